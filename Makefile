@@ -1,0 +1,70 @@
+# make demo : a fresh machine to a report of the first two labs
+# make test : the test suite
+# make help : the rest
+
+VENV   ?= .venv
+PYTHON ?= python3
+PY      = $(VENV)/bin/python
+RUN     = $(VENV)/bin/mechscope
+PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test test-slow bench tables lint clean
+
+help:
+	@echo "make demo       create $(VENV), install, run the first two labs, say where the reports are"
+	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
+	@echo "make test-slow  the tests that take minutes each"
+	@echo "make bench      speed and memory beside the peers, written to docs/benchmarks.md"
+	@echo "make tables     the family and misuse tables of the docs"
+	@echo "make lint       ruff, pyright, the import contract"
+	@echo "make clean      remove $(VENV) and caches (reports in runs/ stay)"
+
+# Each stamp says what the environment holds; a change of the pins makes it stale.
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f'mechscope needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 demo')"
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (torch is the large part; some minutes the first time)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.test
+	$(PIP) -e '.[test,peers]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.base
+	$(PIP) -e '.[lint]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(RUN) run mnist-templates induction --budget quick
+	$(RUN) verify mnist-templates induction
+	@echo
+	@echo "Next: open runs/mnist-templates/report.html and runs/induction/report.html in a browser,"
+	@echo "then read docs/tutorial.md, or ask  $(RUN) doctor  what else is in reach."
+
+test: $(VENV)/.test
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.peers
+	$(PY) -m pytest -q -m "slow or peer" $(ARGS)
+
+bench: $(VENV)/.peers
+	$(PY) -m benchmarks.run
+
+tables: $(VENV)/.peers
+	$(PY) -m benchmarks.families
+	$(PY) -m benchmarks.misuse
+
+lint: $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
