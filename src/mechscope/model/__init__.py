@@ -1,0 +1,1 @@
+"""The instrument: a hooked transformer and what it is made of."""

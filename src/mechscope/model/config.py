@@ -1,0 +1,317 @@
+"""The description of a transformer: every choice that decides its shape and its arithmetic.
+
+Field names are those of the classic `HookedTransformerConfig`, so that a config written for it
+still works; what it did not have is marked *(new)*. A config is checked when it is made: a value
+that cannot be honoured is an error here and not a surprise in the forward pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+ActivationName = Literal[
+    "relu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "silu", "solu", "solu_ln"
+]
+NormalizationType = Literal["LN", "LNPre", "RMS", "RMSPre"]
+PositionType = Literal["standard", "rotary", "shortformer", "alibi", "none"]
+
+ACTIVATION_NAMES = ("relu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "silu", "solu", "solu_ln")
+NORMALIZATION_TYPES = ("LN", "LNPre", "RMS", "RMSPre", None)
+POSITION_TYPES = ("standard", "rotary", "shortformer", "alibi", "none")
+INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "zeros")
+
+# Switches that the classic class needed to compute optional activations. A hook point here is
+# computed when something listens to it, so these only widen what `run_with_cache()` keeps by default.
+CLASSIC_SWITCHES = (
+    "use_attn_result",
+    "use_split_qkv_input",
+    "use_attn_in",
+    "use_hook_mlp_in",
+    "use_hook_tokens",
+)
+
+# Accepted from old notebooks, with nothing left for them to decide.
+IGNORED_CLASSIC_FIELDS = frozenset(
+    {"n_devices", "trust_remote_code", "ungroup_grouped_query_attention", "n_params", "load_in_4bit",
+     "use_local_attn", "checkpoint_label_type", "from_checkpoint", "dtype_str", "initializer_range_"}
+)  # fmt: skip
+
+
+@dataclass
+class HookedTransformerConfig:
+    """Shape and arithmetic of a `HookedTransformer`.
+
+    >>> cfg = HookedTransformerConfig(n_layers=2, d_model=64, n_ctx=32, d_head=16, d_vocab=100,
+    ...                               act_fn="gelu")
+    >>> cfg.n_heads, cfg.d_mlp, cfg.d_vocab_out
+    (4, 256, 100)
+
+    Raises:
+        ValueError: for a value that the model cannot honour, with the values that it can.
+    """
+
+    n_layers: int
+    """Number of transformer blocks."""
+    d_model: int
+    """Width of the residual stream."""
+    n_ctx: int
+    """Longest sequence, in tokens."""
+    d_head: int
+    """Width of one attention head's queries, keys and values."""
+    n_heads: int = -1
+    """Attention heads a layer; -1 means d_model // d_head."""
+    d_mlp: int | None = None
+    """Hidden width of the MLP; None means 4 * d_model (unused when attn_only)."""
+    act_fn: str | None = None
+    """Activation of the MLP, one of ACTIVATION_NAMES; "solu_ln" is SoLU followed by a LayerNorm."""
+    d_vocab: int = -1
+    """Tokens that can be read; -1 means that a tokenizer decides."""
+    d_vocab_out: int = -1
+    """Tokens that can be predicted; -1 means d_vocab."""
+    attn_only: bool = False
+    """No MLPs at all."""
+    gated_mlp: bool = False
+    """MLP(x) = W_out(act(W_gate x) * W_in x) instead of W_out act(W_in x)."""
+    normalization_type: str | None = "LN"
+    """LN, RMS, their folded forms LNPre and RMSPre (no learned scale or shift), or None."""
+    norm_placement: Literal["pre", "pre_and_post", "post"] = "pre"
+    """*(new)* Norms before each sublayer, before and after it (Gemma 2), or only after it (OLMo 2)."""
+    post_embedding_ln: bool = False
+    """A LayerNorm right after the embedding (BLOOM)."""
+    final_rms: bool = False
+    """The final norm is RMS whatever the blocks use."""
+    eps: float = 1e-5
+    """Added to the variance in every norm."""
+    positional_embedding_type: str = "standard"
+    """standard (added to the embedding), rotary, shortformer (added to the inputs of queries and
+    keys only), alibi, or none."""
+    rotary_dim: int | None = None
+    """Leading dimensions of a head that rotate; None means all of d_head."""
+    rotary_base: float = 10_000.0
+    """Base of the rotary frequencies."""
+    rotary_base_local: float | None = None
+    """*(new)* Another base for layers with local attention (Gemma 3)."""
+    rotary_adjacent_pairs: bool = False
+    """Rotate dimensions (2i, 2i+1) together (GPT-J, llama2.c) instead of (i, i + rotary_dim/2)."""
+    rotary_scaling: dict[str, Any] | None = None
+    """*(new)* {"type": "linear", "factor": f} or {"type": "llama3", "factor": f,
+    "low_freq_factor": a, "high_freq_factor": b, "original_max_position_embeddings": n};
+    local layers with a base of their own are not scaled."""
+    attention_dir: Literal["causal", "bidirectional"] = "causal"
+    """Whether a position may attend to later ones."""
+    attn_types: list[str] | None = None
+    """"global" or "local" for each layer; None means global everywhere (or local everywhere where
+    only window_size is given)."""
+    window_size: int | None = None
+    """A local layer attends to this many positions, its own included."""
+    use_attn_scale: bool = True
+    """Divide attention scores by attn_scale."""
+    attn_scale: float = -1.0
+    """Divisor of the attention scores; -1 means sqrt(d_head)."""
+    scale_attn_by_inverse_layer_idx: bool = False
+    """Also divide layer l's scores by l + 1."""
+    attn_scores_soft_cap: float = -1.0
+    """cap * tanh(scores / cap) where positive (Gemma 2)."""
+    output_logits_soft_cap: float = -1.0
+    """The same for the logits."""
+    qk_norm: Literal["none", "per_head", "full"] = "none"
+    """*(new)* RMS norm on queries and keys: over each head (Qwen 3, Gemma 3) or over all heads
+    together (OLMo 2)."""
+    n_key_value_heads: int | None = None
+    """Grouped-query attention: heads that have keys and values of their own; None means n_heads."""
+    parallel_attn_mlp: bool = False
+    """Attention and MLP read the same residual stream (GPT-J, NeoX, Phi)."""
+    tie_word_embeddings: bool = False
+    """The unembedding is the transpose of the embedding and shares its storage."""
+    seed: int | None = None
+    """Seed of the initial weights; None draws from torch's current generator."""
+    init_weights: bool = True
+    """Draw initial weights; otherwise they are left uninitialised for a checkpoint to fill."""
+    init_mode: str = "gpt2"
+    """gpt2 (normal with initializer_range) or xavier_*/kaiming_* with initializer_range as gain."""
+    initializer_range: float = -1.0
+    """Standard deviation of the initial weights; -1 means 0.8 / sqrt(d_model)."""
+    dtype: torch.dtype = torch.float32
+    """Data type of the weights."""
+    device: str | None = None
+    """Device of the weights; None means CUDA where there is one, else the CPU."""
+    model_name: str = "custom"
+    """A name to show."""
+    original_architecture: str | None = None
+    """The architecture that the checkpoint named."""
+    tokenizer_name: str | None = None
+    """Where the tokenizer came from."""
+    default_prepend_bos: bool = True
+    """Whether text becomes tokens with a beginning-of-sequence token first."""
+    tokenizer_prepends_bos: bool | None = None
+    """Whether the tokenizer does that by itself; found out when a tokenizer is set."""
+    checkpoint_index: int | None = None
+    """Which training checkpoint these weights are, by index."""
+    checkpoint_value: int | None = None
+    """Which training checkpoint these weights are, by step or token count."""
+    use_attn_result: bool = False
+    use_split_qkv_input: bool = False
+    use_attn_in: bool = False
+    use_hook_mlp_in: bool = False
+    use_hook_tokens: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_heads == -1:
+            if self.d_model % self.d_head:
+                raise ValueError(
+                    f"n_heads was not given and d_model={self.d_model} is not a multiple of d_head={self.d_head}; "
+                    "give n_heads."
+                )
+            self.n_heads = self.d_model // self.d_head
+        if self.d_vocab_out == -1:
+            self.d_vocab_out = self.d_vocab
+        if not self.attn_only:
+            if self.act_fn is None:
+                raise ValueError(
+                    f"act_fn is needed by a model with MLPs: one of {', '.join(ACTIVATION_NAMES)} (or attn_only=True)."
+                )
+            if self.d_mlp is None:
+                self.d_mlp = 4 * self.d_model
+        if self.rotary_dim is None and self.positional_embedding_type == "rotary":
+            self.rotary_dim = self.d_head
+        if self.attn_scale == -1.0:
+            self.attn_scale = self.d_head**0.5
+        if self.initializer_range == -1.0:
+            self.initializer_range = 0.8 / self.d_model**0.5 if self.init_mode == "gpt2" else 1.0
+        if self.n_key_value_heads == self.n_heads:
+            self.n_key_value_heads = None
+        if isinstance(self.dtype, str):
+            self.dtype = dtype_from_name(self.dtype)
+        if self.device is None:
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = str(self.device)
+        if self.window_size is not None and self.attn_types is None:
+            self.attn_types = ["local"] * self.n_layers
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("n_layers", "d_model", "n_ctx", "d_head", "n_heads"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
+                raise ValueError(f"{name} must be a positive whole number, not {value!r}.")
+        _check_choice("act_fn", self.act_fn, (*ACTIVATION_NAMES, None))
+        _check_choice("normalization_type", self.normalization_type, NORMALIZATION_TYPES)
+        _check_choice("norm_placement", self.norm_placement, ("pre", "pre_and_post", "post"))
+        _check_choice("positional_embedding_type", self.positional_embedding_type, POSITION_TYPES)
+        _check_choice("attention_dir", self.attention_dir, ("causal", "bidirectional"))
+        _check_choice("init_mode", self.init_mode, INIT_MODES)
+        _check_choice("qk_norm", self.qk_norm, ("none", "per_head", "full"))
+        if self.n_key_value_heads is not None and self.n_heads % self.n_key_value_heads:
+            raise ValueError(
+                f"n_heads={self.n_heads} must be a multiple of n_key_value_heads={self.n_key_value_heads}: "
+                "each key/value head serves an equal group of query heads."
+            )
+        if self.rotary_dim is not None and (self.rotary_dim % 2 or self.rotary_dim > self.d_head):
+            raise ValueError(f"rotary_dim={self.rotary_dim} must be even and at most d_head={self.d_head}.")
+        if self.rotary_scaling is not None and self.rotary_scaling.get("type") not in ("linear", "llama3"):
+            raise ValueError(f"rotary_scaling type must be 'linear' or 'llama3', not {self.rotary_scaling!r}.")
+        if self.attn_types is not None:
+            if len(self.attn_types) != self.n_layers:
+                raise ValueError(f"attn_types has {len(self.attn_types)} entries for n_layers={self.n_layers}.")
+            for kind in self.attn_types:
+                _check_choice("attn_types", kind, ("global", "local"))
+            if "local" in self.attn_types and (self.window_size is None or self.window_size < 1):
+                raise ValueError(f"local attention needs a positive window_size, not {self.window_size!r}.")
+        if self.positional_embedding_type == "alibi" and self.attention_dir != "causal":
+            raise ValueError("alibi positions are defined for causal attention only.")
+        if self.norm_placement != "pre" and self.parallel_attn_mlp:
+            raise ValueError("parallel_attn_mlp needs norm_placement='pre'.")
+        if self.tie_word_embeddings and self.d_vocab_out != self.d_vocab:
+            raise ValueError(
+                f"tied embeddings need d_vocab_out={self.d_vocab_out} to equal d_vocab={self.d_vocab}."
+            )
+
+    @property
+    def n_kv_heads(self) -> int:
+        """Heads that have keys and values of their own."""
+        return self.n_key_value_heads or self.n_heads
+
+    @property
+    def use_normalization_before_and_after(self) -> bool:
+        """The classic name for norm_placement == "pre_and_post"."""
+        return self.norm_placement == "pre_and_post"
+
+    @property
+    def is_layer_norm_activation(self) -> bool:
+        """Whether the MLP's activation carries a LayerNorm of its own."""
+        return self.act_fn is not None and self.act_fn.endswith("_ln")
+
+    @property
+    def n_params(self) -> int:
+        """Weights in the blocks' matrices: the count used in scaling laws (no embeddings, norms or biases)."""
+        attention = self.d_model * self.d_head * 2 * (self.n_heads + self.n_kv_heads)
+        mlp = 0 if self.attn_only or self.d_mlp is None else self.d_model * self.d_mlp * (3 if self.gated_mlp else 2)
+        return self.n_layers * (attention + mlp)
+
+    def layer_window(self, layer: int) -> int | None:
+        """How many positions layer `layer` attends to, or None for all."""
+        return self.window_size if self.attn_types is not None and self.attn_types[layer] == "local" else None
+
+    @classmethod
+    def unwrap(cls, config: HookedTransformerConfig | Mapping[str, Any]) -> HookedTransformerConfig:
+        """A config from a config or a mapping of its fields."""
+        return config if isinstance(config, cls) else cls.from_dict(config)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> HookedTransformerConfig:
+        """A config from a mapping of field names to values.
+
+        Raises:
+            ValueError: for a field that does not exist, with the nearest names.
+        """
+        fields = dict(fields)
+        for name in IGNORED_CLASSIC_FIELDS & fields.keys():
+            fields.pop(name)
+        if fields.pop("use_normalization_before_and_after", False):
+            fields["norm_placement"] = "pre_and_post"
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in fields:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=3)
+                hint = f" Did you mean {' or '.join(near)}?" if near else ""
+                raise ValueError(f"a HookedTransformerConfig has no field {name!r}.{hint}")
+        return cls(**fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by name; `from_dict` takes it back."""
+        return dataclasses.asdict(self)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """`to_dict` with plain JSON values (the data type as its name)."""
+        return {**self.to_dict(), "dtype": str(self.dtype).removeprefix("torch.")}
+
+    def set_seed_everywhere(self, seed: int) -> None:
+        """Seed Python's, NumPy's and torch's global generators."""
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the classic interface promises the global generator
+
+    def is_layer_norm_folded(self) -> bool:
+        """Whether the norms' learned scales have been folded into the weights that read them."""
+        return self.normalization_type in ("LNPre", "RMSPre", None)
+
+
+def dtype_from_name(name: str) -> torch.dtype:
+    """`torch.float32` from "float32" or "torch.float32"."""
+    dtype = getattr(torch, name.removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"{name!r} is not a data type; try float32, float16, bfloat16 or float64.")
+    return dtype
+
+
+def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{field} must be one of {', '.join(map(str, choices))}, not {value!r}.")

@@ -1,0 +1,24 @@
+"""What all tests share: small models, the data folder, one torch thread a worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+# Nothing in the tests may reach a network; the peers would try.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data that MECHSCOPE_DATA names; the test is skipped where there is none."""
+    folder = os.environ.get("MECHSCOPE_DATA")
+    if not folder:
+        pytest.skip("MECHSCOPE_DATA is not set: this test reads real data from that folder")
+    return Path(folder)
