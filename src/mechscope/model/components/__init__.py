@@ -1,0 +1,31 @@
+"""The parts of a transformer, one readable file each."""
+
+from mechscope.model.components.attention import Attention
+from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.block import TransformerBlock
+from mechscope.model.components.embed import Embed, PosEmbed, TiedUnembed, Unembed
+from mechscope.model.components.mlp import MLP, GatedMLP
+from mechscope.model.components.normalization import (
+    LayerNorm,
+    LayerNormPre,
+    RMSNorm,
+    RMSNormPre,
+)
+from mechscope.model.components.rotary import RotaryTable
+
+__all__ = [
+    "MLP",
+    "Attention",
+    "AttentionMask",
+    "Embed",
+    "GatedMLP",
+    "LayerNorm",
+    "LayerNormPre",
+    "PosEmbed",
+    "RMSNorm",
+    "RMSNormPre",
+    "RotaryTable",
+    "TiedUnembed",
+    "TransformerBlock",
+    "Unembed",
+]

@@ -1,0 +1,47 @@
+"""The non-linearities of MLPs, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+
+def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    """GELU by its tanh approximation (Hendrycks and Gimpel 2016), as GPT-2 uses it."""
+    return F.gelu(x, approximate="tanh")
+
+
+def gelu_fast(x: torch.Tensor) -> torch.Tensor:
+    """The same approximation with sqrt(2/pi) rounded to 0.7978845608, as some checkpoints were trained."""
+    return 0.5 * x * (1.0 + torch.tanh(0.7978845608 * x * (1.0 + 0.044715 * x * x)))
+
+
+def gelu_exact(x: torch.Tensor) -> torch.Tensor:
+    """x times the normal distribution function of x."""
+    return F.gelu(x)
+
+
+def solu(x: torch.Tensor) -> torch.Tensor:
+    """x * softmax(x) over the neurons (Elhage et al. 2022).
+
+    >>> solu(torch.tensor([0.0, 0.0])).tolist()
+    [0.0, 0.0]
+    """
+    return x * F.softmax(x, dim=-1)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": F.relu,
+    "gelu": gelu_exact,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "gelu_fast": gelu_fast,
+    "silu": F.silu,
+    "solu": solu,
+    "solu_ln": solu,
+}
+

@@ -1,0 +1,273 @@
+"""Multi-head attention, fused while nobody looks inside it.
+
+Weights keep the classic shapes, one slice a head, but lie in memory so that all heads of a matrix
+are one product: merging the head axis is a view, never a copy.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from torch import nn
+
+from mechscope.model.components.component import Component
+from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.normalization import RMSNorm
+from mechscope.model.components.rotary import RotaryTable
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.hook_points import HookPoint
+from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+
+
+class Attention(Component):
+    """Attention over `n_heads` heads, with their own or grouped keys and values.
+
+    Args:
+        cfg: the model's config.
+        layer: which block this is; decides its window and its scale.
+        rotary: the table that turns its queries and keys, if any.
+
+    Parameters: W_Q [head d_model d_head], W_O [head d_head d_model], b_Q [head d_head], b_O
+    [d_model]; W_K, W_V, b_K, b_V like W_Q and b_Q. Under grouped-query attention the stored
+    tensors are `_W_K` … with one slice a key/value head, and `W_K` … show them a query head.
+    """
+
+    def __init__(
+        self, cfg: HookedTransformerConfig, layer: int = 0, rotary: RotaryTable | None = None
+    ) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.layer_id = layer
+        self.window = cfg.layer_window(layer)
+        self.attn_type = cfg.attn_types[layer] if cfg.attn_types is not None else "global"
+        self.grouped = cfg.n_key_value_heads is not None
+        self.group_size = cfg.n_heads // cfg.n_kv_heads
+        self.scale = cfg.attn_scale if cfg.use_attn_scale else 1.0
+        if cfg.scale_attn_by_inverse_layer_idx:
+            self.scale *= layer + 1
+        self._make_weights(cfg)
+        self.q_norm, self.k_norm = self._make_norms(cfg)
+        self.rotary = rotary
+        self.hook_q = HookPoint()
+        self.hook_k = HookPoint()
+        self.hook_v = HookPoint()
+        if rotary is not None:
+            self.hook_rot_q = HookPoint()
+            self.hook_rot_k = HookPoint()
+        self.hook_attn_scores = HookPoint()
+        self.hook_pattern = HookPoint()
+        self.hook_z = HookPoint()
+        self.hook_result = HookPoint()
+
+    def _make_weights(self, cfg: HookedTransformerConfig) -> None:
+        def projection(heads: int) -> nn.Parameter:
+            lain = torch.empty(cfg.d_model, heads, cfg.d_head, dtype=cfg.dtype, device=cfg.device)
+            return nn.Parameter(lain.permute(1, 0, 2))
+
+        def bias(heads: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(heads, cfg.d_head, dtype=cfg.dtype, device=cfg.device))
+
+        # In the classic order, so that one seed gives the classic initial weights.
+        prefix = "_" if self.grouped else ""
+        self.W_Q = projection(cfg.n_heads)
+        self.W_O = nn.Parameter(
+            torch.empty(cfg.n_heads, cfg.d_head, cfg.d_model, dtype=cfg.dtype, device=cfg.device)
+        )
+        self.b_Q = bias(cfg.n_heads)
+        self.b_O = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+        self.register_parameter(f"{prefix}W_K", projection(cfg.n_kv_heads))
+        self.register_parameter(f"{prefix}W_V", projection(cfg.n_kv_heads))
+        self.register_parameter(f"{prefix}b_K", bias(cfg.n_kv_heads))
+        self.register_parameter(f"{prefix}b_V", bias(cfg.n_kv_heads))
+
+    @staticmethod
+    def _make_norms(cfg: HookedTransformerConfig) -> tuple[nn.Module | None, nn.Module | None]:
+        if cfg.qk_norm == "none":
+            return None, None
+        if cfg.qk_norm == "per_head":
+            return RMSNorm(cfg, cfg.d_head), RMSNorm(cfg, cfg.d_head)
+        return RMSNorm(cfg, cfg.n_heads * cfg.d_head), RMSNorm(cfg, cfg.n_kv_heads * cfg.d_head)
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
+            return super().__getattr__(f"_{name}").repeat_interleave(self.group_size, dim=0)  # type: ignore[operator]
+        return super().__getattr__(name)  # type: ignore[return-value]
+
+    @property
+    def OV(self):  # noqa: ANN201 - a FactoredMatrix; importing the type here would be a cycle
+        """W_V W_O of each head, as a factored matrix [head d_model d_model]."""
+        from mechscope.model.factored_matrix import FactoredMatrix
+
+        return FactoredMatrix(self.W_V, self.W_O)
+
+    @property
+    def QK(self):  # noqa: ANN201
+        """W_Q W_K^T of each head, as a factored matrix [head d_model d_model]."""
+        from mechscope.model.factored_matrix import FactoredMatrix
+
+        return FactoredMatrix(self.W_Q, self.W_K.mT)
+
+    def forward(
+        self,
+        query_input: torch.Tensor,
+        key_input: torch.Tensor,
+        value_input: torch.Tensor,
+        mask: AttentionMask | None = None,
+        past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+        positions: torch.Tensor | None = None,
+        offset: int = 0,
+    ) -> torch.Tensor:
+        """[batch pos d_model] (or [batch pos head d_model] for inputs split by head) -> [batch pos d_model]
+
+        Args:
+            mask: who may attend to whom; None means causal or not, as the config says, no padding.
+            past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
+            positions: where each token stands [batch pos], if not `offset` and on.
+            offset: how many positions came before.
+        """
+        q, k, v = self.queries_keys_values(query_input, key_input, value_input, positions, offset)
+        if past_kv_cache_entry is not None:
+            k, v = past_kv_cache_entry.append(k, v)
+        if mask is None:
+            mask = AttentionMask(
+                q.shape[1],
+                k.shape[1],
+                padding=None,
+                causal=self.cfg.attention_dir == "causal",
+                device=q.device,
+            )
+        if self._must_be_open():
+            z = self._open_attention(q, k, v, mask)
+        else:
+            z = self._fused_attention(q, k, v, mask)
+        return self.output(self.hook_z(z))
+
+    def queries_keys_values(
+        self,
+        query_input: torch.Tensor,
+        key_input: torch.Tensor,
+        value_input: torch.Tensor,
+        positions: torch.Tensor | None = None,
+        offset: int = 0,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
+        prefix = "_" if self.grouped else ""
+        stored = self._parameters
+        q = project(query_input, stored["W_Q"], stored["b_Q"])
+        k = project(key_input, stored[f"{prefix}W_K"], stored[f"{prefix}b_K"])
+        v = project(value_input, stored[f"{prefix}W_V"], stored[f"{prefix}b_V"])
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self._normalize(self.q_norm, q), self._normalize(self.k_norm, k)
+        q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
+        if self.rotary is not None:
+            q = self.hook_rot_q(self.rotary(q, positions, offset))
+            k = self.hook_rot_k(self.rotary(k, positions, offset))
+        return q, k, v
+
+    def _normalize(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return norm(x) if self.cfg.qk_norm == "per_head" else norm(x.flatten(2)).view_as(x)
+
+    def _must_be_open(self) -> bool:
+        return self.hook_attn_scores.watched or self.hook_pattern.watched or self.cfg.attn_scores_soft_cap > 0
+
+    def _fused_attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: AttentionMask
+    ) -> torch.Tensor:
+        plain = mask.is_plain_causal(self.window) and self.cfg.positional_embedding_type != "alibi"
+        z = F.scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            attn_mask=None if plain else self._additive_or_boolean(mask, q.dtype),
+            is_causal=plain,
+            scale=1.0 / self.scale,
+            enable_gqa=self.grouped,
+        )
+        return z.transpose(1, 2)
+
+    def _open_attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: AttentionMask
+    ) -> torch.Tensor:
+        if self.grouped:
+            k = k.repeat_interleave(self.group_size, dim=2)
+            v = v.repeat_interleave(self.group_size, dim=2)
+        scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1)
+        scores = scores / self.scale
+        cap = self.cfg.attn_scores_soft_cap
+        if cap > 0:
+            scores = cap * torch.tanh(scores / cap)
+        if self.cfg.positional_embedding_type == "alibi":
+            scores = scores + self.alibi_bias(mask)
+        allowed = mask.allowed(self.window)
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed, -torch.inf)
+        scores = self.hook_attn_scores(scores)
+        wide = scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
+        if mask.padding is None or allowed is None:
+            pattern = F.softmax(wide, dim=-1)
+        else:
+            # A padding query that may read no key attends to nothing, as in the fused kernel, where a
+            # softmax over -inf alone would be 0/0 (and its gradient too).
+            blind = ~allowed.any(-1, keepdim=True)
+            pattern = F.softmax(wide.masked_fill(blind, 0.0), dim=-1).masked_fill(blind, 0.0)
+        pattern = self.hook_pattern(pattern.to(v.dtype))
+        return (pattern @ v.transpose(1, 2)).transpose(1, 2)
+
+    def _additive_or_boolean(self, mask: AttentionMask, dtype: torch.dtype) -> torch.Tensor | None:
+        allowed = mask.allowed(self.window)
+        if self.cfg.positional_embedding_type != "alibi":
+            return allowed
+        bias = self.alibi_bias(mask).to(dtype)
+        return bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
+
+    def alibi_bias(self, mask: AttentionMask) -> torch.Tensor:
+        """-slope * distance for each head [1 head query_pos key_pos] (Press et al. 2022)."""
+        slopes = alibi_slopes(self.cfg.n_heads).to(mask.device)
+        return -slopes[:, None, None] * mask.distance.clamp(min=0)[None, None]
+
+    def output(self, z: torch.Tensor) -> torch.Tensor:
+        """[batch pos head d_head] -> [batch pos d_model]; head by head only if `hook_result` is watched."""
+        if self.hook_result.watched:
+            result = self.hook_result(
+                einsum(z, self.W_O, "batch pos head d_head, head d_head d_model -> batch pos head d_model")
+            )
+            return result.sum(2) + self.b_O
+        stored = self._parameters
+        return F.linear(z.flatten(2), stored["W_O"].flatten(0, 1).mT, stored["b_O"])
+
+
+def project(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """x [batch pos d_model] or [batch pos head d_model], through weight [head d_model d_head] -> [batch pos head d_head]"""
+    if x.ndim == 4:
+        return (
+            einsum(x, weight, "batch pos head d_model, head d_model d_head -> batch pos head d_head") + bias
+        )
+    heads, d_model, d_head = weight.shape
+    merged = weight.permute(0, 2, 1).reshape(heads * d_head, d_model)
+    return F.linear(x, merged, bias.reshape(-1)).view(*x.shape[:-1], heads, d_head)
+
+
+def lay_out_projection(weight: torch.Tensor) -> torch.Tensor:
+    """The same tensor [head d_model d_head], lying in memory so that `project` need not copy it.
+
+    Returned as it is where it lies well already.
+    """
+    heads, d_model, d_head = weight.shape
+    try:
+        weight.permute(0, 2, 1).view(heads * d_head, d_model)
+    except RuntimeError:
+        return weight.permute(1, 0, 2).contiguous().permute(1, 0, 2)
+    return weight
+
+
+def alibi_slopes(n_heads: int) -> torch.Tensor:
+    """Each head's slope: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
+
+    >>> alibi_slopes(8).tolist()[:3]
+    [0.5, 0.25, 0.125]
+    """
+    nearest = 1 << (n_heads.bit_length() - 1)
+    slopes = [2 ** (-8 * (head + 1) / nearest) for head in range(nearest)]
+    slopes += [2 ** (-4 * (2 * head + 1) / nearest) for head in range(n_heads - nearest)]
+    return torch.tensor(slopes)

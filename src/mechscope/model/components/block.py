@@ -1,0 +1,138 @@
+"""One transformer block: attention and MLP around the residual stream."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mechscope.model.components.component import Component
+from mechscope.model.components.attention import Attention
+from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.mlp import make_mlp
+from mechscope.model.components.normalization import make_norm, make_output_norm
+from mechscope.model.components.rotary import RotaryTable
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.hook_points import HookPoint
+from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+
+
+class TransformerBlock(Component):
+    """resid_mid = resid_pre + attention(ln1(resid_pre)); resid_post = resid_mid + mlp(ln2(resid_mid)).
+
+    Parallel blocks give attention and MLP the same resid_pre; attention-only blocks stop at
+    resid_mid, which is then resid_post.
+    """
+
+    def __init__(
+        self, cfg: HookedTransformerConfig, layer: int = 0, rotary: RotaryTable | None = None
+    ) -> None:
+        super().__init__()
+        self.cfg = cfg
+        reads_norm = cfg.norm_placement != "post"
+        writes_norm = cfg.norm_placement != "pre"
+        self.ln1 = make_norm(cfg) if reads_norm else nn.Identity()
+        self.attn = Attention(cfg, layer, rotary)
+        self.ln1_post = make_output_norm(cfg) if writes_norm else None
+        self.mlp = None if cfg.attn_only else make_mlp(cfg)
+        if self.mlp is not None:
+            self.ln2 = make_norm(cfg) if reads_norm else nn.Identity()
+            self.ln2_post = make_output_norm(cfg) if writes_norm else None
+            self.hook_mlp_in = HookPoint()
+            self.hook_mlp_out = HookPoint()
+        self.hook_attn_in = HookPoint()
+        self.hook_q_input = HookPoint()
+        self.hook_k_input = HookPoint()
+        self.hook_v_input = HookPoint()
+        self.hook_attn_out = HookPoint()
+        self.hook_resid_pre = HookPoint()
+        if self.mlp is not None and not cfg.parallel_attn_mlp:
+            self.hook_resid_mid = HookPoint()
+        self.hook_resid_post = HookPoint()
+
+    def forward(
+        self,
+        resid_pre: torch.Tensor,
+        mask: AttentionMask | None = None,
+        shortformer_pos_embed: torch.Tensor | None = None,
+        past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+        positions: torch.Tensor | None = None,
+        offset: int = 0,
+    ) -> torch.Tensor:
+        """[batch pos d_model] -> [batch pos d_model]"""
+        resid_pre = self.hook_resid_pre(resid_pre)
+        attn_out = self.attn(
+            *self.attention_inputs(resid_pre, shortformer_pos_embed),
+            mask,
+            past_kv_cache_entry,
+            positions,
+            offset,
+        )
+        if self.ln1_post is not None:
+            attn_out = self.ln1_post(attn_out)
+        attn_out = self.hook_attn_out(attn_out)
+        if self.mlp is None:
+            return self.hook_resid_post(resid_pre + attn_out)
+        if self.cfg.parallel_attn_mlp:
+            return self.hook_resid_post(resid_pre + attn_out + self.mlp_output(resid_pre))
+        resid_mid = self.hook_resid_mid(resid_pre + attn_out)
+        return self.hook_resid_post(resid_mid + self.mlp_output(resid_mid))
+
+    def mlp_output(self, residual: torch.Tensor) -> torch.Tensor:
+        """What the MLP adds to the residual stream when it reads `residual`."""
+        assert self.mlp is not None
+        mlp_out = self.mlp(self.ln2(self.hook_mlp_in(residual)))
+        if self.ln2_post is not None:
+            mlp_out = self.ln2_post(mlp_out)
+        return self.hook_mlp_out(mlp_out)
+
+    def attention_inputs(
+        self, resid_pre: torch.Tensor, shortformer_pos_embed: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What queries, keys and values read: one tensor, unless a hook wants them apart or by head."""
+        shared = resid_pre
+        if self.hook_attn_in.watched:
+            if self.attn.grouped:
+                raise ValueError(
+                    f"{self.hook_attn_in.name!r} has a slice for each of {self.cfg.n_heads} query heads, but this "
+                    f"model's keys and values have {self.cfg.n_kv_heads} heads: hook hook_q_input, hook_k_input "
+                    "and hook_v_input instead."
+                )
+            shared = self.hook_attn_in(by_head(resid_pre, self.cfg.n_heads))
+        kv_heads = self.cfg.n_kv_heads
+        split = {
+            "q": (self.hook_q_input, self.cfg.n_heads),
+            "k": (self.hook_k_input, kv_heads),
+            "v": (self.hook_v_input, kv_heads),
+        }
+        normalized: torch.Tensor | None = None
+        with_positions: torch.Tensor | None = None
+        inputs = []
+        for which, (hook, heads) in split.items():
+            if hook.watched:
+                read = self.ln1(hook(by_head(shared, heads)))
+                if which != "v":
+                    read = _add_positions(read, shortformer_pos_embed)
+            else:
+                if normalized is None:
+                    normalized = self.ln1(shared)
+                if which == "v":
+                    read = normalized
+                else:
+                    if with_positions is None:
+                        with_positions = _add_positions(normalized, shortformer_pos_embed)
+                    read = with_positions
+            inputs.append(read)
+        return inputs[0], inputs[1], inputs[2]
+
+
+def by_head(residual: torch.Tensor, heads: int) -> torch.Tensor:
+    """[batch pos d_model] -> [batch pos head d_model], every head reading the same."""
+    if residual.ndim == 4:
+        return residual
+    return residual.unsqueeze(2).expand(-1, -1, heads, -1)
+
+
+def _add_positions(read: torch.Tensor, shortformer_pos_embed: torch.Tensor | None) -> torch.Tensor:
+    if shortformer_pos_embed is None:
+        return read
+    return read + (shortformer_pos_embed.unsqueeze(2) if read.ndim == 4 else shortformer_pos_embed)

@@ -1,0 +1,25 @@
+"""The base of the transformer's parts: a module whose children are quick to reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+class Component(nn.Module):
+    """A torch module that also keeps its children in its `__dict__`.
+
+    torch finds a child through `__getattr__`, the slow path of attribute access. A forward pass asks for
+    some forty children a layer, and at one token a pass that search took a tenth of the time.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nn.Module):
+            self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._modules:
+            self.__dict__.pop(name, None)
+        super().__delattr__(name)

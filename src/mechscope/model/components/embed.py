@@ -1,0 +1,76 @@
+"""Token and position embeddings, and the unembedding."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mechscope.model.components.component import Component
+from mechscope.model.components.normalization import LayerNorm
+from mechscope.model.config import HookedTransformerConfig
+
+
+class Embed(Component):
+    """Row `t` of W_E [d_vocab, d_model] for token `t`."""
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+        self.ln = LayerNorm(cfg) if cfg.post_embedding_ln else None
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """[batch pos] -> [batch pos d_model]"""
+        embedded = F.embedding(tokens, self.W_E)
+        return embedded if self.ln is None else self.ln(embedded)
+
+
+class PosEmbed(Component):
+    """Row `p` of W_pos [n_ctx, d_model] for position `p`."""
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+
+    def forward(
+        self, tokens: torch.Tensor, positions: torch.Tensor | None = None, offset: int = 0
+    ) -> torch.Tensor:
+        """Embeddings for tokens that start at `offset`, or that stand at `positions` [batch pos]."""
+        if positions is not None:
+            return F.embedding(positions, self.W_pos)
+        batch, length = tokens.shape[:2]
+        return self.W_pos[offset : offset + length].expand(batch, -1, -1)
+
+
+class Unembed(Component):
+    """Logits = x W_U + b_U, with W_U [d_model, d_vocab_out]."""
+
+    W_U: torch.Tensor
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        if not cfg.tie_word_embeddings:
+            self.W_U = nn.Parameter(
+                torch.empty(cfg.d_model, cfg.d_vocab_out, dtype=cfg.dtype, device=cfg.device)
+            )
+        self.b_U = nn.Parameter(torch.zeros(cfg.d_vocab_out, dtype=cfg.dtype, device=cfg.device))
+
+    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+        """[batch pos d_model] -> [batch pos d_vocab_out], soft-capped where the config says so."""
+        logits = F.linear(residual, self.W_U.mT, self.b_U)
+        cap = self.cfg.output_logits_soft_cap
+        return logits if cap <= 0 else cap * torch.tanh(logits / cap)
+
+
+class TiedUnembed(Unembed):
+    """An unembedding that is the transpose of the embedding: one tensor, one gradient."""
+
+    def __init__(self, cfg: HookedTransformerConfig, embed: Embed) -> None:
+        super().__init__(cfg)
+        self._embed = (embed,)  # a tuple, so that the embedding is not registered a second time
+
+    @property
+    def W_U(self) -> torch.Tensor:  # type: ignore[override]
+        return self._embed[0].W_E.mT

@@ -1,0 +1,76 @@
+"""The MLP sublayer, plain and gated."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mechscope.model.components.component import Component
+from mechscope.model.components.activations import ACTIVATIONS
+from mechscope.model.components.normalization import LayerNorm, LayerNormPre
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.hook_points import HookPoint
+
+
+class MLP(Component):
+    """post = act(x W_in + b_in); out = post W_out + b_out.
+
+    With `solu_ln` the activation is followed by a LayerNorm, and `hook_mid` sits between the two.
+    """
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        assert cfg.d_mlp is not None and cfg.act_fn is not None
+        self.cfg = cfg
+        options = {"dtype": cfg.dtype, "device": cfg.device}
+        self.W_in = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, **options))
+        self.b_in = nn.Parameter(torch.zeros(cfg.d_mlp, **options))
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model, **options))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model, **options))
+        self.act_fn = ACTIVATIONS[cfg.act_fn]
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+        self.ln: nn.Module | None = None
+        if cfg.is_layer_norm_activation:
+            self.hook_mid = HookPoint()
+            folded = cfg.is_layer_norm_folded()
+            self.ln = LayerNormPre(cfg, cfg.d_mlp) if folded else LayerNorm(cfg, cfg.d_mlp)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[batch pos d_model] -> [batch pos d_model]"""
+        pre = self.hook_pre(F.linear(x, self.W_in.mT, self.b_in))
+        post = self.hook_post(self.activate(pre))
+        return F.linear(post, self.W_out.mT, self.b_out)
+
+    def activate(self, pre: torch.Tensor) -> torch.Tensor:
+        """[batch pos d_mlp] -> [batch pos d_mlp]"""
+        if self.ln is None:
+            return self.act_fn(pre)
+        return self.ln(self.hook_mid(self.act_fn(pre)))
+
+
+class GatedMLP(MLP):
+    """post = act(x W_gate) * (x W_in) + b_in; out = post W_out + b_out (Shazeer 2020).
+
+    `hook_pre` is the gate before its activation, `hook_pre_linear` the branch that it gates. The
+    bias is added after the product, where the classic interface has it.
+    """
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__(cfg)
+        assert cfg.d_mlp is not None
+        self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=cfg.dtype, device=cfg.device))
+        self.hook_pre_linear = HookPoint()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[batch pos d_model] -> [batch pos d_model]"""
+        pre = self.hook_pre(x @ self.W_gate)
+        linear = self.hook_pre_linear(x @ self.W_in)
+        post = self.hook_post(self.activate(pre) * linear + self.b_in)
+        return F.linear(post, self.W_out.mT, self.b_out)
+
+
+def make_mlp(cfg: HookedTransformerConfig) -> MLP:
+    """The MLP that this config describes."""
+    return GatedMLP(cfg) if cfg.gated_mlp else MLP(cfg)

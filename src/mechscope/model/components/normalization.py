@@ -1,0 +1,118 @@
+"""LayerNorm and RMSNorm, whole and with their learned scale folded away.
+
+Each has two hook points: `hook_scale` (what the centred residual is divided by, [..., 1]) and
+`hook_normalized` (the quotient, before the learned scale and shift). While neither is watched the
+fused kernel runs.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mechscope.model.components.component import Component
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.hook_points import HookPoint
+
+
+class Norm(Component):
+    """y = (x - mean) / sqrt(variance + eps) * w + b, over the last axis.
+
+    Args:
+        cfg: gives eps, data type and device.
+        length: size of the axis; None means d_model.
+        centre: subtract the mean (LayerNorm) or not (RMSNorm).
+        scaled: learn a scale `w` and, where centred, a shift `b`.
+    """
+
+    w: torch.Tensor | None
+    b: torch.Tensor | None
+
+    def __init__(
+        self, cfg: HookedTransformerConfig, length: int | None = None, *, centre: bool, scaled: bool
+    ) -> None:
+        super().__init__()
+        self.eps = cfg.eps
+        self.length = cfg.d_model if length is None else length
+        self.centre = centre
+        if scaled:
+            self.w = nn.Parameter(torch.ones(self.length, dtype=cfg.dtype, device=cfg.device))
+        else:
+            self.register_parameter("w", None)
+        if scaled and centre:
+            self.b = nn.Parameter(torch.zeros(self.length, dtype=cfg.dtype, device=cfg.device))
+        else:
+            self.register_parameter("b", None)
+        self.hook_scale = HookPoint()
+        self.hook_normalized = HookPoint()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[... length] -> [... length]"""
+        if not (self.hook_scale.watched or self.hook_normalized.watched):
+            if self.centre:
+                return F.layer_norm(x, (self.length,), self.w, self.b, self.eps)
+            return F.rms_norm(x, (self.length,), self.w, self.eps)
+        dtype = x.dtype
+        wide = x if dtype in (torch.float32, torch.float64) else x.float()
+        if self.centre:
+            wide = wide - wide.mean(-1, keepdim=True)
+        scale = self.hook_scale((wide.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
+        normalized = self.hook_normalized((wide / scale).to(dtype))
+        if self.w is not None:
+            normalized = normalized * self.w
+        return normalized if self.b is None else normalized + self.b
+
+    def extra_repr(self) -> str:
+        return f"length={self.length}, eps={self.eps}"
+
+
+class LayerNorm(Norm):
+    """Centre, divide by the standard deviation, scale by `w`, shift by `b` (Ba et al. 2016)."""
+
+    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+        super().__init__(cfg, length, centre=True, scaled=True)
+
+
+class LayerNormPre(Norm):
+    """LayerNorm whose `w` and `b` were folded into the weights that read it."""
+
+    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+        super().__init__(cfg, length, centre=True, scaled=False)
+
+
+class RMSNorm(Norm):
+    """Divide by the root mean square, scale by `w` (Zhang and Sennrich 2019)."""
+
+    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+        super().__init__(cfg, length, centre=False, scaled=True)
+
+
+class RMSNormPre(Norm):
+    """RMSNorm whose `w` was folded into the weights that read it."""
+
+    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+        super().__init__(cfg, length, centre=False, scaled=False)
+
+
+NORMS: dict[str, type[Norm]] = {
+    "LN": LayerNorm,
+    "LNPre": LayerNormPre,
+    "RMS": RMSNorm,
+    "RMSPre": RMSNormPre,
+}
+
+
+def make_norm(cfg: HookedTransformerConfig, *, final: bool = False) -> nn.Module:
+    """The norm that reads the residual stream under this config (Identity where there is none)."""
+    kind = cfg.normalization_type
+    if kind is None:
+        return nn.Identity()
+    if final and cfg.final_rms:
+        kind = "RMS" if kind in ("LN", "RMS") else "RMSPre"
+    return NORMS[kind](cfg)
+
+
+def make_output_norm(cfg: HookedTransformerConfig) -> nn.Module:
+    """The norm of a sublayer's output: never folded, because nothing linear reads it next."""
+    return LayerNorm(cfg) if cfg.normalization_type in ("LN", "LNPre") else RMSNorm(cfg)

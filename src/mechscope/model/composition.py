@@ -1,0 +1,44 @@
+"""Composition scores: how much of what one head writes is what a later one reads."""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum
+
+from mechscope.model.factored_matrix import FactoredMatrix
+
+
+def composition_scores(
+    left: FactoredMatrix, right: FactoredMatrix, broadcast_dims: bool = True
+) -> torch.Tensor:
+    """‖left right‖ / (‖left‖ ‖right‖) in Frobenius norms, for every pair.
+
+    Args:
+        left: what is written, [*left_dims, d, d].
+        right: what reads it, [*right_dims, d, d].
+        broadcast_dims: score every left with every right, giving [*left_dims, *right_dims];
+            False pairs leading axes by the usual broadcasting.
+
+    The products are never made: with left = A B and right = C D, the norm of A (B C) D follows from
+    the small matrix B C and the Gram matrices of A and D. Source: Elhage et al. 2021.
+    """
+    if broadcast_dims:
+        extra_left, extra_right = left.A.ndim - 2, right.A.ndim - 2
+        left = FactoredMatrix(*(_widen(part, after=extra_right) for part in (left.A, left.B)))
+        right = FactoredMatrix(*(_widen(part, before=extra_left) for part in (right.A, right.B)))
+    if left.rdim != right.ldim:
+        raise ValueError(
+            f"the left matrices write {left.rdim} dimensions and the right ones read {right.ldim}: "
+            f"shapes {tuple(left.shape)} and {tuple(right.shape)} do not compose."
+        )
+    middle = left.B @ right.A
+    left_gram = left.A.mT @ left.A
+    right_gram = right.B @ right.B.mT
+    squared = einsum(left_gram @ middle @ right_gram, middle, "... i j, ... i j -> ...")
+    return squared.clamp(min=0).sqrt() / (left.norm() * right.norm())
+
+
+def _widen(tensor: torch.Tensor, before: int = 0, after: int = 0) -> torch.Tensor:
+    """Axes of size 1 before or after the leading axes."""
+    leading, matrix = tensor.shape[:-2], tensor.shape[-2:]
+    return tensor.reshape(*(1,) * before, *leading, *(1,) * after, *matrix)

@@ -1,0 +1,62 @@
+"""Initial weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from mechscope.model.config import HookedTransformerConfig
+
+
+def init_weights(model: nn.Module, cfg: HookedTransformerConfig) -> None:
+    """Draw every matrix (a parameter whose name has `W_`); biases stay 0 and norm scales 1.
+
+    `gpt2` draws from a normal distribution with standard deviation `cfg.initializer_range`; the
+    others follow Glorot and Bengio 2010 or He et al. 2015 with that number as gain. With `cfg.seed`
+    set, Python's, NumPy's and torch's global generators are seeded first, as the classic class does.
+    """
+    if cfg.seed is not None:
+        cfg.set_seed_everywhere(cfg.seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "W_" in name:
+                # Drawn in the order of its shape, whatever its strides: the same seed, the same weights.
+                drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device=parameter.device)
+                parameter.copy_(_draw(drawn, cfg))
+
+
+def _draw(tensor: torch.Tensor, cfg: HookedTransformerConfig) -> torch.Tensor:
+    gain = cfg.initializer_range
+    if cfg.init_mode == "zeros":
+        return tensor.zero_()
+    if cfg.init_mode == "gpt2":
+        return tensor.normal_(0.0, gain)
+    fan_in, fan_out = calc_fan_in_and_fan_out(tensor)
+    if cfg.init_mode.startswith("xavier"):
+        std = gain * math.sqrt(2.0 / (fan_in + fan_out))
+    else:
+        std = gain / math.sqrt(fan_in)
+    if cfg.init_mode.endswith("uniform"):
+        return tensor.uniform_(-math.sqrt(3.0) * std, math.sqrt(3.0) * std)
+    return tensor.normal_(0.0, std)
+
+
+def calc_fan_in_and_fan_out(tensor: torch.Tensor) -> tuple[int, int]:
+    """How many numbers flow into and out of each unit of a weight in the classic layout.
+
+    [in, out] as it stands; [head, d_model, d_head] reads d_model and writes head * d_head;
+    [head, d_head, d_model] is told from it by nothing but convention and treated alike; a vector has
+    1 in and its length out.
+    """
+    shape = tuple(tensor.shape)
+    if len(shape) == 0:
+        raise ValueError("a scalar has no fan in and fan out.")
+    if len(shape) == 1:
+        return 1, shape[0]
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    if len(shape) == 3:
+        return shape[1], shape[0] * shape[2]
+    raise ValueError(f"fan in and fan out are defined for up to three axes, not {shape}.")

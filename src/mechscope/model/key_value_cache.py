@@ -1,0 +1,112 @@
+"""Keys and values of the tokens read so far, so that the next token need not compute them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from mechscope.model.config import HookedTransformerConfig
+
+
+@dataclass
+class HookedTransformerKeyValueCacheEntry:
+    """One layer's keys (already turned, where positions are rotary) and values.
+
+    Both are [batch pos kv_head d_head].
+    """
+
+    past_keys: torch.Tensor
+    past_values: torch.Tensor
+    frozen: bool = False
+
+    @classmethod
+    def init_cache_entry(
+        cls,
+        cfg: HookedTransformerConfig,
+        device: torch.device | str | None = None,
+        batch_size: int = 1,
+    ) -> HookedTransformerKeyValueCacheEntry:
+        """An entry with no positions yet."""
+
+        def empty() -> torch.Tensor:
+            return torch.empty(batch_size, 0, cfg.n_kv_heads, cfg.d_head, device=device, dtype=cfg.dtype)
+
+        return cls(empty(), empty())
+
+    def append(
+        self, new_keys: torch.Tensor, new_values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values with the new ones at the end; remembered unless frozen."""
+        keys = torch.cat([self.past_keys.to(new_keys.dtype), new_keys], dim=1)
+        values = torch.cat([self.past_values.to(new_values.dtype), new_values], dim=1)
+        if not self.frozen:
+            self.past_keys, self.past_values = keys, values
+        return keys, values
+
+
+@dataclass
+class HookedTransformerKeyValueCache:
+    """Every layer's keys and values, and which of the positions were padding.
+
+    `freeze()` keeps it as it is while the model reads continuations of the same prefix.
+    """
+
+    entries: list[HookedTransformerKeyValueCacheEntry]
+    previous_attention_mask: torch.Tensor
+    frozen: bool = False
+
+    @classmethod
+    def init_cache(
+        cls,
+        cfg: HookedTransformerConfig,
+        device: torch.device | str | None = None,
+        batch_size: int = 1,
+    ) -> HookedTransformerKeyValueCache:
+        """A cache with no positions yet, for a batch of `batch_size`."""
+        entries = [
+            HookedTransformerKeyValueCacheEntry.init_cache_entry(cfg, device, batch_size)
+            for _ in range(cfg.n_layers)
+        ]
+        return cls(entries, torch.empty(batch_size, 0, dtype=torch.bool, device=device))
+
+    @property
+    def length(self) -> int:
+        """Positions held."""
+        return self.entries[0].past_keys.shape[1] if self.entries else 0
+
+    def freeze(self) -> None:
+        """Let later passes read the cache without adding to it."""
+        self._set_frozen(True)
+
+    def unfreeze(self) -> None:
+        """Let later passes add to the cache again."""
+        self._set_frozen(False)
+
+    def _set_frozen(self, frozen: bool) -> None:
+        self.frozen = frozen
+        for entry in self.entries:
+            entry.frozen = frozen
+
+    def append_attention_mask(self, attention_mask: torch.Tensor) -> torch.Tensor:
+        """The mask of all positions, new ones last [batch pos]; remembered unless frozen."""
+        held, new = len(self.previous_attention_mask), len(attention_mask)
+        if held != new:
+            raise ValueError(
+                f"the key/value cache holds a batch of {held} and the new tokens are a batch of {new}; make the "
+                f"cache with batch_size={new}."
+            )
+        mask = torch.cat([self.previous_attention_mask, attention_mask.to(torch.bool)], dim=-1)
+        if not self.frozen:
+            self.previous_attention_mask = mask
+        return mask
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, layer: int) -> HookedTransformerKeyValueCacheEntry:
+        return self.entries[layer]
+
+    def __iter__(self) -> Iterator[HookedTransformerKeyValueCacheEntry]:
+        return iter(self.entries)

@@ -1,0 +1,55 @@
+"""Choosing the next token from its logits."""
+
+from __future__ import annotations
+
+import torch
+
+
+def sample_logits(
+    final_logits: torch.Tensor,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    temperature: float = 1.0,
+    freq_penalty: float = 0.0,
+    tokens: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """One token a row, drawn from logits [batch d_vocab] -> [batch].
+
+    Args:
+        top_k: only the k likeliest tokens may be drawn.
+        top_p: only the smallest set of tokens with at least this probability (nucleus sampling,
+            Holtzman et al. 2020).
+        temperature: logits are divided by it; 0 takes the likeliest token.
+        freq_penalty: subtracted from a token's logit for each time it stands in `tokens`.
+        tokens: what the rows hold so far [batch pos].
+        generator: where randomness comes from; None means torch's global generator.
+    """
+    if temperature < 0:
+        raise ValueError(f"temperature must not be negative, not {temperature}.")
+    if freq_penalty:
+        if tokens is None:
+            raise ValueError("freq_penalty counts the tokens so far: give them as `tokens`.")
+        counts = torch.zeros_like(final_logits)
+        counts.scatter_add_(1, tokens, torch.ones_like(tokens, dtype=counts.dtype))
+        final_logits = final_logits - freq_penalty * counts
+    if temperature == 0:
+        return final_logits.argmax(-1)
+    logits = final_logits / temperature
+    if top_k is not None:
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {top_k}.")
+        smallest = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    if top_p is not None:
+        logits = _nucleus(logits, top_p)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+
+
+def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, not {top_p}.")
+    ordered, order = logits.sort(dim=-1, descending=True)
+    before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+    outside = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= top_p)
+    return logits.masked_fill(outside, -torch.inf)

@@ -1,0 +1,81 @@
+"""The classic switches for activations that cost extra.
+
+Here such an activation is computed when something listens to it, so a switch only says whether
+`run_with_cache()` without a names_filter keeps it too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
+    from mechscope.model.hook_points import HookPoint
+
+# What each switch makes `run_with_cache()` keep: the end of a hook name.
+KEPT_BY = {
+    "use_attn_result": ("attn.hook_result",),
+    "use_split_qkv_input": ("hook_q_input", "hook_k_input", "hook_v_input"),
+    "use_attn_in": ("hook_attn_in",),
+    "use_hook_mlp_in": ("hook_mlp_in",),
+    "use_hook_tokens": ("hook_tokens",),
+}
+
+
+class ClassicSwitches:
+    """`set_use_attn_result` and its like."""
+
+    cfg: HookedTransformerConfig
+    hook_dict: dict[str, HookPoint]
+
+    def set_use_attn_result(self, use_attn_result: bool) -> None:
+        """Whether `run_with_cache()` keeps each head's result [batch pos head d_model]."""
+        self.cfg.use_attn_result = use_attn_result
+
+    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
+        """Whether `run_with_cache()` keeps each head's query, key and value inputs."""
+        self.cfg.use_split_qkv_input = use_split_qkv_input
+
+    def set_use_attn_in(self, use_attn_in: bool) -> None:
+        """Whether `run_with_cache()` keeps each head's input."""
+        if use_attn_in and self.cfg.n_key_value_heads is not None:
+            raise ValueError(
+                "hook_attn_in has a slice for each query head, and this model's keys and values are grouped: "
+                "use set_use_split_qkv_input."
+            )
+        self.cfg.use_attn_in = use_attn_in
+
+    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
+        """Whether `run_with_cache()` keeps the MLPs' inputs."""
+        if use_hook_mlp_in and self.cfg.attn_only:
+            raise ValueError("this model is attention-only: there is no hook_mlp_in.")
+        self.cfg.use_hook_mlp_in = use_hook_mlp_in
+
+    def optional_hook_names(self) -> frozenset[str]:
+        """Points that `run_with_cache()` leaves out unless a switch or a name asks for them."""
+        left_out = tuple(
+            ending for switch, endings in KEPT_BY.items() if not getattr(self.cfg, switch) for ending in endings
+        )
+        return frozenset(name for name in self.hook_dict if name.endswith(left_out))
+
+    def why_absent(self, name: str) -> str:
+        """Why this model has no such hook point, where its config explains it."""
+        cfg = self.cfg
+        parts = name.split(".")
+        if len(parts) > 1 and parts[0] == "blocks" and parts[1].isdigit() and int(parts[1]) >= cfg.n_layers:
+            return f" (this model has {cfg.n_layers} layers, 0 to {cfg.n_layers - 1})"
+        if cfg.attn_only and any(word in name for word in ("mlp", "ln2", "resid_mid")):
+            return " (this model is attention-only)"
+        if cfg.parallel_attn_mlp and name.endswith("hook_resid_mid"):
+            return " (attention and MLP run in parallel here: nothing lies between them)"
+        if "hook_rot_" in name and cfg.positional_embedding_type != "rotary":
+            return f" (positions are {cfg.positional_embedding_type} here, not rotary)"
+        if "pos_embed" in name and cfg.positional_embedding_type not in ("standard", "shortformer"):
+            return f" (positions are {cfg.positional_embedding_type} here)"
+        if name.endswith(("hook_scale", "hook_normalized")) and cfg.normalization_type is None:
+            return " (this model has no norms)"
+        if name.endswith("hook_pre_linear") and not cfg.gated_mlp:
+            return " (its MLPs are not gated)"
+        if name.endswith("mlp.hook_mid") and not cfg.is_layer_norm_activation:
+            return " (its MLPs have no LayerNorm of their own)"
+        return ""

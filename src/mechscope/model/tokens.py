@@ -1,0 +1,199 @@
+"""Text to tokens and back, with the beginning-of-sequence token added exactly once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
+
+PaddingSide = Literal["left", "right"]
+
+
+class TokenizerHelpers:
+    """The classic `to_tokens`, `to_string`, `to_str_tokens` …, for a model with a tokenizer."""
+
+    cfg: HookedTransformerConfig
+    tokenizer: Any
+    default_padding_side: PaddingSide
+
+    def set_tokenizer(self, tokenizer: Any, default_padding_side: PaddingSide | None = None) -> None:
+        """Give the model a tokenizer (ours, or anything with the Hugging Face interface).
+
+        Raises:
+            ValueError: where the tokenizer knows more tokens than the model.
+        """
+        self.tokenizer = tokenizer
+        if tokenizer is None:
+            return
+        if getattr(tokenizer, "pad_token", None) is None and getattr(tokenizer, "eos_token", None) is not None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if default_padding_side is not None:
+            self.default_padding_side = _check_side(default_padding_side)
+        encoded = list(tokenizer.encode(""))
+        bos = tokenizer.bos_token_id
+        self.cfg.tokenizer_prepends_bos = bos is not None and encoded[:1] == [bos]
+        if self.cfg.d_vocab == -1:
+            self.cfg.d_vocab = len(tokenizer)
+            if self.cfg.d_vocab_out == -1:
+                self.cfg.d_vocab_out = self.cfg.d_vocab
+
+    def _need_tokenizer(self, wanted: str) -> Any:
+        if self.tokenizer is None:
+            raise ValueError(
+                f"{wanted} needs a tokenizer and this model has none: call model.set_tokenizer(tokenizer), or pass "
+                "token ids (an integer tensor) instead of text."
+            )
+        return self.tokenizer
+
+    def to_tokens(
+        self,
+        input: str | list[str],  # noqa: A002 - the classic name
+        prepend_bos: bool | None = None,
+        padding_side: PaddingSide | None = None,
+        move_to_device: bool = True,
+        truncate: bool = True,
+    ) -> torch.Tensor:
+        """Text to token ids [batch pos]; several texts are padded to the longest.
+
+        Args:
+            prepend_bos: start with the beginning-of-sequence token; None follows
+                `cfg.default_prepend_bos`. It is never doubled.
+            padding_side: where padding goes; None follows `default_padding_side`.
+            truncate: cut at n_ctx tokens.
+        """
+        tokenizer = self._need_tokenizer("to_tokens")
+        texts = [input] if isinstance(input, str) else list(input)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
+        rows = [self._encode(text, prepend_bos) for text in texts]
+        if truncate:
+            rows = [row[: self.cfg.n_ctx] for row in rows]
+        side = _check_side(padding_side or self.default_padding_side)
+        longest = max(len(row) for row in rows)
+        if any(len(row) < longest for row in rows):
+            if tokenizer.pad_token_id is None:
+                raise ValueError("texts of different lengths need a padding token, and this tokenizer has none.")
+            fill = [[tokenizer.pad_token_id] * (longest - len(row)) for row in rows]
+            rows = [pad + row if side == "left" else row + pad for row, pad in zip(rows, fill, strict=True)]
+        tokens = torch.tensor(rows, dtype=torch.long)
+        return tokens.to(self.cfg.device) if move_to_device else tokens
+
+    def _encode(self, text: str, prepend_bos: bool | None) -> list[int]:
+        wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
+        tokenizer = self.tokenizer
+        row = list(tokenizer.encode(text))
+        bos = tokenizer.bos_token_id
+        if self.cfg.tokenizer_prepends_bos:
+            return row if wants_bos else row[1:]
+        if not wants_bos:
+            return row
+        if bos is None:
+            raise ValueError("prepend_bos needs a beginning-of-sequence token, and this tokenizer has none.")
+        return [bos, *row]
+
+    def to_string(self, tokens: int | list[Any] | torch.Tensor | np.ndarray) -> str | list[str]:
+        """Token ids to text: one string for one sequence, a list for a batch."""
+        tokenizer = self._need_tokenizer("to_string")
+        tokens = torch.as_tensor(tokens)
+        if tokens.ndim == 2:
+            return [tokenizer.decode(row.tolist(), clean_up_tokenization_spaces=False) for row in tokens]
+        if tokens.ndim > 2:
+            raise ValueError(f"to_string takes token ids [pos] or [batch pos], not shape {tuple(tokens.shape)}.")
+        return tokenizer.decode(tokens.reshape(-1).tolist(), clean_up_tokenization_spaces=False)
+
+    def to_str_tokens(
+        self,
+        input: str | list[Any] | torch.Tensor | np.ndarray,  # noqa: A002
+        prepend_bos: bool | None = None,
+        padding_side: PaddingSide | None = None,
+    ) -> list[str] | list[list[str]]:
+        """The tokens of a text (or of ids [pos]), each as its own string.
+
+        A list of texts gives a list of lists, with no padding.
+        """
+        tokenizer = self._need_tokenizer("to_str_tokens")
+        if isinstance(input, list) and input and isinstance(input[0], (str, list)):
+            return [self.to_str_tokens(text, prepend_bos, padding_side) for text in input]  # type: ignore[misc]
+        if isinstance(input, str):
+            ids = self.to_tokens(input, prepend_bos, padding_side, move_to_device=False, truncate=False)[0]
+        else:
+            ids = torch.as_tensor(input).squeeze()
+            if ids.ndim > 1:
+                raise ValueError(
+                    f"to_str_tokens takes a text or the ids of one sequence, not shape {tuple(ids.shape)}; "
+                    "call it for each row."
+                )
+        return [
+            tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in ids.reshape(-1).tolist()
+        ]
+
+    def to_single_token(self, string: str) -> int:
+        """The id of a string that is one token (mind the leading space of most words)."""
+        tokens = self.to_tokens(string, prepend_bos=False, move_to_device=False)[0]
+        if len(tokens) != 1:
+            pieces = self.to_str_tokens(string, prepend_bos=False)
+            raise ValueError(f"{string!r} is not one token but {len(tokens)}: {pieces}.")
+        return int(tokens.item())
+
+    def to_single_str_token(self, int_token: int) -> str:
+        """The string of one token id."""
+        if not isinstance(int_token, (int, np.integer)):
+            raise TypeError(f"to_single_str_token takes one token id, not {type(int_token).__name__}.")
+        return self._need_tokenizer("to_single_str_token").decode(
+            [int(int_token)], clean_up_tokenization_spaces=False
+        )
+
+    def get_token_position(
+        self,
+        single_token: str | int,
+        input: str | torch.Tensor | list[int],  # noqa: A002
+        mode: Literal["first", "last"] = "first",
+        prepend_bos: bool | None = None,
+        padding_side: PaddingSide | None = None,
+    ) -> int:
+        """Where a token stands in a text or in ids: its first or last position.
+
+        Raises:
+            ValueError: where it does not occur.
+        """
+        if mode not in ("first", "last"):
+            raise ValueError(f"mode must be 'first' or 'last', not {mode!r}.")
+        if isinstance(input, str):
+            tokens = self.to_tokens(input, prepend_bos, padding_side)
+        else:
+            tokens = torch.as_tensor(input)
+        if tokens.ndim == 2:
+            if tokens.shape[0] != 1:
+                raise ValueError(f"get_token_position reads one sequence, not a batch of {tokens.shape[0]}.")
+            tokens = tokens[0]
+        wanted = self.to_single_token(single_token) if isinstance(single_token, str) else int(single_token)
+        places = (tokens == wanted).nonzero().flatten().tolist()
+        if not places:
+            raise ValueError(f"the token {single_token!r} does not occur in the input.")
+        return places[0] if mode == "first" else places[-1]
+
+    def tokens_to_residual_directions(
+        self, tokens: str | int | list[str] | torch.Tensor
+    ) -> torch.Tensor:
+        """The column of W_U for each token: what the residual stream must hold to raise its logit.
+
+        One token gives [d_model]; more give [... d_model].
+        """
+        W_U: torch.Tensor = self.W_U  # type: ignore[attr-defined]
+        if isinstance(tokens, str):
+            return W_U[:, self.to_single_token(tokens)]
+        if isinstance(tokens, list) and tokens and isinstance(tokens[0], str):
+            tokens = torch.tensor([self.to_single_token(token) for token in tokens])
+        ids = torch.as_tensor(tokens, device=W_U.device)
+        directions = W_U.mT[ids]
+        return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
+
+
+def _check_side(side: str) -> PaddingSide:
+    if side not in ("left", "right"):
+        raise ValueError(f"padding_side must be 'left' or 'right', not {side!r}.")
+    return side  # type: ignore[return-value]

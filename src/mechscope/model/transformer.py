@@ -1,0 +1,484 @@
+"""The hooked transformer: a language model whose every activation can be read and changed.
+
+The forward pass is `input_to_embed`, then the blocks, then the final norm and the unembedding; a pass
+may start and stop at any layer. What else a model can do stands beside it: text and tokens in
+`tokens.py`, weights by name in `weight_properties.py`, generation in `generation.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.attention_mask import get_attention_mask
+from mechscope.model.components import (
+    AttentionMask,
+    Embed,
+    PosEmbed,
+    RotaryTable,
+    TiedUnembed,
+    TransformerBlock,
+    Unembed,
+)
+from mechscope.model.components.attention import lay_out_projection
+from mechscope.model.components.component import Component
+from mechscope.model.components.normalization import make_norm
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.display import ModelDisplay
+from mechscope.model.generation import Generation
+from mechscope.model.hook_points import HookedRootModule, HookPoint, NamesFilter
+from mechscope.model.initialization import init_weights
+from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
+from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.switches import ClassicSwitches
+from mechscope.model.tokens import PaddingSide, TokenizerHelpers
+from mechscope.model.weight_processing import process_weights
+from mechscope.model.weight_properties import WeightProperties
+
+RETURN_TYPES = ("logits", "loss", "both", None)
+
+
+class Output(NamedTuple):
+    """What `return_type="both"` returns."""
+
+    logits: torch.Tensor
+    loss: torch.Tensor
+
+
+class HookedTransformer(
+    TokenizerHelpers, WeightProperties, Generation, ClassicSwitches, ModelDisplay, Component, HookedRootModule
+):
+    """A decoder-only (or bidirectional) transformer with a hook point at every activation.
+
+    Args:
+        cfg: its shape and arithmetic, as a config or a mapping of its fields.
+        tokenizer: needed only where text is given; ours or one with the Hugging Face interface.
+        move_to_device: put the weights on `cfg.device`.
+        default_padding_side: where texts of different lengths are padded.
+
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> logits, cache = model.run_with_cache(torch.tensor([[0, 1, 2]]))
+    >>> logits.shape, cache["pattern", 0].shape
+    (torch.Size([1, 3, 5]), torch.Size([1, 2, 3, 3]))
+    """
+
+    ln_final: nn.Module
+
+    def __init__(
+        self,
+        cfg: HookedTransformerConfig | Mapping[str, Any],
+        tokenizer: Any = None,
+        move_to_device: bool = True,
+        default_padding_side: PaddingSide = "right",
+    ) -> None:
+        super().__init__()
+        self.cfg = HookedTransformerConfig.unwrap(cfg)
+        self.tokenizer = None
+        self.default_padding_side = default_padding_side
+        self.set_tokenizer(tokenizer, default_padding_side)
+        cfg = self.cfg
+        if cfg.d_vocab < 1:
+            raise ValueError("d_vocab is needed (the number of tokens), or a tokenizer that knows it.")
+        self.embed = Embed(cfg)
+        self.hook_embed = HookPoint()
+        self.hook_tokens = HookPoint()
+        if cfg.positional_embedding_type in ("standard", "shortformer"):
+            self.pos_embed = PosEmbed(cfg)
+            self.hook_pos_embed = HookPoint()
+        tables: dict[bool, RotaryTable] = {}
+        self.blocks = nn.ModuleList(
+            TransformerBlock(cfg, layer, _rotary_table(cfg, layer, tables)) for layer in range(cfg.n_layers)
+        )
+        self.ln_final = make_norm(cfg, final=True)
+        self.unembed = TiedUnembed(cfg, self.embed) if cfg.tie_word_embeddings else Unembed(cfg)
+        if cfg.init_weights:
+            init_weights(self, cfg)
+        if move_to_device:
+            self.to(cfg.device)
+        self.setup()
+
+    # Loading --------------------------------------------------------------------------------
+
+    @classmethod
+    def from_state(
+        cls,
+        cfg: HookedTransformerConfig,
+        state_dict: Mapping[str, torch.Tensor],
+        tokenizer: Any = None,
+        default_padding_side: PaddingSide = "right",
+    ) -> HookedTransformer:
+        """A model that uses the given tensors as its weights, without copying those that lie well.
+
+        Raises:
+            ValueError: naming every missing, unexpected and misshapen tensor at once.
+        """
+        state_dict = {
+            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
+            for name, value in state_dict.items()
+        }
+        # Built on "meta", where tensors have shapes and no storage, then given the real ones.
+        own = dataclasses.replace(cfg, init_weights=False, device="meta")
+        model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
+        model.check_state(state_dict)
+        model.load_state_dict(state_dict, assign=True)
+        own.init_weights = cfg.init_weights
+        return model.to(cfg.device)
+
+    @classmethod
+    def from_pretrained(cls, model_name: str, *args: Any, **kwargs: Any) -> HookedTransformer:
+        """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
+        # By name, because checkpoints stands above the model and imports it.
+        loader = importlib.import_module("mechscope.checkpoints.classic")
+        return loader.from_pretrained(cls, model_name, *args, **kwargs)
+
+    @classmethod
+    def from_pretrained_no_processing(cls, model_name: str, *args: Any, **kwargs: Any) -> HookedTransformer:
+        """`from_pretrained` with the weights as they were trained."""
+        off = {
+            "fold_ln": False,
+            "center_writing_weights": False,
+            "center_unembed": False,
+            "refactor_factored_attn_matrices": False,
+            "fold_value_biases": False,
+        }
+        return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
+
+    def check_state(self, state_dict: Mapping[str, torch.Tensor]) -> None:
+        """Raise one ValueError that lists every missing, unexpected and misshapen tensor."""
+        expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        lines = [f"missing: {name} {shape}" for name, shape in expected.items() if name not in state_dict]
+        lines += [f"unexpected: {name}" for name in state_dict if name not in expected]
+        lines += [
+            f"shape of {name}: {tuple(value.shape)}, expected {expected[name]}"
+            for name, value in state_dict.items()
+            if name in expected and tuple(value.shape) != expected[name]
+        ]
+        if lines:
+            shown = "\n  ".join(lines[:40])
+            more = f"\n  … and {len(lines) - 40} more" if len(lines) > 40 else ""
+            raise ValueError(f"these weights do not fit the config of {self.cfg.model_name!r}:\n  {shown}{more}")
+
+    def load_and_process_state_dict(
+        self,
+        state_dict: Mapping[str, torch.Tensor],
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        fold_value_biases: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+    ) -> None:
+        """Process weights in the classic layout (see `process_weights`) and use them."""
+        state_dict = {
+            name: value
+            for name, value in state_dict.items()
+            if not name.endswith(("attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos"))
+        }
+        processed = process_weights(
+            self.cfg,
+            state_dict,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
+        fresh = type(self).from_state(
+            processed.cfg, processed.state_dict, self.tokenizer, self.default_padding_side
+        )
+        self.cfg = fresh.cfg
+        for name, child in fresh.named_children():
+            setattr(self, name, child)
+        self.setup()
+
+    def process_weights_(
+        self,
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+        fold_value_biases: bool = True,
+    ) -> None:
+        """Process this model's own weights in place."""
+        self.load_and_process_state_dict(
+            self.state_dict(),
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
+
+    # The forward pass -----------------------------------------------------------------------
+
+    def forward(
+        self,
+        input: str | list[str] | torch.Tensor,  # noqa: A002 - the classic name
+        return_type: Literal["logits", "loss", "both"] | None = "logits",
+        loss_per_token: bool = False,
+        prepend_bos: bool | None = None,
+        padding_side: PaddingSide | None = None,
+        start_at_layer: int | None = None,
+        tokens: torch.Tensor | None = None,
+        shortformer_pos_embed: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        stop_at_layer: int | None = None,
+        past_kv_cache: HookedTransformerKeyValueCache | None = None,
+    ) -> Any:
+        """Logits, loss, both or nothing for text, tokens [batch pos] or a residual stream.
+
+        Args:
+            input: text, texts, token ids [batch pos] or [pos]; with `start_at_layer`, the residual
+                stream [batch pos d_model] at the start of that layer.
+            return_type: "logits" [batch pos d_vocab_out], "loss" (mean cross-entropy of each next token,
+                in nats), "both" (an `Output`), or None.
+            loss_per_token: the loss of each prediction [batch pos-1], not their mean.
+            prepend_bos: for text, whether it starts with the beginning-of-sequence token.
+            padding_side: for text, where padding goes.
+            start_at_layer: skip the embedding and the blocks before this one; negative counts from the end.
+            tokens: with `start_at_layer`, the tokens that a loss needs.
+            shortformer_pos_embed: with `start_at_layer`, the position embedding of a shortformer model.
+            attention_mask: 0 where a token is padding [batch pos]; None works it out for left-padded text.
+            stop_at_layer: return the residual stream at the start of this layer; negative counts from the end.
+            past_kv_cache: earlier tokens' keys and values; the new ones are added.
+
+        Raises:
+            ValueError: for tokens out of range, a context longer than n_ctx, or shapes that do not fit.
+        """
+        if return_type not in RETURN_TYPES:
+            raise ValueError(f"return_type must be 'logits', 'loss', 'both' or None, not {return_type!r}.")
+        first = self._layer_number(start_at_layer, "start_at_layer", default=0)
+        last = self._layer_number(stop_at_layer, "stop_at_layer", default=self.cfg.n_layers)
+        if start_at_layer is None:
+            residual, tokens, shortformer_pos_embed, attention_mask = self.input_to_embed(
+                input, prepend_bos, padding_side, attention_mask, past_kv_cache
+            )
+        else:
+            residual = self._check_residual(input)
+        offset = 0 if past_kv_cache is None else past_kv_cache.length
+        mask = self._mask(residual, attention_mask, offset)
+        positions = None if mask.padding is None else _positions(mask.padding, residual.shape[1])
+        for layer in range(first, last):
+            entry = None if past_kv_cache is None else past_kv_cache[layer]
+            residual = self.blocks[layer](residual, mask, shortformer_pos_embed, entry, positions, offset)
+        if stop_at_layer is not None:
+            return residual
+        if return_type is None and not self._final_points_watched():
+            return None
+        logits = self.unembed(self.ln_final(residual))
+        if return_type is None:
+            return None
+        if return_type == "logits":
+            return logits
+        if tokens is None:
+            raise ValueError("a loss needs the tokens that follow: give them as `tokens` with start_at_layer.")
+        loss = self.loss_fn(logits, tokens, attention_mask, per_token=loss_per_token)
+        return loss if return_type == "loss" else Output(logits, loss)
+
+    def input_to_embed(
+        self,
+        input: str | list[str] | torch.Tensor,  # noqa: A002
+        prepend_bos: bool | None = None,
+        padding_side: PaddingSide | None = None,
+        attention_mask: torch.Tensor | None = None,
+        past_kv_cache: HookedTransformerKeyValueCache | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """What the first block reads.
+
+        Returns:
+            the residual stream [batch pos d_model], the tokens [batch pos], the position embedding that
+            a shortformer model adds to queries and keys (else None), and the attention mask over all
+            positions, cached ones included (None where there is no padding).
+        """
+        is_text = isinstance(input, (str, list))
+        tokens = self.to_tokens(input, prepend_bos, padding_side) if is_text else torch.as_tensor(input)  # type: ignore[arg-type]
+        if tokens.ndim == 1:
+            tokens = tokens[None]
+        offset = 0 if past_kv_cache is None else past_kv_cache.length
+        self._check_tokens(tokens, offset)
+        tokens = tokens.to(self.W_E.device)
+        attention_mask = self._attention_mask(
+            tokens, attention_mask, is_text, prepend_bos, padding_side, past_kv_cache
+        )
+        tokens = self.hook_tokens(tokens)
+        embedded = self.hook_embed(self.embed(tokens))
+        if not hasattr(self, "pos_embed"):
+            return embedded, tokens, None, attention_mask
+        positions = None if attention_mask is None else _positions(attention_mask, tokens.shape[1])
+        position_embedding = self.hook_pos_embed(self.pos_embed(tokens, positions, offset))
+        if self.cfg.positional_embedding_type == "shortformer":
+            return embedded, tokens, position_embedding, attention_mask
+        return embedded + position_embedding, tokens, None, attention_mask
+
+    def _attention_mask(
+        self,
+        tokens: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        is_text: bool,
+        prepend_bos: bool | None,
+        padding_side: PaddingSide | None,
+        past_kv_cache: HookedTransformerKeyValueCache | None,
+    ) -> torch.Tensor | None:
+        """Which positions hold real tokens [batch key_pos]; None where all do."""
+        side = padding_side or self.default_padding_side
+        if attention_mask is not None:
+            if tuple(attention_mask.shape) != tuple(tokens.shape):
+                raise ValueError(
+                    f"attention_mask has shape {tuple(attention_mask.shape)} and the tokens "
+                    f"{tuple(tokens.shape)}; they must be the same [batch pos]."
+                )
+            attention_mask = attention_mask.to(tokens.device, torch.bool)
+        elif (
+            self.tokenizer is not None
+            and past_kv_cache is None
+            and self.tokenizer.pad_token_id is not None
+            and (is_text or side == "left")
+        ):
+            wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
+            attention_mask = get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side).to(torch.bool)
+        if past_kv_cache is not None:
+            new = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask
+            attention_mask = past_kv_cache.append_attention_mask(new)
+        if attention_mask is None or bool(attention_mask.all()):
+            return None
+        return attention_mask
+
+    def _mask(self, residual: torch.Tensor, padding: torch.Tensor | None, offset: int) -> AttentionMask:
+        length = residual.shape[1]
+        if padding is not None and padding.shape[1] != offset + length:
+            raise ValueError(
+                f"attention_mask covers {padding.shape[1]} positions and there are {offset + length}, "
+                "cached ones included."
+            )
+        causal = self.cfg.attention_dir == "causal"
+        if padding is not None:
+            padding = padding.to(residual.device, torch.bool)
+            # In a causal model no real token can see padding that comes after all real tokens.
+            trailing = causal and offset == 0 and bool((padding[:, 1:] <= padding[:, :-1]).all())
+            padding = None if trailing or bool(padding.all()) else padding
+        return AttentionMask(
+            length, offset + length, padding=padding, causal=causal, device=residual.device
+        )
+
+    def _check_tokens(self, tokens: torch.Tensor, offset: int) -> None:
+        if tokens.is_floating_point():
+            raise ValueError(
+                f"token ids are whole numbers, not {tokens.dtype}; a residual stream goes in with start_at_layer."
+            )
+        if tokens.ndim != 2:
+            raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
+        if tokens.numel() == 0:
+            raise ValueError(f"there are no tokens: shape {tuple(tokens.shape)}.")
+        length = offset + tokens.shape[1]
+        if length > self.cfg.n_ctx:
+            raise ValueError(
+                f"{length} positions are more than this model's context of n_ctx={self.cfg.n_ctx}; shorten the input."
+            )
+        low, high = torch.aminmax(tokens)
+        if int(low) < 0 or int(high) >= self.cfg.d_vocab:
+            bad = int(low) if int(low) < 0 else int(high)
+            raise ValueError(
+                f"token id {bad} is out of range: this model knows ids 0 to {self.cfg.d_vocab - 1}."
+            )
+
+    def _check_residual(self, residual: Any) -> torch.Tensor:
+        if not isinstance(residual, torch.Tensor) or residual.ndim != 3 or residual.shape[-1] != self.cfg.d_model:
+            found = tuple(residual.shape) if isinstance(residual, torch.Tensor) else type(residual).__name__
+            raise ValueError(
+                f"with start_at_layer the input is a residual stream [batch pos {self.cfg.d_model}], not {found}."
+            )
+        return residual
+
+    def _layer_number(self, layer: int | None, name: str, default: int) -> int:
+        if layer is None:
+            return default
+        n_layers = self.cfg.n_layers
+        if not -n_layers <= layer <= n_layers:
+            raise ValueError(f"{name} must be between {-n_layers} and {n_layers}, not {layer}.")
+        return layer + n_layers if layer < 0 else layer
+
+    def _final_points_watched(self) -> bool:
+        return any(
+            isinstance(part, HookPoint) and part.watched for part in (*self.ln_final.modules(), *self.unembed.modules())
+        )
+
+    def loss_fn(
+        self,
+        logits: torch.Tensor,
+        tokens: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        per_token: bool = False,
+    ) -> torch.Tensor:
+        """Cross-entropy of each next token in nats (see `lm_cross_entropy_loss`)."""
+        return lm_cross_entropy_loss(logits, tokens.to(logits.device), attention_mask, per_token)
+
+    def run_with_cache(  # type: ignore[override]
+        self,
+        *model_args: Any,
+        return_cache_object: bool = True,
+        remove_batch_dim: bool = False,
+        names_filter: NamesFilter = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ActivationCache | dict[str, torch.Tensor]]:
+        """One forward pass and its activations as an `ActivationCache`.
+
+        See `HookedRootModule.run_with_cache` for the arguments; `return_cache_object=False` gives
+        the plain dictionary. `get_act_name("pattern", 0)` spells the full name of a short one.
+        """
+        output, cache = super().run_with_cache(
+            *model_args, remove_batch_dim=remove_batch_dim, names_filter=names_filter, **kwargs
+        )
+        if not return_cache_object:
+            return output, cache
+        return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
+
+    # Devices --------------------------------------------------------------------------------
+
+    def to(self, device_or_dtype: Any = None, print_details: bool = False, **kwargs: Any) -> HookedTransformer:  # type: ignore[override]
+        """Move to a device or convert to a data type; the config follows."""
+        del print_details  # accepted from old notebooks
+        if device_or_dtype is None:
+            device_or_dtype = kwargs.pop("device", None) or kwargs.pop("dtype")
+        nn.Module.to(self, device_or_dtype, **kwargs)
+        if isinstance(device_or_dtype, torch.dtype):
+            self.cfg.dtype = device_or_dtype
+        else:
+            self.cfg.device = str(device_or_dtype)
+        return self
+
+    def cuda(self, device: int | None = None) -> HookedTransformer:
+        """Move to a CUDA device."""
+        return self.to("cuda" if device is None else f"cuda:{device}")
+
+    def cpu(self) -> HookedTransformer:
+        """Move to the CPU."""
+        return self.to("cpu")
+
+    def mps(self) -> HookedTransformer:
+        """Move to Apple's GPU."""
+        return self.to("mps")
+
+
+def _positions(attention_mask: torch.Tensor, length: int) -> torch.Tensor:
+    """Where each of the last `length` tokens stands among its row's real tokens [batch pos]; padding counts 0."""
+    return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
+
+
+def _rotary_table(
+    cfg: HookedTransformerConfig, layer: int, tables: dict[bool, RotaryTable]
+) -> RotaryTable | None:
+    """The table of this layer, shared with every layer of the same base."""
+    if cfg.positional_embedding_type != "rotary":
+        return None
+    local = cfg.layer_window(layer) is not None and cfg.rotary_base_local is not None
+    if local not in tables:
+        base = cfg.rotary_base_local if local else cfg.rotary_base
+        assert base is not None
+        tables[local] = RotaryTable(cfg, base, None if local else cfg.rotary_scaling)
+    return tables[local]
