@@ -113,8 +113,7 @@ def test_the_logit_lens_ends_at_the_logits() -> None:
     model, logits, cache = run()
     lens, labels = cache.accumulated_resid(apply_ln=True, incl_mid=True, return_labels=True)
     assert labels == ["0_pre", "0_mid", "1_pre", "1_mid", "final_post"]
-    read = (lens[-1] * model.ln_final.w + model.ln_final.b) @ model.W_U + model.b_U
-    assert close(read, logits)
+    assert close(lens[-1] @ model.W_U + model.b_U, logits)
 
 
 def test_scaling_uses_the_norm_that_reads_there() -> None:

@@ -139,7 +139,8 @@ class ActivationCache(CacheDisplay):
         Args:
             layer: up to the start of this layer; None or -1 means to the very end.
             incl_mid: also between attention and MLP.
-            apply_ln: scale as the norm that reads the last one does (the logit lens).
+            apply_ln: put each through the final norm, as if the model ended there (the logit lens); up
+                to an earlier `layer`, scale all as the norm that reads there did.
             pos_slice: which positions.
             mlp_input: end at the input of that layer's MLP.
             return_labels: also give a name for each.
@@ -159,8 +160,9 @@ class ActivationCache(CacheDisplay):
                 labels.append(f"{index}_mid")
         pieces = torch.stack([self._at(name, pos_slice) for name in names])
         if apply_ln:
+            at_the_end = last == self.model.cfg.n_layers
             pieces = self.apply_ln_to_stack(
-                pieces, layer, mlp_input, pos_slice=pos_slice, recompute_ln=True
+                pieces, layer, mlp_input, pos_slice=pos_slice, recompute_ln=at_the_end
             )
         return (pieces, labels) if return_labels else pieces
 
@@ -358,7 +360,8 @@ class ActivationCache(CacheDisplay):
             residual_stack: components [component batch pos d_model], not yet scaled by the final norm.
             tokens: the token, or one for each of the batch (or of batch and positions).
             incorrect_tokens: attribute the difference to these tokens' logits.
-            pos_slice, batch_slice: which positions and which of the batch the stack holds.
+            pos_slice: which positions the stack holds.
+            batch_slice: which of the batch to keep.
             has_batch_dim: whether the stack has a batch axis.
         """
         directions = self._logit_directions(tokens)
@@ -407,18 +410,24 @@ class ActivationCache(CacheDisplay):
         components. The norm's learned weights are not applied; fold them into what reads them.
 
         Args:
-            recompute_ln: use each component's own scale, as if it were the whole stream.
+            batch_slice: which of the batch to keep, of the stack and of the scale.
+            recompute_ln: put each component through the final norm, learned weights and all, as if it
+                were the whole stream.
         """
         cfg = self.model.cfg
         if cfg.normalization_type is None:
             return residual_stack
         last = self._layers(layer)
         is_final = last == cfg.n_layers
+        if self.has_batch_dim and has_batch_dim:
+            residual_stack = Slice.unwrap(batch_slice).apply(residual_stack, dim=1)
+        if recompute_ln:
+            if not is_final:
+                raise ValueError("recompute_ln is for the final norm: leave layer at -1.")
+            return self.model.ln_final(residual_stack)
         rms = cfg.normalization_type.startswith("RMS") or (is_final and cfg.final_rms)
         if not rms:
             residual_stack = residual_stack - residual_stack.mean(-1, keepdim=True)
-        if recompute_ln:
-            return residual_stack / (residual_stack.pow(2).mean(-1, keepdim=True) + cfg.eps).sqrt()
         name = "ln_final.hook_scale" if is_final else f"blocks.{last}.ln{2 if mlp_input else 1}.hook_scale"
         scale = self._one_scale(name)
         scale = Slice.unwrap(pos_slice).apply(scale, dim=-2)

@@ -164,6 +164,10 @@ class HookedTransformerConfig:
     use_hook_tokens: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("n_layers", "d_model", "n_ctx", "d_head"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
+                raise ValueError(f"{name} must be a positive whole number, not {value!r}.")
         if self.n_heads == -1:
             if self.d_model % self.d_head:
                 raise ValueError(
@@ -198,10 +202,8 @@ class HookedTransformerConfig:
         self._check()
 
     def _check(self) -> None:
-        for name in ("n_layers", "d_model", "n_ctx", "d_head", "n_heads"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
-                raise ValueError(f"{name} must be a positive whole number, not {value!r}.")
+        if self.n_heads < 1:
+            raise ValueError(f"n_heads must be at least 1, not {self.n_heads}.")
         _check_choice("act_fn", self.act_fn, (*ACTIVATION_NAMES, None))
         _check_choice("normalization_type", self.normalization_type, NORMALIZATION_TYPES)
         _check_choice("norm_placement", self.norm_placement, ("pre", "pre_and_post", "post"))
