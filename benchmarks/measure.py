@@ -1,0 +1,84 @@
+"""Timing in alternation: every contender once a round, CPU seconds, medians and their ratios.
+
+Machines are shared and noisy, so a figure is only ever compared with another of the same round.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """CPU seconds of each contender, and its median ratio to ours round by round."""
+
+    name: str
+    seconds: dict[str, float]
+    ratio_to_ours: dict[str, float]
+    rounds: int
+    note: str = ""
+
+
+def alternate(
+    name: str,
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int = 7,
+    repeat: int = 1,
+    note: str = "",
+) -> Timing:
+    """Time each contender `rounds` times in turn, after one round that does not count.
+
+    The contender called "mechscope" is ours; the others' ratios say how many times its time they take.
+    """
+    times: dict[str, list[float]] = {label: [] for label in contenders}
+    order = list(contenders)
+    for round_number in range(rounds + 1):
+        # Turned round by round, so that no one always runs on the other's warm cache.
+        turn = round_number % len(order)
+        for label in order[turn:] + order[:turn]:
+            gc.collect()
+            start = time.process_time()
+            for _ in range(repeat):
+                contenders[label]()
+            if round_number:
+                times[label].append((time.process_time() - start) / repeat)
+    ours = times["mechscope"]
+    ratios = {
+        label: statistics.median(theirs / our for theirs, our in zip(values, ours, strict=True))
+        for label, values in times.items()
+    }
+    medians = {label: statistics.median(values) for label, values in times.items()}
+    return Timing(name, medians, ratios, rounds, note)
+
+
+def run_in_process(code: str, rounds: int) -> list[dict[str, float]]:
+    """Run Python code in fresh processes; each prints `key=value` figures, which come back.
+
+    What a process loads and how much memory it peaks at can only be seen from a fresh one. The code
+    may call `peak_mb()`.
+    """
+    prelude = (
+        "import resource, time\n"
+        "def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+    )
+    results = []
+    for _ in range(rounds):
+        done = subprocess.run(
+            [sys.executable, "-c", prelude + code], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"a measured process failed:\n{done.stderr[-3000:]}")
+        pairs = [line.split("=") for line in done.stdout.splitlines() if line.count("=") == 1]
+        results.append({key: float(value) for key, value in pairs})
+    return results
+
+
+def median_of(results: list[dict[str, float]], key: str) -> float:
+    """The median of one figure over processes."""
+    return statistics.median(result[key] for result in results)

@@ -1,0 +1,196 @@
+"""Misuse the model in every way that the classic interface let pass; write docs/misuse.md.
+
+    python -m benchmarks.misuse
+
+Each row is a call that was really made, the error that came back, and what the classic library does
+with the same call (run here too, where it is installed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+warnings.simplefilter("ignore")
+
+import torch  # noqa: E402
+
+import mechscope  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+FIELDS: dict[str, Any] = {
+    "n_layers": 2,
+    "d_model": 16,
+    "n_ctx": 8,
+    "d_head": 8,
+    "n_heads": 2,
+    "d_vocab": 20,
+    "act_fn": "gelu",
+    "seed": 0,
+}
+
+
+@dataclass(frozen=True)
+class Misuse:
+    """One mistake, as a call on a model and the library that it came from."""
+
+    mistake: str
+    code: str
+    call: Callable[[Any, Any], object]
+
+
+def tokens(length: int = 5) -> torch.Tensor:
+    """A batch of two rows."""
+    return torch.arange(2 * length).reshape(2, length) % 20
+
+
+def edit_in_place(model: Any, library: Any) -> object:
+    """Zero an activation inside a hook and look at the one cached just before it, which must not change.
+
+    Raises AssertionError where it did: the silent mistake that a copy for each hook prevents.
+    """
+    del library
+    clean = model.run_with_cache(tokens())[1]["blocks.0.hook_resid_post"].clone()
+
+    def zero(resid: torch.Tensor, hook: object) -> None:
+        resid[:, 0] = 0
+
+    with model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", zero)]):
+        cache = model.run_with_cache(tokens())[1]
+    changed = not torch.equal(cache["blocks.0.hook_resid_post"], clean)
+    return "the cached output of block 0 was rewritten too" if changed else "only what comes after changed"
+
+
+def patch_lengths(model: Any, library: Any) -> object:
+    """Patch between runs of different lengths."""
+    import importlib
+
+    patching = importlib.import_module(f"{library.__name__}.patching")
+    clean = model.run_with_cache(tokens(6))[1]
+    with contextlib.redirect_stderr(io.StringIO()):
+        return patching.get_act_patch_resid_pre(model, tokens(4), clean, lambda logits: logits[0, -1, 0])
+
+
+MISUSES = (
+    Misuse(
+        "a misspelt name in names_filter",
+        'names_filter="blocks.0.hook_resid_pst"',
+        lambda m, _: m.run_with_cache(tokens(), names_filter="blocks.0.hook_resid_pst"),
+    ),
+    Misuse(
+        "the same inside a list",
+        'names_filter=["hook_embed", "blocks.0.hook_resid_pst"]',
+        lambda m, _: m.run_with_cache(tokens(), names_filter=["hook_embed", "blocks.0.hook_resid_pst"]),
+    ),
+    Misuse(
+        "a predicate that matches nothing",
+        'fwd_hooks=[(lambda name: "patern" in name, fn)]',
+        lambda m, _: m.run_with_hooks(tokens(), fwd_hooks=[(lambda name: "patern" in name, lambda x, hook: x)]),
+    ),
+    Misuse(
+        "a misspelt keyword",
+        "run_with_cache(tokens, name_filter=…)",
+        lambda m, _: m.run_with_cache(tokens(), name_filter="hook_embed"),
+    ),
+    Misuse(
+        "a hook where this model has no such activation",
+        '"blocks.0.attn.hook_rot_q" (positions are not rotary)',
+        lambda m, _: m.run_with_hooks(tokens(), fwd_hooks=[("blocks.0.attn.hook_rot_q", lambda x, hook: x)]),
+    ),
+    Misuse(
+        "an intervention that never fires",
+        'stop_at_layer=1, hook on "blocks.1.hook_resid_post"',
+        lambda m, _: m.run_with_hooks(
+            tokens(), stop_at_layer=1, fwd_hooks=[("blocks.1.hook_resid_post", lambda x, hook: x * 0)]
+        ),
+    ),
+    Misuse(
+        "a hook that returns the wrong shape",
+        "return resid[:, -1:]",
+        lambda m, _: m.run_with_hooks(
+            tokens(), fwd_hooks=[("blocks.0.hook_resid_post", lambda x, hook: x[:, -1:])]
+        ),
+    ),
+    Misuse(
+        "a hook that returns the wrong type of number",
+        "return resid.double()",
+        lambda m, _: m.run_with_hooks(
+            tokens(), fwd_hooks=[("blocks.0.hook_mlp_out", lambda x, hook: x.double())]
+        ),
+    ),
+    Misuse("patching between runs of different lengths", "6 clean positions, 4 corrupted", patch_lengths),
+    Misuse("text without a tokenizer", 'model.to_tokens("hello")', lambda m, _: m.to_tokens("hello")),
+    Misuse("a context longer than n_ctx", "9 tokens, n_ctx=8", lambda m, _: m(tokens(9))),
+    Misuse("a token id out of range", "token 20 of 20", lambda m, _: m(tokens() + 15)),
+    Misuse(
+        "an unknown config field",
+        "n_layer=2",
+        lambda _, library: library.HookedTransformerConfig.from_dict({**FIELDS, "n_layer": 2}),
+    ),
+    Misuse("an in-place edit inside a hook", "resid[:, 0] = 0", edit_in_place),
+)
+
+
+def outcome(misuse: Misuse, model: Any, library: Any) -> str:
+    """What came of it, in a line."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = misuse.call(model, library)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the row
+        message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        return f"{type(error).__name__}: {' '.join(message.split())}"
+    return result if isinstance(result, str) else "no error"
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    """(mistake, code, ours, classic) for every misuse."""
+    ours = mechscope.HookedTransformer(FIELDS)
+    try:
+        import transformer_lens as classic
+    except ImportError:
+        classic = None
+    theirs = None if classic is None else classic.HookedTransformer(classic.HookedTransformerConfig(**FIELDS, device="cpu"))
+    result = []
+    for misuse in MISUSES:
+        other = "not installed" if classic is None else outcome(misuse, theirs, classic)
+        if theirs is not None:
+            theirs.reset_hooks()
+        result.append((misuse.mistake, misuse.code, outcome(misuse, ours, mechscope), other))
+    return result
+
+
+def main() -> None:
+    """Write the page."""
+
+    def cell(text: str, limit: int = 300) -> str:
+        text = text if len(text) <= limit else text[: limit - 1] + "…"
+        return text.replace("|", "\\|")
+
+    lines = [f"| {m} | `{cell(code)}` | {cell(ours)} | {cell(other, 120)} |" for m, code, ours, other in rows()]
+    text = "\n".join(
+        [
+            "# What happens when you get it wrong",
+            "",
+            "Written by `python -m benchmarks.misuse`, which makes each of these calls on a small model and writes down",
+            "what comes back, from mechscope and from the classic library (transformer-lens 3.5.1).",
+            "",
+            "| mistake | in code | mechscope says | classic |",
+            "|---|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+    target = ROOT / "docs" / "misuse.md"
+    target.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
