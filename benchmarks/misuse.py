@@ -92,7 +92,9 @@ MISUSES = (
     Misuse(
         "a predicate that matches nothing",
         'fwd_hooks=[(lambda name: "patern" in name, fn)]',
-        lambda m, _: m.run_with_hooks(tokens(), fwd_hooks=[(lambda name: "patern" in name, lambda x, hook: x)]),
+        lambda m, _: m.run_with_hooks(
+            tokens(), fwd_hooks=[(lambda name: "patern" in name, lambda x, hook: x)]
+        ),
     ),
     Misuse(
         "a misspelt keyword",
@@ -143,7 +145,7 @@ def outcome(misuse: Misuse, model: Any, library: Any) -> str:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             result = misuse.call(model, library)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the row
+    except Exception as error:
         message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         return f"{type(error).__name__}: {' '.join(message.split())}"
     return result if isinstance(result, str) else "no error"
@@ -156,7 +158,11 @@ def rows() -> list[tuple[str, str, str, str]]:
         import transformer_lens as classic
     except ImportError:
         classic = None
-    theirs = None if classic is None else classic.HookedTransformer(classic.HookedTransformerConfig(**FIELDS, device="cpu"))
+    theirs = (
+        None
+        if classic is None
+        else classic.HookedTransformer(classic.HookedTransformerConfig(**FIELDS, device="cpu"))
+    )
     result = []
     for misuse in MISUSES:
         other = "not installed" if classic is None else outcome(misuse, theirs, classic)
@@ -173,7 +179,9 @@ def main() -> None:
         text = text if len(text) <= limit else text[: limit - 1] + "…"
         return text.replace("|", "\\|")
 
-    lines = [f"| {m} | `{cell(code)}` | {cell(ours)} | {cell(other, 120)} |" for m, code, ours, other in rows()]
+    lines = [
+        f"| {m} | `{cell(code)}` | {cell(ours)} | {cell(other, 120)} |" for m, code, ours, other in rows()
+    ]
     text = "\n".join(
         [
             "# What happens when you get it wrong",

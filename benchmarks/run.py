@@ -122,7 +122,9 @@ def cache_everything(contenders: Contenders, rounds: int) -> list[Timing]:
 
 
 def _distinct_bytes(cache: dict[str, torch.Tensor]) -> int:
-    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in cache.values()}
+    storages = {
+        value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in cache.values()
+    }
     return sum(storages.values())
 
 
@@ -146,7 +148,10 @@ def generate(contenders: Contenders, rounds: int) -> list[Timing]:
 def load(folder: Path, rounds: int) -> list[Timing]:
     """Load and process a folder in a fresh process: CPU seconds after imports, and peak memory."""
     ready = "import torch; torch.set_num_threads(1)\nfrom pathlib import Path\n"
-    timed = "start = time.process_time()\n{}\nprint(f'seconds={{time.process_time() - start}}')\nprint(f'peak={{peak_mb()}}')\n"
+    timed = (
+        "start = time.process_time()\n{}\n"
+        "print(f'seconds={{time.process_time() - start}}')\nprint(f'peak={{peak_mb()}}')\n"
+    )
     codes = {
         "mechscope": ready
         + "import mechscope; mechscope.load_model\nimport mechscope.model.transformer\n"
@@ -178,9 +183,7 @@ def load(folder: Path, rounds: int) -> list[Timing]:
         for label, results in runs.items()
     }
     memory = ", ".join(f"{label} {peak:.0f}" for label, peak in peaks.items())
-    note = (
-        f"peak memory of the process in MiB: {memory}; ours is {peaks['mechscope'] / peaks['plain']:.2f}× the plain one's"
-    )
+    note = f"peak memory of the process in MiB: {memory}; ours is {peaks['mechscope'] / peaks['plain']:.2f}× the plain one's"
     return [Timing("load and process from a folder", medians, ratios, rounds, note)]
 
 
@@ -211,7 +214,9 @@ def table(timings: list[Timing]) -> str:
     """A Markdown table of medians and ratios."""
     labels = ("mechscope", "plain", "classic", "transformers")
     lines = [
-        "| work | " + " | ".join(f"{label}, s" for label in labels) + " | ours ÷ plain | classic ÷ ours | note |",
+        "| work | "
+        + " | ".join(f"{label}, s" for label in labels)
+        + " | ours ÷ plain | classic ÷ ours | note |",
         "|---" * (len(labels) + 4) + "|",
     ]
     for timing in timings:
@@ -247,7 +252,9 @@ PARTS = ("import", "load", "forward", "cache", "generate")
 
 def main() -> None:
     """Run the parts that were asked for, print the table and write the page if all ran."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()

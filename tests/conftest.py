@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+# Shapes in signatures are checked in tests and nowhere else.
+install_import_hook(
+    [f"mechscope.model.{name}" for name in ("components", "loss", "sampling", "composition")],
+    "beartype.beartype",
+)
 
 torch.set_num_threads(1)
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.encoder import HookedEncoder
     from mechscope.model.factored_matrix import FactoredMatrix
-    from mechscope.model.hook_points import HookedRootModule, HookPoint
+    from mechscope.model.hook_points import HookPoint
+    from mechscope.model.hooked_root_module import HookedRootModule
     from mechscope.model.key_value_cache import (
         HookedTransformerKeyValueCache,
         HookedTransformerKeyValueCacheEntry,
@@ -50,7 +51,7 @@ _HOMES = {
     "FactoredMatrix": "mechscope.model.factored_matrix",
     "HookPoint": "mechscope.model.hook_points",
     "HookedEncoder": "mechscope.model.encoder",
-    "HookedRootModule": "mechscope.model.hook_points",
+    "HookedRootModule": "mechscope.model.hooked_root_module",
     "HookedTransformer": "mechscope.model.transformer",
     "HookedTransformerConfig": "mechscope.model.config",
     "HookedTransformerKeyValueCache": "mechscope.model.key_value_cache",

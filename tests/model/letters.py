@@ -25,7 +25,10 @@ class Letters:
         return [0, *ids] if self.prepends_bos else ids
 
     def decode(
-        self, ids: Iterable[int], skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool = False
+        self,
+        ids: Iterable[int],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool = False,
     ) -> str:
         letters = ["" if skip_special_tokens and i in (0, 28) else (self.alphabet + "#?")[i] for i in ids]
         return "".join(letters)

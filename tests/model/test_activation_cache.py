@@ -8,21 +8,17 @@ import torch
 from mechscope.model.activation_cache import ActivationCache
 from tests.model.tiny import VARIANTS, close, tiny_model, tiny_tokens
 
-SEPARABLE = [
-    name
-    for name, fields in VARIANTS.items()
-    if fields.get("norm_placement", "pre") == "pre"
-]
+SEPARABLE = [name for name, fields in VARIANTS.items() if fields.get("norm_placement", "pre") == "pre"]
 
 
-def run(variant: str = "plain", **kwargs):  # noqa: ANN201
+def run(variant: str = "plain", **kwargs):
     model = tiny_model(variant)
     logits, cache = model.run_with_cache(tiny_tokens(), **kwargs)
     return model, logits, cache
 
 
 def test_names_short_and_long_find_the_same() -> None:
-    model, _, cache = run()
+    _, _, cache = run()
     assert cache["pattern", 0] is cache["blocks.0.attn.hook_pattern"]
     assert cache["scale", 1, "ln2"] is cache["blocks.1.ln2.hook_scale"]
     assert cache["resid_post", -1] is cache["blocks.1.hook_resid_post"]
@@ -56,7 +52,7 @@ def test_layer_contributions_sum_to_the_residual_stream(variant: str) -> None:
 @pytest.mark.parametrize("variant", SEPARABLE)
 @pytest.mark.parametrize("expand_neurons", [True, False])
 def test_heads_neurons_and_biases_sum_to_the_residual_stream(variant: str, expand_neurons: bool) -> None:
-    model, _, cache = run(variant)
+    _, _, cache = run(variant)
     stack, labels = cache.get_full_resid_decomposition(expand_neurons=expand_neurons, return_labels=True)
     assert len(labels) == len(set(labels)) == len(stack)
     assert close(stack.sum(0), cache["resid_post", 1])
@@ -193,6 +189,6 @@ def test_a_cache_and_a_model_print_as_something_to_read() -> None:
 
 
 def test_moving_a_cache() -> None:
-    model, _, cache = run()
+    _, _, cache = run()
     assert cache.to("cpu") is cache
     assert isinstance(cache, ActivationCache)

@@ -42,13 +42,15 @@ SHARED = {
 }
 
 
-def pair(fields: dict, seed: int = 3):  # noqa: ANN201
+def pair(fields: dict, seed: int = 3):
     """The same config here and there."""
     fields = {**BASE, **fields, "seed": seed}
-    return HookedTransformer(fields), classic.HookedTransformer(classic.HookedTransformerConfig(**fields, device="cpu"))
+    return HookedTransformer(fields), classic.HookedTransformer(
+        classic.HookedTransformerConfig(**fields, device="cpu")
+    )
 
 
-def share_random_weights(ours: HookedTransformer, theirs) -> None:  # noqa: ANN001
+def share_random_weights(ours: HookedTransformer, theirs) -> None:
     generator = torch.Generator().manual_seed(1)
     state = {
         name: torch.randn(value.shape, generator=generator) * 0.3 for name, value in ours.state_dict().items()
@@ -91,7 +93,14 @@ def test_optional_activations_equal_the_classic_ones() -> None:
         model.set_use_hook_mlp_in(True)
     _, cache = ours.run_with_cache(tiny_tokens())
     _, reference = theirs.run_with_cache(tiny_tokens())
-    for name in ("hook_q_input", "hook_k_input", "hook_v_input", "hook_mlp_in", "attn.hook_result", "ln1.hook_scale"):
+    for name in (
+        "hook_q_input",
+        "hook_k_input",
+        "hook_v_input",
+        "hook_mlp_in",
+        "attn.hook_result",
+        "ln1.hook_scale",
+    ):
         assert close(cache[f"blocks.1.{name}"], reference[f"blocks.1.{name}"]), name
 
 
@@ -154,7 +163,21 @@ def test_composition_scores_equal_the_classic_ones(mode: str) -> None:
 def test_weights_by_name_equal_the_classic_ones() -> None:
     ours, theirs = pair({"n_key_value_heads": 2})
     share_random_weights(ours, theirs)
-    for name in ("W_E", "W_U", "W_pos", "W_E_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "b_K", "b_O", "b_in"):
+    for name in (
+        "W_E",
+        "W_U",
+        "W_pos",
+        "W_E_pos",
+        "W_Q",
+        "W_K",
+        "W_V",
+        "W_O",
+        "W_in",
+        "W_out",
+        "b_K",
+        "b_O",
+        "b_in",
+    ):
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
     assert close(ours.QK.AB, theirs.QK.AB)
     assert close(ours.OV.AB, theirs.OV.AB)

@@ -134,7 +134,9 @@ def test_padding_attends_to_nothing_and_its_gradient_is_finite() -> None:
         logits, cache = model.run_with_cache(tiny_tokens(), attention_mask=mask)
         logits[:, 4:].sum().backward()
     assert not cache["pattern", 0][0, :, :3].any()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+    assert all(
+        parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None
+    )
 
 
 def test_alibi_prefers_the_near() -> None:

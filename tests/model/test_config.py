@@ -24,7 +24,9 @@ def test_a_config_survives_a_dictionary(variant: str) -> None:
 
 
 def test_classic_fields_with_nothing_to_decide_are_accepted() -> None:
-    cfg = HookedTransformerConfig.from_dict({**BASE, "n_devices": 1, "use_normalization_before_and_after": True})
+    cfg = HookedTransformerConfig.from_dict(
+        {**BASE, "n_devices": 1, "use_normalization_before_and_after": True}
+    )
     assert cfg.norm_placement == "pre_and_post"
 
 

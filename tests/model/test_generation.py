@@ -77,7 +77,7 @@ def test_what_comes_back() -> None:
         model.generate("ab", 30)
 
 
-def frequencies(logits: list[float], **options) -> list[float]:  # noqa: ANN003
+def frequencies(logits: list[float], **options) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     draws = sample_logits(torch.tensor([logits]).expand(4000, -1), generator=generator, **options)
     return (torch.bincount(draws, minlength=len(logits)) / 4000).tolist()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mechscope.model.hook_points import HookedRootModule, HookPoint
+from mechscope.model.hook_points import HookPoint
+from mechscope.model.hooked_root_module import HookedRootModule
 from tests.model.tiny import tiny_model, tiny_tokens
 
 RESID = "blocks.0.hook_resid_post"
@@ -67,7 +68,9 @@ def test_hooks_come_off_after_the_block_and_after_an_exception() -> None:
     for run in (
         lambda: model.run_with_hooks(tiny_tokens(), fwd_hooks=[(RESID, explode)]),
         lambda: model.run_with_cache(torch.full((1, 2), 99)),
-        lambda: model.run_with_hooks(tiny_tokens(), fwd_hooks=[(RESID, lambda x, hook: x), ("no_such", explode)]),
+        lambda: model.run_with_hooks(
+            tiny_tokens(), fwd_hooks=[(RESID, lambda x, hook: x), ("no_such", explode)]
+        ),
     ):
         with pytest.raises((ZeroDivisionError, ValueError, KeyError)):
             run()
@@ -79,7 +82,7 @@ def test_hooks_nest_and_only_the_inner_ones_come_off_first() -> None:
     model = Doubler()
     x = torch.zeros(3)
 
-    def add(n: float):  # noqa: ANN202
+    def add(n: float):
         return lambda x, hook: x + n
 
     with model.hooks(fwd_hooks=[("hook_after", add(1))]):
@@ -170,7 +173,9 @@ def test_neighbouring_points_have_gradients_of_their_own() -> None:
     assert cut["blocks.1.hook_resid_post_grad"].any()
 
 
-@pytest.mark.parametrize("names", ["blocks.0.hook_resid_pst", ["blocks.0.hook_resid_post", "blocks.0.hook_resid_pst"]])
+@pytest.mark.parametrize(
+    "names", ["blocks.0.hook_resid_pst", ["blocks.0.hook_resid_post", "blocks.0.hook_resid_pst"]]
+)
 def test_a_misspelt_name_is_refused_with_the_nearest(names: str | list[str]) -> None:
     model = tiny_model()
     for call in (
@@ -217,7 +222,7 @@ def test_a_point_that_this_model_lacks_says_why(variant: str, name: str, reason:
         (lambda x, hook: "nothing", TypeError, "returned a str"),
     ],
 )
-def test_a_hook_that_returns_something_else_is_refused(hook, error, message) -> None:  # noqa: ANN001
+def test_a_hook_that_returns_something_else_is_refused(hook, error, message) -> None:
     with pytest.raises(error, match=message):
         tiny_model().run_with_hooks(tiny_tokens(), fwd_hooks=[(RESID, hook)])
 
@@ -256,7 +261,9 @@ def test_other_misuse_of_hooks() -> None:
 def test_torchs_own_hooks_work_on_a_hook_point() -> None:
     model = tiny_model()
     seen = []
-    handle = model.blocks[0].hook_resid_post.register_forward_hook(lambda module, args, out: seen.append(out.shape))
+    handle = model.blocks[0].hook_resid_post.register_forward_hook(
+        lambda module, args, out: seen.append(out.shape)
+    )
     model(tiny_tokens(2, 5))
     handle.remove()
     model(tiny_tokens(2, 5))

@@ -21,11 +21,15 @@ def overwrite(activation: torch.Tensor, hook: HookPoint) -> None:
     activation[..., 0] = 3 if activation.dtype == torch.long else 123.0
 
 
-@pytest.mark.parametrize("variant", ["plain", "attention only", "grouped", "parallel", "alibi", "Gemma-like", "no norm"])
+@pytest.mark.parametrize(
+    "variant", ["plain", "attention only", "grouped", "parallel", "alibi", "Gemma-like", "no norm"]
+)
 def test_no_pair_of_points_shares_an_edit(variant: str) -> None:
     """For every edited point, whatever fired before it is cached as if nothing had been edited."""
     model = tiny_model(variant)
-    names = [name for name in model.hook_dict if "hook_attn_in" not in name or not model.blocks[0].attn.grouped]
+    names = [
+        name for name in model.hook_dict if "hook_attn_in" not in name or not model.blocks[0].attn.grouped
+    ]
     clean = cached(model, names)
     order = list(clean)
     assert len(order) == len(names)

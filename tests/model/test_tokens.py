@@ -10,7 +10,7 @@ from tests.model.letters import Letters
 from tests.model.tiny import close, tiny_model
 
 
-def reader(**kwargs) -> HookedTransformer:  # noqa: ANN003
+def reader(**kwargs) -> HookedTransformer:
     model = tiny_model()
     model.set_tokenizer(Letters(**kwargs))
     return model

@@ -24,18 +24,16 @@ def test_return_types_agree_with_a_loss_by_hand() -> None:
     logits = model(tokens)
     both = model(tokens, return_type="both")
     by_hand = torch.stack(
-        [
-            -F.log_softmax(logits[row, pos], -1)[tokens[row, pos + 1]]
-            for row in range(2)
-            for pos in range(8)
-        ]
+        [-F.log_softmax(logits[row, pos], -1)[tokens[row, pos + 1]] for row in range(2) for pos in range(8)]
     )
     assert torch.equal(both.logits, logits)
     assert torch.allclose(both.loss, by_hand.mean())
     per_token = model(tokens, return_type="loss", loss_per_token=True)
     assert torch.allclose(per_token.flatten(), by_hand, atol=1e-6)
     assert model(tokens, return_type=None) is None
-    assert torch.equal(model(tokens[0]), logits[:1]) or torch.allclose(model(tokens[0]), logits[:1], atol=1e-5)
+    assert torch.equal(model(tokens[0]), logits[:1]) or torch.allclose(
+        model(tokens[0]), logits[:1], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
@@ -135,7 +133,9 @@ def test_a_batch_is_its_rows(variant: str, seed: int, batch: int, length: int) -
 def test_optional_activations_are_computed_only_when_named() -> None:
     model, tokens = tiny_model(), tiny_tokens()
     _, everything = model.run_with_cache(tokens)
-    assert not any(name.endswith(("hook_result", "_input", "attn_in", "mlp_in", "hook_tokens")) for name in everything)
+    assert not any(
+        name.endswith(("hook_result", "_input", "attn_in", "mlp_in", "hook_tokens")) for name in everything
+    )
     names = ["blocks.1.attn.hook_result", "blocks.0.hook_q_input", "blocks.0.hook_mlp_in", "hook_tokens"]
     _, cache = model.run_with_cache(tokens, names_filter=names)
     assert set(cache) == set(names)
@@ -193,9 +193,13 @@ def test_one_seed_gives_one_model_and_another_another() -> None:
     assert not torch.equal(one.W_Q, other.W_Q)
 
 
-@pytest.mark.parametrize("mode", ["gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"])
+@pytest.mark.parametrize(
+    "mode", ["gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
+)
 def test_initial_weights_have_the_spread_that_the_mode_names(mode: str) -> None:
-    cfg = HookedTransformerConfig(n_layers=1, d_model=256, n_ctx=8, d_head=64, d_vocab=500, act_fn="relu", init_mode=mode, seed=0)
+    cfg = HookedTransformerConfig(
+        n_layers=1, d_model=256, n_ctx=8, d_head=64, d_vocab=500, act_fn="relu", init_mode=mode, seed=0
+    )
     W_in = HookedTransformer(cfg).blocks[0].mlp.W_in
     expected = {"gpt2": 0.8 / 16, "xavier": (2 / (256 + 1024)) ** 0.5, "kaiming": 1 / 16}[mode.split("_")[0]]
     assert W_in.std().item() == pytest.approx(expected, rel=0.02)
@@ -213,7 +217,9 @@ def test_projections_need_no_copy_in_the_forward_pass() -> None:
     laid = lay_out_projection(classic)
     assert laid is not classic
     assert torch.equal(laid, classic)
-    state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    state = {
+        name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()
+    }
     loaded = HookedTransformer.from_state(model.cfg, state)
     assert lay_out_projection(loaded.blocks[0].attn.W_V) is loaded.blocks[0].attn.W_V
     assert torch.equal(loaded(tiny_tokens()), model(tiny_tokens()))
@@ -264,7 +270,7 @@ def test_weights_that_do_not_fit_are_listed_at_once() -> None:
         (lambda m: m.run_with_cache(tiny_tokens(), remove_batch_dim=True), "batch of 1"),
     ],
 )
-def test_misuse_is_refused_with_what_was_found_and_wanted(call, message: str) -> None:  # noqa: ANN001
+def test_misuse_is_refused_with_what_was_found_and_wanted(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(tiny_model())
 

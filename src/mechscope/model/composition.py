@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 from einops import einsum
+from jaxtyping import Float
 
 from mechscope.model.factored_matrix import FactoredMatrix
 
 
 def composition_scores(
     left: FactoredMatrix, right: FactoredMatrix, broadcast_dims: bool = True
-) -> torch.Tensor:
+) -> Float[torch.Tensor, "*pairs"]:
     """‖left right‖ / (‖left‖ ‖right‖) in Frobenius norms, for every pair.
 
     Args:

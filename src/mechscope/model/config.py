@@ -219,10 +219,14 @@ class HookedTransformerConfig:
         if self.rotary_dim is not None and (self.rotary_dim % 2 or self.rotary_dim > self.d_head):
             raise ValueError(f"rotary_dim={self.rotary_dim} must be even and at most d_head={self.d_head}.")
         if self.rotary_scaling is not None and self.rotary_scaling.get("type") not in ("linear", "llama3"):
-            raise ValueError(f"rotary_scaling type must be 'linear' or 'llama3', not {self.rotary_scaling!r}.")
+            raise ValueError(
+                f"rotary_scaling type must be 'linear' or 'llama3', not {self.rotary_scaling!r}."
+            )
         if self.attn_types is not None:
             if len(self.attn_types) != self.n_layers:
-                raise ValueError(f"attn_types has {len(self.attn_types)} entries for n_layers={self.n_layers}.")
+                raise ValueError(
+                    f"attn_types has {len(self.attn_types)} entries for n_layers={self.n_layers}."
+                )
             for kind in self.attn_types:
                 _check_choice("attn_types", kind, ("global", "local"))
             if "local" in self.attn_types and (self.window_size is None or self.window_size < 1):
@@ -255,7 +259,11 @@ class HookedTransformerConfig:
     def n_params(self) -> int:
         """Weights in the blocks' matrices: the count used in scaling laws (no embeddings, norms or biases)."""
         attention = self.d_model * self.d_head * 2 * (self.n_heads + self.n_kv_heads)
-        mlp = 0 if self.attn_only or self.d_mlp is None else self.d_model * self.d_mlp * (3 if self.gated_mlp else 2)
+        mlp = (
+            0
+            if self.attn_only or self.d_mlp is None
+            else self.d_model * self.d_mlp * (3 if self.gated_mlp else 2)
+        )
         return self.n_layers * (attention + mlp)
 
     def layer_window(self, layer: int) -> int | None:

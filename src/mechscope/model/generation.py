@@ -27,7 +27,7 @@ class Generation:
     @torch.no_grad()
     def generate(
         self,
-        input: str | list[str] | torch.Tensor = "",  # noqa: A002 - the classic name
+        input: str | list[str] | torch.Tensor = "",
         max_new_tokens: int = 10,
         stop_at_eos: bool = True,
         eos_token_id: int | Sequence[int] | None = None,
@@ -62,7 +62,9 @@ class Generation:
             ValueError: for text without a tokenizer, a context that would outgrow n_ctx, and misspelt options.
         """
         if return_type not in GENERATE_RETURN_TYPES:
-            raise ValueError(f"return_type must be one of {', '.join(GENERATE_RETURN_TYPES)}, not {return_type!r}.")
+            raise ValueError(
+                f"return_type must be one of {', '.join(GENERATE_RETURN_TYPES)}, not {return_type!r}."
+            )
         stream = self.generate_stream(
             input,
             max_new_tokens,
@@ -91,7 +93,7 @@ class Generation:
     @torch.no_grad()
     def generate_stream(
         self,
-        input: str | list[str] | torch.Tensor = "",  # noqa: A002
+        input: str | list[str] | torch.Tensor = "",
         max_new_tokens: int = 10,
         *,
         stop_at_eos: bool = True,
@@ -161,7 +163,7 @@ class Generation:
 
     def _prompt(
         self,
-        input: str | list[str] | torch.Tensor,  # noqa: A002
+        input: str | list[str] | torch.Tensor,
         prepend_bos: bool | None,
         padding_side: Literal["left", "right"] | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -175,7 +177,9 @@ class Generation:
         wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
         mask = get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side).to(torch.bool)
         if side == "right" and not bool(mask.all()):
-            raise ValueError("texts of different lengths are continued from padding on the left, not the right.")
+            raise ValueError(
+                "texts of different lengths are continued from padding on the left, not the right."
+            )
         return tokens, None if bool(mask.all()) else mask
 
     def _end_tokens(self, eos_token_id: int | Sequence[int] | None) -> list[int]:

@@ -35,9 +35,7 @@ class HookedTransformerKeyValueCacheEntry:
 
         return cls(empty(), empty())
 
-    def append(
-        self, new_keys: torch.Tensor, new_values: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def append(self, new_keys: torch.Tensor, new_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """All keys and values with the new ones at the end; remembered unless frozen."""
         keys = torch.cat([self.past_keys.to(new_keys.dtype), new_keys], dim=1)
         values = torch.cat([self.past_values.to(new_values.dtype), new_values], dim=1)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+
+IGNORED = -100
 
 
 def lm_cross_entropy_loss(
-    logits: torch.Tensor,
-    tokens: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,
+    logits: Float[torch.Tensor, "batch pos d_vocab"],
+    tokens: Int[torch.Tensor, "batch pos"],
+    attention_mask: Shaped[torch.Tensor, "batch key"] | None = None,
     per_token: bool = False,
-) -> torch.Tensor:
+) -> Float[torch.Tensor, "*shape"]:
     """Cross-entropy of each next token, in nats.
 
     Args:
@@ -25,7 +28,12 @@ def lm_cross_entropy_loss(
         raise ValueError(
             f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
         )
-    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    # The last position is computed and dropped: slicing it off first would copy all the logits.
+    nothing = tokens.new_full((len(tokens), 1), IGNORED)
+    targets = torch.cat([tokens[:, 1:], nothing], dim=1)
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED
+    ).view_as(tokens)[:, :-1]
     if attention_mask is None:
         return losses if per_token else losses.mean()
     mask = attention_mask[:, -tokens.shape[1] :].to(losses.device, torch.bool)
@@ -34,7 +42,11 @@ def lm_cross_entropy_loss(
     return losses if per_token else losses.sum() / real.sum()
 
 
-def lm_accuracy(logits: torch.Tensor, tokens: torch.Tensor, per_token: bool = False) -> torch.Tensor:
+def lm_accuracy(
+    logits: Float[torch.Tensor, "batch pos d_vocab"],
+    tokens: Int[torch.Tensor, "batch pos"],
+    per_token: bool = False,
+) -> Shaped[torch.Tensor, "*shape"]:
     """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1]."""
     correct = logits[:, :-1].argmax(-1) == tokens[:, 1:]
     return correct if per_token else correct.float().mean()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 
 
 def sample_logits(
-    final_logits: torch.Tensor,
+    final_logits: Float[torch.Tensor, "batch d_vocab"],
     top_k: int | None = None,
     top_p: float | None = None,
     temperature: float = 1.0,
     freq_penalty: float = 0.0,
-    tokens: torch.Tensor | None = None,
+    tokens: Int[torch.Tensor, "batch pos"] | None = None,
     generator: torch.Generator | None = None,
-) -> torch.Tensor:
+) -> Int[torch.Tensor, batch]:
     """One token a row, drawn from logits [batch d_vocab] -> [batch].
 
     Args:

@@ -54,7 +54,10 @@ class ClassicSwitches:
     def optional_hook_names(self) -> frozenset[str]:
         """Points that `run_with_cache()` leaves out unless a switch or a name asks for them."""
         left_out = tuple(
-            ending for switch, endings in KEPT_BY.items() if not getattr(self.cfg, switch) for ending in endings
+            ending
+            for switch, endings in KEPT_BY.items()
+            if not getattr(self.cfg, switch)
+            for ending in endings
         )
         return frozenset(name for name in self.hook_dict if name.endswith(left_out))
 

@@ -29,7 +29,10 @@ class TokenizerHelpers:
         self.tokenizer = tokenizer
         if tokenizer is None:
             return
-        if getattr(tokenizer, "pad_token", None) is None and getattr(tokenizer, "eos_token", None) is not None:
+        if (
+            getattr(tokenizer, "pad_token", None) is None
+            and getattr(tokenizer, "eos_token", None) is not None
+        ):
             tokenizer.pad_token = tokenizer.eos_token
         if default_padding_side is not None:
             self.default_padding_side = _check_side(default_padding_side)
@@ -51,7 +54,7 @@ class TokenizerHelpers:
 
     def to_tokens(
         self,
-        input: str | list[str],  # noqa: A002 - the classic name
+        input: str | list[str],
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
         move_to_device: bool = True,
@@ -76,7 +79,9 @@ class TokenizerHelpers:
         longest = max(len(row) for row in rows)
         if any(len(row) < longest for row in rows):
             if tokenizer.pad_token_id is None:
-                raise ValueError("texts of different lengths need a padding token, and this tokenizer has none.")
+                raise ValueError(
+                    "texts of different lengths need a padding token, and this tokenizer has none."
+                )
             fill = [[tokenizer.pad_token_id] * (longest - len(row)) for row in rows]
             rows = [pad + row if side == "left" else row + pad for row, pad in zip(rows, fill, strict=True)]
         tokens = torch.tensor(rows, dtype=torch.long)
@@ -102,12 +107,14 @@ class TokenizerHelpers:
         if tokens.ndim == 2:
             return [tokenizer.decode(row.tolist(), clean_up_tokenization_spaces=False) for row in tokens]
         if tokens.ndim > 2:
-            raise ValueError(f"to_string takes token ids [pos] or [batch pos], not shape {tuple(tokens.shape)}.")
+            raise ValueError(
+                f"to_string takes token ids [pos] or [batch pos], not shape {tuple(tokens.shape)}."
+            )
         return tokenizer.decode(tokens.reshape(-1).tolist(), clean_up_tokenization_spaces=False)
 
     def to_str_tokens(
         self,
-        input: str | list[Any] | torch.Tensor | np.ndarray,  # noqa: A002
+        input: str | list[Any] | torch.Tensor | np.ndarray,
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
     ) -> list[str] | list[list[str]]:
@@ -128,7 +135,8 @@ class TokenizerHelpers:
                     "call it for each row."
                 )
         return [
-            tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in ids.reshape(-1).tolist()
+            tokenizer.decode([token], clean_up_tokenization_spaces=False)
+            for token in ids.reshape(-1).tolist()
         ]
 
     def to_single_token(self, string: str) -> int:
@@ -150,7 +158,7 @@ class TokenizerHelpers:
     def get_token_position(
         self,
         single_token: str | int,
-        input: str | torch.Tensor | list[int],  # noqa: A002
+        input: str | torch.Tensor | list[int],
         mode: Literal["first", "last"] = "first",
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
@@ -176,9 +184,7 @@ class TokenizerHelpers:
             raise ValueError(f"the token {single_token!r} does not occur in the input.")
         return places[0] if mode == "first" else places[-1]
 
-    def tokens_to_residual_directions(
-        self, tokens: str | int | list[str] | torch.Tensor
-    ) -> torch.Tensor:
+    def tokens_to_residual_directions(self, tokens: str | int | list[str] | torch.Tensor) -> torch.Tensor:
         """The column of W_U for each token: what the residual stream must hold to raise its logit.
 
         One token gives [d_model]; more give [... d_model].

@@ -7,8 +7,6 @@ may start and stop at any layer. What else a model can do stands beside it: text
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -26,19 +24,19 @@ from mechscope.model.components import (
     TransformerBlock,
     Unembed,
 )
-from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import make_norm
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.display import ModelDisplay
 from mechscope.model.generation import Generation
-from mechscope.model.hook_points import HookedRootModule, HookPoint, NamesFilter
+from mechscope.model.hook_points import HookPoint, NamesFilter
+from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
+from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.switches import ClassicSwitches
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
-from mechscope.model.weight_processing import process_weights
 from mechscope.model.weight_properties import WeightProperties
 
 RETURN_TYPES = ("logits", "loss", "both", None)
@@ -52,7 +50,14 @@ class Output(NamedTuple):
 
 
 class HookedTransformer(
-    TokenizerHelpers, WeightProperties, Generation, ClassicSwitches, ModelDisplay, Component, HookedRootModule
+    TokenizerHelpers,
+    WeightProperties,
+    Generation,
+    Loading,
+    ClassicSwitches,
+    ModelDisplay,
+    Component,
+    HookedRootModule,
 ):
     """A decoder-only (or bidirectional) transformer with a hook point at every activation.
 
@@ -104,122 +109,11 @@ class HookedTransformer(
             self.to(cfg.device)
         self.setup()
 
-    # Loading --------------------------------------------------------------------------------
-
-    @classmethod
-    def from_state(
-        cls,
-        cfg: HookedTransformerConfig,
-        state_dict: Mapping[str, torch.Tensor],
-        tokenizer: Any = None,
-        default_padding_side: PaddingSide = "right",
-    ) -> HookedTransformer:
-        """A model that uses the given tensors as its weights, without copying those that lie well.
-
-        Raises:
-            ValueError: naming every missing, unexpected and misshapen tensor at once.
-        """
-        state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in state_dict.items()
-        }
-        # Built on "meta", where tensors have shapes and no storage, then given the real ones.
-        own = dataclasses.replace(cfg, init_weights=False, device="meta")
-        model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
-        model.check_state(state_dict)
-        model.load_state_dict(state_dict, assign=True)
-        own.init_weights = cfg.init_weights
-        return model.to(cfg.device)
-
-    @classmethod
-    def from_pretrained(cls, model_name: str, *args: Any, **kwargs: Any) -> HookedTransformer:
-        """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
-        # By name, because checkpoints stands above the model and imports it.
-        loader = importlib.import_module("mechscope.checkpoints.classic")
-        return loader.from_pretrained(cls, model_name, *args, **kwargs)
-
-    @classmethod
-    def from_pretrained_no_processing(cls, model_name: str, *args: Any, **kwargs: Any) -> HookedTransformer:
-        """`from_pretrained` with the weights as they were trained."""
-        off = {
-            "fold_ln": False,
-            "center_writing_weights": False,
-            "center_unembed": False,
-            "refactor_factored_attn_matrices": False,
-            "fold_value_biases": False,
-        }
-        return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
-
-    def check_state(self, state_dict: Mapping[str, torch.Tensor]) -> None:
-        """Raise one ValueError that lists every missing, unexpected and misshapen tensor."""
-        expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        lines = [f"missing: {name} {shape}" for name, shape in expected.items() if name not in state_dict]
-        lines += [f"unexpected: {name}" for name in state_dict if name not in expected]
-        lines += [
-            f"shape of {name}: {tuple(value.shape)}, expected {expected[name]}"
-            for name, value in state_dict.items()
-            if name in expected and tuple(value.shape) != expected[name]
-        ]
-        if lines:
-            shown = "\n  ".join(lines[:40])
-            more = f"\n  … and {len(lines) - 40} more" if len(lines) > 40 else ""
-            raise ValueError(f"these weights do not fit the config of {self.cfg.model_name!r}:\n  {shown}{more}")
-
-    def load_and_process_state_dict(
-        self,
-        state_dict: Mapping[str, torch.Tensor],
-        fold_ln: bool = True,
-        center_writing_weights: bool = True,
-        center_unembed: bool = True,
-        fold_value_biases: bool = True,
-        refactor_factored_attn_matrices: bool = False,
-    ) -> None:
-        """Process weights in the classic layout (see `process_weights`) and use them."""
-        state_dict = {
-            name: value
-            for name, value in state_dict.items()
-            if not name.endswith(("attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos"))
-        }
-        processed = process_weights(
-            self.cfg,
-            state_dict,
-            fold_ln=fold_ln,
-            center_writing_weights=center_writing_weights,
-            center_unembed=center_unembed,
-            fold_value_biases=fold_value_biases,
-            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
-        )
-        fresh = type(self).from_state(
-            processed.cfg, processed.state_dict, self.tokenizer, self.default_padding_side
-        )
-        self.cfg = fresh.cfg
-        for name, child in fresh.named_children():
-            setattr(self, name, child)
-        self.setup()
-
-    def process_weights_(
-        self,
-        fold_ln: bool = True,
-        center_writing_weights: bool = True,
-        center_unembed: bool = True,
-        refactor_factored_attn_matrices: bool = False,
-        fold_value_biases: bool = True,
-    ) -> None:
-        """Process this model's own weights in place."""
-        self.load_and_process_state_dict(
-            self.state_dict(),
-            fold_ln=fold_ln,
-            center_writing_weights=center_writing_weights,
-            center_unembed=center_unembed,
-            fold_value_biases=fold_value_biases,
-            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
-        )
-
     # The forward pass -----------------------------------------------------------------------
 
     def forward(
         self,
-        input: str | list[str] | torch.Tensor,  # noqa: A002 - the classic name
+        input: str | list[str] | torch.Tensor,
         return_type: Literal["logits", "loss", "both"] | None = "logits",
         loss_per_token: bool = False,
         prepend_bos: bool | None = None,
@@ -277,13 +171,15 @@ class HookedTransformer(
         if return_type == "logits":
             return logits
         if tokens is None:
-            raise ValueError("a loss needs the tokens that follow: give them as `tokens` with start_at_layer.")
+            raise ValueError(
+                "a loss needs the tokens that follow: give them as `tokens` with start_at_layer."
+            )
         loss = self.loss_fn(logits, tokens, attention_mask, per_token=loss_per_token)
         return loss if return_type == "loss" else Output(logits, loss)
 
     def input_to_embed(
         self,
-        input: str | list[str] | torch.Tensor,  # noqa: A002
+        input: str | list[str] | torch.Tensor,
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
         attention_mask: torch.Tensor | None = None,
@@ -341,7 +237,9 @@ class HookedTransformer(
             and (is_text or side == "left")
         ):
             wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
-            attention_mask = get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side).to(torch.bool)
+            attention_mask = get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side).to(
+                torch.bool
+            )
         if past_kv_cache is not None:
             new = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask
             attention_mask = past_kv_cache.append_attention_mask(new)
@@ -362,9 +260,7 @@ class HookedTransformer(
             # In a causal model no real token can see padding that comes after all real tokens.
             trailing = causal and offset == 0 and bool((padding[:, 1:] <= padding[:, :-1]).all())
             padding = None if trailing or bool(padding.all()) else padding
-        return AttentionMask(
-            length, offset + length, padding=padding, causal=causal, device=residual.device
-        )
+        return AttentionMask(length, offset + length, padding=padding, causal=causal, device=residual.device)
 
     def _check_tokens(self, tokens: torch.Tensor, offset: int) -> None:
         if tokens.is_floating_point():
@@ -388,7 +284,11 @@ class HookedTransformer(
             )
 
     def _check_residual(self, residual: Any) -> torch.Tensor:
-        if not isinstance(residual, torch.Tensor) or residual.ndim != 3 or residual.shape[-1] != self.cfg.d_model:
+        if (
+            not isinstance(residual, torch.Tensor)
+            or residual.ndim != 3
+            or residual.shape[-1] != self.cfg.d_model
+        ):
             found = tuple(residual.shape) if isinstance(residual, torch.Tensor) else type(residual).__name__
             raise ValueError(
                 f"with start_at_layer the input is a residual stream [batch pos {self.cfg.d_model}], not {found}."
@@ -405,7 +305,8 @@ class HookedTransformer(
 
     def _final_points_watched(self) -> bool:
         return any(
-            isinstance(part, HookPoint) and part.watched for part in (*self.ln_final.modules(), *self.unembed.modules())
+            isinstance(part, HookPoint) and part.watched
+            for part in (*self.ln_final.modules(), *self.unembed.modules())
         )
 
     def loss_fn(
@@ -440,7 +341,9 @@ class HookedTransformer(
 
     # Devices --------------------------------------------------------------------------------
 
-    def to(self, device_or_dtype: Any = None, print_details: bool = False, **kwargs: Any) -> HookedTransformer:  # type: ignore[override]
+    def to(
+        self, device_or_dtype: Any = None, print_details: bool = False, **kwargs: Any
+    ) -> HookedTransformer:  # type: ignore[override]
         """Move to a device or convert to a data type; the config follows."""
         del print_details  # accepted from old notebooks
         if device_or_dtype is None:

@@ -129,7 +129,7 @@ class WeightProperties:
         return FactoredMatrix(self.W_V, self.W_O)
 
     def all_head_labels(self) -> list[str]:
-        """"L0H0", "L0H1", … in the order of stacked heads."""
+        """ "L0H0", "L0H1", … in the order of stacked heads."""
         return [f"L{layer}H{head}" for layer in range(self.cfg.n_layers) for head in range(self.cfg.n_heads)]
 
     def accumulated_bias(
@@ -147,7 +147,9 @@ class WeightProperties:
         if not 0 <= layer <= self.cfg.n_layers - (1 if mlp_input else 0):
             raise ValueError(f"layer must be between 0 and {self.cfg.n_layers}, not {layer}.")
         if self.cfg.norm_placement != "pre":
-            raise ValueError("this model norms its sublayers' outputs: biases are no separate term of the stream.")
+            raise ValueError(
+                "this model norms its sublayers' outputs: biases are no separate term of the stream."
+            )
         total = torch.zeros(self.cfg.d_model, dtype=self.W_E.dtype, device=self.W_E.device)
         for block in list(self.blocks)[:layer]:
             total = total + block.attn.b_O

@@ -6,26 +6,27 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
-def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+def gelu_tanh(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
     """GELU by its tanh approximation (Hendrycks and Gimpel 2016), as GPT-2 uses it."""
     return F.gelu(x, approximate="tanh")
 
 
-def gelu_fast(x: torch.Tensor) -> torch.Tensor:
+def gelu_fast(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
     """The same approximation with sqrt(2/pi) rounded to 0.7978845608, as some checkpoints were trained."""
     return 0.5 * x * (1.0 + torch.tanh(0.7978845608 * x * (1.0 + 0.044715 * x * x)))
 
 
-def gelu_exact(x: torch.Tensor) -> torch.Tensor:
+def gelu_exact(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
     """x times the normal distribution function of x."""
     return F.gelu(x)
 
 
-def solu(x: torch.Tensor) -> torch.Tensor:
+def solu(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
     """x * softmax(x) over the neurons (Elhage et al. 2022).
 
     >>> solu(torch.tensor([0.0, 0.0])).tolist()
@@ -44,4 +45,3 @@ ACTIVATIONS: dict[str, Activation] = {
     "solu": solu,
     "solu_ln": solu,
 }
-

@@ -9,15 +9,20 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from einops import einsum
+from jaxtyping import Float, Int
 from torch import nn
 
-from mechscope.model.components.component import Component
 from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import RMSNorm
 from mechscope.model.components.rotary import RotaryTable
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+
+# What queries, keys or values read: the residual stream, or a copy of it for each head.
+ByHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos head d_model"]
+ByKeyValueHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos kv_head d_model"]
 
 
 class Attention(Component):
@@ -95,14 +100,14 @@ class Attention(Component):
         return super().__getattr__(name)  # type: ignore[return-value]
 
     @property
-    def OV(self):  # noqa: ANN201 - a FactoredMatrix; importing the type here would be a cycle
+    def OV(self):
         """W_V W_O of each head, as a factored matrix [head d_model d_model]."""
         from mechscope.model.factored_matrix import FactoredMatrix
 
         return FactoredMatrix(self.W_V, self.W_O)
 
     @property
-    def QK(self):  # noqa: ANN201
+    def QK(self):
         """W_Q W_K^T of each head, as a factored matrix [head d_model d_model]."""
         from mechscope.model.factored_matrix import FactoredMatrix
 
@@ -110,14 +115,14 @@ class Attention(Component):
 
     def forward(
         self,
-        query_input: torch.Tensor,
-        key_input: torch.Tensor,
-        value_input: torch.Tensor,
+        query_input: ByHead,
+        key_input: ByKeyValueHead,
+        value_input: ByKeyValueHead,
         mask: AttentionMask | None = None,
         past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
-        positions: torch.Tensor | None = None,
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
         offset: int = 0,
-    ) -> torch.Tensor:
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] (or [batch pos head d_model] for inputs split by head) -> [batch pos d_model]
 
         Args:
@@ -145,12 +150,16 @@ class Attention(Component):
 
     def queries_keys_values(
         self,
-        query_input: torch.Tensor,
-        key_input: torch.Tensor,
-        value_input: torch.Tensor,
-        positions: torch.Tensor | None = None,
+        query_input: ByHead,
+        key_input: ByKeyValueHead,
+        value_input: ByKeyValueHead,
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
         offset: int = 0,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[
+        Float[torch.Tensor, "batch pos head d_head"],
+        Float[torch.Tensor, "batch pos kv_head d_head"],
+        Float[torch.Tensor, "batch pos kv_head d_head"],
+    ]:
         """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
         prefix = "_" if self.grouped else ""
         stored = self._parameters
@@ -172,8 +181,12 @@ class Attention(Component):
         return self.hook_attn_scores.watched or self.hook_pattern.watched or self.cfg.attn_scores_soft_cap > 0
 
     def _fused_attention(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: AttentionMask
-    ) -> torch.Tensor:
+        self,
+        q: Float[torch.Tensor, "batch query head d_head"],
+        k: Float[torch.Tensor, "batch key kv_head d_head"],
+        v: Float[torch.Tensor, "batch key kv_head d_head"],
+        mask: AttentionMask,
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
         plain = mask.is_plain_causal(self.window) and self.cfg.positional_embedding_type != "alibi"
         z = F.scaled_dot_product_attention(
             q.transpose(1, 2),
@@ -187,8 +200,12 @@ class Attention(Component):
         return z.transpose(1, 2)
 
     def _open_attention(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: AttentionMask
-    ) -> torch.Tensor:
+        self,
+        q: Float[torch.Tensor, "batch query head d_head"],
+        k: Float[torch.Tensor, "batch key kv_head d_head"],
+        v: Float[torch.Tensor, "batch key kv_head d_head"],
+        mask: AttentionMask,
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
         if self.grouped:
             k = k.repeat_interleave(self.group_size, dim=2)
             v = v.repeat_interleave(self.group_size, dim=2)
@@ -221,12 +238,14 @@ class Attention(Component):
         bias = self.alibi_bias(mask).to(dtype)
         return bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
 
-    def alibi_bias(self, mask: AttentionMask) -> torch.Tensor:
+    def alibi_bias(self, mask: AttentionMask) -> Float[torch.Tensor, "1 head query key"]:
         """-slope * distance for each head [1 head query_pos key_pos] (Press et al. 2022)."""
         slopes = alibi_slopes(self.cfg.n_heads).to(mask.device)
         return -slopes[:, None, None] * mask.distance.clamp(min=0)[None, None]
 
-    def output(self, z: torch.Tensor) -> torch.Tensor:
+    def output(
+        self, z: Float[torch.Tensor, "batch pos head d_head"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos head d_head] -> [batch pos d_model]; head by head only if `hook_result` is watched."""
         if self.hook_result.watched:
             result = self.hook_result(
@@ -237,8 +256,10 @@ class Attention(Component):
         return F.linear(z.flatten(2), stored["W_O"].flatten(0, 1).mT, stored["b_O"])
 
 
-def project(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """x [batch pos d_model] or [batch pos head d_model], through weight [head d_model d_head] -> [batch pos head d_head]"""
+def project(
+    x: ByHead, weight: Float[torch.Tensor, "head d_model d_head"], bias: Float[torch.Tensor, "head d_head"]
+) -> Float[torch.Tensor, "batch pos head d_head"]:
+    """What each head makes of x: one product for all heads, or one each where x is split by head."""
     if x.ndim == 4:
         return (
             einsum(x, weight, "batch pos head d_model, head d_model d_head -> batch pos head d_head") + bias
@@ -248,7 +269,9 @@ def project(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.
     return F.linear(x, merged, bias.reshape(-1)).view(*x.shape[:-1], heads, d_head)
 
 
-def lay_out_projection(weight: torch.Tensor) -> torch.Tensor:
+def lay_out_projection(
+    weight: Float[torch.Tensor, "head d_model d_head"],
+) -> Float[torch.Tensor, "head d_model d_head"]:
     """The same tensor [head d_model d_head], lying in memory so that `project` need not copy it.
 
     Returned as it is where it lies well already.
@@ -261,7 +284,7 @@ def lay_out_projection(weight: torch.Tensor) -> torch.Tensor:
     return weight
 
 
-def alibi_slopes(n_heads: int) -> torch.Tensor:
+def alibi_slopes(n_heads: int) -> Float[torch.Tensor, head]:
     """Each head's slope: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
 
     >>> alibi_slopes(8).tolist()[:3]

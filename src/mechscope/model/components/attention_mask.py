@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Int, Shaped
 
 
 class AttentionMask:
@@ -20,7 +21,7 @@ class AttentionMask:
         query_length: int,
         key_length: int,
         *,
-        padding: torch.Tensor | None,
+        padding: Shaped[torch.Tensor, "batch key"] | None,
         causal: bool,
         device: torch.device,
     ) -> None:
@@ -33,7 +34,7 @@ class AttentionMask:
         self._distance: torch.Tensor | None = None
 
     @property
-    def distance(self) -> torch.Tensor:
+    def distance(self) -> Int[torch.Tensor, "query key"]:
         """How far each key lies behind each query [query_pos key_pos]; negative for later keys."""
         if self._distance is None:
             keys = torch.arange(self.key_length, device=self.device)
@@ -50,7 +51,7 @@ class AttentionMask:
             and (window is None or window >= self.key_length)
         )
 
-    def allowed(self, window: int | None) -> torch.Tensor | None:
+    def allowed(self, window: int | None) -> Bool[torch.Tensor, "batch 1 query key"] | None:
         """True where a query may read a key [batch or 1, 1, query_pos, key_pos]; None means everywhere."""
         if window is not None and window >= self.key_length:
             window = None

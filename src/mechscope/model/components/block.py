@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import nn
 
-from mechscope.model.components.component import Component
-from mechscope.model.components.attention import Attention
+from mechscope.model.components.attention import Attention, ByHead, ByKeyValueHead
 from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.component import Component
 from mechscope.model.components.mlp import make_mlp
 from mechscope.model.components.normalization import make_norm, make_output_norm
 from mechscope.model.components.rotary import RotaryTable
@@ -51,13 +52,13 @@ class TransformerBlock(Component):
 
     def forward(
         self,
-        resid_pre: torch.Tensor,
+        resid_pre: Float[torch.Tensor, "batch pos d_model"],
         mask: AttentionMask | None = None,
-        shortformer_pos_embed: torch.Tensor | None = None,
+        shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None = None,
         past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
-        positions: torch.Tensor | None = None,
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
         offset: int = 0,
-    ) -> torch.Tensor:
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]"""
         resid_pre = self.hook_resid_pre(resid_pre)
         attn_out = self.attn(
@@ -77,7 +78,9 @@ class TransformerBlock(Component):
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         return self.hook_resid_post(resid_mid + self.mlp_output(resid_mid))
 
-    def mlp_output(self, residual: torch.Tensor) -> torch.Tensor:
+    def mlp_output(
+        self, residual: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """What the MLP adds to the residual stream when it reads `residual`."""
         assert self.mlp is not None
         mlp_out = self.mlp(self.ln2(self.hook_mlp_in(residual)))
@@ -86,8 +89,10 @@ class TransformerBlock(Component):
         return self.hook_mlp_out(mlp_out)
 
     def attention_inputs(
-        self, resid_pre: torch.Tensor, shortformer_pos_embed: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        self,
+        resid_pre: Float[torch.Tensor, "batch pos d_model"],
+        shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None,
+    ) -> tuple[ByHead, ByKeyValueHead, ByKeyValueHead]:
         """What queries, keys and values read: one tensor, unless a hook wants them apart or by head."""
         shared = resid_pre
         if self.hook_attn_in.watched:
@@ -125,7 +130,7 @@ class TransformerBlock(Component):
         return inputs[0], inputs[1], inputs[2]
 
 
-def by_head(residual: torch.Tensor, heads: int) -> torch.Tensor:
+def by_head(residual: ByHead, heads: int) -> Float[torch.Tensor, "batch pos head d_model"]:
     """[batch pos d_model] -> [batch pos head d_model], every head reading the same."""
     if residual.ndim == 4:
         return residual

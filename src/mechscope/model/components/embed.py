@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import nn
 
 from mechscope.model.components.component import Component
@@ -20,7 +21,7 @@ class Embed(Component):
         self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.ln = LayerNorm(cfg) if cfg.post_embedding_ln else None
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: Int[torch.Tensor, "batch pos"]) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos] -> [batch pos d_model]"""
         embedded = F.embedding(tokens, self.W_E)
         return embedded if self.ln is None else self.ln(embedded)
@@ -34,8 +35,11 @@ class PosEmbed(Component):
         self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
 
     def forward(
-        self, tokens: torch.Tensor, positions: torch.Tensor | None = None, offset: int = 0
-    ) -> torch.Tensor:
+        self,
+        tokens: Int[torch.Tensor, "batch pos"],
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
+        offset: int = 0,
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """Embeddings for tokens that start at `offset`, or that stand at `positions` [batch pos]."""
         if positions is not None:
             return F.embedding(positions, self.W_pos)
@@ -57,7 +61,9 @@ class Unembed(Component):
             )
         self.b_U = nn.Parameter(torch.zeros(cfg.d_vocab_out, dtype=cfg.dtype, device=cfg.device))
 
-    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, residual: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch pos d_vocab_out"]:
         """[batch pos d_model] -> [batch pos d_vocab_out], soft-capped where the config says so."""
         logits = F.linear(residual, self.W_U.mT, self.b_U)
         cap = self.cfg.output_logits_soft_cap

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import nn
 
-from mechscope.model.components.component import Component
 from mechscope.model.components.activations import ACTIVATIONS
+from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import LayerNorm, LayerNormPre
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
@@ -37,13 +38,15 @@ class MLP(Component):
             folded = cfg.is_layer_norm_folded()
             self.ln = LayerNormPre(cfg, cfg.d_mlp) if folded else LayerNorm(cfg, cfg.d_mlp)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]"""
         pre = self.hook_pre(F.linear(x, self.W_in.mT, self.b_in))
         post = self.hook_post(self.activate(pre))
         return F.linear(post, self.W_out.mT, self.b_out)
 
-    def activate(self, pre: torch.Tensor) -> torch.Tensor:
+    def activate(self, pre: Float[torch.Tensor, "batch pos d_mlp"]) -> Float[torch.Tensor, "batch pos d_mlp"]:
         """[batch pos d_mlp] -> [batch pos d_mlp]"""
         if self.ln is None:
             return self.act_fn(pre)
@@ -63,7 +66,9 @@ class GatedMLP(MLP):
         self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=cfg.dtype, device=cfg.device))
         self.hook_pre_linear = HookPoint()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]"""
         pre = self.hook_pre(x @ self.W_gate)
         linear = self.hook_pre_linear(x @ self.W_in)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import nn
 
 from mechscope.model.components.component import Component
@@ -47,7 +48,7 @@ class Norm(Component):
         self.hook_scale = HookPoint()
         self.hook_normalized = HookPoint()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Float[torch.Tensor, "*batch length"]) -> Float[torch.Tensor, "*batch length"]:
         """[... length] -> [... length]"""
         if not (self.hook_scale.watched or self.hook_normalized.watched):
             if self.centre:

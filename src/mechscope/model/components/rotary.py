@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 
 from mechscope.model.config import HookedTransformerConfig
 
@@ -29,14 +30,17 @@ class RotaryTable:
         self.cos: torch.Tensor | None = None
         self.sin: torch.Tensor | None = None
 
-    def frequencies(self) -> torch.Tensor:
+    def frequencies(self) -> Float[torch.Tensor, pair]:
         """Radians a position for each pair [rotary_dim / 2], in float32 as the reference models do."""
         exponents = torch.arange(0, self.rotary_dim, 2, dtype=torch.float32) / self.rotary_dim
         return scale_frequencies(1.0 / self.base**exponents, self.scaling)
 
     def at(
-        self, x: torch.Tensor, positions: torch.Tensor | None, offset: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        x: Float[torch.Tensor, "batch pos head d_head"],
+        positions: Int[torch.Tensor, "batch pos"] | None,
+        offset: int,
+    ) -> tuple[Float[torch.Tensor, "rows pos 1 rotary_dim"], Float[torch.Tensor, "rows pos 1 rotary_dim"]]:
         """cos and sin [batch or 1, pos, 1, rotary_dim] for the positions of x [batch pos head d_head]."""
         length = offset + x.shape[1]
         if self.cos is None or len(self.cos) < length or self.cos.device != x.device:
@@ -54,8 +58,11 @@ class RotaryTable:
         self.cos, self.sin = angles.cos().to(device), angles.sin().to(device)
 
     def __call__(
-        self, x: torch.Tensor, positions: torch.Tensor | None = None, offset: int = 0
-    ) -> torch.Tensor:
+        self,
+        x: Float[torch.Tensor, "batch pos head d_head"],
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
+        offset: int = 0,
+    ) -> Float[torch.Tensor, "batch pos head d_head"]:
         """Turn x [batch pos head d_head] by its positions; dimensions past rotary_dim pass through."""
         cos, sin = self.at(x, positions, offset)
         turning, still = x[..., : self.rotary_dim], x[..., self.rotary_dim :]
@@ -63,7 +70,7 @@ class RotaryTable:
         return turned if still.shape[-1] == 0 else torch.cat([turned, still], -1)
 
 
-def quarter_turn(x: torch.Tensor, adjacent: bool) -> torch.Tensor:
+def quarter_turn(x: Float[torch.Tensor, "*batch even"], adjacent: bool) -> Float[torch.Tensor, "*batch even"]:
     """Each pair (a, b) becomes (-b, a).
 
     >>> quarter_turn(torch.tensor([1., 2., 3., 4.]), adjacent=False).tolist()
@@ -77,7 +84,9 @@ def quarter_turn(x: torch.Tensor, adjacent: bool) -> torch.Tensor:
     return torch.cat([-second, first], -1)
 
 
-def scale_frequencies(frequencies: torch.Tensor, scaling: dict[str, Any] | None) -> torch.Tensor:
+def scale_frequencies(
+    frequencies: Float[torch.Tensor, pair], scaling: dict[str, Any] | None
+) -> Float[torch.Tensor, pair]:
     """Frequencies for a longer context than the model was first trained on.
 
     "linear" divides all by a factor (Chen et al. 2023). "llama3" divides only those whose wave is

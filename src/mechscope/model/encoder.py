@@ -1,0 +1,292 @@
+"""BERT with a hook point at every activation.
+
+An encoder reads in both directions and norms the residual stream after every sum, where a decoder
+norms what it reads. So nothing is folded into its weights, and its stream is no plain sum of what the
+layers wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
+from mechscope.model.components.attention import lay_out_projection
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.display import ModelDisplay
+from mechscope.model.encoder_components import (
+    N_TOKEN_TYPES,
+    BertBlock,
+    BertEmbed,
+    BertMLMHead,
+    BertNSPHead,
+    BertPooler,
+)
+from mechscope.model.encoder_inputs import EncoderInputs
+from mechscope.model.encoder_weights import EncoderWeights
+from mechscope.model.fit import check_fit
+from mechscope.model.hook_points import HookPoint, NamesFilter
+from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.initialization import init_weights
+from mechscope.model.switches import ClassicSwitches
+
+HEADS = ("mlm_head", "nsp_head", "pooler")
+RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
+
+
+class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay, HookedRootModule):
+    """A bidirectional encoder with its heads: masked words, next sentence, pooled vector.
+
+    Args:
+        cfg: its shape and arithmetic, as a config or a mapping of its fields.
+        tokenizer: needed only where text is given; ours or one with the Hugging Face interface.
+        move_to_device: put the weights on `cfg.device`.
+        heads: which of "mlm_head", "nsp_head" and "pooler" it has.
+        n_token_types: how many kinds of sentence it tells apart.
+
+    Raises:
+        ValueError: for a config that is no BERT's (LayerNorm, standard positions, MLPs).
+    """
+
+    def __init__(
+        self,
+        cfg: HookedTransformerConfig | Mapping[str, Any],
+        tokenizer: Any = None,
+        move_to_device: bool = True,
+        *,
+        heads: Collection[str] = HEADS,
+        n_token_types: int = N_TOKEN_TYPES,
+    ) -> None:
+        super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        _check_config(cfg)
+        self.cfg = dataclasses.replace(cfg, attention_dir="bidirectional")
+        self.tokenizer = tokenizer
+        if self.cfg.d_vocab == -1 and tokenizer is not None:
+            self.cfg.d_vocab = self.cfg.d_vocab_out = len(tokenizer)
+        if self.cfg.d_vocab < 1:
+            raise ValueError("d_vocab is needed (the number of tokens), or a tokenizer that knows it.")
+        unknown = set(heads) - set(HEADS)
+        if unknown:
+            raise ValueError(f"there is no head {sorted(unknown)}; an encoder may have {', '.join(HEADS)}.")
+        self.embed = BertEmbed(self.cfg, n_token_types)
+        self.hook_full_embed = HookPoint()
+        self.blocks = nn.ModuleList(BertBlock(self.cfg, layer) for layer in range(self.cfg.n_layers))
+        if "mlm_head" in heads:
+            self.mlm_head = BertMLMHead(self.cfg)
+            tied = self.cfg.tie_word_embeddings
+            self.unembed = TiedUnembed(self.cfg, self.embed.embed) if tied else Unembed(self.cfg)
+        if "pooler" in heads:
+            self.pooler = BertPooler(self.cfg)
+        if "nsp_head" in heads:
+            self.nsp_head = BertNSPHead(self.cfg)
+        if self.cfg.init_weights:
+            init_weights(self, self.cfg)
+            self._init_heads()
+        if move_to_device:
+            self.to(self.cfg.device)
+        self.setup()
+
+    def _init_heads(self) -> None:
+        """Draw the heads' matrices, which are called W without the underscore by which others are found."""
+        std = 0.0 if self.cfg.init_mode == "zeros" else 0.8 / self.cfg.d_model**0.5
+        for head in HEADS:
+            if hasattr(self, head):
+                nn.init.normal_(getattr(self, head).W, std=std)
+
+    # Loading --------------------------------------------------------------------------------
+
+    @classmethod
+    def from_state(
+        cls,
+        cfg: HookedTransformerConfig,
+        state_dict: Mapping[str, torch.Tensor],
+        tokenizer: Any = None,
+    ) -> HookedEncoder:
+        """An encoder that uses the given tensors as its weights; it has the heads that they have.
+
+        Raises:
+            ValueError: naming every missing, unexpected and misshapen tensor at once.
+        """
+        state_dict = {
+            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
+            for name, value in state_dict.items()
+            if not name.endswith(("attn.mask", "attn.IGNORE"))
+        }
+        heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
+        types = state_dict.get("embed.token_type_embed.W_token_type")
+        own = dataclasses.replace(cfg, init_weights=False, device="meta")
+        model = cls(
+            own,
+            tokenizer,
+            move_to_device=False,
+            heads=heads,
+            n_token_types=N_TOKEN_TYPES if types is None else types.shape[0],
+        )
+        check_fit(model.state_dict(), state_dict, cfg.model_name)
+        model.load_state_dict(state_dict, assign=True)
+        model.cfg.init_weights = cfg.init_weights
+        return model.to(cfg.device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_name: str,
+        checkpoint_index: int | None = None,
+        checkpoint_value: int | None = None,
+        hf_model: Any = None,
+        device: str | None = None,
+        tokenizer: Any = None,
+        move_to_device: bool = True,
+        dtype: torch.dtype | str = torch.float32,
+        **kwargs: Any,
+    ) -> HookedEncoder:
+        """A trained encoder by name, alias or folder; see `mechscope.checkpoints.load.load_model`."""
+        # By name, because checkpoints stands above the model and imports it.
+        loader = importlib.import_module("mechscope.checkpoints.load")
+        model = loader.load_model(
+            model_name if hf_model is None else hf_model,
+            checkpoint_index=checkpoint_index,
+            checkpoint_value=checkpoint_value,
+            device=device if move_to_device else "cpu",
+            tokenizer=tokenizer,
+            dtype=dtype,
+            **kwargs,
+        )
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"{model_name!r} is a {type(model).__name__}, not an encoder; load it with that class."
+            )
+        return model
+
+    # The forward pass -----------------------------------------------------------------------
+
+    def forward(
+        self,
+        input: str | list[str] | torch.Tensor,
+        return_type: Literal["auto", "logits", "predictions", "hidden"] | None = "auto",
+        token_type_ids: torch.Tensor | None = None,
+        one_zero_attention_mask: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> Any:
+        """Logits, predictions, hidden states or nothing, for text or tokens [batch pos].
+
+        Args:
+            input: text, texts, or token ids [batch pos] or [pos].
+            return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest words in place of
+                the mask tokens (a string for a text, a list for several); "hidden", the encoder's output
+                [batch pos d_model]; or None. "auto" is "logits" where there is a head for them, else
+                "hidden".
+            token_type_ids: which sentence each token is of [batch pos]; None means the tokenizer's for
+                text, the first for tokens.
+            one_zero_attention_mask: 1 where a token is real, 0 where it is padding [batch pos]; None means
+                the tokenizer's for text, all real for tokens.
+            attention_mask: another name for it.
+
+        Raises:
+            ValueError: for tokens out of range, a context longer than n_ctx, shapes that do not fit, or a
+                head that this encoder does not have.
+        """
+        if return_type not in RETURN_TYPES:
+            raise ValueError(f"return_type must be one of {RETURN_TYPES}, not {return_type!r}.")
+        if return_type in ("logits", "predictions") and not hasattr(self, "mlm_head"):
+            raise ValueError(
+                f"return_type={return_type!r} needs a masked-language-model head and these weights have "
+                "none: use return_type='hidden' or encoder_output(...)."
+            )
+        if return_type == "auto":
+            return_type = "logits" if hasattr(self, "mlm_head") else "hidden"
+        if attention_mask is not None and one_zero_attention_mask is not None:
+            raise ValueError(
+                "attention_mask and one_zero_attention_mask are the same thing: give one of them."
+            )
+        mask = one_zero_attention_mask if attention_mask is None else attention_mask
+        tokens, types, mask = self._read(input, token_type_ids, mask)
+        hidden = self.encoder_output(tokens, types, mask)
+        if return_type == "hidden":
+            return hidden
+        if not hasattr(self, "mlm_head"):
+            return None
+        logits = self.unembed(self.mlm_head(hidden))
+        if return_type == "predictions":
+            return self._predictions(tokens, logits, single=isinstance(input, str))
+        return None if return_type is None else logits
+
+    def encoder_output(
+        self,
+        tokens: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+        one_zero_attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The hidden states after the last block [batch pos d_model], before any head."""
+        tokens, token_type_ids, mask = self._checked(tokens, token_type_ids, one_zero_attention_mask)
+        residual = self.hook_full_embed(self.embed(tokens, token_type_ids))
+        allowed = AttentionMask(
+            tokens.shape[1], tokens.shape[1], padding=mask, causal=False, device=residual.device
+        )
+        for block in self.blocks:
+            residual = block(residual, allowed)
+        return residual
+
+    def run_with_cache(  # type: ignore[override]
+        self,
+        *model_args: Any,
+        return_cache_object: bool = True,
+        remove_batch_dim: bool = False,
+        names_filter: NamesFilter = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ActivationCache | dict[str, torch.Tensor]]:
+        """One forward pass and its activations as an `ActivationCache` (or the plain dictionary)."""
+        output, cache = super().run_with_cache(
+            *model_args, remove_batch_dim=remove_batch_dim, names_filter=names_filter, **kwargs
+        )
+        if not return_cache_object:
+            return output, cache
+        return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)  # type: ignore[arg-type]
+
+    # Devices --------------------------------------------------------------------------------
+
+    def to(self, device_or_dtype: Any = None, print_details: bool = False, **kwargs: Any) -> HookedEncoder:  # type: ignore[override]
+        """Move to a device or convert to a data type; the config follows."""
+        del print_details  # accepted from old notebooks
+        if device_or_dtype is None:
+            device_or_dtype = kwargs.pop("device", None) or kwargs.pop("dtype")
+        nn.Module.to(self, device_or_dtype, **kwargs)
+        if isinstance(device_or_dtype, torch.dtype):
+            self.cfg.dtype = device_or_dtype
+        else:
+            self.cfg.device = str(device_or_dtype)
+        return self
+
+    def cuda(self, device: int | None = None) -> HookedEncoder:
+        """Move to a CUDA device."""
+        return self.to("cuda" if device is None else f"cuda:{device}")
+
+    def cpu(self) -> HookedEncoder:
+        """Move to the CPU."""
+        return self.to("cpu")
+
+    def mps(self) -> HookedEncoder:
+        """Move to Apple's GPU."""
+        return self.to("mps")
+
+
+def _check_config(cfg: HookedTransformerConfig) -> None:
+    wanted = {
+        "normalization_type": ("LN",),
+        "norm_placement": ("pre",),  # where a decoder's norms stand; an encoder's have their own place
+        "positional_embedding_type": ("standard",),
+        "attn_only": (False,),
+        "parallel_attn_mlp": (False,),
+        "post_embedding_ln": (False,),
+    }
+    for name, values in wanted.items():
+        found = getattr(cfg, name)
+        if found not in values:
+            raise ValueError(f"an encoder has {name}={values[0]!r}, not {found!r}: it is BERT's arrangement.")

@@ -1,0 +1,141 @@
+"""The parts that BERT has and a decoder does not (Devlin et al. 2018)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mechscope.model.components import Attention, AttentionMask, Embed, LayerNorm, PosEmbed
+from mechscope.model.components.activations import ACTIVATIONS
+from mechscope.model.components.block import by_head
+from mechscope.model.components.component import Component
+from mechscope.model.components.mlp import make_mlp
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.hook_points import HookPoint
+
+N_TOKEN_TYPES = 2
+
+
+class TokenTypeEmbed(Component):
+    """Row `t` of W_token_type [token_type, d_model]: 0 for the first sentence, 1 for the second."""
+
+    def __init__(self, cfg: HookedTransformerConfig, n_types: int = N_TOKEN_TYPES) -> None:
+        super().__init__()
+        self.W_token_type = nn.Parameter(
+            torch.empty(n_types, cfg.d_model, dtype=cfg.dtype, device=cfg.device)
+        )
+
+    def forward(self, token_type_ids: torch.Tensor) -> torch.Tensor:
+        """[batch pos] -> [batch pos d_model]"""
+        return F.embedding(token_type_ids, self.W_token_type)
+
+
+class BertEmbed(Component):
+    """LayerNorm(token + position + token type)."""
+
+    def __init__(self, cfg: HookedTransformerConfig, n_types: int = N_TOKEN_TYPES) -> None:
+        super().__init__()
+        self.embed = Embed(cfg)
+        self.pos_embed = PosEmbed(cfg)
+        self.token_type_embed = TokenTypeEmbed(cfg, n_types)
+        self.ln = LayerNorm(cfg)
+        self.hook_embed = HookPoint()
+        self.hook_pos_embed = HookPoint()
+        self.hook_token_type_embed = HookPoint()
+
+    def forward(self, tokens: torch.Tensor, token_type_ids: torch.Tensor | None = None) -> torch.Tensor:
+        """[batch pos] -> [batch pos d_model]; without token types every token is of the first sentence."""
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(tokens)
+        words = self.hook_embed(self.embed(tokens))
+        positions = self.hook_pos_embed(self.pos_embed(tokens))
+        types = self.hook_token_type_embed(self.token_type_embed(token_type_ids))
+        return self.ln(words + positions + types)
+
+
+class BertBlock(Component):
+    """resid_mid = x + attention(x); y = ln1(resid_mid); resid_post = y + mlp(y); out = ln2(resid_post).
+
+    A norm stands after each sum, so the residual stream is normed anew twice a block, and
+    hook_normalized_resid_post is what the next block reads.
+    """
+
+    def __init__(self, cfg: HookedTransformerConfig, layer: int = 0) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.attn = Attention(cfg, layer)
+        self.ln1 = LayerNorm(cfg)
+        self.mlp = make_mlp(cfg)
+        self.ln2 = LayerNorm(cfg)
+        self.hook_q_input = HookPoint()
+        self.hook_k_input = HookPoint()
+        self.hook_v_input = HookPoint()
+        self.hook_attn_out = HookPoint()
+        self.hook_mlp_in = HookPoint()
+        self.hook_mlp_out = HookPoint()
+        self.hook_resid_pre = HookPoint()
+        self.hook_resid_mid = HookPoint()
+        self.hook_resid_post = HookPoint()
+        self.hook_normalized_resid_post = HookPoint()
+
+    def forward(self, resid_pre: torch.Tensor, mask: AttentionMask | None = None) -> torch.Tensor:
+        """[batch pos d_model] -> [batch pos d_model]"""
+        resid_pre = self.hook_resid_pre(resid_pre)
+        inputs = (
+            hook(by_head(resid_pre, heads)) if hook.watched else resid_pre
+            for hook, heads in (
+                (self.hook_q_input, self.cfg.n_heads),
+                (self.hook_k_input, self.cfg.n_kv_heads),
+                (self.hook_v_input, self.cfg.n_kv_heads),
+            )
+        )
+        attn_out = self.hook_attn_out(self.attn(*inputs, mask))
+        resid_mid = self.hook_resid_mid(resid_pre + attn_out)
+        mlp_in = self.hook_mlp_in(self.ln1(resid_mid))
+        mlp_out = self.hook_mlp_out(self.mlp(mlp_in))
+        resid_post = self.hook_resid_post(mlp_in + mlp_out)
+        return self.hook_normalized_resid_post(self.ln2(resid_post))
+
+
+class BertMLMHead(Component):
+    """What stands before the unembedding: a layer as wide as the stream, and a LayerNorm."""
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.empty(cfg.d_model, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+        self.act_fn = ACTIVATIONS[str(cfg.act_fn)]
+        self.ln = LayerNorm(cfg)
+
+    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+        """[batch pos d_model] -> [batch pos d_model]"""
+        return self.ln(self.act_fn(F.linear(residual, self.W.mT, self.b)))
+
+
+class BertPooler(Component):
+    """One vector for a whole text: a layer on what stands at its first token."""
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.empty(cfg.d_model, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+        self.b = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
+        self.hook_pooler_out = HookPoint()
+
+    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+        """[batch pos d_model] -> [batch d_model]"""
+        return self.hook_pooler_out(torch.tanh(F.linear(residual[:, 0], self.W.mT, self.b)))
+
+
+class BertNSPHead(Component):
+    """Two logits from the pooled vector: the second sentence follows the first, or does not."""
+
+    def __init__(self, cfg: HookedTransformerConfig) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.empty(cfg.d_model, 2, dtype=cfg.dtype, device=cfg.device))
+        self.b = nn.Parameter(torch.zeros(2, dtype=cfg.dtype, device=cfg.device))
+        self.hook_nsp_out = HookPoint()
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """[batch d_model] -> [batch 2]"""
+        return self.hook_nsp_out(F.linear(pooled, self.W.mT, self.b))

@@ -1,0 +1,107 @@
+"""What an encoder reads: text as tokens, token types and attention mask, checked before it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.encoder_components import BertEmbed
+
+
+class EncoderInputs:
+    """`to_tokens` of an encoder, and the checks of what is given to it."""
+
+    cfg: HookedTransformerConfig
+    tokenizer: Any
+    embed: BertEmbed
+
+    def to_tokens(
+        self,
+        input: str | list[str],
+        move_to_device: bool = True,
+        truncate: bool = True,
+        text_pair: str | list[str] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Texts (or pairs of them) as token ids, token types and attention mask, each [batch pos].
+
+        Raises:
+            ValueError: without a tokenizer.
+        """
+        if self.tokenizer is None:
+            raise ValueError(
+                "to_tokens needs a tokenizer and this encoder has none: set encoder.tokenizer, or pass token "
+                "ids (an integer tensor) instead of text."
+            )
+        texts = [input] if isinstance(input, str) else list(input)
+        pairs = [text_pair] if isinstance(text_pair, str) else text_pair
+        encoded = self.tokenizer(
+            texts,
+            text_pair=pairs,
+            padding=True,
+            truncation=truncate,
+            max_length=self.cfg.n_ctx if truncate else None,
+            return_tensors="pt",
+        )
+        tokens, mask = encoded["input_ids"], encoded["attention_mask"]
+        types = encoded["token_type_ids"] if "token_type_ids" in encoded else torch.zeros_like(tokens)
+        device = self.W_E.device if move_to_device else "cpu"
+        return tokens.to(device), types.to(device), mask.to(device)
+
+    def _read(
+        self, given: Any, types: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        if isinstance(given, (str, list)):
+            tokens, own_types, own_mask = self.to_tokens(given)
+            return tokens, own_types if types is None else types, own_mask if mask is None else mask
+        tokens = torch.as_tensor(given)
+        return tokens[None] if tokens.ndim == 1 else tokens, types, mask
+
+    def _checked(
+        self, tokens: torch.Tensor, types: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """The inputs on the right device, after a look at shapes and ranges."""
+        device = self.W_E.device
+        if tokens.is_floating_point() or tokens.ndim != 2 or tokens.numel() == 0:
+            raise ValueError(
+                f"tokens are whole numbers [batch pos], not {tokens.dtype} of shape {tuple(tokens.shape)}."
+            )
+        if tokens.shape[1] > self.cfg.n_ctx:
+            raise ValueError(
+                f"{tokens.shape[1]} tokens are more than this encoder's context of n_ctx={self.cfg.n_ctx}; "
+                "shorten the input."
+            )
+        n_types = self.embed.token_type_embed.W_token_type.shape[0]
+        for what, ids, count in (("token id", tokens, self.cfg.d_vocab), ("token type", types, n_types)):
+            if ids is None:
+                continue
+            if ids.shape != tokens.shape:
+                raise ValueError(
+                    f"{what}s have shape {tuple(ids.shape)} and the tokens {tuple(tokens.shape)}."
+                )
+            low, high = (int(end) for end in torch.aminmax(ids))
+            if low < 0 or high >= count:
+                raise ValueError(
+                    f"{what} {low if low < 0 else high} is out of range: this encoder knows 0 to {count - 1}."
+                )
+        if mask is not None:
+            if mask.shape != tokens.shape:
+                raise ValueError(
+                    f"the attention mask has shape {tuple(mask.shape)} and the tokens {tuple(tokens.shape)}."
+                )
+            mask = mask.to(device, torch.bool)
+            mask = None if bool(mask.all()) else mask
+        return tokens.to(device), None if types is None else types.to(device), mask
+
+    def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor, single: bool) -> str | list[str]:
+        mask_id = None if self.tokenizer is None else self.tokenizer.mask_token_id
+        if mask_id is None:
+            raise ValueError("return_type='predictions' needs a tokenizer with a mask token.")
+        if not bool((tokens == mask_id).any()):
+            raise ValueError("there is nothing to predict: no token is the tokenizer's mask token.")
+        words = [
+            self.tokenizer.decode(row[ids == mask_id].argmax(-1).tolist())
+            for ids, row in zip(tokens, logits, strict=True)
+        ]
+        return words[0] if single else words

@@ -1,0 +1,353 @@
+"""A low-rank matrix kept as the product of two thin ones.
+
+W_V W_O of a head of GPT-2 is a 768 × 768 matrix of rank 64. As a `FactoredMatrix` it stays two
+768 × 64 matrices, and what one wants to know of it (singular values, eigenvalues, its norm, its
+product with something) is computed on those, without ever making the large one.
+"""
+
+from __future__ import annotations
+
+from types import EllipsisType
+from typing import Any, NamedTuple
+
+import torch
+
+
+class SVD(NamedTuple):
+    """AB = U diag(S) Vᵀ, singular values descending."""
+
+    U: torch.Tensor
+    """Left singular vectors as columns [... ldim rank]."""
+    S: torch.Tensor
+    """Singular values [... rank]."""
+    V: torch.Tensor
+    """Right singular vectors as columns [... rdim rank]."""
+
+
+class FactoredMatrix:
+    """The matrix A B [... ldim rdim], for A [... ldim mdim] and B [... mdim rdim].
+
+    Leading axes broadcast, as in `torch.matmul`.
+
+    >>> f = FactoredMatrix(torch.randn(12, 768, 64), torch.randn(12, 64, 768))
+    >>> f
+    FactoredMatrix [12 768 768] of rank 64
+    >>> (f @ torch.randn(768)).shape, f[3].S.shape, (f @ f.T).mdim
+    (torch.Size([12, 768]), torch.Size([64]), 64)
+
+    Raises:
+        ValueError: for factors that cannot be multiplied.
+    """
+
+    def __init__(self, A: torch.Tensor, B: torch.Tensor) -> None:
+        if A.ndim < 2 or B.ndim < 2:
+            raise ValueError(
+                f"the factors of a matrix have at least two axes; A has shape {_show(A)}, B {_show(B)}. "
+                "Make a vector a column with v[:, None] or a row with v[None]."
+            )
+        if A.shape[-1] != B.shape[-2]:
+            raise ValueError(
+                f"A {_show(A)} cannot be multiplied by B {_show(B)}: A's last axis has {A.shape[-1]} entries "
+                f"and B's second to last has {B.shape[-2]}; they must be the same."
+            )
+        try:
+            leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+        except RuntimeError:
+            raise ValueError(
+                f"the leading axes of A {_show(A)} and B {_show(B)} do not broadcast: "
+                f"{list(A.shape[:-2])} and {list(B.shape[:-2])}."
+            ) from None
+        self.A = A.expand(*leading, *A.shape[-2:])
+        self.B = B.expand(*leading, *B.shape[-2:])
+        self._svd: tuple[tuple[int, ...], SVD] | None = None
+
+    # Shape ------------------------------------------------------------------------------------
+
+    @property
+    def ldim(self) -> int:
+        """Rows."""
+        return self.A.shape[-2]
+
+    @property
+    def rdim(self) -> int:
+        """Columns."""
+        return self.B.shape[-1]
+
+    @property
+    def mdim(self) -> int:
+        """The inner axis; the matrix has at most this rank."""
+        return self.A.shape[-1]
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the product [... ldim rdim]."""
+        return torch.Size((*self.A.shape[:-1], self.rdim))
+
+    @property
+    def ndim(self) -> int:
+        """How many axes the product has."""
+        return self.A.ndim
+
+    @property
+    def has_leading_dims(self) -> bool:
+        """Whether this is a batch of matrices."""
+        return self.ndim > 2
+
+    @property
+    def pair(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(A, B)."""
+        return self.A, self.B
+
+    def __repr__(self) -> str:
+        rank = min(self.ldim, self.mdim, self.rdim)
+        return f"FactoredMatrix [{' '.join(map(str, self.shape))}] of rank {rank}"
+
+    # Products ---------------------------------------------------------------------------------
+
+    @property
+    def AB(self) -> torch.Tensor:
+        """The product itself [... ldim rdim]."""
+        return self.A @ self.B
+
+    @property
+    def BA(self) -> torch.Tensor:
+        """The factors the other way round [... mdim mdim], with AB's nonzero eigenvalues.
+
+        Raises:
+            ValueError: where AB is not square.
+        """
+        self._need_square("BA")
+        return self.B @ self.A
+
+    @property
+    def T(self) -> FactoredMatrix:
+        """The transpose [... rdim ldim]."""
+        return FactoredMatrix(self.B.mT, self.A.mT)
+
+    def __matmul__(self, other: torch.Tensor | FactoredMatrix) -> Any:
+        """AB times a vector (a tensor [... ldim]), or times a matrix (again a FactoredMatrix)."""
+        if isinstance(other, FactoredMatrix):
+            self._check_inner(self.rdim, other.ldim, self.shape, other.shape)
+            middle = self.B @ other.A
+            # The smaller of the two inner axes stays.
+            if other.mdim < self.mdim:
+                return FactoredMatrix(self.A @ middle, other.B)
+            return FactoredMatrix(self.A, middle @ other.B)
+        if not isinstance(other, torch.Tensor):
+            return NotImplemented
+        self._check_tensor(other)
+        if other.ndim == 1:
+            self._check_inner(self.rdim, len(other), self.shape, other.shape)
+            return (self.A @ (self.B @ other[:, None])).squeeze(-1)
+        self._check_inner(self.rdim, other.shape[-2], self.shape, other.shape)
+        if self.mdim <= self.rdim:
+            return FactoredMatrix(self.A, self.B @ other)
+        return FactoredMatrix(self.AB, other)
+
+    def __rmatmul__(self, other: torch.Tensor) -> Any:
+        """A vector (giving a tensor [... rdim]) or a matrix times AB."""
+        if not isinstance(other, torch.Tensor):
+            return NotImplemented
+        self._check_tensor(other)
+        self._check_inner(other.shape[-1], self.ldim, other.shape, self.shape)
+        if other.ndim == 1:
+            return ((other[None] @ self.A) @ self.B).squeeze(-2)
+        if self.mdim <= self.ldim:
+            return FactoredMatrix(other @ self.A, self.B)
+        return FactoredMatrix(other, self.AB)
+
+    def _check_tensor(self, other: torch.Tensor) -> None:
+        if other.ndim == 0:
+            raise ValueError("`@` multiplies by a vector or a matrix; for a number use `*`.")
+
+    @staticmethod
+    def _check_inner(left: int, right: int, left_shape: Any, right_shape: Any) -> None:
+        if left != right:
+            raise ValueError(
+                f"shapes {list(left_shape)} and {list(right_shape)} cannot be multiplied: {left} columns "
+                f"meet {right} rows. (A batch of vectors [... d] goes in as columns, v[..., None].)"
+            )
+
+    def __mul__(self, scalar: float | torch.Tensor) -> FactoredMatrix:
+        """Times a number."""
+        if isinstance(scalar, torch.Tensor):
+            if scalar.numel() != 1:
+                raise ValueError(
+                    f"`*` takes one number, not a tensor of shape {_show(scalar)}; "
+                    "for a matrix product use `@`."
+                )
+            scalar = scalar.reshape(())
+        elif not isinstance(scalar, (int, float)):
+            return NotImplemented
+        return FactoredMatrix(self.A * scalar, self.B)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, scalar: float | torch.Tensor) -> FactoredMatrix:
+        """Divided by a number."""
+        return self * (1 / scalar) if isinstance(scalar, (int, float, torch.Tensor)) else NotImplemented
+
+    def __neg__(self) -> FactoredMatrix:
+        return self * -1
+
+    # What the matrix is like ------------------------------------------------------------------
+
+    def svd(self) -> SVD:
+        """U, S and V with AB = U diag(S) Vᵀ; computed once, from the factors alone.
+
+        With A = Q R and Bᵀ = Q' R', the singular values are those of the small matrix R R'ᵀ.
+        """
+        version = _version(self.A, self.B)
+        if self._svd is not None and version and self._svd[0] == version:
+            return self._svd[1]
+        A, B = _at_least_float32(self.A), _at_least_float32(self.B)
+        left, left_core = torch.linalg.qr(A)
+        right, right_core = torch.linalg.qr(B.mT)
+        U, S, Vh = torch.linalg.svd(left_core @ right_core.mT, full_matrices=False)
+        result = SVD(*(part.to(self.A.dtype) for part in (left @ U, S, right @ Vh.mT)))
+        if not result.S.requires_grad:  # a kept graph could be walked backward only once
+            self._svd = (version, result)
+        return result
+
+    @property
+    def U(self) -> torch.Tensor:
+        """Left singular vectors as columns [... ldim rank]."""
+        return self.svd().U
+
+    @property
+    def S(self) -> torch.Tensor:
+        """Singular values, descending [... rank]."""
+        return self.svd().S
+
+    @property
+    def V(self) -> torch.Tensor:
+        """Right singular vectors as columns [... rdim rank]."""
+        return self.svd().V
+
+    @property
+    def Vh(self) -> torch.Tensor:
+        """The same as V: the classic interface gives columns under this name too."""
+        return self.svd().V
+
+    @property
+    def eigenvalues(self) -> torch.Tensor:
+        """Eigenvalues of AB, complex [... min(ldim, mdim)]; what it has besides these is 0.
+
+        AB and BA have the same nonzero eigenvalues; the smaller one is solved.
+
+        Raises:
+            ValueError: where AB is not square.
+        """
+        self._need_square("eigenvalues")
+        small = self.BA if self.mdim <= self.ldim else self.AB
+        return torch.linalg.eigvals(_at_least_float32(small))
+
+    def norm(self) -> torch.Tensor:
+        """Frobenius norm [...]: the square root of the sum of squared entries."""
+        if self.mdim >= min(self.ldim, self.rdim):  # AB is then no larger than its factors
+            return torch.linalg.matrix_norm(self.AB)
+        thin, wide = (self.A, self.B) if self.ldim >= self.rdim else (self.B.mT, self.A.mT)
+        # Turning by Q leaves the norm alone: ‖A B‖ = ‖Q R B‖ = ‖R B‖.
+        core = torch.linalg.qr(_at_least_float32(thin)).R
+        return torch.linalg.matrix_norm(core @ wide.to(core.dtype)).to(self.A.dtype)
+
+    def make_even(self) -> FactoredMatrix:
+        """The same matrix as U √S times √S Vᵀ: both factors have the same singular values."""
+        U, S, V = self.svd()
+        root = S.sqrt()
+        return FactoredMatrix(U * root[..., None, :], root[..., None] * V.mT)
+
+    def collapse_l(self) -> torch.Tensor:
+        """S Vᵀ [... rank rdim]: AB with its left singular vectors rotated away, so norms of AB v stay."""
+        return self.S[..., None] * self.V.mT
+
+    def collapse_r(self) -> torch.Tensor:
+        """U S [... ldim rank]: AB with its right singular vectors rotated away."""
+        return self.U * self.S[..., None, :]
+
+    def get_corner(self, k: int = 3) -> torch.Tensor:
+        """The first k rows and columns of AB [... k k], to look at."""
+        return self.A[..., :k, :] @ self.B[..., :, :k]
+
+    # Parts ------------------------------------------------------------------------------------
+
+    def unsqueeze(self, k: int) -> FactoredMatrix:
+        """With one more leading axis of size 1 at place k (before the two axes of the matrix)."""
+        place = k + self.ndim + 1 if k < 0 else k
+        if not 0 <= place <= self.ndim - 2:
+            raise ValueError(
+                f"unsqueeze({k}) does not lie among the leading axes of {list(self.shape)}; "
+                f"give 0 to {self.ndim - 2}."
+            )
+        return FactoredMatrix(self.A.unsqueeze(place), self.B.unsqueeze(place))
+
+    def __getitem__(self, index: Any) -> FactoredMatrix:
+        """Leading axes first, then rows, then columns; always a FactoredMatrix.
+
+        A whole number drops a leading axis, but keeps a row or a column as an axis of size 1. Rows and
+        columns are chosen independently of each other and of the leading axes.
+        """
+        leading, rows, columns = self._split_index(index if isinstance(index, tuple) else (index,))
+        A, B = self.A, self.B
+        if leading:
+            A, B = A[(*leading, ...)], B[(*leading, ...)]
+        return FactoredMatrix(A[..., rows, :], B[..., :, columns])
+
+    def _split_index(self, index: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any, Any]:
+        n_dots = sum(isinstance(part, EllipsisType) for part in index)
+        taken = sum(_axes_taken(part) for part in index)
+        if n_dots > 1 or taken > self.ndim:
+            raise IndexError(
+                f"{index!r} does not index a FactoredMatrix of shape {list(self.shape)}, "
+                f"which has {self.ndim} axes."
+            )
+        fill = (slice(None),) * (self.ndim - taken)
+        if n_dots:
+            at = next(place for place, part in enumerate(index) if isinstance(part, EllipsisType))
+            index = (*index[:at], *fill, *index[at + 1 :])
+        else:
+            index = (*index, *fill)
+        *leading, rows, columns = index
+        return tuple(leading), _keep_axis(rows, self.ldim, "row"), _keep_axis(columns, self.rdim, "column")
+
+    def _need_square(self, what: str) -> None:
+        if self.ldim != self.rdim:
+            raise ValueError(f"{what} needs a square matrix, not one of shape {list(self.shape)}.")
+
+
+def _axes_taken(part: Any) -> int:
+    if part is None or isinstance(part, EllipsisType):
+        return 0
+    if isinstance(part, torch.Tensor) and part.dtype == torch.bool:
+        return part.ndim
+    return 1
+
+
+def _keep_axis(part: Any, length: int, what: str) -> Any:
+    """A whole number as a range of one; anything else as it is."""
+    if part is None:
+        raise IndexError("rows and columns take no None; add a leading axis with unsqueeze.")
+    if isinstance(part, torch.Tensor) and part.ndim == 0:
+        part = int(part)
+    if isinstance(part, int) and not isinstance(part, bool):
+        if not -length <= part < length:
+            raise IndexError(f"{what} {part} is out of range: there are {length}.")
+        part %= length
+        return slice(part, part + 1)
+    return part
+
+
+def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Decompositions are not defined in half precision."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+def _version(*tensors: torch.Tensor) -> tuple[int, ...]:
+    """Grows with every in-place edit of the tensors; empty where torch does not count them."""
+    if any(tensor.is_inference() for tensor in tensors):
+        return ()
+    return tuple(tensor._version for tensor in tensors)
+
+
+def _show(tensor: torch.Tensor) -> str:
+    return str(list(tensor.shape))

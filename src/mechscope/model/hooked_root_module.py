@@ -1,0 +1,394 @@
+"""A module whose hook points have names: hooks by name, for a while, and a cache of activations.
+
+Listeners are added through contexts that remember exactly which are theirs and take them off
+again, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from mechscope.model.hook_points import (
+    Direction,
+    HookFunction,
+    HookPoint,
+    Listener,
+    NamesFilter,
+    describe,
+)
+from mechscope.model.slice import Slice
+
+
+@dataclass
+class _Added:
+    """The listeners of one context, grouped by what the caller asked for."""
+
+    by_request: list[tuple[str, list[tuple[HookPoint, Listener]]]] = field(default_factory=list)
+
+    def never_fired(self) -> list[str]:
+        return [
+            request for request, added in self.by_request if not any(listener.fired for _, listener in added)
+        ]
+
+    def remove(self) -> None:
+        for _, added in self.by_request:
+            for point, listener in added:
+                point.discard(listener)
+
+
+class HookedRootModule(nn.Module):
+    """A module whose hook points have names.
+
+    A subclass calls `self.setup()` at the end of its `__init__`; after that every `HookPoint`
+    inside it is in `hook_dict` under its dotted name.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        self.is_caching = False
+        self.context_level = 0
+        self._passes = 0
+
+    def setup(self) -> None:
+        """Name every module and hook point below this one."""
+        self.mod_dict: dict[str, nn.Module] = {}
+        self.hook_dict: dict[str, HookPoint] = {}
+        for name, module in self.named_modules():
+            if name == "":
+                continue
+            module.name = name  # type: ignore[assignment]
+            self.mod_dict[name] = module
+            if isinstance(module, HookPoint):
+                self.hook_dict[name] = module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._passes += 1
+        return super().__call__(*args, **kwargs)
+
+    def hook_points(self) -> Iterable[HookPoint]:
+        """Every hook point, in the order of definition."""
+        return self.hook_dict.values()
+
+    def optional_hook_names(self) -> frozenset[str]:
+        """Points that are computed only when asked for by name; a subclass says which."""
+        return frozenset()
+
+    # Which points a caller means ------------------------------------------------------------
+
+    def match_hook_names(self, names: NamesFilter) -> list[str]:
+        """The hook names that a name, a list of names or a predicate selects.
+
+        None selects every point but the optional ones.
+
+        Raises:
+            KeyError: for a name that this model does not have, with the nearest ones.
+            ValueError: for a predicate that matches nothing.
+            TypeError: for anything else.
+        """
+        if names is None:
+            optional = self.optional_hook_names()
+            return [name for name in self.hook_dict if name not in optional]
+        if isinstance(names, str):
+            return [self._known(names)]
+        if callable(names):
+            matched = [name for name in self.hook_dict if names(name)]
+            if not matched:
+                raise ValueError(
+                    f"the predicate {describe(names)} matches none of the {len(self.hook_dict)} hook names; "
+                    f"they look like {', '.join(repr(name) for name in itertools.islice(self.hook_dict, 3, 6))}."
+                )
+            return matched
+        if isinstance(names, (list, tuple, set, frozenset)):
+            return [self._known(name) for name in names]
+        raise TypeError(
+            f"a hook is chosen by a name, a list of names or a predicate, not {type(names).__name__}."
+        )
+
+    def _known(self, name: object) -> str:
+        if not isinstance(name, str):
+            raise TypeError(f"a hook name is a string, not {type(name).__name__} ({name!r}).")
+        if name in self.hook_dict:
+            return name
+        reason = self.why_absent(name)
+        near = difflib.get_close_matches(name, self.hook_dict, n=3)
+        hint = f" The nearest names are {', '.join(map(repr, near))}." if near else ""
+        raise KeyError(f"no hook point is called {name!r}{reason}.{hint}")
+
+    def why_absent(self, name: str) -> str:
+        """What to add to the error about a name that this model lacks; a subclass may know why."""
+        return ""
+
+    # Adding and removing --------------------------------------------------------------------
+
+    def add_hook(
+        self,
+        name: NamesFilter,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+        is_permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+        *,
+        reads_only: bool = False,
+    ) -> list[tuple[HookPoint, Listener]]:
+        """Add `hook` to the points that `name` (a name, a list or a predicate) selects.
+
+        It stays until `reset_hooks`. Prefer `with model.hooks(...)`, which takes it off by itself.
+        """
+        added = []
+        for matched in self.match_hook_names(name):
+            self.check_hooks_to_add(self.hook_dict[matched], matched, hook, dir, is_permanent, prepend)
+            point = self.hook_dict[matched]
+            listener = point.add_hook(hook, dir, is_permanent, level, prepend, reads_only=reads_only)
+            added.append((point, listener))
+        return added
+
+    def check_hooks_to_add(
+        self,
+        hook_point: HookPoint,
+        hook_point_name: str,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+        is_permanent: bool = False,
+        prepend: bool = False,
+    ) -> None:
+        """Refuse a hook that could never work; a subclass overrides it."""
+
+    def add_perma_hook(
+        self,
+        name: NamesFilter,
+        hook: HookFunction,
+        dir: Direction = "fwd",
+    ) -> None:
+        """Add a hook that `reset_hooks` leaves in place."""
+        self.add_hook(name, hook, dir, is_permanent=True)
+
+    def remove_all_hook_fns(
+        self,
+        direction: Literal["fwd", "bwd", "both"] = "both",
+        including_permanent: bool = False,
+        level: int | None = None,
+    ) -> None:
+        """Take listeners off every point (see `HookPoint.remove_hooks`)."""
+        for point in self.hook_points():
+            point.remove_hooks(direction, including_permanent, level)
+
+    def clear_contexts(self) -> None:
+        """Forget what hooks stored in their points' `ctx`."""
+        for point in self.hook_points():
+            point.clear_context()
+
+    def reset_hooks(
+        self,
+        clear_contexts: bool = True,
+        direction: Literal["fwd", "bwd", "both"] = "both",
+        including_permanent: bool = False,
+        level: int | None = None,
+    ) -> None:
+        """Take every hook off that is not permanent."""
+        if clear_contexts:
+            self.clear_contexts()
+        self.remove_all_hook_fns(direction, including_permanent, level)
+        self.is_caching = False
+
+    # Running --------------------------------------------------------------------------------
+
+    @contextmanager
+    def hooks(
+        self,
+        fwd_hooks: Sequence[tuple[NamesFilter, HookFunction]] = (),
+        bwd_hooks: Sequence[tuple[NamesFilter, HookFunction]] = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+    ) -> Iterator[HookedRootModule]:
+        """Hooks for the length of a `with` block; exactly these come off at its end.
+
+        Args:
+            fwd_hooks: (name, list of names or predicate; function) pairs for activations.
+            bwd_hooks: the same for gradients. A pass that ran inside the block keeps telling them
+                when its backward pass comes later.
+            reset_hooks_end: False leaves them on (until `reset_hooks`).
+            clear_contexts: also forget what hooks stored in their points' `ctx`.
+
+        Raises:
+            RuntimeError: at the end of the block, where the model ran and a forward hook never did.
+        """
+        for pair in (*fwd_hooks, *bwd_hooks):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(f"hooks are given as (name, function) pairs, not {pair!r}.")
+        self.context_level += 1
+        added = _Added()
+        passes = self._passes
+        try:
+            for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+                for name, hook in pairs:
+                    listeners = self.add_hook(name, hook, direction, level=self.context_level)  # type: ignore[arg-type]
+                    if direction == "fwd":
+                        added.by_request.append((describe(name), listeners))
+                    else:
+                        added.by_request.append(("", listeners))
+            yield self
+            if self._passes > passes:
+                self._complain_about_silence(added)
+        finally:
+            if reset_hooks_end:
+                added.remove()
+                if clear_contexts:
+                    self.clear_contexts()
+            self.context_level -= 1
+
+    def _complain_about_silence(self, added: _Added) -> None:
+        silent = [request for request in added.never_fired() if request]
+        if silent:
+            raise RuntimeError(
+                f"the hook on {', '.join(silent)} never fired, so it changed nothing: the forward pass did not "
+                "reach that point (was it stopped or started at another layer?)."
+            )
+
+    def run_with_hooks(
+        self,
+        *model_args: Any,
+        fwd_hooks: Sequence[tuple[NamesFilter, HookFunction]] = (),
+        bwd_hooks: Sequence[tuple[NamesFilter, HookFunction]] = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+        **model_kwargs: Any,
+    ) -> Any:
+        """One forward pass with hooks (see `hooks`); returns what the forward pass returns."""
+        with self.hooks(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts):
+            return self(*model_args, **model_kwargs)
+
+    def get_caching_hooks(
+        self,
+        names_filter: NamesFilter = None,
+        incl_bwd: bool = False,
+        device: torch.device | str | None = None,
+        remove_batch_dim: bool = False,
+        cache: dict[str, torch.Tensor] | None = None,
+        pos_slice: Any = None,
+    ) -> tuple[dict[str, torch.Tensor], list[tuple[str, HookFunction]], list[tuple[str, HookFunction]]]:
+        """A dictionary and the (name, function) pairs that fill it during a pass."""
+        cache = {} if cache is None else cache
+
+        def keep(suffix: str) -> HookFunction:
+            def save(activation: torch.Tensor, hook: HookPoint) -> None:
+                value = activation.detach()
+                if device is not None:
+                    value = value.to(device)
+                if pos_slice is not None:
+                    value = pos_slice.apply(value, dim=_position_axis(hook.name or "", value))
+                if remove_batch_dim:
+                    if value.shape[0] != 1:
+                        raise ValueError(
+                            f"remove_batch_dim needs a batch of 1; {hook.name!r} has {value.shape[0]}."
+                        )
+                    value = value[0]
+                # A point may fire more than once (a norm whose readers are split by head): the order of the
+                # dictionary is that of the values it holds.
+                cache.pop((hook.name or "") + suffix, None)
+                cache[(hook.name or "") + suffix] = value
+
+            return save
+
+        names = self.match_hook_names(names_filter)
+        forward = [(name, keep("")) for name in names]
+        backward = [(name, keep("_grad")) for name in names] if incl_bwd else []
+        return cache, forward, backward
+
+    def add_caching_hooks(
+        self,
+        names_filter: NamesFilter = None,
+        incl_bwd: bool = False,
+        device: torch.device | str | None = None,
+        remove_batch_dim: bool = False,
+        cache: dict[str, torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Keep activations of every pass from now on, until `reset_hooks`, in the dictionary returned."""
+        cache, forward, backward = self.get_caching_hooks(
+            names_filter, incl_bwd, device, remove_batch_dim, cache
+        )
+        for direction, pairs in (("fwd", forward), ("bwd", backward)):
+            for name, hook in pairs:
+                self.add_hook(name, hook, direction, level=self.context_level, reads_only=True)  # type: ignore[arg-type]
+        self.is_caching = True
+        return cache
+
+    def run_with_cache(
+        self,
+        *model_args: Any,
+        names_filter: NamesFilter = None,
+        device: torch.device | str | None = None,
+        remove_batch_dim: bool = False,
+        incl_bwd: bool = False,
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+        pos_slice: Any = None,
+        **model_kwargs: Any,
+    ) -> tuple[Any, dict[str, torch.Tensor]]:
+        """One forward pass and the activations it computed, detached.
+
+        Args:
+            names_filter: which points to keep: a name, a list, a predicate, or None for all but the
+                optional ones. What is not named is not computed where that saves work.
+            device: where to keep them.
+            remove_batch_dim: drop the leading axis of a batch of one.
+            incl_bwd: also run backward from the output (a scalar) and keep gradients, under
+                names that end in `_grad`.
+            pos_slice: which positions to keep (a slice, an index or a list of them).
+
+        Returns:
+            the output of the pass, and a dictionary from hook names to activations.
+        """
+        if pos_slice is not None:
+            pos_slice = Slice.unwrap(pos_slice)
+        cache, forward, backward = self.get_caching_hooks(
+            names_filter, incl_bwd, device, remove_batch_dim, pos_slice=pos_slice
+        )
+        self.context_level += 1
+        added = _Added()
+        try:
+            for direction, pairs in (("fwd", forward), ("bwd", backward)):
+                for name, hook in pairs:
+                    added.by_request.append(
+                        (
+                            name,
+                            self.add_hook(name, hook, direction, level=self.context_level, reads_only=True),
+                        )  # type: ignore[arg-type]
+                    )
+            output = self(*model_args, **model_kwargs)
+            if incl_bwd:
+                if not isinstance(output, torch.Tensor) or output.numel() != 1:
+                    raise ValueError(
+                        "incl_bwd runs backward from the output, which must be a scalar; "
+                        "ask for the loss with return_type='loss'."
+                    )
+                output.backward()
+        finally:
+            if reset_hooks_end:
+                added.remove()
+                if clear_contexts:
+                    self.clear_contexts()
+            self.context_level -= 1
+        if names_filter is not None and not callable(names_filter):
+            missing = [name for name, _ in forward if name not in cache]
+            if missing:
+                raise RuntimeError(
+                    f"{', '.join(map(repr, missing))} was asked for and never computed: the forward pass did "
+                    "not reach it (was it stopped or started at another layer?)."
+                )
+        return output, cache
+
+
+def _position_axis(name: str, activation: torch.Tensor) -> int:
+    """The axis of positions: the second, but for attention scores and patterns, where it is the query's."""
+    if name.endswith(("hook_attn_scores", "hook_pattern")):
+        return -2
+    return 1 if activation.ndim > 1 else 0

@@ -1,0 +1,125 @@
+"""Giving a model its weights: from a checkpoint's tensors, and processed for reading."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from mechscope.model.components.attention import lay_out_projection
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.fit import check_fit
+from mechscope.model.weight_processing import process_weights
+
+if TYPE_CHECKING:
+    from mechscope.model.hook_points import HookPoint
+    from mechscope.model.tokens import PaddingSide
+
+
+class Loading:
+    """`from_state`, `from_pretrained` and processing in place, for a model that is a torch module."""
+
+    cfg: HookedTransformerConfig
+    tokenizer: Any
+    default_padding_side: PaddingSide
+    hook_dict: dict[str, HookPoint]
+
+    @classmethod
+    def from_state(
+        cls,
+        cfg: HookedTransformerConfig,
+        state_dict: Mapping[str, torch.Tensor],
+        tokenizer: Any = None,
+        default_padding_side: PaddingSide = "right",
+    ) -> Self:
+        """A model that uses the given tensors as its weights, without copying those that lie well.
+
+        Raises:
+            ValueError: naming every missing, unexpected and misshapen tensor at once.
+        """
+        state_dict = {
+            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
+            for name, value in state_dict.items()
+        }
+        # Built on "meta", where tensors have shapes and no storage, then given the real ones.
+        own = dataclasses.replace(cfg, init_weights=False, device="meta")
+        model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
+        check_fit(model.state_dict(), state_dict, cfg.model_name)
+        model.load_state_dict(state_dict, assign=True)
+        own.init_weights = cfg.init_weights
+        return model.to(cfg.device)
+
+    @classmethod
+    def from_pretrained(cls, model_name: str, *args: Any, **kwargs: Any) -> Self:
+        """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
+        # By name, because checkpoints stands above the model and imports it.
+        loader = importlib.import_module("mechscope.checkpoints.classic")
+        return loader.from_pretrained(cls, model_name, *args, **kwargs)
+
+    @classmethod
+    def from_pretrained_no_processing(cls, model_name: str, *args: Any, **kwargs: Any) -> Self:
+        """`from_pretrained` with the weights as they were trained."""
+        off = {
+            "fold_ln": False,
+            "center_writing_weights": False,
+            "center_unembed": False,
+            "refactor_factored_attn_matrices": False,
+            "fold_value_biases": False,
+        }
+        return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
+
+    def load_and_process_state_dict(
+        self,
+        state_dict: Mapping[str, torch.Tensor],
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        fold_value_biases: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+    ) -> None:
+        """Process weights in the classic layout (see `process_weights`) and use them."""
+        state_dict = {
+            name: value
+            for name, value in state_dict.items()
+            if not name.endswith(("attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos"))
+        }
+        processed = process_weights(
+            self.cfg,
+            state_dict,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
+        fresh = type(self).from_state(
+            processed.cfg, processed.state_dict, self.tokenizer, self.default_padding_side
+        )
+        for name, point in fresh.hook_dict.items():
+            if name in self.hook_dict:
+                point.take_listeners(self.hook_dict[name])
+        self.cfg = fresh.cfg
+        for name, child in fresh.named_children():
+            setattr(self, name, child)
+        self.setup()
+
+    def process_weights_(
+        self,
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+        fold_value_biases: bool = True,
+    ) -> None:
+        """Process this model's own weights in place."""
+        self.load_and_process_state_dict(
+            self.state_dict(),
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )

@@ -1,0 +1,405 @@
+"""Taking a pass apart: what each layer, head and neuron added to the residual stream.
+
+What a transformer computes is a sum, and the methods here give its terms, always such that terms and
+biases add up to the whole. Source: Elhage et al. 2021, "A Mathematical Framework for Transformer
+Circuits".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from einops import einsum
+
+from mechscope.model.names import get_act_name
+from mechscope.model.slice import Slice
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+class ResidualDecomposition:
+    """The methods of a cache that give terms of the residual stream and what they add to logits."""
+
+    cache_dict: dict[str, torch.Tensor]
+    model: HookedTransformer
+    has_batch_dim: bool
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, key: str | tuple[Any, ...]) -> torch.Tensor: ...
+
+    def accumulated_resid(
+        self,
+        layer: int | None = None,
+        incl_mid: bool = False,
+        apply_ln: bool = False,
+        pos_slice: Any = None,
+        mlp_input: bool = False,
+        return_labels: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
+        """The residual stream as it stands at the start of each layer [component batch pos d_model].
+
+        Args:
+            layer: up to the start of this layer; None or -1 means to the very end.
+            incl_mid: also between attention and MLP.
+            apply_ln: put each through the final norm, as if the model ended there (the logit lens); up
+                to an earlier `layer`, scale all as the norm that reads there did.
+            pos_slice: which positions.
+            mlp_input: end at the input of that layer's MLP.
+            return_labels: also give a name for each.
+        """
+        last = self._layers(layer)
+        names, labels = [], []
+        for index in range(last + 1):
+            if index == self.model.cfg.n_layers:
+                names.append(get_act_name("resid_post", index - 1))
+                labels.append("final_post")
+                continue
+            names.append(get_act_name("resid_pre", index))
+            labels.append(f"{index}_pre")
+            wants_mid = (incl_mid and index < last) or (mlp_input and index == last)
+            if wants_mid and get_act_name("resid_mid", index) in self.cache_dict:
+                names.append(get_act_name("resid_mid", index))
+                labels.append(f"{index}_mid")
+        pieces = torch.stack([self._at(name, pos_slice) for name in names])
+        if apply_ln:
+            at_the_end = last == self.model.cfg.n_layers
+            pieces = self.apply_ln_to_stack(
+                pieces, layer, mlp_input, pos_slice=pos_slice, recompute_ln=at_the_end
+            )
+        return (pieces, labels) if return_labels else pieces
+
+    def decompose_resid(
+        self,
+        layer: int | None = None,
+        mlp_input: bool = False,
+        mode: Literal["all", "mlp", "attn"] = "all",
+        apply_ln: bool = False,
+        pos_slice: Any = None,
+        incl_embeds: bool = True,
+        return_labels: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
+        """What the embedding and each layer's attention and MLP added [component batch pos d_model].
+
+        With mode "all" and the embeddings, the components sum to the residual stream at `layer`.
+        """
+        if mode not in ("all", "mlp", "attn"):
+            raise ValueError(f"mode must be 'all', 'mlp' or 'attn', not {mode!r}.")
+        last = self._layers(layer)
+        names, labels = [], []
+        if incl_embeds:
+            names, labels = self._embeddings()
+        for index in range(last):
+            if mode in ("all", "attn"):
+                names.append(get_act_name("attn_out", index))
+                labels.append(f"{index}_attn_out")
+            if mode in ("all", "mlp") and not self.model.cfg.attn_only:
+                names.append(get_act_name("mlp_out", index))
+                labels.append(f"{index}_mlp_out")
+        if mlp_input and mode in ("all", "attn"):
+            names.append(get_act_name("attn_out", last))
+            labels.append(f"{last}_attn_out")
+        pieces = self._stack([self._at(name, pos_slice) for name in names], pos_slice)
+        if apply_ln:
+            pieces = self.apply_ln_to_stack(pieces, layer, mlp_input, pos_slice=pos_slice)
+        return (pieces, labels) if return_labels else pieces
+
+    def _embeddings(self) -> tuple[list[str], list[str]]:
+        names, labels = ["hook_embed"], ["embed"]
+        if self.model.cfg.positional_embedding_type == "standard":
+            names.append("hook_pos_embed")
+            labels.append("pos_embed")
+        return names, labels
+
+    def compute_head_results(self) -> None:
+        """Add each head's result [batch pos head d_model] to the cache, from its z."""
+        for layer, block in enumerate(self.model.blocks):
+            name = get_act_name("result", layer)
+            if name not in self.cache_dict:
+                self.cache_dict[name] = self._head_results(layer, block.attn.W_O)
+
+    def _head_results(self, layer: int, W_O: torch.Tensor) -> torch.Tensor:
+        name = get_act_name("result", layer)
+        if name in self.cache_dict:
+            return self.cache_dict[name]
+        return einsum(self["z", layer], W_O, "... head d_head, head d_head d_model -> ... head d_model")
+
+    def stack_head_results(
+        self,
+        layer: int = -1,
+        return_labels: bool = False,
+        incl_remainder: bool = False,
+        pos_slice: Any = None,
+        apply_ln: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
+        """What each head of the layers before `layer` added [component batch pos d_model].
+
+        Args:
+            incl_remainder: one more component, the rest of the residual stream.
+        """
+        self._refuse_output_norms("head")
+        last = self._layers(layer)
+        positions = Slice.unwrap(pos_slice)
+        n_heads = self.model.cfg.n_heads
+        pieces = []
+        for index in range(last):
+            z = positions.apply(self["z", index], dim=-3)
+            W_O = self.model.blocks[index].attn.W_O
+            result = einsum(z, W_O, "... head d_head, head d_head d_model -> head ... d_model")
+            pieces += list(result)
+        labels = [f"L{index}H{head}" for index in range(last) for head in range(n_heads)]
+        return self._finish(pieces, labels, last, incl_remainder, pos_slice, apply_ln, layer, return_labels)
+
+    def stack_activation(
+        self, activation_name: str, layer: int = -1, sublayer_type: str | None = None
+    ) -> torch.Tensor:
+        """One activation of every layer before `layer` [layer …]."""
+        last = self._layers(layer)
+        return torch.stack(
+            [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]
+        )
+
+    def get_neuron_results(self, layer: int, neuron_slice: Any = None, pos_slice: Any = None) -> torch.Tensor:
+        """What each neuron of one layer's MLP added [batch pos neuron d_model]."""
+        self._refuse_output_norms("neuron")
+        if self.model.cfg.attn_only:
+            raise ValueError("this model is attention-only: it has no neurons.")
+        post = Slice.unwrap(pos_slice).apply(self["post", layer], dim=-2)
+        W_out = self.model.blocks[layer].mlp.W_out
+        neurons = Slice.unwrap(neuron_slice)
+        if neurons.mode == "int":
+            neurons = Slice([neurons.slice])
+        return neurons.apply(post, dim=-1)[..., None] * neurons.apply(W_out, dim=0)
+
+    def stack_neuron_results(
+        self,
+        layer: int,
+        pos_slice: Any = None,
+        neuron_slice: Any = None,
+        return_labels: bool = False,
+        incl_remainder: bool = False,
+        apply_ln: bool = False,
+    ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
+        """What each neuron of the layers before `layer` added [component batch pos d_model]."""
+        last = self._layers(layer)
+        pieces: list[torch.Tensor] = []
+        labels: list[str] = []
+        neurons = Slice.unwrap(neuron_slice)
+        if neurons.mode == "int":
+            neurons = Slice([neurons.slice])
+        if not self.model.cfg.attn_only:
+            chosen = neurons.apply(torch.arange(self.model.cfg.d_mlp or 0), dim=0).tolist()
+            for index in range(last):
+                pieces += list(self.get_neuron_results(index, neuron_slice, pos_slice).movedim(-2, 0))
+                labels += [f"L{index}N{neuron}" for neuron in chosen]
+        return self._finish(pieces, labels, last, incl_remainder, pos_slice, apply_ln, layer, return_labels)
+
+    def get_full_resid_decomposition(
+        self,
+        layer: int | None = None,
+        mlp_input: bool = False,
+        expand_neurons: bool = True,
+        apply_ln: bool = False,
+        pos_slice: Any = None,
+        return_labels: bool = False,
+        project_output_onto: torch.Tensor | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
+        """Every head, every neuron (or MLP), the embeddings and the biases [component batch pos d_model].
+
+        They sum to the residual stream at `layer`.
+
+        Args:
+            expand_neurons: each neuron by itself, not each MLP.
+            apply_ln: scale as the norm that reads the residual stream there does.
+            project_output_onto: directions [d_model] or [d_model direction]; components are projected on
+                them, which spares the memory of whole neuron results.
+        """
+        last = self._layers(layer)
+        parts: list[torch.Tensor] = []
+        labels: list[str] = []
+
+        def add(stack: torch.Tensor, names: list[str]) -> None:
+            if apply_ln:
+                stack = self.apply_ln_to_stack(stack, layer, mlp_input, pos_slice=pos_slice)
+            parts.append(
+                stack if project_output_onto is None else stack @ project_output_onto.to(stack.dtype)
+            )
+            labels.extend(names)
+
+        heads_until = last + 1 if mlp_input else last
+        if heads_until:
+            add(*self.stack_head_results(heads_until, pos_slice=pos_slice, return_labels=True))  # type: ignore[misc]
+        if not self.model.cfg.attn_only and last:
+            if expand_neurons:
+                for index in range(last):
+                    neurons = self.get_neuron_results(index, pos_slice=pos_slice).movedim(-2, 0)
+                    add(neurons, [f"L{index}N{neuron}" for neuron in range(neurons.shape[0])])
+            else:
+                add(
+                    *self.decompose_resid(  # type: ignore[misc]
+                        last, mode="mlp", incl_embeds=False, pos_slice=pos_slice, return_labels=True
+                    )
+                )
+        names, embedding_labels = self._embeddings()
+        embeddings = torch.stack([self._at(name, pos_slice) for name in names])
+        add(embeddings, embedding_labels)
+        bias = self.model.accumulated_bias(last, mlp_input, include_mlp_biases=expand_neurons)
+        add(bias.expand_as(embeddings[0])[None], ["bias"])
+        pieces = torch.cat(parts)
+        return (pieces, labels) if return_labels else pieces
+
+    # Reading the pieces ---------------------------------------------------------------------
+
+    def logit_attrs(
+        self,
+        residual_stack: torch.Tensor,
+        tokens: str | int | list[Any] | torch.Tensor,
+        incorrect_tokens: str | int | list[Any] | torch.Tensor | None = None,
+        pos_slice: Any = None,
+        batch_slice: Any = None,
+        has_batch_dim: bool = True,
+    ) -> torch.Tensor:
+        """Direct logit attribution: what each component adds to the logit of a token [component batch pos].
+
+        Args:
+            residual_stack: components [component batch pos d_model], not yet scaled by the final norm.
+            tokens: the token, or one for each of the batch (or of batch and positions).
+            incorrect_tokens: attribute the difference to these tokens' logits.
+            pos_slice: which positions the stack holds.
+            batch_slice: which of the batch to keep.
+            has_batch_dim: whether the stack has a batch axis.
+        """
+        directions = self._logit_directions(tokens)
+        if incorrect_tokens is not None:
+            wrong = self._logit_directions(incorrect_tokens)
+            if wrong.shape != directions.shape:
+                raise ValueError(
+                    f"tokens and incorrect_tokens must be as many: directions {tuple(directions.shape)} and "
+                    f"{tuple(wrong.shape)}."
+                )
+            directions = directions - wrong
+        scaled = self.apply_ln_to_stack(
+            residual_stack,
+            layer=-1,
+            pos_slice=pos_slice,
+            batch_slice=batch_slice,
+            has_batch_dim=has_batch_dim,
+        )
+        batch = Slice.unwrap(batch_slice)
+        if directions.ndim > 1 and batch.mode != "identity":
+            directions = batch.apply(directions, dim=0)
+        if directions.ndim == 2 and scaled.ndim == 4:
+            directions = directions[:, None]  # one direction for all positions of its row
+        return (scaled * directions).sum(-1)
+
+    def _logit_directions(self, tokens: str | int | list[Any] | torch.Tensor) -> torch.Tensor:
+        if isinstance(tokens, list) and tokens and isinstance(tokens[0], int):
+            tokens = torch.tensor(tokens)
+        directions = self.model.tokens_to_residual_directions(tokens)
+        if self.model.cfg.normalization_type in ("LN", "RMS"):
+            weight = getattr(self.model.ln_final, "w", None)
+            if weight is not None:
+                directions = directions * weight
+        return directions
+
+    def apply_ln_to_stack(
+        self,
+        residual_stack: torch.Tensor,
+        layer: int | None = None,
+        mlp_input: bool = False,
+        pos_slice: Any = None,
+        batch_slice: Any = None,
+        has_batch_dim: bool = True,
+        recompute_ln: bool = False,
+    ) -> torch.Tensor:
+        """Components [component … d_model] centred (LayerNorm only) and divided by the scale that the pass had.
+
+        The scale is that of the norm which reads the residual stream at `layer` (of its MLP with
+        mlp_input; the final norm for None or -1), held fixed so that the result is linear in the
+        components. The norm's learned weights are not applied; fold them into what reads them.
+
+        Args:
+            batch_slice: which of the batch to keep, of the stack and of the scale.
+            recompute_ln: put each component through the final norm, learned weights and all, as if it
+                were the whole stream.
+        """
+        cfg = self.model.cfg
+        if cfg.normalization_type is None:
+            return residual_stack
+        last = self._layers(layer)
+        is_final = last == cfg.n_layers
+        if self.has_batch_dim and has_batch_dim:
+            residual_stack = Slice.unwrap(batch_slice).apply(residual_stack, dim=1)
+        if recompute_ln:
+            if not is_final:
+                raise ValueError("recompute_ln is for the final norm: leave layer at -1.")
+            return self.model.ln_final(residual_stack)
+        rms = cfg.normalization_type.startswith("RMS") or (is_final and cfg.final_rms)
+        if not rms:
+            residual_stack = residual_stack - residual_stack.mean(-1, keepdim=True)
+        name = "ln_final.hook_scale" if is_final else f"blocks.{last}.ln{2 if mlp_input else 1}.hook_scale"
+        scale = self._one_scale(name)
+        scale = Slice.unwrap(pos_slice).apply(scale, dim=-2)
+        if self.has_batch_dim and has_batch_dim:
+            scale = Slice.unwrap(batch_slice).apply(scale, dim=0)
+        elif self.has_batch_dim and scale.shape[0] == 1:
+            scale = scale[0]
+        return residual_stack / scale
+
+    def _one_scale(self, name: str) -> torch.Tensor:
+        """A norm's scale [batch pos 1], also where it was taken head by head [batch pos head 1]."""
+        scale = self[name]
+        if scale.ndim == (4 if self.has_batch_dim else 3):
+            if not torch.equal(scale, scale[..., :1, :].expand_as(scale)):
+                raise ValueError(f"the heads read different inputs in this pass: {name!r} has no one scale.")
+            scale = scale[..., 0, :]
+        return scale
+
+    # Small steps ----------------------------------------------------------------------------
+
+    def _layers(self, layer: int | None) -> int:
+        n_layers = self.model.cfg.n_layers
+        if layer is None or layer == -1:
+            return n_layers
+        if not 0 <= layer <= n_layers:
+            raise ValueError(f"layer must be between 0 and {n_layers}, or -1 for the end, not {layer}.")
+        return layer
+
+    def _at(self, name: str, pos_slice: Any) -> torch.Tensor:
+        return Slice.unwrap(pos_slice).apply(self[name], dim=-2)
+
+    def _stack(self, pieces: list[torch.Tensor], pos_slice: Any) -> torch.Tensor:
+        if pieces:
+            return torch.stack(pieces)
+        like = self._at("hook_embed", pos_slice)
+        return like.new_zeros(0, *like.shape)
+
+    def _finish(
+        self,
+        pieces: list[torch.Tensor],
+        labels: list[str],
+        last: int,
+        incl_remainder: bool,
+        pos_slice: Any,
+        apply_ln: bool,
+        layer: int,
+        return_labels: bool,
+    ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
+        stack = self._stack(pieces, pos_slice)
+        if incl_remainder:
+            where = ("resid_post", last - 1) if last else ("resid_pre", 0)
+            remainder = self._at(get_act_name(*where), pos_slice) - stack.sum(0)
+            stack = torch.cat([stack, remainder[None]])
+            labels = [*labels, "remainder"]
+        if apply_ln:
+            stack = self.apply_ln_to_stack(stack, layer, pos_slice=pos_slice)
+        return (stack, labels) if return_labels else stack
+
+    def _refuse_output_norms(self, what: str) -> None:
+        if self.model.cfg.norm_placement != "pre":
+            raise ValueError(
+                f"this model norms each sublayer's output, so a single {what}'s result is not what it adds to the "
+                "residual stream; decompose_resid gives what attention and MLP add."
+            )

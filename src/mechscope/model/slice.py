@@ -1,0 +1,128 @@
+"""A choice of indices along one axis: all, one, a range or a list."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+SliceInput = (
+    int
+    | tuple[int | None]
+    | tuple[int | None, int | None]
+    | tuple[int | None, int | None, int | None]
+    | slice
+    | list[int]
+    | torch.Tensor
+    | np.ndarray
+    | None
+)
+Mode = Literal["identity", "int", "slice", "array"]
+
+
+class Slice:
+    """One of four ways to choose along an axis.
+
+    None keeps everything ("identity"); a whole number takes one index and drops the axis ("int"); a
+    tuple gives the arguments of `slice(...)`, as does a slice itself ("slice"); a list, an array or
+    a tensor lists indices, or marks them with booleans ("array").
+
+    >>> tokens = torch.arange(10)
+    >>> Slice((2, 5)).apply(tokens), Slice([0, -1]).apply(tokens), Slice(3).apply(tokens)
+    (tensor([2, 3, 4]), tensor([0, 9]), tensor(3))
+    """
+
+    slice: int | slice | np.ndarray
+    mode: Mode
+
+    def __init__(self, input_slice: SliceInput = None) -> None:
+        if isinstance(input_slice, torch.Tensor):
+            input_slice = input_slice.detach().cpu().numpy()
+        if isinstance(input_slice, np.ndarray) and input_slice.ndim == 0:
+            input_slice = input_slice[()]
+        if input_slice is None:
+            self.slice, self.mode = slice(None), "identity"
+        elif isinstance(input_slice, (int, np.integer)) and not isinstance(input_slice, (bool, np.bool_)):
+            self.slice, self.mode = int(input_slice), "int"
+        elif isinstance(input_slice, slice):
+            self.slice, self.mode = input_slice, "slice"
+        elif isinstance(input_slice, tuple) and 1 <= len(input_slice) <= 3:
+            self.slice, self.mode = slice(*input_slice), "slice"
+        elif isinstance(input_slice, (list, np.ndarray)):
+            self.slice, self.mode = _indices(input_slice), "array"
+        else:
+            raise ValueError(
+                "a slice is None (everything), a whole number (one index), a tuple (start, stop[, step]) or "
+                f"a list of indices, not {input_slice!r}."
+            )
+
+    @classmethod
+    def unwrap(cls, slice_input: Slice | SliceInput) -> Slice:
+        """A Slice from a Slice or from what makes one."""
+        return slice_input if isinstance(slice_input, cls) else cls(slice_input)  # type: ignore[arg-type]
+
+    def apply(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
+        """The chosen part of one axis; a view, except for a list of indices.
+
+        Raises:
+            IndexError: for an axis or an index that the tensor does not have.
+        """
+        if not -tensor.ndim <= dim < tensor.ndim:
+            raise IndexError(f"there is no axis {dim} in a tensor of shape {tuple(tensor.shape)}.")
+        if self.mode == "identity":
+            return tensor
+        dim %= tensor.ndim
+        length = tensor.shape[dim]
+        before = (slice(None),) * dim
+        if isinstance(self.slice, slice):
+            if self.slice.step is None or self.slice.step > 0:
+                return tensor[*before, self.slice]
+            # torch has no views that run backwards
+            return tensor[*before, torch.from_numpy(self.indices(length)).to(tensor.device)]
+        self._check_range(length, dim, tensor)
+        if isinstance(self.slice, int):
+            return tensor.select(dim, self.slice)
+        return tensor[*before, torch.from_numpy(self.slice).to(tensor.device)]
+
+    def _check_range(self, length: int, dim: int, tensor: torch.Tensor) -> None:
+        chosen = np.atleast_1d(np.asarray(self.slice))
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (length,):
+                raise IndexError(
+                    f"a mask of shape {chosen.shape} cannot choose along axis {dim} of a tensor of shape "
+                    f"{tuple(tensor.shape)}: it needs {length} entries."
+                )
+            return
+        wrong = chosen[(chosen < -length) | (chosen >= length)]
+        if wrong.size:
+            raise IndexError(
+                f"index {int(wrong.flat[0])} is out of range for axis {dim} of a tensor of shape "
+                f"{tuple(tensor.shape)}: it has {length} entries."
+            )
+
+    def indices(self, max_ctx: int | None = None) -> np.ndarray:
+        """The chosen indices as an array, for an axis of `max_ctx` entries.
+
+        Raises:
+            ValueError: where the length of the axis is needed and not given.
+        """
+        if isinstance(self.slice, int):
+            return np.array([self.slice], dtype=np.int64)
+        if isinstance(self.slice, np.ndarray):
+            return np.flatnonzero(self.slice) if self.slice.dtype == np.bool_ else self.slice
+        if max_ctx is None:
+            raise ValueError(f"{self} has no indices of its own; give max_ctx, the length of the axis.")
+        return np.arange(max_ctx, dtype=np.int64)[self.slice].copy()
+
+    def __repr__(self) -> str:
+        return f"Slice: {self.slice} Mode: {self.mode} "
+
+
+def _indices(values: list[Any] | np.ndarray) -> np.ndarray:
+    indices = np.asarray(values)
+    if indices.size == 0:
+        return indices.astype(np.int64)
+    if indices.dtype == np.bool_ or np.issubdtype(indices.dtype, np.integer):
+        return np.array(indices, dtype=bool if indices.dtype == np.bool_ else np.int64)
+    raise ValueError(f"a list of indices holds whole numbers or booleans, not {indices.dtype}.")

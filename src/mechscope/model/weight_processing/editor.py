@@ -1,0 +1,140 @@
+"""A state dict that is edited without touching the one it came from.
+
+A tensor is copied when it is first edited and edited in place from then on, so that several steps
+cost one copy, and each edit can be repeated on a few of its entries in float64 to see what rounding
+did to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+
+from mechscope.model.weight_processing.report import RoundingError
+
+Measure = Literal["sample", "full", "none"]
+Edit = Callable[..., None]
+# A sample takes this many indices of an axis, or fewer where they hold more entries than that.
+SAMPLE_SIZE = 8
+SAMPLE_ENTRIES = 10_000
+
+
+class WeightEditor:
+    """Weights that may be edited, and a record of the edits' rounding errors.
+
+    Args:
+        state_dict: the weights; neither the mapping nor its tensors are changed.
+        measure: compare a sample of entries with float64, all of them, or none.
+    """
+
+    def __init__(self, state_dict: Mapping[str, torch.Tensor], measure: Measure = "sample") -> None:
+        self.tensors = dict(state_dict)
+        self.measure = measure
+        self._owned: set[str] = set()
+        self.start_step()
+
+    def start_step(self) -> None:
+        """Forget what the step before changed."""
+        self.changed: dict[str, None] = {}
+        self._max_abs = 0.0
+        self._worst = (0.0, "")
+        self._n_compared = 0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self.tensors:
+            raise ValueError(
+                f"these weights hold no {name!r}, which their config promises; check that the state dict has "
+                "the classic layout and belongs to this config."
+            )
+        return self.tensors[name].detach()
+
+    def wide(self, name: str) -> torch.Tensor:
+        """The tensor in float32 or better, to compute with; not to be edited."""
+        tensor = self[name]
+        return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+    def edit(self, name: str, edit: Edit, *sources: str, axes: tuple[int | None, ...]) -> None:
+        """Call `edit(tensor, *source tensors)`, which changes the tensor in place.
+
+        Args:
+            name: the tensor to change.
+            sources: the names of what the edit reads besides.
+            axes: an axis of the tensor, and of each source, along which the edit treats entries
+                independently (None for a source that is needed whole); errors are sampled along it.
+        """
+        before = self[name]
+        reads = [self.wide(source) for source in sources]
+        where = self._sample(before, axes[0])
+        reference = None
+        if self.measure != "none":
+            reference = _pick(before, axes[0], where).double()
+            if reference.data_ptr() == before.data_ptr():
+                reference = reference.clone()
+            parts = zip(reads, axes[1:], strict=True)
+            edit(reference, *(_pick(read, axis, where).double() for read, axis in parts))
+        if name in self._owned and before.dtype in (torch.float32, torch.float64):
+            own = before
+        elif before.dtype in (torch.float32, torch.float64):
+            own = before.clone()
+        else:
+            own = before.float()
+        edit(own, *reads)
+        self.put(name, own.to(before.dtype))
+        if reference is not None:
+            self.compare(name, _pick(self.tensors[name], axes[0], where), reference)
+
+    def put(self, name: str, tensor: torch.Tensor) -> None:
+        """Replace or add a tensor that nobody else holds."""
+        self.tensors[name] = tensor
+        self._owned.add(name)
+        self.changed[name] = None
+
+    def share(self, name: str, tensor: torch.Tensor) -> None:
+        """Add a tensor that someone else holds too; an edit will copy it."""
+        self.tensors[name] = tensor
+        self._owned.discard(name)
+
+    def drop(self, name: str) -> None:
+        """Remove a tensor that the new config has no place for."""
+        del self.tensors[name]
+        self._owned.discard(name)
+
+    # Rounding errors ----------------------------------------------------------------------------
+
+    def compare(self, name: str, found: torch.Tensor, reference: torch.Tensor) -> None:
+        """Note how far `found` is from the same thing in float64."""
+        if reference.numel() == 0:
+            return
+        difference = (found.double() - reference).abs().max().item()
+        largest = reference.abs().max().item()
+        relative = difference / largest if largest > 0 else difference
+        self._max_abs = max(self._max_abs, difference)
+        if relative > self._worst[0] or not self._worst[1]:
+            self._worst = (relative, name)
+        self._n_compared += reference.numel()
+
+    def error(self) -> RoundingError | None:
+        """The rounding error of this step so far."""
+        if not self._n_compared:
+            return None
+        return RoundingError(self._max_abs, *self._worst, self._n_compared)
+
+    def _sample(self, tensor: torch.Tensor, axis: int | None) -> slice:
+        """Evenly spread indices to compare along an axis, as a slice: picking them is a view."""
+        if self.measure == "full" or axis is None or tensor.numel() <= SAMPLE_ENTRIES:
+            return slice(None)
+        length = tensor.shape[axis]
+        entries_of_one = tensor.numel() // length
+        wanted = max(1, min(SAMPLE_SIZE, SAMPLE_ENTRIES // entries_of_one))
+        return slice(None, None, -(-length // wanted))
+
+
+def _pick(tensor: torch.Tensor, axis: int | None, where: slice) -> torch.Tensor:
+    if axis is None:
+        return tensor
+    return tensor[*(slice(None),) * (axis % tensor.ndim), where]

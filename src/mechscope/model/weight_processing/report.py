@@ -1,0 +1,107 @@
+"""What weight processing did, what it left out and why, and what rounding cost."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from mechscope.model.config import HookedTransformerConfig
+
+Outcome = Literal["done", "skipped", "not asked for"]
+
+
+@dataclass(frozen=True)
+class RoundingError:
+    """How far a step's tensors lie from the same step in float64, on the same input."""
+
+    max_abs: float
+    """Largest difference of any entry."""
+    relative: float
+    """The largest, over tensors, of (largest difference / largest entry)."""
+    worst_tensor: str
+    """Where the relative error is largest."""
+    n_compared: int
+    """How many entries were compared."""
+
+    def __str__(self) -> str:
+        return f"{self.max_abs:.1e} absolute, {self.relative:.1e} relative (worst: {self.worst_tensor})"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the processing."""
+
+    name: str
+    """The step, as in the arguments of `process_weights`."""
+    outcome: Outcome
+    """done, skipped (it was asked for and does not apply) or not asked for."""
+    notes: tuple[str, ...] = ()
+    """What was done, and for whatever was left out, why."""
+    changed: tuple[str, ...] = ()
+    """The tensors that it changed."""
+    error: RoundingError | None = None
+    """Its rounding error; None where nothing was changed or nothing was measured."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.outcome}"]
+        lines += [
+            textwrap.fill(note, 100, initial_indent="    ", subsequent_indent="    ") for note in self.notes
+        ]
+        if self.error is not None:
+            lines.append(f"    rounding error against float64: {self.error}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ProcessingReport:
+    """The steps in the order in which they were taken; prints as a short account."""
+
+    model_name: str
+    dtype: torch.dtype
+    steps: tuple[Step, ...]
+    measured: Literal["sample", "full", "none"]
+    """Whether errors come from a sample of each tensor's entries, from all of them, or were not measured."""
+
+    def __getitem__(self, name: str) -> Step:
+        """A step by its name."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(
+            f"there is no step {name!r}; the steps are {', '.join(step.name for step in self.steps)}."
+        )
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Every tensor that some step changed, each once."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in step.changed))
+
+    @property
+    def max_error(self) -> float:
+        """The largest absolute rounding error of any step, 0 if none was measured."""
+        return max((step.error.max_abs for step in self.steps if step.error is not None), default=0.0)
+
+    def __str__(self) -> str:
+        how = {
+            "sample": "errors from a sample of entries",
+            "full": "errors from every entry",
+            "none": "errors not measured",
+        }[self.measured]
+        head = f"weights of {self.model_name!r}, {str(self.dtype).removeprefix('torch.')}"
+        head += f": {len(self.changed)} tensors changed ({how})"
+        return "\n".join([head, *(textwrap.indent(str(step), "  ") for step in self.steps)])
+
+
+@dataclass(frozen=True)
+class ProcessedWeights:
+    """What processing gives back; the weights that went in are as they were."""
+
+    cfg: HookedTransformerConfig
+    """The config that fits the new weights (norms folded, embeddings untied)."""
+    state_dict: dict[str, torch.Tensor]
+    """Changed tensors are new; the others are the very tensors that went in."""
+    report: ProcessingReport
+    """What was done."""
