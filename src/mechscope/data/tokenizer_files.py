@@ -1,0 +1,188 @@
+"""Reading a tokenizer from a folder, whichever of the usual sets of files it holds.
+
+`tokenizer.json`, or `vocab.json` and `merges.txt`, or GPT-2's original `encoder.json` and `vocab.bpe`,
+or a WordPiece `vocab.txt`, or llama2.c's `tok*.bin`; the special tokens come from
+`tokenizer_config.json`, `special_tokens_map.json` and the ids in `config.json`, in this order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+from mechscope.data.special_tokens import SPECIAL_NAMES
+from mechscope.data.tokenizer import Tokenizer
+from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
+
+T = TypeVar("T")
+
+BYTE_PAIR_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+GPT2_END_OF_TEXT = "<|endoftext|>"
+NO_LENGTH_LIMIT = 10**9  # tokenizer_config.json spells "no limit" as a huge number
+
+
+def has_tokenizer(folder: str | Path) -> bool:
+    """Whether `tokenizer_from_folder` finds files that it reads."""
+    folder = Path(folder)
+    sets = (("tokenizer.json",), ("vocab.txt",), *BYTE_PAIR_FILES)
+    whole = any(all((folder / name).is_file() for name in names) for names in sets)
+    return whole or any(folder.glob("tok*.bin"))
+
+
+def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
+    """The tokenizer that a folder holds.
+
+    Raises:
+        FileNotFoundError: when the folder holds none, with the names that were looked for.
+        ValueError: for a file that cannot be read as what its name says.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(folder)!r} to read a tokenizer from.")
+    settings = _json_if_there(folder / "tokenizer_config.json")
+    llama2c = sorted(folder.glob("tok*.bin"))
+    if (folder / "tokenizer.json").is_file():
+        backend = _read(folder / "tokenizer.json", _backend_from_file)
+    elif pair := next((p for p in BYTE_PAIR_FILES if all((folder / name).is_file() for name in p)), None):
+        backend = _byte_pair(folder / pair[0], folder / pair[1], settings)
+    elif (folder / "vocab.txt").is_file():
+        backend = _word_piece(folder / "vocab.txt", settings)
+    elif llama2c:
+        return tokenizer_from_llama2c(llama2c[0])
+    else:
+        hint = (
+            " Its tokenizer.model is SentencePiece's own format: convert it to tokenizer.json."
+            if (folder / "tokenizer.model").is_file()
+            else ""
+        )
+        raise FileNotFoundError(
+            f"{str(folder)!r} holds no tokenizer: looked for tokenizer.json, vocab.json with merges.txt, "
+            f"encoder.json with vocab.bpe, vocab.txt and tok*.bin.{hint}"
+        )
+    special = _special_tokens(folder, settings, backend)
+    byte_pair_bos = settings.get("add_bos_token") and not (folder / "tokenizer.json").is_file()
+    if byte_pair_bos and "bos_token" in special:
+        _prepend(backend, special["bos_token"])
+    limit = settings.get("model_max_length")
+    return Tokenizer(
+        backend,
+        **special,
+        padding_side=settings.get("padding_side", "right"),
+        model_max_length=limit if isinstance(limit, int) and limit < NO_LENGTH_LIMIT else None,
+        drops_space_after_bos=settings.get("drops_space_after_bos", False),
+        name_or_path=str(folder),
+    )
+
+
+def _byte_pair(vocab: Path, merges: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
+    def read(path: Path) -> models.BPE:
+        return models.BPE.from_file(str(path), str(merges))  # pyright: ignore[reportUnknownMemberType]
+
+    backend = tokenizers.Tokenizer(_read(vocab, read))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=settings.get("add_prefix_space", False))
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    added = _json_if_there(vocab.parent / "added_tokens.json")
+    for token, index in sorted(added.items(), key=lambda item: item[1]):
+        backend.add_tokens([token])  # pyright: ignore[reportUnknownMemberType]
+        if backend.token_to_id(token) != index:
+            raise ValueError(
+                f"added_tokens.json gives {token!r} the id {index}, but the next free one is "
+                f"{backend.token_to_id(token)}: an entry is missing."
+            )
+    return backend
+
+
+def _word_piece(vocab: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
+    usual = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    names = {name: _spelling(settings.get(name)) or spelling for name, spelling in usual.items()}
+
+    def read(path: Path) -> models.WordPiece:
+        unknown = names["unk_token"]
+        return models.WordPiece.from_file(str(path), unk_token=unknown)  # pyright: ignore[reportUnknownMemberType]
+
+    def with_id(name: str) -> tuple[str, int]:
+        index = backend.token_to_id(names[name])
+        if index is None:
+            raise ValueError(f"{str(vocab)!r} has no {names[name]!r}, which a BERT tokenizer needs.")
+        return names[name], index
+
+    backend = tokenizers.Tokenizer(_read(vocab, read))
+    with_id("unk_token")
+    backend.normalizer = normalizers.BertNormalizer(
+        lowercase=settings.get("do_lower_case", True),
+        strip_accents=settings.get("strip_accents"),
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.post_processor = processors.BertProcessing(with_id("sep_token"), with_id("cls_token"))
+    return backend
+
+
+def _prepend(backend: tokenizers.Tokenizer, bos: str) -> None:
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, backend.token_to_id(bos))]
+    )
+
+
+def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, str]:
+    """Spellings by role; a role that no file fills is left out."""
+    found: dict[str, str] = {}
+    for described in (settings, _json_if_there(folder / "special_tokens_map.json")):
+        for name in SPECIAL_NAMES:
+            token = _spelling(described.get(name))
+            # A token that the vocabulary lacks would have an id past the model's embedding.
+            if token is not None and backend.token_to_id(token) is not None:
+                found.setdefault(name, token)
+    ids = _json_if_there(folder / "config.json")
+    for name in ("bos_token", "eos_token", "pad_token"):
+        index: Any = ids.get(f"{name}_id")
+        if isinstance(index, list):  # several ends: the first
+            index = next(iter(cast("list[Any]", index)), None)
+        token = backend.id_to_token(index) if isinstance(index, int) and index >= 0 else None
+        if token is not None:
+            found.setdefault(name, token)
+    for name, spelling in (("unk_token", "[UNK]"), ("cls_token", "[CLS]"), ("sep_token", "[SEP]"),
+                           ("pad_token", "[PAD]"), ("mask_token", "[MASK]")):  # fmt: skip
+        if isinstance(backend.model, models.WordPiece) and backend.token_to_id(spelling) is not None:
+            found.setdefault(name, spelling)
+    if "eos_token" not in found and backend.token_to_id(GPT2_END_OF_TEXT) is not None:
+        found["eos_token"] = GPT2_END_OF_TEXT
+    return found
+
+
+def _spelling(described: Any) -> str | None:
+    token: Any = (
+        cast("dict[str, Any]", described).get("content") if isinstance(described, dict) else described
+    )
+    return token if isinstance(token, str) else None
+
+
+def _json_if_there(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    found = _read(path, _json_from_file)
+    if not isinstance(found, dict):
+        raise ValueError(f"{str(path)!r} should hold a JSON object, not a {type(found).__name__}.")
+    return cast("dict[str, Any]", found)
+
+
+def _json_from_file(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _backend_from_file(path: Path) -> tokenizers.Tokenizer:
+    return tokenizers.Tokenizer.from_file(str(path))
+
+
+def _read(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise ValueError(f"{str(path)!r} cannot be read as {path.name}: {error}") from error

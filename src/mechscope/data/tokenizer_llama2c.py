@@ -1,0 +1,94 @@
+"""llama2.c's vocabulary file (`tok512.bin`): pieces with scores, merged as SentencePiece does.
+
+Layout, little-endian: int32 longest piece in bytes, then for each token a float32 score, an int32
+length and the bytes. Token 0 is unknown, 1 begins and 2 ends a text, 3 to 258 are single bytes; the rest
+are pieces with the space that precedes a word kept in the piece.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, processors
+
+from mechscope.data.tokenizer import Tokenizer
+
+UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
+FIRST_PIECE = 3 + 256
+
+
+def tokenizer_from_llama2c(path: str | Path) -> Tokenizer:
+    """The tokenizer in a llama2.c vocabulary file.
+
+    Encoding begins with the BOS token and a space before the first word; decoding drops that space
+    after a BOS and nowhere else, so that any slice of a text keeps its spaces.
+
+    Raises:
+        ValueError: when the file ends early or is not a vocabulary.
+    """
+    path = Path(path)
+    pieces = _read_pieces(path)
+    vocab = {UNKNOWN: 0, BEGIN: 1, END: 2, **{f"<0x{byte:02X}>": 3 + byte for byte in range(256)}}
+    for index, (piece, _) in enumerate(pieces[FIRST_PIECE:], start=FIRST_PIECE):
+        if piece in vocab:
+            raise ValueError(
+                f"{str(path)!r}: the piece {piece!r} is both token {vocab[piece]} and token {index}."
+            )
+        vocab[piece] = index
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocab=vocab, merges=_merges(pieces, vocab), unk_token=UNKNOWN, byte_fallback=True)
+    )
+    backend.normalizer = normalizers.Prepend(" ")
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    backend.add_special_tokens([UNKNOWN, BEGIN, END])  # pyright: ignore[reportUnknownMemberType]
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", pair=f"{BEGIN} $A {BEGIN} $B", special_tokens=[(BEGIN, vocab[BEGIN])]
+    )
+    return Tokenizer(
+        backend,
+        bos_token=BEGIN,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        drops_space_after_bos=True,
+        name_or_path=str(path),
+    )
+
+
+def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tuple[str, str]]:
+    """Every way to join two tokens into a third, the best score first."""
+    ranked: list[tuple[float, int, str, str]] = []
+    for index, (piece, score) in enumerate(pieces[FIRST_PIECE:], start=FIRST_PIECE):
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in vocab and right in vocab:
+                ranked.append((-score, index, left, right))
+    return [(left, right) for _, _, left, right in sorted(ranked)]
+
+
+def _read_pieces(path: Path) -> list[tuple[str, float]]:
+    data = path.read_bytes()
+    pieces: list[tuple[str, float]] = []
+    position = 4  # past the longest length
+    while position < len(data):
+        if position + 8 > len(data):
+            raise ValueError(f"{str(path)!r} ends in the middle of token {len(pieces)}: it is not complete.")
+        score, length = struct.unpack_from("<fi", data, position)
+        position += 8
+        if not 0 <= length <= len(data) - position:
+            raise ValueError(
+                f"{str(path)!r}: token {len(pieces)} announces {length} bytes and {len(data) - position} "
+                "are left: the file is not complete, or no llama2.c vocabulary."
+            )
+        piece = data[position : position + length]
+        try:
+            pieces.append((piece.decode("utf-8"), score))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{str(path)!r}: token {len(pieces)} is not UTF-8: {piece!r}.") from error
+        position += length
+    if len(pieces) <= FIRST_PIECE:
+        raise ValueError(
+            f"{str(path)!r} has {len(pieces)} tokens; a llama2.c vocabulary has more than {FIRST_PIECE}."
+        )
+    return pieces
