@@ -1,0 +1,173 @@
+"""Load a tiny random model of every family and compare it with transformers; write docs/families.md.
+
+    python -m benchmarks.families
+
+The models are those of tests/checkpoints/tiny_models.py: built by transformers with every parameter
+random, saved to a folder, loaded by us from there. A figure is the largest difference in units of the
+largest reference value, over every variant of the family.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+import transformers
+from tests.checkpoints.tiny_encoders import encoder_batch, encoder_logits, tiny_bert
+from tests.checkpoints.tiny_models import (
+    CONTEXT,
+    TINY,
+    Tiny,
+    reference_logits,
+    relative_error,
+    saved,
+    token_ids,
+)
+from transformers.utils import logging as transformers_logging
+
+from mechscope.checkpoints.adapters import FAMILIES
+from mechscope.checkpoints.load import load_model
+
+OUTPUT = Path(__file__).parent.parent / "docs" / "families.md"
+PROMISED = 1e-4
+COLUMNS = ("as stored", "processed", "padded batch", "short and full context")
+
+
+@dataclass
+class Row:
+    """One family: its worst error in each column."""
+
+    name: str
+    architectures: tuple[str, ...]
+    special: str
+    variants: list[str] = field(default_factory=list)
+    worst: dict[str, float] = field(default_factory=dict)
+
+    def add(self, column: str, error: float) -> None:
+        self.worst[column] = max(error, self.worst.get(column, 0.0))
+
+
+def padded_batch(side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens [3, 11] and their mask, with 0, 3 and 6 positions of padding."""
+    tokens = token_ids(3, 11)
+    mask = torch.ones_like(tokens)
+    for row, padding in enumerate((0, 3, 6)):
+        mask[row, slice(0, padding) if side == "left" else slice(11 - padding, None)] = 0
+    return tokens, mask
+
+
+@torch.no_grad()
+def measure(row: Row, name: str, tiny: Tiny) -> None:
+    """Add a variant's errors to its family's row."""
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, path = saved(tiny, Path(folder))
+        raw, processed, short = load_model(path, process=False), load_model(path), load_model(path, n_ctx=9)
+        tokens = token_ids(2, CONTEXT)
+        expected = reference_logits(theirs, tokens)
+        row.add("as stored", relative_error(raw(tokens), expected))
+        row.add("processed", relative_error(processed(tokens).log_softmax(-1), expected.log_softmax(-1)))
+        for length, model in ((1, processed), (9, short), (CONTEXT, processed)):
+            tokens = token_ids(1, length)
+            expected = reference_logits(theirs, tokens).log_softmax(-1)
+            row.add("short and full context", relative_error(model(tokens).log_softmax(-1), expected))
+        for side in ("left", "right"):
+            tokens, mask = padded_batch(side)
+            real = mask.bool()
+            expected = reference_logits(theirs, tokens, mask)[real].log_softmax(-1)
+            for model in (raw, processed):
+                found = model(tokens, attention_mask=mask)[real].log_softmax(-1)
+                row.add("padded batch", relative_error(found, expected))
+    row.variants.append(name)
+
+
+@torch.no_grad()
+def measure_encoder(row: Row) -> None:
+    """The same for BERT, whose weights are never processed."""
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = tiny_bert("BertForMaskedLM")
+        theirs.save_pretrained(folder)
+        for length in (1, 9, CONTEXT):
+            tokens = token_ids(1, length)
+            model = load_model(folder, n_ctx=length)
+            error = relative_error(model(tokens), theirs(tokens).logits)
+            row.add("short and full context", error)
+            row.add("as stored", error)
+        inputs = encoder_batch()
+        real = inputs["attention_mask"].bool()
+        found = encoder_logits(load_model(folder), inputs)[real]
+        row.add("padded batch", relative_error(found, theirs(**inputs).logits[real]))
+    row.variants.append("bert")
+
+
+def measured_rows(report: Callable[[str], None]) -> list[Row]:
+    """Every family's row, in the order of the adapters."""
+    rows = [Row(family.name, family.architectures, family.special) for family in FAMILIES]
+    by_name = {row.name: row for row in rows}
+    for name, tiny in TINY.items():
+        report(f"  {name}")
+        measure(by_name[tiny.family], name, tiny)
+    measure_encoder(by_name["BERT"])
+    return rows
+
+
+def markdown(rows: list[Row]) -> str:
+    """The page."""
+    heads = ["family", "`architectures`", "what sets it apart", *COLUMNS]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * len(COLUMNS)]
+    for row in rows:
+        figures = [f"{row.worst[column]:.0e}" if column in row.worst else "–" for column in COLUMNS]
+        architectures = ", ".join(f"`{name}`" for name in row.architectures)
+        lines.append("| " + " | ".join([row.name, architectures, row.special, *figures]) + " |")
+    worst = max(value for row in rows for value in row.worst.values())
+    variants = sum(len(row.variants) for row in rows)
+    return f"""# Families of checkpoints
+
+Written by `python -m benchmarks.families` (torch {torch.__version__}, transformers {transformers.__version__}).
+
+For each family, tiny random models are built by transformers, saved to a folder, loaded by `load_model` from
+there, and compared in float32: {variants} variants in all, with grouped queries, odd widths, windows shorter than
+the context, soft-caps, partial rotation, and every norm and bias away from 0 and 1. A figure is the largest
+difference divided by the largest reference value; {PROMISED:.0e} is promised, the worst here is {worst:.0e}.
+
+- **as stored**: logits of the unprocessed weights.
+- **processed**: log-probabilities after folding norms and value biases and centring.
+- **padded batch**: three texts of different lengths, padded left and right, with an attention mask.
+- **short and full context**: log-probabilities at 1 and 9 positions and at the whole context, the second also
+  with `n_ctx=9`.
+
+{chr(10).join(lines)}
+
+Settings that would change the arithmetic and that mechscope does not have (YaRN, LongRoPE and dynamic rotary
+scaling, OPT-350m's arrangement of norms, Phi's query and key LayerNorm, quantized weights and others) are an error
+that names the setting.
+
+Also read, with no counterpart in transformers: mechscope's own folders; state dicts in the classic layout (`.pt`)
+and llama2.c version 0 files, both tested on real weights (`test_legacy.py`, `test_llama2c.py`); and the
+field's attention-only, GELU and SoLU toy models on the hub, tested on files made in their layout (`test_hub.py`).
+"""
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    rows = measured_rows(print)
+    worst = max(value for row in rows for value in row.worst.values())
+    OUTPUT.parent.mkdir(exist_ok=True)
+    unfinished = OUTPUT.with_suffix(".unfinished")
+    unfinished.write_text(markdown(rows), encoding="utf-8")
+    unfinished.replace(OUTPUT)
+    print(f"wrote {OUTPUT.name}: {len(rows)} families, worst relative error {worst:.1e}")
+    if worst > PROMISED:
+        sys.exit(f"the worst error exceeds the promised {PROMISED:.0e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""One declarative adapter for each family of Hugging Face checkpoints."""
+
+from mechscope.checkpoints.adapters.families import FAMILIES, family_of
+from mechscope.checkpoints.adapters.family import Family, Refusal
+from mechscope.checkpoints.adapters.hf_config import HfConfig
+
+__all__ = ["FAMILIES", "Family", "HfConfig", "Refusal", "family_of"]

@@ -1,0 +1,176 @@
+"""A checkpoint: a config and where its weights are, before anything is processed or built."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from mechscope.checkpoints.adapters import HfConfig, family_of
+from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
+from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
+from mechscope.checkpoints.save import is_own_config, own_config
+from mechscope.checkpoints.weights_file import DictSource, TensorSource, open_weights, read_pickle
+from mechscope.model.config import HookedTransformerConfig
+
+GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What `load_model` needs to know about a set of weights."""
+
+    cfg: HookedTransformerConfig
+    """The config of the whole model as it is stored."""
+    read: Callable[[HookedTransformerConfig, torch.dtype], dict[str, torch.Tensor]]
+    """The state dict of the layers that a config keeps, in a data type."""
+    where: str
+    """Where it came from, for messages."""
+    encoder: bool = False
+    """Whether it is a HookedEncoder's."""
+    tokenizer_folder: Path | None = None
+    """Where a tokenizer may lie."""
+
+
+def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = None) -> Checkpoint:
+    """The checkpoint in a folder: a Hugging Face model, one of ours, a toy model, or llama2.c's.
+
+    Raises:
+        FileNotFoundError: when the folder lacks a config or weights.
+        ValueError: when what is there is not a model that can be loaded.
+    """
+    described = folder / "config.json"
+    if not described.is_file():
+        return _open_single_file_in(folder, cfg)
+    fields = _json_object(described)
+    if cfg is not None:
+        raise ValueError(f"{str(folder)!r} has a config.json of its own; leave cfg out.")
+    if is_own_config(fields):
+        own = own_config(fields, str(described))
+        return _stored_classic(open_weights(folder), own, folder, fields.get("class") == "HookedEncoder")
+    if is_toy_config(fields):
+        own = toy_config(fields, folder.name)
+        return _stored_classic(_toy_weights(folder, weights), own, folder, encoder=False)
+    return _from_hugging_face(fields, lambda: open_weights(folder), str(folder), folder)
+
+
+def open_file(path: Path, cfg: GivenConfig = None) -> Checkpoint:
+    """The checkpoint in one file: llama2.c's, or a state dict in the classic layout."""
+    if path.suffix == ".bin" and is_llama2c(path):
+        found, state = read_llama2c(path)
+        return _fixed(found, state, str(path), path.parent)
+    source = open_weights(path)
+    return open_state({name: source.get(name) for name in source.names()}, cfg, str(path), copy=False)
+
+
+def open_state(
+    state: Mapping[str, torch.Tensor], cfg: GivenConfig, where: str = "the state dict", *, copy: bool = True
+) -> Checkpoint:
+    """The checkpoint in a state dict, classic or (with its config.json as `cfg`) Hugging Face's."""
+    if isinstance(cfg, Mapping) and "model_type" in cfg:
+        return _from_hugging_face(cfg, lambda: DictSource(state, where, copy=copy), where)
+    if not is_classic(state) and cfg is None:
+        shown = ", ".join(list(state)[:4])
+        raise ValueError(
+            f"{where} is not in the classic layout ({shown}, …): pass its Hugging Face config as cfg (a "
+            "mapping with model_type)."
+        )
+    source = DictSource(state, where, copy=copy)
+    found, kept = fit_classic({name: source.get(name) for name in source.names()}, cfg, where)
+    return _fixed(found, kept, where)
+
+
+def open_in_memory(hf_model: Any) -> Checkpoint:
+    """The checkpoint of a Hugging Face model that is in memory; its tensors are copied."""
+    where = f"the {type(hf_model).__name__} in memory"
+    state = hf_model.state_dict()
+    return _from_hugging_face(hf_model.config.to_dict(), lambda: DictSource(state, where, copy=True), where)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is not valid JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{str(path)!r} should hold a JSON object, not a {type(found).__name__}.")
+    return cast("dict[str, Any]", found)
+
+
+def _from_hugging_face(
+    fields: Mapping[str, Any], source: Callable[[], TensorSource], where: str, folder: Path | None = None
+) -> Checkpoint:
+    config = HfConfig(fields)
+    family = family_of(config)
+    whole = family.read_config(config, model_name=Path(where).name if folder else config["model_type"])
+    opened = source()
+
+    def read(cfg: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        layers = dataclasses.replace(whole, n_layers=cfg.n_layers, attn_types=cfg.attn_types)
+        state = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers)
+        return restrict(state, cfg)
+
+    return Checkpoint(whole, read, where, family.encoder, folder)
+
+
+def _stored_classic(
+    source: TensorSource, cfg: HookedTransformerConfig, folder: Path, encoder: bool
+) -> Checkpoint:
+    state = {name: source.get(name) for name in source.names()}
+    if not encoder:
+        cfg, state = fit_classic(state, cfg, source.where)
+    return _fixed(cfg, state, source.where, folder, encoder)
+
+
+def _fixed(
+    cfg: HookedTransformerConfig,
+    state: Mapping[str, torch.Tensor],
+    where: str,
+    folder: Path | None = None,
+    encoder: bool = False,
+) -> Checkpoint:
+    def read(wanted: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        return {name: tensor.to(dtype) for name, tensor in restrict(state, wanted).items()}
+
+    return Checkpoint(cfg, read, where, encoder, folder)
+
+
+def restrict(state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) -> dict[str, torch.Tensor]:
+    """The weights of the layers and positions that a config keeps."""
+    kept = {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.startswith("blocks.") or int(name.split(".")[1]) < cfg.n_layers
+    }
+    for name in ("pos_embed.W_pos", "embed.pos_embed.W_pos"):
+        if name in kept:
+            kept[name] = kept[name][: cfg.n_ctx]
+    return kept
+
+
+def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
+    from mechscope.checkpoints.hub import weight_files
+
+    found = weight_files(folder, pattern)
+    if len(found) != 1:
+        listed = ", ".join(path.name for path in found) or "none"
+        raise FileNotFoundError(f"{str(folder)!r} should hold one file of weights; found {listed}.")
+    if found[0].suffix == ".safetensors":
+        return open_weights(found[0])
+    return DictSource(read_pickle(found[0]), str(found[0]))
+
+
+def _open_single_file_in(folder: Path, cfg: GivenConfig) -> Checkpoint:
+    models = [path for path in sorted(folder.glob("*.bin")) if is_llama2c(path)]
+    if len(models) == 1:
+        return open_file(models[0])
+    present = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
+    raise FileNotFoundError(
+        f"{str(folder)!r} holds no config.json and no single llama2.c model, so it cannot be loaded; found "
+        f"{present}. For a state dict give the file's own path."
+    )

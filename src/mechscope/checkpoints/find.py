@@ -1,0 +1,123 @@
+"""From what a caller named to an opened checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from mechscope.checkpoints import hub, registry
+from mechscope.checkpoints.checkpoint import (
+    Checkpoint,
+    GivenConfig,
+    open_file,
+    open_folder,
+    open_in_memory,
+    open_state,
+)
+from mechscope.checkpoints.schedules import find_step, schedule_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which version of a repository is wanted; nothing set means its newest."""
+
+    revision: str | None = None
+    checkpoint_index: int | None = None
+    checkpoint_value: int | None = None
+
+    @property
+    def of_training(self) -> bool:
+        """Whether a checkpoint from during training is wanted."""
+        return self.checkpoint_index is not None or self.checkpoint_value is not None
+
+
+@dataclass(frozen=True)
+class Found:
+    """An opened checkpoint, the name to show, and which training checkpoint it is."""
+
+    checkpoint: Checkpoint
+    name: str
+    labels: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+def find(source: object, wanted: Wanted, cfg: GivenConfig = None) -> Found:
+    """Open a name, a path, a state dict or a Hugging Face model in memory.
+
+    A file or folder on this machine goes before a name, except that a folder which happens to have a
+    model's name must hold a model.
+
+    Raises:
+        ValueError: for a name that is not known, or a version that does not exist.
+        FileNotFoundError: when the files are out of reach.
+        TypeError: for anything else.
+    """
+    path = Path(source).expanduser() if isinstance(source, str | Path) else None
+    name = source if isinstance(source, str) else str(path)
+    if path is not None and not _is_local_model(path, name):
+        return _find_by_name(name, wanted, cfg)
+    if wanted != Wanted():
+        raise ValueError("revision and checkpoint_… belong to models that are named, not to files.")
+    if path is not None and path.is_dir():
+        return Found(open_folder(path, cfg), path.resolve().name)
+    if path is not None:
+        return Found(open_file(path, cfg), path.stem)
+    if isinstance(source, Mapping):
+        checkpoint = open_state(cast("Mapping[str, torch.Tensor]", source), cfg)
+    elif hasattr(source, "state_dict") and hasattr(getattr(source, "config", None), "to_dict"):
+        checkpoint = open_in_memory(source)
+    else:
+        raise TypeError(
+            "load_model takes a name, a path, a state dict or a Hugging Face model, "
+            f"not a {type(source).__name__}."
+        )
+    return Found(checkpoint, checkpoint.cfg.model_name)
+
+
+def _is_local_model(path: Path, name: str) -> bool:
+    known = registry.lookup(name) is not None or name in registry.bundled_names()
+    return (path / "config.json").is_file() if known and not path.is_file() else path.exists()
+
+
+def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
+    if name in registry.bundled_names():
+        return Found(open_folder(registry.BUNDLED / name, cfg), name)
+    entry = registry.lookup(name)
+    if entry is None and (folder := hub.in_data_folder(name)) is not None:
+        return Found(open_folder(folder, cfg), name)
+    if entry is None and not _is_hub_id(name):
+        near = registry.nearest_names(name)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(
+            f"there is no model, folder or file named {name!r}.{hint} `mechscope models` lists the names; a "
+            "repository of the Hugging Face hub is written owner/name."
+        )
+    hub_id, shown = (entry.hub_id, entry.name) if entry else (name, name)
+    revision, weights, labels = _version(hub_id, shown, wanted)
+    folder = hub.locate(shown, hub_id, revision=revision, weights=weights)
+    return Found(open_folder(folder, cfg, weights), shown, labels)
+
+
+def _version(hub_id: str, shown: str, wanted: Wanted) -> tuple[str | None, str | None, dict[str, int]]:
+    """Revision of the repository, regular expression of the weights' file, and the config's labels."""
+    if not wanted.of_training:
+        return wanted.revision, None, {}
+    if wanted.revision is not None:
+        raise ValueError("give a revision or a training checkpoint, not both.")
+    schedule = schedule_of(hub_id)
+    if schedule is not None:
+        index, step = find_step(schedule, shown, wanted.checkpoint_index, wanted.checkpoint_value)
+        return schedule.revision.format(step), None, {"checkpoint_index": index, "checkpoint_value": step}
+    if hub_id.startswith("NeelNanda/") and wanted.checkpoint_value is not None:
+        # The toy models keep their checkpoints as files, named by tokens or steps seen.
+        value = wanted.checkpoint_value
+        return None, rf"^checkpoints/.*_0*{value}\.pth$", {"checkpoint_value": value}
+    raise ValueError(f"{shown} has no known schedule of training checkpoints; name a revision instead.")
+
+
+def _is_hub_id(name: str) -> bool:
+    owner, slash, repository = name.partition("/")
+    return bool(slash and owner and repository) and "/" not in repository and not owner.startswith((".", "~"))

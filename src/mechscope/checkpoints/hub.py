@@ -1,0 +1,156 @@
+"""From a model's name to a folder on this machine that holds its files.
+
+The Hugging Face hub's cache is looked at first, then the data folder (`MECHSCOPE_DATA`), and only then the
+network. Nothing here runs when the package is imported.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mechscope.checkpoints.weights_file import INDEX_FILES, SINGLE_FILES
+from mechscope.data.folder import DATA_VARIABLE, data_folder, is_offline
+
+DESCRIPTIONS = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
+WEIGHT_CHOICES: tuple[tuple[str, ...], ...] = (
+    ("model.safetensors",),
+    ("model.safetensors.index.json", "model-*-of-*.safetensors"),
+    ("pytorch_model.bin",),
+    ("pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
+    ("*final.pth",),
+    ("*.pt",),
+)
+"""Which files hold the weights, the first choice first; a choice counts when its first pattern matches."""
+
+
+def locate(name: str, hub_id: str, *, revision: str | None = None, weights: str | None = None) -> Path:
+    """A folder with the model's files, fetched if it has to be and may be.
+
+    Args:
+        name: the model's name, for the data folder and for messages.
+        hub_id: its repository.
+        revision: a branch, tag or commit of the repository.
+        weights: a regular expression for the file of weights, where a repository keeps several.
+
+    Raises:
+        FileNotFoundError: one sentence that says what to do, when the files are out of reach.
+        ValueError: when the hub has no such repository or revision, or asks for a licence first.
+    """
+    for repository in dict.fromkeys((hub_id, name)):
+        if folder := _cached(repository, revision, weights):
+            return folder
+    if folder := in_data_folder(name, hub_id, revision=revision, weights=weights):
+        return folder
+    if is_offline():
+        raise FileNotFoundError(_out_of_reach(name, hub_id, "this machine is told to stay offline"))
+    return _fetch(name, hub_id, revision, weights)
+
+
+def in_data_folder(
+    name: str, hub_id: str | None = None, *, revision: str | None = None, weights: str | None = None
+) -> Path | None:
+    """The model's folder under MECHSCOPE_DATA, itself or in `models/`; a revision is a subfolder."""
+    data = data_folder()
+    if data is None:
+        return None
+    spellings = [name] if hub_id is None else [name, hub_id, hub_id.rpartition("/")[2]]
+    for spelling in dict.fromkeys(spellings):
+        for parent in (data, data / "models"):
+            folder = parent / spelling if revision is None else parent / spelling / revision
+            if _is_complete(folder, weights):
+                return folder
+    return None
+
+
+def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
+    """The files of weights in a folder: those that match, or the first choice that it holds."""
+    if weights is not None:
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return [path for path in files if re.search(weights, path.relative_to(folder).as_posix())]
+    for patterns in WEIGHT_CHOICES:
+        if any(folder.glob(patterns[0])):
+            return sorted(path for pattern in patterns for path in folder.glob(pattern))
+    return []
+
+
+def _is_complete(folder: Path, weights: str | None) -> bool:
+    if not folder.is_dir():
+        return False
+    if (folder / "config.json").is_file():
+        return bool(weight_files(folder, weights))
+    return any(folder.glob("*.bin"))  # llama2.c's folders: everything is in the one file
+
+
+def _cached(repository: str, revision: str | None, weights: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(repository, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    if not isinstance(found, str):
+        return None
+    folder = Path(found).parent
+    return folder if _is_complete(folder, weights) else None
+
+
+def _fetch(name: str, hub_id: str, revision: str | None, weights: str | None) -> Path:
+    from huggingface_hub import HfApi, snapshot_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub import errors as hub_errors
+
+    try:
+        # This call fails at once without a network; listing the files' tree would retry for 23 seconds.
+        about = HfApi().model_info(hub_id, revision=revision, timeout=10)
+        chosen = choose_files([file.rfilename for file in about.siblings or []], weights)
+        if not chosen:
+            raise ValueError(
+                f"the repository {hub_id} holds no weights that mechscope reads "
+                f"({weights or ', '.join(SINGLE_FILES + INDEX_FILES)})."
+            )
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=chosen))
+    except hub_errors.GatedRepoError as error:
+        raise ValueError(
+            f"{hub_id} asks for its licence to be accepted: open https://huggingface.co/{hub_id}, accept it, "
+            "and log in with `hf auth login` (or set HF_TOKEN)."
+        ) from error
+    except hub_errors.RevisionNotFoundError as error:
+        raise ValueError(f"{hub_id} has no revision {revision!r} on the Hugging Face hub.") from error
+    except hub_errors.RepositoryNotFoundError as error:
+        raise ValueError(
+            f"the Hugging Face hub has no public repository {hub_id!r}: check the spelling, or log in with "
+            "`hf auth login` if it is private."
+        ) from error
+    except ValueError:
+        raise
+    except Exception as error:  # httpx, requests, sockets: each version of the hub's client has its own
+        raise FileNotFoundError(
+            _out_of_reach(name, hub_id, "the Hugging Face hub cannot be reached")
+        ) from error
+
+
+def choose_files(files: Iterable[str], weights: str | None = None) -> list[str]:
+    """What to fetch of a repository: config, tokenizer, and one set of weights.
+
+    Empty when the repository has no weights that can be read.
+    """
+    files = list(files)
+    held = [file for file in files if weights is not None and re.search(weights, file)]
+    for patterns in WEIGHT_CHOICES if weights is None else ():
+        if not held and fnmatch.filter(files, patterns[0]):
+            held = [file for pattern in patterns for file in fnmatch.filter(files, pattern)]
+    return [*(file for file in DESCRIPTIONS if file in files), *held] if held else []
+
+
+def _out_of_reach(name: str, hub_id: str, why: str) -> str:
+    return (
+        f"{name!r} is not on this machine and {why}: load it once with a network, or put the files of "
+        f"https://huggingface.co/{hub_id} (config.json, weights, tokenizer) into a folder and pass its path "
+        f"or place it at ${DATA_VARIABLE}/{name}."
+    )

@@ -1,0 +1,134 @@
+"""State dicts in the classic layout: `.pt` files of papers and courses, and the field's toy models.
+
+Shapes say most of a config; what they cannot say (the activation, whether missing norms are absent or
+folded) has to be given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mechscope.checkpoints.classic_layout import BUFFERS, classic_shapes
+from mechscope.checkpoints.mapping import check_shapes
+from mechscope.model.config import HookedTransformerConfig
+
+TOY_FIELDS = frozenset(
+    {"d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "d_vocab_out", "act_fn",
+     "attn_only", "final_rms", "eps", "attention_dir", "parallel_attn_mlp", "gated_mlp", "tokenizer_name"}
+)  # fmt: skip
+"""Fields that a toy model's config.json shares with ours; the others describe its training."""
+
+
+def is_classic(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a state dict uses the classic names."""
+    return "embed.W_E" in state
+
+
+def without_buffers(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights alone: classic files carry the causal mask and its filler too."""
+    return {name: tensor.detach() for name, tensor in state.items() if not BUFFERS.search(name)}
+
+
+def fit_classic(
+    state: Mapping[str, torch.Tensor],
+    cfg: HookedTransformerConfig | Mapping[str, Any] | None,
+    where: str,
+) -> tuple[HookedTransformerConfig, dict[str, torch.Tensor]]:
+    """A complete config for a classic state dict, and the state dict that fits it.
+
+    `cfg` may be a config, or the fields that shapes cannot tell.
+
+    Raises:
+        ValueError: when a field is needed and not given, or the tensors do not fit the config.
+    """
+    state = without_buffers(state)
+    if not isinstance(cfg, HookedTransformerConfig):
+        cfg = infer_config(state, **(cfg or {}))
+    if cfg.tie_word_embeddings:
+        state.pop("unembed.W_U", None)
+    shapes = classic_shapes(cfg)
+    if "unembed.b_U" not in state:
+        state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=state["embed.W_E"].dtype)
+    check_shapes(state, shapes, where)
+    return cfg, state
+
+
+def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTransformerConfig:
+    """A config from the shapes of a classic state dict and the given fields, which have the last word.
+
+    Raises:
+        ValueError: naming the fields that have to be given.
+    """
+    if not is_classic(state):
+        shown = ", ".join(list(state)[:6])
+        raise ValueError(f"these tensors are not in the classic layout (no embed.W_E): {shown}, …")
+    fields = _shape_fields(state) | given
+    if "normalization_type" not in fields:
+        raise ValueError(
+            "this state dict has no norm weights: give normalization_type='LNPre' (or 'RMSPre') if they were "
+            "folded into the weights, or normalization_type=None if the model has no norms."
+        )
+    if not fields["attn_only"] and "act_fn" not in fields:
+        raise ValueError("shapes do not tell the activation: give act_fn, for example 'relu' or 'gelu'.")
+    if "n_ctx" not in fields:
+        raise ValueError(
+            "this state dict has no position table: give positional_embedding_type ('rotary', 'alibi' or "
+            "'none') and n_ctx."
+        )
+    return HookedTransformerConfig.from_dict(fields)
+
+
+def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    blocks = {int(name.split(".")[1]) for name in state if name.startswith("blocks.")}
+    first = {name.removeprefix("blocks.0."): tensor for name, tensor in state.items()
+             if name.startswith("blocks.0.")}  # fmt: skip
+    d_vocab, d_model = state["embed.W_E"].shape
+    fields: dict[str, Any] = {"n_layers": len(blocks), "d_vocab": d_vocab, "d_model": d_model}
+    if (query := first.get("attn.W_Q")) is not None:
+        fields |= {"n_heads": query.shape[0], "d_head": query.shape[2]}
+    if (key := first.get("attn._W_K")) is not None:
+        fields["n_key_value_heads"] = key.shape[0]
+    fields["attn_only"] = "mlp.W_in" not in first
+    if not fields["attn_only"]:
+        fields |= {"d_mlp": first["mlp.W_in"].shape[1], "gated_mlp": "mlp.W_gate" in first}
+    if (positions := state.get("pos_embed.W_pos")) is not None:
+        fields["n_ctx"] = positions.shape[0]
+    if "ln1.w" in first or "ln1_post.w" in first:
+        has_shift = "ln1.b" in first or "ln1_post.b" in first
+        fields["normalization_type"] = "LN" if has_shift else "RMS"
+        fields["final_rms"] = "ln_final.w" in state and "ln_final.b" not in state
+    if "ln1_post.w" in first:
+        fields["norm_placement"] = "pre_and_post" if "ln1.w" in first else "post"
+    if (norm := first.get("attn.q_norm.w")) is not None:
+        fields["qk_norm"] = "per_head" if norm.shape[0] == fields["d_head"] else "full"
+    fields["post_embedding_ln"] = "embed.ln.w" in state
+    if (unembedding := state.get("unembed.W_U")) is not None:
+        fields["d_vocab_out"] = unembedding.shape[1]
+    else:
+        fields["tie_word_embeddings"] = True
+    return fields
+
+
+def is_toy_config(fields: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a toy model on the hub."""
+    return "model_type" not in fields and {"d_model", "n_layers", "n_heads", "n_ctx"} <= fields.keys()
+
+
+def toy_config(fields: Mapping[str, Any], name: str) -> HookedTransformerConfig:
+    """Our config from a toy model's."""
+    normalization = fields.get("normalization_type", fields.get("normalization", "LN"))
+    shared = {key: fields[key] for key in TOY_FIELDS & fields.keys()}
+    cfg = HookedTransformerConfig.from_dict(
+        {
+            **shared,
+            "normalization_type": normalization,
+            "positional_embedding_type": "shortformer" if fields.get("shortformer_pos") else "standard",
+            "model_name": name,
+            "original_architecture": "toy",
+        }
+    )
+    return dataclasses.replace(cfg, d_mlp=None) if cfg.attn_only else cfg

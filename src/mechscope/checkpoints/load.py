@@ -1,0 +1,152 @@
+"""`load_model`: from a name, a path, a state dict or a Hugging Face model to a model that is ready to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from mechscope.checkpoints.checkpoint import Checkpoint, GivenConfig
+from mechscope.checkpoints.find import Wanted, find
+from mechscope.data.tokenizer_files import has_tokenizer, tokenizer_from_folder
+from mechscope.model.config import HookedTransformerConfig, dtype_from_name
+from mechscope.model.transformer import HookedTransformer
+from mechscope.model.weight_processing import ProcessedWeights, process_weights
+
+PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
+
+
+def load_model(
+    name_or_path: str | Path | Mapping[str, torch.Tensor] | Any,
+    *,
+    process: bool = True,
+    fold_ln: bool | None = None,
+    center_writing_weights: bool | None = None,
+    center_unembed: bool | None = None,
+    fold_value_biases: bool | None = None,
+    refactor_factored_attn_matrices: bool = False,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    checkpoint_index: int | None = None,
+    checkpoint_value: int | None = None,
+    first_n_layers: int | None = None,
+    n_ctx: int | None = None,
+    default_prepend_bos: bool | None = None,
+    default_padding_side: Literal["left", "right"] = "right",
+    cfg: GivenConfig = None,
+) -> Any:
+    """A ready `HookedTransformer` (for BERT, a `HookedEncoder`).
+
+    Args:
+        name_or_path: a bundled model, a name or alias of the model table, a repository of the Hugging Face
+            hub, a folder, a file, a state dict, or a Hugging Face model that is in memory (which is copied).
+        process: rewrite the weights into the form that is easiest to read, with the same log-probabilities
+            (`model.processing_report` says how exactly); the four flags after it override it one by one.
+        refactor_factored_attn_matrices: also rotate each head into its singular directions.
+        device: where the weights go; None means CUDA where there is one, else the CPU.
+        dtype: data type of the weights; None means float32. Narrow types are processed in float32.
+        tokenizer: one to use instead of the checkpoint's own, or the folder of one.
+        revision: a branch, tag or commit of the repository.
+        checkpoint_index: a training checkpoint by index, negative from the end.
+        checkpoint_value: a training checkpoint by its step.
+        first_n_layers: keep only so many layers.
+        n_ctx: longest sequence, if not the checkpoint's own.
+        default_prepend_bos: whether text starts with a BOS token; None follows the family.
+        cfg: for a state dict, its config, or the fields of one that shapes do not tell.
+
+    Raises:
+        ValueError: for an unknown name (with the nearest ones), a setting that the model here does not
+            have, or tensors that do not fit, all listed at once.
+        FileNotFoundError: when the files are out of reach, with what to do.
+    """
+    found = find(name_or_path, Wanted(revision, checkpoint_index, checkpoint_value), cfg)
+    wanted_dtype = dtype_from_name(dtype) if isinstance(dtype, str) else dtype or torch.float32
+    wanted = _restricted(found.checkpoint.cfg, first_n_layers, n_ctx)
+    wanted = dataclasses.replace(
+        wanted,
+        dtype=wanted_dtype,
+        device=None if device is None else str(device),
+        model_name=found.name,
+        **found.labels,
+        **({} if default_prepend_bos is None else {"default_prepend_bos": default_prepend_bos}),
+    )
+    own_tokenizer = _tokenizer(tokenizer, found.checkpoint)
+    asked = dict(
+        zip(PROCESSING, (fold_ln, center_writing_weights, center_unembed, fold_value_biases), strict=True)
+    )
+    if found.checkpoint.encoder:
+        return _encoder(
+            found.checkpoint, wanted, own_tokenizer, [name for name, value in asked.items() if value]
+        )
+    steps = {name: process if value is None else value for name, value in asked.items()}
+    if not any(steps.values()) and not refactor_factored_attn_matrices:
+        state_dict = found.checkpoint.read(wanted, wanted.dtype)
+        return HookedTransformer.from_state(wanted, state_dict, own_tokenizer, default_padding_side)
+    processed = _processed(found.checkpoint, wanted, steps, refactor_factored_attn_matrices)
+    model = HookedTransformer.from_state(
+        processed.cfg, processed.state_dict, own_tokenizer, default_padding_side
+    )
+    model.processing_report = processed.report
+    return model
+
+
+def _processed(
+    found: Checkpoint, wanted: HookedTransformerConfig, steps: Mapping[str, bool], refactor: bool
+) -> ProcessedWeights:
+    # Folding multiplies weights: in a narrow type every step would round again.
+    exact = torch.promote_types(wanted.dtype, torch.float32)
+    processed = process_weights(
+        dataclasses.replace(wanted, dtype=exact),
+        found.read(wanted, exact),
+        **steps,
+        refactor_factored_attn_matrices=refactor,
+    )
+    if exact == wanted.dtype:
+        return processed
+    return dataclasses.replace(
+        processed,
+        cfg=dataclasses.replace(processed.cfg, dtype=wanted.dtype),
+        state_dict={name: tensor.to(wanted.dtype) for name, tensor in processed.state_dict.items()},
+    )
+
+
+def _encoder(found: Checkpoint, wanted: HookedTransformerConfig, tokenizer: Any, asked: list[str]) -> Any:
+    if asked:
+        raise ValueError(
+            f"{', '.join(asked)}: weight processing is for decoders; an encoder's norms come after the sums."
+        )
+    from mechscope.model.encoder import HookedEncoder
+
+    return HookedEncoder.from_state(wanted, found.read(wanted, wanted.dtype), tokenizer)
+
+
+def _restricted(
+    cfg: HookedTransformerConfig, first_n_layers: int | None, n_ctx: int | None
+) -> HookedTransformerConfig:
+    if first_n_layers is not None:
+        if not 0 <= first_n_layers <= cfg.n_layers:
+            raise ValueError(f"first_n_layers={first_n_layers}, and this model has {cfg.n_layers} layers.")
+        kinds = cfg.attn_types[:first_n_layers] if cfg.attn_types is not None else None
+        cfg = dataclasses.replace(cfg, n_layers=first_n_layers, attn_types=kinds)
+    if n_ctx is not None:
+        learned = cfg.positional_embedding_type in ("standard", "shortformer")
+        if learned and n_ctx > cfg.n_ctx:
+            raise ValueError(
+                f"n_ctx={n_ctx} is longer than the {cfg.n_ctx} positions that this model has embeddings for."
+            )
+        cfg = dataclasses.replace(cfg, n_ctx=n_ctx)
+    return cfg
+
+
+def _tokenizer(given: Any, found: Checkpoint) -> Any:
+    if isinstance(given, str | Path):
+        return tokenizer_from_folder(given)
+    if given is not None:
+        return given
+    folder = found.tokenizer_folder
+    return tokenizer_from_folder(folder) if folder is not None and has_tokenizer(folder) else None

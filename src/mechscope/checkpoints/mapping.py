@@ -1,0 +1,211 @@
+"""A small language for saying where each of our tensors comes from.
+
+A table maps one of our names to a `Take`: the name in the checkpoint and an einops pattern whose left
+side is the shape expected there and whose right side is ours, both in named axes:
+
+    "blocks.{i}.attn.W_Q": Take("h.{i}.attn.c_attn.weight",
+                                "d_model (qkv head d_head) -> qkv head d_model d_head", part=0)
+
+`{i}` runs over the layers. What comes out is a view of the checkpoint's own memory wherever the pattern
+allows one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+
+from mechscope.checkpoints.classic_layout import classic_shapes, grouped_name
+from mechscope.checkpoints.weights_file import TensorSource, mismatch_message
+from mechscope.model.config import HookedTransformerConfig
+
+Axes = Mapping[str, int]
+Part = int | slice | Callable[[Axes], slice]
+
+
+@dataclass(frozen=True)
+class Take:
+    """One of our tensors as a rearranged part of one of the checkpoint's."""
+
+    name: str
+    """Name in the checkpoint, with `{i}` for the layer."""
+    pattern: str
+    """einops pattern in named axes; without an arrow the shape stays."""
+    part: Part | None = None
+    """Index or slice of the first axis, after rearranging."""
+    then: Callable[[torch.Tensor, Axes], torch.Tensor] | None = None
+    """Arithmetic that the family leaves to its forward pass and ours bakes into the weight."""
+
+    def expected_shape(self, axes: Axes) -> tuple[int, ...]:
+        """The shape that the checkpoint's tensor must have."""
+        left = self.pattern.partition("->")[0]
+        groups = re.findall(r"\(([^)]*)\)|(\S+)", left)
+        return tuple(math.prod(axes[name] for name in (group or single).split()) for group, single in groups)
+
+    def apply(self, tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
+        """The rearranged part, without the arithmetic of `then`."""
+        if "->" in self.pattern:
+            used = set(re.findall(r"\w+", self.pattern))
+            tensor = rearrange(tensor, self.pattern, **{name: axes[name] for name in used})
+        if self.part is None:
+            return tensor
+        return tensor[self.part(axes) if callable(self.part) else self.part]
+
+
+Table = Mapping[str, Take]
+
+
+def plus_one(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """A norm's scale that the checkpoint stores as its distance from one (Gemma)."""
+    return tensor + 1
+
+
+def times_sqrt_d_model(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """An embedding that the family scales when it reads it (Gemma)."""
+    return tensor * math.sqrt(axes["d_model"])
+
+
+def axes_of(cfg: HookedTransformerConfig) -> dict[str, int]:
+    """The sizes of the named axes that patterns use."""
+    d_mlp = cfg.d_mlp or 0
+    return {
+        "d_model": cfg.d_model,
+        "head": cfg.n_heads,
+        "kv_head": cfg.n_kv_heads,
+        "qkv_head": cfg.n_heads + 2 * cfg.n_kv_heads,
+        "d_head": cfg.d_head,
+        "d_mlp": d_mlp,
+        "d_vocab": cfg.d_vocab,
+        "d_vocab_out": cfg.d_vocab_out,
+        "pos": cfg.n_ctx,
+        "pos_and_two": cfg.n_ctx + 2,
+        "qkv": 3,
+        "gate_and_in": 2,
+        "width": cfg.d_model,  # the other side of a square matrix
+        "token_type": 2,
+        "label": 2,
+    }
+
+
+def convert(
+    source: TensorSource,
+    table: Table,
+    cfg: HookedTransformerConfig,
+    *,
+    rename: Callable[[str], str | None],
+    ignored: Callable[[str], bool],
+    encoder: bool = False,
+    dtype: torch.dtype | None = None,
+    n_layers_in_file: int | None = None,
+) -> dict[str, torch.Tensor]:
+    """Our state dict from a checkpoint's tensors.
+
+    Args:
+        rename: the checkpoint's name without the prefix that some programs add, None to pass over it.
+        ignored: whether an unused tensor of that name is known to carry nothing.
+        encoder: the table is complete as it is; otherwise biases that it lacks are zeros.
+        n_layers_in_file: layers in the file where only the first `cfg.n_layers` are wanted.
+
+    Raises:
+        ValueError: listing every tensor that is missing, unexpected or of another shape.
+    """
+    axes = axes_of(cfg)
+    in_file = _by_plain_name(source, rename)
+    takes = _expanded(table, cfg.n_layers)
+    _check(source, takes, in_file, axes, _names_of(table, n_layers_in_file or cfg.n_layers), ignored)
+
+    state: dict[str, torch.Tensor] = {}
+    for ours, take in takes.items():
+        tensor = take.apply(source.get(in_file[take.name]), axes)
+        wanted = dtype or tensor.dtype
+        if take.then is not None:
+            # In the wider type, as the family's own forward pass does; then down to what is wanted.
+            exact = torch.promote_types(torch.promote_types(tensor.dtype, wanted), torch.float32)
+            tensor = take.then(tensor.to(exact), axes)
+        state[grouped_name(ours, cfg)] = tensor.to(wanted)
+    return state if encoder else _with_zero_biases(state, classic_shapes(cfg), source.where)
+
+
+def _expanded(table: Table, n_layers: int) -> dict[str, Take]:
+    takes: dict[str, Take] = {}
+    for ours, take in table.items():
+        if "{i}" not in ours:
+            takes[ours] = take
+            continue
+        for layer in range(n_layers):
+            name = take.name.replace("{i}", str(layer))
+            takes[ours.replace("{i}", str(layer))] = Take(name, take.pattern, take.part, take.then)
+    return takes
+
+
+def _names_of(table: Table, n_layers: int) -> set[str]:
+    return {take.name for take in _expanded(table, n_layers).values()}
+
+
+def _by_plain_name(source: TensorSource, rename: Callable[[str], str | None]) -> dict[str, str]:
+    in_file: dict[str, str] = {}
+    for name in source.names():
+        plain = rename(name)
+        if plain is None:
+            continue
+        if plain in in_file:
+            raise ValueError(f"{source.where} has {in_file[plain]!r} and {name!r}: one tensor twice.")
+        in_file[plain] = name
+    return in_file
+
+
+def _check(
+    source: TensorSource,
+    takes: Mapping[str, Take],
+    in_file: Mapping[str, str],
+    axes: Axes,
+    known: set[str],
+    ignored: Callable[[str], bool],
+) -> None:
+    expected = {take.name: take.expected_shape(axes) for take in takes.values()}
+    misshapen = [
+        (in_file[name], source.shape(in_file[name]), shape)
+        for name, shape in expected.items()
+        if name in in_file and source.shape(in_file[name]) != shape
+    ]
+    message = mismatch_message(
+        source.where,
+        missing=expected.keys() - in_file.keys(),
+        extra=[in_file[name] for name in in_file if name not in known and not ignored(name)],
+        misshapen=misshapen,
+    )
+    if message:
+        raise ValueError(message)
+
+
+def _with_zero_biases(
+    state: dict[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], where: str
+) -> dict[str, torch.Tensor]:
+    example = next(iter(state.values()))
+    for name in shapes.keys() - state.keys():
+        if name.rpartition(".")[2].lstrip("_").startswith("b_"):
+            state[name] = torch.zeros(shapes[name], dtype=example.dtype)
+    check_shapes(state, shapes, where)
+    return state
+
+
+def check_shapes(
+    state: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], where: str
+) -> None:
+    """Raise one ValueError that lists every missing, unexpected and misshapen tensor of a state dict."""
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    message = mismatch_message(
+        where,
+        missing=shapes.keys() - found.keys(),
+        extra=found.keys() - shapes.keys(),
+        misshapen=[
+            (name, shape, shapes[name]) for name, shape in found.items() if shapes.get(name, shape) != shape
+        ],
+    )
+    if message:
+        raise ValueError(message)

@@ -1,0 +1,68 @@
+"""Looking up a model by its name: bundled ones, and those of the table in `model_table`."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mechscope.checkpoints.model_table import TABLE
+
+BUNDLED = Path(__file__).parent / "bundled"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that has a name here."""
+
+    name: str
+    """The name to use."""
+    hub_id: str
+    """Its repository on the Hugging Face hub."""
+    aliases: tuple[str, ...]
+    """Other names for it."""
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every row of the table."""
+    rows = [line.split() for line in TABLE.splitlines() if line.strip() and not line.startswith("#")]
+    return tuple(Entry(name, hub_id, tuple(aliases)) for name, hub_id, *aliases in rows)
+
+
+@cache
+def _by_name() -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries():
+        for name in (entry.name, entry.hub_id, entry.hub_id.partition("/")[2], *entry.aliases):
+            if found.setdefault(name.lower(), entry) is not entry:
+                raise ValueError(
+                    f"the model table gives {name!r} to {found[name.lower()].name} and {entry.name}."
+                )
+    return found
+
+
+def lookup(name: str) -> Entry | None:
+    """The entry of a name, an alias or a hub id, whatever its case; None where there is none."""
+    return _by_name().get(name.lower())
+
+
+def bundled_names() -> list[str]:
+    """Models that come with the package."""
+    if not BUNDLED.is_dir():
+        return []
+    return sorted(folder.name for folder in BUNDLED.iterdir() if (folder / "config.json").is_file())
+
+
+def model_names() -> list[str]:
+    """Every name that `load_model` knows: bundled models first, then the table's names in its order."""
+    return [*bundled_names(), *(entry.name for entry in entries())]
+
+
+def nearest_names(name: str, n: int = 4) -> list[str]:
+    """The known names most like an unknown one."""
+    known = {known_name.lower(): known_name for known_name in bundled_names()}
+    known |= {spelling: entry.name for spelling, entry in _by_name().items()}
+    near = difflib.get_close_matches(name.lower(), known, n=n, cutoff=0.5)
+    return list(dict.fromkeys(known[spelling] for spelling in near))

@@ -1,0 +1,130 @@
+"""mechscope's own folder for a model: `config.json` with our fields, `model.safetensors`, a tokenizer.
+
+A folder is written under a temporary name and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+
+from mechscope.checkpoints.legacy import without_buffers
+from mechscope.model.config import HookedTransformerConfig, dtype_from_name
+
+FORMAT = "mechscope"
+VERSION = 1
+NOT_SAVED = ("device", "seed", "init_weights", "init_mode", "initializer_range", "tokenizer_prepends_bos")
+"""Fields about how a model was made or where it runs, not about what it is."""
+
+
+def is_own_config(fields: Mapping[str, Any]) -> bool:
+    """Whether a config.json was written by `save_model`."""
+    return fields.get("format") == FORMAT
+
+
+def own_config(fields: Mapping[str, Any], where: str) -> HookedTransformerConfig:
+    """The config in a config.json of ours.
+
+    Raises:
+        ValueError: for a newer version of the format, or a field that this version does not know.
+    """
+    if fields.get("format_version", 0) > VERSION:
+        raise ValueError(
+            f"{where} has format version {fields['format_version']} and this mechscope reads up to "
+            f"{VERSION}: upgrade mechscope."
+        )
+    kept = {
+        name: value for name, value in fields.items() if name not in ("format", "format_version", "class")
+    }
+    return HookedTransformerConfig.from_dict(kept)
+
+
+def save_model(
+    model: Any,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | str | None = None,
+    card: str | None = None,
+) -> Path:
+    """Write a `HookedTransformer` or `HookedEncoder` to a folder that `load_model` reads.
+
+    Args:
+        model: anything with `cfg`, `state_dict()` and, where it has one, a `tokenizer` of ours.
+        folder: where to; a folder that `save_model` wrote before is replaced.
+        dtype: data type on disk; None keeps the weights' own.
+        card: text for `card.md`, that says what the model is and where it comes from.
+
+    Raises:
+        FileExistsError: when the folder holds something else.
+        ValueError: when a weight is not finite in the data type on disk.
+    """
+    folder = Path(folder)
+    if folder.exists() and not _is_ours(folder):
+        raise FileExistsError(f"{str(folder)!r} exists and is no model that mechscope wrote: choose another.")
+    dtype = dtype_from_name(dtype) if isinstance(dtype, str) else dtype
+    tensors = _for_disk(without_buffers(model.state_dict()), dtype)
+    fields = {name: value for name, value in _changed_fields(model.cfg).items() if name not in NOT_SAVED}
+    described = {"format": FORMAT, "format_version": VERSION, "class": type(model).__name__, **fields}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.unfinished-"))
+    try:
+        unfinished.chmod(0o755)
+        save_file(tensors, unfinished / "model.safetensors", metadata={"format": "pt"})
+        (unfinished / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        if card is not None:
+            (unfinished / "card.md").write_text(card, encoding="utf-8")
+        tokenizer = getattr(model, "tokenizer", None)
+        if tokenizer is not None and hasattr(tokenizer, "save_pretrained"):
+            tokenizer.save_pretrained(unfinished)
+        if folder.exists():
+            previous = unfinished.with_name(unfinished.name + ".previous")
+            folder.rename(previous)
+            unfinished.rename(folder)
+            shutil.rmtree(previous)
+        else:
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return is_own_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return folder.is_dir() and not any(folder.iterdir())
+
+
+def _for_disk(state: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        stored = tensor.to(device="cpu", dtype=dtype).contiguous()
+        if not torch.isfinite(stored).all():
+            reason = "is not finite" if not torch.isfinite(tensor).all() else f"does not fit into {dtype}"
+            raise ValueError(f"{name} {reason}, so the model was not saved.")
+        # safetensors refuses tensors that share memory; tied weights are stored once by their name already.
+        tensors[name] = stored.clone() if stored.data_ptr() == tensor.data_ptr() else stored
+    return tensors
+
+
+def _changed_fields(cfg: HookedTransformerConfig) -> dict[str, Any]:
+    """Fields that differ from their defaults: what a reader of config.json wants to see."""
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(cfg)
+        if field.default is not dataclasses.MISSING
+    }
+    plain = cfg.to_json_dict()
+    return {
+        name: plain[name]
+        for name in plain
+        if name == "dtype" or name not in defaults or getattr(cfg, name) != defaults[name]
+    }

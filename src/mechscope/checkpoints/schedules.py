@@ -1,0 +1,56 @@
+"""Training checkpoints: which steps were kept, and the revision of the repository that holds each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PYTHIA_STEPS = (0, *(2**k for k in range(10)), *range(1_000, 143_001, 1_000))
+STANFORD_STEPS = (
+    *range(0, 100, 10),
+    *range(100, 2_000, 50),
+    *range(2_000, 20_000, 100),
+    *range(20_000, 400_001, 1_000),
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The training steps of which a repository keeps the weights."""
+
+    steps: tuple[int, ...]
+    revision: str
+    """How a revision is spelt, with `{}` for the step."""
+
+
+def schedule_of(hub_id: str) -> Schedule | None:
+    """The schedule of a repository, or None where it keeps its final weights only."""
+    if hub_id.lower().startswith("eleutherai/pythia-"):
+        return Schedule(PYTHIA_STEPS, "step{}")
+    if hub_id.lower().startswith("stanford-crfm/"):
+        return Schedule(STANFORD_STEPS, "checkpoint-{}")
+    return None
+
+
+def find_step(schedule: Schedule, name: str, index: int | None, value: int | None) -> tuple[int, int]:
+    """(index, step) of a checkpoint named by its index (negative counts from the end) or by its step.
+
+    Raises:
+        ValueError: for both at once, an index out of range, or a step that was not kept.
+    """
+    steps = schedule.steps
+    if index is not None and value is not None:
+        raise ValueError(f"give checkpoint_index ({index}) or checkpoint_value ({value}), not both.")
+    if value is not None:
+        if value not in steps:
+            near = sorted(steps, key=lambda step: abs(step - value))[:2]
+            raise ValueError(
+                f"{name} kept no checkpoint at step {value}; the nearest are {near[0]} and {near[1]} "
+                f"({len(steps)} from {steps[0]} to {steps[-1]})."
+            )
+        return steps.index(value), value
+    assert index is not None
+    if not -len(steps) <= index < len(steps):
+        raise ValueError(
+            f"{name} kept {len(steps)} checkpoints; checkpoint_index={index} is not one of them."
+        )
+    return index % len(steps), steps[index]

@@ -1,0 +1,217 @@
+"""Files of weights: whole, in shards, cut short, of another kind; every problem told at once."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.weights_file import DictSource, mismatch_message, open_weights, read_pickle
+from tests.checkpoints.tiny_models import CONTEXT, reference_logits, relative_error, token_ids
+
+Tiny = Callable[[str], tuple[Any, Path]]
+
+
+@pytest.fixture
+def gpt2(tiny: Tiny, tmp_path: Path) -> tuple[Any, Path]:
+    """transformers' GPT-2 and a folder of it that a test may spoil."""
+    theirs, folder = tiny("gpt2")
+    return theirs, Path(shutil.copytree(folder, tmp_path / "gpt2"))
+
+
+def assert_same_model(theirs: Any, folder: Path) -> None:
+    tokens = token_ids(1, CONTEXT)
+    ours = load_model(folder, process=False)
+    assert relative_error(ours(tokens), reference_logits(theirs, tokens)) < 1e-5
+
+
+def test_pytorch_model_bin(gpt2: tuple[Any, Path]):
+    theirs, folder = gpt2
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert_same_model(theirs, folder)
+
+
+def test_old_pickle_layout(gpt2: tuple[Any, Path]):
+    """Before torch 1.6 a file was not a zip archive, and cannot be mapped into memory."""
+    theirs, folder = gpt2
+    state = load_file(folder / "model.safetensors")
+    torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    (folder / "model.safetensors").unlink()
+    assert_same_model(theirs, folder)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_shards(gpt2: tuple[Any, Path], kind: str):
+    theirs, folder = gpt2
+    split_in_two(folder, kind)
+    assert_same_model(theirs, folder)
+
+
+def split_in_two(folder: Path, kind: str) -> list[Path]:
+    """Replace a model's one file by two shards and their index."""
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(state)
+    stem = "model" if kind == "safetensors" else "pytorch_model"
+    weight_map, shards = {}, []
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        shard = folder / f"{stem}-0000{number}-of-00002.{kind}"
+        tensors = {name: state[name] for name in part}
+        if kind == "safetensors":
+            save_file(tensors, shard)
+        else:
+            torch.save(tensors, shard)
+        weight_map |= dict.fromkeys(part, shard.name)
+        shards.append(shard)
+    index = {"metadata": {}, "weight_map": weight_map}
+    (folder / f"{stem}.{kind}.index.json").write_text(json.dumps(index))
+    return shards
+
+
+def test_a_missing_shard_is_named(gpt2: tuple[Any, Path]):
+    _, folder = gpt2
+    shard = split_in_two(folder, "safetensors")[1]
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match=shard.name):
+        load_model(folder)
+
+
+def test_an_index_that_promises_more_than_the_shards_hold(gpt2: tuple[Any, Path]):
+    _, folder = gpt2
+    split_in_two(folder, "safetensors")
+    index = folder / "model.safetensors.index.json"
+    described = json.loads(index.read_text())
+    described["weight_map"]["h.9.ln_1.weight"] = "model-00001-of-00002.safetensors"
+    index.write_text(json.dumps(described))
+    with pytest.raises(ValueError, match=r"h\.9\.ln_1\.weight"):
+        load_model(folder)
+
+
+def test_prefix_masks_and_tied_head_of_published_files(gpt2: tuple[Any, Path]):
+    """The published GPT-2 has no prefix, and carries the causal masks."""
+    theirs, folder = gpt2
+    state = load_file(folder / "model.safetensors")
+    plain = {name.removeprefix("transformer."): tensor for name, tensor in state.items()}
+    for layer in range(3):
+        plain[f"h.{layer}.attn.bias"] = torch.ones(1, 1, CONTEXT, CONTEXT).tril()
+        plain[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    plain["lm_head.weight"] = plain["wte.weight"].clone()
+    save_file(plain, folder / "model.safetensors")
+    assert_same_model(theirs, folder)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 0.5, -1])
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_file_cut_short(gpt2: tuple[Any, Path], kept: float, kind: str):
+    _, folder = gpt2
+    path = folder / "model.safetensors"
+    if kind == "bin":
+        torch.save(load_file(path), folder / "pytorch_model.bin")
+        path.unlink()
+        path = folder / "pytorch_model.bin"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(ValueError, match=path.name):
+        load_model(folder)
+
+
+def test_a_header_that_announces_more_than_there_is(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((2**40).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
+        open_weights(path)
+
+
+def test_a_pickle_that_runs_code_is_not_loaded(tmp_path: Path):
+    class Harmful:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "was-run",))
+
+    path = tmp_path / "weights.pt"
+    path.write_bytes(pickle.dumps({"w": Harmful()}))
+    with pytest.raises(ValueError, match="never run"):
+        read_pickle(path)
+    torch.save({"w": Harmful()}, path)
+    with pytest.raises(ValueError, match="never run"):
+        read_pickle(path)
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_state_dicts_inside_a_checkpoint(tmp_path: Path):
+    path = tmp_path / "weights.pt"
+    torch.save({"state_dict": {"w": torch.ones(2)}}, path)
+    assert read_pickle(path).keys() == {"w"}
+    torch.save({"w": torch.ones(2), "epoch": 3}, path)
+    with pytest.raises(ValueError, match="epoch"):
+        read_pickle(path)
+    torch.save([torch.ones(2)], path)
+    with pytest.raises(ValueError, match="list"):
+        read_pickle(path)
+
+
+def test_every_wrong_tensor_is_listed_at_once(gpt2: tuple[Any, Path]):
+    _, folder = gpt2
+    state = load_file(folder / "model.safetensors")
+    del state["transformer.h.1.attn.c_proj.bias"]
+    del state["transformer.wpe.weight"]
+    state["transformer.h.2.surprise"] = torch.ones(3)
+    state["transformer.h.0.mlp.c_fc.weight"] = torch.ones(21, 7)
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="2 missing") as caught:
+        load_model(folder)
+    message = str(caught.value)
+    for part in (
+        "h.1.attn.c_proj.bias",
+        "wpe.weight",
+        "1 unexpected: transformer.h.2.surprise",
+        "transformer.h.0.mlp.c_fc.weight [21, 7] instead of [21, 84]",
+    ):
+        assert part in message
+
+
+def test_one_tensor_under_two_names(gpt2: tuple[Any, Path]):
+    _, folder = gpt2
+    state = load_file(folder / "model.safetensors")
+    state["wte.weight"] = state["transformer.wte.weight"] + 1
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="one tensor twice"):
+        load_model(folder)
+
+
+def test_long_lists_are_cut_and_counted():
+    message = mismatch_message("a file", missing=[f"w{i:02d}" for i in range(30)])
+    assert message is not None
+    assert "30 missing: w00, " in message
+    assert message.endswith("w11 and 18 more.")
+    assert mismatch_message("a file") is None
+
+
+def test_copies_are_made_once_and_keep_their_layout():
+    fused = torch.arange(6.0).view(2, 3).T
+    source = DictSource({"w": fused}, "memory", copy=True)
+    first, second = source.get("w"), source.get("w")
+    assert first.data_ptr() == second.data_ptr() != fused.data_ptr()
+    assert first.stride() == fused.stride()
+
+
+def test_a_folder_without_weights_says_what_it_found(gpt2: tuple[Any, Path]):
+    _, folder = gpt2
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"found .*config\.json"):
+        load_model(folder)
+
+
+def test_a_config_that_is_not_json(gpt2: tuple[Any, Path]):
+    _, folder = gpt2
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        load_model(folder)
