@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
 from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
 from mechscope.model.encoder_components import (
     N_TOKEN_TYPES,
@@ -40,7 +41,7 @@ HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
 
 
-class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay, HookedRootModule):
+class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay, Devices, HookedRootModule):
     """A bidirectional encoder with its heads: masked words, next sentence, pooled vector.
 
     Args:
@@ -77,7 +78,8 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
             raise ValueError(f"there is no head {sorted(unknown)}; an encoder may have {', '.join(HEADS)}.")
         self.embed = BertEmbed(self.cfg, n_token_types)
         self.hook_full_embed = HookPoint()
-        self.blocks = nn.ModuleList(BertBlock(self.cfg, layer) for layer in range(self.cfg.n_layers))
+        blocks = (BertBlock(self.cfg, layer) for layer in range(self.cfg.n_layers))
+        self.blocks = cast("Sequence[BertBlock]", nn.ModuleList(blocks))
         if "mlm_head" in heads:
             self.mlm_head = BertMLMHead(self.cfg)
             tied = self.cfg.tie_word_embeddings
@@ -249,32 +251,6 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
         if not return_cache_object:
             return output, cache
         return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)  # type: ignore[arg-type]
-
-    # Devices --------------------------------------------------------------------------------
-
-    def to(self, device_or_dtype: Any = None, print_details: bool = False, **kwargs: Any) -> HookedEncoder:  # type: ignore[override]
-        """Move to a device or convert to a data type; the config follows."""
-        del print_details  # accepted from old notebooks
-        if device_or_dtype is None:
-            device_or_dtype = kwargs.pop("device", None) or kwargs.pop("dtype")
-        nn.Module.to(self, device_or_dtype, **kwargs)
-        if isinstance(device_or_dtype, torch.dtype):
-            self.cfg.dtype = device_or_dtype
-        else:
-            self.cfg.device = str(device_or_dtype)
-        return self
-
-    def cuda(self, device: int | None = None) -> HookedEncoder:
-        """Move to a CUDA device."""
-        return self.to("cuda" if device is None else f"cuda:{device}")
-
-    def cpu(self) -> HookedEncoder:
-        """Move to the CPU."""
-        return self.to("cpu")
-
-    def mps(self) -> HookedEncoder:
-        """Move to Apple's GPU."""
-        return self.to("mps")
 
 
 def _check_config(cfg: HookedTransformerConfig) -> None:

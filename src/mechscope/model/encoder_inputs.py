@@ -46,7 +46,7 @@ class EncoderInputs:
         )
         tokens, mask = encoded["input_ids"], encoded["attention_mask"]
         types = encoded["token_type_ids"] if "token_type_ids" in encoded else torch.zeros_like(tokens)
-        device = self.W_E.device if move_to_device else "cpu"
+        device = self.embed.embed.W_E.device if move_to_device else "cpu"
         return tokens.to(device), types.to(device), mask.to(device)
 
     def _read(
@@ -62,7 +62,7 @@ class EncoderInputs:
         self, tokens: torch.Tensor, types: torch.Tensor | None, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """The inputs on the right device, after a look at shapes and ranges."""
-        device = self.W_E.device
+        device = self.embed.embed.W_E.device
         if tokens.is_floating_point() or tokens.ndim != 2 or tokens.numel() == 0:
             raise ValueError(
                 f"tokens are whole numbers [batch pos], not {tokens.dtype} of shape {tuple(tokens.shape)}."
@@ -95,13 +95,14 @@ class EncoderInputs:
         return tokens.to(device), None if types is None else types.to(device), mask
 
     def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor, single: bool) -> str | list[str]:
-        mask_id = None if self.tokenizer is None else self.tokenizer.mask_token_id
-        if mask_id is None:
+        tokenizer = self.tokenizer
+        mask_id = None if tokenizer is None else tokenizer.mask_token_id
+        if tokenizer is None or mask_id is None:
             raise ValueError("return_type='predictions' needs a tokenizer with a mask token.")
         if not bool((tokens == mask_id).any()):
             raise ValueError("there is nothing to predict: no token is the tokenizer's mask token.")
         words = [
-            self.tokenizer.decode(row[ids == mask_id].argmax(-1).tolist())
+            tokenizer.decode(row[ids == mask_id].argmax(-1).tolist())
             for ids, row in zip(tokens, logits, strict=True)
         ]
         return words[0] if single else words

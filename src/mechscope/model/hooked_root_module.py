@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +25,8 @@ from mechscope.model.hook_points import (
     describe,
 )
 from mechscope.model.slice import Slice
+
+_Pairs = Sequence[tuple[NamesFilter, HookFunction]]
 
 
 @dataclass
@@ -208,7 +210,7 @@ class HookedRootModule(nn.Module):
         bwd_hooks: Sequence[tuple[NamesFilter, HookFunction]] = (),
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
-    ) -> Iterator[HookedRootModule]:
+    ) -> Generator[HookedRootModule]:
         """Hooks for the length of a `with` block; exactly these come off at its end.
 
         Args:
@@ -228,9 +230,9 @@ class HookedRootModule(nn.Module):
         added = _Added()
         passes = self._passes
         try:
-            for direction, pairs in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+            for direction, pairs in _both(fwd_hooks, bwd_hooks):
                 for name, hook in pairs:
-                    listeners = self.add_hook(name, hook, direction, level=self.context_level)  # type: ignore[arg-type]
+                    listeners = self.add_hook(name, hook, direction, level=self.context_level)
                     if direction == "fwd":
                         added.by_request.append((describe(name), listeners))
                     else:
@@ -315,9 +317,9 @@ class HookedRootModule(nn.Module):
         cache, forward, backward = self.get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, cache
         )
-        for direction, pairs in (("fwd", forward), ("bwd", backward)):
+        for direction, pairs in _both(forward, backward):
             for name, hook in pairs:
-                self.add_hook(name, hook, direction, level=self.context_level, reads_only=True)  # type: ignore[arg-type]
+                self.add_hook(name, hook, direction, level=self.context_level, reads_only=True)
         self.is_caching = True
         return cache
 
@@ -355,14 +357,12 @@ class HookedRootModule(nn.Module):
         self.context_level += 1
         added = _Added()
         try:
-            for direction, pairs in (("fwd", forward), ("bwd", backward)):
+            for direction, pairs in _both(forward, backward):
                 for name, hook in pairs:
-                    added.by_request.append(
-                        (
-                            name,
-                            self.add_hook(name, hook, direction, level=self.context_level, reads_only=True),
-                        )  # type: ignore[arg-type]
+                    listeners = self.add_hook(
+                        name, hook, direction, level=self.context_level, reads_only=True
                     )
+                    added.by_request.append((describe(name), listeners))
             output = self(*model_args, **model_kwargs)
             if incl_bwd:
                 if not isinstance(output, torch.Tensor) or output.numel() != 1:
@@ -385,6 +385,10 @@ class HookedRootModule(nn.Module):
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
+
+
+def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:
+    return (("fwd", forward), ("bwd", backward))
 
 
 def _position_axis(name: str, activation: torch.Tensor) -> int:

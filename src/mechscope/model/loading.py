@@ -12,20 +12,23 @@ import torch
 from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
+from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
-if TYPE_CHECKING:
-    from mechscope.model.hook_points import HookPoint
-    from mechscope.model.tokens import PaddingSide
 
+class Loading(TokenizerHelpers, HookedRootModule):
+    """`from_state`, `from_pretrained` and processing in place."""
 
-class Loading:
-    """`from_state`, `from_pretrained` and processing in place, for a model that is a torch module."""
+    if TYPE_CHECKING:
 
-    cfg: HookedTransformerConfig
-    tokenizer: Any
-    default_padding_side: PaddingSide
-    hook_dict: dict[str, HookPoint]
+        def __init__(
+            self,
+            cfg: HookedTransformerConfig,
+            tokenizer: Any = None,
+            move_to_device: bool = True,
+            default_padding_side: PaddingSide = "right",
+        ) -> None: ...
 
     @classmethod
     def from_state(

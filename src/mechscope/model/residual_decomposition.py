@@ -168,9 +168,7 @@ class ResidualDecomposition:
             raise ValueError("this model is attention-only: it has no neurons.")
         post = Slice.unwrap(pos_slice).apply(self["post", layer], dim=-2)
         W_out = self.model.blocks[layer].mlp.W_out
-        neurons = Slice.unwrap(neuron_slice)
-        if neurons.mode == "int":
-            neurons = Slice([neurons.slice])
+        neurons = _keeping_axis(neuron_slice)
         return neurons.apply(post, dim=-1)[..., None] * neurons.apply(W_out, dim=0)
 
     def stack_neuron_results(
@@ -186,9 +184,7 @@ class ResidualDecomposition:
         last = self._layers(layer)
         pieces: list[torch.Tensor] = []
         labels: list[str] = []
-        neurons = Slice.unwrap(neuron_slice)
-        if neurons.mode == "int":
-            neurons = Slice([neurons.slice])
+        neurons = _keeping_axis(neuron_slice)
         if not self.model.cfg.attn_only:
             chosen = neurons.apply(torch.arange(self.model.cfg.d_mlp or 0), dim=0).tolist()
             for index in range(last):
@@ -403,3 +399,9 @@ class ResidualDecomposition:
                 f"this model norms each sublayer's output, so a single {what}'s result is not what it adds to the "
                 "residual stream; decompose_resid gives what attention and MLP add."
             )
+
+
+def _keeping_axis(neuron_slice: Any) -> Slice:
+    """A slice that leaves an axis of one where an index would drop it."""
+    neurons = Slice.unwrap(neuron_slice)
+    return Slice([int(neurons.slice)]) if isinstance(neurons.slice, int) else neurons

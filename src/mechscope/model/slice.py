@@ -102,18 +102,17 @@ class Slice:
             )
 
     def indices(self, max_ctx: int | None = None) -> np.ndarray:
-        """The chosen indices as an array, for an axis of `max_ctx` entries.
+        """The chosen indices as an array, counted from 0 where `max_ctx`, the axis's length, is given.
 
         Raises:
             ValueError: where the length of the axis is needed and not given.
         """
-        if isinstance(self.slice, int):
-            return np.array([self.slice], dtype=np.int64)
-        if isinstance(self.slice, np.ndarray):
-            return np.flatnonzero(self.slice) if self.slice.dtype == np.bool_ else self.slice
-        if max_ctx is None:
-            raise ValueError(f"{self} has no indices of its own; give max_ctx, the length of the axis.")
-        return np.arange(max_ctx, dtype=np.int64)[self.slice].copy()
+        if max_ctx is not None:
+            return np.atleast_1d(np.arange(max_ctx, dtype=np.int64)[self.slice]).copy()
+        if isinstance(self.slice, slice):
+            raise ValueError(f"{self!r} has no indices of its own; give max_ctx, the length of the axis.")
+        chosen = np.atleast_1d(np.asarray(self.slice))
+        return np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
 
     def __repr__(self) -> str:
         return f"Slice: {self.slice} Mode: {self.mode} "

@@ -7,8 +7,8 @@ may start and stop at any layer. What else a model can do stands beside it: text
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ from mechscope.model.components import (
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import make_norm
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
 from mechscope.model.generation import Generation
 from mechscope.model.hook_points import HookPoint, NamesFilter
@@ -36,7 +37,7 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.switches import ClassicSwitches
-from mechscope.model.tokens import PaddingSide, TokenizerHelpers
+from mechscope.model.tokens import PaddingSide
 from mechscope.model.weight_properties import WeightProperties
 
 RETURN_TYPES = ("logits", "loss", "both", None)
@@ -50,14 +51,7 @@ class Output(NamedTuple):
 
 
 class HookedTransformer(
-    TokenizerHelpers,
-    WeightProperties,
-    Generation,
-    Loading,
-    ClassicSwitches,
-    ModelDisplay,
-    Component,
-    HookedRootModule,
+    Loading, WeightProperties, Generation, ClassicSwitches, ModelDisplay, Devices, Component, HookedRootModule
 ):
     """A decoder-only (or bidirectional) transformer with a hook point at every activation.
 
@@ -74,6 +68,7 @@ class HookedTransformer(
     (torch.Size([1, 3, 5]), torch.Size([1, 2, 3, 3]))
     """
 
+    blocks: Sequence[TransformerBlock]
     ln_final: nn.Module
 
     def __init__(
@@ -83,7 +78,7 @@ class HookedTransformer(
         move_to_device: bool = True,
         default_padding_side: PaddingSide = "right",
     ) -> None:
-        super().__init__()
+        HookedRootModule.__init__(self)
         self.cfg = HookedTransformerConfig.unwrap(cfg)
         self.tokenizer = None
         self.default_padding_side = default_padding_side
@@ -98,9 +93,10 @@ class HookedTransformer(
             self.pos_embed = PosEmbed(cfg)
             self.hook_pos_embed = HookPoint()
         tables: dict[bool, RotaryTable] = {}
-        self.blocks = nn.ModuleList(
+        blocks = (
             TransformerBlock(cfg, layer, _rotary_table(cfg, layer, tables)) for layer in range(cfg.n_layers)
         )
+        self.blocks = cast("Sequence[TransformerBlock]", nn.ModuleList(blocks))
         self.ln_final = make_norm(cfg, final=True)
         self.unembed = TiedUnembed(cfg, self.embed) if cfg.tie_word_embeddings else Unembed(cfg)
         if cfg.init_weights:
@@ -338,34 +334,6 @@ class HookedTransformer(
         if not return_cache_object:
             return output, cache
         return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
-
-    # Devices --------------------------------------------------------------------------------
-
-    def to(
-        self, device_or_dtype: Any = None, print_details: bool = False, **kwargs: Any
-    ) -> HookedTransformer:  # type: ignore[override]
-        """Move to a device or convert to a data type; the config follows."""
-        del print_details  # accepted from old notebooks
-        if device_or_dtype is None:
-            device_or_dtype = kwargs.pop("device", None) or kwargs.pop("dtype")
-        nn.Module.to(self, device_or_dtype, **kwargs)
-        if isinstance(device_or_dtype, torch.dtype):
-            self.cfg.dtype = device_or_dtype
-        else:
-            self.cfg.device = str(device_or_dtype)
-        return self
-
-    def cuda(self, device: int | None = None) -> HookedTransformer:
-        """Move to a CUDA device."""
-        return self.to("cuda" if device is None else f"cuda:{device}")
-
-    def cpu(self) -> HookedTransformer:
-        """Move to the CPU."""
-        return self.to("cpu")
-
-    def mps(self) -> HookedTransformer:
-        """Move to Apple's GPU."""
-        return self.to("mps")
 
 
 def _positions(attention_mask: torch.Tensor, length: int) -> torch.Tensor:

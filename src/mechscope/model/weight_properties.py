@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import nn
 
 from mechscope.model.factored_matrix import FactoredMatrix
 
@@ -17,7 +16,7 @@ class WeightProperties:
     """`model.W_Q` [layer head d_model d_head] and its like; each access stacks afresh."""
 
     cfg: HookedTransformerConfig
-    blocks: nn.ModuleList
+    blocks: Any  # of the blocks of the class that inherits this
 
     def _stack(self, part: str, name: str) -> torch.Tensor:
         if part == "mlp" and self.cfg.attn_only:
@@ -156,7 +155,7 @@ class WeightProperties:
             if include_mlp_biases and not self.cfg.attn_only:
                 total = total + block.mlp.b_out
         if mlp_input:
-            total = total + self.blocks[layer].attn.b_O  # type: ignore[union-attr, operator]
+            total = total + self.blocks[layer].attn.b_O
         return total
 
     def all_composition_scores(self, mode: Literal["Q", "K", "V"]) -> torch.Tensor:

@@ -162,10 +162,9 @@ class Attention(Component):
     ]:
         """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
         prefix = "_" if self.grouped else ""
-        stored = self._parameters
-        q = project(query_input, stored["W_Q"], stored["b_Q"])
-        k = project(key_input, stored[f"{prefix}W_K"], stored[f"{prefix}b_K"])
-        v = project(value_input, stored[f"{prefix}W_V"], stored[f"{prefix}b_V"])
+        q = project(query_input, self._stored("W_Q"), self._stored("b_Q"))
+        k = project(key_input, self._stored(f"{prefix}W_K"), self._stored(f"{prefix}b_K"))
+        v = project(value_input, self._stored(f"{prefix}W_V"), self._stored(f"{prefix}b_V"))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self._normalize(self.q_norm, q), self._normalize(self.k_norm, k)
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
@@ -252,8 +251,11 @@ class Attention(Component):
                 einsum(z, self.W_O, "batch pos head d_head, head d_head d_model -> batch pos head d_model")
             )
             return result.sum(2) + self.b_O
-        stored = self._parameters
-        return F.linear(z.flatten(2), stored["W_O"].flatten(0, 1).mT, stored["b_O"])
+        return F.linear(z.flatten(2), self._stored("W_O").flatten(0, 1).mT, self._stored("b_O"))
+
+    def _stored(self, name: str) -> nn.Parameter:
+        """A parameter as it is stored, past torch's slow search for attributes."""
+        return self._parameters[name]  # type: ignore[return-value]
 
 
 def project(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import nn
@@ -9,7 +11,7 @@ from torch import nn
 from mechscope.model.components.attention import Attention, ByHead, ByKeyValueHead
 from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.component import Component
-from mechscope.model.components.mlp import make_mlp
+from mechscope.model.components.mlp import MLP, make_mlp
 from mechscope.model.components.normalization import make_norm, make_output_norm
 from mechscope.model.components.rotary import RotaryTable
 from mechscope.model.config import HookedTransformerConfig
@@ -21,8 +23,10 @@ class TransformerBlock(Component):
     """resid_mid = resid_pre + attention(ln1(resid_pre)); resid_post = resid_mid + mlp(ln2(resid_mid)).
 
     Parallel blocks give attention and MLP the same resid_pre; attention-only blocks stop at
-    resid_mid, which is then resid_post.
+    resid_mid, which is then resid_post, and have no `mlp`.
     """
+
+    mlp: MLP
 
     def __init__(
         self, cfg: HookedTransformerConfig, layer: int = 0, rotary: RotaryTable | None = None
@@ -34,8 +38,8 @@ class TransformerBlock(Component):
         self.ln1 = make_norm(cfg) if reads_norm else nn.Identity()
         self.attn = Attention(cfg, layer, rotary)
         self.ln1_post = make_output_norm(cfg) if writes_norm else None
-        self.mlp = None if cfg.attn_only else make_mlp(cfg)
-        if self.mlp is not None:
+        if not cfg.attn_only:
+            self.mlp = make_mlp(cfg)
             self.ln2 = make_norm(cfg) if reads_norm else nn.Identity()
             self.ln2_post = make_output_norm(cfg) if writes_norm else None
             self.hook_mlp_in = HookPoint()
@@ -46,7 +50,7 @@ class TransformerBlock(Component):
         self.hook_v_input = HookPoint()
         self.hook_attn_out = HookPoint()
         self.hook_resid_pre = HookPoint()
-        if self.mlp is not None and not cfg.parallel_attn_mlp:
+        if not (cfg.attn_only or cfg.parallel_attn_mlp):
             self.hook_resid_mid = HookPoint()
         self.hook_resid_post = HookPoint()
 
@@ -71,7 +75,7 @@ class TransformerBlock(Component):
         if self.ln1_post is not None:
             attn_out = self.ln1_post(attn_out)
         attn_out = self.hook_attn_out(attn_out)
-        if self.mlp is None:
+        if self.cfg.attn_only:
             return self.hook_resid_post(resid_pre + attn_out)
         if self.cfg.parallel_attn_mlp:
             return self.hook_resid_post(resid_pre + attn_out + self.mlp_output(resid_pre))
@@ -82,7 +86,6 @@ class TransformerBlock(Component):
         self, residual: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """What the MLP adds to the residual stream when it reads `residual`."""
-        assert self.mlp is not None
         mlp_out = self.mlp(self.ln2(self.hook_mlp_in(residual)))
         if self.ln2_post is not None:
             mlp_out = self.ln2_post(mlp_out)
@@ -109,23 +112,19 @@ class TransformerBlock(Component):
             "k": (self.hook_k_input, kv_heads),
             "v": (self.hook_v_input, kv_heads),
         }
-        normalized: torch.Tensor | None = None
-        with_positions: torch.Tensor | None = None
-        inputs = []
+        normalized: Any = None
+        with_positions: Any = None
+        inputs: list[torch.Tensor] = []
         for which, (hook, heads) in split.items():
             if hook.watched:
-                read = self.ln1(hook(by_head(shared, heads)))
+                read: torch.Tensor = self.ln1(hook(by_head(shared, heads)))
                 if which != "v":
                     read = _add_positions(read, shortformer_pos_embed)
             else:
                 if normalized is None:
                     normalized = self.ln1(shared)
-                if which == "v":
-                    read = normalized
-                else:
-                    if with_positions is None:
-                        with_positions = _add_positions(normalized, shortformer_pos_embed)
-                    read = with_positions
+                    with_positions = _add_positions(normalized, shortformer_pos_embed)
+                read = normalized if which == "v" else with_positions
             inputs.append(read)
         return inputs[0], inputs[1], inputs[2]
 

@@ -24,11 +24,11 @@ class MLP(Component):
         super().__init__()
         assert cfg.d_mlp is not None and cfg.act_fn is not None
         self.cfg = cfg
-        options = {"dtype": cfg.dtype, "device": cfg.device}
-        self.W_in = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, **options))
-        self.b_in = nn.Parameter(torch.zeros(cfg.d_mlp, **options))
-        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model, **options))
-        self.b_out = nn.Parameter(torch.zeros(cfg.d_model, **options))
+        dtype, device = cfg.dtype, cfg.device
+        self.W_in = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=dtype, device=device))
+        self.b_in = nn.Parameter(torch.zeros(cfg.d_mlp, dtype=dtype, device=device))
+        self.W_out = nn.Parameter(torch.empty(cfg.d_mlp, cfg.d_model, dtype=dtype, device=device))
+        self.b_out = nn.Parameter(torch.zeros(cfg.d_model, dtype=dtype, device=device))
         self.act_fn = ACTIVATIONS[cfg.act_fn]
         self.hook_pre = HookPoint()
         self.hook_post = HookPoint()

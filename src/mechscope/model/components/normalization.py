@@ -7,6 +7,8 @@ fused kernel runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -96,7 +98,7 @@ class RMSNormPre(Norm):
         super().__init__(cfg, length, centre=False, scaled=False)
 
 
-NORMS: dict[str, type[Norm]] = {
+NORMS: dict[str, Callable[[HookedTransformerConfig], Norm]] = {
     "LN": LayerNorm,
     "LNPre": LayerNormPre,
     "RMS": RMSNorm,

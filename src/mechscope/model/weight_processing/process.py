@@ -8,19 +8,22 @@ from typing import Literal
 import torch
 
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.weight_processing import centring, factored_attention, fold_layer_norm, value_biases
+from mechscope.model.weight_processing.centring import center_unembed, center_writing_weights
 from mechscope.model.weight_processing.editor import Measure, WeightEditor
+from mechscope.model.weight_processing.factored_attention import refactor_factored_attn_matrices
+from mechscope.model.weight_processing.fold_layer_norm import fold_layer_norm
 from mechscope.model.weight_processing.report import ProcessedWeights, ProcessingReport, Step
+from mechscope.model.weight_processing.value_biases import fold_value_biases
 
 StepFunction = Callable[[HookedTransformerConfig, WeightEditor], tuple[HookedTransformerConfig, list[str]]]
 
 # Value biases come after centring: a centred W_O makes what they become centred as well.
 STEPS: dict[str, StepFunction] = {
-    "fold_ln": fold_layer_norm.fold_layer_norm,
-    "center_writing_weights": centring.center_writing_weights,
-    "center_unembed": centring.center_unembed,
-    "fold_value_biases": value_biases.fold_value_biases,
-    "refactor_factored_attn_matrices": factored_attention.refactor_factored_attn_matrices,
+    "fold_ln": fold_layer_norm,
+    "center_writing_weights": center_writing_weights,
+    "center_unembed": center_unembed,
+    "fold_value_biases": fold_value_biases,
+    "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
 }
 
 
@@ -71,7 +74,7 @@ def run_steps(
     measure_error: bool | Literal["sample"] = "sample",
 ) -> ProcessedWeights:
     """Take the steps of `asked` that are True, in the order of STEPS."""
-    measure: Measure = {True: "full", False: "none", "sample": "sample"}[measure_error]
+    measure: Measure = "sample" if measure_error == "sample" else "full" if measure_error else "none"
     dtype = cfg.dtype
     weights = WeightEditor(state_dict, measure)
     steps = []

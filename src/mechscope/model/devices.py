@@ -1,0 +1,38 @@
+"""Moving a model between devices and data types, its config with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
+
+
+class Devices(nn.Module):
+    """`to`, `cuda`, `cpu` and `mps` of a module that has a config."""
+
+    cfg: HookedTransformerConfig
+
+    def to(self, *args: Any, print_details: bool = False, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Move to a device, convert to a data type, or both, as torch does; the config follows."""
+        # Old notebooks pass print_details, also as the second argument: there is nothing to print.
+        del print_details
+        nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        parameter = next(self.parameters())
+        self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
+        return self
+
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """Move to a CUDA device."""
+        return self.to(torch.device("cuda" if device is None else device))
+
+    def cpu(self) -> Self:
+        """Move to the CPU."""
+        return self.to("cpu")
+
+    def mps(self) -> Self:
+        """Move to Apple's GPU."""
+        return self.to("mps")

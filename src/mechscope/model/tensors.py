@@ -1,0 +1,112 @@
+"""Small things done to tensors and dictionaries again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from mechscope.model.factored_matrix import FactoredMatrix
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """A NumPy array from a tensor (of any device and dtype), an array, a list of these or a number.
+
+    >>> to_numpy(torch.tensor([1.0, 2.0], dtype=torch.bfloat16))
+    array([1., 2.], dtype=float32)
+    """
+    if isinstance(tensor, torch.Tensor):
+        tensor = tensor.detach().cpu()
+        # NumPy has no bfloat16.
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).resolve_conj().numpy()
+    if isinstance(tensor, (list, tuple)):
+        return np.array([to_numpy(part) if isinstance(part, torch.Tensor) else part for part in tensor])
+    if isinstance(tensor, (np.ndarray, np.generic, bool, int, float, complex, str)):
+        return np.asarray(tensor)
+    raise TypeError(f"to_numpy takes a tensor, an array, a list or a number, not {type(tensor).__name__}.")
+
+
+def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tensor:
+    """The first n entries of every axis (of a FactoredMatrix: of its rows and columns), to look at.
+
+    >>> get_corner(torch.arange(12).reshape(3, 4), 2).tolist()
+    [[0, 1], [4, 5]]
+    """
+    if isinstance(tensor, FactoredMatrix):
+        return tensor.get_corner(n)
+    return tensor[(slice(n),) * tensor.ndim]
+
+
+def remove_batch_dim(tensor: torch.Tensor) -> torch.Tensor:
+    """[1 ...] -> [...]; a tensor whose first axis is longer comes back as it is."""
+    return tensor.squeeze(0) if tensor.ndim and tensor.shape[0] == 1 else tensor
+
+
+def transpose(tensor: torch.Tensor) -> torch.Tensor:
+    """[... a b] -> [... b a]"""
+    return tensor.mT
+
+
+def is_square(x: torch.Tensor) -> bool:
+    """Whether this is one square matrix."""
+    return x.ndim == 2 and x.shape[0] == x.shape[1]
+
+
+def is_lower_triangular(x: torch.Tensor) -> bool:
+    """Whether this is one square matrix with nothing above its diagonal."""
+    return is_square(x) and torch.equal(x, x.tril())
+
+
+def get_cumsum_along_dim(tensor: torch.Tensor, dim: int, reverse: bool = False) -> torch.Tensor:
+    """Running sums along an axis, from its end if `reverse`."""
+    return tensor.flip(dim).cumsum(dim).flip(dim) if reverse else tensor.cumsum(dim)
+
+
+def get_offset_position_ids(past_kv_pos_offset: int, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Where each token after the first `past_kv_pos_offset` stands among its row's real ones [batch pos].
+
+    >>> get_offset_position_ids(0, torch.tensor([[0, 0, 1, 1]])).tolist()
+    [[0, 0, 0, 1]]
+    """
+    return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, past_kv_pos_offset:]
+
+
+def repeat_along_head_dimension(
+    tensor: torch.Tensor, n_heads: int, clone_tensor: bool = True
+) -> torch.Tensor:
+    """[batch pos d_model] -> [batch pos head d_model]; without `clone_tensor` a view, not to be edited."""
+    repeated = tensor.unsqueeze(2).expand(-1, -1, n_heads, -1)
+    return repeated.clone() if clone_tensor else repeated
+
+
+def filter_dict_by_prefix(dictionary: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What stands under `prefix.` in dotted names, without the prefix.
+
+    >>> filter_dict_by_prefix({"attn.W_Q": 1, "mlp.W_in": 2}, "attn")
+    {'W_Q': 1}
+    """
+    start = prefix if prefix.endswith(".") else f"{prefix}."
+    return {name.removeprefix(start): value for name, value in dictionary.items() if name.startswith(start)}
+
+
+def get_nested_attr(obj: Any, attr_str: str) -> Any:
+    """`get_nested_attr(model, "blocks.0.attn.W_Q")`: attributes and places of a list, by dots."""
+    for part in attr_str.split("."):
+        obj = obj[int(part)] if part.isdigit() else getattr(obj, part)
+    return obj
+
+
+def set_nested_attr(obj: Any, attr_str: str, value: Any) -> None:
+    """Set what `get_nested_attr` gets."""
+    *parents, last = attr_str.split(".")
+    owner = get_nested_attr(obj, ".".join(parents)) if parents else obj
+    setattr(owner, last, value)
+
+
+def get_device() -> str:
+    """The best device of this machine: "cuda", "mps" or "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
