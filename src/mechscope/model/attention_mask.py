@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Int
 
 
 def get_attention_mask(
     tokenizer: Any,
-    tokens: torch.Tensor,
+    tokens: Int[torch.Tensor, "*batch pos"],
     prepend_bos: bool,
     *,
     padding_side: Literal["left", "right"] | None = None,
-) -> torch.Tensor:
+) -> Int[torch.Tensor, "*batch pos"]:
     """1 where a token is real and 0 where it is padding [batch pos], int64.
 
     Padding is the unbroken run of padding tokens at the tokenizer's padding side; the same token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import nn
 
 from mechscope.model.components import Attention, AttentionMask, Embed, LayerNorm, PosEmbed
@@ -26,7 +27,9 @@ class TokenTypeEmbed(Component):
             torch.empty(n_types, cfg.d_model, dtype=cfg.dtype, device=cfg.device)
         )
 
-    def forward(self, token_type_ids: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, token_type_ids: Int[torch.Tensor, "batch pos"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos] -> [batch pos d_model]"""
         return F.embedding(token_type_ids, self.W_token_type)
 
@@ -44,7 +47,11 @@ class BertEmbed(Component):
         self.hook_pos_embed = HookPoint()
         self.hook_token_type_embed = HookPoint()
 
-    def forward(self, tokens: torch.Tensor, token_type_ids: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        tokens: Int[torch.Tensor, "batch pos"],
+        token_type_ids: Int[torch.Tensor, "batch pos"] | None = None,
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos] -> [batch pos d_model]; without token types every token is of the first sentence."""
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(tokens)
@@ -79,7 +86,9 @@ class BertBlock(Component):
         self.hook_resid_post = HookPoint()
         self.hook_normalized_resid_post = HookPoint()
 
-    def forward(self, resid_pre: torch.Tensor, mask: AttentionMask | None = None) -> torch.Tensor:
+    def forward(
+        self, resid_pre: Float[torch.Tensor, "batch pos d_model"], mask: AttentionMask | None = None
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]"""
         resid_pre = self.hook_resid_pre(resid_pre)
         inputs = (
@@ -108,7 +117,9 @@ class BertMLMHead(Component):
         self.act_fn = ACTIVATIONS[str(cfg.act_fn)]
         self.ln = LayerNorm(cfg)
 
-    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, residual: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]"""
         return self.ln(self.act_fn(F.linear(residual, self.W.mT, self.b)))
 
@@ -122,7 +133,9 @@ class BertPooler(Component):
         self.b = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.hook_pooler_out = HookPoint()
 
-    def forward(self, residual: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, residual: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch d_model"]:
         """[batch pos d_model] -> [batch d_model]"""
         return self.hook_pooler_out(torch.tanh(F.linear(residual[:, 0], self.W.mT, self.b)))
 
@@ -136,6 +149,6 @@ class BertNSPHead(Component):
         self.b = nn.Parameter(torch.zeros(2, dtype=cfg.dtype, device=cfg.device))
         self.hook_nsp_out = HookPoint()
 
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+    def forward(self, pooled: Float[torch.Tensor, "batch d_model"]) -> Float[torch.Tensor, "batch 2"]:
         """[batch d_model] -> [batch 2]"""
         return self.hook_nsp_out(F.linear(pooled, self.W.mT, self.b))

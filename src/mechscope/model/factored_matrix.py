@@ -11,17 +11,18 @@ from types import EllipsisType
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Complex, Float
 
 
 class SVD(NamedTuple):
     """AB = U diag(S) Vᵀ, singular values descending."""
 
-    U: torch.Tensor
-    """Left singular vectors as columns [... ldim rank]."""
-    S: torch.Tensor
-    """Singular values [... rank]."""
-    V: torch.Tensor
-    """Right singular vectors as columns [... rdim rank]."""
+    U: Float[torch.Tensor, "*leading ldim rank"]
+    """Left singular vectors, as columns."""
+    S: Float[torch.Tensor, "*leading rank"]
+    """Singular values."""
+    V: Float[torch.Tensor, "*leading rdim rank"]
+    """Right singular vectors, as columns."""
 
 
 class FactoredMatrix:
@@ -39,7 +40,9 @@ class FactoredMatrix:
         ValueError: for factors that cannot be multiplied.
     """
 
-    def __init__(self, A: torch.Tensor, B: torch.Tensor) -> None:
+    def __init__(
+        self, A: Float[torch.Tensor, "... ldim mdim"], B: Float[torch.Tensor, "... mdim rdim"]
+    ) -> None:
         if A.ndim < 2 or B.ndim < 2:
             raise ValueError(
                 f"the factors of a matrix have at least two axes; A has shape {_show(A)}, B {_show(B)}. "
@@ -94,7 +97,9 @@ class FactoredMatrix:
         return self.ndim > 2
 
     @property
-    def pair(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def pair(
+        self,
+    ) -> tuple[Float[torch.Tensor, "*leading ldim mdim"], Float[torch.Tensor, "*leading mdim rdim"]]:
         """(A, B)."""
         return self.A, self.B
 
@@ -105,12 +110,12 @@ class FactoredMatrix:
     # Products ---------------------------------------------------------------------------------
 
     @property
-    def AB(self) -> torch.Tensor:
+    def AB(self) -> Float[torch.Tensor, "*leading ldim rdim"]:
         """The product itself [... ldim rdim]."""
         return self.A @ self.B
 
     @property
-    def BA(self) -> torch.Tensor:
+    def BA(self) -> Float[torch.Tensor, "*leading mdim mdim"]:
         """The factors the other way round [... mdim mdim], with AB's nonzero eigenvalues.
 
         Raises:
@@ -210,27 +215,27 @@ class FactoredMatrix:
         return result
 
     @property
-    def U(self) -> torch.Tensor:
+    def U(self) -> Float[torch.Tensor, "*leading ldim rank"]:
         """Left singular vectors as columns [... ldim rank]."""
         return self.svd().U
 
     @property
-    def S(self) -> torch.Tensor:
+    def S(self) -> Float[torch.Tensor, "*leading rank"]:
         """Singular values, descending [... rank]."""
         return self.svd().S
 
     @property
-    def V(self) -> torch.Tensor:
+    def V(self) -> Float[torch.Tensor, "*leading rdim rank"]:
         """Right singular vectors as columns [... rdim rank]."""
         return self.svd().V
 
     @property
-    def Vh(self) -> torch.Tensor:
+    def Vh(self) -> Float[torch.Tensor, "*leading rdim rank"]:
         """The same as V: the classic interface gives columns under this name too."""
         return self.svd().V
 
     @property
-    def eigenvalues(self) -> torch.Tensor:
+    def eigenvalues(self) -> Complex[torch.Tensor, "*leading smaller"]:
         """Eigenvalues of AB, complex [... min(ldim, mdim)]; what it has besides these is 0.
 
         AB and BA have the same nonzero eigenvalues; the smaller one is solved.
@@ -242,7 +247,7 @@ class FactoredMatrix:
         small = self.BA if self.mdim <= self.ldim else self.AB
         return torch.linalg.eigvals(_at_least_float32(small))
 
-    def norm(self) -> torch.Tensor:
+    def norm(self) -> Float[torch.Tensor, "*leading"]:
         """Frobenius norm [...]: the square root of the sum of squared entries."""
         if self.mdim >= min(self.ldim, self.rdim):  # AB is then no larger than its factors
             return torch.linalg.matrix_norm(self.AB)
@@ -257,15 +262,15 @@ class FactoredMatrix:
         root = S.sqrt()
         return FactoredMatrix(U * root[..., None, :], root[..., None] * V.mT)
 
-    def collapse_l(self) -> torch.Tensor:
+    def collapse_l(self) -> Float[torch.Tensor, "*leading rank rdim"]:
         """S Vᵀ [... rank rdim]: AB with its left singular vectors rotated away, so norms of AB v stay."""
         return self.S[..., None] * self.V.mT
 
-    def collapse_r(self) -> torch.Tensor:
+    def collapse_r(self) -> Float[torch.Tensor, "*leading ldim rank"]:
         """U S [... ldim rank]: AB with its right singular vectors rotated away."""
         return self.U * self.S[..., None, :]
 
-    def get_corner(self, k: int = 3) -> torch.Tensor:
+    def get_corner(self, k: int = 3) -> Float[torch.Tensor, "*leading k k"]:
         """The first k rows and columns of AB [... k k], to look at."""
         return self.A[..., :k, :] @ self.B[..., :, :k]
 

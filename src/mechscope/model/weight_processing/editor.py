@@ -7,7 +7,7 @@ did to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -69,7 +69,7 @@ class WeightEditor:
         """
         before = self[name]
         reads = [self.wide(source) for source in sources]
-        where = self._sample(before, axes[0])
+        where = self._sample([before, *reads], axes)
         reference = None
         if self.measure != "none":
             reference = _pick(before, axes[0], where).double()
@@ -124,12 +124,13 @@ class WeightEditor:
             return None
         return RoundingError(self._max_abs, *self._worst, self._n_compared)
 
-    def _sample(self, tensor: torch.Tensor, axis: int | None) -> slice:
-        """Evenly spread indices to compare along an axis, as a slice: picking them is a view."""
-        if self.measure == "full" or axis is None or tensor.numel() <= SAMPLE_ENTRIES:
+    def _sample(self, tensors: Sequence[torch.Tensor], axes: Sequence[int | None]) -> slice:
+        """Evenly spread indices to compare along the axes, as a slice: picking them is a view."""
+        sizes = [tensor.numel() for tensor, axis in zip(tensors, axes, strict=True) if axis is not None]
+        if self.measure == "full" or axes[0] is None or max(sizes) <= SAMPLE_ENTRIES:
             return slice(None)
-        length = tensor.shape[axis]
-        entries_of_one = tensor.numel() // length
+        length = tensors[0].shape[axes[0]]
+        entries_of_one = max(sizes) // length
         wanted = max(1, min(SAMPLE_SIZE, SAMPLE_ENTRIES // entries_of_one))
         return slice(None, None, -(-length // wanted))
 

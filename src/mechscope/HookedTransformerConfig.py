@@ -1,0 +1,8 @@
+"""The classic module `HookedTransformerConfig`, whose name is also that of its class.
+
+`mechscope.HookedTransformerConfig` is the class, whichever is imported first.
+"""
+
+from mechscope.model.config import HookedTransformerConfig
+
+__all__ = ["HookedTransformerConfig"]

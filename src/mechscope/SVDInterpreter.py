@@ -1,0 +1,78 @@
+"""What the singular directions of a weight matrix say in terms of tokens.
+
+Source: Millidge and Black 2022, "The Singular Value Decompositions of Transformer Weight Matrices are
+Highly Interpretable".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Float
+
+from mechscope.model.factored_matrix import FactoredMatrix
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+VectorType = Literal["OV", "w_in", "w_out"]
+VECTOR_TYPES = ("OV", "w_in", "w_out")
+
+
+class SVDInterpreter:
+    """Singular vectors of a model's weights, seen through its unembedding."""
+
+    def __init__(self, model: HookedTransformer) -> None:
+        self.model = model
+        self.cfg = model.cfg
+
+    def get_singular_vectors(
+        self,
+        vector_type: VectorType,
+        layer_index: int,
+        num_vectors: int = 10,
+        head_index: int | None = None,
+    ) -> Float[torch.Tensor, "d_vocab_out 1 vector"]:
+        """The logits that each of the largest singular directions gives.
+
+        Args:
+            vector_type: "OV" (what a head writes), "w_in" (what neurons read, scaled as ln2 scales it) or
+                "w_out" (what neurons write).
+            layer_index: which layer.
+            num_vectors: how many directions, the largest first.
+            head_index: which head, for "OV".
+
+        Raises:
+            ValueError: for an unknown kind, a layer or head that is not there, or more directions than
+                the matrix has.
+        """
+        if vector_type not in VECTOR_TYPES:
+            raise ValueError(f"vector_type must be one of {', '.join(VECTOR_TYPES)}, not {vector_type!r}.")
+        if not 0 <= layer_index < self.cfg.n_layers:
+            raise ValueError(f"there is no layer {layer_index}: this model has {self.cfg.n_layers}.")
+        with torch.no_grad():
+            directions = self._directions(vector_type, layer_index, head_index)
+            if not 0 < num_vectors <= directions.shape[1]:
+                raise ValueError(
+                    f"num_vectors must be between 1 and {directions.shape[1]}, the rank of this matrix, "
+                    f"not {num_vectors}."
+                )
+            return (self.model.W_U.mT @ directions[:, :num_vectors]).unsqueeze(1)
+
+    def _directions(self, vector_type: VectorType, layer: int, head: int | None) -> torch.Tensor:
+        """Singular vectors in the residual stream, as columns [d_model rank]."""
+        block = self.model.blocks[layer]
+        if vector_type == "OV":
+            if head is None or not 0 <= head < self.cfg.n_heads:
+                raise ValueError(f"'OV' needs head_index, from 0 to {self.cfg.n_heads - 1}, not {head!r}.")
+            return FactoredMatrix(block.attn.W_V[head], block.attn.W_O[head]).V
+        if self.cfg.attn_only:
+            raise ValueError(f"this model is attention-only: it has no {vector_type}; use 'OV'.")
+        if vector_type == "w_out":
+            return torch.linalg.svd(block.mlp.W_out, full_matrices=False).Vh.mT
+        W_in = block.mlp.W_in
+        scale = getattr(block.ln2, "w", None)
+        if scale is not None:
+            W_in = W_in * scale[:, None]
+        return torch.linalg.svd(W_in, full_matrices=False).U

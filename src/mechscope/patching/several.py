@@ -1,0 +1,96 @@
+"""Sweeps over several activations at once, stacked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+
+from mechscope.patching.by_activation import (
+    get_act_patch_attn_head_k_all_pos,
+    get_act_patch_attn_head_k_by_pos,
+    get_act_patch_attn_head_out_all_pos,
+    get_act_patch_attn_head_out_by_pos,
+    get_act_patch_attn_head_pattern_all_pos,
+    get_act_patch_attn_head_pattern_by_pos,
+    get_act_patch_attn_head_q_all_pos,
+    get_act_patch_attn_head_q_by_pos,
+    get_act_patch_attn_head_v_all_pos,
+    get_act_patch_attn_head_v_by_pos,
+    get_act_patch_attn_out,
+    get_act_patch_mlp_out,
+    get_act_patch_resid_pre,
+)
+from mechscope.patching.sweep import Metric
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+def get_act_patch_attn_head_all_pos_every(
+    model: HookedTransformer,
+    corrupted_tokens: Any,
+    clean_cache: Any,
+    metric: Metric,
+    *,
+    progress: bool = True,
+) -> Float[torch.Tensor, "patch_type layer head"]:
+    """Each head's output, queries, keys, values and pattern, at all positions [patch_type layer head].
+
+    Under grouped-query attention a query head shows the effect of the keys and values that it shares.
+    """
+    kinds = (
+        get_act_patch_attn_head_out_all_pos,
+        get_act_patch_attn_head_q_all_pos,
+        get_act_patch_attn_head_k_all_pos,
+        get_act_patch_attn_head_v_all_pos,
+        get_act_patch_attn_head_pattern_all_pos,
+    )
+    effects = [kind(model, corrupted_tokens, clean_cache, metric, progress=progress) for kind in kinds]
+    return torch.stack([_for_each_query_head(model, effect) for effect in effects])
+
+
+def get_act_patch_attn_head_by_pos_every(
+    model: HookedTransformer,
+    corrupted_tokens: Any,
+    clean_cache: Any,
+    metric: Metric,
+    *,
+    progress: bool = True,
+) -> Float[torch.Tensor, "patch_type layer pos head"]:
+    """Each head's output, query, key, value and pattern row, by position [patch_type layer pos head].
+
+    Under grouped-query attention a query head shows the effect of the keys and values that it shares.
+    """
+    kinds = (
+        get_act_patch_attn_head_out_by_pos,
+        get_act_patch_attn_head_q_by_pos,
+        get_act_patch_attn_head_k_by_pos,
+        get_act_patch_attn_head_v_by_pos,
+    )
+    effects = [kind(model, corrupted_tokens, clean_cache, metric, progress=progress) for kind in kinds]
+    rows = get_act_patch_attn_head_pattern_by_pos(
+        model, corrupted_tokens, clean_cache, metric, progress=progress
+    )
+    effects.append(rows.mT)  # [layer head pos] as the others, [layer pos head]
+    return torch.stack([_for_each_query_head(model, effect) for effect in effects])
+
+
+def get_act_patch_block_every(
+    model: HookedTransformer,
+    corrupted_tokens: Any,
+    clean_cache: Any,
+    metric: Metric,
+    *,
+    progress: bool = True,
+) -> Float[torch.Tensor, "patch_type layer pos"]:
+    """Residual stream, attention output and MLP output, by position [patch_type layer pos]."""
+    kinds = (get_act_patch_resid_pre, get_act_patch_attn_out, get_act_patch_mlp_out)
+    return torch.stack(
+        [kind(model, corrupted_tokens, clean_cache, metric, progress=progress) for kind in kinds]
+    )
+
+
+def _for_each_query_head(model: HookedTransformer, effect: torch.Tensor) -> torch.Tensor:
+    return effect.repeat_interleave(model.cfg.n_heads // effect.shape[-1], dim=-1)

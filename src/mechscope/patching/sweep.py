@@ -1,0 +1,172 @@
+"""Patch one thing after another, and measure each run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from tqdm import tqdm
+
+from mechscope.model.names import get_act_name
+from mechscope.patching.setters import PatchSetter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mechscope.model.activation_cache import ActivationCache
+    from mechscope.model.transformer import HookedTransformer
+
+AxisNames = Literal["layer", "pos", "head_index", "head", "src_pos", "dest_pos"]
+AXIS_NAMES = ("layer", "pos", "head_index", "head", "src_pos", "dest_pos")
+Metric = Callable[[torch.Tensor], torch.Tensor | float]
+
+
+def make_df_from_ranges(column_max_ranges: Sequence[int], column_names: Sequence[str]) -> pd.DataFrame:
+    """A data frame with a row for every combination of indices below the given limits."""
+    import pandas as pd  # not needed for anything else here
+
+    rows = itertools.product(*(range(length) for length in column_max_ranges))
+    return pd.DataFrame(rows, columns=list(column_names))
+
+
+def generic_activation_patch(
+    model: HookedTransformer,
+    corrupted_tokens: torch.Tensor | str | list[str],
+    clean_cache: ActivationCache | Mapping[str, torch.Tensor],
+    patching_metric: Metric,
+    patch_setter: PatchSetter,
+    activation_name: str,
+    index_axis_names: Sequence[AxisNames] | None = None,
+    index_df: pd.DataFrame | None = None,
+    return_index_df: bool = False,
+    *,
+    progress: bool = True,
+) -> Any:
+    """The metric of one patched run for every index.
+
+    Args:
+        patch_setter: `(corrupted_activation, index, clean_activation) -> patched activation`; it may edit
+            the corrupted activation.
+        activation_name: its short name, such as "resid_pre" or "z".
+        index_axis_names: what is varied: "layer" first, then "pos", "head", "head_index", "src_pos" or
+            "dest_pos". The result has an axis for each.
+        index_df: in their place, rows of indices with "layer" in the first column; the result is flat.
+        return_index_df: also return the data frame of indices.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for a clean run of another length or batch size, a metric that is no single number, or
+            both or neither of index_axis_names and index_df.
+        KeyError: where model or cache lack the activation.
+    """
+    tokens = as_tokens(model, corrupted_tokens)
+    if (index_df is None) == (index_axis_names is None):
+        raise ValueError("give either index_axis_names (vary everything) or index_df (rows of indices).")
+    if index_df is not None:
+        if index_df.columns[0] != "layer":
+            raise ValueError(f"index_df's first column must be 'layer', not {index_df.columns[0]!r}.")
+        jobs: Iterable[Sequence[int]] = [tuple(int(part) for part in row) for row in index_df.to_numpy()]
+        shape: list[int] = [len(index_df)]
+    else:
+        assert index_axis_names is not None
+        shape = [_axis_length(model, tokens, activation_name, name) for name in index_axis_names]
+        if index_axis_names[0] != "layer":
+            raise ValueError(f"the first of index_axis_names must be 'layer', not {index_axis_names[0]!r}.")
+        if return_index_df:
+            index_df = make_df_from_ranges(shape, index_axis_names)
+        jobs = list(itertools.product(*(range(length) for length in shape)))
+    check_clean_run(model, clean_cache, activation_name, tokens, {index[0] for index in jobs})
+    effects = _patch_each(
+        model, tokens, clean_cache, patching_metric, patch_setter, activation_name, jobs, progress
+    )
+    effects = effects.reshape(shape)
+    return (effects, index_df) if return_index_df else effects
+
+
+def _patch_each(
+    model: HookedTransformer,
+    tokens: torch.Tensor,
+    clean_cache: Any,
+    metric: Metric,
+    patch_setter: PatchSetter,
+    activation_name: str,
+    jobs: Sequence[Sequence[int]],
+    progress: bool,
+) -> torch.Tensor:
+    """One whole run for each job, in order."""
+    effects = torch.zeros(len(jobs), device=model.cfg.device)
+    with torch.no_grad():
+        for place, index in enumerate(tqdm(jobs, disable=not progress)):
+            name = get_act_name(activation_name, index[0])
+            hook = partial(_patch, index=index, clean=clean_cache[name], patch_setter=patch_setter)
+            logits = model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])
+            effects[place] = single_number(metric(logits))
+    return effects
+
+
+def _patch(
+    activation: torch.Tensor, hook: Any, index: Sequence[int], clean: torch.Tensor, patch_setter: PatchSetter
+) -> torch.Tensor:
+    return patch_setter(activation, index, clean.to(activation.device))
+
+
+def single_number(value: Any) -> torch.Tensor:
+    """A metric's value as a scalar tensor.
+
+    Raises:
+        ValueError: where it is more than one number.
+    """
+    value = torch.as_tensor(value)
+    if value.numel() != 1:
+        raise ValueError(
+            f"the metric gave a tensor of shape {tuple(value.shape)}; it must give one number, such as the mean."
+        )
+    return value.detach().reshape(())
+
+
+def as_tokens(model: HookedTransformer, given: torch.Tensor | str | list[str]) -> torch.Tensor:
+    """Tokens [batch pos] from tokens, from one sequence of them, or from text."""
+    tokens = model.to_tokens(given) if isinstance(given, (str, list)) else given
+    return tokens[None] if tokens.ndim == 1 else tokens
+
+
+def _axis_length(model: HookedTransformer, tokens: torch.Tensor, activation: str, axis: str) -> int:
+    if axis == "layer":
+        return model.cfg.n_layers
+    if axis in ("pos", "src_pos", "dest_pos"):
+        return tokens.shape[1]
+    if axis in ("head", "head_index"):
+        # Under grouped-query attention keys and values have heads of their own.
+        return model.cfg.n_kv_heads if activation in ("k", "v", "rot_k") else model.cfg.n_heads
+    raise ValueError(f"an axis is one of {', '.join(AXIS_NAMES)}, not {axis!r}.")
+
+
+def check_clean_run(
+    model: HookedTransformer, cache: Any, activation: str, tokens: torch.Tensor, layers: Iterable[int]
+) -> None:
+    """See that the clean run fits the corrupted one, before anything is computed.
+
+    Raises:
+        ValueError: where lengths or batch sizes differ.
+        KeyError: where model or cache lack the activation.
+    """
+    if not getattr(cache, "has_batch_dim", True):
+        raise ValueError("clean_cache has no batch axis; make it without remove_batch_dim=True.")
+    names = [get_act_name(activation, layer) for layer in sorted(layers)]
+    model.match_hook_names(names)
+    for name in names:
+        clean = cache[name]
+        length = clean.shape[-1 if name.endswith(("hook_pattern", "hook_attn_scores")) else 1]
+        if length != tokens.shape[1]:
+            raise ValueError(
+                f"the clean run has {length} positions and the corrupted one {tokens.shape[1]}; patching puts one "
+                "in the place of the other, so both prompts must have the same number of tokens."
+            )
+        if clean.shape[0] not in (1, tokens.shape[0]):
+            raise ValueError(
+                f"the clean run has a batch of {clean.shape[0]} and the corrupted one of {tokens.shape[0]}; they "
+                "must be the same (or one clean prompt for all)."
+            )
