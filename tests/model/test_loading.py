@@ -8,7 +8,9 @@ import torch
 from tests.model.tiny import close, tiny_model, tiny_tokens
 
 
-@pytest.mark.parametrize("variant", ["plain", "RMS", "grouped", "tied", "attention only", "parallel", "solu_ln"])
+@pytest.mark.parametrize(
+    "variant", ["plain", "RMS", "grouped", "tied", "attention only", "parallel", "solu_ln"]
+)
 def test_processing_in_place_keeps_predictions_and_permanent_hooks(variant: str) -> None:
     model, tokens = tiny_model(variant), tiny_tokens()
     before = model(tokens).log_softmax(-1)

@@ -225,6 +225,36 @@ def test_projections_need_no_copy_in_the_forward_pass() -> None:
     assert torch.equal(loaded(tiny_tokens()), model(tiny_tokens()))
 
 
+@pytest.mark.parametrize("variant", ["plain", "grouped", "shortformer", "Gemma-like"])
+def test_projections_that_lie_together_are_one_product_with_the_same_result(variant: str) -> None:
+    from mechscope.model.components.attention import lay_out_together, merged_projections
+
+    model, tokens = tiny_model(variant), tiny_tokens()
+    with torch.no_grad():
+        apart = model(tokens)
+        for block in model.blocks:
+            names = ["W_Q", "_W_K", "_W_V"] if block.attn.grouped else ["W_Q", "W_K", "W_V"]
+            weights = [block.attn._parameters[name] for name in names]
+            assert merged_projections(*weights) is None
+            for name, together in zip(names, lay_out_together(*weights), strict=True):
+                setattr(block.attn, name, torch.nn.Parameter(together))
+            merged = merged_projections(*(block.attn._parameters[name] for name in names))
+            assert merged is not None
+        assert close(model(tokens), apart)
+    assert close(model(tokens), apart)  # with gradients: apart again
+    model(tokens, return_type="loss").backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_processed_weights_lie_together() -> None:
+    from mechscope.model.components.attention import merged_projections
+
+    model = tiny_model()
+    model.process_weights_()
+    attention = model.blocks[1].attn
+    assert merged_projections(attention.W_Q, attention.W_K, attention.W_V) is not None
+
+
 def test_a_model_survives_copying_pickling_and_other_data_types() -> None:
     model, tokens = tiny_model(), tiny_tokens()
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

@@ -37,8 +37,10 @@ class HookedTransformerKeyValueCacheEntry:
 
     def append(self, new_keys: torch.Tensor, new_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """All keys and values with the new ones at the end; remembered unless frozen."""
-        keys = torch.cat([self.past_keys.to(new_keys.dtype), new_keys], dim=1)
-        values = torch.cat([self.past_values.to(new_values.dtype), new_values], dim=1)
+        if self.past_keys.dtype != new_keys.dtype:
+            self.past_keys, self.past_values = self.past_keys.to(new_keys), self.past_values.to(new_values)
+        keys = torch.cat([self.past_keys, new_keys], dim=1)
+        values = torch.cat([self.past_values, new_values], dim=1)
         if not self.frozen:
             self.past_keys, self.past_values = keys, values
         return keys, values

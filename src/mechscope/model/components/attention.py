@@ -161,10 +161,13 @@ class Attention(Component):
         Float[torch.Tensor, "batch pos kv_head d_head"],
     ]:
         """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
-        prefix = "_" if self.grouped else ""
-        q = project(query_input, self._stored("W_Q"), self._stored("b_Q"))
-        k = project(key_input, self._stored(f"{prefix}W_K"), self._stored(f"{prefix}b_K"))
-        v = project(value_input, self._stored(f"{prefix}W_V"), self._stored(f"{prefix}b_V"))
+        together = None
+        if query_input is key_input and key_input is value_input and not torch.is_grad_enabled():
+            together = self._project_together(query_input)
+        if together is not None:
+            q, k, v = together
+        else:
+            q, k, v = self._project_apart(query_input, key_input, value_input)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self._normalize(self.q_norm, q), self._normalize(self.k_norm, k)
         q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
@@ -172,6 +175,31 @@ class Attention(Component):
             q = self.hook_rot_q(self.rotary(q, positions, offset))
             k = self.hook_rot_k(self.rotary(k, positions, offset))
         return q, k, v
+
+    def _project_apart(
+        self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        prefix = "_" if self.grouped else ""
+        q = project(query_input, self._stored("W_Q"), self._stored("b_Q"))
+        k = project(key_input, self._stored(f"{prefix}W_K"), self._stored(f"{prefix}b_K"))
+        v = project(value_input, self._stored(f"{prefix}W_V"), self._stored(f"{prefix}b_V"))
+        return q, k, v
+
+    def _project_together(self, x: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
+        """Queries, keys and values by one product, where their weights lie side by side in memory.
+
+        At one token a pass, three small products take half as long again as one. Without gradients only,
+        because the product is with a view that autograd does not know as the three parameters.
+        """
+        prefix = "_" if self.grouped else ""
+        weights = [self._stored(name) for name in ("W_Q", f"{prefix}W_K", f"{prefix}W_V")]
+        merged = merged_projections(*weights)
+        if merged is None:
+            return None
+        biases = [self._stored(name).flatten() for name in ("b_Q", f"{prefix}b_K", f"{prefix}b_V")]
+        heads = [len(weight) for weight in weights]
+        out = F.linear(x, merged, torch.cat(biases)).view(*x.shape[:-1], sum(heads), self.cfg.d_head)
+        return out.split(heads, dim=-2)
 
     def _normalize(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return norm(x) if self.cfg.qk_norm == "per_head" else norm(x.flatten(2)).view_as(x)
@@ -284,6 +312,34 @@ def lay_out_projection(
     except RuntimeError:
         return weight.permute(1, 0, 2).contiguous().permute(1, 0, 2)
     return weight
+
+
+def lay_out_together(*weights: torch.Tensor) -> list[torch.Tensor]:
+    """Copies of projections [head d_model d_head] that lie side by side, for `merged_projections` to find."""
+    heads = [len(weight) for weight in weights]
+    _, d_model, d_head = weights[0].shape
+    buffer = weights[0].new_empty(d_model, sum(heads), d_head).permute(1, 0, 2)
+    parts = list(buffer.split(heads))
+    for part, weight in zip(parts, weights, strict=True):
+        part.copy_(weight)
+    return parts
+
+
+def merged_projections(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | None:
+    """One matrix [all heads * d_head, d_model] that is a view of all three; None where they lie apart."""
+    d_model, d_head = q.shape[1:]
+    step, across, within = q.stride()
+    if not (q.stride() == k.stride() == v.stride()) or step != within * d_head:
+        return None
+    size = step * q.element_size()
+    if k.data_ptr() != q.data_ptr() + len(q) * size or v.data_ptr() != k.data_ptr() + len(k) * size:
+        return None
+    # Neighbours in memory may still be two allocations, which no view can span.
+    storages = {tensor.untyped_storage().data_ptr() for tensor in (q, k, v)}
+    if len(storages) > 1:
+        return None
+    rows = (len(q) + len(k) + len(v)) * d_head
+    return q.as_strided((rows, d_model), (within, across))
 
 
 def alibi_slopes(n_heads: int) -> Float[torch.Tensor, head]:

@@ -97,6 +97,10 @@ class TransformerBlock(Component):
         shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None,
     ) -> tuple[ByHead, ByKeyValueHead, ByKeyValueHead]:
         """What queries, keys and values read: one tensor, unless a hook wants them apart or by head."""
+        hooks = (self.hook_attn_in, self.hook_q_input, self.hook_k_input, self.hook_v_input)
+        if shortformer_pos_embed is None and not any(hook.watched for hook in hooks):
+            normalized = self.ln1(resid_pre)
+            return normalized, normalized, normalized
         shared = resid_pre
         if self.hook_attn_in.watched:
             if self.attn.grouped:

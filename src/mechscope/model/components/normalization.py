@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import nn
 
@@ -54,8 +53,8 @@ class Norm(Component):
         """[... length] -> [... length]"""
         if not (self.hook_scale.watched or self.hook_normalized.watched):
             if self.centre:
-                return F.layer_norm(x, (self.length,), self.w, self.b, self.eps)
-            return F.rms_norm(x, (self.length,), self.w, self.eps)
+                return torch.layer_norm(x, (self.length,), self.w, self.b, self.eps)
+            return torch.rms_norm(x, (self.length,), self.w, self.eps)
         dtype = x.dtype
         wide = x if dtype in (torch.float32, torch.float64) else x.float()
         if self.centre:
