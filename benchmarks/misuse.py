@@ -186,8 +186,8 @@ def main() -> None:
         [
             "# What happens when you get it wrong",
             "",
-            "Written by `python -m benchmarks.misuse`, which makes each of these calls on a small model and writes down",
-            "what comes back, from mechscope and from the classic library (transformer-lens 3.5.1).",
+            "Written by `python -m benchmarks.misuse`, which makes each of these calls on a small model and writes",
+            "down what comes back, from mechscope and from the classic library (transformer-lens 3.5.1).",
             "",
             "| mistake | in code | mechscope says | classic |",
             "|---|---|---|---|",

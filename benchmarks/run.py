@@ -191,7 +191,8 @@ def load(folder: Path, rounds: int) -> list[Timing]:
         for label, results in runs.items()
     }
     memory = ", ".join(f"{label} {peak:.0f}" for label, peak in peaks.items())
-    note = f"peak memory of the process in MiB: {memory}; ours is {peaks['mechscope'] / peaks['plain']:.2f}× the plain one's"
+    share = peaks["mechscope"] / peaks["plain"]
+    note = f"peak memory of the process in MiB: {memory}; ours is {share:.2f}× the plain one's"
     return [Timing("load and process from a folder", medians, ratios, rounds, note)]
 
 

@@ -306,8 +306,12 @@ def test_misuse_is_refused_with_what_was_found_and_wanted(call, message: str) ->
 
 
 def test_a_misspelt_keyword_is_refused() -> None:
-    with pytest.raises(TypeError, match="stop_at_layr"):
+    with pytest.raises(TypeError, match="no argument 'stop_at_layr'.*stop_at_layer"):
         tiny_model()(tiny_tokens(), stop_at_layr=1)
+    with pytest.raises(TypeError, match="no argument 'name_filter'.*names_filter"):
+        tiny_model().run_with_cache(tiny_tokens(), name_filter="hook_embed")
+    with pytest.raises(TypeError, match="no argument 'fwd_hook'.*fwd_hooks"):
+        tiny_model().run_with_hooks(tiny_tokens(), fwd_hook=[])
 
 
 def test_a_cache_too_long_for_the_context_is_refused() -> None:

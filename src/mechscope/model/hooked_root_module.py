@@ -7,6 +7,8 @@ again, whatever happens in between.
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import itertools
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -72,8 +74,27 @@ class HookedRootModule(nn.Module):
                 self.hook_dict[name] = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            self._check_keywords(kwargs)
         self._passes += 1
         return super().__call__(*args, **kwargs)
+
+    def _check_keywords(self, keywords: Iterable[str]) -> None:
+        """Refuse a misspelt keyword with the nearest ones, whichever method it was meant for."""
+        takes = _parameters(type(self), "forward")
+        if takes is None:
+            return
+        for keyword in keywords:
+            if keyword not in takes:
+                others = {
+                    name
+                    for method in ("run_with_cache", "run_with_hooks")
+                    for base in type(self).__mro__
+                    for name in _parameters(base, method) or ()
+                }
+                near = difflib.get_close_matches(keyword, sorted({*takes, *others}), n=2)
+                hint = f" Did you mean {' or '.join(near)}?" if near else ""
+                raise TypeError(f"a pass of {type(self).__name__} takes no argument {keyword!r}.{hint}")
 
     def hook_points(self) -> Iterable[HookPoint]:
         """Every hook point, in the order of definition."""
@@ -385,6 +406,18 @@ class HookedRootModule(nn.Module):
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
+
+
+@functools.cache
+def _parameters(cls: type, method: str) -> frozenset[str] | None:
+    """The names of a method's parameters; None where the class lacks it or it takes any keyword."""
+    function = cls.__dict__.get(method) if method != "forward" else getattr(cls, method)
+    if function is None:
+        return None
+    parameters = inspect.signature(function).parameters.values()
+    if method == "forward" and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return frozenset(parameter.name for parameter in parameters)
 
 
 def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:
