@@ -1,0 +1,22 @@
+"""Results: labelled arrays that know their unit and where they came from, and that show themselves."""
+
+from mechscope.results.dims import DIMS, check_dims
+from mechscope.results.files import write_atomically
+from mechscope.results.provenance import Provenance, versions
+from mechscope.results.result import Result, make_result
+from mechscope.results.saving import load_result, save_result
+from mechscope.results.showing import register_renderer, render
+
+__all__ = [
+    "DIMS",
+    "Provenance",
+    "Result",
+    "check_dims",
+    "load_result",
+    "make_result",
+    "register_renderer",
+    "render",
+    "save_result",
+    "versions",
+    "write_atomically",
+]

@@ -1,0 +1,52 @@
+"""The one vocabulary of axis names, so that a heat map, a table and a test all read the same words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+DIMS: dict[str, str] = {
+    "batch": "example",
+    "pos": "position",
+    "query": "query position (attends from)",
+    "key": "key position (attends to)",
+    "head": "head",
+    "d_model": "residual dimension",
+    "d_head": "head dimension",
+    "d_mlp": "neuron",
+    "d_vocab": "token",
+    "layer": "layer",
+    "component": "component",
+    "feature": "feature",
+    "neuron": "hidden unit",
+    "step": "training step",
+    "class": "class",
+    "label": "label",
+    "pixel": "pixel",
+    "row": "pixel row",
+    "col": "pixel column",
+    "rank": "rank",
+    "series": "series",
+    "model": "model",
+    "seed": "seed",
+    "head_out": "head of the earlier layer (writes)",
+    "head_in": "head of the later layer (reads)",
+}
+"""Dimension name → the words for it on an axis. Later techniques add theirs here and nowhere else."""
+
+
+def check_dims(dims: Iterable[object]) -> tuple[str, ...]:
+    """The dims as a tuple of names.
+
+    Raises:
+        ValueError: for a name outside the vocabulary, with the nearest names in it.
+    """
+    names = tuple(str(dim) for dim in dims)
+    for name in names:
+        if name not in DIMS:
+            near = difflib.get_close_matches(name, DIMS, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"the vocabulary is: {', '.join(DIMS)}."
+            raise ValueError(f"{name!r} is not a dimension that results use; {hint}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a dimension is named twice in {names}; every axis needs a name of its own.")
+    return names

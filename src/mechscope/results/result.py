@@ -1,0 +1,111 @@
+"""A result: one labelled array, what it means, its unit, and where it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mechscope.results.dims import check_dims
+from mechscope.results.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class Result:
+    """A labelled array with its meaning.
+
+    Make one with `make_result`; look things up by name, never by axis number:
+
+    >>> scores = make_result([[0.1, 0.9], [0.2, 0.3]], dims=("layer", "head"), title="prefix score",
+    ...                      unit="probability", provenance=Provenance("toy", "induction", seed=0))
+    >>> float(scores.values.sel(layer=0).max())
+    0.9
+
+    Raises:
+        ValueError: if a dimension is outside the vocabulary or has no coordinate.
+    """
+
+    values: xr.DataArray
+    """The numbers, with dims from `mechscope.results.DIMS` and a coordinate for each."""
+    title: str
+    """What the numbers are, in a few words."""
+    unit: str
+    """Unit of the values: nats, logits, probability, accuracy, …; "1" for a pure number."""
+    provenance: Provenance
+    """Model, task, seed and versions."""
+    kind: str = ""
+    """How to draw it where the dims leave a choice: "", "curves", "bars", "heatmap", "images", "spectrum"."""
+
+    def __post_init__(self) -> None:
+        dims = check_dims(self.values.dims)
+        for dim in dims:
+            if dim not in self.values.coords:
+                raise ValueError(
+                    f"dimension {dim!r} of {self.title!r} has no coordinate; give coords={{{dim!r}: …}}."
+                )
+
+    def show(self) -> Any:
+        """Draw the result and display it; returns the figure."""
+        from mechscope.results.showing import render
+
+        figure = render(self)
+        figure.show()
+        return figure
+
+    def figure(self) -> Any:
+        """The figure of the result, not displayed."""
+        from mechscope.results.showing import render
+
+        return render(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result to one file (see `save_result`)."""
+        from mechscope.results.saving import save_result
+
+        return save_result(self, path)
+
+    def replace(self, **changes: Any) -> Result:
+        """The same result with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def __repr__(self) -> str:
+        shape = ", ".join(f"{dim} {size}" for dim, size in self.values.sizes.items()) or "one number"
+        return f"<{self.title} [{self.unit}]: {shape}; {self.provenance}>"
+
+
+def make_result(
+    values: Any,
+    dims: Sequence[str],
+    title: str,
+    unit: str,
+    provenance: Provenance,
+    coords: Mapping[str, Any] | None = None,
+    kind: str = "",
+) -> Result:
+    """A result from anything array-like (a tensor too); missing coordinates count from 0.
+
+    Raises:
+        ValueError: if the dims do not fit the array's axes or a coordinate's length its axis.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    names = check_dims(dims)
+    if array.ndim != len(names):
+        raise ValueError(f"{title!r} has shape {array.shape} but {len(names)} dims {names}; name every axis.")
+    given = dict(coords or {})
+    labels: dict[str, Any] = {}
+    for name, size in zip(names, array.shape, strict=True):
+        labels[name] = np.asarray(given.pop(name, np.arange(size)))
+        if labels[name].shape != (size,):
+            raise ValueError(
+                f"coordinate {name!r} of {title!r} has shape {labels[name].shape}; the axis has {size} entries."
+            )
+    if given:
+        raise ValueError(f"coords {sorted(given)} of {title!r} name no dimension of it; dims are {names}.")
+    return Result(xr.DataArray(array, dims=names, coords=labels), title, unit, provenance, kind)

@@ -1,0 +1,69 @@
+"""One result, one file: the array as safetensors, the words as its metadata. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from mechscope.results.files import write_atomically
+from mechscope.results.provenance import Provenance
+from mechscope.results.result import Result, make_result
+
+FORMAT = "mechscope result 1"
+
+
+def save_result(result: Result, path: str | Path) -> Path:
+    """Write a result to `path` (by custom ending in .safetensors), whole or not at all."""
+    header = {
+        "title": result.title,
+        "unit": result.unit,
+        "kind": result.kind,
+        "dims": list(map(str, result.values.dims)),
+        "coords": {str(dim): result.values.coords[dim].values.tolist() for dim in result.values.dims},
+        "provenance": {
+            "model": result.provenance.model,
+            "task": result.provenance.task,
+            "seed": result.provenance.seed,
+            "versions": result.provenance.versions,
+        },
+    }
+    data = safetensors.numpy.save(
+        {"values": np.ascontiguousarray(result.values.values)},
+        metadata={"format": FORMAT, "result": json.dumps(header)},
+    )
+    return write_atomically(path, data)
+
+
+def load_result(path: str | Path) -> Result:
+    """Read a result back.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not one that `save_result` wrote, or is cut short.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no result at {path}.")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            values = file.get_tensor("values") if "values" in file.keys() else None  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); write it again.") from error
+    if metadata.get("format") != FORMAT or values is None:
+        raise ValueError(f"{path} says format {metadata.get('format')!r}; a result says {FORMAT!r}.")
+    header: dict[str, Any] = json.loads(metadata["result"])
+    return make_result(
+        values,
+        dims=header["dims"],
+        title=header["title"],
+        unit=header["unit"],
+        provenance=Provenance(**header["provenance"]),
+        coords=header["coords"],
+        kind=header["kind"],
+    )

@@ -1,0 +1,57 @@
+"""Bars: one number a name, grouped where there are several series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mechscope.viz.curves import Marker, add_marker
+from mechscope.viz.template import new_figure
+
+PATTERNS = ("", "/", "x", ".", "\\", "+")
+"""Series differ in hatching as well as in colour."""
+
+
+def bars(
+    names: Sequence[str],
+    series: Mapping[str, Any],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    markers: Sequence[Marker] = (),
+    number_format: str = ".3g",
+) -> go.Figure:
+    """Grouped bars, each with its number written on it.
+
+    Raises:
+        ValueError: if a series does not have one value a name, or there is none.
+    """
+    if not series:
+        raise ValueError(f"{title!r} has no series to draw.")
+    figure = new_figure(title, x_title, y_title)
+    for index, (name, values) in enumerate(series.items()):
+        heights = np.asarray(values, dtype=float)
+        if heights.shape != (len(names),):
+            raise ValueError(
+                f"series {name!r} of {title!r} has shape {heights.shape}; there are {len(names)} names."
+            )
+        figure.add_bar(
+            x=list(names),
+            y=heights,
+            name=name,
+            marker={
+                "pattern": {"shape": PATTERNS[index % len(PATTERNS)], "fillmode": "overlay", "solidity": 0.25}
+            },
+            texttemplate=f"%{{y:{number_format}}}",
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate=f"%{{x}}<br>{name}: %{{y:{number_format}}}<extra></extra>",
+        )
+    for marker in markers:
+        add_marker(figure, marker)
+    figure.update_layout(showlegend=len(series) > 1, barmode="group", bargap=0.25)
+    return figure

@@ -1,0 +1,84 @@
+"""Lines over one shared axis: losses over steps, scores over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mechscope.viz.template import DASHES, new_figure
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A line across the figure with a word beside it: an event (vertical) or a level (horizontal)."""
+
+    at: float
+    """Where, in the axis's own unit."""
+    label: str
+    """The word beside the line."""
+    axis: str = "x"
+    """"x" for an event at x = at, "y" for a level at y = at."""
+
+
+def curves(
+    x: Any,
+    series: Mapping[str, Any],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    markers: Sequence[Marker] = (),
+    log_x: bool = False,
+    log_y: bool = False,
+    points: bool = False,
+) -> go.Figure:
+    """One line a series over the shared `x`.
+
+    Raises:
+        ValueError: if a series is not as long as `x`, or there is none.
+    """
+    if not series:
+        raise ValueError(f"{title!r} has no series to draw.")
+    x = np.asarray(x)
+    figure = new_figure(title, x_title, y_title)
+    for index, (name, values) in enumerate(series.items()):
+        y = np.asarray(values)
+        if y.shape != x.shape:
+            raise ValueError(f"series {name!r} of {title!r} has shape {y.shape}; x has {x.shape}.")
+        figure.add_scatter(
+            x=x,
+            y=y,
+            name=name,
+            mode="lines+markers" if points else "lines",
+            line={"dash": DASHES[index % len(DASHES)], "width": 2},
+            hovertemplate=f"{name}: %{{y:.4g}}<extra></extra>",
+        )
+    for marker in markers:
+        add_marker(figure, marker)
+    # One curve is named by the title; a legend would only repeat it.
+    figure.update_layout(showlegend=len(series) > 1, hovermode="x unified")
+    if log_x:
+        figure.update_xaxes(type="log", exponentformat="power")
+    if log_y:
+        figure.update_yaxes(type="log", exponentformat="power", dtick=1)
+    return figure
+
+
+def add_marker(figure: go.Figure, marker: Marker) -> None:
+    """Draw a marker; its colour comes from the template, so that it follows the theme."""
+    if marker.axis == "x":
+        figure.add_shape(type="line", x0=marker.at, x1=marker.at, y0=0, y1=1, yref="paper")
+        figure.add_annotation(
+            x=marker.at, y=1, yref="paper", text=marker.label, xanchor="left", yanchor="top", xshift=4
+        )
+    elif marker.axis == "y":
+        figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=marker.at, y1=marker.at)
+        figure.add_annotation(
+            x=1, xref="paper", y=marker.at, text=marker.label, xanchor="right", yanchor="bottom", yshift=2
+        )
+    else:
+        raise ValueError(f"a marker stands on axis 'x' or 'y', not {marker.axis!r}.")

@@ -1,0 +1,92 @@
+"""A matrix as colours: layer by head, layer by position, head by head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mechscope.viz.template import new_figure
+
+
+def heatmap(
+    values: Any,
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    unit: str,
+    x: Sequence[object] | None = None,
+    y: Sequence[object] | None = None,
+    centred: bool | None = None,
+    write_numbers: bool | None = None,
+    square: bool = False,
+) -> go.Figure:
+    """Heat map of `values` [row, column]; the first row is on top.
+
+    Args:
+        unit: what the colours measure, written on the colour bar.
+        x, y: labels of the columns and rows; counted from 0 if missing.
+        centred: zero in the middle of a diverging scale; None means where signs are mixed.
+        write_numbers: print each number in its cell; None means where there are at most 64.
+        square: cells as high as they are wide.
+
+    Raises:
+        ValueError: if `values` is not a matrix or the labels do not fit it.
+    """
+    matrix = np.asarray(values, dtype=float)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(f"a heat map needs a matrix, not shape {matrix.shape}.")
+    columns = [str(label) for label in (x if x is not None else range(matrix.shape[1]))]
+    rows = [str(label) for label in (y if y is not None else range(matrix.shape[0]))]
+    if (len(rows), len(columns)) != matrix.shape:
+        raise ValueError(f"{len(rows)} row and {len(columns)} column labels do not fit shape {matrix.shape}.")
+    figure = new_figure(title, x_title, y_title, height=max(260, min(560, 150 + 34 * len(rows))))
+    figure.add_heatmap(
+        z=matrix,
+        coloraxis="coloraxis",
+        xgap=1,
+        ygap=1,
+        customdata=np.array([[f"{row} · {column}" for column in columns] for row in rows]),
+        hovertemplate="%{customdata}<br>" + f"{unit}: " + "%{z:.4g}<extra></extra>",
+        texttemplate="%{z:.2f}" if (matrix.size <= 64 if write_numbers is None else write_numbers) else None,
+    )
+    figure.update_layout(coloraxis=colour_axis(matrix, unit, centred))
+    # Numbers as ticks with words for labels: word axes would merge rows that share a label.
+    figure.update_xaxes(
+        tickvals=_ticks(len(columns)), ticktext=[columns[i] for i in _ticks(len(columns))], showgrid=False
+    )
+    figure.update_yaxes(
+        tickvals=_ticks(len(rows)),
+        ticktext=[rows[i] for i in _ticks(len(rows))],
+        showgrid=False,
+        autorange="reversed",
+        zeroline=False,
+    )
+    figure.update_xaxes(zeroline=False)
+    if square:
+        figure.update_yaxes(scaleanchor="x", constrain="domain")
+        figure.update_xaxes(constrain="domain")
+        # Wider than this, a page would only put empty space between the squares and the colour bar.
+        figure.update_layout(meta={"max_width": figure.layout.height + 140})
+    return figure
+
+
+def colour_axis(values: np.ndarray, unit: str, centred: bool | None) -> dict[str, Any]:
+    """A colour axis whose zero is the neutral colour where signs are mixed (or `centred` says so)."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if centred is None:
+        centred = low < 0 < high
+    axis: dict[str, Any] = {"colorbar": {"title": {"text": unit}}, "autocolorscale": True}
+    if centred:
+        reach = max(abs(low), abs(high)) or 1.0
+        return {**axis, "cmin": -reach, "cmax": reach}
+    return {**axis, "cmin": min(low, 0.0), "cmax": high if high > low else low + 1.0}
+
+
+def _ticks(count: int, most: int = 40) -> list[int]:
+    stride = -(-count // most)
+    return list(range(0, count, stride))

@@ -1,0 +1,99 @@
+"""Which picture fits a result: decided by its dims, with `kind` to choose where they leave a choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mechscope.results.dims import DIMS
+from mechscope.results.result import Result
+from mechscope.results.showing import register_renderer
+from mechscope.viz.attention import attention_pattern
+from mechscope.viz.bars import bars
+from mechscope.viz.curves import curves
+from mechscope.viz.heatmap import heatmap
+from mechscope.viz.images import image_grid
+from mechscope.viz.spectrum import spectrum
+
+ORDERED = ("step", "pos", "rank", "layer")
+"""Dims along which a line makes sense."""
+
+
+def render_result(result: Result) -> go.Figure:
+    """The figure of a result.
+
+    Dims decide: (…, row, col) images; (query, key) a pattern; an ordered dim alone or beside one more,
+    lines; any other two, a heat map; one, bars. `result.kind` overrides.
+
+    Raises:
+        ValueError: if no picture fits, with the dims and what would.
+    """
+    dims = tuple(str(dim) for dim in result.values.dims)
+    kind = result.kind or _kind_of(dims)
+    if kind == "images" and dims[-2:] == ("row", "col") and len(dims) in (2, 3):
+        return _images(result, dims)
+    if kind == "pattern" and dims == ("query", "key"):
+        tokens = [str(token) for token in result.values.coords["query"].values]
+        return attention_pattern(result.values.values, title=result.title, tokens=tokens)
+    if kind == "heatmap" and len(dims) == 2:
+        return _heatmap(result, dims)
+    if kind in ("curves", "bars", "spectrum") and len(dims) in (1, 2):
+        return _series(result, dims, kind)
+    raise ValueError(
+        f"no picture for {result.title!r} with dims {dims} (kind {result.kind!r}); select along a dimension first, "
+        f"such as .values.isel({dims[0] if dims else 'dim'}=0), until one or two are left."
+    )
+
+
+def _kind_of(dims: tuple[str, ...]) -> str:
+    if dims[-2:] == ("row", "col"):
+        return "images"
+    if dims == ("query", "key"):
+        return "pattern"
+    if len(dims) == 1:
+        return "curves" if dims[0] in ORDERED else "bars"
+    # Two ordered dims (layer by position) are a map; one ordered dim and a name are lines.
+    if len(dims) == 2 and dims[-1] in ("step", "rank"):
+        return "curves"
+    return "heatmap"
+
+
+def _images(result: Result, dims: tuple[str, ...]) -> go.Figure:
+    stack = result.values.values if len(dims) == 3 else result.values.values[None]
+    labels = (
+        [f"{DIMS[dims[0]]} {label}" for label in result.values.coords[dims[0]].values]
+        if len(dims) == 3
+        else [""]
+    )
+    return image_grid(stack, labels, title=result.title, unit=result.unit)
+
+
+def _heatmap(result: Result, dims: tuple[str, ...]) -> go.Figure:
+    return heatmap(
+        result.values.values,
+        title=result.title,
+        x_title=DIMS[dims[1]],
+        y_title=DIMS[dims[0]],
+        unit=result.unit,
+        x=list(result.values.coords[dims[1]].values),
+        y=list(result.values.coords[dims[0]].values),
+    )
+
+
+def _series(result: Result, dims: tuple[str, ...], kind: str) -> go.Figure:
+    along = dims[-1]
+    coords = result.values.coords[along].values
+    rows = np.atleast_2d(result.values.values)
+    names = (
+        [str(label) for label in result.values.coords[dims[0]].values] if len(dims) == 2 else [result.title]
+    )
+    series = dict(zip(names, rows, strict=True))
+    if kind == "curves":
+        return curves(coords, series, title=result.title, x_title=DIMS[along], y_title=result.unit)
+    if kind == "spectrum":
+        return spectrum(series, title=result.title)
+    labels = [str(label) for label in coords]
+    return bars(labels, series, title=result.title, x_title=DIMS[along], y_title=result.unit)
+
+
+register_renderer(render_result)
