@@ -1,0 +1,90 @@
+"""The replications: each a small experiment with its claims as data, its figures and its lesson.
+
+Every name is imported when it is first used: listing the labs does not load torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mechscope.labs.claim import TAGS, CheckedClaim, Claim, Condition, Finding, check_claims
+    from mechscope.labs.claims_file import ClaimsFile, read_claims, write_claims
+    from mechscope.labs.device import pick_device
+    from mechscope.labs.lab import BUDGETS, Budget, Lab, LabFigure, LabRun, Outcome
+    from mechscope.labs.registry import LABS, LabEntry, all_labs, find_entry, find_lab
+    from mechscope.labs.report import render_report, write_report
+    from mechscope.labs.running import Preparation, prepare, run_lab, run_prepared
+    from mechscope.labs.verify import Verification, verify_labs
+    from mechscope.labs.workshop import Workshop
+
+_HOMES = {
+    "BUDGETS": "lab",
+    "Budget": "lab",
+    "CheckedClaim": "claim",
+    "Claim": "claim",
+    "ClaimsFile": "claims_file",
+    "Condition": "claim",
+    "Finding": "claim",
+    "LABS": "registry",
+    "Lab": "lab",
+    "LabEntry": "registry",
+    "LabFigure": "lab",
+    "LabRun": "lab",
+    "Outcome": "lab",
+    "Preparation": "running",
+    "TAGS": "claim",
+    "Verification": "verify",
+    "Workshop": "workshop",
+    "all_labs": "registry",
+    "check_claims": "claim",
+    "find_entry": "registry",
+    "find_lab": "registry",
+    "pick_device": "device",
+    "prepare": "running",
+    "read_claims": "claims_file",
+    "render_report": "report",
+    "run_lab": "running",
+    "run_prepared": "running",
+    "verify_labs": "verify",
+    "write_claims": "claims_file",
+    "write_report": "report",
+}
+
+__all__ = [
+    "BUDGETS",
+    "LABS",
+    "TAGS",
+    "Budget",
+    "CheckedClaim",
+    "Claim",
+    "ClaimsFile",
+    "Condition",
+    "Finding",
+    "Lab",
+    "LabEntry",
+    "LabFigure",
+    "LabRun",
+    "Outcome",
+    "Preparation",
+    "Verification",
+    "Workshop",
+    "all_labs",
+    "check_claims",
+    "find_entry",
+    "find_lab",
+    "pick_device",
+    "prepare",
+    "read_claims",
+    "render_report",
+    "run_lab",
+    "run_prepared",
+    "verify_labs",
+    "write_claims",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,52 @@
+"""Taking heads out: their output is replaced by its mean, and the rest of the model may or may not react."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from mechscope.model.transformer import HookedTransformer
+
+Head = tuple[int, int]
+"""(layer, head)"""
+
+
+def mean_ablation_hooks(
+    model: HookedTransformer, tokens: Int[Tensor, "batch pos"], heads: Sequence[Head], keep_patterns: bool
+) -> list[tuple[str, Any]]:
+    """Hooks that replace the heads' outputs by their means over the batch, position by position.
+
+    Args:
+        keep_patterns: also hold every attention pattern at what it was without the ablation, so that only
+            what the heads themselves write is lost. Source: Olsson et al. (2022), "pattern-preserving ablation".
+    """
+    names = ["attn.hook_z", "attn.hook_pattern"] if keep_patterns else ["attn.hook_z"]
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            tokens, return_type=None, names_filter=lambda name: name.endswith(tuple(names))
+        )
+    hooks: list[tuple[str, Any]] = []
+    if keep_patterns:
+        for layer in range(model.cfg.n_layers):
+            name = f"blocks.{layer}.attn.hook_pattern"
+            hooks.append((name, partial(_replace, kept=cache[name])))
+    for layer in sorted({layer for layer, _ in heads}):
+        name = f"blocks.{layer}.attn.hook_z"
+        chosen = [head for other, head in heads if other == layer]
+        hooks.append((name, partial(_replace_heads, means=cache[name].mean(0), heads=chosen)))
+    return hooks
+
+
+def _replace(activation: Tensor, hook: Any, kept: Tensor) -> Tensor:
+    return kept
+
+
+def _replace_heads(z: Tensor, hook: Any, means: Tensor, heads: list[int]) -> Tensor:
+    z = z.clone()
+    z[:, :, heads] = means[:, heads]
+    return z

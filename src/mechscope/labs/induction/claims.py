@@ -1,0 +1,139 @@
+"""The claims of step 03."""
+
+from __future__ import annotations
+
+from mechscope.labs.claim import Claim, Condition
+
+_OLSSON = "Olsson et al. (2022), “In-context learning and induction heads”"
+_ELHAGE = "Elhage et al. (2021), “A mathematical framework for transformer circuits”"
+
+CLAIMS = (
+    Claim(
+        id="3.1",
+        statement="The prefix score reads what it should: 1 for a head that always looks at the token after the "
+        "last occurrence, and mere chance for one that looks everywhere equally.",
+        paper="a definition",
+        source=_OLSSON,
+        tag="P",
+        how="Mean attention from a token's second occurrence to the token after its first, on blocks of random tokens "
+        "that stand twice after a BOS. Checked on a head wired by hand and on uniform attention.",
+        conditions=(
+            Condition("prefix_of_hand_wired", "score of the hand-wired induction head", low=0.999),
+            Condition(
+                "prefix_of_uniform_error", "uniform attention: distance from its exact score", high=1e-5
+            ),
+            Condition("test_sequences", "sequences tested on", low=10),
+        ),
+    ),
+    Claim(
+        id="3.2",
+        statement="Two layers form an induction head; one layer, on the same data with the same budget, does not.",
+        paper="only models with at least two layers have induction heads",
+        source=f"{_ELHAGE}; {_OLSSON}",
+        tag="P",
+        how="Largest prefix score of any head at the end of training; in-context gain = loss on the first quarter of "
+        "a sequence minus loss on the last, on held-out sequences.",
+        conditions=(
+            Condition("prefix_2l", "best prefix score, two layers", low=0.5),
+            Condition("prefix_1l", "best prefix score, one layer", high=0.1),
+            Condition(
+                "gain_1l",
+                "in-context gain, one layer",
+                high=0.5,
+                than="gain_2l",
+                than_what="with two",
+                unit="nats",
+            ),
+        ),
+    ),
+    Claim(
+        id="3.3",
+        statement="It happens at once: in-context learning, the induction head and the loss on repeated tokens change "
+        "together and abruptly.",
+        paper="one narrow window of training, for all three",
+        source=_OLSSON,
+        tag="P",
+        how="A curve's change point is where it has gone half of its whole way. Abrupt: it goes more than half of the "
+        "way within some 15 % of the training (a straight line goes 15 %).",
+        conditions=(
+            Condition("change_spread", "change points apart, share of training", high=10, unit="%"),
+            Condition(
+                "abrupt_in_context", "of its way in 15 % of training: in-context score", low=50, unit="%"
+            ),
+            Condition("abrupt_prefix", "prefix score", low=50, unit="%"),
+            Condition("abrupt_repeated", "loss on repeated tokens", low=50, unit="%"),
+        ),
+    ),
+    Claim(
+        id="3.4",
+        statement="A previous-token head feeds the induction head by K-composition: it can be read off the weights.",
+        paper="that pair has the largest score of all; unrelated heads about 1/√d_model",
+        source=_ELHAGE,
+        tag="P",
+        how="‖W_OV W_QKᵀ‖ / (‖W_OV‖ ‖W_QK‖) for each head of layer 0 with each of layer 1, LayerNorms folded in. A "
+        "head counts as a previous-token (induction) head if its score is at least half of the best one's.",
+        conditions=(
+            Condition("best_pair_is_circuit", "largest pair joins two such heads (1 = yes)", low=1),
+            Condition(
+                "k_composition", "its score", low=2, than="k_composition_random", than_what="random heads"
+            ),
+            Condition("random_times_root_d", "random heads' score × √d_model", low=0.9, high=1.1),
+        ),
+    ),
+    Claim(
+        id="3.5",
+        statement="Induction heads copy: what they attend to, they make likelier.",
+        paper="> 0.5",
+        source=_ELHAGE,
+        tag="P",
+        how="Σ Re λ / Σ |λ| over the eigenvalues of W_E W_OV W_U, through d_head × d_head matrices; the lowest of all "
+        "induction heads.",
+        conditions=(Condition("copying", "copying score of the least copying induction head", low=0.5),),
+    ),
+    Claim(
+        id="3.6",
+        statement="It is causal: without previous-token heads there is no induction; without induction heads hardly "
+        "any in-context learning, while other heads matter little.",
+        paper="induction heads carry most of in-context learning",
+        source=f"{_OLSSON}; the bounds of 60 % and 20 % are from a course's code",
+        tag="P",
+        how="Heads' outputs are replaced by their means, position by position. For the second and third number all "
+        "attention patterns are held as they were (pattern-preserving), so that only what a head itself "
+        "writes is lost. "
+        "A quarter as the bound on the remaining prefix score is ours.",
+        conditions=(
+            Condition(
+                "prefix_without_previous",
+                "prefix score without previous-token heads",
+                high=0.25,
+                than="prefix_2l",
+                than_what="with them",
+            ),
+            Condition("removed_by_induction", "gain lost without induction heads", low=60, unit="%"),
+            Condition(
+                "removed_by_others", "gain lost without the most important other head", high=20, unit="%"
+            ),
+        ),
+    ),
+    Claim(
+        id="3.7",
+        statement="The same score finds the known heads of GPT-2 small.",
+        paper="induction 5.1 5.5 6.9 7.2 7.10; previous token 4.11 2.2; duplicate token 3.0 0.1",
+        source="Wang et al. (2022), “Interpretability in the wild”; a course's code",
+        tag="P",
+        how="50 random tokens twice, 10 sequences; induction heads in the top 8 by prefix score, previous-token heads "
+        "in the top 2, duplicate-token heads in the top 3 by their scores. One slip is allowed.",
+        conditions=(Condition("gpt2_heads_found", "of the nine heads where they should be", low=8),),
+        needs="gpt2-small",
+    ),
+    Claim(
+        id="3.8",
+        statement="The mechanism is sufficient: weights written by hand, nothing trained, solve the task.",
+        paper="100 %",
+        source="constructed for this project",
+        tag="design",
+        how="Two attention-only layers of one head in the same HookedTransformer; blocks of different random tokens, "
+        "twice; accuracy on the second copy.",
+        conditions=(Condition("hand_wired_accuracy", "accuracy", low=100, unit="%"),),
+    ),
+)

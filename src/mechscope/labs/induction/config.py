@@ -1,0 +1,69 @@
+"""Settings of step 03."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mechscope.model.config import HookedTransformerConfig
+
+
+@dataclass(frozen=True)
+class InductionConfig:
+    """Model, data and training; the one-layer model differs in its number of layers only."""
+
+    n_tokens: int = 128
+    """Tokens that sequences are made of; a BOS comes on top."""
+    n_ctx: int = 64
+    """Length of a training sequence, BOS included."""
+    shortest: int = 16
+    """Shortest repeated segment, in tokens."""
+    longest: int = 28
+    """Longest repeated segment, in tokens."""
+    d_model: int = 128
+    """Width of the residual stream."""
+    n_heads: int = 4
+    """Heads a layer."""
+    d_head: int = 16
+    """Width of a head."""
+    batch: int = 48
+    """Sequences a step."""
+    steps: int = 1000
+    """Training steps."""
+    learning_rate: float = 3e-3
+    """After a warm-up of 50 steps; in the second half it falls to zero in a straight line."""
+    weight_decay: float = 0.1
+    """Decoupled."""
+    initializer_range: float = 0.02
+    """Standard deviation of the initial weights. With much larger ones all heads learn the same thing."""
+    evaluate_every: int = 25
+    """Steps between two looks at the scores."""
+    test_sequences: int = 32
+    """Sequences in each of the two test batches."""
+
+    @property
+    def half(self) -> int:
+        """Length of the block that the test sequences repeat."""
+        return (self.n_ctx - 1) // 2
+
+    @property
+    def guessing_loss(self) -> float:
+        """Loss in nats of knowing nothing but which tokens there are."""
+        return math.log(self.n_tokens)
+
+    def model_config(self, n_layers: int, seed: int) -> HookedTransformerConfig:
+        """The attention-only transformer with positions added to queries and keys only."""
+        return HookedTransformerConfig(
+            n_layers=n_layers,
+            d_model=self.d_model,
+            n_ctx=self.n_ctx,
+            d_head=self.d_head,
+            n_heads=self.n_heads,
+            d_vocab=self.n_tokens + 1,
+            attn_only=True,
+            positional_embedding_type="shortformer",
+            initializer_range=self.initializer_range,
+            seed=seed,
+            model_name=f"induction-{n_layers}l",
+            default_prepend_bos=False,
+        )

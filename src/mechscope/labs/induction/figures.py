@@ -1,0 +1,340 @@
+"""The figures of step 03, from one seed's models."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.labs.induction.change_point import halfway_step
+from mechscope.labs.induction.gpt2 import HeadTable
+from mechscope.labs.induction.measures import Analysis, curves
+from mechscope.labs.induction.scores import patterns, token_losses
+from mechscope.labs.induction.training import TrainedModel
+from mechscope.labs.lab import LabFigure
+from mechscope.results import Provenance, make_result
+from mechscope.viz import Marker, attention_pattern, bars, heatmap
+from mechscope.viz import curves as draw_curves
+
+SHOWN_HALF = 10
+"""Block length of the example whose attention patterns are drawn."""
+
+
+def draw_figures(
+    two: TrainedModel, one: TrainedModel, analysis: Analysis, gpt2: HeadTable | None, seed: int
+) -> tuple[LabFigure, ...]:
+    """All figures, in the lesson's order."""
+    made_by = Provenance("attention-only, 2 and 1 layers", "repeated random tokens", seed)
+    figures = [
+        _loss_by_position(two, one, made_by),
+        _loss_curves(two, one, made_by),
+        _phase_change(two, made_by),
+        _head_scores(analysis, made_by),
+        *_example_patterns(two, analysis, made_by),
+        _composition(analysis, made_by),
+        _copying(analysis, made_by),
+        _ablation(analysis, made_by),
+        _without_previous(analysis, made_by),
+    ]
+    return (*figures, _gpt2(gpt2, seed)) if gpt2 else tuple(figures)
+
+
+def _loss_by_position(two: TrainedModel, one: TrainedModel, made_by: Provenance) -> LabFigure:
+    half = (two.blocks.shape[1] - 1) // 2
+    losses = {
+        name: token_losses(trained.model, trained.blocks).mean(0).cpu()
+        for name, trained in (("two layers", two), ("one layer", one))
+    }
+    position = np.arange(1, 2 * half + 1)
+    title = "Loss along a sequence whose second half repeats the first"
+    guessing = math.log(two.model.cfg.d_vocab - 1)
+    figure = draw_curves(
+        position,
+        losses,
+        title=title,
+        x_title="position of the predicted token",
+        y_title="loss (nats)",
+        markers=[Marker(half + 1, "the repeat begins"), Marker(guessing, "guessing", axis="y")],
+    )
+    figure.update_yaxes(rangemode="tozero")
+    data = make_result(
+        torch.stack(list(losses.values())),
+        ("model", "pos"),
+        title,
+        "nats",
+        made_by,
+        {"model": list(losses), "pos": position},
+    )
+    return LabFigure(
+        "loss-by-position",
+        figure,
+        "Averaged over the test sequences, after training. Look for the cliff: one token after the repeat has begun, "
+        "the two-layer model knows what comes next. The one-layer model only knows which tokens are left to repeat.",
+        {"losses": data},
+    )
+
+
+def _loss_curves(two: TrainedModel, one: TrainedModel, made_by: Provenance) -> LabFigure:
+    series = {"two layers": two.history.repeated, "one layer": one.history.repeated}
+    title = "Learning to use the repeat: loss on the second copy"
+    figure = draw_curves(
+        two.history.step,
+        series,
+        title=title,
+        x_title="training step",
+        y_title="loss on the second copy (nats)",
+    )
+    figure.update_yaxes(rangemode="tozero")
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("model", "step"),
+        title,
+        "nats",
+        made_by,
+        {"model": list(series), "step": two.history.step.numpy()},
+    )
+    return LabFigure(
+        "loss-curves",
+        figure,
+        "Same data, same number of steps. Look for the moment at which the two-layer model leaves the slow slope, "
+        "and for the level below which the one-layer model never gets.",
+        {"losses": data},
+    )
+
+
+def _phase_change(two: TrainedModel, made_by: Provenance) -> LabFigure:
+    history = two.history
+    words = {
+        "in_context": "in-context-learning score",
+        "prefix": "best prefix score",
+        "repeated": "loss on repeated tokens",
+    }
+    found = curves(history)
+    ways = {words[name]: (curve - curve[0]) / (curve[-1] - curve[0]) for name, curve in found.items()}
+    dates = [halfway_step(history.step, curve) for curve in found.values()]
+    title = "Three curves, one moment"
+    figure = draw_curves(
+        history.step,
+        ways,
+        title=title,
+        x_title="training step",
+        y_title="share of the whole change",
+        markers=[Marker(sum(dates) / len(dates), "half of the way")],
+    )
+    data = make_result(
+        torch.stack(list(ways.values())),
+        ("series", "step"),
+        title,
+        "share",
+        made_by,
+        {"series": list(ways), "step": history.step.numpy()},
+    )
+    return LabFigure(
+        "phase-change",
+        figure,
+        "Each curve is scaled to go from 0 (start) to 1 (end). Look whether the rise of the induction head "
+        "(the prefix "
+        "score), the use of context and the loss on repeats can be told apart in time.",
+        {"curves": data},
+    )
+
+
+def _head_scores(analysis: Analysis, made_by: Provenance) -> LabFigure:
+    layers, heads = analysis.prefix.shape
+    names = [f"{layer}.{head}" for layer in range(layers) for head in range(heads)]
+    series = {
+        "previous-token score": analysis.previous.flatten(),
+        "prefix score": analysis.prefix.flatten(),
+    }
+    title = "Which head does what"
+    figure = bars(
+        names, series, title=title, x_title="head (layer.head)", y_title="mean attention", number_format=".2f"
+    )
+    figure.update_xaxes(type="category")
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "label"),
+        title,
+        "attention probability",
+        made_by,
+        {"series": list(series), "label": names},
+    )
+    return LabFigure(
+        "head-scores",
+        figure,
+        "The previous-token score is the mean attention to the position before. Look for a division of "
+        "labour: one kind "
+        "of head in layer 0, the other in layer 1.",
+        {"scores": data},
+    )
+
+
+def _example_patterns(two: TrainedModel, analysis: Analysis, made_by: Provenance) -> list[LabFigure]:
+    vocabulary = two.model.cfg.d_vocab - 1
+    half = min(SHOWN_HALF, (two.blocks.shape[1] - 1) // 2)
+    tokens = repeated_twice(1, half, vocabulary, torch.Generator().manual_seed(made_by.seed or 0))
+    pattern = patterns(two.model, tokens.to(two.blocks.device))[:, 0].cpu()
+    # Letters instead of token numbers: the numbers mean nothing, the repeat is what counts.
+    letters = ["BOS"] + [chr(ord("A") + index) for index in range(half)] * 2
+    labels = [f"{letter}{'′' if index > half else ''}" for index, letter in enumerate(letters)]
+    chosen = (
+        (
+            "previous-head",
+            0,
+            int(analysis.previous[0].argmax()),
+            "A head of layer 0 on a few random tokens that stand twice. Look for the line just below the diagonal: "
+            "each position attends to the one before.",
+        ),
+        (
+            "induction-head",
+            1,
+            int(analysis.prefix[1].argmax()),
+            "A head of layer 1 on the same tokens. Look at the lower rows (primed letters, the second "
+            "copy): from B′ it "
+            "attends to C, the token that came after B. What the first copy's rows do cannot matter much: there is "
+            "nothing to find yet.",
+        ),
+    )
+    figures = []
+    for name, layer, head, caption in chosen:
+        title = f"Where head {layer}.{head} looks"
+        figure = attention_pattern(pattern[layer, head], title=title, tokens=labels)
+        data = make_result(
+            pattern[layer, head],
+            ("query", "key"),
+            title,
+            "attention probability",
+            made_by,
+            {"query": labels, "key": labels},
+        )
+        figures.append(LabFigure(name, figure, caption, {"pattern": data}))
+    return figures
+
+
+def _composition(analysis: Analysis, made_by: Provenance) -> LabFigure:
+    writers = [f"0.{head}" for head in range(analysis.composition.shape[0])]
+    readers = [f"1.{head}" for head in range(analysis.composition.shape[1])]
+    title = "Whose output do a later head's keys read?"
+    figure = heatmap(
+        analysis.composition,
+        title=title,
+        x_title="reads: head of layer 1",
+        y_title="writes: head of layer 0",
+        unit="K-composition score",
+        x=readers,
+        y=writers,
+        square=True,
+    )
+    figure.update_layout(height=380, meta={"max_width": 520})
+    data = make_result(
+        analysis.composition,
+        ("head_out", "head_in"),
+        title,
+        "1",
+        made_by,
+        {"head_out": writers, "head_in": readers},
+    )
+    return LabFigure(
+        "composition",
+        figure,
+        f"From the weights alone, no data. Random heads of this size score "
+        f"{analysis.composition_random:.2f}. Look whether "
+        "the large scores are where a previous-token head (row) meets an induction head (column).",
+        {"composition": data},
+    )
+
+
+def _copying(analysis: Analysis, made_by: Provenance) -> LabFigure:
+    return _bars_by_head(
+        "copying",
+        analysis.copying,
+        "Does a head make likelier what it attends to?",
+        "copying score",
+        "1: every direction that the head passes on raises its own token; −1: it lowers it. Look at the "
+        "induction heads "
+        f"({', '.join(f'{layer}.{head}' for layer, head in analysis.induction_heads)}).",
+        made_by,
+    )
+
+
+def _ablation(analysis: Analysis, made_by: Provenance) -> LabFigure:
+    return _bars_by_head(
+        "ablation",
+        100 * analysis.removed,
+        "What is lost when one head's output is taken out",
+        "in-context gain lost (%)",
+        "All attention patterns are held as they were, so only what the head itself writes is missing. Look "
+        "at layer 0: "
+        "its heads matter through layer 1's patterns, and hardly by what they write to the output. Taking out all "
+        f"induction heads together loses {100 * analysis.removed_by_induction:.0f} %.",
+        made_by,
+    )
+
+
+def _without_previous(analysis: Analysis, made_by: Provenance) -> LabFigure:
+    names = [f"1.{head}" for head in range(analysis.prefix.shape[1])]
+    series = {
+        "whole model": analysis.prefix[1],
+        "previous-token heads ablated": analysis.prefix_without_previous,
+    }
+    title = "The induction head goes blind"
+    figure = bars(
+        names, series, title=title, x_title="head of layer 1", y_title="prefix score", number_format=".2f"
+    )
+    figure.update_xaxes(type="category")
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "head"),
+        title,
+        "attention probability",
+        made_by,
+        {"series": list(series), "head": names},
+    )
+    return LabFigure(
+        "without-previous",
+        figure,
+        "Ablated: "
+        + ", ".join(f"{layer}.{head}" for layer, head in analysis.previous_heads)
+        + ", in another layer and never touching the heads drawn here. Look for what is left of their prefix scores.",
+        {"scores": data},
+    )
+
+
+def _gpt2(table: HeadTable, seed: int) -> LabFigure:
+    title = "Prefix scores of GPT-2 small's 144 heads"
+    figure = heatmap(
+        table.induction,
+        title=title,
+        x_title="head",
+        y_title="layer",
+        unit="prefix score",
+        write_numbers=False,
+    )
+    made_by = Provenance("gpt2-small", "50 random tokens twice", seed)
+    data = make_result(table.induction, ("layer", "head"), title, "attention probability", made_by)
+    return LabFigure(
+        "gpt2",
+        figure,
+        "Look for the dark cells 5.1, 5.5, 6.9, 7.2 and 7.10, which papers name again and again.",
+        {"scores": data},
+    )
+
+
+def _bars_by_head(
+    name: str, scores: Tensor, title: str, unit: str, caption: str, made_by: Provenance
+) -> LabFigure:
+    names = [f"{layer}.{head}" for layer in range(scores.shape[0]) for head in range(scores.shape[1])]
+    figure = bars(
+        names,
+        {unit: scores.flatten()},
+        title=title,
+        x_title="head (layer.head)",
+        y_title=unit,
+        number_format=".2f" if scores.abs().max() < 2 else ".0f",
+    )
+    figure.update_xaxes(type="category")
+    data = make_result(scores.flatten(), ("label",), title, unit, made_by, {"label": names})
+    return LabFigure(name, figure, caption, {"scores": data})

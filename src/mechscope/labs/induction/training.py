@@ -1,0 +1,178 @@
+"""Training one model with a look at its scores every few steps, in a way that can be stopped and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechscope.data.repeated_tokens import random_repeats, repeated_twice
+from mechscope.labs.induction.config import InductionConfig
+from mechscope.labs.induction.scores import (
+    in_context_score,
+    patterns,
+    prefix_scores,
+    previous_token_scores,
+    repeated_loss,
+    token_losses,
+)
+from mechscope.labs.workshop import Part, Workshop
+from mechscope.model.transformer import HookedTransformer
+
+WARM_UP = 50
+
+
+@dataclass(frozen=True)
+class History:
+    """The scores over training."""
+
+    step: Int[Tensor, " step"]
+    """Steps taken at each look."""
+    loss: Float[Tensor, " step"]
+    """Mean loss on held-out training-like sequences, in nats."""
+    in_context: Float[Tensor, " step"]
+    """In-context-learning score on them, in nats (negative where context helps)."""
+    repeated: Float[Tensor, " step"]
+    """Loss on the second copy of a repeated block, in nats."""
+    prefix: Float[Tensor, "step layer head"]
+    """Prefix score of every head."""
+    previous: Float[Tensor, "step layer head"]
+    """Previous-token score of every head."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model, how it got there, and the test sequences it was looked at with."""
+
+    model: HookedTransformer
+    """Its weights at the end."""
+    history: History
+    """Its scores on the way."""
+    blocks: Int[Tensor, "batch pos"]
+    """BOS and a block twice."""
+    like_training: Int[Tensor, "batch pos"]
+    """Sequences like those it was trained on, never trained on."""
+
+
+def train_model(workshop: Workshop, n_layers: int, seed: int) -> TrainedModel:
+    """Train the model with `n_layers` layers, or read it back if that was done before."""
+    config: InductionConfig = workshop.config
+    name = f"{n_layers}-layer-seed-{seed}"
+    part = workshop.part(name, lambda: _train(workshop, name, n_layers, seed))
+    state = {key.removeprefix("model."): value for key, value in part.items() if key.startswith("model.")}
+    history = {
+        key.removeprefix("history."): value for key, value in part.items() if key.startswith("history.")
+    }
+    return TrainedModel(
+        HookedTransformer.from_state(config.model_config(n_layers, seed), state).to(workshop.device),
+        History(**{key: value.cpu() for key, value in history.items()}),
+        *(tokens.to(workshop.device) for tokens in held_out_batches(config, seed)),
+    )
+
+
+def held_out_batches(config: InductionConfig, seed: int) -> tuple[Tensor, Tensor]:
+    """The test sequences of a seed: repeated blocks, and sequences like the training ones."""
+    generator = torch.Generator().manual_seed(_batch_seed(seed, -1))
+    count = config.test_sequences
+    blocks = repeated_twice(count, config.half, config.n_tokens, generator)
+    like_training = random_repeats(
+        4 * count, config.n_ctx, config.n_tokens, config.shortest, config.longest, generator
+    )
+    return blocks, like_training
+
+
+def _train(workshop: Workshop, name: str, n_layers: int, seed: int) -> Part:
+    config: InductionConfig = workshop.config
+    model = HookedTransformer(config.model_config(n_layers, seed)).to(workshop.device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    blocks, like_training = (tokens.to(workshop.device) for tokens in held_out_batches(config, seed))
+    looks: list[dict[str, Tensor]] = []
+    done = 0
+    if (state := workshop.take_up(name)) is not None:
+        done = _restore(state, model, optimizer, looks)
+    with workshop.bar(config.steps, f"{n_layers}-layer model, seed {seed}", done) as bar:
+        for step in range(done, config.steps):
+            if step % config.evaluate_every == 0:
+                looks.append(_look(model, step, blocks, like_training, config.half))
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * _schedule(step, config.steps)
+            tokens = training_batch(config, seed, step).to(workshop.device)
+            loss = model(tokens, return_type="loss")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.update()
+            workshop.put_aside(name, lambda step=step: _state(step + 1, model, optimizer, looks))
+    looks.append(_look(model, config.steps, blocks, like_training, config.half))
+    history = {f"history.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+    return {**{f"model.{key}": value for key, value in model.state_dict().items()}, **history}
+
+
+def training_batch(config: InductionConfig, seed: int, step: int) -> Int[Tensor, "batch pos"]:
+    """The sequences of one training step: drawn from the step's own seed, so that a resumed run sees the same."""
+    generator = torch.Generator().manual_seed(_batch_seed(seed, step))
+    return random_repeats(
+        config.batch, config.n_ctx, config.n_tokens, config.shortest, config.longest, generator
+    )
+
+
+def _batch_seed(seed: int, step: int) -> int:
+    return (seed + 1) * 1_000_003 + step
+
+
+def _schedule(step: int, steps: int) -> float:
+    return min(1.0, (step + 1) / WARM_UP, 2 * (1 - step / steps))
+
+
+def _look(
+    model: HookedTransformer, step: int, blocks: Tensor, like_training: Tensor, half: int
+) -> dict[str, Tensor]:
+    pattern = patterns(model, blocks)
+    losses = token_losses(model, like_training)
+    return {
+        "step": torch.tensor(step),
+        "loss": losses.mean().cpu(),
+        "in_context": torch.tensor(in_context_score(losses)),
+        "repeated": torch.tensor(repeated_loss(token_losses(model, blocks), half)),
+        "prefix": prefix_scores(pattern, half).cpu(),
+        "previous": previous_token_scores(pattern).cpu(),
+    }
+
+
+def _state(
+    done: int, model: HookedTransformer, optimizer: torch.optim.Optimizer, looks: list[dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    state = {"done": torch.tensor(done)}
+    state |= {f"model.{key}": value for key, value in model.state_dict().items()}
+    for key, moments in _moments(optimizer):
+        state |= {f"optimizer.{key}.{name}": value for name, value in moments.items()}
+    return state | {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+
+
+def _restore(
+    state: Part, model: HookedTransformer, optimizer: torch.optim.Optimizer, looks: list[dict[str, Tensor]]
+) -> int:
+    weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+    model.load_state_dict(weights)
+    stored = optimizer.state_dict()
+    stored["state"] = {}
+    for key, value in state.items():
+        if key.startswith("optimizer."):
+            index, name = key.removeprefix("optimizer.").split(".")
+            # AdamW keeps its step counters on the CPU whatever the weights' device.
+            stored["state"].setdefault(int(index), {})[name] = value.cpu() if name == "step" else value
+    optimizer.load_state_dict(stored)
+    columns = {
+        key.removeprefix("look."): value.cpu() for key, value in state.items() if key.startswith("look.")
+    }
+    looks += [{key: column[row] for key, column in columns.items()} for row in range(len(columns["step"]))]
+    return int(state["done"])
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    yield from optimizer.state_dict()["state"].items()

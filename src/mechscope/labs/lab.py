@@ -1,0 +1,135 @@
+"""What a lab is, and what a run of one leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import plotly.graph_objects as go
+from torch import Tensor
+
+from mechscope.labs.claim import CheckedClaim, Claim
+from mechscope.results import Result
+
+if TYPE_CHECKING:
+    from mechscope.labs.workshop import Workshop
+
+Budget = Literal["quick", "full"]
+BUDGETS: tuple[Budget, ...] = ("quick", "full")
+
+
+@dataclass(frozen=True)
+class LabFigure:
+    """A figure with the words that go with it, and its numbers."""
+
+    name: str
+    """Short name: the lesson places the figure by it, and its data file bears it."""
+    figure: go.Figure
+    """The picture, titled, with both axes named."""
+    caption: str
+    """What is drawn, and what to look for in it."""
+    data: Mapping[str, Result] = field(default_factory=dict)
+    """The numbers behind it, written beside the report."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment hands back to the framework."""
+
+    measures: Mapping[int, Mapping[str, float]]
+    """Seed → name → number: what the claims' conditions are checked against."""
+    figures: tuple[LabFigure, ...]
+    """In the order in which they are drawn where the lesson does not place them."""
+    not_run: Mapping[str, str] = field(default_factory=dict)
+    """Claim id (or what a claim needs) → why it could not be run."""
+    missing_figures: Mapping[str, str] = field(default_factory=dict)
+    """Figure that the lesson places → why there is none this time."""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    """Numbers for the lesson's text, already formatted: no number in it is typed by hand."""
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    """Trained weights to keep."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One replication: an idea, the claims that carry it, an experiment that checks them, and a lesson."""
+
+    step: str
+    """Two digits: its place in the curriculum."""
+    slug: str
+    """Its name on the command line."""
+    title: str
+    """Its name on the page."""
+    idea: str
+    """The one idea, in a few words."""
+    claims: tuple[Claim, ...]
+    """What is to be reproduced."""
+    lesson: Path
+    """The lesson's Markdown file."""
+    configs: Mapping[Budget, Any]
+    """Budget → the experiment's settings (a frozen dataclass)."""
+    seeds: Mapping[Budget, int]
+    """Budget → how many seeds are run, counting up from the one that is given."""
+    inputs: Callable[[], dict[str, str]]
+    """What the experiment would read now, by name: cheap to call, part of a run's fingerprint."""
+    experiment: Callable[[Workshop], Outcome]
+    """Train, analyse, measure."""
+    version: int = 1
+    """Counted up when the experiment changes, so that older finished parts are not mixed in."""
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder that runs of this lab go to."""
+        return f"{self.step}-{self.slug}"
+
+    def run(
+        self,
+        budget: Budget = "quick",
+        seed: int = 0,
+        out: str | Path = "runs",
+        device: str = "auto",
+        progress: bool | None = False,
+    ) -> LabRun:
+        """Run the lab and write its report (see `mechscope.labs.run_lab`)."""
+        from mechscope.labs.running import run_lab
+
+        return run_lab(self, budget, seed, out, device, progress)
+
+
+@dataclass(frozen=True)
+class LabRun:
+    """A finished run: where its files are, what was measured, and the verdicts."""
+
+    lab: Lab
+    """Which lab."""
+    folder: Path
+    """Holds report.html, claims.json, figures/ and weights.safetensors."""
+    budget: Budget
+    """quick or full."""
+    seeds: tuple[int, ...]
+    """Every seed that was run."""
+    device: str
+    """Device that it ran on."""
+    inputs: Mapping[str, str]
+    """What data and models it read, in words."""
+    claims: tuple[CheckedClaim, ...]
+    """The verdict on each claim."""
+    outcome: Outcome
+    """Measures, figures, numbers, weights."""
+    seconds: float
+    """Time that the work took, that of parts finished by an earlier, interrupted run included."""
+    reused_seconds: float
+    """How much of it such an earlier run had done."""
+    versions: Mapping[str, str]
+    """Package → version."""
+
+    @property
+    def report(self) -> Path:
+        """The page to open."""
+        return self.folder / "report.html"
+
+    def count(self, status: str) -> int:
+        """How many claims ended as pass, fail or not-run."""
+        return sum(claim.status == status for claim in self.claims)

@@ -1,0 +1,105 @@
+"""Lessons: Markdown with $formulas$ (to MathML, no JavaScript), [[figure NAME]] and [[number NAME]]."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import latex2mathml.converter
+from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markdown_it.renderer import RendererProtocol
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+    from markdown_it.utils import EnvType, OptionsDict
+
+_NUMBER = re.compile(r"\[\[number ([\w.-]+)\]\]")
+_FIGURE = re.compile(r"<p>\[\[figure ([\w-]+)\]\]</p>")
+
+
+def render_lesson(text: str, numbers: Mapping[str, str], figures: Mapping[str, str]) -> str:
+    """The lesson as HTML.
+
+    Args:
+        numbers: what stands for each [[number NAME]].
+        figures: HTML for each [[figure NAME]] that is a paragraph of its own.
+
+    Raises:
+        KeyError: for a number or figure that the run did not produce, with the nearest names.
+    """
+    filled = _NUMBER.sub(lambda match: _look_up(numbers, match[1], "number"), text)
+    html: str = _parser().render(filled)
+    return _FIGURE.sub(lambda match: _look_up(figures, match[1], "figure"), html)
+
+
+def figures_placed(text: str) -> list[str]:
+    """Names of the figures that a lesson places, in order."""
+    return re.findall(r"^\[\[figure ([\w-]+)\]\]\s*$", text, flags=re.MULTILINE)
+
+
+def to_mathml(latex: str, display: bool = False) -> str:
+    r"""A formula as MathML.
+
+    >>> to_mathml("x^2").startswith("<math")
+    True
+
+    Raises:
+        ValueError: if the formula cannot be read.
+    """
+    try:
+        mathml = latex2mathml.converter.convert(latex, display="block" if display else "inline")
+    except Exception as error:
+        # The converter raises its own bare exception classes, one a mistake; all mean the same to a lesson's author.
+        raise ValueError(f"cannot read the formula {latex!r}: {type(error).__name__} {error}") from error
+    if unknown := re.search(r">(\\[A-Za-z]+)", mathml):
+        # It prints commands that it does not know as they stand.
+        raise ValueError(f"cannot read the formula {latex!r}: there is no command {unknown[1]}.")
+    return mathml
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
+    parser.inline.ruler.before("escape", "formula", _formula)
+    parser.add_render_rule("formula", _render_formula)
+    return parser
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    # $$…$$ or $…$; a dollar followed by a space, or alone, is a dollar.
+    source, start = state.src, state.pos
+    if source[start] != "$":
+        return False
+    fence = "$$" if source.startswith("$$", start) else "$"
+    end = source.find(fence, start + len(fence))
+    content = source[start + len(fence) : end] if end != -1 else ""
+    if not content or (fence == "$" and (content[0].isspace() or content[-1].isspace())):
+        return False
+    if not silent:
+        token = state.push("formula", "math", 0)
+        token.content = content
+        token.markup = fence
+    state.pos = end + len(fence)
+    return True
+
+
+def _render_formula(
+    renderer: RendererProtocol, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    return to_mathml(tokens[index].content.strip(), display=tokens[index].markup == "$$")
+
+
+def _look_up(entries: Mapping[str, str], name: str, what: str) -> str:
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=3)
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"there are: {', '.join(sorted(entries)) or 'none'}."
+        )
+        raise KeyError(f"the lesson asks for {what} {name!r}, which the run did not produce; {hint}")
+    return entries[name]

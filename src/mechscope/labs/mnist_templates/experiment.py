@@ -1,0 +1,148 @@
+"""Step 00 from the data to the verdicts: train three kinds of classifier, then look at their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mechscope.data.digits import Digits, find_digits, load_digits
+from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.mnist_templates.claims import CLAIMS
+from mechscope.labs.mnist_templates.figures import draw_figures
+from mechscope.labs.mnist_templates.measures import Trained, format_numbers, measure
+from mechscope.labs.mnist_templates.networks import Network, NetworkKind, train_network
+from mechscope.labs.mnist_templates.softmax_regression import Classifiers, train_classifiers
+from mechscope.labs.workshop import Part, Workshop
+
+
+@dataclass(frozen=True)
+class TemplatesConfig:
+    """Settings of step 00."""
+
+    decays: tuple[float, ...] = (0.0, 1.0, 5.0)
+    """Weight decays of the linear classifiers; the one on shuffled labels gets the second."""
+    steps: int = 4680
+    """Training steps of the linear classifiers: 10 epochs of MNIST."""
+    batch: int = 128
+    """Images a step."""
+    learning_rate: float = 1e-3
+    """Of the linear classifiers."""
+    hidden: int = 128
+    """Units of the two networks' hidden layer."""
+    network_steps: int = 2340
+    """Training steps of the networks: 5 epochs of MNIST."""
+    network_learning_rate: float = 2e-3
+    """At the start; it falls to zero."""
+    network_decays: tuple[float, float] = (0.0, 1.0)
+    """Weight decays of each kind of network."""
+    bilinear_noise: float = 0.3
+    """Standard deviation of the noise on the images that the bilinear networks are trained on."""
+
+
+def run_experiment(workshop: Workshop) -> Outcome:
+    """Train and measure every seed; draw the first one."""
+    # describe_inputs() has tried the download before this run began; trying twice would only take longer.
+    digits = load_digits(download=False).to(workshop.device)
+    trained = {seed: train(workshop, digits, seed) for seed in workshop.seeds}
+    measures = {seed: measure(digits, models) for seed, models in trained.items()}
+    first = trained[workshop.seeds[0]]
+    not_run = {}
+    if digits.name != "mnist":
+        not_run["mnist"] = "the number belongs to MNIST, and this run read scikit-learn's 8×8 digits"
+    return Outcome(
+        measures=measures,
+        figures=draw_figures(digits, first, workshop.seeds[0]),
+        not_run=not_run,
+        numbers=format_numbers(digits, measures[workshop.seeds[0]]),
+        weights=_weights(first),
+    )
+
+
+def train(workshop: Workshop, digits: Digits, seed: int) -> Trained:
+    """All models of one seed; each is a part, so that a killed run keeps those that were done."""
+    return Trained(
+        decays=workshop.config.decays,
+        linear=_linear(workshop, digits, seed),
+        relu=tuple(
+            _network(workshop, digits, seed, "relu", decay) for decay in workshop.config.network_decays
+        ),
+        bilinear=tuple(
+            _network(workshop, digits, seed, "bilinear", decay) for decay in workshop.config.network_decays
+        ),
+    )
+
+
+def _linear(workshop: Workshop, digits: Digits, seed: int) -> Classifiers:
+    config = workshop.config
+
+    def compute() -> Part:
+        shuffle = torch.randperm(len(digits.train_y), generator=torch.Generator().manual_seed(seed + 10_000))
+        labels = [digits.train_y] * len(config.decays) + [digits.train_y[shuffle]]
+        with workshop.bar(config.steps, f"linear classifiers, seed {seed}") as bar:
+            trained = train_classifiers(
+                digits.train_x,
+                labels,
+                [*config.decays, config.decays[1]],
+                steps=config.steps,
+                batch=config.batch,
+                learning_rate=config.learning_rate,
+                seed=seed,
+                bar=bar,
+            )
+        return {"weight": trained.weight, "bias": trained.bias}
+
+    return Classifiers(**workshop.part(f"linear-seed-{seed}", compute))
+
+
+def _network(workshop: Workshop, digits: Digits, seed: int, kind: NetworkKind, decay: float) -> Network:
+    config = workshop.config
+
+    def compute() -> dict[str, Tensor]:
+        with workshop.bar(config.network_steps, f"{kind} network, decay {decay:g}, seed {seed}") as bar:
+            return train_network(
+                kind,
+                digits.train_x,
+                digits.train_y,
+                hidden=config.hidden,
+                decay=decay,
+                steps=config.network_steps,
+                batch=config.batch,
+                learning_rate=config.network_learning_rate,
+                noise=config.bilinear_noise if kind == "bilinear" else 0.0,
+                seed=seed,
+                bar=bar,
+            ).tensors
+
+    return Network(kind, workshop.part(f"{kind}-decay-{decay:g}-seed-{seed}", compute))
+
+
+def _weights(trained: Trained) -> dict[str, Tensor]:
+    weights = {"linear.weight": trained.linear.weight, "linear.bias": trained.linear.bias}
+    for networks in (trained.relu, trained.bilinear):
+        for network, decay in zip(networks, ("decay-0", "decay-1"), strict=True):
+            weights |= {f"{network.kind}.{decay}.{name}": tensor for name, tensor in network.tensors.items()}
+    return weights
+
+
+def describe_inputs() -> dict[str, str]:
+    """Which digits a run would read now; downloads MNIST if it is in reach and not here yet."""
+    return {"digits": find_digits()}
+
+
+LAB = Lab(
+    step="00",
+    slug="mnist-templates",
+    title="Templates of handwritten digits",
+    idea="Weights are interpretable: sometimes you can just look.",
+    claims=CLAIMS,
+    lesson=Path(__file__).parent / "lesson.md",
+    configs={"quick": TemplatesConfig(), "full": TemplatesConfig()},
+    seeds={"quick": 1, "full": 5},
+    inputs=describe_inputs,
+    experiment=run_experiment,
+)
+
+__all__ = ["LAB", "TemplatesConfig", "describe_inputs", "run_experiment", "train"]

@@ -1,0 +1,239 @@
+"""The figures of step 00, from one seed's models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from mechscope.data.digits import Digits
+from mechscope.labs.lab import LabFigure
+from mechscope.labs.mnist_templates.bilinear import eigen_features, leading_patterns
+from mechscope.labs.mnist_templates.measures import Trained
+from mechscope.labs.mnist_templates.templates import (
+    class_means,
+    class_templates,
+    evidence,
+    live_pixels,
+    smoothness,
+    template_correlations,
+)
+from mechscope.results import Provenance, Result, make_result
+from mechscope.viz import bars, heatmap, image_grid, spectrum
+
+CLASSES = [f"“{digit}”" for digit in range(10)]
+_DECAY = 1
+"""Index of the linear classifier that is drawn: weight decay 1."""
+
+
+def draw_figures(digits: Digits, trained: Trained, seed: int) -> tuple[LabFigure, ...]:
+    """All figures, in the lesson's order."""
+    artist = _Artist(digits, trained, Provenance("digit classifiers", digits.name, seed))
+    return (
+        artist.weights(),
+        artist.templates(),
+        artist.match(),
+        artist.evidence(),
+        artist.decay_images(),
+        artist.decay_numbers(),
+        artist.hidden(),
+        artist.spectra(),
+        artist.eigenfeatures(),
+    )
+
+
+class _Artist:
+    def __init__(self, digits: Digits, trained: Trained, provenance: Provenance) -> None:
+        self.digits, self.trained, self.provenance = digits, trained, provenance
+        self.means = class_means(digits.train_x, digits.train_y)
+        self.class_templates = class_templates(self.means)
+        self.live = live_pixels(digits.train_x)
+        self.rows = trained.linear.weight[_DECAY]
+        self.eigen = [eigen_features(network) for network in trained.bilinear]
+
+    def images(self, rows: Tensor) -> Tensor:
+        return rearrange(rows.detach().cpu(), "n (h w) -> n h w", h=self.digits.side)
+
+    def result(self, values: Tensor, dims: tuple[str, ...], title: str, unit: str, **coords: list) -> Result:
+        return make_result(values, dims, title, unit, self.provenance, coords)
+
+    def picture(
+        self, name: str, rows: Tensor, labels: list[str], title: str, unit: str, caption: str, **how: Any
+    ) -> LabFigure:
+        images = self.images(rows)
+        data = self.result(images, ("label", "row", "col"), title, unit, label=labels)
+        return LabFigure(
+            name, image_grid(images, labels, title=title, unit=unit, **how), caption, {"images": data}
+        )
+
+    def weights(self) -> LabFigure:
+        return self.picture(
+            "weights",
+            self.rows,
+            CLASSES,
+            "What the trained classifier looks for: its ten weight rows",
+            "logits per unit of brightness",
+            "Warm pixels speak for a digit when there is ink, cool ones speak against it. Look for the cool hole in "
+            "the middle of “0”, and for the cool flanks of “1”. Weight decay 1.",
+        )
+
+    def templates(self) -> LabFigure:
+        return self.picture(
+            "templates",
+            self.class_templates,
+            CLASSES,
+            "What tells each digit from the others in the data",
+            "brightness",
+            "Each digit's average image minus the average of the other nine averages. Nothing here was trained. "
+            "Look back and forth between this figure and the last.",
+        )
+
+    def match(self) -> LabFigure:
+        values = template_correlations(self.rows, self.class_templates, self.live).cpu()
+        title = "Which digit does each weight row resemble?"
+        figure = heatmap(
+            values,
+            title=title,
+            x_title="template of digit",
+            y_title="weight row of digit",
+            unit="correlation",
+            square=True,
+            write_numbers=False,
+        )
+        figure.update_layout(height=440)
+        null = template_correlations(self.trained.linear.weight[-1], self.class_templates, self.live).cpu()
+        data = {
+            "match": self.result(values, ("label", "class"), title, "correlation"),
+            "shuffled": self.result(null, ("label", "class"), "the same with shuffled labels", "correlation"),
+        }
+        return LabFigure(
+            "match",
+            figure,
+            "Correlation over the pixels that vary. Look for the diagonal: in each row the warmest cell should be "
+            "the digit's own. Off the diagonal, look for pairs that people confuse too.",
+            data,
+        )
+
+    def evidence(self) -> LabFigure:
+        image, label = self.digits.test_x[0], int(self.digits.test_y[0])
+        logits = self.trained.linear.logits(image[None], _DECAY)[0]
+        runner_up = (
+            int(logits.argsort(descending=True)[1]) if int(logits.argmax()) == label else int(logits.argmax())
+        )
+        maps, labels = [], []
+        for digit in (label, runner_up):
+            weight, bias = self.trained.linear.weight[_DECAY, digit], self.trained.linear.bias[_DECAY, digit]
+            maps.append(evidence(weight, bias, image)[0])
+            labels.append(f"for “{digit}”: {float(logits[digit]):+.1f}")
+        maps.append(maps[0] - maps[1])
+        labels.append(f"difference: {float(logits[label] - logits[runner_up]):+.1f}")
+        return self.picture(
+            "evidence",
+            torch.stack(maps),
+            labels,
+            f"Why the first test image is called “{label}” and not “{runner_up}”",
+            "logits",
+            "What each inked pixel says: weight × brightness. The pixels (plus the bias) sum to the score exactly. "
+            "Look at the last picture: the few warm strokes that decide between the two.",
+            columns=3,
+        )
+
+    def decay_images(self) -> LabFigure:
+        shown = (0, 2, 3, 7)
+        names = [f"decay {decay:g}" for decay in self.trained.decays] + ["shuffled"]
+        rows = torch.stack(
+            [self.trained.linear.weight[i, digit] for i in range(len(names)) for digit in shown]
+        )
+        labels = [f"“{digit}”, {name}" for name in names for digit in shown]
+        return self.picture(
+            "decay-images",
+            rows,
+            labels,
+            "The same four rows under more and more weight decay",
+            "weight",
+            "Each picture has its own scale, so compare shapes. Look for speckle giving way to strokes from "
+            "the top row "
+            "down, and at the last row, trained on shuffled labels: the same method finds nothing to draw.",
+            columns=len(shown),
+            each_its_own_scale=True,
+        )
+
+    def decay_numbers(self) -> LabFigure:
+        names = [f"decay {decay:g}" for decay in self.trained.decays] + ["shuffled labels"]
+        linear = self.trained.linear
+        matches = [template_correlations(rows, self.class_templates, self.live) for rows in linear.weight]
+        right = [
+            linear.logits(self.digits.test_x, i).argmax(-1) == self.digits.test_y for i in range(len(names))
+        ]
+        series = {
+            "match with its digit (correlation)": [float(match.diagonal().mean()) for match in matches],
+            "smoothness (correlation)": [smoothness(rows, self.digits.side) for rows in linear.weight],
+            "test accuracy (share)": [float(r.float().mean()) for r in right],
+        }
+        title = "What weight decay buys, and what it costs"
+        figure = bars(
+            names,
+            series,
+            title=title,
+            x_title="classifier",
+            y_title="correlation, or share",
+            number_format=".2f",
+        )
+        figure.update_yaxes(range=[min(0.0, min(series["match with its digit (correlation)"]) * 1.2), 1.1])
+        values = torch.tensor(list(series.values()))
+        data = self.result(values, ("series", "label"), title, "1", series=list(series), label=names)
+        return LabFigure(
+            "decay-numbers",
+            figure,
+            "Look for two bars that grow from left to right while the third shrinks: clearer templates, "
+            "fewer right answers.",
+            {"numbers": data},
+        )
+
+    def hidden(self) -> LabFigure:
+        return self.picture(
+            "hidden",
+            self.trained.relu[0].tensors["W_in"].T[:10],
+            [f"unit {index}" for index in range(10)],
+            "The first ten hidden units of a more accurate network",
+            "pre-activation per unit of brightness",
+            "Not picked: simply the first ten. Look for a digit. There are strokes and patches in some, but hardly a "
+            "number that you could name.",
+        )
+
+    def spectra(self) -> LabFigure:
+        names = ("no decay", "decay 1")
+        digit = 3
+        title = f"How many patterns make up a bilinear layer's idea of “{digit}”"
+        values = {name: eigen.values[digit] for name, eigen in zip(names, self.eigen, strict=True)}
+        stacked = torch.stack([row.abs() for row in values.values()])
+        data = self.result(
+            stacked,
+            ("series", "rank"),
+            title,
+            "1",
+            series=list(names),
+            rank=list(range(1, stacked.shape[1] + 1)),
+        )
+        return LabFigure(
+            "spectra",
+            spectrum(values, title=title),
+            "Sizes of the eigenvalues, each curve divided by its first. Look for the curve with decay dropping away: "
+            "few patterns carry nearly everything.",
+            {"spectra": data},
+        )
+
+    def eigenfeatures(self) -> LabFigure:
+        rows = torch.cat([leading_patterns(eigen, self.means) for eigen in reversed(self.eigen)]).float()
+        return self.picture(
+            "eigenfeatures",
+            rows,
+            [f"{name}, decay {decay}" for decay in ("1", "0") for name in CLASSES],
+            "The strongest eigenfeature of each digit, with and without weight decay",
+            "weight",
+            "First two lines: with decay. Last two: without. Look for whole digits or their decisive strokes, drawn "
+            "with one confident line, in a network that is as accurate as the ReLU one.",
+            each_its_own_scale=True,
+        )

@@ -1,0 +1,102 @@
+"""Every number that step 00 claims, measured on one seed's trained models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from mechscope.data.digits import Digits
+from mechscope.labs.mnist_templates.bilinear import eigen_features
+from mechscope.labs.mnist_templates.networks import Network
+from mechscope.labs.mnist_templates.softmax_regression import Classifiers
+from mechscope.labs.mnist_templates.templates import (
+    class_means,
+    class_templates,
+    evidence,
+    live_pixels,
+    nearest_mean_accuracy,
+    smoothness,
+    template_correlations,
+)
+
+SHOWN_IMAGES = 20
+"""Test images on which the evidence is checked against the logit."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All models of one seed."""
+
+    decays: tuple[float, ...]
+    """Weight decay of each linear instance; one more instance, on shuffled labels, follows them."""
+    linear: Classifiers
+    """The linear classifiers."""
+    relu: tuple[Network, ...]
+    """ReLU networks without and with decay."""
+    bilinear: tuple[Network, ...]
+    """Bilinear networks without and with decay."""
+
+
+def measure(digits: Digits, trained: Trained) -> dict[str, float]:
+    """All measures by name; accuracies in percent."""
+    means = class_means(digits.train_x, digits.train_y)
+    templates, live = class_templates(means), live_pixels(digits.train_x)
+    found = {"nearest_mean_accuracy": 100 * nearest_mean_accuracy(means, digits.test_x, digits.test_y)}
+    names = [f"wd{decay:g}" for decay in trained.decays] + ["null"]
+    for instance, name in enumerate(names):
+        rows = trained.linear.weight[instance]
+        match = template_correlations(rows, templates, live)
+        right = trained.linear.logits(digits.test_x, instance).argmax(-1) == digits.test_y
+        found[f"accuracy_{name}"] = 100 * float(right.float().mean())
+        found[f"rows_matching_{name}"] = float((match.argmax(-1).cpu() == torch.arange(10)).sum())
+        found[f"correlation_{name}"] = float(match.diagonal().mean())
+        found[f"best_match_{name}"] = float(match.abs().amax(-1).mean())
+        found[f"smoothness_{name}"] = smoothness(rows, digits.side)
+    found["size_correlation_null"] = abs(found["correlation_null"])
+    found["evidence_error"] = _evidence_error(digits, trained.linear, instance=1)
+    for name, network in zip(("wd0", "wd1"), trained.relu, strict=True):
+        rows = network.tensors["W_in"].T
+        found[f"accuracy_relu_{name}"] = 100 * network.accuracy(digits.test_x, digits.test_y)
+        found[f"best_match_relu_{name}"] = float(
+            template_correlations(rows, templates, live).abs().amax(-1).mean()
+        )
+        found[f"smoothness_relu_{name}"] = smoothness(rows, digits.side)
+    for name, network in zip(("wd0", "wd1"), trained.bilinear, strict=True):
+        features = eigen_features(network)
+        found[f"accuracy_bilinear_{name}"] = 100 * network.accuracy(digits.test_x, digits.test_y)
+        found[f"rank_{name}"] = float(features.effective_ranks().mean())
+        found[f"participation_{name}"] = float(features.participation_ratios().mean())
+    return found
+
+
+def _evidence_error(digits: Digits, linear: Classifiers, instance: int) -> float:
+    errors = [
+        evidence(linear.weight[instance, int(label)], linear.bias[instance, int(label)], image)[1]
+        for image, label in zip(digits.test_x[:SHOWN_IMAGES], digits.test_y[:SHOWN_IMAGES], strict=True)
+    ]
+    return max(errors)
+
+
+def format_numbers(digits: Digits, found: Mapping[str, float]) -> dict[str, str]:
+    """The numbers that the lesson quotes."""
+    numbers = {
+        name: f"{value:.1f}"
+        for name, value in found.items()
+        if name.startswith(("accuracy", "nearest", "rank"))
+    }
+    numbers |= {
+        name: f"{value:.2f}" for name, value in found.items() if name.startswith(("corr", "smooth", "best"))
+    }
+    numbers |= {name: f"{value:.0f}" for name, value in found.items() if name.startswith("rows")}
+    numbers["participation_wd0"] = f"{found['participation_wd0']:.1f}"
+    numbers["participation_wd1"] = f"{found['participation_wd1']:.1f}"
+    numbers["rank_ratio"] = f"{found['rank_wd0'] / found['rank_wd1']:.1f}"
+    numbers["participation_ratio"] = f"{found['participation_wd0'] / found['participation_wd1']:.1f}"
+    numbers["pixels"] = str(digits.side**2)
+    numbers["side"] = str(digits.side)
+    numbers["data"] = (
+        "MNIST" if digits.name == "mnist" else "scikit-learn's small digits (MNIST was not in reach)"
+    )
+    return numbers

@@ -1,0 +1,66 @@
+"""Which labs there are. A new one is a folder here with a LAB in its package and a line in LABS."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mechscope.labs.lab import Lab
+
+
+@dataclass(frozen=True)
+class LabEntry:
+    """Enough to list a lab and to recognise its name without importing torch."""
+
+    step: str
+    """Two digits."""
+    slug: str
+    """Name on the command line."""
+    package: str
+    """Module whose LAB it is."""
+    summary: str
+    """One line for help texts."""
+
+
+LABS: tuple[LabEntry, ...] = (
+    LabEntry(
+        "00", "mnist-templates", "mechscope.labs.mnist_templates", "weights are interpretable: just look"
+    ),
+    LabEntry("03", "induction", "mechscope.labs.induction", "two heads in two layers make a circuit"),
+)
+
+
+def find_entry(name: str) -> LabEntry:
+    """The entry for a step number ("03", "3") or a slug ("induction").
+
+    Raises:
+        KeyError: for an unknown name, with the nearest ones.
+    """
+    wanted = name.strip().lower().replace("_", "-")
+    if wanted.isdigit():
+        wanted = wanted.zfill(2)
+    for entry in LABS:
+        if wanted in (entry.step, entry.slug, f"{entry.step}-{entry.slug}"):
+            return entry
+    slugs = [entry.slug for entry in LABS]
+    near = difflib.get_close_matches(wanted, slugs, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    there = ", ".join(f"{entry.step} {entry.slug}" for entry in LABS)
+    raise KeyError(f"there is no step {name!r}; {hint}Steps: {there}.")
+
+
+def find_lab(name: str) -> Lab:
+    """The lab for a step number or a slug.
+
+    Raises:
+        KeyError: for an unknown name, with the nearest ones.
+    """
+    return importlib.import_module(find_entry(name).package).LAB
+
+
+def all_labs() -> tuple[Lab, ...]:
+    """Every lab, in the order of the curriculum."""
+    return tuple(find_lab(entry.slug) for entry in LABS)

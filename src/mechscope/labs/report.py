@@ -1,0 +1,153 @@
+"""report.html: one self-contained page with the lesson, its figures, the verdicts, and what ran on what."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import plotly.offline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mechscope.labs.claim import TAGS, CheckedClaim, Finding
+from mechscope.labs.lab import LabFigure, LabRun
+from mechscope.labs.markdown import figures_placed, render_lesson
+from mechscope.results import write_atomically
+from mechscope.viz import DARK, LIGHT, house_template
+
+_PAGE = Path(__file__).parent / "page"
+
+
+def write_report(run: LabRun) -> Path:
+    """Write the run's report.html and return its path."""
+    return write_atomically(run.report, render_report(run))
+
+
+def render_report(run: LabRun) -> str:
+    """The report as one HTML document: styles, script, Plotly and all figures inside; it fetches nothing.
+
+    Raises:
+        KeyError: if the lesson asks for a figure or number that the run did not produce.
+    """
+    outcome = run.outcome
+    text = run.lab.lesson.read_text(encoding="utf-8")
+    placed = figures_placed(text)
+    blocks = {figure.name: _figure_html(figure) for figure in outcome.figures}
+    missing = {
+        name: f'<p class="missing">No figure here this time: {html.escape(reason)}.</p>'
+        for name, reason in outcome.missing_figures.items()
+    }
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        run=run,
+        lab=run.lab,
+        lesson=Markup(render_lesson(text, outcome.numbers, {**blocks, **missing})),
+        further_figures=[Markup(block) for name, block in blocks.items() if name not in placed],
+        claims=[_claim_row(checked) for checked in run.claims],
+        tags={tag: meaning for tag, meaning in TAGS.items() if any(c.claim.tag == tag for c in run.claims)},
+        facts=_facts(run),
+        styles=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),
+        script=Markup((_PAGE / "report.js").read_text(encoding="utf-8")),
+        plotly=Markup(plotly.offline.get_plotlyjs()),
+        templates=_json_for_script({"light": _template(LIGHT), "dark": _template(DARK)}),
+    )
+
+
+def _figure_html(figure: LabFigure) -> str:
+    content = json.loads(str(figure.figure.to_json()))
+    layout = content["layout"]
+    # The page writes the title as a heading (it wraps on a phone) and sets the theme's template.
+    title = str(layout.pop("title", {}).get("text", figure.name))
+    layout.pop("template", None)
+    meta = layout.get("meta", {})
+    layout["margin"] = {"l": 12, "r": 12, "t": 40 if layout.get("showlegend") else 16, "b": 12}
+    if "aspect" in meta:
+        layout["margin"] = {"l": 0, "r": 0, "t": 4, "b": 4}
+    width = f";max-width:{meta['max_width']}px" if "max_width" in meta else ""
+    data = _json_for_script({"data": content["data"], "layout": layout})
+    name, heading = html.escape(figure.name), html.escape(title)
+    return (
+        f'<figure id="figure-{name}"><h3>{heading}</h3>'
+        f'<div class="plot" role="img" aria-label="{heading}" style="height:{layout["height"]}px{width}"></div>'
+        f'<script type="application/json" class="plot-data">{data}</script>'
+        f"<figcaption>{html.escape(figure.caption)}</figcaption></figure>"
+    )
+
+
+def _template(name: str) -> Mapping[str, Any]:
+    return house_template(name).to_plotly_json()
+
+
+def _json_for_script(value: Any) -> Markup:
+    # "</script>" or "<!--" inside a string would end the script element.
+    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
+
+
+def _claim_row(checked: CheckedClaim) -> dict[str, Any]:
+    return {
+        "claim": checked.claim,
+        "status": checked.status,
+        "mark": {"pass": "✓", "fail": "✗", "not-run": "–"}[checked.status],
+        "reason": checked.reason,
+        "seeds": ", ".join(map(str, checked.seeds)),
+        "findings": [
+            {"what": finding.what, "ours": _ours(finding), "wanted": _wanted(finding), "ok": finding.ok}
+            for finding in checked.findings
+        ],
+    }
+
+
+def _ours(finding: Finding) -> str:
+    unit = f"\u00a0{finding.unit}" if finding.unit else ""
+    return " · ".join(_short(value) for value in finding.ours.values()) + unit
+
+
+def _wanted(finding: Finding) -> str:
+    if not finding.yardstick:
+        return finding.wanted
+    return f"{finding.wanted} ({' · '.join(_short(value) for value in finding.yardstick.values())})"
+
+
+def _short(value: float) -> str:
+    # Tiny numbers are upper bounds on errors: their first digit says enough.
+    return f"{value:.0e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def _facts(run: LabRun) -> list[tuple[str, str]]:
+    facts = [(name.capitalize(), words) for name, words in run.inputs.items()]
+    seeds = ", ".join(map(str, run.seeds))
+    facts.append(("Budget", f"{run.budget}, {'seed' if len(run.seeds) == 1 else 'seeds'} {seeds}"))
+    facts.append(("Device", run.device))
+    time = f"{run.seconds:.0f} s"
+    if run.reused_seconds >= 1:
+        time += (
+            f", of which {run.reused_seconds:.0f} s by an earlier run whose finished parts were taken over"
+        )
+    facts.append(("Time", time))
+    facts.append(
+        (
+            "Settings",
+            ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in _settings(run).items()),
+        )
+    )
+    facts.append(("Versions", ", ".join(f"{package} {version}" for package, version in run.versions.items())))
+    command = f"mechscope run {run.lab.slug} --budget {run.budget} --seed {run.seeds[0]}"
+    facts.append(("Repeat it", command))
+    return facts
+
+
+def _plain(value: object) -> str:
+    return " and ".join(f"{entry:g}" for entry in value) if isinstance(value, tuple) else str(value)
+
+
+def _settings(run: LabRun) -> dict[str, Any]:
+    return dict(vars(run.lab.configs[run.budget]))

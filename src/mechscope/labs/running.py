@@ -1,0 +1,171 @@
+"""One run of a lab: settings → finished parts → verdicts → report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import safetensors.torch
+import torch
+
+from mechscope.labs.claim import check_claims
+from mechscope.labs.claims_file import write_claims
+from mechscope.labs.device import pick_device
+from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
+from mechscope.labs.report import write_report
+from mechscope.labs.workshop import Workshop
+from mechscope.results import Result, versions, write_atomically
+
+PACKAGES = ("mechscope", "torch", "numpy", "xarray", "plotly", "safetensors", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A run that can begin: everything a user can get wrong has been checked."""
+
+    lab: Lab
+    """Which lab."""
+    budget: Budget
+    """quick or full."""
+    seeds: tuple[int, ...]
+    """Seeds to run."""
+    device: torch.device
+    """Where to compute."""
+    inputs: Mapping[str, str]
+    """What data and models will be read, in words."""
+    folder: Path
+    """Where the run's files go: OUT/STEP-SLUG/BUDGET-seed-SEED."""
+    fingerprint: str
+    """Checksum of everything that decides what the run computes."""
+
+
+def prepare(
+    lab: Lab,
+    budget: Budget = "quick",
+    seed: int = 0,
+    out: str | Path = "runs",
+    device: str = "auto",
+) -> Preparation:
+    """Check what was asked for and what is there, before any work begins.
+
+    Raises:
+        ValueError: for an unknown budget or device, a device that is not there, or a damaged data file.
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
+        OSError: if the folder for the run cannot be made or written to.
+    """
+    if budget not in get_args(Budget):
+        raise ValueError(f"budget is one of {', '.join(get_args(Budget))}, not {budget!r}.")
+    chosen = pick_device(device)
+    folder = Path(out) / lab.folder_name / f"{budget}-seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
+    inputs = lab.inputs()
+    settings: dict[str, Any] = {
+        "lab": lab.slug,
+        "version": lab.version,
+        "config": dataclasses.asdict(lab.configs[budget]),
+        "seed": seed,
+        "seeds": lab.seeds[budget],
+        "inputs": inputs,
+        "device": chosen.type,
+    }
+    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    seeds = tuple(range(seed, seed + lab.seeds[budget]))
+    return Preparation(lab, budget, seeds, chosen, inputs, folder, fingerprint)
+
+
+def run_lab(
+    lab: Lab,
+    budget: Budget = "quick",
+    seed: int = 0,
+    out: str | Path = "runs",
+    device: str = "auto",
+    progress: bool | None = False,
+) -> LabRun:
+    """Run a lab and write report.html, claims.json, figures/*.json and weights.safetensors.
+
+    A run that was killed goes on from its finished parts; a finished one is only reported again.
+
+    Args:
+        budget: "quick" (a minute or a few) or "full" (several seeds).
+        seed: the first seed.
+        out: folder for all runs; this one goes to OUT/STEP-SLUG/BUDGET-seed-SEED.
+        progress: bars: True, False, or None for "on a terminal".
+
+    Raises:
+        As `prepare`, before any work begins.
+    """
+    return run_prepared(prepare(lab, budget, seed, out, device), progress)
+
+
+def run_prepared(preparation: Preparation, progress: bool | None = False) -> LabRun:
+    """Do the work that `prepare` checked."""
+    lab, folder = preparation.lab, preparation.folder
+    workshop = Workshop(
+        config=lab.configs[preparation.budget],
+        seeds=preparation.seeds,
+        device=preparation.device,
+        folder=folder / "parts",
+        fingerprint=preparation.fingerprint,
+        progress=progress,
+    )
+    begun = time.monotonic()
+    outcome = lab.experiment(workshop)
+    elapsed = time.monotonic() - begun
+    if tuple(outcome.measures) != preparation.seeds:
+        raise RuntimeError(
+            f"{lab.slug} was to run seeds {preparation.seeds} and measured {tuple(outcome.measures)}."
+        )
+    run = LabRun(
+        lab=lab,
+        folder=folder,
+        budget=preparation.budget,
+        seeds=preparation.seeds,
+        device=str(preparation.device),
+        inputs=preparation.inputs,
+        claims=tuple(check_claims(lab.claims, outcome.measures, outcome.not_run)),
+        outcome=outcome,
+        seconds=elapsed + workshop.reused_seconds,
+        reused_seconds=workshop.reused_seconds,
+        versions=versions(PACKAGES),
+    )
+    _write_data(folder, outcome)
+    write_report(run)
+    # Last: whoever finds claims.json finds everything else too.
+    write_claims(run, preparation.fingerprint)
+    return run
+
+
+def _write_data(folder: Path, outcome: Outcome) -> None:
+    for figure in outcome.figures:
+        data = {name: _result_to_json(result) for name, result in figure.data.items()}
+        write_atomically(
+            folder / "figures" / f"{figure.name}.json", json.dumps(data, ensure_ascii=False) + "\n"
+        )
+    if outcome.weights:
+        weights = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in outcome.weights.items()
+        }
+        write_atomically(folder / "weights.safetensors", safetensors.torch.save(weights))
+
+
+def _result_to_json(result: Result) -> dict[str, Any]:
+    values = result.values.values.astype(float).ravel().tolist()
+    return {
+        "title": result.title,
+        "unit": result.unit,
+        "dims": list(map(str, result.values.dims)),
+        "shape": list(result.values.shape),
+        "coords": {str(dim): result.values.coords[dim].values.tolist() for dim in result.values.dims},
+        "provenance": dataclasses.asdict(result.provenance),
+        "values": [float(f"{value:.6g}") if math.isfinite(value) else None for value in values],
+    }

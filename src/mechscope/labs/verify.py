@@ -1,0 +1,81 @@
+"""Which claims hold on this machine: read from finished runs, and run where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mechscope.labs.claims_file import read_claims
+from mechscope.labs.lab import Budget, Lab
+from mechscope.labs.running import Preparation, prepare, run_prepared
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The verdicts of one lab."""
+
+    lab: Lab
+    """Which lab."""
+    folder: Path
+    """Where its run lies."""
+    inputs: Mapping[str, str]
+    """What it read."""
+    claims: tuple[Mapping[str, Any], ...]
+    """The claims as claims.json has them."""
+    ran_now: bool
+    """Whether the run was missing (or out of date) and was made for this."""
+
+    def count(self, status: str) -> int:
+        """How many claims ended as pass, fail or not-run."""
+        return sum(claim["status"] == status for claim in self.claims)
+
+
+def verify_labs(
+    labs: Sequence[Lab],
+    budget: Budget = "quick",
+    seed: int = 0,
+    out: str | Path = "runs",
+    device: str = "auto",
+    progress: bool | None = False,
+) -> list[Verification]:
+    """The verdicts of each lab, from its finished run with this budget and seed, or from a new one.
+
+    Raises:
+        As `prepare`, before any work begins.
+    """
+    prepared = [prepare(lab, budget, seed, out, device) for lab in labs]
+    return [verify_prepared(preparation, progress) for preparation in prepared]
+
+
+def verify_prepared(
+    preparation: Preparation,
+    progress: bool | None = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """The verdicts of one lab.
+
+    A run counts as finished only if its lab, settings, inputs and device are what they are now: verdicts
+    reached on stand-in data are not read once the real data is there.
+
+    Args:
+        tell: is told, in words, if there is something to run.
+    """
+    path = preparation.folder / "claims.json"
+    problem = _why_not_current(path, preparation.fingerprint)
+    if problem:
+        tell(f"{preparation.lab.step} {preparation.lab.slug}: {problem}; running it")
+        run_prepared(preparation, progress)
+    found = read_claims(path)
+    return Verification(preparation.lab, preparation.folder, found.inputs, found.claims, bool(problem))
+
+
+def _why_not_current(path: Path, fingerprint: str) -> str:
+    if not path.is_file():
+        return "no finished run"
+    try:
+        found = read_claims(path)
+    except (ValueError, KeyError) as error:
+        return f"its claims.json cannot be read ({error})"
+    return "" if found.fingerprint == fingerprint else "its run had other settings, data or version"

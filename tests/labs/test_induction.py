@@ -1,0 +1,259 @@
+"""Step 03 as a whole: it can be stopped and gone on with, and its claims notice sabotage."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mechscope.checkpoints import load_model
+from mechscope.labs import Lab, Workshop, check_claims
+from mechscope.labs.induction import LAB, InductionConfig, export_model
+from mechscope.labs.induction import experiment as experiment_module
+from mechscope.labs.induction import training as training_module
+from mechscope.labs.induction.claims import CLAIMS
+from mechscope.labs.induction.measures import analyse, measure
+from mechscope.labs.induction.training import History, TrainedModel, held_out_batches, train_model
+from mechscope.model.transformer import HookedTransformer
+
+SMALL = InductionConfig(
+    n_tokens=16,
+    n_ctx=17,
+    shortest=4,
+    longest=6,
+    d_model=16,
+    d_head=8,
+    n_heads=2,
+    batch=8,
+    steps=24,
+    evaluate_every=8,
+    test_sequences=12,
+)
+BUNDLED = "induction-2l"
+
+
+def workshop(folder: Path, **options) -> Workshop:
+    return Workshop(SMALL, (0,), torch.device("cpu"), folder, "f", **options)
+
+
+def weights(trained: TrainedModel) -> dict[str, torch.Tensor]:
+    return trained.model.state_dict()
+
+
+# Training -------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_model(workshop(tmp_path / "whole"), 2, seed=0)
+    real, steps = training_module.training_batch, []
+
+    def killed_at_thirteen(config: InductionConfig, seed: int, step: int) -> torch.Tensor:
+        steps.append(step)
+        if step == 13 and steps.count(13) == 1:
+            raise KeyboardInterrupt
+        return real(config, seed, step)
+
+    monkeypatch.setattr(training_module, "training_batch", killed_at_thirteen)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(workshop(tmp_path / "stopped", patience=0), 2, seed=0)
+    resumed = train_model(workshop(tmp_path / "stopped", patience=0), 2, seed=0)
+    assert steps == [*range(14), *range(13, 24)]
+    for name, tensor in weights(whole).items():
+        assert tensor.equal(weights(resumed)[name]), name
+    for name, curve in vars(whole.history).items():
+        assert curve.equal(getattr(resumed.history, name)), name
+    assert not list((tmp_path / "stopped").glob("*unfinished*"))
+
+
+def test_both_models_see_the_same_data_and_seeds_differ(tmp_path: Path) -> None:
+    shop = workshop(tmp_path)
+    two, one, other = train_model(shop, 2, 0), train_model(shop, 1, 0), train_model(shop, 2, 1)
+    assert two.blocks.equal(one.blocks)
+    assert two.like_training.equal(one.like_training)
+    assert not two.blocks.equal(other.blocks)
+    assert (two.model.cfg.n_layers, one.model.cfg.n_layers) == (2, 1)
+    same = [
+        dataclasses.replace(two.model.cfg, n_layers=1, model_name="")
+        == dataclasses.replace(one.model.cfg, model_name="")
+    ]
+    assert all(same)
+    assert two.history.step.tolist() == [0, 8, 16, 24]
+    assert two.history.prefix.shape == (4, 2, 2)
+
+
+def test_training_learns_something(tmp_path: Path) -> None:
+    # Few tokens and a short context: here even one layer can learn which tokens are left to repeat.
+    config = dataclasses.replace(SMALL, steps=150, batch=32, learning_rate=1e-2)
+    shop = Workshop(config, (0,), torch.device("cpu"), tmp_path, "f")
+    history = train_model(shop, 1, 0).history
+    assert float(history.loss[-1]) < float(history.loss[0]) - 0.05
+
+
+# The whole step -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
+    return dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL}, seeds={"quick": 1, "full": 2})
+
+
+def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path) -> None:
+    run = small_lab.run("full", out=tmp_path, device="cpu")
+    status = {checked.claim.id: checked.status for checked in run.claims}
+    assert status["3.1"] == status["3.8"] == "pass"
+    assert status["3.2"] == status["3.4"] == status["3.6"] == "fail"
+    assert status["3.7"] == "not-run"
+    html = run.report.read_text(encoding="utf-8")
+    assert "No figure here this time: GPT-2 small is not on this machine" in html
+    assert html.count("<figure ") == len(run.outcome.figures) == 10
+    assert "[[number" not in html
+    assert "[[figure" not in html
+    assert json.loads((run.folder / "claims.json").read_text())["claims"][1]["seeds"] == [0, 1]
+
+
+def test_every_figure_has_words_and_numbers(small_lab: Lab, tmp_path: Path) -> None:
+    run = small_lab.run(out=tmp_path, device="cpu")
+    for figure in run.outcome.figures:
+        assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
+        assert figure.data
+        assert (run.folder / "figures" / f"{figure.name}.json").is_file()
+
+
+def test_gpt2_is_measured_where_it_is_there(
+    small_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {"n_layers": 12, "n_heads": 12, "d_model": 24, "d_head": 2, "n_ctx": 101, "d_vocab": 300}
+    stand_in = HookedTransformer({**shape, "attn_only": True, "seed": 0})
+    monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: True)
+    monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: stand_in)
+    run = small_lab.run(out=tmp_path, device="cpu")
+    checked = next(checked for checked in run.claims if checked.claim.id == "3.7")
+    assert checked.status == "fail"  # random weights have no such heads
+    assert 0 <= checked.findings[0].ours[0] < 8
+    assert run.outcome.figures[-1].name == "gpt2"
+    assert "of the 9 heads known" in run.report.read_text(encoding="utf-8")
+
+
+def test_an_exported_model_comes_back(tmp_path: Path) -> None:
+    trained = train_model(workshop(tmp_path / "parts"), 2, seed=0)
+    folder = export_model(trained, analyse(trained, 0), SMALL, 0, tmp_path / "induction-2l")
+    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "config.json", "model.safetensors"]
+    again = load_model(folder, process=False)
+    assert torch.allclose(again(trained.blocks), trained.model(trained.blocks), atol=2e-2)
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert "seed 0" in card
+    assert "{" not in card
+
+
+# Sabotage: the claims must notice -------------------------------------------------------------------
+
+
+def history(prefix: float, gain: float, repeated: float, abrupt: bool = True) -> History:
+    step = torch.arange(0, 1001, 20)
+    way = torch.sigmoid((step - 500) / 20) if abrupt else step / 1000
+    scores = (prefix * way)[:, None, None].expand(-1, 2, 4)
+    return History(step, 5 - way, -gain * way, 5 - (5 - repeated) * way, scores, scores)
+
+
+def trained_from_bundle(change: Callable[[HookedTransformer], None] = lambda model: None) -> TrainedModel:
+    model = load_model(BUNDLED, process=False)
+    change(model)
+    config = LAB.configs["quick"]
+    blocks, like_training = held_out_batches(config, seed=0)
+    return TrainedModel(model, history(0.8, 2.5, 0.5), blocks, like_training)
+
+
+def verdicts(two: TrainedModel, one: History | None = None) -> dict[str, str]:
+    other = dataclasses.replace(two, history=one or history(0.05, 0.5, 4.0))
+    measures = measure(two, other, analyse(two, seed=0), seed=0)
+    return {
+        checked.claim.id: checked.status
+        for checked in check_claims(CLAIMS, {0: measures}, {"3.7": "not here"})
+    }
+
+
+def test_the_bundled_model_passes() -> None:
+    found = verdicts(trained_from_bundle())
+    assert {claim: status for claim, status in found.items() if status != "pass"} == {"3.7": "not-run"}
+
+
+def shuffle_weights(model: HookedTransformer) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        values = parameter.data.flatten()
+        parameter.data = values[torch.randperm(len(values), generator=generator)].view_as(parameter)
+
+
+def freeze_attention(model: HookedTransformer) -> None:
+    for block in model.blocks:
+        block.attn.W_Q.data.zero_()
+        block.attn.b_Q.data.zero_()
+
+
+def swap_layers(model: HookedTransformer) -> None:
+    first, second = (block.attn.state_dict() for block in model.blocks)
+    first = {name: tensor.clone() for name, tensor in first.items()}
+    model.blocks[0].attn.load_state_dict(second)
+    model.blocks[1].attn.load_state_dict(first)
+
+
+def negate_copying(model: HookedTransformer) -> None:
+    model.blocks[1].attn.W_O.data.neg_()
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "must_fail"),
+    [
+        (shuffle_weights, {"3.2", "3.4", "3.5", "3.6"}),
+        (freeze_attention, {"3.2", "3.6"}),
+        (swap_layers, {"3.2", "3.6"}),
+        (negate_copying, {"3.5"}),
+    ],
+)
+def test_sabotaged_weights_fail(sabotage: Callable[[HookedTransformer], None], must_fail: set[str]) -> None:
+    found = verdicts(trained_from_bundle(sabotage))
+    assert must_fail <= {claim for claim, status in found.items() if status == "fail"}
+
+
+def test_shuffled_labels_fail(tmp_path: Path) -> None:
+    """Sequences in which the copy is out of order: nothing is gained by looking back, and the claims say so."""
+    trained = trained_from_bundle()
+    order = (
+        torch.rand(trained.like_training[:, 1:].shape, generator=torch.Generator().manual_seed(0)).argsort(-1)
+        + 1
+    )
+    shuffled = torch.cat([trained.like_training[:, :1], trained.like_training.gather(1, order)], dim=1)
+    blocks = torch.cat([trained.blocks[:, :1], trained.blocks[:, 1:].flip(0).roll(3, dims=1)], dim=1)
+    blocks[:, 32:] = trained.blocks[:, 32:]
+    found = verdicts(dataclasses.replace(trained, like_training=shuffled, blocks=blocks))
+    assert {"3.2", "3.6"} <= {claim for claim, status in found.items() if status == "fail"}
+
+
+def test_a_slow_change_is_not_a_phase_change() -> None:
+    trained = dataclasses.replace(trained_from_bundle(), history=history(0.8, 2.5, 0.5, abrupt=False))
+    assert verdicts(trained)["3.3"] == "fail"
+
+
+def test_changes_at_different_times_are_not_one() -> None:
+    trained = trained_from_bundle()
+    late = dataclasses.replace(trained.history, prefix=trained.history.prefix.roll(10, dims=0))
+    late.prefix[:10] = 0
+    assert verdicts(dataclasses.replace(trained, history=late))["3.3"] == "fail"
+
+
+@pytest.mark.parametrize("one", [history(0.3, 0.5, 4.0), history(0.05, 2.0, 1.0)], ids=["prefix", "gain"])
+def test_a_one_layer_model_that_can_do_it_too_fails_the_contrast(one: History) -> None:
+    assert verdicts(trained_from_bundle(), one)["3.2"] == "fail"
+
+
+@pytest.mark.slow
+def test_the_quick_budget_passes(tmp_path: Path) -> None:
+    run = LAB.run(out=tmp_path, device="cpu")
+    assert [(checked.claim.id, checked.reason) for checked in run.claims if checked.status == "fail"] == []

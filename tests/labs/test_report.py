@@ -1,0 +1,137 @@
+"""The report is one page that fetches nothing, and says what was found, on what, and what not."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mechscope.labs import render_report
+from mechscope.labs.markdown import figures_placed, render_lesson, to_mathml
+from tests.labs.tiny_lab import tiny_lab
+
+FETCHING = {"src", "href", "srcset", "poster", "action"}
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page: its addresses, its text, and how often each tag opens and closes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.skipping = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in FETCHING]
+        if tag not in ("meta", "link", "br", "hr", "img"):
+            self.open.append(tag)
+        if tag in ("script", "style"):
+            self.skipping = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self.skipping = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self.skipping:
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    run = tiny_lab(folder, value=3.0).run("full", out=folder / "runs")
+    return run.report.read_text(encoding="utf-8")
+
+
+def test_it_is_whole_and_fetches_nothing(report: str) -> None:
+    page = Page(report)
+    assert page.open == []
+    assert set(page.addresses) <= {"#claims", "#ran", "data:,"}
+    assert "http-equiv" not in report[:3000]
+    styles = re.search(r"<style>(.*?)</style>", report, re.DOTALL)
+    assert styles
+    assert "url(" not in styles[1]
+    assert "@import" not in styles[1]
+
+
+def test_plotly_is_inside_once(report: str) -> None:
+    assert report.count("plotly.js v") == 1
+
+
+def test_it_says_what_was_found_on_what(report: str) -> None:
+    words = " ".join(" ".join(Page(report).words).split())
+    for expected in (
+        "The value is 3",
+        "9.1 The value is 1.",
+        "9.2 It needs <b>stars</b> & more.",
+        "there are no stars",
+        "wanted 0.9 to 1.1",
+        "✗ fail",
+        "– not run",
+        "seeds 0, 1, 2",
+        "1 not reproduced",
+        "mechscope run tiny --budget full --seed 0",
+        "Look for <the> line.",
+        "What this does not show",
+        "our own yardstick",
+    ):
+        assert expected in words.replace("\u00a0", " "), expected
+
+
+def test_figures_can_be_drawn_from_the_page_alone(report: str) -> None:
+    (data,) = re.findall(r'<script type="application/json" class="plot-data">(.*?)</script>', report)
+    figure = json.loads(data)
+    assert figure["data"][0]["type"] == "scatter"
+    assert "template" not in figure["layout"]
+    assert "title" not in figure["layout"]
+    templates = json.loads(re.search(r'id="templates">(.*?)</script>', report)[1])
+    assert templates["light"]["layout"]["font"]["color"] != templates["dark"]["layout"]["font"]["color"]
+
+
+def test_a_figure_that_the_lesson_does_not_place_is_still_shown(tmp_path: Path) -> None:
+    lab = tiny_lab(tmp_path)
+    lab.lesson.write_text("No figure placed.", encoding="utf-8")
+    html = render_report(lab.run(out=tmp_path / "runs"))
+    assert html.count('id="figure-line"') == 1
+
+
+def test_a_lesson_cannot_ask_for_what_was_not_measured(tmp_path: Path) -> None:
+    lab = tiny_lab(tmp_path)
+    lab.lesson.write_text("[[number vlaue]]", encoding="utf-8")
+    with pytest.raises(KeyError, match="did you mean value"):
+        lab.run(out=tmp_path / "runs")
+    lab.lesson.write_text("[[figure lines]]", encoding="utf-8")
+    with pytest.raises(KeyError, match="did you mean line"):
+        lab.run(out=tmp_path / "runs")
+
+
+def test_formulas_become_mathml() -> None:
+    html = render_lesson("Costs $5 and $6, but $x_1$ and\n\n$$\\sum_i x_i$$\n\n`$y$` and \\$z\\$.", {}, {})
+    assert html.count("<math") == 2
+    assert 'display="block"' in html
+    assert "Costs $5 and $6" in html
+    assert "<code>$y$</code>" in html
+    assert "$z$" in html
+
+
+@pytest.mark.parametrize(
+    ("latex", "message"), [("x_{", "MissingSuper"), (r"\frac{1}{\fou}", r"no command \\fou")]
+)
+def test_a_formula_that_cannot_be_read_is_named(latex: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot read the formula .*{message}"):
+        to_mathml(latex)
+
+
+def test_html_in_a_lesson_stays_text() -> None:
+    assert "<script>" not in render_lesson("<script>alert(1)</script>", {}, {})
+
+
+def test_figures_are_found_where_they_stand_alone() -> None:
+    assert figures_placed("[[figure a]]\n\ntext [[figure b]] text\n\n[[figure c-d]]\n") == ["a", "c-d"]
