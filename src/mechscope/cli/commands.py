@@ -1,0 +1,81 @@
+"""The subcommands and their options, as dataclasses: the help text is made from them, so nothing heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run steps: train, analyse, compare with the published numbers, write a report.
+
+    A run that was stopped goes on from its finished parts when the same command is given again.
+    """
+
+    steps: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STEP…", help_behavior_hint="")
+    ] = ()
+    """Steps by number or name (00, mnist-templates, 03, induction), or all."""
+    budget: Literal["quick", "full"] = "quick"
+    """quick: a minute or a few, one seed. full: several seeds, and larger models where the step says so."""
+    seed: int = 0
+    """The first seed."""
+    out: Path = Path("runs")
+    """Folder for reports and finished parts."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """No progress bars (they only show on a terminal anyway)."""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Say which claims hold on this machine: from finished runs, and from new ones where there is none.
+
+    Exits with 0 only if nothing failed. What was not run is neither a pass nor a failure.
+    """
+
+    steps: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[STEP…]", help_behavior_hint="")
+    ] = ()
+    """Steps by number or name; all of them if none is given."""
+    budget: Literal["quick", "full"] = "quick"
+    """Which runs to read, and to make where they are missing."""
+    seed: int = 0
+    """The first seed of those runs."""
+    out: Path = Path("runs")
+    """Folder for reports and finished parts."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """Print JSON instead of a table."""
+    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """No progress bars (they only show on a terminal anyway)."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the models that can be loaded by name, and where each one is."""
+
+    json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what is installed, which data and models are in reach, and how to fix what is not."""
+
+    json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """Print JSON instead of text."""
+
+
+Command = (
+    Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)

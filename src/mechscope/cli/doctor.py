@@ -1,0 +1,199 @@
+"""`mechscope doctor`: what is here, what is in reach, and how to fix what is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mechscope.cli.commands import Doctor
+
+PACKAGES = (
+    "torch", "numpy", "einops", "jaxtyping", "safetensors", "tokenizers", "huggingface_hub", "xarray", "tqdm",
+    "tyro", "plotly", "jinja2", "markdown-it-py", "latex2mathml", "scikit-learn",
+)  # fmt: skip
+
+MARKS = {"ok": "✓", "note": "–", "problem": "✗"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    """What was looked at."""
+    status: Literal["ok", "note", "problem"]
+    """note: something is missing that nothing needs; problem: something will not work."""
+    found: str
+    """What was found."""
+    fix: str = ""
+    """What to do about it; empty where there is nothing to do."""
+
+
+def doctor(command: Doctor) -> int:
+    """Print the report; 1 if there is a problem."""
+    checks = [check for look in LOOKS for check in look()]
+    if command.json:
+        print(json.dumps([asdict(check) for check in checks], indent=1, ensure_ascii=False))
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            print(f"{MARKS[check.status]} {check.name:<{width}}  {check.found}")
+            if check.fix:
+                print(f"  {'':<{width}}  → {check.fix}")
+    return 1 if any(check.status == "problem" for check in checks) else 0
+
+
+def check_python() -> list[Check]:
+    """Python's version against what the package supports."""
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < (3, 11) or sys.version_info >= (3, 14):
+        return [
+            Check(
+                "Python", "problem", found, "mechscope supports Python 3.11 to 3.13: make a new environment"
+            )
+        ]
+    return [Check("Python", "ok", found)]
+
+
+def check_packages() -> list[Check]:
+    """Every package that mechscope needs, with its version."""
+    from mechscope.results.provenance import versions
+
+    there = versions(PACKAGES)
+    missing = [package for package in PACKAGES if package not in there]
+    found = ", ".join(f"{package} {there[package]}" for package in PACKAGES if package in there)
+    if missing:
+        return [
+            Check("packages", "problem", f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+        ]
+    return [Check("packages", "ok", found)]
+
+
+def check_torch() -> list[Check]:
+    """Devices that torch can compute on, and the threads it uses."""
+    try:
+        import torch
+    except Exception as error:
+        # A broken torch fails with OSError, RuntimeError or ImportError, depending on what is broken.
+        return [Check("torch", "problem", f"does not import: {error}", "pip install --force-reinstall torch")]
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [
+            f"cuda ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())
+        ]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    found = f"devices: {', '.join(devices)}; {torch.get_num_threads()} threads of {os.cpu_count()} processors"
+    return [Check("torch", "ok", found)]
+
+
+def check_data() -> list[Check]:
+    """The data folder, and every data set that the labs read, checksums included."""
+    from mechscope.data.folder import DATA_VARIABLE, cache_folder, data_folder, is_offline
+    from mechscope.data.mnist import find_mnist
+
+    try:
+        folder = data_folder()
+    except FileNotFoundError as error:
+        return [Check("data folder", "problem", str(error), f"set {DATA_VARIABLE} to a folder, or unset it")]
+    checks = [
+        Check("data folder", "ok", str(folder))
+        if folder
+        else Check("data folder", "note", f"{DATA_VARIABLE} is not set (it is optional)"),
+        Check("cache", "ok", str(cache_folder())),
+    ]
+    files = find_mnist()
+    if files is None:
+        how = "run mnist-templates once with a network"
+        if is_offline():
+            how = "allow downloads (unset MECHSCOPE_OFFLINE and HF_HUB_OFFLINE) and run mnist-templates once"
+        fix = f"{how}, or put its four IDX files into mnist/ of a folder named by {DATA_VARIABLE}"
+        return [*checks, Check("MNIST", "note", "not here; scikit-learn's 8×8 digits stand in for it", fix)]
+    try:
+        files.read()
+    except (ValueError, OSError) as error:
+        return [*checks, Check("MNIST", "problem", str(error), f"replace the file in {files.folder}")]
+    return [*checks, Check("MNIST", "ok", f"in {files.folder}, four checksums verified")]
+
+
+def check_models() -> list[Check]:
+    """Bundled models and those of the hub that are on this machine."""
+    from mechscope.checkpoints.registry import bundled_names, entries
+    from mechscope.cli.models import find_on_this_machine
+
+    try:
+        here = [
+            entry.name for entry in entries() if find_on_this_machine(entry.name, entry.hub_id)[1] is not None
+        ]
+    except FileNotFoundError:
+        return []  # MECHSCOPE_DATA is wrong, and check_data has said so
+    bundled = bundled_names()
+    found = (
+        f"bundled: {', '.join(bundled) or 'none'}; from the hub: {', '.join(here) or 'none on this machine'}"
+    )
+    checks = [Check("models", "ok", found)]
+    if "gpt2" not in here:
+        fix = (
+            "python -c \"import mechscope; mechscope.load_model('gpt2-small')\" once with a network (0.5 GB)"
+        )
+        checks.append(Check("GPT-2 small", "note", "not here; claims about it are not run", fix))
+    return checks
+
+
+def check_hub() -> list[Check]:
+    """Whether the Hugging Face hub can be reached."""
+    from mechscope.data.folder import OFFLINE_VARIABLES, is_offline
+
+    if is_offline():
+        return [
+            Check(
+                "Hugging Face hub", "note", f"told to stay offline ({' or '.join(OFFLINE_VARIABLES)} is set)"
+            )
+        ]
+    address = urlsplit(os.environ.get("HF_ENDPOINT", "") or "https://huggingface.co")
+    host, port = (
+        address.hostname or "huggingface.co",
+        address.port or (80 if address.scheme == "http" else 443),
+    )
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return [Check("Hugging Face hub", "ok", f"{host} answers")]
+    except OSError as error:
+        fix = "nothing to do if you mean to work offline; else check the network, the proxy, or HF_ENDPOINT"
+        return [Check("Hugging Face hub", "note", f"{host} cannot be reached ({error})", fix)]
+
+
+def check_disk() -> list[Check]:
+    """Room for reports, here and in the cache."""
+    from mechscope.data.folder import cache_folder
+
+    checks = []
+    for name, folder in (("disk, this folder", Path.cwd()), ("disk, cache", cache_folder())):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(there).free / 1e9
+        if free < 1:
+            fix = "a report takes 7 MB, GPT-2 small 0.5 GB: make room"
+            checks.append(Check(name, "problem", f"{free:.1f} GB free", fix))
+        else:
+            checks.append(Check(name, "ok", f"{free:,.0f} GB free"))
+    return checks
+
+
+LOOKS: tuple[Callable[[], list[Check]], ...] = (
+    check_python,
+    check_packages,
+    check_torch,
+    check_data,
+    check_models,
+    check_hub,
+    check_disk,
+)

@@ -1,0 +1,129 @@
+"""`mechscope models`: every model that has a name, and where it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mechscope.cli.commands import Models
+from mechscope.cli.errors import user_errors
+
+WHERE = {
+    "bundled": "comes with mechscope",
+    "cache": "in the Hugging Face cache of this machine",
+    "data folder": "in the folder that MECHSCOPE_DATA names",
+    "hub": "on the Hugging Face hub only; fetched when it is first loaded",
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One model that can be loaded by name."""
+
+    name: str
+    """What to give to load_model."""
+    aliases: tuple[str, ...]
+    """Other names for it."""
+    family: str
+    """The group of the model table that it stands in, or "bundled"."""
+    parameters: str
+    """Number of parameters as the name tells it, such as "70m"; empty where it does not."""
+    hub_id: str
+    """Its repository; empty for a bundled model."""
+    where: str
+    """One of WHERE."""
+    megabytes: float | None
+    """Size of its weights' files; None where they are not on this machine."""
+
+
+def models(command: Models) -> int:
+    """Print the list."""
+    with user_errors():
+        listings = list_models()
+    if command.json:
+        print(json.dumps([asdict(listing) for listing in listings], indent=1))
+        return 0
+    width = max(len(listing.name) for listing in listings)
+    for where, words in WHERE.items():
+        chosen = [listing for listing in listings if listing.where == where]
+        if chosen:
+            print(f"{where}: {words}")
+        family = ""
+        for listing in chosen:
+            if listing.family not in (family, "bundled"):
+                print(f"  {listing.family}")
+            family = listing.family
+            size = f"{listing.megabytes:,.1f} MB" if listing.megabytes is not None else listing.parameters
+            also = f"also {', '.join(listing.aliases)}" if listing.aliases else ""
+            print(f"    {listing.name:<{width}} {size:>10}  {also}".rstrip())
+    print(
+        'mechscope.load_model("NAME") loads one; so it does a folder, or another hub id of a supported family.'
+    )
+    return 0
+
+
+def list_models() -> list[Listing]:
+    """Bundled models first, then the table's in its order. Fetches nothing.
+
+    Raises:
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
+    """
+    from mechscope.checkpoints.hub import weight_files
+    from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries
+
+    listings = []
+    for name in bundled_names():
+        megabytes = _megabytes(weight_files(BUNDLED / name))
+        listings.append(Listing(name, (), "bundled", "", "", "bundled", megabytes))
+    families = _families()
+    for entry in entries():
+        where, folder = find_on_this_machine(entry.name, entry.hub_id)
+        megabytes = None if folder is None else _megabytes(weight_files(folder))
+        listings.append(
+            Listing(
+                entry.name,
+                entry.aliases,
+                families[entry.name],
+                _parameters(entry.name),
+                entry.hub_id,
+                where,
+                megabytes,
+            )
+        )
+    return listings
+
+
+def find_on_this_machine(name: str, hub_id: str) -> tuple[str, Path | None]:
+    """Where a model of the table is ("cache", "data folder" or "hub"), and its folder if it is here."""
+    from huggingface_hub import try_to_load_from_cache
+
+    from mechscope.checkpoints.hub import in_data_folder, weight_files
+
+    cached = try_to_load_from_cache(hub_id, "config.json")
+    if isinstance(cached, str) and weight_files(Path(cached).parent):
+        return "cache", Path(cached).parent
+    folder = in_data_folder(name, hub_id)
+    return ("data folder", folder) if folder else ("hub", None)
+
+
+def _families() -> dict[str, str]:
+    from mechscope.checkpoints.model_table import TABLE
+
+    family, families = "", {}
+    for line in filter(None, map(str.strip, TABLE.splitlines())):
+        if line.startswith("#"):
+            family = line.lstrip("# ").partition(";")[0]
+        else:
+            families[line.split()[0]] = family
+    return families
+
+
+def _parameters(name: str) -> str:
+    found = re.search(r"(?:^|[-_])(\d+(?:\.\d+)?[mb])(?:$|[-_])", name)
+    return found[1].upper() if found else ""
+
+
+def _megabytes(files: list[Path]) -> float:
+    return sum(file.stat().st_size for file in files) / 1e6
