@@ -38,10 +38,13 @@ $(VENV)/.lint: $(VENV)/.test
 
 demo: $(VENV)/.base
 	$(RUN) run mnist-templates induction --budget quick
-	$(RUN) verify mnist-templates induction
 	@echo
-	@echo "Next: open runs/mnist-templates/report.html and runs/induction/report.html in a browser,"
-	@echo "then read docs/tutorial.md, or ask  $(RUN) doctor  what else is in reach."
+	@echo "The reports: runs/00-mnist-templates/quick-seed-0/report.html"
+	@echo "             runs/03-induction/quick-seed-0/report.html"
+	@echo "Open them in a browser. Next:"
+	@echo "  $(RUN) verify    every claim with its verdict (it fails if one was not reproduced)"
+	@echo "  $(RUN) doctor    what else is in reach, and how to get it"
+	@echo "  docs/model.md          open a model yourself"
 
 test: $(VENV)/.test
 	$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)

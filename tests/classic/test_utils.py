@@ -120,15 +120,16 @@ def test_agrees_with_the_peer() -> None:
 @pytest.mark.peer
 @pytest.mark.parametrize("broadcast", [True, False])
 def test_composition_scores_agree_with_the_peer(broadcast: bool) -> None:
-    peer = pytest.importorskip("transformer_lens")
+    # By full names: what the peer's package binds these names to depends on what was imported before.
+    peer_utils = pytest.importorskip("transformer_lens.utils")
+    theirs = pytest.importorskip("transformer_lens.FactoredMatrix").FactoredMatrix
     from mechscope import FactoredMatrix
 
     factors = [torch.randn(3, 2, *shape) for shape in ((6, 2), (2, 6), (6, 2), (2, 6))]
     found = utils.composition_scores(
         FactoredMatrix(*factors[:2]), FactoredMatrix(*factors[2:]), broadcast_dims=broadcast
     )
-    theirs = peer.FactoredMatrix
-    expected = peer.utils.composition_scores(
+    expected = peer_utils.composition_scores(
         theirs(*factors[:2]), theirs(*factors[2:]), broadcast_dims=broadcast
     )
     assert found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
