@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
 
+# A deadline would be a timed assertion, and machines are shared.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 # Shapes in signatures are checked in tests and nowhere else.
 install_import_hook(
-    [f"mechscope.model.{name}" for name in ("components", "loss", "sampling", "composition")],
+    [
+        f"mechscope.model.{name}"
+        for name in ("components", "encoder_components", "loss", "sampling", "composition")
+    ],
     "beartype.beartype",
 )
 

@@ -34,7 +34,7 @@ class InductionConfig:
     """After a warm-up of 50 steps; in the second half it falls to zero in a straight line."""
     weight_decay: float = 0.1
     """Decoupled."""
-    initializer_range: float = 0.02
+    initializer_range: float = 0.03
     """Standard deviation of the initial weights. With much larger ones all heads learn the same thing."""
     evaluate_every: int = 25
     """Steps between two looks at the scores."""
