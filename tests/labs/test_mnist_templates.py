@@ -241,7 +241,7 @@ def test_the_report_says_which_digits(small_run) -> None:
     assert "[[number" not in html
     assert "[[figure" not in html
     assert html.count("<figure ") == len(small_run.outcome.figures) == 9
-    assert json.loads((small_run.folder / "claims.json").read_text())["counts"]["not-run"] == 6
+    assert json.loads((small_run.folder / "claims.json").read_text())["counts"]["not-run"] == 7
 
 
 def test_every_figure_has_words_and_numbers(small_run) -> None:
