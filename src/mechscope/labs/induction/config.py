@@ -31,10 +31,12 @@ class InductionConfig:
     steps: int = 1000
     """Training steps."""
     learning_rate: float = 3e-3
-    """After a warm-up of 50 steps; in the second half it falls to zero in a straight line."""
+    """After the warm-up; in the second half of the training it falls to zero in a straight line."""
+    warm_up: int = 200
+    """Steps over which the learning rate rises. A short one sends some seeds down a dead end."""
     weight_decay: float = 0.1
     """Decoupled."""
-    initializer_range: float = 0.03
+    initializer_range: float = 0.02
     """Standard deviation of the initial weights. With much larger ones all heads learn the same thing."""
     evaluate_every: int = 25
     """Steps between two looks at the scores."""

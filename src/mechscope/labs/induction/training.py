@@ -22,8 +22,6 @@ from mechscope.labs.induction.scores import (
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 
-WARM_UP = 50
-
 
 @dataclass(frozen=True)
 class History:
@@ -100,7 +98,7 @@ def _train(workshop: Workshop, name: str, n_layers: int, seed: int) -> Part:
             if step % config.evaluate_every == 0:
                 looks.append(_look(model, step, blocks, like_training, config.half))
             for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * _schedule(step, config.steps)
+                group["lr"] = config.learning_rate * _schedule(config, step)
             tokens = training_batch(config, seed, step).to(workshop.device)
             loss = model(tokens, return_type="loss")
             optimizer.zero_grad()
@@ -125,8 +123,8 @@ def _batch_seed(seed: int, step: int) -> int:
     return (seed + 1) * 1_000_003 + step
 
 
-def _schedule(step: int, steps: int) -> float:
-    return min(1.0, (step + 1) / WARM_UP, 2 * (1 - step / steps))
+def _schedule(config: InductionConfig, step: int) -> float:
+    return min(1.0, (step + 1) / config.warm_up, 2 * (1 - step / config.steps))
 
 
 def _look(
