@@ -66,6 +66,54 @@ class PlainGPT2:
         """Tokens [batch pos] to logits [batch pos d_vocab]."""
         return self.residual(tokens) @ self.weights["wte.weight"].T
 
+    def cache(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every activation of a pass, kept as it comes: the same work in the open, with nothing around it."""
+        batch, length = tokens.shape
+        kept: dict[str, torch.Tensor] = {}
+        embed = self.weights["wte.weight"][tokens]
+        x = embed + self.weights["wpe.weight"][:length]
+        kept |= {"embed": embed, "resid": x}
+        width = x.shape[-1]
+        future = torch.ones(length, length, dtype=torch.bool).triu(1)
+
+        def norm(x: torch.Tensor, name: str, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+            centred = x - x.mean(-1, keepdim=True)
+            scale = (centred.pow(2).mean(-1, keepdim=True) + EPS).sqrt()
+            normalized = centred / scale
+            kept[f"{name}.scale"], kept[f"{name}.normalized"] = scale, normalized
+            return normalized * weight + bias
+
+        for index, p in enumerate(self.layers):
+            h = norm(x, f"{index}.ln_1", p["ln_1.weight"], p["ln_1.bias"])
+            h = torch.addmm(p["attn.c_attn.bias"], h.view(-1, width), p["attn.c_attn.weight"])
+            q, k, v = h.view(batch, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+            scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(future, -torch.inf)
+            pattern = scores.softmax(-1)
+            z = (pattern @ v).transpose(1, 2)
+            attn_out = torch.addmm(
+                p["attn.c_proj.bias"], z.reshape(-1, width), p["attn.c_proj.weight"]
+            ).view_as(x)
+            mid = x + attn_out
+            h = norm(mid, f"{index}.ln_2", p["ln_2.weight"], p["ln_2.bias"])
+            pre = torch.addmm(p["mlp.c_fc.bias"], h.view(-1, width), p["mlp.c_fc.weight"])
+            post = F.gelu(pre, approximate="tanh")
+            mlp_out = torch.addmm(p["mlp.c_proj.bias"], post, p["mlp.c_proj.weight"]).view_as(x)
+            x = mid + mlp_out
+            parts = {
+                "q": q,
+                "k": k,
+                "v": v,
+                "scores": scores,
+                "pattern": pattern,
+                "z": z,
+                "attn_out": attn_out,
+            }
+            parts |= {"mid": mid, "pre": pre, "post": post, "mlp_out": mlp_out, "resid": x}
+            kept |= {f"{index}.{name}": value for name, value in parts.items()}
+        final = norm(x, "ln_f", self.weights["ln_f.weight"], self.weights["ln_f.bias"])
+        kept["logits"] = final @ self.weights["wte.weight"].T
+        return kept
+
     def generate(self, tokens: torch.Tensor, count: int) -> torch.Tensor:
         """The likeliest continuation, with a key/value cache."""
         past: list[tuple[torch.Tensor, torch.Tensor]] = []
