@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -54,23 +53,17 @@ def readable_weights(model: HookedTransformer) -> ReadableWeights:
         return ReadableWeights(**{name: weight.detach().cpu() for name, weight in parts.items()})
 
 
-def composition(
-    weights: ReadableWeights, reading: Literal["Q", "K", "V"]
-) -> Float[Tensor, "head_out head_in"]:
-    """‖W_OV W_read‖ / (‖W_OV‖ ‖W_read‖) of every head of layer 0 with every head of layer 1.
+def k_composition(weights: ReadableWeights) -> Float[Tensor, "head_out head_in"]:
+    """‖W_OV W_QKᵀ‖ / (‖W_OV‖ ‖W_QK‖) of every head of layer 0 with every head of layer 1.
 
-    Large where the queries (Q), keys (K) or values (V) of the later head read what the earlier one writes.
-    Source: Elhage et al. (2021).
+    Large where the keys of the later head read what the earlier one writes. Source: Elhage et al. (2021).
     """
-    reads = {
-        "Q": FactoredMatrix(weights.W_Q[1], weights.W_K[1].mT),
-        "K": FactoredMatrix(weights.W_K[1], weights.W_Q[1].mT),
-        "V": FactoredMatrix(weights.W_V[1], weights.W_O[1]),
-    }
-    return composition_scores(FactoredMatrix(weights.W_V[0], weights.W_O[0]), reads[reading])
+    writes = FactoredMatrix(weights.W_V[0], weights.W_O[0])
+    keys_read = FactoredMatrix(weights.W_K[1], weights.W_Q[1].mT)
+    return composition_scores(writes, keys_read)
 
 
-def random_composition(model: HookedTransformer, seed: int, draws: int = 64) -> Float[Tensor, " draws"]:
+def random_k_composition(model: HookedTransformer, seed: int, draws: int = 64) -> Float[Tensor, " draws"]:
     """The same score for heads of the same shapes with normally distributed weights: about 1 / √d_model."""
     generator = torch.Generator().manual_seed(seed)
     width, inner = model.cfg.d_model, model.cfg.d_head

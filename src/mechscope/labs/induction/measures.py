@@ -12,9 +12,9 @@ from torch import Tensor
 from mechscope.labs.induction.ablation import Head, mean_ablation_hooks
 from mechscope.labs.induction.change_point import abruptness, halfway_step
 from mechscope.labs.induction.circuits import (
-    composition,
     copying_scores,
-    random_composition,
+    k_composition,
+    random_k_composition,
     readable_weights,
 )
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
@@ -42,12 +42,8 @@ class Analysis:
     """Heads of layer 0 with at least half of the best previous-token score."""
     composition: Float[Tensor, "head_out head_in"]
     """K-composition of each head of layer 0 with each of layer 1."""
-    q_composition: float
-    """Largest Q-composition of any such pair."""
-    v_composition: float
-    """Largest V-composition of any such pair."""
     composition_random: float
-    """Mean composition score of random heads of the same shapes."""
+    """Mean K-composition of random heads of the same shapes."""
     copying: Float[Tensor, "layer head"]
     """Copying score of every head."""
     removed: Float[Tensor, "layer head"]
@@ -77,10 +73,8 @@ def analyse(trained: TrainedModel, seed: int) -> Analysis:
         previous=previous,
         induction_heads=induction_heads,
         previous_heads=previous_heads,
-        composition=composition(weights, "K"),
-        q_composition=float(composition(weights, "Q").max()),
-        v_composition=float(composition(weights, "V").max()),
-        composition_random=float(random_composition(model, seed).mean()),
+        composition=k_composition(weights),
+        composition_random=float(random_k_composition(model, seed).mean()),
         copying=copying_scores(weights),
         removed=removed.view(model.cfg.n_layers, model.cfg.n_heads),
         removed_by_induction=gain_removed(trained, induction_heads),
@@ -126,8 +120,6 @@ def measure(two: TrainedModel, one: TrainedModel, analysis: Analysis, seed: int)
         "best_pair_is_circuit": float(in_circuit),
         "k_composition": float(analysis.composition.max()),
         "k_composition_random": analysis.composition_random,
-        "q_composition": analysis.q_composition,
-        "v_composition": analysis.v_composition,
         "random_times_root_d": analysis.composition_random * two.model.cfg.d_model**0.5,
         "copying": min(float(analysis.copying[head]) for head in analysis.induction_heads),
         "prefix_without_previous": float(analysis.prefix_without_previous.max()),
