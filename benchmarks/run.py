@@ -251,7 +251,8 @@ Written by `make bench`. GPT-2 small's shape with random weights, float32, one t
 and only what ran next to each other compares. Before timing, every contender's output was compared with ours.
 
 *plain* is [`benchmarks/plain_gpt2.py`](../benchmarks/plain_gpt2.py), the model as one writes it by hand when nothing
-inside needs to be seen; *classic* is transformer-lens, whose interface mechscope keeps.
+inside needs to be seen (for the cache: with every activation in the open and kept); *classic* is transformer-lens,
+whose interface mechscope keeps.
 
 {table(timings)}
 
