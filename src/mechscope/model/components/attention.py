@@ -142,11 +142,21 @@ class Attention(Component):
                 causal=self.cfg.attention_dir == "causal",
                 device=q.device,
             )
-        if self._must_be_open():
-            z = self._open_attention(q, k, v, mask)
-        else:
-            z = self._fused_attention(q, k, v, mask)
-        return self.output(self.hook_z(z))
+        return self.output(self.hook_z(self.attend(q, k, v, mask)))
+
+    def attend(
+        self,
+        q: Float[torch.Tensor, "batch query head d_head"],
+        k: Float[torch.Tensor, "batch key kv_head d_head"],
+        v: Float[torch.Tensor, "batch key kv_head d_head"],
+        mask: AttentionMask,
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
+        """What each query takes from the values: fused, or openly where scores or pattern are watched."""
+        return (
+            self._open_attention(q, k, v, mask)
+            if self._must_be_open()
+            else self._fused_attention(q, k, v, mask)
+        )
 
     def queries_keys_values(
         self,
@@ -164,26 +174,48 @@ class Attention(Component):
         together = None
         if query_input is key_input and key_input is value_input and not torch.is_grad_enabled():
             together = self._project_together(query_input)
-        if together is not None:
-            q, k, v = together
-        else:
-            q, k, v = self._project_apart(query_input, key_input, value_input)
-        if self.q_norm is not None and self.k_norm is not None:
-            q, k = self._normalize(self.q_norm, q), self._normalize(self.k_norm, k)
-        q, k, v = self.hook_q(q), self.hook_k(k), self.hook_v(v)
-        if self.rotary is not None:
-            q = self.hook_rot_q(self.rotary(q, positions, offset))
-            k = self.hook_rot_k(self.rotary(k, positions, offset))
-        return q, k, v
+        q, k, v = together or (
+            self._project("Q", query_input),
+            self._project("K", key_input),
+            self._project("V", value_input),
+        )
+        q, k, v = self._query(q), self._key(k), self.hook_v(v)
+        return self._turn_query(q, positions, offset), self._turn_key(k, positions, offset), v
 
-    def _project_apart(
-        self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        prefix = "_" if self.grouped else ""
-        q = project(query_input, self._stored("W_Q"), self._stored("b_Q"))
-        k = project(key_input, self._stored(f"{prefix}W_K"), self._stored(f"{prefix}b_K"))
-        v = project(value_input, self._stored(f"{prefix}W_V"), self._stored(f"{prefix}b_V"))
-        return q, k, v
+    def queries(
+        self, query_input: ByHead, positions: Int[torch.Tensor, "batch pos"] | None = None, offset: int = 0
+    ) -> Float[torch.Tensor, "batch pos head d_head"]:
+        """Queries alone, of any positions."""
+        return self._turn_query(self._query(self._project("Q", query_input)), positions, offset)
+
+    def keys_values(
+        self,
+        key_input: ByKeyValueHead,
+        value_input: ByKeyValueHead,
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
+        offset: int = 0,
+    ) -> tuple[
+        Float[torch.Tensor, "batch pos kv_head d_head"], Float[torch.Tensor, "batch pos kv_head d_head"]
+    ]:
+        """Keys and values alone."""
+        k = self._turn_key(self._key(self._project("K", key_input)), positions, offset)
+        return k, self.hook_v(self._project("V", value_input))
+
+    def _project(self, which: str, x: torch.Tensor) -> torch.Tensor:
+        prefix = "_" if self.grouped and which != "Q" else ""
+        return project(x, self._stored(f"{prefix}W_{which}"), self._stored(f"{prefix}b_{which}"))
+
+    def _query(self, q: torch.Tensor) -> torch.Tensor:
+        return self.hook_q(q if self.q_norm is None else self._normalize(self.q_norm, q))
+
+    def _key(self, k: torch.Tensor) -> torch.Tensor:
+        return self.hook_k(k if self.k_norm is None else self._normalize(self.k_norm, k))
+
+    def _turn_query(self, q: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
+        return q if self.rotary is None else self.hook_rot_q(self.rotary(q, positions, offset))
+
+    def _turn_key(self, k: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
+        return k if self.rotary is None else self.hook_rot_k(self.rotary(k, positions, offset))
 
     def _project_together(self, x: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
         """Queries, keys and values by one product, where their weights lie side by side in memory.
@@ -265,10 +297,11 @@ class Attention(Component):
         bias = self.alibi_bias(mask).to(dtype)
         return bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
 
-    def alibi_bias(self, mask: AttentionMask) -> Float[torch.Tensor, "1 head query key"]:
-        """-slope * distance for each head [1 head query_pos key_pos] (Press et al. 2022)."""
+    def alibi_bias(self, mask: AttentionMask) -> Float[torch.Tensor, "rows head query key"]:
+        """-slope * distance for each head [1 or batch, head, query_pos, key_pos] (Press et al. 2022)."""
         slopes = alibi_slopes(self.cfg.n_heads).to(mask.device)
-        return -slopes[:, None, None] * mask.distance.clamp(min=0)[None, None]
+        distance = mask.distance.clamp(min=0)
+        return -slopes[:, None, None] * (distance[None, None] if distance.ndim == 2 else distance[:, None])
 
     def output(
         self, z: Float[torch.Tensor, "batch pos head d_head"]

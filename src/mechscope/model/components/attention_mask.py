@@ -14,6 +14,7 @@ class AttentionMask:
         key_length: positions in reach, earlier cached ones included.
         padding: [batch key_length], 0 where a token is padding; None where none is.
         causal: whether later positions are hidden.
+        query_positions: where the queries stand, [query] or [batch query]; None means last.
     """
 
     def __init__(
@@ -24,22 +25,29 @@ class AttentionMask:
         padding: Shaped[torch.Tensor, "batch key"] | None,
         causal: bool,
         device: torch.device,
+        query_positions: Int[torch.Tensor, "*batch query"] | None = None,
     ) -> None:
         self.query_length = query_length
         self.key_length = key_length
         self.padding = None if padding is None else padding.to(device=device, dtype=torch.bool)
         self.causal = causal
         self.device = device
+        self.query_positions = query_positions
         self._allowed: dict[int | None, torch.Tensor | None] = {}
         self._distance: torch.Tensor | None = None
 
     @property
-    def distance(self) -> Int[torch.Tensor, "query key"]:
-        """How far each key lies behind each query [query_pos key_pos]; negative for later keys."""
+    def distance(self) -> Int[torch.Tensor, "*batch query key"]:
+        """How far each key lies behind each query [query_pos key_pos]; negative for later keys.
+
+        Where queries stand elsewhere in every example, [batch query_pos key_pos].
+        """
         if self._distance is None:
             keys = torch.arange(self.key_length, device=self.device)
-            queries = keys[self.key_length - self.query_length :]
-            self._distance = queries[:, None] - keys
+            queries = self.query_positions
+            if queries is None:
+                queries = keys[self.key_length - self.query_length :]
+            self._distance = queries[..., None] - keys
         return self._distance
 
     def is_plain_causal(self, window: int | None) -> bool:
@@ -47,6 +55,7 @@ class AttentionMask:
         return (
             self.causal
             and self.padding is None
+            and self.query_positions is None
             and self.query_length == self.key_length
             and (window is None or window >= self.key_length)
         )
@@ -61,11 +70,12 @@ class AttentionMask:
 
     def _build(self, window: int | None) -> torch.Tensor | None:
         parts = []
-        if self.causal and self.query_length > 1:
-            parts.append((self.distance >= 0)[None, None])
+        alone = self.query_positions is None and self.query_length == 1  # the last position sees all
+        if self.causal and not alone:
+            parts.append(_with_heads(self.distance >= 0))
         if window is not None:
             near = self.distance < window if self.causal else self.distance.abs() < window
-            parts.append(near[None, None])
+            parts.append(_with_heads(near))
         if self.padding is not None:
             parts.append(self.padding[:, None, None, :])
         if not parts:
@@ -74,3 +84,8 @@ class AttentionMask:
         for part in parts[1:]:
             allowed = allowed & part
         return allowed
+
+
+def _with_heads(rule: torch.Tensor) -> torch.Tensor:
+    """[query key] or [batch query key] as [batch or 1, 1, query, key]."""
+    return rule[None, None] if rule.ndim == 2 else rule[:, None]

@@ -72,6 +72,14 @@ class TransformerBlock(Component):
             positions,
             offset,
         )
+        return self.after_attention(resid_pre, attn_out)
+
+    def after_attention(
+        self,
+        resid_pre: Float[torch.Tensor, "batch pos d_model"],
+        attn_out: Float[torch.Tensor, "batch pos d_model"],
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
+        """resid_post, from what attention made of resid_pre."""
         if self.ln1_post is not None:
             attn_out = self.ln1_post(attn_out)
         attn_out = self.hook_attn_out(attn_out)

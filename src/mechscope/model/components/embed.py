@@ -65,7 +65,15 @@ class Unembed(Component):
         self, residual: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_vocab_out"]:
         """[batch pos d_model] -> [batch pos d_vocab_out], soft-capped where the config says so."""
-        logits = F.linear(residual, self.W_U.mT, self.b_U)
+        return self._cap(F.linear(residual, self.W_U.mT, self.b_U))
+
+    def only(
+        self, residual: Float[torch.Tensor, "batch pos d_model"], tokens: Int[torch.Tensor, token]
+    ) -> Float[torch.Tensor, "batch pos token"]:
+        """The logits of some tokens, without computing the others: [batch pos d_model] -> [batch pos token]"""
+        return self._cap(F.linear(residual, self.W_U.mT[tokens], self.b_U[tokens]))
+
+    def _cap(self, logits: torch.Tensor) -> torch.Tensor:
         cap = self.cfg.output_logits_soft_cap
         return logits if cap <= 0 else cap * torch.tanh(logits / cap)
 
