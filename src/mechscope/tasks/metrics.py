@@ -1,0 +1,186 @@
+"""What a task measures: one number an example, read from the logits where an answer is due.
+
+Every metric takes logits [batch answer d_vocab] at the answers' positions and gives values [batch];
+an example with several answers gets their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+
+Logits = Float[torch.Tensor, "batch answer d_vocab"]
+MetricFunction = Callable[[Logits, "Answers", Logits | None], Float[torch.Tensor, "batch"]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Where answers are due and which tokens are right and wrong there.
+
+    Several tokens may be right (every later year, in greater-than); where examples have different
+    numbers of them, -1 fills up.
+    """
+
+    positions: Int[torch.Tensor, "batch answer"]
+    """Positions whose logits predict the answers."""
+    correct: Int[torch.Tensor, "batch answer choice"]
+    """Right tokens, -1 for none."""
+    wrong: Int[torch.Tensor, "batch answer other"] | None = None
+    """Wrong tokens to hold against them, -1 for none; None where a task has no particular wrong answer."""
+
+    def __post_init__(self) -> None:
+        if self.positions.ndim != 2:
+            raise ValueError(f"answer positions are [batch answer], not {tuple(self.positions.shape)}.")
+        for name, tokens in (("correct", self.correct), ("wrong", self.wrong)):
+            if tokens is None:
+                continue
+            if tokens.ndim != 3 or tokens.shape[:2] != self.positions.shape:
+                raise ValueError(
+                    f"{name} answers have shape {tuple(tokens.shape)}; with positions "
+                    f"{tuple(self.positions.shape)} they must be [batch answer choice]."
+                )
+            if bool((tokens < 0).all(-1).any()):
+                raise ValueError(f"an answer has no {name} token; every answer needs at least one.")
+
+    def select(self, examples: torch.Tensor | slice) -> Answers:
+        """The answers of some examples."""
+        wrong = None if self.wrong is None else self.wrong[examples]
+        return Answers(self.positions[examples], self.correct[examples], wrong)
+
+    def to(self, device: torch.device | str) -> Answers:
+        """The same on another device."""
+        wrong = None if self.wrong is None else self.wrong.to(device)
+        return Answers(self.positions.to(device), self.correct.to(device), wrong)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named measure of an example's logits.
+
+    Call it as `metric(logits, answers, reference)`; see `METRICS` for those that exist.
+    """
+
+    name: str
+    """In words, for titles: "logit difference"."""
+    unit: str
+    """logits, nats, probability or accuracy."""
+    function: MetricFunction
+    needs_wrong: bool = False
+    """Whether it holds right answers against wrong ones."""
+    needs_reference: bool = False
+    """Whether it compares with the logits of the clean run."""
+    reads_answers_only: bool = False
+    """Whether the logits of right and wrong tokens are all that it reads (no softmax over the rest)."""
+
+    def __call__(
+        self, logits: Logits, answers: Answers, reference: Logits | None = None
+    ) -> Float[torch.Tensor, batch]:
+        """One value an example [batch].
+
+        Raises:
+            ValueError: where wrong answers or a reference are missing, or the shape does not fit.
+        """
+        if self.needs_wrong and answers.wrong is None:
+            raise ValueError(
+                f"{self.name} holds right answers against wrong ones; this task names no wrong ones."
+            )
+        if self.needs_reference and reference is None:
+            raise ValueError(f"{self.name} compares with the clean run; give its logits as `reference`.")
+        if logits.shape[:2] != answers.positions.shape:
+            raise ValueError(
+                f"logits have shape {tuple(logits.shape)}; the answers are {tuple(answers.positions.shape)}, so "
+                "[batch answer d_vocab] at the answers' positions is needed."
+            )
+        return self.function(logits, answers, reference)
+
+
+def mean_logit(logits: Logits, tokens: Int[torch.Tensor, "batch answer choice"]) -> torch.Tensor:
+    """The mean logit over a set of tokens [batch answer]."""
+    there = tokens >= 0
+    chosen = logits.gather(-1, tokens.clamp(min=0).to(logits.device)) * there.to(logits)
+    return chosen.sum(-1) / there.sum(-1).to(logits)
+
+
+def log_probability_of(logits: Logits, tokens: Int[torch.Tensor, "batch answer choice"]) -> torch.Tensor:
+    """The log of the tokens' summed probability [batch answer], in nats."""
+    chosen = logits.log_softmax(-1).gather(-1, tokens.clamp(min=0).to(logits.device))
+    return chosen.masked_fill(tokens.to(logits.device) < 0, -torch.inf).logsumexp(-1)
+
+
+def _wrong(answers: Answers) -> torch.Tensor:
+    assert answers.wrong is not None
+    return answers.wrong
+
+
+def _logit_difference(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    return (mean_logit(logits, answers.correct) - mean_logit(logits, _wrong(answers))).mean(-1)
+
+
+def _logit(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    return mean_logit(logits, answers.correct).mean(-1)
+
+
+def _probability(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    return log_probability_of(logits, answers.correct).exp().mean(-1)
+
+
+def _probability_difference(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    right = log_probability_of(logits, answers.correct).exp()
+    return (right - log_probability_of(logits, _wrong(answers)).exp()).mean(-1)
+
+
+def _log_probability(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    return log_probability_of(logits, answers.correct).mean(-1)
+
+
+def _accuracy(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    best = logits.argmax(-1, keepdim=True)
+    return (best == answers.correct.to(logits.device)).any(-1).to(logits).mean(-1)
+
+
+def _preference(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    right, wrong = mean_logit(logits, answers.correct), mean_logit(logits, _wrong(answers))
+    return (right > wrong).to(logits).mean(-1)
+
+
+def _kl_divergence(logits: Logits, answers: Answers, reference: Logits | None) -> torch.Tensor:
+    assert reference is not None
+    ours, theirs = logits.log_softmax(-1), reference.log_softmax(-1)
+    return (theirs.exp() * (theirs - ours)).sum(-1).mean(-1)
+
+
+METRICS: dict[str, Metric] = {
+    "logit_difference": Metric(
+        "logit difference", "logits", _logit_difference, needs_wrong=True, reads_answers_only=True
+    ),
+    "logit": Metric("logit of the answer", "logits", _logit, reads_answers_only=True),
+    "probability": Metric("probability of the answer", "probability", _probability),
+    "probability_difference": Metric(
+        "probability difference", "probability", _probability_difference, needs_wrong=True
+    ),
+    "log_probability": Metric("log-probability of the answer", "nats", _log_probability),
+    "accuracy": Metric("accuracy", "accuracy", _accuracy),
+    "preference": Metric(
+        "share of answers preferred", "accuracy", _preference, needs_wrong=True, reads_answers_only=True
+    ),
+    "kl_divergence": Metric("KL divergence from the clean run", "nats", _kl_divergence, needs_reference=True),
+}
+"""Every metric by its name in code."""
+
+
+def get_metric(metric: str | Metric) -> Metric:
+    """A metric by name, or the one given.
+
+    Raises:
+        KeyError: for a name that does not exist, with those that do.
+    """
+    if isinstance(metric, Metric):
+        return metric
+    if metric not in METRICS:
+        raise KeyError(
+            f"no metric is called {metric!r}; there are {', '.join(METRICS)}, or give a Metric of your own."
+        )
+    return METRICS[metric]

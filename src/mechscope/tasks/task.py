@@ -1,0 +1,261 @@
+"""A task: what is studied, in one object that every technique takes.
+
+Clean prompts on which a model shows a behaviour, corrupted twins of the same length on which the
+behaviour has no ground, the answers, the positions that have names, and the metric.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+
+from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class Task:
+    """Clean and corrupted prompts, answers, named positions and a metric.
+
+    Raises:
+        ValueError: where the parts do not fit one another, or clean and corrupted prompts are the same.
+    """
+
+    name: str
+    """Short, as it stands in titles: "IOI"."""
+    clean: Int[torch.Tensor, "batch pos"]
+    """Prompts that show the behaviour, padded on the right where lengths differ."""
+    corrupted: Int[torch.Tensor, "batch pos"]
+    """Their twins, token for token aligned, that give no ground for it."""
+    answers: Answers
+    """Where answers are due, right and wrong tokens."""
+    metric: Metric = METRICS["logit_difference"]
+    """What is measured."""
+    positions: Mapping[str, Int[torch.Tensor, batch]] = field(default_factory=dict)
+    """Positions with a name, one an example: "S2", "end"."""
+    lengths: Int[torch.Tensor, batch] | None = None
+    """How many tokens of each prompt are real; None where all are."""
+    templates: Int[torch.Tensor, batch] | None = None
+    """Which template each prompt came from, for means by template."""
+    labels: tuple[tuple[str, ...], ...] | None = None
+    """The clean prompts' tokens as text [batch][pos], for figures."""
+    corruption: str = ""
+    """What the corruption changes, in words."""
+    seed: int | None = None
+    """Seed of the draw."""
+
+    def __post_init__(self) -> None:
+        if self.clean.ndim != 2 or self.clean.numel() == 0:
+            raise ValueError(f"{self.name}: prompts are tokens [batch pos], not {tuple(self.clean.shape)}.")
+        if self.clean.shape != self.corrupted.shape:
+            raise ValueError(
+                f"{self.name}: clean prompts have shape {tuple(self.clean.shape)} and corrupted ones "
+                f"{tuple(self.corrupted.shape)}; patching puts one in the place of the other, so each pair must "
+                "have the same number of tokens."
+            )
+        batch, length = self.clean.shape
+        if len(self.answers.positions) != batch:
+            raise ValueError(
+                f"{self.name}: {batch} prompts but {len(self.answers.positions)} rows of answers."
+            )
+        sites = {"answers": self.answers.positions, **self.positions}
+        for name, where in sites.items():
+            if len(where) != batch or bool((where < 0).any()) or bool((where >= length).any()):
+                raise ValueError(
+                    f"{self.name}: the positions of {name!r} must be one for each of {batch} prompts, between 0 and "
+                    f"{length - 1}."
+                )
+        if bool((self.clean == self.corrupted).all()):
+            raise ValueError(
+                f"{self.name}: clean and corrupted prompts are identical, so there is nothing to explain."
+            )
+
+    @property
+    def n_examples(self) -> int:
+        """How many pairs of prompts."""
+        return len(self.clean)
+
+    @property
+    def length(self) -> int:
+        """Positions, padding included."""
+        return self.clean.shape[1]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether one position means the same in every prompt, so that effects may be told position by position."""
+        same_length = self.lengths is None or len(self.lengths.unique()) == 1
+        where = [self.answers.positions, *(named[:, None] for named in self.positions.values())]
+        return same_length and all(bool((site == site[:1]).all()) for site in where)
+
+    @property
+    def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
+        """True where a token is real; None where all are."""
+        if self.lengths is None:
+            return None
+        return torch.arange(self.length) < self.lengths[:, None]
+
+    def position_labels(self) -> list[str]:
+        """A label for every position, such as "3 John"; of the first prompt, where that stands for all."""
+        if self.labels is None:
+            return [str(pos) for pos in range(self.length)]
+        named = {int(where[0]): name for name, where in self.positions.items()} if self.aligned else {}
+        if self.templates is not None and len(self.templates.unique()) > 1:
+            return [named.get(pos, str(pos)) for pos in range(self.length)]
+        return [f"{pos} {token.strip() or token!r}" for pos, token in enumerate(self.labels[0])]
+
+    # Measuring ------------------------------------------------------------------------------
+
+    def logits(
+        self, model: HookedTransformer, tokens: Int[torch.Tensor, "batch pos"]
+    ) -> Float[torch.Tensor, "batch answer d_vocab"]:
+        """The model's logits where answers are due; nothing else is unembedded."""
+        residual = model(
+            tokens, stop_at_layer=model.cfg.n_layers, attention_mask=self.attention_mask, return_type=None
+        )
+        return model.unembed(model.ln_final(self.at_answers(residual)))
+
+    def at_answers(self, activation: torch.Tensor) -> torch.Tensor:
+        """An activation [batch pos ...] at the answers' positions [batch answer ...]."""
+        where = self.answers.positions.to(activation.device)
+        return activation[torch.arange(len(where), device=activation.device)[:, None], where]
+
+    def measure(
+        self,
+        logits: Float[torch.Tensor, "batch answer d_vocab"],
+        reference: Float[torch.Tensor, "batch answer d_vocab"] | None = None,
+    ) -> Float[torch.Tensor, batch]:
+        """The metric of each example from logits at the answers (see `logits`).
+
+        Raises:
+            ValueError: where the metric is no single number an example.
+        """
+        values = self.metric(logits, self.answers, reference)
+        if tuple(values.shape) != (len(logits),):
+            raise ValueError(
+                f"the metric {self.metric.name!r} gave shape {tuple(values.shape)} for {len(logits)} examples; it "
+                "must give one number an example [batch]."
+            )
+        return values
+
+    def baselines(self, model: HookedTransformer) -> Baselines:
+        """The metric on the clean and on the corrupted prompts, checked to differ.
+
+        Raises:
+            ValueError: where a value is not finite, or where the two are so close that a share of their
+                difference means nothing.
+        """
+        self.check(model)
+        with torch.no_grad():
+            clean_logits = self.logits(model, self.clean)
+            corrupted_logits = self.logits(model, self.corrupted)
+            clean = self.measure(clean_logits, clean_logits)
+            corrupted = self.measure(corrupted_logits, clean_logits)
+        return Baselines(clean, corrupted, clean_logits, corrupted_logits)
+
+    def check(self, model: HookedTransformer) -> None:
+        """See that the prompts fit the model, before anything long begins.
+
+        Raises:
+            ValueError: for tokens that the model does not know, or prompts longer than its context.
+        """
+        if self.length > model.cfg.n_ctx:
+            raise ValueError(
+                f"{self.name} has {self.length} positions; this model's context is n_ctx={model.cfg.n_ctx}."
+            )
+        highest = int(max(self.clean.max(), self.corrupted.max()))
+        if highest >= model.cfg.d_vocab:
+            raise ValueError(
+                f"{self.name} uses token id {highest}; this model knows ids 0 to {model.cfg.d_vocab - 1}. Was the "
+                "task made with another model's tokenizer?"
+            )
+        answers = [self.answers.correct] + ([] if self.answers.wrong is None else [self.answers.wrong])
+        highest = max(int(tokens.max()) for tokens in answers)
+        if highest >= model.cfg.d_vocab_out:
+            raise ValueError(
+                f"{self.name} has an answer with token id {highest}; this model predicts ids 0 to "
+                f"{model.cfg.d_vocab_out - 1}."
+            )
+
+    # Variations -----------------------------------------------------------------------------
+
+    def with_metric(self, metric: str | Metric) -> Task:
+        """The same task, measured otherwise."""
+        return dataclasses.replace(self, metric=get_metric(metric))
+
+    def select(self, examples: Sequence[int] | torch.Tensor | slice) -> Task:
+        """Some of the examples."""
+        chosen = examples if isinstance(examples, slice) else torch.as_tensor(examples, dtype=torch.long)
+
+        def pick(values: Any) -> Any:
+            return None if values is None else values[chosen]
+
+        rows = range(self.n_examples)[chosen] if isinstance(chosen, slice) else chosen.tolist()
+        return dataclasses.replace(
+            self,
+            clean=self.clean[chosen],
+            corrupted=self.corrupted[chosen],
+            answers=self.answers.select(chosen),
+            positions={name: where[chosen] for name, where in self.positions.items()},
+            lengths=pick(self.lengths),
+            templates=pick(self.templates),
+            labels=None if self.labels is None else tuple(self.labels[row] for row in rows),
+        )
+
+    def split(self, share: float = 0.5) -> tuple[Task, Task]:
+        """Two tasks with the first `share` of the examples and the rest: one to find with, one to test with."""
+        cut = round(self.n_examples * share)
+        if not 0 < cut < self.n_examples:
+            raise ValueError(f"a share of {share} of {self.n_examples} examples leaves one side empty.")
+        return self.select(slice(0, cut)), self.select(slice(cut, None))
+
+    def __repr__(self) -> str:
+        answers = self.answers.positions.shape[1]
+        return (
+            f"<task {self.name}: {self.n_examples} pairs of {self.length} tokens, {answers} "
+            f"answer{'s' if answers > 1 else ''} each, {self.metric.name}>"
+        )
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The metric where the behaviour is shown and where it has no ground."""
+
+    clean: Float[torch.Tensor, batch]
+    corrupted: Float[torch.Tensor, batch]
+    clean_logits: Float[torch.Tensor, "batch answer d_vocab"]
+    corrupted_logits: Float[torch.Tensor, "batch answer d_vocab"]
+
+    def __post_init__(self) -> None:
+        for name, values in (("clean", self.clean), ("corrupted", self.corrupted)):
+            if not bool(torch.isfinite(values).all()):
+                raise ValueError(
+                    f"the metric is not finite on {int((~torch.isfinite(values)).sum())} of {len(values)} {name} "
+                    "prompts: does the model give NaN?"
+                )
+
+    @property
+    def difference(self) -> float:
+        """Mean clean metric minus mean corrupted metric: what there is to explain."""
+        return float(self.clean.mean() - self.corrupted.mean())
+
+    def check_difference(self) -> float:
+        """The difference, where it is large enough to divide by.
+
+        Raises:
+            ValueError: where it is near zero beside the spread of the metric.
+        """
+        spread = float(torch.cat([self.clean, self.corrupted]).abs().mean())
+        if abs(self.difference) <= 1e-4 * max(spread, 1e-6):
+            raise ValueError(
+                f"clean and corrupted prompts score alike ({float(self.clean.mean()):.6g} and "
+                f"{float(self.corrupted.mean()):.6g}), so a share of their difference means nothing: the model does "
+                "not show the behaviour, or the corruption does not remove it. normalize=False gives raw values."
+            )
+        return self.difference
