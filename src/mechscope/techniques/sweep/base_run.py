@@ -1,0 +1,105 @@
+"""The run that every intervention of a sweep starts from, and its activations, computed when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+
+from mechscope.model.components import AttentionMask
+from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+class BaseRun:
+    """One forward pass without interventions.
+
+    Args:
+        model: the model.
+        tokens: [batch pos].
+        attention_mask: 0 where a token is padding [batch pos]; None where none is.
+    """
+
+    def __init__(
+        self, model: HookedTransformer, tokens: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> None:
+        self.model = model
+        self.tokens = tokens.to(model.W_E.device)
+        self.attention_mask = attention_mask
+        self.batch, self.length = tokens.shape
+        _, _, self.shortformer, padding = model.input_to_embed(self.tokens, attention_mask=attention_mask)
+        mask = model._mask(model.W_E.new_empty(1, self.length, 1), padding, 0)
+        self.padding = mask.padding
+        self.positions: torch.Tensor | None = None
+        if self.padding is not None:
+            self.positions = (self.padding.long().cumsum(1) - 1).clamp(min=0)
+        self._cache: dict[str, torch.Tensor] = {}
+
+    def __getitem__(self, hook: str) -> torch.Tensor:
+        """The activation at a hook point, by its full name."""
+        self.require([hook])
+        return self._cache[hook]
+
+    def require(self, hooks: Iterable[str]) -> None:
+        """Compute several activations in one pass, those that are not there yet."""
+        missing = [hook for hook in dict.fromkeys(hooks) if hook not in self._cache]
+        if not missing:
+            return
+        with torch.no_grad():
+            _, cache = self.model.run_with_cache(
+                self.tokens, return_type=None, names_filter=missing, attention_mask=self.attention_mask
+            )
+        self._cache |= dict(cache.items())
+
+    @property
+    def key_hook(self) -> str:
+        """The point at which keys are ready to be attended to."""
+        return "hook_rot_k" if self.model.cfg.positional_embedding_type == "rotary" else "hook_k"
+
+    def resid(self, layer: int) -> torch.Tensor:
+        """The residual stream at the start of a layer [batch pos d_model]; n_layers gives the end."""
+        if layer < self.model.cfg.n_layers:
+            return self[f"blocks.{layer}.hook_resid_pre"]
+        return self[f"blocks.{layer - 1}.hook_resid_post"]
+
+    def prefix(self, layer: int, start: int, rows: int) -> HookedTransformerKeyValueCacheEntry | None:
+        """Keys and values before `start`, once for each of `rows` interventions."""
+        if start == 0:
+            return None
+        keys = self[f"blocks.{layer}.attn.{self.key_hook}"][:, :start]
+        values = self[f"blocks.{layer}.attn.hook_v"][:, :start]
+        return HookedTransformerKeyValueCacheEntry(
+            repeat_rows(keys, rows), repeat_rows(values, rows), frozen=True
+        )
+
+    def mask(self, window: range, rows: int, queries: torch.Tensor | None = None) -> AttentionMask:
+        """Who attends to whom when only a window of positions is computed.
+
+        Args:
+            window: the positions whose keys are new; earlier ones are the prefix.
+            rows: interventions in the batch.
+            queries: positions of the queries [query] or [batch query], where not all of the window.
+        """
+        padding = None if self.padding is None else repeat_rows(self.padding[:, : window.stop], rows)
+        if queries is not None and queries.ndim == 2:
+            queries = repeat_rows(queries, rows)
+        return AttentionMask(
+            len(window) if queries is None else queries.shape[-1],
+            window.stop,
+            padding=padding,
+            causal=self.model.cfg.attention_dir == "causal",
+            device=self.tokens.device,
+            query_positions=queries,
+        )
+
+    def at(self, values: torch.Tensor | None, window: range, rows: int) -> torch.Tensor | None:
+        """A window of something that every position has [batch pos ...], once for each of `rows`."""
+        return None if values is None else repeat_rows(values[:, window.start : window.stop], rows)
+
+
+def repeat_rows(values: torch.Tensor, rows: int) -> torch.Tensor:
+    """[batch ...] as [rows * batch, ...], row after row."""
+    return values.expand(rows, *values.shape).reshape(rows * values.shape[0], *values.shape[1:])

@@ -1,0 +1,201 @@
+"""An edit: which part of which activation becomes what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+
+from mechscope.techniques.sweep.site import Site
+
+Where = int | tuple[int, ...] | None
+Function = Callable[[torch.Tensor, range], torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A change of one activation at chosen positions, heads and entries.
+
+    >>> Edit("blocks.0.attn.hook_z", value=0.0, pos=3, head=1).site.layer
+    0
+    """
+
+    hook: str
+    """Full name of the hook point."""
+    value: torch.Tensor | float | None = None
+    """What comes in: a number, or a tensor with the shape of the whole activation [batch pos ...] (a batch of 1
+    serves every example), of which the chosen part is used."""
+    pos: Where | torch.Tensor = None
+    """Positions: one, several, one an example [batch], or None for all. Query positions of a pattern."""
+    head: Where = None
+    """Heads, where the activation has them; None for all."""
+    key: Where = None
+    """Key positions of a pattern; None for all."""
+    index: Where = None
+    """Entries of the last axis, such as neurons; None for all."""
+    how: Literal["replace", "add"] = "replace"
+    """Whether the value replaces the activation or is added to it."""
+    basis: torch.Tensor | None = None
+    """Orthonormal columns [d k]: only the component in their span is replaced."""
+    function: Function | None = None
+    """In place of a value: from the activation [batch window ...] and the window (a range of positions) to what
+    comes instead. It sees the positions from the first one that is named; where none is, the whole activation."""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.function is None):
+            raise ValueError(f"an edit of {self.hook!r} needs either a value or a function.")
+        if self.how not in ("replace", "add"):
+            raise ValueError(f"how must be 'replace' or 'add', not {self.how!r}.")
+        if self.basis is not None and self.how == "add":
+            raise ValueError("a basis says which component is replaced; it does not go with how='add'.")
+        if self.key is not None and not self.site.has_pattern_axes:
+            raise ValueError(f"{self.hook!r} has no key axis; only scores and patterns have.")
+        if isinstance(self.value, torch.Tensor) and bool(torch.isnan(self.value).any()):
+            raise ValueError(f"the value for {self.hook!r} has NaN in it; does the run it comes from?")
+
+    @cached_property
+    def site(self) -> Site:
+        """Where the edit is made."""
+        return Site.of(self.hook)
+
+    @property
+    def first(self) -> int:
+        """The first position that changes."""
+        if self.pos is None:
+            return 0
+        if isinstance(self.pos, torch.Tensor):
+            return int(self.pos.min())
+        return self.pos if isinstance(self.pos, int) else min(self.pos)
+
+    def end(self, length: int) -> int:
+        """One past the last position that changes."""
+        if self.pos is None:
+            return length
+        if isinstance(self.pos, torch.Tensor):
+            return int(self.pos.max()) + 1
+        return (self.pos if isinstance(self.pos, int) else max(self.pos)) + 1
+
+    @cached_property
+    def looks_ahead(self) -> bool:
+        """Whether positions could come to matter to earlier ones: a query to a later key, or a function unknown."""
+        if self.function is not None and self.pos is None:
+            return True
+        if not self.site.has_pattern_axes:
+            return False
+        nothing = 0.0 if self.site.part.endswith("pattern") else -torch.inf
+        if isinstance(self.value, torch.Tensor):
+            length = self.value.shape[-1]
+            later = torch.ones(length, length, dtype=torch.bool, device=self.value.device).triu(1)
+            return bool((self.value[..., later] != (0.0 if self.how == "add" else nothing)).any())
+        if self.value == nothing:
+            return False
+        last_key = None if self.key is None else self.key if isinstance(self.key, int) else max(self.key)
+        return last_key is None or last_key > self.first
+
+    def check(self, batch: int, length: int) -> None:
+        """See that positions and value fit a run [batch pos].
+
+        Raises:
+            ValueError: where they do not.
+        """
+        if self.first < 0 or self.end(length) > length:
+            raise ValueError(f"position {self.pos} of {self.hook!r} is outside 0 to {length - 1}.")
+        if isinstance(self.pos, torch.Tensor) and tuple(self.pos.shape) != (batch,):
+            raise ValueError(f"positions are one an example [{batch}], not {tuple(self.pos.shape)}.")
+        if isinstance(self.value, torch.Tensor):
+            axis = 2 if self.site.has_pattern_axes else 1
+            if self.value.ndim <= axis or self.value.shape[0] not in (1, batch):
+                raise ValueError(
+                    f"the value for {self.hook!r} has shape {tuple(self.value.shape)}; it must be the whole "
+                    f"activation of a run, with a batch of {batch} (or 1)."
+                )
+            if self.value.shape[axis] != length:
+                raise ValueError(
+                    f"the value for {self.hook!r} comes from a run of {self.value.shape[axis]} positions and this "
+                    f"one has {length}; both prompts must have the same number of tokens."
+                )
+
+    def apply(self, activation: torch.Tensor, window: range) -> None:
+        """Change an activation [batch window ...] in place; `window` says which positions it holds."""
+        if self.function is not None:
+            activation.copy_(self.function(activation, window))
+            return
+        if self._keys(window) == ():
+            return  # later keys only, which no query here attends to before or after the edit
+        target = self._index(activation, window.start, window)
+        if isinstance(self.value, torch.Tensor):
+            value = self.value.to(activation)
+            if value.shape[0] != activation.shape[0]:
+                value = value.expand(activation.shape[0], *value.shape[1:])
+            if self.site.has_pattern_axes:
+                value = value[..., : window.stop]  # keys after the window are none of its concern
+            incoming: Any = value[self._index(value, 0, window)]
+        else:
+            incoming = self.value
+        if self.basis is not None:
+            basis = self.basis.to(activation)
+            change = (incoming - activation[target]) @ basis
+            activation[target] += change @ basis.mT
+        elif self.how == "add":
+            activation[target] += incoming
+        else:
+            activation[target] = incoming
+
+    def _keys(self, window: range) -> Where:
+        """The keys that are edited, as far as the window has them; an empty tuple where it has none."""
+        if self.key is None or (isinstance(self.key, int) and self.key < window.stop):
+            return self.key
+        keys = (self.key,) if isinstance(self.key, int) else self.key
+        return tuple(key for key in keys if key < window.stop)
+
+    def _index(self, activation: torch.Tensor, start: int, window: range) -> tuple[Any, ...]:
+        """The index of the chosen part of an activation whose first position is `start`."""
+        pos: Any = self.pos
+        inside = torch.empty(0)
+        if pos is None:
+            # Of the whole run only the window is there to be changed.
+            pos = slice(window.start - start, window.stop - start)
+        elif isinstance(pos, int):
+            pos -= start
+        else:
+            pos = torch.as_tensor(pos, device=activation.device)
+            # What lies past the window is read by nothing.
+            inside = (pos >= window.start) & (pos < window.stop)
+            pos = pos[inside] - start
+        by_axis: list[Any] = [slice(None)] * activation.ndim
+        if self.site.has_pattern_axes:
+            by_axis[1], by_axis[2], by_axis[3] = _part(self.head), pos, _part(self._keys(window))
+            pos_axis = 2
+        else:
+            by_axis[1], pos_axis = pos, 1
+            if self.head is not None:
+                by_axis[2] = _part(self.head)
+            if self.index is not None:
+                by_axis[-1] = _part(self.index)
+        if isinstance(self.pos, torch.Tensor):
+            by_axis[0] = inside.nonzero()[:, 0]
+        return _open_mesh(
+            by_axis, pos_axis if isinstance(self.pos, torch.Tensor) else None, activation.device
+        )
+
+
+def _part(where: Where) -> Any:
+    return slice(None) if where is None else where if isinstance(where, int) else list(where)
+
+
+def _open_mesh(by_axis: list[Any], paired_axis: int | None, device: torch.device) -> tuple[Any, ...]:
+    """Lists of indices that vary independently, but for the batch, which goes with `paired_axis`."""
+    lists = [axis for axis, part in enumerate(by_axis) if isinstance(part, (list, torch.Tensor))]
+    groups = [axis for axis in lists if not (paired_axis is not None and axis == paired_axis)]
+    if len(groups) + (paired_axis is not None) < 2:
+        return tuple(by_axis)
+    for place, axis in enumerate(groups):
+        shape = [1] * len(groups)
+        shape[place] = -1
+        by_axis[axis] = torch.as_tensor(by_axis[axis], device=device).view(shape)
+        if axis == 0 and paired_axis is not None:
+            by_axis[paired_axis] = by_axis[paired_axis].view(shape)
+    return tuple(by_axis)

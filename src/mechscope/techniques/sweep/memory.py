@@ -1,0 +1,46 @@
+"""How much memory a sweep may take, and what a position of a pass takes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
+
+SHARE_OF_FREE = 0.25
+_UNKNOWN = 2 << 30
+
+
+def free_memory(device: torch.device | str) -> int:
+    """Bytes that are free on a device; 2 GiB where the system does not say."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return _UNKNOWN
+
+
+def memory_budget(memory: int | None, device: torch.device | str) -> int:
+    """The user's budget in bytes, or a quarter of what is free.
+
+    Raises:
+        ValueError: for a budget that is not positive.
+    """
+    if memory is not None and memory <= 0:
+        raise ValueError(f"the memory budget is a positive number of bytes, not {memory}.")
+    return memory if memory is not None else int(free_memory(device) * SHARE_OF_FREE)
+
+
+def bytes_per_position(cfg: HookedTransformerConfig, length: int, *, open_attention: bool) -> int:
+    """What one position of one example takes at the widest moment of a block, roughly."""
+    heads = cfg.n_heads * cfg.d_head
+    keys_values = 4 * cfg.n_kv_heads * cfg.d_head * 2  # the new ones, and joined with the prefix's
+    mlp = 0 if cfg.attn_only or cfg.d_mlp is None else (4 if cfg.gated_mlp else 3) * cfg.d_mlp
+    scores = 3 * cfg.n_heads * length if open_attention else 0
+    width = torch.finfo(cfg.dtype).bits // 8
+    return width * (6 * cfg.d_model + max(3 * heads + keys_values + scores, mlp))

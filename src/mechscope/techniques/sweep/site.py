@@ -1,0 +1,66 @@
+"""What a hook point's name says about how far an edit there can reach."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_IN_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
+
+EMBEDDINGS = ("hook_embed", "hook_pos_embed")
+# Read by keys and values, so an edit at one position reaches every position that attends to it.
+_SPREADING = frozenset({
+    "hook_resid_pre", "hook_attn_in", "hook_k_input", "hook_v_input", "ln1.hook_scale", "ln1.hook_normalized",
+    "attn.hook_k", "attn.hook_v", "attn.hook_rot_k", "attn.k_norm.hook_scale", "attn.k_norm.hook_normalized",
+})  # fmt: skip
+_BEFORE_Z = frozenset({
+    "hook_q_input", "attn.hook_q", "attn.hook_rot_q", "attn.hook_attn_scores", "attn.hook_pattern",
+    "attn.q_norm.hook_scale", "attn.q_norm.hook_normalized",
+})  # fmt: skip
+_WITH_PATTERN_AXES = ("attn.hook_attn_scores", "attn.hook_pattern")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in the forward pass a hook point lies."""
+
+    layer: int
+    part: str
+    """The name within its block, or the whole name of an embedding."""
+
+    @classmethod
+    def of(cls, hook: str) -> Site:
+        """The site of a full hook name.
+
+        Raises:
+            ValueError: for a point after the last block, which no sweep resumes from.
+        """
+        if hook in EMBEDDINGS:
+            return cls(0, hook)
+        match = _IN_BLOCK.fullmatch(hook)
+        if match is None:
+            raise ValueError(
+                f"a sweep edits embeddings ({', '.join(EMBEDDINGS)}) and points inside blocks; {hook!r} is neither. "
+                "Use model.run_with_hooks for it."
+            )
+        return cls(int(match[1]), match[2])
+
+    @property
+    def spreads(self) -> bool:
+        """Whether an edit at one position can change other positions within its own block."""
+        return self.part in _SPREADING or self.part in EMBEDDINGS
+
+    @property
+    def before_z(self) -> bool:
+        """Whether attention must be computed for an edit here to take effect."""
+        return self.spreads or self.part in _BEFORE_Z
+
+    @property
+    def splits_inputs(self) -> bool:
+        """Whether listening here gives every head an input of its own, which its norm then sees by head."""
+        return self.part.endswith(("_input", "attn_in"))
+
+    @property
+    def has_pattern_axes(self) -> bool:
+        """Whether the activation is [batch head query key]."""
+        return self.part in _WITH_PATTERN_AXES

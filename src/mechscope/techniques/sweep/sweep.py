@@ -1,0 +1,291 @@
+"""Many interventions on one run: each resumed where it begins, all batched within a memory budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from mechscope.techniques.sweep.base_run import BaseRun
+from mechscope.techniques.sweep.edit import Edit
+from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
+from mechscope.techniques.sweep.memory import bytes_per_position, memory_budget
+from mechscope.techniques.sweep.plan import Row, plan
+from mechscope.techniques.sweep.wavefront import Wavefront
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+Intervention = Edit | Sequence[Edit]
+Measure = Callable[[torch.Tensor], torch.Tensor | float]
+
+# On a CPU larger batches gain nothing: their activations leave the caches.
+_POSITIONS_ON_CPU = 2048
+
+
+class Sweep:
+    """One run of a model, on which interventions are tried.
+
+    An intervention at layer l and position p leaves everything before both unchanged, so it resumes
+    from the base run's residual stream at l and its keys and values before p; only what the metric
+    reads is unembedded. The results equal those of one full run each, within float error.
+
+    Args:
+        model: the model.
+        tokens: the run that is intervened on [batch pos].
+        reads: the positions whose logits the metric reads [batch answer]; None works out which the
+            metric asks for (see `LazyLogits`).
+        vocabulary: the only tokens whose logits the metric reads; its last axis then has these, in order.
+        attention_mask: 0 where a token is padding [batch pos].
+        memory: bytes that a batch may take; None takes a quarter of what is free.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for tokens or positions that do not fit.
+
+    >>> import torch
+    >>> from mechscope import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 2, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> sweep = Sweep(model, torch.tensor([[0, 1, 2]]), reads=torch.tensor([[2]]), progress=False)
+    >>> heads = [Edit("blocks.0.attn.hook_z", value=0.0, head=head) for head in range(2)]
+    >>> sweep.run(heads, lambda logits: logits[:, 0, 3].mean()).shape
+    torch.Size([2])
+    """
+
+    def __init__(
+        self,
+        model: HookedTransformer,
+        tokens: Int[torch.Tensor, "batch pos"],
+        reads: Int[torch.Tensor, "batch answer"] | None = None,
+        *,
+        vocabulary: Int[torch.Tensor, token] | None = None,
+        attention_mask: torch.Tensor | None = None,
+        memory: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.model = model
+        self.cache = BaseRun(model, tokens, attention_mask)
+        device = self.cache.tokens.device
+        self.reads = None if reads is None else reads.to(device)
+        if self.reads is not None and (
+            self.reads.ndim != 2
+            or len(self.reads) != self.cache.batch
+            or not 0 <= int(self.reads.min()) <= int(self.reads.max()) < self.cache.length
+        ):
+            raise ValueError(
+                f"the positions that are read must be [batch answer] with a batch of {self.cache.batch} and lie "
+                f"between 0 and {self.cache.length - 1}; they have shape {tuple(self.reads.shape)}."
+            )
+        self.vocabulary = None if vocabulary is None else vocabulary.to(device)
+        self.memory = memory_budget(memory, device)
+        self.progress = progress
+        self.partial: torch.Tensor | None = None
+        """What was measured before an interruption, NaN where nothing was."""
+
+    @property
+    def base_logits(self) -> Float[torch.Tensor, "batch answer d_vocab"]:
+        """Logits of the run without interventions, at the positions that are read."""
+        end = self.cache.resid(self.model.cfg.n_layers)
+        if self.reads is not None:
+            end = end[torch.arange(len(end), device=end.device)[:, None], self.reads]
+        return self._unembed(end)
+
+    def run(
+        self, interventions: Iterable[Intervention], measure: Measure, description: str = ""
+    ) -> torch.Tensor:
+        """The measure of every intervention [intervention ...].
+
+        Args:
+            interventions: each an edit, or several edits of one pass.
+            measure: from logits [batch answer d_vocab] of one patched run to a tensor of any one shape.
+            description: what the progress bar says.
+
+        Raises:
+            ValueError: for no interventions, edits that do not fit, or a measure that is NaN.
+            KeyError: for hook points that do not exist.
+        """
+        given = [(each,) if isinstance(each, Edit) else tuple(each) for each in interventions]
+        self._check(given)
+        with torch.no_grad():
+            if self.reads is not None:
+                return self._run(given, self.reads, lambda end: measure(self._unembed(end)), description)
+            return self._run_reading_what_is_asked(given, measure, description)
+
+    def _run_reading_what_is_asked(
+        self, given: list[tuple[Edit, ...]], measure: Measure, description: str
+    ) -> torch.Tensor:
+        """Try the base run to see which positions the metric asks for; compute others if it changes its mind."""
+        asked = self._lazy(self.cache.resid(self.model.cfg.n_layers), None)
+        measure(asked)  # type: ignore[arg-type]
+        where = asked.asked_for
+        if where is not None:
+            reads = torch.tensor(sorted(where), device=self.cache.tokens.device).expand(self.cache.batch, -1)
+            try:
+                return self._run(
+                    given,
+                    reads,
+                    lambda end: measure(self._lazy(end, reads[0])),
+                    description,  # type: ignore[arg-type]
+                )
+            except NotComputed:
+                pass
+        return self._run(given, None, lambda end: measure(self._lazy(end, None)), description)  # type: ignore[arg-type]
+
+    def _lazy(self, end: torch.Tensor, where: torch.Tensor | None) -> LazyLogits:
+        positions = None if where is None else where.tolist()
+        shape = (self.cache.batch, self.cache.length, self.model.cfg.d_vocab_out)
+        return LazyLogits.over(end, self._unembed, shape, positions)
+
+    def _run(
+        self,
+        given: list[tuple[Edit, ...]],
+        reads: torch.Tensor | None,
+        measure: Callable[[torch.Tensor], torch.Tensor | float],
+        description: str,
+    ) -> torch.Tensor:
+        whole = self._somebody_listens()
+        causal = self.model.cfg.attention_dir == "causal"
+        free_suffix = causal and not whole
+        length = self.cache.length if reads is None or not free_suffix else int(reads.max()) + 1
+        rows = [self._row(place, edits, free_suffix, length) for place, edits in enumerate(given)]
+        live = [row for row in rows if row is not None]
+        # What lets a query see later keys undoes what makes a suffix enough.
+        ahead = [row for row in live if any(edit.looks_ahead for edit in row.edits)]
+        behind = [row for row in live if row not in ahead]
+        self._prepare(live)
+        base = measure(self._base_end(reads))
+        results: list[torch.Tensor | None] = [None] * len(given)
+        bar = tqdm(total=len(given), desc=description or "interventions", disable=not self.progress)
+        try:
+            with bar:
+                for place, row in enumerate(rows):
+                    if row is None:
+                        results[place] = _checked(base)
+                        bar.update()
+                for some, until, all_of_it in ((behind, length, whole), (ahead, self.cache.length, True)):
+                    front = Wavefront(self.cache, reads, until, all_of_it)
+                    at_once = self._positions_at_once(some, until)
+                    for group in plan(some, until, at_once, self.cache.batch):
+                        order, ends = front.run(group)
+                        for row, end in zip(order, ends, strict=True):
+                            results[row.place] = _checked(measure(end))
+                        bar.update(len(order))
+        except KeyboardInterrupt:
+            self.partial = _stack(results)
+            raise
+        return _stack(results)
+
+    def _row(self, place: int, edits: tuple[Edit, ...], free_suffix: bool, length: int) -> Row | None:
+        """From where an intervention must be recomputed; None where it changes nothing that is read."""
+        if not free_suffix or any(edit.looks_ahead for edit in edits):
+            return Row(place, edits, min(edit.site.layer for edit in edits), 0)
+        starts = [self._first_change(edit) for edit in edits]
+        live = [(edit, start) for edit, start in zip(edits, starts, strict=True) if start < length]
+        if not live:
+            return None
+        layer = min(edit.site.layer for edit, _ in live)
+        return Row(place, tuple(edit for edit, _ in live), layer, min(start for _, start in live))
+
+    def _first_change(self, edit: Edit) -> int:
+        """The first position at which an edit changes anything; the length where it nowhere does.
+
+        Prompts that begin alike have the same activations there, and nothing need be computed for them.
+        """
+        if edit.pos is not None or edit.how == "add" or not isinstance(edit.value, torch.Tensor):
+            return edit.first
+        key = (edit.hook, edit.value.data_ptr(), tuple(edit.value.stride()))
+        if key not in self._firsts:
+            base = self.cache[edit.hook]
+            axis = 2 if edit.site.has_pattern_axes else 1
+            differs = (edit.value.to(base) != base).movedim(axis, 0).flatten(1).any(1)
+            self._firsts[key] = int(differs.int().argmax()) if bool(differs.any()) else self.cache.length
+        return self._firsts[key]
+
+    def _check(self, given: list[tuple[Edit, ...]]) -> None:
+        if not given:
+            raise ValueError("there are no interventions to try: the list of sites is empty.")
+        hooks = dict.fromkeys(edit.hook for edits in given for edit in edits)
+        self.model.match_hook_names(list(hooks))
+        checked: set[tuple[int, int]] = set()
+        for edits in given:
+            if not edits:
+                raise ValueError("an intervention has no edits; leave it out, or measure the base run.")
+            for edit in edits:
+                key = (id(edit.value), id(edit.pos))
+                if key not in checked or edit.pos is not None:
+                    edit.check(self.cache.batch, self.cache.length)
+                    checked.add(key)
+                if edit.hook == "hook_pos_embed" and self.cache.shortformer is not None:
+                    raise ValueError(
+                        "this model adds positions to queries and keys, not to the residual stream."
+                    )
+        self._firsts: dict[Any, int] = {}
+        optional = self.model.optional_hook_names()
+        compared = {
+            edit.hook
+            for edits in given
+            for edit in edits
+            if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
+        }
+        self.cache.require(sorted(compared - optional))
+
+    def _prepare(self, rows: Sequence[Row]) -> None:
+        """Compute in one pass what the base run must lend."""
+        model, cfg = self.model, self.model.cfg
+        needed = [f"blocks.{layer}.hook_resid_pre" for layer in range(cfg.n_layers)]
+        needed.append(f"blocks.{cfg.n_layers - 1}.hook_resid_post")
+        if any(row.start for row in rows):
+            for layer in range(min(row.layer for row in rows), cfg.n_layers):
+                needed += [f"blocks.{layer}.attn.{self.cache.key_hook}", f"blocks.{layer}.attn.hook_v"]
+        for row in rows:
+            if not any(edit.site.before_z for edit in row.at(row.layer)):
+                needed.append(f"blocks.{row.layer}.attn.hook_z")
+            needed += [
+                edit.hook
+                for edit in row.edits
+                if edit.hook in model.hook_dict and edit.hook == edit.site.part
+            ]
+        self.cache.require(needed)
+
+    def _positions_at_once(self, rows: Sequence[Row], length: int) -> int:
+        open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
+        each = bytes_per_position(self.model.cfg, length, open_attention=open_attention)
+        most = max(1, self.memory // each)
+        return min(most, _POSITIONS_ON_CPU) if self.cache.tokens.device.type == "cpu" else most
+
+    def _somebody_listens(self) -> bool:
+        """Whether hooks of the user's are on the model, which expect whole activations."""
+        return any(point.watched for point in self.model.hook_points())
+
+    def _base_end(self, reads: torch.Tensor | None) -> torch.Tensor:
+        end = self.cache.resid(self.model.cfg.n_layers)
+        if reads is None:
+            return end
+        return end[torch.arange(len(end), device=end.device)[:, None], reads]
+
+    def _unembed(self, end: torch.Tensor) -> torch.Tensor:
+        normalized = self.model.ln_final(end)
+        if self.vocabulary is None:
+            return self.model.unembed(normalized)
+        return self.model.unembed.only(normalized, self.vocabulary)  # type: ignore[operator]
+
+
+def _checked(value: torch.Tensor | float) -> torch.Tensor:
+    value = torch.as_tensor(value).detach()
+    if bool(torch.isnan(value).any()):
+        raise ValueError(
+            "the metric of a patched run is NaN; does the value that is patched in make sense there?"
+        )
+    return value
+
+
+def _stack(results: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    there = next((result for result in results if result is not None), torch.tensor(0.0))
+    missing = torch.full_like(
+        there, torch.nan, dtype=there.dtype if there.is_floating_point() else torch.float32
+    )
+    return torch.stack([missing if result is None else result for result in results])
