@@ -64,3 +64,14 @@ def layer_head_dest_src_pos_pattern_patch_setter(
     _, head, dest, src = index
     corrupted_activation[:, head, dest, src] = clean_activation[:, head, dest, src]
     return corrupted_activation
+
+
+WHERE: dict[PatchSetter, tuple[str, ...]] = {
+    layer_pos_patch_setter: ("pos",),
+    layer_pos_head_vector_patch_setter: ("pos", "head"),
+    layer_head_vector_patch_setter: ("head",),
+    layer_head_pattern_patch_setter: ("head",),
+    layer_head_pos_pattern_patch_setter: ("head", "pos"),
+    layer_head_dest_src_pos_pattern_patch_setter: ("head", "pos", "key"),
+}
+"""What each of these setters replaces, in the words of a sweep's edits; the layer comes first in every index."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from tqdm import tqdm
 
 from mechscope.model.names import get_act_name
-from mechscope.patching.setters import PatchSetter
+from mechscope.patching.setters import WHERE, PatchSetter
+from mechscope.techniques.sweep import Edit, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,21 +95,25 @@ def _patch_each(
     jobs: Sequence[Sequence[int]],
     progress: bool,
 ) -> torch.Tensor:
-    """One whole run for each job, in order."""
-    effects = torch.zeros(len(jobs), device=model.cfg.device)
-    with torch.no_grad():
-        for place, index in enumerate(tqdm(jobs, disable=not progress)):
-            name = get_act_name(activation_name, index[0])
-            hook = partial(_patch, index=index, clean=clean_cache[name], patch_setter=patch_setter)
-            logits = model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])
-            effects[place] = single_number(metric(logits))
-    return effects
+    """The metric of each job's patched run, in order."""
+    where = WHERE.get(patch_setter)
+    edits = []
+    for index in jobs:
+        name = get_act_name(activation_name, index[0])
+        clean = clean_cache[name]
+        if where is not None:
+            edits.append(Edit(name, clean, **dict(zip(where, index[1:], strict=True))))  # type: ignore[arg-type]
+        else:
+            edits.append(Edit(name, function=_patch_by(patch_setter, index, clean)))
+    sweep = Sweep(model, tokens, progress=progress)
+    return sweep.run(edits, lambda logits: single_number(metric(logits)), activation_name)
 
 
-def _patch(
-    activation: torch.Tensor, hook: Any, index: Sequence[int], clean: torch.Tensor, patch_setter: PatchSetter
-) -> torch.Tensor:
-    return patch_setter(activation, index, clean.to(activation.device))
+def _patch_by(
+    patch_setter: PatchSetter, index: Sequence[int], clean: torch.Tensor
+) -> Callable[[torch.Tensor, range], torch.Tensor]:
+    """A setter of the user's, which may change any part of the activation."""
+    return lambda activation, window: patch_setter(activation, index, clean.to(activation.device))
 
 
 def single_number(value: Any) -> torch.Tensor:
