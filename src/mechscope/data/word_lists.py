@@ -1,0 +1,39 @@
+"""Word lists and sentence templates: our own, and the published ones where a data folder holds them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from mechscope.data.folder import DATA_VARIABLE, data_folder
+
+PUBLISHED_IOI = "ioi/ioi_reference.json"
+"""The published IOI words inside the data folder."""
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("mechscope.data") / "words" / f"{name}.json").read_text(encoding="utf-8")
+
+
+def word_lists(name: str) -> dict[str, Any]:
+    """Our words and templates for a task: "ioi", "greater_than", "docstring" and so on."""
+    return json.loads(_text(name))
+
+
+def published_ioi_words() -> dict[str, Any]:
+    """Names, places, objects and templates of Wang et al. 2022, read from the data folder.
+
+    Raises:
+        FileNotFoundError: where the data folder is not named or does not hold them.
+    """
+    folder = data_folder()
+    if folder is None or not (folder / PUBLISHED_IOI).is_file():
+        where = "is not set" if folder is None else f"names {folder}, which has no {PUBLISHED_IOI}"
+        raise FileNotFoundError(
+            f"the published IOI words are not on this machine: {DATA_VARIABLE} {where}. Put the file there, or use "
+            'words="ours".'
+        )
+    return json.loads((folder / PUBLISHED_IOI).read_text(encoding="utf-8"))

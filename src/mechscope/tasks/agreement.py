@@ -1,0 +1,119 @@
+"""Subject–verb agreement: "I have heard that the boys near the tree" → " are", not " is".
+
+Sources: Finlayson et al. 2021; Marks et al. 2024 (task and corruption); sentences and words are ours.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Literal
+
+from mechscope.data.word_lists import word_lists
+from mechscope.tasks.assembling import Pair, assemble, check_count
+from mechscope.tasks.metrics import Metric
+from mechscope.tasks.reader import Reader
+from mechscope.tasks.task import Task
+from mechscope.tasks.template import fill_text, read_templates
+
+STRUCTURES = ("simple", "prepositional", "relative")
+NUMBERS = ("singular", "plural")
+
+
+def subject_verb_agreement(
+    model: Any,
+    n: int = 64,
+    seed: int = 0,
+    *,
+    structure: Literal["simple", "prepositional", "relative"] = "simple",
+    distractor: Literal["same", "other"] | None = None,
+    template: int | None = None,
+    metric: str | Metric = "logit_difference",
+    prepend_bos: bool = False,
+) -> Task:
+    """The verb must agree with the subject: right are the verbs of its number, wrong those of the other.
+
+    The corrupted twin has the same subject in the other number, so that the answer flips; the distractor stays.
+    Singular and plural subjects take turns. Positions: subject, distractor (where there is one), end. Sources:
+    Finlayson et al. 2021; Marks et al. 2024.
+
+    Args:
+        structure: "simple"; "prepositional", with a second noun after a preposition; "relative", with a relative
+            clause.
+        distractor: whether the second noun has the "same" number as the clean subject or the "other" one (the
+            hard case); either by chance where left out.
+        template: number of a template, so that all prompts are alike; they take turns where left out.
+
+    Raises:
+        ValueError: for too few words that are single tokens, an unknown structure, or a distractor that has no
+            place in a simple sentence.
+    """
+    check_count(n)
+    if structure not in STRUCTURES:
+        raise ValueError(f"structure is one of {', '.join(STRUCTURES)}, not {structure!r}.")
+    if distractor not in (None, "same", "other"):
+        raise ValueError(f'distractor is "same", "other" or None for either, not {distractor!r}.')
+    if structure == "simple" and distractor is not None:
+        raise ValueError('a simple sentence has no distractor: take structure="prepositional" or "relative".')
+    reader, lists = Reader(model), word_lists("subject_verb_agreement")
+    people = _both_numbers(reader, lists["subjects"], "subjects", 2)
+    second = people if structure == "relative" else _both_numbers(reader, lists["things"], "things", 1)
+    verbs = _both_numbers(reader, lists["verbs"], "verbs", 1)
+    texts: list[str] = lists["templates"][structure]
+    example = {"SUBJECT": next(iter(people)), "DISTRACTOR": next(iter(second))}
+    forms = read_templates(reader, texts, example, template)
+    draw = random.Random(f"agreement {seed}")
+    pairs: list[Pair] = []
+    for index in range(n):
+        number, form = forms[index // 2 % len(forms)]
+        ours = index % 2
+        subject = draw.choice([*people])
+        other = draw.choice([word for word in second if word != subject])
+        its = {"same": ours, "other": 1 - ours}.get(distractor or "", draw.randrange(2))
+        fixed = {"DISTRACTOR": second[other][its]}
+        where = {"subject": form.slots["SUBJECT"][0]}
+        if "DISTRACTOR" in form.slots:
+            where["distractor"] = form.slots["DISTRACTOR"][0]
+        pairs.append(
+            Pair(
+                form.fill({**fixed, "SUBJECT": people[subject][ours]}),
+                form.fill({**fixed, "SUBJECT": people[subject][1 - ours]}),
+                correct=[verb[ours] for verb in verbs.values()],
+                wrong=[verb[1 - ours] for verb in verbs.values()],
+                positions=where,
+                template=number,
+            )
+        )
+    return assemble(
+        "subject–verb agreement",
+        pairs,
+        reader,
+        metric=metric,
+        corruption="the subject changes its number; the answer flips",
+        seed=seed,
+        prepend_bos=prepend_bos,
+    )
+
+
+def subject_verb_agreement_texts() -> list[str]:
+    """Texts that hold every piece of an agreement prompt and of its answers."""
+    lists = word_lists("subject_verb_agreement")
+    pairs = {**lists["subjects"], **lists["things"], **lists["verbs"]}
+    example = {"SUBJECT": next(iter(lists["subjects"])), "DISTRACTOR": next(iter(lists["things"]))}
+    sentences = [fill_text(text, example) for texts in lists["templates"].values() for text in texts]
+    return [*sentences, *(f" {word}" for pair in pairs.items() for word in pair)]
+
+
+def _both_numbers(
+    reader: Reader, listed: dict[str, str], what: str, at_least: int
+) -> dict[str, tuple[int, int]]:
+    """Words whose singular and plural are one token each, by the singular."""
+    single = reader.words([word for pair in listed.items() for word in pair], what)
+    kept = {
+        one: (single[one], single[many]) for one, many in listed.items() if one in single and many in single
+    }
+    if len(kept) < at_least:
+        raise ValueError(
+            f"{len(kept)} of {len(listed)} {what} are one token in this tokenizer in both numbers; at least "
+            f"{at_least} are needed."
+        )
+    return kept

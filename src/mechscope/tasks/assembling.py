@@ -1,0 +1,89 @@
+"""From pairs of token lists to a task: padding, the beginning-of-sequence token, labels, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from mechscope.tasks.metrics import Answers, Metric, get_metric
+from mechscope.tasks.reader import Reader
+from mechscope.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One example: a clean prompt, its corrupted twin, and the answer that is due at the end."""
+
+    clean: Sequence[int]
+    corrupted: Sequence[int]
+    correct: Sequence[int]
+    """Right tokens."""
+    wrong: Sequence[int] | None = None
+    """Wrong tokens to hold against them."""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    """Named positions; "end" is added."""
+    template: int = 0
+    """Which template it came from."""
+
+
+def check_count(n: int) -> None:
+    """See that a number of examples was asked for."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"n is the number of examples, at least 1, not {n!r}.")
+
+
+def fill_up(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+    """Rows of different lengths as one tensor [row longest], filled on the right."""
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows], dtype=torch.long)
+
+
+def assemble(
+    name: str,
+    pairs: Sequence[Pair],
+    reader: Reader,
+    *,
+    metric: str | Metric,
+    corruption: str,
+    seed: int | None,
+    prepend_bos: bool = False,
+) -> Task:
+    """The task of these pairs, seen to fit the model where one was given.
+
+    Raises:
+        ValueError: for prompts longer than the model's context, or no BOS token where one is wanted.
+    """
+    bos = [reader.bos] if prepend_bos else []
+    shift = len(bos)
+    clean = [[*bos, *pair.clean] for pair in pairs]
+    corrupted = [[*bos, *pair.corrupted] for pair in pairs]
+    lengths = torch.tensor([len(row) for row in clean])
+    end = lengths - 1
+    wrong = None
+    if all(pair.wrong is not None for pair in pairs):
+        wrong = fill_up([pair.wrong or () for pair in pairs], -1)[:, None]
+    longest = int(lengths.max())
+    task = Task(
+        name,
+        fill_up(clean, reader.pad),
+        fill_up(corrupted, reader.pad),
+        Answers(end[:, None], fill_up([pair.correct for pair in pairs], -1)[:, None], wrong),
+        metric=get_metric(metric),
+        positions={
+            **{
+                key: torch.tensor([pair.positions[key] + shift for pair in pairs])
+                for key in pairs[0].positions
+            },
+            "end": end,
+        },
+        lengths=None if bool((lengths == longest).all()) else lengths,
+        templates=torch.tensor([pair.template for pair in pairs]),
+        labels=tuple((*reader.texts(row), *[""] * (longest - len(row))) for row in clean),
+        corruption=corruption,
+        seed=seed,
+    )
+    if reader.model is not None:
+        task.check(reader.model)
+    return task

@@ -1,0 +1,176 @@
+"""Tasks of one's own: from pairs of prompts as text, or as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+
+from mechscope.tasks.assembling import Pair, assemble
+from mechscope.tasks.metrics import Answers, Metric, get_metric
+from mechscope.tasks.reader import Reader
+from mechscope.tasks.task import Task
+
+Answer = str | int | Sequence[str] | Sequence[int]
+Positions = Mapping[str, int | Sequence[int]]
+
+
+def from_prompts(
+    model: Any,
+    clean: Sequence[str],
+    corrupted: Sequence[str],
+    correct: Sequence[Answer],
+    wrong: Sequence[Answer] | None = None,
+    positions: Positions | None = None,
+    *,
+    name: str = "my task",
+    metric: str | Metric | None = None,
+    corruption: str = "",
+    prepend_bos: bool = False,
+) -> Task:
+    """A task from prompts as text; the answer is due after the last token.
+
+    Prompts may differ in length from pair to pair; within a pair both must have the same number of tokens.
+
+    Args:
+        model: a model with a tokenizer, or a tokenizer.
+        correct: an answer a prompt, one token each (" Mary", with its space), or several of which each is right.
+        wrong: the same for wrong answers; None where there are none in particular.
+        positions: names of positions; a number for all prompts or one for each, counted in the tokens of the text
+            (without BOS), from the end where negative. "end" is added.
+        metric: logit difference where left out, or log-probability without wrong answers.
+
+    Raises:
+        ValueError: for empty lists or lists of different lengths, a pair whose prompts differ in tokens or do not
+            differ at all, an answer that is not one token, or a position outside of its prompt.
+    """
+    reader = Reader(model)
+    _check_lists(clean, corrupted, correct, wrong)
+    pairs: list[Pair] = []
+    for number, (text, twin) in enumerate(zip(clean, corrupted, strict=True)):
+        ours, theirs = reader.encode_known(text), reader.encode_known(twin)
+        if not ours:
+            raise ValueError(f"clean prompt {number} has no tokens.")
+        if len(ours) != len(theirs):
+            raise ValueError(
+                f"pair {number}: the clean prompt has {len(ours)} tokens and the corrupted one {len(theirs)}; "
+                "patching puts one in the place of the other, token by token, so they must have the same number.\n"
+                f"  clean:     {list(reader.texts(ours))}\n  corrupted: {list(reader.texts(theirs))}"
+            )
+        if ours == theirs:
+            raise ValueError(f"pair {number}: both prompts are {text!r}, so there is nothing to explain.")
+        pairs.append(
+            Pair(
+                ours,
+                theirs,
+                _answer(reader, correct[number], f"pair {number}: the right answer"),
+                None if wrong is None else _answer(reader, wrong[number], f"pair {number}: the wrong answer"),
+                {
+                    key: _position(key, where, number, len(clean), len(ours))
+                    for key, where in (positions or {}).items()
+                },
+            )
+        )
+    chosen = metric or ("log_probability" if wrong is None else "logit_difference")
+    return assemble(
+        name, pairs, reader, metric=chosen, corruption=corruption, seed=None, prepend_bos=prepend_bos
+    )
+
+
+def from_tokens(
+    clean: torch.Tensor | Sequence[Sequence[int]],
+    corrupted: torch.Tensor | Sequence[Sequence[int]],
+    correct: torch.Tensor | Sequence[int],
+    wrong: torch.Tensor | Sequence[int] | None = None,
+    positions: Positions | None = None,
+    *,
+    answers_at: int | Sequence[int] = -1,
+    name: str = "my task",
+    metric: str | Metric | None = None,
+    corruption: str = "",
+) -> Task:
+    """A task from prompts as tokens [batch pos], all of one length, for models without a tokenizer.
+
+    Args:
+        correct: right tokens [batch], or [batch answer] where several answers are due.
+        wrong: wrong tokens of the same shape, or None.
+        answers_at: position or positions whose logits predict the answers, from the end where negative.
+        positions: as in `from_prompts`.
+
+    Raises:
+        ValueError: for shapes that do not fit, or pairs of identical prompts.
+    """
+    ours, theirs = (torch.as_tensor(tokens, dtype=torch.long) for tokens in (clean, corrupted))
+    if ours.ndim != 2 or ours.numel() == 0 or ours.shape != theirs.shape:
+        raise ValueError(
+            f"clean and corrupted prompts are tokens [batch pos] of one shape, not {tuple(ours.shape)} and "
+            f"{tuple(theirs.shape)}."
+        )
+    same = (ours == theirs).all(1).nonzero().flatten().tolist()
+    if same:
+        raise ValueError(f"pair {same[0]}: both prompts are the same tokens, so there is nothing to explain.")
+    batch, length = ours.shape
+    at = [answers_at] if isinstance(answers_at, int) else list(answers_at)
+    where = torch.tensor([_position("answers_at", one, 0, batch, length) for one in at])
+    right = torch.as_tensor(correct, dtype=torch.long).reshape(batch, -1)
+    not_right = None if wrong is None else torch.as_tensor(wrong, dtype=torch.long).reshape(batch, -1)
+    for what, found in (("correct", right), ("wrong", not_right)):
+        if found is not None and found.shape[1] != len(at):
+            raise ValueError(
+                f"{what} has {found.shape[1]} answers a prompt and answers_at names {len(at)} positions; they must "
+                "be as many."
+            )
+    named = {
+        key: torch.tensor([_position(key, one, row, batch, length) for row in range(batch)])
+        for key, one in (positions or {}).items()
+    }
+    return Task(
+        name,
+        ours,
+        theirs,
+        Answers(
+            where.expand(batch, -1).clone(),
+            right[..., None],
+            None if not_right is None else not_right[..., None],
+        ),
+        metric=get_metric(metric or ("log_probability" if wrong is None else "logit_difference")),
+        positions={**named, "end": torch.full((batch,), length - 1)},
+        corruption=corruption,
+    )
+
+
+def _check_lists(
+    clean: Sequence[str],
+    corrupted: Sequence[str],
+    correct: Sequence[Answer],
+    wrong: Sequence[Answer] | None,
+) -> None:
+    given: dict[str, Any] = {"clean": clean, "corrupted": corrupted, "correct": correct}
+    if wrong is not None:
+        given["wrong"] = wrong
+    for what, values in given.items():
+        if isinstance(values, str):
+            raise ValueError(f"{what} is a list with an entry for each prompt, not the text {values!r}.")
+        if len(values) == 0:
+            raise ValueError(f"{what} is empty; a task needs at least one pair of prompts.")
+    if len({len(values) for values in given.values()}) > 1:
+        counts = ", ".join(f"{len(values)} {what}" for what, values in given.items())
+        raise ValueError(f"the lists must be as long as one another, not {counts}.")
+
+
+def _answer(reader: Reader, answer: Answer, what: str) -> list[int]:
+    choices = [answer] if isinstance(answer, (str, int)) else list(cast("Sequence[str | int]", answer))
+    if not choices:
+        raise ValueError(f"{what} is an empty list.")
+    return [one if isinstance(one, int) else reader.need_token(one, what) for one in choices]
+
+
+def _position(name: str, where: int | Sequence[int], number: int, count: int, length: int) -> int:
+    """The position of one prompt, counted from its beginning."""
+    if not isinstance(where, int) and len(where) != count:
+        raise ValueError(f"positions[{name!r}] has {len(where)} entries for {count} prompts.")
+    found = where if isinstance(where, int) else int(where[number])
+    if not -length <= found < length:
+        raise ValueError(f"pair {number}: position {name!r} is {found}, and the prompt has {length} tokens.")
+    return found % length

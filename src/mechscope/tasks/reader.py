@@ -1,0 +1,135 @@
+"""A tokenizer as the task builders need it: plain ids of a text, and words that are one token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mechscope.data.word_tokenizer import text_pieces
+
+
+class Reader:
+    """Reads texts with a model's tokenizer, or with one that is given by itself.
+
+    Raises:
+        ValueError: for a model without a tokenizer.
+        TypeError: for something that is neither.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.model: Any = source if hasattr(source, "cfg") else None
+        self.tokenizer: Any = source.tokenizer if hasattr(source, "tokenizer") else source
+        if self.tokenizer is None:
+            raise ValueError(
+                "this task is made of text and the model has no tokenizer: call model.set_tokenizer(tokenizer), or "
+                "take a task of plain tokens such as repeated_random_tokens."
+            )
+        if not hasattr(self.tokenizer, "encode") or not hasattr(self.tokenizer, "decode"):
+            raise TypeError(
+                f"a task needs a model with a tokenizer, or a tokenizer, not {type(source).__name__}."
+            )
+        self.unknown: int | None = getattr(self.tokenizer, "unk_token_id", None)
+        # GPT-2 names its end of text as its unknown token, and never meets an unknown one.
+        if self.unknown == getattr(self.tokenizer, "eos_token_id", None):
+            self.unknown = None
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, without special tokens."""
+        try:
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        except TypeError:  # a tokenizer with the bare minimum of an interface
+            ids = list(self.tokenizer.encode(text))
+            bos = getattr(self.tokenizer, "bos_token_id", None)
+            return ids[1:] if bos is not None and ids[:1] == [bos] else ids
+
+    def encode_known(self, text: str) -> list[int]:
+        """Ids of a text.
+
+        Raises:
+            ValueError: where the tokenizer does not know a part of it, with the parts.
+        """
+        ids = self.encode(text)
+        if self.unknown is not None and self.unknown in ids:
+            parts = [piece for piece in text_pieces(text) if self.unknown in self.encode(piece)]
+            raise ValueError(
+                f"the tokenizer does not know {', '.join(map(repr, parts)) or 'a part'} of {text!r}. Choose other "
+                "words or templates; or make a tokenizer for them: word_tokenizer(tasks.vocabulary(name)) for a task, "
+                "word_tokenizer(text_pieces(texts)) for texts."
+            )
+        return ids
+
+    def pieces(self, text: str) -> list[int]:
+        """Ids of a text as it stands in the middle of another: " Mary" is not the start of a sentence."""
+        if not text.startswith(" "):
+            return self.encode(text)
+        before = self.encode("a")
+        ids = self.encode("a" + text)
+        # Tokenizers of the SentencePiece kind put a space of their own before a text that begins with none.
+        return ids[len(before) :] if ids[: len(before)] == before else self.encode(text)
+
+    def token(self, text: str) -> int | None:
+        """The id of a text that is one known token, else None."""
+        ids = self.pieces(text)
+        return ids[0] if len(ids) == 1 and ids[0] != self.unknown else None
+
+    def need_token(self, text: str, what: str) -> int:
+        """The id of a text that must be one token.
+
+        Raises:
+            ValueError: where it is several, or unknown, with the tokens.
+        """
+        found = self.token(text)
+        if found is not None:
+            return found
+        if self.unknown in self.pieces(text):
+            raise ValueError(f"{what} {text!r} is not in the tokenizer's vocabulary.")
+        hint = "" if text.startswith(" ") else f" Inside a sentence a word carries its space: {' ' + text!r}."
+        pieces = list(self.texts(self.pieces(text)))
+        raise ValueError(f"{what} {text!r} is not one token but {len(pieces)}: {pieces}.{hint}")
+
+    def words(self, words: Iterable[str], what: str, at_least: int = 1) -> dict[str, int]:
+        """The ids of those words that are one token after a space.
+
+        Raises:
+            ValueError: where fewer than `at_least` are, with the words that are not.
+        """
+        listed = list(dict.fromkeys(words))
+        ids = {word: self.token(" " + word) for word in listed}
+        kept = {word: found for word, found in ids.items() if found is not None}
+        if len(kept) < at_least:
+            left_out = [word for word in listed if word not in kept]
+            shown = ", ".join(left_out[:12]) + (
+                f" and {len(left_out) - 12} more" if len(left_out) > 12 else ""
+            )
+            raise ValueError(
+                f"{len(kept)} of {len(listed)} {what} are one token in this tokenizer and at least {at_least} are "
+                f"needed; left out: {shown or 'none'}. Give words that it knows as single tokens; a word tokenizer "
+                "for a task is word_tokenizer(tasks.vocabulary(name))."
+            )
+        return kept
+
+    def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Each token as text, its leading space included."""
+        if hasattr(self.tokenizer, "token_texts"):
+            return tuple(self.tokenizer.token_texts(list(ids)))
+        return tuple(self.tokenizer.decode([index]) for index in ids)
+
+    @property
+    def bos(self) -> int:
+        """The beginning-of-sequence token.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        found = getattr(self.tokenizer, "bos_token_id", None)
+        if found is None:
+            raise ValueError(
+                "prepend_bos needs a beginning-of-sequence token, and this tokenizer has none; leave it out."
+            )
+        return found
+
+    @property
+    def pad(self) -> int:
+        """What fills shorter prompts; it is masked, so any token would do."""
+        found = getattr(self.tokenizer, "pad_token_id", None)
+        return 0 if found is None else found
