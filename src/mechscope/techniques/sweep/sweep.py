@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +24,7 @@ Measure = Callable[[torch.Tensor], torch.Tensor | float]
 
 # On a CPU larger batches gain nothing: their activations leave the caches.
 _POSITIONS_ON_CPU = 2048
+_LOGITS_AT_ONCE = 64 << 20
 
 
 class Sweep:
@@ -112,41 +113,43 @@ class Sweep:
         self._check(given)
         with torch.no_grad():
             if self.reads is not None:
-                return self._run(given, self.reads, lambda end: measure(self._unembed(end)), description)
+                return self._run(given, self.reads, measure, description)
             return self._run_reading_what_is_asked(given, measure, description)
 
     def _run_reading_what_is_asked(
         self, given: list[tuple[Edit, ...]], measure: Measure, description: str
     ) -> torch.Tensor:
         """Try the base run to see which positions the metric asks for; compute others if it changes its mind."""
-        asked = self._lazy(self.cache.resid(self.model.cfg.n_layers), None)
-        measure(asked)  # type: ignore[arg-type]
-        where = asked.asked_for
-        if where is not None:
-            reads = torch.tensor(sorted(where), device=self.cache.tokens.device).expand(self.cache.batch, -1)
+        asked = self._lazy(self.cache.resid(self.model.cfg.n_layers), None, self._unembed)
+        measure(asked)
+        if asked.asked_for is not None:
+            where = sorted(asked.asked_for)
+            reads = torch.tensor(where, device=self.cache.tokens.device).expand(self.cache.batch, -1)
             try:
                 return self._run(
-                    given,
-                    reads,
-                    lambda end: measure(self._lazy(end, reads[0])),
-                    description,  # type: ignore[arg-type]
+                    given, reads, lambda logits: measure(self._lazy(logits, where, _as_it_is)), description
                 )
             except NotComputed:
                 pass
-        return self._run(given, None, lambda end: measure(self._lazy(end, None)), description)  # type: ignore[arg-type]
+        return self._run(given, None, lambda end: measure(self._lazy(end, None, self._unembed)), description)
 
-    def _lazy(self, end: torch.Tensor, where: torch.Tensor | None) -> LazyLogits:
-        positions = None if where is None else where.tolist()
+    def _lazy(
+        self,
+        values: torch.Tensor,
+        positions: list[int] | None,
+        unembed: Callable[[torch.Tensor], torch.Tensor],
+    ) -> LazyLogits:
         shape = (self.cache.batch, self.cache.length, self.model.cfg.d_vocab_out)
-        return LazyLogits.over(end, self._unembed, shape, positions)
+        return LazyLogits.over(values, unembed, shape, positions)
 
     def _run(
         self,
         given: list[tuple[Edit, ...]],
         reads: torch.Tensor | None,
-        measure: Callable[[torch.Tensor], torch.Tensor | float],
+        measure: Measure,
         description: str,
     ) -> torch.Tensor:
+        """Measure each row: its logits at `reads`, or its residual stream where those are not known."""
         whole = self._somebody_listens()
         causal = self.model.cfg.attention_dir == "causal"
         free_suffix = causal and not whole
@@ -157,7 +160,8 @@ class Sweep:
         ahead = [row for row in live if any(edit.looks_ahead for edit in row.edits)]
         behind = [row for row in live if row not in ahead]
         self._prepare(live)
-        base = measure(self._base_end(reads))
+        base_end = self._base_end(reads)
+        base = measure(base_end if reads is None else self._unembed(base_end))
         results: list[torch.Tensor | None] = [None] * len(given)
         bar = tqdm(total=len(given), desc=description or "interventions", disable=not self.progress)
         try:
@@ -171,8 +175,9 @@ class Sweep:
                     at_once = self._positions_at_once(some, until)
                     for group in plan(some, until, at_once, self.cache.batch):
                         order, ends = front.run(group)
-                        for row, end in zip(order, ends, strict=True):
-                            results[row.place] = _checked(measure(end))
+                        readable = ends if reads is None else self._logits_of(ends)
+                        for row, values in zip(order, readable, strict=True):
+                            results[row.place] = _checked(measure(values))
                         bar.update(len(order))
         except KeyboardInterrupt:
             self.partial = _stack(results)
@@ -231,7 +236,10 @@ class Sweep:
             for edit in edits
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
-        self.cache.require(sorted(compared - optional))
+        # One pass for all that the sweep is sure to need.
+        streams = [f"blocks.{layer}.hook_resid_pre" for layer in range(self.model.cfg.n_layers)]
+        last = f"blocks.{self.model.cfg.n_layers - 1}.hook_resid_post"
+        self.cache.require([*streams, last, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
         """Compute in one pass what the base run must lend."""
@@ -267,11 +275,23 @@ class Sweep:
             return end
         return end[torch.arange(len(end), device=end.device)[:, None], reads]
 
+    def _logits_of(self, ends: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Logits of one row after another, from products large enough to be fast and small enough for the budget."""
+        tokens = self.model.cfg.d_vocab_out if self.vocabulary is None else len(self.vocabulary)
+        each = ends[0].shape[:-1].numel() * tokens * ends.element_size()
+        at_once = max(1, min(self.memory, _LOGITS_AT_ONCE) // each)
+        for some in ends.split(at_once):
+            yield from self._unembed(some.flatten(0, 1)).unflatten(0, some.shape[:2])
+
     def _unembed(self, end: torch.Tensor) -> torch.Tensor:
         normalized = self.model.ln_final(end)
         if self.vocabulary is None:
             return self.model.unembed(normalized)
         return self.model.unembed.only(normalized, self.vocabulary)  # type: ignore[operator]
+
+
+def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
+    return logits
 
 
 def _checked(value: torch.Tensor | float) -> torch.Tensor:
