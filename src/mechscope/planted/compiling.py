@@ -1,0 +1,150 @@
+"""From a program to a planted model, pass by pass.
+
+    lower      expressions          -> heads and maps, each after what it reads
+    schedule   heads and maps       -> a layer and a head number each
+    lay_out    variables            -> dimensions of the residual stream
+    write      all of these         -> weights
+    disguise   weights              -> weights with noise, in other bases
+    truth      heads, maps, places  -> the graph in the published naming
+
+Source: Weiss et al. 2021 (programs as transformers), Lindner et al. 2023 (compiling them with a basis direction
+a value, and the passes lowering, allocation, weights).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+
+import torch
+
+from mechscope.planted.disguise import add_noise
+from mechscope.planted.disguise import rotate as rotate_weights
+from mechscope.planted.layout import lay_out
+from mechscope.planted.lowering import lower
+from mechscope.planted.plan import Plan
+from mechscope.planted.planted_model import BOS, PlantedModel
+from mechscope.planted.program import Expression, Program
+from mechscope.planted.scheduling import schedule
+from mechscope.planted.truth import find_truth
+from mechscope.planted.weights import build_model, write_weights
+
+
+def compile_program(
+    program: Program | Expression,
+    vocab: Sequence[str] | None = None,
+    length: int | None = None,
+    *,
+    name: str = "program",
+    causal: bool = True,
+    noise: float = 0.0,
+    rotate: bool = False,
+    seed: int = 0,
+    extra_layers: int = 0,
+    extra_heads: int = 0,
+    extra_neurons: int = 0,
+    sharpness: float = 6.0,
+    margin: float = 6.0,
+    device: str = "cpu",
+) -> PlantedModel:
+    """A model that computes a program, with its true circuit.
+
+    Args:
+        program: a `Program`, or just the output's expression (a token's string at each position).
+        vocab: for an expression, the tokens of the inputs.
+        length: for an expression, how many tokens an input has, BOS not counted.
+        name: for an expression, its name.
+        causal: for an expression, whether positions see only themselves and earlier ones.
+        noise: strength of random weights added everywhere; 0.01 is small beside the circuit's own.
+        rotate: rotate the residual stream's, the heads' and the neurons' bases, and renumber the heads.
+        seed: of noise, rotation, renumbering and the place of extra layers.
+        extra_layers, extra_heads, extra_neurons: capacity that computes nothing (layers; heads and neurons a layer).
+        sharpness: how many nats a selected key's attention score is above the others'; attention leaks about
+            exp(-sharpness) a key; 4 is enough for the library.
+        margin: how many logits the right answer is above every other token.
+        device: where the model is.
+
+    Raises:
+        ValueError: for a program that cannot be compiled, or noise that makes its answers wrong.
+    """
+    program = _as_program(program, vocab, length, name, causal)
+    if noise < 0 or sharpness <= 0 or margin <= 0 or extra_neurons < 0:
+        raise ValueError(
+            f"noise={noise} and extra_neurons={extra_neurons} must not be negative, sharpness={sharpness} and "
+            f"margin={margin} must be positive."
+        )
+    plan = lower(program)
+    places = schedule(plan, extra_layers, extra_heads, seed, shuffle=rotate)
+    layout = lay_out(plan)
+    vocabulary = _vocabulary(program, plan)
+    weights = write_weights(plan, places, layout, vocabulary, sharpness, margin, extra_neurons)
+    generator = torch.Generator().manual_seed(seed)
+    weights = add_noise(weights, noise, generator)
+    if rotate:
+        weights = rotate_weights(weights, generator)
+    truth = find_truth(plan, places)
+    planted = PlantedModel(
+        name=program.name,
+        model=build_model(weights, f"planted-{program.name}", program.causal, device),
+        program=program,
+        vocabulary=vocabulary,
+        true_edges=truth.edges,
+        fixed_edges=truth.fixed_edges,
+        true_nodes=truth.nodes,
+        notes=truth.notes,
+        noise=noise,
+        rotated=rotate,
+        seed=seed,
+    )
+    if noise:
+        _check_noise(planted)
+    return planted
+
+
+def _check_noise(planted: PlantedModel) -> None:
+    found = planted.check(200, seed=planted.seed)
+    if not found.exact:
+        raise ValueError(
+            f"noise={planted.noise:g} drowns {planted.name}: {found.wrong} of {found.answers} answers are wrong; "
+            "take less."
+        )
+
+
+def _vocabulary(program: Program, plan: Plan) -> tuple[str, ...]:
+    """BOS, what may stand in an input, and what else may be answered."""
+    answers = [*plan.output.classes, *([] if plan.none_answer is None else [plan.none_answer])]
+    vocabulary = tuple(dict.fromkeys((BOS, *program.alphabet, *(str(answer) for answer in answers))))
+    if BOS in program.alphabet:
+        raise ValueError(f"{program.name}: {BOS!r} stands before every input and cannot be in the alphabet.")
+    return vocabulary
+
+
+def _as_program(
+    program: Program | Expression, vocab: Sequence[str] | None, length: int | None, name: str, causal: bool
+) -> Program:
+    if isinstance(program, Program):
+        if vocab is not None or length is not None:
+            raise ValueError(
+                "a Program has its own alphabet and length; give vocab and length with an expression only."
+            )
+        return program
+    if vocab is None or length is None:
+        raise ValueError(
+            "an expression needs vocab (the tokens of its inputs) and length (how many tokens an input has)."
+        )
+    alphabet = tuple(vocab)
+
+    def draw(rng: random.Random) -> tuple[str, ...]:
+        return tuple(rng.choices(alphabet, k=length))
+
+    return Program(
+        name=name,
+        description=f"{name}: an expression of one's own.",
+        output=program,
+        alphabet=alphabet,
+        length=length,
+        draw=draw,
+        every=lambda: itertools.product(alphabet, repeat=length),
+        causal=causal,
+    )

@@ -1,0 +1,31 @@
+"""The residual stream's rooms: which dimensions hold which variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mechscope.planted.plan import Plan, Variable
+
+BOS_DIM = 0
+"""The dimension that is 1 at BOS and 0 elsewhere."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The dimensions of each variable; BOS has dimension 0."""
+
+    rooms: dict[Variable, slice]
+    d_model: int
+
+    def __getitem__(self, variable: Variable) -> slice:
+        return self.rooms[variable]
+
+
+def lay_out(plan: Plan) -> Layout:
+    """A room for what the input writes and for what each part writes, side by side."""
+    rooms: dict[Variable, slice] = {}
+    start = BOS_DIM + 1
+    for variable in (plan.one, plan.tokens, plan.positions, *(part.output for part in plan.parts)):
+        rooms[variable] = slice(start, start + variable.width)
+        start += variable.width
+    return Layout(rooms, start)
