@@ -31,6 +31,19 @@ DIMS: dict[str, str] = {
     "seed": "seed",
     "head_out": "head of the earlier layer (writes)",
     "head_in": "head of the later layer (reads)",
+    "frequency": "frequency",
+    "pair": "token pair",
+    "coefficient": "steering coefficient",
+    "draw": "random draw",
+    "size": "edges in the circuit",
+    "edge": "edge",
+    "node": "node",
+    "bound": "end of the interval",
+    "measure": "measure",
+    "method": "method",
+    "program": "planted program",
+    "source": "part that writes",
+    "destination": "input that reads",
 }
 """Dimension name → the words for it on an axis. Later techniques add theirs here and nowhere else."""
 

@@ -1,0 +1,211 @@
+"""What attention is like, head by head: how spread out, how far back, how much of it rests on the first token.
+
+Attention that rests on the first token is often a way to do nothing (a sink, Xiao et al. 2023): the value there
+is small. So attention is told twice, as it is and weighted by the size of what it moves (Kobayashi et al.
+2020, "Attention is Not Only a Weight").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from einops import einsum
+from jaxtyping import Float
+
+from mechscope.results import Result, make_result
+from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+MEASURES = {
+    "entropy": ("entropy of attention", "nats"),
+    "distance": ("mean distance that attention reaches back", "tokens"),
+    "largest": ("largest attention of a query", "attention"),
+    "first": ("attention to the first token", "attention"),
+    "first_by_norm": ("share of the first token in what is moved", "share"),
+}
+
+
+@dataclass(frozen=True)
+class AttentionStatistics:
+    """Means over every query but the first of each prompt, all (layer, head)."""
+
+    entropy: Result
+    """Nats: 0 where each query reads one key."""
+    distance: Result
+    """Tokens between query and key, weighted by attention."""
+    largest: Result
+    """The most attended key's share."""
+    first: Result
+    """Attention to position 0: the sink."""
+    first_by_norm: Result
+    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves."""
+
+    def figure(self) -> Any:
+        """The five measures side by side."""
+        from mechscope.viz.panels import heatmap_panels
+
+        return heatmap_panels(
+            {what: getattr(self, name).values.values for name, (what, _) in MEASURES.items()},
+            title="Attention, head by head",
+            x_title="head",
+            y_title="layer",
+            unit=dict(MEASURES.values()),
+        )
+
+    def show(self) -> Any:
+        """Draw and display the measures; returns the figure."""
+        figure = self.figure()
+        figure.show()
+        return figure
+
+
+def attention_statistics(
+    model: HookedTransformer, data: TaskOrTokens, *, batch_size: int = 16
+) -> AttentionStatistics:
+    """Entropy, distance, peak and sink of every head's attention (layer, head).
+
+    Args:
+        data: a task (its clean prompts) or tokens [batch pos].
+        batch_size: prompts a pass; one layer's patterns are in memory at a time.
+
+    Raises:
+        ValueError: for prompts the model cannot read or of one token only, or a model that gives NaN.
+    """
+    prompts = as_prompts(model, data)
+    counted = prompts.real.clone()
+    counted[:, 0] = False
+    if not bool(counted.any()):
+        raise ValueError(
+            "prompts of one token have no attention to speak of: the first query sees only itself."
+        )
+    sums = torch.zeros(
+        len(MEASURES),
+        model.cfg.n_layers,
+        model.cfg.n_heads,
+        dtype=torch.float64,
+        device=prompts.tokens.device,
+    )
+    with torch.no_grad():
+        for rows in prompts.batches(batch_size):
+            hooks: list[Any] = []
+            for layer in range(model.cfg.n_layers):
+                hooks += _layer_hooks(model, layer, counted[rows], sums)
+            model.run_with_hooks(
+                prompts.tokens[rows], return_type=None, fwd_hooks=hooks, attention_mask=prompts.mask_of(rows)
+            )
+    if not bool(torch.isfinite(sums).all()):
+        raise ValueError("attention is not finite on these prompts: does the model give NaN?")
+    means = sums / counted.sum()
+    return AttentionStatistics(
+        **{
+            name: make_result(means[index], ("layer", "head"), what.capitalize(), unit, prompts.provenance)
+            for index, (name, (what, unit)) in enumerate(MEASURES.items())
+        }
+    )
+
+
+def _layer_hooks(
+    model: HookedTransformer, layer: int, counted: torch.Tensor, sums: torch.Tensor
+) -> list[tuple[str, Any]]:
+    """Two hooks of one layer: the first keeps the values' sizes, the second adds to `sums`."""
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(v: torch.Tensor, hook: Any) -> None:
+        kept["norms"] = value_norms(model, layer, v)
+
+    def add(pattern: Float[torch.Tensor, "batch head query key"], hook: Any) -> None:
+        measured = torch.stack(_measures(pattern, kept.pop("norms")))
+        queries = counted[None, :, None, :].to(measured.device)
+        # A query that is padding sees nothing and may give 0/0.
+        total = torch.where(queries, measured, torch.zeros_like(measured)).sum((1, 3), dtype=torch.float64)
+        sums[:, layer] += total
+
+    return [(f"blocks.{layer}.attn.hook_v", keep), (f"blocks.{layer}.attn.hook_pattern", add)]
+
+
+def _measures(
+    pattern: Float[torch.Tensor, "batch head query key"], norms: Float[torch.Tensor, "batch head key"]
+) -> list[Float[torch.Tensor, "batch head query"]]:
+    positions = torch.arange(pattern.shape[-1], device=pattern.device)
+    distance = (positions[:, None] - positions).abs().to(pattern.dtype)
+    moved = pattern * norms[:, :, None]
+    return [
+        -torch.special.xlogy(pattern, pattern).sum(-1),
+        (pattern * distance).sum(-1),
+        pattern.max(-1).values,
+        pattern[..., 0],
+        moved[..., 0] / moved.sum(-1),
+    ]
+
+
+def value_norms(
+    model: HookedTransformer, layer: int, v: Float[torch.Tensor, "batch key kv_head d_head"]
+) -> Float[torch.Tensor, "batch head key"]:
+    """‖value W_O‖ of every head and position, by the Gram matrix of W_O: nothing of width d_model is made."""
+    W_O = model.blocks[layer].attn.W_O.detach()
+    v = v.repeat_interleave(W_O.shape[0] // v.shape[2], dim=2)
+    squared = einsum(v, W_O @ W_O.mT, v, "batch key head i, head i j, batch key head j -> batch head key")
+    return squared.clamp(min=0).sqrt()
+
+
+def norm_weighted_attention(
+    model: HookedTransformer, data: TaskOrTokens, layer: int, head: int, *, example: int = 0
+) -> Result:
+    """‖attention × value W_O‖ of one head on one prompt (query, key): how much each position really gives.
+
+    Rows are divided by their sum, so that they compare with the attention pattern. Source: Kobayashi et al.
+    2020, section 3 (with the value's bias, before a norm of the sublayer's output if there is one).
+
+    Raises:
+        ValueError: for a layer, head or prompt that is not there.
+    """
+    prompts = as_prompts(model, data)
+    check_head(model, layer, head)
+    if not 0 <= example < len(prompts.tokens):
+        raise ValueError(f"there is no prompt {example}: there are {len(prompts.tokens)}.")
+    weights = _norm_weights(model, prompts, layer, head, example)
+    labels = np.array(prompts.labels[: len(weights)])
+    return make_result(
+        weights,
+        ("query", "key"),
+        f"Attention of a{layer}.h{head} by the size of what it moves",
+        "share",
+        prompts.provenance,
+        {"query": labels, "key": labels},
+        kind="heatmap",
+    )
+
+
+def _norm_weights(
+    model: HookedTransformer, prompts: Prompts, layer: int, head: int, example: int
+) -> torch.Tensor:
+    length = int(prompts.real[example].sum())
+    names = [f"blocks.{layer}.attn.hook_{part}" for part in ("pattern", "v")]
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            prompts.tokens[example : example + 1, :length], return_type=None, names_filter=names
+        )
+        norms = value_norms(model, layer, cache[names[1]])[0, head]
+        weights = cache[names[0]][0, head] * norms
+    if not bool(torch.isfinite(weights).all()):
+        raise ValueError("attention is not finite on this prompt: does the model give NaN?")
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def check_head(model: HookedTransformer, layer: int, head: int | None = None) -> None:
+    """Refuse a layer or head that is not there.
+
+    Raises:
+        ValueError: with how many there are.
+    """
+    if not 0 <= layer < model.cfg.n_layers:
+        raise ValueError(f"there is no layer {layer}: this model has {model.cfg.n_layers}, counted from 0.")
+    if head is not None and not 0 <= head < model.cfg.n_heads:
+        raise ValueError(
+            f"there is no head {head}: this model has {model.cfg.n_heads} a layer, counted from 0."
+        )

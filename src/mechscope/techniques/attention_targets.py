@@ -1,0 +1,105 @@
+"""Where heads of a known kind look: for every query, which keys count.
+
+Each gives a boolean array [batch query key]; keys after the query are never among them.
+
+* previous: the position before. The first two queries are left out: they have little else to look at.
+* first: position 0, from the second position on. Attention that rests there is often a way to do nothing
+  (an attention sink, Xiao et al. 2023).
+* same: the query's own position, from the second position on.
+* duplicate: earlier copies of the query's own token.
+* induction: what followed the earlier copies of the query's token (Olsson et al. 2022, "prefix matching"):
+  for the second block of a repeated sequence, the token after the first occurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+
+Target = str | torch.Tensor | Callable[[torch.Tensor], torch.Tensor]
+
+
+def previous(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
+    """The position before; queries 0 and 1 are left out."""
+    target = _diagonal(tokens, -1)
+    target[:, :2] = False
+    return target
+
+
+def first(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
+    """Position 0, from every later query."""
+    target = torch.zeros_like(_diagonal(tokens, 0))
+    target[:, 1:, 0] = True
+    return target
+
+
+def same(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
+    """The query's own position, but for the first."""
+    target = _diagonal(tokens, 0)
+    target[:, 0] = False
+    return target
+
+
+def duplicate(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
+    """Earlier copies of the query's token."""
+    return (tokens[:, :, None] == tokens[:, None, :]).tril(-1)
+
+
+def induction(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
+    """What followed earlier copies of the query's token, the query itself not counted."""
+    target = torch.zeros_like(_diagonal(tokens, 0))
+    target[:, :, 1:] = duplicate(tokens)[:, :, :-1]
+    return target.tril(-1)
+
+
+def _diagonal(tokens: torch.Tensor, offset: int) -> torch.Tensor:
+    batch, length = tokens.shape
+    ones = torch.ones(length, length, dtype=torch.bool, device=tokens.device)
+    return (ones.tril(offset) & ones.triu(offset)).expand(batch, -1, -1).clone()
+
+
+TARGETS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "previous": previous,
+    "duplicate": duplicate,
+    "induction": induction,
+    "first": first,
+    "same": same,
+}
+"""The known kinds by name."""
+
+
+def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torch.Tensor:
+    """A pattern for these tokens as weights [batch query key].
+
+    Args:
+        pattern: a name from `TARGETS`, a matrix [query key] or [batch query key], or a function of the tokens
+            [batch pos] that gives one; booleans, or weights from 0 to 1.
+
+    Raises:
+        KeyError: for an unknown name.
+        ValueError: for another shape, weights outside 0 to 1, or a pattern that asks for no key at all.
+    """
+    if isinstance(pattern, str):
+        if pattern not in TARGETS:
+            raise KeyError(
+                f"no pattern is called {pattern!r}; there are {', '.join(TARGETS)}, or give a matrix."
+            )
+        target = TARGETS[pattern](tokens)
+    else:
+        found: Any = pattern(tokens) if callable(pattern) else pattern
+        target = torch.as_tensor(found, device=tokens.device)
+        batch, length = tokens.shape
+        if target.ndim == 2:
+            target = target.expand(batch, -1, -1)
+        if tuple(target.shape) != (batch, length, length):
+            raise ValueError(
+                f"a pattern for tokens {tuple(tokens.shape)} is [query key] {(length, length)} or with a batch "
+                f"axis before it, not {tuple(target.shape)}."
+            )
+        weights = target.to(torch.float32)
+        if not bool(((weights >= 0) & (weights <= 1)).all()):
+            raise ValueError("a pattern's weights lie between 0 and 1: how much attention to a key counts.")
+    return target

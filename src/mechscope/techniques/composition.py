@@ -1,0 +1,186 @@
+"""Which heads are wired to which: how much of what one writes lies where a later one reads.
+
+The score of a pair is ‖W_OV W_read‖ / (‖W_OV‖ ‖W_read‖) in Frobenius norms, where W_read is the later head's QK
+(Q-composition), its transpose (K) or its OV (V). Source: Elhage et al. 2021, "Three kinds of composition".
+
+What chance gives. If the later head read along random directions, whatever the two matrices' singular values,
+the squared score would be 1/width on average, with width the dimension of the residual stream. How far it
+strays from that depends on the singular values; so the baseline keeps those of every head and turns the
+directions at random.
+
+How it misleads. Weights say what could be read, not what is there to be read or what is attended to. A large
+score may lie along a direction that all heads share, which the baseline does not know of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from tqdm.auto import tqdm
+
+from mechscope.model.composition import composition_scores as pair_scores
+from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.naming import model_name
+from mechscope.techniques.readable_weights import centred, read_weight, write_weight
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+Kind = Literal["Q", "K", "V"]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Scores of every pair of an earlier and a later head, and what chance would give.
+
+    All are (head_out, head_in) with names such as "a0.h1"; NaN where the one is not earlier than the other.
+    """
+
+    scores: Result
+    """0 to 1."""
+    baseline: Result
+    """Mean score of the same singular values in random directions."""
+    baseline_sd: Result
+    """Its standard deviation over the draws."""
+
+    @property
+    def excess(self) -> Result:
+        """Standard deviations above the baseline's mean."""
+        values = (self.scores.values - self.baseline.values) / self.baseline_sd.values
+        return self.scores.replace(
+            values=values, title=f"{self.scores.title}, above chance", unit="standard deviations"
+        )
+
+    def top(self, k: int = 10) -> list[tuple[str, str, float]]:
+        """The k pairs (writer, reader, score) with the highest scores."""
+        pairs = self.scores.values.stack(both=("head_out", "head_in")).dropna("both")
+        order = pairs.values.argsort()[::-1][:k]
+        names: list[tuple[str, str]] = [(str(out), str(into)) for out, into in pairs.coords["both"].values]
+        return [(*names[place], float(pairs.values[place])) for place in order]
+
+    def figure(self) -> Any:
+        """Scores beside their excess over chance."""
+        from mechscope.viz.panels import heatmap_panels
+
+        values = self.scores.values
+        return heatmap_panels(
+            {"score": values.values, "standard deviations above chance": self.excess.values.values},
+            title=self.scores.title,
+            x_title="later head (reads)",
+            y_title="earlier head (writes)",
+            unit={"score": "score", "standard deviations above chance": "sd"},
+            x=list(values.coords["head_in"].values),
+            y=list(values.coords["head_out"].values),
+        )
+
+    def show(self) -> Any:
+        """Draw and display the scores; returns the figure."""
+        figure = self.figure()
+        figure.show()
+        return figure
+
+
+def composition_scores(
+    model: HookedTransformer, kind: Kind = "K", *, draws: int = 32, seed: int = 0, progress: bool = True
+) -> Composition:
+    """Composition of every pair of heads in different layers, beside a random-matrix baseline.
+
+    Args:
+        kind: "Q", "K" or "V": by which input the later head reads.
+        draws: of the baseline, for every pair; 32 give its standard deviation to about an eighth.
+        seed: of the draws.
+
+    Unit: a pure number; chance is about 1/√d_model.
+
+    Raises:
+        ValueError: for another kind, a model of one layer, or fewer than two draws.
+    """
+    if kind not in ("Q", "K", "V"):
+        raise ValueError(f"heads compose by 'Q', 'K' or 'V', not {kind!r}.")
+    layers, heads = model.cfg.n_layers, model.cfg.n_heads
+    if layers < 2:
+        raise ValueError("composition is between heads of different layers, and this model has one layer.")
+    if draws < 2:
+        raise ValueError(f"the spread of a baseline needs at least 2 draws, not {draws}.")
+    writes = [_writes(model, layer) for layer in range(layers)]
+    reads = [_reads(model, layer, kind) for layer in range(layers)]
+    # A norm that centres leaves one dimension out, for writers and readers alike.
+    width = model.cfg.d_model - int(centred(model.blocks[1].ln1))
+    shape = (layers, heads, layers, heads)
+    scores, mean, spread = (torch.full(shape, torch.nan, dtype=torch.float64) for _ in range(3))
+    generator = torch.Generator().manual_seed(seed)
+    pairs = [(early, late) for late in range(layers) for early in range(late)]
+    for early, late in tqdm(pairs, desc=f"{kind}-composition", disable=not progress):
+        scores[early, :, late] = pair_scores(writes[early], reads[late]).double()
+        drawn = random_composition(writes[early].S, reads[late].S, width, draws, generator)
+        mean[early, :, late], spread[early, :, late] = drawn.mean(0), drawn.std(0)
+    names = np.array([f"a{layer}.h{head}" for layer in range(layers) for head in range(heads)])
+    writers, readers = slice(0, -heads), slice(heads, None)
+
+    def result(values: torch.Tensor, what: str, drawn: int | None) -> Result:
+        return make_result(
+            values.reshape(layers * heads, layers * heads)[writers, readers],
+            ("head_out", "head_in"),
+            f"{kind}-composition{what}",
+            "score",
+            Provenance(model_name(model), "weights", drawn),
+            {"head_out": names[writers], "head_in": names[readers]},
+        )
+
+    return Composition(
+        result(scores, "", None),
+        result(mean, ": mean of random directions", seed),
+        result(spread, ": standard deviation of random directions", seed),
+    )
+
+
+def random_composition(
+    writes: Float[torch.Tensor, "head_out rank"],
+    reads: Float[torch.Tensor, "head_in rank"],
+    width: int,
+    draws: int,
+    generator: torch.Generator,
+) -> Float[torch.Tensor, "draw head_out head_in"]:
+    """Composition scores of matrices with these singular values whose directions are random.
+
+    Only the angles between what is written and what is read enter a score, so it is enough to draw orthonormal
+    frames in the stream [width rank], one a head, and to weigh their inner products by the singular values.
+    """
+    writes, reads = (part.detach().cpu().float()[:, :width] for part in (writes, reads))
+    norms = writes.norm(dim=-1)[:, None] * reads.norm(dim=-1)
+    scores: list[torch.Tensor] = []
+    for _ in range(draws):
+        left, right = (_frames(len(part), width, part.shape[1], generator) for part in (writes, reads))
+        inner = torch.einsum("odi,rdj->orij", left, right)
+        squared = torch.einsum("oi,orij,rj->or", writes**2, inner**2, reads**2)
+        scores.append(squared.sqrt() / norms)
+    return torch.stack(scores)
+
+
+def _frames(
+    count: int, width: int, rank: int, generator: torch.Generator
+) -> Float[torch.Tensor, "count width rank"]:
+    """Random orthonormal columns, uniformly distributed."""
+    normal = torch.randn(count, width, rank, generator=generator)
+    # The columns' span is uniform whatever the signs that a QR chooses; so are the squares used here.
+    return torch.linalg.qr(normal).Q
+
+
+def _writes(model: HookedTransformer, layer: int) -> FactoredMatrix:
+    weight = write_weight(model, layer)
+    if centred(model.blocks[layer].ln1):
+        # The reader's norm takes the mean out.
+        weight = weight - weight.mean(-1, keepdim=True)
+    return FactoredMatrix(read_weight(model, layer, "W_V"), weight)
+
+
+def _reads(model: HookedTransformer, layer: int, kind: Kind) -> FactoredMatrix:
+    if kind == "V":
+        return FactoredMatrix(read_weight(model, layer, "W_V"), write_weight(model, layer))
+    queries, keys = read_weight(model, layer, "W_Q"), read_weight(model, layer, "W_K")
+    return FactoredMatrix(queries, keys.mT) if kind == "Q" else FactoredMatrix(keys, queries.mT)

@@ -1,0 +1,153 @@
+"""Direct logit attribution: what each part of the model adds to the answer's logit by itself.
+
+The residual stream that the unembedding reads is a sum of what every part wrote, and with the final norm's
+scale held at what it was, the logit difference is linear in that sum. So it splits into one number a part,
+and the numbers add up to it exactly. Source: Elhage et al. 2021, "Logit lens and direct logit attribution".
+
+How it misleads. It sees only what goes straight to the output: a head that works through later heads scores
+zero. The scale is held still, though taking a part away would change it. And parts may cancel: two large
+numbers of opposite sign are often one part undoing another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.task import Task
+from mechscope.techniques.logit_terms import LogitTerms
+from mechscope.techniques.prompts import as_prompts
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+By = Literal["component", "layer", "head", "neuron", "source"]
+BY: tuple[By, ...] = ("component", "layer", "head", "neuron", "source")
+
+
+@dataclass(frozen=True)
+class LogitAttribution:
+    """What parts of the model add to the logit difference, and how much of it they leave."""
+
+    contributions: Result
+    """Logits, mean over prompts and answers."""
+    total: float
+    """The logit difference itself, from the model's own residual stream (before a soft cap, if it has one)."""
+
+    @property
+    def rest(self) -> float:
+        """What the parts listed do not account for: 0 by component and by layer, within rounding."""
+        values = self.contributions.values
+        if "batch" in values.dims:
+            values = values.mean("batch")
+        if "pos" in values.dims:
+            raise ValueError(
+                "the total is that at the answers, and these contributions are told position by position."
+            )
+        return self.total - float(values.sum())
+
+    def figure(self) -> Any:
+        """The figure of the contributions."""
+        return self.contributions.figure()
+
+    def show(self) -> Any:
+        """Draw and display the contributions; returns the figure."""
+        return self.contributions.show()
+
+
+def direct_logit_attribution(
+    model: HookedTransformer,
+    task: Task,
+    by: By = "component",
+    *,
+    positions: Literal["answers", "all"] = "answers",
+    top: int = 20,
+    average: bool = True,
+) -> LogitAttribution:
+    """Split the logit difference (the answer's logit, where a task names no wrong answer) into its terms.
+
+    Args:
+        by: "component": the embeddings, every head, every MLP and the biases, which sum to the total;
+            "layer": the same with each layer's attention as one; "head": (layer, head);
+            "neuron": the `top` neurons by magnitude; "source": each head by the position that it read,
+            its attention times what the value there adds (component, key).
+        positions: "answers" reads where answers are due; "all" asks at every position how far its residual
+            stream points to the prompt's one answer (component, pos).
+        top: how many neurons.
+        average: mean over prompts; False keeps them (batch first).
+
+    Unit: logits. Where logits have a soft cap, those before it.
+
+    Raises:
+        ValueError: for an unknown `by`, what does not fit the task or the model, or a model that gives NaN.
+    """
+    _check(model, task, by, positions)
+    prompts = as_prompts(model, task)
+    terms = LogitTerms(model, prompts, everywhere=positions == "all")
+    values, dims, coords = _contributions(terms, by, top, np.array(prompts.labels))
+    if positions == "all":
+        dims, coords = (*dims, "pos"), {**coords, "pos": np.array(prompts.labels)}
+    else:
+        values = values.mean(1)  # answers
+    if positions == "all":
+        values = values.movedim(1, -1)
+    if average:
+        values = values.mean(0)
+    else:
+        dims = ("batch", *dims)
+    what = "logit difference" if task.answers.wrong is not None else "answer's logit"
+    capped = " before the soft cap" if model.cfg.output_logits_soft_cap > 0 else ""
+    result = make_result(
+        values,
+        dims,
+        f"Direct effect on the {what}{capped}, by {'source position' if by == 'source' else by}",
+        "logits",
+        Provenance(prompts.provenance.model, task.name, task.seed),
+        coords,
+    )
+    at_answers = terms if positions == "answers" else LogitTerms(model, prompts)
+    return LogitAttribution(result, float(at_answers.total().mean()))
+
+
+def _contributions(
+    terms: LogitTerms, by: By, top: int, labels: np.ndarray
+) -> tuple[torch.Tensor, tuple[str, ...], dict[str, Any]]:
+    """Values [batch answer …], the dims after those two, and their coordinates."""
+    if by == "head":
+        return terms.heads().permute(1, 2, 0, 3), ("layer", "head"), {}
+    if by == "neuron":
+        values, names = terms.top_neurons(top)
+        return values, ("component",), {"component": np.array(names)}
+    if by == "source":
+        values = terms.sources()  # [layer batch answer head key]
+        names = [f"a{layer}.h{head}" for layer in range(values.shape[0]) for head in range(values.shape[3])]
+        flat = values.permute(1, 2, 0, 3, 4).flatten(2, 3)
+        return flat, ("component", "key"), {"component": np.array(names), "key": labels}
+    values, names = terms.components(split_heads=by == "component")
+    return values, ("component",), {"component": np.array(names)}
+
+
+def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> None:
+    if by not in BY:
+        raise ValueError(f"by must be one of {', '.join(BY)}, not {by!r}.")
+    if positions not in ("answers", "all"):
+        raise ValueError(f"positions must be 'answers' or 'all', not {positions!r}.")
+    if positions == "all":
+        if by not in ("component", "layer"):
+            raise ValueError(f"positions='all' goes with by='component' or 'layer', not {by!r}.")
+        if task.answers.positions.shape[1] > 1:
+            raise ValueError(
+                f"{task.name} has {task.answers.positions.shape[1]} answers a prompt, so no one answer to look for "
+                "at every position; use positions='answers'."
+            )
+    if by == "neuron" and model.cfg.attn_only:
+        raise ValueError("this model is attention-only: it has no neurons; use by='head'.")
+    if (by == "source" or positions == "all") and not task.aligned:
+        raise ValueError(
+            f"in {task.name} one position means different things in different prompts, so a mean over prompts by "
+            "position says nothing; select prompts of one shape, such as task.select([0])."
+        )

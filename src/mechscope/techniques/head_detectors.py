@@ -1,0 +1,224 @@
+"""Which head does what: how much each one attends as heads of a known kind would.
+
+Sources: Elhage et al. 2021 and Olsson et al. 2022 for previous-token, duplicate-token and induction heads;
+Xiao et al. 2023 for attention that rests on the first token.
+
+How it misleads. A score says where a head looks on these prompts, not what it does with what it sees there,
+nor that anything reads it: check with an ablation. On random tokens many heads rest on the first token, which
+takes from every other score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+
+from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.attention_targets import TARGETS, Target, make_target
+from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+DEFAULT_SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class DetectedHeads:
+    """Every head's score for every pattern."""
+
+    scores: Result
+    """Share of attention (label, layer, head): the label is the pattern's name."""
+    spread: Result | None
+    """Standard deviation over seeds; None where tokens were given."""
+
+    def of(self, pattern: str) -> Result:
+        """One pattern's scores (layer, head).
+
+        Raises:
+            KeyError: for a pattern that was not asked for.
+        """
+        names = self.scores.values.coords["label"].values.tolist()
+        if pattern not in names:
+            raise KeyError(f"there are no scores for {pattern!r}; there are {', '.join(names)}.")
+        return self.scores.replace(
+            values=self.scores.values.sel(label=pattern).drop_vars("label"),
+            title=f"{pattern.capitalize()} score",
+        )
+
+    def heads(self, pattern: str, threshold: float = 0.4) -> list[tuple[int, int]]:
+        """(layer, head) of every head that scores at least `threshold`, the highest first."""
+        values = self.of(pattern).values
+        found = [
+            (float(values[layer, head]), layer, head)
+            for layer in range(values.sizes["layer"])
+            for head in range(values.sizes["head"])
+        ]
+        return [(layer, head) for score, layer, head in sorted(found, reverse=True) if score >= threshold]
+
+    def figure(self) -> Any:
+        """One map of layers and heads for each pattern, side by side."""
+        from mechscope.viz.panels import heatmap_panels
+
+        names = [str(name) for name in self.scores.values.coords["label"].values]
+        return heatmap_panels(
+            {name: self.scores.values.sel(label=name).values for name in names},
+            title="Share of attention that goes as each pattern says",
+            x_title="head",
+            y_title="layer",
+            unit="attention",
+            limits=(0.0, 1.0),
+        )
+
+    def show(self) -> Any:
+        """Draw and display the scores; returns the figure."""
+        figure = self.figure()
+        figure.show()
+        return figure
+
+
+def head_scores(
+    model: HookedTransformer,
+    data: TaskOrTokens | None = None,
+    pattern: Target = "induction",
+    *,
+    seeds: Sequence[int] = DEFAULT_SEEDS,
+    batch_size: int = 16,
+) -> Result:
+    """Mean attention of every head to the keys that a pattern names (layer, head), 0 to 1.
+
+    The mean is over the queries that have such a key; a query with several counts their sum.
+
+    Args:
+        data: a task or tokens [batch pos]; None means random tokens that come twice, for each seed.
+        pattern: "previous", "duplicate", "induction", "first", "same" (see `attention_targets`), a matrix
+            [query key], or a function from tokens [batch pos] to [batch query key].
+        seeds: seeds of the random tokens.
+
+    Raises:
+        KeyError: for a pattern that does not exist.
+        ValueError: for a pattern that does not fit, or that names no key on these tokens.
+    """
+    name = pattern if isinstance(pattern, str) else getattr(pattern, "__name__", "custom pattern")
+    return detect_heads(model, data, {name: pattern}, seeds=seeds, batch_size=batch_size).of(name)
+
+
+def detect_heads(
+    model: HookedTransformer,
+    data: TaskOrTokens | None = None,
+    patterns: Mapping[str, Target] | Sequence[str] = tuple(TARGETS),
+    *,
+    seeds: Sequence[int] = DEFAULT_SEEDS,
+    batch_size: int = 16,
+) -> DetectedHeads:
+    """The scores of `head_scores` for several patterns from the same passes (label, layer, head).
+
+    Args:
+        patterns: names, or a name for each pattern of your own.
+    """
+    wanted: dict[str, Target] = (
+        dict(patterns) if isinstance(patterns, Mapping) else {str(name): str(name) for name in patterns}
+    )
+    if not wanted:
+        raise ValueError("there is no pattern to score: name at least one.")
+    if data is not None:
+        prompts = as_prompts(model, data)
+        values = _scores(model, prompts, wanted, batch_size)
+        return DetectedHeads(_result(values, wanted, prompts.provenance), None)
+    if not seeds:
+        raise ValueError("random tokens need at least one seed.")
+    draws: list[torch.Tensor] = []
+    provenance: Provenance | None = None
+    for seed in seeds:
+        prompts = as_prompts(model, random_repeats_for(model, seed), "random tokens, twice")
+        provenance = Provenance(prompts.provenance.model, prompts.provenance.task, seeds[0])
+        draws.append(_scores(model, prompts, wanted, batch_size))
+    stack = torch.stack(draws)
+    assert provenance is not None
+    spread = None
+    if len(seeds) > 1:
+        spread = _result(stack.std(0), wanted, provenance, "standard deviation over seeds")
+    return DetectedHeads(_result(stack.mean(0), wanted, provenance), spread)
+
+
+def random_repeats_for(
+    model: HookedTransformer, seed: int, batch: int = 10, longest: int = 50
+) -> Int[torch.Tensor, "batch pos"]:
+    """BOS and the same random tokens twice, for this model's vocabulary and context.
+
+    The BOS is the tokenizer's; without a tokenizer it is the last token, as in our own models.
+
+    Raises:
+        ValueError: where the context is too short for a repeat.
+    """
+    half = min(longest, (model.cfg.n_ctx - 1) // 2)
+    if half < 2:
+        raise ValueError(f"a context of {model.cfg.n_ctx} positions is too short for a repeat of 2 tokens.")
+    generator = torch.Generator().manual_seed(seed)
+    bos = getattr(model.tokenizer, "bos_token_id", None)
+    last = model.cfg.d_vocab - 1
+    tokens = repeated_twice(batch, half, last, generator)
+    if bos is not None and bos != last:
+        tokens = tokens.masked_fill(tokens == bos, last)
+        tokens[:, 0] = bos
+    return tokens
+
+
+def _scores(
+    model: HookedTransformer, prompts: Prompts, patterns: Mapping[str, Target], batch_size: int
+) -> Float[torch.Tensor, "label layer head"]:
+    """Sums inside the hooks: no more than one layer's patterns are in memory at a time."""
+    real = prompts.real
+    both = real[:, :, None] & real[:, None, :]
+    targets = [make_target(pattern, prompts.tokens) * both for pattern in patterns.values()]
+    counts = [int(target.to(torch.bool).any(-1).sum()) for target in targets]
+    for name, count in zip(patterns, counts, strict=True):
+        if not count:
+            raise ValueError(
+                f"on these prompts no query has a key that the pattern {name!r} names (no token comes twice?), so "
+                "there is nothing to score."
+            )
+    sums = torch.zeros(
+        len(targets), model.cfg.n_layers, model.cfg.n_heads, dtype=torch.float64, device=prompts.tokens.device
+    )
+
+    def add(rows: slice, layer: int):
+        def hook_fn(pattern: Float[torch.Tensor, "batch head query key"], hook: Any) -> None:
+            for index, target in enumerate(targets):
+                weights = target[rows, None].to(pattern.dtype)
+                sums[index, layer] += (pattern * weights).sum((0, 2, 3), dtype=torch.float64)
+
+        return hook_fn
+
+    with torch.no_grad():
+        for rows in prompts.batches(batch_size):
+            hooks: list[Any] = [
+                (f"blocks.{layer}.attn.hook_pattern", add(rows, layer)) for layer in range(model.cfg.n_layers)
+            ]
+            model.run_with_hooks(
+                prompts.tokens[rows], return_type=None, fwd_hooks=hooks, attention_mask=prompts.mask_of(rows)
+            )
+    if not bool(torch.isfinite(sums).all()):
+        raise ValueError("attention is not finite on these prompts: does the model give NaN?")
+    return sums / torch.tensor(counts, device=sums.device)[:, None, None]
+
+
+def _result(
+    values: torch.Tensor,
+    patterns: Mapping[str, Target],
+    provenance: Provenance,
+    what: str = "mean over prompts",
+) -> Result:
+    return make_result(
+        values,
+        ("label", "layer", "head"),
+        f"Attention to the keys of each pattern, {what}",
+        "attention",
+        provenance,
+        {"label": list(patterns)},
+    )

@@ -1,0 +1,296 @@
+"""The logit lens: what the model would say if it ended after each layer.
+
+Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
+
+How it misleads. The lens puts the residual stream of an early layer through the *final* norm, with that early
+stream's own mean and scale, and through an unembedding that was trained for the last layer. Early layers may
+write in another basis, which the lens reads as noise (Belrose et al. 2023 train a map for each layer for that
+reason), and a stream of small norm is blown up to full size, which makes early guesses look surer than they
+are. That an answer is readable at a layer does not say that the model uses it there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from tqdm.auto import tqdm
+
+from mechscope.results import Result, make_result
+from mechscope.tasks.metrics import log_probability_of, mean_logit
+from mechscope.techniques.prompts import (
+    Prompts,
+    TaskOrTokens,
+    as_prompts,
+    check_finite,
+    numbered,
+    token_texts,
+)
+from mechscope.viz.token_grid import token_grid
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+MEASURES = {
+    "logit": ("logit of the target", "logits"),
+    "probability": ("probability of the target", "probability"),
+    "rank": ("rank of the target (0 is first)", "rank"),
+    "kl": ("distance from the final prediction", "nats"),
+}
+CAVEAT = "final norm with each layer's own scale"
+
+
+@dataclass(frozen=True)
+class LogitLens:
+    """What is readable at the start of each layer, through the final norm and the unembedding.
+
+    The coordinate `layer` counts the layers that have run: 0 is the embedding, 0.5 lies between the attention
+    and the MLP of layer 0, and the last is the model's output.
+    """
+
+    logit: Result
+    """Logit of the target (layer, pos)."""
+    probability: Result
+    """Its probability; that of the whole set, where several tokens are right."""
+    rank: Result
+    """How many tokens outrank it; 0 is the top. Of several right tokens the best one's."""
+    kl: Result
+    """KL divergence of the lens from the model's own output, in nats: 0 at the last layer."""
+    top_probability: Result
+    """Probabilities of the top tokens (batch, layer, pos, rank), of every prompt."""
+    top_tokens: Int[torch.Tensor, "batch layer pos rank"]
+    """Their ids."""
+    top_texts: tuple[tuple[tuple[str, ...], ...], ...]
+    """The first prompts' top token as text [batch][layer][pos]."""
+    labels: tuple[tuple[str, ...], ...]
+    """Those prompts' own tokens."""
+
+    def figure(self, example: int = 0) -> Any:
+        """The top token at every layer and position of one prompt, coloured by its probability.
+
+        Raises:
+            ValueError: for a prompt whose text was not kept.
+        """
+        if not 0 <= example < len(self.top_texts):
+            raise ValueError(
+                f"there is no text of prompt {example}: the first {len(self.top_texts)} are kept."
+            )
+        values = self.top_probability.values.isel(batch=example, rank=0)
+        kept = len(self.labels[example])
+        return token_grid(
+            values.values[:, :kept],
+            [row[:kept] for row in self.top_texts[example]],
+            title=f"Logit lens: top token after each layer ({CAVEAT})",
+            x_title="position and token",
+            y_title="layers that have run",
+            unit="probability",
+            x=self.labels[example],
+            y=[f"{layer:g}" for layer in values.coords["layer"].values],
+        )
+
+    def show(self, example: int = 0) -> Any:
+        """Draw and display one prompt's lens; returns the figure."""
+        figure = self.figure(example)
+        figure.show()
+        return figure
+
+
+def logit_lens(
+    model: HookedTransformer,
+    data: TaskOrTokens,
+    *,
+    incl_mid: bool = False,
+    targets: Int[torch.Tensor, "batch pos"] | None = None,
+    average: bool = True,
+    top: int = 5,
+    batch_size: int = 16,
+    keep_text: int = 8,
+    progress: bool = True,
+) -> LogitLens:
+    """Read the residual stream at the start of every layer through the final norm and the unembedding.
+
+    Args:
+        data: a task (its clean prompts), or tokens [batch pos].
+        incl_mid: also between attention and MLP, where the block has that point.
+        targets: whose logit, probability and rank is told, a token for each position [batch pos]. None means,
+            for a task with one answer a prompt, that answer at every position; for one with several, each at
+            its own position (others are NaN); for tokens, the model's own final prediction there.
+        average: mean over prompts (layer, pos); False keeps them (batch, layer, pos). Where positions mean
+            different things in different prompts, the mean is over the answers' positions alone (layer).
+        top: how many top tokens are kept.
+        batch_size: prompts a pass.
+        keep_text: of how many prompts the figure's text is kept.
+
+    Units: logits, probability, tokens (rank), nats (KL).
+
+    Raises:
+        ValueError: for prompts the model cannot read, targets that do not fit, or a model that gives NaN.
+    """
+    prompts = as_prompts(model, data)
+    if not 1 <= top <= model.cfg.d_vocab_out:
+        raise ValueError(
+            f"top must be between 1 and the {model.cfg.d_vocab_out} tokens there are, not {top}."
+        )
+    wanted = None if targets is None else _own_targets(model, prompts, targets)
+    if wanted is None and prompts.task is not None:
+        wanted = _task_targets(prompts)
+    names, layers = _points(model, incl_mid)
+    rows: list[torch.Tensor] = []
+    probabilities: list[torch.Tensor] = []
+    tokens: list[torch.Tensor] = []
+    batches = list(prompts.batches(batch_size))
+    for batch in tqdm(batches, desc="logit lens", disable=not progress or len(batches) < 2):
+        values, best = _read(model, prompts, batch, names, None if wanted is None else wanted[batch], top)
+        rows.append(values)
+        probabilities.append(best.values)
+        tokens.append(best.indices)
+    measured = torch.cat(rows, 1)
+    results = {
+        name: _result(prompts, measured[index], layers, name, average) for index, name in enumerate(MEASURES)
+    }
+    top_tokens = torch.cat(tokens).cpu()
+    return LogitLens(
+        **results,
+        top_probability=make_result(
+            torch.cat(probabilities),
+            ("batch", "layer", "pos", "rank"),
+            f"logit lens: probability of the top tokens ({CAVEAT})",
+            "probability",
+            prompts.provenance,
+            {"layer": layers, "pos": np.array(prompts.labels)},
+        ),
+        top_tokens=top_tokens,
+        top_texts=_texts(model, top_tokens[:keep_text, :, :, 0]),
+        labels=_labels(model, prompts, keep_text),
+    )
+
+
+def _points(model: HookedTransformer, incl_mid: bool) -> tuple[list[str], list[float]]:
+    """Hook names of the stream at the start of each layer, and how many layers ran before each."""
+    names: list[str] = []
+    layers: list[float] = []
+    for layer in range(model.cfg.n_layers):
+        names.append(f"blocks.{layer}.hook_resid_pre")
+        layers.append(layer)
+        middle = f"blocks.{layer}.hook_resid_mid"
+        if incl_mid and middle in model.hook_dict:
+            names.append(middle)
+            layers.append(layer + 0.5)
+    names.append(f"blocks.{model.cfg.n_layers - 1}.hook_resid_post")
+    layers.append(model.cfg.n_layers)
+    return names, layers
+
+
+def _read(
+    model: HookedTransformer,
+    prompts: Prompts,
+    rows: slice,
+    names: list[str],
+    targets: Int[torch.Tensor, "batch pos choice"] | None,
+    top: int,
+) -> tuple[Float[torch.Tensor, "measure batch layer pos"], torch.return_types.topk]:
+    """The four measures and the top tokens of some prompts, one layer's logits in memory at a time."""
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            prompts.tokens[rows], return_type=None, names_filter=names, attention_mask=prompts.mask_of(rows)
+        )
+        final = model.unembed(model.ln_final(cache[names[-1]]))
+        check_finite(final, "the logits")
+        final_log = final.log_softmax(-1)
+        wanted = final.argmax(-1, keepdim=True) if targets is None else targets
+        measures: list[torch.Tensor] = []
+        best: list[Any] = []
+        for name in names:
+            logits = final if name == names[-1] else model.unembed(model.ln_final(cache[name]))
+            log_probabilities = logits.log_softmax(-1)
+            kl = (final_log.exp() * (final_log - log_probabilities)).sum(-1)
+            chosen = log_probability_of(logits, wanted).exp()
+            measures.append(torch.stack([mean_logit(logits, wanted), chosen, _rank(logits, wanted), kl]))
+            best.append(log_probabilities.exp().topk(top, dim=-1))
+    values = torch.stack(measures, 2)
+    missing = (wanted < 0).all(-1)[:, None].expand_as(values[0])
+    values[:3, missing] = torch.nan
+    values[:, ~prompts.real[rows][:, None].expand_as(values[0])] = torch.nan
+    return values, torch.return_types.topk(
+        (torch.stack([one.values for one in best], 1), torch.stack([one.indices for one in best], 1))
+    )
+
+
+def _rank(logits: torch.Tensor, targets: Int[torch.Tensor, "batch pos choice"]) -> torch.Tensor:
+    """How many tokens have a larger logit than the best target [batch pos]."""
+    chosen = logits.gather(-1, targets.clamp(min=0)).masked_fill(targets < 0, -torch.inf)
+    return (logits > chosen.max(-1, keepdim=True).values).sum(-1).to(logits)
+
+
+def _own_targets(model: HookedTransformer, prompts: Prompts, targets: torch.Tensor) -> torch.Tensor:
+    targets = torch.as_tensor(targets, device=prompts.tokens.device)
+    if targets.shape != prompts.tokens.shape:
+        raise ValueError(
+            f"targets have shape {tuple(targets.shape)} and the prompts {tuple(prompts.tokens.shape)}; give one "
+            "token for each position."
+        )
+    if int(targets.max()) >= model.cfg.d_vocab_out:
+        raise ValueError(
+            f"target {int(targets.max())} is out of range: there are {model.cfg.d_vocab_out} tokens."
+        )
+    return targets[..., None]
+
+
+def _task_targets(prompts: Prompts) -> Int[torch.Tensor, "batch pos choice"]:
+    """The right tokens at every position, -1 where there are none."""
+    assert prompts.task is not None
+    answers = prompts.task.answers.to(prompts.tokens.device)
+    batch, length = prompts.tokens.shape
+    if answers.positions.shape[1] == 1:
+        return answers.correct.expand(-1, length, -1)
+    targets = answers.correct.new_full((batch, length, answers.correct.shape[2]), -1)
+    targets[torch.arange(batch, device=targets.device)[:, None], answers.positions] = answers.correct
+    return targets
+
+
+def _result(
+    prompts: Prompts,
+    values: Float[torch.Tensor, "batch layer pos"],
+    layers: list[float],
+    name: str,
+    average: bool,
+) -> Result:
+    what, unit = MEASURES[name]
+    title = f"logit lens: {what} ({CAVEAT})"
+    coords: dict[str, Any] = {"layer": layers, "pos": np.array(prompts.labels)}
+    task = prompts.task
+    if not average:
+        return make_result(values, ("batch", "layer", "pos"), title, unit, prompts.provenance, coords)
+    if task is not None and not task.aligned:
+        at_answers = task.at_answers(values.movedim(1, 2)).mean((0, 1))
+        where = f"{title}, at the answers"
+        return make_result(at_answers, ("layer",), where, unit, prompts.provenance, {"layer": layers})
+    return make_result(_mean(values), ("layer", "pos"), title, unit, prompts.provenance, coords)
+
+
+def _mean(values: Float[torch.Tensor, "batch layer pos"]) -> Float[torch.Tensor, "layer pos"]:
+    """The mean over prompts of what there is; NaN where there is nothing."""
+    there = ~values.isnan()
+    return values.nan_to_num(0.0).sum(0) / there.sum(0)
+
+
+def _texts(
+    model: HookedTransformer, tokens: Int[torch.Tensor, "batch layer pos"]
+) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    return tuple(tuple(tuple(token_texts(model, row)) for row in prompt) for prompt in tokens)
+
+
+def _labels(model: HookedTransformer, prompts: Prompts, count: int) -> tuple[tuple[str, ...], ...]:
+    lengths = prompts.real.sum(-1).tolist()
+    task = prompts.task
+    labels: list[tuple[str, ...]] = []
+    for row in range(min(count, len(prompts.tokens))):
+        if task is not None and task.labels is not None:
+            texts = list(task.labels[row])
+        else:
+            texts = token_texts(model, prompts.tokens[row].cpu())
+        labels.append(numbered(texts[: lengths[row]]))
+    return tuple(labels)

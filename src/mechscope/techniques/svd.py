@@ -1,0 +1,246 @@
+"""Singular directions of weights, read in the vocabulary: what a head or an MLP mostly reads and writes.
+
+Source: Millidge and Black 2022, "The Singular Value Decompositions of Transformer Weight Matrices are Highly
+Interpretable".
+
+How it misleads. A direction's sign is arbitrary, so both of its ends are told. Where two singular values are
+close, any turn within their plane would do as well, and its directions mean little one by one; in middle layers
+what is written is often read by later layers and not by the unembedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.attention_statistics import check_head
+from mechscope.techniques.naming import model_name
+from mechscope.techniques.prompts import token_texts, visible
+from mechscope.techniques.readable_weights import (
+    embedding,
+    read_mlp_weight,
+    read_weight,
+    unembedding,
+    write_weight,
+    written,
+)
+from mechscope.viz.token_grid import token_grid
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+Part = Literal["OV", "OV input", "w_in", "w_out"]
+PARTS: tuple[Part, ...] = ("OV", "OV input", "w_in", "w_out")
+WORDS = {
+    "OV": "what head {name} writes",
+    "OV input": "what head {name} reads",
+    "w_in": "what {name}'s neurons read",
+    "w_out": "what {name}'s neurons write",
+}
+
+
+@dataclass(frozen=True)
+class VocabularyReading:
+    """Directions of the residual stream and the tokens at either end of each."""
+
+    strength: Result
+    """Singular values, or the directions' norms (rank)."""
+    logits: Result
+    """Scores of the tokens told, highest first, then the lowest (rank, component)."""
+    top_tokens: Int[torch.Tensor, "rank token"]
+    """The tokens with the highest scores along each direction."""
+    bottom_tokens: Int[torch.Tensor, "rank token"]
+    """Those with the lowest, the lowest first."""
+    top_texts: tuple[tuple[str, ...], ...]
+    """Both as text."""
+    bottom_texts: tuple[tuple[str, ...], ...]
+    directions: Float[torch.Tensor, "rank d_model"]
+    """The directions themselves, of norm 1."""
+
+    def figure(self) -> Any:
+        """A row of tokens for each direction, its top end on the left and its bottom end on the right."""
+        values = self.logits.values.values
+        return token_grid(
+            values,
+            [
+                [*top, *reversed(bottom)]
+                for top, bottom in zip(self.top_texts, self.bottom_texts, strict=True)
+            ],
+            title=self.logits.title,
+            x_title="tokens, from one end of the direction to the other",
+            y_title="direction and its strength",
+            unit=self.logits.unit,
+            x=[str(label) for label in self.logits.values.coords["component"].values],
+            y=[f"{rank}: {float(value):.3g}" for rank, value in enumerate(self.strength.values.values)],
+            top_row_first=True,
+        )
+
+    def show(self) -> Any:
+        """Draw and display the directions; returns the figure."""
+        figure = self.figure()
+        figure.show()
+        return figure
+
+
+def singular_directions(
+    model: HookedTransformer,
+    layer: int,
+    head: int | None = None,
+    part: Part = "OV",
+    *,
+    n: int = 10,
+    top: int = 6,
+) -> VocabularyReading:
+    """The largest singular directions of a head's OV or of an MLP's weights, with the tokens at their ends.
+
+    Args:
+        part: "OV" (what a head writes, through W_U), "OV input" (what it reads, through W_E), "w_in" (what
+            neurons read, through W_E) or "w_out" (what they write, through W_U). Norms' learned scales are in.
+        head: for "OV" and "OV input".
+        n: how many directions.
+        top: how many tokens at each end.
+
+    Raises:
+        ValueError: for a part, layer or head that is not there, or more directions than the matrix has.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {', '.join(PARTS)}, not {part!r}.")
+    check_head(model, layer)
+    if part.startswith("OV"):
+        if head is None:
+            raise ValueError(f"{part!r} is of one head: give head, from 0 to {model.cfg.n_heads - 1}.")
+        check_head(model, layer, head)
+    elif head is not None:
+        raise ValueError(f"{part!r} is of a whole layer's neurons; leave head out.")
+    strength, directions = _decompose(model, layer, head, part)
+    if not 0 < n <= len(strength):
+        raise ValueError(f"n must be between 1 and {len(strength)}, the rank of this matrix, not {n}.")
+    name = f"m{layer}" if head is None else f"a{layer}.h{head}"
+    return read_in_vocabulary(
+        model,
+        directions[:n],
+        strength[:n],
+        top=top,
+        side="read" if part in ("OV input", "w_in") else "write",
+        title=f"Singular directions of {WORDS[part].format(name=name)}",
+    )
+
+
+def neuron_tokens(
+    model: HookedTransformer, layer: int, neurons: list[int], *, top: int = 6
+) -> VocabularyReading:
+    """What single neurons write, read in the vocabulary: rows of W_out through W_U.
+
+    Raises:
+        ValueError: for an attention-only model, or a layer or neuron that is not there.
+    """
+    check_head(model, layer)
+    if model.cfg.attn_only:
+        raise ValueError("this model is attention-only: it has no neurons.")
+    weights = written(model, layer, "mlp", model.blocks[layer].mlp.W_out)
+    bad = [neuron for neuron in neurons if not 0 <= neuron < len(weights)]
+    if bad or not neurons:
+        raise ValueError(
+            f"neurons are numbers from 0 to {len(weights) - 1}, at least one; not {bad or neurons}."
+        )
+    rows = weights[neurons]
+    return read_in_vocabulary(
+        model,
+        rows,
+        rows.norm(dim=-1),
+        top=top,
+        title=f"What neurons {', '.join(map(str, neurons))} of m{layer} write",
+    )
+
+
+def read_in_vocabulary(
+    model: HookedTransformer,
+    directions: Float[torch.Tensor, "rank d_model"],
+    strength: Float[torch.Tensor, " rank"] | None = None,
+    *,
+    top: int = 6,
+    side: Literal["write", "read"] = "write",
+    title: str = "Directions read in the vocabulary",
+) -> VocabularyReading:
+    """The tokens at either end of directions of the residual stream.
+
+    Args:
+        directions: [rank d_model], of any norm but 0.
+        strength: how strong each is; None takes its norm.
+        side: "write" scores tokens by W_U (their logits), "read" by W_E (how much a token's embedding lies
+            along the direction).
+
+    Raises:
+        ValueError: for another shape, a direction that is 0 or not finite, or more tokens than there are.
+    """
+    d_model = model.cfg.d_model
+    if directions.ndim != 2 or directions.shape[1] != d_model:
+        raise ValueError(f"directions are [rank {d_model}], not {tuple(directions.shape)}.")
+    norms = directions.norm(dim=-1, keepdim=True)
+    if not bool(((norms > 0) & torch.isfinite(norms)).all()):
+        raise ValueError("a direction is 0 or not finite: it has no ends to read.")
+    if side not in ("write", "read"):
+        raise ValueError(f"side must be 'write' or 'read', not {side!r}.")
+    unit = directions / norms
+    dictionary = unembedding(model) if side == "write" else embedding(model).mT
+    if not 1 <= top <= dictionary.shape[1] // 2:
+        raise ValueError(f"top must be between 1 and {dictionary.shape[1] // 2}, not {top}.")
+    scores = unit @ dictionary
+    high, low = scores.topk(top, dim=-1), scores.topk(top, dim=-1, largest=False)
+    provenance = Provenance(model_name(model), "weights")
+    ends = [
+        *(f"top {place + 1}" for place in range(top)),
+        *(f"bottom {place}" for place in range(top, 0, -1)),
+    ]
+
+    def texts(tokens: torch.Tensor) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(map(visible, token_texts(model, row))) for row in tokens)
+
+    return VocabularyReading(
+        strength=make_result(
+            norms[:, 0] if strength is None else strength,
+            ("rank",),
+            f"{title}: strength",
+            "singular value" if strength is not None else "norm",
+            provenance,
+            kind="curves",
+        ),
+        logits=make_result(
+            torch.cat([high.values, low.values.flip(-1)], -1),
+            ("rank", "component"),
+            title,
+            "logits" if side == "write" else "projection",
+            provenance,
+            {"component": np.array(ends)},
+            kind="heatmap",
+        ),
+        top_tokens=high.indices,
+        bottom_tokens=low.indices,
+        top_texts=texts(high.indices),
+        bottom_texts=texts(low.indices),
+        directions=unit,
+    )
+
+
+def _decompose(
+    model: HookedTransformer, layer: int, head: int | None, part: Part
+) -> tuple[Float[torch.Tensor, " rank"], Float[torch.Tensor, "rank d_model"]]:
+    if head is not None:
+        decomposed = FactoredMatrix(
+            read_weight(model, layer, "W_V")[head], write_weight(model, layer)[head]
+        ).svd()
+        return decomposed.S, (decomposed.V if part == "OV" else decomposed.U).mT
+    if part == "w_in":
+        left, strength, _ = torch.linalg.svd(read_mlp_weight(model, layer), full_matrices=False)
+        return strength, left.mT
+    if model.cfg.attn_only:
+        raise ValueError("this model is attention-only: it has no w_out; use 'OV'.")
+    weights = written(model, layer, "mlp", model.blocks[layer].mlp.W_out)
+    _, strength, right = torch.linalg.svd(weights, full_matrices=False)
+    return strength, right

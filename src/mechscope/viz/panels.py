@@ -1,0 +1,122 @@
+"""Several maps side by side, one title each, rows shared: how heads differ by more than one measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from mechscope.viz.heatmap import colour_axis
+from mechscope.viz.template import LIGHT, house_template
+
+MOST_LABELS = 12
+
+
+def heatmap_panels(
+    panels: Mapping[str, Any],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    unit: str | Mapping[str, str],
+    x: Sequence[object] | None = None,
+    y: Sequence[object] | None = None,
+    limits: tuple[float, float] | None = None,
+    columns: int = 3,
+) -> go.Figure:
+    """Heat maps [row, column] of one shape, a title over each.
+
+    Args:
+        panels: the name of each map and its values.
+        unit: what the colours measure. One unit for all means one colour scale; a unit for each panel, by its
+            name, gives each a scale of its own, so that colours are not compared between them.
+        limits: the ends of a shared scale; None takes them from the values.
+        columns: panels in a row.
+
+    Raises:
+        ValueError: where there is no panel, or they differ in shape.
+    """
+    if not panels or not title.strip() or not x_title.strip() or not y_title.strip():
+        raise ValueError("panels need at least one map, a title and both axis titles.")
+    maps = {name: np.asarray(values, dtype=float) for name, values in panels.items()}
+    shape = next(iter(maps.values())).shape
+    if len(shape) != 2 or any(values.shape != shape for values in maps.values()):
+        raise ValueError(f"panels are maps of one shape, not {[values.shape for values in maps.values()]}.")
+    columns = min(columns, len(maps))
+    rows = -(-len(maps) // columns)
+    own = not isinstance(unit, str)
+    labels = {"x": [str(label) for label in x] if x is not None else list(map(str, range(shape[1])))}
+    labels["y"] = [str(label) for label in y] if y is not None else list(map(str, range(shape[0])))
+    widest = max(map(len, labels["y"]))
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=list(maps),
+        horizontal_spacing=0.09 + 0.008 * widest if own else 0.05,
+        vertical_spacing=0.32 / rows,
+        shared_yaxes=not own,
+        x_title=x_title,
+        y_title=y_title,
+    )
+    names = np.array([[f"{row} · {column}" for column in labels["x"]] for row in labels["y"]])
+    for index, (name, values) in enumerate(maps.items()):
+        row, column = index // columns + 1, index % columns + 1
+        words = unit if isinstance(unit, str) else unit[name]
+        axis = "coloraxis" if not own or index == 0 else f"coloraxis{index + 1}"
+        figure.add_heatmap(
+            z=values,
+            row=row,
+            col=column,
+            coloraxis=axis,
+            xgap=1,
+            ygap=1,
+            customdata=names,
+            hovertemplate=f"{name}<br>%{{customdata}}<br>{words}: %{{z:.4g}}<extra></extra>",
+            texttemplate="%{z:.2f}" if values.size <= 36 else None,
+        )
+        figure.update_xaxes(_axis(labels["x"]), row=row, col=column)
+        figure.update_yaxes({**_axis(labels["y"]), "autorange": "reversed"}, row=row, col=column)
+        if own:
+            scale = colour_axis(values, words, None)
+            where: Any = figure.get_subplot(row, column)
+            bar = {"x": where.xaxis.domain[1] + 0.005, "xanchor": "left", "title": {"text": words}}
+            span = where.yaxis.domain
+            bar |= {
+                "y": sum(span) / 2,
+                "len": (span[1] - span[0]) * 1.05,
+                "thickness": 8,
+                "tickfont": {"size": 10},
+            }
+            figure.update_layout({axis: {**scale, "colorbar": bar}})
+    if not own:
+        scale = colour_axis(np.concatenate([values.ravel() for values in maps.values()]), str(unit), None)
+        figure.update_layout(
+            coloraxis=scale if limits is None else {**scale, "cmin": limits[0], "cmax": limits[1]}
+        )
+    high = max(110, min(300, 40 + 26 * shape[0]))
+    figure.update_layout(
+        template=house_template(LIGHT),
+        title_text=title,
+        height=130 + rows * (high + 46),
+        margin={"l": 54 + 8 * widest, "b": 58, "t": 84},
+    )
+    # Plotly sets the shared axis titles at a fixed distance, whatever the tick labels need.
+    figure.for_each_annotation(
+        lambda note: note.update(xshift=-26 - 8 * widest), selector={"text": y_title, "textangle": -90}
+    )
+    return figure
+
+
+def _axis(labels: Sequence[str]) -> dict[str, Any]:
+    stride = -(-len(labels) // MOST_LABELS)
+    ticks = list(range(0, len(labels), stride))
+    return {
+        "tickvals": ticks,
+        "ticktext": [labels[tick] for tick in ticks],
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": True,
+    }

@@ -1,0 +1,58 @@
+"""Bars lying down, one a row, in the order given: long names are read from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mechscope.viz.template import new_figure
+
+
+def ranked_bars(
+    names: Sequence[str],
+    values: Any,
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    spread: Any = None,
+    number_format: str = ".3g",
+) -> go.Figure:
+    """Horizontal bars, the first on top, each with its number.
+
+    Args:
+        spread: half the length of an error bar for each, if any.
+
+    Raises:
+        ValueError: where there is not one value a name, or none at all.
+    """
+    lengths = np.asarray(values, dtype=float)
+    if lengths.shape != (len(names),) or not len(names):
+        raise ValueError(
+            f"{title!r} has {len(names)} names and values of shape {lengths.shape}; give one each."
+        )
+    figure = new_figure(title, x_title, y_title, height=120 + 22 * len(names))
+    figure.add_bar(
+        x=lengths,
+        # Numbers as places with words for labels: bars that share a name would be laid on one another.
+        y=list(range(len(names))),
+        orientation="h",
+        texttemplate=f"%{{x:{number_format}}}",
+        textposition="auto",
+        customdata=list(names),
+        hovertemplate=f"%{{customdata}}: %{{x:{number_format}}}<extra></extra>",
+        error_x=None if spread is None else {"array": np.asarray(spread, dtype=float)},
+        cliponaxis=False,
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=list(names),
+        autorange="reversed",
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_layout(bargap=0.2, showlegend=False)
+    return figure

@@ -1,0 +1,63 @@
+"""A heat map with a token written in every cell: what is read where, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mechscope.viz.heatmap import heatmap
+
+
+def token_grid(
+    values: Any,
+    texts: Sequence[Sequence[str]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    unit: str,
+    x: Sequence[object] | None = None,
+    y: Sequence[object] | None = None,
+    longest: int = 9,
+    top_row_first: bool = False,
+) -> go.Figure:
+    """Heat map of `values` [row, column] with `texts` in its cells.
+
+    Args:
+        top_row_first: False puts the last row on top: layers grow upwards, as a transformer is drawn.
+        longest: characters of a text that are written; the whole text is in the hover label.
+
+    Raises:
+        ValueError: where texts, labels and values do not fit one another.
+    """
+    matrix = np.asarray(values, dtype=float)
+    shape = (len(texts), len(texts[0]) if texts else 0)
+    if matrix.shape != shape or any(len(row) != shape[1] for row in texts):
+        raise ValueError(f"texts of shape {shape} do not fit values of shape {matrix.shape}.")
+    figure = heatmap(
+        matrix, title=title, x_title=x_title, y_title=y_title, unit=unit, x=x, y=y, write_numbers=False
+    )
+    grid: Any = figure.data[0]
+    whole = np.array([[text.strip() or repr(text) for text in row] for row in texts], dtype=object)
+    grid.text = [
+        [text if len(text) <= longest else text[: longest - 1] + "…" for text in row] for row in whole
+    ]
+    grid.texttemplate = "%{text}"
+    grid.customdata = np.array(
+        [
+            [f"{old}<br>{text}" for old, text in zip(*rows, strict=True)]
+            for rows in zip(grid.customdata, whole, strict=True)
+        ]
+    )
+    if not top_row_first:
+        figure.update_yaxes(autorange=True)
+    # One row of text a cell, and all columns' labels: a reader looks for a word, not for every third.
+    columns = [str(label) for label in (x if x is not None else range(shape[1]))]
+    figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
+    figure.update_layout(height=max(300, min(900, 190 + 30 * shape[0])))
+    # Below this width the words would lie over one another.
+    figure.update_layout(meta={"min_width": 120 + 52 * shape[1]})
+    return figure
