@@ -8,7 +8,7 @@ PY      = $(VENV)/bin/python
 RUN     = $(VENV)/bin/mechscope
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-slow bench tables lint clean
+.PHONY: help demo test test-slow bench tables scoreboard lint clean
 
 help:
 	@echo "make demo       create $(VENV), install, run the first two labs, say where the reports are"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow  the tests that take minutes each"
 	@echo "make bench      speed and memory beside the peers, written to docs/benchmarks.md"
 	@echo "make tables     the family and misuse tables of the docs"
+	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
 	@echo "make lint       ruff, pyright, the import contract"
 	@echo "make clean      remove $(VENV) and caches (reports in runs/ stay)"
 
@@ -54,10 +55,14 @@ test-slow: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(PY) -m benchmarks.run
+	$(PY) -m benchmarks.sweeps
 
 tables: $(VENV)/.test
 	$(PY) -m benchmarks.families
 	$(PY) -m benchmarks.misuse
+
+scoreboard: $(VENV)/.base
+	$(RUN) scoreboard --docs docs/scoreboard.md
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .

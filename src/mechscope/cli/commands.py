@@ -73,9 +73,35 @@ class Doctor:
     """Print JSON instead of text."""
 
 
+@dataclass(frozen=True)
+class Scoreboard:
+    """Hold every method that finds parts of a circuit against planted circuits, and print how well each does.
+
+    A run that was stopped goes on from the models that were finished.
+    """
+
+    programs: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PROGRAM…]", help_behavior_hint="")
+    ] = ()
+    """Planted programs by name (induction, ioi, …); all of them if none is given."""
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="")] = ()
+    """Methods by name (eap-ig, acdc, patch-noise, …); all of them if none is given."""
+    seeds: int = 3
+    """How many seeds."""
+    examples: int = 64
+    """Pairs of prompts a model."""
+    out: Path = Path("runs/scoreboard")
+    """Folder for the matches (JSON), the table (Markdown) and the plot (HTML)."""
+    docs: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """Also write the page, with remarks, to this file."""
+    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """No progress bar (it only shows on a terminal anyway)."""
+
+
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
 )

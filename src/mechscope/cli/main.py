@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from mechscope.cli.commands import Command, Doctor, Models, Run, Verify
+from mechscope.cli.commands import Command, Doctor, Models, Run, Scoreboard, Verify
 from mechscope.cli.errors import UserError
 
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _dispatch(command: Run | Verify | Models | Doctor) -> int:
+def _dispatch(command: Run | Verify | Models | Doctor | Scoreboard) -> int:
     # Imported late: help and mistakes in the options are answered without loading torch.
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -59,6 +59,10 @@ def _dispatch(command: Run | Verify | Models | Doctor) -> int:
         from mechscope.cli.models import models
 
         return models(command)
+    if isinstance(command, Scoreboard):
+        from mechscope.cli.scoreboard import scoreboard
+
+        return scoreboard(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

@@ -40,7 +40,7 @@ DIMS: dict[str, str] = {
     "node": "node",
     "bound": "end of the interval",
     "measure": "measure",
-    "method": "method",
+    "technique": "method",
     "program": "planted program",
     "source": "part that writes",
     "destination": "input that reads",

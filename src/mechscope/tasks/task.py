@@ -108,7 +108,7 @@ class Task:
         named = {int(where[0]): name for name, where in self.positions.items()} if self.aligned else {}
         if self.templates is not None and len(self.templates.unique()) > 1:
             return [named.get(pos, str(pos)) for pos in range(self.length)]
-        return [f"{pos} {token.strip() or token!r}" for pos, token in enumerate(self.labels[0])]
+        return [f"{pos} {token.strip() or repr(token)}" for pos, token in enumerate(self.labels[0])]
 
     # Measuring ------------------------------------------------------------------------------
 

@@ -1,0 +1,65 @@
+"""`mechscope scoreboard`: every method against circuits that are known."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from mechscope.cli.commands import Scoreboard
+from mechscope.cli.errors import user_errors
+from mechscope.results import write_atomically
+
+
+def print_means(played: Any, kind: str) -> None:
+    """Mean AUROC under each condition, as an aligned table."""
+    from mechscope.techniques.scoreboard import CONTENDERS
+
+    columns = played.conditions()
+    rows = {condition: played.summary(kind, condition) for condition in columns}
+    names = [name for name in played.contenders() if name in rows[columns[0]]]
+    if not names:
+        return
+    width = max(len(CONTENDERS[name].words) for name in names)
+    print(f"{f'AUROC of {kind}':<{width}}  {'  '.join(f'{column:>9}' for column in columns)}   CPU s")
+    for name in names:
+        cells = "  ".join(f"{rows[column][name][0]:9.3f}" for column in columns)
+        print(f"{CONTENDERS[name].words:<{width}}  {cells}  {played.median_seconds(name):6.2f}")
+    print()
+
+
+def scoreboard(command: Scoreboard) -> int:
+    """Play, print the tables, and leave matches, tables and plot in a folder."""
+    from mechscope import planted
+    from mechscope.techniques import scoreboard as board
+
+    with user_errors():
+        for name in command.programs:
+            if name not in planted.PROGRAMS:
+                raise KeyError(
+                    f"no planted program is called {name!r}; there are {', '.join(planted.PROGRAMS)}."
+                )
+        for name in command.methods:
+            if name not in board.CONTENDERS:
+                raise KeyError(f"no method is called {name!r}; there are {', '.join(board.CONTENDERS)}.")
+        if command.seeds < 1 or command.examples < 2:
+            raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
+        command.out.mkdir(parents=True, exist_ok=True)
+    played = board.scoreboard(
+        command.programs or None,
+        command.methods or None,
+        seeds=range(command.seeds),
+        examples=command.examples,
+        keep=command.out / "matches",
+        progress=not command.no_progress and sys.stderr.isatty(),
+    )
+    for kind in ("edges", "nodes"):
+        print_means(played, kind)
+    played.save(command.out / "scoreboard.json")
+    page = write_atomically(command.out / "scoreboard.md", board.scoreboard_page(played))
+    figure = played.figure("nodes" if not played.summary("edges") else "edges")
+    plot = write_atomically(command.out / "scoreboard.html", figure.to_html(include_plotlyjs=True))
+    written = [page, plot]
+    if command.docs is not None:
+        written.append(write_atomically(command.docs, board.scoreboard_page(played)))
+    print(f"written to {', '.join(map(str, written))}")
+    return 0

@@ -1,0 +1,103 @@
+"""The scoreboard as a page of the docs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from mechscope.techniques.scoreboard.contenders import CONTENDERS
+from mechscope.techniques.scoreboard.playing import CONDITIONS, DISGUISE, Scoreboard
+
+REMARKS = Path(__file__).with_name("remarks.md")
+"""What the developers make of the full scoreboard."""
+
+
+def scoreboard_page(board: Scoreboard) -> str:
+    """Markdown: how it was played, the tables of means, what they show, and the tables by program."""
+    remarks = REMARKS.read_text(encoding="utf-8")
+    conditions = "\n".join(
+        f"- **{name}**: {CONDITIONS[name].words} (noise at {CONDITIONS[name].noise_share:g} of what each program "
+        f"bears, attention sharpness {CONDITIONS[name].sharpness:g})"
+        for name in board.conditions()
+    )
+    disguise = f"{DISGUISE['extra_heads']} idle heads a layer and {DISGUISE['extra_layers']} idle layer"
+    seeds = ", ".join(map(str, board.seeds()))
+    return f"""# Method scoreboard
+
+Written by `make scoreboard`. Every method of this package that says which parts of a model matter, against
+{len(board.programs())} circuits that are known because they were compiled from programs ([planted models](planted.md)).
+Each model was disguised: its basis rotated, {disguise} added, and random weights everywhere.
+Seeds {seeds}, {board.examples} pairs of prompts each, under these conditions:
+
+{conditions}
+
+**AUROC** is the chance that a true edge (or node: a head or an MLP) is ranked above one that is not in the circuit, by
+the size of its score. 1 is perfect, .5 is chance. The interval is a bootstrap over programs: what to expect on another
+circuit of this kind. A method of edges ranks a node by the best edge that it writes to. **Agreement** is Pearson's r of
+a method's edge scores with the effects of patching every edge by itself. Seconds are the median of CPU time a match, on
+models of two to four layers; they say which methods are cheap, not how they grow.
+
+## Edges
+
+{_edges(board)}
+
+## Nodes
+
+{_nodes(board)}
+{remarks}
+## Edges, by program, {CONDITIONS[board.conditions()[-1]].words}
+
+{_by_program(board, "edges", board.conditions()[-1])}
+
+## Nodes, by program, {CONDITIONS[board.conditions()[-1]].words}
+
+{_by_program(board, "nodes", board.conditions()[-1])}
+"""
+
+
+def _edges(board: Scoreboard) -> str:
+    names = [name for name in board.contenders() if name in board.summary("edges", board.conditions()[0])]
+    columns = [f"AUROC, {condition}" for condition in board.conditions()]
+    columns += [f"agreement, {condition}" for condition in board.conditions()]
+    cells = {
+        name: [
+            _interval(board.summary(kind, condition).get(name))
+            for kind in ("edges", "agreement")
+            for condition in board.conditions()
+        ]
+        for name in names
+    }
+    return _table(board, names, columns, cells)
+
+
+def _nodes(board: Scoreboard) -> str:
+    columns = [f"AUROC, {condition}" for condition in board.conditions()]
+    cells = {
+        name: [_interval(board.summary("nodes", condition).get(name)) for condition in board.conditions()]
+        for name in board.contenders()
+    }
+    return _table(board, board.contenders(), columns, cells)
+
+
+def _table(board: Scoreboard, names: list[str], columns: list[str], cells: dict[str, list[str]]) -> str:
+    lines = ["| method | " + " | ".join(columns) + " | CPU s |", "|---" * (len(columns) + 2) + "|"]
+    lines += [
+        f"| {CONTENDERS[name].words} | {' | '.join(cells[name])} | {board.median_seconds(name):.2g} |"
+        for name in names
+    ]
+    return "\n".join(lines)
+
+
+def _interval(found: tuple[float, float, float] | None) -> str:
+    return "–" if found is None else f"{found[0]:.3f} ({found[1]:.3f}–{found[2]:.3f})"
+
+
+def _by_program(board: Scoreboard, kind: str, condition: str) -> str:
+    table = board.table(kind, condition).values
+    methods = [str(name) for name in table.coords["technique"].values]
+    lines = ["| program | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
+    for program in table.coords["program"].values:
+        row = table.sel(program=program).values
+        cells = ["–" if math.isnan(value) else f"{value:.2f}" for value in row]
+        lines.append(f"| {program} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,284 @@
+"""Every method against every planted circuit: how well its scores tell true edges and nodes from the rest.
+
+AUROC is the chance that a true edge (or node) is ranked above one that is not in the circuit, by the size
+of its score: 1 is perfect, .5 is chance. The circuit is known because the model was compiled from a
+program; random weights, idle heads and a rotated basis keep it from being plain to see.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mechscope import planted
+from mechscope.results import Provenance, Result, make_result, versions, write_atomically
+from mechscope.techniques.circuits import EdgeGraph, auroc
+from mechscope.techniques.scoreboard.contenders import CONTENDERS, Scored
+
+DISGUISE: dict[str, Any] = {"rotate": True, "extra_heads": 2, "extra_layers": 1}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How hard a circuit is to find."""
+
+    words: str
+    noise_share: float
+    """Strength of the random weights, as a share of what the program bears before it errs."""
+    sharpness: float
+    """How far attention scores lie apart: the softmax of large differences has next to no gradient."""
+
+
+CONDITIONS: dict[str, Condition] = {
+    "plain": Condition("as compiled", 0.5, 6.0),
+    "noisy": Condition("with as much noise as the program bears", 1.0, 6.0),
+    "saturated": Condition("with saturated attention", 0.5, 20.0),
+}
+"""Conditions by name."""
+EXACT = "edge-patching"
+"""The method that the estimators of edges estimate."""
+RANKED_ONLY = ("acdc",)
+"""Methods whose scores are no estimate of an effect."""
+KINDS = ("edges", "nodes", "agreement")
+
+
+@dataclass(frozen=True)
+class Match:
+    """One method on one planted model."""
+
+    program: str
+    condition: str
+    seed: int
+    contender: str
+    edges: float | None
+    """AUROC over edges; None for a method that scores none."""
+    nodes: float
+    """AUROC over heads and MLPs."""
+    agreement: float | None
+    """Pearson's r of a method's edge scores with those of patching every edge by itself; None without them."""
+    seconds: float
+    """CPU seconds, the model's compilation not counted."""
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """All matches, and what they come to."""
+
+    matches: tuple[Match, ...]
+    examples: int
+    """Pairs of prompts a match."""
+
+    def programs(self) -> list[str]:
+        """Programs in the order played."""
+        return list(dict.fromkeys(match.program for match in self.matches))
+
+    def contenders(self) -> list[str]:
+        """Methods in the order played."""
+        return list(dict.fromkeys(match.contender for match in self.matches))
+
+    def seeds(self) -> list[int]:
+        """Seeds in the order played."""
+        return list(dict.fromkeys(match.seed for match in self.matches))
+
+    def conditions(self) -> list[str]:
+        """Conditions in the order played."""
+        return list(dict.fromkeys(match.condition for match in self.matches))
+
+    def table(self, kind: str = "edges", condition: str = "plain") -> Result:
+        """Mean AUROC over seeds (technique, program), of edges or of nodes.
+
+        Raises:
+            ValueError: for another kind, or a condition that was not played.
+        """
+        if kind not in KINDS[:2]:
+            raise ValueError(f"AUROC is over 'edges' or 'nodes', not {kind!r}.")
+        if condition not in self.conditions():
+            raise ValueError(f"{condition!r} was not played; there are {', '.join(self.conditions())}.")
+        names = [name for name in self.contenders() if self._values(name, kind, condition)]
+        programs = self.programs()
+        values = np.array(
+            [[_mean(self._values(name, kind, condition, program)) for program in programs] for name in names]
+        )
+        return make_result(
+            values,
+            ("technique", "program"),
+            title=f"AUROC of {kind} against planted circuits {CONDITIONS[condition].words}",
+            unit="AUROC",
+            provenance=self._provenance(),
+            coords={"technique": [CONTENDERS[name].words for name in names], "program": programs},
+        )
+
+    def summary(
+        self, kind: str = "edges", condition: str = "plain", draws: int = 2000
+    ) -> dict[str, tuple[float, float, float]]:
+        """Method → mean AUROC (or agreement) and its 95 % interval, by bootstrap over the programs."""
+        generator = np.random.default_rng(0)
+        found: dict[str, tuple[float, float, float]] = {}
+        for name in self.contenders():
+            means = [_mean(self._values(name, kind, condition, program)) for program in self.programs()]
+            means = [mean for mean in means if not math.isnan(mean)]
+            if means:
+                drawn = generator.choice(means, (draws, len(means))).mean(1)
+                low, high = np.quantile(drawn, (0.025, 0.975))
+                found[name] = (statistics.fmean(means), float(low), float(high))
+        return found
+
+    def median_seconds(self, contender: str) -> float:
+        """The median CPU seconds of a method's matches."""
+        return statistics.median(match.seconds for match in self.matches if match.contender == contender)
+
+    def figure(self, kind: str = "edges", condition: str = "saturated") -> Any:
+        """AUROC of each method on each program, as a heat map."""
+        return self.table(kind, condition).figure()
+
+    def save(self, path: str | Path) -> Path:
+        """Write all matches as JSON."""
+        data = {
+            "format": "mechscope scoreboard 1",
+            "examples": self.examples,
+            "versions": versions(),
+            "matches": [asdict(match) for match in self.matches],
+        }
+        return write_atomically(path, json.dumps(data, indent=1) + "\n")
+
+    def _values(self, contender: str, kind: str, condition: str, program: str | None = None) -> list[float]:
+        values = [
+            getattr(match, kind)
+            for match in self.matches
+            if match.contender == contender
+            and match.condition == condition
+            and program in (None, match.program)
+        ]
+        return [value for value in values if value is not None and not math.isnan(value)]
+
+    def _provenance(self) -> Provenance:
+        return Provenance(model="planted models", task=f"{self.examples} pairs of prompts each")
+
+
+def scoreboard(
+    programs: Iterable[str] | None = None,
+    contenders: Iterable[str] | None = None,
+    *,
+    conditions: Iterable[str] = tuple(CONDITIONS),
+    seeds: Sequence[int] = (0, 1, 2),
+    examples: int = 64,
+    keep: str | Path | None = None,
+    progress: bool = True,
+) -> Scoreboard:
+    """Play every method against every planted program.
+
+    Args:
+        programs: names from `mechscope.planted.PROGRAMS`; None for all.
+        contenders: names from `CONTENDERS`; None for all.
+        conditions: names from `CONDITIONS`.
+        seeds: of the disguise, of the prompts and of what a method draws.
+        examples: pairs of prompts.
+        keep: a folder for each model's finished matches; those that are there already are not played again.
+        progress: show a progress bar.
+
+    Raises:
+        KeyError: for a program or method that does not exist.
+        ValueError: for empty lists or fewer than 2 examples.
+    """
+    chosen = list(planted.PROGRAMS) if programs is None else list(programs)
+    methods = list(CONTENDERS) if contenders is None else list(contenders)
+    for name in chosen:
+        if name not in planted.PROGRAMS:
+            raise KeyError(f"no planted program is called {name!r}; there are {', '.join(planted.PROGRAMS)}.")
+    for name in methods:
+        if name not in CONTENDERS:
+            raise KeyError(f"no method is called {name!r}; there are {', '.join(CONTENDERS)}.")
+    settings = list(conditions)
+    for name in settings:
+        if name not in CONDITIONS:
+            raise KeyError(f"no condition is called {name!r}; there are {', '.join(CONDITIONS)}.")
+    if not chosen or not methods or not settings or not seeds or examples < 2:
+        raise ValueError(
+            "a scoreboard needs a program, a method, a condition, a seed and at least 2 pairs of prompts."
+        )
+    matches: list[Match] = []
+    rounds = list(itertools.product(chosen, settings, seeds))
+    with tqdm(total=len(rounds) * len(methods), desc="scoreboard", disable=not progress) as bar:
+        for program, condition, seed in rounds:
+            kept = None if keep is None else Path(keep) / f"{program}-{condition}-{seed}-{examples}.json"
+            bar.set_postfix_str(f"{program}, {condition}")
+            played = _read_matches(kept, methods)
+            if played is None:
+                played = list(play(program, methods, condition=condition, seed=seed, examples=examples))
+                if kept is not None:
+                    write_atomically(kept, json.dumps([asdict(match) for match in played]))
+            matches += played
+            bar.update(len(played))
+    return Scoreboard(tuple(matches), examples)
+
+
+def play(
+    program: str,
+    contenders: Iterable[str],
+    *,
+    condition: str = "plain",
+    seed: int = 0,
+    examples: int = 64,
+) -> Iterator[Match]:
+    """The matches of one planted model."""
+    setting = CONDITIONS[condition]
+    noise = setting.noise_share * planted.STEADY_NOISE[program]
+    model = planted.load(program, noise=noise, seed=seed, sharpness=setting.sharpness, **DISGUISE)
+    task = model.task(examples, seed=seed)
+    graph = EdgeGraph.of(model.model)
+    true_edges = graph.mask(model.true_edges)
+    true_nodes = {node for node in model.true_nodes if node not in ("input", "logits")}
+    exact: torch.Tensor | None = None
+    for name in contenders:
+        start = time.process_time()
+        scored = CONTENDERS[name].method(model.model, task, seed)
+        took = time.process_time() - start
+        edges = agreement = None
+        if scored.edges is not None:
+            values = scored.edges[graph.valid].nan_to_num(0.0)
+            edges = auroc(values.abs(), true_edges[graph.valid])
+            exact = values if name == EXACT else exact
+            if exact is not None and name not in (EXACT, *RANKED_ONLY):
+                agreement = float(torch.corrcoef(torch.stack([values, exact]))[0, 1])
+        nodes = _node_auroc(graph, scored, true_nodes)
+        yield Match(program, condition, seed, name, edges, nodes, agreement, took)
+
+
+def _read_matches(path: Path | None, methods: Sequence[str]) -> list[Match] | None:
+    """Matches that an earlier run left, if they are of these methods."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        matches = [Match(**match) for match in json.loads(path.read_text())]
+    except (ValueError, TypeError):
+        return None  # of another version: played again
+    return matches if [match.contender for match in matches] == list(methods) else None
+
+
+def _node_auroc(graph: EdgeGraph, scored: Scored, true: set[str]) -> float:
+    """Over heads and MLPs; those of a method of edges are ranked by the best edge that they write to."""
+    if scored.nodes is not None:
+        ranks = {name: abs(score) for name, score in scored.nodes.items()}
+    else:
+        assert scored.edges is not None
+        best = scored.edges.abs().nan_to_num(0.0).amax(1)
+        ranks = dict(zip(graph.sources[1:], best[1:].tolist(), strict=True))
+    names = list(ranks)
+    return auroc(
+        torch.tensor([ranks[name] for name in names]), torch.tensor([name in true for name in names])
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else math.nan
