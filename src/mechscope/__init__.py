@@ -3,8 +3,8 @@
     import mechscope as ms
 
     model = ms.load_model("induction-2l")
-    logits, cache = model.run_with_cache(tokens)
-    cache["pattern", 1]
+    task = ms.tasks.repeated_random_tokens(model)
+    ms.patch(model, task, "head").show()
 
 Names here are looked up when they are first used, so that importing the package is nearly free and
 torch is loaded only by what needs it.
@@ -12,10 +12,9 @@ torch is loaded only by what needs it.
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mechscope import (
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
         hook_points,
         past_key_value_caching,
         patching,
+        planted,
+        tasks,
+        techniques,
         utils,
     )
     from mechscope.checkpoints.load import load_model
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from mechscope.model.slice import Slice
     from mechscope.model.transformer import HookedTransformer
     from mechscope.SVDInterpreter import SVDInterpreter
+    from mechscope.techniques.activation_patching import patch
+    from mechscope.techniques.circuits.discover import discover
 
 __version__ = "0.1.0"
 
@@ -59,7 +63,9 @@ _HOMES = {
     "SVDInterpreter": "mechscope.SVDInterpreter",
     "Slice": "mechscope.model.slice",
     "Tokenizer": "mechscope.data.tokenizer",
+    "discover": "mechscope.techniques.circuits.discover",
     "load_model": "mechscope.checkpoints.load",
+    "patch": "mechscope.techniques.activation_patching",
 }
 _MODULES = (
     "components",
@@ -68,6 +74,9 @@ _MODULES = (
     "hook_points",
     "past_key_value_caching",
     "patching",
+    "planted",
+    "tasks",
+    "techniques",
     "utils",
 )
 
@@ -86,42 +95,19 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "components",
+    "discover",
     "evals",
     "head_detector",
     "hook_points",
     "load_model",
     "past_key_value_caching",
+    "patch",
     "patching",
+    "planted",
+    "tasks",
+    "techniques",
     "utils",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"mechscope.{name}")
-    else:
-        raise AttributeError(f"module 'mechscope' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `mechscope.FactoredMatrix` the class when someone imports the module of that name.
-
-    Old notebooks write `from x import FactoredMatrix` and `from x.FactoredMatrix import
-    FactoredMatrix`; importing a submodule would bind its name here and hide the class.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOMES and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, _MODULES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mechscope.tasks.agreement import subject_verb_agreement
@@ -19,29 +20,28 @@ if TYPE_CHECKING:
     from mechscope.tasks.repeated_tokens import repeated_random_tokens
     from mechscope.tasks.task import Baselines, Task
 
-# No file is called like a function in it: importing the file would hide the function.
 _HOMES = {
-    "Answers": "metrics",
-    "Baselines": "task",
-    "IOI_CORRUPTIONS": "ioi_corruptions",
-    "METRICS": "metrics",
-    "Metric": "metrics",
-    "Task": "task",
-    "balanced_brackets": "algorithmic",
-    "docstring": "docstrings",
-    "from_prompts": "own_prompts",
-    "from_tokens": "own_prompts",
-    "gendered_pronoun": "pronouns",
-    "get_metric": "metrics",
-    "greater_than": "greater_than_years",
-    "ioi": "indirect_object",
-    "ioi_double_io": "indirect_object",
-    "modular_addition": "algorithmic",
-    "repeated_random_tokens": "repeated_tokens",
-    "reversal": "algorithmic",
-    "sorting": "algorithmic",
-    "subject_verb_agreement": "agreement",
-    "vocabulary": "needed_words",
+    "Answers": "mechscope.tasks.metrics",
+    "Baselines": "mechscope.tasks.task",
+    "IOI_CORRUPTIONS": "mechscope.tasks.ioi_corruptions",
+    "METRICS": "mechscope.tasks.metrics",
+    "Metric": "mechscope.tasks.metrics",
+    "Task": "mechscope.tasks.task",
+    "balanced_brackets": "mechscope.tasks.algorithmic",
+    "docstring": "mechscope.tasks.docstrings",
+    "from_prompts": "mechscope.tasks.own_prompts",
+    "from_tokens": "mechscope.tasks.own_prompts",
+    "gendered_pronoun": "mechscope.tasks.pronouns",
+    "get_metric": "mechscope.tasks.metrics",
+    "greater_than": "mechscope.tasks.greater_than_years",
+    "ioi": "mechscope.tasks.indirect_object",
+    "ioi_double_io": "mechscope.tasks.indirect_object",
+    "modular_addition": "mechscope.tasks.algorithmic",
+    "repeated_random_tokens": "mechscope.tasks.repeated_tokens",
+    "reversal": "mechscope.tasks.algorithmic",
+    "sorting": "mechscope.tasks.algorithmic",
+    "subject_verb_agreement": "mechscope.tasks.agreement",
+    "vocabulary": "mechscope.tasks.needed_words",
 }
 
 __all__ = [
@@ -69,13 +69,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,51 @@
+"""Public names that are looked up when first used, so that importing a package is nearly free."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, str], modules: Sequence[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package whose names live in its submodules.
+
+    A submodule that is called like a name in it (`logit_lens.logit_lens`) does not hide that name when it
+    is imported, which Python would otherwise let it do.
+
+    Args:
+        package: its full name.
+        homes: name → the full name of the module that has it.
+        modules: submodules that are public themselves.
+    """
+
+    class LazyPackage(ModuleType):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in homes and isinstance(value, ModuleType):
+                return
+            super().__setattr__(name, value)
+
+    module = sys.modules[package]
+    module.__class__ = LazyPackage
+
+    def look_up(name: str) -> Any:
+        if name in homes:
+            value = getattr(importlib.import_module(homes[name]), name)
+        elif name in modules:
+            value = importlib.import_module(f"{package}.{name}")
+        else:
+            near = difflib.get_close_matches(name, [*homes, *modules], n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+        vars(module)[name] = value
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(module), *homes, *modules})
+
+    return look_up, names
