@@ -1,0 +1,96 @@
+"""The repair for queries and keys of saturated attention (Kramár et al. 2024, AtP*, section 3.1.1).
+
+Where a head attends to one key with all its weight, the softmax is flat: its gradient is zero, and plain
+attribution patching says that no query and no key matters, though swapping one may move the attention
+elsewhere altogether. The repair computes the attention pattern under the patched query or key exactly, and
+estimates to first order only from the pattern on: (new pattern - old pattern) . d(metric)/d(pattern).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+
+from mechscope.techniques.sweep.base_run import BaseRun
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+Pattern = Float[torch.Tensor, "batch head query key"]
+
+
+class AttentionFix:
+    """Exact attention patterns of one run under queries and keys of another.
+
+    Args:
+        base: the run that is patched.
+        source: the run that queries and keys come from.
+    """
+
+    def __init__(self, model: HookedTransformer, base: BaseRun, source: BaseRun) -> None:
+        self.model, self.base, self.source = model, base, source
+        rotary = model.cfg.positional_embedding_type == "rotary"
+        self.names = {"q": "hook_rot_q", "k": "hook_rot_k"} if rotary else {"q": "hook_q", "k": "hook_k"}
+        self._mask = base.mask(range(base.length), 1)
+
+    def require(self, sites: Sequence[str]) -> None:
+        """Compute at once what `estimate` needs of both runs."""
+        for layer in range(self.model.cfg.n_layers):
+            both = [f"blocks.{layer}.attn.{name}" for name in self.names.values()]
+            self.base.require([*both, f"blocks.{layer}.attn.hook_v"])
+            self.source.require([f"blocks.{layer}.attn.{self.names[site]}" for site in sites])
+
+    def estimate(
+        self, site: str, layer: int, gradient: Pattern, by_position: bool
+    ) -> Float[torch.Tensor, "batch pos head"]:
+        """The estimate for each query or key; one entry for all positions together, unless by position.
+
+        Args:
+            site: "q" or "k"; a key belongs to a key/value head, and counts for every head that reads it.
+            gradient: d(metric)/d(pattern) of the base run.
+        """
+        old = self._scores(layer, "base", "base")
+        before = _softmax(old)
+        new = self._scores(layer, *(("source", "base") if site == "q" else ("base", "source")))
+        if site == "q":
+            rows = ((_softmax(new) - before) * gradient).sum(-1)  # each query has a row to itself
+            return rows.mT if by_position else rows.sum(-1)[:, None]
+        if not by_position:
+            return self._by_key_head(((_softmax(new) - before) * gradient).sum((-1, -2)))[:, None]
+        keys: list[torch.Tensor] = []
+        for key in range(old.shape[-1]):
+            scores = old.clone()
+            scores[..., key] = new[..., key]
+            keys.append(((_softmax(scores) - before) * gradient).sum((-1, -2)))
+        return self._by_key_head(torch.stack(keys, 1))
+
+    def _by_key_head(self, values: Float[torch.Tensor, "*batch head"]) -> torch.Tensor:
+        kv_heads = self.model.cfg.n_kv_heads
+        return values.unflatten(-1, (kv_heads, values.shape[-1] // kv_heads)).sum(-1)
+
+    def _scores(self, layer: int, queries_of: str, keys_of: str) -> Pattern:
+        """Scores as the model computes them: its scale, soft cap, slopes and mask included."""
+        runs = {"base": self.base, "source": self.source}
+        attn = f"blocks.{layer}.attn"
+        caught: list[torch.Tensor] = []
+
+        def catch(scores: torch.Tensor, hook: Any) -> None:
+            caught.append(scores.detach())
+
+        with torch.no_grad(), self.model.hooks(fwd_hooks=[(f"{attn}.hook_attn_scores", catch)]):
+            self.model.blocks[layer].attn.attend(
+                runs[queries_of][f"{attn}.{self.names['q']}"],
+                runs[keys_of][f"{attn}.{self.names['k']}"],
+                self.base[f"{attn}.hook_v"],
+                self._mask,
+            )
+        return caught[0]
+
+
+def _softmax(scores: Pattern) -> Pattern:
+    """The pattern; zero for a padding query that may read nothing."""
+    blind = (scores == -torch.inf).all(-1, keepdim=True)
+    return scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0)

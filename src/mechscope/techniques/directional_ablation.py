@@ -1,0 +1,145 @@
+"""Directional ablation: let nothing be written to the residual stream along one direction.
+
+Every part that writes (embeddings, attention, MLPs) has its output projected onto what is at right angles to
+the direction, so no later part can read along it. Doing it to the weights once gives the same model.
+Source: Arditi et al. 2024, "Refusal in language models is mediated by a single direction", sections 2.4 and 4.1.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mechscope.model.names import get_act_name
+from mechscope.results import Provenance
+from mechscope.tasks.task import Task
+from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
+from mechscope.techniques.subspaces import orthonormal_basis, random_subspaces
+from mechscope.techniques.sweep import Edit
+from mechscope.techniques.task_sweep import TaskSweep
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@contextmanager
+def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Generator[HookedTransformer]:
+    """While the `with` block lasts, nothing is written along a direction [d_model] (or a subspace [d_model k]).
+
+    Raises:
+        ValueError: for a direction that does not fit.
+    """
+    basis = _basis(model, direction)
+
+    def project(written: torch.Tensor, hook: Any) -> torch.Tensor:
+        here = basis.to(written)
+        return written - (written @ here) @ here.mT
+
+    with model.hooks(fwd_hooks=[(_writers(model), project)]):
+        yield model
+
+
+def orthogonalize_weights(model: HookedTransformer, direction: torch.Tensor) -> HookedTransformer:
+    """A copy of the model whose weights write nothing along a direction: `without_direction`, built in.
+
+    Raises:
+        ValueError: for a direction that does not fit, or a model in which no weight has the last word on
+            what is written (a norm follows, or the embedding is also the unembedding).
+    """
+    basis = _basis(model, direction)
+    cfg = model.cfg
+    if cfg.norm_placement != "pre" or cfg.post_embedding_ln:
+        raise ValueError(
+            "this model norms what its parts write, so no change of their weights keeps a direction out; use "
+            "`with without_direction(model, direction)`."
+        )
+    if cfg.tie_word_embeddings:
+        raise ValueError(
+            "the embedding of this model is its unembedding too, so taking a direction out of one would change the "
+            "other; use `with without_direction(model, direction)`, or load the model with process=True, which unties "
+            "them."
+        )
+    changed = copy.deepcopy(model)
+    writing: list[torch.Tensor] = [changed.embed.W_E]
+    if cfg.positional_embedding_type == "standard":
+        writing.append(changed.pos_embed.W_pos)
+    for block in changed.blocks:
+        writing += [block.attn.W_O, block.attn.b_O]
+        if not cfg.attn_only:
+            writing += [block.mlp.W_out, block.mlp.b_out]
+    with torch.no_grad():
+        for weight in writing:
+            here = basis.to(weight)
+            weight -= (weight @ here) @ here.mT
+    return changed
+
+
+def directional_ablation(
+    model: HookedTransformer,
+    task: Task,
+    direction: torch.Tensor,
+    *,
+    normalize: bool = True,
+    n_random: int = 20,
+    seed: int = 0,
+    memory: int | None = None,
+    progress: bool = True,
+) -> BesideRandom:
+    """The effect of taking a direction out of everything that is written, on the clean prompts.
+
+    Args:
+        direction: [d_model], or several as columns [d_model k].
+        normalize: (ablated - clean) / (corrupted - clean): 0 changes nothing, 1 is as bad as the corrupted
+            prompts. Otherwise the metric of the ablated model.
+        n_random: random directions (subspaces of the same size) beside it.
+        seed: of their draw.
+        memory: bytes that a batch may take.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for a direction or a task that does not fit.
+    """
+    check_count(n_random)
+    basis = _basis(model, direction)
+    run = TaskSweep(model, task, "noise", normalize=normalize, memory=memory, progress=progress)
+    bases = [basis, *random_subspaces(basis.shape[0], basis.shape[1], n_random, seed)]
+    dtype = model.W_E.dtype
+    interventions = [
+        [Edit(hook, 0.0, basis=each.to(model.W_E.device, dtype)) for hook in _writers(model)]
+        for each in bases
+    ]
+    effects = run.effects(interventions, "directional ablation")
+    what = "a direction" if basis.shape[1] == 1 else f"{basis.shape[1]} directions"
+    return beside_random(
+        {"direction": effects[0]},
+        effects[1:],
+        title=f"Taking {what} out of all that is written: {task.metric.name}",
+        null_title=f"Taking random directions out: {task.metric.name}",
+        unit=run.unit,
+        provenance=Provenance(run.provenance.model, task.name, seed),
+    )
+
+
+def _writers(model: HookedTransformer) -> list[str]:
+    """Every point at which something is about to join the residual stream."""
+    names = ["hook_embed"]
+    if model.cfg.positional_embedding_type == "standard":
+        names.append("hook_pos_embed")
+    for layer in range(model.cfg.n_layers):
+        names.append(get_act_name("attn_out", layer))
+        if not model.cfg.attn_only:
+            names.append(get_act_name("mlp_out", layer))
+    return names
+
+
+def _basis(model: HookedTransformer, direction: torch.Tensor) -> torch.Tensor:
+    basis = orthonormal_basis(direction)
+    if basis.shape[0] != model.cfg.d_model:
+        raise ValueError(
+            f"a direction of the residual stream has {model.cfg.d_model} entries, not {basis.shape[0]}."
+        )
+    return basis

@@ -1,0 +1,228 @@
+"""Path patching: what one set of parts tells another directly, past everything in between.
+
+The base run is changed in one thing: at the inputs of the receivers, what the senders wrote is exchanged for
+what they write on the source prompt. Parts between senders and receivers keep their base values, so only the
+direct paths carry the change; everything after the receivers is recomputed. Queries, keys and values of a head
+are separate receivers. Source: Wang et al. 2022 (section 3); Goldowsky-Dill et al. 2023.
+
+Exactly: (1) what senders of one layer write is what that layer's attention (with the norm of its output, where
+the model has one) or MLP writes with theirs exchanged; (2) the sum over layers of source minus base is added
+to each receiver's input before its own norm; (3) with `through_mlps`, MLPs between are recomputed on the changed
+residual stream, attention stays (Wang et al. freeze heads only); (4) where one receiver lies after another, the
+later one also hears what became of the earlier one: paths are sender -> receiver -> anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from mechscope.model.names import get_act_name
+from mechscope.results import Result, make_result
+from mechscope.tasks.task import Task
+from mechscope.techniques.direct_paths import DirectPaths
+from mechscope.techniques.node_names import NodeName, all_heads, parse_node
+from mechscope.techniques.places import named_places
+from mechscope.techniques.sweep import Edit
+from mechscope.techniques.task_sweep import Direction, TaskSweep
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+Separately = Literal["senders", "receivers"] | None
+
+
+def path_patching(
+    model: HookedTransformer,
+    task: Task,
+    senders: str | Sequence[str],
+    receivers: str | Sequence[str],
+    separately: Separately = None,
+    *,
+    through_mlps: bool = False,
+    positions: Sequence[str | int] | str | int | None = None,
+    direction: Direction = "denoise",
+    normalize: bool = True,
+    memory: int | None = None,
+    progress: bool = True,
+) -> Result:
+    """The effect of exchanging what senders tell receivers directly.
+
+    Args:
+        senders: "input", heads ("a0.h1"), MLPs ("m0").
+        receivers: inputs of heads ("a9.h6<q>", "<k>", "<v>"; "a9.h6" for all three), MLPs ("m5"), "logits".
+            Under grouped-query attention, k and v inputs count key/value heads, and there is no short form.
+        separately: None patches all paths at once; "senders" or "receivers" takes them one at a time.
+        through_mlps: let MLPs between pass the change on.
+        positions: what is sent at these positions only (numbers or names); None everywhere. A direct path
+            stays at its position.
+        direction: "denoise" (base corrupted, source clean) or "noise".
+        normalize: shares of the whole effect, not the metric itself.
+        memory: bytes that a batch may take.
+        progress: show a progress bar.
+
+    Returns:
+        dims ("component",): one entry for all, or one a sender or receiver.
+
+    Raises:
+        KeyError: for parts or positions that do not exist.
+        ValueError: for empty lists, parts that cannot send or receive, a sender from which no path leads to a
+            receiver, or a task that does not fit.
+    """
+    sending = _senders(model, senders)
+    receiving = _receivers(model, receivers)
+    names = [senders] if isinstance(senders, str) else list(senders)
+    goals = [receivers] if isinstance(receivers, str) else list(receivers)
+    if separately not in (None, "senders", "receivers"):
+        raise ValueError(f"separately must be None, 'senders' or 'receivers', not {separately!r}.")
+    parallel = model.cfg.parallel_attn_mlp
+    for name, sender in zip(names, sending, strict=True):
+        if not any(sender.writes_before(receiver, parallel) for group in receiving for receiver in group):
+            raise ValueError(
+                f"no direct path leads from {name} to {', '.join(goals)}: they read before it writes."
+            )
+    everything = [receiver for group in receiving for receiver in group]
+    if separately == "senders":
+        trials, labels = [([sender], everything) for sender in sending], names
+    elif separately == "receivers":
+        trials, labels = [(sending, group) for group in receiving], goals
+    else:
+        trials, labels = [(sending, everything)], [f"{', '.join(names)} → {', '.join(goals)}"]
+    run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
+    effects = _effects(run, trials, through_mlps, positions)
+    fixed = {"senders": f" to {', '.join(goals)}", "receivers": f" from {', '.join(names)}"}.get(
+        separately or "", ""
+    )
+    return _result(run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps)
+
+
+def path_patching_every_head(
+    model: HookedTransformer,
+    task: Task,
+    receivers: str | Sequence[str],
+    *,
+    through_mlps: bool = False,
+    positions: Sequence[str | int] | str | int | None = None,
+    direction: Direction = "denoise",
+    normalize: bool = True,
+    memory: int | None = None,
+    progress: bool = True,
+) -> Result:
+    """The effect of every head by itself on the receivers, through direct paths (Wang et al. 2022, figure 3).
+
+    Arguments as for `path_patching`.
+
+    Returns:
+        dims ("layer", "head"); heads that write after every receiver has read have no effect.
+    """
+    group = [receiver for each in _receivers(model, receivers) for receiver in each]
+    run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
+    trials = [([sender], group) for sender in all_heads(model)]
+    effects = _effects(run, trials, through_mlps, positions).reshape(model.cfg.n_layers, model.cfg.n_heads)
+    goals = [receivers] if isinstance(receivers, str) else list(receivers)
+    return _result(
+        run, effects, ("layer", "head"), {}, f" from every head to {', '.join(goals)}", through_mlps
+    )
+
+
+def _senders(model: HookedTransformer, names: str | Sequence[str]) -> list[NodeName]:
+    several = [names] if isinstance(names, str) else list(names)
+    if not several or len(set(several)) < len(several):
+        raise ValueError(f"senders are one or more names, each once, not {several}.")
+    nodes = [parse_node(model, name) for name in several]
+    for node in nodes:
+        if node.kind not in ("input", "head", "mlp") or node.reads:
+            raise ValueError(
+                f"{node} cannot send: senders are 'input', heads such as 'a0.h1', and MLPs such as 'm0'."
+            )
+    return nodes
+
+
+def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[list[NodeName]]:
+    """The inputs that each name means."""
+    several = [names] if isinstance(names, str) else list(names)
+    if not several:
+        raise ValueError("the list of receivers is empty; name at least one, such as 'logits'.")
+    groups: list[list[NodeName]] = []
+    for name in several:
+        node = parse_node(model, name)
+        if node.kind not in ("head", "mlp", "logits"):
+            raise ValueError(
+                f"{name} cannot receive: receivers are 'a9.h6<q>' (or <k>, <v>), 'm5', and 'logits'."
+            )
+        if node.kind == "head" and not node.reads:
+            if model.cfg.n_kv_heads != model.cfg.n_heads:
+                raise ValueError(
+                    f"{name} shares keys and values with its group; name its inputs: '{name}<q>', and "
+                    f"'a{node.layer}.h0<k>' or '<v>' by key/value head."
+                )
+            groups.append([NodeName("head", node.layer, node.index, reads) for reads in "qkv"])
+        else:
+            groups.append([node])
+    flat = [node for group in groups for node in group]
+    if len(set(flat)) < len(flat):
+        raise ValueError(f"an input is named twice among the receivers {several}.")
+    return groups
+
+
+def _effects(
+    run: TaskSweep,
+    trials: Sequence[tuple[Sequence[NodeName], Sequence[NodeName]]],
+    through_mlps: bool,
+    positions: Sequence[str | int] | str | int | None,
+) -> torch.Tensor:
+    """The effect of each trial: 0 where no path leads from its senders to its receivers."""
+    paths = DirectPaths(run.model, run.sweep.cache, run.source, through_mlps, _mask(run.task, positions))
+    paths.require([sender for senders, _ in trials for sender in senders])
+    interventions: list[list[Edit]] = []
+    for senders, receivers in trials:
+        arriving = zip(receivers, paths.at(senders, receivers), strict=True)
+        interventions.append(
+            [_edit(run.model, receiver, change) for receiver, change in arriving if change is not None]
+        )
+    live = [place for place, edits in enumerate(interventions) if edits]
+    measured = torch.full((len(trials),), run.base)
+    if live:
+        scores = run.per_example([interventions[place] for place in live], "path patching")
+        measured = measured.to(scores)
+        measured[live] = scores.mean(1)
+    return run.effect(measured)
+
+
+def _edit(model: HookedTransformer, receiver: NodeName, change: torch.Tensor) -> Edit:
+    if receiver.kind == "logits":
+        return Edit(get_act_name("resid_post", model.cfg.n_layers - 1), change, how="add")
+    if receiver.kind == "mlp":
+        return Edit(get_act_name("mlp_in", receiver.layer), change, how="add")
+    heads = model.cfg.n_heads if receiver.reads == "q" else model.cfg.n_kv_heads
+    by_head = change[:, :, None].expand(-1, -1, heads, -1)
+    return Edit(
+        get_act_name(f"{receiver.reads}_input", receiver.layer), by_head, head=receiver.index, how="add"
+    )
+
+
+def _mask(task: Task, positions: Sequence[str | int] | str | int | None) -> torch.Tensor | None:
+    """True where something is sent [batch pos]."""
+    if positions is None:
+        return None
+    mask = torch.zeros(task.n_examples, task.length, dtype=torch.bool)
+    for place in named_places(task, positions):
+        mask[torch.arange(task.n_examples), place.pos] = True
+    return mask
+
+
+def _result(
+    run: TaskSweep,
+    effects: torch.Tensor,
+    dims: tuple[str, ...],
+    coords: dict[str, Any],
+    words: str,
+    through_mlps: bool,
+) -> Result:
+    into = "clean into corrupted" if run.direction == "denoise" else "corrupted into clean"
+    passing = ", MLPs between recomputed" if through_mlps else ""
+    title = f"Path patching{words}, {into}{passing}: {run.task.metric.name}"
+    return make_result(effects, dims, title, run.unit, run.provenance, coords)

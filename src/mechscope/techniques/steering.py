@@ -1,0 +1,282 @@
+"""Steering: add a direction to the residual stream, and see what it does and what it costs.
+
+A steering vector is a difference of mean activations between prompts that show something and prompts that do
+not (Turner et al. 2023; Rimsky et al. 2024). `steered` adds it while a model reads or writes; `steering_curve`
+draws the metric over the coefficient, beside random directions of the same length, and what the same
+vector does to text that was not to change.
+
+How it misleads. A large vector changes the behaviour whatever its direction, if only by breaking the model:
+compare with the random directions, and with the cost, at the same coefficient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from mechscope.model.names import get_act_name
+from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.task import Task
+from mechscope.techniques.beside_random import check_count
+from mechscope.techniques.naming import model_name
+from mechscope.techniques.places import Place, named_places
+from mechscope.techniques.prompts import check_finite, check_tokens
+from mechscope.techniques.subspaces import random_subspaces
+from mechscope.techniques.sweep import Edit, Sweep
+from mechscope.techniques.task_sweep import Direction, TaskSweep
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+COEFFICIENTS = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class SteeringCurve:
+    """What steering does, and what it costs, over the coefficient."""
+
+    effect: Result
+    """dims ("series", "coefficient"): the metric, for the vector and for random directions."""
+    divergence: Result
+    """dims ("series", "coefficient"): KL divergence of the steered model's predictions from its usual ones, nats."""
+    perplexity: Result
+    """dims ("series", "coefficient"): perplexity of the same text."""
+
+    def figure(self) -> Any:
+        """The figure of the effect; the costs have figures of their own."""
+        return self.effect.figure()
+
+    def show(self) -> None:
+        """Draw all three."""
+        for result in (self.effect, self.divergence, self.perplexity):
+            result.show()
+
+
+def steering_vector(
+    model: HookedTransformer,
+    positive: Task | Int[torch.Tensor, "batch pos"],
+    negative: Int[torch.Tensor, "batch pos"] | None = None,
+    *,
+    layer: int,
+    positions: Sequence[str | int] | str | int | None = None,
+) -> Float[torch.Tensor, " d_model"]:
+    """Mean residual stream before a layer on positive prompts, minus the mean on negative ones.
+
+    Args:
+        positive: prompts that show it; or a task, whose clean prompts are positive and corrupted ones negative.
+        negative: prompts that do not, where `positive` is no task. They need not be as long.
+        layer: before which layer the residual stream is read (and should be added).
+        positions: where it is read: numbers, or names of a task's positions. By default where answers are due,
+            or the last position.
+
+    Raises:
+        ValueError: for missing or needless negative prompts, a layer that does not exist, or means that
+            are the same.
+    """
+    hook = _hook(model, layer)
+    if isinstance(positive, Task):
+        if negative is not None:
+            raise ValueError(
+                "a task brings its own negative prompts, the corrupted ones; leave `negative` out."
+            )
+        positive.check(model)
+        places: list[Any] | None = None if positions is None else named_places(positive, positions)
+        means = [
+            _mean(model, hook, tokens, places, positive) for tokens in (positive.clean, positive.corrupted)
+        ]
+    else:
+        if negative is None:
+            raise ValueError(
+                "give negative prompts too, or a task: a steering vector is a difference of means."
+            )
+        where = (
+            [-1]
+            if positions is None
+            else [positions]
+            if isinstance(positions, (int, str))
+            else list(positions)
+        )
+        if any(isinstance(pos, str) for pos in where) or not where:
+            raise ValueError(
+                "only a task's positions have names; give numbers, such as -1 for the last position."
+            )
+        means = []
+        for tokens in (positive, negative):
+            check_tokens(model, tokens)
+            means.append(_mean(model, hook, tokens, where, None))
+    vector = means[0] - means[1]
+    if float(vector.norm()) == 0:
+        raise ValueError(
+            f"positive and negative prompts have the same mean before layer {layer}: there is nothing to steer by. "
+            "Where they are read (`positions`) nothing may have reached yet; try a later layer."
+        )
+    return vector
+
+
+def _mean(
+    model: HookedTransformer, hook: str, tokens: torch.Tensor, where: Sequence[Any] | None, task: Task | None
+) -> torch.Tensor:
+    mask = None if task is None else task.attention_mask
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, return_type=None, names_filter=hook, attention_mask=mask)
+    activation = cache[hook]
+    check_finite(activation, "the residual stream")
+    if where is None:
+        assert task is not None
+        return task.at_answers(activation).mean((0, 1))
+    rows = [each.take(activation) if isinstance(each, Place) else activation[:, each] for each in where]
+    return torch.stack(rows).mean((0, 1))
+
+
+@contextmanager
+def steered(
+    model: HookedTransformer,
+    vector: Float[torch.Tensor, " d_model"],
+    layer: int,
+    coefficient: float = 1.0,
+) -> Generator[HookedTransformer]:
+    """While the `with` block lasts, coefficient * vector is added before a layer, at every position.
+
+    Works for reading, for caching, and for writing:
+
+        with steered(model, vector, layer=6, coefficient=4):
+            text = model.generate("I think", max_new_tokens=20)
+
+    Raises:
+        ValueError: for a vector or a layer that does not fit.
+    """
+    hook = _hook(model, layer)
+    added = coefficient * _checked(model, vector)
+
+    def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
+        return residual + added.to(residual)
+
+    with model.hooks(fwd_hooks=[(hook, add)]):
+        yield model
+
+
+def steering_curve(
+    model: HookedTransformer,
+    task: Task,
+    vector: Float[torch.Tensor, " d_model"],
+    layer: int,
+    coefficients: Sequence[float] = COEFFICIENTS,
+    *,
+    text: Int[torch.Tensor, "batch pos"] | None = None,
+    direction: Direction = "denoise",
+    normalize: bool = True,
+    n_random: int = 10,
+    seed: int = 0,
+    memory: int | None = None,
+    progress: bool = True,
+) -> SteeringCurve:
+    """The metric over the coefficient, beside random directions, and the cost on other text.
+
+    Args:
+        vector: what is added, times the coefficient, before `layer`, at every position.
+        text: tokens on which steering should change nothing; by default the prompts that are steered.
+        direction: "denoise" steers the corrupted prompts (towards the clean ones' metric, if all goes
+            well), "noise" the clean ones.
+        normalize: shares of the difference between clean and corrupted prompts, not the metric itself.
+        n_random: random directions of the vector's length; their mean, lowest and highest are given.
+        seed: of their draw.
+        memory: bytes that a batch may take.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for a vector, layer, text or task that does not fit, or no coefficients.
+    """
+    check_count(n_random)
+    hook = _hook(model, layer)
+    vector = _checked(model, vector)
+    doses = [float(coefficient) for coefficient in coefficients]
+    if not doses or not all(np.isfinite(doses)):
+        raise ValueError(f"coefficients are finite numbers, at least one, not {coefficients}.")
+    if text is not None:
+        check_tokens(model, text)
+        if text.shape[1] < 2:
+            raise ValueError(
+                "the text needs at least two positions: its perplexity is of the tokens that follow."
+            )
+    run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
+    drawn = random_subspaces(len(vector), 1, n_random, seed)
+    directions = [vector, *(each[:, 0].to(vector) * vector.norm() for each in drawn)]
+
+    def edits(shape: torch.Size) -> list[Edit]:
+        return [
+            Edit(hook, (dose * each).expand(shape[0], shape[1], -1), how="add")
+            for each in directions
+            for dose in doses
+        ]
+
+    made_by = Provenance(model_name(model), task.name, seed)
+    coords = {"coefficient": np.array(doses)}
+
+    def lines(values: torch.Tensor, title: str, unit: str) -> Result:
+        values = values.reshape(len(directions), len(doses))
+        null = values[1:]
+        rows = torch.stack([values[0], null.mean(0), null.amin(0), null.amax(0)])
+        names = np.array(["steering vector", "random, mean", "random, lowest", "random, highest"])
+        dims = ("series", "coefficient")
+        return make_result(rows, dims, title, unit, made_by, {**coords, "series": names}, "curves")
+
+    prompts = run.sweep.cache.tokens
+    effects = run.effects(edits(prompts.shape), "steering")
+    read = prompts if text is None else text.to(prompts.device)
+    mask = task.attention_mask if text is None else None
+    costs = _costs(model, read, mask, edits(read.shape), memory, progress)
+    steered_prompts = "corrupted" if direction == "denoise" else "clean"
+    of = f"the {steered_prompts} prompts" if text is None else "the text"
+    return SteeringCurve(
+        lines(
+            effects,
+            f"Steering the {steered_prompts} prompts before layer {layer}: {task.metric.name}",
+            run.unit,
+        ),
+        lines(costs[:, 0], f"What steering before layer {layer} does to predictions on {of}", "nats"),
+        lines(costs[:, 1].exp(), f"Perplexity of {of}, steered before layer {layer}", "perplexity"),
+    )
+
+
+def _costs(
+    model: HookedTransformer,
+    tokens: torch.Tensor,
+    mask: torch.Tensor | None,
+    edits: list[Edit],
+    memory: int | None,
+    progress: bool,
+) -> Float[torch.Tensor, "intervention 2"]:
+    """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
+    sweep = Sweep(model, tokens, attention_mask=mask, memory=memory, progress=progress)
+    real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(tokens.device)
+    usual = sweep.base_logits.log_softmax(-1)
+
+    def measure(logits: torch.Tensor) -> torch.Tensor:
+        now = logits.log_softmax(-1)
+        divergence = (usual.exp() * (usual - now)).sum(-1)[real].mean()
+        loss = -now[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0][real[:, 1:]].mean()
+        return torch.stack([divergence, loss])
+
+    return sweep.run(edits, measure, "cost of steering")
+
+
+def _hook(model: HookedTransformer, layer: int) -> str:
+    if not 0 <= layer < model.cfg.n_layers:
+        raise ValueError(f"there is no layer {layer}; this model has 0 to {model.cfg.n_layers - 1}.")
+    return get_act_name("resid_pre", layer)
+
+
+def _checked(model: HookedTransformer, vector: torch.Tensor) -> torch.Tensor:
+    if tuple(vector.shape) != (model.cfg.d_model,):
+        raise ValueError(
+            f"a steering vector has shape [{model.cfg.d_model}] here, not {tuple(vector.shape)}."
+        )
+    if not bool(torch.isfinite(vector).all()) or float(vector.norm()) == 0:
+        raise ValueError("a steering vector must be finite and not zero.")
+    return vector.detach().to(model.W_E)

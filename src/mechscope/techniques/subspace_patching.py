@@ -1,0 +1,148 @@
+"""Subspace patching: put one part of an activation, a direction or a subspace, from one run into the other.
+
+Source: Geiger et al. 2023 (distributed interchange interventions); Makelov et al. 2023 for what follows.
+
+How it misleads. A direction that moves the behaviour need not be what the model uses. It may combine a part that
+differs between the prompts but that nothing reads with a part that something reads but that never varies; patched
+together, the first switches on the second (the illusion of Makelov et al. 2023). So three things stand
+beside every effect: the rest of the activation (which should do what the subspace does not), the whole of it,
+and random subspaces of the same size. For neurons ("post") a fourth: the subspace without what W_out
+cannot read. An honest direction keeps its effect there, an illusory one loses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mechscope.model.names import get_act_name
+from mechscope.techniques.activation_patching import KINDS
+from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
+from mechscope.techniques.places import named_places
+from mechscope.techniques.subspaces import complement, orthonormal_basis, random_subspaces
+from mechscope.techniques.sweep import Edit
+from mechscope.techniques.task_sweep import Direction, TaskSweep
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+    from mechscope.tasks.task import Task
+
+
+def subspace_patching(
+    model: HookedTransformer,
+    task: Task,
+    subspace: torch.Tensor,
+    layer: int,
+    site: str = "resid_pre",
+    *,
+    head: int | None = None,
+    positions: Sequence[str | int] | str | int | None = None,
+    direction: Direction = "denoise",
+    normalize: bool = True,
+    n_random: int = 20,
+    seed: int = 0,
+    memory: int | None = None,
+    progress: bool = True,
+) -> BesideRandom:
+    """The effect of patching a subspace of one activation, with nulls.
+
+    Args:
+        subspace: one direction [d] or several as columns [d k]; they are made orthonormal. A probe's weights,
+            a difference of means (`steering_vector`) or `principal_subspace` give some.
+        layer: which layer.
+        site: a short hook name, as for `patch`.
+        head: which head, for sites that have them (a key/value head for "k" and "v").
+        positions: numbers or names of the task's positions; None for all.
+        direction: "denoise" (base corrupted, source clean) or "noise".
+        normalize: shares of the whole effect, not the metric itself.
+        n_random: how many random subspaces.
+        seed: of their draw.
+        memory: bytes that a batch may take.
+        progress: show a progress bar.
+
+    Returns:
+        series "subspace", "rest", "whole activation", and for neurons "subspace, read part"; and the null.
+
+    Raises:
+        KeyError: for a site, layer or position that does not exist.
+        ValueError: for a subspace that does not fit, or a task that does not.
+    """
+    check_count(n_random)
+    site = "z" if site == "head" else site
+    if site not in KINDS or site == "pattern":
+        raise KeyError(
+            f"{site!r} has no subspaces to patch; there are {', '.join(set(KINDS) - {'pattern'})}."
+        )
+    if not 0 <= layer < model.cfg.n_layers:
+        raise ValueError(f"there is no layer {layer}; this model has 0 to {model.cfg.n_layers - 1}.")
+    hook = get_act_name(site, layer)
+    model.match_hook_names([hook])
+    basis = orthonormal_basis(subspace)
+    _check(model, site, head, basis)
+    places: list[Any] = (
+        [None] if positions is None else [place.pos for place in named_places(task, positions)]
+    )
+    run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
+    d, k = basis.shape
+    bases: dict[str, torch.Tensor | None] = {
+        "subspace": basis,
+        "rest": complement(basis),
+        "whole activation": None,
+    }
+    if site == "post":
+        read = _read_part(model, layer, basis)
+        if read is not None:
+            bases["subspace, read part"] = read
+    if k == d:
+        del bases["rest"]
+    drawn = random_subspaces(d, k, n_random, seed)
+    value = run.source[hook]
+    interventions = [
+        [
+            Edit(hook, value, pos=pos, head=head, basis=None if each is None else each.to(value))
+            for pos in places
+        ]
+        for each in (*bases.values(), *drawn)
+    ]
+    effects = run.effects(interventions, "subspace patching")
+    where = f"{KINDS[site].words}, layer {layer}" + ("" if head is None else f", head {head}")
+    into = "clean into corrupted" if direction == "denoise" else "corrupted into clean"
+    size = "a direction" if k == 1 else f"{k} of {d} dimensions"
+    made_by = run.provenance
+    return beside_random(
+        dict(zip(bases, effects[: len(bases)], strict=True)),
+        effects[len(bases) :],
+        title=f"Patching {size} ({where}), {into}: {task.metric.name}",
+        null_title=f"Random subspaces of {k} dimensions ({where}), {into}: {task.metric.name}",
+        unit=run.unit,
+        provenance=type(made_by)(made_by.model, made_by.task, seed),
+    )
+
+
+def _check(model: HookedTransformer, site: str, head: int | None, basis: torch.Tensor) -> None:
+    by_head = site in ("z", "q", "k", "v")
+    if by_head != (head is not None):
+        raise ValueError(
+            f"{site!r} has {'heads: say which with head=…' if by_head else 'no heads: leave out head'}."
+        )
+    heads = model.cfg.n_kv_heads if site in ("k", "v") else model.cfg.n_heads
+    if head is not None and not 0 <= head < heads:
+        raise ValueError(f"there is no head {head} at {site!r}; there are 0 to {heads - 1}.")
+    expected = model.cfg.d_head if by_head else model.cfg.d_mlp if site == "post" else model.cfg.d_model
+    if basis.shape[0] != expected:
+        raise ValueError(f"directions at {site!r} have {expected} entries, not {basis.shape[0]}.")
+
+
+def _read_part(model: HookedTransformer, layer: int, basis: torch.Tensor) -> torch.Tensor | None:
+    """The subspace's projection onto what W_out reads; None where it reads everything, or none of this."""
+    W_out = model.blocks[layer].mlp.W_out.detach().to(basis)
+    axes, sizes, _ = torch.linalg.svd(W_out, full_matrices=False)
+    axes = axes[:, sizes > 1e-5 * sizes[0]]
+    if axes.shape[1] == len(W_out):
+        return None
+    seen = axes @ (axes.mT @ basis)
+    directions, lengths, _ = torch.linalg.svd(seen, full_matrices=False)
+    kept = directions[:, lengths > 1e-4]
+    return kept if kept.shape[1] else None
