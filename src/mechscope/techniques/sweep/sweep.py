@@ -93,7 +93,8 @@ class Sweep:
         end = self.cache.resid(self.model.cfg.n_layers)
         if self.reads is not None:
             end = end[torch.arange(len(end), device=end.device)[:, None], self.reads]
-        return self._unembed(end)
+        with torch.no_grad():
+            return self._unembed(end)
 
     def run(
         self, interventions: Iterable[Intervention], measure: Measure, description: str = ""
