@@ -27,11 +27,11 @@ for (a, b), metric in zip(pairs, left.tolist(), strict=True):
 names = [f"a{layer}.h{head}" for layer, head in heads]
 result = make_result(
     lost,
-    ("source", "destination"),
+    ("component", "node"),
     "Logit difference lost with two heads silent",
     "logits",
     Provenance("induction-2l", task.name, task.seed),
-    {"source": names, "destination": names},
+    {"component": names, "node": names},
 )
 out.parent.mkdir(parents=True, exist_ok=True)
 result.figure().write_html(out, include_plotlyjs=True)

@@ -227,7 +227,7 @@ def neuron_frequencies(
 ) -> Result:
     """For every neuron, the share of its variance over pairs that each frequency explains (frequency, neuron).
 
-    The largest share of a neuron tells how far it is a single-frequency neuron (Nanda et al. 2023, section 5).
+    The largest share of a neuron tells how far it is a single-frequency neuron (Nanda et al. 2023, section 4).
 
     Raises:
         ValueError: for another shape, or a neuron that never varies.
