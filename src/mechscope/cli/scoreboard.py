@@ -30,7 +30,8 @@ def print_means(played: Any, kind: str) -> None:
 def scoreboard(command: Scoreboard) -> int:
     """Play, print the tables, and leave matches, tables and plot in a folder."""
     from mechscope import planted
-    from mechscope.techniques import scoreboard as board
+    from mechscope.techniques.scoreboard import CONTENDERS, scoreboard_page
+    from mechscope.techniques.scoreboard import scoreboard as play_all
 
     with user_errors():
         for name in command.programs:
@@ -39,12 +40,12 @@ def scoreboard(command: Scoreboard) -> int:
                     f"no planted program is called {name!r}; there are {', '.join(planted.PROGRAMS)}."
                 )
         for name in command.methods:
-            if name not in board.CONTENDERS:
-                raise KeyError(f"no method is called {name!r}; there are {', '.join(board.CONTENDERS)}.")
+            if name not in CONTENDERS:
+                raise KeyError(f"no method is called {name!r}; there are {', '.join(CONTENDERS)}.")
         if command.seeds < 1 or command.examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
         command.out.mkdir(parents=True, exist_ok=True)
-    played = board.scoreboard(
+    played = play_all(
         command.programs or None,
         command.methods or None,
         seeds=range(command.seeds),
@@ -55,11 +56,11 @@ def scoreboard(command: Scoreboard) -> int:
     for kind in ("edges", "nodes"):
         print_means(played, kind)
     played.save(command.out / "scoreboard.json")
-    page = write_atomically(command.out / "scoreboard.md", board.scoreboard_page(played))
+    page = write_atomically(command.out / "scoreboard.md", scoreboard_page(played))
     figure = played.figure("nodes" if not played.summary("edges") else "edges")
     plot = write_atomically(command.out / "scoreboard.html", figure.to_html(include_plotlyjs=True))
     written = [page, plot]
     if command.docs is not None:
-        written.append(write_atomically(command.docs, board.scoreboard_page(played)))
+        written.append(write_atomically(command.docs, scoreboard_page(played)))
     print(f"written to {', '.join(map(str, written))}")
     return 0
