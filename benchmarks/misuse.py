@@ -78,6 +78,20 @@ def patch_lengths(model: Any, library: Any) -> object:
         return patching.get_act_patch_resid_pre(model, tokens(4), clean, lambda logits: logits[0, -1, 0])
 
 
+def patch_with(metric: Callable[[torch.Tensor], Any]) -> Callable[[Any, Any], object]:
+    """Patch with some metric, between runs that fit."""
+
+    def call(model: Any, library: Any) -> object:
+        import importlib
+
+        patching = importlib.import_module(f"{library.__name__}.patching")
+        clean = model.run_with_cache(tokens(5).flip(1))[1]
+        with contextlib.redirect_stderr(io.StringIO()):
+            return patching.get_act_patch_resid_pre(model, tokens(5), clean, metric)
+
+    return call
+
+
 MISUSES = (
     Misuse(
         "a misspelt name in names_filter",
@@ -128,6 +142,14 @@ MISUSES = (
         ),
     ),
     Misuse("patching between runs of different lengths", "6 clean positions, 4 corrupted", patch_lengths),
+    Misuse(
+        "a metric that gives a vector", "lambda logits: logits[:, -1, 0]", patch_with(lambda x: x[:, -1, 0])
+    ),
+    Misuse(
+        "a metric that is NaN",
+        "lambda logits: (logits[0, -1, 0] - 99).log()",
+        patch_with(lambda x: (x[0, -1, 0] - 99).log()),
+    ),
     Misuse("text without a tokenizer", 'model.to_tokens("hello")', lambda m, _: m.to_tokens("hello")),
     Misuse("a context longer than n_ctx", "9 tokens, n_ctx=8", lambda m, _: m(tokens(9))),
     Misuse("a token id out of range", "token 20 of 20", lambda m, _: m(tokens() + 15)),

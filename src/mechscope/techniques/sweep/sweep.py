@@ -162,14 +162,16 @@ class Sweep:
         behind = [row for row in live if row not in ahead]
         self._prepare(live)
         base_end = self._base_end(reads)
-        base = measure(base_end if reads is None else self._unembed(base_end))
+        base = _checked(
+            measure(base_end if reads is None else self._unembed(base_end)), "the run without edits"
+        )
         results: list[torch.Tensor | None] = [None] * len(given)
         bar = tqdm(total=len(given), desc=description or "interventions", disable=not self.progress)
         try:
             with bar:
                 for place, row in enumerate(rows):
                     if row is None:
-                        results[place] = _checked(base)
+                        results[place] = base
                         bar.update()
                 for some, until, all_of_it in ((behind, length, whole), (ahead, self.cache.length, True)):
                     front = Wavefront(self.cache, reads, until, all_of_it)
@@ -295,11 +297,11 @@ def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def _checked(value: torch.Tensor | float) -> torch.Tensor:
+def _checked(value: torch.Tensor | float, whose: str = "a patched run") -> torch.Tensor:
     value = torch.as_tensor(value).detach()
     if bool(torch.isnan(value).any()):
         raise ValueError(
-            "the metric of a patched run is NaN; does the value that is patched in make sense there?"
+            f"the metric of {whose} is NaN: does the model give NaN, or what was put in make no sense there?"
         )
     return value
 
