@@ -1,0 +1,230 @@
+"""A circuit: some edges of a model's edge graph, by their published names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float
+
+from mechscope.techniques.circuits.graph import EdgeGraph
+from mechscope.techniques.circuits.live_edges import live_edges
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+    from mechscope.tasks.task import Task
+    from mechscope.techniques.circuits.comparison import Comparison
+    from mechscope.techniques.circuits.evaluation import Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """Edges of a graph, with their scores where they have some.
+
+    >>> graph = EdgeGraph(n_layers=1, n_heads=2, n_kv_heads=2, attn_only=True)
+    >>> circuit = Circuit.from_edges(graph, ["input->a0.h1<v>", "a0.h1->logits"])
+    >>> circuit.n_edges, circuit.nodes()
+    (2, ['input', 'a0.h1', 'logits'])
+
+    Raises:
+        ValueError: for an edge that the graph does not have, or scores of another shape.
+    """
+
+    graph: EdgeGraph
+    kept: Bool[torch.Tensor, "source destination"]
+    """Which edges are in."""
+    scores: Float[torch.Tensor, "source destination"] | None = None
+    """What a method gave each edge of the graph, in or not; NaN where it gave none."""
+    name: str = "circuit"
+    """For titles."""
+    model: HookedTransformer | None = field(default=None, repr=False)
+    """The model it belongs to, for `evaluate`; not saved."""
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.graph.valid.shape)
+        if self.kept.dtype != torch.bool or tuple(self.kept.shape) != shape:
+            raise ValueError(
+                f"a circuit is a boolean matrix {list(shape)} of its graph's sources and destinations, not "
+                f"{self.kept.dtype} {list(self.kept.shape)}."
+            )
+        if self.scores is not None and tuple(self.scores.shape) != shape:
+            raise ValueError(f"scores have shape {list(self.scores.shape)}; the graph has {list(shape)}.")
+        outside = self.kept.cpu() & ~self.graph.valid
+        if bool(outside.any()):
+            raise ValueError(f"{self.graph.edge_names(outside)[0]} is no edge of {self.graph}.")
+
+    # Making ---------------------------------------------------------------------------------
+
+    @classmethod
+    def from_edges(
+        cls, where: EdgeGraph | HookedTransformer, edges: Iterable[str], name: str = "circuit"
+    ) -> Circuit:
+        """The circuit of these edges.
+
+        Args:
+            where: the graph, or the model, which the circuit then belongs to.
+            edges: names `src->dst`.
+
+        Raises:
+            KeyError: for a name that is no edge, with the nearest names.
+        """
+        graph, model = _graph_and_model(where)
+        return cls(graph, graph.mask(edges), name=name, model=model)
+
+    @classmethod
+    def from_nodes(
+        cls, where: EdgeGraph | HookedTransformer, nodes: Iterable[str], name: str = "circuit"
+    ) -> Circuit:
+        """All edges between these nodes; `input` and `logits` always belong to them.
+
+        Raises:
+            KeyError: for a name that is no node, with the nearest names.
+        """
+        graph, model = _graph_and_model(where)
+        chosen = {graph.node(node) for node in nodes} | {"input"}
+        rows = torch.tensor([source in chosen for source in graph.sources])
+        columns = (graph.feeds & rows).any(1)
+        columns[-1] = True
+        return cls(graph, graph.valid & rows[:, None] & columns, name=name, model=model)
+
+    @classmethod
+    def full(cls, where: EdgeGraph | HookedTransformer) -> Circuit:
+        """The whole model."""
+        graph, model = _graph_and_model(where)
+        return cls(graph, graph.valid.clone(), name="whole model", model=model)
+
+    @classmethod
+    def load(cls, path: str | Path, model: HookedTransformer | None = None) -> Circuit:
+        """Read a circuit back (see `circuit_files.load_circuit`)."""
+        from mechscope.techniques.circuits.circuit_files import load_circuit
+
+        return load_circuit(path, model)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON (see `circuit_files.save_circuit`)."""
+        from mechscope.techniques.circuits.circuit_files import save_circuit
+
+        return save_circuit(self, path)
+
+    def replace(self, **changes: Any) -> Circuit:
+        """The same with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    # Reading --------------------------------------------------------------------------------
+
+    @cached_property
+    def n_edges(self) -> int:
+        """How many edges are in."""
+        return int(self.kept.sum())
+
+    def edges(self) -> list[str]:
+        """Names of the edges, in forward order."""
+        return self.graph.edge_names(self.kept)
+
+    def nodes(self) -> list[str]:
+        """Names of the nodes at either end of an edge, in forward order."""
+        rows = self.kept.any(1)
+        columns = self.kept.any(0)
+        # What a group of heads reads as its keys and values makes none of them a node by itself.
+        alone = self.graph.feeds.sum(1) == 1
+        rows |= (self.graph.feeds & (columns & alone)[:, None]).any(0)
+        names = [name for name, there in zip(self.graph.sources, rows.tolist(), strict=True) if there]
+        return [*names, "logits"] if bool(columns[-1]) else names
+
+    def __contains__(self, edge: str) -> bool:
+        return bool(self.kept[self.graph.edge(edge)])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Circuit):
+            return NotImplemented
+        return self.graph == other.graph and bool((self.kept == other.kept).all())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # Changing -------------------------------------------------------------------------------
+
+    def pruned(self) -> Circuit:
+        """Without edges that dangle: those on no path from the input to the logits."""
+        return self.replace(kept=live_edges(self.graph, self.kept))
+
+    def complement(self) -> Circuit:
+        """Every other edge of the model."""
+        return self.replace(kept=self.graph.valid & ~self.kept, name=f"all but {self.name}")
+
+    def without(self, *nodes: str) -> Circuit:
+        """Without the edges that start or end at these nodes.
+
+        Raises:
+            KeyError: for a name that is no node, with the nearest names.
+        """
+        kept = self.kept.clone()
+        for node in nodes:
+            kept &= ~self.graph.edges_of(node)
+        return self.replace(kept=kept, name=f"{self.name} without {', '.join(nodes)}")
+
+    def __or__(self, other: Circuit) -> Circuit:
+        return self._join(other, self.kept | self._same(other), "or")
+
+    def __and__(self, other: Circuit) -> Circuit:
+        return self._join(other, self.kept & self._same(other), "and")
+
+    def __sub__(self, other: Circuit) -> Circuit:
+        return self._join(other, self.kept & ~self._same(other), "without")
+
+    def _same(self, other: Circuit) -> torch.Tensor:
+        if self.graph != other.graph:
+            raise ValueError(f"{self.name} belongs to {self.graph} and {other.name} to {other.graph}.")
+        return other.kept
+
+    def _join(self, other: Circuit, kept: torch.Tensor, word: str) -> Circuit:
+        return self.replace(kept=kept, name=f"{self.name} {word} {other.name}")
+
+    # Judging --------------------------------------------------------------------------------
+
+    def compare(self, truth: Circuit | Iterable[str]) -> Comparison:
+        """Precision, recall and AUROC against the true edges (see `comparison.compare`)."""
+        from mechscope.techniques.circuits.comparison import compare
+
+        return compare(self, truth)
+
+    def evaluate(self, task: Task, model: HookedTransformer | None = None, **options: Any) -> Evaluation:
+        """Faithfulness, completeness, minimality, beside both nulls (see `evaluation.evaluate`).
+
+        Raises:
+            ValueError: where neither the circuit nor the call names a model.
+        """
+        from mechscope.techniques.circuits.evaluation import evaluate
+
+        model = self.model if model is None else model
+        if model is None:
+            raise ValueError(f"{self.name} belongs to no model in memory: give evaluate(task, model=…).")
+        return evaluate(model, task, [self], **options)
+
+    def figure(self) -> Any:
+        """The circuit drawn as a graph."""
+        from mechscope.viz.circuit_graph import circuit_graph
+
+        scores = None
+        if self.scores is not None:
+            scores = [float(self.scores[self.graph.edge(edge)]) for edge in self.edges()]
+        return circuit_graph(
+            self.edges(), scores, title=f"{self.name[:1].upper()}{self.name[1:]}: {self.n_edges} edges"
+        )
+
+    def show(self) -> Any:
+        """Draw and display it; returns the figure."""
+        figure = self.figure()
+        figure.show()
+        return figure
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.n_edges} of {self.graph.n_edges} edges, {len(self.nodes())} nodes>"
+
+
+def _graph_and_model(where: EdgeGraph | HookedTransformer) -> tuple[EdgeGraph, HookedTransformer | None]:
+    return (where, None) if isinstance(where, EdgeGraph) else (EdgeGraph.of(where), where)

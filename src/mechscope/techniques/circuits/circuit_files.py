@@ -1,0 +1,137 @@
+"""Circuits as JSON files, with nodes and edges by their published names.
+
+`{"cfg": {"n_layers": …, "n_heads": …}, "nodes": {"a5.h1": {"in_graph": true}, …},
+"edges": {"a5.h1->logits": {"score": 0.3, "in_graph": true}, …}}`
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from mechscope.results.files import write_atomically
+from mechscope.techniques.circuits.circuit import Circuit
+from mechscope.techniques.circuits.graph import EdgeGraph
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+FORMAT = "mechscope circuit 1"
+
+
+def save_circuit(circuit: Circuit, path: str | Path) -> Path:
+    """Write a circuit, whole or not at all: the edges that are in, and every edge that has a score."""
+    graph, scores = circuit.graph, circuit.scores
+    listed = circuit.kept if scores is None else circuit.kept | (graph.valid & scores.isfinite())
+    edges: dict[str, dict[str, object]] = {}
+    for row, column in listed.nonzero().tolist():
+        entry: dict[str, object] = {"in_graph": bool(circuit.kept[row, column])}
+        if scores is not None and math.isfinite(float(scores[row, column])):
+            entry["score"] = float(scores[row, column])
+        edges[f"{graph.sources[row]}->{graph.destinations[column]}"] = entry
+    inside = set(circuit.nodes())
+    document = {
+        "format": FORMAT,
+        "name": circuit.name,
+        "cfg": {
+            "n_layers": graph.n_layers,
+            "n_heads": graph.n_heads,
+            "n_key_value_heads": graph.n_kv_heads,
+            "attn_only": graph.attn_only,
+            "parallel_attn_mlp": graph.parallel,
+            "qkv": graph.qkv,
+        },
+        "nodes": {node: {"in_graph": node in inside} for node in graph.nodes},
+        "edges": edges,
+    }
+    return write_atomically(path, json.dumps(document, indent=1))
+
+
+def load_circuit(path: str | Path, model: HookedTransformer | None = None) -> Circuit:
+    """Read a circuit back.
+
+    Edges may also be a list of names, or names with true or false.
+
+    Args:
+        path: the file.
+        model: the model that the circuit belongs to; checked against the file, and needed where the file does not
+            say which shape its model has.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is no circuit, or belongs to a model of another shape.
+        KeyError: for an edge that the model does not have.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no circuit at {path}.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON file ({error}).") from error
+    if not isinstance(document, dict) or "edges" not in document:
+        raise ValueError(
+            f'{path} is no circuit: it must be an object with "edges", such as {{"edges": {{…}}}}.'
+        )
+    graph = _graph(path, document.get("cfg"), model)
+    kept = torch.zeros_like(graph.valid)
+    scores = torch.full(graph.valid.shape, math.nan)
+    for name, (inside, score) in _entries(path, document["edges"]).items():
+        try:
+            place = graph.edge(name)
+        except KeyError as error:
+            raise KeyError(f"{path}: {error.args[0]}") from error
+        kept[place] = inside
+        if score is not None:
+            scores[place] = score
+    has_scores = bool(scores.isfinite().any())
+    return Circuit(graph, kept, scores if has_scores else None, str(document.get("name", path.stem)), model)
+
+
+def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGraph:
+    graph = None
+    if cfg is not None:
+        if not isinstance(cfg, dict):
+            raise ValueError(f'{path}: "cfg" must be an object with n_layers and n_heads.')
+        shape = cast("dict[str, Any]", cfg)
+        missing = [key for key in ("n_layers", "n_heads") if not isinstance(shape.get(key), int)]
+        if missing:
+            raise ValueError(f'{path}: "cfg" lacks {" and ".join(missing)}.')
+        graph = EdgeGraph(
+            shape["n_layers"],
+            shape["n_heads"],
+            shape.get("n_key_value_heads") or shape["n_heads"],
+            bool(shape.get("attn_only", False)),
+            bool(shape.get("parallel_attn_mlp", False)),
+            bool(shape.get("qkv", True)),
+        )
+    if model is None:
+        if graph is None:
+            raise ValueError(f'{path} has no "cfg", so say which model it belongs to: load(path, model).')
+        return graph
+    ours = EdgeGraph.of(model, True if graph is None else graph.qkv)
+    if graph is not None and graph != ours:
+        raise ValueError(f"{path} belongs to a model with {graph}; this model has {ours}.")
+    return ours
+
+
+def _entries(path: Path, edges: object) -> dict[str, tuple[bool, float | None]]:
+    if isinstance(edges, list):
+        edges = dict.fromkeys(cast("list[str]", edges), True)
+    if not isinstance(edges, dict):
+        raise ValueError(f'{path}: "edges" must be an object or a list of names, not {type(edges).__name__}.')
+    entries: dict[str, tuple[bool, float | None]] = {}
+    for name, entry in cast("dict[str, Any]", edges).items():
+        inside = entry.get("in_graph", True) if isinstance(entry, dict) else entry
+        score = entry.get("score") if isinstance(entry, dict) else None
+        number = score is None or (isinstance(score, (int, float)) and not isinstance(score, bool))
+        if not isinstance(name, str) or not isinstance(inside, bool) or not number:
+            raise ValueError(
+                f'{path}: the edge {name!r} must say {{"in_graph": true or false, "score": a number}}, not {entry!r}.'
+            )
+        entries[name] = (inside, None if score is None else float(score))
+    return entries

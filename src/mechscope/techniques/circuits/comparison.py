@@ -1,0 +1,86 @@
+"""How near a circuit is to the true one: precision and recall of what is in, AUROC of the scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from mechscope.techniques.circuits.circuit import Circuit
+from mechscope.techniques.circuits.graph import EdgeGraph
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of edges or of nodes; NaN where there is nothing to divide by."""
+
+    precision: float
+    """Share of what is in the circuit that is true."""
+    recall: float
+    """Share of what is true that is in the circuit."""
+    auroc: float
+    """Chance that a true one scores above a false one, ties counted half; without scores, that being in beats out."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A circuit against the truth."""
+
+    edges: Agreement
+    nodes: Agreement
+    """`input` and `logits`, which are in every circuit, left out."""
+
+
+def compare(circuit: Circuit, truth: Circuit | Iterable[str]) -> Comparison:
+    """Compare a circuit with the true edges.
+
+    Edges are ranked by the size of their scores, nodes by the largest score of an edge that they write to.
+
+    Args:
+        circuit: with scores or without.
+        truth: the true circuit, or its edges by name.
+
+    Raises:
+        KeyError: for a name that is no edge of the circuit's graph.
+        ValueError: where the truth is empty or belongs to another graph.
+    """
+    graph = circuit.graph
+    true = truth.kept if isinstance(truth, Circuit) else graph.mask(truth)
+    if isinstance(truth, Circuit) and truth.graph != graph:
+        raise ValueError(f"the truth belongs to {truth.graph}, the circuit to {graph}.")
+    if not bool(true.any()):
+        raise ValueError("the true circuit has no edge, so there is nothing to compare with.")
+    ranks = circuit.kept.float() if circuit.scores is None else circuit.scores.abs().nan_to_num(0.0)
+    ranks = ranks.masked_fill(~graph.valid, -1.0)
+    edges = _agree(circuit.kept[graph.valid], true[graph.valid], ranks[graph.valid])
+    nodes = _agree(_nodes(graph, circuit.kept), _nodes(graph, true), ranks.amax(1)[1:])
+    return Comparison(edges, nodes)
+
+
+def _nodes(graph: EdgeGraph, edges: torch.Tensor) -> torch.Tensor:
+    """Heads and MLPs that an edge starts from or ends at, alone."""
+    ends = (graph.feeds & edges.any(0)[:, None] & (graph.feeds.sum(1) == 1)[:, None]).any(0)
+    return (edges.any(1) | ends)[1:]
+
+
+def _agree(found: torch.Tensor, true: torch.Tensor, ranks: torch.Tensor) -> Agreement:
+    both = int((found & true).sum())
+    precision = both / int(found.sum()) if bool(found.any()) else math.nan
+    recall = both / int(true.sum()) if bool(true.any()) else math.nan
+    return Agreement(precision, recall, auroc(ranks, true))
+
+
+def auroc(ranks: torch.Tensor, true: torch.Tensor) -> float:
+    """Area under the ROC curve, ties counted half (Mann and Whitney's U over the number of pairs).
+
+    >>> auroc(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]))
+    0.5
+    """
+    positive, negative = ranks[true].double(), ranks[~true].double().sort().values
+    if not len(positive) or not len(negative):
+        return math.nan
+    below = torch.searchsorted(negative, positive, side="left")
+    not_above = torch.searchsorted(negative, positive, side="right")
+    return float((below + not_above).double().sum() / 2 / len(positive) / len(negative))

@@ -1,0 +1,55 @@
+"""Edge attribution patching: the first-order estimate of what patching each edge would do, all in one backward pass.
+
+score(u -> v) = mean over examples of Σ_pos (clean output of u - corrupted output of u) · ∂metric/∂(input of v).
+Source: Syed et al. 2023, "Attribution patching outperforms automated circuit discovery", section 3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from mechscope.tasks.task import Task
+from mechscope.techniques.circuits.edge_scores import EdgeScores, Scores
+from mechscope.techniques.circuits.graph import EdgeGraph
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+def edge_attribution_patching(
+    model: HookedTransformer,
+    task: Task,
+    graph: EdgeGraph | None = None,
+    *,
+    memory: int | None = None,
+    progress: bool = True,
+) -> Scores:
+    """Scores of all edges [source destination] in the metric's unit, NaN where there is no edge.
+
+    Positive where the edge carries the metric towards its clean value: patching it would take about so much away.
+
+    Args:
+        model: the model.
+        task: clean and corrupted prompts, answers, metric.
+        graph: the edges that are told apart; by default all, with q, k and v separate.
+        memory: bytes that it may take; by default a quarter of what is free.
+        progress: show a bar with the time left.
+
+    Raises:
+        ValueError: for a metric without a gradient at the clean run (accuracy; KL divergence from that very run), or
+            whose clean and corrupted values are alike.
+    """
+    if task.metric.needs_reference:
+        raise ValueError(
+            f"{task.metric.name} is least at the clean run itself, where its gradient is zero, so EAP scores nothing: "
+            "use EAP-IG, or another metric."
+        )
+    sums = EdgeScores(model, task, graph, memory=memory)
+    with tqdm(total=task.n_examples, desc="EAP", disable=not progress) as bar:
+        for piece in sums.pieces():
+            for number, gradient in sums.gradients(piece, piece.clean.sources[0]):
+                sums.add(number, gradient, piece.difference)
+            bar.update(piece.task.n_examples)
+    return sums.scores()

@@ -1,0 +1,264 @@
+"""The edge graph of a model: every part that writes to the residual stream, every input that reads from it.
+
+An edge joins a part that writes (`input`, a head, an MLP) to an input that reads later (a head's query, key
+or value, an MLP, `logits`). Source: Conmy et al. 2023, section 2 (the graph), Hanna et al. 2024 (its names).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Bool, Int
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A sublayer, in the order of the forward pass: what it reads and what it writes."""
+
+    kind: Literal["attn", "mlp", "logits"]
+    layer: int
+    sources: range
+    """Rows of the graph that it writes (heads, an MLP; none for logits)."""
+    destinations: range
+    """Columns of the graph that it reads."""
+
+
+@dataclass(frozen=True)
+class EdgeGraph:
+    """All edges that a model of this shape can have, as a matrix [source, destination] in forward order.
+
+    Under grouped-query attention keys and values have one destination a key/value head, `a1.h0<k>`.
+    """
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    attn_only: bool = False
+    parallel: bool = False
+    """Attention and MLP of a block read the same residual stream, so heads do not write to their own block's MLP."""
+    qkv: bool = True
+    """Whether a head's queries, keys and values are separate destinations."""
+
+    def __post_init__(self) -> None:
+        if self.n_layers < 1 or self.n_heads < 1 or self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"a graph needs layers and heads, and heads in equal groups; found {self.n_layers} layers, "
+                f"{self.n_heads} heads, {self.n_kv_heads} key/value heads."
+            )
+        if not self.qkv and self.n_kv_heads != self.n_heads:
+            raise ValueError(
+                "heads of this model share keys and values, so their inputs cannot be one: use qkv=True."
+            )
+
+    @classmethod
+    def of(cls, model: HookedTransformer, qkv: bool = True) -> EdgeGraph:
+        """The graph of a model.
+
+        Args:
+            model: the model.
+            qkv: tell a head's three inputs apart.
+        """
+        cfg = model.cfg
+        parallel = bool(cfg.parallel_attn_mlp) and not cfg.attn_only
+        return cls(cfg.n_layers, cfg.n_heads, cfg.n_kv_heads, bool(cfg.attn_only), parallel, qkv)
+
+    # Names ----------------------------------------------------------------------------------
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """What writes, in forward order: `input`, then heads and MLP of each layer."""
+        names = ["input"]
+        for layer in range(self.n_layers):
+            names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
+            names += [] if self.attn_only else [f"m{layer}"]
+        return tuple(names)
+
+    @cached_property
+    def destinations(self) -> tuple[str, ...]:
+        """What reads, in forward order: queries, keys and values of each layer's heads, its MLP; last `logits`."""
+        names: list[str] = []
+        for layer in range(self.n_layers):
+            for suffix, heads in self._inputs:
+                names += [f"a{layer}.h{head}{suffix}" for head in range(heads)]
+            names += [] if self.attn_only else [f"m{layer}"]
+        return (*names, "logits")
+
+    @property
+    def _inputs(self) -> tuple[tuple[str, int], ...]:
+        if not self.qkv:
+            return (("", self.n_heads),)
+        return (("<q>", self.n_heads), ("<k>", self.n_kv_heads), ("<v>", self.n_kv_heads))
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """Everything that is joined: the sources, and `logits`."""
+        return (*self.sources, "logits")
+
+    @cached_property
+    def source_index(self) -> dict[str, int]:
+        """Row of each source."""
+        return {name: index for index, name in enumerate(self.sources)}
+
+    @cached_property
+    def destination_index(self) -> dict[str, int]:
+        """Column of each destination."""
+        return {name: index for index, name in enumerate(self.destinations)}
+
+    # Structure ------------------------------------------------------------------------------
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Sublayers in forward order, the last one for `logits`."""
+        stages: list[Stage] = []
+        row, column = 1, 0
+        reads = sum(heads for _, heads in self._inputs)
+        for layer in range(self.n_layers):
+            stages.append(Stage("attn", layer, range(row, row + self.n_heads), range(column, column + reads)))
+            row, column = row + self.n_heads, column + reads
+            if not self.attn_only:
+                stages.append(Stage("mlp", layer, range(row, row + 1), range(column, column + 1)))
+                row, column = row + 1, column + 1
+        stages.append(Stage("logits", self.n_layers, range(row, row), range(column, column + 1)))
+        return tuple(stages)
+
+    @cached_property
+    def source_stage(self) -> Int[torch.Tensor, source]:
+        """Number of the stage that writes each source; -1 for the input."""
+        numbers = [-1]
+        for number, stage in enumerate(self.stages):
+            numbers += [number] * len(stage.sources)
+        return torch.tensor(numbers)
+
+    @cached_property
+    def destination_stage(self) -> Int[torch.Tensor, destination]:
+        """Number of the stage that reads each destination."""
+        return torch.tensor([number for number, stage in enumerate(self.stages) for _ in stage.destinations])
+
+    @cached_property
+    def valid(self) -> Bool[torch.Tensor, "source destination"]:
+        """Which edges exist: the source is in the residual stream that the destination reads."""
+        reads = self.destination_stage.clone()
+        if self.parallel:
+            is_mlp = torch.tensor([name.startswith("m") for name in self.destinations])
+            reads[is_mlp] -= 1
+        return self.source_stage[:, None] < reads[None, :]
+
+    @cached_property
+    def feeds(self) -> Bool[torch.Tensor, "destination source"]:
+        """Which destinations are inputs of which sources; the column of `logits` feeds none."""
+        feeds = torch.zeros(len(self.destinations), len(self.sources), dtype=torch.bool)
+        group = self.n_heads // self.n_kv_heads
+        for name, column in self.destination_index.items():
+            part = name.split("<")[0]
+            if name.endswith(("<k>", "<v>")):
+                layer, head = part.split(".h")
+                for member in range(group):
+                    feeds[column, self.source_index[f"{layer}.h{int(head) * group + member}"]] = True
+            elif part != "logits":
+                feeds[column, self.source_index[part]] = True
+        return feeds
+
+    @cached_property
+    def split(self) -> EdgeGraph:
+        """The same graph with separate q, k and v inputs."""
+        return (
+            self
+            if self.qkv
+            else EdgeGraph(self.n_layers, self.n_heads, self.n_kv_heads, self.attn_only, self.parallel)
+        )
+
+    @cached_property
+    def column_of(self) -> Int[torch.Tensor, destination]:
+        """For each destination of `split`, the column that stands for it here."""
+        names = (name if self.qkv else name.split("<")[0] for name in self.split.destinations)
+        return torch.tensor([self.destination_index[name] for name in names])
+
+    @property
+    def n_edges(self) -> int:
+        """How many edges there are."""
+        return int(self.valid.sum())
+
+    # Between names and places -----------------------------------------------------------------
+
+    def edge_names(self, edges: Bool[torch.Tensor, "source destination"] | None = None) -> list[str]:
+        """Names `src->dst` of the edges that are set (all valid ones by default), in forward order."""
+        chosen = self.valid if edges is None else edges
+        return [
+            f"{self.sources[row]}->{self.destinations[column]}" for row, column in chosen.nonzero().tolist()
+        ]
+
+    def edge(self, name: str) -> tuple[int, int]:
+        """Row and column of an edge.
+
+        Raises:
+            KeyError: for a name that is no edge of this graph, with the nearest names.
+        """
+        ends = name.split("->")
+        if len(ends) != 2:
+            raise KeyError(f"{name!r} is no edge; an edge is written src->dst, such as input->a0.h0<q>.")
+        row, column = self._find(ends[0], self.source_index), self._find(ends[1], self.destination_index)
+        if not bool(self.valid[row, column]):
+            raise KeyError(
+                f"there is no edge {name!r}: what {ends[0]} writes comes after {ends[1]} has read."
+            )
+        return row, column
+
+    def mask(self, names: Iterable[str]) -> Bool[torch.Tensor, "source destination"]:
+        """The edges named, as a matrix.
+
+        Raises:
+            KeyError: for a name that is no edge of this graph, with the nearest names.
+        """
+        edges = torch.zeros_like(self.valid)
+        for name in names:
+            edges[self.edge(name)] = True
+        return edges
+
+    def node(self, name: str) -> str:
+        """The name itself, where it is a node of this graph.
+
+        Raises:
+            KeyError: for another name, with the nearest ones.
+        """
+        if name == "logits":
+            return name
+        self._find(name, self.source_index)
+        return name
+
+    def edges_of(self, node: str) -> Bool[torch.Tensor, "source destination"]:
+        """Edges that start or end at a node."""
+        touching = torch.zeros_like(self.valid)
+        if self.node(node) == "logits":
+            touching[:, -1] = True
+        else:
+            row = self.source_index[node]
+            touching[row] = True
+            # A key/value head's inputs belong to all of its group, so they are no edges of one head alone.
+            touching[:, self.feeds[:, row] & (self.feeds.sum(1) == 1)] = True
+        return touching & self.valid
+
+    def _find(self, name: str, index: dict[str, int]) -> int:
+        if name in index:
+            return index[name]
+        near = difflib.get_close_matches(name, index, n=3)
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"such names are {', '.join(list(index)[:4])}, …"
+        )
+        what = "writes to" if index is self.source_index else "reads from"
+        raise KeyError(f"{name!r} is nothing that {what} this model's residual stream; {hint}")
+
+    def __repr__(self) -> str:
+        return (
+            f"<edge graph: {len(self.nodes)} nodes, {len(self.destinations)} inputs, {self.n_edges} edges"
+            f"{'' if self.qkv else ', q, k and v together'}>"
+        )
