@@ -91,9 +91,9 @@ class Scoreboard:
     examples: int = 64
     """Pairs of prompts a model."""
     out: Path = Path("runs/scoreboard")
-    """Folder for the matches (JSON), the table (Markdown) and the plot (HTML)."""
+    """Folder for the matches (JSON), the tables (Markdown) and the plot (SVG)."""
     docs: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
-    """Also write the page, with remarks, to this file."""
+    """Also write the page to this file, and the plot beside it."""
     no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
     """No progress bar (it only shows on a terminal anyway)."""
 

@@ -30,7 +30,7 @@ def print_means(played: Any, kind: str) -> None:
 def scoreboard(command: Scoreboard) -> int:
     """Play, print the tables, and leave matches, tables and plot in a folder."""
     from mechscope import planted
-    from mechscope.techniques.scoreboard import CONTENDERS, scoreboard_page
+    from mechscope.techniques.scoreboard import CONTENDERS, scoreboard_page, scoreboard_svg
     from mechscope.techniques.scoreboard import scoreboard as play_all
 
     with user_errors():
@@ -56,11 +56,9 @@ def scoreboard(command: Scoreboard) -> int:
     for kind in ("edges", "nodes"):
         print_means(played, kind)
     played.save(command.out / "scoreboard.json")
-    page = write_atomically(command.out / "scoreboard.md", scoreboard_page(played))
-    figure = played.figure("nodes" if not played.summary("edges") else "edges")
-    plot = write_atomically(command.out / "scoreboard.html", figure.to_html(include_plotlyjs=True))
-    written = [page, plot]
-    if command.docs is not None:
-        written.append(write_atomically(command.docs, scoreboard_page(played)))
+    kind = "edges" if played.summary("edges") else "nodes"
+    pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])
+    written = [write_atomically(page.with_suffix(".svg"), scoreboard_svg(played, kind)) for page in pages]
+    written += [write_atomically(page, scoreboard_page(played, f"{page.stem}.svg")) for page in pages]
     print(f"written to {', '.join(map(str, written))}")
     return 0

@@ -2,12 +2,16 @@
 
 from mechscope.viz.attention import attention_pattern
 from mechscope.viz.bars import bars
+from mechscope.viz.circuit_graph import circuit_graph
 from mechscope.viz.curves import Marker, curves
 from mechscope.viz.heatmap import heatmap
 from mechscope.viz.images import image_grid
+from mechscope.viz.panels import heatmap_panels
+from mechscope.viz.ranked_bars import ranked_bars
 from mechscope.viz.render import render_result
 from mechscope.viz.spectrum import spectrum
 from mechscope.viz.template import DARK, LIGHT, house_template
+from mechscope.viz.token_grid import token_grid
 
 __all__ = [
     "DARK",
@@ -15,10 +19,14 @@ __all__ = [
     "Marker",
     "attention_pattern",
     "bars",
+    "circuit_graph",
     "curves",
     "heatmap",
+    "heatmap_panels",
     "house_template",
     "image_grid",
+    "ranked_bars",
     "render_result",
     "spectrum",
+    "token_grid",
 ]

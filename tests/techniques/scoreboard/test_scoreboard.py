@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from mechscope.techniques.scoreboard import (
     playing,
     scoreboard,
     scoreboard_page,
+    scoreboard_svg,
 )
 
 
@@ -97,6 +99,16 @@ def test_means_are_over_seeds_and_then_over_programs() -> None:
         board.table("edges", "saturated")
 
 
+def test_the_plot_has_a_dot_and_a_bar_for_every_method_and_condition() -> None:
+    drawn = ElementTree.fromstring(scoreboard_svg(board_by_hand(), "nodes"))
+    space = "{http://www.w3.org/2000/svg}"
+    dots = [dot for dot in drawn.iter(f"{space}circle") if dot.get("r") == "3.5"]
+    assert len(dots) == 2  # two methods, one condition, both at 1: the right end of the axis
+    assert {dot.get("cx") for dot in dots} == {"720.0"}
+    words = {text.text for text in drawn.iter(f"{space}text")}
+    assert {"EAP", "activation patching, corrupted into clean", "plain"} <= words
+
+
 def test_finished_models_are_not_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"programs": ["first_token"], "contenders": ["eap", "chance"], "conditions": ["plain"]}
     first = scoreboard(**asked, seeds=(0, 1), examples=8, keep=tmp_path, progress=False)  # type: ignore[arg-type]
@@ -140,7 +152,7 @@ def test_the_command_prints_a_table_and_leaves_its_files(
     assert {path.name for path in tmp_path.iterdir()} >= {
         "scoreboard.json",
         "scoreboard.md",
-        "scoreboard.html",
+        "scoreboard.svg",
         "page.md",
     }
     with pytest.raises(SystemExit) as stopped:

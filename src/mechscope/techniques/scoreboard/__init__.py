@@ -3,6 +3,7 @@
 from mechscope.techniques.scoreboard.contenders import CONTENDERS, Contender, Scored
 from mechscope.techniques.scoreboard.page import scoreboard_page
 from mechscope.techniques.scoreboard.playing import CONDITIONS, Condition, Match, Scoreboard, play, scoreboard
+from mechscope.techniques.scoreboard.plot import scoreboard_svg
 
 __all__ = [
     "CONDITIONS",
@@ -15,4 +16,5 @@ __all__ = [
     "play",
     "scoreboard",
     "scoreboard_page",
+    "scoreboard_svg",
 ]

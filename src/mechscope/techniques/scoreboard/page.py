@@ -12,8 +12,14 @@ REMARKS = Path(__file__).with_name("remarks.md")
 """What the developers make of the full scoreboard."""
 
 
-def scoreboard_page(board: Scoreboard) -> str:
-    """Markdown: how it was played, the tables of means, what they show, and the tables by program."""
+def scoreboard_page(board: Scoreboard, plot: str = "") -> str:
+    """Markdown: how it was played, the tables of means, what they show, and the tables by program.
+
+    Args:
+        board: the matches.
+        plot: where the picture lies, seen from the page; empty for none.
+    """
+    picture = f"![AUROC of edges by method and condition]({plot})\n\n" if plot else ""
     remarks = REMARKS.read_text(encoding="utf-8")
     conditions = "\n".join(
         f"- **{name}**: {CONDITIONS[name].words} (noise at {CONDITIONS[name].noise_share:g} of what each program "
@@ -37,7 +43,7 @@ circuit of this kind. A method of edges ranks a node by the best edge that it wr
 a method's edge scores with the effects of patching every edge by itself. Seconds are the median of CPU time a match, on
 models of two to four layers; they say which methods are cheap, not how they grow.
 
-## Edges
+{picture}## Edges
 
 {_edges(board)}
 

@@ -35,7 +35,7 @@ class Condition:
 
     words: str
     noise_share: float
-    """Strength of the random weights, as a share of what the program bears before it errs."""
+    """Strength of the random weights, as a share of what the program bears at sharpness 6 before it errs."""
     sharpness: float
     """How far attention scores lie apart: the softmax of large differences has next to no gradient."""
 
@@ -43,7 +43,7 @@ class Condition:
 CONDITIONS: dict[str, Condition] = {
     "plain": Condition("as compiled", 0.5, 6.0),
     "noisy": Condition("with as much noise as the program bears", 1.0, 6.0),
-    "saturated": Condition("with saturated attention", 0.5, 20.0),
+    "saturated": Condition("with saturated attention", 0.15, 20.0),
 }
 """Conditions by name."""
 EXACT = "edge-patching"
@@ -213,11 +213,18 @@ def scoreboard(
         for program, condition, seed in rounds:
             kept = None if keep is None else Path(keep) / f"{program}-{condition}-{seed}-{examples}.json"
             bar.set_postfix_str(f"{program}, {condition}")
-            played = _read_matches(kept, methods)
+            setting = {
+                **asdict(CONDITIONS[condition]),
+                **DISGUISE,
+                "methods": methods,
+                "versions": versions(),
+            }
+            played = _read_matches(kept, setting)
             if played is None:
                 played = list(play(program, methods, condition=condition, seed=seed, examples=examples))
                 if kept is not None:
-                    write_atomically(kept, json.dumps([asdict(match) for match in played]))
+                    matches_kept = {"setting": setting, "matches": [asdict(match) for match in played]}
+                    write_atomically(kept, json.dumps(matches_kept))
             matches += played
             bar.update(len(played))
     return Scoreboard(tuple(matches), examples)
@@ -255,15 +262,15 @@ def play(
         yield Match(program, condition, seed, name, edges, nodes, agreement, took)
 
 
-def _read_matches(path: Path | None, methods: Sequence[str]) -> list[Match] | None:
-    """Matches that an earlier run left, if they are of these methods."""
+def _read_matches(path: Path | None, setting: dict[str, Any]) -> list[Match] | None:
+    """Matches that an earlier run left, if it was played in the same way."""
     if path is None or not path.is_file():
         return None
     try:
-        matches = [Match(**match) for match in json.loads(path.read_text())]
-    except (ValueError, TypeError):
-        return None  # of another version: played again
-    return matches if [match.contender for match in matches] == list(methods) else None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return [Match(**match) for match in kept["matches"]] if kept["setting"] == setting else None
+    except (ValueError, TypeError, KeyError):
+        return None  # cut short, or of another version: played again
 
 
 def _node_auroc(graph: EdgeGraph, scored: Scored, true: set[str]) -> float:

@@ -1,0 +1,110 @@
+"""Red-teaming: attack a hypothesis with whatever might show it wrong, and say what is left to try.
+
+How it misleads. A ladder of "supports" says that these attacks failed on these prompts, no more. Intervals are
+over examples, not over models; several checks at 95 % will now and then be wrong by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Int
+
+from mechscope.results import Provenance
+from mechscope.tasks.task import Task
+from mechscope.techniques.naming import model_name
+from mechscope.techniques.redteam.behaviour_rungs import BehaviourLadder
+from mechscope.techniques.redteam.bootstrap import FEWEST_DRAWS
+from mechscope.techniques.redteam.direction_patches import DirectionPatches
+from mechscope.techniques.redteam.direction_rungs import DirectionLadder
+from mechscope.techniques.redteam.evidence import Evidence
+from mechscope.techniques.redteam.head_rungs import HeadLadder
+from mechscope.techniques.redteam.hypotheses import Behaviour, Direction, Heads, Hypothesis
+from mechscope.techniques.redteam.ladder import Bench
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+def redteam(
+    model: HookedTransformer,
+    task: Task,
+    hypothesis: Hypothesis,
+    *,
+    training_tokens: Int[torch.Tensor, "row pos"] | None = None,
+    other_models: Sequence[HookedTransformer] = (),
+    other_tasks: Sequence[Task] = (),
+    paraphrase: Task | Sequence[Task] | None = None,
+    n_null: int = 39,
+    seed: int = 0,
+    progress: bool = True,
+) -> Evidence:
+    """Every check that applies to a hypothesis, as an evidence ladder.
+
+    Args:
+        model: the model.
+        task: prompts on which the hypothesis is about to be tested; 32 pairs or more give useful intervals.
+        hypothesis: a `Behaviour` (a rule), `Heads` (a set of components) or a `Direction`.
+        training_tokens: text that rivals are fitted on; None fits them on the task's prompts, each example's by
+            the others.
+        other_models: other seeds or models that read the same tokens.
+        other_tasks: tasks that a set of components should leave alone, or on which a rule should hold too.
+        paraphrase: the task in other words, for a rule.
+        n_null: random draws a null.
+        seed: of every draw and resample.
+        progress: show a progress bar.
+
+    Raises:
+        KeyError: for components, sites or positions that do not exist.
+        ValueError: for a hypothesis or task that does not fit, too few draws, or too few examples.
+    """
+    if isinstance(n_null, bool) or not isinstance(n_null, int) or n_null < FEWEST_DRAWS:
+        raise ValueError(
+            f"n_null={n_null!r} draws cannot give a p-value of 0.05 (the smallest is 1 / (n_null + 1)); take at least "
+            f"{FEWEST_DRAWS}."
+        )
+    if task.n_examples < 4:
+        raise ValueError(
+            f"{task.name} has {task.n_examples} examples; intervals over examples need at least 4."
+        )
+    paraphrases = (
+        [] if paraphrase is None else [paraphrase] if isinstance(paraphrase, Task) else list(paraphrase)
+    )
+    task.check(model)
+    for other in (*other_tasks, *paraphrases):
+        other.check(model)
+    for other_model in other_models:
+        task.check(other_model)
+    bench = Bench(model, task, seed, n_null, progress)
+    if isinstance(hypothesis, Behaviour):
+        _check_text(model, training_tokens)
+        hypothesis.check(model, task)
+        kind = "behaviour"
+        ladder = BehaviourLadder(bench, hypothesis, training_tokens, other_models, other_tasks, paraphrases)
+    elif isinstance(hypothesis, Heads):
+        kind = "heads"
+        ladder = HeadLadder(bench, tuple(hypothesis.parsed(model)), other_models, other_tasks)
+    elif isinstance(hypothesis, Direction):
+        hypothesis.check(model, task)
+        kind = "direction"
+        ladder = DirectionLadder(bench, DirectionPatches(bench, hypothesis))
+    else:
+        raise ValueError(
+            f"a hypothesis is a Behaviour, Heads or a Direction, not {type(hypothesis).__name__}."
+        )
+    rungs = bench.climb(ladder.steps())
+    return Evidence(hypothesis.claim, kind, rungs, Provenance(model_name(model), task.name, seed))
+
+
+def _check_text(model: HookedTransformer, tokens: torch.Tensor | None) -> None:
+    if tokens is None:
+        return
+    if tokens.ndim != 2 or tokens.shape[1] < 3 or tokens.is_floating_point():
+        raise ValueError(
+            f"training_tokens are whole-number tokens [row pos] of at least 3 positions, not {tuple(tokens.shape)} of "
+            f"{tokens.dtype}."
+        )
+    if int(tokens.min()) < 0 or int(tokens.max()) >= model.cfg.d_vocab:
+        raise ValueError(f"training_tokens must lie between 0 and {model.cfg.d_vocab - 1}.")
