@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BATCH, LENGTH = 8, 15
 D_HEAD = D_MODEL // N_HEADS
 READ = LENGTH - 1
+SAMPLE = 60
+"""Interventions that the classic library is timed on, drawn at random from each sweep."""
 SHAPE = {
     "n_layers": N_LAYERS,
     "d_model": D_MODEL,
@@ -172,13 +174,16 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
         "heads": "get_act_patch_attn_head_out_all_pos",
         "positions": "get_act_patch_attn_head_out_by_pos",
     }[kind]
-    # The classic loop takes half an hour over 2,160 interventions; a random part of them stands for it.
-    some = None
-    if kind == "positions":
-        from mechscope.patching.sweep import make_df_from_ranges
+    from mechscope.patching.sweep import make_df_from_ranges
 
-        every = make_df_from_ranges([N_LAYERS, LENGTH, N_HEADS], ["layer", "pos", "head"])
-        some = every.sample(120, random_state=0).sort_index()
+    axes = {
+        "residual": {"layer": N_LAYERS, "pos": LENGTH},
+        "heads": {"layer": N_LAYERS, "head": N_HEADS},
+        "positions": {"layer": N_LAYERS, "pos": LENGTH, "head": N_HEADS},
+    }[kind]
+    every = make_df_from_ranges(list(axes.values()), list(axes))
+    # The classic loop takes as long for each intervention; a random part of them stands for all.
+    some = every.sample(SAMPLE, random_state=0).sort_index()
     with torch.no_grad():
         _, our_cache = pair.ours.run_with_cache(pair.clean)
         _, their_cache = pair.classic.run_with_cache(pair.clean)
@@ -199,15 +204,12 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
             )
         ours.append(our_time / our_answer.numel())
         theirs.append(their_time / their_answer.numel())
-        if some is not None:
-            our_answer = our_answer.flatten()[torch.tensor(list(some.index))]
+        our_answer = our_answer.flatten()[torch.tensor(list(some.index))]
         worst = max(worst, float((our_answer - their_answer).abs().max() / their_answer.abs().max()))
     if worst > 1e-4:
         raise SystemExit(f"{name}: the libraries disagree by {worst:.1e}")
-    count = {"residual": 180, "heads": 144, "positions": 2160}[kind]
+    count = len(every)
     note = f"results equal to {worst:.0e}"
-    if some is not None:
-        note += f"; classic timed on {len(some)} of them, drawn at random"
     forward, rate = forward_seconds(pair), multiply_rate()
     mine = statistics.median(ours) * count
     return Row(
@@ -291,7 +293,8 @@ class _silent:  # noqa: N801 - reads as a word in a with statement
 def table(rows: list[Row]) -> str:
     """A Markdown table."""
     lines = [
-        "| work | interventions | mechscope, s | classic, s | classic ÷ ours | in forward passes | time ÷ floor | note |",
+        "| work | interventions | mechscope, s | classic, s | classic ÷ ours | in forward passes "
+        "| time ÷ floor | note |",
         "|---|---|---|---|---|---|---|---|",
     ]
 
@@ -313,9 +316,10 @@ def page(rows: list[Row], rounds: int) -> str:
     )
     return f"""# What a sweep costs
 
-Written by `python -m benchmarks.sweeps`. GPT-2 small's shape with random weights, float32, batch {BATCH} × {LENGTH}, one
-thread, CPU seconds, medians of {rounds} rounds in alternation with the classic library (transformer-lens), whose
-functions were called with the same arguments and gave the same results. The clean and corrupted prompts share no
+Written by `python -m benchmarks.sweeps`. GPT-2 small's shape with random weights, float32, batch {BATCH} × {LENGTH},
+one thread, CPU seconds, medians of {rounds} rounds in alternation with the classic library (transformer-lens), whose
+functions were called with the same arguments and gave the same results. It was timed on {SAMPLE} interventions of each
+sweep, drawn at random, and its time for all of them follows from that. The clean and corrupted prompts share no
 token, so nothing was saved by their being alike, as it would be in practice.
 
 {table(rows)}

@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from mechscope.results.dims import check_dims
 from mechscope.results.provenance import Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,15 @@ class Result:
         from mechscope.results.saving import save_result
 
         return save_result(self, path)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for each number: a column for each dim, and one called "value".
+
+        >>> result = make_result([0.5, 0.7], ("layer",), "accuracy", "accuracy", Provenance("toy", "parity"))
+        >>> result.to_dataframe().columns.tolist()
+        ['layer', 'value']
+        """
+        return self.values.to_dataframe("value").reset_index()
 
     def replace(self, **changes: Any) -> Result:
         """The same result with some fields changed."""
