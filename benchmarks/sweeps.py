@@ -176,6 +176,12 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
     }[kind]
     from mechscope.patching.sweep import make_df_from_ranges
 
+    # What those names stand for, which alone takes a list of interventions there.
+    setter, activation = {
+        "residual": ("layer_pos_patch_setter", "resid_pre"),
+        "heads": ("layer_head_vector_patch_setter", "z"),
+        "positions": ("layer_pos_head_vector_patch_setter", "z"),
+    }[kind]
     axes = {
         "residual": {"layer": N_LAYERS, "pos": LENGTH},
         "heads": {"layer": N_LAYERS, "head": N_HEADS},
@@ -198,8 +204,14 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
         )
         with torch.no_grad(), _silent():
             their_time, their_answer = seconds(
-                lambda: getattr(classic_patching, name)(
-                    pair.classic, pair.corrupted, their_cache, pair.metric, index_df=some
+                lambda: classic_patching.generic_activation_patch(
+                    pair.classic,
+                    pair.corrupted,
+                    their_cache,
+                    pair.metric,
+                    patch_setter=getattr(classic_patching, setter),
+                    activation_name=activation,
+                    index_df=some,
                 )
             )
         ours.append(our_time / our_answer.numel())
