@@ -10,6 +10,8 @@ import torch
 
 from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.sweep import Edit, Sweep
+from mechscope.techniques.sweep.memory import bytes_of_example
+from mechscope.techniques.sweep.plan import Row, plan
 from tests.model.tiny import VARIANTS, close, tiny_model, tiny_tokens
 
 LENGTH, BATCH = 7, 3
@@ -293,3 +295,14 @@ def test_an_empty_list_and_a_metric_of_nan_are_refused() -> None:
         sweep.run([Edit("blocks.0.hook_mlp_out", 0.0)], lambda logits: logits.mean() * float("nan"))
     with pytest.raises(ValueError, match="positions that are read"):
         Sweep(model, tiny_tokens(BATCH, LENGTH), torch.full((BATCH, 1), 7))
+
+
+def test_long_prefixes_count_towards_the_budget() -> None:
+    """An intervention at the end computes one position and copies the keys and values of all before it."""
+    cfg = tiny_model(n_ctx=1000).cfg
+    short, long = (bytes_of_example(cfg, length - 1, length, open_attention=False) for length in (10, 1000))
+    copied = 4 * 2 * 990 * 2 * cfg.n_kv_heads * cfg.d_head
+    assert long - short == copied
+    rows = [Row(place, (Edit("blocks.0.hook_mlp_out", 0.0, pos=9),), 0, 9) for place in range(7)]
+    assert [len(group) for group in plan(rows, lambda start: 3)] == [2, 2, 3]
+    assert [len(group) for group in plan(rows, lambda start: 0)] == [1] * 7

@@ -36,11 +36,13 @@ def memory_budget(memory: int | None, device: torch.device | str) -> int:
     return memory if memory is not None else int(free_memory(device) * SHARE_OF_FREE)
 
 
-def bytes_per_position(cfg: HookedTransformerConfig, length: int, *, open_attention: bool) -> int:
-    """What one position of one example takes at the widest moment of a block, roughly."""
+def bytes_of_example(cfg: HookedTransformerConfig, start: int, length: int, *, open_attention: bool) -> int:
+    """What one example takes at the widest moment of a block, roughly, when positions from `start` on are computed."""
     heads = cfg.n_heads * cfg.d_head
-    keys_values = 4 * cfg.n_kv_heads * cfg.d_head * 2  # the new ones, and joined with the prefix's
+    keys_values = 2 * cfg.n_kv_heads * cfg.d_head
     mlp = 0 if cfg.attn_only or cfg.d_mlp is None else (4 if cfg.gated_mlp else 3) * cfg.d_mlp
     scores = 3 * cfg.n_heads * length if open_attention else 0
-    width = torch.finfo(cfg.dtype).bits // 8
-    return width * (6 * cfg.d_model + max(3 * heads + keys_values + scores, mlp))
+    each = 6 * cfg.d_model + max(3 * heads + 2 * keys_values + scores, mlp)
+    # The prefix's keys and values are copied for every intervention, and once more to join the new ones.
+    numbers = (length - start) * each + 2 * length * keys_values
+    return torch.finfo(cfg.dtype).bits // 8 * numbers

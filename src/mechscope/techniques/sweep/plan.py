@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mechscope.techniques.sweep.edit import Edit
@@ -31,19 +31,21 @@ class Row:
         return [edit for edit in self.edits if edit.site.layer == layer]
 
 
-def plan(rows: Iterable[Row], length: int, positions_at_once: int, batch: int) -> Iterator[list[Row]]:
+def plan(rows: Iterable[Row], rows_at_once: Callable[[int], int]) -> Iterator[list[Row]]:
     """Groups of interventions that one batch holds.
 
     A group starts at one position, so all its interventions recompute the same suffix; they join the
     batch layer by layer, each at its own first block.
+
+    Args:
+        rows: the interventions.
+        rows_at_once: from the position at which they start to how many fit into a batch.
     """
     in_order = sorted(rows, key=lambda row: (row.start, row.splits_inputs, row.layer, row.place))
     for (start, _), together in itertools.groupby(in_order, key=lambda row: (row.start, row.splits_inputs)):
-        suffix = batch * (length - start)
-        size = max(1, positions_at_once // suffix)
         waiting = list(together)
         # Equal groups, so that no last one runs nearly empty.
-        count = -(-len(waiting) // size)
+        count = -(-len(waiting) // max(1, rows_at_once(start)))
         yield from _cut(waiting, count)
 
 

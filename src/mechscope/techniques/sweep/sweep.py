@@ -12,7 +12,7 @@ from tqdm import tqdm
 from mechscope.techniques.sweep.base_run import BaseRun
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
-from mechscope.techniques.sweep.memory import bytes_per_position, memory_budget
+from mechscope.techniques.sweep.memory import bytes_of_example, memory_budget
 from mechscope.techniques.sweep.plan import Row, plan
 from mechscope.techniques.sweep.wavefront import Wavefront
 
@@ -175,8 +175,7 @@ class Sweep:
                         bar.update()
                 for some, until, all_of_it in ((behind, length, whole), (ahead, self.cache.length, True)):
                     front = Wavefront(self.cache, reads, until, all_of_it)
-                    at_once = self._positions_at_once(some, until)
-                    for group in plan(some, until, at_once, self.cache.batch):
+                    for group in plan(some, self._rows_at_once(some, until)):
                         order, ends = front.run(group)
                         readable = ends if reads is None else self._logits_of(ends)
                         for row, values in zip(order, readable, strict=True):
@@ -262,11 +261,19 @@ class Sweep:
             ]
         self.cache.require(needed)
 
-    def _positions_at_once(self, rows: Sequence[Row], length: int) -> int:
+    def _rows_at_once(self, rows: Sequence[Row], length: int) -> Callable[[int], int]:
+        """How many interventions that start at a position fit into a batch."""
         open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
-        each = bytes_per_position(self.model.cfg, length, open_attention=open_attention)
-        most = max(1, self.memory // each)
-        return min(most, _POSITIONS_ON_CPU) if self.cache.tokens.device.type == "cpu" else most
+        cfg, batch = self.model.cfg, self.cache.batch
+
+        def fit(start: int) -> int:
+            example = bytes_of_example(cfg, start, length, open_attention=open_attention)
+            most = self.memory // (batch * example)
+            if self.cache.tokens.device.type == "cpu":
+                most = min(most, _POSITIONS_ON_CPU // (batch * (length - start)))
+            return max(1, most)
+
+        return fit
 
     def _somebody_listens(self) -> bool:
         """Whether hooks of the user's are on the model, which expect whole activations."""
