@@ -29,6 +29,13 @@ LABS: tuple[LabEntry, ...] = (
     LabEntry(
         "00", "mnist-templates", "mechscope.labs.mnist_templates", "weights are interpretable: just look"
     ),
+    LabEntry(
+        "01",
+        "superposition",
+        "mechscope.labs.superposition",
+        "more features than dimensions: how they share the room",
+    ),
+    LabEntry("02", "grokking", "mechscope.labs.grokking", "models learn algorithms"),
     LabEntry("03", "induction", "mechscope.labs.induction", "two heads in two layers make a circuit"),
 )
 

@@ -1,0 +1,219 @@
+"""The claims of step 01."""
+
+from __future__ import annotations
+
+from mechscope.labs.claim import Claim, Condition
+
+_ELHAGE = "Elhage et al. (2022), “Toy models of superposition”"
+_OURS = f"{_ELHAGE}; the numbers were measured for this project"
+
+CLAIMS = (
+    Claim(
+        id="1.1",
+        statement="Without sparsity the model does what principal components do: one feature for each "
+        "dimension, "
+        "the most important ones.",
+        paper="exactly m = 5 of 20",
+        source=_OURS,
+        tag="P",
+        how="20 features of importance 0.7^i, all present all the time, 5 hidden dimensions; count ‖W_i‖ "
+        "> 1/2 in "
+        "every random start.",
+        conditions=(
+            Condition("dense_fewest", "fewest in any start", low=5, high=5),
+            Condition("dense_most", "most in any start", low=5, high=5),
+        ),
+    ),
+    Claim(
+        id="1.2",
+        statement="The sparser the features, the more of them are represented in the same five dimensions.",
+        paper="5, 8, 9, 10, 11, 13, 14 at 1 − S = 1, .3, .1, .03, .01, .003, .001",
+        source=_OURS,
+        tag="P",
+        how="The same models at seven densities; the median over the random starts of each density.",
+        conditions=(
+            Condition("count_smallest_rise", "smallest rise from one density to the next", low=0),
+            Condition("count_off_by", "furthest from the paper's count", high=2, unit="features"),
+        ),
+    ),
+    Claim(
+        id="1.3",
+        statement="Five features in a plane: two are represented where all are dense, all five where they "
+        "are sparse.",
+        paper="2 → 5",
+        source=_OURS,
+        tag="C",
+        how="Importance 0.9^i, ten densities 20^−linspace(0, 1); the start with the lowest loss; first "
+        "and last density.",
+        conditions=(
+            Condition("intro_dense", "features at density 1", low=2, high=2),
+            Condition("intro_sparse", "features at density 0.05", low=5, high=5),
+        ),
+    ),
+    Claim(
+        id="1.4",
+        statement="Five equal sparse features in a plane form a regular pentagon: each has 2/5 of a "
+        "dimension.",
+        paper="D = 2/5, 72° apart; 36 of 40 seeds",
+        source=_OURS,
+        tag="P",
+        how="Importance 1, density 0.05. A start counts if all five |D_i − 0.4| < 0.03. Luck of the "
+        "start: the share of "
+        "40 starts. Angles between neighbours in the start with the lowest loss (its bound of 5° is ours).",
+        conditions=(
+            Condition("pentagons", "starts that are pentagons", low=75, unit="%"),
+            Condition("pentagon_starts", "starts", low=10),
+            Condition("pentagon_angle_off", "largest distance of an angle from 72°", high=5, unit="°"),
+        ),
+    ),
+    Claim(
+        id="1.5",
+        statement="Two features, one dimension: whether they share it is a phase change, where the closed "
+        "form says.",
+        paper="p* = 4I/(2 + 5I) for I ≤ 1, 4/(5 + 2I) for I ≥ 1; trained transitions at 1.1 to 1.6 p*",
+        source=f"{_ELHAGE} for the phase diagram; the closed form is derived in this lab",
+        tag="P",
+        how="Nine importances from 0.1 to 10, densities at multiples of p*, best of several starts. At I "
+        "= 1, where "
+        "1.7 p* nearly fills the range, p ≥ 0.9 counts as above.",
+        conditions=(
+            Condition("below_antipodal", "antipodal at 0.8 p* and below", low=100, unit="%"),
+            Condition("above_ignored", "less important one ignored at 1.7 p* and above", low=100, unit="%"),
+            Condition("settings_below", "settings below", low=18),
+            Condition("settings_above", "settings above", low=9),
+        ),
+    ),
+    Claim(
+        id="1.6",
+        statement="Dimensions per feature stick: at 1 where all is dense, at 1/2 over a whole range of "
+        "densities, where "
+        "features come in antipodal pairs.",
+        paper="≥ 90 % of represented features within .02 of 1/2 at 1 − S from .3 to .55; m/‖W‖² = 1 if dense",
+        source=_OURS,
+        tag="P",
+        how="Equally important features in 20 dimensions; D_i of all represented features at densities "
+        "0.35 to 0.5. "
+        "The bound of .02 on the dense plateau is ours.",
+        conditions=(
+            Condition("at_half", "represented features with D within .02 of 1/2", low=90, unit="%"),
+            Condition("D_star_dense", "m/‖W‖² at density 1", low=0.98, high=1.02),
+        ),
+    ),
+    Claim(
+        id="1.7a",
+        statement="Between the plateaus, features gather in small polytopes of their own: pairs, "
+        "pentagons, square "
+        "antiprisms.",
+        paper="D clusters at 1/2, 2/5, 3/8",
+        source=_OURS,
+        tag="P",
+        how="Features whose cosine exceeds 0.15 are joined; a group of k features spanning d dimensions, "
+        "whose mean D "
+        "is within .03 of d/k, counts. 36 networks: 100 equal features in 16 dimensions, densities 0.18 to 0.72. "
+        "This size was chosen after a first one, 26 networks of claim 1.6, had shown no antiprism.",
+        conditions=(
+            Condition("shapes_1/2", "antipodal pairs (D = 1/2)", low=1),
+            Condition("shapes_2/5", "pentagons (2/5)", low=1),
+            Condition("shapes_3/8", "square antiprisms (3/8)", low=1),
+        ),
+    ),
+    Claim(
+        id="1.7b",
+        statement="The rarer polytopes: tetrahedra and triangles.",
+        paper="D clusters at 3/4, 2/3; best effort",
+        source=_OURS,
+        tag="P",
+        how="As in 1.7a. They live in a narrow band of densities, so they need luck.",
+        conditions=(
+            Condition("shapes_3/4", "tetrahedra (3/4)", low=1),
+            Condition("shapes_2/3", "triangles (2/3)", low=1),
+        ),
+    ),
+    Claim(
+        id="1.8",
+        statement="However the features arrange themselves, the shares of dimensions add up to the "
+        "dimensions there are.",
+        paper="ΣD_i = m; 15.95 to 16.0 for m = 16",
+        source=_OURS,
+        tag="P",
+        how="ΣD_i/m in every instance of claim 1.6's models, all densities; m = 20 here.",
+        conditions=(
+            Condition("packing_least", "smallest ΣD_i/m", low=99, high=101, unit="%"),
+            Condition("packing_most", "largest ΣD_i/m", low=99, high=101, unit="%"),
+        ),
+    ),
+    Claim(
+        id="1.9",
+        statement="Features that come together get orthogonal directions; features that exclude each "
+        "other, opposite ones.",
+        paper="|cos| < .1 and cos < −.9",
+        source=_ELHAGE,
+        tag="P",
+        how="Two pairs of features in a plane, density 0.05; the best of 20 starts by its loss.",
+        conditions=(
+            Condition("cos_correlated", "largest |cos| within a correlated pair", high=0.1),
+            Condition("cos_anticorrelated", "largest cos within an anticorrelated pair", high=-0.9),
+        ),
+    ),
+    Claim(
+        id="1.10",
+        statement="With a ReLU on the hidden layer, its units are the basis: one feature each where "
+        "features are dense, "
+        "several where they are sparse.",
+        paper="monosemantic at 1 − S ≥ .5; all polysemantic at .05 to .08",
+        source=_ELHAGE,
+        tag="P",
+        how="h = ReLU(Wx), 10 features of importance 0.75^i, 5 units, the best of 100 starts. "
+        "Monosemantic: one feature "
+        "has at least 90 % of the unit's squared weights (our threshold). Densities 1, .7, .5 and .08, .05.",
+        conditions=(
+            Condition("mono_dense", "monosemantic units at density 0.5 and above", low=100, unit="%"),
+            Condition("poly_sparse", "polysemantic units at 0.05 and 0.08", low=100, unit="%"),
+        ),
+    ),
+    Claim(
+        id="1.11",
+        statement="A network can compute in superposition: absolute values of more features than it has "
+        "units for. The "
+        "sparser they are, the fewer units are monosemantic.",
+        paper="falls monotonically with sparsity",
+        source=_ELHAGE,
+        tag="P",
+        how="100 signed features of importance 0.8^i, 40 ReLU units, untied weights; share of units in "
+        "which one feature "
+        "has 90 % of the squared input weights, mean over the starts, at six densities.",
+        conditions=(
+            Condition("abs_largest_rise", "largest rise from one density to the next", high=0, unit="%"),
+            Condition(
+                "abs_sparse",
+                "share at the lowest density",
+                high=0.5,
+                than="abs_dense",
+                than_what="share at the highest",
+                unit="%",
+            ),
+        ),
+    ),
+    Claim(
+        id="1.12",
+        statement="Superposition makes vulnerable: the more features share a dimension, the more a small "
+        "push can do.",
+        paper="more than 3 times as vulnerable as without superposition, and tracks 1/D*",
+        source=_ELHAGE,
+        tag="P",
+        how="Pushes of 0.1 × the mean input norm along ±rows of WᵀW, the worst for each input; loss added "
+        "÷ push². The "
+        "densities of claim 1.6's models. “Tracks”: correlation with ‖W‖²/m over the densities (its bound "
+        "is ours).",
+        conditions=(
+            Condition(
+                "vulnerability_most",
+                "at the most vulnerable density",
+                low=2.5,
+                than="vulnerability_dense",
+                than_what="dense",
+            ),
+            Condition("vulnerability_correlation", "correlation with features per dimension", low=0.9),
+        ),
+    ),
+)

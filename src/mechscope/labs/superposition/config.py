@@ -1,0 +1,204 @@
+"""Settings of step 01, and the groups of instances that they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from mechscope.labs.superposition.phase_diagram import boundary
+from mechscope.labs.superposition.training import Group, geometric
+
+COUNT_DENSITY = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+"""Densities at which claims 1.1 and 1.2 count features."""
+INTRO_DENSITY = tuple(20.0 ** -(i / 9) for i in range(10))
+"""The ten densities of the intro figure."""
+BOUNDARY_IMPORTANCE = (0.1, 0.18, 0.32, 0.56, 1.0, 1.78, 3.16, 5.62, 10.0)
+"""Importances at which claim 1.5 is checked."""
+BOUNDARY_RATIO = (0.5, 0.65, 0.8, 1.0, 1.15, 1.3, 1.5, 1.7, 2.0)
+"""Densities at which it is checked, as multiples of p*."""
+STICKY_DENSITY = (0.5, 0.4, 0.35)
+"""Densities between 0.3 and 0.55 at which claim 1.6 is checked."""
+POLYTOPE_DENSITY = (0.72, 0.66, 0.6, 0.22, 0.2, 0.18)
+"""Densities beside the plateau of antipodal pairs, where claim 1.7 looks for other polytopes."""
+PRIVILEGED_DENSITY = (1.0, 0.7, 0.5, 0.2, 0.08, 0.05)
+"""Densities of claim 1.10; the fourth only for the picture."""
+ABS_DENSITY = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+"""Densities of claim 1.11."""
+
+
+@dataclass(frozen=True)
+class SuperpositionConfig:
+    """How many instances of each kind, and for how long; all with AdamW and weight decay 0.01."""
+
+    learning_rate: float = 3e-3
+    """Constant in the first half of the training, then down to zero in a straight line."""
+    count_starts: int = 3
+    """Claims 1.1 and 1.2: random starts a density."""
+    count_steps: int = 2000
+    """Their training steps."""
+    count_batch: int = 1024
+    """Their batch."""
+    intro_starts: int = 8
+    """Claim 1.3: random starts a density."""
+    small_starts: int = 20
+    """Claim 1.9: random starts."""
+    pentagon_starts: int = 40
+    """Claim 1.4: random starts."""
+    small_steps: int = 2000
+    """Training steps of these."""
+    small_batch: int = 512
+    """Their batch."""
+    grid: int = 16
+    """Importances and densities along each side of the phase diagram."""
+    grid_starts: int = 6
+    """Random starts of each of its cells, and of the settings of claim 1.5."""
+    grid_steps: int = 1500
+    """Training steps of these."""
+    grid_batch: int = 256
+    """Their batch."""
+    crowd_features: int = 100
+    """Claims 1.6, 1.8 and 1.12: equally important features."""
+    crowd_hidden: int = 20
+    """Hidden dimensions for them."""
+    crowd_densities: tuple[float, ...] = (1.0, 0.6, 0.5, 0.4, 0.35, 0.2, 0.1)
+    """Their densities; those of claim 1.6 are among them."""
+    crowd_starts: int = 1
+    """Random starts a density."""
+    crowd_steps: int = 1500
+    """Training steps."""
+    crowd_batch: int = 512
+    """Batch."""
+    polytope_starts: int = 0
+    """Claim 1.7: random starts a density; 0 leaves the claim out."""
+    polytope_steps: int = 3000
+    """Training steps."""
+    privileged_starts: int = 0
+    """Claim 1.10: random starts a density, of which the best is looked at; 0 leaves the claim out."""
+    privileged_steps: int = 6000
+    """Training steps."""
+    privileged_batch: int = 512
+    """Batch."""
+    abs_starts: int = 0
+    """Claim 1.11: random starts a density; 0 leaves the claim out."""
+    abs_steps: int = 6000
+    """Training steps."""
+    abs_batch: int = 512
+    """Batch."""
+    abs_features: int = 100
+    """Features whose absolute values are to be computed."""
+    abs_hidden: int = 40
+    """Hidden units to do it with."""
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Every group that this budget trains, in the lesson's order."""
+        groups = [
+            self._counting(),
+            self._small("intro", 5, INTRO_DENSITY, self.intro_starts, ratio=0.9),
+            self._small("pentagon", 5, (0.05,), self.pentagon_starts),
+            self._small("correlated", 4, (0.05,), self.small_starts, features="correlated"),
+            self._small("anticorrelated", 4, (0.05,), self.small_starts, features="anticorrelated"),
+            self._two_in_one("boundary", boundary_settings()),
+            self._two_in_one("phase-grid", grid_settings(self.grid)),
+            self._crowd(),
+        ]
+        if self.polytope_starts:
+            groups.append(self._polytopes())
+        if self.privileged_starts:
+            groups.append(self._privileged())
+        if self.abs_starts:
+            groups.append(self._absolute())
+        return tuple(groups)
+
+    def _counting(self) -> Group:
+        return self._group(
+            "counting",
+            (20, 5),
+            COUNT_DENSITY,
+            geometric(20, 0.7, len(COUNT_DENSITY)),
+            (self.count_starts, self.count_steps, self.count_batch),
+        )
+
+    def _small(
+        self,
+        name: str,
+        n: int,
+        density: tuple[float, ...],
+        starts: int,
+        ratio: float = 1.0,
+        features: str = "independent",
+    ) -> Group:
+        run = (starts, self.small_steps, self.small_batch)
+        return self._group(name, (n, 2), density, geometric(n, ratio, len(density)), run, features=features)
+
+    def _two_in_one(self, name: str, settings: tuple[tuple[float, float], ...]) -> Group:
+        importance = tuple((1.0, importance) for importance, _ in settings)
+        density = tuple(density for _, density in settings)
+        run = (self.grid_starts, self.grid_steps, self.grid_batch)
+        return self._group(name, (2, 1), density, importance, run, learning_rate=1e-2)
+
+    def _crowd(self) -> Group:
+        importance = geometric(self.crowd_features, 1.0, len(self.crowd_densities))
+        run = (self.crowd_starts, self.crowd_steps, self.crowd_batch)
+        return self._group(
+            "crowd", (self.crowd_features, self.crowd_hidden), self.crowd_densities, importance, run
+        )
+
+    def _polytopes(self) -> Group:
+        density = POLYTOPE_DENSITY
+        run = (self.polytope_starts, self.polytope_steps, self.crowd_batch)
+        return self._group("polytopes", (100, 16), density, geometric(100, 1.0, len(density)), run)
+
+    def _privileged(self) -> Group:
+        density = PRIVILEGED_DENSITY
+        run = (self.privileged_starts, self.privileged_steps, self.privileged_batch)
+        return self._group(
+            "privileged", (10, 5), density, geometric(10, 0.75, len(density)), run, model="relu"
+        )
+
+    def _absolute(self) -> Group:
+        importance = geometric(self.abs_features, 0.8, len(ABS_DENSITY))
+        run = (self.abs_starts, self.abs_steps, self.abs_batch)
+        shape = (self.abs_features, self.abs_hidden)
+        return self._group("abs", shape, ABS_DENSITY, importance, run, model="untied", features="signed")
+
+    def _group(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        density: tuple[float, ...],
+        importance: tuple[tuple[float, ...], ...],
+        run: tuple[int, int, int],
+        **options: object,
+    ) -> Group:
+        settings: dict[str, object] = {"learning_rate": self.learning_rate, **options}
+        starts, steps, batch = run
+        return Group(
+            name=name,
+            n_features=shape[0],
+            n_hidden=shape[1],
+            density=density,
+            importance=importance,
+            starts=starts,
+            steps=steps,
+            batch=batch,
+            decays_to_zero=True,
+            **settings,  # pyright: ignore[reportArgumentType]
+        )
+
+
+def boundary_settings() -> tuple[tuple[float, float], ...]:
+    """(importance, density) of claim 1.5: multiples of p*; where I = 1, where 1.7 p* nearly fills [0, 1], also 0.9."""
+    settings = []
+    for importance in BOUNDARY_IMPORTANCE:
+        middle = float(boundary(torch.tensor(importance, dtype=torch.float64)))
+        settings += [(importance, ratio * middle) for ratio in BOUNDARY_RATIO if ratio * middle <= 0.95]
+    return (*settings, (1.0, 0.9))
+
+
+def grid_settings(side: int) -> tuple[tuple[float, float], ...]:
+    """(importance, density) of each cell of the phase diagram, row by row from dense to sparse."""
+    importance = torch.logspace(-1, 1, side, dtype=torch.float64).tolist()
+    density = torch.logspace(0, -1.5, side, dtype=torch.float64).tolist()
+    return tuple((i, p) for p in density for i in importance)

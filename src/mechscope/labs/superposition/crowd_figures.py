@@ -1,0 +1,156 @@
+"""Figures of a crowd of equal features: how much of a dimension each gets, and what that costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mechscope.labs.lab import LabFigure
+from mechscope.labs.superposition.geometry import dimensionality, dimensions_per_feature, represented
+from mechscope.labs.superposition.measures import vulnerabilities
+from mechscope.labs.superposition.training import TrainedGroup
+from mechscope.results import Provenance, make_result
+from mechscope.viz import Marker, bars, curves
+from mechscope.viz.curves import add_marker
+from mechscope.viz.template import new_figure
+
+LINES = {"3/8": 3 / 8, "2/5": 2 / 5, "1/2": 1 / 2, "2/3": 2 / 3, "3/4": 3 / 4, "1": 1.0}
+"""Fractions that have a polytope."""
+BIN = 0.0125
+"""Width of the histogram's bins."""
+
+
+def draw_crowd(group: TrainedGroup, seed: int, made_by: Provenance) -> tuple[LabFigure, ...]:
+    """Dimensions per feature, dimensionality by density, its histogram, and the vulnerability."""
+    return (
+        _sticky(group, made_by),
+        _strip(group, made_by),
+        _histogram(group, made_by),
+        _vulnerable(group, seed, made_by),
+    )
+
+
+def _sticky(group: TrainedGroup, made_by: Provenance) -> LabFigure:
+    density = list(group.group.density)
+    values = dimensions_per_feature(group.models.W).mean(1)
+    title = "Dimensions per feature, D* = m / ‖W‖²"
+    figure = curves(
+        density,
+        {"D*": values},
+        title=title,
+        x_title="density (share of inputs in which a feature is present)",
+        y_title="dimensions per feature",
+        log_x=True,
+        points=True,
+        markers=[Marker(1, "one each", axis="y"), Marker(0.5, "two share one", axis="y")],
+    )
+    figure.update_xaxes(autorange="reversed")
+    figure.update_yaxes(range=[0, 1.12])
+    data = make_result(values, ("density",), title, "dimensions per feature", made_by, {"density": density})
+    return LabFigure(
+        "sticky",
+        figure,
+        "Sparser to the right. Look for the step at 1/2: over a range of densities nothing changes, and "
+        "then it goes on.",
+        {"D_star": data},
+    )
+
+
+def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
+    W, density = group.models.W, group.group.density
+    D, there = dimensionality(W), represented(W)
+    title = "How much of a dimension each feature has"
+    figure = new_figure(title, "density (share of inputs in which a feature is present)", "dimensionality D")
+    for k, p in enumerate(density):
+        values = D[k][there[k]].tolist()
+        # Spread sideways, so that dots of one height do not hide each other.
+        shift = np.linspace(-0.02, 0.02, len(values))
+        figure.add_scatter(
+            x=p * 10**shift,
+            y=values,
+            mode="markers",
+            marker={"size": 5, "opacity": 0.6},
+            name=f"density {p:g}",
+            hovertemplate=f"density {p:g}: %{{y:.3f}}<extra></extra>",
+        )
+    for name, level in LINES.items():
+        add_marker(figure, Marker(level, name, axis="y"))
+    figure.update_annotations(yanchor="top", yshift=-2, selector={"text": "3/8"})
+    figure.update_layout(showlegend=False, height=440)
+    figure.update_xaxes(type="log", autorange="reversed", exponentformat="power")
+    figure.update_yaxes(range=[0, 1.08])
+    data = make_result(
+        torch.where(there, D, torch.nan), ("density", "start", "feature"), title, "dimensions", made_by,
+        {"density": list(density)},
+    )  # fmt: skip
+    return LabFigure(
+        "dimensionality",
+        figure,
+        "One dot for each represented feature of each instance. Look how the dots gather: all at 1/2 for a while, then "
+        "in clumps below it. Where all is dense, equal features have no directions of their own: no order.",
+        {"D": data},
+    )
+
+
+def _histogram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
+    W = group.models.W
+    values = dimensionality(W)[represented(W)].numpy()
+    edges = np.arange(0.1, 1.0 + 2 * BIN, BIN) - BIN / 2
+    counts, _ = np.histogram(values, edges)
+    middle = (edges[:-1] + edges[1:]) / 2
+    title = "Dimensionality of all represented features"
+    figure = bars(
+        [f"{value:.4f}" for value in middle],
+        {"features": counts},
+        title=title,
+        x_title="dimensionality D",
+        y_title="features",
+    )
+    figure.update_traces(x=middle, width=BIN, texttemplate=None, cliponaxis=None)
+    figure.update_layout(bargap=0)
+    for index, (name, level) in enumerate(LINES.items()):
+        add_marker(figure, Marker(level, name))
+        # Neighbouring labels stand at two heights: 3/8 and 2/5 are close.
+        figure.update_annotations(yshift=-16 * (index % 2), selector={"text": name})
+    figure.update_xaxes(range=[0.1, 1.06])
+    data = make_result(counts, ("bin",), title, "features", made_by, {"bin": middle})
+    return LabFigure(
+        "histogram",
+        figure,
+        "All densities together. Look for peaks at the lines. The tallest is no accident; which of the "
+        "smaller ones would "
+        "you have called a peak if the lines were not drawn?",
+        {"counts": data},
+    )
+
+
+def _vulnerable(group: TrainedGroup, seed: int, made_by: Provenance) -> LabFigure:
+    density = list(group.group.density)
+    per_feature = dimensions_per_feature(group.models.W)
+    crowding = torch.tensor([float(1 / per_feature[k, group.best(k)]) for k in range(len(density))])
+    series = {"vulnerability": vulnerabilities(group, seed), "features per dimension, 1/D*": crowding}
+    title = "What crowding costs: vulnerability to small pushes"
+    figure = curves(
+        density,
+        series,
+        title=title,
+        x_title="density (share of inputs in which a feature is present)",
+        y_title="loss added ÷ push²; features",
+        log_x=True,
+        log_y=True,
+        points=True,
+    )
+    figure.update_xaxes(autorange="reversed")
+    figure.update_yaxes(dtick=None)
+    data = make_result(
+        torch.stack(list(series.values())), ("series", "density"), title, "1", made_by,
+        {"series": list(series), "density": density},
+    )  # fmt: skip
+    return LabFigure(
+        "vulnerability",
+        figure,
+        "Sparser to the right, both axes logarithmic. Look whether the two curves leave 1 together, and "
+        "which of them is "
+        "steeper.",
+        {"curves": data},
+    )

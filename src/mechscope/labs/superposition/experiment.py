@@ -1,0 +1,182 @@
+"""Step 01 from made-up features to the verdicts: train every group of instances, measure them, draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.superposition.claims import CLAIMS
+from mechscope.labs.superposition.config import SuperpositionConfig
+from mechscope.labs.superposition.figures import draw_figures
+from mechscope.labs.superposition.measures import RIVAL_AT, Trained, measure
+from mechscope.labs.superposition.training import train_group
+from mechscope.labs.workshop import Workshop
+
+NOT_ENOUGH = "with one random start a density it is luck which polytopes turn up; run the full budget"
+
+LEFT_OUT = {
+    "privileged": (
+        "1.10",
+        "privileged",
+        "it needs the best of many starts after a long training; run the full budget",
+    ),
+    "abs": ("1.11", "absolute", "it needs a larger network and a long training; run the full budget"),
+}
+"""Group that a budget may leave out → the claim and the figure that need it, and why."""
+
+
+def run_experiment(workshop: Workshop) -> Outcome:
+    """Train and measure every seed; draw the first one."""
+    config: SuperpositionConfig = workshop.config
+    trained = {
+        seed: {group.name: train_group(workshop, group, seed) for group in config.groups}
+        for seed in workshop.seeds
+    }
+    measures = {seed: measure(groups, seed) for seed, groups in trained.items()}
+    first = workshop.seeds[0]
+    left_out = [LEFT_OUT[name] for name in LEFT_OUT if name not in trained[first]]
+    not_run = {claim: reason for claim, _, reason in left_out}
+    if "polytopes" not in trained[first]:
+        not_run |= dict.fromkeys(("1.7a", "1.7b"), NOT_ENOUGH)
+    return Outcome(
+        measures=measures,
+        figures=draw_figures(trained[first], measures[first], first),
+        not_run=not_run,
+        missing_figures={figure: reason for _, figure, reason in left_out},
+        numbers=format_numbers(config, trained[first], measures[first]),
+        weights=_weights(trained[first]),
+    )
+
+
+def format_numbers(
+    config: SuperpositionConfig, trained: Trained, found: Mapping[str, float]
+) -> dict[str, str]:
+    """The numbers that the lesson quotes."""
+    whole = (
+        "dense_most",
+        "intro_dense",
+        "intro_sparse",
+        "pentagons",
+        "pentagon_starts",
+        "at_half",
+        "shapes_instances",
+    )
+    two_digits = (
+        "cos_correlated",
+        "cos_anticorrelated",
+        "D_star_dense",
+        "vulnerability_dense",
+        "vulnerability_correlation",
+        "last_antipodal_lowest",
+        "last_antipodal_highest",
+    )
+    numbers = {name: f"{found[name]:.0f}" for name in whole}
+    numbers |= {name: f"{found[name]:.2f}" for name in two_digits}
+    numbers |= {
+        name: f"{found[f'shapes_{fraction}']:.0f}"
+        for name, fraction in {
+            "pairs": "1/2",
+            "pentagon_shapes": "2/5",
+            "antiprisms": "3/8",
+            "tetrahedra": "3/4",
+            "triangles": "2/3",
+        }.items()
+    }
+    counts = [found[name] for name in found if name.startswith("count_") and name[6].isdigit()]
+    if "privileged" in trained:
+        privileged = (
+            f"In this run {found['mono_dense']:.0f} % of the units were monosemantic at density 0.5 and "
+            "above, and "
+            f"{found['poly_sparse']:.0f} % polysemantic at 0.08 and below."
+        )
+    else:
+        privileged = "This budget did not train these models."
+    better = "This budget did not train the networks that compute."
+    if "abs" in trained:
+        won = found["abs_loss"] < found["abs_loss_rival"]
+        better = (
+            f"The computing network trained at density {RIVAL_AT:g} has a loss of "
+            f"{found['abs_loss']:.4f}. The "
+            "one trained dense, its biases scaled down and nothing else, gets "
+            f"{found['abs_loss_rival']:.4f} on the same data. "
+            + (
+                "So here it is."
+                if won
+                else "So here it is not: those units are muddled because training got stuck, and the "
+                "curve above is no evidence that superposition pays for computing."
+            )
+        )
+    absolute = (
+        f"The share of monosemantic units went from {found['abs_dense']:.0f} % to "
+        f"{found['abs_sparse']:.0f} %."
+        if "abs" in trained
+        else "This budget did not train these models."
+    )
+    shuffled = int(found["shapes_shuffled"])
+    return numbers | {
+        "shuffled": f"{shuffled or 'none'} of these groups {'is' if shuffled in (0, 1) else 'are'} left.",
+        "dense_on_sparse": (
+            f"{found['vulnerability_dense_on_sparse']:.2f}, against {found['vulnerability_most']:.1f}"
+        ),
+        "better": better,
+        "instances": f"{sum(group.instances for group in config.groups):,}",
+        "counts": ", ".join(f"{count:g}" for count in counts),
+        "packing_least": f"{found['packing_least']:.1f}",
+        "packing_most": f"{found['packing_most']:.1f}",
+        "vulnerability_most": f"{found['vulnerability_most']:.1f}",
+        "crowd_features": str(config.crowd_features),
+        "crowd_hidden": str(config.crowd_hidden),
+        "pentagon_angle_off": f"{found['pentagon_angle_off']:.1f}",
+        "privileged": privileged,
+        "absolute": absolute,
+    }
+
+
+def _weights(trained: Trained) -> dict[str, Tensor]:
+    weights = {}
+    for name, group in trained.items():
+        weights |= {f"{name}.W": group.models.W, f"{name}.b": group.models.b}
+        if group.models.kind == "untied":
+            weights[f"{name}.W_out"] = group.models.W_out
+    return weights
+
+
+def describe_inputs() -> dict[str, str]:
+    """Nothing is read: the features are made up."""
+    return {"data": "sparse made-up features, drawn from the seed"}
+
+
+LAB = Lab(
+    step="01",
+    slug="superposition",
+    title="Toy models of superposition",
+    idea="A network can hold more features than it has dimensions, if they are rarely there together.",
+    claims=CLAIMS,
+    lesson=Path(__file__).parent / "lesson.md",
+    configs={
+        "quick": SuperpositionConfig(),
+        "full": SuperpositionConfig(
+            learning_rate=2e-3,
+            count_starts=5,
+            count_steps=5000,
+            small_steps=5000,
+            small_batch=1024,
+            grid=24,
+            grid_starts=6,
+            grid_steps=3000,
+            grid_batch=512,
+            crowd_densities=(1.0, 0.8, 0.7, 0.65, 0.6, 0.5, 0.4, 0.35, 0.25, 0.2, 0.17, 0.1, 0.05),
+            crowd_starts=2,
+            polytope_starts=6,
+            crowd_steps=4000,
+            privileged_starts=100,
+            abs_starts=3,
+        ),
+    },
+    seeds={"quick": 1, "full": 2},
+    inputs=describe_inputs,
+    experiment=run_experiment,
+)

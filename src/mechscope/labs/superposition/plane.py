@@ -1,0 +1,81 @@
+"""Features as arrows in a plane: one panel for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from mechscope.labs.superposition.fitting import fit_inside
+from mechscope.labs.superposition.geometry import REPRESENTED
+from mechscope.viz.palette import LIGHT_PALETTE
+from mechscope.viz.template import LIGHT, house_template
+
+
+def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -> go.Figure:
+    """The columns of each W [2, feature] as arrows from the origin; a feature keeps its colour and number.
+
+    Raises:
+        ValueError: where there is no panel, or a hidden layer is not a plane.
+    """
+    if not panels or any(W.shape[0] != 2 for W in panels.values()):
+        raise ValueError(f"arrows need planes, not hidden layers of {[W.shape[0] for W in panels.values()]}.")
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    reach = 1.25 * max(1.0, max(float(W.norm(dim=0).max()) for W in panels.values()))
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=list(panels),
+        horizontal_spacing=0.04,
+        vertical_spacing=0.22 / rows,
+        x_title="hidden dimension 0",
+        y_title="hidden dimension 1",
+    )
+    template, colours = house_template(LIGHT), len(LIGHT_PALETTE.series)
+    for index, W in enumerate(panels.values()):
+        row, column = index // columns + 1, index % columns + 1
+        for feature, (x, y) in enumerate(W.T.tolist()):
+            # Where features are hardly represented, their numbers would only hide each other.
+            label = ["", str(feature)] if (x * x + y * y) ** 0.5 > REPRESENTED else ["", ""]
+            figure.add_scatter(
+                x=[0, x],
+                y=[0, y],
+                mode="lines+markers+text",
+                text=label,
+                textposition=_beside(x, y),
+                marker={"size": [0, 12], "symbol": "arrow", "angleref": "previous"},
+                line={"width": 2},
+                name=f"feature {feature}",
+                hovertemplate=f"feature {feature}: (%{{x:.2f}}, %{{y:.2f}})<extra></extra>",
+                row=row,
+                col=column,
+            )
+        # Traces without a colour take the template's next one: each panel must begin at the first.
+        for _ in range(-W.shape[1] % colours):
+            figure.add_scatter(x=[None], y=[None], hoverinfo="skip", row=row, col=column)
+        ticks = {"range": [-reach, reach], "tickvals": [-1, 0, 1]}
+        figure.update_xaxes({**ticks, "constrain": "domain"}, row=row, col=column)
+        anchor = figure.get_subplot(row, column).yaxis.anchor  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        figure.update_yaxes(
+            {**ticks, "scaleanchor": anchor, "constrain": "domain", "showticklabels": column == 1},
+            row=row,
+            col=column,
+        )
+    figure.update_layout(
+        template=template,
+        title_text=title,
+        showlegend=False,
+        height=130 + 240 * rows,
+        margin={"l": 60, "b": 58, "t": 84},
+        meta={"max_width": 60 + 270 * columns},
+    )
+    return fit_inside(figure, 60 + 270 * columns)
+
+
+def _beside(x: float, y: float) -> str:
+    if abs(y) > abs(x):
+        return "top center" if y > 0 else "bottom center"
+    return "middle right" if x > 0 else "middle left"

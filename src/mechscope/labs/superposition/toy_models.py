@@ -1,0 +1,129 @@
+"""Toy models by the thousand: many instances of one small network as a single stack of tensors.
+
+Axes: `setting` (a density and an importance for each feature), `start` (initial weights), `hidden`, `feature`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+ModelKind = Literal["linear", "relu", "untied"]
+
+
+@dataclass(frozen=True)
+class ToyModels:
+    """Networks x ↦ ReLU(W_outᵀ h + b) with h = W x, or h = ReLU(W x)."""
+
+    kind: ModelKind
+    """"linear": h = W x and W_out = W. "relu": h = ReLU(W x) and W_out = W. "untied": ReLU, and a W_out of its own."""
+    W: Float[Tensor, "setting start hidden feature"]
+    """Features as directions: column i is where feature i points."""
+    W_out: Float[Tensor, "setting start hidden feature"]
+    """What is read out again; the same tensor as W where the two are tied."""
+    b: Float[Tensor, "setting start feature"]
+    """Bias of the outputs."""
+
+    def hidden(
+        self, x: Float[Tensor, "setting feature batch"]
+    ) -> Float[Tensor, "setting start hidden batch"]:
+        """Hidden activations; every start of a setting sees the same inputs."""
+        settings, starts, hidden, features = self.W.shape
+        flat = torch.bmm(self.W.reshape(settings, starts * hidden, features), x)
+        h = flat.view(settings, starts, hidden, -1)
+        return h if self.kind == "linear" else h.relu_()
+
+    def read_out(
+        self, h: Float[Tensor, "setting start hidden batch"]
+    ) -> Float[Tensor, "setting start feature batch"]:
+        """Outputs from hidden activations."""
+        settings, starts, hidden, features = self.W.shape
+        flat = torch.baddbmm(
+            self.b.reshape(settings * starts, features, 1),
+            self.W_out.reshape(settings * starts, hidden, features).transpose(1, 2),
+            h.reshape(settings * starts, hidden, -1),
+        )
+        return flat.view(settings, starts, features, -1).relu_()
+
+    def __call__(
+        self, x: Float[Tensor, "setting feature batch"]
+    ) -> Float[Tensor, "setting start feature batch"]:
+        """Outputs."""
+        return self.read_out(self.hidden(x))
+
+    def select(self, setting: int, start: int) -> ToyModels:
+        """One instance, as a stack of one."""
+        at = (slice(setting, setting + 1), slice(start, start + 1))
+        return ToyModels(self.kind, self.W[at], self.W_out[at], self.b[at])
+
+
+def initial_models(
+    kind: ModelKind, settings: int, starts: int, hidden: int, features: int, generator: torch.Generator
+) -> ToyModels:
+    """Xavier-normal weights and zero biases. Start k begins with the same weights in every setting."""
+    scale = (2 / (hidden + features)) ** 0.5
+
+    def draw() -> Tensor:
+        one = scale * torch.randn(starts, hidden, features, generator=generator)
+        return one.repeat(settings, 1, 1, 1)
+
+    W = draw()
+    W_out = draw() if kind == "untied" else W
+    return ToyModels(kind, W, W_out, torch.zeros(settings, starts, features))
+
+
+def losses(
+    models: ToyModels,
+    x: Float[Tensor, "setting feature batch"],
+    target: Float[Tensor, "setting feature batch"],
+    importance: Float[Tensor, "setting feature"],
+) -> Float[Tensor, "setting start"]:
+    """Importance-weighted squared error, summed over features, averaged over the batch."""
+    error = models(x) - target[:, None]
+    return torch.einsum("dsfb,df->ds", error.square_(), importance) / x.shape[-1]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Derivatives of the losses."""
+
+    W: Float[Tensor, "setting start hidden feature"]
+    """Of all uses of W: tied weights are used twice."""
+    W_out: Float[Tensor, "setting start hidden feature"] | None
+    """Where W_out has weights of its own."""
+    b: Float[Tensor, "setting start feature"]
+    """Of the biases."""
+
+
+def gradients(
+    models: ToyModels,
+    x: Float[Tensor, "setting feature batch"],
+    target: Float[Tensor, "setting feature batch"],
+    importance: Float[Tensor, "setting feature"],
+) -> Gradients:
+    """Derivatives of `losses`, by hand: two matrix products forward, three back, three passes over the outputs.
+
+    The importances scale whole features, so they are applied to the small products instead of to the batch.
+    """
+    settings, starts, hidden, features = models.W.shape
+    stack, batch = settings * starts, x.shape[-1]
+    h = models.hidden(x)
+    y = models.read_out(h)
+    error = torch.ops.aten.threshold_backward(y - target[:, None], y, 0)  # where ReLU is flat, nothing flows
+    scaled = (2 / batch) * importance
+    flat = error.view(stack, features, batch)
+    by_output = torch.bmm(h.reshape(stack, hidden, batch), flat.transpose(1, 2))
+    by_output = by_output.view_as(models.W) * scaled[:, None, None, :]
+    weighted = (models.W_out * scaled[:, None, None, :]).view(stack, hidden, features)
+    into_h = torch.bmm(weighted, flat).view_as(h)
+    if models.kind != "linear":
+        into_h = torch.ops.aten.threshold_backward(into_h, h, 0)
+    by_input = torch.bmm(into_h.view(settings, starts * hidden, batch), x.transpose(1, 2)).view_as(models.W)
+    bias = error.sum(-1) * scaled[:, None, :]
+    if models.kind == "untied":
+        return Gradients(by_input, by_output, bias)
+    return Gradients(by_input + by_output, None, bias)

@@ -1,0 +1,172 @@
+"""Training a whole group of instances as one tensor program that can be stopped and gone on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
+from mechscope.labs.superposition.toy_models import (
+    ModelKind,
+    ToyModels,
+    gradients,
+    initial_models,
+    losses,
+)
+from mechscope.labs.workshop import Part, Workshop
+
+TEST_BATCHES = 8
+"""Batches of fresh data that a trained instance's loss is averaged over."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Instances that are trained together: the same shape, many settings, many starts."""
+
+    name: str
+    """Short name; its finished part bears it."""
+    n_features: int
+    """n."""
+    n_hidden: int
+    """m."""
+    density: tuple[float, ...]
+    """p = 1 − S of each setting."""
+    importance: tuple[tuple[float, ...], ...]
+    """Importance of each feature in each setting."""
+    starts: int
+    """Random initial weights a setting."""
+    steps: int
+    """Training steps."""
+    batch: int = 1024
+    """Inputs a step."""
+    learning_rate: float = 1e-3
+    """Of AdamW at the start."""
+    decays_to_zero: bool = False
+    """Whether the learning rate falls to zero in a straight line over the second half."""
+    model: ModelKind = "linear"
+    """Which network."""
+    features: FeatureKind = "independent"
+    """Which data."""
+    weight_decay: float = 0.01
+    """Decoupled, as in AdamW's default."""
+
+    def __post_init__(self) -> None:
+        if len(self.importance) != len(self.density):
+            raise ValueError(
+                f"group {self.name} has {len(self.density)} densities and {len(self.importance)} "
+                "importances; a setting has one of each."
+            )
+        if wrong := {len(row) for row in self.importance} - {self.n_features}:
+            raise ValueError(f"group {self.name} has {self.n_features} features, importances for {wrong}.")
+
+    @property
+    def instances(self) -> int:
+        """How many networks are trained."""
+        return len(self.density) * self.starts
+
+
+@dataclass(frozen=True)
+class TrainedGroup:
+    """A group after training."""
+
+    group: Group
+    """Its settings."""
+    models: ToyModels
+    """All instances."""
+    loss: Float[Tensor, "setting start"]
+    """On fresh data."""
+
+    def best(self, setting: int) -> int:
+        """The start with the lowest loss."""
+        return int(self.loss[setting].argmin())
+
+    @property
+    def best_W(self) -> Float[Tensor, "setting hidden feature"]:
+        """W of the best start of each setting."""
+        return self.models.W[torch.arange(len(self.loss)), self.loss.argmin(1)]
+
+
+def geometric(n_features: int, ratio: float, settings: int) -> tuple[tuple[float, ...], ...]:
+    """Importances I_i = ratioⁱ, the same in every setting."""
+    return (tuple(float(ratio) ** i for i in range(n_features)),) * settings
+
+
+def train_group(workshop: Workshop, group: Group, seed: int) -> TrainedGroup:
+    """Train the group, or read it back if that was done before."""
+    name = f"{group.name}-seed-{seed}"
+    part = workshop.part(name, lambda: _train(workshop, name, group, seed))
+    part = {key: value.cpu() for key, value in part.items()}
+    return TrainedGroup(group, _models(group, part), part["loss"])
+
+
+def batch_for(
+    group: Group, seed: int, step: int, device: torch.device
+) -> tuple[Float[Tensor, "setting feature batch"], Float[Tensor, "setting feature batch"]]:
+    """Inputs and targets of one step, from the step's own seed, so that a resumed run sees the same."""
+    generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + step)
+    density = torch.tensor(group.density, device=device)
+    x = draw_features(group.features, density, group.n_features, group.batch, generator)
+    return x, x.abs() if group.features == "signed" else x
+
+
+def _train(workshop: Workshop, name: str, group: Group, seed: int) -> dict[str, Tensor]:
+    device = workshop.device
+    importance = torch.tensor(group.importance, device=device)
+    generator = torch.Generator().manual_seed(seed * 7919 + sum(map(ord, group.name)))
+    models = initial_models(
+        group.model, len(group.density), group.starts, group.n_hidden, group.n_features, generator
+    )
+    state = {key: value.to(device) for key, value in _parameters(models).items()}
+    moments = {
+        f"{moment}.{key}": torch.zeros_like(value) for moment in ("m", "v") for key, value in state.items()
+    }
+    done = 0
+    if (kept := workshop.take_up(name)) is not None:
+        done = int(kept.pop("done"))
+        state = {key: kept[key] for key in state}
+        moments = {key: kept[key] for key in moments}
+    models = _models(group, state)
+    with workshop.bar(group.steps, f"{group.instances:,} instances of {group.name}", done) as bar:
+        for step in range(done, group.steps):
+            x, target = batch_for(group, seed, step, device)
+            found = gradients(models, x, target, importance)
+            for key, value in state.items():
+                slope = getattr(found, key)
+                _adamw_step(value, slope, moments[f"m.{key}"], moments[f"v.{key}"], group, step)
+            bar.update()
+            workshop.put_aside(name, lambda step=step: {**state, **moments, "done": torch.tensor(step + 1)})
+    return {**state, "loss": test_losses(group, models, importance, seed)}
+
+
+def test_losses(
+    group: Group, models: ToyModels, importance: Tensor, seed: int
+) -> Float[Tensor, "setting start"]:
+    """Loss on data that was not trained on."""
+    total = torch.zeros(models.W.shape[:2], device=models.W.device)
+    for index in range(TEST_BATCHES):
+        x, target = batch_for(group, seed, group.steps + index, models.W.device)
+        total += losses(models, x, target, importance)
+    return total / TEST_BATCHES
+
+
+def _adamw_step(value: Tensor, slope: Tensor, first: Tensor, second: Tensor, group: Group, step: int) -> None:
+    rate = group.learning_rate
+    if group.decays_to_zero:
+        rate *= min(1.0, 2 * (1 - step / group.steps))
+    first.lerp_(slope, 0.1)
+    second.mul_(0.999).addcmul_(slope, slope, value=0.001)
+    size = (second / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-8)
+    value.mul_(1 - rate * group.weight_decay)
+    value.addcdiv_(first, size, value=-rate / (1 - 0.9 ** (step + 1)))
+
+
+def _parameters(models: ToyModels) -> dict[str, Tensor]:
+    parameters = {"W": models.W, "b": models.b}
+    return {**parameters, "W_out": models.W_out} if models.kind == "untied" else parameters
+
+
+def _models(group: Group, state: Part) -> ToyModels:
+    return ToyModels(group.model, state["W"], state.get("W_out", state["W"]), state["b"])
