@@ -1,0 +1,71 @@
+"""Settings of step 02."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mechscope.model.config import HookedTransformerConfig
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model and its training: full batch, so that an epoch is a step."""
+
+    p: int = 113
+    """The modulus. Numbers are tokens 0 … p - 1, the sign "=" is token p."""
+    fraction: float = 0.3
+    """Share of all p² pairs that is trained on."""
+    d_model: int = 128
+    """Width of the residual stream."""
+    n_heads: int = 4
+    """Heads of the one layer; together they are as wide as the residual stream."""
+    d_mlp: int = 512
+    """ReLU neurons."""
+    learning_rate: float = 1e-3
+    """After the warm-up."""
+    warm_up: int = 10
+    """Epochs over which the learning rate rises."""
+    weight_decay: float = 1.0
+    """Decoupled (AdamW)."""
+    epochs: int = 20_000
+    """At most this many."""
+    solved_loss: float = 1e-6
+    """Stop early once the test loss has fallen below this: the clean-up is over. 0 means never."""
+    look_every: int = 50
+    """Epochs between two looks at losses and accuracies."""
+    keep_every: int = 250
+    """Epochs between two kept checkpoints; a multiple of `look_every`."""
+
+    def __post_init__(self) -> None:
+        if self.p < 3 or self.p % 2 == 0:
+            raise ValueError(f"p must be odd and at least 3, not {self.p}.")
+        if self.d_model % self.n_heads:
+            raise ValueError(f"{self.n_heads} heads do not share a width of {self.d_model} evenly.")
+        if self.keep_every % self.look_every:
+            raise ValueError(
+                f"checkpoints are kept at looks: keep_every={self.keep_every} is no multiple of "
+                f"look_every={self.look_every}."
+            )
+
+    @property
+    def n_train(self) -> int:
+        """Pairs in the training set."""
+        return int(self.fraction * self.p**2)
+
+    def transformer_config(self, seed: int) -> HookedTransformerConfig:
+        """The same model as a transformer of this package."""
+        return HookedTransformerConfig(
+            n_layers=1,
+            d_model=self.d_model,
+            n_ctx=3,
+            d_head=self.d_model // self.n_heads,
+            n_heads=self.n_heads,
+            d_mlp=self.d_mlp,
+            d_vocab=self.p + 1,
+            d_vocab_out=self.p,
+            act_fn="relu",
+            normalization_type=None,
+            seed=seed,
+            model_name=f"grokking-p{self.p}",
+            default_prepend_bos=False,
+        )

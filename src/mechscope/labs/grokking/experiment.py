@@ -1,0 +1,172 @@
+"""Step 02 from pairs of numbers to the verdicts: train to grokking, then take the algorithm out of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mechscope.labs.grokking.claims import CLAIMS
+from mechscope.labs.grokking.config import ModelConfig
+from mechscope.labs.grokking.figures import draw_figures
+from mechscope.labs.grokking.measures import (
+    Analysis,
+    analyse,
+    measure,
+    measure_hand_wired,
+    measure_sweep,
+)
+from mechscope.labs.grokking.sweep import SweepRun, run_sweep
+from mechscope.labs.grokking.third_party import measure_third_party, models_folder
+from mechscope.labs.grokking.training import train_model
+from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.workshop import Workshop
+
+SMALL = ModelConfig(
+    p=59,
+    fraction=0.5,
+    d_model=64,
+    d_mlp=256,
+    learning_rate=2e-3,
+    epochs=4000,
+    solved_loss=1e-4,
+    keep_every=100,
+)
+"""A model that groks within a minute on one core."""
+
+PAPER = ModelConfig(look_every=100, keep_every=200, solved_loss=2e-7, epochs=20_000)
+"""The model of the paper."""
+
+NO_PAPER = "training p = 113 takes minutes: it is part of the full budget"
+NO_SWEEP = "five more trainings: they are part of the full budget"
+NO_MODELS = "the published models are not on this machine: put them under $MECHSCOPE_DATA/models"
+
+
+@dataclass(frozen=True)
+class GrokkingConfig:
+    """Settings of step 02."""
+
+    small: ModelConfig = SMALL
+    """Trained in every budget."""
+    large: ModelConfig | None = None
+    """Trained in the full budget: the paper's model."""
+    sweep: bool = False
+    """Whether data and weight decay are varied, with the small model."""
+    hand_wired: ModelConfig = field(default=PAPER)
+    """Architecture that is wired by hand."""
+
+
+def run_experiment(workshop: Workshop) -> Outcome:
+    """Train and measure every seed; draw the first one."""
+    config: GrokkingConfig = workshop.config
+    folder = models_folder()
+    third = measure_third_party(workshop, folder) if folder else None
+    small = {seed: _train_and_analyse(workshop, config.small, seed, "small") for seed in workshop.seeds}
+    large: dict[int, Analysis] = {}
+    if config.large:
+        large = {seed: _train_and_analyse(workshop, config.large, seed, "p113") for seed in workshop.seeds}
+    sweeps: dict[int, dict[str, SweepRun]] = {}
+    if config.sweep:
+        sweeps = {seed: run_sweep(workshop, config.small, seed) for seed in workshop.seeds}
+    measures: dict[int, dict[str, float]] = {}
+    for seed in workshop.seeds:
+        measures[seed] = measure(small[seed], "small") | measure_hand_wired(seed, config.hand_wired)
+        if large:
+            measures[seed] |= measure(large[seed], "p113")
+        if sweeps:
+            measures[seed] |= measure_sweep(sweeps[seed])
+        if third:
+            measures[seed] |= {name: float(value) for name, value in third.items() if value.ndim == 0}
+    first = workshop.seeds[0]
+    shown = (large or small)[first]
+    not_run = ({} if large else {"p113": NO_PAPER}) | ({} if sweeps else {"sweep": NO_SWEEP})
+    return Outcome(
+        measures=measures,
+        figures=draw_figures(shown, sweeps.get(first), third, first),
+        not_run=not_run | ({} if third else {"models": NO_MODELS}),
+        missing_figures=({} if sweeps else {"sweep": NO_SWEEP})
+        | ({} if third else {"clock-and-pizza": NO_MODELS}),
+        numbers=format_numbers(shown, measures[first], "p113" if large else "small"),
+        weights={f"p{shown.trained.config.p}.{key}": value for key, value in shown.trained.weights.items()},
+    )
+
+
+def _train_and_analyse(workshop: Workshop, config: ModelConfig, seed: int, size: str) -> Analysis:
+    name = f"{size}-seed-{seed}"
+    return analyse(workshop, train_model(workshop, config, seed, name), name)
+
+
+def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> dict[str, str]:
+    """The numbers that the lesson quotes, all of the model that is drawn."""
+    config = shown.trained.config
+
+    def of(name: str) -> float:
+        return found[f"{size}_{name}"]
+
+    def epoch(name: str) -> str:
+        return f"{of(name):,.0f}"
+
+    history = shown.trained.history
+    return {
+        "p": str(config.p),
+        "pairs": f"{config.p**2:,}",
+        "n_train": f"{config.n_train:,}",
+        "fraction": f"{100 * config.fraction:.0f}",
+        "d_model": str(config.d_model),
+        "d_mlp": str(config.d_mlp),
+        "guessing": f"{of('guessing'):.2f}",
+        "memorised": epoch("memorised_epoch"),
+        "grokked": epoch("grokked_epoch"),
+        "epochs": epoch("epochs"),
+        "worst_test_loss": f"{float(history.test_loss.max()):.1f}",
+        "test_accuracy": f"{of('test_accuracy'):.2f}",
+        "test_loss": f"{of('test_loss'):.1e}",
+        "unmirrored": f"{of('unmirrored_accuracy'):.1f}",
+        "keys": ", ".join(map(str, shown.structure.keys)),
+        "n_keys": str(len(shown.structure.keys)),
+        "explained": f"{of('explained'):.1f}",
+        "outside": f"{of('outside'):.1f}",
+        "single_neurons": f"{of('single_neurons'):.0f}",
+        "worst_head": f"{of('worst_head'):.0f}",
+        "separation": f"{of('separation'):.0f}",
+        "restricted_epoch": epoch("restricted_epoch"),
+        "test_epoch": epoch("test_epoch"),
+        "excluded_rise": f"{of('excluded_rise'):.3g}",
+        "hand_wired": f"{found['hand_wired_accuracy']:.0f}",
+        "hand_wired_spoilt": f"{found['hand_wired_spoilt']:.1f}",
+        "third_party": _third_party_words(found),
+    }
+
+
+def _third_party_words(found: Mapping[str, float]) -> str:
+    if "clock_irrelevance" not in found:
+        return "The published models were not on this machine, so this part was not run."
+    return (
+        f"Distance irrelevance came out as {found['clock_irrelevance']:.3f} for the clock and "
+        f"{found['pizza_irrelevance']:.3f} for the pizza."
+    )
+
+
+def describe_inputs() -> dict[str, str]:
+    """The pairs are all there are; the only things that may be read are the published models."""
+    there = models_folder() is not None
+    return {
+        "data": "all pairs of numbers modulo p, split by the seed",
+        "published models": "on this machine, checksums as published"
+        if there
+        else "not on this machine (claims 2.11 are not run)",
+    }
+
+
+LAB = Lab(
+    step="02",
+    slug="grokking",
+    title="Grokking modular addition",
+    idea="A network can learn an algorithm, and the algorithm can be read out of its weights.",
+    claims=CLAIMS,
+    lesson=Path(__file__).parent / "lesson.md",
+    configs={"quick": GrokkingConfig(), "full": GrokkingConfig(large=PAPER, sweep=True)},
+    seeds={"quick": 1, "full": 2},
+    inputs=describe_inputs,
+    experiment=run_experiment,
+)

@@ -1,0 +1,358 @@
+"""The figures of step 02, from one seed's models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mechscope.labs.grokking.anatomy import anatomy_of_weights
+from mechscope.labs.grokking.measures import Analysis
+from mechscope.labs.grokking.spectra import frequency_norms, number_embedding
+from mechscope.labs.grokking.structure import SINGLE
+from mechscope.labs.grokking.sweep import SweepRun
+from mechscope.labs.lab import LabFigure
+from mechscope.results import Provenance, make_result
+from mechscope.viz import Marker, bars, curves, heatmap
+
+FLOOR = 1e-10
+"""Losses are drawn down to here: the logarithm of zero has no place."""
+
+
+def draw_figures(
+    shown: Analysis,
+    sweep: Mapping[str, SweepRun] | None,
+    third_party: Mapping[str, Tensor] | None,
+    seed: int,
+) -> tuple[LabFigure, ...]:
+    """All figures, in the lesson's order."""
+    p = shown.trained.config.p
+    made_by = Provenance(f"one-layer transformer, p = {p}", f"addition modulo {p}", seed)
+    figures = [
+        _losses(shown, made_by),
+        _accuracies(shown, made_by),
+        _embedding(shown, made_by),
+        _to_logits(shown, made_by),
+        _neuron(shown, made_by),
+        _neurons(shown, made_by),
+        _heads(shown, made_by),
+        _ablation(shown, made_by),
+        _progress(shown, made_by),
+        _clean_up(shown, made_by),
+    ]
+    if sweep:
+        figures.append(_sweep(sweep, seed))
+    if third_party:
+        figures.append(_clock_and_pizza(third_party))
+    return tuple(figures)
+
+
+def _series(
+    name: str,
+    epoch: Tensor,
+    series: Mapping[str, Tensor],
+    title: str,
+    y_title: str,
+    caption: str,
+    made_by: Provenance,
+    *,
+    log_y: bool = False,
+    markers: tuple[Marker, ...] = (),
+) -> LabFigure:
+    drawn = {key: values.clamp(min=FLOOR) if log_y else values for key, values in series.items()}
+    figure = curves(epoch, drawn, title=title, x_title="epoch", y_title=y_title, log_y=log_y, markers=markers)
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "step"),
+        title,
+        y_title,
+        made_by,
+        {"series": list(series), "step": epoch.numpy()},
+    )
+    return LabFigure(name, figure, caption, {"curves": data})
+
+
+def _losses(shown: Analysis, made_by: Provenance) -> LabFigure:
+    history = shown.trained.history
+    return _series(
+        "losses",
+        history.epoch,
+        {"trained on": history.train_loss, "never seen": history.test_loss},
+        "Loss on pairs that were trained on, and on all others",
+        "loss (nats)",
+        "Look how far one curve has fallen before the other begins, and how long that one stays above mere guessing "
+        f"({math.log(shown.trained.config.p):.1f} nats). Nothing in the first tells that the second will fall.",
+        made_by,
+        log_y=True,
+    )
+
+
+def _accuracies(shown: Analysis, made_by: Provenance) -> LabFigure:
+    history = shown.trained.history
+    return _series(
+        "accuracies",
+        history.epoch,
+        {"trained on": 100 * history.train_accuracy, "never seen": 100 * history.test_accuracy},
+        "The same in right answers",
+        "right answers (%)",
+        "Look at the gap in time between the two rises.",
+        made_by,
+    )
+
+
+def _by_frequency(
+    name: str,
+    series: Mapping[str, Tensor],
+    title: str,
+    y_title: str,
+    caption: str,
+    made_by: Provenance,
+    *,
+    markers: tuple[Marker, ...] = (),
+    log_y: bool = False,
+) -> LabFigure:
+    count = len(next(iter(series.values())))
+    frequency = np.arange(1, count + 1)
+    figure = bars([str(k) for k in frequency], series, title=title, x_title="frequency k", y_title=y_title)
+    # Numbers on so many bars would only be noise; the axis has them.
+    figure.update_traces(texttemplate=None)
+    figure.update_layout(bargap=0.1)
+    figure.update_xaxes(type="category", nticks=20)
+    if log_y:
+        figure.update_yaxes(type="log", exponentformat="power", dtick=1)
+    for marker in markers:
+        figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=marker.at, y1=marker.at)
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            y=math.log10(marker.at) if log_y else marker.at,
+            text=marker.label,
+            xanchor="right",
+            yanchor="bottom",
+        )
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "frequency"),
+        title,
+        y_title,
+        made_by,
+        {"series": list(series), "frequency": frequency},
+    )
+    return LabFigure(name, figure, caption, {"norms": data})
+
+
+def _embedding(shown: Analysis, made_by: Provenance) -> LabFigure:
+    start = frequency_norms(number_embedding(shown.trained.checkpoint(0)))
+    return _by_frequency(
+        "embedding",
+        {"before training": start, "after": shown.structure.embedding_norms},
+        "Which waves the embedding of the numbers is made of",
+        "norm",
+        "Fourier norms of W_E over the numbers. Before training every frequency is there. Look how many are left.",
+        made_by,
+    )
+
+
+def _to_logits(shown: Analysis, made_by: Provenance) -> LabFigure:
+    norms = shown.structure.W_L_norms
+    return _by_frequency(
+        "to-logits",
+        {"after training": norms},
+        "Which waves the neurons can write to the answers",
+        "norm",
+        "Fourier norms of W_L over the answers. Look for the ones above the line (a quarter of the largest): these "
+        f"are the key frequencies, {', '.join(map(str, shown.structure.keys))} here.",
+        made_by,
+        markers=(Marker(float(norms.max()) / 4, "a quarter"),),
+    )
+
+
+def _neuron(shown: Analysis, made_by: Provenance) -> LabFigure:
+    p = shown.trained.config.p
+    neurons = anatomy_of_weights(shown.trained.weights, p).neurons
+    best = shown.structure.neuron_shares.amax(0)
+    spread = neurons.flatten(0, 1).std(0)
+    # Of the purest neurons, the one that does most.
+    chosen = int((spread * (best >= best.quantile(0.75))).argmax())
+    frequency = int(shown.structure.neuron_shares[:, chosen].argmax()) + 1
+    title = f"Neuron {chosen} on every pair of numbers"
+    figure = heatmap(
+        neurons[..., chosen],
+        title=title,
+        x_title="b",
+        y_title="a",
+        unit="activation",
+        write_numbers=False,
+        square=True,
+    )
+    figure.data[0].update(xgap=0, ygap=0)
+    figure.update_layout(height=520, meta={"max_width": 620})
+    data = make_result(neurons[..., chosen], ("row", "col"), title, "activation", made_by)
+    return LabFigure(
+        "neuron",
+        figure,
+        f"Look how often the pattern repeats along a side: {frequency} times. Frequency {frequency} explains "
+        f"{100 * float(best[chosen]):.0f} % of it.",
+        {"neuron": data},
+    )
+
+
+def _neurons(shown: Analysis, made_by: Provenance) -> LabFigure:
+    best = shown.structure.neuron_shares.amax(0).sort(descending=True).values
+    rank = torch.arange(1, len(best) + 1)
+    title = "How much of each neuron a single frequency explains"
+    figure = curves(
+        rank,
+        {"best frequency": 100 * best},
+        title=title,
+        x_title="neurons, the purest first",
+        y_title="variance explained (%)",
+        markers=[Marker(100 * SINGLE, f"{100 * SINGLE:.0f} %", axis="y")],
+    )
+    figure.update_yaxes(range=[0, 104])
+    data = make_result(100 * best, ("rank",), title, "% of variance", made_by, {"rank": rank.numpy()})
+    return LabFigure(
+        "neurons",
+        figure,
+        "Look how far to the right the curve stays above the line: these neurons deal with one frequency each.",
+        {"shares": data},
+    )
+
+
+def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
+    shares = 100 * shown.structure.head_shares
+    names = [f"0.{head} (k = {int(shares[:, head].argmax()) + 1})" for head in range(shares.shape[1])]
+    title = "How much of each head's attention score its best frequency explains"
+    figure = bars(
+        names,
+        {"variance explained": shares.amax(0)},
+        title=title,
+        x_title="head (and its frequency)",
+        y_title="variance explained (%)",
+        number_format=".0f",
+    )
+    data = make_result(shares, ("frequency", "head"), title, "% of variance", made_by,
+                       {"frequency": np.arange(1, len(shares) + 1)})  # fmt: skip
+    return LabFigure(
+        "heads",
+        figure,
+        "The score from “=” to the first number, as the number varies. Look whether one wave is all there is to it.",
+        {"shares": data},
+    )
+
+
+def _ablation(shown: Analysis, made_by: Provenance) -> LabFigure:
+    structure = shown.structure
+    return _by_frequency(
+        "ablation",
+        {"loss without it": structure.loss_without.clamp(min=FLOOR)},
+        "Take one frequency out of the logits",
+        "loss over all pairs (nats)",
+        f"The line is the whole model's loss. Look which bars leave it ({', '.join(map(str, structure.keys))} are the "
+        "key frequencies), and by how many powers of ten.",
+        made_by,
+        markers=(Marker(max(structure.loss, FLOOR), "nothing taken out"),),
+        log_y=True,
+    )
+
+
+def _progress(shown: Analysis, made_by: Provenance) -> LabFigure:
+    progress = shown.progress
+    return _series(
+        "progress",
+        progress.epoch,
+        {
+            "trained on": progress.train_loss,
+            "never seen": progress.test_loss,
+            "restricted": progress.restricted,
+            "excluded": progress.excluded,
+        },
+        "What happens under a flat training loss",
+        "loss (nats)",
+        "Restricted (on pairs never seen): only the key frequencies left. Excluded (on pairs trained on): only they "
+        "taken out. Look when each of them moves, and what the training loss does meanwhile.",
+        made_by,
+        log_y=True,
+    )
+
+
+def _clean_up(shown: Analysis, made_by: Provenance) -> LabFigure:
+    progress = shown.progress
+    return _series(
+        "clean-up",
+        progress.epoch,
+        {
+            "Gini of W_E": progress.gini_embedding,
+            "Gini of W_L": progress.gini_to_logits,
+            "Σw² (largest = 1)": progress.squared_weights / progress.squared_weights.max(),
+        },
+        "Fewer frequencies, smaller weights",
+        "value",
+        "The Gini coefficient is 0 where all frequencies have the same share and near 1 where few have it all. Look "
+        "for the time at which the weights shrink and the Ginis rise fastest.",
+        made_by,
+    )
+
+
+def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
+    names = [
+        f"{100 * run.fraction:.0f} %" + (", no decay" if run.weight_decay == 0 else "")
+        for run in sweep.values()
+    ]
+    accuracy = [run.accuracy for run in sweep.values()]
+    title = "Test accuracy at the end, by share of pairs trained on"
+    figure = bars(
+        names,
+        {"test accuracy": accuracy},
+        title=title,
+        x_title="share of pairs trained on",
+        y_title="right answers on the others (%)",
+        number_format=".0f",
+    )
+    made_by = Provenance("one-layer transformer, small", "addition modulo p", seed)
+    data = make_result(accuracy, ("label",), title, "%", made_by, {"label": names})
+    delays = ", ".join(
+        f"{name}: {run.delay:,.0f} epochs"
+        for name, run in zip(names, sweep.values(), strict=True)
+        if math.isfinite(run.delay)
+    )
+    return LabFigure(
+        "sweep",
+        figure,
+        "The small model, same number of epochs at most. Look which trainings never got there. "
+        f"From memorising to grokking it took, where it happened: {delays or 'it never happened'}.",
+        {"accuracy": data},
+    )
+
+
+def _clock_and_pizza(third_party: Mapping[str, Tensor]) -> LabFigure:
+    series = {name: third_party[f"curve_{name}"] for name in ("clock", "pizza")}
+    # In standard deviations: the two models' logits have different sizes.
+    series = {name: (curve - curve.mean()) / curve.abs().mean() for name, curve in series.items()}
+    distance = torch.arange(len(series["clock"]))
+    title = "The right answer's logit, by distance of the two numbers"
+    figure = curves(
+        distance,
+        series,
+        title=title,
+        x_title="(a − b) mod p",
+        y_title="deviation from the mean logit, relative to it",
+    )
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "label"),
+        title,
+        "share of the mean logit",
+        Provenance("published clock and pizza (p = 59)", "addition modulo 59"),
+        {"series": list(series), "label": distance.numpy()},
+    )
+    return LabFigure(
+        "clock-and-pizza",
+        figure,
+        "A pizza is sure of itself at some distances and hesitant at others; a clock does not care. "
+        "Look which is which.",
+        {"curves": data},
+    )

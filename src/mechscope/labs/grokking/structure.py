@@ -1,0 +1,130 @@
+"""What a trained model computes with: key frequencies, and how much of it they explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.labs.grokking.anatomy import Anatomy
+from mechscope.labs.grokking.fourier_ablation import loss_without_each
+from mechscope.labs.grokking.spectra import frequency_norms, keys_of
+from mechscope.techniques.fourier import (
+    basis_frequencies,
+    frequency_shares,
+    neuron_frequencies,
+    to_fourier,
+)
+
+SINGLE = 0.85
+"""A neuron of which one frequency explains more than this share is a single-frequency neuron."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A model's Fourier anatomy."""
+
+    keys: list[int]
+    """Key frequencies."""
+    embedding_norms: Float[Tensor, " frequency"]
+    """Norm of each frequency in the embedding."""
+    W_L_norms: Float[Tensor, " frequency"]
+    """Norm of each frequency in W_L, over the logits' axis."""
+    explained: float
+    """Share of the logits' variance that Σ α_k cos w_k(a+b-c) over the key frequencies explains."""
+    outside: float
+    """‖W_L without the key frequencies‖ / ‖W_L‖ (Frobenius)."""
+    neuron_shares: Float[Tensor, "frequency neuron"]
+    """Share of each neuron's variance over pairs that each frequency explains; 0 where it never varies."""
+    head_shares: Float[Tensor, "frequency head"]
+    """Share of the variance of each head's score over first numbers that each frequency explains; 0 if it is flat."""
+    loss: float
+    """Over all pairs, in nats."""
+    accuracy: float
+    """Over all pairs."""
+    loss_without: Float[Tensor, " frequency"]
+    """Loss over all pairs with cos and sin w_k(a+b) of one frequency taken out of the logits."""
+
+    @property
+    def single_neurons(self) -> float:
+        """Share of neurons that are single-frequency; those that never fire count as not."""
+        return float((self.neuron_shares.amax(0) > SINGLE).double().mean())
+
+    @property
+    def worst_head(self) -> float:
+        """Smallest share that a head's best frequency explains of its score."""
+        return float(self.head_shares.amax(0).amin())
+
+    @property
+    def separation(self) -> float:
+        """How much more losing the least important key frequency costs than the most important other one (ratio)."""
+        change = self.loss_without - self.loss
+        is_key = torch.zeros(len(change), dtype=torch.bool)
+        is_key[[key - 1 for key in self.keys]] = True
+        if bool(is_key.all()):
+            return float("nan")
+        return float(change[is_key].min() / change[~is_key].abs().max())
+
+
+def analyse_structure(anatomy: Anatomy) -> Structure:
+    """Find the key frequencies and what they explain."""
+    keys = keys_of(anatomy.W_L)
+    return Structure(
+        keys=keys,
+        embedding_norms=frequency_norms(anatomy.embedding),
+        W_L_norms=frequency_norms(anatomy.W_L, 1),
+        explained=explained_by_cosines(anatomy.logits, keys),
+        outside=outside_keys(anatomy.W_L, keys),
+        neuron_shares=neuron_shares(anatomy.neurons),
+        head_shares=head_shares(anatomy.scores),
+        loss=anatomy.loss(),
+        accuracy=anatomy.accuracy(),
+        loss_without=loss_without_each(anatomy.logits),
+    )
+
+
+def explained_by_cosines(logits: Float[Tensor, "p p p"], keys: Sequence[int]) -> float:
+    """R² of the best fit logits(a, b, c) ≈ α_0 + Σ_k α_k cos w_k(a+b-c) over the key frequencies.
+
+    The cosines are orthogonal over all (a, b, c), so least squares is a projection onto each.
+    """
+    p = len(logits)
+    number = torch.arange(p)
+    # Mean logit for each value of a + b - c: all that a function of it can see.
+    distance = (number[:, None, None] + number[:, None] - number) % p
+    means = torch.zeros(p, dtype=torch.float64).index_add_(0, distance.flatten(), logits.double().flatten())
+    means = means / p**2
+    total = logits.double().var(correction=0) * p
+    explained = 0.0
+    for key in keys:
+        wave = torch.cos(2 * torch.pi * ((key * number) % p).double() / p)
+        explained += float((means @ wave) ** 2 / (wave @ wave))
+    return explained / float(total)
+
+
+def outside_keys(W_L: Float[Tensor, "d_mlp p"], keys: Sequence[int]) -> float:
+    """What is left of W_L without the cosines and sines of the key frequencies: a ratio of Frobenius norms."""
+    coefficients = to_fourier(W_L, 1)
+    others = ~torch.isin(basis_frequencies(W_L.shape[1]), torch.tensor(list(keys)))
+    return float(coefficients[:, others].norm() / W_L.norm())
+
+
+def neuron_shares(neurons: Float[Tensor, "p p neuron"]) -> Float[Tensor, "frequency neuron"]:
+    """Share of each neuron's variance over pairs that each frequency explains; 0 for one that never varies."""
+    alive = neurons.flatten(0, 1).std(0) > 1e-9
+    shares = torch.zeros(neurons.shape[0] // 2, neurons.shape[-1], dtype=torch.float64)
+    if bool(alive.any()):
+        shares[:, alive] = torch.from_numpy(neuron_frequencies(neurons[..., alive]).values.values.copy())
+    return shares
+
+
+def head_shares(scores: Float[Tensor, "p head"]) -> Float[Tensor, "frequency head"]:
+    """Share of the variance of each head's score that each frequency explains; 0 for one that never varies."""
+    varies = scores.std(0) > 1e-9
+    shares = torch.zeros(scores.shape[0] // 2, scores.shape[1], dtype=torch.float64)
+    if bool(varies.any()):
+        shares[:, varies] = frequency_shares(scores[:, varies])
+    return shares

@@ -1,0 +1,56 @@
+"""When does a model grok? The same small model with more and less data, and without weight decay."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mechscope.labs.grokking.config import ModelConfig
+from mechscope.labs.grokking.progress import GROKKED, LEARNED, first_epoch
+from mechscope.labs.grokking.training import History, train_model
+from mechscope.labs.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One training of the sweep."""
+
+    fraction: float
+    """Share of pairs trained on."""
+    weight_decay: float
+    """Decoupled."""
+    history: History
+    """What was seen."""
+
+    @property
+    def delay(self) -> float:
+        """Epochs from memorising the training pairs to getting the others right; infinite where that never came."""
+        memorised = first_epoch(self.history.epoch, self.history.train_accuracy >= LEARNED)
+        grokked = first_epoch(self.history.epoch, self.history.test_accuracy >= GROKKED)
+        return grokked - memorised if math.isfinite(memorised) else math.inf
+
+    @property
+    def accuracy(self) -> float:
+        """Test accuracy at the end, in percent."""
+        return 100 * float(self.history.test_accuracy[-1])
+
+
+def run_sweep(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, SweepRun]:
+    """Train all; the keys name them: "little", "standard", "much", "most", and "no-decay"."""
+    wanted: Mapping[str, tuple[float, float]] = {
+        "little": (0.2, base.weight_decay),
+        "standard": (base.fraction, base.weight_decay),
+        "much": (0.6, base.weight_decay),
+        "most": (0.8, base.weight_decay),
+        "no-decay": (base.fraction, 0.0),
+    }
+    runs = {}
+    for name, (fraction, decay) in wanted.items():
+        config = dataclasses.replace(
+            base, fraction=fraction, weight_decay=decay, solved_loss=1e-2, keep_every=base.epochs
+        )
+        trained = train_model(workshop, config, seed, f"sweep-{name}-seed-{seed}")
+        runs[name] = SweepRun(fraction, decay, trained.history)
+    return runs

@@ -1,0 +1,158 @@
+"""Models that others trained, where MECHSCOPE_DATA has them: two by Apollo Research, a clock and a pizza.
+
+A pizza (attention constant) and a clock (attention multiplies) both add with frequencies; two measures of Zhong et
+al. (2023), "The clock and the pizza", tell them apart. **Distance irrelevance**: how much of the spread of the right
+answer's logit is left among pairs with the same distance a - b (a pizza's logit is |cos w(a-b)/2|, so little is).
+**Gradient symmetricity**: cosine similarity of a logit's gradients with respect to both embeddings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.checkpoints import load_model
+from mechscope.data.folder import data_folder
+from mechscope.labs.grokking.anatomy import anatomy_of_transformer
+from mechscope.labs.grokking.full_batch import Weights
+from mechscope.labs.grokking.pairs import all_pairs
+from mechscope.labs.grokking.structure import analyse_structure
+from mechscope.labs.workshop import Workshop
+
+FILES = {
+    "modular_addition/seed0.model_epoch_60000.pt": "6fdbd78ba624dfbfa36866152926a071bcdd6d5248fc1a83b4289d41b0d9268d",
+    "modular_addition/seed1.model_epoch_60000.pt": "74a5fc338bee3560e9a1c9d1eefb888ce581e885342b7c5155a114d1637c0477",
+    "clock_pizza/model_l8k1hzciux.pt": "9c45340a4ce253239687349f690a3687116ef14c35e64f77b69c5abdf6086929",
+    "clock_pizza/model_p99zdpze5l.pt": "eb58a5a059f05f9f8a434f8f6d62405c6194dc353abf9843cb56382183820e25",
+}
+"""File → SHA-256, as in the collection's own lists."""
+
+ADDERS = ("modular_addition/seed0.model_epoch_60000.pt", "modular_addition/seed1.model_epoch_60000.pt")
+MIXERS = {
+    "clock": ("clock_pizza/model_l8k1hzciux.pt", 1.0),
+    "pizza": ("clock_pizza/model_p99zdpze5l.pt", 0.0),
+}
+"""Name → file, and how much of its attention is softmax; the rest is constant."""
+
+
+def models_folder() -> Path | None:
+    """The folder with all four models, or None where MECHSCOPE_DATA does not have them.
+
+    Raises:
+        ValueError: if a file is there and is not the one that was published.
+    """
+    data = data_folder()
+    if data is None or not all((data / "models" / name).is_file() for name in FILES):
+        return None
+    for name, expected in FILES.items():
+        found = hashlib.sha256((data / "models" / name).read_bytes()).hexdigest()
+        if found != expected:
+            raise ValueError(
+                f"{data / 'models' / name} is damaged: its SHA-256 is {found}, and it should be {expected}."
+            )
+    return data / "models"
+
+
+@dataclass(frozen=True)
+class MixedAttention:
+    """A one-layer model over (a, b) alone whose heads see both places; attention is part softmax, part constant."""
+
+    weights: Weights
+    """As published: matrices map from right to left."""
+    softmax: float
+    """Attention weights are softmax · pattern + (1 - softmax)."""
+
+    @property
+    def p(self) -> int:
+        """The modulus."""
+        return self.weights["embed.W_E"].shape[1]
+
+    def embed(self, number: Tensor) -> Float[Tensor, "pair d_model"]:
+        """Embeddings of numbers, before positions are added."""
+        return self.weights["embed.W_E"].T[number]
+
+    def logits(self, first: Tensor, second: Tensor) -> Float[Tensor, "pair p"]:
+        """Logits at the second place, from the two embeddings."""
+        W = {name.removeprefix("blocks.0."): tensor for name, tensor in self.weights.items()}
+        x = torch.stack([first, second], 1) + W["pos_embed.W_pos"][:2]
+        query = torch.einsum("hkd,nd->nhk", W["attn.W_Q"], x[:, 1])
+        key = torch.einsum("hkd,npd->nphk", W["attn.W_K"], x)
+        value = torch.einsum("hkd,npd->nphk", W["attn.W_V"], x)
+        scores = torch.einsum("nhk,nphk->nph", query, key) / math.sqrt(query.shape[-1])
+        pattern = self.softmax * scores.softmax(1) + (1 - self.softmax)
+        mixed = torch.einsum("nph,nphk->nhk", pattern, value).flatten(1)
+        resid_mid = x[:, 1] + mixed @ W["attn.W_O"].T
+        neurons = torch.relu(resid_mid @ W["mlp.W_in"].T + W["mlp.b_in"])
+        return (resid_mid + neurons @ W["mlp.W_out"].T + W["mlp.b_out"]) @ W["unembed.W_U"]
+
+
+def distance_irrelevance(logits: Float[Tensor, "p p p"]) -> float:
+    """Mean spread of the right answer's logit among pairs of the same distance, over its spread among all pairs."""
+    pairs = all_pairs(len(logits))
+    right = logits.double().flatten(0, 1).gather(1, pairs.answer[:, None])[:, 0]
+    distance = (pairs.a - pairs.b) % pairs.p
+    within = torch.stack([right[distance == d].std(correction=0) for d in range(pairs.p)])
+    return float(within.mean() / right.std(correction=0))
+
+
+def gradient_symmetricity(model: MixedAttention) -> float:
+    """Mean cosine similarity of each logit's gradients to the two embeddings, over all pairs and answers."""
+    pairs = all_pairs(model.p)
+    first = model.embed(pairs.a).clone().requires_grad_()
+    second = model.embed(pairs.b).clone().requires_grad_()
+    logits = model.logits(first, second)
+    means: list[Tensor] = []
+    for answer in range(model.p):
+        gradients = torch.autograd.grad(logits[:, answer].sum(), (first, second), retain_graph=True)
+        means.append(torch.nn.functional.cosine_similarity(*gradients, dim=1).double().mean())
+    return float(torch.stack(means).mean())
+
+
+def load_mixer(path: Path, softmax: float) -> MixedAttention:
+    """Read a published clock or pizza."""
+    state: Weights = torch.load(path, weights_only=True, map_location="cpu")
+    return MixedAttention({name: tensor for name, tensor in state.items() if "mask" not in name}, softmax)
+
+
+def measure_third_party(workshop: Workshop, folder: Path) -> dict[str, Tensor]:
+    """Measures of all four models, and the right answer's mean logit by distance for the two mixers."""
+
+    def compute() -> dict[str, Tensor]:
+        found: dict[str, float] = {}
+        curves: dict[str, Tensor] = {}
+        for index, file in enumerate(ADDERS):
+            # Processing centres the unembedding: what is the same for every answer changes no probability.
+            model = load_model(
+                folder / file, cfg={"act_fn": "relu", "normalization_type": None}, device="cpu"
+            )
+            structure = analyse_structure(anatomy_of_transformer(model))
+            found |= {
+                f"adder{index}_accuracy": 100 * structure.accuracy,
+                f"adder{index}_keys": len(structure.keys),
+                f"adder{index}_explained": 100 * structure.explained,
+                f"adder{index}_outside": 100 * structure.outside,
+                f"adder{index}_single_neurons": 100 * structure.single_neurons,
+                f"adder{index}_worst_head": 100 * structure.worst_head,
+                f"adder{index}_separation": structure.separation,
+            }
+        for name, (file, softmax) in MIXERS.items():
+            model = load_mixer(folder / file, softmax)
+            pairs = all_pairs(model.p)
+            with torch.no_grad():
+                logits = model.logits(model.embed(pairs.a), model.embed(pairs.b))
+            right = logits.double().gather(1, pairs.answer[:, None])[:, 0]
+            found[f"{name}_accuracy"] = 100 * float((logits.argmax(-1) == pairs.answer).double().mean())
+            found[f"{name}_irrelevance"] = distance_irrelevance(logits.unflatten(0, (model.p, model.p)))
+            found[f"{name}_symmetricity"] = gradient_symmetricity(model)
+            distance = (pairs.a - pairs.b) % model.p
+            curves[f"curve_{name}"] = torch.stack([right[distance == d].mean() for d in range(model.p)])
+        values = {key: torch.tensor(value, dtype=torch.float64) for key, value in found.items()}
+        return {**values, **curves}
+
+    return {name: tensor.cpu() for name, tensor in workshop.part("third-party", compute).items()}

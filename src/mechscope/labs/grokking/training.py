@@ -1,0 +1,216 @@
+"""Training one model over the full batch, looked at on the way, in a way that can be stopped and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechscope.labs.grokking.config import ModelConfig
+from mechscope.labs.grokking.full_batch import TRAINED, FullBatch, Weights, plain_loss, run_pairs
+from mechscope.labs.grokking.pairs import Pairs, split_pairs
+from mechscope.labs.grokking.spectra import embedding_gini, neuron_to_logit_gini
+from mechscope.labs.workshop import Part, Workshop
+from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class History:
+    """What was seen at every look."""
+
+    epoch: Int[Tensor, " step"]
+    """Epochs trained."""
+    train_loss: Float[Tensor, " step"]
+    """Mean loss on the training pairs, in nats."""
+    test_loss: Float[Tensor, " step"]
+    """Mean loss on all other pairs, in nats."""
+    train_accuracy: Float[Tensor, " step"]
+    """Share of right answers on the training pairs."""
+    test_accuracy: Float[Tensor, " step"]
+    """Share of right answers on all other pairs."""
+    squared_weights: Float[Tensor, " step"]
+    """Sum of all squared weights."""
+    gini_embedding: Float[Tensor, " step"]
+    """Gini coefficient of the embedding's Fourier components."""
+    gini_to_logits: Float[Tensor, " step"]
+    """The same of the neurons' effect on the logits."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, its way there, and the pairs that it was and was not trained on."""
+
+    config: ModelConfig
+    """Model and training."""
+    weights: Weights
+    """At the end."""
+    history: History
+    """Losses and more at every look."""
+    kept_epochs: Int[Tensor, " checkpoint"]
+    """Epochs of the checkpoints."""
+    kept: dict[str, Tensor]
+    """Weights at those epochs, [checkpoint …] each."""
+    train: Pairs
+    """Trained on."""
+    test: Pairs
+    """Never trained on."""
+
+    def checkpoint(self, row: int) -> Weights:
+        """The weights of one checkpoint."""
+        return {name: tensor[row] for name, tensor in self.kept.items()}
+
+
+def initial_weights(config: ModelConfig, seed: int) -> Weights:
+    """The weights before the first epoch: those of the transformer with this seed."""
+    state = HookedTransformer(config.transformer_config(seed)).state_dict()
+    # Contiguous, as the gradients and the stored moments are: the fused optimizer goes through memory in order.
+    return {name: state[name].detach().clone(memory_format=torch.contiguous_format) for name in TRAINED}
+
+
+def to_transformer(config: ModelConfig, weights: Mapping[str, Tensor]) -> HookedTransformer:
+    """The same weights as a transformer, for every tool of this package."""
+    model = HookedTransformer(config.transformer_config(0))
+    state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
+    return HookedTransformer.from_state(
+        config.transformer_config(0), {**state, **{name: weights[name].cpu() for name in TRAINED}}
+    )
+
+
+def train_model(
+    workshop: Workshop, config: ModelConfig, seed: int, name: str, *, shuffle_answers: bool = False
+) -> Trained:
+    """Train a model, go on with a stopped training, or read a finished one back.
+
+    Args:
+        name: of the part; two trainings of one run must differ in it.
+        shuffle_answers: train and test on answers in random order: the null.
+    """
+    train, test = training_pairs(config, seed, shuffle_answers=shuffle_answers)
+    train, test = train.to(workshop.device), test.to(workshop.device)
+    part = workshop.part(name, lambda: _train(workshop, config, seed, name, train, test))
+
+    def group(prefix: str) -> dict[str, Tensor]:
+        return {
+            key.removeprefix(prefix): value.cpu() for key, value in part.items() if key.startswith(prefix)
+        }
+
+    return Trained(
+        config,
+        group("weights."),
+        History(**group("look.")),
+        part["kept_epochs"].cpu(),
+        group("kept."),
+        train.to("cpu"),
+        test.to("cpu"),
+    )
+
+
+def training_pairs(config: ModelConfig, seed: int, *, shuffle_answers: bool = False) -> tuple[Pairs, Pairs]:
+    """Training and test pairs of a seed."""
+    train, test = split_pairs(config.p, config.n_train, seed)
+    if not shuffle_answers:
+        return train, test
+    generator = torch.Generator().manual_seed(seed + 10_000)
+    order = torch.randperm(len(train) + len(test), generator=generator)
+    answers = torch.cat([train.answer, test.answer])[order]
+    return (
+        Pairs(train.a, train.b, answers[: len(train)], config.p),
+        Pairs(test.a, test.b, answers[len(train) :], config.p),
+    )
+
+
+def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train: Pairs, test: Pairs) -> Part:
+    weights = {
+        key: tensor.to(workshop.device).requires_grad_()
+        for key, tensor in initial_weights(config, seed).items()
+    }
+    optimizer = torch.optim.AdamW(
+        list(weights.values()),
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    batch, looks, kept, done = FullBatch(train), list[dict[str, Tensor]](), list[Weights](), 0
+    if (state := workshop.take_up(name)) is not None:
+        done = _restore(state, weights, optimizer, looks, kept)
+    with workshop.bar(config.epochs, f"{name} (p = {config.p})", done) as bar:
+        for epoch in range(done, config.epochs + 1):
+            if epoch % config.look_every == 0 or epoch == config.epochs:
+                looks.append(_look(epoch, weights, train, test))
+                solved = float(looks[-1]["test_loss"]) < config.solved_loss
+                if epoch % config.keep_every == 0 or solved or epoch == config.epochs:
+                    kept.append({key: tensor.detach().clone() for key, tensor in weights.items()})
+                    kept[-1]["epoch"] = torch.tensor(epoch)
+                if solved or epoch == config.epochs:
+                    break
+            optimizer.param_groups[0]["lr"] = config.learning_rate * min(1.0, (epoch + 1) / config.warm_up)
+            gradients = torch.autograd.grad(batch.loss(weights), list(weights.values()))
+            for tensor, gradient in zip(weights.values(), gradients, strict=True):
+                tensor.grad = gradient.contiguous()
+            optimizer.step()
+            bar.update()
+            workshop.put_aside(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks, kept))
+    return {
+        **{f"weights.{key}": tensor.detach() for key, tensor in weights.items()},
+        **{f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]},
+        **{f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in weights},
+        "kept_epochs": torch.stack([each["epoch"] for each in kept]),
+    }
+
+
+def _look(epoch: int, weights: Weights, train: Pairs, test: Pairs) -> dict[str, Tensor]:
+    found = {"epoch": torch.tensor(epoch)}
+    for name, pairs in (("train", train), ("test", test)):
+        logits = run_pairs(weights, pairs).logits
+        found[f"{name}_loss"] = plain_loss(logits, pairs.answer).cpu()
+        found[f"{name}_accuracy"] = (logits.argmax(-1) == pairs.answer).double().mean().cpu()
+    squares = [float(tensor.detach().double().square().sum()) for tensor in weights.values()]
+    found["squared_weights"] = torch.tensor(sum(squares), dtype=torch.float64)
+    found["gini_embedding"] = torch.tensor(embedding_gini(weights), dtype=torch.float64)
+    found["gini_to_logits"] = torch.tensor(neuron_to_logit_gini(weights), dtype=torch.float64)
+    return found
+
+
+def _state(
+    done: int,
+    weights: Weights,
+    optimizer: torch.optim.Optimizer,
+    looks: list[dict[str, Tensor]],
+    kept: list[Weights],
+) -> dict[str, Tensor]:
+    state = {"done": torch.tensor(done)}
+    state |= {f"weights.{key}": tensor for key, tensor in weights.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+    state |= {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+    return state | {f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in kept[0]}
+
+
+def _restore(
+    state: Part,
+    weights: Weights,
+    optimizer: torch.optim.Optimizer,
+    looks: list[dict[str, Tensor]],
+    kept: list[Weights],
+) -> int:
+    with torch.no_grad():
+        for key, tensor in weights.items():
+            tensor.copy_(state[f"weights.{key}"])
+    stored = optimizer.state_dict()
+    stored["state"] = {}
+    for key, value in state.items():
+        if key.startswith("optimizer."):
+            index, moment = key.removeprefix("optimizer.").split(".")
+            stored["state"].setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict(stored)
+    for prefix, rows in (("look.", looks), ("kept.", kept)):
+        columns = {
+            key.removeprefix(prefix): value.cpu() for key, value in state.items() if key.startswith(prefix)
+        }
+        count = len(next(iter(columns.values())))
+        rows += [{key: column[row] for key, column in columns.items()} for row in range(count)]
+    return int(state["done"])

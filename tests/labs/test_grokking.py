@@ -1,0 +1,411 @@
+"""Step 02's measures against brute force, and its claims against sabotage."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mechscope.labs import Lab, check_claims
+from mechscope.labs.grokking import LAB, GrokkingConfig, ModelConfig, hand_wired_addition
+from mechscope.labs.grokking import experiment as experiment_module
+from mechscope.labs.grokking import third_party as third_party_module
+from mechscope.labs.grokking import training as training_module
+from mechscope.labs.grokking.anatomy import anatomy_of_transformer, anatomy_of_weights
+from mechscope.labs.grokking.claims import CLAIMS
+from mechscope.labs.grokking.fourier_ablation import excluded_loss, loss_without_each, restricted_loss
+from mechscope.labs.grokking.full_batch import Weights, run_pairs
+from mechscope.labs.grokking.measures import measure_story
+from mechscope.labs.grokking.pairs import all_pairs, split_pairs
+from mechscope.labs.grokking.progress import Progress, first_epoch, half_guessing_epoch
+from mechscope.labs.grokking.structure import analyse_structure, explained_by_cosines, outside_keys
+from mechscope.labs.grokking.sweep import SweepRun
+from mechscope.labs.grokking.third_party import (
+    FILES,
+    MixedAttention,
+    distance_irrelevance,
+    gradient_symmetricity,
+    models_folder,
+)
+from mechscope.labs.grokking.training import History, initial_weights, to_transformer, training_pairs
+from mechscope.model.transformer import HookedTransformer
+
+SMALL = ModelConfig(
+    p=11, d_model=16, n_heads=2, d_mlp=40, epochs=20, look_every=5, keep_every=10, solved_loss=0
+)
+WIDE = ModelConfig(p=13, d_model=32, n_heads=2, d_mlp=120)
+
+
+# Measures against brute force ------------------------------------------------------------------------
+
+
+def random_logits(p: int, seed: int) -> torch.Tensor:
+    return torch.randn(p, p, p, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def columns(p: int, frequencies: list[int]) -> torch.Tensor:
+    """cos and sin of w_k(a+b) for all pairs, as columns."""
+    pairs = all_pairs(p)
+    total = (pairs.a + pairs.b).double()
+    return torch.stack(
+        [wave(2 * math.pi * k * total / p) for k in frequencies for wave in (torch.cos, torch.sin)], 1
+    )
+
+
+def fitted(design: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return design @ torch.linalg.lstsq(design, values).solution
+
+
+@pytest.mark.parametrize(("keys", "seed"), [([1], 0), ([2, 3], 1), ([1, 2, 3], 2)])
+def test_restricted_and_excluded_loss_by_least_squares(keys: list[int], seed: int) -> None:
+    p = 7
+    logits = random_logits(p, seed)
+    flat, (train, test) = logits.flatten(0, 1), split_pairs(p, 20, seed)
+    waves = columns(p, keys)
+    with_mean = torch.cat([torch.ones(p * p, 1, dtype=torch.float64), waves], 1)
+    loss = torch.nn.functional.cross_entropy
+    kept, rest = fitted(with_mean, flat), flat - fitted(waves, flat)
+    on_test, on_train = test.a * p + test.b, train.a * p + train.b
+    assert restricted_loss(logits, keys, test) == pytest.approx(float(loss(kept[on_test], test.answer)))
+    assert excluded_loss(logits, keys, train) == pytest.approx(float(loss(rest[on_train], train.answer)))
+
+
+def test_taking_out_each_frequency() -> None:
+    logits = random_logits(7, 3)
+    expected = [excluded_loss(logits, [k], all_pairs(7)) for k in (1, 2, 3)]
+    assert loss_without_each(logits).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("keys", "seed"), [([2], 0), ([1, 3], 1)])
+def test_variance_explained_by_least_squares(keys: list[int], seed: int) -> None:
+    p, number = 7, torch.arange(7)
+    distance = (number[:, None, None] + number[:, None] - number).double()
+    logits = random_logits(p, seed) + 2 * torch.cos(2 * math.pi * keys[0] * distance / p) + 5
+    design = torch.stack(
+        [torch.ones(p**3, dtype=torch.float64)]
+        + [torch.cos(2 * math.pi * k * distance / p).flatten() for k in keys],
+        1,
+    )
+    rest = logits.flatten() - fitted(design, logits.flatten())
+    expected = 1 - float(rest.var() / logits.var())
+    assert explained_by_cosines(logits, keys) == pytest.approx(expected)
+
+
+def test_what_is_outside_the_keys() -> None:
+    angle = 2 * math.pi * torch.arange(11).double() / 11
+    W_L = torch.stack([3 * (2 * angle).cos(), 4 * (5 * angle).sin()])
+    assert outside_keys(W_L, [2, 5]) == pytest.approx(0, abs=1e-12)
+    assert outside_keys(W_L, [2]) == pytest.approx(0.8)
+
+
+def test_both_ways_to_lay_a_model_open_agree() -> None:
+    weights = initial_weights(SMALL, 1)
+    ours, theirs = anatomy_of_weights(weights, 11), anatomy_of_transformer(to_transformer(SMALL, weights))
+    for name in ("embedding", "W_L", "scores", "neurons", "logits"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="2 layers"):
+        anatomy_of_transformer(
+            HookedTransformer(dataclasses.replace(SMALL.transformer_config(0), n_layers=2))
+        )
+
+
+def test_dates() -> None:
+    epoch = torch.tensor([0, 10, 20, 30])
+    assert first_epoch(epoch, torch.tensor([False, True, False, True])) == 30  # it has to stay
+    assert first_epoch(epoch, torch.tensor([True, True, True, True])) == 0
+    assert first_epoch(epoch, torch.tensor([True, True, True, False])) == math.inf
+    half = math.log(9) / 2
+    loss = torch.tensor([3.0, half + 1, half - 1, 0.0], dtype=torch.float64)
+    assert half_guessing_epoch(epoch, loss, 9) == pytest.approx(15)
+
+
+def progress(**changes: list[float]) -> Progress:
+    curves = {
+        "train_loss": [4.0, 1e-3, 1e-5, 1e-6, 1e-6],
+        "test_loss": [4.0, 9.0, 12.0, 0.1, 1e-4],
+        "restricted": [4.0, 1.0, 0.1, 1e-3, 1e-4],
+        "excluded": [4.0, 0.1, 0.5, 5.0, 6.0],
+        "gini_embedding": [0.1, 0.2, 0.3, 0.5, 0.6],
+        "gini_to_logits": [0.1, 0.2, 0.3, 0.5, 0.7],
+        "squared_weights": [1.0, 4.0, 4.0, 3.0, 2.0],
+        **changes,
+    }
+    rows = [torch.tensor(curve, dtype=torch.float64) for curve in curves.values()]
+    return Progress(torch.tensor([0, 100, 200, 300, 400]), *rows)
+
+
+def story_verdict(found: dict[str, float]) -> str:
+    measures = {f"p113_{name}": value for name, value in found.items()}
+    (claim,) = [claim for claim in CLAIMS if claim.id == "2.8"]
+    return check_claims([claim], {0: measures})[0].status
+
+
+def test_the_story() -> None:
+    found = measure_story(progress(), memorised=100, grokked=300, p=9)
+    assert found["excluded_rise"] == pytest.approx(50)
+    assert found["train_loss_change"] == pytest.approx(1e-3)
+    assert found["gini_embedding_change"] == pytest.approx(0.3)
+    assert found["gini_to_logits_change"] == pytest.approx(0.4)
+    assert found["squares_change"] == pytest.approx(0.5)
+    assert found["restricted_epoch"] < 100 < 200 < found["test_epoch"] < 300
+    assert story_verdict(found) == "pass"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"restricted": [4.0, 9.0, 12.0, 2.0, 1e-4]},  # later than the test loss
+        {"excluded": [4.0, 0.1, 0.1, 0.1, 0.1]},
+        {"train_loss": [4.0, 1e-3, 1e-3, 1e-2, 1e-2]},
+        {"gini_embedding": [0.3] * 5},
+        {"gini_to_logits": [0.7, 0.6, 0.5, 0.4, 0.3]},
+        {"squared_weights": [1.0, 2.0, 3.0, 3.5, 4.0]},
+    ],
+)
+def test_another_story_fails(changes: dict[str, list[float]]) -> None:
+    assert story_verdict(measure_story(progress(**changes), memorised=100, grokked=300, p=9)) == "fail"
+
+
+def test_no_grokking_no_story() -> None:
+    assert story_verdict(measure_story(progress(), memorised=100, grokked=math.inf, p=9)) == "fail"
+
+
+def test_delays_of_the_sweep() -> None:
+    epoch = torch.tensor([0, 50, 100, 150])
+    train, test = torch.tensor([0.1, 1.0, 1.0, 1.0]), torch.tensor([0.0, 0.2, 0.6, 1.0])
+    nothing = torch.zeros(4)
+    run = SweepRun(0.4, 1.0, History(epoch, nothing, nothing, train, test, nothing, nothing, nothing))
+    assert (run.delay, run.accuracy) == (100, 100)
+    never = dataclasses.replace(run, history=dataclasses.replace(run.history, test_accuracy=train / 2))
+    assert (never.delay, never.accuracy) == (math.inf, 50)
+
+
+# The hand-wired model, and structure that sabotage destroys ------------------------------------------
+
+
+@pytest.mark.parametrize(("p", "frequencies"), [(5, [2]), (13, [1, 4, 6]), (59, [3, 20]), (97, [7, 11, 40])])
+def test_hand_wired_weights_add(p: int, frequencies: list[int]) -> None:
+    config = ModelConfig(p=p, d_model=32, n_heads=2, d_mlp=240)
+    weights, pairs = hand_wired_addition(config, frequencies), all_pairs(p)
+    assert run_pairs(weights, pairs).logits.argmax(-1).equal(pairs.answer)
+    assert to_transformer(config, weights)(pairs.tokens())[:, -1].argmax(-1).equal(pairs.answer)
+
+
+@pytest.mark.parametrize("frequencies", [[], [0], [7], [2, 2], [1, 2, 3, 4, 5, 6]])
+def test_frequencies_that_cannot_be_wired(frequencies: list[int]) -> None:
+    with pytest.raises(ValueError, match="frequencies"):
+        hand_wired_addition(dataclasses.replace(WIDE, d_model=16), frequencies)
+
+
+def structure_verdicts(weights: Weights) -> dict[str, str]:
+    found = analyse_structure(anatomy_of_weights(weights, 13))
+    measures = {
+        "p113_keys": len(found.keys),
+        "p113_outside": 100 * found.outside,
+        "p113_single_neurons": 100 * found.single_neurons,
+        "p113_separation": found.separation,
+    }
+    chosen = [claim for claim in CLAIMS if claim.id in ("2.3", "2.5", "2.6", "2.9")]
+    return {checked.claim.id: checked.status for checked in check_claims(chosen, {0: measures})}
+
+
+def test_heads_and_neurons_that_never_vary_have_no_frequency() -> None:
+    found = analyse_structure(anatomy_of_weights(hand_wired_addition(WIDE, [2]), 13))
+    assert found.worst_head == 0
+    assert found.neuron_shares.amax(0)[-1] == 0  # 120 neurons, 119 of them wired
+
+
+def wired() -> Weights:
+    # Scores that vary: a head without any has no frequency to name.
+    weights = hand_wired_addition(WIDE, [2, 3, 5])
+    weights["embed.W_E"][-1, 31] = 1
+    weights["blocks.0.attn.W_Q"][:, 31, 0] = 1e-3
+    weights["blocks.0.attn.W_K"][:, 0, 0] = 1e-3
+    return weights
+
+
+def test_the_structure_of_wired_weights_is_found() -> None:
+    assert set(structure_verdicts(wired()).values()) == {"pass"}
+    found = analyse_structure(anatomy_of_weights(wired(), 13))
+    assert found.keys == [2, 3, 5]
+    assert found.head_shares.argmax(0).tolist() == [1, 1]
+    assert found.worst_head > 0.99
+    assert found.accuracy == 1
+
+
+def shuffle_everything(weights: Weights) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in weights.items():
+        weights[name] = tensor.flatten()[torch.randperm(tensor.numel(), generator=generator)].view_as(tensor)
+
+
+def shuffle_numbers(weights: Weights) -> None:
+    order = torch.randperm(13, generator=torch.Generator().manual_seed(0))
+    weights["embed.W_E"][:-1] = weights["embed.W_E"][order]
+
+
+def shuffle_answers(weights: Weights) -> None:
+    order = torch.randperm(13, generator=torch.Generator().manual_seed(0))
+    weights["unembed.W_U"] = weights["unembed.W_U"][:, order]
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "must_fail"),
+    [
+        (shuffle_everything, {"2.5", "2.6", "2.9"}),
+        (shuffle_numbers, {"2.6", "2.9"}),
+        (shuffle_answers, {"2.9"}),
+    ],
+)
+def test_sabotaged_weights_fail(sabotage: Callable[[Weights], None], must_fail: set[str]) -> None:
+    weights = wired()
+    sabotage(weights)
+    found = structure_verdicts(weights)
+    assert must_fail <= {claim for claim, status in found.items() if status == "fail"}
+
+
+# Models of others ------------------------------------------------------------------------------------
+
+
+def mixer(softmax: float, seed: int) -> MixedAttention:
+    shapes = {
+        "embed.W_E": (6, 5),
+        "pos_embed.W_pos": (2, 6),
+        "unembed.W_U": (6, 5),
+        **{f"blocks.0.attn.W_{name}": (2, 3, 6) for name in "QKV"},
+        "blocks.0.attn.W_O": (6, 6),
+        "blocks.0.mlp.W_in": (8, 6),
+        "blocks.0.mlp.b_in": (8,),
+        "blocks.0.mlp.W_out": (6, 8),
+        "blocks.0.mlp.b_out": (6,),
+    }
+    generator = torch.Generator().manual_seed(seed)
+    return MixedAttention(
+        {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}, softmax
+    )
+
+
+def test_distance_irrelevance_by_hand() -> None:
+    a, b = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+    logits = torch.zeros(7, 7, 7)
+    by_distance, by_sum = ((a - b) % 7).float(), ((a + b) % 7).float()
+    assert distance_irrelevance(by_distance[..., None] + logits) == pytest.approx(0)
+    # For every distance all seven sums occur once.
+    assert distance_irrelevance(by_sum[..., None] + logits) == pytest.approx(1)
+
+
+def test_symmetric_gradients() -> None:
+    """Constant attention without a way past it sees the sum of both embeddings."""
+    model = mixer(0.0, 0)
+    model.weights["pos_embed.W_pos"].zero_()
+    plain = gradient_symmetricity(model)
+    assert -1 < plain < 0.999
+    # With a large W_O the residual path from b alone hardly counts.
+    model.weights["blocks.0.attn.W_O"] *= 1e4
+    assert gradient_symmetricity(model) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_damaged_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
+    assert models_folder() is None
+    for name in FILES:
+        path = tmp_path / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not a model")
+    with pytest.raises(
+        ValueError, match=r"seed0.model_epoch_60000.pt is damaged: its SHA-256 is [0-9a-f]{64}"
+    ):
+        models_folder()
+
+
+# The whole step --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr(experiment_module, "models_folder", lambda: None)
+    wired = dataclasses.replace(SMALL, d_model=32, d_mlp=120)
+    quick = GrokkingConfig(SMALL, hand_wired=wired)
+    full = GrokkingConfig(SMALL, large=SMALL, sweep=True, hand_wired=wired)
+    return dataclasses.replace(LAB, configs={"quick": quick, "full": full}, seeds={"quick": 1, "full": 2})
+
+
+def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) -> None:
+    run = tiny_lab.run("full", out=tmp_path, device="cpu")
+    status = {checked.claim.id: checked.status for checked in run.claims}
+    assert status["2.h"] == "pass"
+    assert {status[f"2.{n}"] for n in (1, 2, 4, 5, 8, 9, 10)} == {"fail"}
+    assert {status["2.s1"], status["2.s2"], status["2.s3"]} == {"fail"}
+    assert {status[f"2.11{letter}"] for letter in "abcd"} == {"not-run"}
+    html = run.report.read_text(encoding="utf-8")
+    assert html.count("<figure ") == len(run.outcome.figures) == 11
+    assert "[[number" not in html
+    assert "[[figure" not in html
+
+
+def test_the_quick_budget_says_what_it_did_not_run(tiny_lab: Lab, tmp_path: Path) -> None:
+    run = tiny_lab.run("quick", out=tmp_path, device="cpu")
+    status = {checked.claim.id: checked.status for checked in run.claims}
+    assert {status[f"2.{n}"] for n in range(1, 11)} == {"not-run"}
+    assert all(checked.reason for checked in run.claims if checked.status == "not-run")
+    for figure in run.outcome.figures:
+        assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
+        assert (run.folder / "figures" / f"{figure.name}.json").is_file()
+
+
+def test_published_models_are_drawn_where_they_are(
+    tiny_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {
+        condition.measure for claim in CLAIMS if claim.needs == "models" for condition in claim.conditions
+    }
+    found = {name: torch.tensor(0.5, dtype=torch.float64) for name in wanted}
+    found |= {f"curve_{name}": 1 + torch.rand(7) for name in ("clock", "pizza")}
+    monkeypatch.setattr(experiment_module, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(experiment_module, "measure_third_party", lambda workshop, folder: found)
+    run = tiny_lab.run("quick", out=tmp_path, device="cpu")
+    status = {checked.claim.id: checked.status for checked in run.claims}
+    assert {status[f"2.11{letter}"] for letter in "abcd"} == {"fail"}
+    assert run.outcome.figures[-1].name == "clock-and-pizza"
+
+
+def test_shuffled_answers_are_memorised_and_never_understood(tmp_path: Path) -> None:
+    """Sabotage of the data: the same numbers of each answer, in another order."""
+    config = dataclasses.replace(
+        SMALL, fraction=0.5, d_model=32, d_mlp=96, epochs=300, look_every=100, keep_every=100
+    )
+    lab = dataclasses.replace(
+        LAB,
+        configs={"quick": GrokkingConfig(config, hand_wired=WIDE), "full": GrokkingConfig()},
+        experiment=experiment_module.run_experiment,
+    )
+    real = training_pairs
+
+    def shuffled(config: ModelConfig, seed: int, **options: bool):
+        return real(config, seed, shuffle_answers=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment_module, "models_folder", lambda: None)
+        patch.setattr(training_module, "training_pairs", shuffled)
+        run = lab.run("quick", out=tmp_path, device="cpu")
+    found = run.outcome.measures[0]
+    assert math.isfinite(found["small_memorised_epoch"])
+    assert found["small_test_accuracy"] < 50
+    status = {checked.claim.id: checked.status for checked in run.claims}
+    assert {status["2.s1"], status["2.s3"]} == {"fail"}
+
+
+@pytest.mark.slow
+def test_the_quick_budget_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment_module, "models_folder", lambda: None)
+    run = LAB.run(out=tmp_path, device="cpu")
+    assert [(checked.claim.id, checked.reason) for checked in run.claims if checked.status == "fail"] == []
+
+
+def test_published_models_have_their_checksums(monkeypatch: pytest.MonkeyPatch, data_folder: Path) -> None:
+    monkeypatch.setenv("MECHSCOPE_DATA", str(data_folder))
+    assert third_party_module.models_folder() == data_folder / "models"
