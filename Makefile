@@ -1,4 +1,4 @@
-# make demo : a fresh machine to a report of the first two labs
+# make demo : a fresh machine to a report of two labs
 # make test : the test suite
 # make help : the rest
 
@@ -11,7 +11,7 @@ PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraint
 .PHONY: help demo test test-slow bench tables scoreboard lint clean
 
 help:
-	@echo "make demo       create $(VENV), install, run the first two labs, say where the reports are"
+	@echo "make demo       create $(VENV), install, run two labs, say where the reports are"
 	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
 	@echo "make bench      speed and memory beside the peers, written to docs/benchmarks.md"
