@@ -63,7 +63,7 @@ def test_help_is_quick() -> None:
 def test_an_unknown_step_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "run", "mnist-template")
     assert (code, out) == (2, "")
-    steps = ", ".join(f"{entry.number} {entry.name}" for entry in registry.LABS)
+    steps = ", ".join(f"{entry.step} {entry.slug}" for entry in registry.LABS)
     assert err == (
         f"mechscope: there is no step 'mnist-template'; did you mean mnist-templates? Steps: {steps}.\n"
     )
@@ -157,7 +157,7 @@ def test_a_defect_keeps_its_traceback(tiny, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_each_step_runs_once() -> None:
-    assert run_module.expand(["all", "induction", "00"]) == [entry.name for entry in registry.LABS]
+    assert run_module.expand(["all", "induction", "00"]) == [entry.slug for entry in registry.LABS]
     assert len(run_module.expand(["induction", "induction"])) == 1
 
 
