@@ -56,5 +56,7 @@ def expand(steps: Sequence[str]) -> list[str]:
     if not steps:
         there = ", ".join(f"{entry.step} {entry.slug}" for entry in LABS)
         raise UserError(f"name the steps to run, or all. Steps: {there}.")
-    named = [slug for step in steps for slug in ([entry.slug for entry in LABS] if step == "all" else [step])]
+    by_number = {entry.step: entry.slug for entry in LABS}
+    every = list(by_number.values())
+    named = [slug for step in steps for slug in (every if step == "all" else [by_number.get(step, step)])]
     return list(dict.fromkeys(named))
