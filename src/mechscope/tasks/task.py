@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.tasks.labels import numbered
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Task:
         named = {int(where[0]): name for name, where in self.positions.items()} if self.aligned else {}
         if self.templates is not None and len(self.templates.unique()) > 1:
             return [named.get(pos, str(pos)) for pos in range(self.length)]
-        return [f"{pos} {token.strip() or repr(token)}" for pos, token in enumerate(self.labels[0])]
+        return list(numbered(self.labels[0]))
 
     # Measuring ------------------------------------------------------------------------------
 

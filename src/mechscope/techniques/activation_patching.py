@@ -17,7 +17,6 @@ import torch
 from mechscope.model.names import get_act_name
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.sweep import Edit
 from mechscope.techniques.task_sweep import Direction, TaskSweep
 
 if TYPE_CHECKING:
@@ -124,11 +123,6 @@ def patch(
         coords={"layer": np.asarray(chosen)} | {dim: np.asarray(labels) for dim, (labels, _) in axes.items()},
         kind="heatmap" if len(dims) == 1 else "",
     )
-
-
-def site_edit(run: TaskSweep, site: str, layer: int, **where: Any) -> Edit:
-    """The edit that patches part of one activation: `where` has pos, head, key or index."""
-    return run.edit(get_act_name(site, layer), **where)
 
 
 def _layer(model: HookedTransformer, layer: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from mechscope.results import Provenance
+from mechscope.tasks.labels import numbered
 from mechscope.tasks.task import Task
 from mechscope.techniques.naming import model_name
 
@@ -108,16 +109,6 @@ def check_tokens(model: HookedTransformer, tokens: torch.Tensor) -> None:
 def position_labels(model: HookedTransformer, tokens: Int[torch.Tensor, " pos"]) -> tuple[str, ...]:
     """One prompt's positions as "3 John"."""
     return numbered(token_texts(model, tokens))
-
-
-def numbered(texts: Sequence[str]) -> tuple[str, ...]:
-    """Tokens with their positions, "3 John": two equal tokens are two positions."""
-    return tuple(f"{pos} {visible(text)}" for pos, text in enumerate(texts))
-
-
-def visible(text: str) -> str:
-    """A token without the spaces around it; quoted, where it is nothing else."""
-    return text.strip() or repr(text)
 
 
 def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> list[str]:

@@ -19,9 +19,10 @@ from jaxtyping import Float, Int
 
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.labels import visible
 from mechscope.techniques.attention_statistics import check_head
 from mechscope.techniques.naming import model_name
-from mechscope.techniques.prompts import token_texts, visible
+from mechscope.techniques.prompts import token_texts
 from mechscope.techniques.readable_weights import (
     embedding,
     read_mlp_weight,

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.checkpoints import load_model
+from mechscope.checkpoints.weights_file import read_pickle
 from mechscope.data.folder import data_folder
 from mechscope.labs.grokking.anatomy import anatomy_of_transformer
 from mechscope.labs.grokking.full_batch import Weights
@@ -116,8 +117,8 @@ def gradient_symmetricity(model: MixedAttention) -> float:
 
 def load_mixer(path: Path, softmax: float) -> MixedAttention:
     """Read a published clock or pizza."""
-    state: Weights = torch.load(path, weights_only=True, map_location="cpu")
-    return MixedAttention({name: tensor for name, tensor in state.items() if "mask" not in name}, softmax)
+    weights = {name: tensor for name, tensor in read_pickle(path).items() if "mask" not in name}
+    return MixedAttention(weights, softmax)
 
 
 def measure_third_party(workshop: Workshop, folder: Path) -> dict[str, Tensor]:

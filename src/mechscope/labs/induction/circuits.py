@@ -11,6 +11,7 @@ from torch import Tensor
 from mechscope.model.composition import composition_scores
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.transformer import HookedTransformer
+from mechscope.techniques.ov_qk_circuits import eigenvalue_score
 
 
 @dataclass(frozen=True)
@@ -83,5 +84,4 @@ def copying_scores(weights: ReadableWeights) -> Float[Tensor, "layer head"]:
     The nonzero eigenvalues of that vocabulary-sized matrix are those of a d_head × d_head one, which is all
     that is computed. Source: Elhage et al. (2021), "copying and the eigenvalues of the OV circuit".
     """
-    values = FactoredMatrix(weights.W_E @ weights.W_V, weights.W_O @ weights.W_U).eigenvalues
-    return values.real.sum(-1) / values.abs().sum(-1)
+    return eigenvalue_score(FactoredMatrix(weights.W_E @ weights.W_V, weights.W_O @ weights.W_U))

@@ -53,8 +53,6 @@ class Edit:
             raise ValueError("a basis says which component is replaced; it does not go with how='add'.")
         if self.key is not None and not self.site.has_pattern_axes:
             raise ValueError(f"{self.hook!r} has no key axis; only scores and patterns have.")
-        if isinstance(self.value, torch.Tensor) and bool(torch.isnan(self.value).any()):
-            raise ValueError(f"the value for {self.hook!r} has NaN in it; does the run it comes from?")
 
     @cached_property
     def site(self) -> Site:
@@ -95,8 +93,8 @@ class Edit:
         last_key = None if self.key is None else self.key if isinstance(self.key, int) else max(self.key)
         return last_key is None or last_key > self.first
 
-    def check(self, batch: int, length: int) -> None:
-        """See that positions and value fit a run [batch pos].
+    def check_positions(self, batch: int, length: int) -> None:
+        """See that the positions are those of a run [batch pos].
 
         Raises:
             ValueError: where they do not.
@@ -105,7 +103,16 @@ class Edit:
             raise ValueError(f"position {self.pos} of {self.hook!r} is outside 0 to {length - 1}.")
         if isinstance(self.pos, torch.Tensor) and tuple(self.pos.shape) != (batch,):
             raise ValueError(f"positions are one an example [{batch}], not {tuple(self.pos.shape)}.")
+
+    def check_value(self, batch: int, length: int) -> None:
+        """See that the value fits a run [batch pos].
+
+        Raises:
+            ValueError: where it does not, or has NaN in it.
+        """
         if isinstance(self.value, torch.Tensor):
+            if bool(torch.isnan(self.value).any()):
+                raise ValueError(f"the value for {self.hook!r} has NaN in it; does the run it comes from?")
             axis = 2 if self.site.has_pattern_axes else 1
             if self.value.ndim <= axis or self.value.shape[0] not in (1, batch):
                 raise ValueError(

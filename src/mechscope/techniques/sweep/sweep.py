@@ -90,11 +90,8 @@ class Sweep:
     @property
     def base_logits(self) -> Float[torch.Tensor, "batch answer d_vocab"]:
         """Logits of the run without interventions, at the positions that are read."""
-        end = self.cache.resid(self.model.cfg.n_layers)
-        if self.reads is not None:
-            end = end[torch.arange(len(end), device=end.device)[:, None], self.reads]
         with torch.no_grad():
-            return self._unembed(end)
+            return self._unembed(self._base_end(self.reads))
 
     def run(
         self, interventions: Iterable[Intervention], measure: Measure, description: str = ""
@@ -158,7 +155,7 @@ class Sweep:
         rows = [self._row(place, edits, free_suffix, length) for place, edits in enumerate(given)]
         live = [row for row in rows if row is not None]
         # What lets a query see later keys undoes what makes a suffix enough.
-        ahead = [row for row in live if any(edit.looks_ahead for edit in row.edits)]
+        ahead = [row for row in live if any(map(self._looks_ahead, row.edits))]
         behind = [row for row in live if row not in ahead]
         self._prepare(live)
         base_end = self._base_end(reads)
@@ -188,7 +185,7 @@ class Sweep:
 
     def _row(self, place: int, edits: tuple[Edit, ...], free_suffix: bool, length: int) -> Row | None:
         """From where an intervention must be recomputed; None where it changes nothing that is read."""
-        if not free_suffix or any(edit.looks_ahead for edit in edits):
+        if not free_suffix or any(map(self._looks_ahead, edits)):
             return Row(place, edits, min(edit.site.layer for edit in edits), 0)
         starts = [self._first_change(edit) for edit in edits]
         live = [(edit, start) for edit, start in zip(edits, starts, strict=True) if start < length]
@@ -212,25 +209,36 @@ class Sweep:
             self._firsts[key] = int(differs.int().argmax()) if bool(differs.any()) else self.cache.length
         return self._firsts[key]
 
+    def _looks_ahead(self, edit: Edit) -> bool:
+        """`edit.looks_ahead`, with one look at a value however many edits share it."""
+        if not isinstance(edit.value, torch.Tensor):
+            return edit.looks_ahead
+        key = (edit.site.part, id(edit.value), edit.how)
+        if key not in self._ahead:
+            self._ahead[key] = edit.looks_ahead
+        return self._ahead[key]
+
     def _check(self, given: list[tuple[Edit, ...]]) -> None:
         if not given:
             raise ValueError("there are no interventions to try: the list of sites is empty.")
         hooks = dict.fromkeys(edit.hook for edits in given for edit in edits)
         self.model.match_hook_names(list(hooks))
-        checked: set[tuple[int, int]] = set()
+        values: set[int] = set()
         for edits in given:
             if not edits:
                 raise ValueError("an intervention has no edits; leave it out, or measure the base run.")
             for edit in edits:
-                key = (id(edit.value), id(edit.pos))
-                if key not in checked or edit.pos is not None:
-                    edit.check(self.cache.batch, self.cache.length)
-                    checked.add(key)
+                edit.check_positions(self.cache.batch, self.cache.length)
+                if id(edit.value) not in values:
+                    # Thousands of edits may share a value, and looking for NaN reads all of it.
+                    edit.check_value(self.cache.batch, self.cache.length)
+                    values.add(id(edit.value))
                 if edit.hook == "hook_pos_embed" and self.cache.shortformer is not None:
                     raise ValueError(
                         "this model adds positions to queries and keys, not to the residual stream."
                     )
         self._firsts: dict[Any, int] = {}
+        self._ahead: dict[Any, bool] = {}
         optional = self.model.optional_hook_names()
         compared = {
             edit.hook
@@ -244,10 +252,9 @@ class Sweep:
         self.cache.require([*streams, last, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
-        """Compute in one pass what the base run must lend."""
+        """Compute in one pass what the base run must lend beside its residual streams."""
         model, cfg = self.model, self.model.cfg
-        needed = [f"blocks.{layer}.hook_resid_pre" for layer in range(cfg.n_layers)]
-        needed.append(f"blocks.{cfg.n_layers - 1}.hook_resid_post")
+        needed: list[str] = []
         if any(row.start for row in rows):
             for layer in range(min(row.layer for row in rows), cfg.n_layers):
                 needed += [f"blocks.{layer}.attn.{self.cache.key_hook}", f"blocks.{layer}.attn.hook_v"]
