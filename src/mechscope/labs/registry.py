@@ -53,8 +53,8 @@ def find_entry(name: str) -> LabEntry:
         if wanted in (entry.step, entry.slug, f"{entry.step}-{entry.slug}"):
             return entry
     slugs = [entry.slug for entry in LABS]
-    near = difflib.get_close_matches(wanted, slugs, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    near = difflib.get_close_matches(wanted, slugs, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
     there = ", ".join(f"{entry.step} {entry.slug}" for entry in LABS)
     raise KeyError(f"there is no step {name!r}; {hint}Steps: {there}.")
 
