@@ -9,7 +9,10 @@ import pytest
 
 from mechscope.checkpoints.registry import bundled_names, entries
 from mechscope.cli.commands import Models
+from mechscope.cli.errors import UserError
 from mechscope.cli.models import WHERE, list_models, models
+
+from ..recipes.tiny_recipe import Tiny, TinyConfig, tiny_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +52,35 @@ def test_text_and_json_agree(capsys: pytest.CaptureFixture[str]) -> None:
     gpt2 = next(listing for listing in listings if listing["name"] == "gpt2")
     assert gpt2["hub_id"] == "openai-community/gpt2"
     assert "gpt2-small" in gpt2["aliases"]
+
+
+def test_training_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean mini-gelu-2l"):
+        models(Models(action=("train", "mini-gelu2l"), out=tmp_path))
+    with pytest.raises(UserError, match="`mechscope models trian` is no command"):
+        models(Models(action=("trian",), out=tmp_path))
+    with pytest.raises(UserError, match="models train NAME"):
+        models(Models(action=("train",), out=tmp_path))
+
+
+def test_training_without_the_corpus_stops_before_any_work(tmp_path: Path) -> None:
+    # MECHSCOPE_DATA is an empty folder here.
+    with pytest.raises(
+        UserError, match=r"mini-gelu-1l cannot be made here: .*classic_books\.tar\.xz is not there"
+    ):
+        models(Models(action=("train", "mini-gelu-1l"), out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_makes_a_folder_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = (tiny_recipe(Tiny(TinyConfig(), 0), highest) for highest in (9.0, 0.0))
+    command = Models(action=("train", "mini-gelu-1l"), out=tmp_path)
+    monkeypatch.setattr("mechscope.recipes.registry.find_recipe", lambda name: bad)
+    assert models(command) == 1
+    assert "tiny did not come out" in capsys.readouterr().out
+    monkeypatch.setattr("mechscope.recipes.registry.find_recipe", lambda name: good)
+    assert models(command) == 0
+    assert "made: " in capsys.readouterr().out
+    assert (tmp_path / "tiny" / "card.md").is_file()

@@ -40,6 +40,10 @@ class Checkpoint:
 def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = None) -> Checkpoint:
     """The checkpoint in a folder: a Hugging Face model, one of ours, a toy model, or llama2.c's.
 
+    Args:
+        weights: which weights, where a folder keeps several: a file's path in a folder of ours, a regular expression
+            for a toy model's.
+
     Raises:
         FileNotFoundError: when the folder lacks a config or weights.
         ValueError: when what is there is not a model that can be loaded.
@@ -52,7 +56,8 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
         raise ValueError(f"{str(folder)!r} has a config.json of its own; leave cfg out.")
     if is_own_config(fields):
         own = own_config(fields, str(described))
-        return _stored_classic(open_weights(folder), own, folder, fields.get("class") == "HookedEncoder")
+        stored = open_weights(folder if weights is None else folder / weights)
+        return _stored_classic(stored, own, folder, fields.get("class") == "HookedEncoder")
     if is_toy_config(fields):
         own = toy_config(fields, folder.name)
         return _stored_classic(_toy_weights(folder, weights), own, folder, encoder=False)

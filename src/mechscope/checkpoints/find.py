@@ -18,7 +18,7 @@ from mechscope.checkpoints.checkpoint import (
     open_in_memory,
     open_state,
 )
-from mechscope.checkpoints.schedules import find_step, schedule_of
+from mechscope.checkpoints.schedules import find_step, schedule_in, schedule_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _is_local_model(path: Path, name: str) -> bool:
 
 def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
     if name in registry.bundled_names():
-        return Found(open_folder(registry.BUNDLED / name, cfg), name)
+        return _find_bundled(name, wanted, cfg)
     entry = registry.lookup(name)
     if entry is None and (folder := hub.in_data_folder(name)) is not None:
         return Found(open_folder(folder, cfg), name)
@@ -99,6 +99,24 @@ def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
     revision, weights, labels = _version(hub_id, shown, wanted)
     folder = hub.locate(shown, hub_id, revision=revision, weights=weights)
     return Found(open_folder(folder, cfg, weights), shown, labels)
+
+
+def _find_bundled(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
+    folder = registry.BUNDLED / name
+    if wanted.revision is not None:
+        raise ValueError(f"{name} comes with mechscope and has no revisions; leave revision out.")
+    if not wanted.of_training:
+        return Found(open_folder(folder, cfg), name)
+    schedule = schedule_in(folder)
+    if schedule is None:
+        with_some = [other for other in registry.bundled_names() if schedule_in(registry.BUNDLED / other)]
+        raise ValueError(
+            f"{name} keeps its final weights only; bundled models with training checkpoints: "
+            f"{', '.join(with_some) or 'none'}."
+        )
+    index, step = find_step(schedule, name, wanted.checkpoint_index, wanted.checkpoint_value)
+    opened = open_folder(folder, cfg, schedule.revision.format(step))
+    return Found(opened, name, {"checkpoint_index": index, "checkpoint_value": step})
 
 
 def _version(hub_id: str, shown: str, wanted: Wanted) -> tuple[str | None, str | None, dict[str, int]]:

@@ -67,7 +67,7 @@ def save_model(
         ValueError: when a weight is not finite in the data type on disk.
     """
     folder = Path(folder)
-    if folder.exists() and not _is_ours(folder):
+    if folder.exists() and not is_own_folder(folder):
         raise FileExistsError(f"{str(folder)!r} exists and is no model that mechscope wrote: choose another.")
     dtype = dtype_from_name(dtype) if isinstance(dtype, str) else dtype
     tensors = _for_disk(without_buffers(model.state_dict()), dtype)
@@ -79,6 +79,8 @@ def save_model(
         unfinished.chmod(0o755)
         save_file(tensors, unfinished / "model.safetensors", metadata={"format": "pt"})
         (unfinished / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        # safetensors makes files that only their owner reads; a model is for everyone the umask allows.
+        (unfinished / "model.safetensors").chmod((unfinished / "config.json").stat().st_mode)
         if card is not None:
             (unfinished / "card.md").write_text(card, encoding="utf-8")
         tokenizer = getattr(model, "tokenizer", None)
@@ -96,7 +98,8 @@ def save_model(
     return folder
 
 
-def _is_ours(folder: Path) -> bool:
+def is_own_folder(folder: Path) -> bool:
+    """Whether a folder was written by `save_model`, or is empty and can be."""
     try:
         return is_own_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError):

@@ -1,8 +1,10 @@
-"""Training checkpoints: which steps were kept, and the revision of the repository that holds each."""
+"""Training checkpoints: which steps were kept, and where each lies: a revision of a repository, or a file."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 PYTHIA_STEPS = (0, *(2**k for k in range(10)), *range(1_000, 143_001, 1_000))
 STANFORD_STEPS = (
@@ -11,15 +13,17 @@ STANFORD_STEPS = (
     *range(2_000, 20_000, 100),
     *range(20_000, 400_001, 1_000),
 )
+OWN_FILE = "checkpoints/step-{}.safetensors"
+"""Where a folder of ours keeps the weights of a step."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The training steps of which a repository keeps the weights."""
+    """The training steps of which a repository or a folder keeps the weights."""
 
     steps: tuple[int, ...]
     revision: str
-    """How a revision is spelt, with `{}` for the step."""
+    """How a revision (in a folder of ours, a file) is spelt, with `{}` for the step."""
 
 
 def schedule_of(hub_id: str) -> Schedule | None:
@@ -29,6 +33,13 @@ def schedule_of(hub_id: str) -> Schedule | None:
     if hub_id.lower().startswith("stanford-crfm/"):
         return Schedule(STANFORD_STEPS, "checkpoint-{}")
     return None
+
+
+def schedule_in(folder: Path) -> Schedule | None:
+    """The schedule of a folder of ours, read off its files; None where it keeps its final weights only."""
+    found = (re.fullmatch(r"step-(\d+)", path.stem) for path in folder.glob(OWN_FILE.format("*")))
+    steps = sorted(int(match[1]) for match in found if match)
+    return Schedule(tuple(steps), OWN_FILE) if steps else None
 
 
 def find_step(schedule: Schedule, name: str, index: int | None, value: int | None) -> tuple[int, int]:
@@ -43,8 +54,9 @@ def find_step(schedule: Schedule, name: str, index: int | None, value: int | Non
     if value is not None:
         if value not in steps:
             near = sorted(steps, key=lambda step: abs(step - value))[:2]
+            nearest = f"nearest are {near[0]} and {near[1]}" if len(near) > 1 else f"only one is {near[0]}"
             raise ValueError(
-                f"{name} kept no checkpoint at step {value}; the nearest are {near[0]} and {near[1]} "
+                f"{name} kept no checkpoint at step {value}; the {nearest} "
                 f"({len(steps)} from {steps[0]} to {steps[-1]})."
             )
         return steps.index(value), value

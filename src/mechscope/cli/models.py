@@ -1,4 +1,4 @@
-"""`mechscope models`: every model that has a name, and where it is."""
+"""`mechscope models`: every model that has a name, and where it is; `mechscope models train` makes a bundled one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mechscope.cli.commands import Models
-from mechscope.cli.errors import user_errors
+from mechscope.cli.errors import UserError, user_errors
 
 WHERE = {
     "bundled": "comes with mechscope",
@@ -39,7 +39,9 @@ class Listing:
 
 
 def models(command: Models) -> int:
-    """Print the list."""
+    """Print the list, or make what was named after "train"."""
+    if command.action:
+        return train(command)
     with user_errors():
         listings = list_models()
     if command.json:
@@ -61,7 +63,46 @@ def models(command: Models) -> int:
     print(
         'mechscope.load_model("NAME") loads one; so it does a folder, or another hub id of a supported family.'
     )
+    print("`mechscope models train NAME` makes a bundled one again from scratch.")
     return 0
+
+
+def train(command: Models) -> int:
+    """Make bundled models from their recipes, each into OUT/NAME; 1 where one did not come out as it must."""
+    action, *names = command.action
+    if action != "train" or not names:
+        raise UserError(
+            f"`mechscope models {' '.join(command.action)}` is no command: `mechscope models` lists the models, "
+            "`mechscope models train NAME` makes a bundled one."
+        )
+    with user_errors():
+        # Names first: a typing mistake should not wait for torch.
+        from mechscope.recipes.registry import check_name, find_recipe
+
+        for name in names:
+            check_name(name)
+        from mechscope.recipes.making import MissedConditionsError, make, prepare
+
+        recipes = [find_recipe(name) for name in names]
+        for recipe in recipes:
+            prepare(recipe, command.out / recipe.name, command.device)
+    code = 0
+    for recipe in recipes:
+        print(f"{recipe.name}: {recipe.summary}", flush=True)
+        try:
+            folder = make(
+                recipe,
+                command.out / recipe.name,
+                work=command.out / "work" / recipe.name,
+                device=command.device,
+                progress=False if command.no_progress else None,
+            )
+        except MissedConditionsError as error:
+            print(f"   {error}")
+            code = 1
+        else:
+            print(f"   made: {folder} (its card.md says what it is; load_model({str(folder)!r}) loads it)")
+    return code
 
 
 def list_models() -> list[Listing]:

@@ -1,0 +1,241 @@
+"""From a recipe to a folder that `load_model` reads: train, write, read back, measure, judge, describe."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import string
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mechscope.checkpoints.legacy import without_buffers
+from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.save import is_own_folder, save_model
+from mechscope.checkpoints.schedules import OWN_FILE
+from mechscope.labs.claim import Condition
+from mechscope.labs.device import pick_device
+from mechscope.labs.workshop import Workshop
+from mechscope.recipes.recipe import Made, Recipe
+from mechscope.results import versions, write_atomically
+
+OWN_WORDS = ("name", "command", "parameters", "shape", "python", "torch", "made_on")
+"""Placeholders that every card may use without a word from its recipe."""
+PACKAGES = ("mechscope", "torch", "numpy", "tokenizers")
+
+
+class MissedConditionsError(RuntimeError):
+    """A model was made and is not what its recipe says it must be."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One condition on a figure, and what became of it."""
+
+    condition: Condition
+    """What was demanded."""
+    measured: float
+    """The figure."""
+    held: bool
+    """Whether it satisfies the condition."""
+
+
+def make(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    work: str | Path,
+    device: str = "auto",
+    progress: bool | None = False,
+) -> Path:
+    """Make a bundled model: a folder with weights (float16), config, tokenizer, checkpoints, card and figures.
+
+    A making that was killed goes on where it stopped when it is called with the same `work`.
+
+    Args:
+        folder: where the model goes, once it has passed; a model that was there before is replaced.
+        work: where finished and unfinished parts are kept.
+        device: where to train; figures are measured on the CPU.
+        progress: bars: True, False, or None for "on a terminal".
+
+    Raises:
+        FileNotFoundError: if something that the recipe needs is missing on this machine, before any work.
+        FileExistsError: if `folder` holds something else than a model of ours, before any work.
+        ValueError: for a device that is not there, or a card with a placeholder that nothing fills.
+        MissedConditionsError: if the model is not what it must be; it then lies beside its parts, to be looked at.
+    """
+    folder, work = Path(folder), Path(work)
+    chosen = prepare(recipe, folder, device)
+    workshop = Workshop(
+        config=recipe.config,
+        seeds=(recipe.seed,),
+        device=chosen,
+        folder=work / "parts",
+        fingerprint=fingerprint(recipe, chosen),
+        progress=progress,
+    )
+    made = recipe.train(workshop)
+    staged = save_model(made.model.cpu(), work / "model", dtype="float16")
+    _write_kept(staged, made)
+    figures = measure(recipe, staged)
+    judged = judge(recipe, figures)
+    write_atomically(staged / "figures.json", _figures_file(recipe, made, figures, judged, workshop))
+    missed = [one for one in judged if not one.held]
+    if missed:
+        listed = "; ".join(
+            f"{one.condition.what} should be {one.condition.wanted}, was {one.measured:.4g}" for one in missed
+        )
+        raise MissedConditionsError(f"{recipe.name} did not come out: {listed}. The model is in {staged}.")
+    write_atomically(staged / "card.md", fill_card(recipe, made, figures))
+    return _put_in_place(staged, folder)
+
+
+def prepare(recipe: Recipe, folder: str | Path, device: str = "auto") -> torch.device:
+    """Check what was asked for and what is there, before any work; returns the device to train on.
+
+    Raises:
+        As `make`, before any work.
+    """
+    folder = Path(folder)
+    if (reason := recipe.missing()) is not None:
+        raise FileNotFoundError(f"{recipe.name} cannot be made here: {reason}")
+    if folder.exists() and not is_own_folder(folder):
+        raise FileExistsError(f"{str(folder)!r} exists and is no model that mechscope wrote: choose another.")
+    return pick_device(device)
+
+
+def fingerprint(recipe: Recipe, device: torch.device) -> str:
+    """Checksum of everything that decides what a training computes."""
+    settings = {
+        "recipe": recipe.name,
+        "config": dataclasses.asdict(recipe.config),
+        "seed": recipe.seed,
+        "device": device.type,
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def measure(recipe: Recipe, folder: str | Path) -> dict[str, float]:
+    """The figures of a model as it lies on disk, computed on the CPU with its weights as they are."""
+    model = load_model(folder, process=False, device="cpu")
+    return {name: float(value) for name, value in recipe.measure(model).items()}
+
+
+def judge(recipe: Recipe, figures: Mapping[str, float]) -> tuple[Judged, ...]:
+    """Every condition of a recipe on measured figures.
+
+    Raises:
+        ValueError: for a recipe without conditions: nothing could ever be wrong with its model.
+        KeyError: for a condition on a figure that was not measured.
+    """
+    if not recipe.conditions:
+        raise ValueError(f"the recipe {recipe.name} has no condition: any weights at all would pass.")
+    return tuple(
+        Judged(condition, figures.get(condition.measure, float("nan")), condition.holds(figures))
+        for condition in recipe.conditions
+    )
+
+
+def fill_card(recipe: Recipe, made: Made, figures: Mapping[str, float]) -> str:
+    """The card's template with everything filled in.
+
+    Raises:
+        ValueError: for a placeholder that neither a figure nor a word fills, or a name that both have.
+    """
+    own = _own_words(recipe, made)
+    if twice := sorted({*figures} & {*made.words} | {*own} & ({*figures} | {*made.words})):
+        raise ValueError(f"the card of {recipe.name} has two values for {', '.join(twice)}.")
+    values: dict[str, Any] = {**own, **made.words, **figures}
+    wanted = {field for _, field, _, _ in string.Formatter().parse(recipe.card) if field is not None}
+    if unfilled := sorted(wanted - {*values}):
+        raise ValueError(f"the card of {recipe.name} has nothing for {', '.join(unfilled)}.")
+    return recipe.card.format(**values)
+
+
+def _own_words(recipe: Recipe, made: Made) -> dict[str, str]:
+    cfg = made.model.cfg
+    count = sum(parameter.numel() for parameter in made.model.parameters())
+    mlp = "no MLPs" if cfg.attn_only else f"{cfg.d_mlp} neurons a layer ({cfg.act_fn})"
+    there = versions(PACKAGES)
+    layers = "1 layer" if cfg.n_layers == 1 else f"{cfg.n_layers} layers"
+    return {
+        "name": recipe.name,
+        "command": f"mechscope models train {recipe.name}",
+        "parameters": f"{count:,}",
+        "shape": f"{layers}, {cfg.n_heads} heads of {cfg.d_head}, d_model {cfg.d_model}, {mlp}, "
+        f"context {cfg.n_ctx}, vocabulary {cfg.d_vocab}",
+        "python": there["python"],
+        "torch": there.get("torch", torch.__version__),
+        "made_on": f"Python {there['python']}, torch {there.get('torch', torch.__version__)}",
+    }
+
+
+def _write_kept(staged: Path, made: Made) -> None:
+    if not made.kept:
+        return
+    final = without_buffers(made.model.state_dict())
+    last = without_buffers(made.kept[max(made.kept)])
+    if {*last} != {*final} or not all(torch.equal(last[name].cpu(), final[name].cpu()) for name in final):
+        raise ValueError(f"the last checkpoint kept, step {max(made.kept)}, is not the model itself.")
+    for step, state in made.kept.items():
+        write_atomically(staged / OWN_FILE.format(step), safetensors.torch.save(_half(state)))
+
+
+def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: tensor.detach().to("cpu", torch.float16).contiguous().clone()
+        for name, tensor in without_buffers(state).items()
+    }
+
+
+def _figures_file(
+    recipe: Recipe,
+    made: Made,
+    figures: Mapping[str, float],
+    judged: tuple[Judged, ...],
+    workshop: Workshop,
+) -> str:
+    written: dict[str, Any] = {
+        "recipe": recipe.name,
+        "command": f"mechscope models train {recipe.name}",
+        "seed": recipe.seed,
+        "config": dataclasses.asdict(recipe.config),
+        "figures": {name: float(f"{value:.6g}") for name, value in figures.items()},
+        "conditions": [
+            {
+                "what": one.condition.what,
+                "wanted": one.condition.wanted,
+                "measured": float(f"{one.measured:.6g}"),
+                "held": one.held,
+            }
+            for one in judged
+        ],
+        "words": {**_own_words(recipe, made), **made.words},
+        "checkpoints": sorted(made.kept),
+        "device": workshop.device.type,
+        "seconds": round(workshop.seconds, 1),
+        "versions": versions(PACKAGES),
+    }
+    return json.dumps(written, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _put_in_place(staged: Path, folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Copied first: the work folder may lie on another disk, and a rename is what nobody sees half done.
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.unfinished-"))
+    try:
+        whole = shutil.copytree(staged, unfinished / "model")
+        if folder.exists():
+            folder.rename(unfinished / "previous")
+        whole.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder

@@ -1,0 +1,61 @@
+"""Which recipes there are. A new one is a module here with a RECIPES tuple and its names in MODULES."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mechscope.recipes.recipe import Recipe
+
+KINDS = ("attn-only", "gelu", "solu")
+"""The kinds of the family of small language models, each with one to four layers."""
+
+MODULES: dict[str, str] = {
+    **{f"mini-{kind}-{layers}l": "mechscope.recipes.family" for kind in KINDS for layers in (1, 2, 3, 4)},
+    "ioi-twin": "mechscope.recipes.ioi_twin",
+    "grokking-p113": "mechscope.recipes.grokking",
+}
+"""Name of a bundled model → the module whose RECIPES has its recipe."""
+
+
+class _Recipes(Mapping[str, "Recipe"]):
+    """Name → recipe; a module is imported when one of its recipes is asked for."""
+
+    def __getitem__(self, name: str) -> Recipe:
+        found = {recipe.name: recipe for recipe in importlib.import_module(MODULES[name]).RECIPES}
+        return found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+RECIPES: Mapping[str, Recipe] = _Recipes()
+"""Every recipe by its name."""
+
+
+def check_name(name: str) -> str:
+    """The name itself; needs neither torch nor a recipe's module.
+
+    Raises:
+        KeyError: for a name without a recipe, with the nearest ones.
+    """
+    if name in MODULES:
+        return name
+    near = difflib.get_close_matches(name.lower(), MODULES, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise KeyError(f"there is no recipe for {name!r}; {hint}Recipes: {', '.join(MODULES)}.")
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of a bundled model.
+
+    Raises:
+        KeyError: for a name without a recipe, with the nearest ones.
+    """
+    return RECIPES[check_name(name)]
