@@ -1,0 +1,152 @@
+"""In which contexts a feature is active: the strongest, and some of every strength.
+
+Top contexts alone mislead (Bolukbasi et al. 2021, "An Interpretability Illusion for BERT"): what a feature does when
+it is weakly active may be something else, so contexts are also drawn from quantiles or intervals of its activation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Context:
+    """One place in one text."""
+
+    text: int
+    """Which text."""
+    position: int
+    """Which position in it."""
+    activation: float
+    """The feature's activation there."""
+    start: int
+    """The first position of the window."""
+    tokens: tuple[int, ...]
+    """Tokens of the window around it."""
+    activations: tuple[float, ...]
+    """The feature's activation at each of them."""
+
+
+@dataclass(frozen=True)
+class ContextGroup:
+    """Contexts of one range of activations."""
+
+    low: float
+    """Activations are above this …"""
+    high: float
+    """… and at most this."""
+    count: int
+    """How many places are in the range, shown or not."""
+    contexts: tuple[Context, ...]
+    """Some of them."""
+
+
+def top_contexts(
+    tokens: Int[Tensor, "batch pos"],
+    activations: Float[Tensor, "batch pos"],
+    count: int = 20,
+    *,
+    window: tuple[int, int] = (10, 5),
+    one_a_text: bool = True,
+) -> tuple[Context, ...]:
+    """The places where a feature is most active, strongest first; inactive places are not shown.
+
+    Args:
+        activations: of one feature at these tokens.
+        window: tokens shown before and after.
+        one_a_text: show at most one place of a text.
+
+    Raises:
+        ValueError: for shapes that do not fit, or a count below 1.
+    """
+    _check(tokens, activations, count, window)
+    if one_a_text:
+        values, positions = activations.max(1)
+        texts = torch.arange(len(tokens))
+    else:
+        values = activations.flatten()
+        texts = torch.arange(len(values)) // tokens.shape[1]
+        positions = torch.arange(len(values)) % tokens.shape[1]
+    order = values.argsort(descending=True, stable=True)[:count]
+    return tuple(
+        _context(tokens, activations, int(texts[i]), int(positions[i]), window)
+        for i in order.tolist()
+        if float(values[i]) > 0
+    )
+
+
+def spread_contexts(
+    tokens: Int[Tensor, "batch pos"],
+    activations: Float[Tensor, "batch pos"],
+    groups: int = 5,
+    count: int = 5,
+    *,
+    by: Literal["quantile", "interval"] = "quantile",
+    window: tuple[int, int] = (10, 5),
+    seed: int = 0,
+) -> tuple[ContextGroup, ...]:
+    """Random places of every strength, strongest group first.
+
+    Args:
+        groups: how many ranges.
+        count: at most this many contexts a group.
+        by: "quantile": groups of (nearly) equal numbers of active places; "interval": ranges of equal width from 0
+            to the maximum (Bricken et al. 2023), of which the upper ones are nearly empty.
+
+    Raises:
+        ValueError: for shapes that do not fit, or settings out of range.
+    """
+    _check(tokens, activations, count, window)
+    if groups < 1 or by not in ("quantile", "interval"):
+        raise ValueError(
+            f"groups must be at least 1 and by 'quantile' or 'interval'; got {groups} and {by!r}."
+        )
+    flat = activations.flatten().double()
+    active = flat[flat > 0]
+    if not len(active):
+        return ()
+    shares = torch.linspace(0, 1, groups + 1, dtype=torch.float64)
+    edges = torch.quantile(active, shares) if by == "quantile" else shares * active.max()
+    edges[0] = 0.0
+    generator = torch.Generator().manual_seed(seed)
+    found: list[ContextGroup] = []
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        places = ((flat > low) & (flat <= high)).nonzero().squeeze(-1)
+        drawn = places[torch.randperm(len(places), generator=generator)[:count]]
+        drawn = drawn[flat[drawn].argsort(descending=True, stable=True)]
+        shown = tuple(
+            _context(tokens, activations, place // tokens.shape[1], place % tokens.shape[1], window)
+            for place in drawn.tolist()
+        )
+        found.append(ContextGroup(low, high, len(places), shown))
+    return tuple(reversed(found))
+
+
+def _context(
+    tokens: Tensor, activations: Tensor, text: int, position: int, window: tuple[int, int]
+) -> Context:
+    start = max(0, position - window[0])
+    shown = slice(start, position + window[1] + 1)
+    return Context(
+        text=text,
+        position=position,
+        activation=float(activations[text, position]),
+        start=start,
+        tokens=tuple(tokens[text, shown].tolist()),
+        activations=tuple(activations[text, shown].tolist()),
+    )
+
+
+def _check(tokens: Tensor, activations: Tensor, count: int, window: tuple[int, int]) -> None:
+    if tokens.ndim != 2 or activations.shape != tokens.shape:
+        raise ValueError(
+            f"tokens and one feature's activations are both [batch pos]; got {tuple(tokens.shape)} and "
+            f"{tuple(activations.shape)}."
+        )
+    if count < 1 or min(window) < 0:
+        raise ValueError(f"count must be at least 1 and window at least (0, 0); got {count} and {window}.")

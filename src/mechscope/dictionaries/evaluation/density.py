@@ -1,0 +1,98 @@
+"""How often features are active: L0, densities, dead features, and the histogram of log10 density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechscope.dictionaries.features import Features, times_active
+from mechscope.results import Provenance, Result, make_result
+
+
+class ActivityCounts:
+    """Counts over batches of examples."""
+
+    def __init__(self) -> None:
+        self.examples = 0
+        self.times: Int[Tensor, " feature"] | None = None
+
+    def add(self, features: Features) -> None:
+        """Take a batch in."""
+        times = times_active(features).cpu().long()
+        shape = features.shape if isinstance(features, Tensor) else features.values.shape
+        self.examples += int(np.prod(shape[:-1]))
+        self.times = times if self.times is None else self.times + times
+
+    def activity(self) -> Activity:
+        """What the counts say.
+
+        Raises:
+            ValueError: if nothing was counted.
+        """
+        if self.times is None or not self.examples:
+            raise ValueError("no features were counted; add a batch first.")
+        return Activity(self.examples, self.times)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """How often each feature was above zero."""
+
+    examples: int
+    """How many examples were looked at."""
+    times: Int[Tensor, " feature"]
+    """In how many of them each feature was active."""
+
+    @property
+    def l0(self) -> float:
+        """Active features an example, on average."""
+        return float(self.times.sum()) / self.examples
+
+    @property
+    def densities(self) -> Float[Tensor, " feature"]:
+        """The share of examples in which each feature is active."""
+        return self.times.double() / self.examples
+
+    @property
+    def dead_share(self) -> float:
+        """The share of features that were never active in these examples (a longer look may find fewer)."""
+        return float((self.times == 0).double().mean())
+
+    def histogram(self, provenance: Provenance, bins: int = 40) -> Result:
+        """How many features have which log10 density (bin); dead features are not in it.
+
+        The lowest possible density is one example, so the histogram begins there.
+
+        Raises:
+            ValueError: for fewer than one bin.
+        """
+        if bins < 1:
+            raise ValueError(f"a histogram needs at least one bin, not {bins}.")
+        alive = self.densities[self.times > 0].log10().numpy()
+        low = -np.log10(self.examples) if self.examples > 1 else -1.0
+        counts, edges = np.histogram(alive, bins=bins, range=(low, 0.0))
+        dead = int((self.times == 0).sum())
+        return make_result(
+            counts,
+            ("bin",),
+            f"Feature densities (log10) over {self.examples} examples; {dead} of {len(self.times)} never active",
+            "features",
+            provenance,
+            {"bin": (edges[:-1] + edges[1:]) / 2},
+            kind="bars",
+        )
+
+
+def activity(features: Features) -> Activity:
+    """Activity of one set of examples.
+
+    >>> import torch
+    >>> activity(torch.tensor([[1.0, 0.0, 0.0], [2.0, 3.0, 0.0]])).l0
+    1.5
+    """
+    counts = ActivityCounts()
+    counts.add(features)
+    return counts.activity()

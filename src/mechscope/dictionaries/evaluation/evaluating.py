@@ -1,0 +1,232 @@
+"""All metrics of a dictionary in one call: on activations, or inside the model they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
+from mechscope.dictionaries.evaluation.cosine import MeanCosine
+from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
+from mechscope.dictionaries.evaluation.reading import read_activations
+from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recovery
+from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
+from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
+from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
+from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.naming import model_name
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a dictionary is worth on some activations."""
+
+    examples: int
+    """Activation vectors that were looked at."""
+    l0: float
+    """Active features an example."""
+    fvu: float
+    """Fraction of variance unexplained: 0 is perfect, predicting the mean gives 1."""
+    cosine: float
+    """Mean cosine of activation and reconstruction."""
+    bias: float
+    """Relative reconstruction bias: below 1, reconstructions are too short."""
+    length_ratio: float
+    """Mean length of reconstructions over that of activations."""
+    activity: Activity
+    """How often each feature was active: densities, dead share, histogram."""
+    splice: Splice | None
+    """What it costs the model, in nats; None without a model."""
+    recovery: Recovery | None
+    """How well it found the truth; None where no truth was given."""
+    provenance: Provenance
+    """Of the activations."""
+
+    @property
+    def table(self) -> Result:
+        """One number a measure, in the order in which they should be read."""
+        rows: dict[str, float] = {
+            "L0": self.l0,
+            "fraction of variance unexplained": self.fvu,
+            "cosine similarity": self.cosine,
+            "relative reconstruction bias": self.bias,
+            "length ratio": self.length_ratio,
+            "dead share": self.activity.dead_share,
+        }
+        if self.splice is not None:
+            rows |= {
+                "CE of the model (nats)": self.splice.ce,
+                "ΔCE spliced in (nats)": self.splice.delta_ce,
+                "ΔCE zero ablation (nats)": self.splice.ce_zero - self.splice.ce,
+                "ΔCE mean ablation (nats)": self.splice.ce_mean - self.splice.ce,
+                "loss recovered, zero ablation": self.splice.recovered_zero,
+                "loss recovered, mean ablation": self.splice.recovered_mean,
+                "KL spliced in (nats)": self.splice.kl,
+            }
+        if self.recovery is not None:
+            rows |= {
+                "MMCS, true to learned": self.recovery.mmcs,
+                "MMCS, learned to true": self.recovery.mmcs_back,
+                "mean matched cosine": self.recovery.mean_matched,
+                "true features found at 0.9": self.recovery.share_found(0.9),
+            }
+        return make_result(
+            list(rows.values()),
+            ("measure",),
+            f"Dictionary on {self.examples} activations",
+            "see measure",
+            self.provenance,
+            {"measure": list(rows)},
+            kind="bars",
+        )
+
+    @property
+    def densities(self) -> Result:
+        """Histogram of log10 densities."""
+        return self.activity.histogram(self.provenance)
+
+    def __str__(self) -> str:
+        table = self.table
+        names = [str(name) for name in table.values.coords["measure"].values]
+        width = max(map(len, names))
+        numbers = table.values.values.tolist()
+        return "\n".join(
+            f"{name:<{width}}  {number:.4g}" for name, number in zip(names, numbers, strict=True)
+        )
+
+
+def evaluate(
+    dictionary: Codes,
+    data: Activations | Int[Tensor, "batch pos"],
+    *,
+    model: HookedTransformer | None = None,
+    hook_name: str | None = None,
+    hook_out: str | None = None,
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    skip_first: int = 0,
+    truth: Float[Tensor, "true d_model"] | None = None,
+    batch_size: int = 4096,
+    text_batch_size: int = 8,
+    name: str = "activations",
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate a dictionary, batch by batch: no more than a batch's features exist at a time, and the numbers are
+    those of all examples at once.
+
+    Args:
+        dictionary: what `mechscope.dictionaries` builds or loads, or anything that encodes and decodes.
+        data: activations [*batch d_in] (or pairs of what a transcoder reads and should write), one tensor or a stream
+            of them; with a model, tokens [batch pos].
+        model: the model to read activations from and to splice the dictionary into.
+        hook_name: where the dictionary reads; needed with a model.
+        hook_out: where a transcoder writes.
+        attention_mask: with a model, True where a token is real.
+        skip_first: with a model, positions at the start of each text that are left out.
+        truth: true feature directions, where they are known; compared with W_dec.
+        batch_size: activation vectors at a time.
+        text_batch_size: with a model, texts at a time.
+        name: how the activations are called in the provenance.
+
+    Raises:
+        KeyError: for a hook point that the model does not have.
+        ValueError: for activations that do not fit or are not finite, or settings that contradict each other.
+    """
+    given = {"hook_name": hook_name, "hook_out": hook_out, "attention_mask": attention_mask}
+    if model is None:
+        extra = [key for key, value in given.items() if value is not None] + ["skip_first"] * (skip_first > 0)
+        if extra:
+            raise ValueError(
+                f"{', '.join(extra)} say where in a model to read; give the model too, or leave them out."
+            )
+        if isinstance(data, Tensor) and not data.is_floating_point():
+            raise ValueError(
+                f"activations are floating-point numbers, not {data.dtype}; to evaluate on tokens give the model and "
+                "hook_name."
+            )
+    elif hook_name is None:
+        raise ValueError("with a model, hook_name says where the dictionary reads.")
+    elif not isinstance(data, Tensor) or data.is_floating_point() or data.ndim != 2:
+        raise ValueError("with a model, data are tokens [batch pos].")
+    recovery = None
+    if truth is not None:
+        rows = getattr(dictionary, "W_dec", None)
+        if rows is None:
+            raise ValueError("to compare with the truth, the dictionary needs directions: a W_dec.")
+        recovery = feature_recovery(rows, truth)
+    splice = None
+    source: Activations
+    if model is not None and hook_name is not None and isinstance(data, Tensor):
+        # First, because it checks hook points and widths before the long work.
+        splice = spliced_loss(
+            model,
+            dictionary,
+            data,
+            hook_name,
+            hook_out=hook_out,
+            attention_mask=attention_mask,
+            skip_first=skip_first,
+            batch_size=text_batch_size,
+            progress=progress,
+        )
+        source = _counted_activations(
+            model, data, hook_name, hook_out, attention_mask, skip_first, text_batch_size
+        )
+    else:
+        source = data
+    config = getattr(dictionary, "cfg", None)
+    counts, variance, cosine, shrinkage = ActivityCounts(), VarianceUnexplained(), MeanCosine(), Shrinkage()
+    sparse = getattr(dictionary, "encode_sparse", None)
+    with torch.no_grad():
+        for x, y in batches(source, batch_size, getattr(config, "d_in", None)):
+            features = dictionary.encode(x) if sparse is None else sparse(x)
+            counts.add(features)
+            reconstruction = dictionary.decode(features, x)
+            if reconstruction.shape != y.shape:
+                raise ValueError(
+                    f"the dictionary writes {tuple(reconstruction.shape)}, but its targets are {tuple(y.shape)}: "
+                    "a transcoder's data are pairs (what it reads, what it should write)."
+                )
+            for sums in (variance, cosine, shrinkage):
+                sums.add(y, reconstruction)
+    activity = counts.activity()
+    where = name if hook_name is None else (hook_name if hook_out is None else f"{hook_name} to {hook_out}")
+    return Evaluation(
+        examples=activity.examples,
+        l0=activity.l0,
+        fvu=variance.value,
+        cosine=cosine.value,
+        bias=shrinkage.bias,
+        length_ratio=shrinkage.length_ratio,
+        activity=activity,
+        splice=splice,
+        recovery=recovery,
+        provenance=Provenance("dictionary" if model is None else model_name(model), where),
+    )
+
+
+def _counted_activations(
+    model: HookedTransformer,
+    tokens: Tensor,
+    hook_name: str,
+    hook_out: str | None,
+    attention_mask: Tensor | None,
+    skip_first: int,
+    batch_size: int,
+) -> Iterator[Batch]:
+    mask = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    mask = mask & (mask.long().cumsum(1) > skip_first)
+    start = 0
+    for x, y in read_activations(
+        model, tokens, hook_name, hook_out, attention_mask=attention_mask, batch_size=batch_size
+    ):
+        keep = mask[start : start + len(x)].to(x.device)
+        start += len(x)
+        yield (x[keep], y[keep]) if hook_out is not None else x[keep]

@@ -1,0 +1,85 @@
+"""Which tokens a feature promotes: its decoder row through the unembedding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class LogitList:
+    """The tokens that a unit of activation moves most, through the direct path alone."""
+
+    top: tuple[int, ...]
+    """Tokens whose logits rise most, first the most."""
+    top_values: tuple[float, ...]
+    """By how much, in logits a unit of activation, up to the final norm's scale."""
+    bottom: tuple[int, ...]
+    """Tokens whose logits fall most, first the most."""
+    bottom_values: tuple[float, ...]
+    """By how much."""
+
+
+def logit_effects(
+    model: HookedTransformer,
+    directions: Float[Tensor, "feature d_model"],
+    through: Float[Tensor, "d_out d_model"] | None = None,
+) -> Float[Tensor, "feature d_vocab"]:
+    """Change of every logit for a unit of each direction in the stream, through the unembedding and nothing else.
+
+    The final norm's centring and weights are applied; its scale, which differs from token to token, is not. The mean
+    over the vocabulary is taken off, because softmax does not see it.
+
+    Args:
+        directions: rows of W_dec, of a dictionary that writes to the residual stream.
+        through: what turns a dictionary's width into the stream's, such as W_out of an MLP.
+
+    Raises:
+        ValueError: for directions that are not in the stream.
+    """
+    if through is not None:
+        if directions.shape[-1] != through.shape[0]:
+            raise ValueError(
+                f"directions have width {directions.shape[-1]}, and `through` reads {through.shape[0]}."
+            )
+        directions = directions @ through
+    d_model = model.cfg.d_model
+    if directions.ndim != 2 or directions.shape[1] != d_model:
+        raise ValueError(
+            f"directions {tuple(directions.shape)} are not in the residual stream (d_model {d_model}); for a "
+            "dictionary on neurons or heads give `through`, the matrix that writes them to the stream."
+        )
+    with torch.no_grad():
+        rows = directions.detach().to(model.W_U)
+        kind = model.cfg.normalization_type
+        if kind in ("LN", "LNPre") and not model.cfg.final_rms:
+            rows = rows - rows.mean(-1, keepdim=True)
+        weight = getattr(model.ln_final, "w", None)
+        if weight is not None:
+            rows = rows * weight
+        effects = rows @ model.W_U
+        return effects - effects.mean(-1, keepdim=True)
+
+
+def logit_lists(effects: Float[Tensor, "feature d_vocab"], count: int = 10) -> tuple[LogitList, ...]:
+    """The most promoted and most suppressed tokens of each feature.
+
+    Raises:
+        ValueError: for a count that is not from 1 to d_vocab.
+    """
+    if not 1 <= count <= effects.shape[-1]:
+        raise ValueError(f"count must be from 1 to {effects.shape[-1]}, not {count}.")
+    top, bottom = effects.topk(count, -1), effects.topk(count, -1, largest=False)
+    return tuple(
+        LogitList(
+            *(tuple(part[row].tolist()) for part in (top.indices, top.values, bottom.indices, bottom.values))
+        )
+        for row in range(len(effects))
+    )

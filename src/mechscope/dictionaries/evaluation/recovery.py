@@ -1,0 +1,80 @@
+"""Feature recovery where the truth is known: mean max cosine similarity both ways, and a matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How well learned directions are the true ones. Signs count: a feature is a direction, not a line."""
+
+    found: Float[Tensor, " true"]
+    """For each true feature the cosine with the learned one that is nearest."""
+    meant: Float[Tensor, " feature"]
+    """For each learned feature the cosine with the true one that is nearest; a row of zeros has 0."""
+    matched: Float[Tensor, " pair"]
+    """Cosines of the pairs in the one-to-one matching with the largest sum; with fewer learned than true features
+    only that many pairs."""
+    pairs: tuple[tuple[int, int], ...]
+    """(true feature, learned feature) of these pairs, by true feature."""
+
+    @property
+    def mmcs(self) -> float:
+        """Mean max cosine similarity, true to learned: are the true features there? (Sharkey et al. 2022)"""
+        return float(self.found.mean())
+
+    @property
+    def mmcs_back(self) -> float:
+        """Learned to true: is what was learned true? Dead and made-up features lower it, missed ones do not."""
+        return float(self.meant.mean())
+
+    @property
+    def mean_matched(self) -> float:
+        """Mean over true features of the matching's cosines; one without a partner counts 0.
+
+        Unlike MMCS it does not let one learned feature stand for several true ones.
+        """
+        return float(self.matched.sum()) / len(self.found)
+
+    def share_found(self, at_least: float = 0.9) -> float:
+        """The share of true features whose partner in the matching has at least this cosine."""
+        return float((self.matched >= at_least).sum()) / len(self.found)
+
+
+def feature_recovery(
+    learned: Float[Tensor, "feature d_model"], truth: Float[Tensor, "true d_model"]
+) -> Recovery:
+    """Compare learned directions (rows of W_dec) with the true ones.
+
+    >>> import torch
+    >>> feature_recovery(torch.eye(3), torch.eye(3)[:2]).mmcs
+    1.0
+
+    Raises:
+        ValueError: for widths that differ, no rows, or values that are not finite.
+    """
+    for name, rows in (("learned features", learned), ("true features", truth)):
+        if rows.ndim != 2 or not len(rows):
+            raise ValueError(
+                f"{name} are rows [feature d_model], at least one; not shape {tuple(rows.shape)}."
+            )
+        if not bool(rows.isfinite().all()):
+            raise ValueError(f"some {name} are not finite.")
+    if learned.shape[1] != truth.shape[1]:
+        raise ValueError(
+            f"learned features have width {learned.shape[1]} and true ones {truth.shape[1]}; they must live in one "
+            "space."
+        )
+    cosines = F.normalize(truth.detach().double(), dim=-1) @ F.normalize(learned.detach().double(), dim=-1).T
+    rows, columns = linear_sum_assignment(cosines.numpy(force=True), maximize=True)
+    order = np.argsort(rows)
+    pairs = tuple((int(rows[i]), int(columns[i])) for i in order)
+    matched = cosines[[a for a, _ in pairs], [b for _, b in pairs]]
+    return Recovery(cosines.amax(1), cosines.amax(0), matched, pairs)

@@ -1,0 +1,245 @@
+"""What a dictionary costs the model: its reconstruction in place of the activation, beside zero and mean ablation.
+
+How it misleads. "Loss recovered" is measured against an ablation, and zero ablation is often so destructive that any
+reconstruction recovers nearly all of it. The increase in nats says what was lost, whatever the ablation.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mechscope.dictionaries.evaluation.batches import Codes
+from mechscope.model.loss import lm_cross_entropy_loss
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class Splice:
+    """Losses in nats a token, means over the same predictions."""
+
+    hook_name: str
+    """Where the activation was replaced."""
+    predictions: int
+    """Over how many next tokens the means were taken."""
+    ce: float
+    """Cross-entropy of the model as it is."""
+    ce_spliced: float
+    """With the reconstruction in place of the activation."""
+    ce_zero: float
+    """With zeros in its place."""
+    ce_mean: float
+    """With the activation's mean (over examples and positions) in its place."""
+    kl: float
+    """KL divergence from the model's prediction to the spliced one's."""
+    kl_zero: float
+    """The same under zero ablation."""
+    kl_mean: float
+    """The same under mean ablation."""
+
+    @property
+    def delta_ce(self) -> float:
+        """Nats that the reconstruction costs."""
+        return self.ce_spliced - self.ce
+
+    @property
+    def recovered_zero(self) -> float:
+        """1 - ΔCE / ΔCE under zero ablation: 1 costs nothing, 0 is as bad as zeros; NaN if zeros cost nothing."""
+        return _recovered(self.delta_ce, self.ce_zero - self.ce)
+
+    @property
+    def recovered_mean(self) -> float:
+        """1 - ΔCE / ΔCE under mean ablation, the harder comparison."""
+        return _recovered(self.delta_ce, self.ce_mean - self.ce)
+
+
+def _recovered(cost: float, worst: float) -> float:
+    return 1 - cost / worst if worst != 0 else float("nan")
+
+
+def spliced_loss(
+    model: HookedTransformer,
+    dictionary: Codes,
+    tokens: Int[Tensor, "batch pos"],
+    hook_name: str,
+    *,
+    hook_out: str | None = None,
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    skip_first: int = 0,
+    batch_size: int = 8,
+    progress: bool = False,
+) -> Splice:
+    """Losses of a model in which a dictionary replaces an activation, at every position at once.
+
+    Args:
+        tokens: texts [batch pos].
+        hook_name: where the dictionary reads (and writes, if it is no transcoder). Heads are read side by side.
+        hook_out: where a transcoder writes.
+        attention_mask: True where a token is real.
+        skip_first: positions at the start that are left as they are and not counted: dictionaries are often trained
+            without the first token, whose activation is unlike all others.
+        batch_size: texts at a time. Two passes are made: one for the mean, one for the losses.
+
+    Raises:
+        KeyError: for a hook point that the model does not have.
+        ValueError: for widths that do not fit, no predictions to count, or a transcoder that would write before it
+            has read.
+    """
+    out = hook_name if hook_out is None else hook_out
+    check_hooks(model, hook_name, out)
+    mask = _counted(tokens, attention_mask, skip_first)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+    real = mask[:, :-1] & mask[:, 1:]
+    if not real.any():
+        raise ValueError(
+            f"no next token is left to predict in tokens {tuple(tokens.shape)} with skip_first={skip_first}."
+        )
+    rows = [slice(start, start + batch_size) for start in range(0, len(tokens), batch_size)]
+    sums: dict[str, float] = dict.fromkeys(
+        ("ce", "spliced", "zero", "mean", "kl_spliced", "kl_zero", "kl_mean"), 0.0
+    )
+    with torch.no_grad():
+        mean = _mean_activation(model, dictionary, tokens, hook_name, out, attention_mask, mask, rows)
+        for chunk in tqdm(rows, desc="splicing", disable=not progress):
+            here, keep = mask[chunk].to(mean.device), real[chunk].to(mean.device)
+            texts = tokens[chunk].to(mean.device)
+            kwargs: dict[str, Any] = (
+                {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
+            )
+            clean = model(texts, **kwargs)
+            reference = clean[:, :-1][keep].float().log_softmax(-1)
+            sums["ce"] += _loss(clean, texts, keep)
+            splice = replacing(lambda x: dictionary.decode(dictionary.encode(x), x), hook_name, out, here)
+            ways = {
+                "spliced": splice,
+                "zero": [(out, _constant(torch.zeros_like(mean), here))],
+                "mean": [(out, _constant(mean, here))],
+            }
+            for name, hooks in ways.items():
+                logits = model.run_with_hooks(texts, fwd_hooks=hooks, **kwargs)
+                sums[name] += _loss(logits, texts, keep)
+                other = logits[:, :-1][keep].float().log_softmax(-1)
+                sums[f"kl_{name}"] += float((reference.exp() * (reference - other)).sum().double())
+    count = int(real.sum())
+    means = {name: value / count for name, value in sums.items()}
+    return Splice(
+        hook_name=out,
+        predictions=count,
+        ce=means["ce"],
+        ce_spliced=means["spliced"],
+        ce_zero=means["zero"],
+        ce_mean=means["mean"],
+        kl=means["kl_spliced"],
+        kl_zero=means["kl_zero"],
+        kl_mean=means["kl_mean"],
+    )
+
+
+def check_hooks(model: HookedTransformer, *names: str) -> None:
+    """Raises KeyError for a hook point that the model does not have, with the nearest names."""
+    for name in names:
+        if name not in model.hook_dict:
+            near = difflib.get_close_matches(name, model.hook_dict, n=3)
+            raise KeyError(
+                f"this model has no hook point {name!r}; did you mean {' or '.join(near) or 'another one'}?"
+            )
+
+
+def replacing(
+    reconstruct: Callable[[Tensor], Tensor], read: str, write: str, where: Bool[Tensor, "batch pos"]
+) -> list[tuple[str, Any]]:
+    """Forward hooks that put a reconstruction of what is at `read` in the place of what is at `write`.
+
+    Raises:
+        ValueError: (in the pass) where shapes do not fit, or `write` comes before `read`.
+    """
+    held: list[Tensor] = []
+
+    def reading(activation: Tensor, hook: Any) -> None:
+        held[:] = [reconstruct(activation if activation.ndim == 3 else activation.flatten(2))]
+
+    def writing(activation: Tensor, hook: Any) -> Tensor:
+        if read == write:
+            reading(activation, hook)
+        if not held:
+            raise ValueError(
+                f"{write} is computed before {read}: a transcoder writes after it has read; swap the hook points."
+            )
+        new = held.pop()
+        if new.numel() != activation.numel():
+            raise ValueError(
+                f"the dictionary writes shape {tuple(new.shape)}, but {write} has shape {tuple(activation.shape)}."
+            )
+        new = new.reshape(activation.shape).to(activation.dtype)
+        return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), new, activation)
+
+    return [(write, writing)] if read == write else [(read, reading), (write, writing)]
+
+
+def _constant(value: Tensor, where: Tensor) -> Any:
+    def writing(activation: Tensor, hook: Any) -> Tensor:
+        new = value.to(activation.dtype).expand_as(activation)
+        return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), new, activation)
+
+    return writing
+
+
+def _counted(tokens: Tensor, attention_mask: Tensor | None, skip_first: int) -> Bool[Tensor, "batch pos"]:
+    if tokens.ndim != 2 or tokens.is_floating_point():
+        raise ValueError(f"tokens are whole numbers [batch pos], not {tokens.dtype} {tuple(tokens.shape)}.")
+    if skip_first < 0:
+        raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first}.")
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    if attention_mask is not None:
+        if attention_mask.shape != tokens.shape:
+            raise ValueError(
+                f"attention_mask {tuple(attention_mask.shape)} and tokens {tuple(tokens.shape)} must agree."
+            )
+        mask &= attention_mask.to(mask)
+    # The first real positions, which padding on the left moves.
+    return mask & (mask.long().cumsum(1) > skip_first)
+
+
+def _mean_activation(
+    model: HookedTransformer,
+    dictionary: Codes,
+    tokens: Tensor,
+    read: str,
+    write: str,
+    attention_mask: Tensor | None,
+    mask: Tensor,
+    rows: list[slice],
+) -> Tensor:
+    """The mean of what is at `write`, over counted positions. The first text is reconstructed too: what does not
+    fit shows before the long work."""
+    total: Tensor | None = None
+    device = next(model.parameters()).device
+    for number, chunk in enumerate(rows):
+        here = mask[chunk].to(device)
+        found: list[Tensor] = []
+        hooks: list[tuple[str, Any]] = [
+            (write, lambda activation, hook, found=found: found.append(activation))
+        ]
+        if number == 0:
+            hooks += replacing(lambda x: dictionary.decode(dictionary.encode(x), x), read, write, here)
+        kwargs: dict[str, Any] = {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
+        model.run_with_hooks(tokens[chunk].to(device), fwd_hooks=hooks, return_type=None, **kwargs)
+        summed = found[0][here].double().sum(0)
+        total = summed if total is None else total + summed
+    assert total is not None
+    return total / int(mask.sum())
+
+
+def _loss(logits: Tensor, tokens: Tensor, keep: Tensor) -> float:
+    losses = lm_cross_entropy_loss(logits.float(), tokens, per_token=True)
+    return float(losses[keep].double().sum())

@@ -1,0 +1,83 @@
+"""Feature splitting: does one concept need several features?
+
+A concept is split over as many features as it takes until one more no longer helps a probe. Source: Chanin et al.
+2024, "A is for Absorption", section on feature splitting (F1 must rise by more than 0.03); features are chosen by
+difference of means here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mechscope.dictionaries.evaluation.k_sparse import Array, as_examples, check_ks, most_telling
+from mechscope.techniques.probe_fitting import splits
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How many features stand for one concept."""
+
+    f1: tuple[float, ...]
+    """Held-out F1 of a probe on the best 1, 2, … features, mean over the splits."""
+    least_gain: float
+    """By how much a further feature must raise F1 to count."""
+    chosen: tuple[int, ...]
+    """Features in the order in which they were added, in the first split."""
+
+    @property
+    def features(self) -> int:
+        """Over how many features the concept is split: the last whose addition still helped."""
+        gains = np.diff(self.f1)
+        helped = np.flatnonzero(gains > self.least_gain)
+        return 1 if not len(helped) else int(helped[-1]) + 2
+
+    @property
+    def main(self) -> tuple[int, ...]:
+        """These features."""
+        return self.chosen[: self.features]
+
+
+def splitting(
+    features: Any,
+    labels: Any,
+    *,
+    most: int = 10,
+    least_gain: float = 0.03,
+    groups: Any = None,
+    test_share: float = 0.25,
+    seeds: Sequence[int] = (0, 1, 2),
+) -> Splitting:
+    """How many features a two-class label is split over.
+
+    Args:
+        features: [example feature].
+        labels: two classes [example]; F1 is that of the second (True, 1, …).
+        most: the largest number of features that is tried.
+
+    Raises:
+        ValueError: for shapes that do not fit, labels that are not of two classes, or too few examples of one.
+    """
+    values, target = as_examples(features, labels)
+    (most,) = check_ks([most], values.shape[1])
+    grouped = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    scores: list[list[float]] = []
+    chosen: tuple[int, ...] = ()
+    for train, test in splits(target, grouped, "classification", test_share, tuple(seeds)):
+        order = most_telling(values[train], target[train], most)
+        chosen = chosen or order
+        scores.append([_f1(values[:, order[:k]], target, train, test) for k in range(1, most + 1)])
+    return Splitting(tuple(np.mean(scores, axis=0).tolist()), least_gain, chosen)
+
+
+def _f1(values: Array, target: Array, train: Array, test: Array) -> float:
+    probe: Any = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    probe.fit(values[train], target[train])
+    return float(f1_score(target[test], probe.predict(values[test]), zero_division=0.0))  # pyright: ignore[reportArgumentType]

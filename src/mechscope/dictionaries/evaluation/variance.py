@@ -1,0 +1,60 @@
+"""Fraction of variance unexplained: squared error, over the squared distance from the mean."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class VarianceUnexplained:
+    """Sums over batches; equal to all examples at once.
+
+    Both squares are summed over dimensions and examples before they are divided (so a dimension counts as much as
+    it varies), and the mean is that of all examples, not of a batch. Source: Gao et al. 2024, section 2.1; some
+    tools average the ratio over dimensions or take a batch's mean, which gives other numbers.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.error = 0.0
+        self.spread = 0.0
+        self.mean: Tensor | None = None
+
+    def add(self, target: Float[Tensor, "batch d_out"], reconstruction: Float[Tensor, "batch d_out"]) -> None:
+        """Take a batch in."""
+        target, reconstruction = target.detach().double(), reconstruction.detach().double()
+        self.error += float((target - reconstruction).square().sum())
+        mean, count = target.mean(0), len(target)
+        self.spread += float((target - mean).square().sum())
+        if self.mean is None:
+            self.mean, self.count = mean, count
+            return
+        # Two groups' spreads about their own means, joined: plus what lies between the means.
+        total = self.count + count
+        apart = mean - self.mean
+        self.spread += float(apart.square().sum()) * self.count * count / total
+        self.mean = self.mean + apart * (count / total)
+        self.count = total
+
+    @property
+    def value(self) -> float:
+        """0 is perfect, predicting the mean gives 1, and worse is possible; NaN where nothing varies."""
+        return self.error / self.spread if self.spread > 0 else float("nan")
+
+
+def fraction_of_variance_unexplained(
+    target: Float[Tensor, "batch d_out"], reconstruction: Float[Tensor, "batch d_out"]
+) -> float:
+    """FVU of one set of examples.
+
+    >>> import torch
+    >>> x = torch.tensor([[0.0, 1.0], [2.0, 5.0]])
+    >>> fraction_of_variance_unexplained(x, x.mean(0).expand(2, 2))
+    1.0
+    """
+    sums = VarianceUnexplained()
+    sums.add(target, reconstruction)
+    return sums.value
+
+
+__all__ = ["VarianceUnexplained", "fraction_of_variance_unexplained"]

@@ -1,0 +1,92 @@
+"""What a published file must have, checked before anything is built: everything that is wrong is said at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+def check_settings(
+    settings: Mapping[str, Any],
+    *,
+    needed: Collection[str],
+    known: Collection[str],
+    ignore: Collection[str] = (),
+    where: str,
+) -> None:
+    """Raises ValueError for settings that are missing and for names that are not known: what an unknown setting would
+    have changed, nobody can say.
+
+    Args:
+        needed: must be there.
+        known: may be there.
+        ignore: names that the caller vouches for.
+    """
+    missing = [name for name in needed if settings.get(name) is None]
+    allowed = {*needed, *known, *ignore}
+    unknown = [name for name in settings if name not in allowed]
+    problems: list[str] = []
+    if missing:
+        problems.append(f"missing settings: {', '.join(missing)}")
+    if unknown:
+        problems.append(f"unknown settings: {', '.join(_with_hint(name, allowed) for name in unknown)}")
+    if problems:
+        hint = (
+            " An unknown setting may change what the weights mean; if it does not, pass ignore=(…) with its name."
+            if unknown
+            else ""
+        )
+        raise ValueError(f"{where}: {'; '.join(problems)}.{hint}")
+
+
+def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | None], where: str) -> None:
+    """Raises ValueError that lists every missing, unknown, misshapen or non-finite tensor.
+
+    Args:
+        expected: name → shape; None for any shape.
+    """
+    problems: list[str] = []
+    missing = [name for name in expected if name not in found]
+    if missing:
+        problems.append(f"missing {', '.join(missing)}")
+    unknown = [name for name in found if name not in expected]
+    if unknown:
+        problems.append(f"unknown {', '.join(unknown)}")
+    for name, shape in expected.items():
+        if name not in found:
+            continue
+        if shape is not None and tuple(found[name].shape) != shape:
+            problems.append(f"{name} has shape {tuple(found[name].shape)}, not {shape}")
+        if found[name].is_floating_point() and not bool(torch.isfinite(found[name]).all()):
+            problems.append(f"{name} is not finite")
+    if problems:
+        raise ValueError(f"{where}: {'; '.join(problems)}.")
+
+
+def one_of(name: str, value: object, allowed: Iterable[object], where: str) -> None:
+    """Raises ValueError if a setting has a value that is not known."""
+    choices = list(allowed)
+    if not any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices):
+        raise ValueError(f"{where}: {name} is {value!r}; known are {', '.join(map(repr, choices))}.")
+
+
+def whole(name: str, value: object, where: str) -> int:
+    """The value, if it is a whole number above 0.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{where}: {name} must be a whole number above 0, not {value!r}.")
+    return value
+
+
+def _with_hint(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"{name} (did you mean {near[0]}?)" if near else name

@@ -1,0 +1,63 @@
+"""Gemma Scope: params.npz with W_enc, W_dec, b_enc, b_dec, threshold. JumpReLU, and b_dec is not subtracted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mechscope.dictionaries.config import JumpReluConfig
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.exchange.checking import Shape, check_tensors
+from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange.raw_files import must_exist, read_npz
+
+WEIGHTS = "params.npz"
+NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
+
+
+def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionary:
+    """Read params.npz, or a folder that has it. Widths come from the matrices, since there is no config.
+
+    Dictionaries of embeddings were trained on embeddings without their factor √d_model, which nothing in the file
+    says: give activations without it.
+
+    Args:
+        transcoder: whether it writes elsewhere than it reads, which the file does not say where both have one width.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: for a damaged file, or tensors that are missing, unknown or of the wrong shape; all at once.
+    """
+    path = Path(path)
+    weights = path if path.suffix == ".npz" else path / WEIGHTS
+    must_exist(weights)
+    found = read_npz(weights)
+    where = str(weights)
+    matrices = [found[name] for name in ("W_enc", "W_dec") if name in found]
+    if len(matrices) < 2 or any(matrix.ndim != 2 for matrix in matrices):
+        # Without both matrices there is no saying what the others should be.
+        expected: dict[str, Shape | None] = dict.fromkeys(NAMES)
+        check_tensors(found, expected, where)
+        shapes = ", ".join(f"{name} {tuple(found[name].shape)}" for name in ("W_enc", "W_dec"))
+        raise ValueError(f"{where}: W_enc and W_dec must be matrices; got {shapes}.")
+    d_in, d_sae = matrices[0].shape
+    d_out = matrices[1].shape[1]
+    check_tensors(
+        found,
+        {
+            "W_enc": (d_in, d_sae),
+            "W_dec": (d_sae, d_out),
+            "b_enc": (d_sae,),
+            "b_dec": (d_out,),
+            "threshold": (d_sae,),
+        },
+        where,
+    )
+    cfg = JumpReluConfig(
+        d_in=d_in,
+        d_sae=d_sae,
+        d_out=d_out if transcoder or d_out != d_in else None,
+        subtract_b_dec=False,
+        dtype=dtype_of_weights(found["W_enc"], where),
+        decoder_norm=decoder_norm_of(found["W_dec"]),
+    )
+    return make(cfg, found, {"format": "gemma_scope", "folder": weights.parent.name})

@@ -1,0 +1,122 @@
+"""Writing a dictionary as a SAELens folder (version 6)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import safetensors.torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.config import BatchTopKConfig, JumpReluConfig, ReluConfig, TopKConfig
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.exchange.saelens import CONFIG, NORMALIZE, SPARSITY, WEIGHTS
+from mechscope.results.files import write_atomically
+
+FORM = "6.0.0"
+
+
+def save_saelens(
+    dictionary: Dictionary,
+    folder: str | Path,
+    *,
+    densities: Float[Tensor, " feature"] | None = None,
+) -> Path:
+    """Write cfg.json and sae_weights.safetensors; activation scales are folded into the weights.
+
+    BatchTopK and Matryoshka dictionaries become JumpReLU ones with their threshold for every feature, as SAELens
+    itself saves them; the widths of the nested ones are kept in the metadata.
+
+    Args:
+        densities: the share of tokens at which each feature is active, for sparsity.safetensors.
+
+    Raises:
+        ValueError: for what SAELens has no counterpart of: crosscoders, gated or TopK transcoders, a skip term
+            beside a normalization, and BatchTopK whose threshold was never estimated.
+        TypeError: for metadata that is not JSON.
+    """
+    folder = Path(folder)
+    kept = dictionary.fold(norms=False)
+    if densities is not None and densities.shape != (kept.cfg.d_sae,):
+        raise ValueError(
+            f"densities have shape {tuple(densities.shape)}; one for each of {kept.cfg.d_sae} features is wanted."
+        )
+    architecture, extra, kept = _architecture(kept)
+    cfg = kept.cfg
+    normalize = {ours: theirs for theirs, ours in NORMALIZE.items() if theirs != "expected_average_only_in"}
+    metadata = dict(kept.metadata)
+    metadata.pop("format", None)
+    reshape = metadata.pop("reshape_activations", "none")
+    metadata.update(extra.pop("metadata", {}))
+    metadata["sae_lens_version"] = _version(metadata.get("sae_lens_version"))
+    settings: dict[str, Any] = {
+        "architecture": architecture,
+        "d_in": cfg.d_in,
+        "d_sae": cfg.d_sae,
+        "dtype": cfg.dtype,
+        "device": "cpu",
+        "apply_b_dec_to_input": cfg.subtract_b_dec,
+        "normalize_activations": normalize[cfg.normalize],
+        "reshape_activations": reshape,
+        "metadata": metadata,
+        **extra,
+    }
+    if cfg.transcodes:
+        settings["d_out"] = cfg.width_out
+    state = {name: tensor for name, tensor in kept.state().items() if name not in ("scale_in", "scale_out")}
+    if architecture.startswith("jumprelu"):
+        # One threshold for all, or one each; below zero a feature is still only active where it is positive.
+        state["threshold"] = state["threshold"].clamp_min(0).to(state["b_enc"]).expand(cfg.d_sae).contiguous()
+    text = json.dumps(settings, indent=2) + "\n"
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(state))
+    if densities is not None:
+        # A feature that was never active has no logarithm; SAELens too writes it as one in ten thousand million.
+        logs = densities.detach().cpu().double().clamp_min(1e-10).log10().float()
+        write_atomically(folder / SPARSITY, safetensors.torch.save({"sparsity": logs}))
+    # The config last: a folder that has one is whole.
+    write_atomically(folder / CONFIG, text)
+    return folder
+
+
+def _version(found: object) -> str:
+    """The version whose form is written: SAELens reads a config without one, or with an older one, as a flat one."""
+    major = str(found).split(".")[0]
+    return str(found) if major.isdigit() and int(major) >= 6 else FORM
+
+
+def _architecture(dictionary: Dictionary) -> tuple[str, dict[str, Any], Dictionary]:
+    """SAELens's name for it, settings that only this architecture has, and the dictionary as it can be written."""
+    cfg = dictionary.cfg
+    kind = cfg.architecture
+    if cfg.skip and cfg.normalize != "none":
+        raise ValueError("SAELens has no transcoder whose skip term reads normalized activations.")
+    skip = "skip_" if cfg.skip else ""
+    if kind == "relu" and isinstance(cfg, ReluConfig):
+        return (f"{skip}transcoder" if cfg.transcodes else "standard"), {}, dictionary
+    if isinstance(cfg, JumpReluConfig):
+        return (f"jumprelu_{skip}transcoder" if cfg.transcodes else "jumprelu"), {}, dictionary
+    if isinstance(cfg, BatchTopKConfig):
+        if not bool(cast("Tensor", dictionary.threshold) >= 0):
+            raise ValueError(
+                "this BatchTopK dictionary has no threshold yet (it is estimated in training), and SAELens saves it by "
+                "its threshold: train it first."
+            )
+        if cfg.rescale_by_decoder_norm:
+            # A threshold in units of unit rows needs unit rows.
+            dictionary = dictionary.fold(norms=True)
+        metadata: dict[str, Any] = {"trained_as": kind, "k": cfg.k}
+        widths = getattr(cfg, "widths", None)
+        if widths is not None:
+            metadata["matryoshka_widths"] = list(widths)
+        name = f"jumprelu_{skip}transcoder" if cfg.transcodes else "jumprelu"
+        return name, {"metadata": metadata}, dictionary
+    if cfg.transcodes or kind not in ("topk", "gated"):
+        what = f"a {kind} transcoder" if cfg.transcodes else f"a {kind} dictionary"
+        raise ValueError(
+            f"SAELens has no counterpart of {what}; save it in our own format (mechscope.dictionaries.save)."
+        )
+    if isinstance(cfg, TopKConfig):
+        return "topk", {"k": cfg.k, "rescale_acts_by_decoder_norm": cfg.rescale_by_decoder_norm}, dictionary
+    return "gated", {}, dictionary

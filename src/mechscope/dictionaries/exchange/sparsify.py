@@ -1,0 +1,96 @@
+"""Folders of sparsify: {hook point}/cfg.json and sae.safetensors. TopK autoencoders and transcoders."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from mechscope.dictionaries.config import TopKConfig
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
+from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
+
+CONFIG = "cfg.json"
+WEIGHTS = "sae.safetensors"
+KNOWN = (
+    "activation",
+    "expansion_factor",
+    "normalize_decoder",
+    "num_latents",
+    "multi_topk",
+    "skip_connection",
+    "transcode",
+    "signed",
+)
+
+
+def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictionary:
+    """Read a sparsify folder.
+
+    normalize_decoder and multi_topk only steer training: a decoder is used as it lies in the file, and the k features
+    are those of `encode`. An autoencoder with a skip term is rebuilt as a transcoder with the same outputs.
+
+    Args:
+        ignore: settings with unknown names that are known to change nothing.
+
+    Raises:
+        FileNotFoundError: if one of the two files is missing.
+        ValueError: for damaged files, unknown settings or values, or tensors that are missing, unknown or of the wrong
+            shape; all of these at once.
+    """
+    folder = Path(folder)
+    must_exist(folder / CONFIG, folder / WEIGHTS)
+    where = str(folder / CONFIG)
+    settings = read_json(folder / CONFIG)
+    check_settings(settings, needed=("d_in", "k"), known=KNOWN, ignore=ignore, where=where)
+    d_in, k = whole("d_in", settings["d_in"], where), whole("k", settings["k"], where)
+    one_of("activation", settings.get("activation", "topk"), ("topk",), where)
+    # Older versions could let negative pre-activations through.
+    one_of("signed", settings.get("signed", False), (False,), where)
+    skip, transcode = settings.get("skip_connection", False), settings.get("transcode", False)
+    for name, value in (("skip_connection", skip), ("transcode", transcode)):
+        one_of(name, value, (True, False), where)
+    if settings.get("num_latents"):
+        d_sae = whole("num_latents", settings["num_latents"], where)
+    else:
+        d_sae = d_in * whole("expansion_factor", settings.get("expansion_factor"), where)
+    shapes: dict[str, Shape] = {
+        "encoder.weight": (d_sae, d_in),
+        "encoder.bias": (d_sae,),
+        "W_dec": (d_sae, d_in),
+        "b_dec": (d_in,),
+    }
+    if skip:
+        shapes["W_skip"] = (d_in, d_in)
+    found = read_safetensors(folder / WEIGHTS)
+    check_tensors(found, shapes, str(folder / WEIGHTS))
+    state = {
+        "W_enc": found["encoder.weight"].T,
+        "b_enc": found["encoder.bias"],
+        "W_dec": found["W_dec"],
+        "b_dec": found["b_dec"],
+    }
+    shared: dict[str, Any] = {}
+    if skip:
+        state["W_skip"] = found["W_skip"]
+        if not transcode:
+            # (x - b_dec) W_enc + b_enc = x W_enc + (b_enc - b_dec W_enc): only the encoder reads without b_dec.
+            wide = state["W_enc"].double()
+            folded = state["b_enc"].double() - state["b_dec"].double() @ wide
+            state["b_enc"] = folded.to(state["b_enc"].dtype)
+    if transcode or skip:
+        shared = {"d_out": d_in, "skip": skip, "subtract_b_dec": False}
+    try:
+        cfg = TopKConfig(
+            d_in=d_in,
+            d_sae=d_sae,
+            k=k,
+            dtype=dtype_of_weights(found["encoder.weight"], where),
+            decoder_norm=decoder_norm_of(found["W_dec"]),
+            **shared,
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return make(cfg, state, {"format": "sparsify", "hook_name": folder.name, "transcode": transcode})
