@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,11 @@ from mechscope.labs import Lab, Workshop, check_claims
 from mechscope.labs.induction import LAB, InductionConfig, export_model
 from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
+from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.claims import CLAIMS
+from mechscope.labs.induction.hand_wired import hand_wired_induction
 from mechscope.labs.induction.measures import analyse, measure
+from mechscope.labs.induction.rivals import RULE, RivalScores, score_rivals
 from mechscope.labs.induction.training import History, TrainedModel, held_out_batches, train_model
 from mechscope.model.transformer import HookedTransformer
 
@@ -101,6 +105,8 @@ def test_training_learns_something(tmp_path: Path) -> None:
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
+    monkeypatch.setattr(experiment_module, "study_text_models", lambda workshop: None)
+    monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL}, seeds={"quick": 1, "full": 2})
 
 
@@ -109,10 +115,11 @@ def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path)
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["3.1"] == status["3.8"] == "pass"
     assert status["3.2"] == status["3.4"] == status["3.6"] == "fail"
-    assert status["3.7"] == "not-run"
+    assert status["3.7"] == status["3.10"] == status["3.11"] == "not-run"
+    assert status["3.9"] == "fail"
     html = run.report.read_text(encoding="utf-8")
     assert "No figure here this time: GPT-2 small is not on this machine" in html
-    assert html.count("<figure ") == len(run.outcome.figures) == 10
+    assert html.count("<figure ") == len(run.outcome.figures) == 13
     assert "[[number" not in html
     assert "[[figure" not in html
     assert json.loads((run.folder / "claims.json").read_text())["claims"][1]["seeds"] == [0, 1]
@@ -170,18 +177,28 @@ def trained_from_bundle(change: Callable[[HookedTransformer], None] = lambda mod
     return TrainedModel(model, history(0.8, 2.5, 0.5), blocks, like_training)
 
 
-def verdicts(two: TrainedModel, one: History | None = None) -> dict[str, str]:
+ELSEWHERE = {"gpt2-small": "not here", "text-models": "not here"}
+
+
+@cache
+def rivals_of_seed_0() -> dict[str, RivalScores]:
+    return score_rivals(trained_from_bundle(), LAB.configs["quick"], seed=0)
+
+
+def verdicts(
+    two: TrainedModel, one: History | None = None, rivals: dict[str, RivalScores] | None = None
+) -> dict[str, str]:
     other = dataclasses.replace(two, history=one or history(0.05, 0.5, 4.0))
-    measures = measure(two, other, analyse(two, seed=0), seed=0)
-    return {
-        checked.claim.id: checked.status
-        for checked in check_claims(CLAIMS, {0: measures}, {"3.7": "not here"})
-    }
+    plain = rivals or rivals_of_seed_0()
+    measures = measure(two, other, analyse(two, seed=0), plain, seed=0)
+    return {checked.claim.id: checked.status for checked in check_claims(CLAIMS, {0: measures}, ELSEWHERE)}
 
 
 def test_the_bundled_model_passes() -> None:
     found = verdicts(trained_from_bundle())
-    assert {claim: status for claim, status in found.items() if status != "pass"} == {"3.7": "not-run"}
+    assert {claim: status for claim, status in found.items() if status != "pass"} == dict.fromkeys(
+        ("3.7", "3.10", "3.11"), "not-run"
+    )
 
 
 def shuffle_weights(model: HookedTransformer) -> None:
@@ -236,6 +253,14 @@ def test_shuffled_labels_fail(tmp_path: Path) -> None:
     assert {"3.2", "3.6"} <= {claim for claim, status in found.items() if status == "fail"}
 
 
+def test_a_rival_that_does_it_too_fails_the_claim_that_none_does() -> None:
+    trained = trained_from_bundle()
+    rivals = rivals_of_seed_0()
+    knowing = {**rivals, "copying": rivals[RULE]}
+    assert verdicts(trained, rivals=rivals)["3.9"] == "pass"
+    assert verdicts(trained, rivals=knowing)["3.9"] == "fail"
+
+
 def test_a_slow_change_is_not_a_phase_change() -> None:
     trained = dataclasses.replace(trained_from_bundle(), history=history(0.8, 2.5, 0.5, abrupt=False))
     assert verdicts(trained)["3.3"] == "fail"
@@ -251,6 +276,22 @@ def test_changes_at_different_times_are_not_one() -> None:
 @pytest.mark.parametrize("one", [history(0.3, 0.5, 4.0), history(0.05, 2.0, 1.0)], ids=["prefix", "gain"])
 def test_a_one_layer_model_that_can_do_it_too_fails_the_contrast(one: History) -> None:
     assert verdicts(trained_from_bundle(), one)["3.2"] == "fail"
+
+
+def test_the_red_team_tells_two_heads_from_a_crowd() -> None:
+    """Two heads written by hand are the whole circuit and follow the rule; the trained model's best two are not."""
+    config = dataclasses.replace(LAB.configs["quick"], n_tokens=44, n_ctx=41, shortest=8, longest=15)
+    by_hand = TrainedModel(
+        hand_wired_induction(44, 41), history(0.8, 2.5, 0.5), *held_out_batches(config, seed=0)
+    )
+    found = attack(by_hand, analyse(by_hand, 0), seed=0)
+    assert not found["heads"].falsified
+    assert found["heads"]["enough"].measured == pytest.approx(1, abs=0.01)
+    assert found["rule"]["agrees with the model"].verdict == "supports"
+    trained = trained_from_bundle()
+    found = attack(trained, analyse(trained, 0), seed=0)
+    assert found["heads"].falsified
+    assert found["heads"]["enough"].verdict == "undermines"
 
 
 @pytest.mark.slow

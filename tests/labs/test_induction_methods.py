@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -10,25 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechscope.labs.induction.ablation import mean_ablation_hooks
+from mechscope.labs import check_claims
+from mechscope.labs.induction.ablation import mean_ablation_hooks, record
 from mechscope.labs.induction.change_point import abruptness, halfway_step
-from mechscope.labs.induction.circuits import (
-    copying_scores,
-    k_composition,
-    random_k_composition,
-    readable_weights,
-)
+from mechscope.labs.induction.claims import CLAIMS
+from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.gpt2 import DUPLICATE, INDUCTION, PREVIOUS, HeadTable, head_table, top_heads
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
-from mechscope.labs.induction.scores import (
-    duplicate_scores,
-    in_context_score,
-    patterns,
-    prefix_scores,
-    previous_token_scores,
-    repeated_loss,
-    token_losses,
-)
+from mechscope.labs.induction.head_scores import one_block_back, score_heads
+from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
+from mechscope.labs.induction.measures import KINDS, analyse
+from mechscope.labs.induction.rivals import RULE, best_plain, score_rivals
+from mechscope.labs.induction.text_models import MODULES, TextHistory, held_out_code, text_measures
+from mechscope.labs.induction.training import History, TrainedModel, held_out_batches
 from mechscope.model.transformer import HookedTransformer
 
 SHAPE = {"d_model": 12, "n_ctx": 15, "d_head": 4, "n_heads": 3, "d_vocab": 20, "attn_only": True}
@@ -49,44 +42,36 @@ def tokens_of(batch: int = 4, half: int = 7, seed: int = 0) -> torch.Tensor:
     return solvable_blocks(batch, half, 19, torch.Generator().manual_seed(seed))
 
 
-def pointing(offset: int, half: int = 5) -> torch.Tensor:
-    """A pattern in which every query looks `offset` positions back (or at position 0)."""
-    length = 2 * half + 1
-    pattern = torch.zeros(1, 1, 1, length, length)
-    for query in range(length):
-        pattern[..., query, max(0, query - offset)] = 1
-    return pattern
-
-
 # Scores ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("score", "right", "wrong"),
-    [
-        (lambda pattern: prefix_scores(pattern, 5), 4, (3, 5, 1)),
-        (lambda pattern: duplicate_scores(pattern, 5), 5, (4, 6, 1)),
-        (previous_token_scores, 1, (0, 2, 4)),
-    ],
-)
-def test_scores_are_one_for_the_right_offset_and_zero_for_others(score, right: int, wrong: tuple) -> None:
-    assert float(score(pointing(right))) == 1
-    for offset in wrong:
-        assert float(score(pointing(offset))) == 0
+@pytest.mark.parametrize("seed", [0, 1])
+def test_scores_equal_a_mean_over_the_pattern_by_hand(seed: int) -> None:
+    model, half = tiny(seed), 7
+    tokens = torch.cat([torch.full((5, 1), 19), *[torch.randint(0, 3, (5, half))] * 2], dim=1)
+    found = score_heads(model, tokens)
+    _, cache = model.run_with_cache(tokens)
+    second_copy = range(half + 1, 2 * half + 1)
+    for layer in range(2):
+        pattern = cache["pattern", layer]
+        for name, queries, back in (
+            ("prefix", second_copy, half - 1),
+            ("duplicate", second_copy, half),
+            ("previous", range(2, 2 * half + 1), 1),
+        ):
+            by_hand = torch.stack([pattern[:, :, query, query - back] for query in queries]).mean((0, 1))
+            assert torch.allclose(getattr(found, name)[layer], by_hand, atol=1e-6), name
 
 
-def test_the_prefix_score_averages_over_the_second_copy() -> None:
-    pattern = pointing(4)
-    pattern[..., 6, :] = 0  # the first query of the second copy looks nowhere
-    assert float(prefix_scores(pattern, 5)) == pytest.approx(4 / 5)
-    pattern = pointing(4)
-    pattern[..., 5, :] = 0  # a query of the first copy does not count
-    assert float(prefix_scores(pattern, 5)) == 1
+def test_the_keys_are_found_by_position() -> None:
+    target = one_block_back(7, 2)
+    assert target.nonzero().tolist() == [[4, 2], [5, 3], [6, 4]]
 
 
-def test_a_pattern_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="covers 11 positions; BOS and a block of 4 twice are 9"):
-        prefix_scores(pointing(4), 4)
+@pytest.mark.parametrize("length", [4, 3, 10])
+def test_sequences_of_another_length_are_refused(length: int) -> None:
+    with pytest.raises(ValueError, match=f"an odd number of tokens, at least 5, not {length}"):
+        score_heads(tiny(), torch.zeros(1, length, dtype=torch.long))
 
 
 def test_losses_by_hand() -> None:
@@ -132,68 +117,50 @@ def test_a_flat_curve_has_no_date() -> None:
 # Circuits -------------------------------------------------------------------------------------------
 
 
-def test_readable_weights_are_what_a_head_reads_and_writes() -> None:
-    model, tokens = tiny(), tokens_of()
-    weights = readable_weights(model)
-    with torch.no_grad():
-        _, cache = model.run_with_cache(tokens)
-        norm, attention = model.blocks[1].ln1, model.blocks[1].attn
-        residual = cache["resid_pre", 1]
-        content = (residual - residual.mean(-1, keepdim=True)) / cache["scale", 1, "ln1"]
-        positions = model.W_pos[: tokens.shape[1]]
-        for letter in "QKV":
-            shift = norm.b if letter == "V" else norm.b + positions
-            rest = torch.einsum("...m,hmd->...hd", shift, getattr(attention, f"W_{letter}"))
-            rest = rest + getattr(attention, f"b_{letter}")
-            found = torch.einsum("bpm,hmd->bphd", content, getattr(weights, f"W_{letter}")[1]) + rest
-            assert torch.allclose(found, cache[letter.lower(), 1], atol=1e-4)
-        final = cache["resid_post", 1]
-        final = (final - final.mean(-1, keepdim=True)) / cache["blocks.1.hook_resid_post"].std(
-            -1, keepdim=True, unbiased=False
-        )
-        bias = model.ln_final.b @ model.W_U + model.b_U
-        logits = final @ weights.W_U + bias
-        assert torch.allclose(logits.log_softmax(-1), model(tokens).log_softmax(-1), atol=1e-3)
-    assert weights.W_O.sum(-1).abs().max() < 1e-5
-    with pytest.raises(ValueError, match="not 'RMS'"):
-        readable_weights(tiny(normalization_type="RMS"))
+def trained(model: HookedTransformer, half: int = 7) -> TrainedModel:
+    """A model that was never trained, with a history that says nothing."""
+    step = torch.arange(3)
+    curve = torch.tensor([3.0, 2.0, 1.0])
+    scores = torch.rand(3, model.cfg.n_layers, model.cfg.n_heads)
+    blocks = tokens_of(6, half)
+    return TrainedModel(model, History(step, curve, -curve, curve, scores, scores), blocks, blocks.clone())
 
 
-def test_composition_equals_the_dense_products() -> None:
-    weights = readable_weights(tiny())
-    found = k_composition(weights)
+def test_the_analysis_reads_the_weights_as_the_dense_products_do() -> None:
+    model = tiny()
+    found = analyse(trained(model), seed=0)
+    centre = torch.eye(12) - torch.full((12, 12), 1 / 12)  # a norm takes the mean out
+
+    def weight(layer: int, head: int, name: str) -> torch.Tensor:
+        scale = model.blocks[layer].ln1.w.detach()[:, None]
+        return centre @ (scale * model.blocks[layer].attn.get_parameter(f"W_{name}").detach()[head])
+
     for out in range(3):
         for into in range(3):
-            w_ov = weights.W_V[0, out] @ weights.W_O[0, out]
-            w_qk = weights.W_Q[1, into] @ weights.W_K[1, into].T
-            dense = (w_ov @ w_qk.T).norm() / (w_ov.norm() * w_qk.norm())
-            assert float(found[out, into]) == pytest.approx(float(dense), rel=1e-4)
-
-
-def test_random_heads_compose_by_one_over_root_d_model() -> None:
-    model = tiny(d_model=64, d_head=8)
-    found = random_k_composition(model, seed=0, draws=200)
-    assert float(found.mean()) == pytest.approx(1 / 8, rel=0.02)
-    assert found.equal(random_k_composition(model, seed=0, draws=200))
-
-
-def test_copying_equals_the_eigenvalues_over_the_vocabulary() -> None:
-    weights = readable_weights(tiny())
-    found = copying_scores(weights)
+            written = model.blocks[0].attn.W_O.detach()[out] @ centre
+            w_ov = weight(0, out, "V") @ written
+            w_qk = weight(1, into, "Q") @ weight(1, into, "K").T
+            w_out = weight(1, into, "V") @ model.blocks[1].attn.W_O.detach()[into]
+            for kind, read in (("K", w_qk.T), ("Q", w_qk), ("V", w_out)):
+                dense = (w_ov @ read).norm() / (w_ov.norm() * read.norm())
+                assert float(found.composition[kind][out, into]) == pytest.approx(float(dense), rel=1e-4), (
+                    kind
+                )
+    assert set(found.composition) == set(found.composition_random) == set(KINDS)
+    unembed = model.ln_final.w.detach()[:, None] * model.W_U.detach()
+    unembed = centre @ unembed
     for layer in range(2):
         for head in range(3):
-            full = weights.W_E @ weights.W_V[layer, head] @ weights.W_O[layer, head] @ weights.W_U
-            values = torch.linalg.eigvals(full.double())
+            full = model.W_E.detach() @ weight(layer, head, "V") @ model.blocks[layer].attn.W_O.detach()[head]
+            values = torch.linalg.eigvals((full @ unembed).double())
+            # The centring of the logits over the vocabulary changes no sum of eigenvalues that matters here.
             dense = values.real.sum() / values.abs().sum()
-            assert float(found[layer, head]) == pytest.approx(float(dense), abs=1e-4)
+            assert float(found.copying[layer, head]) == pytest.approx(float(dense), abs=0.1)
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_head_that_copies_scores_one_and_one_that_suppresses_minus_one(sign: float) -> None:
-    weights = readable_weights(tiny(normalization_type=None))
-    weights.W_O[1, 0] = sign * weights.W_V[1, 0].T
-    weights = dataclasses.replace(weights, W_U=torch.linalg.pinv(weights.W_E))
-    assert float(copying_scores(weights)[1, 0]) == pytest.approx(sign, abs=1e-3)
+def test_random_directions_compose_by_one_over_root_d_model() -> None:
+    found = analyse(trained(tiny(d_model=64, d_head=8)), seed=0).composition_random
+    assert all(value == pytest.approx(1 / 8, rel=0.03) for value in found.values())
 
 
 # Ablation -------------------------------------------------------------------------------------------
@@ -210,7 +177,7 @@ def test_mean_ablation_by_hand(keep_patterns: bool) -> None:
     with torch.no_grad():
         normal = model.blocks[1].ln1(resid)
         values = torch.einsum("bpm,hmd->bphd", normal, model.W_V[1]) + model.b_V[1]
-    with model.hooks(fwd_hooks=mean_ablation_hooks(model, tokens, [(0, 1)], keep_patterns)):
+    with model.hooks(fwd_hooks=mean_ablation_hooks(record(model, tokens), [(0, 1)], keep_patterns)):
         _, ablated = model.run_with_cache(tokens)
     assert torch.allclose(ablated["resid_pre", 1], resid, atol=1e-5)
     held = ablated["pattern", 1].allclose(clean["pattern", 1], atol=1e-6)
@@ -222,7 +189,7 @@ def test_mean_ablation_by_hand(keep_patterns: bool) -> None:
 def test_the_model_is_whole_again_after_ablation() -> None:
     model, tokens = tiny(), tokens_of()
     before = model(tokens)
-    with model.hooks(fwd_hooks=mean_ablation_hooks(model, tokens, [(0, 0), (1, 2)], True)):
+    with model.hooks(fwd_hooks=mean_ablation_hooks(record(model, tokens), [(0, 0), (1, 2)], True)):
         assert not model(tokens).allclose(before)
     assert model(tokens).equal(before)
 
@@ -232,7 +199,7 @@ def test_without_any_head_nothing_depends_on_the_context() -> None:
     tokens = tokens_of(batch=6)
     tokens[:, 5] = 3  # the same token everywhere, in different company
     every = [(0, head) for head in range(3)]
-    with model.hooks(fwd_hooks=mean_ablation_hooks(model, tokens, every, False)):
+    with model.hooks(fwd_hooks=mean_ablation_hooks(record(model, tokens), every, False)):
         logits = model(tokens)[:, 5]
     assert logits.allclose(logits[:1].expand_as(logits), atol=1e-5)
 
@@ -246,9 +213,9 @@ def test_hand_wired_weights_are_always_right(n_tokens: int, data: st.DataObject,
     model = hand_wired_induction(n_tokens, 2 * half + 1 + data.draw(st.integers(0, 3)))
     tokens = solvable_blocks(8, half, n_tokens, torch.Generator().manual_seed(seed))
     assert induction_accuracy(model, tokens, half) == 1
-    pattern = patterns(model, tokens)
-    assert float(prefix_scores(pattern, half)[1, 0]) > 0.999
-    assert float(previous_token_scores(pattern)[0, 0]) > 0.999
+    scores = score_heads(model, tokens)
+    assert float(scores.prefix[1, 0]) > 0.999
+    assert float(scores.previous[0, 0]) > 0.999
 
 
 @pytest.mark.parametrize(
@@ -298,3 +265,175 @@ def test_the_table_of_a_model_puts_the_bos_first() -> None:
         float(table.induction[1, 0]) > 0.7
     )  # some tokens stand twice in a block: those have two right places
     assert float(table.duplicate.max()) < 0.3
+
+
+N_CTX = 101
+
+
+def planted(
+    previous=PREVIOUS, induction=INDUCTION, duplicate=DUPLICATE, n_tokens: int = 60
+) -> HookedTransformer:
+    """Twelve layers of twelve heads, silent but for those that are written by hand where GPT-2's are.
+
+    The stream has a room for the token, one for the token before, and one for the position.
+    """
+    vocabulary = n_tokens + 1
+    token, before = slice(0, vocabulary), slice(vocabulary, 2 * vocabulary)
+    position = slice(2 * vocabulary, 2 * vocabulary + N_CTX)
+    model = HookedTransformer(
+        {
+            "n_layers": 12,
+            "n_heads": 12,
+            "d_model": position.stop,
+            "d_head": N_CTX,
+            "n_ctx": N_CTX,
+            "d_vocab": vocabulary,
+            "attn_only": True,
+            "normalization_type": None,
+            "use_attn_scale": False,
+            "init_weights": False,
+        }
+    )
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    model.W_E.data[:, token] = torch.eye(vocabulary)
+    model.W_pos.data[:, position] = torch.eye(N_CTX)
+    sharp = 100.0
+    for layer, head in previous:
+        attention = model.blocks[layer].attn
+        # A query asks for the position one before its own.
+        attention.W_Q.data[head, position] = sharp * torch.diag(torch.ones(N_CTX - 1), -1)
+        attention.W_K.data[head, position] = torch.eye(N_CTX)
+        if (layer, head) == previous[-1]:
+            attention.W_V.data[head, token, :vocabulary] = torch.eye(vocabulary)
+            attention.W_O.data[head, :vocabulary, before] = torch.eye(vocabulary)
+    for heads, looks_at in ((induction, before), (duplicate, token)):
+        for layer, head in heads:
+            attention = model.blocks[layer].attn
+            attention.W_Q.data[head, token, :vocabulary] = sharp * torch.eye(vocabulary)
+            attention.W_K.data[head, looks_at, :vocabulary] = torch.eye(vocabulary)
+    return model
+
+
+def test_heads_planted_where_gpt2_has_them_are_all_found() -> None:
+    assert PREVIOUS[-1] == (2, 2)  # the one that writes must stand before the induction heads
+    assert head_table(planted(), seed=0).found() == 9
+
+
+def test_heads_planted_elsewhere_are_not_those_of_gpt2() -> None:
+    moved = {
+        "previous": ((1, 7), (1, 3)),
+        "induction": tuple((layer, (head + 5) % 12) for layer, head in INDUCTION),
+        "duplicate": ((8, 8), (9, 9)),
+    }
+    assert head_table(planted(**moved), seed=1).found() < 8
+
+
+def test_planted_induction_heads_find_nothing_where_nobody_notes_the_token_before() -> None:
+    model = planted()
+    layer, head = PREVIOUS[-1]
+    model.blocks[layer].attn.W_O.data[head] = 0
+    table = head_table(model, seed=1)
+    assert table.found() < 8
+    assert set(PREVIOUS) == set(top_heads(table.previous, 2))
+
+
+def test_random_weights_in_gpt2s_shape_go_through_and_have_no_such_heads() -> None:
+    shape = {"n_layers": 12, "n_heads": 12, "d_model": 768, "d_head": 64, "d_mlp": 3072, "act_fn": "gelu_new"}
+    model = HookedTransformer({**shape, "n_ctx": 1024, "d_vocab": 50257, "seed": 0})
+    table = head_table(model, seed=0, half=50, sequences=2)
+    assert table.induction.shape == table.previous.shape == table.duplicate.shape == (12, 12)
+    assert table.found() < 8
+
+
+# Rivals ---------------------------------------------------------------------------------------------
+
+
+def test_rivals_know_what_they_should() -> None:
+    config = InductionConfig(n_tokens=40, n_ctx=31, shortest=8, longest=13, test_sequences=24)
+    blocks, like_training = held_out_batches(config, seed=1)
+    fake = trained(tiny(n_ctx=31, d_vocab=41))
+    found = score_rivals(TrainedModel(fake.model, fake.history, blocks, like_training), config, seed=1)
+    guessing = math.log(40)
+    assert found["unigram"].repeated == pytest.approx(guessing, abs=0.1)
+    assert found["bigram"].repeated > guessing - 0.1
+    assert found[RULE].repeated < found["copying"].repeated < guessing
+    assert best_plain(found) == "copying"
+    assert found[RULE].gain > 2 * found["copying"].gain > 0
+    assert found[RULE].by_position.shape == (30,)
+    # Before the repeat nobody knows anything.
+    assert float(found[RULE].by_position[1:10].mean()) > guessing - 0.1
+
+
+def test_rivals_are_fitted_to_other_sequences_than_they_are_tested_on() -> None:
+    config = InductionConfig(n_tokens=40, n_ctx=31, shortest=8, longest=13, test_sequences=4)
+    blocks, like_training = held_out_batches(config, seed=0)
+    fake = trained(tiny(n_ctx=31, d_vocab=41))
+    once, again = (
+        score_rivals(TrainedModel(fake.model, fake.history, blocks, like_training), config, seed=0)
+        for _ in range(2)
+    )
+    assert all(once[name].repeated == again[name].repeated for name in once)
+    # Fitted to the test itself, a trigram would know it by heart.
+    assert once["trigram"].repeated > math.log(40) - 0.1
+
+
+# Language models ------------------------------------------------------------------------------------
+
+
+def text_history(prefix: float, repeated: float, gain: float, at: int = 4) -> TextHistory:
+    step = torch.arange(9) * 100
+    way = (torch.arange(9) >= at).float()
+    return TextHistory(
+        step,
+        (prefix * way)[:, None, None].expand(-1, 2, 3),
+        6 - (6 - repeated) * way,
+        6 - step / 300,
+        gain * step / 800,
+    )
+
+
+def text_verdicts(one: TextHistory, two: TextHistory) -> dict[str, str]:
+    claims = [claim for claim in CLAIMS if claim.needs == "text-models"]
+    return {
+        checked.claim.id: checked.status
+        for checked in check_claims(claims, {0: text_measures({1: one, 2: two})})
+    }
+
+
+def test_language_models_as_the_literature_has_them_pass() -> None:
+    found = text_verdicts(text_history(0.05, 5.0, 0.1), text_history(0.7, 1.0, 0.4))
+    assert found == {"3.10": "pass", "3.11": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "failing"),
+    [
+        (text_history(0.05, 5.0, 0.1), text_history(0.3, 1.0, 0.4), {"3.10"}),
+        (text_history(0.2, 5.0, 0.1), text_history(0.7, 1.0, 0.4), {"3.10"}),
+        (text_history(0.05, 3.0, 0.1), text_history(0.7, 1.0, 0.4), {"3.10"}),
+        (text_history(0.05, 5.0, 0.5), text_history(0.7, 1.0, 0.4), {"3.11"}),
+    ],
+    ids=["no head", "one layer has one too", "one layer repeats too", "no use for context"],
+)
+def test_language_models_that_are_otherwise_fail(
+    one: TextHistory, two: TextHistory, failing: set[str]
+) -> None:
+    assert {claim for claim, status in text_verdicts(one, two).items() if status == "fail"} == failing
+
+
+def test_a_head_that_comes_long_before_it_is_used_fails() -> None:
+    two = text_history(0.7, 1.0, 0.4, at=2)
+    late = text_history(0.7, 1.0, 0.4, at=6)
+    mixed = TextHistory(two.step, two.prefix, late.repeated, two.text, two.gain)
+    assert text_verdicts(text_history(0.05, 5.0, 0.1), mixed)["3.11"] == "fail"
+
+
+def test_code_needs_a_tokenizer() -> None:
+    with pytest.raises(ValueError, match="this model has none"):
+        held_out_code(tiny())
+
+
+def test_the_code_is_what_the_family_never_saw() -> None:
+    corpus = pytest.importorskip("mechscope.recipes.family.corpus")
+    assert corpus.HELD_OUT_CODE == MODULES

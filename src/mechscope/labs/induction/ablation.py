@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,25 +16,31 @@ Head = tuple[int, int]
 """(layer, head)"""
 
 
+def record(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> dict[str, Tensor]:
+    """What every head writes and where it looks, without any ablation."""
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            tokens,
+            return_type=None,
+            names_filter=lambda name: name.endswith(("attn.hook_z", "attn.hook_pattern")),
+        )
+    return {name: cache[name] for name in cache.keys()}  # noqa: SIM118
+
+
 def mean_ablation_hooks(
-    model: HookedTransformer, tokens: Int[Tensor, "batch pos"], heads: Sequence[Head], keep_patterns: bool
+    cache: Mapping[str, Tensor], heads: Sequence[Head], keep_patterns: bool
 ) -> list[tuple[str, Any]]:
     """Hooks that replace the heads' outputs by their means over the batch, position by position.
 
     Args:
+        cache: of these very tokens, as `record` makes it.
         keep_patterns: also hold every attention pattern at what it was without the ablation, so that only
             what the heads themselves write is lost. Source: Olsson et al. (2022), "pattern-preserving ablation".
     """
-    names = ["attn.hook_z", "attn.hook_pattern"] if keep_patterns else ["attn.hook_z"]
-    with torch.no_grad():
-        _, cache = model.run_with_cache(
-            tokens, return_type=None, names_filter=lambda name: name.endswith(tuple(names))
-        )
     hooks: list[tuple[str, Any]] = []
     if keep_patterns:
-        for layer in range(model.cfg.n_layers):
-            name = f"blocks.{layer}.attn.hook_pattern"
-            hooks.append((name, partial(_replace, kept=cache[name])))
+        patterns = {name: kept for name, kept in cache.items() if name.endswith("hook_pattern")}
+        hooks += [(name, partial(_replace, kept=kept)) for name, kept in patterns.items()]
     for layer in sorted({layer for layer, _ in heads}):
         name = f"blocks.{layer}.attn.hook_z"
         chosen = [head for other, head in heads if other == layer]

@@ -71,7 +71,8 @@ CLAIMS = (
         source=_ELHAGE,
         tag="P",
         how="‖W_OV W_QKᵀ‖ / (‖W_OV‖ ‖W_QK‖) for each head of layer 0 with each of layer 1, LayerNorms folded in. A "
-        "head counts as a previous-token (induction) head if its score is at least half of the best one's.",
+        "head counts as a previous-token (induction) head if its score is at least half of the best one's. Random: the "
+        "same singular values in random directions.",
         conditions=(
             Condition("best_pair_is_circuit", "largest pair joins two such heads (1 = yes)", low=1),
             Condition(
@@ -135,5 +136,79 @@ CLAIMS = (
         how="Two attention-only layers of one head in the same HookedTransformer; blocks of different random tokens, "
         "twice; accuracy on the second copy.",
         conditions=(Condition("hand_wired_accuracy", "accuracy", low=100, unit="%"),),
+    ),
+    Claim(
+        id="3.9",
+        statement="Nothing plainer does it: counting n-grams, or copying any token of the context, gains less than "
+        "half of what two layers gain.",
+        paper="no number",
+        source="constructed for this project",
+        tag="design",
+        how="Unigram, bigram, trigram, skip-trigram and two copying rivals are fitted to 1,024 sequences of the "
+        "training's kind; the best of them by in-context gain stands beside the two-layer model on the same tests.",
+        conditions=(
+            Condition(
+                "gain_rival",
+                "in-context gain, best rival",
+                high=0.5,
+                than="gain_2l",
+                than_what="two layers",
+                unit="nats",
+            ),
+            Condition(
+                "repeated_2l",
+                "loss on the second copy, two layers",
+                high=0.5,
+                than="repeated_rival",
+                than_what="that rival's",
+                unit="nats",
+            ),
+        ),
+    ),
+    Claim(
+        id="3.10",
+        statement="In language models too: with two layers there is an induction head, with one there is none.",
+        paper="only models with at least two layers have induction heads",
+        source=f"{_ELHAGE}; {_OLSSON}; the bounds are ours",
+        tag="P",
+        how="The bundled mini-attn-only-1l and -2l at the end of their training: best prefix score on random tokens "
+        "that stand twice, and how far the loss on the second copy fell since the first checkpoint. Their first "
+        "phase of training was on repeated random tokens, then came text: see their cards.",
+        conditions=(
+            Condition("text_prefix_2l", "best prefix score, two layers", low=0.5),
+            Condition("text_prefix_1l", "best prefix score, one layer", high=0.1),
+            Condition(
+                "text_drop_1l",
+                "fall of the loss on repeated tokens, one layer",
+                high=0.5,
+                than="text_drop_2l",
+                than_what="with two",
+                unit="nats",
+            ),
+        ),
+        needs="text-models",
+    ),
+    Claim(
+        id="3.11",
+        statement="Over the training checkpoints of the two-layer language model, the induction head and the use of "
+        "repeats come together, and context is worth more to it than to the one-layer model.",
+        paper="one narrow window of training",
+        source=f"{_OLSSON}; the bounds are ours",
+        tag="design",
+        how="Halfway points of the best prefix score and of the loss on repeated tokens, counted in checkpoints; "
+        "in-context gain on source code that was never trained on.",
+        conditions=(
+            Condition("text_changes_apart", "halfway points apart, in checkpoints", high=1),
+            Condition(
+                "text_gain_2l",
+                "in-context gain on code, two layers",
+                low=1,
+                than="text_gain_1l",
+                than_what="with one",
+                unit="nats",
+            ),
+            Condition("text_checkpoints", "checkpoints looked at", low=8),
+        ),
+        needs="text-models",
     ),
 )

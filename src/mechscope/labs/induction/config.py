@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mechscope.model.config import HookedTransformerConfig
@@ -42,6 +43,12 @@ class InductionConfig:
     """Steps between two looks at the scores."""
     test_sequences: int = 32
     """Sequences in each of the two test batches."""
+    wider: InductionConfig | None = None
+    """Settings of the last seed, where there are several: the same claims on a larger vocabulary."""
+
+    def of_seed(self, seed: int, seeds: Sequence[int]) -> InductionConfig:
+        """The settings that this one of the seeds is run with."""
+        return self.wider if self.wider is not None and len(seeds) > 1 and seed == seeds[-1] else self
 
     @property
     def half(self) -> int:

@@ -7,14 +7,24 @@ from pathlib import Path
 
 from torch import Tensor
 
+from mechscope.labs.induction.attack import attack, control
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
+from mechscope.labs.induction.figures_elsewhere import TEXT_FIGURES, draw_gpt2, draw_text_models
 from mechscope.labs.induction.gpt2 import HeadTable, gpt2_in_reach, head_table, load_gpt2
 from mechscope.labs.induction.measures import Analysis, analyse, measure
+from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
+from mechscope.labs.induction.text_models import (
+    describe_text_models,
+    study_text_models,
+    text_measures,
+    why_no_text_models,
+)
 from mechscope.labs.induction.training import TrainedModel, train_model
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.workshop import Workshop
+from mechscope.techniques.redteam import Evidence
 
 NO_GPT2 = "GPT-2 small is not on this machine; `mechscope doctor` says how to get it"
 
@@ -22,20 +32,42 @@ NO_GPT2 = "GPT-2 small is not on this machine; `mechscope doctor` says how to ge
 def run_experiment(workshop: Workshop) -> Outcome:
     """Train and take apart every seed; draw the first one."""
     gpt2 = _measure_gpt2(workshop)
+    text = study_text_models(workshop)
     two = {seed: train_model(workshop, n_layers=2, seed=seed) for seed in workshop.seeds}
     one = {seed: train_model(workshop, n_layers=1, seed=seed) for seed in workshop.seeds}
     analyses = {seed: analyse(two[seed], seed) for seed in workshop.seeds}
-    measures = {seed: measure(two[seed], one[seed], analyses[seed], seed) for seed in workshop.seeds}
-    if gpt2 is not None:
-        for found in measures.values():
-            found["gpt2_heads_found"] = float(gpt2.found())
+    rivals = {
+        seed: score_rivals(two[seed], workshop.config.of_seed(seed, workshop.seeds), seed)
+        for seed in workshop.seeds
+    }
+    measures = {
+        seed: measure(two[seed], one[seed], analyses[seed], rivals[seed], seed) for seed in workshop.seeds
+    }
+    not_run: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    if gpt2 is None:
+        not_run["gpt2-small"] = missing["gpt2"] = NO_GPT2
+    if text is None:
+        not_run["text-models"] = why_no_text_models() or ""
+        missing |= dict.fromkeys(TEXT_FIGURES, not_run["text-models"])
+    for found in measures.values():
+        # These models are not of a seed: every seed is told the same.
+        found |= {"gpt2_heads_found": float(gpt2.found())} if gpt2 else {}
+        found |= text_measures(text) if text else {}
     first = workshop.seeds[0]
+    evidence = attack(two[first], analyses[first], first)
     return Outcome(
         measures=measures,
-        figures=draw_figures(two[first], one[first], analyses[first], gpt2, first),
-        not_run={} if gpt2 else {"gpt2-small": NO_GPT2},
-        missing_figures={} if gpt2 else {"gpt2": NO_GPT2},
-        numbers=format_numbers(workshop.config, measures[first], analyses[first], gpt2),
+        figures=(
+            *draw_figures(two[first], one[first], analyses[first], rivals[first], evidence, first),
+            *(draw_text_models(text, first) if text else ()),
+            *((draw_gpt2(gpt2, first),) if gpt2 else ()),
+        ),
+        not_run=not_run,
+        missing_figures=missing,
+        numbers=format_numbers(
+            workshop.config, measures[first], analyses[first], rivals[first], evidence, gpt2, first
+        ),
         weights=_weights(two[first], one[first]),
     )
 
@@ -52,7 +84,13 @@ def _measure_gpt2(workshop: Workshop) -> HeadTable | None:
 
 
 def format_numbers(
-    config: InductionConfig, found: Mapping[str, float], analysis: Analysis, gpt2: HeadTable | None
+    config: InductionConfig,
+    found: Mapping[str, float],
+    analysis: Analysis,
+    rivals: Mapping[str, RivalScores],
+    evidence: Mapping[str, Evidence],
+    gpt2: HeadTable | None,
+    seed: int,
 ) -> dict[str, str]:
     """The numbers that the lesson quotes."""
 
@@ -67,6 +105,11 @@ def format_numbers(
         "repeated_2l",
         "repeated_1l",
         "k_composition",
+        "q_composition",
+        "v_composition",
+        "gain_rival",
+        "repeated_rival",
+        "repeated_rule",
     )
     numbers = {name: f"{found[name]:.2f}" for name in (*two_digits, "k_composition_random", "copying")}
     numbers |= {
@@ -85,10 +128,50 @@ def format_numbers(
         "previous_heads": heads(analysis.previous_heads),
         "prefix_without_previous": f"{found['prefix_without_previous']:.2f}",
         "hand_wired_accuracy": f"{found['hand_wired_accuracy']:.0f}",
+        "best_rival": best_plain(rivals),
+        "redteam_heads": _tally(evidence["heads"]),
+        "redteam_rule": _tally(evidence["rule"]),
+        "enough": _percent(evidence["heads"], "enough"),
+        "needed": _percent(evidence["heads"], "needed (mean)"),
+        "swaps": _percent(evidence["rule"], "swaps that matter"),
+        "swaps_by_hand": _percent(control(seed), "swaps that matter"),
+        "agrees": _percent(evidence["rule"], "agrees with the model"),
+        "text_models": _text_words(found),
         "gpt2": f"{gpt2.found()} of the 9 heads known from the literature are where they should be."
         if gpt2
         else "GPT-2 small was not on this machine, so this part was not run.",
     }
+
+
+def _tally(evidence: Evidence) -> str:
+    """The verdicts in words."""
+    against = evidence.with_verdict("undermines")
+    for_it, checked = len(evidence.with_verdict("supports")), len(evidence.rungs)
+    idle = len(evidence.with_verdict("not run"))
+    words = f"of {checked - idle} checks that could be made, {for_it} support it"
+    names = ", ".join(f"“{rung.name}”" for rung in against)
+    return (
+        f"{words}, and {len(against)} speak{'s' if len(against) == 1 else ''} against it ({names})"
+        if names
+        else words
+    )
+
+
+def _percent(evidence: Evidence, name: str) -> str:
+    measured = evidence[name].measured
+    return "?" if measured is None else f"{100 * measured:.0f}"
+
+
+def _text_words(found: Mapping[str, float]) -> str:
+    if "text_prefix_2l" not in found:
+        return "They were not on this machine, so this part was not run."
+    return (
+        f"At the end of its training the two-layer model has a head with prefix score {found['text_prefix_2l']:.2f}, "
+        f"the one-layer model {found['text_prefix_1l']:.2f} at best. The loss on random tokens that stand twice fell "
+        f"by {found['text_drop_2l']:.1f} nats with two layers and by {found['text_drop_1l']:.1f} with one. On source "
+        f"code that neither was trained on, context is worth {found['text_gain_2l']:.2f} and "
+        f"{found['text_gain_1l']:.2f} nats; the loss is {found['text_loss_2l']:.2f} and {found['text_loss_1l']:.2f}."
+    )
 
 
 def _weights(two: TrainedModel, one: TrainedModel) -> dict[str, Tensor]:
@@ -102,6 +185,7 @@ def describe_inputs() -> dict[str, str]:
     """The data is drawn; the only thing that may be read is GPT-2 small."""
     return {
         "data": "random tokens with a repeated segment, drawn from the seed",
+        "language models": describe_text_models(),
         "GPT-2 small": "on this machine" if gpt2_in_reach() else "not on this machine (claim 3.7 is not run)",
     }
 
@@ -115,9 +199,11 @@ LAB = Lab(
     lesson=Path(__file__).parent / "lesson.md",
     configs={
         "quick": InductionConfig(),
-        "full": InductionConfig(n_tokens=512, batch=64, steps=1500),
+        # The last seed on four times the vocabulary, which takes about three times as long.
+        "full": InductionConfig(wider=InductionConfig(n_tokens=512, batch=64, steps=1500)),
     },
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,
     experiment=run_experiment,
+    version=2,
 )

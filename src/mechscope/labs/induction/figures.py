@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,26 +11,37 @@ from torch import Tensor
 
 from mechscope.data.repeated_tokens import repeated_twice
 from mechscope.labs.induction.change_point import halfway_step
-from mechscope.labs.induction.gpt2 import HeadTable
+from mechscope.labs.induction.figures_elsewhere import draw_evidence
+from mechscope.labs.induction.losses import token_losses
 from mechscope.labs.induction.measures import Analysis, curves
-from mechscope.labs.induction.scores import patterns, token_losses
+from mechscope.labs.induction.rivals import RivalScores
 from mechscope.labs.induction.training import TrainedModel
 from mechscope.labs.lab import LabFigure
 from mechscope.results import Provenance, make_result
-from mechscope.viz import Marker, attention_pattern, bars, heatmap
+from mechscope.techniques.redteam import Evidence
+from mechscope.viz import Marker, attention_pattern, bars
 from mechscope.viz import curves as draw_curves
+from mechscope.viz.panels import heatmap_panels
 
+SHOWN_RIVALS = ("copying", "induction")
+"""Rivals whose losses are drawn position by position."""
 SHOWN_HALF = 10
 """Block length of the example whose attention patterns are drawn."""
 
 
 def draw_figures(
-    two: TrainedModel, one: TrainedModel, analysis: Analysis, gpt2: HeadTable | None, seed: int
+    two: TrainedModel,
+    one: TrainedModel,
+    analysis: Analysis,
+    rivals: Mapping[str, RivalScores],
+    evidence: Mapping[str, Evidence],
+    seed: int,
 ) -> tuple[LabFigure, ...]:
     """All figures, in the lesson's order."""
     made_by = Provenance("attention-only, 2 and 1 layers", "repeated random tokens", seed)
-    figures = [
-        _loss_by_position(two, one, made_by),
+    return (
+        _loss_by_position(two, one, rivals, made_by),
+        _rivals(two, one, rivals, made_by),
         _loss_curves(two, one, made_by),
         _phase_change(two, made_by),
         _head_scores(analysis, made_by),
@@ -38,16 +50,19 @@ def draw_figures(
         _copying(analysis, made_by),
         _ablation(analysis, made_by),
         _without_previous(analysis, made_by),
-    ]
-    return (*figures, _gpt2(gpt2, seed)) if gpt2 else tuple(figures)
+        *(draw_evidence(name, ladder, made_by) for name, ladder in evidence.items()),
+    )
 
 
-def _loss_by_position(two: TrainedModel, one: TrainedModel, made_by: Provenance) -> LabFigure:
+def _loss_by_position(
+    two: TrainedModel, one: TrainedModel, rivals: Mapping[str, RivalScores], made_by: Provenance
+) -> LabFigure:
     half = (two.blocks.shape[1] - 1) // 2
     losses = {
         name: token_losses(trained.model, trained.blocks).mean(0).cpu()
         for name, trained in (("two layers", two), ("one layer", one))
     }
+    losses |= {f"rival: {name}": rivals[name].by_position for name in SHOWN_RIVALS}
     position = np.arange(1, 2 * half + 1)
     title = "Loss along a sequence whose second half repeats the first"
     guessing = math.log(two.model.cfg.d_vocab - 1)
@@ -72,7 +87,39 @@ def _loss_by_position(two: TrainedModel, one: TrainedModel, made_by: Provenance)
         "loss-by-position",
         figure,
         "Averaged over the test sequences, after training. Look for the cliff: one token after the repeat has begun, "
-        "the two-layer model knows what comes next. The one-layer model only knows which tokens are left to repeat.",
+        "the two-layer model knows what comes next. The rivals have no weights: “copying” bets on any token of the "
+        "context, “induction” on what followed the current token last time. Which of them is the one-layer model like?",
+        {"losses": data},
+    )
+
+
+def _rivals(
+    two: TrainedModel, one: TrainedModel, rivals: Mapping[str, RivalScores], made_by: Provenance
+) -> LabFigure:
+    found = {name: scores.repeated for name, scores in rivals.items()}
+    found |= {
+        "one layer": float(one.history.repeated[-1]),
+        "two layers": float(two.history.repeated[-1]),
+    }
+    names = sorted(found, key=lambda name: -found[name])
+    values = torch.tensor([found[name] for name in names])
+    title = "What plainer explanations can do on the second copy"
+    figure = bars(
+        names,
+        {"loss": values},
+        title=title,
+        x_title="rival or model",
+        y_title="loss on the second copy (nats)",
+        number_format=".2f",
+        markers=[Marker(math.log(two.model.cfg.d_vocab - 1), "guessing", axis="y")],
+    )
+    data = make_result(values, ("label",), title, "nats", made_by, {"label": names})
+    return LabFigure(
+        "rivals",
+        figure,
+        "All on the same test sequences. Counting n-grams is worse than guessing: chance pairs of the sequences that "
+        "it was fitted to mislead it. Look where the two models stand, and whether the rule “what followed last time” "
+        "explains all of what two layers can do.",
         {"losses": data},
     )
 
@@ -176,7 +223,9 @@ def _example_patterns(two: TrainedModel, analysis: Analysis, made_by: Provenance
     vocabulary = two.model.cfg.d_vocab - 1
     half = min(SHOWN_HALF, (two.blocks.shape[1] - 1) // 2)
     tokens = repeated_twice(1, half, vocabulary, torch.Generator().manual_seed(made_by.seed or 0))
-    pattern = patterns(two.model, tokens.to(two.blocks.device))[:, 0].cpu()
+    with torch.no_grad():
+        _, cache = two.model.run_with_cache(tokens.to(two.blocks.device), return_type=None)
+    pattern = [cache[f"blocks.{layer}.attn.hook_pattern"][0].cpu() for layer in range(two.model.cfg.n_layers)]
     # Letters instead of token numbers: the numbers mean nothing, the repeat is what counts.
     letters = ["BOS"] + [chr(ord("A") + index) for index in range(half)] * 2
     labels = [f"{letter}{'′' if index > half else ''}" for index, letter in enumerate(letters)]
@@ -201,9 +250,9 @@ def _example_patterns(two: TrainedModel, analysis: Analysis, made_by: Provenance
     figures = []
     for name, layer, head, caption in chosen:
         title = f"Where head {layer}.{head} looks"
-        figure = attention_pattern(pattern[layer, head], title=title, tokens=labels)
+        figure = attention_pattern(pattern[layer][head], title=title, tokens=labels)
         data = make_result(
-            pattern[layer, head],
+            pattern[layer][head],
             ("query", "key"),
             title,
             "attention probability",
@@ -215,34 +264,35 @@ def _example_patterns(two: TrainedModel, analysis: Analysis, made_by: Provenance
 
 
 def _composition(analysis: Analysis, made_by: Provenance) -> LabFigure:
-    writers = [f"0.{head}" for head in range(analysis.composition.shape[0])]
-    readers = [f"1.{head}" for head in range(analysis.composition.shape[1])]
-    title = "Whose output do a later head's keys read?"
-    figure = heatmap(
-        analysis.composition,
+    writing, reading = analysis.composition["K"].shape
+    writers = [f"0.{head}" for head in range(writing)]
+    readers = [f"1.{head}" for head in range(reading)]
+    names = {"K": "by its keys (K)", "Q": "by its queries (Q)", "V": "by its values (V)"}
+    title = "How a later head reads what an earlier one writes"
+    figure = heatmap_panels(
+        {names[kind]: scores for kind, scores in analysis.composition.items()},
         title=title,
         x_title="reads: head of layer 1",
         y_title="writes: head of layer 0",
-        unit="K-composition score",
+        unit="composition score",
         x=readers,
         y=writers,
-        square=True,
     )
-    figure.update_layout(height=380, meta={"max_width": 520})
     data = make_result(
-        analysis.composition,
-        ("head_out", "head_in"),
+        torch.stack(list(analysis.composition.values())),
+        ("series", "head_out", "head_in"),
         title,
         "1",
         made_by,
-        {"head_out": writers, "head_in": readers},
+        {"series": [names[kind] for kind in analysis.composition], "head_out": writers, "head_in": readers},
     )
     return LabFigure(
         "composition",
         figure,
-        f"From the weights alone, no data. Random heads of this size score "
-        f"{analysis.composition_random:.2f}. Look whether "
-        "the large scores are where a previous-token head (row) meets an induction head (column).",
+        f"From the weights alone, no data; random directions score {analysis.composition_random['K']:.2f}. Look on the "
+        "left whether the large scores are where a previous-token head (row) meets an induction head (column). The "
+        "other two panels are the control: a large number there says that something is read, not that it is this "
+        "circuit.",
         {"composition": data},
     )
 
@@ -299,26 +349,6 @@ def _without_previous(analysis: Analysis, made_by: Provenance) -> LabFigure:
         "Ablated: "
         + ", ".join(f"{layer}.{head}" for layer, head in analysis.previous_heads)
         + ", in another layer and never touching the heads drawn here. Look for what is left of their prefix scores.",
-        {"scores": data},
-    )
-
-
-def _gpt2(table: HeadTable, seed: int) -> LabFigure:
-    title = "Prefix scores of GPT-2 small's 144 heads"
-    figure = heatmap(
-        table.induction,
-        title=title,
-        x_title="head",
-        y_title="layer",
-        unit="prefix score",
-        write_numbers=False,
-    )
-    made_by = Provenance("gpt2-small", "50 random tokens twice", seed)
-    data = make_result(table.induction, ("layer", "head"), title, "attention probability", made_by)
-    return LabFigure(
-        "gpt2",
-        figure,
-        "Look for the dark cells 5.1, 5.5, 6.9, 7.2 and 7.10, which papers name again and again.",
         {"scores": data},
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mechscope.checkpoints.hub import in_data_folder
 from mechscope.checkpoints.load import load_model
 from mechscope.data.repeated_tokens import repeated_twice
-from mechscope.labs.induction.scores import duplicate_scores, patterns, prefix_scores, previous_token_scores
+from mechscope.labs.induction.head_scores import score_heads
 from mechscope.model.transformer import HookedTransformer
 
 HUB_ID = "openai-community/gpt2"
@@ -64,10 +64,8 @@ def head_table(model: HookedTransformer, seed: int, half: int = 50, sequences: i
     """The three scores on random tokens, `half` of them twice, after a BOS."""
     # GPT-2's BOS is the last of its tokens, which is where `repeated_twice` expects it.
     tokens = repeated_twice(sequences, half, model.cfg.d_vocab - 1, torch.Generator().manual_seed(seed))
-    pattern = patterns(model, tokens.to(model.W_E.device)).cpu()
-    return HeadTable(
-        prefix_scores(pattern, half), previous_token_scores(pattern), duplicate_scores(pattern, half)
-    )
+    scores = score_heads(model, tokens.to(model.W_E.device))
+    return HeadTable(scores.prefix, scores.previous, scores.duplicate)
 
 
 def top_heads(scores: Float[Tensor, "layer head"], count: int) -> list[tuple[int, int]]:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.labs.induction.ablation import Head, mean_ablation_hooks
+from mechscope.labs.induction.ablation import Head, mean_ablation_hooks, record
 from mechscope.labs.induction.change_point import abruptness, halfway_step
-from mechscope.labs.induction.circuits import (
-    copying_scores,
-    k_composition,
-    random_k_composition,
-    readable_weights,
-)
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
-from mechscope.labs.induction.scores import (
-    in_context_score,
-    patterns,
-    prefix_scores,
-    previous_token_scores,
-    token_losses,
-)
+from mechscope.labs.induction.head_scores import score_heads
+from mechscope.labs.induction.losses import in_context_score, token_losses
+from mechscope.labs.induction.rivals import RULE, RivalScores, best_plain
 from mechscope.labs.induction.training import History, TrainedModel
+from mechscope.results import Result
+from mechscope.techniques.composition import Kind, composition_scores
+from mechscope.techniques.ov_qk_circuits import copying_scores
+
+KINDS: tuple[Kind, ...] = ("K", "Q", "V")
+"""How a later head can read an earlier one; the story is about K, the others stand beside it."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,10 @@ class Analysis:
     """Heads of layer 1 with at least half of the best prefix score."""
     previous_heads: tuple[Head, ...]
     """Heads of layer 0 with at least half of the best previous-token score."""
-    composition: Float[Tensor, "head_out head_in"]
-    """K-composition of each head of layer 0 with each of layer 1."""
-    composition_random: float
-    """Mean K-composition of random heads of the same shapes."""
+    composition: Mapping[str, Float[Tensor, "head_out head_in"]]
+    """Composition of each head of layer 0 with each of layer 1, by which input the later head reads."""
+    composition_random: Mapping[str, float]
+    """The same for heads with these singular values in random directions, on average."""
     copying: Float[Tensor, "layer head"]
     """Copying score of every head."""
     removed: Float[Tensor, "layer head"]
@@ -57,44 +53,55 @@ class Analysis:
 def analyse(trained: TrainedModel, seed: int) -> Analysis:
     """Scores, circuit and ablations of a trained two-layer model."""
     model = trained.model
-    half = (trained.blocks.shape[1] - 1) // 2
-    pattern = patterns(model, trained.blocks)
-    prefix, previous = prefix_scores(pattern, half).cpu(), previous_token_scores(pattern).cpu()
-    induction_heads, previous_heads = _at_least_half(prefix, layer=1), _at_least_half(previous, layer=0)
-    weights = readable_weights(model)
-    with model.hooks(
-        fwd_hooks=mean_ablation_hooks(model, trained.blocks, previous_heads, keep_patterns=False)
-    ):
-        without = prefix_scores(patterns(model, trained.blocks), half)[1].cpu()
+    scores = score_heads(model, trained.blocks)
+    induction_heads = _at_least_half(scores.prefix, layer=1)
+    previous_heads = _at_least_half(scores.previous, layer=0)
+    composition = {kind: composition_scores(model, kind, seed=seed, progress=False) for kind in KINDS}
+    by_kind = {kind: _tensor(found.scores) for kind, found in composition.items()}
+    by_chance = {kind: float(_tensor(found.baseline).mean()) for kind, found in composition.items()}
+    on_blocks = record(model, trained.blocks)
+    with model.hooks(fwd_hooks=mean_ablation_hooks(on_blocks, previous_heads, keep_patterns=False)):
+        without = score_heads(model, trained.blocks).prefix[1]
     every = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
-    removed = torch.tensor([gain_removed(trained, [head]) for head in every])
+    removed = gain_removed(trained, [*([head] for head in every), induction_heads])
     return Analysis(
-        prefix=prefix,
-        previous=previous,
+        prefix=scores.prefix,
+        previous=scores.previous,
         induction_heads=induction_heads,
         previous_heads=previous_heads,
-        composition=k_composition(weights),
-        composition_random=float(random_k_composition(model, seed).mean()),
-        copying=copying_scores(weights),
-        removed=removed.view(model.cfg.n_layers, model.cfg.n_heads),
-        removed_by_induction=gain_removed(trained, induction_heads),
+        composition=by_kind,
+        composition_random=by_chance,
+        copying=_tensor(copying_scores(model)),
+        removed=removed[:-1].view(model.cfg.n_layers, model.cfg.n_heads),
+        removed_by_induction=float(removed[-1]),
         prefix_without_previous=without,
     )
 
 
-def gain_removed(trained: TrainedModel, heads: Sequence[Head]) -> float:
-    """Share of the in-context gain that pattern-preserving mean ablation of the heads takes away."""
+def gain_removed(trained: TrainedModel, sets: Sequence[Sequence[Head]]) -> Float[Tensor, " set"]:
+    """Share of the in-context gain that pattern-preserving mean ablation of each set of heads takes away."""
     model, tokens = trained.model, trained.like_training
     whole = in_context_score(token_losses(model, tokens))
-    with model.hooks(fwd_hooks=mean_ablation_hooks(model, tokens, heads, keep_patterns=True)):
-        left = in_context_score(token_losses(model, tokens))
-    return 1 - left / whole
+    cache = record(model, tokens)
+    left: list[float] = []
+    for heads in sets:
+        with model.hooks(fwd_hooks=mean_ablation_hooks(cache, heads, keep_patterns=True)):
+            left.append(in_context_score(token_losses(model, tokens)))
+    return 1 - torch.tensor(left) / whole
 
 
-def measure(two: TrainedModel, one: TrainedModel, analysis: Analysis, seed: int) -> dict[str, float]:
+def measure(
+    two: TrainedModel,
+    one: TrainedModel,
+    analysis: Analysis,
+    rivals: Mapping[str, RivalScores],
+    seed: int,
+) -> dict[str, float]:
     """All measures by name."""
     history = two.history
-    best_pair = divmod(int(analysis.composition.argmax()), analysis.composition.shape[1])
+    by_keys = analysis.composition["K"]
+    best_pair = divmod(int(by_keys.argmax()), by_keys.shape[1])
+    plain = rivals[best_plain(rivals)]
     in_circuit = (0, best_pair[0]) in analysis.previous_heads and (
         1,
         best_pair[1],
@@ -118,13 +125,18 @@ def measure(two: TrainedModel, one: TrainedModel, analysis: Analysis, seed: int)
         },
         **{f"change_{name}": point for name, point in points.items()},
         "best_pair_is_circuit": float(in_circuit),
-        "k_composition": float(analysis.composition.max()),
-        "k_composition_random": analysis.composition_random,
-        "random_times_root_d": analysis.composition_random * two.model.cfg.d_model**0.5,
+        "k_composition": float(by_keys.max()),
+        "k_composition_random": analysis.composition_random["K"],
+        "random_times_root_d": analysis.composition_random["K"] * two.model.cfg.d_model**0.5,
+        **{f"{kind.lower()}_composition": float(analysis.composition[kind].max()) for kind in KINDS[1:]},
         "copying": min(float(analysis.copying[head]) for head in analysis.induction_heads),
         "prefix_without_previous": float(analysis.prefix_without_previous.max()),
         "removed_by_induction": 100 * analysis.removed_by_induction,
         "removed_by_others": 100 * float(others.max()),
+        "gain_rival": plain.gain,
+        "repeated_rival": plain.repeated,
+        "gain_rule": rivals[RULE].gain,
+        "repeated_rule": rivals[RULE].repeated,
     }
 
 
@@ -146,16 +158,20 @@ def _yardsticks(seed: int) -> dict[str, float]:
     half, n_tokens = 20, 32
     tokens = solvable_blocks(64, half, n_tokens, torch.Generator().manual_seed(seed))
     model = hand_wired_induction(n_tokens, 2 * half + 1)
-    score = float(prefix_scores(patterns(model, tokens), half)[1, 0])
-    length = 2 * half + 1
-    uniform = torch.ones(length, length).tril()
-    uniform = (uniform / uniform.sum(-1, keepdim=True))[None, None, None]
-    exact = sum(1 / (query + 1) for query in range(half + 1, length)) / half
+    scores = score_heads(model, tokens)
+    # A query that is zero compares with nothing: the softmax is the same everywhere.
+    blind = hand_wired_induction(n_tokens, 2 * half + 1)
+    blind.blocks[1].attn.W_Q.data.zero_()
+    exact = sum(1 / (query + 1) for query in range(half + 1, 2 * half + 1)) / half
     return {
-        "prefix_of_hand_wired": score,
-        "prefix_of_uniform_error": abs(float(prefix_scores(uniform, half)[0, 0]) - exact),
+        "prefix_of_hand_wired": float(scores.prefix[1, 0]),
+        "prefix_of_uniform_error": abs(float(score_heads(blind, tokens).prefix[1, 0]) - exact),
         "hand_wired_accuracy": 100 * induction_accuracy(model, tokens, half),
     }
+
+
+def _tensor(result: Result) -> Tensor:
+    return torch.as_tensor(result.values.values.copy())
 
 
 def _at_least_half(scores: Float[Tensor, "layer head"], layer: int) -> tuple[Head, ...]:

@@ -11,14 +11,8 @@ from torch import Tensor
 
 from mechscope.data.repeated_tokens import random_repeats, repeated_twice
 from mechscope.labs.induction.config import InductionConfig
-from mechscope.labs.induction.scores import (
-    in_context_score,
-    patterns,
-    prefix_scores,
-    previous_token_scores,
-    repeated_loss,
-    token_losses,
-)
+from mechscope.labs.induction.head_scores import score_heads
+from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 
@@ -57,9 +51,9 @@ class TrainedModel:
 
 def train_model(workshop: Workshop, n_layers: int, seed: int) -> TrainedModel:
     """Train the model with `n_layers` layers, or read it back if that was done before."""
-    config: InductionConfig = workshop.config
+    config: InductionConfig = workshop.config.of_seed(seed, workshop.seeds)
     name = f"{n_layers}-layer-seed-{seed}"
-    part = workshop.part(name, lambda: _train(workshop, name, n_layers, seed))
+    part = workshop.part(name, lambda: _train(workshop, config, name, n_layers, seed))
     state = {key.removeprefix("model."): value for key, value in part.items() if key.startswith("model.")}
     history = {
         key.removeprefix("history."): value for key, value in part.items() if key.startswith("history.")
@@ -82,8 +76,7 @@ def held_out_batches(config: InductionConfig, seed: int) -> tuple[Tensor, Tensor
     return blocks, like_training
 
 
-def _train(workshop: Workshop, name: str, n_layers: int, seed: int) -> Part:
-    config: InductionConfig = workshop.config
+def _train(workshop: Workshop, config: InductionConfig, name: str, n_layers: int, seed: int) -> Part:
     model = HookedTransformer(config.model_config(n_layers, seed)).to(workshop.device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -96,7 +89,7 @@ def _train(workshop: Workshop, name: str, n_layers: int, seed: int) -> Part:
     with workshop.bar(config.steps, f"{n_layers}-layer model, seed {seed}", done) as bar:
         for step in range(done, config.steps):
             if step % config.evaluate_every == 0:
-                looks.append(_look(model, step, blocks, like_training, config.half))
+                looks.append(_look(model, step, blocks, like_training))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * _schedule(config, step)
             tokens = training_batch(config, seed, step).to(workshop.device)
@@ -106,7 +99,7 @@ def _train(workshop: Workshop, name: str, n_layers: int, seed: int) -> Part:
             optimizer.step()
             bar.update()
             workshop.put_aside(name, lambda step=step: _state(step + 1, model, optimizer, looks))
-    looks.append(_look(model, config.steps, blocks, like_training, config.half))
+    looks.append(_look(model, config.steps, blocks, like_training))
     history = {f"history.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
     return {**{f"model.{key}": value for key, value in model.state_dict().items()}, **history}
 
@@ -127,18 +120,16 @@ def _schedule(config: InductionConfig, step: int) -> float:
     return min(1.0, (step + 1) / config.warm_up, 2 * (1 - step / config.steps))
 
 
-def _look(
-    model: HookedTransformer, step: int, blocks: Tensor, like_training: Tensor, half: int
-) -> dict[str, Tensor]:
-    pattern = patterns(model, blocks)
+def _look(model: HookedTransformer, step: int, blocks: Tensor, like_training: Tensor) -> dict[str, Tensor]:
+    scores = score_heads(model, blocks)
     losses = token_losses(model, like_training)
     return {
         "step": torch.tensor(step),
         "loss": losses.mean().cpu(),
         "in_context": torch.tensor(in_context_score(losses)),
-        "repeated": torch.tensor(repeated_loss(token_losses(model, blocks), half)),
-        "prefix": prefix_scores(pattern, half).cpu(),
-        "previous": previous_token_scores(pattern).cpu(),
+        "repeated": torch.tensor(repeated_loss(token_losses(model, blocks), blocks.shape[1] // 2)),
+        "prefix": scores.prefix,
+        "previous": scores.previous,
     }
 
 

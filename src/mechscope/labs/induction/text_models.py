@@ -1,0 +1,166 @@
+"""The same study on two small language models over their training: one layer against two, checkpoint by checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.registry import BUNDLED, bundled_names
+from mechscope.checkpoints.schedules import schedule_in
+from mechscope.data.python_code import read_standard_library
+from mechscope.labs.induction.change_point import halfway_step
+from mechscope.labs.induction.head_scores import score_heads
+from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
+from mechscope.labs.workshop import Workshop
+from mechscope.model.transformer import HookedTransformer
+from mechscope.techniques.head_detectors import random_repeats_for
+
+NAMES = {1: "mini-attn-only-1l", 2: "mini-attn-only-2l"}
+"""Layers → bundled model."""
+MODULES = ("calendar.py", "shlex.py", "statistics.py", "textwrap.py")
+"""Python source that none of the bundled family was trained on; every machine has it."""
+ROWS = 256
+"""Sequences of it."""
+SEQUENCES = 32
+"""Sequences of repeated random tokens."""
+
+
+@dataclass(frozen=True)
+class TextHistory:
+    """One language model's scores over its checkpoints."""
+
+    step: Int[Tensor, " step"]
+    """Training steps of each checkpoint."""
+    prefix: Float[Tensor, "step layer head"]
+    """Prefix score of every head, on random tokens that stand twice."""
+    repeated: Float[Tensor, " step"]
+    """Loss on the second copy of such a block, in nats."""
+    text: Float[Tensor, " step"]
+    """Loss on source code that it was not trained on, in nats."""
+    gain: Float[Tensor, " step"]
+    """In-context gain on that code: loss on the first quarter of a sequence minus loss on the last, in nats."""
+
+    @property
+    def best_prefix(self) -> Float[Tensor, " step"]:
+        """The largest prefix score of any head."""
+        return self.prefix.amax((1, 2))
+
+    @property
+    def drop(self) -> float:
+        """How far the loss on repeated random tokens fell over the training, in nats."""
+        return float(self.repeated[0] - self.repeated[-1])
+
+
+def why_no_text_models() -> str | None:
+    """Why the study cannot be made here, in words, or None."""
+    absent = [
+        name for name in NAMES.values() if name not in bundled_names() or schedule_in(BUNDLED / name) is None
+    ]
+    if absent:
+        return f"this installation comes without {' and '.join(absent)} and their training checkpoints"
+    return None
+
+
+def describe_text_models() -> str:
+    """Which models would be read, in words; other weights are other words."""
+    missing = why_no_text_models()
+    if missing:
+        return f"{missing} (claims 3.10 and 3.11 are not run)"
+    sums = [
+        hashlib.sha256((BUNDLED / name / "model.safetensors").read_bytes()).hexdigest()[:8]
+        for name in NAMES.values()
+    ]
+    return (
+        f"{' and '.join(NAMES.values())}, bundled (sha256 {' and '.join(sums)}…); held-out code of Python "
+        f"{platform.python_version()}"
+    )
+
+
+def study_text_models(workshop: Workshop) -> dict[int, TextHistory] | None:
+    """Layers → history of that model; None where the models are not there."""
+    if why_no_text_models() is not None:
+        return None
+    found: dict[int, TextHistory] = {}
+    for n_layers, name in NAMES.items():
+
+        def compute(name: str = name) -> dict[str, Tensor]:
+            with workshop.bar(len(_steps(name)), f"checkpoints of {name}") as bar:
+                looks: list[dict[str, Tensor]] = []
+                code: Tensor | None = None
+                for step, model in checkpoints(name, workshop.device):
+                    # All checkpoints read by the same tokenizer.
+                    code = held_out_code(model) if code is None else code
+                    looks.append({"step": torch.tensor(step), **look(model, code, workshop.seeds[0])})
+                    bar.update()
+            return {key: torch.stack([each[key] for each in looks]) for key in looks[0]}
+
+        part = workshop.part(name, compute)
+        found[n_layers] = TextHistory(**{key: value.cpu() for key, value in part.items()})
+    return found
+
+
+def checkpoints(name: str, device: torch.device) -> Iterator[tuple[int, HookedTransformer]]:
+    """(step, model) of each training checkpoint that is bundled, the first one first."""
+    for step in _steps(name):
+        yield step, load_model(name, checkpoint_value=step).to(device)
+
+
+def look(model: HookedTransformer, code: Int[Tensor, "batch pos"], seed: int) -> dict[str, Tensor]:
+    """The scores of a language model as it is, on repeated random tokens and on code."""
+    device = model.W_E.device
+    blocks = random_repeats_for(model, seed, SEQUENCES).to(device)
+    losses = token_losses(model, code.to(device))
+    return {
+        "prefix": score_heads(model, blocks).prefix,
+        "repeated": torch.tensor(repeated_loss(token_losses(model, blocks), blocks.shape[1] // 2)),
+        "text": losses.mean().cpu(),
+        "gain": torch.tensor(-in_context_score(losses)),
+    }
+
+
+def held_out_code(model: HookedTransformer) -> Int[Tensor, "batch pos"]:
+    """Sequences of a BOS and a full context of source code that the bundled family was not trained on.
+
+    Raises:
+        ValueError: for a model without a tokenizer.
+    """
+    if model.tokenizer is None:
+        raise ValueError("code is read by a tokenizer, and this model has none.")
+    library = read_standard_library()
+    text = "\n".join(library[name] for name in MODULES)
+    tokens = model.to_tokens(text, prepend_bos=True, truncate=False)[0]
+    bos, rest = tokens[:1], tokens[1:]
+    width = model.cfg.n_ctx - 1
+    rows = rest[: min(ROWS, len(rest) // width) * width].view(-1, width)
+    return torch.cat([bos.expand(len(rows), 1), rows], dim=1)
+
+
+def text_measures(found: dict[int, TextHistory]) -> dict[str, float]:
+    """The numbers that claims about the language models are checked on."""
+    one, two = found[1], found[2]
+    index = torch.arange(len(two.step))
+    changes = [halfway_step(index, curve) for curve in (two.best_prefix, two.repeated)]
+    return {
+        "text_prefix_2l": float(two.best_prefix[-1]),
+        "text_prefix_1l": float(one.best_prefix[-1]),
+        "text_drop_2l": two.drop,
+        "text_drop_1l": one.drop,
+        "text_gain_2l": float(two.gain[-1]),
+        "text_gain_1l": float(one.gain[-1]),
+        "text_loss_2l": float(two.text[-1]),
+        "text_loss_1l": float(one.text[-1]),
+        "text_changes_apart": max(changes) - min(changes),
+        "text_checkpoints": float(len(two.step)),
+    }
+
+
+def _steps(name: str) -> tuple[int, ...]:
+    schedule = schedule_in(BUNDLED / name)
+    return () if schedule is None else schedule.steps
