@@ -19,6 +19,7 @@ from mechscope.lazy import lazy_names
 if TYPE_CHECKING:
     from mechscope import (
         components,
+        dictionaries,
         evals,
         head_detector,
         hook_points,
@@ -69,6 +70,7 @@ _HOMES = {
 }
 _MODULES = (
     "components",
+    "dictionaries",
     "evals",
     "head_detector",
     "hook_points",
@@ -95,6 +97,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "components",
+    "dictionaries",
     "discover",
     "evals",
     "head_detector",

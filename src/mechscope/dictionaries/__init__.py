@@ -1,0 +1,108 @@
+"""Dictionaries: features of activations, how they are trained, used and stored. Names are imported when first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mechscope.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mechscope.dictionaries import config, evaluation, exchange, synthetic
+    from mechscope.dictionaries.architectures.transcoder import transcoder
+    from mechscope.dictionaries.attach import Attached, attached
+    from mechscope.dictionaries.building import build, from_state
+    from mechscope.dictionaries.config import (
+        BatchTopKConfig,
+        CrosscoderConfig,
+        DictionaryConfig,
+        GatedConfig,
+        JumpReluConfig,
+        MatryoshkaConfig,
+        ReluConfig,
+        TopKConfig,
+        config_from_dict,
+    )
+    from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.dictionaries.features import SparseFeatures
+    from mechscope.dictionaries.files import load, save
+    from mechscope.dictionaries.losses import DeadFeatures, Loss
+    from mechscope.dictionaries.model_stream import ModelStream
+    from mechscope.dictionaries.shards import ShardStream, write_shards
+    from mechscope.dictionaries.stream import GeneratorStream, TensorStream, estimate_scale
+    from mechscope.dictionaries.synthetic import SyntheticFeatures
+    from mechscope.dictionaries.training import TrainingRun, train
+    from mechscope.dictionaries.training_config import TrainingConfig
+
+_HERE = "mechscope.dictionaries"
+_HOMES = {
+    "Attached": f"{_HERE}.attach",
+    "BatchTopKConfig": f"{_HERE}.config",
+    "CrosscoderConfig": f"{_HERE}.config",
+    "DeadFeatures": f"{_HERE}.losses",
+    "Dictionary": f"{_HERE}.dictionary",
+    "DictionaryConfig": f"{_HERE}.config",
+    "GatedConfig": f"{_HERE}.config",
+    "GeneratorStream": f"{_HERE}.stream",
+    "JumpReluConfig": f"{_HERE}.config",
+    "Loss": f"{_HERE}.losses",
+    "MatryoshkaConfig": f"{_HERE}.config",
+    "ModelStream": f"{_HERE}.model_stream",
+    "ReluConfig": f"{_HERE}.config",
+    "ShardStream": f"{_HERE}.shards",
+    "SparseFeatures": f"{_HERE}.features",
+    "SyntheticFeatures": f"{_HERE}.synthetic",
+    "TensorStream": f"{_HERE}.stream",
+    "TopKConfig": f"{_HERE}.config",
+    "TrainingConfig": f"{_HERE}.training_config",
+    "TrainingRun": f"{_HERE}.training",
+    "attached": f"{_HERE}.attach",
+    "build": f"{_HERE}.building",
+    "config_from_dict": f"{_HERE}.config",
+    "estimate_scale": f"{_HERE}.stream",
+    "from_state": f"{_HERE}.building",
+    "load": f"{_HERE}.files",
+    "save": f"{_HERE}.files",
+    "train": f"{_HERE}.training",
+    "transcoder": f"{_HERE}.architectures.transcoder",
+    "write_shards": f"{_HERE}.shards",
+}
+_MODULES = ("config", "evaluation", "exchange", "synthetic")
+
+__all__ = [
+    "Attached",
+    "BatchTopKConfig",
+    "CrosscoderConfig",
+    "DeadFeatures",
+    "Dictionary",
+    "DictionaryConfig",
+    "GatedConfig",
+    "GeneratorStream",
+    "JumpReluConfig",
+    "Loss",
+    "MatryoshkaConfig",
+    "ModelStream",
+    "ReluConfig",
+    "ShardStream",
+    "SparseFeatures",
+    "SyntheticFeatures",
+    "TensorStream",
+    "TopKConfig",
+    "TrainingConfig",
+    "TrainingRun",
+    "attached",
+    "build",
+    "config",
+    "config_from_dict",
+    "estimate_scale",
+    "evaluation",
+    "exchange",
+    "from_state",
+    "load",
+    "save",
+    "synthetic",
+    "train",
+    "transcoder",
+    "write_shards",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, _MODULES)

@@ -1,0 +1,1 @@
+"""One architecture a file. Names live in the files."""

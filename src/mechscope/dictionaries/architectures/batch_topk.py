@@ -1,0 +1,98 @@
+"""The k·batch largest pre-activations of a whole batch in training; a threshold in use.
+
+Bussmann et al. 2024, "BatchTopK Sparse Autoencoders": an example may have more than k features where another has
+fewer. The threshold is the running mean of a batch's smallest active feature.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.config import BatchTopKConfig
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.losses import DeadFeatures, Loss
+
+
+class BatchTopKDictionary(Dictionary):
+    """f = pre where it is positive and above the threshold. While no threshold is known, and in a training
+    `loss`, f = the k·batch largest positive ones of all examples together.
+    """
+
+    threshold: Float[Tensor, ""]
+    """The smallest value that counts as active; below 0 until it has been estimated."""
+
+    def _add_parameters(self, dtype: torch.dtype) -> None:
+        super()._add_parameters(dtype)
+        # In float64 whatever the weights are: a running mean adds small differences.
+        self.register_buffer("threshold", torch.tensor(-1.0, dtype=torch.float64))
+        self._selecting = False
+
+    @property
+    def rescales(self) -> bool:
+        """Whether the decoder is used as if it had unit rows."""
+        return cast("BatchTopKConfig", self.cfg).rescale_by_decoder_norm
+
+    def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """What is above the threshold, or the largest of the batch."""
+        if self.rescales:
+            pre = pre * self.decoder_norms()
+        positive = torch.relu(pre)
+        if self.threshold >= 0 and not self._selecting:
+            return positive * (positive > self.threshold.to(pre.dtype))
+        count = min(round(cast("BatchTopKConfig", self.cfg).k * (pre.numel() // pre.shape[-1])), pre.numel())
+        flat = positive.flatten()
+        best = flat.topk(count, sorted=False).indices
+        return torch.zeros_like(flat).scatter(0, best, flat[best]).view_as(pre)
+
+    def _write(self, features: object) -> Tensor:
+        if self.rescales:
+            features = cast("Tensor", features) / self.decoder_norms()
+        return super()._write(cast("Tensor", features))
+
+    def loss(
+        self,
+        x: Float[Tensor, "*batch d_in"],
+        target: Float[Tensor, "*batch d_out"] | None = None,
+        *,
+        sparsity: float = 1.0,
+        dead: DeadFeatures | None = None,
+    ) -> Loss:
+        """As in `Dictionary.loss`. In training mode it selects over the batch and moves the threshold."""
+        self._selecting = self.training
+        try:
+            loss = super().loss(x, target, sparsity=sparsity, dead=dead)
+        finally:
+            self._selecting = False
+        if self.training:
+            self._follow(cast("Tensor", loss.features).detach())
+        return loss
+
+    def _follow(self, features: Tensor) -> None:
+        active = features[features > 0]
+        if len(active):
+            smallest = active.min().double()
+            rate = cast("BatchTopKConfig", self.cfg).threshold_rate
+            known = bool(self.threshold >= 0)
+            self.threshold.copy_(torch.lerp(self.threshold, smallest, rate) if known else smallest)
+
+    def _multiply_features(self, factor: Tensor) -> None:
+        if not self.rescales and self.threshold >= 0:
+            # One threshold for all: `norms_fold` has seen to it that the factors are one number.
+            self.threshold.mul_(factor[0].double())
+        super()._multiply_features(factor)
+
+    def _fold_scales(self) -> None:
+        if self.rescales and self.threshold >= 0:
+            # Rescaled features are measured in the decoder's units, which the scale is about to change.
+            self.threshold.div_(self.scale_out.double())
+        super()._fold_scales()
+
+    @property
+    def norms_fold(self) -> bool:
+        """Where norms are rescaled anyway, or all equal, so that one threshold stays one threshold."""
+        norms = self.decoder_norms()
+        return self.rescales or bool(torch.allclose(norms, norms[:1].expand_as(norms), rtol=1e-4, atol=0))

@@ -1,0 +1,88 @@
+"""A threshold for each feature, learned through a straight-through estimate.
+
+Rajamanoharan et al. 2024, "Jumping Ahead": section 3 for the loss, section 4 and appendix for the gradients, with a
+rectangle as the kernel. A threshold is a parameter itself, not a logarithm, and is kept at or above zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mechscope.dictionaries.config import JumpReluConfig
+from mechscope.dictionaries.dictionary import Dictionary
+
+
+class JumpReluDictionary(Dictionary):
+    """f = pre where pre > threshold, else 0; penalty l0 · the number of active features."""
+
+    threshold: Float[Tensor, " feature"]
+
+    def _add_parameters(self, dtype: torch.dtype) -> None:
+        super()._add_parameters(dtype)
+        start = cast("JumpReluConfig", self.cfg).start_threshold
+        self.threshold = nn.Parameter(torch.full((self.cfg.d_sae,), start, dtype=dtype))
+
+    def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """Pre-activations above their thresholds; a negative one is never active."""
+        cfg = cast("JumpReluConfig", self.cfg)
+        return _Jump.apply(pre, self.threshold.clamp_min(0), cfg.bandwidth)  # pyright: ignore[reportReturnType]
+
+    def _penalties(
+        self, z: Tensor, target: Tensor, pre: Tensor, features: Tensor, sparsity: float
+    ) -> dict[str, Tensor]:
+        cfg = cast("JumpReluConfig", self.cfg)
+        active = cast("Tensor", _Step.apply(pre, self.threshold, cfg.bandwidth))
+        return {"l0": sparsity * cfg.l0 * active.sum(-1).mean()}
+
+    def _multiply_features(self, factor: Tensor) -> None:
+        super()._multiply_features(factor)
+        self.threshold.mul_(factor)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Unit rows, and no threshold below zero."""
+        super().after_step()
+        self.threshold.clamp_min_(0)
+
+
+def _window(pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+    """The rectangle kernel over its bandwidth: a density of height 1/bandwidth around the threshold."""
+    return ((pre - threshold).abs() < bandwidth / 2).to(pre.dtype) / bandwidth
+
+
+class _Jump(torch.autograd.Function):
+    """pre · [pre > threshold]. Its threshold's gradient is −threshold · kernel, which is what the jump's height is."""
+
+    @staticmethod
+    def forward(ctx: Any, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(pre, threshold)
+        ctx.bandwidth = bandwidth
+        return pre * (pre > threshold)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        pre, threshold = ctx.saved_tensors
+        (flowing,) = gradients
+        into_threshold = -(threshold * _window(pre, threshold, ctx.bandwidth) * flowing)
+        return flowing * (pre > threshold), into_threshold.flatten(0, -2).sum(0), None
+
+
+class _Step(torch.autograd.Function):
+    """[pre > threshold]. Only its threshold gets a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(pre, threshold)
+        ctx.bandwidth = bandwidth
+        return (pre > threshold).to(pre.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        pre, threshold = ctx.saved_tensors
+        (flowing,) = gradients
+        into_threshold = -(_window(pre, threshold, ctx.bandwidth) * flowing)
+        return None, into_threshold.flatten(0, -2).sum(0), None

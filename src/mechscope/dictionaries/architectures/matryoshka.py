@@ -1,0 +1,38 @@
+"""Nested dictionaries: the first features must reconstruct alone, so that general ones stay whole.
+
+Bussmann et al. 2025, "Learning Multi-Level Features with Matryoshka Sparse Autoencoders".
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
+from mechscope.dictionaries.config import MatryoshkaConfig
+from mechscope.dictionaries.dictionary import squared_error
+
+
+class MatryoshkaDictionary(BatchTopKDictionary):
+    """BatchTopK whose loss also has the squared error of each nested dictionary, "mse_first_<width>"."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features of each nested dictionary."""
+        return cast("MatryoshkaConfig", self.cfg).widths
+
+    def _penalties(
+        self, z: Tensor, target: Tensor, pre: Tensor, features: Tensor, sparsity: float
+    ) -> dict[str, Tensor]:
+        if self.rescales:
+            features = features / self.decoder_norms()
+        written = self.b_dec if self.W_skip is None else self.b_dec + z @ self.W_skip.T
+        parts: dict[str, Tensor] = {}
+        begin = 0
+        # The widest is the whole dictionary, whose error is in the loss already.
+        for width in self.widths[:-1]:
+            written = features[:, begin:width] @ self.W_dec[begin:width] + written
+            parts[f"mse_first_{width}"] = squared_error(written, target)
+            begin = width
+        return parts

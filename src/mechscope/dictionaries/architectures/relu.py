@@ -1,0 +1,35 @@
+"""ReLU features under an L1 penalty.
+
+Bricken et al. 2023, "Towards Monosemanticity" (unit rows); Conerly et al. 2024, "Update on how we train SAEs" (free
+rows, the penalty weighted by their norms).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.config import ReluConfig
+from mechscope.dictionaries.dictionary import Dictionary
+
+
+class ReluDictionary(Dictionary):
+    """f = ReLU(pre); penalty l1 · Σ f, or l1 · Σ f‖W_dec‖ where the decoder's rows are free."""
+
+    def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """The positive part."""
+        return torch.relu(pre)
+
+    def penalty_weights(self) -> Float[Tensor, " feature"] | None:
+        """What each feature's activation is multiplied by in the penalty; None: 1."""
+        return None if self.cfg.decoder_norm == "unit" else self.decoder_norms()
+
+    def _penalties(
+        self, z: Tensor, target: Tensor, pre: Tensor, features: Tensor, sparsity: float
+    ) -> dict[str, Tensor]:
+        weights = self.penalty_weights()
+        summed = features.sum(-1) if weights is None else features @ weights
+        return {"l1": sparsity * cast("ReluConfig", self.cfg).l1 * summed.mean()}

@@ -1,0 +1,103 @@
+"""The k largest pre-activations of each example, computed sparsely.
+
+Gao et al. 2024, "Scaling and evaluating sparse autoencoders". Decoding, and every gradient, touch only the k features
+that an example has; `sparse.py` has the products.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.config import TopKConfig
+from mechscope.dictionaries.dictionary import Dictionary, squared_error, total
+from mechscope.dictionaries.features import SparseFeatures
+from mechscope.dictionaries.losses import DeadFeatures, Loss
+from mechscope.dictionaries.sparse import encode_topk, sparse_decode
+from mechscope.dictionaries.top_k import top_k
+
+
+class TopKDictionary(Dictionary):
+    """f = ReLU of the k largest pre-activations, 0 elsewhere; no penalty.
+
+    With `rescale_by_decoder_norm`, pre-activations are multiplied by the decoder's norms before they are compared,
+    and the decoder is used as if its rows had length 1.
+    """
+
+    @property
+    def k(self) -> int:
+        """Features that may be active in one example."""
+        return cast("TopKConfig", self.cfg).k
+
+    @property
+    def rescales(self) -> bool:
+        """Whether the decoder is used as if it had unit rows."""
+        return cast("TopKConfig", self.cfg).rescale_by_decoder_norm
+
+    def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """The k largest, written out."""
+        if self.rescales:
+            pre = pre * self.decoder_norms()
+        best = top_k(pre, self.k)
+        return torch.zeros_like(pre).scatter(-1, best.indices, torch.relu(best.values))
+
+    def encode_sparse(self, x: Float[Tensor, "*batch d_in"]) -> SparseFeatures:
+        """`encode` without the zeros."""
+        z = self._inside(x).z
+        found = self._select(z.flatten(0, -2))
+        shape = (*z.shape[:-1], self.k)
+        return SparseFeatures(found.values.view(shape), found.indices.view(shape), self.cfg.d_sae)
+
+    def _select(self, z: Tensor) -> SparseFeatures:
+        norms = self.decoder_norms() if self.rescales else None
+        values, indices = encode_topk(
+            z,
+            self.b_dec if self.cfg.subtract_b_dec else None,
+            self.W_enc,
+            self.b_enc,
+            self.k,
+            None if norms is None else norms.detach(),
+        )
+        if norms is not None:
+            values = values * norms[indices]
+        return SparseFeatures(torch.relu(values), indices, self.cfg.d_sae)
+
+    def _write(self, features: Tensor | SparseFeatures) -> Tensor:
+        if isinstance(features, SparseFeatures):
+            values = features.values.flatten(0, -2)
+            indices = features.indices.flatten(0, -2)
+            if self.rescales:
+                values = values / self.decoder_norms()[indices]
+            written = sparse_decode(values, indices, self.W_dec) + self.b_dec
+            return written.view(*features.values.shape[:-1], -1)
+        if self.rescales:
+            features = features / self.decoder_norms()
+        return super()._write(features)
+
+    def loss(
+        self,
+        x: Float[Tensor, "*batch d_in"],
+        target: Float[Tensor, "*batch d_out"] | None = None,
+        *,
+        sparsity: float = 1.0,
+        dead: DeadFeatures | None = None,
+    ) -> Loss:
+        """As in `Dictionary.loss`; the features come back sparse."""
+        z, wanted = self._pair(x, target)
+        features = self._select(z)
+        written = self._write(features)
+        if self.W_skip is not None:
+            written = written + z @ self.W_skip.T
+        parts = {"mse": squared_error(written, wanted)}
+        if dead is not None:
+            parts["auxiliary"] = self._auxiliary(z, wanted - written, dead)
+        return Loss(total(parts), parts, features, written, wanted)
+
+    @property
+    def norms_fold(self) -> bool:
+        """Where norms are rescaled anyway, or all equal, so that folding them keeps the order."""
+        norms = self.decoder_norms()
+        return self.rescales or bool(torch.allclose(norms, norms[:1].expand_as(norms), rtol=1e-4, atol=0))

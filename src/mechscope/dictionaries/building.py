@@ -1,0 +1,80 @@
+"""From a config to a dictionary: with initial weights, or with given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
+from mechscope.dictionaries.architectures.crosscoder import Crosscoder
+from mechscope.dictionaries.architectures.gated import GatedDictionary
+from mechscope.dictionaries.architectures.jumprelu import JumpReluDictionary
+from mechscope.dictionaries.architectures.matryoshka import MatryoshkaDictionary
+from mechscope.dictionaries.architectures.relu import ReluDictionary
+from mechscope.dictionaries.architectures.topk import TopKDictionary
+from mechscope.dictionaries.config import (
+    BatchTopKConfig,
+    CrosscoderConfig,
+    DictionaryConfig,
+    GatedConfig,
+    JumpReluConfig,
+    MatryoshkaConfig,
+    ReluConfig,
+    TopKConfig,
+)
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.seeding import seeded
+
+KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
+    ReluConfig: ReluDictionary,
+    TopKConfig: TopKDictionary,
+    BatchTopKConfig: BatchTopKDictionary,
+    JumpReluConfig: JumpReluDictionary,
+    GatedConfig: GatedDictionary,
+    MatryoshkaConfig: MatryoshkaDictionary,
+    CrosscoderConfig: Crosscoder,
+}
+"""Config → what is built from it."""
+
+BUILDING = 17
+
+
+def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0) -> Dictionary:
+    """A dictionary with initial weights: random directions, an encoder that is the decoder's transpose, zero biases.
+
+    Args:
+        generator: where the directions are drawn from, or its seed.
+
+    Raises:
+        ValueError: for a config that is none of the architectures'.
+    """
+    if isinstance(generator, int):
+        # Mixed with a number of its own: true features drawn from the same seed would be found before training.
+        generator = seeded(generator, BUILDING)
+    return _kind(cfg)(cfg, generator)
+
+
+def from_state(
+    cfg: DictionaryConfig, state: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None
+) -> Dictionary:
+    """A dictionary with given weights; tensors are copied.
+
+    Raises:
+        ValueError: for missing, unknown or misshapen tensors, or ones of another dtype.
+    """
+    dictionary = _kind(cfg)(cfg)
+    dictionary.take_state(state)
+    dictionary.metadata.update(metadata or {})
+    return dictionary.eval()
+
+
+def _kind(cfg: DictionaryConfig) -> type[Dictionary]:
+    if type(cfg) not in KINDS:
+        raise ValueError(
+            f"{type(cfg).__name__} is the config of no architecture; there are "
+            f"{', '.join(kind.__name__ for kind in KINDS)}."
+        )
+    return KINDS[type(cfg)]

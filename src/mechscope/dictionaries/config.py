@@ -1,0 +1,299 @@
+"""What a dictionary is: one frozen dataclass an architecture, which checks itself. Loads no torch.
+
+Words: `d_in` is the width that is read, `d_out` the width that is written, `d_sae` the number of features.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+DecoderNorm = Literal["unit", "free"]
+Normalize = Literal["none", "constant_norm", "layer_norm"]
+BiasStart = Literal["zero", "geometric_median"]
+Dtype = Literal["float32", "float64", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryConfig:
+    """What every architecture has."""
+
+    architecture: ClassVar[str] = ""
+    """The name under which it is saved."""
+
+    d_in: int
+    """Width of the activations that are read."""
+    d_sae: int
+    """Number of features."""
+    d_out: int | None = None
+    """Width of what is written. None: an autoencoder, which writes what it reads. A number: a transcoder."""
+    skip: bool = False
+    """Whether a transcoder adds a linear map of its input, W_skip [d_out, d_in]."""
+    subtract_b_dec: bool = True
+    """Whether b_dec is taken off the input before encoding; a transcoder's belongs to another space."""
+    decoder_norm: DecoderNorm = "unit"
+    """"unit": rows of W_dec are kept at length 1 in training. "free": lengths are learned, and an L1 penalty is
+    weighted by them, so that a feature cannot hide from it behind a long row."""
+    decoder_start_norm: float = 1.0
+    """Length of W_dec's rows at the start, where they are free."""
+    b_dec_start: BiasStart = "zero"
+    """Where b_dec starts: at zero, or at the geometric median of the first activations."""
+    normalize: Normalize = "none"
+    """What is done to each activation vector on its own: nothing, a rescaling to length √d_in, or a layer norm.
+    The reconstruction is turned back. (One factor for all vectors is `scale_in`, which is estimated, not set.)"""
+    dtype: Dtype = "float32"
+    """Of the weights."""
+
+    def __post_init__(self) -> None:
+        self._whole("d_in", self.d_in)
+        self._whole("d_sae", self.d_sae)
+        if self.d_out is not None:
+            self._whole("d_out", self.d_out)
+            if self.subtract_b_dec:
+                raise ValueError(
+                    "a transcoder's b_dec lives where it writes, so it cannot be subtracted from what is read: "
+                    "set subtract_b_dec=False (or use transcoder(cfg, d_out))."
+                )
+        elif self.skip:
+            raise ValueError(
+                "a skip term belongs to a transcoder: set d_out. (An autoencoder with one would only copy.)"
+            )
+        self._one_of("decoder_norm", self.decoder_norm, get_args(DecoderNorm))
+        self._one_of("normalize", self.normalize, get_args(Normalize))
+        self._one_of("b_dec_start", self.b_dec_start, get_args(BiasStart))
+        self._one_of("dtype", self.dtype, get_args(Dtype))
+        self._above_zero("decoder_start_norm", self.decoder_start_norm)
+        if self.decoder_norm == "unit" and self.decoder_start_norm != 1.0:
+            raise ValueError(
+                f"decoder_start_norm is {self.decoder_start_norm}, but decoder_norm='unit' keeps rows at length 1: "
+                "leave it at 1 or set decoder_norm='free'."
+            )
+
+    @property
+    def transcodes(self) -> bool:
+        """Whether it writes elsewhere than it reads."""
+        return self.d_out is not None
+
+    @property
+    def width_out(self) -> int:
+        """Width of what is written: d_out, or d_in where there is none."""
+        return self.d_in if self.d_out is None else self.d_out
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields and the architecture's name, ready for JSON."""
+        return {"architecture": self.architecture, **dataclasses.asdict(self)}
+
+    def _whole(self, name: str, value: object, least: int = 1) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+    def _above_zero(self, name: str, value: object) -> None:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"{name} must be a number above 0, not {value!r}.")
+
+    def _at_least_zero(self, name: str, value: object) -> None:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+            raise ValueError(f"{name} must be a number of at least 0, not {value!r}.")
+
+    def _one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
+        if value not in choices:
+            near = difflib.get_close_matches(str(value), choices, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.{hint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReluConfig(DictionaryConfig):
+    """ReLU features under an L1 penalty (Bricken et al. 2023; weighted by decoder norms: Conerly et al. 2024)."""
+
+    architecture: ClassVar[str] = "relu"
+
+    l1: float = 1.0
+    """Weight of the penalty: sum over features of f, times the decoder's norms where they are free."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_zero("l1", self.l1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKConfig(DictionaryConfig):
+    """The k largest pre-activations of each example, and no penalty (Gao et al. 2024)."""
+
+    architecture: ClassVar[str] = "topk"
+
+    k: int = 32
+    """Features that may be active in one example."""
+    rescale_by_decoder_norm: bool = False
+    """Whether pre-activations are compared, and features given, in units of a decoder of unit rows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._whole("k", self.k)
+        if self.k > self.d_sae:
+            raise ValueError(
+                f"k is {self.k}, but there are only d_sae = {self.d_sae} features to choose from."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchTopKConfig(DictionaryConfig):
+    """The k·batch largest pre-activations of a batch; a threshold afterwards (Bussmann et al. 2024)."""
+
+    architecture: ClassVar[str] = "batch_topk"
+
+    k: float = 32
+    """Features active in one example, on average over a batch."""
+    rescale_by_decoder_norm: bool = False
+    """As in TopKConfig."""
+    threshold_rate: float = 0.01
+    """How fast the running mean of a batch's smallest active feature follows: its last term's weight."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._above_zero("k", self.k)
+        if self.k > self.d_sae:
+            raise ValueError(
+                f"k is {self.k}, but there are only d_sae = {self.d_sae} features to choose from."
+            )
+        if not 0 < self.threshold_rate <= 1:
+            raise ValueError(
+                f"threshold_rate must lie above 0 and at most at 1, not {self.threshold_rate!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatryoshkaConfig(BatchTopKConfig):
+    """BatchTopK whose first features must reconstruct alone as well (Bussmann et al. 2025)."""
+
+    architecture: ClassVar[str] = "matryoshka"
+
+    widths: tuple[int, ...] = ()
+    """How many features each nested dictionary has, ascending; the last is d_sae."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "widths", tuple(self.widths))
+        for width in self.widths:
+            self._whole("a width", width)
+        rising = all(a < b for a, b in zip(self.widths, self.widths[1:], strict=False))
+        if not self.widths or not rising or self.widths[-1] != self.d_sae:
+            raise ValueError(
+                f"widths must ascend and end at d_sae = {self.d_sae}, as ({self.d_sae // 4 or 1}, {self.d_sae}) "
+                f"does; got {self.widths}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JumpReluConfig(DictionaryConfig):
+    """A learned threshold for each feature and a penalty on their number (Rajamanoharan et al. 2024b)."""
+
+    architecture: ClassVar[str] = "jumprelu"
+
+    l0: float = 1.0
+    """Weight of the penalty: the number of active features."""
+    bandwidth: float = 0.05
+    """Width of the window around a threshold in which examples move it."""
+    start_threshold: float = 0.01
+    """Where thresholds start."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_zero("l0", self.l0)
+        self._above_zero("bandwidth", self.bandwidth)
+        self._at_least_zero("start_threshold", self.start_threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedConfig(DictionaryConfig):
+    """Which features are active, and how strongly, are read by two encoders (Rajamanoharan et al. 2024a)."""
+
+    architecture: ClassVar[str] = "gated"
+
+    l1: float = 1.0
+    """Weight of the penalty on the gates' positive parts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_zero("l1", self.l1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrosscoderConfig(ReluConfig):
+    """One set of ReLU features that reads and writes several layers at once (Lindsey et al. 2024)."""
+
+    architecture: ClassVar[str] = "crosscoder"
+
+    n_layers: int = 1
+    """Layers; d_in is that of all of them, one after another."""
+    decoder_norm: DecoderNorm = "free"
+    """A feature's penalty is weighted by the sum of its decoder's norms over layers, so they must be free."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._whole("n_layers", self.n_layers)
+        for name, width in (("d_in", self.d_in), ("d_out", self.width_out)):
+            if width % self.n_layers:
+                raise ValueError(
+                    f"{name} is {width}, which is not {self.n_layers} layers of one width: give n_layers × d_model."
+                )
+        if self.decoder_norm != "free":
+            raise ValueError(
+                "a crosscoder weighs its penalty by the decoder's norms: set decoder_norm='free'."
+            )
+
+
+CONFIGS: dict[str, type[DictionaryConfig]] = {
+    config.architecture: config
+    for config in (
+        ReluConfig,
+        TopKConfig,
+        BatchTopKConfig,
+        JumpReluConfig,
+        GatedConfig,
+        MatryoshkaConfig,
+        CrosscoderConfig,
+    )
+}
+"""Architecture → its settings."""
+
+
+def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
+    """The config that `to_dict` described.
+
+    >>> config_from_dict({"architecture": "topk", "d_in": 8, "d_sae": 16, "k": 2}).k
+    2
+
+    Raises:
+        ValueError: for an unknown architecture or field, with the nearest names, for a missing field, and
+            for values that no dictionary can have.
+    """
+    fields = dict(settings)
+    architecture = fields.pop("architecture", None)
+    if architecture not in CONFIGS:
+        near = difflib.get_close_matches(str(architecture), CONFIGS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no architecture is called {architecture!r}; there are {', '.join(CONFIGS)}.{hint}")
+    return strict(CONFIGS[architecture], fields, f"a {architecture} dictionary")
+
+
+def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
+    """The dataclass `kind` from named values; a name that it lacks is an error, as is one that it needs."""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    for name in fields:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2)
+            hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(known)}."
+            raise ValueError(f"{what} has no setting {name!r}.{hint}")
+    needed = [
+        name
+        for name, field in known.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in needed if name not in fields]
+    if missing:
+        raise ValueError(f"{what} needs {', '.join(missing)}.")
+    return kind(**fields)

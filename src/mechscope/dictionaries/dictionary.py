@@ -1,0 +1,426 @@
+"""A dictionary: features of activations, which encode them and reconstruct them. What all architectures share.
+
+    f = activate((z − b_dec) W_enc + b_enc)        ẑ = f W_dec + b_dec
+
+where z is the activation times `scale_in`. Weights have the names and shapes of the field's files.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mechscope.dictionaries.config import DictionaryConfig
+from mechscope.dictionaries.encoder_product import encoder_product
+from mechscope.dictionaries.features import SparseFeatures
+from mechscope.dictionaries.geometric_median import geometric_median
+from mechscope.dictionaries.losses import DeadFeatures, Loss
+from mechscope.dictionaries.normalization import Normalized, normalize
+
+if TYPE_CHECKING:
+    from mechscope.dictionaries.attach import Attached
+    from mechscope.model.hooked_root_module import HookedRootModule
+
+
+class Dictionary(nn.Module):
+    """What every architecture is: `encode`, `decode`, `forward`, and `loss` with its parts named.
+
+    Args:
+        cfg: its settings.
+        generator: where initial weights are drawn from; None leaves the weights to be filled in.
+    """
+
+    cfg: DictionaryConfig
+    W_enc: Float[Tensor, "d_in feature"]
+    b_enc: Float[Tensor, " feature"]
+    W_dec: Float[Tensor, "feature d_out"]
+    b_dec: Float[Tensor, " d_out"]
+    W_skip: Float[Tensor, "d_out d_in"] | None
+    scale_in: Float[Tensor, " ..."]
+    """What activations are multiplied by before they are read: one number, or one for each of d_in."""
+    scale_out: Float[Tensor, " ..."]
+    """What reconstructions are divided by; the same as scale_in in an autoencoder."""
+    metadata: dict[str, Any]
+    """Where it came from (`model_name`, `hook_name`, …); saved with it."""
+
+    def __init__(self, cfg: DictionaryConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.metadata = {}
+        dtype: torch.dtype = getattr(torch, cfg.dtype)
+        # W_enc lies as its transpose, feature by feature, so that the sparse gradients are written row by row.
+        self.W_enc = nn.Parameter(torch.empty(cfg.d_sae, cfg.d_in, dtype=dtype).T)
+        self.W_dec = nn.Parameter(torch.empty(cfg.d_sae, cfg.width_out, dtype=dtype))
+        self.b_dec = nn.Parameter(torch.zeros(cfg.width_out, dtype=dtype))
+        self.W_skip = nn.Parameter(torch.zeros(cfg.width_out, cfg.d_in, dtype=dtype)) if cfg.skip else None
+        self.register_buffer("scale_in", torch.ones((), dtype=dtype))
+        self.register_buffer("scale_out", torch.ones((), dtype=dtype))
+        self._add_parameters(dtype)
+        if generator is not None:
+            self._draw(generator)
+
+    # What an architecture says -----------------------------------------------------------------
+
+    def _add_parameters(self, dtype: torch.dtype) -> None:
+        """Parameters beside W_enc, W_dec, b_dec and W_skip, at their initial values."""
+        self.b_enc = nn.Parameter(torch.zeros(self.cfg.d_sae, dtype=dtype))
+
+    @abstractmethod
+    def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
+        """Features from pre-activations."""
+        raise NotImplementedError
+
+    def _penalties(
+        self,
+        z: Float[Tensor, "batch d_in"],
+        target: Float[Tensor, "batch d_out"],
+        pre: Float[Tensor, "batch feature"],
+        features: Float[Tensor, "batch feature"],
+        sparsity: float,
+    ) -> dict[str, Tensor]:
+        """What the loss has beside the squared error; `sparsity` scales what a warm-up scales."""
+        return {}
+
+    def _multiply_features(self, factor: Float[Tensor, " feature"]) -> None:
+        """Make each feature `factor` times as large and its decoder's row as much shorter."""
+        self.W_enc.mul_(factor)
+        self.b_enc.mul_(factor)
+        self.W_dec.div_(factor[:, None])
+
+    @property
+    def norms_fold(self) -> bool:
+        """Whether decoder norms can be folded into the encoder without changing what is written."""
+        return True
+
+    # Encoding and decoding ------------------------------------------------------------------------
+
+    def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch feature"]:
+        """Features of activations.
+
+        Raises:
+            ValueError: if the activations have another width.
+        """
+        return self._features(self._inside(x).z)
+
+    def decode(
+        self,
+        features: Float[Tensor, "*batch feature"] | SparseFeatures,
+        x: Float[Tensor, "*batch d_in"] | None = None,
+    ) -> Float[Tensor, "*batch d_out"]:
+        """What features write.
+
+        Args:
+            x: the activations they came from. A skip term is added from it (without it, there is none), and a
+                normalization of each vector can only be undone with it.
+
+        Raises:
+            ValueError: where a normalization must be undone and x is missing.
+        """
+        written = self._write(features)
+        if self.cfg.normalize != "none" and not self.cfg.transcodes:
+            if x is None:
+                raise ValueError(
+                    f"this dictionary normalizes each vector ({self.cfg.normalize}), and turning a reconstruction "
+                    "back needs the vector: call decode(features, x)."
+                )
+            written = self._inside(x).undo(written)
+        elif self.W_skip is not None and x is not None:
+            written = written + self._inside(x).z @ self.W_skip.T
+        return written / self.scale_out
+
+    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """The reconstruction (a transcoder's: of its target)."""
+        return self.decode(self.encode(x), x)
+
+    def pre_activations(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch feature"]:
+        """What `activate` turns into features."""
+        return self._pre(self._inside(x).z)
+
+    def _inside(self, x: Tensor) -> Normalized:
+        """Activations as the weights see them."""
+        if x.shape[-1:] != (self.cfg.d_in,):
+            raise ValueError(
+                f"this dictionary reads activations of width d_in = {self.cfg.d_in}, and got shape {tuple(x.shape)}."
+            )
+        return normalize(x.to(self.W_enc.dtype) * self.scale_in, self.cfg.normalize)
+
+    def _pre(self, z: Tensor) -> Tensor:
+        return encoder_product(z, self.b_dec if self.cfg.subtract_b_dec else None, self.W_enc, self.b_enc)
+
+    def _features(self, z: Tensor) -> Tensor:
+        return self.activate(self._pre(z))
+
+    def _write(self, features: Tensor | SparseFeatures) -> Tensor:
+        if isinstance(features, SparseFeatures):
+            features = features.dense()
+        return features.to(self.W_dec.dtype) @ self.W_dec + self.b_dec
+
+    # Training ----------------------------------------------------------------------------------------
+
+    def loss(
+        self,
+        x: Float[Tensor, "*batch d_in"],
+        target: Float[Tensor, "*batch d_out"] | None = None,
+        *,
+        sparsity: float = 1.0,
+        dead: DeadFeatures | None = None,
+    ) -> Loss:
+        """What a training step minimises on a batch of activations.
+
+        Args:
+            x: what is read.
+            target: what should be written; None where it is what is read.
+            sparsity: factor on the sparsity penalty (its warm-up).
+            dead: features that an auxiliary loss shall bring back.
+
+        Raises:
+            ValueError: for activations of another width, a transcoder without a target, an autoencoder with one.
+        """
+        z, wanted = self._pair(x, target)
+        pre = self._pre(z)
+        features = self.activate(pre)
+        written = self._write(features)
+        if self.W_skip is not None:
+            written = written + z @ self.W_skip.T
+        parts = {"mse": squared_error(written, wanted)}
+        parts.update(self._penalties(z, wanted, pre, features, sparsity))
+        if dead is not None:
+            parts["auxiliary"] = self._auxiliary(z, wanted - written, dead)
+        return Loss(total(parts), parts, features, written, wanted)
+
+    def _pair(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What is read and what should be written, both [batch width] and in the space of training."""
+        z = self._inside(x).z.flatten(0, -2)
+        if not self.cfg.transcodes:
+            if target is not None:
+                raise ValueError(
+                    "an autoencoder's target is its input; for another one build a transcoder (d_out)."
+                )
+            return z, z
+        if target is None:
+            raise ValueError("a transcoder needs a target: loss(x, target).")
+        if target.shape != (*x.shape[:-1], self.cfg.width_out):
+            raise ValueError(
+                f"the target of inputs {tuple(x.shape)} must have shape {(*x.shape[:-1], self.cfg.width_out)}, "
+                f"not {tuple(target.shape)}."
+            )
+        return z, (target.to(z.dtype) * self.scale_out).flatten(0, -2)
+
+    def _auxiliary(self, z: Tensor, left_over: Tensor, dead: DeadFeatures) -> Tensor:
+        """Squared error of the dead features' reconstruction of what the living left over.
+
+        Pre-activations are used as they are: cut at zero, a feature that is negative everywhere would get no
+        gradient, and it is the one that needs it.
+        """
+        which = dead.mask.nonzero().squeeze(-1)
+        if not len(which):
+            return z.new_zeros(())
+        if self.cfg.subtract_b_dec:
+            z = z - self.b_dec
+        pre = z @ self.W_enc[:, which] + self._gate_bias()[which]
+        k = min(dead.k, len(which))
+        best = pre.topk(k, dim=-1, sorted=False)
+        chosen = torch.zeros_like(pre).scatter(-1, best.indices, best.values)
+        # Where few are dead, they cannot be asked to explain everything.
+        share = min(len(which) / dead.k, 1.0)
+        return dead.coefficient * share * squared_error(chosen @ self.W_dec[which], left_over.detach())
+
+    def _gate_bias(self) -> Tensor:
+        return self.b_enc
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        """Take from the gradient of W_dec what would only change the length of unit rows."""
+        if self.cfg.decoder_norm == "unit" and self.W_dec.grad is not None:
+            along = torch.einsum("fd,fd->f", self.W_dec.grad, self.W_dec)
+            self.W_dec.grad.addcmul_(self.W_dec, along[:, None], value=-1)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Put parameters back where they must be: unit rows to length 1."""
+        if self.cfg.decoder_norm == "unit":
+            self.W_dec.div_(self.decoder_norms().clamp_min(1e-12)[:, None])
+
+    def decoder_norms(self) -> Float[Tensor, " feature"]:
+        """Lengths of the decoder's rows."""
+        return torch.linalg.vector_norm(self.W_dec, dim=-1)
+
+    def by_feature(self) -> dict[str, Tensor]:
+        """Every parameter that features have one row of, with features first; writing to a row writes to it."""
+        shared = {"b_dec", "W_skip"}
+        return {
+            name: tensor.data.T if name == "W_enc" else tensor.data
+            for name, tensor in self.named_parameters()
+            if name not in shared
+        }
+
+    @torch.no_grad()
+    def start_from(
+        self, x: Float[Tensor, "batch d_in"], target: Float[Tensor, "batch d_out"] | None = None
+    ) -> None:
+        """Set b_dec from a sample of activations, where the config says so."""
+        if self.cfg.b_dec_start == "geometric_median":
+            _, wanted = self._pair(x, target)
+            self.b_dec.copy_(geometric_median(wanted))
+
+    @torch.no_grad()
+    def set_scale(self, scale_in: Tensor | float, scale_out: Tensor | float | None = None) -> None:
+        """Fix what activations are multiplied by (and targets, in a transcoder); see `stream.estimate_scale`.
+
+        Raises:
+            ValueError: for a factor that is not finite and above 0, or with a normalization of each vector,
+                which makes any factor meaningless.
+        """
+        if self.cfg.normalize != "none":
+            raise ValueError(
+                f"normalize={self.cfg.normalize!r} already fixes each vector's size: leave scale at 1."
+            )
+        if not self.cfg.transcodes:
+            if scale_out is not None:
+                raise ValueError("an autoencoder writes in the units it reads: give one scale.")
+            scale_out = scale_in
+        elif scale_out is None:
+            raise ValueError("a transcoder needs two scales: of what it reads and of what it writes.")
+        for name, value, width in (
+            ("scale_in", scale_in, self.cfg.d_in),
+            ("scale_out", scale_out, self.cfg.width_out),
+        ):
+            scale = torch.as_tensor(value, dtype=self.W_enc.dtype, device=self.W_enc.device).clone()
+            if scale.shape not in ((), (width,)) or not bool((scale.isfinite() & (scale > 0)).all()):
+                raise ValueError(f"{name} must be one number above 0, or {width} of them, not {value!r}.")
+            setattr(self, name, scale)
+
+    # Folding, saving --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fold(self, norms: bool | None = None) -> Self:
+        """A copy with the same outputs whose scales are 1 and whose decoder has unit rows.
+
+        Args:
+            norms: whether to fold the decoder's norms; None: where that changes nothing else (with TopK it would
+                change which features are the largest, unless all norms are equal or rescaled already).
+
+        Raises:
+            ValueError: if norms=True where folding them would change the outputs.
+        """
+        if norms and not self.norms_fold:
+            raise ValueError(
+                f"folding the decoder's norms would change which features this {self.cfg.architecture} dictionary "
+                "selects; fold(norms=False) folds the scales alone."
+            )
+        folded = copy.deepcopy(self)
+        folded._fold_scales()
+        if norms or (norms is None and folded.norms_fold):
+            folded._multiply_features(folded.decoder_norms())
+        return folded
+
+    def _fold_scales(self) -> None:
+        self.W_enc.mul_(self.scale_in.reshape(-1, 1))
+        self.W_dec.div_(self.scale_out)
+        self.b_dec.div_(self.scale_out)
+        if self.W_skip is not None:
+            self.W_skip.mul_(self.scale_in).div_(self.scale_out.reshape(-1, 1))
+        self.scale_in = torch.ones_like(self.scale_in.reshape(-1)[0])
+        self.scale_out = torch.ones_like(self.scale_out.reshape(-1)[0])
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor by name, copied to the CPU."""
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def take_state(self, state: Mapping[str, Tensor]) -> None:
+        """Replace every tensor by those of `state`, which `state()` gave or a converter made.
+
+        The scales may be missing: they are 1.
+
+        Raises:
+            ValueError: for missing, unknown or misshapen tensors, or another dtype.
+        """
+        own = self.state_dict()
+        optional = {"scale_in", "scale_out"}
+        missing = [name for name in own if name not in state and name not in optional]
+        unknown = [name for name in state if name not in own]
+        if missing or unknown:
+            raise ValueError(
+                f"these tensors are not those of a {self.cfg.architecture} dictionary: "
+                + "; ".join(
+                    f"{what} {', '.join(names)}"
+                    for what, names in (("missing", missing), ("unknown", unknown))
+                    if names
+                )
+                + f" (it has {', '.join(own)})."
+            )
+        for name, tensor in state.items():
+            shapes = {tuple(own[name].shape)}
+            if name in optional:
+                shapes = {(), (self.cfg.d_in if name == "scale_in" else self.cfg.width_out,)}
+            if tuple(tensor.shape) not in shapes:
+                raise ValueError(
+                    f"{name} has shape {tuple(tensor.shape)}; this config (d_in {self.cfg.d_in}, d_sae "
+                    f"{self.cfg.d_sae}, d_out {self.cfg.width_out}) makes it {tuple(own[name].shape)}."
+                )
+            if tensor.dtype != own[name].dtype:
+                raise ValueError(
+                    f"{name} is {tensor.dtype}, and the config makes it {own[name].dtype}: convert it, or set dtype."
+                )
+        for name, tensor in state.items():
+            if name in optional:
+                setattr(self, name, tensor.to(self.W_enc.device, copy=True))
+            else:
+                own[name].copy_(tensor)
+
+    def _draw(self, generator: torch.Generator) -> None:
+        """Random directions; the encoder starts as the decoder's transpose."""
+        cfg = self.cfg
+        with torch.no_grad():
+            rows = torch.randn(cfg.d_sae, cfg.width_out, generator=generator)
+            self.W_dec.copy_(rows / rows.norm(dim=-1, keepdim=True) * cfg.decoder_start_norm)
+            if cfg.transcodes:
+                rows = torch.randn(cfg.d_sae, cfg.d_in, generator=generator)
+                rows = rows / rows.norm(dim=-1, keepdim=True) * cfg.decoder_start_norm
+                self.W_enc.copy_(rows.T)
+            else:
+                self.W_enc.copy_(self.W_dec.T)
+
+    # Use ------------------------------------------------------------------------------------------------------
+
+    def attached(
+        self,
+        model: HookedRootModule,
+        hook_name: str | None = None,
+        *,
+        error_term: bool = True,
+        writes: str | None = None,
+    ) -> AbstractContextManager[Attached]:
+        """A context in which this dictionary is spliced into `model`; see `attach.attached`."""
+        from mechscope.dictionaries.attach import attached
+
+        return attached(self, model, hook_name, error_term=error_term, writes=writes)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return str(self.cfg)
+
+
+def squared_error(y: Float[Tensor, "batch d_out"], target: Float[Tensor, "batch d_out"]) -> Float[Tensor, ""]:
+    """Summed over the width, mean over the batch."""
+    return (y - target).square().sum(-1).mean()
+
+
+def total(parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    """The sum of named parts."""
+    values = list(parts.values())
+    result = values[0]
+    for value in values[1:]:
+        result = result + value
+    return result

@@ -1,0 +1,168 @@
+"""Activations of a model's hook points, a bounded and shuffled buffer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.stream import Batch, BlockStream, check_finite
+from mechscope.model.encoder import HookedEncoder
+from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.transformer import HookedTransformer
+
+
+class ModelStream(BlockStream):
+    """Activations at hook points over rows of tokens; each pass takes the rows in another order.
+
+    A buffer holds the activations of as many rows as fit into `buffer_size`; it is shuffled as a whole, used up, and
+    filled again. Memory: buffer_size · (d_in + d_out) numbers, whatever the corpus.
+
+    Args:
+        model: a transformer or an encoder.
+        tokens: token ids [batch pos].
+        hook_name: where to read. Several names make one wide activation, layer after layer (a crosscoder's).
+        target_hook_name: where a transcoder writes.
+        batch_size: activations a batch.
+        buffer_size: activations held at a time.
+        mask: True at the positions that count [batch pos] (not padding); None: all.
+        skip_first: positions at the start of each row that are left out: a first token's activation is often
+            hundreds of times as long as any other.
+        rows_at_once: rows of one forward pass.
+        dtype: in which activations are kept.
+
+    Raises:
+        KeyError: for a hook name that the model lacks, with the nearest ones.
+        ValueError: for tokens of another shape, a point whose activation is not one vector a position, and fewer
+            activations than the buffer or a batch holds.
+    """
+
+    def __init__(
+        self,
+        model: HookedRootModule,
+        tokens: Int[Tensor, "batch pos"],
+        hook_name: str | Sequence[str],
+        *,
+        batch_size: int,
+        buffer_size: int,
+        target_hook_name: str | Sequence[str] | None = None,
+        mask: Bool[Tensor, "batch pos"] | None = None,
+        skip_first: int = 0,
+        rows_at_once: int = 16,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        if tokens.ndim != 2 or tokens.is_floating_point() or not len(tokens):
+            raise ValueError(f"tokens are ids [batch pos], not {tokens.dtype} {tuple(tokens.shape)}.")
+        if mask is not None and mask.shape != tokens.shape:
+            raise ValueError(
+                f"the mask {tuple(mask.shape)} must have the tokens' shape {tuple(tokens.shape)}."
+            )
+        self.model, self.tokens, self.mask = model, tokens, mask
+        self.read = model.match_hook_names(_names(hook_name))
+        self.written = [] if target_hook_name is None else model.match_hook_names(_names(target_hook_name))
+        self.rows_at_once, self.dtype = rows_at_once, dtype
+        self.source = f"{' + '.join(self.read)} over {len(tokens)} rows of {tokens.shape[1]} tokens"
+        counted = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool().clone()
+        if not 0 <= skip_first < tokens.shape[1]:
+            raise ValueError(
+                f"skip_first={skip_first!r} leaves no position of rows of {tokens.shape[1]} tokens."
+            )
+        counted[:, :skip_first] = False
+        self._counted = counted.cpu()
+        self._rows = self._rows_a_block(buffer_size)
+        probe = self._activations(tokens[:1], None if mask is None else mask[:1])
+        self._d_in = probe.x.shape[-1]
+        self._d_out = None if probe.target is None else probe.target.shape[-1]
+
+    def _rows_a_block(self, buffer_size: int) -> int:
+        available = int(self._counted.sum())
+        if buffer_size < self.batch_size:
+            raise ValueError(f"a buffer of {buffer_size} activations holds no batch of {self.batch_size}.")
+        if available < buffer_size:
+            raise ValueError(
+                f"{self.source} have {available} activations, fewer than the buffer of {buffer_size}: give more "
+                f"text, or buffer_size={available} at most."
+            )
+        rows = int(buffer_size // self._counted.sum(1).max())
+        # Short rows (padding) fill a buffer less; one with fewer than a batch would never give any.
+        if not rows or rows * float(self._counted.sum(1).float().mean()) < self.batch_size:
+            raise ValueError(
+                f"a buffer of {buffer_size} activations holds {rows} rows of {self.tokens.shape[1]} tokens, too "
+                f"little for batches of {self.batch_size}: make it larger."
+            )
+        return rows
+
+    @property
+    def d_in(self) -> int:
+        return self._d_in
+
+    @property
+    def d_out(self) -> int | None:
+        return self._d_out
+
+    def blocks(self) -> int:
+        return -(-len(self.tokens) // self._rows)
+
+    def read_block(self, epoch: int, number: int) -> Batch:
+        order = torch.randperm(len(self.tokens), generator=seeded(self.seed, 2, epoch))
+        mine = order[number * self._rows : (number + 1) * self._rows]
+        counted = self._counted[mine]
+        size = int(counted.sum())
+        x = target = None
+        filled = 0
+        for rows in mine.split(self.rows_at_once):
+            chosen = rows.to(self.tokens.device)
+            some = self._activations(self.tokens[chosen], None if self.mask is None else self.mask[chosen])
+            keep = self._counted[rows].to(some.x.device)
+            piece = Batch(some.x[keep], None if some.target is None else some.target[keep])
+            if x is None:
+                x = piece.x.new_empty(size, self._d_in)
+                target = None if piece.target is None else piece.target.new_empty(size, piece.target.shape[1])
+            x[filled : filled + len(piece)] = piece.x
+            if target is not None and piece.target is not None:
+                target[filled : filled + len(piece)] = piece.target
+            filled += len(piece)
+        assert x is not None
+        batch = Batch(x, target)
+        check_finite(batch, self.source)
+        return batch
+
+    @torch.no_grad()
+    def _activations(self, tokens: Tensor, mask: Tensor | None) -> Batch:
+        """Activations [batch pos width] at the points that are read and written."""
+        names = [*dict.fromkeys([*self.read, *self.written])]
+        _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names, mask))
+        read = [self._flat(name, cache[name], tokens) for name in self.read]
+        written = [self._flat(name, cache[name], tokens) for name in self.written]
+        return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
+
+    def _how_far(self, names: list[str], mask: Tensor | None) -> dict[str, Any]:
+        """What the forward pass may leave out: blocks after the last one that is read, and the unembedding."""
+        if isinstance(self.model, HookedEncoder):
+            return {"return_type": None, "one_zero_attention_mask": None if mask is None else mask.long()}
+        if not isinstance(self.model, HookedTransformer):
+            return {}
+        how: dict[str, Any] = {"attention_mask": None if mask is None else mask.long(), "return_type": None}
+        layers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
+        if len(layers) == len(names) and max(layers) + 1 < self.model.cfg.n_layers:
+            how["stop_at_layer"] = max(layers) + 1
+        return how
+
+    def _flat(self, name: str, activation: Tensor, tokens: Tensor) -> Tensor:
+        """[batch pos width]; heads lie side by side."""
+        if activation.shape[:2] != tokens.shape or activation.ndim not in (3, 4):
+            raise ValueError(
+                f"{name} has shape {tuple(activation.shape)}; a dictionary needs one vector for each of the "
+                f"{tuple(tokens.shape)} tokens. (Attention patterns and scores have none.)"
+            )
+        return activation.flatten(2).to(self.dtype)
+
+
+def _names(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)

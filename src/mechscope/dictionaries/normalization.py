@@ -1,0 +1,43 @@
+"""What is done to each activation vector on its own before a dictionary reads it, and how it is undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.config import Normalize
+
+# As in the published dictionaries that were trained with a layer norm: added to the deviation, not to the variance.
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """Vectors after normalization, and what turns them back."""
+
+    z: Float[Tensor, "*batch d_in"]
+    """The vectors as the dictionary sees them."""
+    shift: Float[Tensor, "*batch 1"] | None
+    """Added when turning back."""
+    factor: Float[Tensor, "*batch 1"] | None
+    """Multiplied when turning back."""
+
+    def undo(self, y: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_in"]:
+        """A reconstruction of `z` as one of the vectors themselves."""
+        if self.factor is not None:
+            y = y * self.factor
+        return y if self.shift is None else y + self.shift
+
+
+def normalize(x: Float[Tensor, "*batch d_in"], how: Normalize) -> Normalized:
+    """Each vector as it is, at length √d_in, or with mean 0 and (unbiased) standard deviation 1."""
+    if how == "none":
+        return Normalized(x, None, None)
+    if how == "constant_norm":
+        length = x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
+        return Normalized(x / length, None, length)
+    mean = x.mean(dim=-1, keepdim=True)
+    deviation = (x - mean).std(dim=-1, keepdim=True)
+    return Normalized((x - mean) / (deviation + EPSILON), mean, deviation)

@@ -1,0 +1,72 @@
+"""Dead features get a new start where reconstruction is worst.
+
+Bricken et al. 2023, "Towards Monosemanticity", appendix on neuron resampling: an input is drawn with probability in
+proportion to its squared loss, the decoder's row becomes its direction, the encoder's column the same at a fifth of the
+living features' mean length, biases start again.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from mechscope.dictionaries.config import JumpReluConfig
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.stream import Batch
+
+ENCODER_SHARE = 0.2
+
+
+@torch.no_grad()
+def resample(
+    dictionary: Dictionary,
+    optimizer: torch.optim.Optimizer,
+    dead: Bool[Tensor, " feature"],
+    batch: Batch,
+    generator: torch.Generator,
+) -> int:
+    """Start dead features anew from a batch, with their part of the optimizer's state; returns how many.
+
+    Raises:
+        ValueError: where every feature is dead: then there is no length to give the new ones.
+    """
+    which = dead.nonzero().squeeze(-1)
+    if not len(which):
+        return 0
+    if bool(dead.all()):
+        raise ValueError("every feature is dead: the penalty is too strong or the learning rate too high.")
+    read, wanted = dictionary._pair(batch.x, batch.target)
+    was_training = dictionary.training
+    dictionary.eval()
+    loss = dictionary.loss(batch.x, batch.target)
+    dictionary.train(was_training)
+    squared = (loss.reconstruction - loss.target).square().sum(-1).double().square()
+    drawn = torch.multinomial(squared.cpu(), len(which), replacement=True, generator=generator).to(
+        which.device
+    )
+    inputs, outputs = read[drawn], wanted[drawn]
+    if dictionary.cfg.subtract_b_dec:
+        inputs = inputs - dictionary.b_dec
+    outputs = outputs - dictionary.b_dec
+    rows = dictionary.by_feature()
+    encoder_length = rows["W_enc"][~dead].norm(dim=-1).mean()
+    decoder_length = rows["W_dec"][~dead].norm(dim=-1).mean()
+    start = dictionary.cfg.start_threshold if isinstance(dictionary.cfg, JumpReluConfig) else 0.0
+    for name, tensor in rows.items():
+        if name == "W_enc":
+            tensor[which] = _unit(inputs) * encoder_length * ENCODER_SHARE
+        elif name == "W_dec":
+            tensor[which] = _unit(outputs) * decoder_length
+        else:
+            tensor[which] = start if name == "threshold" else 0.0
+    for name, parameter in dictionary.named_parameters():
+        if name in rows:
+            for moment in ("exp_avg", "exp_avg_sq"):
+                kept = optimizer.state[parameter][moment]
+                (kept.T if name == "W_enc" else kept)[which] = 0.0
+    return len(which)
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)

@@ -1,0 +1,148 @@
+"""Activations on disk: shards of a stream, and a manifest of their hashes. A model runs once for many trainings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite
+from mechscope.results.files import write_atomically
+
+MANIFEST = "manifest.json"
+FORMAT = "mechscope-activations-1"
+
+
+def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: int) -> Path:
+    """Write the stream's next `shards · batches` batches to a folder, one file for each shard.
+
+    Shards that are there already, whole and of this stream, are kept, so that a writing that was killed goes on.
+
+    Raises:
+        ValueError: if the folder holds another stream's activations.
+    """
+    for name, value in (("shards", shards), ("batches", batches)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+    folder = Path(folder)
+    origin = {
+        "format": FORMAT,
+        "source": stream.source,
+        "d_in": stream.d_in,
+        "d_out": stream.d_out,
+        "batch_size": stream.batch_size,
+        "seed": getattr(stream, "seed", None),
+        "batches": batches,
+        "begins": stream.state_dict(),
+    }
+    kept: list[dict[str, Any]] = []
+    if (folder / MANIFEST).is_file():
+        there = _read_manifest(folder)
+        other = {name: value for name, value in there.items() if name != "shards"}
+        if other != json.loads(json.dumps(origin)):
+            raise ValueError(
+                f"{folder} holds the activations of {there.get('source')!r} with other settings; give another folder."
+            )
+        kept = there["shards"][:shards]
+    if kept:
+        stream.load_state_dict(kept[-1]["ends"])
+    for number in range(len(kept), shards):
+        pieces = [next(stream) for _ in range(batches)]
+        tensors = {"x": torch.cat([piece.x for piece in pieces]).cpu()}
+        targets = [piece.target for piece in pieces if piece.target is not None]
+        if targets:
+            tensors["target"] = torch.cat(targets).cpu()
+        content = safetensors.torch.save(tensors)
+        name = f"shard-{number:05d}.safetensors"
+        write_atomically(folder / name, content)
+        described = {
+            "file": name,
+            "activations": len(tensors["x"]),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "ends": stream.state_dict(),
+        }
+        kept.append(described)
+        # After its shard: what the manifest names is there.
+        write_atomically(folder / MANIFEST, json.dumps({**origin, "shards": kept}, indent=2) + "\n")
+    return folder
+
+
+class ShardStream(BlockStream):
+    """The activations of a folder that `write_shards` wrote, one shard in memory at a time, in new orders each pass.
+
+    Raises:
+        FileNotFoundError: if the manifest or a shard is missing.
+        ValueError: for a manifest of another format, a shard whose hash is not the manifest's, or batches larger
+            than a shard.
+    """
+
+    def __init__(self, folder: str | Path, *, batch_size: int, seed: int = 0) -> None:
+        super().__init__(batch_size, seed)
+        self.folder = Path(folder)
+        if not (self.folder / MANIFEST).is_file():
+            raise FileNotFoundError(
+                f"{self.folder} has no {MANIFEST}: write activations there with write_shards."
+            )
+        self._manifest = _read_manifest(self.folder)
+        # The hashes say what the activations are; the folder's place does not.
+        together = hashlib.sha256("".join(shard["sha256"] for shard in self._shards).encode()).hexdigest()
+        self.source = f"{self._manifest['source']}, in shards {together[:12]}"
+        for shard in self._shards:
+            if not (self.folder / shard["file"]).is_file():
+                raise FileNotFoundError(f"{self.folder} lacks {shard['file']}, which its manifest names.")
+            if shard["activations"] < batch_size:
+                raise ValueError(
+                    f"a shard has {shard['activations']} activations, fewer than a batch of {batch_size}."
+                )
+        self._checked: set[str] = set()
+
+    @property
+    def _shards(self) -> list[Mapping[str, Any]]:
+        return self._manifest["shards"]
+
+    @property
+    def d_in(self) -> int:
+        return self._manifest["d_in"]
+
+    @property
+    def d_out(self) -> int | None:
+        return self._manifest["d_out"]
+
+    def blocks(self) -> int:
+        return len(self._shards)
+
+    def read_block(self, epoch: int, number: int) -> Batch:
+        order = torch.randperm(len(self._shards), generator=seeded(self.seed, 2, epoch))
+        shard = self._shards[int(order[number])]
+        path = self.folder / shard["file"]
+        if shard["file"] not in self._checked and _hash(path) != shard["sha256"]:
+            raise ValueError(f"{path} is not what its manifest says it is: its hash differs. Write it again.")
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+        batch = Batch(tensors["x"], tensors.get("target"))
+        if shard["file"] not in self._checked:
+            check_finite(batch, str(path))
+            self._checked.add(shard["file"])
+        return batch
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder / MANIFEST} is damaged ({error}); write the shards again.") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{folder / MANIFEST} is not of the format {FORMAT!r}.")
+    return manifest

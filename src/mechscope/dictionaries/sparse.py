@@ -1,0 +1,155 @@
+"""Products of a dictionary whose examples have k features each: only those k are touched.
+
+A dense step multiplies [batch feature] by a weight matrix six times. Here the encoder's forward product is the only
+one left of that size; decoding, and the gradients of decoder, features and encoder, each cost batch · k · d_model.
+All are sums of weighted rows, "bags", for which there is a fast kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechscope.dictionaries.encoder_product import as_autocast
+from mechscope.dictionaries.top_k import top_k
+
+
+def encode_topk(
+    z: Float[Tensor, "batch d_in"],
+    b_dec: Float[Tensor, " d_in"] | None,
+    W_enc: Float[Tensor, "d_in feature"],
+    b_enc: Float[Tensor, " feature"],
+    k: int,
+    compare_in: Float[Tensor, " feature"] | None = None,
+) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
+    """The k largest of (z − b_dec) W_enc + b_enc, and which they are.
+
+    Args:
+        b_dec: what is taken off first; None: nothing.
+        compare_in: factors under which pre-activations are compared (not multiplied); None: 1.
+
+    Gradients, equal to those of the dense product, reach z, b_dec, W_enc and b_enc.
+    """
+    z, b_dec, W_enc, b_enc = as_autocast(z, b_dec, W_enc, b_enc)
+    return cast("tuple[Tensor, Tensor]", _EncodeTopK.apply(z, b_dec, W_enc, b_enc, k, compare_in))
+
+
+def sparse_decode(
+    values: Float[Tensor, "batch k"],
+    indices: Int[Tensor, "batch k"],
+    W_dec: Float[Tensor, "feature d_out"],
+) -> Float[Tensor, "batch d_out"]:
+    """Σ_k values · W_dec[indices], with gradients of values and W_dec equal to the dense product's."""
+    values, W_dec = as_autocast(values, W_dec)
+    # The fast kernel's own gradient is used for the values; for the table it would be slower than sorted bags.
+    rows = sum_rows(W_dec.detach(), indices.flatten(), _starts(indices), values.flatten())
+    return cast("Tensor", _DecoderGradient.apply(rows, values.detach(), indices, W_dec))
+
+
+def sum_rows(
+    table: Float[Tensor, "row width"],
+    indices: Int[Tensor, " entry"],
+    offsets: Int[Tensor, " bag"],
+    weights: Float[Tensor, " entry"],
+) -> Float[Tensor, "bag width"]:
+    """For each bag of entries the weighted sum of the rows that they name."""
+    return torch.nn.functional.embedding_bag(
+        indices, table, offsets, mode="sum", per_sample_weights=weights.to(table.dtype)
+    )
+
+
+@dataclass(frozen=True)
+class _ByFeature:
+    """The chosen entries [batch k], in the order of features instead of examples."""
+
+    indices: Int[Tensor, "batch k"]
+    features: int
+
+    @cached_property
+    def order(self) -> Int[Tensor, " entry"]:
+        # Stable: the order of additions, and so the last bit, does not depend on the sorting's luck.
+        return torch.sort(self.indices.flatten(), stable=True).indices
+
+    @cached_property
+    def examples(self) -> Int[Tensor, " entry"]:
+        return self.order.div(self.indices.shape[1], rounding_mode="floor")
+
+    @cached_property
+    def offsets(self) -> Int[Tensor, " feature"]:
+        counts = torch.bincount(self.indices.flatten(), minlength=self.features)
+        return counts.cumsum(0) - counts
+
+    def outer(
+        self, values: Float[Tensor, "batch k"], rows: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, "feature width"]:
+        """Dense featuresᵀ · rows."""
+        return sum_rows(rows, self.examples, self.offsets, values.flatten()[self.order])
+
+
+class _EncodeTopK(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        z: Tensor,
+        b_dec: Tensor | None,
+        W_enc: Tensor,
+        b_enc: Tensor,
+        k: int,
+        compare_in: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        if b_dec is not None:
+            z = z - b_dec
+        pre = torch.addmm(b_enc, z, W_enc)
+        if compare_in is None:
+            values, indices = top_k(pre, k)
+        else:
+            indices = top_k(pre * compare_in, k).indices
+            values = pre.gather(-1, indices)
+        ctx.mark_non_differentiable(indices)
+        ctx.save_for_backward(z, W_enc, indices)
+        return values, indices
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        z, W_enc, indices = ctx.saved_tensors
+        flowing = gradients[0].contiguous()
+        for_z, for_b_dec, for_W_enc, _, _, _ = ctx.needs_input_grad
+        features = W_enc.shape[1]
+        # Summed over examples, what reaches each pre-activation: the gradient of b_enc, and all that b_dec needs.
+        summed = torch.zeros(features, dtype=flowing.dtype, device=flowing.device)
+        summed.index_add_(0, indices.flatten(), flowing.flatten())
+        into_W = _ByFeature(indices, features).outer(flowing, z).T if for_W_enc else None
+        into_z = None
+        if for_z:
+            into_z = sum_rows(W_enc.T, indices.flatten(), _starts(indices), flowing.flatten())
+        into_b_dec = -(W_enc @ summed) if for_b_dec else None
+        return into_z, into_b_dec, into_W, summed, None, None
+
+
+class _DecoderGradient(torch.autograd.Function):
+    """Hands on what was decoded without W_dec's knowledge, and gives W_dec its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor) -> Tensor:
+        ctx.save_for_backward(values, indices)
+        ctx.features = W_dec.shape[0]
+        return rows.view_as(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, Tensor | None]:
+        values, indices = ctx.saved_tensors
+        flowing = gradients[0].contiguous()
+        into_W = None
+        if ctx.needs_input_grad[3]:
+            into_W = _ByFeature(indices, ctx.features).outer(values, flowing)
+        return flowing, None, None, into_W
+
+
+def _starts(indices: Int[Tensor, "batch k"]) -> Int[Tensor, " batch"]:
+    """Where each example's entries begin."""
+    return torch.arange(0, indices.numel(), indices.shape[1], device=indices.device)

@@ -1,0 +1,280 @@
+"""Where training's activations come from: an endless, shuffled stream of batches that can be taken up anywhere.
+
+A stream's state is a handful of numbers. Whatever is shuffled is shuffled by a seed made from the stream's own and from
+the place in it, so that after a crash the same batches come again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.seeding import seeded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Activations, and what a transcoder should write for them."""
+
+    x: Float[Tensor, "batch d_in"]
+    """What is read."""
+    target: Float[Tensor, "batch d_out"] | None = None
+    """What should be written; None where it is what is read."""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Any) -> Batch:
+        return Batch(self.x[rows], None if self.target is None else self.target[rows])
+
+
+class Stream(ABC):
+    """Batches without end."""
+
+    batch_size: int
+    """Activations a batch."""
+    source: str
+    """Where they come from, in words, for errors and provenance."""
+
+    @property
+    @abstractmethod
+    def d_in(self) -> int:
+        """Width of what is read."""
+
+    @property
+    @abstractmethod
+    def d_out(self) -> int | None:
+        """Width of the targets; None where there are none."""
+
+    @abstractmethod
+    def peek(self, n: int) -> Batch:
+        """At most n activations from where the stream begins, without moving on."""
+
+    @abstractmethod
+    def __next__(self) -> Batch:
+        """The next batch."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the stream: numbers, strings and lists of them."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a place that `state_dict` gave."""
+
+
+class BlockStream(Stream):
+    """A stream over blocks of activations, one of which is in memory at a time.
+
+    The order within a block is drawn anew each time; a last batch that the block cannot fill is left out.
+    """
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
+        self.batch_size = batch_size
+        self.seed = seed
+        self._epoch = self._number = self._next = 0
+        self._loaded: tuple[int, int] | None = None
+        self._block = Batch(torch.empty(0, 0))
+        self._order = torch.empty(0, dtype=torch.long)
+
+    @abstractmethod
+    def blocks(self) -> int:
+        """How many blocks one pass over the data has."""
+
+    @abstractmethod
+    def read_block(self, epoch: int, number: int) -> Batch:
+        """The activations of one block, checked, in any fixed order."""
+
+    def _load(self) -> None:
+        if self._loaded != (self._epoch, self._number):
+            self._block = Batch(torch.empty(0, 0))  # freed before the next one comes
+            self._block = self.read_block(self._epoch, self._number)
+            draw = seeded(self.seed, 1, self._epoch, self._number)
+            self._order = torch.randperm(len(self._block), generator=draw)
+            self._loaded = (self._epoch, self._number)
+
+    def __next__(self) -> Batch:
+        for _ in range(self.blocks() + 1):
+            self._load()
+            rows = self._order[self._next : self._next + self.batch_size]
+            if len(rows) == self.batch_size:
+                self._next += self.batch_size
+                return self._block[rows.to(self._block.x.device)]
+            self._number, self._next = self._number + 1, 0
+            if self._number == self.blocks():
+                self._epoch, self._number = self._epoch + 1, 0
+        raise ValueError(f"no block of {self.source} holds a batch of {self.batch_size} activations.")
+
+    def peek(self, n: int) -> Batch:
+        self._load()
+        return self._block[self._order[:n].to(self._block.x.device)]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self._epoch, "block": self._number, "next": self._next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._epoch, self._number, self._next = state["epoch"], state["block"], state["next"]
+
+
+class TensorStream(BlockStream):
+    """Activations that are there already, shuffled anew in each pass.
+
+    Args:
+        x: activations [*batch d_in].
+        target: what a transcoder should write for them [*batch d_out].
+
+    Raises:
+        ValueError: for fewer activations than a batch, NaN or infinite ones, targets that do not fit.
+    """
+
+    def __init__(
+        self,
+        x: Float[Tensor, "*batch d_in"],
+        target: Float[Tensor, "*batch d_out"] | None = None,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        source: str = "the tensor",
+    ) -> None:
+        super().__init__(batch_size, seed)
+        self.source = source
+        if x.ndim < 2:
+            raise ValueError(f"activations have the shape [batch d_in], not {tuple(x.shape)}.")
+        if target is not None and target.shape[:-1] != x.shape[:-1]:
+            raise ValueError(
+                f"targets {tuple(target.shape)} and activations {tuple(x.shape)} must have the same examples."
+            )
+        self._all = Batch(
+            x.detach().flatten(0, -2), None if target is None else target.detach().flatten(0, -2)
+        )
+        if len(self._all) < batch_size:
+            raise ValueError(
+                f"{source} has {len(self._all)} activations, fewer than one batch of {batch_size}."
+            )
+        check_finite(self._all, source)
+
+    @property
+    def d_in(self) -> int:
+        return self._all.x.shape[1]
+
+    @property
+    def d_out(self) -> int | None:
+        return None if self._all.target is None else self._all.target.shape[1]
+
+    def blocks(self) -> int:
+        return 1
+
+    def read_block(self, epoch: int, number: int) -> Batch:
+        return self._all
+
+
+Draw = Callable[[int, torch.Generator], Tensor | tuple[Tensor, Tensor]]
+
+
+class GeneratorStream(Stream):
+    """Activations that are made when they are needed.
+
+    Args:
+        draw: n and a generator → activations [n d_in], or activations and targets. For synthetic features:
+            `lambda n, g: features.sample(n, g)[0]`.
+    """
+
+    def __init__(self, draw: Draw, *, batch_size: int, seed: int = 0, source: str = "the generator") -> None:
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size!r}.")
+        self.batch_size, self.seed, self.source = batch_size, seed, source
+        self._draw = draw
+        self._step = 0
+        first = self._make(2, 0, 0)
+        self._d_in = first.x.shape[1]
+        self._d_out = None if first.target is None else first.target.shape[1]
+
+    def _make(self, n: int, kind: int, number: int) -> Batch:
+        drawn = self._draw(n, seeded(self.seed, kind, number))
+        batch = Batch(*drawn) if isinstance(drawn, tuple) else Batch(drawn)
+        if batch.x.ndim != 2 or len(batch) != n:
+            raise ValueError(f"{self.source} should give {n} activations [{n} d_in]: {tuple(batch.x.shape)}.")
+        check_finite(batch, self.source)
+        return batch
+
+    @property
+    def d_in(self) -> int:
+        return self._d_in
+
+    @property
+    def d_out(self) -> int | None:
+        return self._d_out
+
+    def peek(self, n: int) -> Batch:
+        return self._make(n, 0, 0)
+
+    def __next__(self) -> Batch:
+        self._step += 1
+        return self._make(self.batch_size, 1, self._step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._step = state["step"]
+
+
+def check_finite(batch: Batch, source: str, first_row: int = 0) -> None:
+    """Raise ValueError where an activation or a target is NaN or infinite, and say which."""
+    for what, tensor in (("activation", batch.x), ("target", batch.target)):
+        if tensor is None:
+            continue
+        # A sum is finite unless something in it is not (or it overflows, which the second look settles).
+        if not bool(tensor.sum(dtype=torch.float64).isfinite()):
+            bad = (~tensor.isfinite()).any(-1).nonzero().flatten()
+            if len(bad):
+                raise ValueError(
+                    f"{what} {first_row + int(bad[0])} of {source} has NaN or infinite entries ({len(bad)} of "
+                    f"{len(tensor)} do): a dictionary cannot be trained on them. Look at the model's dtype first."
+                )
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What activations and targets are multiplied by."""
+
+    scale_in: float
+    """Of what is read."""
+    scale_out: float | None
+    """Of what is written, where that is something else."""
+
+
+def estimate_scale(sample: Batch, source: str) -> Scales:
+    """Factors that give a sample of activations (and of targets) a mean length of √width.
+
+    Source: Conerly et al. 2024, "Update on how we train SAEs".
+
+    Raises:
+        ValueError: where all are zero.
+    """
+    scale_out = None if sample.target is None else _factor(sample.target, source)
+    return Scales(_factor(sample.x, source), scale_out)
+
+
+def scale_by_layer(x: Float[Tensor, "batch d_in"], n_layers: int, source: str) -> Float[Tensor, " d_in"]:
+    """The same for layers that lie one after another, each by a factor of its own, written out over d_in."""
+    layers = x.chunk(n_layers, dim=-1)
+    return torch.cat([torch.full((layer.shape[1],), _factor(layer, source)) for layer in layers])
+
+
+def _factor(x: Tensor, source: str) -> float:
+    length = float(x.float().norm(dim=-1).mean())
+    if not length > 0:
+        raise ValueError(f"all activations of {source} are zero: there is nothing to learn.")
+    return x.shape[-1] ** 0.5 / length

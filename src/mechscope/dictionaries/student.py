@@ -1,0 +1,141 @@
+"""One dictionary under training: its optimizer, what it knows of its dead features, and a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.features import fired
+from mechscope.dictionaries.losses import DeadFeatures, Loss
+from mechscope.dictionaries.resampling import resample
+from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.stream import Batch
+from mechscope.dictionaries.training_config import TrainingConfig
+
+MEASURES = ("loss", "squared error", "L0", "explained variance", "dead share")
+"""What the history keeps of a step."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One training step of one dictionary, measured on its batch before the weights moved."""
+
+    loss: float
+    """What was minimised, in the space of training."""
+    squared_error: float
+    """Its first part: summed over the width, mean over the batch."""
+    l0: float
+    """Active features an example."""
+    explained_variance: float
+    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0."""
+    dead_share: float
+    """Share of features that have not been active for `dead_after` activations."""
+
+    def row(self) -> list[float]:
+        """In the order of MEASURES."""
+        return [self.loss, self.squared_error, self.l0, self.explained_variance, self.dead_share]
+
+
+class Student:
+    """A dictionary that learns."""
+
+    def __init__(self, name: str, dictionary: Dictionary, cfg: TrainingConfig) -> None:
+        self.name, self.dictionary, self.cfg = name, dictionary, cfg
+        dictionary.train()
+        parameters = list(dictionary.parameters())
+        self.optimizer = torch.optim.Adam(parameters, lr=cfg.lr, betas=cfg.betas, fused=True)
+        for parameter in parameters:
+            # Made now and not at the first step, so that a checkpoint finds the same layout whenever it comes.
+            self.optimizer.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            }
+        device = dictionary.W_enc.device
+        self.since_active = torch.zeros(dictionary.cfg.d_sae, dtype=torch.long, device=device)
+
+    @property
+    def dead(self) -> Tensor:
+        """Features that have not been active for long [feature]."""
+        return self.since_active >= self.cfg.dead_after
+
+    def step(self, batch: Batch, number: int, *, measure: bool) -> Measures | None:
+        """Learn from a batch; `number` counts from 0.
+
+        Raises:
+            FloatingPointError: where the loss is no longer finite; the weights are those before the step.
+        """
+        dictionary, cfg = self.dictionary, self.cfg
+        device = dictionary.W_enc.device
+        x = batch.x.to(device)
+        target = None
+        if dictionary.cfg.transcodes and batch.target is not None:
+            target = batch.target.to(device)
+        if cfg.revive == "resample" and number and number % cfg.resample_every == 0:
+            self._resample(Batch(x, target), number)
+        dead = self.dead
+        revived = None
+        if cfg.revive == "auxiliary" and bool(dead.any()):
+            k = max(1, dictionary.cfg.d_in // 2) if cfg.aux_k is None else cfg.aux_k
+            revived = DeadFeatures(dead, k, cfg.aux_coefficient)
+        with torch.autocast(device.type, torch.bfloat16, enabled=cfg.bf16):
+            loss = dictionary.loss(x, target, sparsity=cfg.sparsity_at(number), dead=revived)
+        if not bool(loss.total.isfinite()):
+            raise FloatingPointError(
+                f"the loss of {self.name} became {float(loss.total.detach())} at step {number}: lower lr "
+                f"({cfg.lr}), raise lr_warmup, or set clip."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        dictionary.before_step()
+        if cfg.clip is not None:
+            torch.nn.utils.clip_grad_norm_(list(dictionary.parameters()), cfg.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = cfg.lr_at(number)
+        self.optimizer.step()
+        dictionary.after_step()
+        self.since_active += len(x)
+        self.since_active[fired(loss.features)] = 0
+        return self._measure(loss) if measure else None
+
+    def _measure(self, loss: Loss) -> Measures:
+        return Measures(
+            float(loss.total.detach()),
+            float(loss.parts["mse"].detach()),
+            loss.l0,
+            1 - loss.fvu,
+            float(self.dead.float().mean()),
+        )
+
+    def _resample(self, batch: Batch, number: int) -> None:
+        dead = self.dead
+        if resample(self.dictionary, self.optimizer, dead, batch, seeded(self.cfg.seed, number)):
+            self.since_active[dead] = 0
+
+    # Checkpoints -----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on."""
+        kept = {f"dictionary.{name}": tensor for name, tensor in self.dictionary.state().items()}
+        for name, parameter in self.dictionary.named_parameters():
+            for what, tensor in self.optimizer.state[parameter].items():
+                kept[f"adam.{what}.{name}"] = tensor.detach().cpu().contiguous().clone()
+        kept["since_active"] = self.since_active.cpu().clone()
+        return kept
+
+    @torch.no_grad()
+    def take_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state that `state` gave."""
+        prefix = "dictionary."
+        self.dictionary.take_state(
+            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        )
+        for name, parameter in self.dictionary.named_parameters():
+            for what, tensor in self.optimizer.state[parameter].items():
+                tensor.copy_(state[f"adam.{what}.{name}"])
+        self.since_active.copy_(state["since_active"])

@@ -1,0 +1,107 @@
+"""How dictionaries are trained: one frozen dataclass that checks itself. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mechscope.dictionaries.config import strict
+
+Revival = Literal["auxiliary", "resample", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of a training run; how large a batch is, the stream says."""
+
+    steps: int
+    """Batches to train on."""
+    lr: float = 3e-4
+    """Adam's learning rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decay rates."""
+    lr_warmup: int = 0
+    """Steps over which the learning rate rises from 0."""
+    lr_decay: int = 0
+    """Last steps, over which it falls to 0."""
+    sparsity_warmup: int = 0
+    """Steps over which the sparsity penalty rises from 0."""
+    clip: float | None = None
+    """Length to which a longer gradient is cut; None: none is."""
+    revive: Revival = "auxiliary"
+    """What is done for dead features: an auxiliary loss (Gao et al. 2024), resampling (Bricken et al. 2023), or
+    nothing."""
+    dead_after: int = 1_000_000
+    """Activations after which a feature that was never active counts as dead."""
+    aux_k: int | None = None
+    """Dead features that reconstruct what is left over; None: half of d_in."""
+    aux_coefficient: float = 1 / 32
+    """Weight of the auxiliary loss."""
+    resample_every: int = 5000
+    """Steps from one resampling to the next."""
+    scale: bool = True
+    """Whether activations are scaled to a mean length of √d_in by one factor, estimated before the first step."""
+    bf16: bool = False
+    """Whether large products are computed in bfloat16; weights stay as they are."""
+    log_every: int = 50
+    """Steps from one entry of the history to the next."""
+    checkpoint_every: int = 1000
+    """Steps from one checkpoint to the next: what a crash can cost at most."""
+    seed: int = 0
+    """Of resampling."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name in ("steps", "log_every", "checkpoint_every", "resample_every", "dead_after"):
+            self._whole(name, 1)
+        for name in ("lr_warmup", "lr_decay", "sparsity_warmup"):
+            self._whole(name, 0)
+        if self.aux_k is not None:
+            self._whole("aux_k", 1)
+        if self.revive not in ("auxiliary", "resample", "none"):
+            raise ValueError(f"revive must be 'auxiliary', 'resample' or 'none', not {self.revive!r}.")
+        for name in ("lr", "aux_coefficient"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)!r}.")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be above 0, or None, not {self.clip!r}.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are two numbers from 0 up to 1, not {self.betas!r}.")
+        if self.lr_warmup + self.lr_decay > self.steps:
+            raise ValueError(
+                f"lr_warmup ({self.lr_warmup}) and lr_decay ({self.lr_decay}) take more than all {self.steps} steps."
+            )
+
+    def _whole(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 0.
+
+        >>> [TrainingConfig(steps=4, lr=1.0, lr_warmup=2, lr_decay=2).lr_at(step) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.5]
+        """
+        rising = min(1.0, (step + 1) / self.lr_warmup) if self.lr_warmup else 1.0
+        falling = min(1.0, (self.steps - step) / self.lr_decay) if self.lr_decay else 1.0
+        return self.lr * rising * falling
+
+    def sparsity_at(self, step: int) -> float:
+        """Factor on the sparsity penalty at a step, counted from 0."""
+        return min(1.0, (step + 1) / self.sparsity_warmup) if self.sparsity_warmup else 1.0
+
+
+def training_config_from_dict(settings: Mapping[str, Any]) -> TrainingConfig:
+    """The config that `to_dict` described.
+
+    Raises:
+        ValueError: for unknown, missing or impossible settings.
+    """
+    return strict(TrainingConfig, settings, "a training")
