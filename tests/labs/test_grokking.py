@@ -34,9 +34,7 @@ from mechscope.labs.grokking.third_party import (
 from mechscope.labs.grokking.training import History, initial_weights, to_transformer, training_pairs
 from mechscope.model.transformer import HookedTransformer
 
-SMALL = ModelConfig(
-    p=11, d_model=16, n_heads=2, d_mlp=40, epochs=20, look_every=5, keep_every=10, solved_loss=0
-)
+SMALL = ModelConfig(p=11, d_model=16, n_heads=2, d_mlp=40, epochs=20, look_every=5, keep_every=10, settled=0)
 WIDE = ModelConfig(p=13, d_model=32, n_heads=2, d_mlp=120)
 
 
@@ -201,6 +199,11 @@ def test_frequencies_that_cannot_be_wired(frequencies: list[int]) -> None:
         hand_wired_addition(dataclasses.replace(WIDE, d_model=16), frequencies)
 
 
+def freeze_attention(weights: Weights) -> None:
+    """Every score the same: nothing is left for a head to choose by."""
+    weights["blocks.0.attn.W_K"].zero_()
+
+
 def structure_verdicts(weights: Weights) -> dict[str, str]:
     found = analyse_structure(anatomy_of_weights(weights, 13))
     measures = {
@@ -208,8 +211,9 @@ def structure_verdicts(weights: Weights) -> dict[str, str]:
         "p113_outside": 100 * found.outside,
         "p113_single_neurons": 100 * found.single_neurons,
         "p113_separation": found.separation,
+        "p113_worst_head": 100 * found.worst_head,
     }
-    chosen = [claim for claim in CLAIMS if claim.id in ("2.3", "2.5", "2.6", "2.9")]
+    chosen = [claim for claim in CLAIMS if claim.id in ("2.3", "2.5", "2.6", "2.7", "2.9")]
     return {checked.claim.id: checked.status for checked in check_claims(chosen, {0: measures})}
 
 
@@ -256,9 +260,10 @@ def shuffle_answers(weights: Weights) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "must_fail"),
     [
-        (shuffle_everything, {"2.5", "2.6", "2.9"}),
-        (shuffle_numbers, {"2.6", "2.9"}),
+        (shuffle_everything, {"2.5", "2.6", "2.7", "2.9"}),
+        (shuffle_numbers, {"2.6", "2.7", "2.9"}),
         (shuffle_answers, {"2.9"}),
+        (freeze_attention, {"2.7"}),
     ],
 )
 def test_sabotaged_weights_fail(sabotage: Callable[[Weights], None], must_fail: set[str]) -> None:
@@ -266,6 +271,20 @@ def test_sabotaged_weights_fail(sabotage: Callable[[Weights], None], must_fail: 
     sabotage(weights)
     found = structure_verdicts(weights)
     assert must_fail <= {claim for claim, status in found.items() if status == "fail"}
+
+
+def test_logits_of_another_form_are_noticed() -> None:
+    """Claim 2.4: the sum of cosines, and the same with its answers in another order."""
+    p, number = 13, torch.arange(13)
+    distance = (number[:, None, None] + number[:, None] - number).double()
+    logits = sum(torch.cos(2 * math.pi * k * distance / p) for k in (2, 5)) + torch.zeros(p, p, p)
+    order = torch.randperm(p, generator=torch.Generator().manual_seed(0))
+    (claim,) = [claim for claim in CLAIMS if claim.id == "2.4"]
+    found = [
+        check_claims([claim], {0: {"p113_explained": 100 * explained_by_cosines(values, [2, 5])}})[0].status
+        for values in (logits, logits[..., order])
+    ]
+    assert found == ["pass", "fail"]
 
 
 # Models of others ------------------------------------------------------------------------------------

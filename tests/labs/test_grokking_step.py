@@ -13,7 +13,7 @@ from mechscope.labs.grokking import ModelConfig, hand_wired_addition
 from mechscope.labs.grokking import training as training_module
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch, Weights, plain_loss, run_pairs
 from mechscope.labs.grokking.pairs import Pairs, all_pairs, split_pairs
-from mechscope.labs.grokking.training import initial_weights, to_transformer, train_model
+from mechscope.labs.grokking.training import initial_weights, is_settled, to_transformer, train_model
 from mechscope.model.transformer import HookedTransformer
 
 TINY = ModelConfig(
@@ -25,7 +25,8 @@ TINY = ModelConfig(
     epochs=40,
     look_every=5,
     keep_every=10,
-    solved_loss=0,
+    settled=0,
+    settled_over=5,
 )
 
 
@@ -195,6 +196,67 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     assert not list((tmp_path / "stopped").glob("*unfinished*"))
 
 
+def looks(
+    squares: list[float], *, accuracy: float = 1.0, **changes: list[float]
+) -> list[dict[str, torch.Tensor]]:
+    """One look after another, all measures flat but those that are given."""
+    rows = [
+        {"squared_weights": value, "gini_embedding": 0.8, "gini_to_logits": 0.9, "test_accuracy": accuracy}
+        for value in squares
+    ]
+    for name, values in changes.items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
+    return [{name: torch.tensor(value) for name, value in row.items()} for row in rows]
+
+
+def test_a_training_ends_when_the_clean_up_has() -> None:
+    config = ModelConfig(look_every=50, settled=0.01, settled_over=100)
+    assert is_settled(config, looks([900.0, 895.0, 892.0]))
+    assert not is_settled(config, looks([900.0, 895.0]))  # not long enough
+    assert not is_settled(config, looks([950.0, 900.0, 890.0]))  # still falling
+    assert not is_settled(config, looks([890.0, 900.0, 950.0]))
+    assert not is_settled(config, looks([900.0] * 3, gini_embedding=[0.7, 0.75, 0.8]))
+    assert not is_settled(config, looks([900.0] * 3, gini_to_logits=[0.7, 0.75, 0.8]))
+    # A plateau before grokking is not the end, nor is one that has grokked only just now.
+    assert not is_settled(config, looks([900.0] * 3, accuracy=0.5))
+    assert not is_settled(config, looks([900.0] * 3, test_accuracy=[0.9, 1.0, 1.0]))
+    assert not is_settled(dataclasses.replace(config, settled=0), looks([900.0] * 3))
+    # Only the last looks count.
+    assert is_settled(config, looks([5000.0, 900.0, 900.0, 900.0]))
+
+
+def test_it_does_end_there(tmp_path: Path) -> None:
+    easy = dataclasses.replace(TINY, settled=1e9, epochs=40)
+    trained = train_model(workshop(tmp_path), easy, 0, "run")
+    assert trained.history.epoch.tolist()[-1] == 40  # it never grokked, so that nothing is settled
+    low = dataclasses.replace(TINY, solved_loss=1e9)
+    trained = train_model(workshop(tmp_path), low, 0, "other")
+    assert trained.kept_epochs.tolist() == [0]
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_the_loss_and_its_gradients_are_exact_on_either_side(scale: float) -> None:
+    """Confident and right, confident and wrong, undecided: against float64 of the same float32 logits."""
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        name: (scale if name == "unembed.W_U" else 1) * tensor
+        for name, tensor in initial_weights(TINY, 5).items()
+    }
+    weights["unembed.W_U"] += scale * torch.randn(weights["unembed.W_U"].shape, generator=generator)
+    pairs = all_pairs(7)
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights.items()}
+    loss = FullBatch(pairs).loss(leaves)
+    loss.backward()
+    model = to_transformer(TINY, weights).double()
+    expected = plain_step(model, pairs)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+    plain = dict(model.named_parameters())
+    for name in TRAINED:
+        error = (leaves[name].grad.double() - plain[name].grad).norm()
+        assert float(error) < 1e-4 * float(plain[name].grad.norm()), name
+
+
 def test_checkpoints_are_those_of_the_training(tmp_path: Path) -> None:
     trained = train_model(workshop(tmp_path), TINY, 1, "run")
     first, last = trained.checkpoint(0), trained.checkpoint(-1)
@@ -222,7 +284,12 @@ def test_something_must_be_left_on_both_sides(count: int) -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"p": 8}, "odd"), ({"d_model": 10}, "evenly"), ({"keep_every": 30}, "no multiple")],
+    [
+        ({"p": 8}, "odd"),
+        ({"d_model": 10}, "evenly"),
+        ({"keep_every": 30}, "keep_every=30 is no multiple"),
+        ({"settled_over": 70}, "settled_over=70"),
+    ],
 )
 def test_settings_that_cannot_be(options: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):

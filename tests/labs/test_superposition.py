@@ -28,6 +28,9 @@ TINY = SuperpositionConfig(
     pentagon_starts=2,
     small_steps=6,
     small_batch=16,
+    boundary_starts=2,
+    boundary_steps=6,
+    boundary_batch=16,
     grid=3,
     grid_starts=2,
     grid_steps=6,
@@ -60,6 +63,8 @@ LEARNED = dataclasses.replace(
     pentagon_starts=12,
     small_steps=800,
     small_batch=256,
+    boundary_starts=4,
+    boundary_steps=600,
     grid=2,
     grid_starts=4,
     grid_steps=600,
@@ -109,6 +114,49 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
         assert getattr(whole.models, name).equal(getattr(resumed.models, name)), name
     assert whole.loss.equal(resumed.loss)
     assert not list((tmp_path / "stopped").glob("*unfinished*"))
+
+
+def test_the_finalists_are_those_with_the_lowest_loss_and_train_as_if_alone(tmp_path: Path) -> None:
+    group = small_group(starts=5, steps=40)
+    alone = train_group(workshop(tmp_path / "all"), group, seed=3)
+    early = train_group(
+        workshop(tmp_path / "early"), dataclasses.replace(group, steps=10, finalists=0), seed=3
+    )
+    chosen = train_group(workshop(tmp_path / "some"), dataclasses.replace(group, finalists=2), seed=3)
+    assert chosen.models.W.shape[:2] == chosen.loss.shape == (2, 2)
+    for setting in range(2):
+        rows = [
+            next(k for k in range(5) if alone.models.W[setting, k].allclose(W, atol=1e-5))
+            for W in chosen.models.W[setting]
+        ]
+        assert rows == sorted(rows)
+        assert len(set(rows)) == 2
+        # The heat is judged on data of its own, so only a clear order is demanded.
+        worst = int(early.loss[setting].argmax())
+        assert worst not in rows
+
+
+def test_finalists_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = small_group(starts=4, steps=16, finalists=2)
+    whole = train_group(workshop(tmp_path / "whole"), group, seed=0)
+    real = training_module.gradients
+    for at in (4, 5, 12):
+        calls: list[None] = []
+
+        def killed(*arguments: Any, at: int = at, calls: list[None] = calls) -> Any:
+            calls.append(None)
+            if len(calls) == at + 1:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        folder = tmp_path / str(at)
+        with monkeypatch.context() as patch:
+            patch.setattr(training_module, "gradients", killed)
+            with pytest.raises(KeyboardInterrupt):
+                train_group(workshop(folder, patience=0), group, seed=0)
+        resumed = train_group(workshop(folder, patience=0), group, seed=0)
+        assert resumed.models.W.equal(whole.models.W), at
+        assert resumed.loss.equal(whole.loss), at
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -47,7 +47,9 @@ def generator(seed: int) -> torch.Generator:
 
 def random_models(kind: ModelKind, seed: int) -> ToyModels:
     models = initial_models(kind, 2, 3, 4, 6, generator(seed))
-    return dataclasses.replace(models, b=0.1 * torch.randn(2, 3, 6, generator=generator(seed + 1)))
+    b = 0.1 * torch.randn(2, 3, 6, generator=generator(seed + 1))
+    W_out = torch.randn(2, 3, 4, 6, generator=generator(seed + 2)) if kind == "untied" else models.W_out
+    return dataclasses.replace(models, b=b, W_out=W_out)
 
 
 def regular_polygon(corners: int, turn: float = 0.3) -> torch.Tensor:

@@ -29,8 +29,13 @@ class ModelConfig:
     """Decoupled (AdamW)."""
     epochs: int = 20_000
     """At most this many."""
-    solved_loss: float = 1e-6
-    """Stop early once the test loss has fallen below this: the clean-up is over. 0 means never."""
+    settled: float = 0.01
+    """Stop early once it has grokked and the clean-up is over: over the last `settled_over` epochs, neither Σw² nor the
+    Gini coefficient of W_E or W_L has changed by more than this share of itself. 0 means never."""
+    settled_over: int = 500
+    """Epochs, a multiple of `look_every`."""
+    solved_loss: float = 0.0
+    """Stop even earlier, once the test loss has fallen below this. 0 means never."""
     look_every: int = 50
     """Epochs between two looks at losses and accuracies."""
     keep_every: int = 250
@@ -41,11 +46,9 @@ class ModelConfig:
             raise ValueError(f"p must be odd and at least 3, not {self.p}.")
         if self.d_model % self.n_heads:
             raise ValueError(f"{self.n_heads} heads do not share a width of {self.d_model} evenly.")
-        if self.keep_every % self.look_every:
-            raise ValueError(
-                f"checkpoints are kept at looks: keep_every={self.keep_every} is no multiple of "
-                f"look_every={self.look_every}."
-            )
+        for name in ("keep_every", "settled_over"):
+            if (epochs := getattr(self, name)) % self.look_every:
+                raise ValueError(f"{name}={epochs} is no multiple of look_every={self.look_every}.")
 
     @property
     def n_train(self) -> int:
@@ -69,3 +72,19 @@ class ModelConfig:
             model_name=f"grokking-p{self.p}",
             default_prepend_bos=False,
         )
+
+
+SMALL = ModelConfig(
+    p=59,
+    fraction=0.4,
+    d_model=64,
+    d_mlp=256,
+    learning_rate=2e-3,
+    weight_decay=2.0,
+    epochs=4000,
+    keep_every=100,
+)
+"""A model that groks within a minute on one core. Weight decay 2 is what Zhong et al. chose at this modulus."""
+
+PAPER = ModelConfig(look_every=100, keep_every=200)
+"""The model of the paper."""

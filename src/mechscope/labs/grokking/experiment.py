@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mechscope.labs.grokking.claims import CLAIMS
-from mechscope.labs.grokking.config import ModelConfig
+from mechscope.labs.grokking.config import PAPER, SMALL, ModelConfig
 from mechscope.labs.grokking.figures import draw_figures
 from mechscope.labs.grokking.measures import (
     Analysis,
@@ -21,21 +21,6 @@ from mechscope.labs.grokking.third_party import measure_third_party, models_fold
 from mechscope.labs.grokking.training import train_model
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.workshop import Workshop
-
-SMALL = ModelConfig(
-    p=59,
-    fraction=0.5,
-    d_model=64,
-    d_mlp=256,
-    learning_rate=2e-3,
-    epochs=4000,
-    solved_loss=1e-4,
-    keep_every=100,
-)
-"""A model that groks within a minute on one core."""
-
-PAPER = ModelConfig(look_every=100, keep_every=200, solved_loss=2e-7, epochs=20_000)
-"""The model of the paper."""
 
 NO_PAPER = "training p = 113 takes minutes: it is part of the full budget"
 NO_SWEEP = "five more trainings: they are part of the full budget"
@@ -143,7 +128,8 @@ def _third_party_words(found: Mapping[str, float]) -> str:
         return "The published models were not on this machine, so this part was not run."
     return (
         f"Distance irrelevance came out as {found['clock_irrelevance']:.3f} for the clock and "
-        f"{found['pizza_irrelevance']:.3f} for the pizza."
+        f"{found['pizza_irrelevance']:.3f} for the pizza; gradient symmetricity as "
+        f"{found['clock_symmetricity']:.2f} and {found['pizza_symmetricity']:.3f}."
     )
 
 
@@ -162,6 +148,7 @@ LAB = Lab(
     step="02",
     slug="grokking",
     title="Grokking modular addition",
+    version=2,
     idea="A network can learn an algorithm, and the algorithm can be read out of its weights.",
     claims=CLAIMS,
     lesson=Path(__file__).parent / "lesson.md",

@@ -69,8 +69,10 @@ class Tables(NamedTuple):
     """W_O W_in, all heads side by side."""
     neuron_bias: Float[Tensor, " d_mlp"]
     """What "=" itself and b_in give every neuron."""
-    to_logits: Float[Tensor, "d_mlp+z padded"]
-    """W_out W_U over W_O W_U, padded with columns of zeros."""
+    neurons_to_logits: Float[Tensor, "d_mlp padded"]
+    """W_out W_U, padded with columns of zeros."""
+    z_to_logits: Float[Tensor, "z padded"]
+    """W_O W_U, padded likewise."""
     logit_bias: Float[Tensor, " padded"]
     """What "=" itself and b_out give every logit."""
 
@@ -99,7 +101,8 @@ def make_tables(weights: Mapping[str, Tensor]) -> Tables:
         (last @ flat_V).unflatten(0, (n_heads, d_head)),
         flat_O @ W_in,
         last @ W_in + weights["blocks.0.mlp.b_in"],
-        torch.cat([W_out, flat_O]) @ W_U,
+        W_out @ W_U,
+        flat_O @ W_U,
         (last + weights["blocks.0.mlp.b_out"]) @ W_U,
     )
 
@@ -150,36 +153,35 @@ class _Space:
     """The pairs and the buffers that every step writes to anew."""
 
     def __init__(self, pairs: Pairs, tables: Tables) -> None:
-        count, (z, d_mlp), padded = len(pairs), tables.to_neurons.shape, tables.to_logits.shape[1]
-        n_heads = tables.score_equals.shape[0]
+        count, (z, d_mlp), padded = len(pairs), tables.to_neurons.shape, tables.logit_bias.shape[0]
+        n_heads, d_head = tables.value_equals.shape
         like = tables.to_neurons.detach()
-        self.pairs, self.n_heads = pairs, n_heads
-        self.mixed = like.new_empty(count, d_mlp + z)
-        """Neurons, then z."""
-        self.d_mixed = like.new_empty(count, d_mlp + z)
-        self.neurons, self.z = self.mixed[:, :d_mlp], self.mixed[:, d_mlp:]
-        self.d_neurons, self.d_z = self.d_mixed[:, :d_mlp], self.d_mixed[:, d_mlp:]
+        self.pairs = pairs
+        self.neurons, self.d_neurons = (like.new_empty(count, d_mlp) for _ in range(2))
+        self.z, self.d_z, self.product = (like.new_empty(count, z) for _ in range(3))
         self.logits = like.new_empty(count, padded)
-        self.d_logits = like.new_zeros(count, padded)
-        self.log_probabilities = like.new_empty(count, pairs.p, dtype=torch.float64)
         self.values = [like.new_empty(count, z) for _ in range(2)]
+        self.attention = [like.new_empty(count, z) for _ in range(2)]
+        """Attention to a and to b, once for every component of every head."""
+        self.heads = torch.eye(n_heads, dtype=like.dtype, device=like.device).repeat_interleave(d_head, 1)
+        """1 where a component of z belongs to a head. A product with it spreads or sums over components: broadcasting
+        along so short an axis takes several times as long."""
 
 
 def _forward(tables: Tables, space: _Space) -> Float[Tensor, "3 pair head"]:
-    """Fill the buffers z, mixed and logits; hand back the attention pattern."""
+    """Fill the buffers z, neurons and logits; hand back the attention pattern."""
     a, b = space.pairs.a, space.pairs.b
-    heads = (-1, space.n_heads, tables.value_equals.shape[1])
     scores = torch.stack([tables.scores_a[a], tables.scores_b[b], tables.score_equals.expand(len(a), -1)])
     pattern = scores.softmax(0)
-    for table, index, value in zip((tables.values_a, tables.values_b), (a, b), space.values, strict=True):
-        torch.index_select(table.flatten(1), 0, index, out=value)
-    z = space.z.unflatten(1, heads[1:])
-    torch.mul(pattern[2, :, :, None], tables.value_equals, out=z)
-    z.addcmul_(space.values[0].view(heads), pattern[0, :, :, None])
-    z.addcmul_(space.values[1].view(heads), pattern[1, :, :, None])
+    torch.mm(pattern[2], space.heads * tables.value_equals.flatten(), out=space.z)
+    for place, (table, index) in enumerate(((tables.values_a, a), (tables.values_b, b))):
+        torch.index_select(table.flatten(1), 0, index, out=space.values[place])
+        torch.mm(pattern[place], space.heads, out=space.attention[place])
+        space.z.addcmul_(space.values[place], space.attention[place])
     torch.addmm(tables.neuron_bias, space.z, tables.to_neurons, out=space.neurons)
     space.neurons.clamp_(min=0)
-    torch.addmm(tables.logit_bias, space.mixed, tables.to_logits, out=space.logits)
+    torch.addmm(tables.logit_bias, space.z, tables.z_to_logits, out=space.logits)
+    space.logits.addmm_(space.neurons, tables.neurons_to_logits)
     return pattern
 
 
@@ -189,29 +191,23 @@ class _PairLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, space: _Space, *arguments: Tensor) -> Tensor:
         tables = Tables(*arguments)
-        pairs, p = space.pairs, space.pairs.p
         pattern = _forward(tables, space)
-
-        # Near the end the loss is 1e-7: a float32 probability is then 1, and the gradient would vanish.
-        log_probabilities = space.log_probabilities
-        torch.log_softmax(space.logits[:, :p], -1, dtype=torch.float64, out=log_probabilities)
-        right = pairs.answer[:, None]
-        loss = -log_probabilities.gather(1, right).mean()
-        d_logits = log_probabilities.exp_()
-        d_logits.scatter_add_(1, right, d_logits.new_tensor(-1.0).expand(right.shape))
-        space.d_logits[:, :p] = d_logits.div_(len(pairs))
-
-        to_logits = space.mixed.T @ space.d_logits
-        torch.mm(space.d_logits, tables.to_logits.T, out=space.d_mixed)
+        loss = _logits_to_gradients(space)
+        d_logits = space.logits
+        neurons_to_logits = space.neurons.T @ d_logits
+        z_to_logits = space.z.T @ d_logits
+        torch.mm(d_logits, tables.neurons_to_logits.T, out=space.d_neurons)
         torch.ops.aten.threshold_backward(space.d_neurons, space.neurons, 0, grad_input=space.d_neurons)
         to_neurons = space.z.T @ space.d_neurons
+        torch.mm(d_logits, tables.z_to_logits.T, out=space.d_z)
         space.d_z.addmm_(space.d_neurons, tables.to_neurons.T)
         ctx.save_for_backward(
             *_attention_gradients(tables, space, pattern),
             to_neurons,
             space.d_neurons.sum(0),
-            to_logits,
-            space.d_logits.sum(0),
+            neurons_to_logits,
+            z_to_logits,
+            d_logits.sum(0),
         )
         return loss
 
@@ -221,28 +217,47 @@ class _PairLoss(torch.autograd.Function):
         return (None, *(above.to(gradient.dtype) * gradient for gradient in ctx.saved_tensors))
 
 
+def _logits_to_gradients(space: _Space) -> Tensor:
+    """The mean cross-entropy in float64; the logits' buffer then holds its gradients.
+
+    Near the end the loss is 1e-7: a float32 probability of the right answer is then 1, and 1 minus it is 0. So what
+    is missing to 1 is never subtracted but summed, over the wrong answers, each of which is as precise as its logit.
+    """
+    right, logits = space.pairs.answer[:, None], space.logits
+    highest = logits[:, : space.pairs.p].amax(1, keepdim=True)
+    behind = highest - logits.gather(1, right)
+    odds = logits.sub_(highest).exp_()
+    odds[:, space.pairs.p :] = 0  # the padding
+    odds.scatter_(1, right, 0.0)
+    wrong = odds.sum(1, keepdim=True)
+    # log(1 + wrong / right), whichever of the two is larger.
+    log_ratio = wrong.double().log() + behind.double()
+    loss = torch.logaddexp(log_ratio, torch.zeros_like(log_ratio)).mean()
+    scale = 1 / (len(odds) * (wrong + behind.neg().exp()))
+    odds.mul_(scale).scatter_(1, right, -wrong * scale)
+    return loss
+
+
 def _attention_gradients(tables: Tables, space: _Space, pattern: Tensor) -> tuple[Tensor, ...]:
     """Gradients of the three scores' tables, then of the three values'."""
-    heads = (-1, space.n_heads, tables.value_equals.shape[1])
-    d_z, z = space.d_z.unflatten(1, heads[1:]), space.z.unflatten(1, heads[1:])
-    values_a, values_b = (value.view(heads) for value in space.values)
-    # Softmax: d s_i = w_i (d w_i - Σ_j w_j d w_j), and Σ_j w_j d w_j is z · d z.
-    common = torch.einsum("nhk,nhk->nh", z, d_z)
-    d_scores = [
-        pattern[0] * (torch.einsum("nhk,nhk->nh", values_a, d_z) - common),
-        pattern[1] * (torch.einsum("nhk,nhk->nh", values_b, d_z) - common),
-        pattern[2] * (torch.einsum("hk,nhk->nh", tables.value_equals, d_z) - common),
-    ]
-
-    def sum_by(index: Tensor, rows: Tensor, table: Tensor) -> Tensor:
-        return torch.zeros_like(table).index_add_(0, index, rows)
-
-    a, b = space.pairs.a, space.pairs.b
-    return (
-        sum_by(a, d_scores[0], tables.scores_a),
-        sum_by(b, d_scores[1], tables.scores_b),
-        d_scores[2].sum(0),
-        sum_by(a, pattern[0, :, :, None] * d_z, tables.values_a),
-        sum_by(b, pattern[1, :, :, None] * d_z, tables.values_b),
-        torch.einsum("nh,nhk->hk", pattern[2], d_z),
+    places = (
+        (tables.scores_a, tables.values_a, space.pairs.a),
+        (tables.scores_b, tables.values_b, space.pairs.b),
     )
+    d_z, d_values, d_pattern = space.d_z, list[Tensor](), list[Tensor]()
+    for place, (_, values, index) in enumerate(places):
+        d_pattern.append(torch.mul(space.values[place], d_z, out=space.product) @ space.heads.T)
+        torch.mul(space.attention[place], d_z, out=space.product)
+        d_values.append(
+            torch.zeros_like(values.flatten(1)).index_add_(0, index, space.product).view_as(values)
+        )
+    d_pattern.append(d_z @ (space.heads * tables.value_equals.flatten()).T)
+    # Softmax: d s_i = w_i (d w_i - Σ_j w_j d w_j).
+    weighted = pattern * torch.stack(d_pattern)
+    d_scores = weighted - pattern * weighted.sum(0)
+    of_tables = [
+        torch.zeros_like(scores).index_add_(0, index, d_scores[place])
+        for place, (scores, _, index) in enumerate(places)
+    ]
+    d_equals = (space.heads * (pattern[2].T @ d_z)).sum(0).view_as(tables.value_equals)
+    return (*of_tables, d_scores[2].sum(0), *d_values, d_equals)

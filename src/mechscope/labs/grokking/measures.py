@@ -15,8 +15,6 @@ from mechscope.labs.grokking.full_batch import run_pairs
 from mechscope.labs.grokking.hand_wired import hand_wired_addition
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.progress import (
-    GROKKED,
-    LEARNED,
     Progress,
     first_epoch,
     follow_progress,
@@ -25,7 +23,7 @@ from mechscope.labs.grokking.progress import (
 )
 from mechscope.labs.grokking.structure import Structure, analyse_structure
 from mechscope.labs.grokking.sweep import SweepRun
-from mechscope.labs.grokking.training import Trained
+from mechscope.labs.grokking.training import GROKKED, LEARNED, Trained
 from mechscope.labs.workshop import Workshop
 
 

@@ -16,11 +16,6 @@ from mechscope.labs.grokking.pairs import Pairs
 from mechscope.labs.grokking.spectra import embedding_gini, neuron_to_logit_gini
 from mechscope.labs.grokking.training import Trained
 
-LEARNED = 0.9999
-"""Accuracy on the training pairs from which they count as memorised."""
-GROKKED = 0.995
-"""Accuracy on the test pairs from which a model counts as having grokked."""
-
 
 @dataclass(frozen=True)
 class Progress:

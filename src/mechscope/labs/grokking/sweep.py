@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mechscope.labs.grokking.config import ModelConfig
-from mechscope.labs.grokking.progress import GROKKED, LEARNED, first_epoch
-from mechscope.labs.grokking.training import History, train_model
+from mechscope.labs.grokking.progress import first_epoch
+from mechscope.labs.grokking.training import GROKKED, LEARNED, History, train_model
 from mechscope.labs.workshop import Workshop
+
+LONGEST = 3000
+"""Epochs after which a training of the sweep counts as one that does not grok: several times what is usual."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,14 @@ def run_sweep(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, Swe
     }
     runs = {}
     for name, (fraction, decay) in wanted.items():
+        epochs = min(base.epochs, LONGEST)
         config = dataclasses.replace(
-            base, fraction=fraction, weight_decay=decay, solved_loss=1e-2, keep_every=base.epochs
+            base,
+            fraction=fraction,
+            weight_decay=decay,
+            epochs=epochs,
+            solved_loss=1e-2,
+            keep_every=epochs,
         )
         trained = train_model(workshop, config, seed, f"sweep-{name}-seed-{seed}")
         runs[name] = SweepRun(fraction, decay, trained.history)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,11 @@ from mechscope.labs.grokking.pairs import Pairs, split_pairs
 from mechscope.labs.grokking.spectra import embedding_gini, neuron_to_logit_gini
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
+
+LEARNED = 0.9999
+"""Accuracy on the training pairs from which they count as memorised."""
+GROKKED = 0.995
+"""Accuracy on the test pairs from which a model counts as having grokked."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +146,11 @@ def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train:
         for epoch in range(done, config.epochs + 1):
             if epoch % config.look_every == 0 or epoch == config.epochs:
                 looks.append(_look(epoch, weights, train, test))
-                solved = float(looks[-1]["test_loss"]) < config.solved_loss
-                if epoch % config.keep_every == 0 or solved or epoch == config.epochs:
+                over = epoch == config.epochs or is_solved(config, looks) or is_settled(config, looks)
+                if epoch % config.keep_every == 0 or over:
                     kept.append({key: tensor.detach().clone() for key, tensor in weights.items()})
                     kept[-1]["epoch"] = torch.tensor(epoch)
-                if solved or epoch == config.epochs:
+                if over:
                     break
             optimizer.param_groups[0]["lr"] = config.learning_rate * min(1.0, (epoch + 1) / config.warm_up)
             gradients = torch.autograd.grad(batch.loss(weights), list(weights.values()))
@@ -160,6 +165,24 @@ def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train:
         **{f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in weights},
         "kept_epochs": torch.stack([each["epoch"] for each in kept]),
     }
+
+
+def is_solved(config: ModelConfig, looks: Sequence[Mapping[str, Tensor]]) -> bool:
+    """Whether the test loss is as low as was asked for."""
+    return float(looks[-1]["test_loss"]) < config.solved_loss
+
+
+def is_settled(config: ModelConfig, looks: Sequence[Mapping[str, Tensor]]) -> bool:
+    """Whether the model has grokked and its clean-up has come to an end."""
+    span = config.settled_over // config.look_every
+    if not config.settled or len(looks) <= span:
+        return False
+    now, before = looks[-1], looks[-1 - span]
+    changes = [
+        abs(float(now[name] - before[name])) / float(now[name])
+        for name in ("squared_weights", "gini_embedding", "gini_to_logits")
+    ]
+    return float(before["test_accuracy"]) >= GROKKED and max(changes) < config.settled
 
 
 def _look(epoch: int, weights: Weights, train: Pairs, test: Pairs) -> dict[str, Tensor]:

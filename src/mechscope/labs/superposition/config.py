@@ -19,7 +19,7 @@ BOUNDARY_RATIO = (0.5, 0.65, 0.8, 1.0, 1.15, 1.3, 1.5, 1.7, 2.0)
 """Densities at which it is checked, as multiples of p*."""
 STICKY_DENSITY = (0.5, 0.4, 0.35)
 """Densities between 0.3 and 0.55 at which claim 1.6 is checked."""
-POLYTOPE_DENSITY = (0.72, 0.66, 0.6, 0.22, 0.2, 0.18)
+POLYTOPE_DENSITY = (0.64, 0.62, 0.6, 0.22, 0.2, 0.18)
 """Densities beside the plateau of antipodal pairs, where claim 1.7 looks for other polytopes."""
 PRIVILEGED_DENSITY = (1.0, 0.7, 0.5, 0.2, 0.08, 0.05)
 """Densities of claim 1.10; the fourth only for the picture."""
@@ -49,10 +49,16 @@ class SuperpositionConfig:
     """Training steps of these."""
     small_batch: int = 512
     """Their batch."""
+    boundary_starts: int = 6
+    """Claim 1.5: random starts of each setting."""
+    boundary_steps: int = 1500
+    """Their training steps."""
+    boundary_batch: int = 256
+    """Their batch."""
     grid: int = 16
     """Importances and densities along each side of the phase diagram."""
     grid_starts: int = 6
-    """Random starts of each of its cells, and of the settings of claim 1.5."""
+    """Random starts of each of its cells."""
     grid_steps: int = 1500
     """Training steps of these."""
     grid_batch: int = 256
@@ -79,6 +85,8 @@ class SuperpositionConfig:
     """Training steps."""
     privileged_batch: int = 512
     """Batch."""
+    privileged_finalists: int = 15
+    """Starts a density that go on after a quarter of the training: those with the lowest loss."""
     abs_starts: int = 0
     """Claim 1.11: random starts a density; 0 leaves the claim out."""
     abs_steps: int = 6000
@@ -99,8 +107,16 @@ class SuperpositionConfig:
             self._small("pentagon", 5, (0.05,), self.pentagon_starts),
             self._small("correlated", 4, (0.05,), self.small_starts, features="correlated"),
             self._small("anticorrelated", 4, (0.05,), self.small_starts, features="anticorrelated"),
-            self._two_in_one("boundary", boundary_settings()),
-            self._two_in_one("phase-grid", grid_settings(self.grid)),
+            self._two_in_one(
+                "boundary",
+                boundary_settings(),
+                (self.boundary_starts, self.boundary_steps, self.boundary_batch),
+            ),
+            self._two_in_one(
+                "phase-grid",
+                grid_settings(self.grid),
+                (self.grid_starts, self.grid_steps, self.grid_batch),
+            ),
             self._crowd(),
         ]
         if self.polytope_starts:
@@ -132,10 +148,11 @@ class SuperpositionConfig:
         run = (starts, self.small_steps, self.small_batch)
         return self._group(name, (n, 2), density, geometric(n, ratio, len(density)), run, features=features)
 
-    def _two_in_one(self, name: str, settings: tuple[tuple[float, float], ...]) -> Group:
+    def _two_in_one(
+        self, name: str, settings: tuple[tuple[float, float], ...], run: tuple[int, int, int]
+    ) -> Group:
         importance = tuple((1.0, importance) for importance, _ in settings)
         density = tuple(density for _, density in settings)
-        run = (self.grid_starts, self.grid_steps, self.grid_batch)
         return self._group(name, (2, 1), density, importance, run, learning_rate=1e-2)
 
     def _crowd(self) -> Group:
@@ -154,7 +171,13 @@ class SuperpositionConfig:
         density = PRIVILEGED_DENSITY
         run = (self.privileged_starts, self.privileged_steps, self.privileged_batch)
         return self._group(
-            "privileged", (10, 5), density, geometric(10, 0.75, len(density)), run, model="relu"
+            "privileged",
+            (10, 5),
+            density,
+            geometric(10, 0.75, len(density)),
+            run,
+            model="relu",
+            finalists=self.privileged_finalists,
         )
 
     def _absolute(self) -> Group:

@@ -64,7 +64,12 @@ class ToyModels:
 def initial_models(
     kind: ModelKind, settings: int, starts: int, hidden: int, features: int, generator: torch.Generator
 ) -> ToyModels:
-    """Xavier-normal weights and zero biases. Start k begins with the same weights in every setting."""
+    """Xavier-normal weights and zero biases. Start k begins with the same weights in every setting.
+
+    A `W_out` of its own begins with the sizes of such weights, none of them negative. With either sign, half of the
+    outputs begin below zero for half of their feature's values; with sparse features nothing ever lifts them again,
+    and training ends at ten times the loss that it can reach.
+    """
     scale = (2 / (hidden + features)) ** 0.5
 
     def draw() -> Tensor:
@@ -72,7 +77,7 @@ def initial_models(
         return one.repeat(settings, 1, 1, 1)
 
     W = draw()
-    W_out = draw() if kind == "untied" else W
+    W_out = draw().abs() if kind == "untied" else W
     return ToyModels(kind, W, W_out, torch.zeros(settings, starts, features))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
@@ -50,6 +50,8 @@ class Group:
     """Which network."""
     features: FeatureKind = "independent"
     """Which data."""
+    finalists: int = 0
+    """Starts of each setting, those with the lowest loss, that go on after a quarter of the training; 0 means all."""
     weight_decay: float = 0.01
     """Decoupled, as in AdamW's default."""
 
@@ -129,25 +131,44 @@ def _train(workshop: Workshop, name: str, group: Group, seed: int) -> dict[str, 
         state = {key: kept[key] for key in state}
         moments = {key: kept[key] for key in moments}
     models = _models(group, state)
+    heats = group.steps // 4
     with workshop.bar(group.steps, f"{group.instances:,} instances of {group.name}", done) as bar:
         for step in range(done, group.steps):
+            if step == heats and 0 < group.finalists < models.W.shape[1]:
+                chosen = _finalists(group, models, importance, seed)
+                state = {key: _only(value, chosen) for key, value in state.items()}
+                moments = {key: _only(value, chosen) for key, value in moments.items()}
+                models = _models(group, state)
             x, target = batch_for(group, seed, step, device)
             found = gradients(models, x, target, importance)
             for key, value in state.items():
                 slope = getattr(found, key)
                 _adamw_step(value, slope, moments[f"m.{key}"], moments[f"v.{key}"], group, step)
             bar.update()
-            workshop.put_aside(name, lambda step=step: {**state, **moments, "done": torch.tensor(step + 1)})
+            now = {**state, **moments}
+            workshop.put_aside(name, lambda step=step, now=now: {**now, "done": torch.tensor(step + 1)})
     return {**state, "loss": test_losses(group, models, importance, seed)}
 
 
-def test_losses(
+def _finalists(
     group: Group, models: ToyModels, importance: Tensor, seed: int
+) -> Int[Tensor, "setting start"]:
+    """The starts with the lowest loss, on other data than the final losses, in their old order."""
+    order = test_losses(group, models, importance, seed, first=TEST_BATCHES).argsort(1)
+    return order[:, : group.finalists].sort(1).values
+
+
+def _only(values: Tensor, chosen: Int[Tensor, "setting start"]) -> Tensor:
+    return values[torch.arange(len(values), device=values.device)[:, None], chosen].contiguous()
+
+
+def test_losses(
+    group: Group, models: ToyModels, importance: Tensor, seed: int, first: int = 0
 ) -> Float[Tensor, "setting start"]:
-    """Loss on data that was not trained on."""
+    """Loss on data that was not trained on, from its batch number `first` on."""
     total = torch.zeros(models.W.shape[:2], device=models.W.device)
     for index in range(TEST_BATCHES):
-        x, target = batch_for(group, seed, group.steps + index, models.W.device)
+        x, target = batch_for(group, seed, group.steps + first + index, models.W.device)
         total += losses(models, x, target, importance)
     return total / TEST_BATCHES
 
