@@ -1,4 +1,4 @@
-# make demo : a fresh machine to a report of two labs
+# make demo : a fresh machine to a report of every lab
 # make test : the test suite
 # make help : the rest
 
@@ -8,10 +8,11 @@ PY      = $(VENV)/bin/python
 RUN     = $(VENV)/bin/mechscope
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-slow bench tables scoreboard lint clean
+.PHONY: help demo replicate test test-slow bench tables scoreboard lint clean
 
 help:
-	@echo "make demo       create $(VENV), install, run two labs, say where the reports are"
+	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
+	@echo "make replicate  every lab's full budget (it goes on where it stopped), and docs/replications.md"
 	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
 	@echo "make bench      speed and memory beside the peers, written to docs/benchmarks.md"
@@ -37,15 +38,19 @@ $(VENV)/.lint: $(VENV)/.test
 	$(PIP) -e '.[test,peers,lint]'
 	@touch $@
 
+# The reports are there even where a step could not be finished; its error is the exit code.
 demo: $(VENV)/.base
-	$(RUN) run mnist-templates induction --budget quick
+	$(RUN) run all --budget quick
 	@echo
-	@echo "The reports: runs/00-mnist-templates/quick-seed-0/report.html"
-	@echo "             runs/03-induction/quick-seed-0/report.html"
-	@echo "Open them in a browser. Next:"
+	@echo "The reports: runs/index.html"
+	@echo "Open it in a browser. Next:"
 	@echo "  $(RUN) verify    every claim with its verdict (it fails if one was not reproduced)"
 	@echo "  $(RUN) doctor    what else is in reach, and how to get it"
 	@echo "  docs/model.md          open a model yourself"
+
+replicate: $(VENV)/.base
+	$(RUN) run all --budget full
+	$(RUN) replications --budget full --docs docs/replications.md
 
 test: $(VENV)/.test
 	$(PY) -m pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)

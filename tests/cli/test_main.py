@@ -141,19 +141,27 @@ def test_ctrl_c_says_how_to_go_on(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mechscope.labs.running.run_prepared", stop)
+    monkeypatch.setattr("mechscope.labs.side_by_side.run_prepared", stop)
     code, _, err = call(capsys, "run", "tiny")
     assert code == 130
     assert "The same command goes on" in err
 
 
-def test_a_defect_keeps_its_traceback(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_keeps_its_traceback(
+    tiny, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug of ours")
 
-    monkeypatch.setattr("mechscope.labs.running.run_prepared", broken)
-    with pytest.raises(ValueError, match="a bug of ours"):
-        main(["run", "tiny"])
+    monkeypatch.setattr("mechscope.labs.side_by_side.run_prepared", broken)
+    code, _, err = call(capsys, "run", "tiny")
+    assert code == 1
+    assert "99 tiny: not finished. ValueError: a bug of ours" in err
+    assert "Traceback (most recent call last)" in err
+    code, out, err = call(capsys, "verify", "tiny")
+    assert code == 1
+    assert "not finished" in err
+    assert "0 passed, 0 failed" in out
 
 
 def test_each_step_runs_once() -> None:

@@ -295,6 +295,26 @@ def test_rows_of_other_digits_fail_the_look(digits: Digits, trained: Trained) ->
     assert verdicts(digits, dataclasses.replace(trained, linear=linear))["0.3a"] == "fail"
 
 
+def test_shuffled_labels_fail_every_claim_about_templates(digits: Digits, tmp_path: Path) -> None:
+    """The same training on labels that mean nothing: no row looks like its digit."""
+    from mechscope.labs.mnist_templates.experiment import train
+
+    order = torch.randperm(len(digits.train_y), generator=torch.Generator().manual_seed(1))
+    nonsense = dataclasses.replace(digits, train_y=digits.train_y[order])
+    config = dataclasses.replace(SMALL, steps=200, network_steps=60)
+    found = verdicts(digits, train(Workshop(config, (0,), torch.device("cpu"), tmp_path, "f"), nonsense, 0))
+    assert found["0.3a"] == found["0.4a"] == "fail"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shuffled_weights_fail_the_look(digits: Digits, trained: Trained, seed: int) -> None:
+    weight = trained.linear.weight.clone()
+    order = torch.randperm(weight[:-1].numel(), generator=torch.Generator().manual_seed(seed))
+    weight[:-1] = weight[:-1].flatten()[order].view_as(weight[:-1])
+    found = verdicts(digits, dataclasses.replace(trained, linear=Classifiers(weight, trained.linear.bias)))
+    assert (found["0.3a"], found["0.4a"]) == ("fail", "fail")
+
+
 def test_a_null_that_is_no_null_fails_the_look(digits: Digits, trained: Trained) -> None:
     weight = trained.linear.weight.clone()
     weight[-1] = weight[1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 
 from mechscope.labs import prepare, read_claims, run_prepared, verify_labs
+from mechscope.labs.workshop import NotKeptError
 from tests.labs.tiny_lab import tiny_lab
 
 
@@ -117,3 +120,21 @@ def test_verify_runs_again_where_claims_cannot_be_read(tmp_path: Path) -> None:
     (run.folder / "claims.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         read_claims(run.folder / "claims.json")
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_the_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    lab = tiny_lab(tmp_path, calls=computed)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mechscope.labs.report.write_atomically", full)
+        with pytest.raises(NotKeptError, match="No space left on device"):
+            lab.run(out=tmp_path / "runs", device="cpu")
+    assert not list((tmp_path / "runs").rglob("claims.json"))
+    lab.run(out=tmp_path / "runs", device="cpu")
+    assert computed == [0]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from mechscope.labs import Workshop
+from mechscope.labs import workshop as workshop_module
+from mechscope.labs.workshop import NotKeptError
 
 
 def workshop(folder: Path, fingerprint: str = "f", **options) -> Workshop:
@@ -93,3 +97,67 @@ def test_progress_can_be_turned_off(
     with workshop(tmp_path, progress=progress).bar(3, "work", done=1) as bar:
         bar.update(2)
     assert ("work" in capsys.readouterr().err) is progress
+
+
+# A full disk ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch):
+    """A function that fills the disk, and empties it again."""
+    real = workshop_module.write_atomically
+    full = [False]
+
+    def write(path, content):
+        if full[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, content)
+
+    monkeypatch.setattr(workshop_module, "write_atomically", write)
+    return lambda now=True: full.__setitem__(0, now)
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_loses_nothing(tmp_path: Path, full_disk) -> None:
+    first = workshop(tmp_path)
+    first.part("p", lambda: {"a": torch.ones(1)})
+
+    def train() -> dict[str, torch.Tensor]:
+        first.put_aside("q", lambda: {"done": torch.tensor(7)}, now=True)
+        full_disk()
+        return {"b": torch.ones(1)}
+
+    with pytest.raises(
+        NotKeptError, match=r"q\.safetensors could not be written \(No space left on device\)"
+    ) as told:
+        first.part("q", train)
+    assert "give the same command" in str(told.value)
+    full_disk(False)
+    later = workshop(tmp_path)
+    assert later.part("p", lambda: pytest.fail("computed twice"))["a"] == 1
+    assert int(later.take_up("q")["done"]) == 7
+
+
+def test_a_training_survives_a_disk_that_was_full_for_a_while(
+    tmp_path: Path, full_disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = workshop(tmp_path)
+
+    def train() -> dict[str, torch.Tensor]:
+        full_disk()
+        for _ in range(3):
+            shop.put_aside("p", lambda: {"x": torch.zeros(1)}, now=True)
+        full_disk(False)
+        return {"a": torch.ones(1)}
+
+    with caplog.at_level(logging.WARNING):
+        assert shop.part("p", train)["a"] == 1
+    assert caplog.text.count("No space left on device") == 1
+    assert "The training goes on meanwhile" in caplog.text
+
+
+def test_bars_can_have_a_line_and_a_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with workshop(tmp_path, progress=True, line=2, label="03 ").bar(3, "work") as bar:
+        bar.update(2)
+    err = capsys.readouterr().err
+    assert "03 work" in err
+    assert "\n\n" in err  # two lines down

@@ -28,6 +28,8 @@ class Run:
     """Folder for reports and finished parts."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    jobs: Annotated[int, tyro.conf.arg(help_behavior_hint="")] = 0
+    """How many steps run at once; 0: one for each processor core, and one at a time on a GPU."""
     no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
     """No progress bars (they only show on a terminal anyway)."""
 
@@ -51,6 +53,8 @@ class Verify:
     """Folder for reports and finished parts."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    jobs: Annotated[int, tyro.conf.arg(help_behavior_hint="")] = 0
+    """How many steps run at once; 0: one for each processor core, and one at a time on a GPU."""
     json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
     """Print JSON instead of a table."""
     no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
@@ -58,11 +62,41 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class Models:
-    """List the models that can be loaded by name, and where each one is."""
+class Replications:
+    """Write the page that says, claim by claim, what was reproduced: from finished runs, running nothing.
 
+    A step whose run is missing, or is of other settings, data or version than now, is named as such.
+    """
+
+    budget: Literal["quick", "full"] = "full"
+    """Which runs to read."""
+    seed: int = 0
+    """The first seed of those runs."""
+    out: Path = Path("runs")
+    """Folder of the runs; the page goes there too, as replications.md."""
+    docs: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """Also write the page to this file."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the models that can be loaded by name and where each one is, or make a bundled one again: train NAME.
+
+    A training that was stopped goes on where it was when the same command is given again.
+    """
+
+    action: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[train NAME…]", help_behavior_hint="")
+    ] = ()
+    """Nothing, to list them; or train and the names of bundled models, to make these from scratch."""
     json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
     """Print JSON instead of a table."""
+    out: Path = Path("runs/models")
+    """For train: the folder in which each model gets a folder with its name."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """For train: where to compute; auto takes a GPU if there is one."""
+    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    """For train: no progress bar (it only shows on a terminal anyway)."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +135,7 @@ class Scoreboard:
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Replications, tyro.conf.subcommand("replications")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]

@@ -1,7 +1,7 @@
 """`mechscope`: read the command line, hand over to the command, turn what went wrong into an exit code.
 
-Exit codes: 0 done · 1 a claim failed, or doctor found a problem · 2 the request cannot be met as it stands ·
-130 stopped with Ctrl-C ·
+Exit codes: 0 done · 1 a claim failed, a step could not be finished, or doctor found a problem ·
+2 the request cannot be met as it stands · 130 stopped with Ctrl-C ·
 141 nobody reads the output any more. A defect of ours keeps its traceback.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from mechscope.cli.commands import Command, Doctor, Models, Run, Scoreboard, Verify
+from mechscope.cli.commands import Command, Doctor, Models, Replications, Run, Scoreboard, Verify
 from mechscope.cli.errors import UserError
 
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _dispatch(command: Run | Verify | Models | Doctor | Scoreboard) -> int:
+def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboard) -> int:
     # Imported late: help and mistakes in the options are answered without loading torch.
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -55,6 +55,10 @@ def _dispatch(command: Run | Verify | Models | Doctor | Scoreboard) -> int:
         from mechscope.cli.verify import verify
 
         return verify(command)
+    if isinstance(command, Replications):
+        from mechscope.cli.replications import replications
+
+        return replications(command)
     if isinstance(command, Models):
         from mechscope.cli.models import models
 

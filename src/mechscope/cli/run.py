@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mechscope.cli.commands import Run
 from mechscope.cli.errors import UserError, user_errors
 
+if TYPE_CHECKING:
+    from mechscope.labs.side_by_side import Finished
+
 
 def run(command: Run) -> int:
-    """Run the steps and say where their reports are; 0 also where claims failed (that is `verify`'s to judge)."""
+    """Run the steps and say where their reports are.
+
+    0 also where claims failed (that is `verify`'s to judge); 1 where a step could not be finished.
+    """
     names = expand(command.steps)
     with user_errors():
         # Names first: a typing mistake should not wait for torch.
@@ -18,31 +25,50 @@ def run(command: Run) -> int:
 
         for name in names:
             find_entry(name)
-        from mechscope.labs.running import prepare, run_prepared
+        from mechscope.labs.index_page import write_index
+        from mechscope.labs.running import prepare
+        from mechscope.labs.side_by_side import choose_jobs, run_steps
 
         prepared = [
             prepare(find_lab(name), command.budget, command.seed, command.out, command.device)
             for name in names
         ]
+        jobs = choose_jobs(command.jobs, len(prepared), prepared[0].device)
     for preparation in prepared:
         lab = preparation.lab
         seeds = ", ".join(map(str, preparation.seeds))
         print(f"{lab.step} {lab.slug} ({command.budget} budget, seed {seeds}, on {preparation.device})")
         for name, words in preparation.inputs.items():
             print(f"   {name}: {words}")
+    if jobs > 1:
+        print(f"{jobs} steps at once")
+    print(flush=True)
+    broken = 0
+    for finished in run_steps(prepared, jobs, progress=False if command.no_progress else None):
+        broken += not finished.ok
+        report(finished)
         sys.stdout.flush()
-        finished = run_prepared(preparation, progress=False if command.no_progress else None)
-        counts = ", ".join(
-            f"{finished.count(status)} {words}"
-            for status, words in (("pass", "reproduced"), ("fail", "not reproduced"), ("not-run", "not run"))
-        )
-        print(f"   claims: {counts} (in {finished.seconds:.0f} s)")
-        for checked in finished.claims:
-            if checked.status != "pass":
-                print(f"   {'✗' if checked.status == 'fail' else '–'} {checked.claim.id} {checked.reason}")
-        print(f"   report: {finished.report}")
-    print("Open a report in a browser; `mechscope verify` prints every claim.")
-    return 0
+    index = write_index(command.out)
+    print(f"Open {index} in a browser; `mechscope verify` prints every claim.")
+    return 1 if broken else 0
+
+
+def report(finished: Finished) -> None:
+    """Say what became of a step: verdicts on standard output, what stopped it on standard error."""
+    lab = finished.preparation.lab
+    if not finished.ok:
+        print(f"{lab.step} {lab.slug}: not finished. {finished.problem}", file=sys.stderr)
+        if finished.details:
+            print(finished.details, file=sys.stderr, flush=True)
+        return
+    counts = ", ".join(
+        f"{finished.counts[status]} {words}"
+        for status, words in (("pass", "reproduced"), ("fail", "not reproduced"), ("not-run", "not run"))
+    )
+    print(f"{lab.step} {lab.slug}: {counts} (in {finished.seconds:.0f} s)")
+    for status, claim, reason in finished.unproven:
+        print(f"   {'✗' if status == 'fail' else '–'} {claim} {reason}")
+    print(f"   report: {finished.report}")
 
 
 def expand(steps: Sequence[str]) -> list[str]:

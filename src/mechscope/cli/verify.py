@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechscope.cli.commands import Verify
 from mechscope.cli.errors import user_errors
-from mechscope.cli.run import expand
+from mechscope.cli.run import expand, report
 
 if TYPE_CHECKING:
     from mechscope.labs.verify import Verification
@@ -19,7 +19,7 @@ MARKS = {"pass": "✓ pass", "fail": "✗ fail", "not-run": "– not run"}
 
 
 def verify(command: Verify) -> int:
-    """Print the verdicts; 0 only if no claim failed."""
+    """Print the verdicts; 0 only if no claim failed and every step could be run."""
     names = expand(command.steps or ("all",))
     with user_errors():
         from mechscope.labs.registry import find_entry, find_lab
@@ -27,20 +27,35 @@ def verify(command: Verify) -> int:
         for name in names:
             find_entry(name)
         from mechscope.labs.running import prepare
-        from mechscope.labs.verify import verify_prepared
+        from mechscope.labs.side_by_side import choose_jobs, run_steps
+        from mechscope.labs.verify import verification_of, why_not_current
 
         prepared = [
             prepare(find_lab(name), command.budget, command.seed, command.out, command.device)
             for name in names
         ]
-    progress = False if command.no_progress else None
+        problems = {
+            preparation.lab.slug: why_not_current(preparation.folder / "claims.json", preparation.fingerprint)
+            for preparation in prepared
+        }
+        to_run = [preparation for preparation in prepared if problems[preparation.lab.slug]]
+        jobs = choose_jobs(command.jobs, len(to_run), prepared[0].device)
+    for preparation in to_run:
+        words = f"{preparation.lab.step} {preparation.lab.slug}: {problems[preparation.lab.slug]}; running it"
+        print(words, file=sys.stderr, flush=True)
+    broken: set[str] = set()
+    for finished in run_steps(to_run, jobs, progress=False if command.no_progress else None):
+        if not finished.ok:
+            broken.add(finished.preparation.lab.slug)
+            report(finished)
     found = [
-        verify_prepared(preparation, progress, tell=lambda words: print(words, file=sys.stderr, flush=True))
+        verification_of(preparation, ran_now=bool(problems[preparation.lab.slug]))
         for preparation in prepared
+        if preparation.lab.slug not in broken
     ]
     failed = sum(verification.count("fail") for verification in found)
     print(to_json(found) if command.json else to_table(found))
-    return 1 if failed else 0
+    return 1 if failed or broken else 0
 
 
 def to_json(found: Sequence[Verification]) -> str:

@@ -23,12 +23,28 @@ class ClaimsFile:
 
     path: Path
     """Where it lies."""
+    title: str
+    """Of the lab."""
+    budget: str
+    """quick or full."""
+    seeds: tuple[int, ...]
+    """Every seed that was run."""
+    device: str
+    """Where it ran."""
+    seconds: float
+    """How long the work took."""
+    versions: Mapping[str, str]
+    """Package → version."""
     fingerprint: str
     """Of the settings and inputs that produced it."""
     inputs: Mapping[str, str]
     """What was read, in words."""
     claims: tuple[Mapping[str, Any], ...]
     """The verdicts as plain JSON values."""
+
+    def count(self, status: str) -> int:
+        """How many claims ended as pass, fail or not-run."""
+        return sum(claim["status"] == status for claim in self.claims)
 
 
 def write_claims(run: LabRun, fingerprint: str) -> Path:
@@ -71,7 +87,21 @@ def read_claims(path: str | Path) -> ClaimsFile:
         raise ValueError(f"{path} is not JSON ({error}); run the lab again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} does not say format {FORMAT!r}; run the lab again.")
-    return ClaimsFile(path, content["fingerprint"], content["inputs"], tuple(content["claims"]))
+    try:
+        return ClaimsFile(
+            path=path,
+            title=content["lab"]["title"],
+            budget=content["budget"],
+            seeds=tuple(content["seeds"]),
+            device=content["device"],
+            seconds=content["seconds"],
+            versions=content["versions"],
+            fingerprint=content["fingerprint"],
+            inputs=content["inputs"],
+            claims=tuple(content["claims"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"{path} has no {error}; run the lab again.") from error
 
 
 def _claim_to_json(checked: CheckedClaim) -> dict[str, Any]:

@@ -37,6 +37,10 @@ LABS: tuple[LabEntry, ...] = (
     ),
     LabEntry("02", "grokking", "mechscope.labs.grokking", "models learn algorithms"),
     LabEntry("03", "induction", "mechscope.labs.induction", "two heads in two layers make a circuit"),
+    LabEntry("04", "ioi", "mechscope.labs.ioi", "a circuit is a claim about causes: cut it and see"),
+    LabEntry(
+        "05", "sae", "mechscope.labs.sae", "find features without knowing them, and check what was found"
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 from collections.abc import Mapping
@@ -146,8 +147,14 @@ def _facts(run: LabRun) -> list[tuple[str, str]]:
 
 
 def _plain(value: object) -> str:
-    return " and ".join(f"{entry:g}" for entry in value) if isinstance(value, tuple) else str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {key.replace("_", " "): entry for key, entry in vars(value).items() if entry is not None}
+        return f"({', '.join(f'{key} {_plain(entry)}' for key, entry in fields.items())})"
+    if isinstance(value, tuple):
+        return " and ".join(entry if isinstance(entry, str) else f"{entry:g}" for entry in value)
+    return str(value)
 
 
 def _settings(run: LabRun) -> dict[str, Any]:
-    return dict(vars(run.lab.configs[run.budget]))
+    settings = vars(run.lab.configs[run.budget])
+    return {key: value for key, value in settings.items() if value is not None}

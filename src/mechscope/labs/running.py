@@ -21,7 +21,7 @@ from mechscope.labs.claims_file import write_claims
 from mechscope.labs.device import pick_device
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.report import write_report
-from mechscope.labs.workshop import Workshop
+from mechscope.labs.workshop import NotKeptError, Workshop
 from mechscope.results import Result, versions, write_atomically
 
 PACKAGES = ("mechscope", "torch", "numpy", "xarray", "plotly", "safetensors", "scikit-learn")
@@ -69,18 +69,30 @@ def prepare(
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
     inputs = lab.inputs()
+    fingerprint = fingerprint_of(lab, budget, seed, chosen.type, inputs)
+    seeds = tuple(range(seed, seed + lab.seeds[budget]))
+    return Preparation(lab, budget, seeds, chosen, inputs, folder, fingerprint)
+
+
+def fingerprint_of(
+    lab: Lab, budget: Budget, seed: int, device_type: str, inputs: Mapping[str, str] | None = None
+) -> str:
+    """Checksum of everything that decides what a run computes.
+
+    Args:
+        device_type: "cpu", "cuda" or "mps".
+        inputs: what would be read; None asks the lab.
+    """
     settings: dict[str, Any] = {
         "lab": lab.slug,
         "version": lab.version,
         "config": dataclasses.asdict(lab.configs[budget]),
         "seed": seed,
         "seeds": lab.seeds[budget],
-        "inputs": inputs,
-        "device": chosen.type,
+        "inputs": lab.inputs() if inputs is None else inputs,
+        "device": device_type,
     }
-    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    seeds = tuple(range(seed, seed + lab.seeds[budget]))
-    return Preparation(lab, budget, seeds, chosen, inputs, folder, fingerprint)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_lab(
@@ -107,8 +119,18 @@ def run_lab(
     return run_prepared(prepare(lab, budget, seed, out, device), progress)
 
 
-def run_prepared(preparation: Preparation, progress: bool | None = False) -> LabRun:
-    """Do the work that `prepare` checked."""
+def run_prepared(
+    preparation: Preparation, progress: bool | None = False, line: int | None = None, label: str = ""
+) -> LabRun:
+    """Do the work that `prepare` checked.
+
+    Args:
+        progress: as for `run_lab`.
+        line, label: where progress bars go and what they begin with, where several steps run side by side.
+
+    Raises:
+        NotKeptError: if a disk is full; what was written before stays, and the same command goes on from it.
+    """
     lab, folder = preparation.lab, preparation.folder
     workshop = Workshop(
         config=lab.configs[preparation.budget],
@@ -117,6 +139,8 @@ def run_prepared(preparation: Preparation, progress: bool | None = False) -> Lab
         folder=folder / "parts",
         fingerprint=preparation.fingerprint,
         progress=progress,
+        line=line,
+        label=label,
     )
     begun = time.monotonic()
     outcome = lab.experiment(workshop)
@@ -138,10 +162,13 @@ def run_prepared(preparation: Preparation, progress: bool | None = False) -> Lab
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
     )
-    _write_data(folder, outcome)
-    write_report(run)
-    # Last: whoever finds claims.json finds everything else too.
-    write_claims(run, preparation.fingerprint)
+    try:
+        _write_data(folder, outcome)
+        write_report(run)
+        # Last: whoever finds claims.json finds everything else too.
+        write_claims(run, preparation.fingerprint)
+    except OSError as error:
+        raise NotKeptError(folder, error) from error
     return run
 
 

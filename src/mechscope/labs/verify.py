@@ -63,19 +63,25 @@ def verify_prepared(
         tell: is told, in words, if there is something to run.
     """
     path = preparation.folder / "claims.json"
-    problem = _why_not_current(path, preparation.fingerprint)
+    problem = why_not_current(path, preparation.fingerprint)
     if problem:
         tell(f"{preparation.lab.step} {preparation.lab.slug}: {problem}; running it")
         run_prepared(preparation, progress)
-    found = read_claims(path)
-    return Verification(preparation.lab, preparation.folder, found.inputs, found.claims, bool(problem))
+    return verification_of(preparation, ran_now=bool(problem))
 
 
-def _why_not_current(path: Path, fingerprint: str) -> str:
+def verification_of(preparation: Preparation, ran_now: bool) -> Verification:
+    """The verdicts of a finished run."""
+    found = read_claims(preparation.folder / "claims.json")
+    return Verification(preparation.lab, preparation.folder, found.inputs, found.claims, ran_now)
+
+
+def why_not_current(path: Path, fingerprint: str) -> str:
+    """Why a claims.json does not speak for the lab as it is now, in words; empty where it does."""
     if not path.is_file():
         return "no finished run"
     try:
         found = read_claims(path)
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         return f"its claims.json cannot be read ({error})"
     return "" if found.fingerprint == fingerprint else "its run had other settings, data or version"

@@ -26,6 +26,17 @@ log = logging.getLogger(__name__)
 Part = dict[str, Tensor]
 
 
+class NotKeptError(OSError):
+    """Something that was computed could not be written, most often because a disk is full."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(
+            f"{path} could not be written ({reason}). What was finished before is kept beside it: make room there, "
+            "then give the same command, and it goes on from that; or choose another folder with --out."
+        )
+
+
 @dataclass
 class Workshop:
     """What an experiment is given to work with."""
@@ -42,6 +53,10 @@ class Workshop:
     """Parts under another fingerprint belong to another run and are not used."""
     progress: bool | None = False
     """Show progress bars: True, False, or None for "where a person is watching"."""
+    line: int | None = None
+    """Which line below the cursor the bars take, where several steps run side by side; None for the next free one."""
+    label: str = ""
+    """What the bars' names begin with."""
     patience: float = 20.0
     """Seconds of training between two states put aside."""
     seconds: float = 0.0
@@ -49,9 +64,14 @@ class Workshop:
     reused_seconds: float = 0.0
     """Time of the parts that an earlier run had finished."""
     _put_aside_at: dict[str, float] = field(default_factory=dict)
+    _warned: bool = False
 
     def part(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> Part:
-        """The part `name`: read back if an earlier run with these settings finished it, else computed and kept."""
+        """The part `name`: read back if an earlier run with these settings finished it, else computed and kept.
+
+        Raises:
+            NotKeptError: if it cannot be written; the state that was put aside last is still there.
+        """
         path = self.folder / f"{name}.safetensors"
         kept = self._read(path)
         if kept is not None:
@@ -66,12 +86,18 @@ class Workshop:
         spent = time.monotonic() - begun + before
         self.reused_seconds += before
         self.seconds += spent
-        self._write(path, part, {"seconds": f"{spent:.3f}"})
+        try:
+            self._write(path, part, {"seconds": f"{spent:.3f}"})
+        except OSError as error:
+            raise NotKeptError(path, error) from error
         self.state_path(name).unlink(missing_ok=True)
         return part
 
     def put_aside(self, name: str, state: Callable[[], Mapping[str, Tensor]], *, now: bool = False) -> None:
-        """Keep the state of an unfinished training, at most once every `patience` seconds unless `now`."""
+        """Keep the state of an unfinished training, at most once every `patience` seconds unless `now`.
+
+        Where it cannot be written the training goes on, with one warning: so far nothing is lost.
+        """
         clock = time.monotonic()
         begun = self._put_aside_at.setdefault(name, clock)
         if not now and clock - begun < self.patience:
@@ -79,7 +105,12 @@ class Workshop:
         spent = clock - begun + self._spent_before(name)
         self._put_aside_at[name] = clock
         tensors = {key: tensor.detach().contiguous() for key, tensor in state().items()}
-        self._write(self.state_path(name), tensors, {"seconds": f"{spent:.3f}"})
+        try:
+            self._write(self.state_path(name), tensors, {"seconds": f"{spent:.3f}"})
+        except OSError as error:
+            if not self._warned:
+                log.warning("%s The training goes on meanwhile.", NotKeptError(self.state_path(name), error))
+            self._warned = True
 
     def take_up(self, name: str) -> Part | None:
         """The state that was put aside under `name`, or None where there is none to go on from."""
@@ -98,7 +129,8 @@ class Workshop:
         return tqdm(
             total=total,
             initial=done,
-            desc=what,
+            desc=f"{self.label}{what}",
+            position=self.line,
             unit="step",
             disable=disable,
             leave=False,

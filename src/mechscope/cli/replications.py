@@ -1,0 +1,40 @@
+"""`mechscope replications`: the page of what was reproduced and what was not, from finished runs."""
+
+from __future__ import annotations
+
+import sys
+
+from mechscope.cli.commands import Replications
+from mechscope.cli.errors import UserError, user_errors
+from mechscope.results import write_atomically
+
+
+def replications(command: Replications) -> int:
+    """Write the page and say what went into it; an error if there is no run to read at all."""
+    with user_errors():
+        from mechscope.labs.registry import all_labs
+        from mechscope.labs.replications import read_replications, replications_page
+
+        found = read_replications(all_labs(), command.budget, command.seed, command.out)
+        for replication in found:
+            if replication.problem:
+                print(
+                    f"{replication.lab.step} {replication.lab.slug}: {replication.problem}", file=sys.stderr
+                )
+        if not any(replication.found for replication in found):
+            raise UserError(
+                f"no step has a current run with the {command.budget} budget and seed {command.seed} under "
+                f"{command.out}; make them with `mechscope run all --budget {command.budget}`."
+            )
+        page = replications_page(found, command.budget, command.seed)
+        pages = [command.out / "replications.md"] + ([] if command.docs is None else [command.docs])
+        written = [write_atomically(path, page) for path in pages]
+    for replication in found:
+        if replication.found is not None:
+            counts = replication.found.count
+            print(
+                f"{replication.lab.step} {replication.lab.slug}: {counts('pass')} reproduced, "
+                f"{counts('fail')} not reproduced, {counts('not-run')} not run"
+            )
+    print(f"written to {', '.join(map(str, written))}")
+    return 0

@@ -1,0 +1,74 @@
+"""index.html in the folder of all runs: which steps were run, what came out, and where the reports are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mechscope.labs import registry
+from mechscope.labs.claims_file import ClaimsFile, read_claims
+from mechscope.labs.registry import LabEntry
+from mechscope.results import write_atomically
+
+_PAGE = Path(__file__).parent / "page"
+
+
+@dataclass(frozen=True)
+class _Run:
+    link: str
+    found: ClaimsFile
+
+    @property
+    def words(self) -> str:
+        seeds = ", ".join(map(str, self.found.seeds))
+        return f"{'seed' if len(self.found.seeds) == 1 else 'seeds'} {seeds}"
+
+
+@dataclass(frozen=True)
+class _Step:
+    entry: LabEntry
+    runs: tuple[_Run, ...]
+
+    @property
+    def title(self) -> str:
+        return self.runs[0].found.title if self.runs else self.entry.slug.replace("-", " ").capitalize()
+
+
+def write_index(out: str | Path) -> Path:
+    """Write OUT/index.html from the finished runs under OUT and return its path.
+
+    The totals count one run a step: the full budget's, where there is one.
+    """
+    out = Path(out)
+    steps = [_Step(entry, _runs(out, entry)) for entry in registry.LABS]
+    counted = [step.runs[0].found for step in steps if step.runs]
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("index.html").render(
+        steps=steps,
+        totals={
+            status: sum(found.count(status) for found in counted) for status in ("pass", "fail", "not-run")
+        },
+        styles=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),
+    )
+    return write_atomically(out / "index.html", page)
+
+
+def _runs(out: Path, entry: LabEntry) -> tuple[_Run, ...]:
+    runs: list[_Run] = []
+    for path in sorted((out / f"{entry.step}-{entry.slug}").glob("*/claims.json")):
+        try:
+            found = read_claims(path)
+        except ValueError:
+            continue  # `verify` says what is wrong with it; here there is nothing to count
+        runs.append(_Run(quote((path.parent / "report.html").relative_to(out).as_posix()), found))
+    return tuple(sorted(runs, key=lambda run: (run.found.budget, run.found.seeds)))
