@@ -49,6 +49,10 @@ DIMS: dict[str, str] = {
     "program": "planted program",
     "source": "part that writes",
     "destination": "input that reads",
+    "latent": "latent of a dictionary",
+    "penalty": "L1 penalty",
+    "width": "latents in the dictionary",
+    "l0": "active latents (L0)",
 }
 """Dimension name → the words for it on an axis. Later techniques add theirs here and nowhere else."""
 

@@ -1,0 +1,9 @@
+"""Step 04: find a circuit by cutting paths, and judge it by cutting it out."""
+
+from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError, dissect
+from mechscope.labs.ioi.config import IOIConfig
+from mechscope.labs.ioi.experiment import LAB
+from mechscope.labs.ioi.published import published_measures
+from mechscope.labs.ioi.stories import Stories
+
+__all__ = ["LAB", "Anatomy", "IOIConfig", "NoCircuitError", "Stories", "dissect", "published_measures"]

@@ -1,0 +1,113 @@
+"""What gradients and automatic discovery say, held against what was found by hand and by patching."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mechscope.labs.ioi.heads import Head, node_of
+from mechscope.results import Result
+from mechscope.tasks.task import Task
+from mechscope.techniques.activation_patching import patch
+from mechscope.techniques.attribution_patching import attribution_patching
+from mechscope.techniques.circuits import Circuit, auroc, discover
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Patching beside its first-order estimate."""
+
+    patched: Result
+    """Share of the effect of patching each head (layer, head)."""
+    estimated: Result
+    """The same from gradients."""
+    heads: float
+    """Pearson's r of the two over all heads."""
+    early: float
+    """Pearson's r over the residual stream before the first third of the layers, at the named positions."""
+    mlp0_error: float
+    """|estimate - patch| of the first MLP as a share of the patch; NaN for a model without MLPs."""
+
+
+def compare_estimates(model: HookedTransformer, task: Task) -> Agreement:
+    """Patch every head for real and by gradient, and the places where gradients are known to mislead."""
+    real = patch(model, task, "z", progress=False)
+    guess = attribution_patching(model, task, "head", progress=False)
+    layers = max(1, model.cfg.n_layers // 3)
+    stream = patch(model, task, "resid_pre", layers=range(layers), progress=False)
+    stream_guess = attribution_patching(model, task, "resid_pre", progress=False)
+    mlp0 = float("nan")
+    if not model.cfg.attn_only:
+        patched = float(patch(model, task, "mlp_out", (), layers=[0], progress=False).values.values[0])
+        estimated = attribution_patching(model, task, "mlp_out", progress=False).values.values[0].sum()
+        mlp0 = abs(float(estimated) - patched) / abs(patched) if patched else float("nan")
+    return Agreement(
+        real,
+        guess,
+        correlation(real.values.values, guess.values.values),
+        correlation(stream.values.values, stream_guess.values.values[:layers]),
+        mlp0,
+    )
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """An automatic method's ranking of heads."""
+
+    method: str
+    scores: Result
+    """Each edge's score [source destination]."""
+    by_head: np.ndarray
+    """The largest score of an edge that each head writes to [layer head]."""
+    head_auc: float
+    """Chance that a head of the circuit ranks above one that is not in it; NaN where all or none are."""
+
+
+def discover_heads(
+    model: HookedTransformer,
+    task: Task,
+    known: Collection[Head],
+    method: str = "eap-ig",
+    memory: int | None = None,
+) -> Discovered:
+    """Rank every head by its strongest edge and hold that against the heads that are known."""
+    found = discover(model, task, method, memory=memory, progress=False)
+    scores = found.score_matrix.abs().nan_to_num(0.0)
+    cfg = model.cfg
+    by_head = torch.zeros(cfg.n_layers, cfg.n_heads, dtype=scores.dtype)
+    true = torch.zeros(cfg.n_layers, cfg.n_heads, dtype=torch.bool)
+    for layer in range(cfg.n_layers):
+        for head in range(cfg.n_heads):
+            by_head[layer, head] = scores[found.graph.source_index[node_of((layer, head))]].max()
+            true[layer, head] = (layer, head) in known
+    area = auroc(by_head.flatten(), true.flatten())
+    return Discovered(method, found.scores, by_head.numpy(), area)
+
+
+def acdc_edge_auc(model: HookedTransformer, task: Task, true: Circuit, taus: Collection[float]) -> float:
+    """Area under ACDC's curve of true against false edges, one point a threshold.
+
+    An edge's rank is the largest threshold at which ACDC keeps it. Source: Conmy et al. 2023, section 4.
+    """
+    ranks = torch.zeros(true.graph.valid.shape, dtype=torch.float64)
+    for tau in sorted(taus):
+        found = discover(model, task, "acdc", tau=tau, qkv=true.graph.qkv, progress=False).found
+        assert found is not None
+        ranks[found.kept] = tau
+    valid = true.graph.valid
+    return auroc(ranks[valid], true.kept[valid])
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's r of two arrays; NaN where one of them is constant."""
+    one, other = one.ravel().astype(float), other.ravel().astype(float)
+    if one.size < 2 or one.std() == 0 or other.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])

@@ -1,0 +1,130 @@
+"""What heads look at between the named positions, and whether they copy the names that they see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from einops import einsum
+from torch import Tensor
+
+from mechscope.labs.ioi.heads import Head
+from mechscope.model.names import get_act_name
+from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.task import Task
+from mechscope.techniques.head_detectors import detect_heads
+from mechscope.techniques.naming import model_name
+from mechscope.techniques.ov_qk_circuits import full_circuit
+from mechscope.techniques.readable_weights import unembedding, write_weight
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+LOOKS = (
+    ("end", "IO"),
+    ("end", "S1"),
+    ("end", "S2"),
+    ("S2", "S1"),
+    ("S2", "S1+1"),
+    ("S2", "IO"),
+    ("S1+1", "S1"),
+)
+"""From where to where attention is read."""
+SCALE = "ln_final.hook_scale"
+TOP = 5
+"""A name is copied where it is among so many of the highest logits."""
+
+
+def attention_between(model: HookedTransformer, task: Task) -> Result:
+    """Mean attention of every head along each of LOOKS (label, layer, head); labels such as "end to IO"."""
+    patterns = {
+        f"{query} to {key}": _one_cell(task, query, key)
+        for query, key in LOOKS
+        if query in task.positions and key in task.positions
+    }
+    return detect_heads(model, task, patterns).scores
+
+
+def _one_cell(task: Task, query: str, key: str) -> Tensor:
+    target = torch.zeros(task.n_examples, task.length, task.length, dtype=torch.bool)
+    target[torch.arange(task.n_examples), task.positions[query], task.positions[key]] = True
+    return target
+
+
+def look(attention: Result, head: Head, label: str) -> float:
+    """One head's attention along one of LOOKS."""
+    return float(attention.values.sel(label=label).values[head])
+
+
+def copy_scores(model: HookedTransformer, names: Sequence[int], *, sign: int = 1) -> Result:
+    """Share of names that a head, attending to one, puts among the five likeliest tokens (layer, head).
+
+    From the weights: a name's embedding after the first MLP (without one, the embedding itself) through W_V W_O W_U.
+    With `sign=-1`, the negative copy score: the same through -W_O. Source: Wang et al. 2022, section 3.1.
+    """
+    through = "embed" if model.cfg.attn_only else "mlp0"
+    wanted = torch.as_tensor(list(names), device=model.W_E.device)
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        for layer in range(model.cfg.n_layers):
+            circuit = full_circuit(model, layer, None, "OV", through=through)
+            for head in range(model.cfg.n_heads):
+                logits = sign * circuit.A[head, wanted] @ circuit.B[head]
+                top = logits.topk(min(TOP, logits.shape[-1]), dim=-1).indices
+                scores[layer, head] = (top == wanted[:, None]).any(-1).float().mean()
+    what = "Copy score" if sign > 0 else "Negative copy score"
+    return make_result(
+        scores, ("layer", "head"), what, "share of names", Provenance(model_name(model), "names")
+    )
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Two numbers for every prompt, name (IO, then S) and head."""
+
+    attention: Tensor
+    """How much the head attends to the name from the end [head prompt name]."""
+    written: Tensor
+    """How far what it writes there points to the name's logit [head prompt name], in units of the final norm."""
+
+    def correlation(self) -> float:
+        """Pearson's r over all of them; NaN where one of the two never changes."""
+        pairs = torch.stack([self.attention.flatten(), self.written.flatten()]).double()
+        return float(torch.corrcoef(pairs)[0, 1])
+
+
+def projections(model: HookedTransformer, task: Task, heads: Sequence[Head]) -> Projections:
+    """Attention to IO and to S (both times together) beside what each head writes in their direction.
+
+    Source: Wang et al. 2022, figure 3c.
+    """
+    assert task.answers.wrong is not None
+    rows = torch.arange(task.n_examples)
+    names = [
+        get_act_name(part, layer)
+        for part in ("z", "pattern")
+        for layer in sorted({layer for layer, _ in heads})
+    ]
+    normed = model.cfg.normalization_type is not None
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            task.clean,
+            return_type=None,
+            names_filter=names if not normed else [*names, SCALE],
+            attention_mask=task.attention_mask,
+        )
+    end = task.positions["end"]
+    scale = cache[SCALE][rows, end] if normed else torch.ones(1, device=model.W_E.device)  # [batch 1]
+    tokens = torch.stack([task.answers.correct[:, 0, 0], task.answers.wrong[:, 0, 0]], 1)
+    directions = unembedding(model).T[tokens]  # [batch name d_model]
+    attention: list[Tensor] = []
+    written: list[Tensor] = []
+    for layer, head in heads:
+        pattern = cache[get_act_name("pattern", layer)][rows, head, end]
+        to_s = pattern[rows, task.positions["S1"]] + pattern[rows, task.positions["S2"]]
+        attention.append(torch.stack([pattern[rows, task.positions["IO"]], to_s], 1))
+        output = cache[get_act_name("z", layer)][rows, end, head] @ write_weight(model, layer)[head] / scale
+        written.append(einsum(output, directions, "batch d_model, batch name d_model -> batch name"))
+    return Projections(torch.stack(attention), torch.stack(written))

@@ -1,0 +1,177 @@
+"""Training the twin: a small attention-only model on generated stories, in a way that can be stopped and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mechscope.labs.ioi.stories import Batch, Mixture, Stories
+from mechscope.labs.workshop import Part, Workshop
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.transformer import HookedTransformer
+
+
+@dataclass(frozen=True)
+class TwinConfig:
+    """Everything that decides what the twin is, but the seed."""
+
+    n_layers: int = 3
+    """Layers, attention only."""
+    d_model: int = 64
+    """Width of the residual stream."""
+    n_heads: int = 4
+    """Heads a layer."""
+    d_head: int = 32
+    """Width of a head."""
+    n_ctx: int = 48
+    """Longest text, in tokens."""
+    steps: int = 3000
+    """Steps of the first part, in which held-out names do not meet."""
+    more_steps: int = 1500
+    """Steps of the second part, in which only strangers do not."""
+    batch: int = 64
+    """Stories a step."""
+    learning_rate: float = 3e-3
+    """In the first part, after the warm-up; in the second half of a part it falls to zero in a straight line."""
+    more_learning_rate: float = 2e-3
+    """In the second part."""
+    warm_up: int = 100
+    """Steps over which the learning rate rises."""
+    weight_decay: float = 0.1
+    """Decoupled."""
+    words_weight: float = 0.25
+    """Weight of the mean loss over all tokens, beside that of the last name's."""
+    initializer_range: float = 0.02
+    """Standard deviation of the initial weights."""
+    mixture: Mixture = field(default_factory=Mixture)
+    """Shares of the kinds of stories."""
+
+    def model_config(self, d_vocab: int, seed: int) -> HookedTransformerConfig:
+        """The model."""
+        return HookedTransformerConfig(
+            n_layers=self.n_layers,
+            d_model=self.d_model,
+            n_ctx=self.n_ctx,
+            d_head=self.d_head,
+            n_heads=self.n_heads,
+            d_vocab=d_vocab,
+            attn_only=True,
+            initializer_range=self.initializer_range,
+            seed=seed,
+            model_name="ioi-twin",
+            default_prepend_bos=False,
+        )
+
+
+@dataclass(frozen=True)
+class _Course:
+    """One part of the training."""
+
+    name: str
+    steps: int
+    learning_rate: float
+    mixture: Mixture
+    first_batch: int
+    """Number of its first batch, so that no two parts see the same stories."""
+
+
+def train_twin(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTransformer:
+    """Train the twin of a seed, or read it back if that was done before."""
+    first = train_first_part(workshop, config, seed)
+    course = _Course(
+        f"twin-seed-{seed}-second-part",
+        config.more_steps,
+        config.more_learning_rate,
+        dataclasses.replace(config.mixture, second_part=True),
+        config.steps,
+    )
+    return _train_part(workshop, course, config, seed, first.state_dict())
+
+
+def train_first_part(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTransformer:
+    """The twin as it is before held-out names meet."""
+    course = _Course(f"twin-seed-{seed}", config.steps, config.learning_rate, config.mixture, 0)
+    return _train_part(workshop, course, config, seed, None)
+
+
+def _train_part(
+    workshop: Workshop, course: _Course, config: TwinConfig, seed: int, start: Mapping[str, Tensor] | None
+) -> HookedTransformer:
+    stories = Stories()
+    part = workshop.part(course.name, lambda: _train(workshop, course, config, seed, stories, start))
+    model = HookedTransformer.from_state(config.model_config(len(stories.tokenizer), seed), part)
+    model.set_tokenizer(stories.tokenizer)
+    return model.to(workshop.device)
+
+
+def _train(
+    workshop: Workshop,
+    course: _Course,
+    config: TwinConfig,
+    seed: int,
+    stories: Stories,
+    start: Mapping[str, Tensor] | None,
+) -> Part:
+    model = HookedTransformer(config.model_config(len(stories.tokenizer), seed)).to(workshop.device)
+    if start is not None:
+        model.load_state_dict(dict(start))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=course.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    done = 0
+    if (state := workshop.take_up(course.name)) is not None:
+        done = _restore(state, model, optimizer)
+    with workshop.bar(course.steps, course.name, done) as bar:
+        for step in range(done, course.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = course.learning_rate * _schedule(step, course.steps, config.warm_up)
+            number = (seed + 1) * 1_000_003 + course.first_batch + step
+            batch = stories.batch(config.batch, number, course.mixture)
+            loss = story_loss(model, batch, config.words_weight)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.update()
+            workshop.put_aside(course.name, lambda step=step: _state(step + 1, model, optimizer))
+    return dict(model.state_dict())
+
+
+def story_loss(model: HookedTransformer, batch: Batch, words_weight: float) -> Tensor:
+    """Mean surprise at the last names, and with a weight at all tokens, in nats."""
+    tokens, lengths, answers = (part.to(model.W_E.device) for part in vars(batch).values())
+    logits = model(tokens, return_type="logits")
+    surprise = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    real = torch.arange(surprise.shape[1], device=tokens.device) < (lengths - 1)[:, None]
+    rows = torch.arange(len(tokens), device=tokens.device)
+    return surprise[rows, answers - 1].mean() + words_weight * (surprise * real).sum() / real.sum()
+
+
+def _schedule(step: int, steps: int, warm_up: int) -> float:
+    return min(1.0, (step + 1) / warm_up, 2 * (1 - step / steps))
+
+
+def _state(done: int, model: HookedTransformer, optimizer: torch.optim.Optimizer) -> Part:
+    state = {"done": torch.tensor(done)}
+    state |= {f"model.{key}": value for key, value in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    return state
+
+
+def _restore(state: Part, model: HookedTransformer, optimizer: torch.optim.Optimizer) -> int:
+    model.load_state_dict(
+        {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+    )
+    stored = optimizer.state_dict()
+    stored["state"] = {}
+    for key, value in state.items():
+        if key.startswith("optimizer."):
+            index, name = key.removeprefix("optimizer.").split(".")
+            # AdamW keeps its step counters on the CPU whatever the weights' device.
+            stored["state"].setdefault(int(index), {})[name] = value.cpu() if name == "step" else value
+    optimizer.load_state_dict(stored)
+    return int(state["done"])
