@@ -1,0 +1,124 @@
+"""Settings of step 05."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """Known features, and the grid of dictionaries that look for them."""
+
+    d_in: int = 256
+    """Width of the activations."""
+    features: int = 512
+    """True features."""
+    active: float = 5.0
+    """How many are present at once, on average."""
+    decay: float = 0.99
+    """How often each feature is present beside the one before it."""
+    l1: tuple[float, ...] = (1.5, 3.0)
+    """Penalties: one axis of the grid."""
+    sizes: tuple[int, ...] = (512, 768)
+    """Numbers of latents: the other axis."""
+    steps: int = 1200
+    """Training steps."""
+    batch: int = 1024
+    """Activations a step."""
+    learning_rate: float = 1e-2
+    """Of Adam, before the decay over the last quarter."""
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """Step 01's model, and a dictionary for its hidden space."""
+
+    features: int = 40
+    """Features of the toy model."""
+    hidden: int = 12
+    """Its hidden dimensions."""
+    density: float = 0.02
+    """Probability that a feature is present (the paper's 1 − S)."""
+    model_steps: int = 3000
+    """Training steps of the toy model."""
+    size: int = 80
+    """Latents of the dictionary."""
+    l1: float = 3.0
+    """Its penalty."""
+    steps: int = 800
+    """Training steps of the dictionary."""
+    batch: int = 1024
+    """Examples a step."""
+    learning_rate: float = 1e-2
+    """Of Adam, before the decay over the last quarter."""
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Dictionaries on a language model's neurons."""
+
+    model: str = "mini-gelu-1l"
+    """Bundled model."""
+    partners: tuple[str, ...] = ("mini-solu-1l", "mini-gelu-2l")
+    """Other models of its family; features are compared with the first that is there."""
+    train_rows: int = 3000
+    """Sequences that dictionaries are trained on."""
+    test_rows: int = 256
+    """Sequences that everything is measured on, from modules that no model and no dictionary was trained on."""
+    size: int = 512
+    """Latents."""
+    ks: tuple[int, ...] = (8, 16, 32, 64)
+    """Active latents of the TopK frontier, ascending."""
+    chosen: int = 16
+    """Active latents of the dictionary that is looked at; one of `ks`."""
+    l1: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """Penalties of the ReLU frontier."""
+    steps: int = 1200
+    """Training steps."""
+    batch: int = 512
+    """Activations a step."""
+    learning_rate: float = 2e-3
+    """Of Adam, before the decay over the last quarter."""
+    dead_after: int = 30_000
+    """Activations after which a silent latent counts as dead in training."""
+    revival_size: int = 2048
+    """Latents of the dictionaries whose dead are counted: many, so that some can die."""
+    revival_k: int = 4
+    """Their active latents."""
+    revival_steps: int = 400
+    """Their training steps; the dead are counted after an eighth of them."""
+    detected: int = 100
+    """Units of each kind that are explained and detected."""
+    pages: int = 6
+    """Features that get a page."""
+    steered: int = 20
+    """Features that are steered with."""
+    doses: tuple[float, ...] = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
+    """Steering coefficients, in units of the feature's largest activation on the training text."""
+
+
+@dataclass(frozen=True)
+class SaeConfig:
+    """Settings of step 05."""
+
+    small: GridConfig = field(
+        default_factory=lambda: GridConfig(
+            d_in=64,
+            features=128,
+            active=3.0,
+            decay=0.98,
+            l1=(1.0, 2.0, 4.0),
+            sizes=(64, 128, 192),
+            steps=600,
+            batch=512,
+        )
+    )
+    """Known features at a quarter of the size, in every budget."""
+    large: GridConfig | None = None
+    """Known features at the published size."""
+    toy: ToyConfig = field(default_factory=ToyConfig)
+    """Step 01's model."""
+    text: TextConfig = field(default_factory=TextConfig)
+    """The language model."""
+    exchange: bool = False
+    """Whether a dictionary is handed to SAELens, which takes a while to load."""

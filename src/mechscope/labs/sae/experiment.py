@@ -1,0 +1,159 @@
+"""Step 05 from known features to a language model's: train dictionaries, score them, use them, doubt them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.sae.claims import CLAIMS, LARGE, MODEL, PARTNER, PEER
+from mechscope.labs.sae.config import GridConfig, SaeConfig, TextConfig
+from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
+from mechscope.labs.sae.figures import TEXT_FIGURES, draw_figures
+from mechscope.labs.sae.ground_truth import run_grid, run_toy
+from mechscope.labs.sae.language import (
+    describe_text,
+    load_language_model,
+    partner_of,
+    random_twin,
+    read_texts,
+    why_no_model,
+)
+from mechscope.labs.sae.measures import Findings, TextFindings, measure
+from mechscope.labs.sae.probing import probe_comments
+from mechscope.labs.sae.reading import compare_models, detect
+from mechscope.labs.sae.steering import steer
+from mechscope.labs.sae.text_study import study_text, train_chosen
+from mechscope.labs.sae.words import format_numbers
+from mechscope.labs.workshop import Workshop
+
+NO_LARGE = "the grid at the published size takes minutes: it is part of the full budget"
+NO_TIME = "loading SAELens takes longer than the rest: it is part of the full budget"
+
+
+def run_experiment(workshop: Workshop) -> Outcome:
+    """Study every seed; draw the first one."""
+    config: SaeConfig = workshop.config
+    missing = why_no_model(config.text)
+    found = {seed: _study(workshop, config, seed, missing is None) for seed in workshop.seeds}
+    measures = {seed: measure(each) for seed, each in found.items()}
+    first = workshop.seeds[0]
+    return Outcome(
+        measures=measures,
+        figures=draw_figures(found[first], measures[first], first),
+        not_run=_not_run(config, missing),
+        missing_figures=_missing_figures(config, missing),
+        numbers=format_numbers(config, found[first], measures[first]),
+        weights=_weights(found[first]),
+    )
+
+
+def _study(workshop: Workshop, config: SaeConfig, seed: int, with_text: bool) -> Findings:
+    small = run_grid(workshop, config.small, seed, "small")
+    toy = run_toy(workshop, config.toy, seed)
+    text = _study_text(workshop, config.text, seed) if with_text else None
+    exchange: Mapping[str, float] = {}
+    if text is not None and config.exchange and why_no_peer() is None:
+        exchange = compare_with_saelens(text.study.chosen, text.study.test.flatten(0, 1)[:512])
+    large = run_grid(workshop, config.large, seed, "large") if config.large else None
+    return Findings(small, large, toy, text, exchange)
+
+
+def _study_text(workshop: Workshop, config: TextConfig, seed: int) -> TextFindings:
+    model = load_language_model(config.model, workshop.device)
+    texts = read_texts(model, config, seed)
+    study = study_text(workshop, model, texts, config, seed)
+    twin = random_twin(model, seed)
+    on_twin = train_chosen(workshop, twin, texts, config, seed, "random-weights")
+    shared = None
+    if partner := partner_of(config):
+        other = load_language_model(partner, workshop.device)
+        their_texts = read_texts(other, config, seed)
+        on_other = train_chosen(workshop, other, their_texts, config, seed, partner)
+        shared = compare_models(study, partner, other, their_texts, on_other)
+    return TextFindings(
+        study,
+        detect(study, twin, on_twin, seed),
+        steer(study, config.steered, config.doses, seed),
+        probe_comments(study, seed),
+        shared,
+    )
+
+
+def _not_run(config: SaeConfig, missing: str | None) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    if config.large is None:
+        reasons[LARGE] = NO_LARGE
+    if missing is not None:
+        reasons |= dict.fromkeys((MODEL, PARTNER, PEER), missing)
+        return reasons
+    if partner_of(config.text) is None:
+        reasons[PARTNER] = _no_partner(config.text)
+    if not config.exchange:
+        reasons[PEER] = NO_TIME
+    elif reason := why_no_peer():
+        reasons[PEER] = reason
+    return reasons
+
+
+def _missing_figures(config: SaeConfig, missing: str | None) -> dict[str, str]:
+    absent = {} if config.large else {"grid-large": NO_LARGE}
+    if missing is not None:
+        return absent | dict.fromkeys(TEXT_FIGURES, missing)
+    if partner_of(config.text) is None:
+        absent["universality"] = _no_partner(config.text)
+    return absent
+
+
+def _no_partner(config: TextConfig) -> str:
+    return f"none of {', '.join(config.partners)} comes with this installation"
+
+
+def _weights(found: Findings) -> dict[str, Tensor]:
+    kept = {f"known-features.{name}": value for name, value in found.small.best.dictionary.state().items()}
+    kept["known-features.truth"] = found.small.truth
+    kept["toy-model.W"] = found.toy.W
+    if found.text is not None:
+        state = found.text.study.chosen.state()
+        kept |= {f"language-model.{name}": value for name, value in state.items()}
+    return {name: torch.as_tensor(value) for name, value in kept.items()}
+
+
+def describe_inputs() -> dict[str, str]:
+    """Known features are made up; the language model comes with the package."""
+    return {
+        "known features": "made up, from the seed",
+        "language model and text": describe_text(TextConfig()),
+        "SAELens": why_no_peer() or "installed (used by the full budget)",
+    }
+
+
+_QUICK_TEXT = TextConfig(
+    train_rows=1000,
+    ks=(8, 16, 64),
+    l1=(1.0, 2.0, 4.0),
+    steps=250,
+    dead_after=20_000,
+    revival_size=1024,
+    revival_steps=120,
+    detected=60,
+)
+
+LAB = Lab(
+    step="05",
+    slug="sae",
+    title="Sparse autoencoders",
+    idea="Features can be found without knowing them, and what was found can be checked.",
+    claims=CLAIMS,
+    lesson=Path(__file__).parent / "lesson.md",
+    configs={
+        "quick": SaeConfig(text=_QUICK_TEXT),
+        "full": SaeConfig(large=GridConfig(), exchange=True),
+    },
+    seeds={"quick": 1, "full": 2},
+    inputs=describe_inputs,
+    experiment=run_experiment,
+)

@@ -1,0 +1,149 @@
+"""The language model that dictionaries are trained on, its text, and its neurons."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.registry import BUNDLED, bundled_names
+from mechscope.data.python_code import read_standard_library
+from mechscope.dictionaries.evaluation import read_activations
+from mechscope.labs.sae.config import TextConfig
+from mechscope.model.transformer import HookedTransformer
+
+HELD_OUT = ("calendar.py", "shlex.py", "statistics.py", "textwrap.py")
+"""Modules that none of the bundled family, and no dictionary here, is trained on."""
+HOOK = "blocks.0.mlp.hook_post"
+"""Where dictionaries read and write: the neurons of the first MLP, after their nonlinearity."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Sequences of BOS and a full context."""
+
+    train: Int[Tensor, "batch pos"]
+    """What dictionaries learn from."""
+    test: Int[Tensor, "batch pos"]
+    """What they are measured on."""
+    comment: Bool[Tensor, "batch pos"]
+    """In `test`: whether a token begins inside a comment, after a # in its line."""
+
+
+def why_no_model(config: TextConfig) -> str | None:
+    """Why there is no language model here, in words, or None."""
+    if config.model in bundled_names():
+        return None
+    return f"this installation comes without {config.model}; `mechscope models train {config.model}` makes it"
+
+
+def partner_of(config: TextConfig) -> str | None:
+    """Another model of the family that features can be compared with, or None."""
+    return next((name for name in config.partners if name in bundled_names()), None)
+
+
+def describe_text(config: TextConfig) -> str:
+    """What would be read, in words; other weights are other words."""
+    missing = why_no_model(config)
+    if missing:
+        return f"{missing} (claims 5.3 to 5.9 are not run)"
+    names = [config.model, *([partner] if (partner := partner_of(config)) else [])]
+    sums = [
+        f"{name} (sha256 {hashlib.sha256((BUNDLED / name / 'model.safetensors').read_bytes()).hexdigest()[:8]}…)"
+        for name in names
+    ]
+    return f"{' and '.join(sums)} on the standard library of Python {platform.python_version()}"
+
+
+def load_language_model(name: str, device: torch.device) -> HookedTransformer:
+    """A bundled model, in evaluation mode."""
+    return load_model(name).to(device).eval()
+
+
+def read_texts(model: HookedTransformer, config: TextConfig, seed: int) -> Texts:
+    """Source code that every machine has; the seed draws which sequences are trained on.
+
+    Raises:
+        ValueError: for a model without a tokenizer.
+    """
+    library = read_standard_library()
+    width = model.cfg.n_ctx - 1
+    held_out = "\n".join(library.pop(name) for name in HELD_OUT)
+    test = _tokens(model, held_out)
+    inside = inside_comment(_pieces(model, test))
+    rows = min(config.test_rows, len(test) // width)
+    generator = torch.Generator().manual_seed(3000 + seed)
+    sources = list(library.values())
+    parts: list[Tensor] = []
+    found = 0
+    for index in torch.randperm(len(sources), generator=generator).tolist():
+        # The beginning of each module, so that many are read and none takes long.
+        part = _tokens(model, sources[index][:20_000])
+        parts.append(part[: len(part) // width * width].view(-1, width))
+        found += len(parts[-1])
+        if found >= config.train_rows:
+            break
+    train = torch.cat(parts)[: config.train_rows]
+    test, inside = (each[: rows * width].view(rows, width) for each in (test, inside))
+    start = torch.zeros(rows, 1, dtype=torch.bool)
+    return Texts(_with_bos(model, train), _with_bos(model, test), torch.cat([start, inside], 1))
+
+
+def inside_comment(pieces: list[str]) -> Bool[Tensor, " pos"]:
+    """Whether each piece of Python source begins after a # in its line.
+
+    A # inside a string counts too: the label is what it says, no more.
+
+    >>> inside_comment(["a", " #", " why", "\\n", "b"]).tolist()
+    [False, False, True, True, False]
+    """
+    inside = False
+    labels: list[bool] = []
+    for piece in pieces:
+        labels.append(inside)
+        for letter in piece:
+            inside = letter != "\n" and (inside or letter == "#")
+    return torch.tensor(labels, dtype=torch.bool)
+
+
+def activations(
+    model: HookedTransformer, tokens: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "batch pos d_mlp"]:
+    """The neurons at every token but BOS (column 0 of the result is position 1)."""
+    found = [x for x, _ in read_activations(model, tokens, HOOK, batch_size=64)]
+    return torch.cat(found)[:, 1:]
+
+
+def random_twin(model: HookedTransformer, seed: int) -> HookedTransformer:
+    """The same architecture with random weights: no dictionary can find there what was learned."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4000 + seed)
+        twin = HookedTransformer(model.cfg, tokenizer=model.tokenizer)
+    for name, tensor in twin.named_parameters():
+        if tensor.ndim >= 2:
+            # Each matrix keeps the trained one's size, so that activations are of a trained model's size too.
+            trained = dict(model.named_parameters())[name]
+            tensor.data.mul_(trained.data.norm() / tensor.data.norm().clamp_min(1e-12))
+    return twin.to(next(model.parameters()).device).eval()
+
+
+def _tokens(model: HookedTransformer, text: str) -> Tensor:
+    return model.to_tokens(text, prepend_bos=False, truncate=False)[0].cpu()
+
+
+def _pieces(model: HookedTransformer, tokens: Tensor) -> list[str]:
+    # One string a token; half of a letter of more than one byte is no # and no newline.
+    tokenizer = model.tokenizer
+    assert tokenizer is not None
+    kinds = {int(token): str(tokenizer.decode([int(token)])) for token in tokens.unique()}
+    return [kinds[int(token)] for token in tokens]
+
+
+def _with_bos(model: HookedTransformer, rows: Tensor) -> Tensor:
+    bos = model.to_tokens("", prepend_bos=True)[0, :1].cpu()
+    return torch.cat([bos.expand(len(rows), 1), rows], dim=1)

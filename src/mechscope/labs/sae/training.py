@@ -1,0 +1,70 @@
+"""Dictionaries of this lab: trained several at a time, kept as a finished part, read back as they were."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from mechscope.dictionaries.building import build, from_state
+from mechscope.dictionaries.config import DictionaryConfig
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.stream import Stream
+from mechscope.dictionaries.training import train
+from mechscope.dictionaries.training_config import Revival, TrainingConfig
+from mechscope.labs.workshop import Workshop
+
+
+def train_together(
+    workshop: Workshop,
+    name: str,
+    configs: Mapping[str, DictionaryConfig],
+    stream: Callable[[], Stream],
+    cfg: TrainingConfig,
+) -> dict[str, Dictionary]:
+    """Dictionaries trained on the same batches, or read back if an earlier run finished them.
+
+    Args:
+        name: the part's name.
+        configs: a dictionary's name → what it is.
+        stream: makes the stream; called only where there is something to train.
+    """
+
+    def compute() -> dict[str, Tensor]:
+        students = {key: build(each, cfg.seed).to(workshop.device) for key, each in configs.items()}
+        # A killed run goes on from its last checkpoint; another run's would not fit, so the folder says whose it is.
+        unfinished = workshop.folder / f"{name}-{workshop.fingerprint}.unfinished"
+        run = train(students, stream(), cfg, folder=unfinished, progress=workshop.progress)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return {
+            f"{key}/{tensor}": value
+            for key, dictionary in run.dictionaries.items()
+            for tensor, value in dictionary.state().items()
+        }
+
+    part = workshop.part(name, compute)
+    found: dict[str, Dictionary] = {}
+    for key, each in configs.items():
+        prefix = f"{key}/"
+        state = {at.removeprefix(prefix): value for at, value in part.items() if at.startswith(prefix)}
+        found[key] = from_state(each, state).to(workshop.device)
+    return found
+
+
+def settings(
+    steps: int, learning_rate: float, seed: int, *, revive: Revival = "none", dead_after: int = 1_000_000
+) -> TrainingConfig:
+    """The schedule that everything here has: a short warm-up, a penalty that rises over a tenth, a decay at the end."""
+    return TrainingConfig(
+        steps=steps,
+        lr=learning_rate,
+        lr_warmup=min(20, steps // 4),
+        lr_decay=steps // 4,
+        sparsity_warmup=steps // 10,
+        revive=revive,
+        dead_after=dead_after,
+        resample_every=max(1, steps // 4),
+        checkpoint_every=200,
+        seed=seed,
+    )
