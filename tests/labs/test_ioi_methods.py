@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from mechscope import tasks
-from mechscope.data.word_tokenizer import word_tokenizer
+from mechscope.data.word_tokenizer import text_pieces, word_tokenizer
 from mechscope.labs.ioi import NoCircuitError, Stories, dissect, published_measures
 from mechscope.labs.ioi.automatic import acdc_edge_auc, correlation
 from mechscope.labs.ioi.behaviour import describe, rival_accuracies
 from mechscope.labs.ioi.claims import PUBLISHED
 from mechscope.labs.ioi.config import IOIConfig
-from mechscope.labs.ioi.gpt2 import gpt2_measures, name_tokens
+from mechscope.labs.ioi.gpt2 import gpt2_measures, name_tokens, which_words
 from mechscope.labs.ioi.heads import (
     CLASS_PLACE,
     GPT2_CLASSES,
@@ -37,17 +37,19 @@ from mechscope.labs.ioi.reading import LOOKS, attention_between, copy_scores, pr
 from mechscope.labs.ioi.trace import trace_back
 from mechscope.model.transformer import HookedTransformer
 from mechscope.results import Provenance, make_result
+from mechscope.tasks.ioi_words import get_ioi_words
 from mechscope.techniques.ablation import ablation
 
 
 def small_model(seed: int = 0, **changes) -> HookedTransformer:
     stories = Stories()
     shape = {"n_layers": 2, "d_model": 24, "d_head": 6, "n_heads": 4, "n_ctx": 48, "attn_only": True}
-    model = HookedTransformer({**shape, "d_vocab": len(stories.tokenizer), "seed": seed, **changes})
+    model = HookedTransformer({"d_vocab": len(stories.tokenizer), **shape, "seed": seed, **changes})
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.data += 0.15 * torch.randn(parameter.shape, generator=generator)
-    model.set_tokenizer(stories.tokenizer)
+    if model.cfg.d_vocab == len(stories.tokenizer):
+        model.set_tokenizer(stories.tokenizer)
     return model
 
 
@@ -404,7 +406,12 @@ def in_gpt2_shape(seed: int = 0, **changes) -> HookedTransformer:
         "attn_only": False,
         "act_fn": "gelu_new",
     }
-    return small_model(seed, **{**shape, **changes})
+    # The GPT-2 pipeline draws the published words where the data folder has them.
+    pieces = {*tasks.vocabulary("ioi"), *text_pieces(get_ioi_words(which_words()).texts())}
+    tokenizer = word_tokenizer(sorted(pieces))
+    model = small_model(seed, **{**shape, "d_vocab": len(tokenizer), **changes})
+    model.set_tokenizer(tokenizer)
+    return model
 
 
 def verdicts(found: dict[str, float]) -> dict[str, bool]:
@@ -430,7 +437,8 @@ def test_random_weights_of_gpt2_s_full_size_go_all_the_way_and_fail() -> None:
 # Bad input ------------------------------------------------------------------------------------------
 
 
-def test_models_that_lack_what_is_asked_about() -> None:
+def test_models_that_lack_what_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MECHSCOPE_DATA", raising=False)
     model = small_model()
     task = tasks.ioi(model, 8, 0)
     with pytest.raises(ValueError, match=r"heads 9\.9, 10\.0, 9\.6.*2 layers with 4 heads.*gpt2-small"):
