@@ -81,12 +81,14 @@ class TextConfig:
     """Of Adam, before the decay over the last quarter."""
     dead_after: int = 30_000
     """Activations after which a silent latent counts as dead in training."""
-    revival_size: int = 2048
+    revival_size: int = 1024
     """Latents of the dictionaries whose dead are counted: many, so that some can die."""
-    revival_k: int = 4
-    """Their active latents."""
+    revival_k: int = 32
+    """Their active latents. With a few only, what they leave over is nothing that a dead latent could win back."""
+    revival_learning_rate: float = 1e-2
+    """Of Adam: a high one, which is what kills latents in practice."""
     revival_steps: int = 400
-    """Their training steps; the dead are counted after an eighth of them."""
+    """Their training steps; a latent is dead when it has been silent for an eighth of them."""
     detected: int = 100
     """Units of each kind that are explained and detected."""
     pages: int = 6

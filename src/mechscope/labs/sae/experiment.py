@@ -137,8 +137,7 @@ _QUICK_TEXT = TextConfig(
     l1=(1.0, 2.0, 4.0),
     steps=250,
     dead_after=20_000,
-    revival_size=1024,
-    revival_steps=120,
+    revival_steps=240,
     detected=60,
 )
 

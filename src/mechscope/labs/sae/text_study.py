@@ -72,9 +72,14 @@ def study_text(
     test = activations(model, texts.test)
 
     def trained(
-        name: str, configs: Mapping[str, DictionaryConfig], revive: Revival, steps: int, dead_after: int
+        name: str,
+        configs: Mapping[str, DictionaryConfig],
+        revive: Revival,
+        steps: int,
+        dead_after: int,
+        learning_rate: float = config.learning_rate,
     ) -> dict[str, Dictionary]:
-        how = settings(steps, config.learning_rate, seed, revive=revive, dead_after=dead_after)
+        how = settings(steps, learning_rate, seed, revive=revive, dead_after=dead_after)
         return train_together(
             workshop,
             f"{name}-seed-{seed}",
@@ -111,8 +116,15 @@ def study_text(
     silent_for = max(1, config.revival_steps // 8) * config.batch
     dead: dict[str, float] = {}
     for name, revive in REVIVALS.items():
-        found = trained(f"dead-{revive}", many, revive, config.revival_steps, silent_for)["many"]
-        dead[name] = dead_share(found, test)
+        found = trained(
+            f"dead-{revive}",
+            many,
+            revive,
+            config.revival_steps,
+            silent_for,
+            config.revival_learning_rate,
+        )
+        dead[name] = dead_share(found["many"], test)
     on_topk = {k: scored(topk[str(k)]) for k in config.ks}
     return TextStudy(
         config,
