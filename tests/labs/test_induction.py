@@ -13,7 +13,7 @@ import torch
 
 from mechscope.checkpoints import load_model
 from mechscope.labs import Lab, Workshop, check_claims
-from mechscope.labs.induction import LAB, InductionConfig, export_model
+from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
 from mechscope.labs.induction.attack import attack
@@ -146,17 +146,6 @@ def test_gpt2_is_measured_where_it_is_there(
     assert 0 <= checked.findings[0].ours[0] < 8
     assert run.outcome.figures[-1].name == "gpt2"
     assert "of the 9 heads known" in run.report.read_text(encoding="utf-8")
-
-
-def test_an_exported_model_comes_back(tmp_path: Path) -> None:
-    trained = train_model(workshop(tmp_path / "parts"), 2, seed=0)
-    folder = export_model(trained, analyse(trained, 0), SMALL, 0, tmp_path / "induction-2l")
-    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "config.json", "model.safetensors"]
-    again = load_model(folder, process=False)
-    assert torch.allclose(again(trained.blocks), trained.model(trained.blocks), atol=2e-2)
-    card = (folder / "card.md").read_text(encoding="utf-8")
-    assert "seed 0" in card
-    assert "{" not in card
 
 
 # Sabotage: the claims must notice -------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
-from mechscope.recipes.registry import KINDS, MODULES, find_recipe
+from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.results import write_atomically
 
 HEAD = """# Bundled models
@@ -144,26 +144,21 @@ def _conditions(family: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _other(name: str) -> str:
     lines = [f"## `{name}`", ""]
-    if name in MODULES:
-        found = _read(name)
-        recipe = find_recipe(name)
-        lines += [
-            f"{recipe.summary[0].upper()}{recipe.summary[1:].rstrip('.')}. {found['words']['shape']}; "
-            f"{found['words']['parameters']} numbers. `{found['command']}` (seed {found['seed']}, "
-            f"{found['seconds'] / 60:.0f} minutes).",
-            "",
-            _table(
-                ["what must hold", "wanted", "measured"],
-                [[one["what"], one["wanted"], f"{one['measured']:.4g}"] for one in found["conditions"]],
-            ),
-        ]
-        if found["checkpoints"]:
-            steps = ", ".join(f"{step:,}" for step in found["checkpoints"])
-            lines += ["", f"Training checkpoints: {steps}."]
-    else:
-        # An older model has a card alone: what follows its title is its own description.
-        card = (BUNDLED / name / "card.md").read_text(encoding="utf-8")
-        lines.append(card.partition("\n")[2].strip())
+    found = _read(name)
+    recipe = find_recipe(name)
+    lines += [
+        f"{recipe.summary[0].upper()}{recipe.summary[1:].rstrip('.')}. {found['words']['shape']}; "
+        f"{found['words']['parameters']} numbers. `{found['command']}` (seed {found['seed']}, "
+        f"{found['seconds'] / 60:.0f} minutes).",
+        "",
+        _table(
+            ["what must hold", "wanted", "measured"],
+            [[one["what"], one["wanted"], f"{one['measured']:.4g}"] for one in found["conditions"]],
+        ),
+    ]
+    if found["checkpoints"]:
+        steps = ", ".join(f"{step:,}" for step in found["checkpoints"])
+        lines += ["", f"Training checkpoints: {steps}."]
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,6 @@
 
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.experiment import LAB
-from mechscope.labs.induction.export import export_model
 from mechscope.labs.induction.hand_wired import hand_wired_induction
 
-__all__ = ["LAB", "InductionConfig", "export_model", "hand_wired_induction"]
+__all__ = ["LAB", "InductionConfig", "hand_wired_induction"]
