@@ -442,10 +442,10 @@ class _Harm:
 def test_code_in_a_torch_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = files.dictionary_learning_folder(tmp_path, "AutoEncoder")
     torch.save({"bias": _Harm()}, folder / "ae.pt")
-    with pytest.raises(ValueError, match="never loaded"):
+    with pytest.raises(ValueError, match="never run"):
         load_dictionary(folder)
     (folder / "ae.pt").write_bytes(pickle.dumps(_Harm()))
-    with pytest.raises(ValueError, match="never loaded"):
+    with pytest.raises(ValueError, match="never run"):
         load_dictionary(folder)
     assert "must not run" not in capsys.readouterr().out
 

@@ -82,12 +82,15 @@ def test_one_job_works_in_this_process_and_goes_on_after_a_failure(tmp_path: Pat
 
 
 STOP = """
+import signal
 import sys
 from pathlib import Path
 from mechscope.cli.main import main
 from mechscope.labs import registry
 sys.path.insert(0, {folder!r})
 if __name__ == "__main__":
+    # A test run in the background of a shell script hands down that Ctrl-C is to be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     steps = (("98", "works"), ("99", "waits"))
     registry.LABS = tuple(registry.LabEntry(step, name, f"step_that_{{name}}", "small") for step, name in steps)
     main(["run", "all", "--jobs", "2", "--device", "cpu", "--out", {out!r}])

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from mechscope.checkpoints.weights_file import read_pickle
 from mechscope.dictionaries.config import (
     BatchTopKConfig,
     DictionaryConfig,
@@ -25,7 +26,7 @@ from mechscope.dictionaries.config import (
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_pt
+from mechscope.dictionaries.exchange.raw_files import must_exist, read_json
 
 WEIGHTS = "ae.pt"
 CONFIG = "config.json"
@@ -102,7 +103,7 @@ def load_dictionary_learning(
     kind = settings.get("dict_class")
     one_of("dict_class", kind, TENSORS, where)
     kind = str(kind)
-    found = read_pt(weights)
+    found = read_pickle(weights)
     d_in, d_sae = _widths(found, settings, kind, where)
     _check(found, kind, d_in, d_sae, str(weights))
     state = _renamed(found, kind)

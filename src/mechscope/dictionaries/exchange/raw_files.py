@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -55,32 +53,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch it again.") from error
-
-
-def read_pt(path: Path) -> dict[str, Tensor]:
-    """Tensors of a torch file, read with weights_only=True: code in it is refused, not run.
-
-    Raises:
-        ValueError: for a damaged file, or one that holds anything but tensors by name.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Torch warns of unusual protocols before it refuses what is in them.
-            warnings.simplefilter("ignore", UserWarning)
-            found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise ValueError(
-            f"{path} is not a file of tensors that can be read safely ({reason}). It is damaged, or holds Python "
-            "objects, which are never loaded: save its state_dict() instead."
-        ) from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds a {type(found).__name__}; a state dict has tensors by name.")
-    tensors = cast("dict[str, Any]", found)
-    odd = [str(name) for name, value in tensors.items() if not isinstance(value, Tensor)]
-    if odd:
-        raise ValueError(f"{path}: {', '.join(odd)} are no tensors; a state dict has tensors by name.")
-    return tensors
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
