@@ -13,6 +13,7 @@ from mechscope.labs.grokking.config import ModelConfig
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch, Weights, plain_loss, run_pairs
 from mechscope.labs.grokking.pairs import Pairs, split_pairs
 from mechscope.labs.grokking.spectra import embedding_gini, neuron_to_logit_gini
+from mechscope.labs.resumable import optimizer_state, restore_optimizer, with_prefix
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 
@@ -98,9 +99,7 @@ def train_model(
     part = workshop.part(name, lambda: _train(workshop, config, seed, name, train, test))
 
     def group(prefix: str) -> dict[str, Tensor]:
-        return {
-            key.removeprefix(prefix): value.cpu() for key, value in part.items() if key.startswith(prefix)
-        }
+        return {key: value.cpu() for key, value in with_prefix(part, prefix).items()}
 
     return Trained(
         config,
@@ -207,8 +206,7 @@ def _state(
 ) -> dict[str, Tensor]:
     state = {"done": torch.tensor(done)}
     state |= {f"weights.{key}": tensor for key, tensor in weights.items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+    state |= optimizer_state(optimizer, weights)
     state |= {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
     return state | {f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in kept[0]}
 
@@ -223,17 +221,9 @@ def _restore(
     with torch.no_grad():
         for key, tensor in weights.items():
             tensor.copy_(state[f"weights.{key}"])
-    stored = optimizer.state_dict()
-    stored["state"] = {}
-    for key, value in state.items():
-        if key.startswith("optimizer."):
-            index, moment = key.removeprefix("optimizer.").split(".")
-            stored["state"].setdefault(int(index), {})[moment] = value
-    optimizer.load_state_dict(stored)
+    restore_optimizer(optimizer, weights, state)
     for prefix, rows in (("look.", looks), ("kept.", kept)):
-        columns = {
-            key.removeprefix(prefix): value.cpu() for key, value in state.items() if key.startswith(prefix)
-        }
+        columns = {key: value.cpu() for key, value in with_prefix(state, prefix).items()}
         count = len(next(iter(columns.values())))
         rows += [{key: column[row] for key, column in columns.items()} for row in range(count)]
     return int(state["done"])

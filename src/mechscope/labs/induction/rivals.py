@@ -14,6 +14,7 @@ from mechscope.data.rivals import fit_rivals
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.losses import in_context_score, repeated_loss
 from mechscope.labs.induction.training import TrainedModel
+from mechscope.labs.resumable import step_seed
 
 FIT_SEQUENCES = 1024
 """Sequences that rivals are fitted to: enough for the copying weights, and for the n-grams to see there is nothing."""
@@ -36,7 +37,7 @@ class RivalScores:
 def score_rivals(trained: TrainedModel, config: InductionConfig, seed: int) -> dict[str, RivalScores]:
     """Every rival by name, fitted to fresh sequences of the training's kind and tested on the model's own tests."""
     # A stream of its own: neither a training batch nor the held-out sequences.
-    generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 - 2)
+    generator = torch.Generator().manual_seed(step_seed(seed, -2))
     fit_on = random_repeats(
         FIT_SEQUENCES, config.n_ctx, config.n_tokens, config.shortest, config.longest, generator
     )

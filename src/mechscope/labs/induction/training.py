@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,13 @@ from mechscope.data.repeated_tokens import random_repeats, repeated_twice
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
+from mechscope.labs.resumable import (
+    optimizer_state,
+    restore_optimizer,
+    rise_and_fall,
+    step_seed,
+    with_prefix,
+)
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 
@@ -54,10 +60,7 @@ def train_model(workshop: Workshop, n_layers: int, seed: int) -> TrainedModel:
     config: InductionConfig = workshop.config.of_seed(seed, workshop.seeds)
     name = f"{n_layers}-layer-seed-{seed}"
     part = workshop.part(name, lambda: _train(workshop, config, name, n_layers, seed))
-    state = {key.removeprefix("model."): value for key, value in part.items() if key.startswith("model.")}
-    history = {
-        key.removeprefix("history."): value for key, value in part.items() if key.startswith("history.")
-    }
+    state, history = with_prefix(part, "model."), with_prefix(part, "history.")
     return TrainedModel(
         HookedTransformer.from_state(config.model_config(n_layers, seed), state).to(workshop.device),
         History(**{key: value.cpu() for key, value in history.items()}),
@@ -67,7 +70,7 @@ def train_model(workshop: Workshop, n_layers: int, seed: int) -> TrainedModel:
 
 def held_out_batches(config: InductionConfig, seed: int) -> tuple[Tensor, Tensor]:
     """The test sequences of a seed: repeated blocks, and sequences like the training ones."""
-    generator = torch.Generator().manual_seed(_batch_seed(seed, -1))
+    generator = torch.Generator().manual_seed(step_seed(seed, -1))
     count = config.test_sequences
     blocks = repeated_twice(count, config.half, config.n_tokens, generator)
     like_training = random_repeats(
@@ -91,7 +94,7 @@ def _train(workshop: Workshop, config: InductionConfig, name: str, n_layers: int
             if step % config.evaluate_every == 0:
                 looks.append(_look(model, step, blocks, like_training))
             for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * _schedule(config, step)
+                group["lr"] = config.learning_rate * rise_and_fall(step, config.steps, config.warm_up)
             tokens = training_batch(config, seed, step).to(workshop.device)
             loss = model(tokens, return_type="loss")
             optimizer.zero_grad()
@@ -106,18 +109,10 @@ def _train(workshop: Workshop, config: InductionConfig, name: str, n_layers: int
 
 def training_batch(config: InductionConfig, seed: int, step: int) -> Int[Tensor, "batch pos"]:
     """The sequences of one training step: drawn from the step's own seed, so that a resumed run sees the same."""
-    generator = torch.Generator().manual_seed(_batch_seed(seed, step))
+    generator = torch.Generator().manual_seed(step_seed(seed, step))
     return random_repeats(
         config.batch, config.n_ctx, config.n_tokens, config.shortest, config.longest, generator
     )
-
-
-def _batch_seed(seed: int, step: int) -> int:
-    return (seed + 1) * 1_000_003 + step
-
-
-def _schedule(config: InductionConfig, step: int) -> float:
-    return min(1.0, (step + 1) / config.warm_up, 2 * (1 - step / config.steps))
 
 
 def _look(model: HookedTransformer, step: int, blocks: Tensor, like_training: Tensor) -> dict[str, Tensor]:
@@ -138,30 +133,15 @@ def _state(
 ) -> dict[str, Tensor]:
     state = {"done": torch.tensor(done)}
     state |= {f"model.{key}": value for key, value in model.state_dict().items()}
-    for key, moments in _moments(optimizer):
-        state |= {f"optimizer.{key}.{name}": value for name, value in moments.items()}
+    state |= optimizer_state(optimizer, dict(model.named_parameters()))
     return state | {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
 
 
 def _restore(
     state: Part, model: HookedTransformer, optimizer: torch.optim.Optimizer, looks: list[dict[str, Tensor]]
 ) -> int:
-    weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-    model.load_state_dict(weights)
-    stored = optimizer.state_dict()
-    stored["state"] = {}
-    for key, value in state.items():
-        if key.startswith("optimizer."):
-            index, name = key.removeprefix("optimizer.").split(".")
-            # AdamW keeps its step counters on the CPU whatever the weights' device.
-            stored["state"].setdefault(int(index), {})[name] = value.cpu() if name == "step" else value
-    optimizer.load_state_dict(stored)
-    columns = {
-        key.removeprefix("look."): value.cpu() for key, value in state.items() if key.startswith("look.")
-    }
+    model.load_state_dict(with_prefix(state, "model."))
+    restore_optimizer(optimizer, dict(model.named_parameters()), state)
+    columns = {key: value.cpu() for key, value in with_prefix(state, "look.").items()}
     looks += [{key: column[row] for key, column in columns.items()} for row in range(len(columns["step"]))]
     return int(state["done"])
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    yield from optimizer.state_dict()["state"].items()

@@ -10,6 +10,13 @@ import torch
 from torch import Tensor
 
 from mechscope.labs.ioi.stories import Batch, Mixture, Stories
+from mechscope.labs.resumable import (
+    optimizer_state,
+    restore_optimizer,
+    rise_and_fall,
+    step_seed,
+    with_prefix,
+)
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
@@ -128,8 +135,8 @@ def _train(
     with workshop.bar(course.steps, course.name, done) as bar:
         for step in range(done, course.steps):
             for group in optimizer.param_groups:
-                group["lr"] = course.learning_rate * _schedule(step, course.steps, config.warm_up)
-            number = (seed + 1) * 1_000_003 + course.first_batch + step
+                group["lr"] = course.learning_rate * rise_and_fall(step, course.steps, config.warm_up)
+            number = step_seed(seed, course.first_batch + step)
             batch = stories.batch(config.batch, number, course.mixture)
             loss = story_loss(model, batch, config.words_weight)
             optimizer.zero_grad()
@@ -150,28 +157,13 @@ def story_loss(model: HookedTransformer, batch: Batch, words_weight: float) -> T
     return surprise[rows, answers - 1].mean() + words_weight * (surprise * real).sum() / real.sum()
 
 
-def _schedule(step: int, steps: int, warm_up: int) -> float:
-    return min(1.0, (step + 1) / warm_up, 2 * (1 - step / steps))
-
-
 def _state(done: int, model: HookedTransformer, optimizer: torch.optim.Optimizer) -> Part:
     state = {"done": torch.tensor(done)}
     state |= {f"model.{key}": value for key, value in model.state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    return state
+    return state | optimizer_state(optimizer, dict(model.named_parameters()))
 
 
 def _restore(state: Part, model: HookedTransformer, optimizer: torch.optim.Optimizer) -> int:
-    model.load_state_dict(
-        {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-    )
-    stored = optimizer.state_dict()
-    stored["state"] = {}
-    for key, value in state.items():
-        if key.startswith("optimizer."):
-            index, name = key.removeprefix("optimizer.").split(".")
-            # AdamW keeps its step counters on the CPU whatever the weights' device.
-            stored["state"].setdefault(int(index), {})[name] = value.cpu() if name == "step" else value
-    optimizer.load_state_dict(stored)
+    model.load_state_dict(with_prefix(state, "model."))
+    restore_optimizer(optimizer, dict(model.named_parameters()), state)
     return int(state["done"])

@@ -13,6 +13,7 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import Revival, TrainingConfig
+from mechscope.labs.resumable import with_prefix
 from mechscope.labs.workshop import Workshop
 
 
@@ -46,9 +47,7 @@ def train_together(
     part = workshop.part(name, compute)
     found: dict[str, Dictionary] = {}
     for key, each in configs.items():
-        prefix = f"{key}/"
-        state = {at.removeprefix(prefix): value for at, value in part.items() if at.startswith(prefix)}
-        found[key] = from_state(each, state).to(workshop.device)
+        found[key] = from_state(each, with_prefix(part, f"{key}/")).to(workshop.device)
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.labs.resumable import step_seed
 from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
 from mechscope.labs.superposition.toy_models import (
     ModelKind,
@@ -108,7 +109,7 @@ def batch_for(
     group: Group, seed: int, step: int, device: torch.device
 ) -> tuple[Float[Tensor, "setting feature batch"], Float[Tensor, "setting feature batch"]]:
     """Inputs and targets of one step, from the step's own seed, so that a resumed run sees the same."""
-    generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + step)
+    generator = torch.Generator().manual_seed(step_seed(seed, step))
     density = torch.tensor(group.density, device=device)
     x = draw_features(group.features, density, group.n_features, group.batch, generator)
     return x, x.abs() if group.features == "signed" else x

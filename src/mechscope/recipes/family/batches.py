@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mechscope.labs.resumable import step_seed
 from mechscope.recipes.family.config import FamilyConfig
 from mechscope.recipes.family.corpus import Corpus
 
@@ -14,7 +15,7 @@ BOS = 0
 
 def training_batch(config: FamilyConfig, corpus: Corpus, seed: int, step: int) -> Int[Tensor, "batch pos"]:
     """The sequences of one training step: random blocks over and over, and from the second phase on mostly text."""
-    generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + step)
+    generator = torch.Generator().manual_seed(step_seed(seed, step))
     if step < config.first_steps:
         return repeated_blocks(config, config.first_batch, generator)
     code, repeated = config.code_rows, config.repeated_rows

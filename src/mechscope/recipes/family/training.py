@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mechscope.data.tokenizer import Tokenizer
+from mechscope.labs.resumable import optimizer_state, restore_optimizer, rise_and_fall, with_prefix
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.batches import training_batch
@@ -40,11 +41,7 @@ def train_weights(workshop: Workshop, corpus: Corpus) -> Part:
 
 def state_at(part: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
     """The weights of one step out of a part."""
-    return {
-        name.removeprefix(f"{step}."): tensor.cpu()
-        for name, tensor in part.items()
-        if name.startswith(f"{step}.")
-    }
+    return {name: tensor.cpu() for name, tensor in with_prefix(part, f"{step}.").items()}
 
 
 def load_data(config: FamilyConfig) -> tuple[Tokenizer, Corpus]:
@@ -55,7 +52,7 @@ def load_data(config: FamilyConfig) -> tuple[Tokenizer, Corpus]:
 
 def learning_rate(config: FamilyConfig, step: int) -> float:
     """Rises over the warm-up, and falls to zero in the second half."""
-    return config.learning_rate * min(1.0, (step + 1) / config.warm_up, 2 * (1 - step / config.steps))
+    return config.learning_rate * rise_and_fall(step, config.steps, config.warm_up)
 
 
 def _train(
@@ -76,7 +73,7 @@ def _train(
     state = workshop.take_up(name) or {}
     if state:
         losses.copy_(state["losses"])
-    kept = {f"kept.{key}": value for key, value in _with_prefix(state, "kept.").items()}
+    kept = {f"kept.{key}": value for key, value in with_prefix(state, "kept.").items()}
     done = _restore(state or before, model, optimizer)
     with workshop.bar(config.steps, workshop.config.name, done) as bar:
         for step in range(done, end):
@@ -96,7 +93,7 @@ def _train(
             )
     last = {f"{end}.{key}": value for key, value in _weights(model).items()} if end == config.steps else {}
     handed_over = _state(end, model, optimizer) if end < config.steps else {}
-    return {**_with_prefix(kept, "kept."), **last, **handed_over, "losses": losses}
+    return {**with_prefix(kept, "kept."), **last, **handed_over, "losses": losses}
 
 
 def _new_model(config: FamilyConfig, seed: int) -> HookedTransformer:
@@ -121,30 +118,13 @@ def _weights(model: HookedTransformer) -> Part:
 def _state(done: int, model: HookedTransformer, optimizer: torch.optim.Optimizer) -> Part:
     state = {"done": torch.tensor(done)}
     state |= {f"model.{name}": value for name, value in _weights(model).items()}
-    names = [name for name, _ in model.named_parameters()]
-    for index, moments in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{moment}.{names[index]}": value for moment, value in moments.items()}
-    return state
+    return state | optimizer_state(optimizer, dict(model.named_parameters()))
 
 
 def _restore(state: Part, model: HookedTransformer, optimizer: torch.optim.Optimizer) -> int:
     """Weights and moments by name; what a state does not have stays as it was drawn. Returns the steps done."""
     if not state:
         return 0
-    weights = _with_prefix(state, "model.")
-    model.load_state_dict({**model.state_dict(), **weights})
-    stored = optimizer.state_dict()
-    stored["state"] = {}
-    parameters = {name: (index, value) for index, (name, value) in enumerate(model.named_parameters())}
-    for key, value in _with_prefix(state, "optimizer.").items():
-        moment, name = key.split(".", 1)
-        index, parameter = parameters[name]
-        # The fused step walks through memory: moments must lie there as their weights do, not as a file has them.
-        lain = value if moment == "step" else torch.empty_like(parameter).copy_(value)
-        stored["state"].setdefault(index, {})[moment] = lain
-    optimizer.load_state_dict(stored)
+    model.load_state_dict({**model.state_dict(), **with_prefix(state, "model.")})
+    restore_optimizer(optimizer, dict(model.named_parameters()), state)
     return int(state["done"])
-
-
-def _with_prefix(part: Part, prefix: str) -> Part:
-    return {name.removeprefix(prefix): value for name, value in part.items() if name.startswith(prefix)}
