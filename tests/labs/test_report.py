@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from mechscope.labs import render_report
+from mechscope.labs import report as report_module
+from mechscope.labs.lab import LabFigure
 from mechscope.labs.markdown import figures_placed, render_lesson, to_mathml
+from mechscope.viz.panels import heatmap_panels
 from tests.labs.tiny_lab import tiny_lab
 
 FETCHING = {"src", "href", "srcset", "poster", "action"}
@@ -135,3 +138,17 @@ def test_html_in_a_lesson_stays_text() -> None:
 
 def test_figures_are_found_where_they_stand_alone() -> None:
     assert figures_placed("[[figure a]]\n\ntext [[figure b]] text\n\n[[figure c-d]]\n") == ["a", "c-d"]
+
+
+def test_titles_beside_several_maps_have_room() -> None:
+    panels = heatmap_panels(
+        {"one": [[0.0]], "two": [[1.0]]}, title="Two maps", x_title="head", y_title="layer", unit="share"
+    )
+    drawn = report_module._figure_html(LabFigure("maps", panels, "Look."))
+    layout = json.loads(re.findall(r'class="plot-data">(.*?)</script>', drawn, re.S)[0])["layout"]
+    outside = [note for note in layout["annotations"] if note["text"] in ("one", "two", "head", "layer")]
+    assert len(outside) == 4
+    # Their distance from the plot, and their letters.
+    assert layout["margin"]["b"] >= 30 + 14
+    assert layout["margin"]["l"] >= 26 + 8 + 14
+    assert layout["margin"]["t"] >= 16 + 14

@@ -71,8 +71,8 @@ def _figure_html(figure: LabFigure) -> str:
     layout.pop("template", None)
     meta = layout.get("meta", {})
     layout["margin"] = {"l": 12, "r": 12, "t": 40 if layout.get("showlegend") else 16, "b": 12}
-    if "aspect" in meta:
-        layout["margin"] = {"l": 0, "r": 0, "t": 4, "b": 4}
+    # Plotly makes room for the titles of axes, but not for what is written beside several axes at once.
+    layout["margin"] |= meta.get("margin_without_title", {})
     width = f";max-width:{meta['max_width']}px" if "max_width" in meta else ""
     data = _json_for_script({"data": content["data"], "layout": layout})
     name, heading = html.escape(figure.name), html.escape(title)

@@ -64,7 +64,10 @@ def image_grid(
             x=left + (width - 1) / 2, y=top - 0.7, text=label, yanchor="bottom", font={"size": 11}
         )
     # A page that draws the figure at another width takes the height from the aspect.
-    figure.update_layout(coloraxis=colour_axis(stack, unit, None), meta={"aspect": aspect})
+    margin = {"l": 0, "r": 0, "t": 4, "b": 4}
+    figure.update_layout(
+        coloraxis=colour_axis(stack, unit, None), meta={"aspect": aspect, "margin_without_title": margin}
+    )
     # Fixed ranges: header and gaps are part of the picture.
     figure.update_xaxes(range=[-0.5, columns * cell_width - gap - 0.5])
     figure.update_yaxes(range=[rows * cell_height - 0.5, -0.5])

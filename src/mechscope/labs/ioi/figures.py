@@ -110,7 +110,6 @@ def _sites(anatomy: Anatomy) -> LabFigure:
         unit="share of the effect",
         columns=2,
     )
-    _make_room(figure)
     return LabFigure(
         "sites",
         figure,
@@ -136,7 +135,6 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
         unit="share of the effect",
         columns=2,
     )
-    _make_room(figure)
     return LabFigure(
         "path-patching",
         figure,
@@ -144,11 +142,6 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
         "at the first map, then find its strong heads as listeners in the next ones.",
         {f"stage-{number}": stage.effects for number, stage in enumerate(stages[:6])},
     )
-
-
-def _make_room(figure: Any) -> None:
-    """Room for the first row's titles under the figure's own, and for the axis title below."""
-    figure.update_layout(height=figure.layout.height + 60, margin={"t": 112, "b": 90})
 
 
 def _short(name: str) -> str:

@@ -116,7 +116,7 @@ def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         unit="response",
         columns=2,
     )
-    figure.update_layout(meta={"max_width": 760})
+    figure.update_layout(meta={**figure.layout.meta, "max_width": 760})
     fit_inside(figure)
     data = make_result(
         torch.stack(list(grams.values())),
