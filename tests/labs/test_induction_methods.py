@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mechscope.data.python_code import HELD_OUT_CODE
 from mechscope.labs import check_claims
 from mechscope.labs.induction.ablation import mean_ablation_hooks, record
 from mechscope.labs.induction.change_point import abruptness, halfway_step
@@ -20,9 +21,10 @@ from mechscope.labs.induction.head_scores import one_block_back, score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.measures import KINDS, analyse
 from mechscope.labs.induction.rivals import RULE, best_plain, score_rivals
-from mechscope.labs.induction.text_models import MODULES, TextHistory, held_out_code, text_measures
+from mechscope.labs.induction.text_models import TextHistory, held_out_code, text_measures
 from mechscope.labs.induction.training import History, TrainedModel, held_out_batches
 from mechscope.model.transformer import HookedTransformer
+from mechscope.recipes.family.package_files import held_out
 
 SHAPE = {"d_model": 12, "n_ctx": 15, "d_head": 4, "n_heads": 3, "d_vocab": 20, "attn_only": True}
 
@@ -435,5 +437,4 @@ def test_code_needs_a_tokenizer() -> None:
 
 
 def test_the_code_is_what_the_family_never_saw() -> None:
-    corpus = pytest.importorskip("mechscope.recipes.family.corpus")
-    assert corpus.HELD_OUT_CODE == MODULES
+    assert held_out().about["code"] == ", ".join(HELD_OUT_CODE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from mechscope.labs.induction.ablation import Head, mean_ablation_hooks, record
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import repeated_loss, token_losses
+from mechscope.labs.induction.measures import at_least_half
 from mechscope.labs.induction.training import held_out_batches, train_model
 from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
@@ -33,8 +34,8 @@ def train(workshop: Workshop) -> Made:
             "steps": f"{CONFIG.steps:,}",
             "last": str(CONFIG.n_tokens - 1),
             "bos": str(CONFIG.n_tokens),
-            "previous_heads": _in_words(_strong(scores.previous, layer=0)),
-            "induction_heads": _in_words(_strong(scores.prefix, layer=1)),
+            "previous_heads": _in_words(at_least_half(scores.previous, layer=0)),
+            "induction_heads": _in_words(at_least_half(scores.prefix, layer=1)),
         },
     )
 
@@ -43,7 +44,7 @@ def measure(model: HookedTransformer) -> Mapping[str, float]:
     """The scores of its heads, with and without the heads that feed them, and what it makes of a repeated block."""
     blocks = _blocks()
     scores = score_heads(model, blocks)
-    feeders = _strong(scores.previous, layer=0)
+    feeders = at_least_half(scores.previous, layer=0)
     with (
         torch.no_grad(),
         model.hooks(mean_ablation_hooks(record(model, blocks), feeders, keep_patterns=False)),
@@ -62,12 +63,7 @@ def _blocks() -> Tensor:
     return held_out_batches(CONFIG, SEED)[0]
 
 
-def _strong(scores: Tensor, layer: int) -> list[Head]:
-    """Heads of a layer with at least half of the best score, as step 03 counts them."""
-    return [(layer, int(head)) for head in (scores[layer] >= scores[layer].max() / 2).nonzero().flatten()]
-
-
-def _in_words(heads: list[Head]) -> str:
+def _in_words(heads: Sequence[Head]) -> str:
     return ", ".join(f"{layer}.{head}" for layer, head in heads)
 
 

@@ -54,8 +54,8 @@ def analyse(trained: TrainedModel, seed: int) -> Analysis:
     """Scores, circuit and ablations of a trained two-layer model."""
     model = trained.model
     scores = score_heads(model, trained.blocks)
-    induction_heads = _at_least_half(scores.prefix, layer=1)
-    previous_heads = _at_least_half(scores.previous, layer=0)
+    induction_heads = at_least_half(scores.prefix, layer=1)
+    previous_heads = at_least_half(scores.previous, layer=0)
     composition = {kind: composition_scores(model, kind, seed=seed, progress=False) for kind in KINDS}
     by_kind = {kind: _tensor(found.scores) for kind, found in composition.items()}
     by_chance = {kind: float(_tensor(found.baseline).mean()) for kind, found in composition.items()}
@@ -174,6 +174,7 @@ def _tensor(result: Result) -> Tensor:
     return torch.as_tensor(result.values.values.copy())
 
 
-def _at_least_half(scores: Float[Tensor, "layer head"], layer: int) -> tuple[Head, ...]:
+def at_least_half(scores: Float[Tensor, "layer head"], layer: int) -> tuple[Head, ...]:
+    """Heads of a layer with at least half of its best score."""
     row = scores[layer]
     return tuple((layer, head) for head in range(len(row)) if row[head] >= row.max() / 2)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
 from mechscope.checkpoints.schedules import schedule_in
-from mechscope.data.python_code import read_standard_library
+from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.labs.induction.change_point import halfway_step
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
@@ -24,8 +24,6 @@ from mechscope.techniques.head_detectors import random_repeats_for
 
 NAMES = {1: "mini-attn-only-1l", 2: "mini-attn-only-2l"}
 """Layers → bundled model."""
-MODULES = ("calendar.py", "shlex.py", "statistics.py", "textwrap.py")
-"""Python source that none of the bundled family was trained on; every machine has it."""
 ROWS = 256
 """Sequences of it."""
 SEQUENCES = 32
@@ -134,7 +132,7 @@ def held_out_code(model: HookedTransformer) -> Int[Tensor, "batch pos"]:
     if model.tokenizer is None:
         raise ValueError("code is read by a tokenizer, and this model has none.")
     library = read_standard_library()
-    text = "\n".join(library[name] for name in MODULES)
+    text = "\n".join(library[name] for name in HELD_OUT_CODE)
     tokens = model.to_tokens(text, prepend_bos=True, truncate=False)[0]
     bos, rest = tokens[:1], tokens[1:]
     width = model.cfg.n_ctx - 1

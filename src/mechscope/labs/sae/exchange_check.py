@@ -19,9 +19,7 @@ PEER = "sae_lens"
 def why_no_peer() -> str | None:
     """Why the check cannot be made, in words, or None."""
     if importlib.util.find_spec(PEER) is None:
-        return (
-            "SAELens is not installed (the tests of mechscope compare all four formats with their own tools)"
-        )
+        return "SAELens is not installed (the tests of mechscope compare with it and with sparsify where they are)"
     return None
 
 

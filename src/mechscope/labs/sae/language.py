@@ -12,13 +12,11 @@ from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
-from mechscope.data.python_code import read_standard_library
+from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries.evaluation import read_activations
 from mechscope.labs.sae.config import TextConfig
 from mechscope.model.transformer import HookedTransformer
 
-HELD_OUT = ("calendar.py", "shlex.py", "statistics.py", "textwrap.py")
-"""Modules that none of the bundled family, and no dictionary here, is trained on."""
 HOOK = "blocks.0.mlp.hook_post"
 """Where dictionaries read and write: the neurons of the first MLP, after their nonlinearity."""
 
@@ -73,7 +71,7 @@ def read_texts(model: HookedTransformer, config: TextConfig, seed: int) -> Texts
     """
     library = read_standard_library()
     width = model.cfg.n_ctx - 1
-    held_out = "\n".join(library.pop(name) for name in HELD_OUT)
+    held_out = "\n".join(library.pop(name) for name in HELD_OUT_CODE)
     test = _tokens(model, held_out)
     inside = inside_comment(_pieces(model, test))
     rows = min(config.test_rows, len(test) // width)

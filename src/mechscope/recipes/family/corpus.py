@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mechscope.data.books import books_archive, read_books
 from mechscope.data.folder import cache_folder
-from mechscope.data.python_code import read_standard_library
+from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.recipes.family.config import FamilyConfig
 from mechscope.results import write_atomically
@@ -30,8 +30,6 @@ HELD_OUT_BOOKS = (
     "Oscar_Wilde__The_Canterville_Ghost",
 )
 """Books that no member is trained on."""
-HELD_OUT_CODE = ("calendar.py", "shlex.py", "statistics.py", "textwrap.py")
-"""Modules that no member is trained on."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import torch
 
 from mechscope.data.books import books_archive, read_books
 from mechscope.data.byte_pairs import train_byte_pairs
-from mechscope.data.python_code import read_standard_library
+from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.recipes.family.config import FamilyConfig
 from mechscope.recipes.family.corpus import (
     HELD_OUT_BOOKS,
-    HELD_OUT_CODE,
     load_corpus,
     tokenize,
     training_texts,
