@@ -93,6 +93,27 @@ def test_variance_explained_by_least_squares(keys: list[int], seed: int) -> None
     assert explained_by_cosines(logits, keys) == pytest.approx(expected)
 
 
+def test_mixed_neurons_are_active_and_have_no_frequency_of_their_own() -> None:
+    found = dataclasses.replace(
+        analyse_structure(anatomy_of_weights(hand_wired_addition(WIDE, [2]), 13)),
+        neuron_shares=torch.tensor([[0.9, 0.3, 0.1, 0.0], [0.1, 0.6, 0.8, 0.0]]),
+        firing=torch.tensor([0.5, 1.0, 0.8, 0.0]),
+        influence=torch.tensor([3.0, 0.5, 0.5, 0.0]),
+    )
+    assert found.mixed.tolist() == [False, True, True, False]  # the last one is silent
+    assert found.mixed_firing == pytest.approx(0.9)
+    assert found.mixed_influence == pytest.approx(0.25)
+
+
+def test_firing_and_influence_of_wired_neurons() -> None:
+    anatomy = anatomy_of_weights(hand_wired_addition(WIDE, [2]), 13)
+    found = analyse_structure(anatomy)
+    for neuron in (0, 5, 119):
+        over_pairs = anatomy.neurons[..., neuron]
+        assert found.firing[neuron] == float((over_pairs > 0).sum()) / 13**2
+        assert found.influence[neuron] == pytest.approx(float(over_pairs.std() * anatomy.W_L[neuron].norm()))
+
+
 def test_what_is_outside_the_keys() -> None:
     angle = 2 * math.pi * torch.arange(11).double() / 11
     W_L = torch.stack([3 * (2 * angle).cos(), 4 * (5 * angle).sin()])

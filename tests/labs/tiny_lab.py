@@ -22,7 +22,14 @@ LESSON = """The *value* is [[number value]] and $x^2$ is a formula.
 
 CLAIMS = (
     Claim(
-        "9.1", "The value is 1.", "1", "a test", "design", "counted", (Condition("value", "value", 0.9, 1.1),)
+        "9.1",
+        "The value is 1.",
+        "1",
+        "a test",
+        "design",
+        "counted",
+        (Condition("value", "value", 0.9, 1.1),),
+        remark="Counting is <hard>.",
     ),
     Claim(
         "9.2",

@@ -104,6 +104,8 @@ class Claim:
     """All of them must hold, in every seed."""
     tolerance_by: str = "ours"
     """Who chose the bounds: "ours", or the source."""
+    remark: str = ""
+    """What is known about why it comes out as it does here; shown with it where it fails."""
     needs: str = ""
     """What must be present for the claim to be checked at all, such as "mnist"; empty for nothing."""
 

@@ -111,6 +111,8 @@ CLAIMS = (
         source=_NANDA,
         tag="P",
         how="W_L without its projection on the key frequencies' cos and sin: ratio of Frobenius norms.",
+        remark="What is left is spread over many frequencies; between a quarter and a half of its square lies at two "
+        "to five times the key frequencies. The paper's model has more keys, and was trained three times as long.",
         conditions=(Condition("p113_outside", "norm of the residual", high=3, unit="%"),),
         needs="p113",
     ),
@@ -122,6 +124,8 @@ CLAIMS = (
         tag="P",
         how="2-D Fourier transform of each neuron over all pairs; share of its variance in products of {1, cos, sin} "
         "w_k a with {1, cos, sin} w_k b of its best frequency. Neurons that never fire count as not explained.",
+        remark="The lesson shows what the others are: neurons that are active on nearly every pair, so that their ReLU "
+        "does nothing, and that hardly move the logits.",
         conditions=(Condition("p113_single_neurons", "single-frequency neurons", low=75, unit="%"),),
         needs="p113",
     ),
@@ -211,9 +215,10 @@ CLAIMS = (
         paper="gradient symmetricity 0.31, on a sample",
         source=_PIZZA,
         tag="X",
-        how="As in 2.11a. By its definition the measure is a mean over random triples (a, b, c), a hundred in the "
-        "authors' code; single triples scatter by 0.4, which leaves such a mean uncertain by 0.04, twice the tolerance "
-        "asked for here. Over all 59³ triples there is nothing to be lucky with, and we find what is shown.",
+        how="As in 2.11a, over all 59³ triples (a, b, c).",
+        remark="By its definition the measure is a mean over random triples, a hundred in the authors' code. Single "
+        "triples scatter by 0.4, which leaves such a mean uncertain by 0.04, twice the tolerance asked for here. Over "
+        "all of them there is nothing to be lucky with.",
         conditions=(Condition("clock_symmetricity", "gradient symmetricity, clock", low=0.29, high=0.33),),
         needs="models",
     ),
@@ -254,8 +259,9 @@ CLAIMS = (
         paper="as 2.4, 2.5 and 2.9",
         source=_APOLLO,
         tag="X",
-        how="As there, with the unembedding centred over the answers. Their training settings name no weight decay, "
-        "and what we saw fits that: much is left beside the key frequencies that nothing has cleaned away.",
+        how="As there, with the unembedding centred over the answers.",
+        remark="Their training settings name no weight decay, and what we saw fits that: much is left beside the key "
+        "frequencies that nothing has cleaned away.",
         conditions=tuple(
             condition
             for index in (0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,7 @@ def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> di
         "explained": f"{of('explained'):.1f}",
         "outside": f"{of('outside'):.1f}",
         "single_neurons": f"{of('single_neurons'):.0f}",
+        "mixed_neurons": _mixed_words(of("mixed_firing"), of("mixed_influence")),
         "worst_head": f"{of('worst_head'):.0f}",
         "separation": f"{of('separation'):.0f}",
         "restricted_epoch": epoch("restricted_epoch"),
@@ -121,6 +123,15 @@ def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> di
         "hand_wired_spoilt": f"{found['hand_wired_spoilt']:.1f}",
         "third_party": _third_party_words(found),
     }
+
+
+def _mixed_words(firing: float, influence: float) -> str:
+    if not math.isfinite(firing):
+        return "There are no others."
+    return (
+        f"The others are active on {firing:.0f} % of all pairs, so their ReLU is nearly a straight line, and a "
+        f"straight line multiplies nothing; of what all neurons do to the logits, theirs is {influence:.1f} %."
+    )
 
 
 def _third_party_words(found: Mapping[str, float]) -> str:

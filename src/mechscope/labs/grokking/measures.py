@@ -63,6 +63,8 @@ def measure(analysis: Analysis, size: str) -> dict[str, float]:
         "explained": 100 * structure.explained,
         "outside": 100 * structure.outside,
         "single_neurons": 100 * structure.single_neurons,
+        "mixed_firing": 100 * structure.mixed_firing,
+        "mixed_influence": 100 * structure.mixed_influence,
         "worst_head": 100 * structure.worst_head,
         "separation": structure.separation,
         **_after_memorising(trained, memorised),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechscope.labs.grokking.anatomy import Anatomy
@@ -39,6 +39,10 @@ class Structure:
     """‖W_L without the key frequencies‖ / ‖W_L‖ (Frobenius)."""
     neuron_shares: Float[Tensor, "frequency neuron"]
     """Share of each neuron's variance over pairs that each frequency explains; 0 where it never varies."""
+    firing: Float[Tensor, " neuron"]
+    """Share of the pairs on which each neuron is active."""
+    influence: Float[Tensor, " neuron"]
+    """How much each neuron moves the logits: its standard deviation over pairs times the norm of its row of W_L."""
     head_shares: Float[Tensor, "frequency head"]
     """Share of the variance of each head's score over first numbers that each frequency explains; 0 if it is flat."""
     loss: float
@@ -52,6 +56,21 @@ class Structure:
     def single_neurons(self) -> float:
         """Share of neurons that are single-frequency; those that never fire count as not."""
         return float((self.neuron_shares.amax(0) > SINGLE).double().mean())
+
+    @property
+    def mixed(self) -> Bool[Tensor, " neuron"]:
+        """Which neurons are active somewhere and yet not single-frequency."""
+        return (self.neuron_shares.amax(0) <= SINGLE) & (self.firing > 0)
+
+    @property
+    def mixed_firing(self) -> float:
+        """Share of the pairs on which a mixed neuron is active, on average; NaN if there is none."""
+        return float(self.firing[self.mixed].mean())
+
+    @property
+    def mixed_influence(self) -> float:
+        """The mixed neurons' share of all neurons' influence on the logits."""
+        return float(self.influence[self.mixed].sum() / self.influence.sum())
 
     @property
     def worst_head(self) -> float:
@@ -79,6 +98,8 @@ def analyse_structure(anatomy: Anatomy) -> Structure:
         explained=explained_by_cosines(anatomy.logits, keys),
         outside=outside_keys(anatomy.W_L, keys),
         neuron_shares=neuron_shares(anatomy.neurons),
+        firing=(anatomy.neurons > 0).double().mean((0, 1)),
+        influence=anatomy.neurons.flatten(0, 1).std(0) * anatomy.W_L.double().norm(dim=1),
         head_shares=head_shares(anatomy.scores),
         loss=anatomy.loss(),
         accuracy=anatomy.accuracy(),

@@ -73,6 +73,8 @@ CLAIMS = (
         how="‖W_OV W_QKᵀ‖ / (‖W_OV‖ ‖W_QK‖) for each head of layer 0 with each of layer 1, LayerNorms folded in. A "
         "head counts as a previous-token (induction) head if its score is at least half of the best one's. Random: the "
         "same singular values in random directions.",
+        remark="In the seed with the larger vocabulary the heads share the work, and the largest pair joins a second "
+        "previous-token head and a second induction head, whose scores are less than half of the best ones'.",
         conditions=(
             Condition("best_pair_is_circuit", "largest pair joins two such heads (1 = yes)", low=1),
             Condition(
