@@ -58,6 +58,4 @@ def token_grid(
     columns = [str(label) for label in (x if x is not None else range(shape[1]))]
     figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
     figure.update_layout(height=max(300, min(900, 190 + 30 * shape[0])))
-    # Below this width the words would lie over one another.
-    figure.update_layout(meta={"min_width": 120 + 52 * shape[1]})
     return figure
