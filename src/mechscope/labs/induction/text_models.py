@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
-from mechscope.checkpoints.registry import BUNDLED, bundled_names
+from mechscope.checkpoints.registry import bundled_names
 from mechscope.checkpoints.schedules import schedule_in
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
+from mechscope.labs.bundled_inputs import bundled_checksum
 from mechscope.labs.induction.change_point import halfway_step
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
@@ -71,10 +71,7 @@ def describe_text_models() -> str:
     missing = why_no_text_models()
     if missing:
         return f"{missing} (claims 3.10 and 3.11 are not run)"
-    sums = [
-        hashlib.sha256((BUNDLED / name / "model.safetensors").read_bytes()).hexdigest()[:8]
-        for name in NAMES.values()
-    ]
+    sums = [bundled_checksum(name) for name in NAMES.values()]
     return (
         f"{' and '.join(NAMES.values())}, bundled (sha256 {' and '.join(sums)}…); held-out code of Python "
         f"{platform.python_version()}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
+from mechscope.labs.bundled_inputs import bundled_checksum
 from mechscope.labs.induction.gpt2 import gpt2_in_reach, load_gpt2
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
 from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
@@ -168,7 +169,7 @@ def _median(draws: tuple[float, ...]) -> str:
 def describe_inputs() -> dict[str, str]:
     """The twin and its words come with the package; GPT-2 small may be there or not."""
     return {
-        "twin": "bundled (ioi-twin)",
+        "twin": f"ioi-twin, bundled (sha256 {bundled_checksum('ioi-twin')}…)",
         "GPT-2 small": "on this machine"
         if gpt2_in_reach()
         else "not on this machine (claims 4.1 to 4.13 are not run)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from dataclasses import dataclass
 
@@ -11,9 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
-from mechscope.checkpoints.registry import BUNDLED, bundled_names
+from mechscope.checkpoints.registry import bundled_names
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries.evaluation import read_activations
+from mechscope.labs.bundled_inputs import bundled_checksum
 from mechscope.labs.sae.config import TextConfig
 from mechscope.model.transformer import HookedTransformer
 
@@ -51,10 +51,7 @@ def describe_text(config: TextConfig) -> str:
     if missing:
         return f"{missing} (claims 5.3 to 5.9 are not run)"
     names = [config.model, *([partner] if (partner := partner_of(config)) else [])]
-    sums = [
-        f"{name} (sha256 {hashlib.sha256((BUNDLED / name / 'model.safetensors').read_bytes()).hexdigest()[:8]}…)"
-        for name in names
-    ]
+    sums = [f"{name} (sha256 {bundled_checksum(name)}…)" for name in names]
     return f"{' and '.join(sums)} on the standard library of Python {platform.python_version()}"
 
 
