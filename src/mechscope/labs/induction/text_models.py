@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
-from mechscope.checkpoints.registry import bundled_names
+from mechscope.checkpoints.registry import BUNDLED, bundled_names
 from mechscope.checkpoints.schedules import schedule_in
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.labs.bundled_inputs import bundled_checksum
