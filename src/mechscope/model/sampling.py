@@ -14,7 +14,7 @@ def sample_logits(
     freq_penalty: float = 0.0,
     tokens: Int[torch.Tensor, "batch pos"] | None = None,
     generator: torch.Generator | None = None,
-) -> Int[torch.Tensor, batch]:
+) -> Int[torch.Tensor, " batch"]:
     """One token a row, drawn from logits [batch d_vocab] -> [batch].
 
     Args:

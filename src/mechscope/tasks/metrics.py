@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 
 Logits = Float[torch.Tensor, "batch answer d_vocab"]
-MetricFunction = Callable[[Logits, "Answers", Logits | None], Float[torch.Tensor, "batch"]]
+MetricFunction = Callable[[Logits, "Answers", Logits | None], Float[torch.Tensor, " batch"]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Metric:
 
     def __call__(
         self, logits: Logits, answers: Answers, reference: Logits | None = None
-    ) -> Float[torch.Tensor, batch]:
+    ) -> Float[torch.Tensor, " batch"]:
         """One value an example [batch].
 
         Raises:

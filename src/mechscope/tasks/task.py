@@ -39,11 +39,11 @@ class Task:
     """Where answers are due, right and wrong tokens."""
     metric: Metric = METRICS["logit_difference"]
     """What is measured."""
-    positions: Mapping[str, Int[torch.Tensor, batch]] = field(default_factory=dict)
+    positions: Mapping[str, Int[torch.Tensor, " batch"]] = field(default_factory=dict)
     """Positions with a name, one an example: "S2", "end"."""
-    lengths: Int[torch.Tensor, batch] | None = None
+    lengths: Int[torch.Tensor, " batch"] | None = None
     """How many tokens of each prompt are real; None where all are."""
-    templates: Int[torch.Tensor, batch] | None = None
+    templates: Int[torch.Tensor, " batch"] | None = None
     """Which template each prompt came from, for means by template."""
     labels: tuple[tuple[str, ...], ...] | None = None
     """The clean prompts' tokens as text [batch][pos], for figures."""
@@ -131,7 +131,7 @@ class Task:
         self,
         logits: Float[torch.Tensor, "batch answer d_vocab"],
         reference: Float[torch.Tensor, "batch answer d_vocab"] | None = None,
-    ) -> Float[torch.Tensor, batch]:
+    ) -> Float[torch.Tensor, " batch"]:
         """The metric of each example from logits at the answers (see `logits`).
 
         Raises:
@@ -228,8 +228,8 @@ class Task:
 class Baselines:
     """The metric where the behaviour is shown and where it has no ground."""
 
-    clean: Float[torch.Tensor, batch]
-    corrupted: Float[torch.Tensor, batch]
+    clean: Float[torch.Tensor, " batch"]
+    corrupted: Float[torch.Tensor, " batch"]
     clean_logits: Float[torch.Tensor, "batch answer d_vocab"]
     corrupted_logits: Float[torch.Tensor, "batch answer d_vocab"]
 

@@ -104,7 +104,7 @@ class TaskSweep:
         """An edit that puts the source run's activation in."""
         return Edit(hook, self.source[hook], **where)  # type: ignore[arg-type]
 
-    def measure(self, logits: torch.Tensor) -> Float[torch.Tensor, batch]:
+    def measure(self, logits: torch.Tensor) -> Float[torch.Tensor, " batch"]:
         """The task's metric of each example, from what the sweep unembeds."""
         return self.task.metric(logits, self._answers, self._reference)
 
@@ -120,7 +120,7 @@ class TaskSweep:
 
     def effects(
         self, interventions: Sequence[Intervention], description: str = ""
-    ) -> Float[torch.Tensor, intervention]:
+    ) -> Float[torch.Tensor, " intervention"]:
         """The mean effect of each intervention, in `unit`."""
         return self.effect(self.per_example(interventions, description).mean(1))
 

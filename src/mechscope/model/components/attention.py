@@ -375,7 +375,7 @@ def merged_projections(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
     return q.as_strided((rows, d_model), (within, across))
 
 
-def alibi_slopes(n_heads: int) -> Float[torch.Tensor, head]:
+def alibi_slopes(n_heads: int) -> Float[torch.Tensor, " head"]:
     """Each head's slope: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
 
     >>> alibi_slopes(8).tolist()[:3]

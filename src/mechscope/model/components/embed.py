@@ -68,7 +68,7 @@ class Unembed(Component):
         return self._cap(F.linear(residual, self.W_U.mT, self.b_U))
 
     def only(
-        self, residual: Float[torch.Tensor, "batch pos d_model"], tokens: Int[torch.Tensor, token]
+        self, residual: Float[torch.Tensor, "batch pos d_model"], tokens: Int[torch.Tensor, " token"]
     ) -> Float[torch.Tensor, "batch pos token"]:
         """The logits of some tokens, without computing the others: [batch pos d_model] -> [batch pos token]"""
         return self._cap(F.linear(residual, self.W_U.mT[tokens], self.b_U[tokens]))

@@ -30,7 +30,7 @@ class RotaryTable:
         self.cos: torch.Tensor | None = None
         self.sin: torch.Tensor | None = None
 
-    def frequencies(self) -> Float[torch.Tensor, pair]:
+    def frequencies(self) -> Float[torch.Tensor, " pair"]:
         """Radians a position for each pair [rotary_dim / 2], in float32 as the reference models do."""
         exponents = torch.arange(0, self.rotary_dim, 2, dtype=torch.float32) / self.rotary_dim
         return scale_frequencies(1.0 / self.base**exponents, self.scaling)
@@ -85,8 +85,8 @@ def quarter_turn(x: Float[torch.Tensor, "*batch even"], adjacent: bool) -> Float
 
 
 def scale_frequencies(
-    frequencies: Float[torch.Tensor, pair], scaling: dict[str, Any] | None
-) -> Float[torch.Tensor, pair]:
+    frequencies: Float[torch.Tensor, " pair"], scaling: dict[str, Any] | None
+) -> Float[torch.Tensor, " pair"]:
     """Frequencies for a longer context than the model was first trained on.
 
     "linear" divides all by a factor (Chen et al. 2023). "llama3" divides only those whose wave is

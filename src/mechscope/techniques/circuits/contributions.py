@@ -83,7 +83,7 @@ def head_contributions(
     return share / scale if norm.w is None else share / scale * norm.w
 
 
-def attention_constant(block: TransformerBlock) -> Float[torch.Tensor, d_model]:
+def attention_constant(block: TransformerBlock) -> Float[torch.Tensor, " d_model"]:
     """What attention adds beside its heads' contributions, the same in every run."""
     norm = block.ln1_post
     if norm is None:

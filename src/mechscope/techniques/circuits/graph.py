@@ -130,7 +130,7 @@ class EdgeGraph:
         return tuple(stages)
 
     @cached_property
-    def source_stage(self) -> Int[torch.Tensor, source]:
+    def source_stage(self) -> Int[torch.Tensor, " source"]:
         """Number of the stage that writes each source; -1 for the input."""
         numbers = [-1]
         for number, stage in enumerate(self.stages):
@@ -138,7 +138,7 @@ class EdgeGraph:
         return torch.tensor(numbers)
 
     @cached_property
-    def destination_stage(self) -> Int[torch.Tensor, destination]:
+    def destination_stage(self) -> Int[torch.Tensor, " destination"]:
         """Number of the stage that reads each destination."""
         return torch.tensor([number for number, stage in enumerate(self.stages) for _ in stage.destinations])
 
@@ -176,7 +176,7 @@ class EdgeGraph:
         )
 
     @cached_property
-    def column_of(self) -> Int[torch.Tensor, destination]:
+    def column_of(self) -> Int[torch.Tensor, " destination"]:
         """For each destination of `split`, the column that stands for it here."""
         names = (name if self.qkv else name.split("<")[0] for name in self.split.destinations)
         return torch.tensor([self.destination_index[name] for name in names])

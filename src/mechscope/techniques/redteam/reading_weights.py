@@ -15,8 +15,8 @@ TOLERANCE = 1e-4
 
 
 def read_part(
-    model: HookedTransformer, site: str, layer: int, head: int | None, direction: Float[torch.Tensor, d]
-) -> Float[torch.Tensor, d] | None:
+    model: HookedTransformer, site: str, layer: int, head: int | None, direction: Float[torch.Tensor, " d"]
+) -> Float[torch.Tensor, " d"] | None:
     """The direction's projection onto everything that later weights read; None where they read all of the site.
 
     Neurons are read through W_out, a head's values through its W_O, the residual stream through the query, key,
