@@ -15,6 +15,7 @@ KINDS = ("attn-only", "gelu", "solu")
 
 MODULES: dict[str, str] = {
     **{f"mini-{kind}-{layers}l": "mechscope.recipes.family" for kind in KINDS for layers in (1, 2, 3, 4)},
+    "mini-gelu-1l-seed1": "mechscope.recipes.family",
     "induction-2l": "mechscope.recipes.induction",
     "ioi-twin": "mechscope.recipes.ioi_twin",
     "grokking-p113": "mechscope.recipes.grokking",

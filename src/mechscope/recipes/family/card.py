@@ -14,10 +14,10 @@ from mechscope.recipes.family.training import loss_by_stretches
 
 CARD = """# {name}
 
-A small language model, {kind_words}. One of a family of twelve that
-share a tokenizer, their data and its order. It is meant to be looked into; it writes no sentence worth reading.
+A small language model, {kind_words}. {family}
+It is meant to be looked into; it writes no sentence worth reading.
 
-- Made by: `{command}` (seed {seed}; {minutes} minutes on {device} with {made_on}).
+- Made by: `{command}` (seed {seed}; {minutes} on {device} with {made_on}).
 - Shape: {shape}; LayerNorm, positions added to
   queries and keys only (shortformer). {parameters} numbers, stored in float16.
 - Tokenizer: byte-level BPE of {d_vocab} tokens, trained on the same text; token 0, `<|bos|>`, belongs first.
@@ -51,6 +51,12 @@ On a block of {half} random tokens and its copy:
 - Previous-token heads ({named_from} or more): {previous_heads}.
 """
 
+FAMILY = """One of a family of twelve that
+share a tokenizer, their data and its order."""
+
+OTHER_SEED = """It is {sibling} once more with
+other initial weights and another order of the same data, so that one can ask what both of them have."""
+
 RESTING = """
   The MLPs are added after this phase: where they learnt from the start, no such head formed."""
 
@@ -59,6 +65,7 @@ def card_words(
     config: FamilyConfig, model: HookedTransformer, corpus: Corpus, losses: Tensor, seconds: float
 ) -> dict[str, str]:
     """What the card says besides the figures and what every card says."""
+    seed = 0 if model.cfg.seed is None else model.cfg.seed
     layers = "one layer" if config.n_layers == 1 else f"{config.n_layers} layers"
     inside = {
         "attn-only": "of attention and nothing else",
@@ -69,7 +76,7 @@ def card_words(
     rows = config.second_batch
     kept = ", ".join(f"{step:,}" for step in (*config.keep, config.steps))
     line = (
-        f"- Training checkpoints at steps {kept}: `load_model({config.name!r}, checkpoint_value=…)`.\n"
+        f"- Training checkpoints at steps {kept}: `load_model({config.name(seed)!r}, checkpoint_value=…)`.\n"
         if config.keep
         else ""
     )
@@ -77,8 +84,9 @@ def card_words(
     stretches = loss_by_stretches(losses, config.first_steps)
     return {
         "kind_words": f"{layers} {inside[config.kind]}",
-        "seed": str(0 if model.cfg.seed is None else model.cfg.seed),
-        "minutes": f"{seconds / 60:.0f}" if seconds >= 60 else "less than one",
+        "family": FAMILY if seed == 0 else OTHER_SEED.format(sibling=config.name(0)),
+        "seed": str(seed),
+        "minutes": _minutes(seconds),
         "device": _device(losses),
         "d_vocab": str(config.d_vocab),
         "first_tokens": f"{first:,}",
@@ -101,6 +109,11 @@ def card_words(
         "named_from": str(NAMED_FROM),
         **name_heads(model),
     }
+
+
+def _minutes(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return "less than a minute" if seconds < 60 else "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _device(losses: Tensor) -> str:

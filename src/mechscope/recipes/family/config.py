@@ -85,10 +85,9 @@ class FamilyConfig:
         """Tokens of books and code trained on, BOS included."""
         return self.second_steps * (self.second_batch - self.repeated_rows) * self.n_ctx
 
-    @property
-    def name(self) -> str:
-        """The member's name."""
-        return f"mini-{self.kind}-{self.n_layers}l"
+    def name(self, seed: int) -> str:
+        """The member's name; the family's own seed, 0, is not in it."""
+        return f"mini-{self.kind}-{self.n_layers}l" + (f"-seed{seed}" if seed else "")
 
     def model_config(self, seed: int) -> HookedTransformerConfig:
         """The transformer; positions are added to queries and keys only, as in all of the family."""
@@ -104,5 +103,5 @@ class FamilyConfig:
             positional_embedding_type="shortformer",
             initializer_range=self.initializer_range,
             seed=seed,
-            model_name=self.name,
+            model_name=self.name(seed),
         )

@@ -75,7 +75,7 @@ def _train(
         losses.copy_(state["losses"])
     kept = {f"kept.{key}": value for key, value in with_prefix(state, "kept.").items()}
     done = _restore(state or before, model, optimizer)
-    with workshop.bar(config.steps, workshop.config.name, done) as bar:
+    with workshop.bar(config.steps, config.name(seed), done) as bar:
         for step in range(done, end):
             if step in config.keep:
                 kept.update({f"kept.{step}.{key}": value for key, value in _weights(model).items()})
