@@ -199,6 +199,9 @@ CLAIMS = (
         tag="design",
         how="Halfway points of the best prefix score and of the loss on repeated tokens, counted in checkpoints; "
         "in-context gain on source code that was never trained on.",
+        remark="They move together, checkpoint by checkpoint, in two bouts with a rest between them. The first bout "
+        "brings the score just past half of its way and the loss just short of it, so their halfway points have the "
+        "rest between them.",
         conditions=(
             Condition("text_changes_apart", "halfway points apart, in checkpoints", high=1),
             Condition(
