@@ -33,6 +33,10 @@ class Listener:
     fired: int = 0
     label: str = ""
     """What the caller called the place, to name in errors."""
+    by_position: bool = False
+    """The function treats every example and position by itself, so it may be shown some of them only."""
+    width: int = 0
+    """How many numbers of its own the function makes for a position, for whoever budgets memory."""
 
 
 class HookPoint(nn.Module):
@@ -54,6 +58,13 @@ class HookPoint(nn.Module):
     def watched(self) -> bool:
         """Whether anything listens here."""
         return bool(self.fwd_hooks or self.bwd_hooks or self._forward_hooks or self._backward_hooks)
+
+    @property
+    def needs_all_positions(self) -> bool:
+        """Whether somebody listens who must be shown whole activations."""
+        if self.bwd_hooks or self._forward_hooks or self._backward_hooks:
+            return True
+        return not all(listener.by_position for listener in self.fwd_hooks)
 
     def __call__(self, activation: torch.Tensor) -> torch.Tensor:
         if not (self.fwd_hooks or self.bwd_hooks or self._forward_hooks or self._backward_hooks):
@@ -116,13 +127,18 @@ class HookPoint(nn.Module):
         *,
         reads_only: bool = False,
         label: str = "",
+        by_position: bool = False,
+        width: int = 0,
     ) -> Listener:
-        """Add a listener for activations (`dir="fwd"`) or their gradients (`dir="bwd"`)."""
+        """Add a listener for activations (`dir="fwd"`) or their gradients (`dir="bwd"`); see `Listener`."""
         if dir not in ("fwd", "bwd"):
             raise ValueError(f"dir must be 'fwd' or 'bwd', not {dir!r}.")
         if not callable(hook):
             raise TypeError(f"a hook must be a function of (activation, hook), not {hook!r}.")
-        listener = Listener(hook, is_permanent, level, reads_only, label=label or (self.name or ""))
+        name = label or (self.name or "")
+        listener = Listener(
+            hook, is_permanent, level, reads_only, label=name, by_position=by_position, width=width
+        )
         listeners = self.fwd_hooks if dir == "fwd" else self.bwd_hooks
         listeners.insert(0 if prepend else len(listeners), listener)
         return listener

@@ -64,6 +64,12 @@ class ClassicSwitches:
     def why_absent(self, name: str) -> str:
         """Why this model has no such hook point, where its config explains it."""
         cfg = self.cfg
+        owner, at_dictionary, _ = name.partition(".hook_sae_")
+        if at_dictionary:
+            return (
+                f" (it is a dictionary's point, and no dictionary is attached there: work inside "
+                f"`with dictionary.attached(model, {owner!r}):`)"
+            )
         parts = name.split(".")
         if len(parts) > 1 and parts[0] == "blocks" and parts[1].isdigit() and int(parts[1]) >= cfg.n_layers:
             return f" (this model has {cfg.n_layers} layers, 0 to {cfg.n_layers - 1})"

@@ -7,6 +7,7 @@ what the part wrote. Where a block norms its sublayers' outputs, the direction i
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -105,6 +106,30 @@ class LogitTerms:
         norm = getattr(self.model.blocks[layer], name, None)
         return self._pull_back(self.direction, norm, f"blocks.{layer}.{name}")
 
+    def direction_at(self, hook: str) -> Float[torch.Tensor, "batch answer width"]:
+        """What an activation at this point meets on the direct path; its heads lie side by side.
+
+        Args:
+            hook: full name of a point in the residual stream of a block, of what a sublayer writes to it, of neurons
+                (`mlp.hook_post`) or of heads (`attn.hook_z`).
+
+        Raises:
+            ValueError: for any other point.
+        """
+        match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook)
+        layer, part = (int(match[1]), match[2]) if match else (-1, "")
+        if part in _IN_THE_STREAM:
+            return self.direction
+        if part == "mlp.hook_post":
+            direction, _ = self._sublayer(layer, "mlp")
+            return direction @ self.model.blocks[layer].mlp.W_out.detach().mT
+        if part == "attn.hook_z":
+            return self._head_directions(layer).flatten(2)
+        raise ValueError(
+            f"{hook!r} does not write straight to the residual stream; points that do are "
+            f"{', '.join((*_IN_THE_STREAM, 'mlp.hook_post', 'attn.hook_z'))} of a block."
+        )
+
     # The terms ------------------------------------------------------------------------------
 
     def total(self) -> PerAnswer:
@@ -200,6 +225,7 @@ class LogitTerms:
         return torch.stack(layers)
 
 
+_IN_THE_STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
 _SUFFIXES = ("hook_z", "hook_attn_out", "hook_mlp_out", "mlp.hook_post", "_post.hook_scale")
 
 

@@ -27,8 +27,9 @@ class GradientPass:
         tokens: [batch pos].
         hooks: where gradients are wanted.
         reference: logits of the clean run, for metrics that compare with it; None where that is this run.
-        embedding: what stands at `hook_embed` in place of the tokens' own embedding [batch pos d_model].
+        value: what stands at `bottom` in place of its own activation [batch pos ...].
         droppable: a backward pass may leave sublayers out.
+        bottom: where the graph begins: the hook point below which nothing gets a gradient.
 
     Raises:
         ValueError: where the metric has no gradient.
@@ -41,24 +42,25 @@ class GradientPass:
         tokens: torch.Tensor,
         hooks: Iterable[str],
         reference: torch.Tensor | None,
-        embedding: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
         droppable: bool = False,
+        bottom: str = "hook_embed",
     ) -> None:
         self._listen: Listen | None = None
         self._dropped: frozenset[str] = frozenset()
         hooks = list(dict.fromkeys(hooks))
         sublayers = [name for name in model.hook_dict if name.endswith(_OUTPUTS)] if droppable else []
-        # The bottom of the graph is the embedding, so a model whose weights are frozen serves as well.
-        bottom: list[torch.Tensor] = []
+        # The graph begins at an activation, so a model whose weights are frozen serves as well.
+        started: list[torch.Tensor] = []
 
         def start(activation: torch.Tensor, hook: Any) -> torch.Tensor:
-            bottom.append((activation if embedding is None else embedding).detach().requires_grad_())
-            return bottom[0]
+            started.append((activation if value is None else value).detach().requires_grad_())
+            return started[0]
 
         with (
             torch.enable_grad(),
             model.hooks(
-                fwd_hooks=[("hook_embed", start)],
+                fwd_hooks=[(bottom, start)],
                 # Told first, the gradient is seen as it comes; dropped, it goes no further down.
                 bwd_hooks=[
                     *((name, self._tell) for name in hooks),
@@ -81,7 +83,7 @@ class GradientPass:
                 f"{task.metric.name} has no gradient, so attribution patching cannot estimate it; use "
                 'task.with_metric("logit_difference"), or patch for real.'
             )
-        self._bottom, self._values = bottom[0], values
+        self._bottom, self._values = started[0], values
         self.activations = dict(activations)
         """By hook name."""
         self.logits, self.values = logits.detach(), values.detach()

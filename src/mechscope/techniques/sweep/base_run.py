@@ -37,6 +37,7 @@ class BaseRun:
         if self.padding is not None:
             self.positions = (self.padding.long().cumsum(1) - 1).clamp(min=0)
         self._cache: dict[str, torch.Tensor] = {}
+        self._start: torch.Tensor | None = None
 
     def __getitem__(self, hook: str) -> torch.Tensor:
         """The activation at a hook point, by its full name."""
@@ -60,10 +61,16 @@ class BaseRun:
         return "hook_rot_k" if self.model.cfg.positional_embedding_type == "rotary" else "hook_k"
 
     def resid(self, layer: int) -> torch.Tensor:
-        """The residual stream at the start of a layer [batch pos d_model]; n_layers gives the end."""
-        if layer < self.model.cfg.n_layers:
-            return self[f"blocks.{layer}.hook_resid_pre"]
-        return self[f"blocks.{layer - 1}.hook_resid_post"]
+        """What a block receives [batch pos d_model], before its own hook points; n_layers gives the end."""
+        if layer > 0:
+            return self[resid_hook(layer)]
+        if not self.model.blocks[0].hook_resid_pre.watched:
+            return self[resid_hook(0)]
+        if self._start is None:
+            with torch.no_grad():
+                embedded = self.model.input_to_embed(self.tokens, attention_mask=self.attention_mask)
+            self._start = embedded[0]
+        return self._start
 
     def prefix(self, layer: int, start: int, rows: int) -> HookedTransformerKeyValueCacheEntry | None:
         """Keys and values before `start`, once for each of `rows` interventions."""
@@ -98,6 +105,15 @@ class BaseRun:
     def at(self, values: torch.Tensor | None, window: range, rows: int) -> torch.Tensor | None:
         """A window of something that every position has [batch pos ...], once for each of `rows`."""
         return None if values is None else repeat_rows(values[:, window.start : window.stop], rows)
+
+
+def resid_hook(layer: int) -> str:
+    """Where the residual stream that a block receives has passed; n_layers gives the end.
+
+    A listener of this point has been told already, and one of the block's own points has not: a run that takes a block
+    up from here tells each once.
+    """
+    return f"blocks.{layer - 1}.hook_resid_post" if layer else "blocks.0.hook_resid_pre"
 
 
 def repeat_rows(values: torch.Tensor, rows: int) -> torch.Tensor:

@@ -35,7 +35,7 @@ class Edit:
     key: Where = None
     """Key positions of a pattern; None for all."""
     index: Where = None
-    """Entries of the last axis, such as neurons; None for all."""
+    """Entries of the last axis, such as neurons or a dictionary's features; None for all."""
     how: Literal["replace", "add"] = "replace"
     """Whether the value replaces the activation or is added to it."""
     basis: torch.Tensor | None = None

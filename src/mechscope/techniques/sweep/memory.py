@@ -36,13 +36,20 @@ def memory_budget(memory: int | None, device: torch.device | str) -> int:
     return memory if memory is not None else int(free_memory(device) * SHARE_OF_FREE)
 
 
-def bytes_of_example(cfg: HookedTransformerConfig, start: int, length: int, *, open_attention: bool) -> int:
-    """What one example takes at the widest moment of a block, roughly, when positions from `start` on are computed."""
+def bytes_of_example(
+    cfg: HookedTransformerConfig, start: int, length: int, *, open_attention: bool, beside: int = 0
+) -> int:
+    """What one example takes at the widest moment of a block, roughly, when positions from `start` on are computed.
+
+    Args:
+        open_attention: scores and patterns are written out.
+        beside: numbers a position that listeners make of their own, such as a dictionary's features.
+    """
     heads = cfg.n_heads * cfg.d_head
     keys_values = 2 * cfg.n_kv_heads * cfg.d_head
     mlp = 0 if cfg.attn_only or cfg.d_mlp is None else (4 if cfg.gated_mlp else 3) * cfg.d_mlp
     scores = 3 * cfg.n_heads * length if open_attention else 0
-    each = 6 * cfg.d_model + max(3 * heads + 2 * keys_values + scores, mlp)
+    each = 6 * cfg.d_model + max(3 * heads + 2 * keys_values + scores, mlp) + beside
     # The prefix's keys and values are copied for every intervention, and once more to join the new ones.
     numbers = (length - start) * each + 2 * length * keys_values
     return torch.finfo(cfg.dtype).bits // 8 * numbers

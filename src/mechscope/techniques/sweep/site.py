@@ -17,7 +17,14 @@ _BEFORE_Z = frozenset({
     "hook_q_input", "attn.hook_q", "attn.hook_rot_q", "attn.hook_attn_scores", "attn.hook_pattern",
     "attn.q_norm.hook_scale", "attn.q_norm.hook_normalized",
 })  # fmt: skip
+# What comes after z in a block, by how the names begin.
+_AFTER_Z = (
+    "attn.hook_result", "hook_attn_out", "ln1_post.", "hook_resid_mid", "hook_mlp_in", "ln2.", "mlp.", "ln2_post.",
+    "hook_mlp_out", "hook_resid_post",
+)  # fmt: skip
 _WITH_PATTERN_AXES = ("attn.hook_attn_scores", "attn.hook_pattern")
+OF_A_DICTIONARY = ".hook_sae_"
+"""What follows the name of the point at which a dictionary is attached, in the names of the dictionary's points."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +53,30 @@ class Site:
         return cls(int(match[1]), match[2])
 
     @property
+    def owner(self) -> str:
+        """The part itself; of a dictionary's point, the part at which the dictionary is attached."""
+        return self.part.partition(OF_A_DICTIONARY)[0]
+
+    @property
     def spreads(self) -> bool:
         """Whether an edit at one position can change other positions within its own block."""
-        return self.part in _SPREADING or self.part in EMBEDDINGS
+        return self.owner in _SPREADING or self.part in EMBEDDINGS
 
     @property
     def before_z(self) -> bool:
         """Whether attention must be computed for an edit here to take effect."""
-        return self.spreads or self.part in _BEFORE_Z
+        inside = self.part != self.owner and not self.after_z
+        return self.spreads or self.owner in _BEFORE_Z or inside
+
+    @property
+    def after_z(self) -> bool:
+        """Whether it lies after what heads take from the values, and so in every run that takes its block up there."""
+        return self.owner.startswith(_AFTER_Z)
 
     @property
     def splits_inputs(self) -> bool:
         """Whether listening here gives every head an input of its own, which its norm then sees by head."""
-        return self.part.endswith(("_input", "attn_in"))
+        return self.part == self.owner and self.part.endswith(("_input", "attn_in"))
 
     @property
     def has_pattern_axes(self) -> bool:

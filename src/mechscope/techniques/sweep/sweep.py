@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from mechscope.techniques.sweep.base_run import BaseRun
+from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
 from mechscope.techniques.sweep.memory import bytes_of_example, memory_budget
@@ -63,7 +64,7 @@ class Sweep:
         tokens: Int[torch.Tensor, "batch pos"],
         reads: Int[torch.Tensor, "batch answer"] | None = None,
         *,
-        vocabulary: Int[torch.Tensor, token] | None = None,
+        vocabulary: Int[torch.Tensor, " token"] | None = None,
         attention_mask: torch.Tensor | None = None,
         memory: int | None = None,
         progress: bool = True,
@@ -247,9 +248,8 @@ class Sweep:
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
         # One pass for all that the sweep is sure to need.
-        streams = [f"blocks.{layer}.hook_resid_pre" for layer in range(self.model.cfg.n_layers)]
-        last = f"blocks.{self.model.cfg.n_layers - 1}.hook_resid_post"
-        self.cache.require([*streams, last, *sorted(compared - optional)])
+        streams = [resid_hook(layer) for layer in range(self.model.cfg.n_layers + 1)]
+        self.cache.require([*streams, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
         """Compute in one pass what the base run must lend beside its residual streams."""
@@ -272,9 +272,12 @@ class Sweep:
         """How many interventions that start at a position fit into a batch."""
         open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
         cfg, batch = self.model.cfg, self.cache.batch
+        # Blocks come one after another, so of all dictionaries only the widest one's features are there at a time.
+        listeners = itertools.chain.from_iterable(point.fwd_hooks for point in self.model.hook_points())
+        beside = max((listener.width for listener in listeners), default=0)
 
         def fit(start: int) -> int:
-            example = bytes_of_example(cfg, start, length, open_attention=open_attention)
+            example = bytes_of_example(cfg, start, length, open_attention=open_attention, beside=beside)
             most = self.memory // (batch * example)
             if self.cache.tokens.device.type == "cpu":
                 most = min(most, _POSITIONS_ON_CPU // (batch * (length - start)))
@@ -283,8 +286,8 @@ class Sweep:
         return fit
 
     def _somebody_listens(self) -> bool:
-        """Whether hooks of the user's are on the model, which expect whole activations."""
-        return any(point.watched for point in self.model.hook_points())
+        """Whether hooks are on the model that expect whole activations, as a user's own may."""
+        return any(point.watched and point.needs_all_positions for point in self.model.hook_points())
 
     def _base_end(self, reads: torch.Tensor | None) -> torch.Tensor:
         end = self.cache.resid(self.model.cfg.n_layers)

@@ -18,6 +18,7 @@ from einops import rearrange, repeat
 from mechscope.techniques.sweep.base_run import BaseRun, repeat_rows
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.plan import Row
+from mechscope.techniques.sweep.site import Site
 
 if TYPE_CHECKING:
     from mechscope.model.hook_points import HookPoint, Listener
@@ -39,6 +40,7 @@ class Wavefront:
         self.length = length
         self.whole = whole
         self.model = base.model
+        self._listened: set[int] | None = None
 
     def run(self, rows: Sequence[Row]) -> tuple[list[Row], torch.Tensor]:
         """The residual stream after the last block: the rows in order, and [row batch answer d_model].
@@ -100,7 +102,7 @@ class Wavefront:
             edits = row.at(layer)
             if self.whole:
                 return (window.stop, False)
-            before_z = any(edit.site.before_z for edit in edits)
+            before_z = any(edit.site.before_z for edit in edits) or self._listened_before_rest(layer)
             # Without a causal mask a query reads later keys too, so attention needs them all.
             spreads = any(edit.site.spreads for edit in edits) or (before_z and not causal)
             end = window.stop if spreads else min(window.stop, max(edit.end(window.stop) for edit in edits))
@@ -125,6 +127,17 @@ class Wavefront:
                 after = torch.cat([after, unchanged], dim=2)
             yield together, after
 
+    def _listened_before_rest(self, layer: int) -> bool:
+        """Whether a block taken up from z would pass somebody by (a dictionary, say), or tell it twice."""
+        if self._listened is None:
+            sites = (
+                Site.of(name)
+                for name, point in self.model.hook_dict.items()
+                if point.watched and name.startswith("blocks.")
+            )
+            self._listened = {site.layer for site in sites if not site.after_z}
+        return layer in self._listened
+
     def _rest_of_block(
         self, layer: int, start: torch.Tensor, window: range, rows: Sequence[Row]
     ) -> torch.Tensor:
@@ -142,7 +155,8 @@ class Wavefront:
         self, layer: int, state: torch.Tensor, window: range, rows: Sequence[Row]
     ) -> list[tuple[list[Row], torch.Tensor]]:
         """The last block: whole for rows with edits in it, and only where it is read for the others."""
-        edited = [place for place, row in enumerate(rows) if self.whole or row.at(layer)]
+        whole = self.whole or self._listened_before_rest(layer)
+        edited = [place for place, row in enumerate(rows) if whole or row.at(layer)]
         plain = [place for place in range(len(rows)) if place not in set(edited)]
         if self.reads is None:
             edited, plain = list(range(len(rows))), []
