@@ -26,6 +26,7 @@ from mechscope.dictionaries.config import (
     TopKConfig,
 )
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.seeding import seeded
 
 KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
@@ -42,19 +43,21 @@ KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
 BUILDING = 17
 
 
-def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0) -> Dictionary:
+def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0, *, ranks: Ranks = ALONE) -> Dictionary:
     """A dictionary with initial weights: random directions, an encoder that is the decoder's transpose, zero biases.
 
     Args:
         generator: where the directions are drawn from, or its seed.
+        ranks: the processes among which the features are divided (`start_ranks`). Each gets its share of the
+            dictionary that one process would get from this generator.
 
     Raises:
-        ValueError: for a config that is none of the architectures'.
+        ValueError: for a config that is none of the architectures', or features that cannot be divided evenly.
     """
     if isinstance(generator, int):
         # Mixed with a number of its own: true features drawn from the same seed would be found before training.
         generator = seeded(generator, BUILDING)
-    return _kind(cfg)(cfg, generator)
+    return _kind(cfg)(cfg, generator, ranks)
 
 
 def from_state(

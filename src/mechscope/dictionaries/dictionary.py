@@ -18,11 +18,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mechscope.dictionaries.config import DictionaryConfig
+from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
+from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.encoder_product import encoder_product
 from mechscope.dictionaries.features import SparseFeatures
 from mechscope.dictionaries.geometric_median import geometric_median
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 from mechscope.dictionaries.normalization import Normalized, normalize
+from mechscope.dictionaries.seeding import normal_rows
+from mechscope.dictionaries.top_k import top_k
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -35,9 +39,17 @@ class Dictionary(nn.Module):
     Args:
         cfg: its settings.
         generator: where initial weights are drawn from; None leaves the weights to be filled in.
+        ranks: the processes among which its features are divided. Each then holds its own features and all that
+            features share; `encode` gives the rank's own, and all ranks must make the same calls.
+
+    Raises:
+        ValueError: where the features cannot be divided evenly among the ranks.
     """
 
     cfg: DictionaryConfig
+    ranks: Ranks
+    mine: slice
+    """Which of the d_sae features are held here: all of them, unless there are other ranks."""
     W_enc: Float[Tensor, "d_in feature"]
     b_enc: Float[Tensor, " feature"]
     W_dec: Float[Tensor, "feature d_out"]
@@ -50,14 +62,17 @@ class Dictionary(nn.Module):
     metadata: dict[str, Any]
     """Where it came from (`model_name`, `hook_name`, …); saved with it."""
 
-    def __init__(self, cfg: DictionaryConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, cfg: DictionaryConfig, generator: torch.Generator | None = None, ranks: Ranks = ALONE
+    ) -> None:
         super().__init__()
-        self.cfg = cfg
+        self.cfg, self.ranks = cfg, ranks
+        self.mine = ranks.share(cfg.d_sae)
         self.metadata = {}
         dtype: torch.dtype = getattr(torch, cfg.dtype)
         # W_enc lies as its transpose, feature by feature, so that the sparse gradients are written row by row.
-        self.W_enc = nn.Parameter(torch.empty(cfg.d_sae, cfg.d_in, dtype=dtype).T)
-        self.W_dec = nn.Parameter(torch.empty(cfg.d_sae, cfg.width_out, dtype=dtype))
+        self.W_enc = nn.Parameter(torch.empty(self.features_here, cfg.d_in, dtype=dtype).T)
+        self.W_dec = nn.Parameter(torch.empty(self.features_here, cfg.width_out, dtype=dtype))
         self.b_dec = nn.Parameter(torch.zeros(cfg.width_out, dtype=dtype))
         self.W_skip = nn.Parameter(torch.zeros(cfg.width_out, cfg.d_in, dtype=dtype)) if cfg.skip else None
         self.register_buffer("scale_in", torch.ones((), dtype=dtype))
@@ -66,11 +81,16 @@ class Dictionary(nn.Module):
         if generator is not None:
             self._draw(generator)
 
+    @property
+    def features_here(self) -> int:
+        """How many features are held here; what methods call the axis `feature` is as long."""
+        return self.mine.stop - self.mine.start
+
     # What an architecture says -----------------------------------------------------------------
 
     def _add_parameters(self, dtype: torch.dtype) -> None:
         """Parameters beside W_enc, W_dec, b_dec and W_skip, at their initial values."""
-        self.b_enc = nn.Parameter(torch.zeros(self.cfg.d_sae, dtype=dtype))
+        self.b_enc = nn.Parameter(torch.zeros(self.features_here, dtype=dtype))
 
     @abstractmethod
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
@@ -123,7 +143,7 @@ class Dictionary(nn.Module):
         Raises:
             ValueError: where a normalization must be undone and x is missing.
         """
-        written = self._write(features)
+        written = self._write(features, None if x is None or self.W_skip is None else self._inside(x).z)
         if self.cfg.normalize != "none" and not self.cfg.transcodes:
             if x is None:
                 raise ValueError(
@@ -131,8 +151,6 @@ class Dictionary(nn.Module):
                     "back needs the vector: call decode(features, x)."
                 )
             written = self._inside(x).undo(written)
-        elif self.W_skip is not None and x is not None:
-            written = written + self._inside(x).z @ self.W_skip.T
         return written / self.scale_out
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
@@ -157,10 +175,19 @@ class Dictionary(nn.Module):
     def _features(self, z: Tensor) -> Tensor:
         return self.activate(self._pre(z))
 
-    def _write(self, features: Tensor | SparseFeatures) -> Tensor:
+    def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
+        """What features write in the space of training; the skip term is added from z."""
         if isinstance(features, SparseFeatures):
             features = features.dense()
-        return features.to(self.W_dec.dtype) @ self.W_dec + self.b_dec
+        return self._complete(features.to(self.W_dec.dtype) @ self.W_dec, z)
+
+    def _complete(self, written: Tensor, z: Tensor | None) -> Tensor:
+        """What is written by all ranks' features and, once, by what they share."""
+        if self.ranks.first:
+            written = written + self.b_dec
+            if self.W_skip is not None and z is not None:
+                written = written + z @ self.W_skip.T
+        return self.ranks.sum(written)
 
     # Training ----------------------------------------------------------------------------------------
 
@@ -186,9 +213,7 @@ class Dictionary(nn.Module):
         z, wanted = self._pair(x, target)
         pre = self._pre(z)
         features = self.activate(pre)
-        written = self._write(features)
-        if self.W_skip is not None:
-            written = written + z @ self.W_skip.T
+        written = self._write(features, z)
         parts = {"mse": squared_error(written, wanted)}
         parts.update(self._penalties(z, wanted, pre, features, sparsity))
         if dead is not None:
@@ -220,24 +245,35 @@ class Dictionary(nn.Module):
         gradient, and it is the one that needs it.
         """
         which = dead.mask.nonzero().squeeze(-1)
-        if not len(which):
+        dead_features = self.ranks.count(len(which))
+        if not dead_features:
             return z.new_zeros(())
         if self.cfg.subtract_b_dec:
             z = z - self.b_dec
         pre = z @ self.W_enc[:, which] + self._gate_bias()[which]
-        k = min(dead.k, len(which))
-        best = pre.topk(k, dim=-1, sorted=False)
-        chosen = torch.zeros_like(pre).scatter(-1, best.indices, best.values)
+        k = min(dead.k, dead_features)
+        values, indices = top_k(pre, min(k, len(which)))
+        if not self.ranks.alone:
+            values = values * among_all(values, indices, k, self.ranks)
+        chosen = torch.zeros_like(pre).scatter(-1, indices, values)
         # Where few are dead, they cannot be asked to explain everything.
-        share = min(len(which) / dead.k, 1.0)
-        return dead.coefficient * share * squared_error(chosen @ self.W_dec[which], left_over.detach())
+        share = min(dead_features / dead.k, 1.0)
+        written = self.ranks.sum(chosen @ self.W_dec[which])
+        return dead.coefficient * share * squared_error(written, left_over.detach())
 
     def _gate_bias(self) -> Tensor:
         return self.b_enc
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """Take from the gradient of W_dec what would only change the length of unit rows."""
+        """Between backward and optimizer: make the gradients of what ranks share whole, and take from that of W_dec
+        what would only change the length of unit rows."""
+        if not self.ranks.alone:
+            shared = [tensor for name, tensor in self.named_parameters() if self.feature_axis(name) is None]
+            for tensor in shared:
+                if tensor.grad is None:
+                    tensor.grad = torch.zeros_like(tensor)
+            self.ranks.add_up([tensor.grad for tensor in shared if tensor.grad is not None])
         if self.cfg.decoder_norm == "unit" and self.W_dec.grad is not None:
             along = torch.einsum("fd,fd->f", self.W_dec.grad, self.W_dec)
             self.W_dec.grad.addcmul_(self.W_dec, along[:, None], value=-1)
@@ -254,12 +290,17 @@ class Dictionary(nn.Module):
 
     def by_feature(self) -> dict[str, Tensor]:
         """Every parameter that features have one row of, with features first; writing to a row writes to it."""
-        shared = {"b_dec", "W_skip"}
         return {
             name: tensor.data.T if name == "W_enc" else tensor.data
             for name, tensor in self.named_parameters()
-            if name not in shared
+            if self.feature_axis(name) is not None
         }
+
+    def feature_axis(self, name: str) -> int | None:
+        """Along which axis of a tensor of this name features lie; None where all features share it."""
+        if name == "W_enc":
+            return 1
+        return 0 if name in dict(self.named_parameters()) and name not in ("b_dec", "W_skip") else None
 
     @torch.no_grad()
     def start_from(
@@ -308,8 +349,9 @@ class Dictionary(nn.Module):
                 change which features are the largest, unless all norms are equal or rescaled already).
 
         Raises:
-            ValueError: if norms=True where folding them would change the outputs.
+            ValueError: if norms=True where folding them would change the outputs, or for one rank's share.
         """
+        self.refuse_a_share()
         if norms and not self.norms_fold:
             raise ValueError(
                 f"folding the decoder's norms would change which features this {self.cfg.architecture} dictionary "
@@ -320,6 +362,14 @@ class Dictionary(nn.Module):
         if norms or (norms is None and folded.norms_fold):
             folded._multiply_features(folded.decoder_norms())
         return folded
+
+    def refuse_a_share(self) -> None:
+        """Raise ValueError where only some of the features are held here."""
+        if not self.ranks.alone:
+            raise ValueError(
+                f"this is the share of rank {self.ranks.rank} of {self.ranks.size}; gather_dictionary(dictionary), "
+                "called on all ranks, gives the whole on the first."
+            )
 
     def _fold_scales(self) -> None:
         self.W_enc.mul_(self.scale_in.reshape(-1, 1))
@@ -367,7 +417,7 @@ class Dictionary(nn.Module):
             if tuple(tensor.shape) not in shapes:
                 raise ValueError(
                     f"{name} has shape {tuple(tensor.shape)}; this config (d_in {self.cfg.d_in}, d_sae "
-                    f"{self.cfg.d_sae}, d_out {self.cfg.width_out}) makes it {tuple(own[name].shape)}."
+                    f"{self.features_here}, d_out {self.cfg.width_out}) makes it {tuple(own[name].shape)}."
                 )
             if tensor.dtype != own[name].dtype:
                 raise ValueError(
@@ -383,14 +433,22 @@ class Dictionary(nn.Module):
         """Random directions; the encoder starts as the decoder's transpose."""
         cfg = self.cfg
         with torch.no_grad():
-            rows = torch.randn(cfg.d_sae, cfg.width_out, generator=generator)
-            self.W_dec.copy_(rows / rows.norm(dim=-1, keepdim=True) * cfg.decoder_start_norm)
+            self._draw_rows(self.W_dec, generator)
             if cfg.transcodes:
-                rows = torch.randn(cfg.d_sae, cfg.d_in, generator=generator)
-                rows = rows / rows.norm(dim=-1, keepdim=True) * cfg.decoder_start_norm
-                self.W_enc.copy_(rows.T)
+                self._draw_rows(self.W_enc.T, generator)
             else:
                 self.W_enc.copy_(self.W_dec.T)
+
+    def _draw_rows(self, rows: Tensor, generator: torch.Generator) -> None:
+        """Fill the rows of the features held here, from what is drawn for all: the same with any number of ranks."""
+        begin = 0
+        for drawn in normal_rows(self.cfg.d_sae, rows.shape[1], generator):
+            first, last = max(begin, self.mine.start), min(begin + len(drawn), self.mine.stop)
+            if first < last:
+                some = drawn[first - begin : last - begin]
+                some = some / some.norm(dim=-1, keepdim=True) * self.cfg.decoder_start_norm
+                rows[first - self.mine.start : last - self.mine.start] = some
+            begin += len(drawn)
 
     # Use ------------------------------------------------------------------------------------------------------
 
@@ -405,6 +463,7 @@ class Dictionary(nn.Module):
         """A context in which this dictionary is spliced into `model`; see `attach.attached`."""
         from mechscope.dictionaries.attach import attached
 
+        self.refuse_a_share()
         return attached(self, model, hook_name, error_term=error_term, writes=writes)
 
     def extra_repr(self) -> str:

@@ -26,7 +26,9 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
 
     Raises:
         TypeError: if its metadata is not JSON.
+        ValueError: for one rank's share of a dictionary.
     """
+    dictionary.refuse_a_share()
     folder = Path(folder)
     kept = dictionary.fold() if fold else dictionary
     described = {"format": FORMAT, "dictionary": kept.cfg.to_dict(), "metadata": kept.metadata}

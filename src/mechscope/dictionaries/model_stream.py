@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.dictionaries.seeding import seeded
-from mechscope.dictionaries.stream import Batch, BlockStream, check_finite
+from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.transformer import HookedTransformer
@@ -110,8 +110,32 @@ class ModelStream(BlockStream):
         return -(-len(self.tokens) // self._rows)
 
     def read_block(self, epoch: int, number: int) -> Batch:
+        return self._read(self._rows_of(epoch, number))
+
+    splits = True
+
+    def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
+        rows = self._rows_of(epoch, number)
+        ends = [0, *self._counted[rows].sum(1).cumsum(0).tolist()]
+        return [ends[row] for row in even_bounds(len(rows), parts)]
+
+    def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
+        rows = self._rows_of(epoch, number)
+        begin, end = even_bounds(len(rows), parts)[part : part + 2]
+        return self._read(rows[begin:end])
+
+    def fingerprint(self) -> str:
+        return hash_of(self.tokens, self._counted)
+
+    def _rows_of(self, epoch: int, number: int) -> Tensor:
         order = torch.randperm(len(self.tokens), generator=seeded(self.seed, 2, epoch))
-        mine = order[number * self._rows : (number + 1) * self._rows]
+        return order[number * self._rows : (number + 1) * self._rows]
+
+    def _read(self, mine: Tensor) -> Batch:
+        if not len(mine):
+            # A part of a block with fewer rows than parts.
+            width = None if self._d_out is None else torch.empty(0, self._d_out, dtype=self.dtype)
+            return Batch(torch.empty(0, self._d_in, dtype=self.dtype), width)
         counted = self._counted[mine]
         size = int(counted.sum())
         x = target = None

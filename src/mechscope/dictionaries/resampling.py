@@ -26,15 +26,19 @@ def resample(
     batch: Batch,
     generator: torch.Generator,
 ) -> int:
-    """Start dead features anew from a batch, with their part of the optimizer's state; returns how many.
+    """Start dead features anew from a batch, with their part of the optimizer's state; returns how many, over all
+    ranks.
 
     Raises:
         ValueError: where every feature is dead: then there is no length to give the new ones.
     """
+    ranks = dictionary.ranks
     which = dead.nonzero().squeeze(-1)
-    if not len(which):
+    # How many are dead on each rank: each takes its own from what is drawn for all.
+    counts = ranks.gather(torch.tensor(len(which), device=ranks.device)).tolist()
+    if not sum(counts):
         return 0
-    if bool(dead.all()):
+    if sum(counts) == dictionary.cfg.d_sae:
         raise ValueError("every feature is dead: the penalty is too strong or the learning rate too high.")
     read, wanted = dictionary._pair(batch.x, batch.target)
     was_training = dictionary.training
@@ -42,16 +46,17 @@ def resample(
     loss = dictionary.loss(batch.x, batch.target)
     dictionary.train(was_training)
     squared = (loss.reconstruction - loss.target).square().sum(-1).double().square()
-    drawn = torch.multinomial(squared.cpu(), len(which), replacement=True, generator=generator).to(
-        which.device
-    )
+    drawn = torch.multinomial(squared.cpu(), sum(counts), replacement=True, generator=generator)
+    begin = sum(counts[: ranks.rank])
+    drawn = drawn[begin : begin + len(which)].to(which.device)
     inputs, outputs = read[drawn], wanted[drawn]
     if dictionary.cfg.subtract_b_dec:
         inputs = inputs - dictionary.b_dec
     outputs = outputs - dictionary.b_dec
     rows = dictionary.by_feature()
-    encoder_length = rows["W_enc"][~dead].norm(dim=-1).mean()
-    decoder_length = rows["W_dec"][~dead].norm(dim=-1).mean()
+    living = dictionary.cfg.d_sae - sum(counts)
+    encoder_length = ranks.total(float(rows["W_enc"][~dead].norm(dim=-1).sum())) / living
+    decoder_length = ranks.total(float(rows["W_dec"][~dead].norm(dim=-1).sum())) / living
     start = dictionary.cfg.start_threshold if isinstance(dictionary.cfg, JumpReluConfig) else 0.0
     for name, tensor in rows.items():
         if name == "W_enc":
@@ -65,7 +70,7 @@ def resample(
             for moment in ("exp_avg", "exp_avg_sq"):
                 kept = optimizer.state[parameter][moment]
                 (kept.T if name == "W_enc" else kept)[which] = 0.0
-    return len(which)
+    return sum(counts)
 
 
 def _unit(rows: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mechscope.dictionaries.seeding import seeded
-from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite
+from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.results.files import write_atomically
 
 MANIFEST = "manifest.json"
@@ -120,17 +120,36 @@ class ShardStream(BlockStream):
         return len(self._shards)
 
     def read_block(self, epoch: int, number: int) -> Batch:
-        order = torch.randperm(len(self._shards), generator=seeded(self.seed, 2, epoch))
-        shard = self._shards[int(order[number])]
+        return self.read_part(epoch, number, 0, 1)
+
+    splits = True
+
+    def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
+        return even_bounds(self._shard(epoch, number)["activations"], parts)
+
+    def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
+        shard = self._shard(epoch, number)
         path = self.folder / shard["file"]
         if shard["file"] not in self._checked and _hash(path) != shard["sha256"]:
             raise ValueError(f"{path} is not what its manifest says it is: its hash differs. Write it again.")
-        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+        begin, end = self.bounds(epoch, number, parts)[part : part + 2]
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors: dict[str, Tensor] = {
+                name: file.get_slice(name)[begin:end]
+                for name in file.keys()  # noqa: SIM118
+            }
         batch = Batch(tensors["x"], tensors.get("target"))
         if shard["file"] not in self._checked:
-            check_finite(batch, str(path))
+            check_finite(batch, str(path), begin)
             self._checked.add(shard["file"])
         return batch
+
+    def fingerprint(self) -> str:
+        return self.source
+
+    def _shard(self, epoch: int, number: int) -> Mapping[str, Any]:
+        order = torch.randperm(len(self._shards), generator=seeded(self.seed, 2, epoch))
+        return self._shards[int(order[number])]
 
 
 def _hash(path: Path) -> str:

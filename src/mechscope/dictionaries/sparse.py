@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
+from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.encoder_product import as_autocast
 from mechscope.dictionaries.top_k import top_k
 
@@ -26,17 +28,20 @@ def encode_topk(
     b_enc: Float[Tensor, " feature"],
     k: int,
     compare_in: Float[Tensor, " feature"] | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
     """The k largest of (z − b_dec) W_enc + b_enc, and which they are.
 
     Args:
         b_dec: what is taken off first; None: nothing.
         compare_in: factors under which pre-activations are compared (not multiplied); None: 1.
+        ranks: the processes among which the features are divided. Of the k largest of all, those that are held here
+            come back: as many columns as any example needs, filled up with zeros.
 
     Gradients, equal to those of the dense product, reach z, b_dec, W_enc and b_enc.
     """
     z, b_dec, W_enc, b_enc = as_autocast(z, b_dec, W_enc, b_enc)
-    return cast("tuple[Tensor, Tensor]", _EncodeTopK.apply(z, b_dec, W_enc, b_enc, k, compare_in))
+    return cast("tuple[Tensor, Tensor]", _EncodeTopK.apply(z, b_dec, W_enc, b_enc, k, compare_in, ranks))
 
 
 def sparse_decode(
@@ -101,24 +106,39 @@ class _EncodeTopK(torch.autograd.Function):
         b_enc: Tensor,
         k: int,
         compare_in: Tensor | None,
+        ranks: Ranks,
     ) -> tuple[Tensor, Tensor]:
         if b_dec is not None:
             z = z - b_dec
         pre = torch.addmm(b_enc, z, W_enc)
+        here = min(k, pre.shape[-1])
         if compare_in is None:
-            values, indices = top_k(pre, k)
+            compared, indices = top_k(pre, here)
+            values = compared
         else:
-            indices = top_k(pre * compare_in, k).indices
+            compared, indices = top_k(pre * compare_in, here)
             values = pre.gather(-1, indices)
+        kept = None
+        if not ranks.alone:
+            kept = among_all(compared, indices, k, ranks)
+            front = kept.sort(dim=-1, descending=True, stable=True).indices[
+                :, : max(1, int(kept.sum(-1).max()))
+            ]
+            kept, values, indices = (
+                kept.gather(-1, front),
+                values.gather(-1, front),
+                indices.gather(-1, front),
+            )
+            values = values * kept
         ctx.mark_non_differentiable(indices)
-        ctx.save_for_backward(z, W_enc, indices)
+        ctx.save_for_backward(z, W_enc, indices, kept)
         return values, indices
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        z, W_enc, indices = ctx.saved_tensors
-        flowing = gradients[0].contiguous()
-        for_z, for_b_dec, for_W_enc, _, _, _ = ctx.needs_input_grad
+        z, W_enc, indices, kept = ctx.saved_tensors
+        flowing = gradients[0].contiguous() if kept is None else gradients[0] * kept
+        for_z, for_b_dec, for_W_enc, *_ = ctx.needs_input_grad
         features = W_enc.shape[1]
         # Summed over examples, what reaches each pre-activation: the gradient of b_enc, and all that b_dec needs.
         summed = torch.zeros(features, dtype=flowing.dtype, device=flowing.device)
@@ -128,7 +148,7 @@ class _EncodeTopK(torch.autograd.Function):
         if for_z:
             into_z = sum_rows(W_enc.T, indices.flatten(), _starts(indices), flowing.flatten())
         into_b_dec = -(W_enc @ summed) if for_b_dec else None
-        return into_z, into_b_dec, into_W, summed, None, None
+        return into_z, into_b_dec, into_W, summed, None, None, None
 
 
 class _DecoderGradient(torch.autograd.Function):

@@ -6,13 +6,14 @@ the place in it, so that after a crash the same batches come again.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.dictionaries.seeding import seeded
@@ -96,13 +97,38 @@ class BlockStream(Stream):
     def read_block(self, epoch: int, number: int) -> Batch:
         """The activations of one block, checked, in any fixed order."""
 
+    # What a stream adds that can be divided among ranks (`distributed/split_stream.py`).
+
+    splits: bool = False
+    """Whether parts of a block can be read alone."""
+
+    def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
+        """Where in a block each of its parts begins, and where the last one ends."""
+        raise NotImplementedError
+
+    def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
+        """The activations of a block between two of its bounds."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """A hash of what the activations come from."""
+        raise NotImplementedError
+
+    # The order of reading ---------------------------------------------------------------------------
+
     def _load(self) -> None:
         if self._loaded != (self._epoch, self._number):
             self._block = Batch(torch.empty(0, 0))  # freed before the next one comes
             self._block = self.read_block(self._epoch, self._number)
-            draw = seeded(self.seed, 1, self._epoch, self._number)
-            self._order = torch.randperm(len(self._block), generator=draw)
+            self._order = self._draw_order(self._epoch, self._number)
             self._loaded = (self._epoch, self._number)
+
+    def _draw_order(self, epoch: int, number: int) -> Tensor:
+        return block_order(self.seed, epoch, number, len(self._block))
+
+    def _take(self, rows: Tensor) -> Batch:
+        """Rows of the block that is loaded."""
+        return self._block[rows.to(self._block.x.device)]
 
     def __next__(self) -> Batch:
         for _ in range(self.blocks() + 1):
@@ -110,7 +136,7 @@ class BlockStream(Stream):
             rows = self._order[self._next : self._next + self.batch_size]
             if len(rows) == self.batch_size:
                 self._next += self.batch_size
-                return self._block[rows.to(self._block.x.device)]
+                return self._take(rows)
             self._number, self._next = self._number + 1, 0
             if self._number == self.blocks():
                 self._epoch, self._number = self._epoch + 1, 0
@@ -118,7 +144,7 @@ class BlockStream(Stream):
 
     def peek(self, n: int) -> Batch:
         self._load()
-        return self._block[self._order[:n].to(self._block.x.device)]
+        return self._take(self._order[:n])
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self._epoch, "block": self._number, "next": self._next}
@@ -178,6 +204,18 @@ class TensorStream(BlockStream):
     def read_block(self, epoch: int, number: int) -> Batch:
         return self._all
 
+    splits = True
+
+    def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
+        return even_bounds(len(self._all), parts)
+
+    def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
+        begin, end = self.bounds(epoch, number, parts)[part : part + 2]
+        return self._all[begin:end]
+
+    def fingerprint(self) -> str:
+        return hash_of(self._all.x, self._all.target)
+
 
 Draw = Callable[[int, torch.Generator], Tensor | tuple[Tensor, Tensor]]
 
@@ -228,6 +266,29 @@ class GeneratorStream(Stream):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._step = state["step"]
+
+
+def block_order(seed: int, epoch: int, number: int, size: int) -> Int[Tensor, " activation"]:
+    """The order in which a block of a stream is used up."""
+    return torch.randperm(size, generator=seeded(seed, 1, epoch, number))
+
+
+def even_bounds(size: int, parts: int) -> list[int]:
+    """Where parts of nearly equal size begin, and where the last one ends.
+
+    >>> even_bounds(7, 2)
+    [0, 3, 7]
+    """
+    return [size * part // parts for part in range(parts + 1)]
+
+
+def hash_of(*tensors: Tensor | None) -> str:
+    """The SHA-256 of tensors' bytes."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def check_finite(batch: Batch, source: str, first_row: int = 0) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.distributed.gathering import gather_tensors
 from mechscope.dictionaries.features import fired
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 from mechscope.dictionaries.resampling import resample
@@ -57,12 +58,16 @@ class Student:
                 "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
             }
         device = dictionary.W_enc.device
-        self.since_active = torch.zeros(dictionary.cfg.d_sae, dtype=torch.long, device=device)
+        self.since_active = torch.zeros(dictionary.features_here, dtype=torch.long, device=device)
 
     @property
     def dead(self) -> Tensor:
         """Features that have not been active for long [feature]."""
         return self.since_active >= self.cfg.dead_after
+
+    def _count_dead(self) -> int:
+        """How many they are, over all ranks."""
+        return self.dictionary.ranks.count(int(self.dead.sum()))
 
     def step(self, batch: Batch, number: int, *, measure: bool) -> Measures | None:
         """Learn from a batch; `number` counts from 0.
@@ -78,11 +83,10 @@ class Student:
             target = batch.target.to(device)
         if cfg.revive == "resample" and number and number % cfg.resample_every == 0:
             self._resample(Batch(x, target), number)
-        dead = self.dead
         revived = None
-        if cfg.revive == "auxiliary" and bool(dead.any()):
+        if cfg.revive == "auxiliary" and self._count_dead():
             k = max(1, dictionary.cfg.d_in // 2) if cfg.aux_k is None else cfg.aux_k
-            revived = DeadFeatures(dead, k, cfg.aux_coefficient)
+            revived = DeadFeatures(self.dead, k, cfg.aux_coefficient)
         with torch.autocast(device.type, torch.bfloat16, enabled=cfg.bf16):
             loss = dictionary.loss(x, target, sparsity=cfg.sparsity_at(number), dead=revived)
         if not bool(loss.total.isfinite()):
@@ -94,7 +98,7 @@ class Student:
         loss.total.backward()
         dictionary.before_step()
         if cfg.clip is not None:
-            torch.nn.utils.clip_grad_norm_(list(dictionary.parameters()), cfg.clip)
+            clip_gradient(dictionary, cfg.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = cfg.lr_at(number)
         self.optimizer.step()
@@ -107,9 +111,9 @@ class Student:
         return Measures(
             float(loss.total.detach()),
             float(loss.parts["mse"].detach()),
-            loss.l0,
+            self.dictionary.ranks.total(loss.l0),
             1 - loss.fvu,
-            float(self.dead.float().mean()),
+            self._count_dead() / self.dictionary.cfg.d_sae,
         )
 
     def _resample(self, batch: Batch, number: int) -> None:
@@ -119,18 +123,28 @@ class Student:
 
     # Checkpoints -----------------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on."""
-        kept = {f"dictionary.{name}": tensor for name, tensor in self.dictionary.state().items()}
+    def state(self) -> dict[str, Tensor] | None:
+        """Everything that the next step depends on, for all features, on the CPU of the first rank; None on others."""
+        return gather_tensors(self._tensors(), self.feature_axes(), self.dictionary.ranks)
+
+    def feature_axes(self) -> dict[str, int | None]:
+        """Along which axis of each tensor of `state` features lie; None where they share it."""
+        axes = {
+            name: None if name.startswith("adam.step.") else self.dictionary.feature_axis(name.split(".")[-1])
+            for name in self._tensors()
+        }
+        return {**axes, "since_active": 0}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"dictionary.{name}": tensor for name, tensor in self.dictionary.state_dict().items()}
         for name, parameter in self.dictionary.named_parameters():
             for what, tensor in self.optimizer.state[parameter].items():
-                kept[f"adam.{what}.{name}"] = tensor.detach().cpu().contiguous().clone()
-        kept["since_active"] = self.since_active.cpu().clone()
-        return kept
+                tensors[f"adam.{what}.{name}"] = tensor
+        return {**tensors, "since_active": self.since_active}
 
     @torch.no_grad()
     def take_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state that `state` gave."""
+        """Go back to a state that `state` gave; of features, only those of this rank are in it."""
         prefix = "dictionary."
         self.dictionary.take_state(
             {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -139,3 +153,16 @@ class Student:
             for what, tensor in self.optimizer.state[parameter].items():
                 tensor.copy_(state[f"adam.{what}.{name}"])
         self.since_active.copy_(state["since_active"])
+
+
+@torch.no_grad()
+def clip_gradient(dictionary: Dictionary, longest: float) -> None:
+    """Cut the gradient of all parameters together, over all ranks, to a length."""
+    gradients = {name: p.grad for name, p in dictionary.named_parameters() if p.grad is not None}
+    squares = {name: torch.linalg.vector_norm(gradient).square() for name, gradient in gradients.items()}
+    own = [square for name, square in squares.items() if dictionary.feature_axis(name) is not None]
+    shared = [square for name, square in squares.items() if dictionary.feature_axis(name) is None]
+    length = (dictionary.ranks.sum(torch.stack(own).sum()) + torch.stack(shared).sum()).sqrt()
+    factor = (longest / (length + 1e-6)).clamp_max(1)
+    for gradient in gradients.values():
+        gradient.mul_(factor)

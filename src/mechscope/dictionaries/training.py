@@ -19,6 +19,11 @@ from tqdm import tqdm
 
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.distributed.agreement import agree, agree_on_activations
+from mechscope.dictionaries.distributed.gathering import gather_dictionary
+from mechscope.dictionaries.distributed.ranks import Ranks
+from mechscope.dictionaries.distributed.split_stream import SplitStream
+from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
 from mechscope.dictionaries.student import MEASURES, Measures, Student
@@ -28,6 +33,8 @@ from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 
 SCALE_SAMPLE = 4096
+SHOWN = 3
+"""Dictionaries that the bar has room for by themselves."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class TrainingRun:
     """What a training run gave."""
 
     dictionaries: Mapping[str, Dictionary]
-    """The dictionaries, trained, in evaluation mode."""
+    """The dictionaries, trained, in evaluation mode; of several ranks, this one's share of each."""
     history: Result
     """Measures of training batches, dims (series, measure, step): series are the dictionaries."""
     seconds: float
@@ -51,8 +58,12 @@ def train(
     *,
     folder: str | Path | None = None,
     progress: bool | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainingRun:
     """Train dictionaries, in place, on the same batches.
+
+    With several ranks, all of which make this call, each trains its share of every dictionary on every batch; the
+    first writes what one process would have written, and either can go on from it.
 
     Args:
         dictionaries: one, or several by name.
@@ -60,23 +71,29 @@ def train(
         cfg: settings.
         folder: where checkpoints are kept, and in the end each dictionary, in a folder of its name with its scale
             folded in. A checkpoint that lies there is taken up.
-        progress: show a bar: True, False, or None for "where a person is watching".
+        progress: show a bar: True, False, or None for "where a person is watching". Only the first rank has one.
+        ranks: the processes for which the dictionaries were built; None: whichever those are. ALONE says that a
+            process which torchrun started shall train its own, whole ones.
 
     Raises:
-        ValueError: for dictionaries that do not fit the stream, or a checkpoint of another run; both before any step.
+        ValueError: for dictionaries that do not fit the stream, a checkpoint of another run, or ranks that were
+            given different things; all before any step.
         FloatingPointError: where a loss is no longer finite.
     """
     named = {"dictionary": dictionaries} if isinstance(dictionaries, Dictionary) else dict(dictionaries)
     _check(named, stream)
+    together = _check_ranks(named, ranks)
     run = _describe(named, stream, cfg)
     place = None if folder is None else Path(folder)
-    kept = None if place is None else read_checkpoint(place, run)
+    agree(together, {**run, "split data": isinstance(stream, SplitStream), "has a folder": place is not None})
     students = [Student(name, dictionary, cfg) for name, dictionary in named.items()]
+    kept = None if place is None else read_checkpoint(place, run, _parts(students))
+    agree(together, {"checkpoint at step": None if kept is None else kept.step})
     history: list[list[list[float]]] = []
     steps: list[int] = []
     done, seconds = 0, 0.0
     if kept is None:
-        _begin(named, stream, cfg)
+        _begin(named, stream, cfg, together)
     else:
         done, seconds = kept.step, kept.seconds
         for student in students:
@@ -92,12 +109,12 @@ def train(
         stream.load_state_dict(dict(kept.stream))
     begun = time.monotonic() - seconds
     # tqdm takes None to mean: only on a terminal.
-    disable = None if progress is None else not progress
+    disable = True if not together.first else None if progress is None else not progress
     size = stream.batch_size
     with tqdm(
         total=cfg.steps * size,
         initial=done * size,
-        desc=" + ".join(named),
+        desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
         unit="tok",
         unit_scale=True,
         disable=disable,
@@ -117,12 +134,17 @@ def train(
             if place is not None and (finished % cfg.checkpoint_every == 0 or finished == cfg.steps):
                 spent = time.monotonic() - begun
                 tensors = _tensors(students, history, steps)
-                TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors).write(place)
+                if tensors is not None:
+                    TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors).write(place)
     seconds = time.monotonic() - begun
     for name, dictionary in named.items():
         dictionary.eval()
         if place is not None:
-            save(dictionary, place / name)
+            whole = dictionary if together.alone else gather_dictionary(dictionary)
+            if whole is not None:
+                save(whole, place / name)
+    # What the first rank has written can be read on all of them from here on.
+    together.wait()
     return TrainingRun(
         named, _history(history, steps, named, stream, cfg), seconds, cfg.steps * size / max(seconds, 1e-9)
     )
@@ -148,9 +170,49 @@ def _check(named: Mapping[str, Dictionary], stream: Stream) -> None:
             )
 
 
-def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig) -> None:
+def _check_ranks(named: Mapping[str, Dictionary], ranks: Ranks | None) -> Ranks:
+    """The ranks that all the dictionaries were built for."""
+    first = next(iter(named.values())).ranks if ranks is None else ranks
+    for name, dictionary in named.items():
+        if dictionary.ranks != first and not (dictionary.ranks.alone and first.alone):
+            raise ValueError(
+                f"the dictionary {name!r} was built for {_of(dictionary.ranks)}, and is to be trained by {_of(first)}: "
+                "give build the same ranks, build(cfg, seed, ranks=ranks)."
+            )
+        if dictionary.W_enc.device.type != first.device.type and not first.alone:
+            raise ValueError(
+                f"the dictionary {name!r} is on {dictionary.W_enc.device}, and its ranks talk through "
+                f"{first.device}: call dictionary.to(ranks.device)."
+            )
+    size = torchrun_size()
+    if ranks is None and first.alone and size > 1:
+        raise ValueError(
+            f"torchrun started {size} processes, and the dictionaries were built for one: all would train the same. "
+            "Build them with `with start_ranks() as ranks: build(cfg, seed, ranks=ranks)`; or pass ranks=ALONE, if "
+            "each process trains its own in a folder of its own."
+        )
+    return first
+
+
+def _of(ranks: Ranks) -> str:
+    return "one process" if ranks.alone else f"rank {ranks.rank} of {ranks.size}"
+
+
+def _parts(students: list[Student]) -> dict[str, tuple[slice, ...]]:
+    """What of a checkpoint's tensors is read where features are divided among ranks."""
+    parts: dict[str, tuple[slice, ...]] = {}
+    for student in students:
+        if not student.dictionary.ranks.alone:
+            for name, axis in student.feature_axes().items():
+                if axis is not None:
+                    parts[f"{student.name}/{name}"] = (slice(None),) * axis + (student.dictionary.mine,)
+    return parts
+
+
+def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig, ranks: Ranks) -> None:
     """Scale and initial bias, from the stream's first activations."""
     sample = stream.peek(SCALE_SAMPLE)
+    agree_on_activations(ranks, sample, stream.source)
     scales = estimate_scale(sample, stream.source) if cfg.scale else None
     for dictionary in named.values():
         if scales is not None and dictionary.cfg.normalize == "none":
@@ -164,6 +226,10 @@ def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig)
         if dictionary.cfg.transcodes and sample.target is not None:
             target = sample.target.to(device)
         dictionary.start_from(sample.x.to(device), target)
+        for name, tensor in dictionary.state_dict().items():
+            if dictionary.feature_axis(name) is None:
+                # Alike to the last bit, on whatever machines the ranks are.
+                ranks.like_first(tensor)
 
 
 def _describe(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig) -> dict[str, Any]:
@@ -180,17 +246,28 @@ def _describe(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConf
 
 def _tensors(
     students: list[Student], history: list[list[list[float]]], steps: list[int]
-) -> dict[str, Tensor]:
-    tensors = {
-        f"{student.name}/{name}": tensor for student in students for name, tensor in student.state().items()
-    }
+) -> dict[str, Tensor] | None:
+    """What a checkpoint holds, on the first rank; None on the others."""
+    tensors: dict[str, Tensor] = {}
+    for student in students:
+        state = student.state()
+        tensors.update({f"{student.name}/{name}": tensor for name, tensor in (state or {}).items()})
+    if not tensors:
+        return None
     tensors["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(students), len(MEASURES))
     tensors["history_steps"] = torch.tensor(steps, dtype=torch.long)
     return tensors
 
 
 def _in_short(rows: list[Measures]) -> str:
-    """L0, explained variance and dead share, of each dictionary."""
+    """L0, explained variance and dead share, of each dictionary; of many, from the least to the most."""
+    if len(rows) > SHOWN:
+        ends = [
+            (min(values), max(values))
+            for values in zip(*[(m.l0, m.explained_variance, m.dead_share) for m in rows], strict=True)
+        ]
+        (l0, l0_most), (ev, ev_most), (dead, dead_most) = ends
+        return f"L0 {l0:.1f}–{l0_most:.1f} EV {ev:.3f}–{ev_most:.3f} dead {dead:.0%}–{dead_most:.0%}"
     return " | ".join(f"L0 {m.l0:.1f} EV {m.explained_variance:.3f} dead {m.dead_share:.0%}" for m in rows)
 
 

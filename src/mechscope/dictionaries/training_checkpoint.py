@@ -12,6 +12,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from mechscope.dictionaries.distributed.agreement import differences
 from mechscope.results.files import write_atomically
 
 NAME = "training.safetensors"
@@ -39,8 +40,13 @@ class TrainingCheckpoint:
         return write_atomically(folder / NAME, content)
 
 
-def read_checkpoint(folder: Path, run: Mapping[str, Any]) -> TrainingCheckpoint | None:
+def read_checkpoint(
+    folder: Path, run: Mapping[str, Any], parts: Mapping[str, tuple[slice, ...]] | None = None
+) -> TrainingCheckpoint | None:
     """The folder's checkpoint, or None where there is none.
+
+    Args:
+        parts: of tensors by name, what is read of them; the others are read whole.
 
     Raises:
         ValueError: if it is damaged, or belongs to another run; the error says where they differ.
@@ -51,29 +57,22 @@ def read_checkpoint(folder: Path, run: Mapping[str, Any]) -> TrainingCheckpoint 
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             described = json.loads((file.metadata() or {})["training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Compared as JSON has them: tuples are lists there.
+            wanted = json.loads(json.dumps(run))
+            if described["run"] != wanted:
+                differ = "; ".join(differences(described["run"], wanted, "there", "here"))
+                raise ValueError(
+                    f"{path} belongs to another training run: {differ}. Give another folder, or remove the file to "
+                    "begin anew."
+                )
+            tensors = {
+                name: file.get_slice(name)[parts[name]] if parts and name in parts else file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118
+            }
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} is no checkpoint of a training run ({error}); remove it to begin anew."
         ) from error
-    # Compared as JSON has them: tuples are lists there.
-    wanted = json.loads(json.dumps(run))
-    if described["run"] != wanted:
-        raise ValueError(
-            f"{path} belongs to another training run: {'; '.join(_differences(described['run'], wanted))}. "
-            "Give another folder, or remove the file to begin anew."
-        )
     return TrainingCheckpoint(
         described["run"], described["step"], described["seconds"], described["stream"], tensors
     )
-
-
-def _differences(there: Any, here: Any, at: str = "") -> list[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        names = [*dict.fromkeys([*there, *here])]
-        return [
-            line
-            for name in names
-            for line in _differences(there.get(name), here.get(name), f"{at}.{name}" if at else name)
-        ]
-    return [] if there == here else [f"{at} is {there!r} there and {here!r} here"]

@@ -6,6 +6,7 @@ fewer. The threshold is the running mean of a batch's smallest active feature.
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from mechscope.dictionaries.config import BatchTopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.distributed.selection import largest_of_batch
+from mechscope.dictionaries.features import SparseFeatures
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 
 
@@ -43,15 +46,15 @@ class BatchTopKDictionary(Dictionary):
         positive = torch.relu(pre)
         if self.threshold >= 0 and not self._selecting:
             return positive * (positive > self.threshold.to(pre.dtype))
-        count = min(round(cast("BatchTopKConfig", self.cfg).k * (pre.numel() // pre.shape[-1])), pre.numel())
+        count = round(cast("BatchTopKConfig", self.cfg).k * (pre.numel() // pre.shape[-1]))
+        best = largest_of_batch(positive.flatten(0, -2), count, self.ranks)
         flat = positive.flatten()
-        best = flat.topk(count, sorted=False).indices
         return torch.zeros_like(flat).scatter(0, best, flat[best]).view_as(pre)
 
-    def _write(self, features: object) -> Tensor:
+    def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
         if self.rescales:
             features = cast("Tensor", features) / self.decoder_norms()
-        return super()._write(cast("Tensor", features))
+        return super()._write(features, z)
 
     def loss(
         self,
@@ -73,11 +76,12 @@ class BatchTopKDictionary(Dictionary):
 
     def _follow(self, features: Tensor) -> None:
         active = features[features > 0]
-        if len(active):
-            smallest = active.min().double()
+        smallest = self.ranks.least(float(active.min()) if len(active) else math.inf)
+        if smallest < math.inf:
             rate = cast("BatchTopKConfig", self.cfg).threshold_rate
             known = bool(self.threshold >= 0)
-            self.threshold.copy_(torch.lerp(self.threshold, smallest, rate) if known else smallest)
+            now = self.threshold.new_tensor(smallest)
+            self.threshold.copy_(torch.lerp(self.threshold, now, rate) if known else now)
 
     def _multiply_features(self, factor: Tensor) -> None:
         if not self.rescales and self.threshold >= 0:

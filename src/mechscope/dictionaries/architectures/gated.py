@@ -29,7 +29,7 @@ class GatedDictionary(Dictionary):
 
     def _add_parameters(self, dtype: torch.dtype) -> None:
         for name in ("b_gate", "b_mag", "r_mag"):
-            setattr(self, name, nn.Parameter(torch.zeros(self.cfg.d_sae, dtype=dtype)))
+            setattr(self, name, nn.Parameter(torch.zeros(self.features_here, dtype=dtype)))
 
     def _pre(self, z: Tensor) -> Tensor:
         """z W_enc, before either bias."""
@@ -46,11 +46,13 @@ class GatedDictionary(Dictionary):
         gates = torch.relu(pre + self.b_gate)
         decoder = self.W_dec.detach()
         weights = 1.0 if self.cfg.decoder_norm == "unit" else self.decoder_norms()
-        written = gates @ decoder + self.b_dec.detach()
+        written = self.ranks.sum(gates @ decoder) + self.b_dec.detach()
         if self.W_skip is not None:
             written = written + z @ self.W_skip.detach().T
         return {
-            "l1": sparsity * cast("GatedConfig", self.cfg).l1 * (gates * weights).sum(-1).mean(),
+            "l1": sparsity
+            * cast("GatedConfig", self.cfg).l1
+            * self.ranks.sum((gates * weights).sum(-1).mean()),
             "gate": squared_error(written, target.detach()),
         }
 

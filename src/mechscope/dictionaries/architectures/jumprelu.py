@@ -24,7 +24,7 @@ class JumpReluDictionary(Dictionary):
     def _add_parameters(self, dtype: torch.dtype) -> None:
         super()._add_parameters(dtype)
         start = cast("JumpReluConfig", self.cfg).start_threshold
-        self.threshold = nn.Parameter(torch.full((self.cfg.d_sae,), start, dtype=dtype))
+        self.threshold = nn.Parameter(torch.full((self.features_here,), start, dtype=dtype))
 
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
         """Pre-activations above their thresholds; a negative one is never active."""
@@ -36,7 +36,7 @@ class JumpReluDictionary(Dictionary):
     ) -> dict[str, Tensor]:
         cfg = cast("JumpReluConfig", self.cfg)
         active = cast("Tensor", _Step.apply(pre, self.threshold, cfg.bandwidth))
-        return {"l0": sparsity * cfg.l0 * active.sum(-1).mean()}
+        return {"l0": sparsity * cfg.l0 * self.ranks.sum(active.sum(-1).mean())}
 
     def _multiply_features(self, factor: Tensor) -> None:
         super()._multiply_features(factor)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
@@ -27,12 +28,14 @@ class MatryoshkaDictionary(BatchTopKDictionary):
     ) -> dict[str, Tensor]:
         if self.rescales:
             features = features / self.decoder_norms()
-        written = self.b_dec if self.W_skip is None else self.b_dec + z @ self.W_skip.T
+        written = torch.zeros_like(target)
         parts: dict[str, Tensor] = {}
         begin = 0
         # The widest is the whole dictionary, whose error is in the loss already.
         for width in self.widths[:-1]:
-            written = features[:, begin:width] @ self.W_dec[begin:width] + written
-            parts[f"mse_first_{width}"] = squared_error(written, target)
-            begin = width
+            # Of the first features, those that are held here.
+            end = min(max(width - self.mine.start, 0), self.features_here)
+            written = features[:, begin:end] @ self.W_dec[begin:end] + written
+            parts[f"mse_first_{width}"] = squared_error(self._complete(written, z), target)
+            begin = end
         return parts

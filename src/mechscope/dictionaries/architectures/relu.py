@@ -32,4 +32,4 @@ class ReluDictionary(Dictionary):
     ) -> dict[str, Tensor]:
         weights = self.penalty_weights()
         summed = features.sum(-1) if weights is None else features @ weights
-        return {"l1": sparsity * cast("ReluConfig", self.cfg).l1 * summed.mean()}
+        return {"l1": sparsity * cast("ReluConfig", self.cfg).l1 * self.ranks.sum(summed.mean())}

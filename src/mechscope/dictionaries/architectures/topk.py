@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary, squared_error, total
+from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.features import SparseFeatures
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 from mechscope.dictionaries.sparse import encode_topk, sparse_decode
@@ -41,15 +42,18 @@ class TopKDictionary(Dictionary):
         """The k largest, written out."""
         if self.rescales:
             pre = pre * self.decoder_norms()
-        best = top_k(pre, self.k)
-        return torch.zeros_like(pre).scatter(-1, best.indices, torch.relu(best.values))
+        values, indices = top_k(pre, min(self.k, self.features_here))
+        if not self.ranks.alone:
+            kept = among_all(values.flatten(0, -2), indices.flatten(0, -2), self.k, self.ranks)
+            values = values * kept.view_as(values)
+        return torch.zeros_like(pre).scatter(-1, indices, torch.relu(values))
 
     def encode_sparse(self, x: Float[Tensor, "*batch d_in"]) -> SparseFeatures:
         """`encode` without the zeros."""
         z = self._inside(x).z
         found = self._select(z.flatten(0, -2))
-        shape = (*z.shape[:-1], self.k)
-        return SparseFeatures(found.values.view(shape), found.indices.view(shape), self.cfg.d_sae)
+        shape = (*z.shape[:-1], found.values.shape[-1])
+        return SparseFeatures(found.values.view(shape), found.indices.view(shape), self.features_here)
 
     def _select(self, z: Tensor) -> SparseFeatures:
         norms = self.decoder_norms() if self.rescales else None
@@ -60,22 +64,23 @@ class TopKDictionary(Dictionary):
             self.b_enc,
             self.k,
             None if norms is None else norms.detach(),
+            self.ranks,
         )
         if norms is not None:
             values = values * norms[indices]
-        return SparseFeatures(torch.relu(values), indices, self.cfg.d_sae)
+        return SparseFeatures(torch.relu(values), indices, self.features_here)
 
-    def _write(self, features: Tensor | SparseFeatures) -> Tensor:
+    def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
         if isinstance(features, SparseFeatures):
             values = features.values.flatten(0, -2)
             indices = features.indices.flatten(0, -2)
             if self.rescales:
                 values = values / self.decoder_norms()[indices]
-            written = sparse_decode(values, indices, self.W_dec) + self.b_dec
-            return written.view(*features.values.shape[:-1], -1)
+            written = sparse_decode(values, indices, self.W_dec).view(*features.values.shape[:-1], -1)
+            return self._complete(written, z)
         if self.rescales:
             features = features / self.decoder_norms()
-        return super()._write(features)
+        return super()._write(features, z)
 
     def loss(
         self,
@@ -88,9 +93,7 @@ class TopKDictionary(Dictionary):
         """As in `Dictionary.loss`; the features come back sparse."""
         z, wanted = self._pair(x, target)
         features = self._select(z)
-        written = self._write(features)
-        if self.W_skip is not None:
-            written = written + z @ self.W_skip.T
+        written = self._write(features, z)
         parts = {"mse": squared_error(written, wanted)}
         if dead is not None:
             parts["auxiliary"] = self._auxiliary(z, wanted - written, dead)

@@ -1,0 +1,162 @@
+"""What the processes of one training say to each other.
+
+A dictionary over several ranks is split by features: a rank holds their columns of the encoder, their rows of the
+decoder, and Adam's moments of both. Every rank sees the whole batch, so a reconstruction is a sum over ranks, a
+choice of the largest features needs the other ranks' candidates, and nothing else has to travel forwards. Backwards
+nothing travels at all: the gradient of a sum is the same for every summand. What features share (b_dec, a skip
+term) is written by the first rank alone, so its gradient is whole once the ranks' parts are added up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; all of them make the same calls in the same order."""
+
+    rank: int = 0
+    """Which one this is."""
+    size: int = 1
+    """How many there are."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where this rank's weights belong, and what its messages pass through."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes, prints and shows."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether there are no others."""
+        return self.size == 1
+
+    # Features -------------------------------------------------------------------------------------
+
+    def share(self, features: int) -> slice:
+        """Which of all features are this rank's.
+
+        Raises:
+            ValueError: where they cannot be divided evenly.
+        """
+        each, left = divmod(features, self.size)
+        if left or not each:
+            above = (each + 1) * self.size
+            fits = f"{each * self.size} or {above}" if each else str(above)
+            raise ValueError(
+                f"d_sae = {features} features cannot be divided evenly among {self.size} ranks: choose {fits}, or "
+                "another number of processes."
+            )
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    # Sums -----------------------------------------------------------------------------------------
+
+    def sum(self, part: Tensor) -> Tensor:
+        """The sum of the ranks' parts; each part's gradient is the sum's. Never added up in half precision."""
+        return part if self.alone else cast("Tensor", _Sum.apply(part))
+
+    def count(self, mine: int) -> int:
+        """The sum of the ranks' whole numbers."""
+        return mine if self.alone else int(self._reduced(mine, torch.long, dist.ReduceOp.SUM))
+
+    def total(self, mine: float) -> float:
+        """The sum of the ranks' numbers, in float64."""
+        return mine if self.alone else float(self._reduced(mine, torch.float64, dist.ReduceOp.SUM))
+
+    def least(self, mine: float) -> float:
+        """The least of the ranks' numbers."""
+        return mine if self.alone else float(self._reduced(mine, torch.float64, dist.ReduceOp.MIN))
+
+    def _reduced(self, mine: float, dtype: torch.dtype, how: Any) -> Tensor:
+        number = torch.tensor(mine, dtype=dtype, device=self.device)
+        dist.all_reduce(number, how)
+        return number
+
+    def add_up(self, tensors: list[Tensor]) -> None:
+        """Replace tensors of one dtype by their sums over ranks, in one message."""
+        if self.alone or not tensors:
+            return
+        together = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(together)
+        for tensor, summed in zip(tensors, together.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(summed.view_as(tensor))
+
+    # Exchange -------------------------------------------------------------------------------------
+
+    def gather(self, mine: Tensor) -> Tensor:
+        """Every rank's tensor, of one shape, on every rank [rank …]; without gradients."""
+        mine = _whole_precision(mine.detach()).contiguous()
+        if self.alone:
+            return mine[None]
+        pieces = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(pieces, mine)
+        return torch.stack(pieces)
+
+    def texts(self, mine: str) -> list[str]:
+        """Every rank's text, on every rank."""
+        content = torch.tensor(list(mine.encode()), dtype=torch.uint8, device=self.device)
+        lengths = self.gather(torch.tensor(len(content), device=self.device)).tolist()
+        padded = content.new_zeros(max(lengths))
+        padded[: len(content)] = content
+        rows = self.gather(padded).cpu()
+        return [bytes(row[:length].tolist()).decode() for row, length in zip(rows, lengths, strict=True)]
+
+    def like_first(self, tensor: Tensor) -> None:
+        """Replace a tensor by the first rank's."""
+        if not self.alone:
+            dist.broadcast(tensor, 0)
+
+    def whole(self, mine: Tensor, axis: int | None) -> Tensor | None:
+        """On the first rank the ranks' tensors side by side, on the CPU; None on the others.
+
+        They come one at a time, so the first rank's device needs room for one more of them and not for all.
+
+        Args:
+            axis: along which the ranks' features lie; None: all have the same, and the first rank's is taken.
+        """
+        mine = mine.detach()
+        if self.alone or axis is None:
+            return mine.cpu().clone(memory_format=torch.contiguous_format) if self.first else None
+        mine = mine.contiguous()
+        if not self.first:
+            dist.send(mine, 0)
+            return None
+        pieces = [mine.cpu()]
+        arriving = torch.empty_like(mine)
+        for other in range(1, self.size):
+            dist.recv(arriving, other)
+            pieces.append(arriving.cpu().clone())
+        return torch.cat(pieces, axis)
+
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        self.count(0)
+
+
+ALONE = Ranks()
+"""One process, which holds all features."""
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        ctx.dtype = part.dtype
+        summed = _whole_precision(part).clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (flowing,) = gradients
+        return flowing.to(ctx.dtype)
+
+
+def _whole_precision(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
