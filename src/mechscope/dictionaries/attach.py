@@ -5,7 +5,10 @@
         cache["blocks.0.hook_resid_post.hook_sae_acts_post"]    # features [batch pos feature]
 
 What the model goes on with is the reconstruction; with the error term, which is what the reconstruction missed, it is
-the same activation as before, until somebody edits a feature.
+the same activation as before, until somebody edits a feature. Gradients say the same: with the error term they pass
+through as if no dictionary were there, and reach a feature along its decoder row.
+
+The points are ordinary sites of the sweep engine, too: `Edit(attached.features, value, pos=3, index=17)`.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.techniques.sweep.site import OF_A_DICTIONARY
 
 POINTS = (
     "hook_sae_input",
@@ -30,6 +34,8 @@ POINTS = (
     "hook_sae_output",
 )
 """The points of a spliced dictionary, under the names that published code uses."""
+_COPIES = 4
+"""How often all features of a position are written out at a time: before and after activation, each once edited."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Attached:
     """The hook point that it reads."""
     writes: str
     """The hook point that it writes; the same, unless it is a transcoder."""
+    error_term: bool = True
+    """Whether what the reconstruction missed is added."""
 
     @property
     def features(self) -> str:
@@ -57,6 +65,11 @@ class Attached:
     def reconstruction(self) -> str:
         """Name of the point of the reconstruction, before the error is added."""
         return f"{self.reads}.hook_sae_recons"
+
+    @property
+    def output(self) -> str:
+        """Name of the point of what the model goes on with: the reconstruction, and the error term if it is used."""
+        return f"{self.reads}.hook_sae_output"
 
 
 @contextmanager
@@ -88,8 +101,9 @@ def attached(
         raise ValueError(f"an autoencoder writes where it reads ({reads}), not at {writes}.")
     else:
         target = reads
-    if any(name.startswith(f"{reads}.hook_sae_") for name in model.hook_dict):
+    if any(name.startswith(f"{reads}{OF_A_DICTIONARY}") for name in model.hook_dict):
         raise ValueError(f"a dictionary is attached to {reads} already; leave its context first.")
+    width = dictionary.cfg.d_in + dictionary.cfg.d_sae * _COPIES + 2 * dictionary.cfg.width_out
     points = {name: HookPoint() for name in POINTS}
     splice = _Splice(dictionary, points, error_term)
     owner = model.hook_dict[reads]
@@ -106,9 +120,11 @@ def attached(
             pairs = [(owner, splice.read), (model.hook_dict[target], splice.write)]
         for place, hook in pairs:
             # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
-            listener = place.add_hook(hook, is_permanent=True)
+            listener = place.add_hook(
+                hook, is_permanent=True, by_position=not mixes_examples(dictionary), width=width
+            )
             listeners.append((place, listener))
-        yield Attached(dictionary, reads, target)
+        yield Attached(dictionary, reads, target, error_term)
     finally:
         for place, listener in listeners:
             place.discard(listener)  # type: ignore[arg-type]
@@ -117,6 +133,11 @@ def attached(
             model.hook_dict.pop(full, None)
             model.mod_dict.pop(full, None)
             owner._modules.pop(name, None)
+
+
+def mixes_examples(dictionary: Dictionary) -> bool:
+    """Whether an example's features depend on the others of its batch: BatchTopK's do until it knows its threshold."""
+    return isinstance(dictionary, BatchTopKDictionary) and bool(dictionary.threshold < 0)
 
 
 def _named(dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str) -> str:
@@ -147,7 +168,8 @@ class _Splice:
         """A transcoder's second half."""
         if self.waiting is None:
             raise RuntimeError(
-                f"the transcoder writes at {hook.name}, which the pass reached before the point that it reads."
+                f"the transcoder writes at {hook.name}, which the pass reached before the point that it reads. (A "
+                "sweep begins at the block of an edit: it cannot run with a transcoder that reads in an earlier block.)"
             )
         (reconstruction, clean), self.waiting = self.waiting, None
         return self._finish(reconstruction, clean, activation)
@@ -164,19 +186,20 @@ class _Splice:
             )
         x = points["hook_sae_input"](x)
         pre = dictionary.pre_activations(x)
-        features = dictionary.activate(points["hook_sae_acts_pre"](pre))
+        heard = points["hook_sae_acts_pre"](pre)
+        features = dictionary.activate(heard)
         edited = points["hook_sae_acts_post"](features)
         reconstruction = dictionary.decode(edited, x)
         clean = reconstruction
-        if self.error_term:
-            with torch.no_grad():
-                untouched = dictionary.activate(dictionary.pre_activations(x))
-                clean = dictionary.decode(untouched, x)
+        if self.error_term and not (heard is pre and edited is features):
+            # With its gradient: it takes back what an edit leaves of the path through the encoder, as the values do.
+            untouched = features if heard is pre else dictionary.activate(pre)
+            clean = dictionary.decode(untouched, x)
         return points["hook_sae_recons"](reconstruction), clean
 
     def _finish(self, reconstruction: Tensor, clean: Tensor, activation: Tensor) -> Tensor:
         shaped = reconstruction.reshape(activation.shape)
         if self.error_term:
-            missed = self.points["hook_sae_error"]((activation - clean.reshape(activation.shape)).detach())
+            missed = self.points["hook_sae_error"](activation - clean.reshape(activation.shape))
             shaped = shaped + missed
         return self.points["hook_sae_output"](shaped).to(activation.dtype)

@@ -1,0 +1,197 @@
+"""Attribution of features: what patching each would do, for all of them from a few passes.
+
+To first order a feature's effect is (other value - value) · d(metric)/d(feature), and the error term's the same; with
+`steps` the gradient is the mean along the straight line on which all features and the error term go from one run's
+values to the other's. The line begins and ends where real runs do, so the contributions sum to the effect of changing
+all of them, as closely as the line is cut finely (integrated gradients: Sundararajan et al. 2017; for features Marks
+et al. 2024, "Sparse Feature Circuits", section 3.1).
+
+A feature is written along one decoder row, so everything follows from the gradient at what the dictionary writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mechscope.dictionaries.feature_effects import (
+    FeatureEffects,
+    at_places,
+    check_attached,
+    check_by,
+    effects_result,
+    features_to_try,
+    into,
+    places_of,
+)
+from mechscope.results import Provenance
+from mechscope.tasks.task import Task
+from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
+from mechscope.techniques.attribution_patching.two_runs import TwoRuns
+from mechscope.techniques.naming import model_name
+from mechscope.techniques.sweep.base_run import BaseRun
+from mechscope.techniques.task_sweep import SHARE, Direction
+
+if TYPE_CHECKING:
+    from mechscope.dictionaries.attach import Attached
+    from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.model.transformer import HookedTransformer
+
+
+def attribute_features(
+    model: HookedTransformer,
+    task: Task,
+    attached: Attached,
+    by: Sequence[str] = ("feature",),
+    *,
+    direction: Direction = "denoise",
+    steps: int = 1,
+    normalize: bool = True,
+    progress: bool = True,
+) -> FeatureEffects:
+    """Estimate what `patch_features` would find, for every feature that differs between the two runs.
+
+    Args:
+        attached: what `with dictionary.attached(model, hook_name) as attached:` gives; call inside. Without the error
+            term, effects are those in the model that goes on with the reconstruction.
+        by: ("feature",) or ("pos", "feature").
+        direction: "denoise" puts clean values into the corrupted run, "noise" corrupted ones into the clean run.
+        steps: 1 takes the gradient at the base run; more, its mean at the midpoints of that many pieces of the line.
+        normalize: shares of the whole effect of changing the prompt; else changes of the metric.
+        progress: show a progress bar (with several steps).
+
+    Returns:
+        whose `whole` is measured by a run with all features and the error term changed. A skip term's path is not
+        among them.
+
+    Raises:
+        KeyError: outside the dictionary's context.
+        ValueError: for dims or steps that make no sense, a metric without gradient, a task that does not fit, or runs
+            that do not differ.
+    """
+    check_attached(model, attached)
+    dims = check_by(by)
+    check_steps(steps)
+    places = places_of(task, dims)
+    run = TwoRuns(model, task, direction, normalize)
+    written = Written(attached, run.base, run.source)
+    gradient = mean_gradient(run, attached.output, written.start, written.change, steps, progress)
+    chosen = features_to_try(written.feature_change != 0, None, attached.dictionary.cfg.d_sae)
+    contributions = written.features(gradient, chosen)
+    title = f"{how(steps)} of features at {attached.reads}, {into(direction)}: {task.metric.name}"
+    made = SHARE if normalize else task.metric.unit, Provenance(model_name(model), task.name, task.seed)
+    error = None
+    if attached.error_term:
+        values = at_places(written.error(gradient), places) / run.scale
+        error = effects_result(values, dims, places, None, f"{title}, error term", *made)
+    effects = at_places(contributions, places) / run.scale
+    return FeatureEffects(
+        effects_result(effects, dims, places, chosen, title, *made),
+        error,
+        _whole(run, attached.output, written.start + written.change),
+    )
+
+
+def how(steps: int) -> str:
+    """The estimate in words, for titles."""
+    return "Attribution patching" if steps == 1 else f"Integrated gradients ({steps} steps)"
+
+
+def check_steps(steps: int) -> None:
+    """Raises ValueError unless it is a whole number above 0."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"steps is how many gradients are averaged, at least 1, not {steps!r}.")
+
+
+class Written:
+    """What a dictionary writes in a base run, and what of it changes towards a source run.
+
+    Args:
+        attached: where the dictionary is.
+        base: the run that is changed.
+        source: the run that values come from.
+    """
+
+    def __init__(self, attached: Attached, base: BaseRun, source: BaseRun) -> None:
+        self.dictionary: Dictionary = attached.dictionary
+        points = [attached.features] + ([attached.error] if attached.error_term else [])
+        base.require([*points, attached.output, f"{attached.reads}.hook_sae_input"])
+        source.require(points)
+        self.x = base[f"{attached.reads}.hook_sae_input"]
+        self.base_features = base[attached.features]
+        self.feature_change = source[attached.features] - self.base_features
+        """[batch pos feature]"""
+        self.start = base[attached.output]
+        """What the model goes on with in the base run [batch pos ...]."""
+        with torch.no_grad():
+            decoded = self.dictionary.decode(self.base_features + self.feature_change, self.x)
+            decoded = decoded - self.dictionary.decode(self.base_features, self.x)
+        self.change = decoded.reshape(self.start.shape).to(self.start)
+        """How it changes where all features and the error term do [batch pos ...]."""
+        self.error_change: Tensor | None = None
+        if attached.error_term:
+            self.error_change = source[attached.error] - base[attached.error]
+            self.change = self.change + self.error_change
+
+    def features(self, gradient: Tensor, chosen: Sequence[int]) -> Tensor:
+        """Change times gradient of some features [batch pos feature], from the gradient at what is written."""
+        which = list(chosen)
+        rows = [
+            self.pulled_back(gradient, example)[:, which] * self.feature_change[example][:, which]
+            for example in range(len(gradient))
+        ]
+        return torch.stack(rows)
+
+    def error(self, gradient: Tensor) -> Tensor:
+        """The error term's change times gradient [batch pos]."""
+        assert self.error_change is not None
+        return (self.error_change * gradient).flatten(2).sum(-1)
+
+    def pulled_back(self, gradient: Tensor, example: int) -> Tensor:
+        """One example's gradient at its features [pos feature]: through the decoder, which is linear in them."""
+        with torch.enable_grad():
+            features = self.base_features[example].detach().requires_grad_()
+            written = self.dictionary.decode(features, self.x[example])
+            towards = gradient[example].reshape(written.shape).to(written)
+            return torch.autograd.grad(written, features, towards)[0]
+
+
+def mean_gradient(
+    run: TwoRuns, hook: str, start: Tensor, change: Tensor, steps: int, progress: bool
+) -> Tensor:
+    """d(metric of each example)/d(activation at `hook`): at the base, or its mean along the line [batch pos ...].
+
+    The baselines of `run` are set on the way.
+    """
+    found: list[Tensor] = []
+    total, reference = torch.zeros_like(start), run.reference
+    fractions = [0.0] if steps == 1 else [(step + 0.5) / steps for step in range(steps)]
+    for number, fraction in enumerate(tqdm(fractions, desc="gradients", disable=not progress or steps == 1)):
+        forward = GradientPass(
+            run.model,
+            run.task,
+            run.base.tokens,
+            [hook],
+            reference,
+            start + fraction * change,
+            bottom=hook,
+        )
+        if number == 0:
+            run.set_baselines(forward.logits if steps == 1 else run.logits(run.base))
+        found.clear()
+        forward.backward(lambda _, gradient: found.append(gradient))
+        total += found[0] / len(fractions)
+    return total
+
+
+def _whole(run: TwoRuns, hook: str, value: Tensor) -> float:
+    """The effect of a value in the place of an activation, from a run."""
+    with torch.no_grad(), run.model.hooks(fwd_hooks=[(hook, lambda activation, hook: value)]):
+        after = run.task.logits(run.model, run.base.tokens)
+    before, reference = run.logits(run.base), run.reference
+    change = run.task.measure(after, reference) - run.task.measure(before, reference)
+    return float(change.mean()) / run.scale

@@ -1,0 +1,196 @@
+"""Features one by one: each patched from the other run, or ablated, by the sweep engine.
+
+Inside a dictionary's context its points are sites like any other, so a feature at a position is patched as a neuron is.
+The error term, which is what the dictionary missed, is patched as one more node: where much of the effect lies there,
+the features are not the whole story. Compare Marks et al. 2024, "Sparse Feature Circuits", section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from mechscope.dictionaries.feature_effects import (
+    FeatureEffects,
+    check_attached,
+    check_by,
+    check_one_block,
+    effects_result,
+    features_to_try,
+    into,
+    places_of,
+)
+from mechscope.tasks.task import Task
+from mechscope.techniques.ablation_values import AblationValues, How
+from mechscope.techniques.places import Place
+from mechscope.techniques.sweep import Edit
+from mechscope.techniques.sweep.sweep import Intervention
+from mechscope.techniques.task_sweep import Direction, TaskSweep
+
+if TYPE_CHECKING:
+    from mechscope.dictionaries.attach import Attached
+    from mechscope.model.transformer import HookedTransformer
+
+Value = Tensor | float
+
+
+def patch_features(
+    model: HookedTransformer,
+    task: Task,
+    attached: Attached,
+    features: Sequence[int] | None = None,
+    by: Sequence[str] = ("feature",),
+    *,
+    direction: Direction = "denoise",
+    normalize: bool = True,
+    memory: int | None = None,
+    progress: bool = True,
+) -> FeatureEffects:
+    """The effect of giving each feature the value it has in the other run, one after another.
+
+    Args:
+        attached: what `with dictionary.attached(model, hook_name) as attached:` gives; call inside.
+        features: some features only; None: all that differ between the two runs.
+        by: ("feature",) patches a feature at all positions together, ("pos", "feature") at each by itself.
+        direction: "denoise" puts clean values into the corrupted run, "noise" corrupted ones into the clean run.
+        normalize: shares of the whole effect of changing the prompt; else changes of the metric.
+        memory: bytes that a batch may take.
+        progress: show a progress bar.
+
+    Raises:
+        KeyError: outside the dictionary's context.
+        ValueError: for features or dims that do not exist, a task that does not fit, or runs that score alike.
+    """
+    dims = _check(model, attached, by)
+    run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
+    points = _points(attached)
+    run.sweep.cache.require(points)
+    run.source.require(points)
+    title = f"Patching features at {attached.reads}, {into(direction)}: {task.metric.name}"
+    values = [{point: run.source[point] for point in points}]
+    return _effects(run, attached, values, features, dims, title)
+
+
+def ablate_features(
+    model: HookedTransformer,
+    task: Task,
+    attached: Attached,
+    how: How = "zero",
+    features: Sequence[int] | None = None,
+    by: Sequence[str] = ("feature",),
+    *,
+    reference: Int[Tensor, "prompt pos"] | None = None,
+    draws: int = 10,
+    seed: int = 0,
+    normalize: bool = True,
+    memory: int | None = None,
+    progress: bool = True,
+) -> FeatureEffects:
+    """The effect of ablating each feature on the clean prompts, one after another.
+
+    Args:
+        how: "zero", which for a feature means absent, as it mostly is; "mean", "resample" or "template_mean" (see
+            `AblationValues`). Not said which, those features are tried that differ from the value anywhere: with
+            "mean" these may be many.
+        reference: prompts that means and resampled values come from; None: the task's corrupted ones.
+        draws: how many times to resample; the effect is their mean.
+        seed: of the draws.
+
+    Other arguments, and what is raised, as for `patch_features`; effects are (ablated - clean) / (corrupted - clean)
+    where they are normalised.
+    """
+    dims = _check(model, attached, by)
+    stand_ins = AblationValues(model, task, how, reference, draws, seed)
+    points = _points(attached)
+    stand_ins.require(points)
+    run = TaskSweep(model, task, "noise", normalize=normalize, memory=memory, progress=progress)
+    run.sweep.cache.require(points)
+    values = [{point: stand_ins.value(point, picks) for point in points} for picks in stand_ins.picks]
+    title = f"Ablating features at {attached.reads} ({how.replace('_', ' ')}): {task.metric.name}"
+    return _effects(run, attached, values, features, dims, title, seed if how == "resample" else None)
+
+
+def _check(model: HookedTransformer, attached: Attached, by: Sequence[str]) -> tuple[str, ...]:
+    check_attached(model, attached)
+    check_one_block(attached)
+    return check_by(by)
+
+
+def _points(attached: Attached) -> list[str]:
+    return [attached.features, attached.error] if attached.error_term else [attached.features]
+
+
+def _effects(
+    run: TaskSweep,
+    attached: Attached,
+    draws: Sequence[Mapping[str, Value]],
+    features: Sequence[int] | None,
+    dims: tuple[str, ...],
+    title: str,
+    seed: int | None = None,
+) -> FeatureEffects:
+    """The mean over draws of what each value does in the place of a feature, of the error term, and of both."""
+    base = run.sweep.cache
+    places = places_of(run.task, dims)
+    differs = [base[attached.features] != values[attached.features] for values in draws]
+    chosen = features_to_try(torch.stack(differs).any(0), features, attached.dictionary.cfg.d_sae)
+    shape = (1 if places is None else len(places), len(chosen))
+    found: list[Tensor] = []
+    errors: list[Tensor] = []
+    wholes: list[float] = []
+    for values, different in zip(draws, differs, strict=True):
+        edits = _edits(attached.features, values[attached.features], different, chosen, places)
+        whole = [Edit(point, value) for point, value in values.items()]
+        alone: list[Edit] = []
+        if attached.error_term:
+            spots = [None] if places is None else [place.pos for place in places]
+            alone = [Edit(attached.error, values[attached.error], pos=pos) for pos in spots]
+        measured = _change(run, [whole, *alone, *(edit for _, edit in edits)])
+        wholes.append(float(measured[0]))
+        errors.append(measured[1 : 1 + len(alone)])
+        # What is not tried is the same in both runs and changes nothing.
+        effects = torch.zeros(shape[0] * shape[1])
+        effects[[place for place, _ in edits]] = measured[1 + len(alone) :].to(effects)
+        found.append(effects.view(shape))
+    mean = torch.stack(found).mean(0)
+    error = torch.stack(errors).mean(0) if attached.error_term else None
+    if places is None:
+        mean, error = mean[0], None if error is None else error[0]
+    made = run.unit, run.provenance if seed is None else dataclasses.replace(run.provenance, seed=seed)
+    return FeatureEffects(
+        effects_result(mean, dims, places, chosen, title, *made),
+        None if error is None else effects_result(error, dims, places, None, f"{title}, error term", *made),
+        sum(wholes) / len(wholes),
+    )
+
+
+def _change(run: TaskSweep, interventions: Sequence[Intervention]) -> Tensor:
+    """Effects that are 0 where nothing happens, so that they may be summed."""
+    effects = run.effects(interventions, "features")
+    return effects if run.normalize else effects - run.base
+
+
+def _edits(
+    hook: str, value: Value, differs: Tensor, features: Sequence[int], places: list[Place] | None
+) -> list[tuple[int, Edit]]:
+    """An edit for each feature and place where it changes something, by its place in the flat result."""
+    edits: list[tuple[int, Edit]] = []
+    some = differs[..., list(features)]
+    if places is None:
+        for number, (feature, where) in enumerate(zip(features, some.any(0).T, strict=True)):
+            positions = tuple(int(pos) for pos in where.nonzero()[:, 0])
+            if positions:
+                # The positions at which it differs, so that what comes before them is not computed again.
+                edits.append((number, Edit(hook, value, pos=positions, index=feature)))
+        return edits
+    for row, place in enumerate(places):
+        here = place.take(some).any(0)
+        for number, feature in enumerate(features):
+            if bool(here[number]):
+                edits.append((row * len(features) + number, Edit(hook, value, pos=place.pos, index=feature)))
+    return edits
