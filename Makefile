@@ -8,7 +8,7 @@ PY      = $(VENV)/bin/python
 RUN     = $(VENV)/bin/mechscope
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo replicate test test-slow bench tables scoreboard lint clean
+.PHONY: help demo replicate test test-slow bench tables scoreboard frontiers lint clean
 
 help:
 	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench      speed and memory beside the peers, written to docs/benchmarks.md"
 	@echo "make tables     the family and misuse tables of the docs"
 	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
+	@echo "make frontiers  dictionaries of every architecture, what few features cost, written to docs/frontiers.md"
 	@echo "make lint       ruff, pyright, the import contract"
 	@echo "make clean      remove $(VENV) and caches (reports in runs/ stay)"
 
@@ -68,6 +69,9 @@ tables: $(VENV)/.test
 
 scoreboard: $(VENV)/.base
 	$(RUN) scoreboard --docs docs/scoreboard.md
+
+frontiers: $(VENV)/.test
+	$(RUN) sae sweep --preset synthetic bundled minilm --docs docs/frontiers.md
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .

@@ -144,7 +144,7 @@ def test_titles_beside_several_maps_have_room() -> None:
     panels = heatmap_panels(
         {"one": [[0.0]], "two": [[1.0]]}, title="Two maps", x_title="head", y_title="layer", unit="share"
     )
-    drawn = report_module._figure_html(LabFigure("maps", panels, "Look."))
+    drawn = report_module.figure_html(LabFigure("maps", panels, "Look."))
     layout = json.loads(re.findall(r'class="plot-data">(.*?)</script>', drawn, re.S)[0])["layout"]
     outside = [note for note in layout["annotations"] if note["text"] in ("one", "two", "head", "layer")]
     assert len(outside) == 4

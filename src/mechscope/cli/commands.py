@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from mechscope.cli.sae.commands import Sae
+
 
 @dataclass(frozen=True)
 class Run:
@@ -139,4 +141,5 @@ Command = (
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
+    | Annotated[Sae, tyro.conf.subcommand("sae")]
 )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from mechscope.cli.commands import Command, Doctor, Models, Replications, Run, Scoreboard, Verify
+from mechscope.cli.commands import Command, Doctor, Models, Replications, Run, Sae, Scoreboard, Verify
 from mechscope.cli.errors import UserError
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="mechscope",
         description="Look inside neural networks: replications that run on a laptop, with reports and checked claims.",
         args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     try:
         code = _dispatch(command)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboard) -> int:
+def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboard | Sae) -> int:
     # Imported late: help and mistakes in the options are answered without loading torch.
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -67,6 +67,10 @@ def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboar
         from mechscope.cli.scoreboard import scoreboard
 
         return scoreboard(command)
+    if isinstance(command, Sae):
+        from mechscope.cli.sae.running import sae
+
+        return sae(command)
     from mechscope.cli.doctor import doctor
 
     return doctor(command)

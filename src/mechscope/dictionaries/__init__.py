@@ -23,6 +23,15 @@ if TYPE_CHECKING:
         config_from_dict,
     )
     from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.dictionaries.distributed.gathering import gather_dictionary
+    from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
+    from mechscope.dictionaries.distributed.split_stream import SplitStream
+    from mechscope.dictionaries.distributed.starting import start_ranks
+    from mechscope.dictionaries.feature_attribution import attribute_features
+    from mechscope.dictionaries.feature_edges import FeatureEdges, attribute_edges
+    from mechscope.dictionaries.feature_effects import FeatureEffects
+    from mechscope.dictionaries.feature_logits import FeatureLogits, direct_feature_attribution
+    from mechscope.dictionaries.feature_patching import ablate_features, patch_features
     from mechscope.dictionaries.features import SparseFeatures
     from mechscope.dictionaries.files import load, save
     from mechscope.dictionaries.losses import DeadFeatures, Loss
@@ -35,33 +44,46 @@ if TYPE_CHECKING:
 
 _HERE = "mechscope.dictionaries"
 _HOMES = {
+    "ALONE": f"{_HERE}.distributed.ranks",
     "Attached": f"{_HERE}.attach",
     "BatchTopKConfig": f"{_HERE}.config",
     "CrosscoderConfig": f"{_HERE}.config",
     "DeadFeatures": f"{_HERE}.losses",
     "Dictionary": f"{_HERE}.dictionary",
     "DictionaryConfig": f"{_HERE}.config",
+    "FeatureEdges": f"{_HERE}.feature_edges",
+    "FeatureEffects": f"{_HERE}.feature_effects",
+    "FeatureLogits": f"{_HERE}.feature_logits",
     "GatedConfig": f"{_HERE}.config",
     "GeneratorStream": f"{_HERE}.stream",
     "JumpReluConfig": f"{_HERE}.config",
     "Loss": f"{_HERE}.losses",
     "MatryoshkaConfig": f"{_HERE}.config",
     "ModelStream": f"{_HERE}.model_stream",
+    "Ranks": f"{_HERE}.distributed.ranks",
     "ReluConfig": f"{_HERE}.config",
     "ShardStream": f"{_HERE}.shards",
     "SparseFeatures": f"{_HERE}.features",
+    "SplitStream": f"{_HERE}.distributed.split_stream",
     "SyntheticFeatures": f"{_HERE}.synthetic",
     "TensorStream": f"{_HERE}.stream",
     "TopKConfig": f"{_HERE}.config",
     "TrainingConfig": f"{_HERE}.training_config",
     "TrainingRun": f"{_HERE}.training",
+    "ablate_features": f"{_HERE}.feature_patching",
     "attached": f"{_HERE}.attach",
+    "attribute_edges": f"{_HERE}.feature_edges",
+    "attribute_features": f"{_HERE}.feature_attribution",
     "build": f"{_HERE}.building",
     "config_from_dict": f"{_HERE}.config",
+    "direct_feature_attribution": f"{_HERE}.feature_logits",
     "estimate_scale": f"{_HERE}.stream",
     "from_state": f"{_HERE}.building",
+    "gather_dictionary": f"{_HERE}.distributed.gathering",
     "load": f"{_HERE}.files",
+    "patch_features": f"{_HERE}.feature_patching",
     "save": f"{_HERE}.files",
+    "start_ranks": f"{_HERE}.distributed.starting",
     "train": f"{_HERE}.training",
     "transcoder": f"{_HERE}.architectures.transcoder",
     "write_shards": f"{_HERE}.shards",
@@ -69,36 +91,49 @@ _HOMES = {
 _MODULES = ("config", "evaluation", "exchange", "synthetic")
 
 __all__ = [
+    "ALONE",
     "Attached",
     "BatchTopKConfig",
     "CrosscoderConfig",
     "DeadFeatures",
     "Dictionary",
     "DictionaryConfig",
+    "FeatureEdges",
+    "FeatureEffects",
+    "FeatureLogits",
     "GatedConfig",
     "GeneratorStream",
     "JumpReluConfig",
     "Loss",
     "MatryoshkaConfig",
     "ModelStream",
+    "Ranks",
     "ReluConfig",
     "ShardStream",
     "SparseFeatures",
+    "SplitStream",
     "SyntheticFeatures",
     "TensorStream",
     "TopKConfig",
     "TrainingConfig",
     "TrainingRun",
+    "ablate_features",
     "attached",
+    "attribute_edges",
+    "attribute_features",
     "build",
     "config",
     "config_from_dict",
+    "direct_feature_attribution",
     "estimate_scale",
     "evaluation",
     "exchange",
     "from_state",
+    "gather_dictionary",
     "load",
+    "patch_features",
     "save",
+    "start_ranks",
     "synthetic",
     "train",
     "transcoder",

@@ -19,7 +19,8 @@ from mechscope.labs.markdown import figures_placed, render_lesson
 from mechscope.results import write_atomically
 from mechscope.viz import DARK, LIGHT, house_template
 
-_PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page"
+"""Where the pages' templates, styles and script lie."""
 
 
 def write_report(run: LabRun) -> Path:
@@ -36,13 +37,13 @@ def render_report(run: LabRun) -> str:
     outcome = run.outcome
     text = run.lab.lesson.read_text(encoding="utf-8")
     placed = figures_placed(text)
-    blocks = {figure.name: _figure_html(figure) for figure in outcome.figures}
+    blocks = {figure.name: figure_html(figure) for figure in outcome.figures}
     missing = {
         name: f'<p class="missing">No figure here this time: {html.escape(reason)}.</p>'
         for name, reason in outcome.missing_figures.items()
     }
     environment = Environment(
-        loader=FileSystemLoader(_PAGE),
+        loader=FileSystemLoader(PAGE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -56,14 +57,15 @@ def render_report(run: LabRun) -> str:
         claims=[_claim_row(checked) for checked in run.claims],
         tags={tag: meaning for tag, meaning in TAGS.items() if any(c.claim.tag == tag for c in run.claims)},
         facts=_facts(run),
-        styles=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),
-        script=Markup((_PAGE / "report.js").read_text(encoding="utf-8")),
+        styles=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
+        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(plotly.offline.get_plotlyjs()),
-        templates=_json_for_script({"light": _template(LIGHT), "dark": _template(DARK)}),
+        templates=theme_templates(),
     )
 
 
-def _figure_html(figure: LabFigure) -> str:
+def figure_html(figure: LabFigure) -> str:
+    """A figure with its heading and caption, ready for the page's script to draw."""
     content = json.loads(str(figure.figure.to_json()))
     layout = content["layout"]
     # The page writes the title as a heading (it wraps on a phone) and sets the theme's template.
@@ -82,6 +84,11 @@ def _figure_html(figure: LabFigure) -> str:
         f'<script type="application/json" class="plot-data">{data}</script>'
         f"<figcaption>{html.escape(figure.caption)}</figcaption></figure>"
     )
+
+
+def theme_templates() -> Markup:
+    """The templates of both themes, as the page's script reads them."""
+    return _json_for_script({"light": _template(LIGHT), "dark": _template(DARK)})
 
 
 def _template(name: str) -> Mapping[str, Any]:

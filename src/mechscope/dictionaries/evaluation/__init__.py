@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mechscope.dictionaries.evaluation.nearest_features import nearest_features
     from mechscope.dictionaries.evaluation.reading import read_activations, read_features
     from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recovery
+    from mechscope.dictionaries.evaluation.refitting import refit_gain
     from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
     from mechscope.dictionaries.evaluation.sparse_probing import sparse_probing
     from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
@@ -45,6 +46,7 @@ _HOMES = {
         "nearest_features": ("nearest_features",),
         "reading": ("read_activations", "read_features"),
         "recovery": ("Recovery", "feature_recovery"),
+        "refitting": ("refit_gain",),
         "shrinkage": ("Shrinkage",),
         "sparse_probing": ("sparse_probing",),
         "splicing": ("Splice", "spliced_loss"),
@@ -83,6 +85,7 @@ __all__ = [
     "nearest_features",
     "read_activations",
     "read_features",
+    "refit_gain",
     "sparse_probing",
     "spliced_loss",
     "splitting",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -15,10 +16,11 @@ from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, sp
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
 from mechscope.dictionaries.evaluation.reading import read_features
+from mechscope.model.transformer import HookedTransformer
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
-    from mechscope.model.transformer import HookedTransformer
+    from mechscope.model.encoder import HookedEncoder
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class FeaturePage:
     groups: tuple[ContextGroup, ...]
     """Where it is active, by strength, strongest group first."""
     logits: LogitList | None
-    """What it promotes; None for a dictionary that does not write to the stream."""
+    """What it promotes; None for a dictionary that does not write to the stream, and for an encoder."""
     neighbours: Neighbours
     """Features whose decoder rows are nearest."""
 
@@ -50,13 +52,14 @@ class FeaturePage:
 
 
 def feature_pages(
-    model: HookedTransformer,
+    model: HookedTransformer | HookedEncoder,
     dictionary: Dictionary,
     tokens: Int[Tensor, "batch pos"],
     hook_name: str,
     features: Sequence[int],
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    skip_first: int = 0,
     through: Tensor | None = None,
     contexts: int = 20,
     groups: int = 5,
@@ -72,6 +75,8 @@ def feature_pages(
 
     Args:
         attention_mask: True where a token is real; features at padding count as inactive, and padding not at all.
+        skip_first: positions at the start of each text that count as padding does: a dictionary is often trained
+            without them.
         through: what turns the dictionary's width into the stream's (see `logit_effects`).
         contexts: how many top contexts.
         groups: how many ranges of strength, and `a_group` contexts in each.
@@ -84,15 +89,20 @@ def feature_pages(
     near = nearest_features(dictionary.W_dec, features, neighbours)
     writes = dictionary.W_dec.shape[1] if through is None else through.shape[1]
     lists: Sequence[LogitList | None] = [None] * len(features)
-    if writes == model.cfg.d_model:
+    if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
     values = read_features(
         model, dictionary, tokens, hook_name, features, attention_mask=attention_mask, batch_size=batch_size
     )
-    count = tokens.numel()
-    if attention_mask is not None:
-        values = values * attention_mask.to(values)[..., None]
-        count = int(attention_mask.sum())
+    real = (
+        torch.ones(tokens.shape, dtype=torch.bool) if attention_mask is None else attention_mask.cpu().bool()
+    )
+    # The first real positions, which padding on the left moves.
+    real = real & (real.long().cumsum(1) > skip_first)
+    count = int(real.sum())
+    if skip_first < 0 or not count:
+        raise ValueError(f"skip_first={skip_first} leaves no position of tokens {tuple(tokens.shape)}.")
+    values = values * real.to(values)[..., None]
     tokens = tokens.cpu()
     pages: list[FeaturePage] = []
     for column, feature in enumerate(features):

@@ -13,11 +13,12 @@ from mechscope.dictionaries.evaluation.batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
 
 if TYPE_CHECKING:
+    from mechscope.model.encoder import HookedEncoder
     from mechscope.model.transformer import HookedTransformer
 
 
 def read_activations(
-    model: HookedTransformer,
+    model: HookedTransformer | HookedEncoder,
     tokens: Int[Tensor, "batch pos"],
     hook_name: str,
     hook_out: str | None = None,
@@ -50,7 +51,7 @@ def read_activations(
 
 
 def read_features(
-    model: HookedTransformer,
+    model: HookedTransformer | HookedEncoder,
     dictionary: Codes,
     tokens: Int[Tensor, "batch pos"],
     hook_name: str,

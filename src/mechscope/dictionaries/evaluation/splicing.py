@@ -20,6 +20,7 @@ from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.model.loss import lm_cross_entropy_loss
 
 if TYPE_CHECKING:
+    from mechscope.model.hooked_root_module import HookedRootModule
     from mechscope.model.transformer import HookedTransformer
 
 
@@ -145,7 +146,7 @@ def spliced_loss(
     )
 
 
-def check_hooks(model: HookedTransformer, *names: str) -> None:
+def check_hooks(model: HookedRootModule, *names: str) -> None:
     """Raises KeyError for a hook point that the model does not have, with the nearest names."""
     for name in names:
         if name not in model.hook_dict:

@@ -1,0 +1,1 @@
+"""`mechscope sae`: train, eval, sweep, show."""

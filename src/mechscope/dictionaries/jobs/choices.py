@@ -1,0 +1,82 @@
+"""Architectures by name: which number says how sparse they are, and what they start with. Loads no torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one architecture needs to be told."""
+
+    sparsity: str
+    """The setting that says how sparse features are: k (a number of them), l1 or l0 (weight of a penalty)."""
+    default: float
+    """Its value where nothing is said."""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Other settings that differ from the config's own defaults."""
+
+
+CHOICES: Mapping[str, Choice] = {
+    "relu": Choice("l1", 2.0),
+    "gated": Choice("l1", 2.0),
+    "jumprelu": Choice("l0", 1.0, {"bandwidth": 0.5, "start_threshold": 0.5}),
+    "topk": Choice("k", 32),
+    "batch_topk": Choice("k", 32),
+    "matryoshka": Choice("k", 32),
+    "crosscoder": Choice("l1", 2.0),
+}
+"""Architecture → what it needs. Thresholds and their window are in units of activations that are scaled to a mean
+length of √d_in, where one feature is some units strong; a window as narrow as in trainings on billions of tokens would
+hardly ever see an example in a short one."""
+
+
+def known_architecture(name: str) -> str:
+    """The architecture's own spelling.
+
+    >>> known_architecture("Batch-TopK")
+    'batch_topk'
+
+    Raises:
+        KeyError: for a name that is none, with the nearest one.
+    """
+    wanted = name.strip().lower().replace("-", "_")
+    if wanted not in CHOICES:
+        near = difflib.get_close_matches(wanted, CHOICES, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise KeyError(f"there is no architecture {name!r}; there are {', '.join(CHOICES)}.{hint}")
+    return wanted
+
+
+def dictionary_settings(
+    architecture: str, d_sae: int, sparsity: float | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Settings of a dictionary, but for its width d_in, which is the hook point's to say.
+
+    >>> dictionary_settings("topk", 512, 16)["k"]
+    16
+    """
+    choice = CHOICES[architecture]
+    value = choice.default if sparsity is None else sparsity
+    settings: dict[str, Any] = {
+        "architecture": architecture,
+        "d_sae": d_sae,
+        "b_dec_start": "geometric_median",
+        **choice.settings,
+        choice.sparsity: int(value) if choice.sparsity == "k" and value == int(value) else value,
+    }
+    if architecture == "matryoshka":
+        settings["widths"] = nested_widths(d_sae)
+    return settings | changes
+
+
+def nested_widths(d_sae: int) -> list[int]:
+    """A sixteenth of the features, an eighth, … all of them.
+
+    >>> nested_widths(64)
+    [4, 8, 16, 32, 64]
+    """
+    return sorted({max(1, d_sae // part) for part in (16, 8, 4, 2, 1)})

@@ -1,0 +1,114 @@
+"""One training run as data: where activations come from, which dictionaries learn from them, and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mechscope.dictionaries.config import DictionaryConfig, config_from_dict, strict
+from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
+from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Everything that decides what a training computes. Its seed is `training.seed`."""
+
+    source: SourceConfig
+    """Where activations come from."""
+    dictionaries: Mapping[str, Mapping[str, Any]]
+    """A dictionary's name → its settings. d_in may be missing: the hook point says it."""
+    training: TrainingConfig
+    """How they learn; all from the same batches."""
+
+    def __post_init__(self) -> None:
+        if not self.dictionaries:
+            raise ValueError("name at least one dictionary to train.")
+        for name in self.dictionaries:
+            if not name or "/" in name or name.startswith("."):
+                raise ValueError(f"a dictionary's name becomes a folder's, so {name!r} will not do.")
+        self.configs(None, None)
+
+    def configs(self, d_in: int | None, d_out: int | None) -> dict[str, DictionaryConfig]:
+        """The dictionaries' configs for activations of this width.
+
+        Args:
+            d_in: width of what is read; None: not known yet, and only the rest is checked.
+            d_out: width of what a transcoder writes.
+
+        Raises:
+            ValueError: for unknown or impossible settings, and for a d_in that does not fit.
+        """
+        return {name: self._config(name, d_in, d_out) for name in self.dictionaries}
+
+    def _config(self, name: str, d_in: int | None, d_out: int | None) -> DictionaryConfig:
+        settings = dict(self.dictionaries[name])
+        layers = len(self.source.hook)
+        wanted = settings.get("d_in")
+        if None not in (wanted, d_in) and wanted != d_in:
+            where = " + ".join(self.source.hook) or self.source.synthetic
+            raise ValueError(
+                f"the dictionary {name!r} reads width d_in = {wanted}, and activations of {where} have width {d_in}."
+            )
+        settings["d_in"] = d_in or wanted or max(1, layers)
+        if self.source.target_hook:
+            settings["subtract_b_dec"] = settings.get("subtract_b_dec", False)
+            settings["d_out"] = d_out or settings.get("d_out") or settings["d_in"]
+        if settings.get("architecture") == "crosscoder":
+            if layers < 2:
+                raise ValueError("a crosscoder reads several layers: name two hook points or more.")
+            settings.setdefault("n_layers", layers)
+        try:
+            return config_from_dict(settings)
+        except ValueError as error:
+            raise ValueError(f"the dictionary {name!r}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "source": self.source.to_dict(),
+            "dictionaries": {name: dict(settings) for name, settings in self.dictionaries.items()},
+            "training": self.training.to_dict(),
+        }
+
+    def to_json(self) -> str:
+        """What `--print-config` prints and `--config` reads."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
+    """The job that `to_dict` described.
+
+    Raises:
+        ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
+    """
+    fields = dict(settings)
+    if isinstance(fields.get("source"), Mapping):
+        fields["source"] = source_from_dict(fields["source"])
+    if isinstance(fields.get("training"), Mapping):
+        fields["training"] = training_config_from_dict(fields["training"])
+    for name, kind in (("source", SourceConfig), ("training", TrainingConfig), ("dictionaries", Mapping)):
+        if name in fields and not isinstance(fields[name], kind):
+            raise ValueError(f"{name} must be a table of settings, not {fields[name]!r}.")
+    return strict(TrainingJob, fields, "a training's config")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a JSON file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no JSON, or no table.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} should hold a table of settings, not {type(found).__name__}.")
+    return found

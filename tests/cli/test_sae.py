@@ -1,0 +1,443 @@
+"""`mechscope sae` as a user meets it, at tiny sizes: train, kill, go on, eval, show."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mechscope import dictionaries as d
+from mechscope.cli.main import main
+from mechscope.dictionaries.sources.config import source_from_dict
+from mechscope.dictionaries.sources.opening import open_source
+from mechscope.dictionaries.student import Student
+from mechscope.model.transformer import HookedTransformer
+
+KNOWN = [
+    "--synthetic",
+    "sharkey-small",
+    "--steps",
+    "12",
+    "--batch",
+    "64",
+    "--held-out",
+    "300",
+    "--d-sae",
+    "32",
+]
+HOOK = "blocks.0.mlp.hook_post"
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(
+            ["sae", *map(str, arguments), *(["--device", "cpu"] if "--print-config" not in arguments else [])]
+        )
+    captured = capsys.readouterr()
+    return int(stopped.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A folder of the user's own text."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for number in range(30):
+        lines = [f"def f{number}_{line}(x):\n    return x + {number * line}\n" for line in range(12)]
+        (folder / f"{number:02d}.py").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def on_model(text: Path) -> list[str]:
+    """Options of a tiny training on a bundled model."""
+    options = ["--model", "mini-gelu-1l", "--hook", HOOK, "--text", str(text), "--tokens", "4000"]
+    return [*options, "--held-out", "400", "--steps", "6", "--batch", "64", "--d-sae", "40", "--k", "5"]
+
+
+def test_help_and_configs_do_not_load_torch() -> None:
+    code = (
+        "import sys\nfrom mechscope.cli.main import main\n"
+        "for arguments in (['--help'], ['train', '--help'], ['sweep', '--preset', 'minilm', '--print-config'],"
+        f" ['train', *{KNOWN!r}, '--print-config'], ['train', '--k', 'x']):\n"
+        "    try: main(['sae', *arguments])\n    except SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'xarray', 'plotly') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return d.load(folder).state()
+
+
+def test_train_eval_and_show_on_known_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    code, said, err = call(capsys, "train", *KNOWN, "--architecture", "topk", "relu", "--out", out)
+    assert (code, err) == (0, "")
+    assert "topk (32 features), relu (32 features) on 128 known features in 64 dimensions" in said
+    assert "12 steps, 768 activations, on cpu" in said
+    assert {"topk", "relu", "job.json", "history.safetensors"} <= {path.name for path in out.iterdir()}
+
+    code, said, err = call(capsys, "eval", out / "topk")
+    assert (code, err) == (0, "")
+    assert "MMCS, true to learned" in said
+    kept = json.loads((out / "topk" / "evaluation.json").read_text())
+    dictionary = d.load(out / "topk")
+    source = open_source(source_from_dict(dictionary.metadata["source"]))
+    found = source.evaluate(dictionary)
+    assert found.recovery is not None
+    assert kept["measures"]["L0"] == found.l0 == 4
+    assert kept["measures"]["fraction of variance unexplained"] == found.fvu
+    assert kept["measures"]["MMCS, true to learned"] == found.recovery.mmcs
+    assert kept["examples"] == 300
+
+    code, said, _ = call(capsys, "show", out / "relu")
+    assert code == 0
+    assert "relu dictionary: 32 features, reads width 64" in said
+    assert "synthetic: sharkey-small" in said
+    assert "never active in 300 activations" in said
+    code, said, _ = call(capsys, "show", out / "relu", "--feature", "3", "31")
+    assert said.count("true features that are nearest:") == 2
+
+
+def test_a_models_dictionary_remembers_where_it_belongs(
+    on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert call(capsys, "train", *on_model, "--out", out)[0] == 0
+    metadata = d.load(out / "topk").metadata
+    assert (metadata["model_name"], metadata["hook_name"]) == ("mini-gelu-1l", HOOK)
+
+    file = tmp_path / "measured.json"
+    code, said, _ = call(capsys, "eval", out / "topk", "--json", "--out", file)
+    assert code == 0
+    assert json.loads(said) == json.loads(file.read_text())
+    measures = json.loads(said)["measures"]
+    assert measures["L0"] == pytest.approx(5, abs=0.01)
+    assert {"ΔCE spliced in (nats)", "loss recovered, mean ablation", "KL spliced in (nats)"} <= set(measures)
+
+    # Any feature has a page, a dead one too.
+    code, said, err = call(capsys, "show", out / "topk", "--feature", "1", "--contexts", "2")
+    assert (code, err) == (0, "")
+    assert "Feature 1" in said
+    assert "promotes" in said
+    assert "nearest" in said
+
+    # Other text by an option; what the file says stays otherwise.
+    other = tmp_path / "other.txt"
+    other.write_text("one two three four five six seven eight nine ten. " * 200)
+    code, said, _ = call(capsys, "eval", out / "topk", "--text", other, "--out", file, "--json")
+    assert code == 0
+    described = json.loads(said)
+    assert described["source"]["text"] == str(other)
+    assert described["measures"]["CE of the model (nats)"] != measures["CE of the model (nats)"]
+
+
+def test_contexts_hold_the_token_in_brackets(
+    on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "train", *on_model, "--out", tmp_path / "run")[0] == 0
+    _, said, _ = call(capsys, "show", tmp_path / "run" / "topk")
+    often = said[said.index("most often: ") :].removeprefix("most often: ").split(" ", 1)[0]
+    _, said, _ = call(capsys, "show", tmp_path / "run" / "topk", "--feature", often, "--contexts", "2")
+    shown = [line for line in said.splitlines() if "…" in line]
+    assert len(shown) >= 2
+    assert all("[" in line and "]" in line for line in shown)
+
+
+def test_a_killed_training_goes_on_with_the_same_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*KNOWN, "--architecture", "topk", "--checkpoint-every", "50", "--steps", "300"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [
+        sys.executable,
+        "-m",
+        "mechscope",
+        "sae",
+        "train",
+        *options,
+        "--device",
+        "cpu",
+        "--out",
+        str(killed),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not (killed / "training.safetensors").is_file():
+            assert process.poll() is None, "the training was over before it could be killed"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "topk").exists(), "the training was over before it was killed"
+    code, said, _ = call(capsys, "train", *options, "--out", killed)
+    assert code == 0
+    assert f"going on from {killed}" in said
+    assert call(capsys, "train", *options, "--out", whole)[0] == 0
+    resumed, unbroken = weights(killed / "topk"), weights(whole / "topk")
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Student.step
+
+    def stopping(self: Student, batch: Any, number: int, *, measure: bool) -> Any:
+        if number == 7:
+            raise KeyboardInterrupt
+        return step(self, batch, number, measure=measure)
+
+    options = [*KNOWN, "--checkpoint-every", "5", "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Student, "step", stopping)
+        code, _, err = call(capsys, "train", *options)
+    assert code == 130
+    assert "The same command goes on" in err
+    assert call(capsys, "train", *options)[0] == 0
+    # A finished one is read back, not trained again.
+    monkeypatch.setattr(Student, "step", stopping)
+    assert call(capsys, "train", *options)[0] == 0
+
+
+def test_a_config_prints_itself_and_is_given_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*KNOWN, "--architecture", "matryoshka", "jumprelu", "--k", "3", "--l0", "0.7", "--seed", "4"]
+    code, printed, err = call(capsys, "train", *options, "--print-config")
+    assert (code, err) == (0, "")
+    file = tmp_path / "job.json"
+    file.write_text(printed)
+    assert call(capsys, "train", "--config", file, "--print-config")[1] == printed
+    settings = json.loads(printed)
+    assert settings["dictionaries"]["matryoshka"]["k"] == 3
+    assert settings["dictionaries"]["jumprelu"]["l0"] == 0.7
+    assert settings["training"]["seed"] == settings["source"]["seed"] == 4
+    # An option goes before the file, and touches nothing else.
+    changed = json.loads(call(capsys, "train", "--config", file, "--k", "5", "--print-config")[1])
+    assert changed["dictionaries"]["matryoshka"]["k"] == 5
+    changed["dictionaries"]["matryoshka"]["k"] = 3
+    assert changed == settings
+    # What a run keeps can be given back too.
+    assert call(capsys, "train", "--config", file, "--out", tmp_path / "a")[0] == 0
+    kept = tmp_path / "a" / "job.json"
+    assert call(capsys, "train", "--config", kept, "--out", tmp_path / "b")[0] == 0
+    assert (tmp_path / "b" / "job.json").read_text() == kept.read_text()
+
+
+def test_transcoders_and_crosscoders(
+    on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = on_model[: on_model.index("--k")]
+    into, out = "blocks.0.ln2.hook_normalized", "blocks.0.hook_mlp_out"
+    place = options.index(HOOK)
+    options[place] = into
+    transcoder = ["--target-hook", out, "--skip", "--k", "5", "--out", str(tmp_path / "transcoder")]
+    assert call(capsys, "train", *options, *transcoder)[0] == 0
+    dictionary = d.load(tmp_path / "transcoder" / "topk")
+    assert (dictionary.cfg.d_out, dictionary.cfg.skip) == (64, True)
+    code, said, _ = call(capsys, "eval", tmp_path / "transcoder" / "topk")
+    assert code == 0
+    assert "ΔCE spliced in (nats)" in said
+
+    options[place : place + 1] = ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"]
+    crosscoder = ["--architecture", "crosscoder", "--out", str(tmp_path / "crosscoder")]
+    assert call(capsys, "train", *options, *crosscoder)[0] == 0
+    assert d.load(tmp_path / "crosscoder" / "crosscoder").cfg.d_in == 128
+    code, said, _ = call(capsys, "eval", tmp_path / "crosscoder" / "crosscoder")
+    assert code == 0
+    assert "fraction of variance unexplained" in said
+
+
+def test_another_tools_dictionary_is_measured(
+    on_model: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dictionary = d.build(d.TopKConfig(d_in=256, d_sae=24, k=3), 5)
+    folder = tmp_path / "saelens"
+    d.exchange.save_saelens(dictionary, folder)
+    code, _, err = call(capsys, "eval", folder)
+    assert code == 2
+    assert "give --model and --hook" in err
+    where = ["--model", "mini-gelu-1l", "--hook", HOOK, "--text", str(text), "--held-out", "300"]
+    code, said, _ = call(capsys, "eval", folder, *where, "--json")
+    assert code == 0
+    assert json.loads(said)["measures"]["L0"] == pytest.approx(3, abs=0.01)
+    assert (folder / "evaluation.json").is_file()
+    code, said, _ = call(capsys, "show", folder)
+    assert code == 0
+    assert "topk dictionary: 24 features" in said
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "hook": (["--model", "mini-gelu-1l", "--hook", "blocks.0.mlp.hook_pots"], "blocks.0.mlp.hook_post"),
+    "architecture": (["--architecture", "topkk"], "Did you mean topk?"),
+    "known features": (["--synthetic", "sharky"], "Did you mean sharkey"),
+    "k": (["--k", "33", "--d-sae", "32"], "only d_sae = 32 features"),
+    "option of another architecture": (["--architecture", "relu", "--k", "3"], "relu takes --l1"),
+    "two sources": (
+        ["--model", "mini-gelu-1l", "--hook", HOOK, "--synthetic", "sharkey"],
+        "one or the other",
+    ),
+    "no source": ([], "say where activations come from"),
+    "text": (["--model", "mini-gelu-1l", "--hook", HOOK, "--text", "libary"], "Did you mean 'library'?"),
+    "tokenizer": (["--model", "induction-2l", "--hook", "blocks.0.hook_resid_post"], "has no tokenizer"),
+    "model": (["--model", "mini-gelu-1", "--hook", HOOK], "mini-gelu-1l"),
+    "skip": (["--skip"], "--target-hook"),
+    "crosscoder": (["--architecture", "crosscoder"], "two hook points or more"),
+    "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "64 tokens at most"),
+    "pattern": (["--model", "mini-gelu-1l", "--hook", "blocks.0.attn.hook_pattern"], "one vector for each"),
+}
+NEEDS_SOURCE = ("architecture", "k", "option of another architecture", "skip", "crosscoder")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_mistakes_are_said_in_a_line_before_any_work(
+    name: str, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, said = BAD[name]
+    options = [*options, *(["--synthetic", "sharkey-small"] if name in NEEDS_SOURCE else [])]
+    if "--model" in options and "--text" not in options:
+        options += ["--text", str(text)]
+    out = tmp_path / "out"
+    code, printed, err = call(capsys, "train", *options, "--steps", "3", "--out", out)
+    assert (code, printed) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_stream_that_is_shorter_than_the_buffer(
+    on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "train", *on_model, "--buffer", "9000", "--out", tmp_path / "out")
+    assert code == 2
+    assert "fewer than the buffer of 9000" in err
+
+
+def test_a_width_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "job.json"
+    settings = json.loads(call(capsys, "train", *KNOWN, "--print-config")[1])
+    settings["dictionaries"]["topk"]["d_in"] = 63
+    file.write_text(json.dumps(settings))
+    code, _, err = call(capsys, "train", "--config", file, "--out", tmp_path / "out")
+    assert code == 2
+    assert "d_in = 63" in err
+    assert "width 64" in err
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "nearest"),
+    [((), "trainning", "training"), (("source",), "texts", "text"), (("training",), "step", "steps"),
+     (("dictionaries", "topk"), "d_saee", "d_sae")],
+)  # fmt: skip
+def test_unknown_settings_of_a_file_name_the_nearest(
+    place: tuple[str, ...], wrong: str, nearest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = json.loads(call(capsys, "train", *KNOWN, "--print-config")[1])
+    at = settings
+    for key in place:
+        at = at[key]
+    at[wrong] = 1
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(settings))
+    code, _, err = call(capsys, "train", "--config", file)
+    assert code == 2
+    assert repr(wrong) in err
+    assert f"Did you mean {nearest}" in err
+    file.write_text("{")
+    assert "is no JSON" in call(capsys, "train", "--config", file)[2]
+
+
+def test_a_folder_of_another_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert call(capsys, "train", *KNOWN, "--architecture", "relu", "--out", out)[0] == 0
+    code, _, err = call(capsys, "train", *KNOWN, "--architecture", "gated", "--out", out)
+    assert code == 2
+    assert "belongs to another training" in err
+    assert "a relu dictionary there" in err
+    code, _, err = call(capsys, "train", *KNOWN, "--architecture", "relu", "--lr", "0.5", "--out", out)
+    assert "training.lr is 0.001 there and 0.5 here" in err
+    (out / "job.json").unlink()
+    assert "no job.json" in call(capsys, "train", *KNOWN, "--architecture", "relu", "--out", out)[2]
+
+
+def test_activations_that_are_not_finite(
+    on_model: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mechscope.dictionaries.sources import models
+
+    load = models.load_model
+
+    def broken(*arguments: Any, **options: Any) -> HookedTransformer:
+        model = load(*arguments, **options)
+        with torch.no_grad():
+            model.blocks[0].mlp.W_in.fill_(float("nan"))
+        return model
+
+    monkeypatch.setattr(models, "load_model", broken)
+    code, _, err = call(capsys, "train", *on_model, "--out", tmp_path / "out")
+    assert code == 2
+    assert "NaN or infinite" in err
+
+
+def test_a_loss_that_runs_away_is_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(
+        capsys, "train", *KNOWN, "--architecture", "relu", "--lr", "1e30", "--out", tmp_path / "out"
+    )
+    assert code == 2
+    assert "lower lr" in err
+
+
+def test_show_and_eval_refuse_what_is_not_there(
+    on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert call(capsys, "train", *KNOWN, "--out", out)[0] == 0
+    assert "features 0 to 31, and no 32" in call(capsys, "show", out / "topk", "--feature", "32")[2]
+    assert "there is nothing at" in call(capsys, "eval", tmp_path / "nowhere")[2]
+    assert "There is a dictionary in topk" in call(capsys, "eval", out)[2]
+    where = on_model[: on_model.index("--steps")]
+    code, _, err = call(capsys, "eval", out / "topk", *where)
+    assert code == 2
+    assert "d_in = 64" in err
+    assert "width 256" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["replicated", "split"])
+def test_two_processes_leave_what_one_does(
+    data: str, on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [
+        "-m",
+        "mechscope",
+        "sae",
+        "train",
+        *on_model,
+        "--device",
+        "cpu",
+        "--data",
+        data,
+        "--out",
+        str(two),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # Only the first process speaks.
+    assert done.stdout.count("topk (40 features)") == 1
+    assert "2 processes" in done.stdout
+    assert call(capsys, "train", *on_model, "--out", one)[0] == 0
+    assert (two / "job.json").read_text() == (one / "job.json").read_text()
+    alone, divided = weights(one / "topk"), weights(two / "topk")
+    assert set(alone) == set(divided)
+    for name in alone:
+        torch.testing.assert_close(divided[name], alone[name], atol=1e-4, rtol=1e-3)
