@@ -88,6 +88,8 @@ def test_time_of_earlier_runs_counts_once(tmp_path: Path, monkeypatch: pytest.Mo
     third = workshop(tmp_path)
     third.part("p", five_more)
     assert (third.seconds, third.reused_seconds) == (15, 15)
+    third.part("p", lambda: pytest.fail("computed twice"))
+    assert (third.seconds, third.reused_seconds) == (15, 15)  # read twice, counted once
 
 
 @pytest.mark.parametrize("progress", [True, False])

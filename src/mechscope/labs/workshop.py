@@ -64,6 +64,7 @@ class Workshop:
     reused_seconds: float = 0.0
     """Time of the parts that an earlier run had finished."""
     _put_aside_at: dict[str, float] = field(default_factory=dict)
+    _counted: set[str] = field(default_factory=set)
     _warned: bool = False
 
     def part(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> Part:
@@ -76,14 +77,17 @@ class Workshop:
         kept = self._read(path)
         if kept is not None:
             part, metadata = kept
-            spent = float(metadata.get("seconds", 0.0))
-            self.reused_seconds += spent
-            self.seconds += spent
+            if name not in self._counted:
+                spent = float(metadata.get("seconds", 0.0))
+                self._counted.add(name)
+                self.reused_seconds += spent
+                self.seconds += spent
             return {key: tensor.to(self.device) for key, tensor in part.items()}
         before = self._spent_before(name)
         begun = time.monotonic()
         part = {key: tensor.detach().contiguous() for key, tensor in compute().items()}
         spent = time.monotonic() - begun + before
+        self._counted.add(name)
         self.reused_seconds += before
         self.seconds += spent
         try:

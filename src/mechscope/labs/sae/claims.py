@@ -109,7 +109,7 @@ CLAIMS = (
     ),
     Claim(
         id="5.5",
-        statement="Under L1 the densities of latents are bimodal: there is some latents hardly ever fire.",
+        statement="Under L1 the densities of latents are bimodal: some latents hardly ever fire.",
         paper="an ultra-low-density cluster",
         source=_BRICKEN,
         tag="P",
