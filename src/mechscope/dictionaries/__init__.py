@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
     from mechscope.dictionaries.distributed.split_stream import SplitStream
     from mechscope.dictionaries.distributed.starting import start_ranks
-    from mechscope.dictionaries.feature_attribution import attribute_features
-    from mechscope.dictionaries.feature_edges import FeatureEdges, attribute_edges
-    from mechscope.dictionaries.feature_effects import FeatureEffects
-    from mechscope.dictionaries.feature_logits import FeatureLogits, direct_feature_attribution
-    from mechscope.dictionaries.feature_patching import ablate_features, patch_features
+    from mechscope.dictionaries.effects.attribution import attribute_features
+    from mechscope.dictionaries.effects.direct_logits import FeatureLogits, direct_feature_attribution
+    from mechscope.dictionaries.effects.edges import FeatureEdges, attribute_edges
+    from mechscope.dictionaries.effects.feature_effects import FeatureEffects
+    from mechscope.dictionaries.effects.patching import ablate_features, patch_features
     from mechscope.dictionaries.features import SparseFeatures
     from mechscope.dictionaries.files import load, save
     from mechscope.dictionaries.losses import DeadFeatures, Loss
@@ -51,9 +51,9 @@ _HOMES = {
     "DeadFeatures": f"{_HERE}.losses",
     "Dictionary": f"{_HERE}.dictionary",
     "DictionaryConfig": f"{_HERE}.config",
-    "FeatureEdges": f"{_HERE}.feature_edges",
-    "FeatureEffects": f"{_HERE}.feature_effects",
-    "FeatureLogits": f"{_HERE}.feature_logits",
+    "FeatureEdges": f"{_HERE}.effects.edges",
+    "FeatureEffects": f"{_HERE}.effects.feature_effects",
+    "FeatureLogits": f"{_HERE}.effects.direct_logits",
     "GatedConfig": f"{_HERE}.config",
     "GeneratorStream": f"{_HERE}.stream",
     "JumpReluConfig": f"{_HERE}.config",
@@ -70,18 +70,18 @@ _HOMES = {
     "TopKConfig": f"{_HERE}.config",
     "TrainingConfig": f"{_HERE}.training_config",
     "TrainingRun": f"{_HERE}.training",
-    "ablate_features": f"{_HERE}.feature_patching",
+    "ablate_features": f"{_HERE}.effects.patching",
     "attached": f"{_HERE}.attach",
-    "attribute_edges": f"{_HERE}.feature_edges",
-    "attribute_features": f"{_HERE}.feature_attribution",
+    "attribute_edges": f"{_HERE}.effects.edges",
+    "attribute_features": f"{_HERE}.effects.attribution",
     "build": f"{_HERE}.building",
     "config_from_dict": f"{_HERE}.config",
-    "direct_feature_attribution": f"{_HERE}.feature_logits",
+    "direct_feature_attribution": f"{_HERE}.effects.direct_logits",
     "estimate_scale": f"{_HERE}.stream",
     "from_state": f"{_HERE}.building",
     "gather_dictionary": f"{_HERE}.distributed.gathering",
     "load": f"{_HERE}.files",
-    "patch_features": f"{_HERE}.feature_patching",
+    "patch_features": f"{_HERE}.effects.patching",
     "save": f"{_HERE}.files",
     "start_ranks": f"{_HERE}.distributed.starting",
     "train": f"{_HERE}.training",

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -121,7 +120,7 @@ def attached(
         for place, hook in pairs:
             # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
             listener = place.add_hook(
-                hook, is_permanent=True, by_position=not mixes_examples(dictionary), width=width
+                hook, is_permanent=True, by_position=not dictionary.mixes_examples, width=width
             )
             listeners.append((place, listener))
         yield Attached(dictionary, reads, target, error_term)
@@ -133,11 +132,6 @@ def attached(
             model.hook_dict.pop(full, None)
             model.mod_dict.pop(full, None)
             owner._modules.pop(name, None)
-
-
-def mixes_examples(dictionary: Dictionary) -> bool:
-    """Whether an example's features depend on the others of its batch: BatchTopK's do until it knows its threshold."""
-    return isinstance(dictionary, BatchTopKDictionary) and bool(dictionary.threshold < 0)
 
 
 def _named(dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str) -> str:

@@ -23,9 +23,10 @@ from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.encoder_product import encoder_product
 from mechscope.dictionaries.features import SparseFeatures
 from mechscope.dictionaries.geometric_median import geometric_median
+from mechscope.dictionaries.initial_weights import draw_directions
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 from mechscope.dictionaries.normalization import Normalized, normalize
-from mechscope.dictionaries.seeding import normal_rows
+from mechscope.dictionaries.state_check import SCALES, check_state
 from mechscope.dictionaries.top_k import top_k
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Dictionary(nn.Module):
         self.register_buffer("scale_out", torch.ones((), dtype=dtype))
         self._add_parameters(dtype)
         if generator is not None:
-            self._draw(generator)
+            draw_directions(self, generator)
 
     @property
     def features_here(self) -> int:
@@ -118,6 +119,11 @@ class Dictionary(nn.Module):
     def norms_fold(self) -> bool:
         """Whether decoder norms can be folded into the encoder without changing what is written."""
         return True
+
+    @property
+    def mixes_examples(self) -> bool:
+        """Whether an example's features depend on the others of its batch."""
+        return False
 
     # Encoding and decoding ------------------------------------------------------------------------
 
@@ -396,59 +402,13 @@ class Dictionary(nn.Module):
         Raises:
             ValueError: for missing, unknown or misshapen tensors, or another dtype.
         """
+        check_state(self, state)
         own = self.state_dict()
-        optional = {"scale_in", "scale_out"}
-        missing = [name for name in own if name not in state and name not in optional]
-        unknown = [name for name in state if name not in own]
-        if missing or unknown:
-            raise ValueError(
-                f"these tensors are not those of a {self.cfg.architecture} dictionary: "
-                + "; ".join(
-                    f"{what} {', '.join(names)}"
-                    for what, names in (("missing", missing), ("unknown", unknown))
-                    if names
-                )
-                + f" (it has {', '.join(own)})."
-            )
         for name, tensor in state.items():
-            shapes = {tuple(own[name].shape)}
-            if name in optional:
-                shapes = {(), (self.cfg.d_in if name == "scale_in" else self.cfg.width_out,)}
-            if tuple(tensor.shape) not in shapes:
-                raise ValueError(
-                    f"{name} has shape {tuple(tensor.shape)}; this config (d_in {self.cfg.d_in}, d_sae "
-                    f"{self.features_here}, d_out {self.cfg.width_out}) makes it {tuple(own[name].shape)}."
-                )
-            if tensor.dtype != own[name].dtype:
-                raise ValueError(
-                    f"{name} is {tensor.dtype}, and the config makes it {own[name].dtype}: convert it, or set dtype."
-                )
-        for name, tensor in state.items():
-            if name in optional:
+            if name in SCALES:
                 setattr(self, name, tensor.to(self.W_enc.device, copy=True))
             else:
                 own[name].copy_(tensor)
-
-    def _draw(self, generator: torch.Generator) -> None:
-        """Random directions; the encoder starts as the decoder's transpose."""
-        cfg = self.cfg
-        with torch.no_grad():
-            self._draw_rows(self.W_dec, generator)
-            if cfg.transcodes:
-                self._draw_rows(self.W_enc.T, generator)
-            else:
-                self.W_enc.copy_(self.W_dec.T)
-
-    def _draw_rows(self, rows: Tensor, generator: torch.Generator) -> None:
-        """Fill the rows of the features held here, from what is drawn for all: the same with any number of ranks."""
-        begin = 0
-        for drawn in normal_rows(self.cfg.d_sae, rows.shape[1], generator):
-            first, last = max(begin, self.mine.start), min(begin + len(drawn), self.mine.stop)
-            if first < last:
-                some = drawn[first - begin : last - begin]
-                some = some / some.norm(dim=-1, keepdim=True) * self.cfg.decoder_start_norm
-                rows[first - self.mine.start : last - self.mine.start] = some
-            begin += len(drawn)
 
     # Use ------------------------------------------------------------------------------------------------------
 

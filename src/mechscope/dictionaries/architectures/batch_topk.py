@@ -39,6 +39,11 @@ class BatchTopKDictionary(Dictionary):
         """Whether the decoder is used as if it had unit rows."""
         return cast("BatchTopKConfig", self.cfg).rescale_by_decoder_norm
 
+    @property
+    def mixes_examples(self) -> bool:
+        """Until it knows its threshold."""
+        return bool(self.threshold < 0)
+
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
         """What is above the threshold, or the largest of the batch."""
         if self.rescales:

@@ -30,8 +30,8 @@ def _gpt2(
 
 
 _NO_BYSTANDERS = (
-    "Nearly all of this twin's twelve heads take part. Where too few are left outside, nothing can be drawn for a null, "
-    "and no ranking can tell inside from outside: the number does not exist, and what does not exist proves nothing."
+    "Nearly all of this twin's twelve heads take part. Where too few are left outside, nothing can be drawn for a "
+    "null, and no ranking can tell inside from outside: there is no number then, and no number proves nothing."
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mechscope.dictionaries.attach import Attached, mixes_examples
+from mechscope.dictionaries.attach import Attached
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.places import Place, each_place
@@ -115,7 +115,7 @@ def check_attached(model: HookedTransformer, attached: Attached) -> None:
         ValueError: where the dictionary chooses features over a whole batch.
     """
     model.match_hook_names(attached.features)
-    if mixes_examples(attached.dictionary):
+    if attached.dictionary.mixes_examples:
         raise ValueError(
             f"this {attached.dictionary.cfg.architecture} dictionary has no threshold yet, so its features depend on "
             "the whole batch, and one example's would change with the company it runs in; train it first."

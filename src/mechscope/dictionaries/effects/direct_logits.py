@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mechscope.dictionaries.feature_effects import (
+from mechscope.dictionaries.effects.feature_effects import (
     FeatureEffects,
     check_attached,
     effects_result,

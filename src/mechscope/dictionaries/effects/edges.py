@@ -20,8 +20,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mechscope.dictionaries.feature_attribution import Written, check_steps, how, mean_gradient
-from mechscope.dictionaries.feature_effects import check_attached, check_features, features_to_try, into
+from mechscope.dictionaries.effects.attribution import Written, check_steps, how, mean_gradient
+from mechscope.dictionaries.effects.feature_effects import (
+    check_attached,
+    check_features,
+    features_to_try,
+    into,
+)
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mechscope.dictionaries.feature_effects import (
+from mechscope.dictionaries.effects.feature_effects import (
     FeatureEffects,
     check_attached,
     check_by,

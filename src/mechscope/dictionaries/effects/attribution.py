@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mechscope.dictionaries.feature_effects import (
+from mechscope.dictionaries.effects.feature_effects import (
     FeatureEffects,
     at_places,
     check_attached,

@@ -1,0 +1,1 @@
+"""What features do to the model that they are spliced into. Names live in the files."""
