@@ -89,6 +89,15 @@ class TextConfig:
     """Of Adam: a high one, which is what kills latents in practice."""
     revival_steps: int = 400
     """Their training steps; a latent is dead when it has been silent for an eighth of them."""
+    rare_size: int = 1024
+    """Latents of the ReLU dictionary whose densities are looked at: four for each neuron, so that there are some to
+    spare."""
+    rare_l1: float = 4.0
+    """Its penalty."""
+    rare_learning_rate: float = 5e-3
+    """Of Adam."""
+    rare_steps: int = 0
+    """Its training steps, many: latents grow rare slowly. 0: there is none."""
     detected: int = 100
     """Units of each kind that are explained and detected."""
     pages: int = 6

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mechscope.labs.lab import Lab, Outcome
-from mechscope.labs.sae.claims import CLAIMS, LARGE, MODEL, PARTNER, PEER
+from mechscope.labs.sae.claims import CLAIMS, LARGE, MODEL, PARTNER, PEER, RARE
 from mechscope.labs.sae.config import GridConfig, SaeConfig, TextConfig
 from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
 from mechscope.labs.sae.figures import TEXT_FIGURES, draw_figures
@@ -31,6 +31,7 @@ from mechscope.labs.sae.words import format_numbers
 from mechscope.labs.workshop import Workshop
 
 NO_LARGE = "the grid at the published size takes minutes: it is part of the full budget"
+NO_RARE = "latents grow rare over a training of minutes: it is part of the full budget"
 NO_TIME = "loading SAELens takes longer than the rest: it is part of the full budget"
 
 
@@ -88,8 +89,10 @@ def _not_run(config: SaeConfig, missing: str | None) -> dict[str, str]:
     if config.large is None:
         reasons[LARGE] = NO_LARGE
     if missing is not None:
-        reasons |= dict.fromkeys((MODEL, PARTNER, PEER), missing)
+        reasons |= dict.fromkeys((MODEL, PARTNER, PEER, RARE), missing)
         return reasons
+    if not config.text.rare_steps:
+        reasons[RARE] = NO_RARE
     if partner_of(config.text) is None:
         reasons[PARTNER] = _no_partner(config.text)
     if not config.exchange:
@@ -150,7 +153,7 @@ LAB = Lab(
     lesson=Path(__file__).parent / "lesson.md",
     configs={
         "quick": SaeConfig(text=_QUICK_TEXT),
-        "full": SaeConfig(large=GridConfig(), exchange=True),
+        "full": SaeConfig(large=GridConfig(), text=TextConfig(rare_steps=4000), exchange=True),
     },
     seeds={"quick": 1, "full": 2},
     inputs=describe_inputs,

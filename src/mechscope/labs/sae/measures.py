@@ -72,12 +72,18 @@ def _of_grid(size: str, grid: Grid) -> dict[str, float]:
     }
 
 
+def _humps(study: TextStudy) -> dict[str, float]:
+    if study.rare is None:
+        return {}
+    depth, below = valley(study.rare.densities)
+    return {"valley": depth, "below_valley": 100 * below}
+
+
 def _of_text(text: TextFindings) -> dict[str, float]:
     study, scores = text.study, text.study.scores
     splice = scores.splice
     assert splice is not None
     compared = duel(study.topk, study.relu)
-    depth, below = valley(study.sparsest_relu.densities)
     return {
         "frontier_points": float(len(compared.points)),
         "frontier_worst": compared.worst,
@@ -85,8 +91,7 @@ def _of_text(text: TextFindings) -> dict[str, float]:
         "dead_nothing": 100 * study.dead["nothing"],
         "dead_resampling": 100 * study.dead["resampling"],
         "dead_auxiliary": 100 * study.dead["auxiliary loss"],
-        "valley": depth,
-        "below_valley": 100 * below,
+        **_humps(study),
         "recovered_zero": 100 * splice.recovered_zero,
         "recovered_mean": 100 * splice.recovered_mean,
         "l0": scores.l0,

@@ -135,12 +135,13 @@ def _frontier(study: TextStudy, made_by: Provenance) -> LabFigure:
 
 
 def _densities(study: TextStudy, made_by: Provenance) -> LabFigure:
-    title = "How often latents fire: ReLU with the strongest penalty, and TopK"
-    low = -np.log10(study.scores.activity.examples)
+    title = "How often latents fire"
+    relu = study.rare or study.sparsest_relu
+    low = -np.log10(max(relu.examples, study.scores.activity.examples))
     edges = np.linspace(low, 0, 25)
     middles = (edges[:-1] + edges[1:]) / 2
     series: dict[str, np.ndarray] = {}
-    for name, activity in (("ReLU, L1", study.sparsest_relu), ("TopK", study.scores.activity)):
+    for name, activity in (("ReLU, L1", relu), ("TopK", study.scores.activity)):
         alive = activity.densities[activity.times > 0].log10().numpy()
         series[name] = np.histogram(alive, edges)[0].astype(float)
     figure = curves(
@@ -162,8 +163,9 @@ def _densities(study: TextStudy, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "densities",
         figure,
-        "Latents that never fire are not in it. Look for a second hump on the left: latents that fire "
-        "hardly ever. Are they rare ideas, or waste?",
+        "Latents that never fire are not in it. Look for a second hump on the left: latents that fire hardly ever. "
+        "Are they rare ideas, or waste?"
+        + (f" (L1: counted on all {relu.examples:,} tokens that were trained on.)" if study.rare else ""),
         {"densities": data},
     )
 

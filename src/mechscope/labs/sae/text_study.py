@@ -50,6 +50,8 @@ class TextStudy:
     """What was done for dead latents → share that is dead on the held-out text."""
     chosen: Dictionary
     """The TopK dictionary that is looked at."""
+    rare: Activity | None
+    """Of the ReLU dictionary that was trained long, over the text that it was trained on; None where there is none."""
 
     @property
     def scores(self) -> Evaluation:
@@ -124,7 +126,17 @@ def study_text(
             silent_for,
             config.revival_learning_rate,
         )
-        dead[name] = dead_share(found["many"], test)
+        dead[name] = activity_of(found["many"], test.flatten(0, 1)).dead_share
+    rare = None
+    if config.rare_steps:
+        wide: dict[str, DictionaryConfig] = {
+            "wide": ReluConfig(
+                d_in=width, d_sae=config.rare_size, l1=config.rare_l1, b_dec_start="geometric_median"
+            )
+        }
+        found = trained("rare", wide, "none", config.rare_steps, config.dead_after, config.rare_learning_rate)
+        # Over all the text there is: what happens once in a hundred thousand tokens cannot be seen on a few.
+        rare = activity_of(found["wide"], train)
     on_topk = {k: scored(topk[str(k)]) for k in config.ks}
     return TextStudy(
         config,
@@ -135,6 +147,7 @@ def study_text(
         {l1: scored(relu[f"{l1:g}"]) for l1 in config.l1},
         dead,
         topk[str(config.chosen)],
+        rare,
     )
 
 
@@ -157,12 +170,12 @@ def train_chosen(
 
 
 @torch.no_grad()
-def dead_share(dictionary: Dictionary, x: Float[Tensor, "batch pos d_in"]) -> float:
-    """The share of latents that are never active."""
+def activity_of(dictionary: Dictionary, x: Float[Tensor, "example d_in"]) -> Activity:
+    """How often each latent is active."""
     counts = ActivityCounts()
-    for rows in x.flatten(0, 1).split(4096):
+    for rows in x.split(4096):
         counts.add(dictionary.encode(rows))
-    return counts.activity().dead_share
+    return counts.activity()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def format_numbers(config: SaeConfig, found: Findings, numbers: Mapping[str, flo
         "probe": "",
         "frontier": "",
         "dead": "",
+        "rare": "",
         "exchange": "That check was not part of this run.",
     }
     if "large_mmcs" in numbers:
@@ -74,6 +75,9 @@ def _format_text(config: TextConfig, text: TextFindings, numbers: Mapping[str, f
         f"{of('probe_most')}; all features: {of('probe_every')}.",
         "frontier": f"TopK's unexplained variance, over ReLU's at the same L0, is {of('frontier_worst')} at the worst "
         "point.",
+        "rare": f"{of('below_valley', 0)} % of the living latents under L1 lie left of the deepest valley."
+        if "below_valley" in numbers
+        else "The training that is long enough to show it is part of the full budget.",
         "dead": f"Dead of {config.revival_size} latents: {of('dead_nothing', 0)} % with nothing done, "
         f"{of('dead_resampling', 0)} % with resampling, {of('dead_auxiliary', 0)} % with the auxiliary loss.",
     }
