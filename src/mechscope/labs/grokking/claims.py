@@ -112,8 +112,8 @@ CLAIMS = (
         tag="P",
         how="W_L without its projection on the key frequencies' cos and sin: ratio of Frobenius norms.",
         remark="What is left is spread over many frequencies; between a quarter and a half of its square lies at two "
-        "to five times the key frequencies. The paper's model has more keys, and was trained three times as long; three thousand more epochs "
-        "of seed 0 changed nothing here.",
+        "to five times the key frequencies. The paper's model has more keys, and was trained three "
+        "times as long; three thousand more epochs of seed 0 changed nothing here.",
         conditions=(Condition("p113_outside", "norm of the residual", high=3, unit="%"),),
         needs="p113",
     ),

@@ -116,8 +116,8 @@ CLAIMS = (
         tag="P",
         how="log10 of density over all text that was trained on, of a ReLU dictionary of its own with four latents for "
         "each neuron, trained more than three times as long as the others; 12 bins, smoothed over 3; the deepest "
-        "valley between two peaks, and what lies below it. (With two latents for each neuron, the frontier's training and "
-        "densities on the held-out text there was one hump.)",
+        "valley between two peaks, and what lies below it. (With two latents for each neuron, the frontier's "
+        "training and densities on the held-out text there was one hump.)",
         conditions=(
             Condition("valley", "valley over the lower peak", high=0.8),
             Condition("below_valley", "living latents below the valley", low=5, high=95, unit="%"),
