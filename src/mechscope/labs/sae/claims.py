@@ -118,6 +118,9 @@ CLAIMS = (
         "each neuron, trained more than three times as long as the others; 12 bins, smoothed over 3; the deepest "
         "valley between two peaks, and what lies below it. (With two latents for each neuron, the frontier's "
         "training and densities on the held-out text there was one hump.)",
+        remark="There is a hump of its own at a few firings in a hundred thousand tokens, and it is small. The penalty "
+        "rises slowly here, as became usual later; in a trial in which it had its full strength from the first step, on "
+        "three times the text, three quarters of the latents lay in it.",
         conditions=(
             Condition("valley", "valley over the lower peak", high=0.8),
             Condition("below_valley", "living latents below the valley", low=5, high=95, unit="%"),
