@@ -119,7 +119,7 @@ CLAIMS = (
         "valley between two peaks, and what lies below it. (With two latents for each neuron, the frontier's "
         "training and densities on the held-out text there was one hump.)",
         remark="There is a hump of its own at a few firings in a hundred thousand tokens, and it is small. The penalty "
-        "rises slowly here, as became usual later; in a trial in which it had its full strength from the first step, on "
+        "rises slowly here, as became usual later; in a trial in which it had its full strength from the start, on "
         "three times the text, three quarters of the latents lay in it.",
         conditions=(
             Condition("valley", "valley over the lower peak", high=0.8),
