@@ -114,13 +114,10 @@ CLAIMS = (
         paper="an ultra-low-density cluster",
         source=_BRICKEN,
         tag="P",
-        how="log10 of density over all text that was trained on, of a ReLU dictionary of its own with four latents for "
-        "each neuron, trained more than three times as long as the others; 12 bins, smoothed over 3; the deepest "
-        "valley between two peaks, and what lies below it. (With two latents for each neuron, the frontier's "
-        "training and densities on the held-out text there was one hump.)",
-        remark="There is a hump of its own at a few firings in a hundred thousand tokens, and it is small. The penalty "
-        "rises slowly here, as became usual later; in a trial in which it had its full strength from the start, on "
-        "three times the text, three quarters of the latents lay in it.",
+        how="log10 of density over all text that was trained on, of a ReLU dictionary of its own: four latents for "
+        "each neuron, more than three times the steps of the others, the penalty at its full strength from the first; "
+        "12 bins, smoothed over 3; the deepest valley between two peaks, and what lies below it. (With the frontier's "
+        "training and densities on the held-out text there was one hump; with a penalty that rises, a second of 3 %.)",
         conditions=(
             Condition("valley", "valley over the lower peak", high=0.8),
             Condition("below_valley", "living latents below the valley", low=5, high=95, unit="%"),

@@ -80,8 +80,11 @@ def study_text(
         steps: int,
         dead_after: int,
         learning_rate: float = config.learning_rate,
+        penalty_rises: bool = True,
     ) -> dict[str, Dictionary]:
-        how = settings(steps, learning_rate, seed, revive=revive, dead_after=dead_after)
+        how = settings(
+            steps, learning_rate, seed, revive=revive, dead_after=dead_after, penalty_rises=penalty_rises
+        )
         return train_together(
             workshop,
             f"{name}-seed-{seed}",
@@ -134,7 +137,16 @@ def study_text(
                 d_in=width, d_sae=config.rare_size, l1=config.rare_l1, b_dec_start="geometric_median"
             )
         }
-        found = trained("rare", wide, "none", config.rare_steps, config.dead_after, config.rare_learning_rate)
+        # A penalty that rises slowly, as became usual later, spares the latents that this is about.
+        found = trained(
+            "rare-latents",
+            wide,
+            "none",
+            config.rare_steps,
+            config.dead_after,
+            config.rare_learning_rate,
+            penalty_rises=False,
+        )
         # Over all the text there is: what happens once in a hundred thousand tokens cannot be seen on a few.
         rare = activity_of(found["wide"], train)
     on_topk = {k: scored(topk[str(k)]) for k in config.ks}

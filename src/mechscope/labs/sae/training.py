@@ -52,15 +52,25 @@ def train_together(
 
 
 def settings(
-    steps: int, learning_rate: float, seed: int, *, revive: Revival = "none", dead_after: int = 1_000_000
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    *,
+    revive: Revival = "none",
+    dead_after: int = 1_000_000,
+    penalty_rises: bool = True,
 ) -> TrainingConfig:
-    """The schedule that everything here has: a short warm-up, a penalty that rises over a tenth, a decay at the end."""
+    """The schedule that everything here has: a short warm-up, a decay at the end.
+
+    Args:
+        penalty_rises: over a tenth of the training; else it has its full strength from the first step.
+    """
     return TrainingConfig(
         steps=steps,
         lr=learning_rate,
         lr_warmup=min(20, steps // 4),
         lr_decay=steps // 4,
-        sparsity_warmup=steps // 10,
+        sparsity_warmup=steps // 10 if penalty_rises else 0,
         revive=revive,
         dead_after=dead_after,
         resample_every=max(1, steps // 4),
