@@ -116,8 +116,8 @@ CLAIMS = (
         tag="P",
         how="log10 of density over all text that was trained on, of a ReLU dictionary of its own: four latents for "
         "each neuron, more than three times the steps of the others, the penalty at its full strength from the first; "
-        "12 bins, smoothed over 3; the deepest valley between two peaks, and what lies below it. (With the frontier's "
-        "training and densities on the held-out text there was one hump; with a penalty that rises, a second of 3 %.)",
+        "12 bins, smoothed over 3; the deepest valley between two peaks, and what lies below it. With the frontier's "
+        "training and densities on the held-out text there was one hump; with a penalty that rises, a second of 3 %.",
         conditions=(
             Condition("valley", "valley over the lower peak", high=0.8),
             Condition("below_valley", "living latents below the valley", low=5, high=95, unit="%"),
