@@ -17,7 +17,7 @@ import torch
 from mechscope.model.names import get_act_name
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.task_sweep import Direction, TaskSweep
+from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -113,11 +113,10 @@ def patch(
     ]
     effects = run.effects(edits, f"patching {kind.words}")
     shape = (len(chosen), *(len(values) for _, values in axes.values()))
-    into = "clean into corrupted" if direction == "denoise" else "corrupted into clean"
     return make_result(
         effects.reshape(shape),
         ("layer", *dims),
-        title=f"Patching the {kind.words}, {into}: {task.metric.name}",
+        title=f"Patching the {kind.words}, {in_words(direction)}: {task.metric.name}",
         unit=run.unit,
         provenance=run.provenance,
         coords={"layer": np.asarray(chosen)} | {dim: np.asarray(labels) for dim, (labels, _) in axes.items()},

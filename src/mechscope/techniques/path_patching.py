@@ -27,7 +27,7 @@ from mechscope.techniques.direct_paths import DirectPaths
 from mechscope.techniques.node_names import NodeName, all_heads, parse_node
 from mechscope.techniques.places import named_places
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import Direction, TaskSweep
+from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -222,7 +222,6 @@ def _result(
     words: str,
     through_mlps: bool,
 ) -> Result:
-    into = "clean into corrupted" if run.direction == "denoise" else "corrupted into clean"
     passing = ", MLPs between recomputed" if through_mlps else ""
-    title = f"Path patching{words}, {into}{passing}: {run.task.metric.name}"
+    title = f"Path patching{words}, {in_words(run.direction)}{passing}: {run.task.metric.name}"
     return make_result(effects, dims, title, run.unit, run.provenance, coords)

@@ -23,7 +23,7 @@ from mechscope.techniques.beside_random import BesideRandom, beside_random, chec
 from mechscope.techniques.places import named_places
 from mechscope.techniques.subspaces import complement, orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import Direction, TaskSweep
+from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -108,14 +108,13 @@ def subspace_patching(
     ]
     effects = run.effects(interventions, "subspace patching")
     where = f"{KINDS[site].words}, layer {layer}" + ("" if head is None else f", head {head}")
-    into = "clean into corrupted" if direction == "denoise" else "corrupted into clean"
     size = "a direction" if k == 1 else f"{k} of {d} dimensions"
     made_by = run.provenance
     return beside_random(
         dict(zip(bases, effects[: len(bases)], strict=True)),
         effects[len(bases) :],
-        title=f"Patching {size} ({where}), {into}: {task.metric.name}",
-        null_title=f"Random subspaces of {k} dimensions ({where}), {into}: {task.metric.name}",
+        title=f"Patching {size} ({where}), {in_words(direction)}: {task.metric.name}",
+        null_title=f"Random subspaces of {k} dimensions ({where}), {in_words(direction)}: {task.metric.name}",
         unit=run.unit,
         provenance=type(made_by)(made_by.model, made_by.task, seed),
     )

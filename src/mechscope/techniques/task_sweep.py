@@ -25,6 +25,11 @@ Direction = Literal["denoise", "noise"]
 SHARE = "share of the effect"
 
 
+def in_words(direction: str) -> str:
+    """A direction for titles: which run's values go into which."""
+    return "clean into corrupted" if direction == "denoise" else "corrupted into clean"
+
+
 class TaskSweep:
     """Interventions on one of a task's two runs with activations of the other.
 

@@ -25,16 +25,17 @@ from mechscope.dictionaries.effects.feature_effects import (
     check_by,
     effects_result,
     features_to_try,
-    into,
     places_of,
+    pulled_back,
 )
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
+from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.sweep.base_run import BaseRun
-from mechscope.techniques.task_sweep import SHARE, Direction
+from mechscope.techniques.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -82,7 +83,7 @@ def attribute_features(
     gradient = mean_gradient(run, attached.output, written.start, written.change, steps, progress)
     chosen = features_to_try(written.feature_change != 0, None, attached.dictionary.cfg.d_sae)
     contributions = written.features(gradient, chosen)
-    title = f"{how(steps)} of features at {attached.reads}, {into(direction)}: {task.metric.name}"
+    title = f"{how(steps)} of features at {attached.reads}, {in_words(direction)}: {task.metric.name}"
     made = SHARE if normalize else task.metric.unit, Provenance(model_name(model), task.name, task.seed)
     error = None
     if attached.error_term:
@@ -99,12 +100,6 @@ def attribute_features(
 def how(steps: int) -> str:
     """The estimate in words, for titles."""
     return "Attribution patching" if steps == 1 else f"Integrated gradients ({steps} steps)"
-
-
-def check_steps(steps: int) -> None:
-    """Raises ValueError unless it is a whole number above 0."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"steps is how many gradients are averaged, at least 1, not {steps!r}.")
 
 
 class Written:
@@ -152,12 +147,8 @@ class Written:
         return (self.error_change * gradient).flatten(2).sum(-1)
 
     def pulled_back(self, gradient: Tensor, example: int) -> Tensor:
-        """One example's gradient at its features [pos feature]: through the decoder, which is linear in them."""
-        with torch.enable_grad():
-            features = self.base_features[example].detach().requires_grad_()
-            written = self.dictionary.decode(features, self.x[example])
-            towards = gradient[example].reshape(written.shape).to(written)
-            return torch.autograd.grad(written, features, towards)[0]
+        """One example's gradient at its features [pos feature]."""
+        return pulled_back(self.dictionary, self.base_features[example], self.x[example], gradient[example])
 
 
 def mean_gradient(
@@ -169,7 +160,7 @@ def mean_gradient(
     """
     found: list[Tensor] = []
     total, reference = torch.zeros_like(start), run.reference
-    fractions = [0.0] if steps == 1 else [(step + 0.5) / steps for step in range(steps)]
+    fractions = points_on_line(steps)
     for number, fraction in enumerate(tqdm(fractions, desc="gradients", disable=not progress or steps == 1)):
         forward = GradientPass(
             run.model,

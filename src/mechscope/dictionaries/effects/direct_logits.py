@@ -20,6 +20,7 @@ from mechscope.dictionaries.effects.feature_effects import (
     check_attached,
     effects_result,
     features_to_try,
+    pulled_back,
 )
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
@@ -29,7 +30,6 @@ from mechscope.techniques.sweep.base_run import BaseRun
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
-    from mechscope.dictionaries.dictionary import Dictionary
     from mechscope.model.transformer import HookedTransformer
 
 
@@ -85,7 +85,7 @@ def direct_feature_attribution(
     active = task.at_answers(run[attached.features])
     chosen = features_to_try(active != 0, features, attached.dictionary.cfg.d_sae)
     x = task.at_answers(run[f"{attached.reads}.hook_sae_input"])
-    values = (active * _gradient(attached.dictionary, active, x, direction)).mean((0, 1))
+    values = (active * pulled_back(attached.dictionary, active, x, direction)).mean((0, 1))
 
     def along(hook: str) -> Tensor:
         """What an activation adds, mean over examples and answers."""
@@ -104,11 +104,3 @@ def direct_feature_attribution(
         whole,
     )
     return FeatureLogits(effects, float(along(attached.output)) - whole, float(terms.total().mean()))
-
-
-def _gradient(dictionary: Dictionary, features: Tensor, x: Tensor, direction: Tensor) -> Tensor:
-    """What a unit of each feature adds along a direction [batch answer feature]."""
-    with torch.enable_grad():
-        leaf = features.detach().requires_grad_()
-        written = dictionary.decode(leaf, x)
-        return torch.autograd.grad(written, leaf, direction.to(written))[0]

@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mechscope.dictionaries.effects.attribution import Written, check_steps, how, mean_gradient
+from mechscope.dictionaries.effects.attribution import Written, how, mean_gradient
 from mechscope.dictionaries.effects.feature_effects import (
     check_attached,
     check_features,
     features_to_try,
-    into,
 )
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns
 from mechscope.techniques.naming import model_name
-from mechscope.techniques.task_sweep import SHARE, Direction
+from mechscope.techniques.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -117,9 +117,7 @@ def attribute_edges(
         error = below.error(each).sum(1).mean(0) if earlier.error_term else features.new_zeros(())
         rows.append(torch.cat([features, error[None]]) / run.scale)
     made = SHARE if normalize else task.metric.unit, Provenance(model_name(model), task.name, task.seed)
-    title = (
-        f"{how(steps)} of edges from {earlier.reads} to {later.reads}, {into(direction)}: {task.metric.name}"
-    )
+    title = f"{how(steps)} of edges from {earlier.reads} to {later.reads}, {in_words(direction)}: {task.metric.name}"
     to = np.array([str(feature) for feature in chosen])
     return FeatureEdges(
         make_result(
@@ -157,7 +155,7 @@ def _slopes_below(
 ) -> list[Tensor]:
     """The gradient of each later feature, times its weight [batch pos], at what the earlier dictionary writes."""
     totals = [torch.zeros_like(below.start) for _ in weights]
-    fractions = [0.0] if steps == 1 else [(step + 0.5) / steps for step in range(steps)]
+    fractions = points_on_line(steps)
     for fraction in tqdm(fractions, desc="edges", disable=not progress or steps == 1):
         leaf = (below.start + fraction * below.change).detach().requires_grad_()
         found: list[Tensor] = []

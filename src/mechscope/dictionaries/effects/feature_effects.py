@@ -16,6 +16,7 @@ from mechscope.tasks.task import Task
 from mechscope.techniques.places import Place, each_place
 
 if TYPE_CHECKING:
+    from mechscope.dictionaries.dictionary import Dictionary
     from mechscope.model.transformer import HookedTransformer
 
 BYS = (("feature",), ("pos", "feature"))
@@ -202,9 +203,17 @@ def effects_result(
     return make_result(values, kept, title, unit, provenance, coords, kind)
 
 
-def into(direction: str) -> str:
-    """A direction in words, for titles."""
-    return "clean into corrupted" if direction == "denoise" else "corrupted into clean"
+def pulled_back(dictionary: Dictionary, features: Tensor, x: Tensor, towards: Tensor) -> Tensor:
+    """A gradient at what is written, as the gradient at the features [... feature]; the decoder is linear in them.
+
+    Args:
+        x: what was read, which normalization may need.
+        towards: the gradient, in any shape that holds as many numbers as what is written.
+    """
+    with torch.enable_grad():
+        leaf = features.detach().requires_grad_()
+        written = dictionary.decode(leaf, x)
+        return torch.autograd.grad(written, leaf, towards.reshape(written.shape).to(written))[0]
 
 
 def at_places(values: Tensor, places: list[Place] | None) -> Tensor:

@@ -22,7 +22,6 @@ from mechscope.dictionaries.effects.feature_effects import (
     check_one_block,
     effects_result,
     features_to_try,
-    into,
     places_of,
 )
 from mechscope.tasks.task import Task
@@ -30,7 +29,7 @@ from mechscope.techniques.ablation_values import AblationValues, How
 from mechscope.techniques.places import Place
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.sweep import Intervention
-from mechscope.techniques.task_sweep import Direction, TaskSweep
+from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -71,7 +70,7 @@ def patch_features(
     points = _points(attached)
     run.sweep.cache.require(points)
     run.source.require(points)
-    title = f"Patching features at {attached.reads}, {into(direction)}: {task.metric.name}"
+    title = f"Patching features at {attached.reads}, {in_words(direction)}: {task.metric.name}"
     values = [{point: run.source[point] for point in points}]
     return _effects(run, attached, values, features, dims, title)
 

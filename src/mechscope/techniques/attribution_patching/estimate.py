@@ -32,10 +32,11 @@ from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.attention_fix import AttentionFix
 from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
+from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
 from mechscope.techniques.attribution_patching.sites import By, Target, resolve_sites
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns
 from mechscope.techniques.naming import model_name
-from mechscope.techniques.task_sweep import SHARE, Direction
+from mechscope.techniques.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -180,8 +181,8 @@ class _Estimator:
         self.run.set_baselines(self.run.logits(base))
         start, change = base["hook_embed"], source["hook_embed"] - base["hook_embed"]
         at_base = {hook: base[hook] for hook in self.hooks}
-        for step in tqdm(range(steps), desc="integrated gradients", disable=not progress):
-            forward = self._forward(start + (step + 0.5) / steps * change)
+        for share in tqdm(points_on_line(steps), desc="integrated gradients", disable=not progress):
+            forward = self._forward(start + share * change)
             self._add(self._collect(forward, at_base), 1 / steps)
 
     def with_gradients_dropped(self, progress: bool) -> None:
@@ -242,12 +243,11 @@ class _Estimator:
 def _result(run: TwoRuns, target: Target, totals: list[torch.Tensor], how: str, average: bool) -> Result:
     values = torch.stack(totals, 1) / run.scale  # [batch layer *by]
     dims: tuple[str, ...] = ("layer", *target.by)
-    into = "clean into corrupted" if run.direction == "denoise" else "corrupted into clean"
     what = run.task.metric.name if run.normalize else f"change of the {run.task.metric.name}"
     return make_result(
         values.mean(0) if average else values,
         dims if average else ("batch", *dims),
-        title=f"{how} of the {target.words}, {into}: {what}",
+        title=f"{how} of the {target.words}, {in_words(run.direction)}: {what}",
         unit=SHARE if run.normalize else run.task.metric.unit,
         provenance=Provenance(model_name(run.model), run.task.name, run.task.seed),
         coords=target.coords(run.model.cfg.n_layers),
@@ -264,8 +264,7 @@ def _check(
     qk_fix: bool,
     grad_drop: bool,
 ) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps is how many gradients are averaged, at least 1, not {steps!r}.")
+    check_steps(steps)
     if steps > 1 and (qk_fix or grad_drop):
         raise ValueError("integrated gradients (steps > 1) do not go together with qk_fix or grad_drop.")
     if qk_fix and not any(target.site in ("q", "k") for target in targets):
