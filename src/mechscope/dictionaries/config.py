@@ -6,10 +6,11 @@ Words: `d_in` is the width that is read, `d_out` the width that is written, `d_s
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
+
+from mechscope.dictionaries.did_you_mean import did_you_mean
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]
@@ -100,8 +101,7 @@ class DictionaryConfig:
 
     def _one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
         if value not in choices:
-            near = difflib.get_close_matches(str(value), choices, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(value), choices, show=repr)
             raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.{hint}")
 
 
@@ -274,10 +274,14 @@ def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
     fields = dict(settings)
     architecture = fields.pop("architecture", None)
     if architecture not in CONFIGS:
-        near = difflib.get_close_matches(str(architecture), CONFIGS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(str(architecture), CONFIGS, show=repr)
         raise ValueError(f"no architecture is called {architecture!r}; there are {', '.join(CONFIGS)}.{hint}")
     return strict(CONFIGS[architecture], fields, f"a {architecture} dictionary")
+
+
+def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON has them: tuples are lists there."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
@@ -285,8 +289,7 @@ def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name in fields:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=2)
-            hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(known)}."
+            hint = did_you_mean(name, known, n=2) or f" It has: {', '.join(known)}."
             raise ValueError(f"{what} has no setting {name!r}.{hint}")
     needed = [
         name

@@ -12,7 +12,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from mechscope.dictionaries.distributed.agreement import differences
+from mechscope.dictionaries.differing import differences
 from mechscope.results.files import write_atomically
 
 NAME = "training.safetensors"

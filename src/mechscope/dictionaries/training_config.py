@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from mechscope.dictionaries.config import strict
 
@@ -96,6 +96,19 @@ class TrainingConfig:
     def sparsity_at(self, step: int) -> float:
         """Factor on the sparsity penalty at a step, counted from 0."""
         return min(1.0, (step + 1) / self.sparsity_warmup) if self.sparsity_warmup else 1.0
+
+
+class Schedule(TypedDict):
+    """The settings of a training that say how its rate and its penalty go."""
+
+    lr_warmup: int
+    lr_decay: int
+    sparsity_warmup: int
+
+
+def short_schedule(steps: int) -> Schedule:
+    """For trainings of minutes: a short warm-up, a penalty that rises over a tenth, a decay over the last quarter."""
+    return {"lr_warmup": min(20, steps // 4), "lr_decay": steps // 4, "sparsity_warmup": steps // 10}
 
 
 def training_config_from_dict(settings: Mapping[str, Any]) -> TrainingConfig:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mechscope.dictionaries.differing import differences
 from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.stream import Batch
 
@@ -52,16 +53,3 @@ def agree_on_activations(ranks: Ranks, sample: Batch, source: str) -> None:
                 f"rank {number} reads other activations of {source} than rank 0. Every rank must see the same "
                 "batches: give all the same data and seed (SplitStream divides the work of making them)."
             )
-
-
-def differences(one: Any, two: Any, in_one: str, in_two: str, at: str = "") -> list[str]:
-    """Where two JSON-like things differ, in words."""
-    if isinstance(one, dict) and isinstance(two, dict):
-        return [
-            line
-            for name in dict.fromkeys([*one, *two])
-            for line in differences(
-                one.get(name), two.get(name), in_one, in_two, f"{at}.{name}" if at else str(name)
-            )
-        ]
-    return [] if one == two else [f"{at} is {one!r} {in_one} and {two!r} {in_two}"]

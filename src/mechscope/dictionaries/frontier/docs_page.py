@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from mechscope.dictionaries.frontier.figures import MEASURES, WORDS, Measure
+from mechscope.dictionaries.frontier.figures import WORDS, Measure, drawn_measures
 from mechscope.dictionaries.frontier.plot import frontier_svg
 from mechscope.dictionaries.frontier.points import Sweep
 from mechscope.dictionaries.frontier.tables import (
@@ -68,7 +68,7 @@ def _overview(sweeps: Mapping[str, Sweep]) -> Table:
 
 def plots(sweep: Sweep, name: str, stem: str) -> dict[str, str]:
     """File name → SVG image."""
-    return {_file(measure, name, stem): frontier_svg(sweep, measure) for measure in _drawn(sweep)}
+    return {_file(measure, name, stem): frontier_svg(sweep, measure) for measure in drawn_measures(sweep)}
 
 
 def _section(name: str, sweep: Sweep, stem: str) -> str:
@@ -76,7 +76,7 @@ def _section(name: str, sweep: Sweep, stem: str) -> str:
     training, seeds = config.training, config.seeds
     pictures = "\n\n".join(
         f"![{measure.title}: L0 against {measure.axis}]({_file(measure, name, stem)})"
-        for measure in _drawn(sweep)
+        for measure in drawn_measures(sweep)
     )
     many = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, each with features of its own"
     versions = ", ".join(f"{package} {version}" for package, version in sweep.versions.items())
@@ -129,12 +129,6 @@ def _at_the_edge(sweep: Sweep) -> str:
                 f"The {name} learning rate that was tried ({edge:g}) was the best for {', '.join(those)}. "
             )
     return f"{textwrap.fill(words + 'Beyond the edge nothing was tried.', 118)}\n\n" if words else ""
-
-
-def _drawn(sweep: Sweep) -> list[Measure]:
-    return [
-        measure for measure in MEASURES if all(measure.value(point) is not None for point in sweep.points)
-    ]
 
 
 def _file(measure: Measure, name: str, stem: str) -> str:

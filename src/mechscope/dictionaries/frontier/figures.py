@@ -75,13 +75,16 @@ MEASURES = (
 """Figures of a sweep, where their numbers are there."""
 
 
+def drawn_measures(sweep: Sweep) -> list[Measure]:
+    """Those whose numbers are there."""
+    return [
+        measure for measure in MEASURES if all(measure.value(point) is not None for point in sweep.points)
+    ]
+
+
 def frontier_figures(sweep: Sweep) -> dict[str, tuple[go.Figure, Measure]]:
     """A figure a measure, by the measure's name."""
-    return {
-        measure.name: (frontier_figure(sweep, measure), measure)
-        for measure in MEASURES
-        if all(measure.value(point) is not None for point in sweep.points)
-    }
+    return {measure.name: (frontier_figure(sweep, measure), measure) for measure in drawn_measures(sweep)}
 
 
 def frontier_figure(sweep: Sweep, measure: Measure) -> go.Figure:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
+from mechscope.dictionaries.did_you_mean import did_you_mean
 from mechscope.dictionaries.frontier.settings import Contender, SweepConfig
 from mechscope.dictionaries.sources.config import SourceConfig
-from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.dictionaries.training_config import TrainingConfig, short_schedule
 
 
 def schedule(steps: int, batch_size: int) -> TrainingConfig:
-    """How dictionaries of a sweep learn: a short warm-up, a penalty that rises over a tenth, a decay at the end."""
+    """How dictionaries of a sweep learn."""
     return TrainingConfig(
         steps=steps,
-        lr_warmup=min(20, steps // 4),
-        lr_decay=steps // 4,
-        sparsity_warmup=steps // 10,
+        **short_schedule(steps),
         dead_after=max(1, steps * batch_size // 8),
         log_every=max(1, steps // 100),
         checkpoint_every=100,
@@ -105,7 +103,6 @@ def find_preset(name: str) -> SweepConfig:
         KeyError: for a name that is none, with the nearest one.
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, PRESETS)
         raise KeyError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}.{hint}")
     return PRESETS[name]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechscope.dictionaries.config import config_from_dict, strict
+from mechscope.dictionaries.config import config_from_dict, plain, strict
 from mechscope.dictionaries.jobs.choices import CHOICES, dictionary_settings
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
@@ -95,7 +95,7 @@ class SweepConfig:
             }
             for each in self.contenders
         ]
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        return plain(fields)
 
     def to_json(self) -> str:
         """What `--print-config` prints and `--config` reads."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from mechscope.dictionaries.did_you_mean import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ def known_architecture(name: str) -> str:
     """
     wanted = name.strip().lower().replace("-", "_")
     if wanted not in CHOICES:
-        near = difflib.get_close_matches(wanted, CHOICES, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(wanted, CHOICES)
         raise KeyError(f"there is no architecture {name!r}; there are {', '.join(CHOICES)}.{hint}")
     return wanted
 

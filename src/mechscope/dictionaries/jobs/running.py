@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from mechscope.dictionaries.building import build
+from mechscope.dictionaries.config import plain
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.differing import differences
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.jobs.job import TrainingJob
@@ -71,7 +73,7 @@ def prepare_job(
         )
     source = open_source(job.source, device)
     configs = job.configs(source.d_in, source.d_out)
-    settings = {name: _plain(config.to_dict()) for name, config in configs.items()}
+    settings = {name: plain(config.to_dict()) for name, config in configs.items()}
     job = dataclasses.replace(job, dictionaries=settings)
     if kept.is_file():
         _check_same(kept, job)
@@ -114,10 +116,6 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
     return run
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-
-
 def _check_same(path: Path, job: TrainingJob) -> None:
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -125,29 +123,11 @@ def _check_same(path: Path, job: TrainingJob) -> None:
         raise ValueError(f"{path} is damaged ({error}); give another folder, or remove it.") from error
     here = json.loads(job.to_json())
     if there != here:
-        differences = "; ".join(settings_that_differ(there, here))
+        differ = "; ".join(differences(there, here, "there", "here", show=_shortly, missing="missing"))
         raise ValueError(
-            f"{path.parent} belongs to another training: {differences}. Give another folder with --out, or remove "
+            f"{path.parent} belongs to another training: {differ}. Give another folder with --out, or remove "
             "this one to begin anew."
         )
-
-
-def settings_that_differ(there: Any, here: Any, at: str = "") -> list[str]:
-    """Where two tables of settings differ, in words.
-
-    >>> settings_that_differ({"k": 8, "lr": 1}, {"k": 16, "lr": 1})
-    ['k is 8 there and 16 here']
-    """
-    if isinstance(there, Mapping) and isinstance(here, Mapping):
-        names = [*dict.fromkeys([*there, *here])]
-        return [
-            line
-            for name in names
-            for line in settings_that_differ(
-                there.get(name, "missing"), here.get(name, "missing"), f"{at}.{name}" if at else str(name)
-            )
-        ]
-    return [] if there == here else [f"{at} is {_shortly(there)} there and {_shortly(here)} here"]
 
 
 def _shortly(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mechscope.dictionaries.config import strict
+from mechscope.dictionaries.config import plain, strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ class SourceConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
-        fields = dataclasses.asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+        return plain(dataclasses.asdict(self))
 
 
 def source_from_dict(settings: Mapping[str, Any]) -> SourceConfig:

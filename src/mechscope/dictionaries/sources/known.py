@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 
 import torch
 
 from mechscope.dictionaries import synthetic
+from mechscope.dictionaries.did_you_mean import did_you_mean
 from mechscope.dictionaries.synthetic import SyntheticFeatures
 
 Make = Callable[[torch.Generator], SyntheticFeatures]
@@ -32,7 +32,6 @@ def known_features(name: str, generator: torch.Generator) -> SyntheticFeatures:
         KeyError: for a name that is none, with the nearest ones.
     """
     if name not in SETTINGS:
-        near = difflib.get_close_matches(name, SETTINGS, n=2)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        hint = did_you_mean(name, SETTINGS, n=2)
         raise KeyError(f"there are no known features called {name!r}; there are {', '.join(SETTINGS)}.{hint}")
     return SETTINGS[name](generator)

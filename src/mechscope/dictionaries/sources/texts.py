@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from mechscope.data.books import books_archive, read_books
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
+from mechscope.dictionaries.did_you_mean import did_you_mean
 from mechscope.dictionaries.seeding import seeded
 
 NAMED = ("library", "docstrings", "books")
@@ -82,8 +82,7 @@ def docstrings(source: str) -> str:
 def _read_path(text: str) -> dict[str, str]:
     path = Path(text).expanduser()
     if not path.exists():
-        near = difflib.get_close_matches(text, NAMED, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(text, NAMED, show=repr)
         raise FileNotFoundError(
             f"there is no text {text!r}: it is neither a file or folder nor one of {', '.join(NAMED)}.{hint}"
         )

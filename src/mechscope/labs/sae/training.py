@@ -12,7 +12,7 @@ from mechscope.dictionaries.config import DictionaryConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
-from mechscope.dictionaries.training_config import Revival, TrainingConfig
+from mechscope.dictionaries.training_config import Revival, TrainingConfig, short_schedule
 from mechscope.labs.resumable import with_prefix
 from mechscope.labs.workshop import Workshop
 
@@ -60,17 +60,18 @@ def settings(
     dead_after: int = 1_000_000,
     penalty_rises: bool = True,
 ) -> TrainingConfig:
-    """The schedule that everything here has: a short warm-up, a decay at the end.
+    """How everything here learns: a short schedule.
 
     Args:
         penalty_rises: over a tenth of the training; else it has its full strength from the first step.
     """
+    schedule = short_schedule(steps)
+    if not penalty_rises:
+        schedule["sparsity_warmup"] = 0
     return TrainingConfig(
         steps=steps,
         lr=learning_rate,
-        lr_warmup=min(20, steps // 4),
-        lr_decay=steps // 4,
-        sparsity_warmup=steps // 10 if penalty_rises else 0,
+        **schedule,
         revive=revive,
         dead_after=dead_after,
         resample_every=max(1, steps // 4),
