@@ -41,6 +41,8 @@ CLAIMS = (
         how="Template of a class = its mean image minus the mean of the other classes' means. Pearson correlation of "
         "every row with every template over the pixels whose brightness varies (standard deviation above 0.05). "
         "Count the rows that match their own class best; weight decay 1, and the same with shuffled labels.",
+        remark="One shuffle a seed is asked, and shuffles scatter. Of 120 others, 105 gave at most two matching rows, "
+        "12 gave three, 2 gave four and 1 gave five; no mean correlation was larger than 0.05.",
         conditions=(
             Condition("rows_matching_wd1", "rows that match their own digit best", low=10, unit="of 10"),
             Condition("rows_matching_null", "the same with shuffled labels", high=3, unit="of 10"),
@@ -148,8 +150,8 @@ CLAIMS = (
         source=_OURS,
         tag="X",
         how="As in 0.4a, at decay 1.",
-        remark="The yardstick does not say at which decay it was taken. With two other shuffles and seeds we saw 0.32 "
-        "to 0.40 at decays 0 to 1 and 0.48 to 0.49 at decay 5: it lies between.",
+        remark="The yardstick does not name its decay. 120 other shuffles gave 0.34 to 0.43 at decay 1; two gave 0.48 "
+        "and 0.49 at decay 5.",
         conditions=(Condition("smoothness_null", "smoothness, shuffled", low=0.40, high=0.46),),
         needs="mnist",
     ),
