@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
+
+from mechscope.near_names import did_you_mean_clause
 
 
 def lazy_names(
@@ -39,9 +40,8 @@ def lazy_names(
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
         else:
-            near = difflib.get_close_matches(name, [*homes, *modules], n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+            hint = did_you_mean_clause(name, [*homes, *modules], n=3)
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")
         vars(module)[name] = value
         return value
 

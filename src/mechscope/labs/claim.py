@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from mechscope.near_names import did_you_mean_clause
 
 Status = Literal["pass", "fail", "not-run"]
 
@@ -215,9 +216,7 @@ def _check(claim: Claim, measures: Mapping[int, Mapping[str, float]]) -> Checked
 
 def _look_up(measures: Mapping[str, float], name: str) -> float:
     if name not in measures:
-        near = difflib.get_close_matches(name, measures, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else f"measured were: {', '.join(sorted(measures))}."
-        )
+        measured = f"measured were: {', '.join(sorted(measures))}."
+        hint = did_you_mean_clause(name, measures, n=3) or measured
         raise KeyError(f"no measure {name!r}; {hint}")
     return float(measures[name])

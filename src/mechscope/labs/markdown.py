@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import latex2mathml.converter
 from markdown_it import MarkdownIt
+
+from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,11 +96,7 @@ def _render_formula(
 
 def _look_up(entries: Mapping[str, str], name: str, what: str) -> str:
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else f"there are: {', '.join(sorted(entries)) or 'none'}."
-        )
+        there = f"there are: {', '.join(sorted(entries)) or 'none'}."
+        hint = did_you_mean_clause(name, entries, n=3) or there
         raise KeyError(f"the lesson asks for {what} {name!r}, which the run did not produce; {hint}")
     return entries[name]

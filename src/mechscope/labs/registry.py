@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
     from mechscope.labs.lab import Lab
@@ -57,10 +58,9 @@ def find_entry(name: str) -> LabEntry:
         if wanted in (entry.step, entry.slug, f"{entry.step}-{entry.slug}"):
             return entry
     slugs = [entry.slug for entry in LABS]
-    near = difflib.get_close_matches(wanted, slugs, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean_clause(wanted, slugs, cutoff=0.4)
     there = ", ".join(f"{entry.step} {entry.slug}" for entry in LABS)
-    raise KeyError(f"there is no step {name!r}; {hint}Steps: {there}.")
+    raise KeyError(f"there is no step {name!r}; {hint}{' ' if hint else ''}Steps: {there}.")
 
 
 def find_lab(name: str) -> Lab:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from mechscope.model.display import CacheDisplay
 from mechscope.model.names import get_act_name
 from mechscope.model.residual_decomposition import ResidualDecomposition
 from mechscope.model.slice import Slice
+from mechscope.near_names import near_names
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -43,7 +43,7 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         name = self._full_name(key)
         if name in self.cache_dict:
             return self.cache_dict[name]
-        near = difflib.get_close_matches(name, self.cache_dict, n=3)
+        near = near_names(name, self.cache_dict)
         hint = f" The nearest that it holds: {', '.join(map(repr, near))}." if near else ""
         known = getattr(self.model, "hook_dict", {})
         why = (

@@ -8,7 +8,6 @@ that cannot be honoured is an error here and not a surprise in the forward pass.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+
+from mechscope.near_names import did_you_mean
 
 ActivationName = Literal[
     "relu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "silu", "solu", "solu_ln"
@@ -290,8 +291,7 @@ class HookedTransformerConfig:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=3)
-                hint = f" Did you mean {' or '.join(near)}?" if near else ""
+                hint = did_you_mean(name, known, n=3)
                 raise ValueError(f"a HookedTransformerConfig has no field {name!r}.{hint}")
         return cls(**fields)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from mechscope.near_names import did_you_mean_clause
 
 DIMS: dict[str, str] = {
     "batch": "example",
@@ -66,8 +67,7 @@ def check_dims(dims: Iterable[object]) -> tuple[str, ...]:
     names = tuple(str(dim) for dim in dims)
     for name in names:
         if name not in DIMS:
-            near = difflib.get_close_matches(name, DIMS, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"the vocabulary is: {', '.join(DIMS)}."
+            hint = did_you_mean_clause(name, DIMS, n=3) or f"the vocabulary is: {', '.join(DIMS)}."
             raise ValueError(f"{name!r} is not a dimension that results use; {hint}")
     if len(set(names)) < len(names):
         raise ValueError(f"a dimension is named twice in {names}; every axis needs a name of its own.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
+from mechscope.near_names import did_you_mean
 from mechscope.planted.compiling import compile_program
 from mechscope.planted.library.arithmetic import addition, modular_addition
 from mechscope.planted.library.brackets import dyck2
@@ -86,8 +86,7 @@ def load(
     ['b', 'c', 'd', 'a', 'b', 'c', 'd', 'a']
     """
     if name not in PROGRAMS:
-        near = difflib.get_close_matches(name, PROGRAMS, n=2)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        hint = did_you_mean(name, PROGRAMS, n=2)
         raise KeyError(f"no planted program is called {name!r}; there are {', '.join(PROGRAMS)}.{hint}")
     builder = PROGRAMS[name]
     known = builder.__code__.co_varnames[: builder.__code__.co_argcount]

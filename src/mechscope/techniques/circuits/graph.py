@@ -6,7 +6,6 @@ or value, an MLP, `logits`). Source: Conmy et al. 2023, section 2 (the graph), H
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Bool, Int
+
+from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -248,12 +249,8 @@ class EdgeGraph:
     def _find(self, name: str, index: dict[str, int]) -> int:
         if name in index:
             return index[name]
-        near = difflib.get_close_matches(name, index, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else f"such names are {', '.join(list(index)[:4])}, …"
-        )
+        such = f"such names are {', '.join(list(index)[:4])}, …"
+        hint = did_you_mean_clause(name, index, n=3) or such
         what = "writes to" if index is self.source_index else "reads from"
         raise KeyError(f"{name!r} is nothing that {what} this model's residual stream; {hint}")
 
