@@ -6,9 +6,6 @@ again, whatever happens in between.
 
 from __future__ import annotations
 
-import difflib
-import functools
-import inspect
 import itertools
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mechscope.model.caching_hooks import caching_hook
 from mechscope.model.hook_points import (
     Direction,
     HookFunction,
@@ -26,7 +24,9 @@ from mechscope.model.hook_points import (
     NamesFilter,
     describe,
 )
+from mechscope.model.pass_keywords import check_keywords
 from mechscope.model.slice import Slice
+from mechscope.near_names import near_names
 
 _Pairs = Sequence[tuple[NamesFilter, HookFunction]]
 
@@ -35,15 +35,18 @@ _Pairs = Sequence[tuple[NamesFilter, HookFunction]]
 class _Added:
     """The listeners of one context, grouped by what the caller asked for."""
 
-    by_request: list[tuple[str, list[tuple[HookPoint, Listener]]]] = field(default_factory=list)
+    requests: list[tuple[str, Direction, list[tuple[HookPoint, Listener]]]] = field(default_factory=list)
 
     def never_fired(self) -> list[str]:
+        """Forward requests that no activation came to; a backward pass may still be to come."""
         return [
-            request for request, added in self.by_request if not any(listener.fired for _, listener in added)
+            request
+            for request, direction, added in self.requests
+            if direction == "fwd" and not any(listener.fired for _, listener in added)
         ]
 
     def remove(self) -> None:
-        for _, added in self.by_request:
+        for _, _, added in self.requests:
             for point, listener in added:
                 point.discard(listener)
 
@@ -75,26 +78,9 @@ class HookedRootModule(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            self._check_keywords(kwargs)
+            check_keywords(type(self), kwargs)
         self._passes += 1
         return super().__call__(*args, **kwargs)
-
-    def _check_keywords(self, keywords: Iterable[str]) -> None:
-        """Refuse a misspelt keyword with the nearest ones, whichever method it was meant for."""
-        takes = _parameters(type(self), "forward")
-        if takes is None:
-            return
-        for keyword in keywords:
-            if keyword not in takes:
-                others = {
-                    name
-                    for method in ("run_with_cache", "run_with_hooks")
-                    for base in type(self).__mro__
-                    for name in _parameters(base, method) or ()
-                }
-                near = difflib.get_close_matches(keyword, sorted({*takes, *others}), n=2)
-                hint = f" Did you mean {' or '.join(near)}?" if near else ""
-                raise TypeError(f"a pass of {type(self).__name__} takes no argument {keyword!r}.{hint}")
 
     def hook_points(self) -> Iterable[HookPoint]:
         """Every hook point, in the order of definition."""
@@ -141,7 +127,7 @@ class HookedRootModule(nn.Module):
         if name in self.hook_dict:
             return name
         reason = self.why_absent(name)
-        near = difflib.get_close_matches(name, self.hook_dict, n=3)
+        near = near_names(name, self.hook_dict)
         hint = f" The nearest names are {', '.join(map(repr, near))}." if near else ""
         raise KeyError(f"no hook point is called {name!r}{reason}.{hint}")
 
@@ -247,34 +233,41 @@ class HookedRootModule(nn.Module):
         for pair in (*fwd_hooks, *bwd_hooks):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError(f"hooks are given as (name, function) pairs, not {pair!r}.")
+        passes = self._passes
+        with self._listening(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts) as added:
+            yield self
+            if self._passes > passes and (silent := added.never_fired()):
+                raise RuntimeError(
+                    f"the hook on {', '.join(silent)} never fired, so it changed nothing: the forward pass did not "
+                    "reach that point (was it stopped or started at another layer?)."
+                )
+
+    @contextmanager
+    def _listening(
+        self,
+        forward: _Pairs,
+        backward: _Pairs,
+        reset_hooks_end: bool,
+        clear_contexts: bool,
+        *,
+        reads_only: bool = False,
+    ) -> Generator[_Added]:
         self.context_level += 1
         added = _Added()
-        passes = self._passes
         try:
-            for direction, pairs in _both(fwd_hooks, bwd_hooks):
+            for direction, pairs in _both(forward, backward):
                 for name, hook in pairs:
-                    listeners = self.add_hook(name, hook, direction, level=self.context_level)
-                    if direction == "fwd":
-                        added.by_request.append((describe(name), listeners))
-                    else:
-                        added.by_request.append(("", listeners))
-            yield self
-            if self._passes > passes:
-                self._complain_about_silence(added)
+                    listeners = self.add_hook(
+                        name, hook, direction, level=self.context_level, reads_only=reads_only
+                    )
+                    added.requests.append((describe(name), direction, listeners))
+            yield added
         finally:
             if reset_hooks_end:
                 added.remove()
                 if clear_contexts:
                     self.clear_contexts()
             self.context_level -= 1
-
-    def _complain_about_silence(self, added: _Added) -> None:
-        silent = [request for request in added.never_fired() if request]
-        if silent:
-            raise RuntimeError(
-                f"the hook on {', '.join(silent)} never fired, so it changed nothing: the forward pass did not "
-                "reach that point (was it stopped or started at another layer?)."
-            )
 
     def run_with_hooks(
         self,
@@ -302,24 +295,7 @@ class HookedRootModule(nn.Module):
         cache = {} if cache is None else cache
 
         def keep(suffix: str) -> HookFunction:
-            def save(activation: torch.Tensor, hook: HookPoint) -> None:
-                value = activation.detach()
-                if device is not None:
-                    value = value.to(device)
-                if pos_slice is not None:
-                    value = pos_slice.apply(value, dim=_position_axis(hook.name or "", value))
-                if remove_batch_dim:
-                    if value.shape[0] != 1:
-                        raise ValueError(
-                            f"remove_batch_dim needs a batch of 1; {hook.name!r} has {value.shape[0]}."
-                        )
-                    value = value[0]
-                # A point may fire more than once (a norm whose readers are split by head): the order of the
-                # dictionary is that of the values it holds.
-                cache.pop((hook.name or "") + suffix, None)
-                cache[(hook.name or "") + suffix] = value
-
-            return save
+            return caching_hook(cache, suffix, device, remove_batch_dim, pos_slice)
 
         names = self.match_hook_names(names_filter)
         forward = [(name, keep("")) for name in names]
@@ -375,15 +351,7 @@ class HookedRootModule(nn.Module):
         cache, forward, backward = self.get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, pos_slice=pos_slice
         )
-        self.context_level += 1
-        added = _Added()
-        try:
-            for direction, pairs in _both(forward, backward):
-                for name, hook in pairs:
-                    listeners = self.add_hook(
-                        name, hook, direction, level=self.context_level, reads_only=True
-                    )
-                    added.by_request.append((describe(name), listeners))
+        with self._listening(forward, backward, reset_hooks_end, clear_contexts, reads_only=True):
             output = self(*model_args, **model_kwargs)
             if incl_bwd:
                 if not isinstance(output, torch.Tensor) or output.numel() != 1:
@@ -392,12 +360,6 @@ class HookedRootModule(nn.Module):
                         "ask for the loss with return_type='loss'."
                     )
                 output.backward()
-        finally:
-            if reset_hooks_end:
-                added.remove()
-                if clear_contexts:
-                    self.clear_contexts()
-            self.context_level -= 1
         if names_filter is not None and not callable(names_filter):
             missing = [name for name, _ in forward if name not in cache]
             if missing:
@@ -408,24 +370,5 @@ class HookedRootModule(nn.Module):
         return output, cache
 
 
-@functools.cache
-def _parameters(cls: type, method: str) -> frozenset[str] | None:
-    """The names of a method's parameters; None where the class lacks it or it takes any keyword."""
-    function = cls.__dict__.get(method) if method != "forward" else getattr(cls, method)
-    if function is None:
-        return None
-    parameters = inspect.signature(function).parameters.values()
-    if method == "forward" and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return frozenset(parameter.name for parameter in parameters)
-
-
 def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:
     return (("fwd", forward), ("bwd", backward))
-
-
-def _position_axis(name: str, activation: torch.Tensor) -> int:
-    """The axis of positions: the second, but for attention scores and patterns, where it is the query's."""
-    if name.endswith(("hook_attn_scores", "hook_pattern")):
-        return -2
-    return 1 if activation.ndim > 1 else 0

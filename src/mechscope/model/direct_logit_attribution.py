@@ -1,0 +1,140 @@
+"""What components of the residual stream add to a logit: scaled as the norm scaled the whole, then projected.
+
+Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (logits are linear in the terms of
+the residual stream once the final norm's scale is held fixed).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mechscope.model.slice import Slice
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+class DirectLogitAttribution:
+    """The methods of a cache that read components: through a norm of the pass, and on to tokens' logits."""
+
+    model: HookedTransformer
+    has_batch_dim: bool
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, key: str | tuple[Any, ...]) -> torch.Tensor: ...
+
+    def logit_attrs(
+        self,
+        residual_stack: torch.Tensor,
+        tokens: str | int | list[Any] | torch.Tensor,
+        incorrect_tokens: str | int | list[Any] | torch.Tensor | None = None,
+        pos_slice: Any = None,
+        batch_slice: Any = None,
+        has_batch_dim: bool = True,
+    ) -> torch.Tensor:
+        """Direct logit attribution: what each component adds to the logit of a token [component batch pos].
+
+        Args:
+            residual_stack: components [component batch pos d_model], not yet scaled by the final norm.
+            tokens: the token, or one for each of the batch (or of batch and positions).
+            incorrect_tokens: attribute the difference to these tokens' logits.
+            pos_slice: which positions the stack holds.
+            batch_slice: which of the batch to keep.
+            has_batch_dim: whether the stack has a batch axis.
+        """
+        directions = self._logit_directions(tokens)
+        if incorrect_tokens is not None:
+            wrong = self._logit_directions(incorrect_tokens)
+            if wrong.shape != directions.shape:
+                raise ValueError(
+                    f"tokens and incorrect_tokens must be as many: directions {tuple(directions.shape)} and "
+                    f"{tuple(wrong.shape)}."
+                )
+            directions = directions - wrong
+        scaled = self.apply_ln_to_stack(
+            residual_stack,
+            layer=-1,
+            pos_slice=pos_slice,
+            batch_slice=batch_slice,
+            has_batch_dim=has_batch_dim,
+        )
+        batch = Slice.unwrap(batch_slice)
+        if directions.ndim > 1 and batch.mode != "identity":
+            directions = batch.apply(directions, dim=0)
+        if directions.ndim == 2 and scaled.ndim == 4:
+            directions = directions[:, None]  # one direction for all positions of its row
+        return (scaled * directions).sum(-1)
+
+    def _logit_directions(self, tokens: str | int | list[Any] | torch.Tensor) -> torch.Tensor:
+        if isinstance(tokens, list) and tokens and isinstance(tokens[0], int):
+            tokens = torch.tensor(tokens)
+        directions = self.model.tokens_to_residual_directions(tokens)
+        if self.model.cfg.normalization_type in ("LN", "RMS"):
+            weight = getattr(self.model.ln_final, "w", None)
+            if weight is not None:
+                directions = directions * weight
+        return directions
+
+    def apply_ln_to_stack(
+        self,
+        residual_stack: torch.Tensor,
+        layer: int | None = None,
+        mlp_input: bool = False,
+        pos_slice: Any = None,
+        batch_slice: Any = None,
+        has_batch_dim: bool = True,
+        recompute_ln: bool = False,
+    ) -> torch.Tensor:
+        """Components [component … d_model] centred (LayerNorm only) and divided by the scale that the pass had.
+
+        The scale is that of the norm which reads the residual stream at `layer` (of its MLP with
+        mlp_input; the final norm for None or -1), held fixed so that the result is linear in the
+        components. The norm's learned weights are not applied; fold them into what reads them.
+
+        Args:
+            batch_slice: which of the batch to keep, of the stack and of the scale.
+            recompute_ln: put each component through the final norm, learned weights and all, as if it
+                were the whole stream.
+        """
+        cfg = self.model.cfg
+        if cfg.normalization_type is None:
+            return residual_stack
+        last = self._layers(layer)
+        is_final = last == cfg.n_layers
+        if self.has_batch_dim and has_batch_dim:
+            residual_stack = Slice.unwrap(batch_slice).apply(residual_stack, dim=1)
+        if recompute_ln:
+            if not is_final:
+                raise ValueError("recompute_ln is for the final norm: leave layer at -1.")
+            return self.model.ln_final(residual_stack)
+        rms = cfg.normalization_type.startswith("RMS") or (is_final and cfg.final_rms)
+        if not rms:
+            residual_stack = residual_stack - residual_stack.mean(-1, keepdim=True)
+        name = "ln_final.hook_scale" if is_final else f"blocks.{last}.ln{2 if mlp_input else 1}.hook_scale"
+        scale = self._one_scale(name)
+        scale = Slice.unwrap(pos_slice).apply(scale, dim=-2)
+        if self.has_batch_dim and has_batch_dim:
+            scale = Slice.unwrap(batch_slice).apply(scale, dim=0)
+        elif self.has_batch_dim and scale.shape[0] == 1:
+            scale = scale[0]
+        return residual_stack / scale
+
+    def _one_scale(self, name: str) -> torch.Tensor:
+        """A norm's scale [batch pos 1], also where it was taken head by head [batch pos head 1]."""
+        scale = self[name]
+        if scale.ndim == (4 if self.has_batch_dim else 3):
+            if not torch.equal(scale, scale[..., :1, :].expand_as(scale)):
+                raise ValueError(f"the heads read different inputs in this pass: {name!r} has no one scale.")
+            scale = scale[..., 0, :]
+        return scale
+
+    def _layers(self, layer: int | None) -> int:
+        n_layers = self.model.cfg.n_layers
+        if layer is None or layer == -1:
+            return n_layers
+        if not 0 <= layer <= n_layers:
+            raise ValueError(f"layer must be between 0 and {n_layers}, or -1 for the end, not {layer}.")
+        return layer
