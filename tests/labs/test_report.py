@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mechscope.labs import render_report
-from mechscope.labs import report as report_module
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.markdown import figures_placed, render_lesson, to_mathml
+from mechscope.labs.page_figures import figure_html
 from mechscope.viz.panels import heatmap_panels
 from tests.labs.tiny_lab import tiny_lab
 
@@ -144,7 +144,7 @@ def test_titles_beside_several_maps_have_room() -> None:
     panels = heatmap_panels(
         {"one": [[0.0]], "two": [[1.0]]}, title="Two maps", x_title="head", y_title="layer", unit="share"
     )
-    drawn = report_module.figure_html(LabFigure("maps", panels, "Look."))
+    drawn = figure_html(LabFigure("maps", panels, "Look."))
     layout = json.loads(re.findall(r'class="plot-data">(.*?)</script>', drawn, re.S)[0])["layout"]
     outside = [note for note in layout["annotations"] if note["text"] in ("one", "two", "head", "layer")]
     assert len(outside) == 4

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from mechscope.labs import registry
 from mechscope.labs.claims_file import ClaimsFile, read_claims
+from mechscope.labs.page_frame import render_page
 from mechscope.labs.registry import LabEntry
 from mechscope.results import write_atomically
-
-_PAGE = Path(__file__).parent / "page"
 
 
 @dataclass(frozen=True)
@@ -46,19 +42,12 @@ def write_index(out: str | Path) -> Path:
     out = Path(out)
     steps = [_Step(entry, _runs(out, entry)) for entry in registry.LABS]
     counted = [step.runs[0].found for step in steps if step.runs]
-    environment = Environment(
-        loader=FileSystemLoader(_PAGE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("index.html").render(
+    page = render_page(
+        "index.html",
         steps=steps,
         totals={
             status: sum(found.count(status) for found in counted) for status in ("pass", "fail", "not-run")
         },
-        styles=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),
     )
     return write_atomically(out / "index.html", page)
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import plotly.offline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mechscope.labs.claim import TAGS, CheckedClaim, Finding
-from mechscope.labs.lab import LabFigure, LabRun
+from mechscope.labs.lab import LabRun
 from mechscope.labs.markdown import figures_placed, render_lesson
+from mechscope.labs.page_figures import figure_html
+from mechscope.labs.page_frame import render_page
 from mechscope.results import write_atomically
-from mechscope.viz import DARK, LIGHT, house_template
-
-PAGE = Path(__file__).parent / "page"
-"""Where the pages' templates, styles and script lie."""
 
 
 def write_report(run: LabRun) -> Path:
@@ -42,62 +36,16 @@ def render_report(run: LabRun) -> str:
         name: f'<p class="missing">No figure here this time: {html.escape(reason)}.</p>'
         for name, reason in outcome.missing_figures.items()
     }
-    environment = Environment(
-        loader=FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         run=run,
         lab=run.lab,
         lesson=Markup(render_lesson(text, outcome.numbers, {**blocks, **missing})),
-        further_figures=[Markup(block) for name, block in blocks.items() if name not in placed],
+        further_figures=[block for name, block in blocks.items() if name not in placed],
         claims=[_claim_row(checked) for checked in run.claims],
         tags={tag: meaning for tag, meaning in TAGS.items() if any(c.claim.tag == tag for c in run.claims)},
         facts=_facts(run),
-        styles=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
-        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
-        plotly=Markup(plotly.offline.get_plotlyjs()),
-        templates=theme_templates(),
     )
-
-
-def figure_html(figure: LabFigure) -> str:
-    """A figure with its heading and caption, ready for the page's script to draw."""
-    content = json.loads(str(figure.figure.to_json()))
-    layout = content["layout"]
-    # The page writes the title as a heading (it wraps on a phone) and sets the theme's template.
-    title = str(layout.pop("title", {}).get("text", figure.name))
-    layout.pop("template", None)
-    meta = layout.get("meta", {})
-    layout["margin"] = {"l": 12, "r": 12, "t": 40 if layout.get("showlegend") else 16, "b": 12}
-    # Plotly makes room for the titles of axes, but not for what is written beside several axes at once.
-    layout["margin"] |= meta.get("margin_without_title", {})
-    width = f";max-width:{meta['max_width']}px" if "max_width" in meta else ""
-    data = _json_for_script({"data": content["data"], "layout": layout})
-    name, heading = html.escape(figure.name), html.escape(title)
-    return (
-        f'<figure id="figure-{name}"><h3>{heading}</h3>'
-        f'<div class="plot" role="img" aria-label="{heading}" style="height:{layout["height"]}px{width}"></div>'
-        f'<script type="application/json" class="plot-data">{data}</script>'
-        f"<figcaption>{html.escape(figure.caption)}</figcaption></figure>"
-    )
-
-
-def theme_templates() -> Markup:
-    """The templates of both themes, as the page's script reads them."""
-    return _json_for_script({"light": _template(LIGHT), "dark": _template(DARK)})
-
-
-def _template(name: str) -> Mapping[str, Any]:
-    return house_template(name).to_plotly_json()
-
-
-def _json_for_script(value: Any) -> Markup:
-    # "</script>" or "<!--" inside a string would end the script element.
-    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
 
 
 def _claim_row(checked: CheckedClaim) -> dict[str, Any]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import plotly.offline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from mechscope.dictionaries.frontier.figures import frontier_figures
 from mechscope.dictionaries.frontier.points import Sweep
 from mechscope.dictionaries.frontier.tables import (
@@ -19,7 +15,8 @@ from mechscope.dictionaries.frontier.tables import (
     rate_table,
 )
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.report import PAGE, figure_html, theme_templates
+from mechscope.labs.page_figures import figure_html
+from mechscope.labs.page_frame import render_page
 from mechscope.results import write_atomically
 
 
@@ -29,24 +26,14 @@ def render_sweep_report(sweep: Sweep) -> str:
         figure_html(LabFigure(name, figure, measure.caption, {}))
         for name, (figure, measure) in frontier_figures(sweep).items()
     ]
-    environment = Environment(
-        loader=FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     training = sweep.config.training
-    return environment.get_template("sweep.html").render(
+    return render_page(
+        "sweep.html",
         sweep=sweep,
         activations=f"{training.steps * sweep.config.source.batch_size:,}",
-        figures=[Markup(figure) for figure in figures],
+        figures=figures,
         tables=_tables(sweep),
         facts=_facts(sweep),
-        styles=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
-        script=Markup((PAGE / "report.js").read_text(encoding="utf-8")),
-        plotly=Markup(plotly.offline.get_plotlyjs()),
-        templates=theme_templates(),
     )
 
 
