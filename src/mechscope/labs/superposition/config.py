@@ -21,6 +21,8 @@ STICKY_DENSITY = (0.5, 0.4, 0.35)
 """Densities between 0.3 and 0.55 at which claim 1.6 is checked."""
 POLYTOPE_DENSITY = (0.64, 0.62, 0.6, 0.22, 0.2, 0.18)
 """Densities beside the plateau of antipodal pairs, where claim 1.7 looks for other polytopes."""
+DENSE_POLYTOPE_DENSITY = (0.64, 0.66, 0.68, 0.8, 0.9)
+"""Densities at which triangles, then tetrahedra, are the best use of a dimension (see shape_gains)."""
 PRIVILEGED_DENSITY = (1.0, 0.7, 0.5, 0.2, 0.08, 0.05)
 """Densities of claim 1.10; the fourth only for the picture."""
 ABS_DENSITY = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -79,6 +81,12 @@ class SuperpositionConfig:
     """Claim 1.7: random starts a density; 0 leaves the claim out."""
     polytope_steps: int = 3000
     """Training steps."""
+    dense_polytope_starts: int = 4
+    """Claim 1.7, denser: random starts a density; left out where the claim is."""
+    dense_polytope_steps: int = 4000
+    """Training steps."""
+    dense_polytope_batch: int = 1024
+    """Batch: shapes that win by so little drown in the noise of a smaller one."""
     privileged_starts: int = 0
     """Claim 1.10: random starts a density, of which the best is looked at; 0 leaves the claim out."""
     privileged_steps: int = 6000
@@ -120,7 +128,7 @@ class SuperpositionConfig:
             self._crowd(),
         ]
         if self.polytope_starts:
-            groups.append(self._polytopes())
+            groups += [self._polytopes(), self._dense_polytopes()]
         if self.privileged_starts:
             groups.append(self._privileged())
         if self.abs_starts:
@@ -166,6 +174,12 @@ class SuperpositionConfig:
         density = POLYTOPE_DENSITY
         run = (self.polytope_starts, self.polytope_steps, self.crowd_batch)
         return self._group("polytopes", (100, 16), density, geometric(100, 1.0, len(density)), run)
+
+    def _dense_polytopes(self) -> Group:
+        density = DENSE_POLYTOPE_DENSITY
+        run = (self.dense_polytope_starts, self.dense_polytope_steps, self.dense_polytope_batch)
+        importance = geometric(100, 1.0, len(density))
+        return self._group("dense-polytopes", (100, 16), density, importance, run, learning_rate=3e-3)
 
     def _privileged(self) -> Group:
         density = PRIVILEGED_DENSITY

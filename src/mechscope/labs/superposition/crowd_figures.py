@@ -13,6 +13,7 @@ from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves
 from mechscope.viz.curves import add_marker
 from mechscope.viz.template import new_figure
+from mechscope.viz.ticks import log_axis
 
 LINES = {"3/8": 3 / 8, "2/5": 2 / 5, "1/2": 1 / 2, "2/3": 2 / 3, "3/4": 3 / 4, "1": 1.0}
 """Fractions that have a polytope."""
@@ -38,7 +39,7 @@ def _sticky(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         density,
         {"D*": values},
         title=title,
-        x_title="density (share of inputs in which a feature is present)",
+        x_title="density (sparser to the right)",
         y_title="dimensions per feature",
         log_x=True,
         points=True,
@@ -60,24 +61,25 @@ def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     W, density = group.models.W, group.group.density
     D, there = dimensionality(W), represented(W)
     title = "How much of a dimension each feature has"
-    figure = new_figure(title, "density (share of inputs in which a feature is present)", "dimensionality D")
-    for k, p in enumerate(density):
-        values = D[k][there[k]].tolist()
-        # Spread sideways, so that dots of one height do not hide each other.
-        shift = np.linspace(-0.02, 0.02, len(values))
-        figure.add_scatter(
-            x=p * 10**shift,
-            y=values,
-            mode="markers",
-            marker={"size": 5, "opacity": 0.6},
-            name=f"density {p:g}",
-            hovertemplate=f"density {p:g}: %{{y:.3f}}<extra></extra>",
-        )
+    figure = new_figure(title, "density (sparser to the right)", "dimensionality D")
+    values = [D[k][there[k]].tolist() for k in range(len(density))]
+    # Spread sideways, so that dots of one height do not hide each other.
+    sideways = [
+        p * 10 ** np.linspace(-0.02, 0.02, len(some)) for p, some in zip(density, values, strict=True)
+    ]
+    figure.add_scatter(
+        x=np.concatenate(sideways),
+        y=np.concatenate(values),
+        mode="markers",
+        marker={"size": 5, "opacity": 0.6},
+        text=[f"density {p:g}" for p, some in zip(density, values, strict=True) for _ in some],
+        hovertemplate="%{text}: %{y:.3f}<extra></extra>",
+    )
     for name, level in LINES.items():
         add_marker(figure, Marker(level, name, axis="y"))
     figure.update_annotations(yanchor="top", yshift=-2, selector={"text": "3/8"})
     figure.update_layout(showlegend=False, height=440)
-    figure.update_xaxes(type="log", autorange="reversed", exponentformat="power")
+    figure.update_xaxes(log_axis(density), autorange="reversed")
     figure.update_yaxes(range=[0, 1.08])
     data = make_result(
         torch.where(there, D, torch.nan), ("density", "start", "feature"), title, "dimensions", made_by,
@@ -86,7 +88,7 @@ def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "dimensionality",
         figure,
-        "One dot for each represented feature of each instance. Look how the dots gather: all at 1/2 for a while, then "
+        "One dot for each represented feature of each network. Look how the dots gather: all at 1/2 for a while, then "
         "in clumps below it. Where all is dense, equal features have no directions of their own: no order.",
         {"D": data},
     )
@@ -134,14 +136,13 @@ def _vulnerable(group: TrainedGroup, seed: int, made_by: Provenance) -> LabFigur
         density,
         series,
         title=title,
-        x_title="density (share of inputs in which a feature is present)",
+        x_title="density (sparser to the right)",
         y_title="loss added ÷ push²; features",
         log_x=True,
         log_y=True,
         points=True,
     )
     figure.update_xaxes(autorange="reversed")
-    figure.update_yaxes(dtick=None)
     data = make_result(
         torch.stack(list(series.values())), ("series", "density"), title, "1", made_by,
         {"series": list(series), "density": density},

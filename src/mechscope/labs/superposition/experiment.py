@@ -12,6 +12,7 @@ from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.config import SuperpositionConfig
 from mechscope.labs.superposition.figures import draw_figures
 from mechscope.labs.superposition.measures import RIVAL_AT, Trained, measure
+from mechscope.labs.superposition.shape_gains import DENSITY, best_shapes, gains, largest_lead
 from mechscope.labs.superposition.training import train_group
 from mechscope.labs.workshop import Workshop
 
@@ -44,16 +45,17 @@ def run_experiment(workshop: Workshop) -> Outcome:
         for seed in workshop.seeds
     }
     measures = {seed: measure(groups, seed) for seed, groups in trained.items()}
+    shapes = workshop.part("shape-gains", lambda: gains(DENSITY))
     left_out = [LEFT_OUT[name] for name in LEFT_OUT if name not in trained[first]]
     not_run = {claim: reason for claim, _, reason in left_out}
     if "polytopes" not in trained[first]:
-        not_run |= dict.fromkeys(("1.7a", "1.7b"), NOT_ENOUGH)
+        not_run |= dict.fromkeys(("1.7a", "1.7b", "1.7c"), NOT_ENOUGH)
     return Outcome(
         measures=measures,
-        figures=draw_figures(trained[first], measures[first], first),
+        figures=draw_figures(trained[first], measures[first], shapes, first),
         not_run=not_run,
         missing_figures={figure: reason for _, figure, reason in left_out},
-        numbers=format_numbers(config, trained[first], measures[first]),
+        numbers=format_numbers(config, trained[first], measures[first]) | _shape_numbers(shapes),
         weights=_weights(trained[first]),
     )
 
@@ -143,6 +145,17 @@ def format_numbers(
     }
 
 
+def _shape_numbers(shapes: Mapping[str, Tensor]) -> dict[str, str]:
+    best = best_shapes(shapes)
+    pairs = [p for p, shape in zip(DENSITY, best, strict=True) if shape == "pair"]
+    return {
+        "pair_best_from": f"{max(pairs):.2f}",
+        "pair_best_to": f"{min(pairs):.2f}",
+        "triangle_lead": f"{largest_lead(shapes, 'triangle'):.1f}",
+        "tetrahedron_lead": f"{largest_lead(shapes, 'tetrahedron'):.1f}",
+    }
+
+
 def _weights(trained: Trained) -> dict[str, Tensor]:
     weights = {}
     for name, group in trained.items():
@@ -161,7 +174,7 @@ LAB = Lab(
     step="01",
     slug="superposition",
     title="Toy models of superposition",
-    version=2,
+    version=3,
     idea="A network can hold more features than it has dimensions, if they are rarely there together.",
     claims=CLAIMS,
     lesson=Path(__file__).parent / "lesson.md",

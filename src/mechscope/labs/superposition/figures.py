@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,18 +11,23 @@ from torch import Tensor
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.superposition.config import COUNT_DENSITY
 from mechscope.labs.superposition.crowd_figures import draw_crowd
-from mechscope.labs.superposition.fitting import fit_inside
 from mechscope.labs.superposition.geometry import represented
 from mechscope.labs.superposition.measures import COUNT_PAPER, Trained, abs_shares, count_medians
 from mechscope.labs.superposition.phase_diagram import PHASES, boundary, ideal_losses, phase_of
 from mechscope.labs.superposition.plane import draw_planes
+from mechscope.labs.superposition.shape_gains_figure import draw_shape_gains
 from mechscope.labs.superposition.training import TrainedGroup
 from mechscope.results import Provenance, make_result
 from mechscope.viz import curves
 from mechscope.viz.panels import heatmap_panels
 
+PHASE_COLOURS = ("#A8D5F2", "#66B99A", "#0B5A94", "#9AA3AE")
+"""Of what a network does with one dimension; four kinds, so four colours and no scale."""
 
-def draw_figures(trained: Trained, found: Mapping[str, float], seed: int) -> tuple[LabFigure, ...]:
+
+def draw_figures(
+    trained: Trained, found: Mapping[str, float], shapes: Mapping[str, Tensor], seed: int
+) -> tuple[LabFigure, ...]:
     """All figures that this budget's groups allow, in the lesson's order."""
     made_by = Provenance("toy models of superposition", "sparse made-up features", seed)
     figures = [
@@ -30,6 +36,7 @@ def draw_figures(trained: Trained, found: Mapping[str, float], seed: int) -> tup
         _gram(trained["counting"], made_by),
         _pentagon(trained["pentagon"], found, made_by),
         _phases(trained["phase-grid"], made_by),
+        draw_shape_gains(shapes),
         _pairs(trained["correlated"], trained["anticorrelated"], made_by),
         *draw_crowd(trained["crowd"], seed, made_by),
     ]
@@ -58,28 +65,27 @@ def _intro(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     density = group.group.density
     shown = sorted({round(i * (len(density) - 1) / 5) for i in range(6)})
     panels = {
-        f"density {density[k]:.2f}: {int(represented(group.best_W[k]).sum())} features": group.best_W[k]
-        for k in shown
+        f"p = {density[k]:.2f}: {int(represented(group.best_W[k]).sum())}": group.best_W[k] for k in shown
     }
     return _planes(
         "intro",
         panels,
         "Five features in a plane, from dense to sparse",
-        "Each arrow is a feature's direction; feature 0 matters most, feature 4 least. Look at how many "
-        "arrows there "
-        "are, and at the moment when two of them begin to point opposite ways.",
+        "Each arrow is a feature's direction; feature 0 matters most, feature 4 least. Above each panel: the density p "
+        "and the number of features represented. Look at how many arrows there are, and at the moment when two of them "
+        "begin to point opposite ways.",
         made_by,
     )
 
 
 def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
-    series = {"ours (median)": count_medians(group), "claimed": list(map(float, COUNT_PAPER))}
+    series = {"ours (median)": count_medians(group), "reference": list(map(float, COUNT_PAPER))}
     title = "How many of 20 features five dimensions hold"
     figure = curves(
         COUNT_DENSITY,
         series,
         title=title,
-        x_title="density (share of inputs in which a feature is present)",
+        x_title="density (sparser to the right)",
         y_title="features represented",
         log_x=True,
         points=True,
@@ -97,9 +103,8 @@ def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "counting",
         figure,
-        "Sparser to the right. Look at the left end, where there are exactly as many features as "
-        "dimensions, and at "
-        "how early the curve leaves it.",
+        "Density is the share of inputs in which a feature is there. Look at the left end, where there are exactly as "
+        "many features as dimensions, and at how early the curve leaves it. Reference: the counts of claim 1.2.",
         {"counts": data},
     )
 
@@ -116,8 +121,8 @@ def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         unit="response",
         columns=2,
     )
-    figure.update_layout(meta={**figure.layout.meta, "max_width": 760})
-    fit_inside(figure)
+    layout: Any = figure.layout
+    layout.meta = {**layout.meta, "max_width": 760}
     data = make_result(
         torch.stack(list(grams.values())),
         ("label", "row", "col"),
@@ -129,9 +134,8 @@ def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "gram",
         figure,
-        "Row i shows what output i gets from each feature that is present alone, before the bias and the "
-        "ReLU. Look at the "
-        "diagonal getting longer, and at the price: cells off it. Look which sign they prefer.",
+        "Row i shows what output i gets from each feature that is present alone, before the bias and the ReLU. Look at "
+        "the diagonal getting longer, and at the price: cells off it. Look which sign they prefer.",
         {"gram": data},
     )
 
@@ -148,8 +152,7 @@ def _pentagon(group: TrainedGroup, found: Mapping[str, float], made_by: Provenan
         "pentagon",
         panels,
         "Five equal sparse features: where they settle",
-        f"Three of {len(order)} random starts. Look for equal angles of 72°. {found['pentagons']:.0f} % "
-        "of the starts "
+        f"Three of {len(order)} random starts. Look for equal angles of 72°. {found['pentagons']:.0f} % of the starts "
         "end as a regular pentagon; look whether the one with the highest loss is among them.",
         made_by,
     )
@@ -168,10 +171,10 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         title=title,
         x_title="importance of feature 1 (feature 0 has 1)",
         y_title="density",
-        unit="what",
+        unit="kept",
         x=[f"{value:.2g}" for value in columns.tolist()],
         y=[f"{value:.2g}" for value in rows.tolist()],
-        limits=(0, 3),
+        limits=(-0.5, 3.5),
         columns=2,
     )
     # The grid is even in the logarithms, so the boundary can be drawn in cells.
@@ -189,13 +192,15 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
             col=column,
         )
     figure.update_layout(
+        coloraxis_autocolorscale=False,
+        coloraxis_colorscale=[
+            [(number + edge) / 4, colour] for number, colour in enumerate(PHASE_COLOURS) for edge in (0, 1)
+        ],
         coloraxis_colorbar={"tickvals": [0, 1, 2, 3], "ticktext": ["0 alone", "1 alone", "both", "unclear"]},
         height=430,
     )
     figure.update_xaxes(tickangle=0, tickvals=_few(side), ticktext=[f"{columns[i]:.2g}" for i in _few(side)])
     figure.update_yaxes(showticklabels=False, col=2)
-    figure.update_annotations(xshift=-54, selector={"text": "density"})
-    fit_inside(figure)
     data = make_result(
         torch.stack(list(maps.values())),
         ("label", "density", "importance"),
@@ -207,9 +212,9 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "phases",
         figure,
-        "Every cell on the left is a network of its own (the best of a few). The line is p*. Look how "
-        "sharply one colour "
-        "gives way to the next, and how far the trained edge lies from the line.",
+        "Every cell on the left is a network of its own (the best of a few): does it keep feature 0 alone, feature 1 "
+        "alone, or both? The line is p*. Look how sharply one colour gives way to the next, how far the trained edge "
+        "lies from the line, and for patches where training got stuck.",
         {"phases": data},
     )
 
@@ -220,8 +225,7 @@ def _pairs(together: TrainedGroup, apart: TrainedGroup, made_by: Provenance) -> 
         "pairs",
         panels,
         "Features that come together, and features that exclude each other",
-        "Left: features 0 and 1 are always present together, so are 2 and 3. Right: they never are. Look "
-        "at the angle "
+        "Left: features 0 and 1 are always present together, so are 2 and 3. Right: they never are. Look at the angle "
         "between 0 and 1.",
         made_by,
         columns=2,
@@ -235,7 +239,6 @@ def _privileged(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         panels[f"density {p:g}"] = W[order]
     title = "Which features each hidden unit answers to"
     figure = heatmap_panels(panels, title=title, x_title="feature", y_title="hidden unit", unit="weight")
-    fit_inside(figure)
     data = make_result(
         torch.stack(list(panels.values())),
         ("density", "neuron", "feature"),
@@ -247,9 +250,8 @@ def _privileged(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "privileged",
         figure,
-        "Hidden units with a ReLU, the best start of each density, sorted by their strongest feature. "
-        "Look for rows with "
-        "one warm cell (units with a name), and for the density at which there are none left.",
+        "Hidden units with a ReLU, the best start of each density, sorted by their strongest feature. Look for rows "
+        "with one warm cell (units with a name), and for the density at which there are none left.",
         {"W": data},
     )
 
@@ -261,7 +263,7 @@ def _absolute(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         group.group.density,
         {"monosemantic units": shares},
         title=title,
-        x_title="density (share of inputs in which a feature is present)",
+        x_title="density (sparser to the right)",
         y_title="monosemantic units (%)",
         log_x=True,
         points=True,
@@ -274,7 +276,8 @@ def _absolute(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "absolute",
         figure,
-        "Mean over the starts. Look for the density at which units stop having one job.",
+        f"{group.models.W.shape[-1]} features, {group.models.W.shape[-2]} units; mean over the starts. Look for the "
+        "density at which units stop having one job.",
         {"shares": data},
     )
 

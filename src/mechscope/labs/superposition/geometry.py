@@ -44,6 +44,17 @@ def dimensions_per_feature(W: Float[Tensor, "*stack hidden feature"]) -> Float[T
     return W.shape[-2] / W.square().sum((-2, -1))
 
 
+def turned(W: Float[Tensor, "*stack hidden feature"]) -> Float[Tensor, "*stack hidden feature"]:
+    """The same arrangement seen from a fixed side: feature 0 along the first axis, feature 1 above it, and so on.
+
+    Turning and mirroring hidden space leaves WᵀW, and so the outputs of a network without a ReLU in between, as they
+    are; two networks that differ in nothing else look alike afterwards.
+    """
+    seen = torch.linalg.qr(W, mode="r").R
+    signs = seen.diagonal(dim1=-2, dim2=-1).sign()
+    return torch.where(signs == 0, 1, signs)[..., None] * seen
+
+
 def angles(W: Float[Tensor, "hidden feature"]) -> Float[Tensor, " feature"]:
     """Angles in degrees between neighbours among features in the plane, going round once.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ STICKY = (0.3, 0.55)
 """Densities between which features come in antipodal pairs."""
 FRACTIONS = {"1/2": (2, 1), "2/5": (5, 2), "3/8": (8, 3), "3/4": (4, 3), "2/3": (3, 2)}
 """Fraction → (features, dimensions) of its polytope."""
+POLYTOPES = ("polytopes", "dense-polytopes")
+"""Groups in which polytopes are looked for."""
 SHAPE_TOLERANCE = 0.03
 """How far a polytope's mean D_i may be from its fraction."""
 
@@ -46,7 +48,7 @@ def measure(trained: Trained, seed: int) -> dict[str, float]:
         **_pentagon(trained["pentagon"]),
         **_boundary(trained["boundary"]),
         **_crowd(trained["crowd"], seed),
-        **_shapes(trained.get("polytopes", trained["crowd"]), seed),
+        **_shapes([trained[name] for name in POLYTOPES if name in trained] or [trained["crowd"]], seed),
         "cos_correlated": _largest_cosine(trained["correlated"]),
         "cos_anticorrelated": _largest_cosine(trained["anticorrelated"], signed=True),
     }
@@ -130,10 +132,14 @@ def shape_counts(group: TrainedGroup) -> dict[str, int]:
     return counts
 
 
-def _shapes(group: TrainedGroup, seed: int) -> dict[str, float]:
-    null = sum(shape_counts(shuffled(group, seed)).values())
-    counts = {f"shapes_{name}": float(count) for name, count in shape_counts(group).items()}
-    return {**counts, "shapes_shuffled": float(null), "shapes_instances": float(group.group.instances)}
+def _shapes(groups: Sequence[TrainedGroup], seed: int) -> dict[str, float]:
+    counts = [shape_counts(group) for group in groups]
+    null = sum(sum(shape_counts(shuffled(group, seed)).values()) for group in groups)
+    return {
+        **{f"shapes_{name}": float(sum(count[name] for count in counts)) for name in FRACTIONS},
+        "shapes_shuffled": float(null),
+        "shapes_instances": float(sum(group.group.instances for group in groups)),
+    }
 
 
 def _crowd(group: TrainedGroup, seed: int) -> dict[str, float]:

@@ -13,6 +13,9 @@ from mechscope.labs.superposition.geometry import REPRESENTED
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import LIGHT, house_template
 
+PAGE_WIDTH = 784
+"""Pixels that a report's page has for a figure where the screen is wide."""
+
 
 def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -> go.Figure:
     """The columns of each W [2, feature] as arrows from the origin; a feature keeps its colour and number.
@@ -23,7 +26,7 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
     if not panels or any(W.shape[0] != 2 for W in panels.values()):
         raise ValueError(f"arrows need planes, not hidden layers of {[W.shape[0] for W in panels.values()]}.")
     columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
+    rows, width = -(-len(panels) // columns), 60 + 270 * columns
     reach = 1.25 * max(1.0, max(float(W.norm(dim=0).max()) for W in panels.values()))
     figure = make_subplots(
         rows,
@@ -70,9 +73,10 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
         showlegend=False,
         height=130 + 240 * rows,
         margin={"l": 60, "b": 58, "t": 84},
-        meta={"max_width": 60 + 270 * columns},
+        # The page makes the figure as high as its width asks for: panels are square, also on a phone.
+        meta={"max_width": width, "aspect": (68 + 240 * rows) / (min(width, PAGE_WIDTH) - 104)},
     )
-    return fit_inside(figure, 60 + 270 * columns)
+    return fit_inside(figure, width)
 
 
 def _beside(x: float, y: float) -> str:

@@ -55,6 +55,11 @@ class ToyModels:
         """Outputs."""
         return self.read_out(self.hidden(x))
 
+    def parameters(self) -> dict[str, Tensor]:
+        """What was trained, by name; tied weights once."""
+        tensors = {"W": self.W, "b": self.b}
+        return {**tensors, "W_out": self.W_out} if self.kind == "untied" else tensors
+
     def select(self, setting: int, start: int) -> ToyModels:
         """One instance, as a stack of one."""
         at = (slice(setting, setting + 1), slice(start, start + 1))

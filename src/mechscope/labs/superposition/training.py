@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,9 @@ class Group:
     """Starts of each setting, those with the lowest loss, that go on after a quarter of the training; 0 means all."""
     weight_decay: float = 0.01
     """Decoupled, as in AdamW's default."""
+    starts_at_mean: bool = False
+    """Whether biases begin at the features' mean p/2 instead of at 0. With many dense features some outputs otherwise
+    begin below zero for every input, where their ReLU is flat, and never leave it."""
 
     def __post_init__(self) -> None:
         if len(self.importance) != len(self.density):
@@ -81,6 +85,23 @@ class TrainedGroup:
     """All instances."""
     loss: Float[Tensor, "setting start"]
     """On fresh data."""
+
+    def at(self, density: float) -> ToyModels:
+        """The best network of the setting whose density is nearest (in its logarithm), as a stack of one.
+
+        Raises:
+            ValueError: for a density that is none, or a group with several settings at one density.
+        """
+        if not 0 < density <= 1:
+            raise ValueError(f"a density is a probability above 0, not {density}.")
+        if len({*self.group.density}) < len(self.group.density):
+            raise ValueError(
+                f"{self.group.name} has several settings at one density, which differ in their importances: look "
+                "at group.density and group.importance, and take models.select(setting, best(setting))."
+            )
+        distance = [abs(math.log(p / density)) for p in self.group.density]
+        setting = distance.index(min(distance))
+        return self.models.select(setting, self.best(setting))
 
     def best(self, setting: int) -> int:
         """The start with the lowest loss."""
@@ -122,7 +143,9 @@ def _train(workshop: Workshop, name: str, group: Group, seed: int) -> dict[str, 
     models = initial_models(
         group.model, len(group.density), group.starts, group.n_hidden, group.n_features, generator
     )
-    state = {key: value.to(device) for key, value in _parameters(models).items()}
+    if group.starts_at_mean:
+        models.b.copy_((torch.tensor(group.density) / 2)[:, None, None].expand_as(models.b))
+    state = {key: value.to(device) for key, value in models.parameters().items()}
     moments = {
         f"{moment}.{key}": torch.zeros_like(value) for moment in ("m", "v") for key, value in state.items()
     }
@@ -164,14 +187,19 @@ def _only(values: Tensor, chosen: Int[Tensor, "setting start"]) -> Tensor:
 
 
 def test_losses(
-    group: Group, models: ToyModels, importance: Tensor, seed: int, first: int = 0
+    group: Group,
+    models: ToyModels,
+    importance: Tensor,
+    seed: int,
+    first: int = 0,
+    batches: int = TEST_BATCHES,
 ) -> Float[Tensor, "setting start"]:
-    """Loss on data that was not trained on, from its batch number `first` on."""
+    """Loss on data that was not trained on, averaged over so many batches from number `first` on."""
     total = torch.zeros(models.W.shape[:2], device=models.W.device)
-    for index in range(TEST_BATCHES):
+    for index in range(batches):
         x, target = batch_for(group, seed, group.steps + first + index, models.W.device)
         total += losses(models, x, target, importance)
-    return total / TEST_BATCHES
+    return total / batches
 
 
 def _adamw_step(value: Tensor, slope: Tensor, first: Tensor, second: Tensor, group: Group, step: int) -> None:
@@ -183,11 +211,6 @@ def _adamw_step(value: Tensor, slope: Tensor, first: Tensor, second: Tensor, gro
     size = (second / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-8)
     value.mul_(1 - rate * group.weight_decay)
     value.addcdiv_(first, size, value=-rate / (1 - 0.9 ** (step + 1)))
-
-
-def _parameters(models: ToyModels) -> dict[str, Tensor]:
-    parameters = {"W": models.W, "b": models.b}
-    return {**parameters, "W_out": models.W_out} if models.kind == "untied" else parameters
 
 
 def _models(group: Group, state: Part) -> ToyModels:
