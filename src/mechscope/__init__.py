@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from mechscope.checkpoints.load import load_model
     from mechscope.data.tokenizer import Tokenizer
+    from mechscope.labs.superposition.collection import load_toy_models
     from mechscope.model.activation_cache import ActivationCache
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.encoder import HookedEncoder
@@ -66,6 +67,7 @@ _HOMES = {
     "Tokenizer": "mechscope.data.tokenizer",
     "discover": "mechscope.techniques.circuits.discover",
     "load_model": "mechscope.checkpoints.load",
+    "load_toy_models": "mechscope.labs.superposition.collection",
     "patch": "mechscope.techniques.activation_patching",
 }
 _MODULES = (
@@ -103,6 +105,7 @@ __all__ = [
     "head_detector",
     "hook_points",
     "load_model",
+    "load_toy_models",
     "past_key_value_caching",
     "patch",
     "patching",

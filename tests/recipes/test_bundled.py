@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from mechscope import load_model
-from mechscope.checkpoints.registry import BUNDLED, bundled_names
+from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
 from mechscope.recipes.making import judge, measure
 from mechscope.recipes.registry import KINDS, MODULES, find_recipe
 
-MADE = [name for name in bundled_names() if name in MODULES]
+MADE = [name for name in (*bundled_names(), *toy_model_names()) if name in MODULES]
 MEMBERS = [name for name in MADE if name.startswith("mini-")]
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mechscope.checkpoints.registry import bundled_names
+from mechscope.checkpoints.registry import bundled_names, toy_model_names
 from mechscope.recipes.models_page import page
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
@@ -13,5 +13,5 @@ def test_the_page_is_what_the_files_beside_the_models_say():
 
 def test_every_bundled_model_is_on_it():
     text = page()
-    assert [name for name in bundled_names() if f"`{name}`" not in text] == []
+    assert [name for name in (*bundled_names(), *toy_model_names()) if f"`{name}`" not in text] == []
     assert "{" not in text.replace("mini-{attn-only, gelu, solu}-{1, 2, 3, 4}l", "")

@@ -20,6 +20,10 @@ from mechscope.checkpoints.checkpoint import (
 )
 from mechscope.checkpoints.schedules import find_step, schedule_in, schedule_of
 
+_TOY_MODELS = (
+    "{0} is a collection of toy models, not a transformer: mechscope.load_toy_models({0!r}) loads it."
+)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -62,6 +66,8 @@ def find(source: object, wanted: Wanted, cfg: GivenConfig = None) -> Found:
     if wanted != Wanted():
         raise ValueError("revision and checkpoint_… belong to models that are named, not to files.")
     if path is not None and path.is_dir():
+        if (path / registry.TOY_MODELS_FILE).is_file():
+            raise ValueError(_TOY_MODELS.format(name))
         return Found(open_folder(path, cfg), path.resolve().name)
     if path is not None:
         return Found(open_file(path, cfg), path.stem)
@@ -78,13 +84,19 @@ def find(source: object, wanted: Wanted, cfg: GivenConfig = None) -> Found:
 
 
 def _is_local_model(path: Path, name: str) -> bool:
-    known = registry.lookup(name) is not None or name in registry.bundled_names()
+    known = (
+        registry.lookup(name) is not None
+        or name in registry.bundled_names()
+        or name in registry.toy_model_names()
+    )
     return (path / "config.json").is_file() if known and not path.is_file() else path.exists()
 
 
 def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
     if name in registry.bundled_names():
         return _find_bundled(name, wanted, cfg)
+    if name in registry.toy_model_names():
+        raise ValueError(_TOY_MODELS.format(name))
     entry = registry.lookup(name)
     if entry is None and (folder := hub.in_data_folder(name)) is not None:
         return Found(open_folder(folder, cfg), name)

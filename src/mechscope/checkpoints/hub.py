@@ -68,6 +68,17 @@ def in_data_folder(
     return None
 
 
+def find_on_this_machine(name: str, hub_id: str) -> tuple[str, Path | None]:
+    """Where a model of the table is (cache, data folder or hub), and its folder if it is here. Fetches nothing."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(hub_id, "config.json")
+    if isinstance(cached, str) and weight_files(Path(cached).parent):
+        return "cache", Path(cached).parent
+    folder = in_data_folder(name, hub_id)
+    return ("data folder", folder) if folder else ("hub", None)
+
+
 def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
     """The files of weights in a folder: those that match, or the first choice that it holds."""
     if weights is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mechscope.checkpoints.model_table import TABLE
+from mechscope.near_names import near_names
 
 BUNDLED = Path(__file__).parent / "bundled"
+TOY_MODELS_FILE = "toy_models.json"
+"""What a folder of toy models has in place of a config.json."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,19 @@ def lookup(name: str) -> Entry | None:
 
 
 def bundled_names() -> list[str]:
-    """Models that come with the package."""
+    """Models that come with the package, for `load_model`."""
+    return _folders_with("config.json")
+
+
+def toy_model_names() -> list[str]:
+    """Collections of toy models that come with the package, for `load_toy_models`."""
+    return _folders_with(TOY_MODELS_FILE)
+
+
+def _folders_with(file: str) -> list[str]:
     if not BUNDLED.is_dir():
         return []
-    return sorted(folder.name for folder in BUNDLED.iterdir() if (folder / "config.json").is_file())
+    return sorted(folder.name for folder in BUNDLED.iterdir() if (folder / file).is_file())
 
 
 def model_names() -> list[str]:
@@ -62,7 +73,7 @@ def model_names() -> list[str]:
 
 def nearest_names(name: str, n: int = 4) -> list[str]:
     """The known names most like an unknown one."""
-    known = {known_name.lower(): known_name for known_name in bundled_names()}
+    known = {known_name.lower(): known_name for known_name in (*bundled_names(), *toy_model_names())}
     known |= {spelling: entry.name for spelling, entry in _by_name().items()}
-    near = difflib.get_close_matches(name.lower(), known, n=n, cutoff=0.5)
+    near = near_names(name.lower(), known, n=n, cutoff=0.5)
     return list(dict.fromkeys(known[spelling] for spelling in near))

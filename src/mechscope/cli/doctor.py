@@ -127,8 +127,8 @@ def check_data() -> list[Check]:
 
 def check_models() -> list[Check]:
     """Bundled models and those of the hub that are on this machine."""
-    from mechscope.checkpoints.registry import bundled_names, entries
-    from mechscope.cli.models import find_on_this_machine
+    from mechscope.checkpoints.hub import find_on_this_machine
+    from mechscope.checkpoints.registry import bundled_names, entries, toy_model_names
 
     try:
         here = [
@@ -136,7 +136,7 @@ def check_models() -> list[Check]:
         ]
     except FileNotFoundError:
         return []  # MECHSCOPE_DATA is wrong, and check_data has said so
-    bundled = bundled_names()
+    bundled = [*bundled_names(), *toy_model_names()]
     found = (
         f"bundled: {', '.join(bundled) or 'none'}; from the hub: {', '.join(here) or 'none on this machine'}"
     )

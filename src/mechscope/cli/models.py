@@ -16,6 +16,8 @@ WHERE = {
     "data folder": "in the folder that MECHSCOPE_DATA names",
     "hub": "on the Hugging Face hub only; fetched when it is first loaded",
 }
+TOY_MODELS = "toy models (load_toy_models)"
+"""The family of collections of toy models, which are no transformers."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Listing:
     """One model that can be loaded by name."""
 
     name: str
-    """What to give to load_model."""
+    """What to give to load_model, or to load_toy_models where the family says so."""
     aliases: tuple[str, ...]
     """Other names for it."""
     family: str
-    """The group of the model table that it stands in, or "bundled"."""
+    """The group of the model table that it stands in, "bundled", or TOY_MODELS."""
     parameters: str
     """Number of parameters as the name tells it, such as "70m"; empty where it does not."""
     hub_id: str
@@ -101,7 +103,9 @@ def train(command: Models) -> int:
             print(f"   {error}")
             code = 1
         else:
-            print(f"   made: {folder} (its card.md says what it is; load_model({str(folder)!r}) loads it)")
+            print(
+                f"   made: {folder} (its card.md says what it is; {recipe.store.loader}({str(folder)!r}) loads it)"
+            )
     return code
 
 
@@ -111,13 +115,14 @@ def list_models() -> list[Listing]:
     Raises:
         FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
     """
-    from mechscope.checkpoints.hub import weight_files
-    from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries
+    from mechscope.checkpoints.hub import find_on_this_machine, weight_files
+    from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries, toy_model_names
 
     listings = []
-    for name in bundled_names():
+    families = {**dict.fromkeys(bundled_names(), "bundled"), **dict.fromkeys(toy_model_names(), TOY_MODELS)}
+    for name, family in families.items():
         megabytes = _megabytes(weight_files(BUNDLED / name))
-        listings.append(Listing(name, (), "bundled", "", "", "bundled", megabytes))
+        listings.append(Listing(name, (), family, "", "", "bundled", megabytes))
     families = _families()
     for entry in entries():
         where, folder = find_on_this_machine(entry.name, entry.hub_id)
@@ -134,19 +139,6 @@ def list_models() -> list[Listing]:
             )
         )
     return listings
-
-
-def find_on_this_machine(name: str, hub_id: str) -> tuple[str, Path | None]:
-    """Where a model of the table is ("cache", "data folder" or "hub"), and its folder if it is here."""
-    from huggingface_hub import try_to_load_from_cache
-
-    from mechscope.checkpoints.hub import in_data_folder, weight_files
-
-    cached = try_to_load_from_cache(hub_id, "config.json")
-    if isinstance(cached, str) and weight_files(Path(cached).parent):
-        return "cache", Path(cached).parent
-    folder = in_data_folder(name, hub_id)
-    return ("data folder", folder) if folder else ("hub", None)
 
 
 def _families() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From a recipe to a folder that `load_model` reads: train, write, read back, measure, judge, describe."""
+"""From a recipe to a folder that can be loaded: train, write, read back, measure, judge, describe."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ import torch
 from torch import Tensor
 
 from mechscope.checkpoints.legacy import without_buffers
-from mechscope.checkpoints.load import load_model
-from mechscope.checkpoints.save import is_own_folder, save_model
 from mechscope.checkpoints.schedules import OWN_FILE
 from mechscope.labs.claim import Condition
 from mechscope.labs.device import pick_device
@@ -83,7 +81,7 @@ def make(
         progress=progress,
     )
     made = recipe.train(workshop)
-    staged = save_model(made.model.cpu(), work / "model", dtype="float16")
+    staged = recipe.store.save(made.model, work / "model")
     _write_kept(staged, made)
     figures = measure(recipe, staged)
     judged = judge(recipe, figures)
@@ -94,7 +92,7 @@ def make(
             f"{one.condition.what} should be {one.condition.wanted}, was {one.measured:.4g}" for one in missed
         )
         raise MissedConditionsError(f"{recipe.name} did not come out: {listed}. The model is in {staged}.")
-    write_atomically(staged / "card.md", fill_card(recipe, made, figures))
+    write_atomically(staged / "card.md", fill_card(recipe, made, _as_written(figures)))
     return _put_in_place(staged, folder)
 
 
@@ -107,7 +105,7 @@ def prepare(recipe: Recipe, folder: str | Path, device: str = "auto") -> torch.d
     folder = Path(folder)
     if (reason := recipe.missing()) is not None:
         raise FileNotFoundError(f"{recipe.name} cannot be made here: {reason}")
-    if folder.exists() and not is_own_folder(folder):
+    if folder.exists() and not recipe.store.is_own(folder):
         raise FileExistsError(f"{str(folder)!r} exists and is no model that mechscope wrote: choose another.")
     return pick_device(device)
 
@@ -125,7 +123,7 @@ def fingerprint(recipe: Recipe, device: torch.device) -> str:
 
 def measure(recipe: Recipe, folder: str | Path) -> dict[str, float]:
     """The figures of a model as it lies on disk, computed on the CPU with its weights as they are."""
-    model = load_model(folder, process=False, device="cpu")
+    model = recipe.store.load(Path(folder))
     return {name: float(value) for name, value in recipe.measure(model).items()}
 
 
@@ -161,17 +159,11 @@ def fill_card(recipe: Recipe, made: Made, figures: Mapping[str, float]) -> str:
 
 
 def _own_words(recipe: Recipe, made: Made) -> dict[str, str]:
-    cfg = made.model.cfg
-    count = sum(parameter.numel() for parameter in made.model.parameters())
-    mlp = "no MLPs" if cfg.attn_only else f"{cfg.d_mlp} neurons a layer ({cfg.act_fn})"
     there = versions(PACKAGES)
-    layers = "1 layer" if cfg.n_layers == 1 else f"{cfg.n_layers} layers"
     return {
+        **recipe.store.words(made.model),
         "name": recipe.name,
         "command": f"mechscope models train {recipe.name}",
-        "parameters": f"{count:,}",
-        "shape": f"{layers}, {cfg.n_heads} heads of {cfg.d_head}, d_model {cfg.d_model}, {mlp}, "
-        f"context {cfg.n_ctx}, vocabulary {cfg.d_vocab}",
         "python": there["python"],
         "torch": there.get("torch", torch.__version__),
         "made_on": f"Python {there['python']}, torch {there.get('torch', torch.__version__)}",
@@ -208,7 +200,7 @@ def _figures_file(
         "command": f"mechscope models train {recipe.name}",
         "seed": recipe.seed,
         "config": dataclasses.asdict(recipe.config),
-        "figures": {name: float(f"{value:.6g}") for name, value in figures.items()},
+        "figures": _as_written(figures),
         "conditions": [
             {
                 "what": one.condition.what,
@@ -225,6 +217,11 @@ def _figures_file(
         "versions": versions(PACKAGES),
     }
     return json.dumps(written, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _as_written(figures: Mapping[str, float]) -> dict[str, float]:
+    """Six digits: what another processor can be expected to find again, and what the card rounds further."""
+    return {name: float(f"{value:.6g}") for name, value in figures.items()}
 
 
 def _put_in_place(staged: Path, folder: Path) -> Path:

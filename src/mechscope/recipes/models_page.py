@@ -10,16 +10,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mechscope.checkpoints.registry import BUNDLED, bundled_names
+from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
 from mechscope.recipes.registry import KINDS, find_recipe
+from mechscope.recipes.store import TRANSFORMER
 from mechscope.results import write_atomically
 
 HEAD = """# Bundled models
 
-These models come with mechscope and load without a network: `ms.load_model("mini-gelu-2l")`. They are small on purpose,
-{megabytes} MB in all. Each lies in `src/mechscope/checkpoints/bundled/` with a card (`card.md`: data, licence, tokens,
-losses, what is known inside it, the command that made it) and its figures (`figures.json`). Weights are float16
-safetensors.
+These models come with mechscope and load without a network: `ms.load_model("mini-gelu-2l")`; where another function
+loads them, it is named below. They are small on purpose, {megabytes} MB in all. Each lies in
+`src/mechscope/checkpoints/bundled/` with a card (`card.md`: data, licence, tokens, losses, what is known inside it, the
+command that made it) and its figures (`figures.json`). Weights are float16 safetensors.
 
 `mechscope models train NAME` makes one again from scratch into `runs/models/NAME`. A training that was killed goes on
 where it was when the same command is given again. What comes out is read back from disk, measured, and held against the
@@ -68,7 +69,7 @@ def page() -> str:
     parts = [HEAD.format(megabytes=f"{megabytes:.1f}")]
     if family:
         parts.append(_family(family))
-    parts += [_other(name) for name in bundled_names() if name not in family]
+    parts += [_other(name) for name in (*bundled_names(), *toy_model_names()) if name not in family]
     return "\n".join(parts)
 
 
@@ -149,7 +150,7 @@ def _other(name: str) -> str:
     lines += [
         f"{recipe.summary[0].upper()}{recipe.summary[1:].rstrip('.')}. {found['words']['shape']}; "
         f"{found['words']['parameters']} numbers. `{found['command']}` (seed {found['seed']}, "
-        f"{found['seconds'] / 60:.0f} minutes).",
+        f"{found['seconds'] / 60:.0f} minutes).{_loaded(recipe.store.loader, name)}",
         "",
         _table(
             ["what must hold", "wanted", "measured"],
@@ -162,9 +163,19 @@ def _other(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _loaded(loader: str, name: str) -> str:
+    if loader == TRANSFORMER.loader:
+        return ""
+    return f" `ms.{loader}({name!r})` loads it; its card says what is in it."
+
+
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(_in_a_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _in_a_cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

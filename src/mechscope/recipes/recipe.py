@@ -10,15 +10,15 @@ from torch import Tensor
 
 from mechscope.labs.claim import Condition
 from mechscope.labs.workshop import Workshop
-from mechscope.model.transformer import HookedTransformer
+from mechscope.recipes.store import TRANSFORMER, Store
 
 
 @dataclass(frozen=True)
 class Made:
     """What a training hands over."""
 
-    model: HookedTransformer
-    """The trained model, with its tokenizer if it has one."""
+    model: Any
+    """The trained model, as the recipe's store takes it; a transformer with its tokenizer if it has one."""
     words: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the card's template needs beyond the figures, formatted."""
     kept: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict[int, Mapping[str, Tensor]])
@@ -30,7 +30,7 @@ class Recipe:
     """How to make one bundled model."""
 
     name: str
-    """The name that `load_model` knows it by."""
+    """The name that it is loaded by."""
     summary: str
     """One line."""
     config: Any
@@ -41,9 +41,11 @@ class Recipe:
     """Why it cannot be made on this machine (no corpus, say), or None. Called before any work."""
     train: Callable[[Workshop], Made]
     """The training, which takes itself up again after a kill (`Workshop.part`, `put_aside`, `take_up`)."""
-    measure: Callable[[HookedTransformer], Mapping[str, float]]
+    measure: Callable[[Any], Mapping[str, float]]
     """The card's figures of the model as it is read back from disk: seconds, offline, with nothing but the package."""
     conditions: tuple[Condition, ...]
     """What a model made by this recipe must come out as."""
     card: str
     """Markdown with {figure}, {word} and the placeholders of `making.OWN_WORDS`; no number typed by hand."""
+    store: Store = TRANSFORMER
+    """How it lies on disk."""

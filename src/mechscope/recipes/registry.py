@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
     from mechscope.recipes.recipe import Recipe
@@ -19,6 +20,7 @@ MODULES: dict[str, str] = {
     "induction-2l": "mechscope.recipes.induction",
     "ioi-twin": "mechscope.recipes.ioi_twin",
     "grokking-p113": "mechscope.recipes.grokking",
+    "superposition-instances": "mechscope.recipes.superposition",
 }
 """Name of a bundled model → the module whose RECIPES has its recipe."""
 
@@ -49,9 +51,10 @@ def check_name(name: str) -> str:
     """
     if name in MODULES:
         return name
-    near = difflib.get_close_matches(name.lower(), MODULES, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise KeyError(f"there is no recipe for {name!r}; {hint}Recipes: {', '.join(MODULES)}.")
+    hint = did_you_mean_clause(name.lower(), MODULES, n=2, cutoff=0.5)
+    raise KeyError(
+        f"there is no recipe for {name!r}; {hint}{' ' if hint else ''}Recipes: {', '.join(MODULES)}."
+    )
 
 
 def find_recipe(name: str) -> Recipe:

@@ -1,0 +1,203 @@
+"""Trained toy models by the name of their group, and the folder that they lie in.
+
+`toy_models.json` has the settings of every group; importances that are the same in every setting are written once.
+`model.safetensors` has its weights in float16: `NAME.W`, `NAME.b`, `NAME.W_out` where it is not W, and `NAME.loss`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from mechscope.checkpoints import registry
+from mechscope.checkpoints.weights_file import SafetensorsSource, mismatch_message
+from mechscope.labs.superposition.toy_models import ToyModels
+from mechscope.labs.superposition.training import Group, TrainedGroup
+from mechscope.near_names import did_you_mean
+from mechscope.results import write_atomically
+
+BUNDLED = "superposition-instances"
+"""The collection that comes with mechscope."""
+WEIGHTS = "model.safetensors"
+FORMAT, VERSION = "mechscope toy models", 1
+
+
+@dataclass(frozen=True)
+class ToyCollection(Mapping[str, TrainedGroup]):
+    """Groups of trained toy models by name.
+
+    >>> models = load_toy_models()
+    >>> models["intro"].at(0.05).W.shape  # one network: setting, start, hidden, feature
+    torch.Size([1, 1, 2, 5])
+    """
+
+    groups: Mapping[str, TrainedGroup]
+    """Name → group."""
+
+    def __getitem__(self, name: str) -> TrainedGroup:
+        if name not in self.groups:
+            hint = did_you_mean(name, self.groups)
+            raise KeyError(f"no group is called {name!r}.{hint} There are {', '.join(self.groups)}.")
+        return self.groups[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @property
+    def n_networks(self) -> int:
+        """How many networks there are in all."""
+        return sum(group.loss.numel() for group in self.groups.values())
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers they have together; tied weights count once."""
+        return sum(
+            tensor.numel() for group in self.groups.values() for tensor in group.models.parameters().values()
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.n_networks:,} toy models in {len(self)} groups: {', '.join(self)}>"
+
+
+def save_toy_models(collection: ToyCollection, folder: str | Path) -> Path:
+    """Write a collection to a folder that `load_toy_models` reads; weights become float16.
+
+    Raises:
+        FileExistsError: when the folder holds something else.
+        ValueError: when a weight is not finite in float16.
+    """
+    folder = Path(folder)
+    if folder.exists() and not is_toy_folder(folder):
+        raise FileExistsError(f"{str(folder)!r} exists and holds no toy models: choose another.")
+    tensors: dict[str, Tensor] = {}
+    for name, group in collection.items():
+        tensors |= {f"{name}.{key}": value.half() for key, value in group.models.parameters().items()}
+        tensors[f"{name}.loss"] = group.loss.float()
+    broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise ValueError(f"{', '.join(broken)}: not finite in float16, so nothing was saved.")
+    described = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "groups": {name: _described(group.group) for name, group in collection.items()},
+    }
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(whole))
+    write_atomically(folder / registry.TOY_MODELS_FILE, json.dumps(described, indent=1) + "\n")
+    return folder
+
+
+def load_toy_models(name_or_path: str | Path = BUNDLED) -> ToyCollection:
+    """Trained toy models of superposition, each group with its settings, weights (float32) and losses.
+
+    Args:
+        name_or_path: a bundled collection, or a folder that `mechscope models train` or `save_toy_models` wrote.
+
+    Raises:
+        ValueError: for a name that is none, with the nearest ones or what does load it; for files that do not fit.
+        FileNotFoundError: for a folder without toy models.
+    """
+    path, name = Path(name_or_path).expanduser(), str(name_or_path)
+    if name in registry.toy_model_names() and not (path / registry.TOY_MODELS_FILE).is_file():
+        path = registry.BUNDLED / name
+    elif not path.is_dir():
+        raise ValueError(f"there is no folder and no collection of toy models {name!r}.{_instead(name)}")
+    settings = path / registry.TOY_MODELS_FILE
+    if not settings.is_file():
+        raise FileNotFoundError(
+            f"{str(path)!r} holds no toy models: {settings.name} is missing.{_instead(path.name)}"
+        )
+    if not (path / WEIGHTS).is_file():
+        raise FileNotFoundError(f"{str(path)!r} holds no weights: {WEIGHTS} is missing.")
+    groups = _read_settings(settings)
+    source = SafetensorsSource([path / WEIGHTS], str(path / WEIGHTS))
+    _check(groups, source)
+    return ToyCollection({name: _read_group(name, group, source) for name, group in groups.items()})
+
+
+def is_toy_folder(folder: Path) -> bool:
+    """Whether a folder was written by `save_toy_models`, or is empty and can be."""
+    try:
+        described = json.loads((folder / registry.TOY_MODELS_FILE).read_text(encoding="utf-8"))
+        return described["format"] == FORMAT
+    except (OSError, ValueError, TypeError, KeyError):
+        return folder.is_dir() and not any(folder.iterdir())
+
+
+def _instead(name: str) -> str:
+    """The end of an error: what loads this name, or what it may have been meant to be."""
+    if name in registry.bundled_names() or registry.lookup(name) is not None:
+        return f" {name} is a transformer: mechscope.load_model({name!r}) loads it."
+    known = registry.toy_model_names()
+    return did_you_mean(name, known) or f" Bundled: {', '.join(known) or 'none'}."
+
+
+def _described(group: Group) -> dict[str, Any]:
+    fields = dataclasses.asdict(group)
+    if len({*group.importance}) == 1:
+        fields["importance"] = group.importance[:1]
+    return fields
+
+
+def _read_settings(path: Path) -> dict[str, Group]:
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        if described["format"] != FORMAT or described["format_version"] > VERSION:
+            raise ValueError(
+                f"it is “{described['format']}” version {described['format_version']}; this mechscope reads "
+                f"“{FORMAT}” up to version {VERSION}"
+            )
+        return {name: _group(fields) for name, fields in described["groups"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{str(path)!r} does not describe toy models: {error}.") from error
+
+
+def _group(fields: dict[str, Any]) -> Group:
+    density = tuple(map(float, fields["density"]))
+    rows = tuple(tuple(map(float, row)) for row in fields["importance"])
+    rows = rows * len(density) if len(rows) == 1 else rows
+    others = {name: value for name, value in fields.items() if name not in ("density", "importance")}
+    return Group(density=density, importance=rows, **others)
+
+
+def _check(groups: Mapping[str, Group], source: SafetensorsSource) -> None:
+    present = {*source.names()}
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, group in groups.items():
+        losses = f"{name}.loss"
+        # How many starts were kept is nowhere but in the shapes.
+        starts = source.shape(losses)[1:] if losses in present else ()
+        stack = (len(group.density), *starts)
+        shape = (*stack, group.n_hidden, group.n_features)
+        expected |= {losses: stack, f"{name}.b": (*stack, group.n_features), f"{name}.W": shape}
+        if group.model == "untied":
+            expected[f"{name}.W_out"] = shape
+    problem = mismatch_message(
+        repr(source.where),
+        missing={*expected} - present,
+        extra=present - {*expected},
+        misshapen=[
+            (name, found, shape)
+            for name, shape in expected.items()
+            if name in present and (found := source.shape(name)) != shape
+        ],
+    )
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def _read_group(name: str, group: Group, source: SafetensorsSource) -> TrainedGroup:
+    W = source.get(f"{name}.W").float()
+    W_out = source.get(f"{name}.W_out").float() if group.model == "untied" else W
+    models = ToyModels(group.model, W, W_out, source.get(f"{name}.b").float())
+    return TrainedGroup(group, models, source.get(f"{name}.loss"))

@@ -1,0 +1,238 @@
+"""Toy models on disk, and the linear maps that they are held against."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import mechscope
+from mechscope.checkpoints import registry
+from mechscope.labs.superposition.collection import (
+    BUNDLED,
+    WEIGHTS,
+    ToyCollection,
+    load_toy_models,
+    save_toy_models,
+)
+from mechscope.labs.superposition.geometry import angles, dimensionality, turned
+from mechscope.labs.superposition.linear_baseline import best_linear_losses, feature_covariance
+from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
+from mechscope.labs.superposition.toy_models import ModelKind, ToyModels, initial_models
+from mechscope.labs.superposition.training import Group, TrainedGroup, batch_for, geometric
+
+# The best linear map ---------------------------------------------------------------------------------
+
+
+def group_of(kind: FeatureKind, density: tuple[float, ...], n: int = 6, m: int = 2, **changes) -> Group:
+    settings = {"starts": 1, "steps": 0, "batch": 200_000, "features": kind, **changes}
+    return Group("some", n, m, density, geometric(n, 0.8, len(density)), **settings)
+
+
+@pytest.mark.parametrize("kind", ["independent", "signed", "correlated", "anticorrelated"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_covariance_is_that_of_the_features(kind: FeatureKind, seed: int) -> None:
+    drawn = draw_features(kind, torch.tensor([0.3]), 6, 200_000, torch.Generator().manual_seed(seed))[
+        0
+    ].double()
+    torch.testing.assert_close(torch.cov(drawn), feature_covariance(kind, 0.3, 6), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["independent", "correlated", "anticorrelated"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_best_linear_map_is_the_best_of_those_fitted_to_data(kind: FeatureKind, seed: int) -> None:
+    """Reduced-rank regression on samples reaches the closed form, and no random map comes below it."""
+    group = group_of(kind, (0.4, 0.1))
+    weight = torch.tensor(group.importance[0]).double().sqrt()
+    x = batch_for(group, seed, 0, torch.device("cpu"))[0].double()
+    for sample, expected in zip(x, best_linear_losses(group), strict=True):
+        scaled = weight[:, None] * (sample - sample.mean(1, keepdim=True))
+        directions = torch.linalg.svd(scaled, full_matrices=False).U[:, :2]
+        lost = (scaled - directions @ (directions.T @ scaled)).square().sum(0).mean()
+        torch.testing.assert_close(lost, expected, rtol=0.02, atol=0)
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(5):
+            other = torch.linalg.qr(torch.randn(6, 2, generator=generator, dtype=torch.float64)).Q
+            assert (scaled - other @ (other.T @ scaled)).square().sum(0).mean() > expected
+
+
+def test_the_best_linear_map_by_hand() -> None:
+    # p = 1: uniform on [0, 1], variance 1/12; the two most important of three are kept, the third is worth 0.64.
+    assert float(best_linear_losses(group_of("independent", (1.0,), n=3))[0]) == pytest.approx(0.64 / 12)
+    # Nothing linear tells |x| from x: all six are answered with their mean.
+    everything = sum(0.8**i for i in range(6)) * (0.5 / 3 - 0.25 / 4)
+    assert float(best_linear_losses(group_of("signed", (0.5,)))[0]) == pytest.approx(everything)
+    assert float(best_linear_losses(group_of("independent", (0.5,), n=3, m=3))[0]) == 0
+
+
+# Turning ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(4, 2, 5), (1, 2), (3, 2, 3, 7)])
+def test_turning_changes_nothing_that_counts(seed: int, shape: tuple[int, ...]) -> None:
+    W = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    seen = turned(W)
+    torch.testing.assert_close(seen.mT @ seen, W.mT @ W)
+    torch.testing.assert_close(dimensionality(seen), dimensionality(W))
+    # Feature 0 lies on the first axis, feature 1 above it.
+    assert bool((seen[..., 0, 0] > 0).all())
+    assert bool((seen[..., 1:, 0].abs() < 1e-6).all())
+    assert shape[-2] == 1 or bool((seen[..., 1, 1] > 0).all())
+
+
+def test_networks_that_differ_by_a_turn_become_one() -> None:
+    W = torch.randn(2, 5, generator=torch.Generator().manual_seed(3))
+    turn = torch.linalg.qr(torch.randn(2, 2, generator=torch.Generator().manual_seed(4))).Q
+    torch.testing.assert_close(turned(turn @ W), turned(W))
+    torch.testing.assert_close(angles(turned(W)).sum(), torch.tensor(360.0))
+
+
+# On disk ---------------------------------------------------------------------------------------------
+
+
+def some_group(name: str, kind: ModelKind, seed: int, starts: int = 2) -> TrainedGroup:
+    importance = geometric(4, 0.9, 3) if kind == "linear" else ((1.0,) * 4, (0.5,) * 4, (0.25,) * 4)
+    group = Group(name, 4, 2, (1.0, 0.3, 0.1), importance, starts=9, steps=10, model=kind)
+    models = initial_models(kind, 3, starts, 2, 4, torch.Generator().manual_seed(seed))
+    rounded = {name: value.half().float() for name, value in models.parameters().items()}
+    models = ToyModels(kind, rounded["W"], rounded.get("W_out", rounded["W"]), rounded["b"])
+    loss = torch.rand(3, starts, generator=torch.Generator().manual_seed(seed))
+    return TrainedGroup(group, models, loss)
+
+
+def some_collection(seed: int = 0) -> ToyCollection:
+    groups = (some_group("one", "linear", seed), some_group("two", "untied", seed, starts=1))
+    return ToyCollection({group.group.name: group for group in groups})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_was_written_is_read_back(tmp_path: Path, seed: int) -> None:
+    collection = some_collection(seed)
+    read = load_toy_models(save_toy_models(collection, tmp_path / "some"))
+    assert [*read] == ["one", "two"] and len(read) == 2
+    for name, group in collection.items():
+        assert read[name].group == group.group
+        assert torch.equal(read[name].loss, group.loss)
+        for key, value in group.models.parameters().items():
+            assert torch.equal(read[name].models.parameters()[key], value)
+        x = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(read[name].models(x), group.models(x))
+    assert read.n_networks == 3 * 2 + 3 * 1
+    assert read.n_parameters == 6 * (8 + 4) + 3 * (16 + 4)
+    assert repr(read) == "<9 toy models in 2 groups: one, two>"
+    # Importances that are the same everywhere are written once.
+    described = json.loads((tmp_path / "some" / "toy_models.json").read_text(encoding="utf-8"))
+    assert [len(group["importance"]) for group in described["groups"].values()] == [1, 3]
+    save_toy_models(some_collection(seed + 5), tmp_path / "some")
+    assert not torch.equal(load_toy_models(tmp_path / "some")["one"].models.W, collection["one"].models.W)
+
+
+def test_the_network_of_a_density(tmp_path: Path) -> None:
+    group = some_group("one", "linear", 0)
+    for density, setting in ((1.0, 0), (0.6, 0), (0.5, 1), (0.3, 1), (0.12, 2), (1e-6, 2)):
+        start = int(group.loss[setting].argmin())
+        assert torch.equal(group.at(density).W[0, 0], group.models.W[setting, start])
+    for density in (0.0, -1.0, 1.5):
+        with pytest.raises(ValueError, match="a density is a probability above 0, not"):
+            group.at(density)
+    grid = dataclasses.replace(group, group=dataclasses.replace(group.group, density=(0.5, 0.5, 0.1)))
+    with pytest.raises(ValueError, match="one has several settings at one density"):
+        grid.at(0.5)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    collection = some_collection()
+    with pytest.raises(
+        KeyError, match=r"no group is called 'onne'\. Did you mean one\? There are one, two\."
+    ):
+        collection["onne"]
+    with pytest.raises(
+        ValueError, match=r"'superposition-instance'\. Did you mean superposition-instances\?"
+    ):
+        load_toy_models("superposition-instance")
+    for transformer in ("mini-gelu-2l", "gpt2-small"):
+        with pytest.raises(ValueError, match=rf"{transformer} is a transformer: mechscope\.load_model\("):
+            load_toy_models(transformer)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"holds no toy models: toy_models\.json is missing"):
+        load_toy_models(tmp_path / "empty")
+
+
+def test_load_model_names_what_loads_toy_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_toy_models(some_collection(), tmp_path / "toys")
+    with pytest.raises(ValueError, match=r"not a transformer: mechscope\.load_toy_models\("):
+        mechscope.load_model(folder)
+    monkeypatch.setattr(registry, "BUNDLED", tmp_path)
+    assert registry.toy_model_names() == ["toys"] and registry.bundled_names() == []
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(ValueError, match=r"load_toy_models\('toys'\) loads it"):
+        mechscope.load_model("toys")
+    with pytest.raises(ValueError, match="Did you mean toys"):
+        mechscope.load_model("toyss")
+    assert [*mechscope.load_toy_models("toys")] == ["one", "two"]
+
+
+def damaged(folder: Path, change) -> Path:
+    path = folder / "toy_models.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    change(described)
+    path.write_text(json.dumps(described), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(format="something"), "it is “something” version 1"),
+        (lambda d: d.update(format_version=9), "up to version 1"),
+        (lambda d: d.pop("groups"), "does not describe toy models: 'groups'"),
+        (lambda d: d["groups"]["one"].update(colour="red"), "colour"),
+        (lambda d: d["groups"]["one"].update(density=[1.0, 0.5], importance=[[1.0] * 3]), "has 4 features"),
+        (lambda d: d["groups"]["one"].update(n_hidden=3), r"one\.W \[3, 2, 2, 4\] instead of \[3, 2, 3, 4\]"),
+        (lambda d: d["groups"].pop("two"), r"4 unexpected: two\.W"),
+        (lambda d: d["groups"].update(three=d["groups"]["one"]), r"3 missing: three\.W"),
+    ],
+)
+def test_files_that_do_not_fit_say_how(tmp_path: Path, change, message: str) -> None:
+    folder = save_toy_models(some_collection(), tmp_path / "some")
+    with pytest.raises(ValueError, match=message):
+        load_toy_models(damaged(folder, change))
+
+
+def test_weights_that_are_cut_short(tmp_path: Path) -> None:
+    folder = save_toy_models(some_collection(), tmp_path / "some")
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
+        load_toy_models(folder)
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no weights: model\.safetensors is missing"):
+        load_toy_models(folder)
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="holds no toy models"):
+        save_toy_models(some_collection(), tmp_path)
+    group = some_group("one", "linear", 0)
+
+    def with_W(value: float) -> ToyCollection:
+        W: Tensor = group.models.W.clone()
+        W[0, 0, 0, 0] = value
+        return ToyCollection(
+            {"one": dataclasses.replace(group, models=dataclasses.replace(group.models, W=W))}
+        )
+
+    for value in (1e6, float("nan")):
+        with pytest.raises(ValueError, match=r"one\.W: not finite in float16"):
+            save_toy_models(with_W(value), tmp_path / "broken")
+    assert not (tmp_path / "broken").exists()
+
+
+def test_the_bundled_collection_is_the_default() -> None:
+    assert [*load_toy_models()] == [*load_toy_models(BUNDLED)]
