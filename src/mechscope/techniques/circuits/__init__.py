@@ -14,9 +14,11 @@ from mechscope.techniques.circuits.masked_run import MaskedRun
 from mechscope.techniques.circuits.minimality import Minimality, minimality
 from mechscope.techniques.circuits.null_circuits import layer_matched_circuit, random_circuit
 from mechscope.techniques.circuits.pruning import by_threshold, greedy, top_edges, top_nodes
+from mechscope.techniques.circuits.published import PUBLISHED, PublishedCircuit, published_circuit
 
 __all__ = [
     "METHODS",
+    "PUBLISHED",
     "AcdcRun",
     "Agreement",
     "Circuit",
@@ -26,6 +28,7 @@ __all__ = [
     "Evaluation",
     "MaskedRun",
     "Minimality",
+    "PublishedCircuit",
     "acdc",
     "auroc",
     "by_threshold",
@@ -40,6 +43,7 @@ __all__ = [
     "live_edges",
     "load_circuit",
     "minimality",
+    "published_circuit",
     "random_circuit",
     "save_circuit",
     "top_edges",
