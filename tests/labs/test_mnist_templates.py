@@ -315,6 +315,21 @@ def test_shuffled_weights_fail_the_look(digits: Digits, trained: Trained, seed: 
     assert (found["0.3a"], found["0.4a"]) == ("fail", "fail")
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_picture_on_every_row_changes_the_look_and_no_answer(
+    digits: Digits, trained: Trained, seed: int
+) -> None:
+    plain = measure(digits, trained)
+    assert (plain["answers_changed"], plain["rows_matching_disguised"]) == (0, 1)
+    # The look at rows less their mean does not see such a picture, whichever it is; the plain look does.
+    picture = 3 * torch.randn(digits.train_x.shape[1], generator=torch.Generator().manual_seed(seed))
+    linear = Classifiers(trained.linear.weight + picture, trained.linear.bias)
+    found = measure(digits, dataclasses.replace(trained, linear=linear))
+    assert found["correlation_centred"] == pytest.approx(plain["correlation_centred"], abs=1e-4)
+    assert found["rows_matching_centred"] == plain["rows_matching_centred"]
+    assert found["correlation_wd1"] < 0.5 * plain["correlation_wd1"]
+
+
 def test_a_null_that_is_no_null_fails_the_look(digits: Digits, trained: Trained) -> None:
     weight = trained.linear.weight.clone()
     weight[-1] = weight[1]

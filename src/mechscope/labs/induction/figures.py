@@ -25,8 +25,10 @@ from mechscope.viz.panels import heatmap_panels
 
 SHOWN_RIVALS = ("copying", "induction")
 """Rivals whose losses are drawn position by position."""
-SHOWN_HALF = 10
-"""Block length of the example whose attention patterns are drawn."""
+SHOWN_HALF = 20
+"""Block length of the example whose attention patterns are drawn: like those that were trained on."""
+LABEL_EVERY = 5
+"""Positions from one written label of that example to the next; more of them hide each other on a phone."""
 
 
 def draw_figures(
@@ -117,9 +119,9 @@ def _rivals(
     return LabFigure(
         "rivals",
         figure,
-        "All on the same test sequences. Counting n-grams is worse than guessing: chance pairs of the sequences that "
-        "it was fitted to mislead it. Look where the two models stand, and whether the rule “what followed last time” "
-        "explains all of what two layers can do.",
+        "All on the same test sequences. A rival above the line is worse than guessing: chance pairs in the sequences "
+        "that it was counted on mislead it. Look where the two models stand, and whether the rule “what followed last "
+        "time” explains all of what two layers can do.",
         {"losses": data},
     )
 
@@ -182,8 +184,7 @@ def _phase_change(two: TrainedModel, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "phase-change",
         figure,
-        "Each curve is scaled to go from 0 (start) to 1 (end). Look whether the rise of the induction head "
-        "(the prefix "
+        "Each curve is scaled to go from 0 (start) to 1 (end). Look whether the rise of the induction head (the prefix "
         "score), the use of context and the loss on repeats can be told apart in time.",
         {"curves": data},
     )
@@ -212,9 +213,8 @@ def _head_scores(analysis: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "head-scores",
         figure,
-        "The previous-token score is the mean attention to the position before. Look for a division of "
-        "labour: one kind "
-        "of head in layer 0, the other in layer 1.",
+        "The previous-token score is the mean attention to the position before. Look for a division of labour: one "
+        "kind of head in layer 0, the other in layer 1.",
         {"scores": data},
     )
 
@@ -241,16 +241,21 @@ def _example_patterns(two: TrainedModel, analysis: Analysis, made_by: Provenance
             "induction-head",
             1,
             int(analysis.prefix[1].argmax()),
-            "A head of layer 1 on the same tokens. Look at the lower rows (primed letters, the second "
-            "copy): from B′ it "
-            "attends to C, the token that came after B. What the first copy's rows do cannot matter much: there is "
-            "nothing to find yet.",
+            "A head of layer 1 on the same tokens. Look at the lower rows (primed letters, the second copy) for a line "
+            "far below the diagonal: from E′ it attends to F, the token that came after E. In the rows of the first "
+            "copy there is nothing to find yet.",
         ),
     )
     figures = []
     for name, layer, head, caption in chosen:
         title = f"Where head {layer}.{head} looks"
         figure = attention_pattern(pattern[layer][head], title=title, tokens=labels)
+        written = {
+            "tickvals": list(range(len(labels)))[::LABEL_EVERY],
+            "ticktext": labels[::LABEL_EVERY],
+            "tickangle": 0,
+        }
+        figure.update_xaxes(written).update_yaxes(written)
         data = make_result(
             pattern[layer][head],
             ("query", "key"),
@@ -267,7 +272,7 @@ def _composition(analysis: Analysis, made_by: Provenance) -> LabFigure:
     writing, reading = analysis.composition["K"].shape
     writers = [f"0.{head}" for head in range(writing)]
     readers = [f"1.{head}" for head in range(reading)]
-    names = {"K": "by its keys (K)", "Q": "by its queries (Q)", "V": "by its values (V)"}
+    names = {"K": "keys (K)", "Q": "queries (Q)", "V": "values (V)"}
     title = "How a later head reads what an earlier one writes"
     figure = heatmap_panels(
         {names[kind]: scores for kind, scores in analysis.composition.items()},
@@ -303,9 +308,9 @@ def _copying(analysis: Analysis, made_by: Provenance) -> LabFigure:
         analysis.copying,
         "Does a head make likelier what it attends to?",
         "copying score",
-        "1: every direction that the head passes on raises its own token; −1: it lowers it. Look at the "
-        "induction heads "
-        f"({', '.join(f'{layer}.{head}' for layer, head in analysis.induction_heads)}).",
+        "1: every direction that the head passes on raises its own token; −1: it lowers it. Look at the induction "
+        f"heads ({', '.join(f'{layer}.{head}' for layer, head in analysis.induction_heads)}), and whether this score "
+        "tells them from the others.",
         made_by,
     )
 
@@ -316,9 +321,8 @@ def _ablation(analysis: Analysis, made_by: Provenance) -> LabFigure:
         100 * analysis.removed,
         "What is lost when one head's output is taken out",
         "in-context gain lost (%)",
-        "All attention patterns are held as they were, so only what the head itself writes is missing. Look "
-        "at layer 0: "
-        "its heads matter through layer 1's patterns, and hardly by what they write to the output. Taking out all "
+        "All attention patterns are held as they were, so only what the head itself writes is missing. Look at layer "
+        "0: its heads matter through layer 1's patterns, and hardly by what they write to the output. Taking out all "
         f"induction heads together loses {100 * analysis.removed_by_induction:.0f} %.",
         made_by,
     )

@@ -76,7 +76,7 @@ class _Artist:
             "What the trained classifier looks for: its ten weight rows",
             "logits per unit of brightness",
             "Warm pixels speak for a digit when there is ink, cool ones speak against it. Look for the cool hole in "
-            "the middle of “0”, and for the cool flanks of “1”. Weight decay 1.",
+            "the middle of “0”, and for the cool flanks of “1”.",
         )
 
     def templates(self) -> LabFigure:
@@ -153,9 +153,8 @@ class _Artist:
             labels,
             "The same four rows under more and more weight decay",
             "weight",
-            "Each picture has its own scale, so compare shapes. Look for speckle giving way to strokes from "
-            "the top row "
-            "down, and at the last row, trained on shuffled labels: the same method finds nothing to draw.",
+            "Each picture has its own scale, so compare shapes. Look for speckle giving way to strokes from the top "
+            "row down, and at the last row, trained on shuffled labels: the same method finds nothing to draw.",
             columns=len(shown),
             each_its_own_scale=True,
         )
@@ -187,8 +186,8 @@ class _Artist:
         return LabFigure(
             "decay-numbers",
             figure,
-            "Look for two bars that grow from left to right while the third shrinks: clearer templates, "
-            "fewer right answers.",
+            "All three are at most 1. Look for two bars that grow from left to right while the third shrinks: clearer "
+            "templates, fewer right answers. The last group was trained on shuffled labels.",
             {"numbers": data},
         )
 
@@ -198,7 +197,7 @@ class _Artist:
             self.trained.relu[0].tensors["W_in"].T[:10],
             [f"unit {index}" for index in range(10)],
             "The first ten hidden units of a more accurate network",
-            "pre-activation per unit of brightness",
+            "weight",
             "Not picked: simply the first ten. Look for a digit. There are strokes and patches in some, but hardly a "
             "number that you could name.",
         )
@@ -220,20 +219,23 @@ class _Artist:
         return LabFigure(
             "spectra",
             spectrum(values, title=title),
-            "Sizes of the eigenvalues, each curve divided by its first. Look for the curve with decay dropping away: "
-            "few patterns carry nearly everything.",
+            "Sizes of the eigenvalues in order, each curve divided by its first; the scale is logarithmic. Look for "
+            "the curve with decay dropping away: fewer patterns carry most of the score.",
             {"spectra": data},
         )
 
     def eigenfeatures(self) -> LabFigure:
-        rows = torch.cat([leading_patterns(eigen, self.means) for eigen in reversed(self.eigen)]).float()
+        without, decayed = (leading_patterns(eigen, self.means).float() for eigen in self.eigen)
+        # A pattern's sign means nothing; the two of one digit are drawn with the one in which they are most alike.
+        without = without * torch.where((without * decayed).sum(-1, keepdim=True) < 0, -1.0, 1.0)
+        rows = torch.cat([decayed, without])
         return self.picture(
             "eigenfeatures",
             rows,
             [f"{name}, decay {decay}" for decay in ("1", "0") for name in CLASSES],
             "The strongest eigenfeature of each digit, with and without weight decay",
             "weight",
-            "First two lines: with decay. Last two: without. Look for whole digits or their decisive strokes, drawn "
-            "with one confident line, in a network that is as accurate as the ReLU one.",
+            "First two lines: with decay. Last two: without. Look for whole digits or their decisive strokes, and for "
+            "what decay has cleaned. A pattern counts squared, so warm and cool could be swapped.",
             each_its_own_scale=True,
         )

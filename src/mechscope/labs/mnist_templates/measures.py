@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from mechscope.data.digits import Digits
 from mechscope.labs.mnist_templates.bilinear import eigen_features
@@ -54,6 +55,7 @@ def measure(digits: Digits, trained: Trained) -> dict[str, float]:
         found[f"correlation_{name}"] = float(match.diagonal().mean())
         found[f"best_match_{name}"] = float(match.abs().amax(-1).mean())
         found[f"smoothness_{name}"] = smoothness(rows, digits.side)
+    found |= _disguised(digits, trained.linear, templates, live)
     found["size_correlation_null"] = abs(found["correlation_null"])
     found["evidence_error"] = _evidence_error(digits, trained.linear, instance=1)
     for name, network in zip(("wd0", "wd1"), trained.relu, strict=True):
@@ -68,6 +70,20 @@ def measure(digits: Digits, trained: Trained) -> dict[str, float]:
         found[f"accuracy_bilinear_{name}"] = 100 * network.accuracy(digits.test_x, digits.test_y)
         found[f"rank_{name}"] = float(features.effective_ranks().mean())
         found[f"participation_{name}"] = float(features.participation_ratios().mean())
+    return found
+
+
+def _disguised(digits: Digits, linear: Classifiers, templates: Tensor, live: Tensor) -> dict[str, float]:
+    # One picture added to every row changes all scores alike, so no probability; taking the mean row away is the same.
+    rows, bias = linear.weight[1].double(), linear.bias[1].double()
+    picture = 3 * rows.norm(dim=-1).max() * templates[3].double() / templates[3].double().norm()
+    x = digits.test_x.double()
+    answers = [(x @ each.T + bias).argmax(-1) for each in (rows, rows + picture)]
+    found = {"answers_changed": float((answers[0] != answers[1]).sum())}
+    for name, same in (("disguised", rows + picture), ("centred", rows - rows.mean(0))):
+        match = template_correlations(same, templates.double(), live)
+        found[f"rows_matching_{name}"] = float((match.argmax(-1).cpu() == torch.arange(10)).sum())
+        found[f"correlation_{name}"] = float(match.diagonal().mean())
     return found
 
 
@@ -90,6 +106,7 @@ def format_numbers(digits: Digits, found: Mapping[str, float]) -> dict[str, str]
         name: f"{value:.2f}" for name, value in found.items() if name.startswith(("corr", "smooth", "best"))
     }
     numbers |= {name: f"{value:.0f}" for name, value in found.items() if name.startswith("rows")}
+    numbers["answers_changed"] = f"{found['answers_changed']:.0f}"
     numbers["participation_wd0"] = f"{found['participation_wd0']:.1f}"
     numbers["participation_wd1"] = f"{found['participation_wd1']:.1f}"
     numbers["rank_ratio"] = f"{found['rank_wd0'] / found['rank_wd1']:.1f}"
