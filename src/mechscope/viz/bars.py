@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mechscope.viz.curves import Marker, add_marker
+from mechscope.viz.curves import Marker, add_level, add_marker
 from mechscope.viz.template import new_figure
 
 PATTERNS = ("", "/", "x", ".", "\\", "+")
@@ -49,9 +49,12 @@ def bars(
             texttemplate=f"%{{y:{number_format}}}",
             textposition="outside",
             cliponaxis=False,
+            showlegend=len(series) > 1,
             hovertemplate=f"%{{x}}<br>{name}: %{{y:{number_format}}}<extra></extra>",
         )
+    levels = [marker for marker in markers if marker.axis == "y"]
     for marker in markers:
-        add_marker(figure, marker)
-    figure.update_layout(showlegend=len(series) > 1, barmode="group", bargap=0.25)
+        # A word on a level would lie on the bars that reach it.
+        (add_level if marker.axis == "y" else add_marker)(figure, marker)
+    figure.update_layout(showlegend=len(series) > 1 or bool(levels), barmode="group", bargap=0.25)
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mechscope.viz.template import DASHES, new_figure
+from mechscope.viz.ticks import log_axis
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,30 @@ def curves(
     # One curve is named by the title; a legend would only repeat it.
     figure.update_layout(showlegend=len(series) > 1, hovermode="x unified")
     if log_x:
-        figure.update_xaxes(type="log", exponentformat="power")
+        figure.update_xaxes(log_axis(x))
     if log_y:
-        figure.update_yaxes(type="log", exponentformat="power", dtick=1)
+        figure.update_yaxes(log_axis(np.concatenate([np.asarray(values) for values in series.values()])))
     return figure
+
+
+def add_level(figure: go.Figure, marker: Marker) -> None:
+    """Draw a level that the legend names: for a figure whose bars would hide a word beside the line.
+
+    Raises:
+        ValueError: for a marker that is no level.
+    """
+    if marker.axis != "y":
+        raise ValueError(f"a level stands on axis 'y', not {marker.axis!r}.")
+    figure.add_shape(
+        type="line",
+        x0=0,
+        x1=1,
+        xref="paper",
+        y0=marker.at,
+        y1=marker.at,
+        name=marker.label,
+        showlegend=True,
+    )
 
 
 def add_marker(figure: go.Figure, marker: Marker) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from mechscope.dictionaries.frontier.points import Point, Sweep
-from mechscope.dictionaries.frontier.ticks import ticks
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import DASHES, new_figure
+from mechscope.viz.ticks import log_axis
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 """Architectures differ in more than colour."""
@@ -114,13 +114,7 @@ def frontier_figure(sweep: Sweep, measure: Measure) -> go.Figure:
                 "%{customdata[1]:.1%} dead<extra></extra>",
             )
     values: list[Any] = [measure.value(point) for point in sweep.points]
-    figure.update_xaxes(_log_axis([point.l0 for point in sweep.points]))
+    figure.update_xaxes(log_axis(point.l0 for point in sweep.points))
     if measure.log and min(values) > 0:
-        figure.update_yaxes(_log_axis(values))
+        figure.update_yaxes(log_axis(values))
     return figure
-
-
-def _log_axis(values: Sequence[float]) -> dict[str, Any]:
-    # Plotly's own marks leave the power of ten out (2, 5, 0.1), which reads as if they were numbers.
-    marks = ticks(min(values) / 1.2, max(values) * 1.2, log=True)
-    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks]}

@@ -7,8 +7,8 @@ from html import escape
 
 from mechscope.dictionaries.frontier.figures import WORDS, Measure
 from mechscope.dictionaries.frontier.points import Sweep
-from mechscope.dictionaries.frontier.ticks import ticks
 from mechscope.viz.palette import LIGHT_PALETTE
+from mechscope.viz.ticks import ticks
 
 WIDTH, HEIGHT = 720, 430
 LEFT, RIGHT, TOP, BOTTOM = 74, 130, 52, 52

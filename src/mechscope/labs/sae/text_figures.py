@@ -19,6 +19,7 @@ from mechscope.labs.sae.text_study import TextStudy
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, curves
 from mechscope.viz.template import new_figure
+from mechscope.viz.ticks import log_axis
 from mechscope.viz.token_grid import token_grid
 
 BEFORE = 7
@@ -112,8 +113,8 @@ def _frontier(study: TextStudy, made_by: Provenance) -> LabFigure:
             line={"dash": dash, "width": 2},
             hovertemplate=f"{name}<br>L0 %{{x:.3g}}<br>FVU %{{y:.3g}}<extra></extra>",
         )
-    figure.update_xaxes(type="log", exponentformat="power")
-    figure.update_yaxes(type="log", exponentformat="power")
+    figure.update_xaxes(log_axis(x for points in series.values() for x, _ in points))
+    figure.update_yaxes(log_axis(y for points in series.values() for _, y in points))
     figure.update_layout(showlegend=True)
     data = {
         name: make_result(
