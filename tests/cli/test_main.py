@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,21 @@ def test_help_and_mistakes_do_not_load_torch(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run", "verify", "replications", "models", "doctor", "scoreboard",
+        "sae", "sae train", "sae eval", "sae sweep", "sae show",
+    ],
+)  # fmt: skip
+def test_help_speaks_of_values_and_not_of_types(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, *command.split(), "--help")
+    assert code == 0
+    words = re.findall(r"[\w-]+", out)
+    assert "--help" in words
+    assert {"None", "INT", "FLOAT", "STR", "PATH", "True", "False"}.isdisjoint(words)
 
 
 def test_help_is_quick() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +16,12 @@ import pytest
 import torch
 
 from mechscope import dictionaries as d
+from mechscope.checkpoints.registry import BUNDLED
 from mechscope.cli.main import main
 from mechscope.dictionaries.sources.config import source_from_dict
-from mechscope.dictionaries.sources.opening import open_source
+from mechscope.dictionaries.sources.opening import KnownSource, open_source
 from mechscope.dictionaries.student import Student
+from mechscope.dictionaries.training_checkpoint import TrainingCheckpoint
 from mechscope.model.transformer import HookedTransformer
 
 KNOWN = [
@@ -108,6 +112,36 @@ def test_train_eval_and_show_on_known_features(tmp_path: Path, capsys: pytest.Ca
     assert said.count("true features that are nearest:") == 2
 
 
+def test_features_are_shown_on_the_activations_that_were_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    assert call(capsys, "train", *KNOWN, "--seed", "3", "--architecture", "topk", "--out", out)[0] == 0
+    dictionary = d.load(out / "topk")
+    found = open_source(source_from_dict(dictionary.metadata["source"])).evaluate(dictionary)
+    often = found.activity.densities.topk(3)
+    drawn: list[int] = []
+    held_out = KnownSource.held_out
+
+    def counting(self: KnownSource, n: int) -> Any:
+        drawn.append(n)
+        return held_out(self, n)
+
+    monkeypatch.setattr(KnownSource, "held_out", counting)
+    features = [str(int(feature)) for feature in often.indices]
+    said = call(capsys, "show", out / "topk", "--feature", *features)[1]
+    # Once for all of them.
+    assert drawn == [300]
+    for feature, density in zip(features, often.values, strict=True):
+        after = said.split(f"Feature {feature}\n")[1]
+        assert after.startswith(f"  active in {100 * float(density):.3g} % of activations, up to ")
+    with torch.no_grad():
+        dictionary.b_enc[5] = -1e6
+    d.save(dictionary, tmp_path / "silent")
+    said = call(capsys, "show", tmp_path / "silent", "--feature", "5")[1]
+    assert "never active in the held-out activations" in said
+
+
 def test_a_models_dictionary_remembers_where_it_belongs(
     on_model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,7 +212,8 @@ def test_a_killed_training_goes_on_with_the_same_weights(
     assert not (killed / "topk").exists(), "the training was over before it was killed"
     code, said, _ = call(capsys, "train", *options, "--out", killed)
     assert code == 0
-    assert f"going on from {killed}" in said
+    assert "going on from step " in said
+    assert f" in {killed}\n" in said
     assert call(capsys, "train", *options, "--out", whole)[0] == 0
     resumed, unbroken = weights(killed / "topk"), weights(whole / "topk")
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
@@ -290,8 +325,20 @@ BAD: dict[str, tuple[list[str], str]] = {
     "crosscoder": (["--architecture", "crosscoder"], "two hook points or more"),
     "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "64 tokens at most"),
     "pattern": (["--model", "mini-gelu-1l", "--hook", "blocks.0.attn.hook_pattern"], "one vector for each"),
+    "too little text": (
+        ["--model", "mini-gelu-1l", "--hook", HOOK, "--tokens", "500"],
+        "fewer than one batch of 1,024",
+    ),
+    "far too many features": (["--d-sae", "99999999999"], "Lower d_sae"),
 }
-NEEDS_SOURCE = ("architecture", "k", "option of another architecture", "skip", "crosscoder")
+NEEDS_SOURCE = (
+    "architecture",
+    "k",
+    "option of another architecture",
+    "skip",
+    "crosscoder",
+    "far too many features",
+)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -363,6 +410,100 @@ def test_a_folder_of_another_training(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "training.lr is 0.001 there and 0.5 here" in err
     (out / "job.json").unlink()
     assert "no job.json" in call(capsys, "train", *KNOWN, "--architecture", "relu", "--out", out)[2]
+
+
+@pytest.fixture
+def own_model(tmp_path: Path) -> Path:
+    """A model in a folder of the user's own."""
+    return Path(shutil.copytree(BUNDLED / "mini-gelu-1l", tmp_path / "model"))
+
+
+def retrain(model: Path) -> None:
+    """Put another model's weights in the place of a model's."""
+    shutil.copy(BUNDLED / "mini-gelu-1l-seed1" / "model.safetensors", model)
+
+
+def test_a_training_does_not_go_on_with_other_weights_or_text(
+    on_model: list[str], own_model: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["train", *on_model, "--model", str(own_model), "--out", str(out)]
+    assert call(capsys, *command)[0] == 0
+    code, said, err = call(capsys, *command)
+    assert (code, err) == (0, "")
+    assert "all of them are done in" in said
+    code, _, err = call(capsys, "eval", out / "topk")
+    assert (code, err) == (0, "")
+    retrain(own_model)
+    code, said, err = call(capsys, *command)
+    assert (code, said) == (2, "")
+    assert "belongs to another training run: stream.made_from.model weights is" in err
+    assert err.count("\n") == 1
+    # It can be looked at, but not without being told.
+    code, _, err = call(capsys, "show", out / "topk")
+    assert code == 0
+    assert "have changed since" in err
+    shutil.copy(BUNDLED / "mini-gelu-1l" / "model.safetensors", own_model)
+    assert call(capsys, *command)[0] == 0
+    for file in text.iterdir():
+        file.write_text(file.read_text().replace("return", "yield"))
+    assert "stream.made_from.tokens is" in call(capsys, *command)[2]
+
+
+def test_a_training_says_from_where_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Student.step
+
+    def killed(self: Student, batch: Any, number: int, **options: Any) -> Any:
+        if number == 7:
+            raise KeyboardInterrupt
+        return step(self, batch, number, **options)
+
+    monkeypatch.setattr(Student, "step", killed)
+    command = ["train", *KNOWN, "--checkpoint-every", "5", "--out", str(tmp_path / "out")]
+    assert call(capsys, *command)[0] == 130
+    monkeypatch.setattr(Student, "step", step)
+    assert "going on from step 5 in" in call(capsys, *command)[1]
+
+
+@pytest.mark.parametrize("which", ["checkpoint", "all"])
+def test_a_full_disk_is_no_traceback_and_ends_no_training(
+    which: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    out = tmp_path / "out"
+    command = ["train", *KNOWN, "--checkpoint-every", "4", "--out", str(out)]
+    write, steps = TrainingCheckpoint.write, []
+
+    def full(self: TrainingCheckpoint, folder: Path) -> Path:
+        steps.append(self.step)
+        if self.step == 8 or (which == "all" and self.step > 4):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, folder)
+
+    monkeypatch.setattr(TrainingCheckpoint, "write", full)
+    code, _, err = call(capsys, *command)
+    assert steps == [4, 8, 12]
+    warned = [record.message for record in caplog.records if "No space left" in record.message]
+    assert len(warned) == 1
+    assert "The training goes on meanwhile." in warned[0]
+    if which == "checkpoint":
+        assert code == 0
+        return
+    assert code == 2
+    assert "training.safetensors could not be written (No space left on device)" in err
+    # What was kept before is where it goes on.
+    monkeypatch.setattr(TrainingCheckpoint, "write", write)
+    code, said, _ = call(capsys, *command)
+    assert code == 0
+    assert "going on from step 4 in" in said
+    assert call(capsys, "train", *KNOWN, "--checkpoint-every", "4", "--out", tmp_path / "whole")[0] == 0
+    again, whole = weights(out / "topk"), weights(tmp_path / "whole" / "topk")
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
 def test_activations_that_are_not_finite(

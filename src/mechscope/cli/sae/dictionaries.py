@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,4 +63,20 @@ def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device,
             "no --target-hook was named" if source.d_out is None else f"the target has width {source.d_out}"
         )
         raise ValueError(f"{folder} is a transcoder that writes width d_out = {cfg.d_out}; {have}.")
+    _warn_of_other_weights(dictionary, source, folder)
     return source
+
+
+def _warn_of_other_weights(dictionary: Dictionary, source: Source, folder: Path) -> None:
+    """Say on the standard error where a model is no longer the one that a dictionary was trained on."""
+    from mechscope.dictionaries.sources.opening import WEIGHTS, ModelSource
+
+    kept = dictionary.metadata
+    if not isinstance(source, ModelSource) or kept.get("model_name") != source.config.model:
+        return
+    if kept.get(WEIGHTS, source.weights) != source.weights:
+        print(
+            f"mechscope: the weights of {source.config.model} have changed since {folder} was trained on it "
+            f"(checksum {kept[WEIGHTS]} then, {source.weights} now); what follows is about the new ones.",
+            file=sys.stderr,
+        )

@@ -57,8 +57,7 @@ def feature_lines(
         ValueError: for dictionaries that read several hook points.
     """
     if isinstance(source, KnownSource):
-        for feature in features:
-            yield _known(dictionary, source, feature)
+        yield from _known(dictionary, source, features)
         return
     assert isinstance(source, ModelSource)
     hook, *others = source.config.hook
@@ -112,20 +111,26 @@ def _page(page: FeaturePage, source: ModelSource) -> list[str]:
     return lines
 
 
-def _known(dictionary: Dictionary, source: KnownSource, feature: int) -> list[str]:
-    x, _ = source.features.sample(source.config.held_out, torch.Generator().manual_seed(source.config.seed))
-    with torch.no_grad():
-        active = dictionary.encode(x.to(source.device))[:, feature].cpu()
-    row = dictionary.W_dec[feature : feature + 1].detach().cpu()
-    truth = nearest_features(row, [0], 3, among=source.features.directions)[0]
-    near = nearest_features(dictionary.W_dec.detach().cpu(), [feature], min(5, dictionary.cfg.d_sae - 1))[0]
-    return [
-        f"Feature {feature}",
-        f"  active in {_share(float((active > 0).float().mean()))} of activations, up to {float(active.max()):.3g}",
-        "  true features that are nearest: " + _nearest(truth.nearest, truth.cosines),
-        "  nearest    " + _nearest(near.nearest, near.cosines),
-        "",
-    ]
+@torch.no_grad()
+def _known(dictionary: Dictionary, source: KnownSource, features: Sequence[int]) -> Iterator[list[str]]:
+    x = source.held_out(source.config.held_out).x
+    chosen = list(features)
+    active = torch.cat([dictionary.encode(rows)[:, chosen].cpu() for rows in x.split(4096)])
+    directions = dictionary.W_dec.detach().cpu()
+    truth = nearest_features(directions[chosen], range(len(chosen)), 3, among=source.features.directions)
+    near = nearest_features(directions, chosen, min(5, dictionary.cfg.d_sae - 1))
+    for feature, values, true, own in zip(chosen, active.T, truth, near, strict=True):
+        how_often = "never active in the held-out activations"
+        if bool((values > 0).any()):
+            share = float((values > 0).float().mean())
+            how_often = f"active in {_share(share)} of activations, up to {float(values.max()):.3g}"
+        yield [
+            f"Feature {feature}",
+            f"  {how_often}",
+            "  true features that are nearest: " + _nearest(true.nearest, true.cosines),
+            "  nearest    " + _nearest(own.nearest, own.cosines),
+            "",
+        ]
 
 
 def _through(source: ModelSource) -> Float[Tensor, "d_out d_model"] | None:

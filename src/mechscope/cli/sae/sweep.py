@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.sae.commands import Sweep
 from mechscope.cli.sae.options import check_presets, sweep_config
 from mechscope.dictionaries.frontier.presets import find_preset
 from mechscope.dictionaries.frontier.settings import SweepConfig
+
+if TYPE_CHECKING:
+    from mechscope.dictionaries.frontier.points import Sweep as Found
 
 
 def sweep(command: Sweep) -> int:
@@ -24,12 +28,11 @@ def sweep(command: Sweep) -> int:
         return 0
     with user_errors():
         from mechscope.dictionaries.frontier.docs_page import frontiers_page, plots
-        from mechscope.dictionaries.frontier.points import Sweep as Found
         from mechscope.dictionaries.frontier.sweeping import Sweeper
-        from mechscope.dictionaries.frontier.tables import as_text, level_table, order_table
+        from mechscope.dictionaries.jobs.running import make_folder
         from mechscope.labs.device import pick_device
         from mechscope.labs.sweep_report import write_sweep_report
-        from mechscope.results import write_atomically
+        from mechscope.results.files import NotKeptError, keeping, write_atomically
 
         device = pick_device(command.device)
         # All are opened before the first one is trained.
@@ -37,26 +40,27 @@ def sweep(command: Sweep) -> int:
             name: Sweeper(config, folder, device, False if command.no_progress else None)
             for name, (config, folder) in wanted.items()
         }
+        for config, folder in wanted.values():
+            make_folder(folder)
+            write_atomically(folder / "config.json", config.to_json())
     found: dict[str, Found] = {}
     for name, sweeper in sweepers.items():
         config, folder = wanted[name]
-        write_atomically(folder / "config.json", config.to_json())
         points = sum(len(contender.sparsities) for contender in config.contenders) * len(config.seeds)
-        print(
-            f"{config.title}: {points} dictionaries of {config.d_sae:,} features on {sweeper.words}",
-            flush=True,
-        )
+        many = "1 dictionary" if points == 1 else f"{points} dictionaries"
+        print(f"{config.title}: {many} of {config.d_sae:,} features on {sweeper.words}", flush=True)
         try:
             result = sweeper.run()
+            with keeping(folder):
+                result.save(folder / "sweep.json")
+                report = write_sweep_report(result, folder / "report.html")
+            found[name] = result
         except FloatingPointError as error:
             raise UserError(f"{error} (The points that are finished are kept.)") from error
-        found[name] = result
-        result.save(folder / "sweep.json")
-        print(as_text(level_table(result)))
-        ordered = order_table(result)
-        if len(ordered) > 1:
-            print(f"\n{as_text(ordered)}")
-        report = write_sweep_report(result, folder / "report.html")
+        except NotKeptError as error:
+            raise UserError(str(error)) from error
+        for line in found_lines(result):
+            print(line)
         print(f"report: {report}\n", flush=True)
     if command.docs is not None:
         page = command.docs
@@ -65,3 +69,19 @@ def sweep(command: Sweep) -> int:
                 write_atomically(page.parent / file, image)
         print(f"written to {write_atomically(page, frontiers_page(found, page.stem))}")
     return 0
+
+
+def found_lines(result: Found) -> list[str]:
+    """What was found, at equal L0; where nothing can be compared so, every point."""
+    from mechscope.dictionaries.frontier.comparing import levels_of
+    from mechscope.dictionaries.frontier.tables import as_text, level_table, order_table, point_table
+
+    if not levels_of(result):
+        beside = (
+            " No two of them reach the same L0: try other sparsities."
+            if len(result.architectures) > 1
+            else ""
+        )
+        return [f"Every point on what was held out.{beside}", "", as_text(point_table(result))]
+    ordered = order_table(result)
+    return [as_text(level_table(result)), *(["", as_text(ordered)] if len(ordered) > 1 else [])]

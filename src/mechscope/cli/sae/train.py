@@ -21,6 +21,7 @@ def train(command: Train) -> int:
         from mechscope.dictionaries.distributed.starting import start_ranks, torchrun_size
         from mechscope.dictionaries.jobs.running import prepare_job, run_job
         from mechscope.labs.device import pick_device
+        from mechscope.results.files import NotKeptError
 
         alone = torchrun_size() == 1
         if not alone and command.device == "mps":
@@ -41,12 +42,14 @@ def train(command: Train) -> int:
             print(f"{names} on {prepared.source.words}, width {prepared.source.d_in}")
             total = training.steps * prepared.stream.batch_size
             many = "" if alone else f", {ranks.size} processes"
-            goes_on = f"; going on from {prepared.folder}" if prepared.goes_on else ""
+            goes_on = f"; going on from step {prepared.done:,} in {prepared.folder}" if prepared.done else ""
+            if prepared.done == training.steps:
+                goes_on = f"; all of them are done in {prepared.folder}"
             print(f"{training.steps:,} steps, {total:,} activations, on {device}{many}{goes_on}", flush=True)
         try:
             run = run_job(prepared, progress=False if command.no_progress else None)
-        except FloatingPointError as error:
-            # Nothing of ours broke: the settings let the loss run away.
+        except (FloatingPointError, NotKeptError) as error:
+            # Nothing of ours broke: the settings let the loss run away, or a disk is full.
             raise UserError(str(error)) from error
         if ranks.first:
             last = run.history.values.isel(step=-1)
