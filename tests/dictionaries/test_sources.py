@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.save import save_model
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries import TopKConfig, build, transcoder
+from mechscope.dictionaries.sources import models
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
-from mechscope.dictionaries.sources.models import MINILM, token_rows
+from mechscope.dictionaries.sources.models import MINILM, open_model, token_rows
 from mechscope.dictionaries.sources.opening import ModelSource, open_source, with_seed
 from mechscope.dictionaries.sources.texts import docstrings, read_texts
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.encoder import HookedEncoder
 
 HOOK = "blocks.0.mlp.hook_post"
 
@@ -133,6 +138,67 @@ def test_known_features_are_drawn_anew_for_each_seed(seed: int) -> None:
     assert not torch.equal(first.held_out(100).x, other.held_out(100).x)
     recovery = first.evaluate(build(TopKConfig(d_in=64, d_sae=16, k=3), 0)).recovery
     assert recovery is not None
+
+
+@pytest.fixture(scope="module")
+def own_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small encoder of three layers in a folder."""
+    torch.manual_seed(0)
+    cfg = HookedTransformerConfig(
+        n_layers=3,
+        d_model=8,
+        n_ctx=16,
+        d_head=4,
+        n_heads=2,
+        d_mlp=16,
+        d_vocab=30,
+        act_fn="gelu",
+        normalization_type="LN",
+        device="cpu",
+    )
+    return save_model(HookedEncoder(cfg), tmp_path_factory.mktemp("encoder") / "model")
+
+
+@pytest.mark.parametrize(
+    ("hooks", "layers"),
+    [
+        (["blocks.0.hook_mlp_out"], 1),
+        (["blocks.1.hook_mlp_out", "blocks.0.hook_mlp_out"], 2),
+        (["blocks.2.hook_mlp_out"], 3),
+        # What comes after the last layer needs all of them.
+        (["pooler.hook_pooler_out"], 3),
+        (["blocks.0.hook_mlp_out", "pooler.hook_pooler_out"], 3),
+        ([], 3),
+    ],
+)
+def test_an_encoder_is_loaded_once_and_as_far_as_it_is_read(
+    hooks: list[str], layers: int, own_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        loaded.append(options)
+        return load_model(*arguments, **options)
+
+    monkeypatch.setattr(models, "load_model", counting)
+    model = open_model(str(own_encoder), torch.device("cpu"), hooks)
+    assert model.cfg.n_layers == layers
+    assert len(loaded) == 1
+
+
+def test_a_layer_that_an_encoder_lacks_is_named_with_those_it_has(own_encoder: Path, folder: Path) -> None:
+    config = SourceConfig(model=str(own_encoder), hook="blocks.7.hook_mlp_out", text=str(folder))
+    with pytest.raises(KeyError, match=r"blocks.7.hook_mlp_out.*blocks.2.hook_mlp_out"):
+        open_source(config)
+
+
+def test_too_little_text_says_of_what(folder: Path) -> None:
+    options: dict[str, Any] = {"model": "mini-gelu-1l", "hook": HOOK, "text": str(folder)}
+    with pytest.raises(ValueError, match=r"what is held out of .* has 20 tokens, .*a shorter context"):
+        open_source(SourceConfig(**options, held_out=20))
+    source = open_source(SourceConfig(**options, tokens=200, held_out=200))
+    with pytest.raises(ValueError, match=r"what is read of .* fewer than one batch of 1,024"):
+        source.stream(0)
 
 
 def test_an_encoder_is_read_up_to_the_hook_point(folder: Path) -> None:

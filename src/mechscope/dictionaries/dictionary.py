@@ -7,26 +7,21 @@ where z is the activation times `scale_in`. Weights have the names and shapes of
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from mechscope.dictionaries.config import DictionaryConfig
-from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
+from mechscope.dictionaries.dictionary_weights import DictionaryWeights
 from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.encoder_product import encoder_product
 from mechscope.dictionaries.features import SparseFeatures
 from mechscope.dictionaries.geometric_median import geometric_median
-from mechscope.dictionaries.initial_weights import draw_directions
-from mechscope.dictionaries.losses import DeadFeatures, Loss
+from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
 from mechscope.dictionaries.normalization import Normalized, normalize
-from mechscope.dictionaries.state_check import SCALES, check_state
 from mechscope.dictionaries.top_k import top_k
 
 if TYPE_CHECKING:
@@ -34,7 +29,7 @@ if TYPE_CHECKING:
     from mechscope.model.hooked_root_module import HookedRootModule
 
 
-class Dictionary(nn.Module):
+class Dictionary(DictionaryWeights):
     """What every architecture is: `encode`, `decode`, `forward`, and `loss` with its parts named.
 
     Args:
@@ -47,51 +42,7 @@ class Dictionary(nn.Module):
         ValueError: where the features cannot be divided evenly among the ranks.
     """
 
-    cfg: DictionaryConfig
-    ranks: Ranks
-    mine: slice
-    """Which of the d_sae features are held here: all of them, unless there are other ranks."""
-    W_enc: Float[Tensor, "d_in feature"]
-    b_enc: Float[Tensor, " feature"]
-    W_dec: Float[Tensor, "feature d_out"]
-    b_dec: Float[Tensor, " d_out"]
-    W_skip: Float[Tensor, "d_out d_in"] | None
-    scale_in: Float[Tensor, " ..."]
-    """What activations are multiplied by before they are read: one number, or one for each of d_in."""
-    scale_out: Float[Tensor, " ..."]
-    """What reconstructions are divided by; the same as scale_in in an autoencoder."""
-    metadata: dict[str, Any]
-    """Where it came from (`model_name`, `hook_name`, …); saved with it."""
-
-    def __init__(
-        self, cfg: DictionaryConfig, generator: torch.Generator | None = None, ranks: Ranks = ALONE
-    ) -> None:
-        super().__init__()
-        self.cfg, self.ranks = cfg, ranks
-        self.mine = ranks.share(cfg.d_sae)
-        self.metadata = {}
-        dtype: torch.dtype = getattr(torch, cfg.dtype)
-        # W_enc lies as its transpose, feature by feature, so that the sparse gradients are written row by row.
-        self.W_enc = nn.Parameter(torch.empty(self.features_here, cfg.d_in, dtype=dtype).T)
-        self.W_dec = nn.Parameter(torch.empty(self.features_here, cfg.width_out, dtype=dtype))
-        self.b_dec = nn.Parameter(torch.zeros(cfg.width_out, dtype=dtype))
-        self.W_skip = nn.Parameter(torch.zeros(cfg.width_out, cfg.d_in, dtype=dtype)) if cfg.skip else None
-        self.register_buffer("scale_in", torch.ones((), dtype=dtype))
-        self.register_buffer("scale_out", torch.ones((), dtype=dtype))
-        self._add_parameters(dtype)
-        if generator is not None:
-            draw_directions(self, generator)
-
-    @property
-    def features_here(self) -> int:
-        """How many features are held here; what methods call the axis `feature` is as long."""
-        return self.mine.stop - self.mine.start
-
     # What an architecture says -----------------------------------------------------------------
-
-    def _add_parameters(self, dtype: torch.dtype) -> None:
-        """Parameters beside W_enc, W_dec, b_dec and W_skip, at their initial values."""
-        self.b_enc = nn.Parameter(torch.zeros(self.features_here, dtype=dtype))
 
     @abstractmethod
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
@@ -108,17 +59,6 @@ class Dictionary(nn.Module):
     ) -> dict[str, Tensor]:
         """What the loss has beside the squared error; `sparsity` scales what a warm-up scales."""
         return {}
-
-    def _multiply_features(self, factor: Float[Tensor, " feature"]) -> None:
-        """Make each feature `factor` times as large and its decoder's row as much shorter."""
-        self.W_enc.mul_(factor)
-        self.b_enc.mul_(factor)
-        self.W_dec.div_(factor[:, None])
-
-    @property
-    def norms_fold(self) -> bool:
-        """Whether decoder norms can be folded into the encoder without changing what is written."""
-        return True
 
     @property
     def mixes_examples(self) -> bool:
@@ -290,24 +230,6 @@ class Dictionary(nn.Module):
         if self.cfg.decoder_norm == "unit":
             self.W_dec.div_(self.decoder_norms().clamp_min(1e-12)[:, None])
 
-    def decoder_norms(self) -> Float[Tensor, " feature"]:
-        """Lengths of the decoder's rows."""
-        return torch.linalg.vector_norm(self.W_dec, dim=-1)
-
-    def by_feature(self) -> dict[str, Tensor]:
-        """Every parameter that features have one row of, with features first; writing to a row writes to it."""
-        return {
-            name: tensor.data.T if name == "W_enc" else tensor.data
-            for name, tensor in self.named_parameters()
-            if self.feature_axis(name) is not None
-        }
-
-    def feature_axis(self, name: str) -> int | None:
-        """Along which axis of a tensor of this name features lie; None where all features share it."""
-        if name == "W_enc":
-            return 1
-        return 0 if name in dict(self.named_parameters()) and name not in ("b_dec", "W_skip") else None
-
     @torch.no_grad()
     def start_from(
         self, x: Float[Tensor, "batch d_in"], target: Float[Tensor, "batch d_out"] | None = None
@@ -316,99 +238,6 @@ class Dictionary(nn.Module):
         if self.cfg.b_dec_start == "geometric_median":
             _, wanted = self._pair(x, target)
             self.b_dec.copy_(geometric_median(wanted))
-
-    @torch.no_grad()
-    def set_scale(self, scale_in: Tensor | float, scale_out: Tensor | float | None = None) -> None:
-        """Fix what activations are multiplied by (and targets, in a transcoder); see `stream.estimate_scale`.
-
-        Raises:
-            ValueError: for a factor that is not finite and above 0, or with a normalization of each vector,
-                which makes any factor meaningless.
-        """
-        if self.cfg.normalize != "none":
-            raise ValueError(
-                f"normalize={self.cfg.normalize!r} already fixes each vector's size: leave scale at 1."
-            )
-        if not self.cfg.transcodes:
-            if scale_out is not None:
-                raise ValueError("an autoencoder writes in the units it reads: give one scale.")
-            scale_out = scale_in
-        elif scale_out is None:
-            raise ValueError("a transcoder needs two scales: of what it reads and of what it writes.")
-        for name, value, width in (
-            ("scale_in", scale_in, self.cfg.d_in),
-            ("scale_out", scale_out, self.cfg.width_out),
-        ):
-            scale = torch.as_tensor(value, dtype=self.W_enc.dtype, device=self.W_enc.device).clone()
-            if scale.shape not in ((), (width,)) or not bool((scale.isfinite() & (scale > 0)).all()):
-                raise ValueError(f"{name} must be one number above 0, or {width} of them, not {value!r}.")
-            setattr(self, name, scale)
-
-    # Folding, saving --------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def fold(self, norms: bool | None = None) -> Self:
-        """A copy with the same outputs whose scales are 1 and whose decoder has unit rows.
-
-        Args:
-            norms: whether to fold the decoder's norms; None: where that changes nothing else (with TopK it would
-                change which features are the largest, unless all norms are equal or rescaled already).
-
-        Raises:
-            ValueError: if norms=True where folding them would change the outputs, or for one rank's share.
-        """
-        self.refuse_a_share()
-        if norms and not self.norms_fold:
-            raise ValueError(
-                f"folding the decoder's norms would change which features this {self.cfg.architecture} dictionary "
-                "selects; fold(norms=False) folds the scales alone."
-            )
-        folded = copy.deepcopy(self)
-        folded._fold_scales()
-        if norms or (norms is None and folded.norms_fold):
-            folded._multiply_features(folded.decoder_norms())
-        return folded
-
-    def refuse_a_share(self) -> None:
-        """Raise ValueError where only some of the features are held here."""
-        if not self.ranks.alone:
-            raise ValueError(
-                f"this is the share of rank {self.ranks.rank} of {self.ranks.size}; gather_dictionary(dictionary), "
-                "called on all ranks, gives the whole on the first."
-            )
-
-    def _fold_scales(self) -> None:
-        self.W_enc.mul_(self.scale_in.reshape(-1, 1))
-        self.W_dec.div_(self.scale_out)
-        self.b_dec.div_(self.scale_out)
-        if self.W_skip is not None:
-            self.W_skip.mul_(self.scale_in).div_(self.scale_out.reshape(-1, 1))
-        self.scale_in = torch.ones_like(self.scale_in.reshape(-1)[0])
-        self.scale_out = torch.ones_like(self.scale_out.reshape(-1)[0])
-
-    def state(self) -> dict[str, Tensor]:
-        """Every tensor by name, copied to the CPU."""
-        return {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, tensor in self.state_dict().items()
-        }
-
-    @torch.no_grad()
-    def take_state(self, state: Mapping[str, Tensor]) -> None:
-        """Replace every tensor by those of `state`, which `state()` gave or a converter made.
-
-        The scales may be missing: they are 1.
-
-        Raises:
-            ValueError: for missing, unknown or misshapen tensors, or another dtype.
-        """
-        check_state(self, state)
-        own = self.state_dict()
-        for name, tensor in state.items():
-            if name in SCALES:
-                setattr(self, name, tensor.to(self.W_enc.device, copy=True))
-            else:
-                own[name].copy_(tensor)
 
     # Use ------------------------------------------------------------------------------------------------------
 
@@ -429,17 +258,3 @@ class Dictionary(nn.Module):
     def extra_repr(self) -> str:
         """The settings."""
         return str(self.cfg)
-
-
-def squared_error(y: Float[Tensor, "batch d_out"], target: Float[Tensor, "batch d_out"]) -> Float[Tensor, ""]:
-    """Summed over the width, mean over the batch."""
-    return (y - target).square().sum(-1).mean()
-
-
-def total(parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-    """The sum of named parts."""
-    values = list(parts.values())
-    result = values[0]
-    for value in values[1:]:
-        result = result + value
-    return result

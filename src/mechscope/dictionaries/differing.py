@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+UNTOLD = (
+    "was written by an earlier version, which did not keep which weights and which text its activations came from: "
+    "nobody can tell whether they are still the same."
+)
+"""What is said of a file without such checksums."""
+
 
 def differences(
     one: Any,

@@ -10,11 +10,11 @@ from torch import Tensor
 from mechscope.dictionaries.seeding import normal_rows
 
 if TYPE_CHECKING:
-    from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.dictionaries.dictionary_weights import DictionaryWeights
 
 
 @torch.no_grad()
-def draw_directions(dictionary: Dictionary, generator: torch.Generator) -> None:
+def draw_directions(dictionary: DictionaryWeights, generator: torch.Generator) -> None:
     """Fill encoder and decoder; what a transcoder reads is drawn by itself."""
     _draw_rows(dictionary, dictionary.W_dec, generator)
     if dictionary.cfg.transcodes:
@@ -23,7 +23,7 @@ def draw_directions(dictionary: Dictionary, generator: torch.Generator) -> None:
         dictionary.W_enc.copy_(dictionary.W_dec.T)
 
 
-def _draw_rows(dictionary: Dictionary, rows: Tensor, generator: torch.Generator) -> None:
+def _draw_rows(dictionary: DictionaryWeights, rows: Tensor, generator: torch.Generator) -> None:
     """Fill the rows of the features held here, from what is drawn for all: the same with any number of ranks."""
     mine, begin = dictionary.mine, 0
     for drawn in normal_rows(dictionary.cfg.d_sae, rows.shape[1], generator):

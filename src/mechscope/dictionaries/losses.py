@@ -51,3 +51,17 @@ class Loss:
         left = (self.reconstruction.detach().float() - target).square().sum()
         there = (target - target.mean(0)).square().sum()
         return float(left / there) if there > 0 else float("nan")
+
+
+def squared_error(y: Float[Tensor, "batch d_out"], target: Float[Tensor, "batch d_out"]) -> Float[Tensor, ""]:
+    """Summed over the width, mean over the batch."""
+    return (y - target).square().sum(-1).mean()
+
+
+def total(parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    """The sum of named parts."""
+    values = list(parts.values())
+    result = values[0]
+    for value in values[1:]:
+        result = result + value
+    return result

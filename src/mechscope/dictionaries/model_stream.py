@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
+from mechscope.dictionaries.weights_checksum import DIGITS, checksum_of_parameters
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.transformer import HookedTransformer
@@ -34,6 +35,7 @@ class ModelStream(BlockStream):
             hundreds of times as long as any other.
         rows_at_once: rows of one forward pass.
         dtype: in which activations are kept.
+        weights: a checksum that stands for the model's weights; None: of its parameters, when it is asked for.
 
     Raises:
         KeyError: for a hook name that the model lacks, with the nearest ones.
@@ -55,6 +57,7 @@ class ModelStream(BlockStream):
         rows_at_once: int = 16,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        weights: str | None = None,
     ) -> None:
         super().__init__(batch_size, seed)
         if tokens.ndim != 2 or tokens.is_floating_point() or not len(tokens):
@@ -66,7 +69,7 @@ class ModelStream(BlockStream):
         self.model, self.tokens, self.mask = model, tokens, mask
         self.read = model.match_hook_names(_names(hook_name))
         self.written = [] if target_hook_name is None else model.match_hook_names(_names(target_hook_name))
-        self.rows_at_once, self.dtype = rows_at_once, dtype
+        self.rows_at_once, self.dtype, self._weights = rows_at_once, dtype, weights
         self.source = f"{' + '.join(self.read)} over {len(tokens)} rows of {tokens.shape[1]} tokens"
         counted = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool().clone()
         if not 0 <= skip_first < tokens.shape[1]:
@@ -124,8 +127,13 @@ class ModelStream(BlockStream):
         begin, end = even_bounds(len(rows), parts)[part : part + 2]
         return self._read(rows[begin:end])
 
+    def made_from(self) -> Mapping[str, str]:
+        # Parameters are looked at anew each time: a model in memory can be changed.
+        weights = checksum_of_parameters(self.model) if self._weights is None else self._weights
+        return {"model weights": weights, "tokens": hash_of(self.tokens, self._counted)[:DIGITS]}
+
     def fingerprint(self) -> str:
-        return hash_of(self.tokens, self._counted)
+        return " ".join(self.made_from().values())
 
     def _rows_of(self, epoch: int, number: int) -> Tensor:
         order = torch.randperm(len(self.tokens), generator=seeded(self.seed, 2, epoch))

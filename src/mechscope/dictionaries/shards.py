@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
-from mechscope.results.files import write_atomically
+from mechscope.results.files import NotKeptError, keeping, write_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = "mechscope-activations-1"
@@ -28,12 +31,14 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
 
     Raises:
         ValueError: if the folder holds another stream's activations.
+        NotKeptError: if there is no room for them: before the first is made where that can be told, and at once where
+            it runs out; what was written before is kept.
     """
     for name, value in (("shards", shards), ("batches", batches)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
     folder = Path(folder)
-    origin = {
+    origin: dict[str, Any] = {
         "format": FORMAT,
         "source": stream.source,
         "d_in": stream.d_in,
@@ -43,17 +48,16 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
         "batches": batches,
         "begins": stream.state_dict(),
     }
+    if made_from := stream.made_from():
+        origin["made_from"] = dict(made_from)
     kept: list[dict[str, Any]] = []
     if (folder / MANIFEST).is_file():
         there = _read_manifest(folder)
-        other = {name: value for name, value in there.items() if name != "shards"}
-        if other != json.loads(json.dumps(origin)):
-            raise ValueError(
-                f"{folder} holds the activations of {there.get('source')!r} with other settings; give another folder."
-            )
+        _check_same(folder, {name: value for name, value in there.items() if name != "shards"}, origin)
         kept = there["shards"][:shards]
     if kept:
         stream.load_state_dict(kept[-1]["ends"])
+    _check_room(folder, stream, (shards - len(kept)) * batches * stream.batch_size)
     for number in range(len(kept), shards):
         pieces = [next(stream) for _ in range(batches)]
         tensors = {"x": torch.cat([piece.x for piece in pieces]).cpu()}
@@ -62,7 +66,8 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
             tensors["target"] = torch.cat(targets).cpu()
         content = safetensors.torch.save(tensors)
         name = f"shard-{number:05d}.safetensors"
-        write_atomically(folder / name, content)
+        with keeping(folder / name):
+            write_atomically(folder / name, content)
         described = {
             "file": name,
             "activations": len(tensors["x"]),
@@ -71,7 +76,8 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
         }
         kept.append(described)
         # After its shard: what the manifest names is there.
-        write_atomically(folder / MANIFEST, json.dumps({**origin, "shards": kept}, indent=2) + "\n")
+        with keeping(folder / MANIFEST):
+            write_atomically(folder / MANIFEST, json.dumps({**origin, "shards": kept}, indent=2) + "\n")
     return folder
 
 
@@ -150,6 +156,37 @@ class ShardStream(BlockStream):
     def _shard(self, epoch: int, number: int) -> Mapping[str, Any]:
         order = torch.randperm(len(self._shards), generator=seeded(self.seed, 2, epoch))
         return self._shards[int(order[number])]
+
+
+def _check_room(folder: Path, stream: Stream, activations: int) -> None:
+    """Refuse to begin what the disk cannot hold: a model's activations are many times as large as its text."""
+    if not activations:
+        return
+    needed = activations * (stream.d_in + (stream.d_out or 0)) * stream.peek(1).x.element_size()
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise NotKeptError(
+            folder,
+            OSError(
+                errno.ENOSPC,
+                f"{activations:,} activations take {needed / 2**30:.2f} GiB, and {free / 2**30:.2f} GiB are free",
+            ),
+        )
+
+
+def _check_same(folder: Path, there: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
+    """Refuse to go on with the activations of another stream."""
+    here = json.loads(json.dumps(origin))
+    if there == here:
+        return
+    if there == {name: value for name, value in here.items() if name != "made_from"}:
+        raise ValueError(f"{folder} {UNTOLD} Remove the folder to write the activations again.")
+    differ = "; ".join(differences(there, here, "there", "here"))
+    raise ValueError(
+        f"{folder} holds the activations of {there.get('source')!r} with other settings: {differ}. Give another "
+        "folder, or remove this one to write them again."
+    )
 
 
 def _hash(path: Path) -> str:

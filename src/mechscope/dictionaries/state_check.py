@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.dictionaries.dictionary_weights import DictionaryWeights
 
 SCALES = ("scale_in", "scale_out")
 """Tensors that may be missing (they are 1 then), and of which one number may stand for a whole row."""
 
 
-def check_state(dictionary: Dictionary, state: Mapping[str, Tensor]) -> None:
+def check_state(dictionary: DictionaryWeights, state: Mapping[str, Tensor]) -> None:
     """Check what is to replace a dictionary's tensors.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -63,6 +63,14 @@ class Stream(ABC):
 
     def __iter__(self) -> Self:
         return self
+
+    def made_from(self) -> Mapping[str, str]:
+        """Checksums, by name, of what activations are computed from and `source` does not tell.
+
+        A training and a folder of shards keep them, and go on only with the same. Not of the activations themselves:
+        these differ by rounding from machine to machine.
+        """
+        return {}
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -27,8 +27,9 @@ from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
 from mechscope.dictionaries.student import MEASURES, Measures, Student
-from mechscope.dictionaries.training_checkpoint import TrainingCheckpoint, read_checkpoint
+from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.results.files import keeping
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 
@@ -79,11 +80,12 @@ def train(
         ValueError: for dictionaries that do not fit the stream, a checkpoint of another run, or ranks that were
             given different things; all before any step.
         FloatingPointError: where a loss is no longer finite.
+        NotKeptError: if what came out cannot be written; a checkpoint on the way that cannot be is only warned of.
     """
     named = {"dictionary": dictionaries} if isinstance(dictionaries, Dictionary) else dict(dictionaries)
     _check(named, stream)
     together = _check_ranks(named, ranks)
-    run = _describe(named, stream, cfg)
+    run = describe_run(named, stream, cfg)
     place = None if folder is None else Path(folder)
     agree(together, {**run, "split data": isinstance(stream, SplitStream), "has a folder": place is not None})
     students = [Student(name, dictionary, cfg) for name, dictionary in named.items()]
@@ -107,6 +109,7 @@ def train(
             )
         history, steps = kept.tensors["history"].tolist(), kept.tensors["history_steps"].tolist()
         stream.load_state_dict(dict(kept.stream))
+    keeper = Keeper()
     begun = time.monotonic() - seconds
     # tqdm takes None to mean: only on a terminal.
     disable = True if not together.first else None if progress is None else not progress
@@ -135,14 +138,16 @@ def train(
                 spent = time.monotonic() - begun
                 tensors = _tensors(students, history, steps)
                 if tensors is not None:
-                    TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors).write(place)
+                    checkpoint = TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors)
+                    keeper.keep(checkpoint, place, last=finished == cfg.steps)
     seconds = time.monotonic() - begun
     for name, dictionary in named.items():
         dictionary.eval()
         if place is not None:
             whole = dictionary if together.alone else gather_dictionary(dictionary)
             if whole is not None:
-                save(whole, place / name)
+                with keeping(place / name):
+                    save(whole, place / name)
     # What the first rank has written can be read on all of them from here on.
     together.wait()
     return TrainingRun(
@@ -232,15 +237,19 @@ def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig,
                 ranks.like_first(tensor)
 
 
-def _describe(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig) -> dict[str, Any]:
+def describe_run(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig) -> dict[str, Any]:
+    """What a training is, as its checkpoint says it: only the same one goes on from there."""
+    described: dict[str, Any] = {
+        "source": stream.source,
+        "batch_size": stream.batch_size,
+        "seed": getattr(stream, "seed", None),
+    }
+    if made_from := stream.made_from():
+        described["made_from"] = dict(made_from)
     return {
         "training": cfg.to_dict(),
         "dictionaries": {name: dictionary.cfg.to_dict() for name, dictionary in named.items()},
-        "stream": {
-            "source": stream.source,
-            "batch_size": stream.batch_size,
-            "seed": getattr(stream, "seed", None),
-        },
+        "stream": described,
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from mechscope.dictionaries.differing import differences
-from mechscope.results.files import write_atomically
+from mechscope.dictionaries.differing import UNTOLD, differences
+from mechscope.results.files import NotKeptError, write_atomically
+
+log = logging.getLogger(__name__)
 
 NAME = "training.safetensors"
 
@@ -40,6 +44,32 @@ class TrainingCheckpoint:
         return write_atomically(folder / NAME, content)
 
 
+class Keeper:
+    """Writes checkpoints of one training, and does not end it where one cannot be written."""
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def keep(self, checkpoint: TrainingCheckpoint, folder: Path, *, last: bool) -> None:
+        """Replace the folder's checkpoint.
+
+        So far nothing is lost that is not in memory: until the last checkpoint of a training, a full disk is one
+        warning, and room may be made in the meantime.
+
+        Raises:
+            NotKeptError: if the last one cannot be written; the one before is still there.
+        """
+        try:
+            checkpoint.write(folder)
+        except OSError as error:
+            not_kept = NotKeptError(folder / NAME, error)
+            if last:
+                raise not_kept from error
+            if not self._warned:
+                log.warning("%s The training goes on meanwhile.", not_kept)
+            self._warned = True
+
+
 def read_checkpoint(
     folder: Path, run: Mapping[str, Any], parts: Mapping[str, tuple[slice, ...]] | None = None
 ) -> TrainingCheckpoint | None:
@@ -54,25 +84,52 @@ def read_checkpoint(
     path = folder / NAME
     if not path.is_file():
         return None
+    with _opened(path, run) as (file, described):
+        tensors = {
+            name: file.get_slice(name)[parts[name]] if parts and name in parts else file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118
+        }
+    return TrainingCheckpoint(
+        described["run"], described["step"], described["seconds"], described["stream"], tensors
+    )
+
+
+def steps_done(folder: Path, run: Mapping[str, Any]) -> int:
+    """At which step a training would go on, 0 where there is no checkpoint; reads nothing but what it says of itself.
+
+    Raises:
+        As `read_checkpoint`.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return 0
+    with _opened(path, run) as (_, described):
+        return described["step"]
+
+
+@contextmanager
+def _opened(path: Path, run: Mapping[str, Any]) -> Generator[tuple[Any, dict[str, Any]]]:
+    """A checkpoint's file and description, which is that of this run."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             described = json.loads((file.metadata() or {})["training"])
-            # Compared as JSON has them: tuples are lists there.
-            wanted = json.loads(json.dumps(run))
-            if described["run"] != wanted:
-                differ = "; ".join(differences(described["run"], wanted, "there", "here"))
-                raise ValueError(
-                    f"{path} belongs to another training run: {differ}. Give another folder, or remove the file to "
-                    "begin anew."
-                )
-            tensors = {
-                name: file.get_slice(name)[parts[name]] if parts and name in parts else file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118
-            }
+            _check_same(path, described["run"], run)
+            yield file, described
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} is no checkpoint of a training run ({error}); remove it to begin anew."
         ) from error
-    return TrainingCheckpoint(
-        described["run"], described["step"], described["seconds"], described["stream"], tensors
+
+
+def _check_same(path: Path, there: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    # Compared as JSON has them: tuples are lists there.
+    here = json.loads(json.dumps(run))
+    if there == here:
+        return
+    untold = {name: value for name, value in here["stream"].items() if name != "made_from"}
+    if there == here | {"stream": untold}:
+        raise ValueError(f"{path} {UNTOLD} Give another folder, or remove the file to begin anew.")
+    differ = "; ".join(differences(there, here, "there", "here"))
+    raise ValueError(
+        f"{path} belongs to another training run: {differ}. Give another folder, or remove the file to begin anew."
     )

@@ -19,22 +19,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mechscope.results import write_atomically
+from mechscope.results.files import NotKeptError, write_atomically
 
 log = logging.getLogger(__name__)
 
 Part = dict[str, Tensor]
-
-
-class NotKeptError(OSError):
-    """Something that was computed could not be written, most often because a disk is full."""
-
-    def __init__(self, path: Path, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        super().__init__(
-            f"{path} could not be written ({reason}). What was finished before is kept beside it: make room there, "
-            "then give the same command, and it goes on from that; or choose another folder with --out."
-        )
 
 
 @dataclass

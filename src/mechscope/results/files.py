@@ -4,7 +4,35 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+class NotKeptError(OSError):
+    """Something that was computed could not be written, most often because a disk is full."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(
+            f"{path} could not be written ({reason}). What was finished before is kept beside it: make room there, "
+            "then give the same command, and it goes on from that; or choose another folder with --out."
+        )
+
+
+@contextmanager
+def keeping(path: Path) -> Generator[None]:
+    """Where what is done inside cannot be written, say so with the file's name.
+
+    Raises:
+        NotKeptError: in the place of any other OSError.
+    """
+    try:
+        yield
+    except NotKeptError:
+        raise
+    except OSError as error:
+        raise NotKeptError(path, error) from error
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mechscope.dictionaries.config import GatedConfig
-from mechscope.dictionaries.dictionary import Dictionary, squared_error
+from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.encoder_product import encoder_product
+from mechscope.dictionaries.losses import squared_error
 
 
 class GatedDictionary(Dictionary):

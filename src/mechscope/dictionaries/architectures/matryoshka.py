@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
 from mechscope.dictionaries.config import MatryoshkaConfig
-from mechscope.dictionaries.dictionary import squared_error
+from mechscope.dictionaries.losses import squared_error
 
 
 class MatryoshkaDictionary(BatchTopKDictionary):

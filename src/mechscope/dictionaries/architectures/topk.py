@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.dictionaries.config import TopKConfig
-from mechscope.dictionaries.dictionary import Dictionary, squared_error, total
+from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.features import SparseFeatures
-from mechscope.dictionaries.losses import DeadFeatures, Loss
+from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
 from mechscope.dictionaries.sparse import encode_topk, sparse_decode
 from mechscope.dictionaries.top_k import top_k
 

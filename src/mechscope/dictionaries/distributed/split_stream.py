@@ -6,6 +6,8 @@ begun with two can go on with one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,9 @@ class SplitStream(BlockStream):
     @property
     def d_out(self) -> int | None:
         return self.inner.d_out
+
+    def made_from(self) -> Mapping[str, str]:
+        return self.inner.made_from()
 
     def blocks(self) -> int:
         return self.inner.blocks()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
@@ -72,6 +71,9 @@ def feature_recovery(
             f"learned features have width {learned.shape[1]} and true ones {truth.shape[1]}; they must live in one "
             "space."
         )
+    # Half a second to import, and only needed here.
+    from scipy.optimize import linear_sum_assignment
+
     cosines = F.normalize(truth.detach().double(), dim=-1) @ F.normalize(learned.detach().double(), dim=-1).T
     rows, columns = linear_sum_assignment(cosines.numpy(force=True), maximize=True)
     order = np.argsort(rows)

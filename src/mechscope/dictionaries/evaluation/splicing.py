@@ -6,7 +6,6 @@ reconstruction recovers nearly all of it. The increase in nats says what was los
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from tqdm.auto import tqdm
 
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
     from mechscope.model.hooked_root_module import HookedRootModule
@@ -150,10 +150,8 @@ def check_hooks(model: HookedRootModule, *names: str) -> None:
     """Raises KeyError for a hook point that the model does not have, with the nearest names."""
     for name in names:
         if name not in model.hook_dict:
-            near = difflib.get_close_matches(name, model.hook_dict, n=3)
-            raise KeyError(
-                f"this model has no hook point {name!r}; did you mean {' or '.join(near) or 'another one'}?"
-            )
+            hint = did_you_mean_clause(name, model.hook_dict, n=3) or "did you mean another one?"
+            raise KeyError(f"this model has no hook point {name!r}; {hint}")
 
 
 def replacing(

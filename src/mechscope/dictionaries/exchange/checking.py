@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from mechscope.near_names import did_you_mean_clause
 
 Shape = tuple[int, ...]
 
@@ -88,5 +89,5 @@ def whole(name: str, value: object, where: str) -> int:
 
 
 def _with_hint(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"{name} (did you mean {near[0]}?)" if near else name
+    hint = did_you_mean_clause(name, known, cutoff=0.8)
+    return f"{name} ({hint})" if hint else name

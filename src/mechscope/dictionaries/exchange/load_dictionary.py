@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,6 +9,7 @@ from typing import Literal, get_args
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange import dictionary_learning, gemma_scope, saelens, sparsify
 from mechscope.dictionaries.files import WEIGHTS, load
+from mechscope.near_names import did_you_mean
 
 Format = Literal["auto", "mechscope", "saelens", "dictionary_learning", "sparsify", "gemma_scope"]
 
@@ -39,8 +39,7 @@ def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collec
     """
     path = Path(path)
     if format not in get_args(Format):
-        near = difflib.get_close_matches(format, get_args(Format), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(format, get_args(Format), show=repr)
         raise ValueError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}.{hint}")
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}.")

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, TypeVar
 
-from mechscope.dictionaries.frontier.points import Point, Sweep
+from mechscope.dictionaries.frontier.points import Sweep
 
 REFERENCE = "relu"
 """What the others are held against."""
 
 
-def at_l0(
-    points: Sequence[Point], l0: float, measure: Callable[[Point], float] = lambda p: p.fvu
-) -> float | None:
+class Measured(Protocol):
+    """A dictionary that was measured."""
+
+    @property
+    def l0(self) -> float:
+        """Active features an example."""
+        ...
+
+    @property
+    def fvu(self) -> float:
+        """Fraction of variance unexplained."""
+        ...
+
+
+M = TypeVar("M", bound=Measured)
+
+
+def at_l0(points: Iterable[M], l0: float, measure: Callable[[M], float] = lambda p: p.fvu) -> float | None:
     """A measure at an L0 between two points; None outside of them.
 
     Between neighbours the logarithm of a positive measure is taken to be straight in the logarithm of L0; a measure

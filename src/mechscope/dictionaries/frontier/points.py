@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mechscope.dictionaries.config import strict
+from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
 from mechscope.results import versions, write_atomically
@@ -87,20 +88,40 @@ def make_point(
     )
 
 
-def read_point(path: Path, fingerprint: str) -> Point | None:
-    """A point that an earlier run left; None where there is none, or one of other settings."""
+def read_point(path: Path, fingerprint: str, made_from: Mapping[str, str] | None = None) -> Point | None:
+    """A point that an earlier run left; None where there is none, or one of other settings.
+
+    Args:
+        made_from: checksums of the weights and the text behind it.
+
+    Raises:
+        ValueError: for a point of the same settings, but of other weights or other text.
+    """
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return None
     if described.get("fingerprint") != fingerprint:
         return None
+    here, there = dict(made_from or {}), described.get("made_from", {})
+    if here and not there:
+        raise ValueError(f"{path} {UNTOLD} Give another folder, or remove this one to begin anew.")
+    if differ := "; ".join(differences(there, here, "there", "here")):
+        raise ValueError(
+            f"{path} belongs to other activations: {differ}. Give another folder, or remove this one to begin anew."
+        )
     return strict(Point, described["point"], "a point")
 
 
-def write_point(path: Path, point: Point, fingerprint: str) -> Path:
+def write_point(
+    path: Path, point: Point, fingerprint: str, made_from: Mapping[str, str] | None = None
+) -> Path:
     """Keep a point."""
-    described = {"fingerprint": fingerprint, "point": dataclasses.asdict(point)}
+    described = {
+        "fingerprint": fingerprint,
+        "made_from": dict(made_from or {}),
+        "point": dataclasses.asdict(point),
+    }
     return write_atomically(path, json.dumps(described, indent=1) + "\n")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mechscope.dictionaries.did_you_mean import did_you_mean
 from mechscope.dictionaries.frontier.settings import Contender, SweepConfig
 from mechscope.dictionaries.sources.config import SourceConfig
 from mechscope.dictionaries.training_config import TrainingConfig, short_schedule
+from mechscope.near_names import did_you_mean
 
 
 def schedule(steps: int, batch_size: int) -> TrainingConfig:

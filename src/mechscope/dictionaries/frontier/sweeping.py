@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from mechscope.dictionaries.sources.opening import ModelSource, Source, open_sou
 from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
-from mechscope.results.files import write_atomically
+from mechscope.results.files import keeping, write_atomically
 
 TOGETHER = 8
 """Dictionaries of one training at most: what a crash between two checkpoints can cost, and memory."""
@@ -67,7 +68,8 @@ class Sweeper:
         progress: show a bar for each training: True, False, or None for "where a person is watching".
 
     Raises:
-        As `open_source`, and ValueError for dictionaries that cannot be; before any work.
+        As `open_source`, and ValueError for dictionaries that cannot be, and for points that were kept of other weights
+            or other text; before any work.
     """
 
     def __init__(
@@ -81,12 +83,18 @@ class Sweeper:
         # A text that is too short for the buffer, and activations that are not finite, are seen here.
         first.stream(config.seeds[0])
         first.held_out(1)
+        # The same for all seeds: only known features are drawn anew, and they are made from nothing else.
+        self._made_from = first.made_from()
+        for contender in config.contenders:
+            for sparsity, rate, seed in product(contender.sparsities, config.learning_rates, config.seeds):
+                self._kept(Wanted(contender.architecture, sparsity, rate, seed))
 
     def run(self) -> Sweep:
         """Train and evaluate what is not there yet.
 
         Raises:
             FloatingPointError: where a loss is no longer finite.
+            NotKeptError: where something cannot be written; the points that are finished are kept.
         """
         rates = self.config.learning_rates
         chosen: dict[str, float] = {contender.architecture: rates[0] for contender in self.config.contenders}
@@ -119,7 +127,7 @@ class Sweeper:
         found: dict[str, Point] = {}
         missing: dict[tuple[int, float], list[Wanted]] = {}
         for each in wanted:
-            point = read_point(self._path(each), self._fingerprint(each))
+            point = self._kept(each)
             if point is None:
                 missing.setdefault((each.seed, each.lr), []).append(each)
             else:
@@ -140,7 +148,7 @@ class Sweeper:
             ).to(self.device)
             for each in group
         }
-        what = json.dumps([self._fingerprint(each) for each in group])
+        what = json.dumps([[self._fingerprint(each) for each in group], self._made_from])
         unfinished = self.folder / "unfinished" / hashlib.sha256(what.encode()).hexdigest()[:16]
         run = train(
             dictionaries, self._stream(source, seed), training, folder=unfinished, progress=self.progress
@@ -151,11 +159,12 @@ class Sweeper:
         for each in group:
             dictionary = run.dictionaries[each.name]
             dictionary.metadata.update(source.metadata())
-            save(dictionary, self.folder / "dictionaries" / each.name)
+            with keeping(self.folder / "dictionaries" / each.name):
+                save(dictionary, self.folder / "dictionaries" / each.name)
             objective = float(losses.sel(series=each.name).isel(step=slice(-last, None)).mean())
             found = source.evaluate(dictionary)
             point = make_point(each.architecture, each.sparsity, each.lr, each.seed, objective, found)
-            write_point(self._path(each), point, self._fingerprint(each))
+            self._keep(each, point)
             points.append(point)
         self._add_seconds(run.seconds)
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -169,7 +178,7 @@ class Sweeper:
         dictionary = load(self.folder / "dictionaries" / point.name).to(self.device)
         gain = refit_gain(dictionary, self._source(point.seed).held_out(REFITTED).x)
         point = dataclasses.replace(point, refit_gain=gain)
-        write_point(self._path(wanted), point, self._fingerprint(wanted))
+        self._keep(wanted, point)
         return point
 
     def _source(self, seed: int) -> Source:
@@ -182,7 +191,7 @@ class Sweeper:
         if not isinstance(source, ModelSource):
             return source.stream(seed)
         # A model is read once for all trainings.
-        what = json.dumps([source.config.to_dict(), self.config.training.steps])
+        what = json.dumps([source.config.to_dict(), self.config.training.steps, self._made_from])
         folder = self.folder / "activations" / hashlib.sha256(what.encode()).hexdigest()[:16]
         return source.stored_stream(seed, folder, self.config.training.steps)
 
@@ -194,7 +203,7 @@ class Sweeper:
         return contender.dictionary(self.config.d_sae, wanted.sparsity)
 
     def _fingerprint(self, wanted: Wanted) -> str:
-        """Checksum of everything that decides the point."""
+        """Checksum of all settings that decide the point."""
         settings = {
             "source": with_seed(self.config.source, wanted.seed).to_dict(),
             "dictionary": self._dictionary(wanted),
@@ -203,6 +212,13 @@ class Sweeper:
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _kept(self, wanted: Wanted) -> Point | None:
+        return read_point(self._path(wanted), self._fingerprint(wanted), self._made_from)
+
+    def _keep(self, wanted: Wanted, point: Point) -> None:
+        with keeping(self._path(wanted)):
+            write_point(self._path(wanted), point, self._fingerprint(wanted), self._made_from)
+
     def _path(self, wanted: Wanted) -> Path:
         return self.folder / "points" / f"{wanted.name}.json"
 
@@ -210,4 +226,5 @@ class Sweeper:
         return float(json.loads(self._seconds.read_text())) if self._seconds.is_file() else 0.0
 
     def _add_seconds(self, seconds: float) -> None:
-        write_atomically(self._seconds, json.dumps(self._spent() + seconds) + "\n")
+        with keeping(self._seconds):
+            write_atomically(self._seconds, json.dumps(self._spent() + seconds) + "\n")

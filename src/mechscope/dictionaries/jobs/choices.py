@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechscope.dictionaries.did_you_mean import did_you_mean
+from mechscope.near_names import did_you_mean
 
 
 @dataclass(frozen=True)

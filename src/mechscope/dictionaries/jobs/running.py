@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mechscope.dictionaries.building import build
-from mechscope.dictionaries.config import plain
+from mechscope.dictionaries.config import DictionaryConfig, plain
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.differing import differences
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
@@ -21,9 +21,10 @@ from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.jobs.job import TrainingJob
 from mechscope.dictionaries.sources.opening import Source, open_source
 from mechscope.dictionaries.stream import Stream
-from mechscope.dictionaries.training import TrainingRun, train
+from mechscope.dictionaries.training import TrainingRun, describe_run, train
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
-from mechscope.results.files import write_atomically
+from mechscope.dictionaries.training_checkpoint import steps_done
+from mechscope.results.files import keeping, write_atomically
 
 JOB = "job.json"
 """The file of a folder that says whose it is."""
@@ -47,8 +48,8 @@ class PreparedJob:
     """Where everything is kept."""
     ranks: Ranks
     """The processes that take part."""
-    goes_on: bool
-    """Whether a checkpoint lies there."""
+    done: int
+    """Steps that a checkpoint there has behind it."""
 
 
 def prepare_job(
@@ -61,8 +62,8 @@ def prepare_job(
         split: with several ranks, let each read its part of the activations only.
 
     Raises:
-        ValueError: for dictionaries that do not fit the source, a folder of another job, activations that are not
-            finite, and whatever the source's checks say.
+        ValueError: for dictionaries that do not fit the source, a folder of another job or of other weights or text,
+            activations that are not finite, and whatever the source's checks say.
         KeyError: for unknown names.
         OSError: for a folder that cannot be written to.
     """
@@ -77,20 +78,46 @@ def prepare_job(
     job = dataclasses.replace(job, dictionaries=settings)
     if kept.is_file():
         _check_same(kept, job)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
     dictionaries: dict[str, Dictionary] = {}
     for name, config in configs.items():
-        dictionaries[name] = build(config, job.training.seed, ranks=ranks).to(device)
+        dictionaries[name] = _built(name, config, job.training.seed, ranks, device)
         dictionaries[name].metadata.update(source.metadata())
     stream = source.stream(job.training.seed)
     if split and not ranks.alone:
         stream = SplitStream(stream, ranks)
+    make_folder(folder)
     # Reads the first buffer, and with it whether activations are finite.
     stream.peek(1)
-    goes_on = (folder / CHECKPOINT).is_file()
-    return PreparedJob(job, source, dictionaries, stream, folder, ranks, goes_on)
+    done = steps_done(folder, describe_run(dictionaries, stream, job.training))
+    return PreparedJob(job, source, dictionaries, stream, folder, ranks, done)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that files can be written to.
+
+    Raises:
+        OSError: where that cannot be, with what to do.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the folder {folder} cannot be made ({error.strerror}); give another with --out."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
+
+
+def _built(name: str, config: DictionaryConfig, seed: int, ranks: Ranks, device: torch.device) -> Dictionary:
+    try:
+        return build(config, seed, ranks=ranks).to(device)
+    except RuntimeError as error:
+        # What torch says of its allocator is for those who know it.
+        gibibytes = 4 * config.d_sae * (config.d_in + config.width_out) / ranks.size / 2**30
+        raise ValueError(
+            f"the dictionary {name!r} could not be built: its {config.d_sae:,} features take {gibibytes:,.1f} GiB, and "
+            f"four times that in training. Lower d_sae. ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
@@ -98,11 +125,13 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
 
     Raises:
         FloatingPointError: where a loss is no longer finite.
+        NotKeptError: where what came out cannot be written.
     """
     # All ranks have looked at the folder before the first one writes to it.
     prepared.ranks.wait()
     if prepared.ranks.first:
-        write_atomically(prepared.folder / JOB, prepared.job.to_json())
+        with keeping(prepared.folder / JOB):
+            write_atomically(prepared.folder / JOB, prepared.job.to_json())
     run = train(
         prepared.dictionaries,
         prepared.stream,
@@ -112,7 +141,8 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
         ranks=prepared.ranks,
     )
     if prepared.ranks.first:
-        run.history.save(prepared.folder / HISTORY)
+        with keeping(prepared.folder / HISTORY):
+            run.history.save(prepared.folder / HISTORY)
     return run
 
 

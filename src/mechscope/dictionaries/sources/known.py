@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from mechscope.dictionaries import synthetic
-from mechscope.dictionaries.did_you_mean import did_you_mean
 from mechscope.dictionaries.synthetic import SyntheticFeatures
+from mechscope.near_names import did_you_mean
 
 Make = Callable[[torch.Generator], SyntheticFeatures]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mechscope.checkpoints.find import Wanted, find
 from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.weights_file import PICKLE_SUFFIXES
+from mechscope.dictionaries.weights_checksum import checksum_of_files
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.transformer import HookedTransformer
 
@@ -33,14 +37,32 @@ def open_model(
         ValueError: for an unknown name, with the nearest ones.
         FileNotFoundError: for weights out of reach, with what to do.
     """
-    where = minilm_folder() if name == MINILM else name
-    model = load_model(where).to(device).eval()
-    if isinstance(model, HookedEncoder) and hooks:
-        layers = [
-            int(name.split(".")[1]) for name in model.match_hook_names(list(hooks)) if "blocks." in name
-        ]
-        model = load_model(where, first_n_layers=max(layers, default=-1) + 1).to(device).eval()
-    return model
+    where = _place(name)
+    return load_model(where, first_n_layers=_layers_needed(where, hooks)).to(device).eval()
+
+
+def model_checksum(name: str) -> str:
+    """Which weights a model has: a checksum of its config and of every file of tensors that lies beside it."""
+    where = Path(find(_place(name), Wanted()).checkpoint.where)
+    folder = where.parent if where.is_file() else where
+    endings = (".safetensors", *PICKLE_SUFFIXES)
+    files = [where] if where.is_file() else [path for path in folder.iterdir() if path.suffix in endings]
+    return checksum_of_files(sorted({*files, *folder.glob("config.json")}))
+
+
+def _place(name: str) -> str | Path:
+    return minilm_folder() if name == MINILM else name
+
+
+def _layers_needed(where: str | Path, hooks: Sequence[str]) -> int | None:
+    """How many layers of an encoder are read; None where all are loaded."""
+    checkpoint = find(where, Wanted()).checkpoint
+    if not checkpoint.encoder or not hooks:
+        return None
+    found = [re.match(r"blocks\.(\d+)\.", hook) for hook in hooks]
+    # What comes after the blocks needs them all, and so does the error for a name that is none.
+    layers = [int(match[1]) + 1 for match in found if match is not None]
+    return max(layers) if len(layers) == len(hooks) and max(layers) <= checkpoint.cfg.n_layers else None
 
 
 def minilm_folder() -> Path:
@@ -71,9 +93,16 @@ def row_length(model: HookedTransformer | HookedEncoder, context: int | None) ->
 
 
 def token_rows(
-    model: HookedTransformer | HookedEncoder, pieces: Sequence[str], length: int, at_most: int
+    model: HookedTransformer | HookedEncoder,
+    pieces: Sequence[str],
+    length: int,
+    at_most: int,
+    what: str = "the text",
 ) -> Int[Tensor, "batch pos"]:
     """Text as rows of `length` tokens, end to end, until `at_most` tokens of it are in them.
+
+    Args:
+        what: whose pieces they are, for errors.
 
     A decoder's row begins with its BOS token where its texts do; an encoder's begins with CLS and ends with SEP.
 
@@ -96,7 +125,10 @@ def token_rows(
             break
     count = min(len(ids), at_most) // width
     if not count:
-        raise ValueError(f"{len(ids)} tokens of text do not fill one row of {width}: give more text.")
+        raise ValueError(
+            f"{what} has {min(len(ids), at_most):,} tokens, which do not fill one row of {width}: give more text, or a "
+            "shorter context."
+        )
     rows = torch.tensor(ids[: count * width]).view(count, width)
     ends = [torch.tensor(end, dtype=torch.long).expand(count, len(end)) for end in (before, after)]
     return torch.cat([ends[0], rows, ends[1]], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.shards import ShardStream, write_shards
 from mechscope.dictionaries.sources.config import SourceConfig
 from mechscope.dictionaries.sources.known import known_features
-from mechscope.dictionaries.sources.models import open_model, row_length, token_rows
+from mechscope.dictionaries.sources.models import model_checksum, open_model, row_length, token_rows
 from mechscope.dictionaries.sources.texts import read_texts
-from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream
+from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream, hash_of
+from mechscope.dictionaries.weights_checksum import DIGITS
 from mechscope.model.transformer import HookedTransformer
 
+WEIGHTS = "model_weights"
+"""Under which name a dictionary remembers the checksum of its model's weights."""
 BUFFER_BATCHES = 16
 """Batches that are shuffled together, where nothing is said."""
 
@@ -56,6 +60,10 @@ class Source(ABC):
     @abstractmethod
     def evaluate(self, dictionary: Dictionary) -> Evaluation:
         """Every metric there is for this source, on what was held out."""
+
+    def made_from(self) -> Mapping[str, str]:
+        """Checksums, by name, of what the config names but does not hold: a model's weights, text."""
+        return {}
 
     def metadata(self) -> dict[str, Any]:
         """What a dictionary should remember of it."""
@@ -114,11 +122,19 @@ class ModelSource(Source):
     def __init__(self, config: SourceConfig, device: torch.device) -> None:
         self.config, self.device = config, device
         self.model = open_model(config.model, device, [*config.hook, *config.target_hook])
+        # Now and not when it is asked for: files can be replaced.
+        self.weights = model_checksum(config.model)
         # Names before text: a typing mistake should not wait for the tokenizer.
         self.model.match_hook_names([*config.hook, *config.target_hook])
         self._texts = read_texts(config.text, config.seed)
         self._length = row_length(self.model, config.context)
-        self.held_out_tokens = token_rows(self.model, self._texts.held_out, self._length, config.held_out)
+        self.held_out_tokens = token_rows(
+            self.model,
+            self._texts.held_out,
+            self._length,
+            config.held_out,
+            f"what is held out of {config.text}",
+        )
         where = " + ".join(config.hook)
         if config.target_hook:
             where += f" to {' + '.join(config.target_hook)}"
@@ -129,7 +145,13 @@ class ModelSource(Source):
     @cached_property
     def train_tokens(self) -> Int[Tensor, "batch pos"]:
         """Rows to learn from; made when they are first asked for."""
-        return token_rows(self.model, self._texts.train, self._length, self.config.tokens)
+        return token_rows(
+            self.model,
+            self._texts.train,
+            self._length,
+            self.config.tokens,
+            f"what is read of {self.config.text}",
+        )
 
     @property
     def d_in(self) -> int:
@@ -141,6 +163,11 @@ class ModelSource(Source):
 
     def stream(self, seed: int) -> ModelStream:
         counted, wanted = self._counted(self.train_tokens), self.config.buffer_size
+        if counted < self.config.batch_size:
+            raise ValueError(
+                f"what is read of {self.config.text} gives {counted:,} activations, fewer than one batch of "
+                f"{self.config.batch_size:,}: give more text or tokens, or a smaller batch."
+            )
         return self._read(
             self.train_tokens,
             self.config.batch_size,
@@ -179,8 +206,15 @@ class ModelSource(Source):
         data = held_out.x if held_out.target is None else (held_out.x, held_out.target)
         return evaluate(dictionary, data, name=self.words)
 
+    def made_from(self) -> Mapping[str, str]:
+        return {
+            "model weights": self.weights,
+            "tokens": hash_of(self.train_tokens)[:DIGITS],
+            "held-out tokens": hash_of(self.held_out_tokens)[:DIGITS],
+        }
+
     def metadata(self) -> dict[str, Any]:
-        kept = super().metadata() | {"model_name": self.config.model}
+        kept = super().metadata() | {"model_name": self.config.model, WEIGHTS: self.weights}
         if len(self.config.hook) == 1:
             kept["hook_name"] = self.config.hook[0]
         if len(self.config.target_hook) == 1:
@@ -200,6 +234,7 @@ class ModelSource(Source):
             target_hook_name=list(self.config.target_hook) or None,
             skip_first=self.config.skip_first,
             seed=seed,
+            weights=self.weights,
         )
 
 

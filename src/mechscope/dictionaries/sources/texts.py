@@ -11,8 +11,8 @@ import torch
 
 from mechscope.data.books import books_archive, read_books
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
-from mechscope.dictionaries.did_you_mean import did_you_mean
 from mechscope.dictionaries.seeding import seeded
+from mechscope.near_names import did_you_mean
 
 NAMED = ("library", "docstrings", "books")
 """Texts that have a name."""

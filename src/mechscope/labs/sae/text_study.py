@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation import evaluate
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
+from mechscope.dictionaries.frontier.comparing import at_l0
 from mechscope.dictionaries.stream import TensorStream
 from mechscope.dictionaries.training_config import Revival
 from mechscope.labs.sae.config import TextConfig
@@ -204,21 +204,11 @@ class Duel:
 
 
 def duel(topk: Mapping[int, Evaluation], relu: Mapping[float, Evaluation]) -> Duel:
-    """Compare frontiers wherever a ReLU dictionary's L0 lies in the range and between two TopK dictionaries.
-
-    Between two of them the logarithm of FVU is taken to be straight in the logarithm of L0.
-    """
-    line = sorted((each.l0, each.fvu) for each in topk.values())
+    """Compare frontiers wherever a ReLU dictionary's L0 lies in the range and between two TopK dictionaries."""
     points: list[tuple[float, float, float]] = []
     for each in relu.values():
-        # TopK's ends are L0 = k but for features cut at zero, so they may lie a little inside the range.
-        if not max(LOWEST, line[0][0]) <= each.l0 <= min(HIGHEST, line[-1][0]):
-            continue
-        for (low, at_low), (high, at_high) in pairwise(line):
-            if low <= each.l0 <= high:
-                share = math.log(each.l0 / low) / math.log(high / low) if high > low else 0.0
-                points.append((each.l0, each.fvu, at_low ** (1 - share) * at_high**share))
-                break
+        if LOWEST <= each.l0 <= HIGHEST and (ours := at_l0(topk.values(), each.l0)) is not None:
+            points.append((each.l0, each.fvu, ours))
     return Duel(tuple(points))
 
 

@@ -1,0 +1,193 @@
+"""What a dictionary holds, and the ways of rewriting it that leave its outputs as they are.
+
+Weights have the names and shapes of the field's files. What is computed with them is `dictionary.py`'s.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mechscope.dictionaries.config import DictionaryConfig
+from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
+from mechscope.dictionaries.initial_weights import draw_directions
+from mechscope.dictionaries.state_check import SCALES, check_state
+
+
+class DictionaryWeights(nn.Module):
+    """Encoder, decoder, biases and scales, divided among ranks or not; see `Dictionary`."""
+
+    cfg: DictionaryConfig
+    ranks: Ranks
+    mine: slice
+    """Which of the d_sae features are held here: all of them, unless there are other ranks."""
+    W_enc: Float[Tensor, "d_in feature"]
+    b_enc: Float[Tensor, " feature"]
+    W_dec: Float[Tensor, "feature d_out"]
+    b_dec: Float[Tensor, " d_out"]
+    W_skip: Float[Tensor, "d_out d_in"] | None
+    scale_in: Float[Tensor, " ..."]
+    """What activations are multiplied by before they are read: one number, or one for each of d_in."""
+    scale_out: Float[Tensor, " ..."]
+    """What reconstructions are divided by; the same as scale_in in an autoencoder."""
+    metadata: dict[str, Any]
+    """Where it came from (`model_name`, `hook_name`, …); saved with it."""
+
+    def __init__(
+        self, cfg: DictionaryConfig, generator: torch.Generator | None = None, ranks: Ranks = ALONE
+    ) -> None:
+        super().__init__()
+        self.cfg, self.ranks = cfg, ranks
+        self.mine = ranks.share(cfg.d_sae)
+        self.metadata = {}
+        dtype: torch.dtype = getattr(torch, cfg.dtype)
+        # W_enc lies as its transpose, feature by feature, so that the sparse gradients are written row by row.
+        self.W_enc = nn.Parameter(torch.empty(self.features_here, cfg.d_in, dtype=dtype).T)
+        self.W_dec = nn.Parameter(torch.empty(self.features_here, cfg.width_out, dtype=dtype))
+        self.b_dec = nn.Parameter(torch.zeros(cfg.width_out, dtype=dtype))
+        self.W_skip = nn.Parameter(torch.zeros(cfg.width_out, cfg.d_in, dtype=dtype)) if cfg.skip else None
+        self.register_buffer("scale_in", torch.ones((), dtype=dtype))
+        self.register_buffer("scale_out", torch.ones((), dtype=dtype))
+        self._add_parameters(dtype)
+        if generator is not None:
+            draw_directions(self, generator)
+
+    @property
+    def features_here(self) -> int:
+        """How many features are held here; what methods call the axis `feature` is as long."""
+        return self.mine.stop - self.mine.start
+
+    # What an architecture says -----------------------------------------------------------------
+
+    def _add_parameters(self, dtype: torch.dtype) -> None:
+        """Parameters beside W_enc, W_dec, b_dec and W_skip, at their initial values."""
+        self.b_enc = nn.Parameter(torch.zeros(self.features_here, dtype=dtype))
+
+    def _multiply_features(self, factor: Float[Tensor, " feature"]) -> None:
+        """Make each feature `factor` times as large and its decoder's row as much shorter."""
+        self.W_enc.mul_(factor)
+        self.b_enc.mul_(factor)
+        self.W_dec.div_(factor[:, None])
+
+    @property
+    def norms_fold(self) -> bool:
+        """Whether decoder norms can be folded into the encoder without changing what is written."""
+        return True
+
+    # Features as rows --------------------------------------------------------------------------
+
+    def decoder_norms(self) -> Float[Tensor, " feature"]:
+        """Lengths of the decoder's rows."""
+        return torch.linalg.vector_norm(self.W_dec, dim=-1)
+
+    def by_feature(self) -> dict[str, Tensor]:
+        """Every parameter that features have one row of, with features first; writing to a row writes to it."""
+        return {
+            name: tensor.data.T if name == "W_enc" else tensor.data
+            for name, tensor in self.named_parameters()
+            if self.feature_axis(name) is not None
+        }
+
+    def feature_axis(self, name: str) -> int | None:
+        """Along which axis of a tensor of this name features lie; None where all features share it."""
+        if name == "W_enc":
+            return 1
+        return 0 if name in dict(self.named_parameters()) and name not in ("b_dec", "W_skip") else None
+
+    # Scales, folding, saving -------------------------------------------------------------------
+
+    @torch.no_grad()
+    def set_scale(self, scale_in: Tensor | float, scale_out: Tensor | float | None = None) -> None:
+        """Fix what activations are multiplied by (and targets, in a transcoder); see `stream.estimate_scale`.
+
+        Raises:
+            ValueError: for a factor that is not finite and above 0, or with a normalization of each vector,
+                which makes any factor meaningless.
+        """
+        if self.cfg.normalize != "none":
+            raise ValueError(
+                f"normalize={self.cfg.normalize!r} already fixes each vector's size: leave scale at 1."
+            )
+        if not self.cfg.transcodes:
+            if scale_out is not None:
+                raise ValueError("an autoencoder writes in the units it reads: give one scale.")
+            scale_out = scale_in
+        elif scale_out is None:
+            raise ValueError("a transcoder needs two scales: of what it reads and of what it writes.")
+        for name, value, width in (
+            ("scale_in", scale_in, self.cfg.d_in),
+            ("scale_out", scale_out, self.cfg.width_out),
+        ):
+            scale = torch.as_tensor(value, dtype=self.W_enc.dtype, device=self.W_enc.device).clone()
+            if scale.shape not in ((), (width,)) or not bool((scale.isfinite() & (scale > 0)).all()):
+                raise ValueError(f"{name} must be one number above 0, or {width} of them, not {value!r}.")
+            setattr(self, name, scale)
+
+    @torch.no_grad()
+    def fold(self, norms: bool | None = None) -> Self:
+        """A copy with the same outputs whose scales are 1 and whose decoder has unit rows.
+
+        Args:
+            norms: whether to fold the decoder's norms; None: where that changes nothing else (with TopK it would
+                change which features are the largest, unless all norms are equal or rescaled already).
+
+        Raises:
+            ValueError: if norms=True where folding them would change the outputs, or for one rank's share.
+        """
+        self.refuse_a_share()
+        if norms and not self.norms_fold:
+            raise ValueError(
+                f"folding the decoder's norms would change which features this {self.cfg.architecture} dictionary "
+                "selects; fold(norms=False) folds the scales alone."
+            )
+        folded = copy.deepcopy(self)
+        folded._fold_scales()
+        if norms or (norms is None and folded.norms_fold):
+            folded._multiply_features(folded.decoder_norms())
+        return folded
+
+    def refuse_a_share(self) -> None:
+        """Raise ValueError where only some of the features are held here."""
+        if not self.ranks.alone:
+            raise ValueError(
+                f"this is the share of rank {self.ranks.rank} of {self.ranks.size}; gather_dictionary(dictionary), "
+                "called on all ranks, gives the whole on the first."
+            )
+
+    def _fold_scales(self) -> None:
+        self.W_enc.mul_(self.scale_in.reshape(-1, 1))
+        self.W_dec.div_(self.scale_out)
+        self.b_dec.div_(self.scale_out)
+        if self.W_skip is not None:
+            self.W_skip.mul_(self.scale_in).div_(self.scale_out.reshape(-1, 1))
+        self.scale_in = torch.ones_like(self.scale_in.reshape(-1)[0])
+        self.scale_out = torch.ones_like(self.scale_out.reshape(-1)[0])
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor by name, copied to the CPU."""
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def take_state(self, state: Mapping[str, Tensor]) -> None:
+        """Replace every tensor by those of `state`, which `state()` gave or a converter made.
+
+        The scales may be missing: they are 1.
+
+        Raises:
+            ValueError: for missing, unknown or misshapen tensors, or another dtype.
+        """
+        check_state(self, state)
+        own = self.state_dict()
+        for name, tensor in state.items():
+            if name in SCALES:
+                setattr(self, name, tensor.to(self.W_enc.device, copy=True))
+            else:
+                own[name].copy_(tensor)
