@@ -11,6 +11,7 @@ import torch
 
 from mechscope.dictionaries import build
 from mechscope.dictionaries.config import TopKConfig
+from mechscope.dictionaries.frontier.comparing import at_l0
 from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
 from mechscope.labs.sae.language import inside_comment
 from mechscope.labs.sae.shuffling import shuffle_dimensions
@@ -48,6 +49,12 @@ def test_frontiers_are_compared_at_equal_l0() -> None:
         pytest.approx([8, 0.8, 0.4]),
     ]
     assert found.worst == pytest.approx(0.8)
+
+
+def test_a_lossless_end_of_the_frontier_is_no_error() -> None:
+    # No logarithm of zero: between 0.4 and 0 the line itself is straight, as in the sweep's tables.
+    found = duel({8: point(8, 0.4), 32: point(32, 0.0)}, {1.0: point(16, 0.25)})
+    assert found.points[0][2] == pytest.approx(0.2) == at_l0([point(8, 0.4), point(32, 0.0)], 16)
 
 
 def test_frontiers_that_never_meet_prove_nothing() -> None:

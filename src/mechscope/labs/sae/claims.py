@@ -137,7 +137,9 @@ CLAIMS = (
             Condition("recovered_zero", "loss recovered, zero ablation", low=75, unit="%"),
             Condition("recovered_mean", "loss recovered, mean ablation", low=75, unit="%"),
             Condition("l0", "L0", high=20),
-            Condition("delta_ce", "ΔCE, of what mean ablation costs", high=0.25, than="mean_ce", unit="nats"),
+            Condition(
+                "delta_ce", "ΔCE", high=0.25, than="mean_ce", than_what="that of mean ablation", unit="nats"
+            ),
         ),
         needs=MODEL,
     ),

@@ -27,6 +27,9 @@ TEXT_FIGURES = (
 )
 """Figures that need a language model."""
 
+MOST_LABELS = 10
+"""Features whose numbers are written along a side of the map of cosines."""
+
 
 def draw_figures(found: Findings, numbers: Mapping[str, float], seed: int) -> tuple[LabFigure, ...]:
     """All figures, in the lesson's order."""
@@ -101,6 +104,9 @@ def _toy(toy: ToyStudy, made_by: Provenance) -> LabFigure:
         write_numbers=False,
         square=True,
     )
+    every = -(-len(names) // MOST_LABELS)
+    written = {"tickvals": list(range(len(names)))[::every], "ticktext": names[::every], "tickangle": 0}
+    figure.update_xaxes(written).update_yaxes(written)
     data = make_result(
         cosines, ("latent", "feature"), title, "cosine", made_by, {"latent": names, "feature": names}
     )
