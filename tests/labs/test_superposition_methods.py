@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,6 +37,8 @@ from mechscope.labs.superposition.toy_models import (
     initial_models,
     losses,
 )
+from mechscope.labs.superposition.training import Group, TrainedGroup, batch_for, geometric, train_group
+from mechscope.labs.workshop import Workshop
 
 SEEDS = st.integers(0, 2**31)
 KINDS: tuple[ModelKind, ...] = ("linear", "relu", "untied")
@@ -256,3 +259,26 @@ def test_the_attack_is_the_worst_of_those_tried_one_by_one() -> None:
     assert float(vulnerability(model, x)) == pytest.approx(harm / float(length) ** 2, rel=1e-3)
     with pytest.raises(ValueError, match="one instance"):
         vulnerability(random_models("linear", 0), torch.rand(2, 6, 4))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_biases_that_begin_at_the_mean_leave_no_output_stuck(tmp_path: Path, seed: int) -> None:
+    """From zero, some of many dense outputs stay at zero for every input, and cost more than a linear map does."""
+    group = Group("dense", 100, 20, (1.0, 0.5), geometric(100, 1.0, 2), starts=2, steps=0, batch=256)
+
+    def trained(steps: int, **changes: bool) -> TrainedGroup:
+        folder = tmp_path / f"{steps}{changes}"
+        there = Workshop(
+            config=None, seeds=(seed,), device=torch.device("cpu"), folder=folder, fingerprint="test"
+        )
+        wanted = dataclasses.replace(group, steps=steps, learning_rate=1e-2, decays_to_zero=True, **changes)
+        return train_group(there, wanted, seed)
+
+    begun = trained(0, starts_at_mean=True).models.b
+    torch.testing.assert_close(begun, torch.tensor([0.5, 0.25])[:, None, None].expand_as(begun))
+    assert not trained(0).models.b.any()
+    from_zero, from_mean = trained(250), trained(250, starts_at_mean=True)
+    x, _ = batch_for(group, seed, 1000, torch.device("cpu"))
+    stuck, free = (int((one.models(x)[0].amax(-1) == 0).sum()) for one in (from_zero, from_mean))
+    assert stuck > 0 and free == 0
+    assert float(from_mean.loss[0].max()) < float(from_zero.loss[0].min())
