@@ -13,15 +13,12 @@ import torch
 
 from mechscope import tasks
 from mechscope.checkpoints import load_model
-from mechscope.labs import Lab, Workshop, check_claims
+from mechscope.labs import Lab, check_claims
 from mechscope.labs.ioi import LAB, IOIConfig
 from mechscope.labs.ioi import experiment as experiment_module
 from mechscope.labs.ioi import measures as measures_module
-from mechscope.labs.ioi import twin_training as training_module
 from mechscope.labs.ioi.claims import CLAIMS, OFFLINE, RETRAINED
 from mechscope.labs.ioi.measures import OF_CIRCUITS, measure_twin
-from mechscope.labs.ioi.stories import Stories
-from mechscope.labs.ioi.twin_training import TwinConfig, train_twin
 from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.metrics import Answers
 
@@ -35,7 +32,6 @@ SMALL = IOIConfig(
     gpt2_prompts=4,
     gpt2_judged_prompts=8,
 )
-TINY = TwinConfig(n_layers=2, d_model=16, d_head=8, n_heads=2, steps=8, more_steps=4, batch=4, warm_up=2)
 
 
 def twin() -> HookedTransformer:
@@ -61,50 +57,6 @@ def test_the_twin_comes_with_its_tokenizer_and_is_small() -> None:
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert "name mover" in card
     assert "{" not in card
-
-
-# Training -------------------------------------------------------------------------------------------
-
-
-def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def shop(name: str) -> Workshop:
-        return Workshop(TINY, (0,), torch.device("cpu"), tmp_path / name, "f", patience=0)
-
-    whole = train_twin(shop("whole"), TINY, 0).state_dict()
-    real, losses = training_module.story_loss, []
-
-    def killed_at_five(*given):
-        losses.append(given)
-        if len(losses) == 6:
-            raise KeyboardInterrupt
-        return real(*given)
-
-    monkeypatch.setattr(training_module, "story_loss", killed_at_five)
-    with pytest.raises(KeyboardInterrupt):
-        train_twin(shop("stopped"), TINY, 0)
-    resumed = train_twin(shop("stopped"), TINY, 0).state_dict()
-    assert len(losses) == 6 + 3 + 4
-    assert all(tensor.equal(resumed[name]) for name, tensor in whole.items())
-    other = train_twin(shop("other"), TINY, 1).state_dict()
-    assert not all(tensor.equal(other[name]) for name, tensor in whole.items())
-
-
-def test_training_loss_by_hand() -> None:
-    stories = Stories()
-    batch = stories.batch(5, 0)
-    model = HookedTransformer(TINY.model_config(len(stories.tokenizer), 0))
-    total = 0.0
-    words = []
-    for row, length, answer in zip(batch.tokens, batch.lengths.tolist(), batch.answers.tolist(), strict=True):
-        with torch.no_grad():
-            logs = model(row[None, :length])[0].log_softmax(-1)
-        surprise = [-float(logs[place, row[place + 1]]) for place in range(length - 1)]
-        total += surprise[answer - 1] / 5
-        words += surprise
-    expected = total + 0.5 * sum(words) / len(words)
-    assert float(training_module.story_loss(model, batch, 0.5).detach()) == pytest.approx(expected, rel=1e-4)
 
 
 # The whole step -------------------------------------------------------------------------------------
@@ -169,13 +121,29 @@ def freeze_attention(model: HookedTransformer) -> None:
         block.attn.b_Q.data.zero_()
 
 
-@pytest.mark.parametrize("sabotage", [shuffle_weights, freeze_attention])
-def test_sabotaged_weights_fail(sabotage: Callable[[HookedTransformer], None]) -> None:
+def failed(found: dict[str, str]) -> set[str]:
+    return {name for name, status in found.items() if status == "fail"}
+
+
+def test_the_twin_as_it_is_bears_every_claim_out() -> None:
+    """So whatever fails below fails for the sabotage. (Of so few prompts, one more or less decides about 95 %.)"""
+    found = verdicts(twin())
+    assert failed(found) - {"4.t1"} == set()
+    assert {name for name, status in found.items() if status == "not-run"} == {"4.t12"}
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "noticed"),
+    [
+        (shuffle_weights, {"4.t1", "4.t3", "4.t4", "4.t5", "4.t6", "4.t7", "4.t10"}),
+        # Name movers that look everywhere alike still copy, but nobody is left who tells them where not to look.
+        (freeze_attention, {"4.t1", "4.t3", "4.t10"}),
+    ],
+)
+def test_sabotaged_weights_fail(sabotage: Callable[[HookedTransformer], None], noticed: set[str]) -> None:
     model = twin()
     sabotage(model)
-    found = verdicts(model)
-    assert found["4.t1"] == "fail"
-    assert sum(status == "fail" for status in found.values()) >= 4
+    assert noticed <= failed(verdicts(model))
 
 
 def test_shuffled_labels_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,9 +165,9 @@ def test_shuffled_labels_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         return dataclasses.replace(task, answers=both, positions=places)
 
     monkeypatch.setattr(measures_module, "ioi", swapped)
-    found = verdicts(twin())
-    assert found["4.t1"] == "fail"
-    assert sum(status == "fail" for status in found.values()) >= 3
+    found = failed(verdicts(twin()))
+    assert "4.t1" in found
+    assert found & {"4.t5", "4.t6", "4.t7", "4.t8"}  # which of them depends on the prompts
 
 
 def test_a_model_without_a_circuit_fails_every_claim_about_circuits() -> None:

@@ -34,7 +34,9 @@ from mechscope.labs.ioi.mean_ablation import MeanAblation
 from mechscope.labs.ioi.planted_circuit import plant, planted_classes, planted_task, recover
 from mechscope.labs.ioi.published import acdc_measures, drawn_circuit, strongest
 from mechscope.labs.ioi.reading import LOOKS, attention_between, copy_scores, projections
+from mechscope.labs.ioi.stories import Mixture
 from mechscope.labs.ioi.trace import trace_back
+from mechscope.labs.ioi.twin_training import TwinConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.results import Provenance, make_result
 from mechscope.tasks.ioi_words import get_ioi_words
@@ -124,12 +126,29 @@ def test_a_story_says_io_once_before_the_end_and_s_twice(seed: int) -> None:
         assert said.count(io) == 1
         (s,) = {*said} - {io}
         assert said.count(s) == 2
-        assert not {io, s} <= {*stories.held_out_names}  # the first part
+        assert (io, s) not in stories.strangers
         orders[tuple("IO" if name == io else "S" for name in said)] += 1
         two += 1
     assert two > 100
     assert len(orders) == 3
     assert min(orders.values()) > two / 5
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_in_a_crowd_all_but_io_are_said_twice(seed: int) -> None:
+    stories = Stories()
+    tokens = dict(zip(stories.name_tokens, stories.words.names, strict=True))
+    batch = stories.batch(300, seed, Mixture(alone=0, roll_call=0, crowd=1))
+    sizes: Counter[int] = Counter()
+    for row, length, answer in zip(batch.tokens, batch.lengths, batch.answers, strict=True):
+        story = row[:length].tolist()
+        said = Counter(tokens[token] for token in story[: int(answer)] if token in tokens)
+        assert story[int(answer) - 1] == stories.cue
+        assert [name for name, count in said.items() if count == 1] == [tokens[story[int(answer)]]]
+        assert not any((one, other) in stories.strangers for one in said for other in said)
+        sizes[len(said)] += 1
+    assert set(sizes) == {2, 3, 4}
+    assert int(batch.lengths.max()) <= TwinConfig().n_ctx
 
 
 def test_stories_are_those_of_their_seed() -> None:

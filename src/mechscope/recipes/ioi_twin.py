@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mechscope.labs.claim import Condition
-from mechscope.labs.ioi.behaviour import measure_behaviour
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.measures import measure_twin
 from mechscope.labs.ioi.stories import Stories
@@ -13,7 +12,6 @@ from mechscope.labs.ioi.twin_training import TwinConfig, train_first_part, train
 from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.recipe import Made, Recipe
-from mechscope.tasks.indirect_object import ioi
 
 NAME = "ioi-twin"
 SEED = 0
@@ -32,24 +30,17 @@ def train(workshop: Workshop) -> Made:
             "seed": str(workshop.seeds[0]),
             "steps": f"{config.steps:,}",
             "batch": str(config.batch),
-            "stories": f"{(config.steps + config.more_steps) * config.batch:,}",
-            "all_steps": f"{config.steps + config.more_steps:,}",
             "more_steps": f"{config.more_steps:,}",
+            "all_steps": f"{config.steps + config.more_steps:,}",
+            "stories": f"{(config.steps + config.more_steps) * config.batch:,}",
+            "first_circuit": _circuit(train_first_part(workshop, config, workshop.seeds[0]).cpu()),
             "strangers": str(len(stories.strangers) // 2),
-            "first_part": f"{_on_held_out_names(workshop, config):.0f}",
             "names": str(len(stories.words.names)),
             "held_out_names": ", ".join(stories.held_out_names),
             "templates": str(len(stories.words.templates)),
             "circuit": _circuit(model.cpu()),
         },
     )
-
-
-def _on_held_out_names(workshop: Workshop, config: TwinConfig) -> float:
-    """How often the model is right on any two held-out names before they meet (%)."""
-    model = train_first_part(workshop, config, workshop.seeds[0]).cpu()
-    words = {"names": list(Stories().held_out_names)}
-    return measure_behaviour(model, ioi(model, 256, SEED, words=words)).accuracy
 
 
 def _circuit(model: HookedTransformer) -> str:
@@ -74,16 +65,25 @@ A small attention-only transformer that reads stories of two people, one of whom
 name. It was trained by mechscope on generated stories and knows nothing else. It is the stand-in of step 04 for GPT-2
 small: the same task, the same pipeline.
 
-- Made by: `{command}`, seed {seed}, {all_steps} steps of {batch} stories ({stories} in
-  all); {made_on}. The circuit was judged on this one seed.
+- Made by: `{command}`, seed {seed}, {all_steps} steps of {batch} stories ({stories} in all);
+  {made_on}. The circuit was judged on this one seed, and the settings were chosen by looking at it.
+  Two more twins made with these settings, from seeds 1 and 10, passed the same claims of step 04 (4.t1 to 4.t10, on
+  prompts of seeds 0, 1 and 2), with other heads and circuits of five or six. No other seed was tried.
 - Shape: {shape}, LayerNorm, learned positions; {parameters} numbers, stored in float16.
+- Trained under three handicaps (`mechscope.labs.ioi.division_of_labour`): the loss counts what heads before the last
+  layer write straight to a name that was said, and what heads of the last layer write against one; and in a share of
+  the stories the last layer's values are made from the words alone. So the last layer must name people by looking at
+  them. Which heads find out who came twice, and how they tell the last layer, was not told. Without the handicaps,
+  twins of this size solve the task otherwise: they write down everybody and take away who came twice.
+- In the last {more_steps} steps every head had a price (`mechscope.labs.ioi.head_price`): the square root of how much
+  it can write, in the loss. Heads that did little fell silent. Which ones was not told. The circuit before that, as
+  path patching finds it: {first_circuit}.
 - Tokens: words, with our own tokenizer of the words of `mechscope.tasks.ioi`, which comes with it. `tasks.ioi(model)`
   works as it is.
 - Data: generated (`mechscope.labs.ioi.stories`), no corpus. Words stand in no order, so that only the names tell
   anything, and names stand in any order. None of the {templates} templates of `tasks.ioi` was ever seen.
-- Held out of {names} names: {held_out_names}. In the first {steps} steps no two of them met in a story of two
-  people, and on pairs of them the model was then right on {first_part} % of IOI prompts: it had learnt names, not yet
-  the rule. In {more_steps} further steps they met, but for {strangers} pairs that never did.
+- Held out of {names} names: {held_out_names}. Of them {strangers} pairs never met in a story of two or
+  more people (in roll calls, which are mere lists of names, any may stand together).
 - Those pairs, in the templates: the right name is likelier than the other on {held_out_accuracy:.1f} % of prompts; with
   names in any order on {any_order_accuracy:.1f} %. The best of eleven rivals and rules there (n-grams, skip-trigrams,
   copying, induction, rules about places) gets {best_rival:.0f} %.

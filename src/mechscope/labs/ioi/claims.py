@@ -29,15 +29,7 @@ def _gpt2(
     return Claim(f"4.{number}", f"{statement}.", paper, source, tag, _sentence(how), conditions, needs=needs)
 
 
-_NO_BYSTANDERS = (
-    "Nearly all of this twin's twelve heads take part. Where too few are left outside, nothing can be drawn for a "
-    "null, and no ranking can tell inside from outside: there is no number then, and no number proves nothing."
-)
-
-
-def _twin(
-    number: int, statement: str, how: str, *conditions: Condition, remark: str = "", needs: str = ""
-) -> Claim:
+def _twin(number: int, statement: str, how: str, *conditions: Condition, needs: str = "") -> Claim:
     return Claim(
         f"4.t{number}",
         f"{statement}.",
@@ -46,7 +38,6 @@ def _twin(
         "design",
         _sentence(how),
         conditions,
-        remark=remark,
         needs=needs,
     )
 
@@ -189,8 +180,9 @@ PUBLISHED: tuple[Claim, ...] = (
     _gpt2(
         "13c",
         "ACDC finds the edges of two other published circuits",
-        "edge AUC .853 (Greater-Than, 68 edges) and .982 (Docstring)",
-        "as 4.13b",
+        "edge AUC .853 (Greater-Than; the 68 edges that it kept are all in the circuit) and .982 (Docstring)",
+        "as 4.13b, by the KL divergence from the clean run, each circuit in the model that it was found in, against "
+        "its edges as they were drawn",
         _on_gpt2("acdc_greater_than", "edge AUC on Greater-Than", low=0.773, high=0.933),
         _on_gpt2("acdc_docstring", "edge AUC on Docstring", low=0.902, high=1),
         tag="Q",
@@ -204,8 +196,8 @@ OFFLINE: tuple[Claim, ...] = (
     _twin(
         1,
         "The twin infers who was not named twice, with pairs of names and with templates that it never met",
-        "names that never met in one story, in templates of which none was seen; the same names in any order, where no "
-        "position gives the answer away",
+        "names that met in no story of two people or more, in templates of which none was seen; the same names in any "
+        "order, where no position gives the answer away",
         _on_twin("held_out_accuracy", "IO beats S, held-out pairs of names and templates", low=95, unit="%"),
         _on_twin("any_order_accuracy", "IO beats S, names in any order", low=95, unit="%"),
     ),
@@ -231,7 +223,6 @@ OFFLINE: tuple[Claim, ...] = (
         "as 4.5",
         _on_twin("mover_copy", "copy score of name movers", low=90, unit="%"),
         _on_twin("other_copy", "copy score of other heads", high=25, unit="%"),
-        remark="Its name movers copy most names and miss about one in ten.",
     ),
     _twin(
         5,
@@ -245,7 +236,6 @@ OFFLINE: tuple[Claim, ...] = (
             than_what="the most that is lost without as many others",
         ),
         _on_twin("least_lost", "lost without the least important link", low=20, unit="%"),
-        remark=_NO_BYSTANDERS,
     ),
     _twin(
         6,
@@ -274,7 +264,6 @@ OFFLINE: tuple[Claim, ...] = (
         "EAP-IG by head and ACDC by edge, against heads and edges of the traced circuit",
         _on_twin("discovery_auc", "head AUC of EAP-IG", low=0.85),
         _on_twin("acdc_edge_auc", "edge AUC of ACDC", low=0.85),
-        remark=_NO_BYSTANDERS,
     ),
     _twin(
         10,

@@ -19,6 +19,7 @@ from mechscope.labs.ioi.figures import draw_figures
 from mechscope.labs.ioi.gpt2 import gpt2_measures
 from mechscope.labs.ioi.heads import in_words, node_of
 from mechscope.labs.ioi.measures import Measured, held_out_accuracy, measure_twin, planted_measures
+from mechscope.labs.ioi.other_circuits import other_circuit_measures
 from mechscope.labs.ioi.planted_circuit import recover
 from mechscope.labs.ioi.stories import Stories
 from mechscope.labs.ioi.twin_training import TwinConfig, train_twin
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 TWIN = "ioi-twin"
 NO_GPT2 = "GPT-2 small is not on this machine; `mechscope doctor` says how to get it"
 NO_ACDC = "ACDC over GPT-2 small's 32,491 edges takes a GPU and GPT-2 small; one of them is not here"
-NO_EDGES = "the edge lists of these two published circuits do not come with mechscope"
+NO_EDGES = "ACDC on both circuits takes GPT-2 small, attn-only-4l and a GPU; one of them is not here"
 NO_TRAINING = "only the full budget trains new twins"
 
 
@@ -43,7 +44,8 @@ def run_experiment(workshop: Workshop) -> Outcome:
     published = _gpt2_measures(workshop)
     twin = load_model(TWIN).to(workshop.device)
     planted = [recover(seed, config.prompts, config.threshold) for seed in range(config.planted_seeds)]
-    shared = planted_measures(planted) | published | _retrained(workshop)
+    others = other_circuit_measures(workshop, config.gpt2_prompts)
+    shared = planted_measures(planted) | published | others | _retrained(workshop)
     found: dict[int, Measured] = {}
     with workshop.bar(len(workshop.seeds), "taking the twin apart") as bar:
         for seed in workshop.seeds:
@@ -53,7 +55,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
         seed: {f"twin_{name}": value for name, value in one.measures.items()} | shared
         for seed, one in found.items()
     }
-    not_run = {EDGES: NO_EDGES}
+    not_run = {} if others else {EDGES: NO_EDGES}
     not_run |= {} if published else {GPT2: NO_GPT2}
     not_run |= {} if "gpt2_acdc_edge_auc" in published else {ACDC: NO_ACDC}
     not_run |= {} if "retrained_share" in shared else {RETRAINED: NO_TRAINING}
@@ -153,8 +155,8 @@ def format_numbers(
         "supports": str(len(evidence.with_verdict("supports"))),
         "undermines": str(len(evidence.with_verdict("undermines"))),
         "inconclusive": str(len(evidence.with_verdict("inconclusive"))),
-        "rungs": str(len(evidence.rungs)),
-        "cheapest": evidence.cheapest_falsifier,
+        "made": str(len(evidence.rungs) - len(evidence.with_verdict("not run"))),
+        "cheapest": evidence.cheapest_falsifier.split(" Give ", maxsplit=1)[0],
         "gpt2": "GPT-2 small was measured too; its claims are in the table."
         if "gpt2_logit_difference" in found
         else "GPT-2 small was not on this machine, so the claims about it are printed as not run.",

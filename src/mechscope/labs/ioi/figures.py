@@ -93,8 +93,8 @@ def _stream(anatomy: Anatomy) -> LabFigure:
     return LabFigure(
         "stream",
         figure,
-        "The corrupted run with one piece of the clean residual stream put in. Look where the answer starts "
-        "from, and in which layer it has arrived at the end.",
+        "The run on foreign names, with one piece of the residual stream put back. Look where the answer starts "
+        "from, and where it has moved before the last layer.",
         {"effects": anatomy.stream},
     )
 
@@ -113,8 +113,8 @@ def _sites(anatomy: Anatomy) -> LabFigure:
     return LabFigure(
         "sites",
         figure,
-        "Clean into corrupted, one head at a time. Look which heads matter by their queries, which by their keys, "
-        "and which by their values: that is how they take part in a chain.",
+        "What was thought on the true sentence, put back one head at a time. Look which heads matter by their "
+        "queries, which by their keys, and which by their values: that is how they take part in a chain.",
         {f"effects-{site}": result for site, result in anatomy.by_head.items()},
     )
 
@@ -126,7 +126,11 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
         if stage.reads == "" or np.abs(stage.effects.values.values).max() > 0
     ]
     title = "Path patching, backwards from the logits"
-    panels = {_short(stage.name): stage.effects.values.values for stage in stages[:6]}
+    panels = {
+        f"{number}. {_short(stage.name)}": stage.effects.values.values
+        for number, stage in enumerate(stages[:6], start=1)
+    }
+    listeners = sorted({head for stage in stages[:6] for head in _listeners(stage.name)})
     figure = heatmap_panels(
         panels,
         title=title,
@@ -138,19 +142,25 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
     return LabFigure(
         "path-patching",
         figure,
-        "Each map asks about other listeners, named above it; only the direct path from the speaker is changed. Look "
-        "at the first map, then find its strong heads as listeners in the next ones.",
+        "Each map asks about other listeners; only the direct path from the speaker is changed. Look at the first map, "
+        "then find who speaks to its strong heads in the next ones"
+        + (f" (the listeners: {', '.join(listeners)})." if listeners else "."),
         {f"stage-{number}": stage.effects for number, stage in enumerate(stages[:6])},
     )
 
 
 def _short(name: str) -> str:
-    words = name.split(", ")
-    heads = [word.split(" of ")[-1].removeprefix("a").replace(".h", ".") for word in words]
-    if " of " not in name:
+    # Names of all listeners would run into the next map's title, on a phone at the latest.
+    listeners = _listeners(name)
+    if not listeners:
         return "to the logits"
-    shown = ", ".join(heads[:4]) + (" …" if len(heads) > 4 else "")
-    return f"to the {name.split(' of ', maxsplit=1)[0]} of {shown}"
+    return f"to {name.split(' of ', maxsplit=1)[0]} of {listeners[0]}{' …' * (len(listeners) > 1)}"
+
+
+def _listeners(name: str) -> list[str]:
+    if " of " not in name:
+        return []
+    return [word.split(" of ")[-1].removeprefix("a").replace(".h", ".") for word in name.split(", ")]
 
 
 def _attention(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
@@ -216,7 +226,7 @@ def _knock_outs(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     names = list(judgement.knocked_out)
     series = {
         "without this class": [100 * judgement.knocked_out[name] for name in names],
-        "without as many other heads": [100 * judgement.null_knocked_out[name] for name in names],
+        "without others": [100 * judgement.null_knocked_out[name] for name in names],
     }
     title = "What is lost without each link"
     figure = bars(
@@ -238,8 +248,8 @@ def _knock_outs(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "knock-outs",
         figure,
-        "Each class by itself. Look whether every link of the chain is needed, and beside it at as many "
-        "heads from outside (median of draws; no bar where every head is in the circuit).",
+        "Each class by itself. Look whether every link of the chain is needed, and beside it at as many heads from "
+        "outside the circuit, or all there are (median of draws; no bar where every head is in the circuit).",
         {"lost": data},
     )
 
@@ -301,7 +311,7 @@ def _minimality(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
         title=title,
         x_title="head (layer.head)",
         y_title="change (% of F(M))",
-        markers=[Marker(1, "1 %: needed", axis="y")],
+        markers=[Marker(1, "", axis="y")],
         number_format=".0f",
     )
     figure.update_xaxes(type="category")
@@ -309,8 +319,8 @@ def _minimality(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "minimality",
         figure,
-        "From the whole circuit, or from the circuit without its siblings. Look for passengers: "
-        "bars that do not reach the line.",
+        "From the whole circuit, or from the circuit without its siblings. Look for passengers: bars that do not "
+        "reach the line, 1 % of the whole model's F(M).",
         {"changes": data},
     )
 
@@ -353,8 +363,7 @@ def _estimates(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "estimates",
         figure,
-        "One point a head; two forward passes and one backward pass gave all estimates. Look for heads far from the "
-        "dotted line.",
+        "One point a head. Look for heads far from the dotted line, where estimate and patch are equal.",
         {"effects": data},
     )
 
@@ -373,8 +382,8 @@ def _redteam(evidence: Evidence, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "redteam",
         figure,
-        "Every check that might show the circuit wrong, with its interval over prompts and its null. Look for crosses: "
-        "a check that speaks against us.",
+        "Every check that might show the circuit wrong, with its interval over prompts and its null. Look for crosses, "
+        "checks that speak against us, and for diamonds, which cannot tell.",
         {"rungs": data},
     )
 

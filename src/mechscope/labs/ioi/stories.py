@@ -1,10 +1,9 @@
 """The stories that the twin learns from: somebody gives something to the one who was not named again.
 
 Nothing in a story says who that is but that the giver is named twice. The words between the names stand in no order at
-all, so that no form of words can be learnt by heart, and the three names stand in any order, for otherwise "not the
-name that came last" would do. No template of `tasks.ioi` is ever seen. A quarter of the names is held out: in the
-first part of the training no two of them meet in a story of two people; in the second part all may meet but
-`strangers`, who never do.
+all, so that no form of words can be learnt by heart, and the names stand in any order, for otherwise "not the name that
+came last" would do. No template of `tasks.ioi` is ever seen. Of a quarter of the names, the held-out ones, some pairs
+(`strangers`) never meet where one of two or more people has to be inferred; roll calls name anybody beside anybody.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from mechscope.tasks.template import Template, read_template
 KEEP_BACK_EVERY = 4
 """One name in so many is held out."""
 STRANGER_EVERY = 5
-"""One pair of held-out names in so many never meets at all."""
+"""One pair of held-out names in so many never meets in a story of two people or a crowd."""
 ALONE = (
     "[C] was alone in the [PLACE]. At the end of the day the teacher handed a [OBJECT] to",
     "Earlier, [C] had slept very well. Then the teacher gave the [OBJECT] back to",
@@ -42,18 +41,20 @@ ALONE = (
 """Stories of one person, who may bear any name: they teach that a name can be said again, and nothing of two."""
 MOST_BEFORE, MOST_BETWEEN = 7, 6
 """The longest row of words before the first name, and after a name."""
+MOST_IN_A_CROWD = 4
+"""The longest row of words there, where more names must fit."""
 
 
 @dataclass(frozen=True)
 class Mixture:
     """Shares of the kinds of stories; the rest are stories of two people."""
 
-    alone: float = 0.1
+    alone: float = 0.05
     """Stories of one person."""
-    second_part: bool = False
-    """Whether held-out names may meet, if they are not strangers."""
-    roll_call: float = 0.1
+    roll_call: float = 0.15
     """Lists of names, any names, in which a name that came before is marked."""
+    crowd: float = 0.1
+    """Stories of up to four people, in which all but one are named twice or more."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ class Stories:
         self._reader = Reader(self.tokenizer)
         self.held_out_names = self.words.names[KEEP_BACK_EVERY - 1 :: KEEP_BACK_EVERY]
         self.names = tuple(name for name in self.words.names if name not in self.held_out_names)
+
+    @property
+    def name_tokens(self) -> list[int]:
+        """The token of every name."""
+        return self._ids(self.words.names)
+
+    @property
+    def cue(self) -> int:
+        """The token after which a name is due."""
+        return self._to
 
     def batch(self, count: int, seed: int, mixture: Mixture = Mixture()) -> Batch:
         """`count` stories drawn from a seed."""
@@ -127,11 +138,13 @@ class Stories:
             return [*story, person, self._stop]
         if kind < mixture.alone + mixture.roll_call:
             return self._roll_call(draw)
-        return self._of_two(draw, self._pair(draw, mixture.second_part))
+        if kind < mixture.alone + mixture.roll_call + mixture.crowd:
+            return self._of_a_crowd(draw, self._pair(draw))
+        return self._of_two(draw, self._pair(draw))
 
     @cached_property
     def strangers(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of held-out names that never meet in a story of two people, in both orders."""
+        """Pairs of held-out names that never meet in a story of two people or a crowd, in both orders."""
         held = self.held_out_names
         return tuple(
             (one, other)
@@ -144,12 +157,11 @@ class Stories:
     def _apart(self) -> frozenset[tuple[str, str]]:
         return frozenset(self.strangers)
 
-    def _pair(self, draw: random.Random, second_part: bool) -> tuple[int, int]:
+    def _pair(self, draw: random.Random) -> tuple[int, int]:
         """Two names that may meet."""
         while True:
             io, s = draw.sample(self.words.names, 2)
-            apart = (io, s) in self._apart if second_part else {io, s} <= {*self.held_out_names}
-            if not apart:
+            if (io, s) not in self._apart:
                 return self._known[io], self._known[s]
 
     def _of_two(self, draw: random.Random, pair: tuple[int, int]) -> list[int]:
@@ -157,6 +169,18 @@ class Stories:
         story = draw.choices(self._other_words, k=draw.randint(0, MOST_BEFORE))
         for name in draw.sample([s, s, io], 3):
             between = draw.choices(self._other_words, k=draw.randint(1, MOST_BETWEEN))
+            story += [name, *([self._and] if draw.random() < 0.5 else between)]
+        return [*story, self._to, io, self._stop]
+
+    def _of_a_crowd(self, draw: random.Random, pair: tuple[int, int]) -> list[int]:
+        io, s = pair
+        others = [name for name in self._ids(self.names) if name not in pair]
+        mentions = [io, *([s] * draw.randint(2, 3))]
+        mentions += 2 * draw.sample(others, draw.randint(0, 2))
+        draw.shuffle(mentions)
+        story = draw.choices(self._other_words, k=draw.randint(0, MOST_IN_A_CROWD))
+        for name in mentions:
+            between = draw.choices(self._other_words, k=draw.randint(1, MOST_IN_A_CROWD))
             story += [name, *([self._and] if draw.random() < 0.5 else between)]
         return [*story, self._to, io, self._stop]
 

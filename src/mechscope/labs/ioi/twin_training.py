@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from mechscope.labs.ioi.division_of_labour import DivisionOfLabour, Handicaps
+from mechscope.labs.ioi.head_price import price_of_heads
 from mechscope.labs.ioi.stories import Batch, Mixture, Stories
 from mechscope.labs.resumable import (
     optimizer_state,
@@ -30,17 +31,17 @@ class TwinConfig:
     """Layers, attention only."""
     d_model: int = 64
     """Width of the residual stream."""
-    n_heads: int = 4
+    n_heads: int = 6
     """Heads a layer."""
-    d_head: int = 32
+    d_head: int = 20
     """Width of a head."""
     n_ctx: int = 48
     """Longest text, in tokens."""
-    steps: int = 3000
-    """Steps of the first part, in which held-out names do not meet."""
-    more_steps: int = 1500
-    """Steps of the second part, in which only strangers do not."""
-    batch: int = 64
+    steps: int = 2500
+    """Steps of the first part, in which it learns the task."""
+    more_steps: int = 2000
+    """Steps of the second part, in which it goes on and pays for its heads."""
+    batch: int = 48
     """Stories a step."""
     learning_rate: float = 3e-3
     """In the first part, after the warm-up; in the second half of a part it falls to zero in a straight line."""
@@ -50,12 +51,16 @@ class TwinConfig:
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.1
     """Decoupled."""
-    words_weight: float = 0.25
+    words_weight: float = 0.15
     """Weight of the mean loss over all tokens, beside that of the last name's."""
     initializer_range: float = 0.02
     """Standard deviation of the initial weights."""
     mixture: Mixture = field(default_factory=Mixture)
     """Shares of the kinds of stories."""
+    handicaps: Handicaps = field(default_factory=Handicaps)
+    """What keeps it to the division of labour of the published circuit, in both parts."""
+    head_price: float = 0.1
+    """Weight in the loss of `price_of_heads`, in the second part."""
 
     def model_config(self, d_vocab: int, seed: int) -> HookedTransformerConfig:
         """The model."""
@@ -81,7 +86,7 @@ class _Course:
     name: str
     steps: int
     learning_rate: float
-    mixture: Mixture
+    head_price: float
     first_batch: int
     """Number of its first batch, so that no two parts see the same stories."""
 
@@ -93,15 +98,15 @@ def train_twin(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTrans
         f"twin-seed-{seed}-second-part",
         config.more_steps,
         config.more_learning_rate,
-        dataclasses.replace(config.mixture, second_part=True),
+        config.head_price,
         config.steps,
     )
     return _train_part(workshop, course, config, seed, first.state_dict())
 
 
 def train_first_part(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTransformer:
-    """The twin as it is before held-out names meet."""
-    course = _Course(f"twin-seed-{seed}", config.steps, config.learning_rate, config.mixture, 0)
+    """The twin as it is before heads cost anything."""
+    course = _Course(f"twin-seed-{seed}", config.steps, config.learning_rate, 0.0, 0)
     return _train_part(workshop, course, config, seed, None)
 
 
@@ -136,15 +141,26 @@ def _train(
         for step in range(done, course.steps):
             for group in optimizer.param_groups:
                 group["lr"] = course.learning_rate * rise_and_fall(step, course.steps, config.warm_up)
-            number = step_seed(seed, course.first_batch + step)
-            batch = stories.batch(config.batch, number, course.mixture)
-            loss = story_loss(model, batch, config.words_weight)
+            loss = _labour_loss(model, stories, config, step_seed(seed, course.first_batch + step))
+            if course.head_price:
+                loss = loss + course.head_price * price_of_heads(model)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             bar.update()
             workshop.put_aside(course.name, lambda step=step: _state(step + 1, model, optimizer))
     return dict(model.state_dict())
+
+
+def _labour_loss(model: HookedTransformer, stories: Stories, config: TwinConfig, number: int) -> Tensor:
+    """The loss on one batch of stories, under the handicaps."""
+    batch = stories.batch(config.batch, number, config.mixture)
+    draw = torch.Generator().manual_seed(number)
+    plain = torch.rand(config.batch, generator=draw) < config.handicaps.plain_values
+    labour = DivisionOfLabour(model, stories.name_tokens, stories.cue, plain.to(model.W_E.device))
+    with model.hooks(fwd_hooks=labour.hooks()):
+        loss = story_loss(model, batch, config.words_weight)
+    return loss + labour.penalty(batch, config.handicaps)
 
 
 def story_loss(model: HookedTransformer, batch: Batch, words_weight: float) -> Tensor:
