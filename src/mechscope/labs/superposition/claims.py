@@ -135,8 +135,8 @@ CLAIMS = (
         source=_OURS,
         tag="P",
         how="As in 1.7b.",
-        remark="Where a tetrahedron is the best use of a dimension it is so by one percent or less. The networks there "
-        "settle in loose arrangements of all their features, each with about 0.7 of a dimension.",
+        remark="Where a tetrahedron is the best use of a dimension it is so by a fraction of a percent. The networks "
+        "there settle in loose arrangements of all their features, each with about 0.7 of a dimension.",
         conditions=(Condition("shapes_3/4", "tetrahedra (3/4)", low=1),),
     ),
     Claim(

@@ -79,8 +79,6 @@ def format_numbers(
         "D_star_dense",
         "vulnerability_dense",
         "vulnerability_correlation",
-        "last_antipodal_lowest",
-        "last_antipodal_highest",
     )
     numbers = {name: f"{found[name]:.0f}" for name in whole}
     numbers |= {"learning_rate": f"{config.learning_rate:g}", "steps": f"{config.count_steps:,}"}
@@ -133,6 +131,7 @@ def format_numbers(
         ),
         "better": better,
         "instances": f"{sum(group.instances for group in config.groups):,}",
+        "last_antipodal": _range(found["last_antipodal_lowest"], found["last_antipodal_highest"]),
         "counts": ", ".join(f"{count:g}" for count in counts),
         "packing_least": f"{found['packing_least']:.1f}",
         "packing_most": f"{found['packing_most']:.1f}",
@@ -143,6 +142,11 @@ def format_numbers(
         "privileged": privileged,
         "absolute": absolute,
     }
+
+
+def _range(low: float, high: float) -> str:
+    ends = f"{low:.2f}", f"{high:.2f}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _shape_numbers(shapes: Mapping[str, Tensor]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.superposition.shape_gains import DENSITY
+from mechscope.labs.superposition.shape_gains import DENSITY, SHAPES
 from mechscope.results import Provenance, make_result
 from mechscope.viz import curves
 
@@ -16,12 +16,15 @@ from mechscope.viz import curves
 def draw_shape_gains(gains: Mapping[str, Tensor]) -> LabFigure:
     """Gain per dimension over density, a line a shape."""
     title = "What a dimension buys, by the shape of those who share it"
+    gains = {
+        shape: gains[shape] for shape in SHAPES
+    }  # from the smallest up; a part that was kept is sorted by name
     figure = curves(
         DENSITY,
         gains,
         title=title,
         x_title="density (sparser to the right)",
-        y_title="saved per dimension ÷ with one feature each",
+        y_title="saved ÷ with one feature each",
         log_x=True,
     )
     figure.update_xaxes(autorange="reversed")
