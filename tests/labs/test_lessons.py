@@ -20,10 +20,12 @@ class _Anything(defaultdict[str, str]):
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.parent.name)
-def test_no_formula_is_left_as_it_was_typed(lesson: Path) -> None:
+def test_no_formula_and_no_mark_is_left_as_it_was_typed(lesson: Path) -> None:
     html = render_lesson(lesson.read_text(encoding="utf-8"), _Anything(lambda: "1"), _Anything(lambda: ""))
     assert "<math" in html
     assert "$" not in html, html[max(0, html.index("$") - 80) : html.index("$") + 80]
+    # One that was wrapped over two lines is no mark any more.
+    assert "[[" not in html, html[html.index("[[") : html.index("[[") + 80]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.parent.name)
