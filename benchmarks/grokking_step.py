@@ -1,10 +1,10 @@
-"""One full-batch step of step 02 (p = 113) beside the same step by transformer-lens and by our own plain transformer.
+"""One epoch of step 02 (p = 113) beside transformer-lens's and our plain transformer's; write docs/grokking-step.md.
 
-    python -m benchmarks.grokking_step [--rounds 7]
+    python -m benchmarks.grokking_step [--rounds 15] [--wall]
 
-All 3,830 training pairs, float32, float64 loss at the last position, gradients, AdamW; one thread, CPU seconds, in
-alternation, medians; a ratio is the median of the rounds' ratios. All start from the same weights, and before
-anything is timed their losses and gradients are compared.
+One thread, CPU seconds, in alternation. All start from the same weights, and before anything is timed their losses and
+gradients are compared. `--wall` adds our step's time by the clock with every core, which says something only while
+nothing else runs on the machine.
 """
 
 from __future__ import annotations
@@ -12,22 +12,27 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 warnings.simplefilter("ignore")
 
 import torch  # noqa: E402
 
+from benchmarks.measure import Timing, alternate  # noqa: E402
 from mechscope.labs.grokking import ModelConfig  # noqa: E402
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch  # noqa: E402
 from mechscope.labs.grokking.pairs import split_pairs  # noqa: E402
 from mechscope.labs.grokking.training import initial_weights, to_transformer  # noqa: E402
+from mechscope.results import write_atomically  # noqa: E402
 
 OPTIONS = {"lr": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0}
+OUTPUT = Path(__file__).parent.parent / "docs" / "grokking-step.md"
 Step = Callable[[], torch.Tensor]
 
 
@@ -108,12 +113,55 @@ def must_agree(contenders: dict[str, tuple[Step, dict[str, torch.Tensor]]]) -> s
     return f"losses {losses['mechscope']:.6f}, equal to 1e-5; gradients equal to {worst:.0e}"
 
 
+def wall_clock(step: Step, rounds: int) -> float:
+    """Median seconds of a step with every core."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    seconds: list[float] = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)
+
+
+def markdown(config: ModelConfig, timing: Timing, wall: float | None) -> str:
+    """The page."""
+    about = {
+        "mechscope": "step 02's own step: tables of what every number does, and sums of their rows",
+        "plain": "mechscope's `HookedTransformer`, every position, autograd",
+        "classic": f"transformer-lens {importlib.metadata.version('transformer-lens')}, likewise",
+    }
+    rows = [
+        f"| {label} | {1000 * timing.seconds[label]:.0f} | {timing.ratio_to_ours[label]:.1f} | {what} |"
+        for label, what in about.items()
+    ]
+    clock = (
+        ""
+        if wall is None
+        else f"\nBy the clock, with {os.cpu_count()} cores and nothing else on them, our step takes {1000 * wall:.0f} "
+        f"ms: {wall * 10_000 / 60:.1f} minutes for 10,000 epochs.\n"
+    )
+    return f"""# The step of grokking
+
+Written by `python -m benchmarks.grokking_step`. One epoch of step 02 at p = {config.p}: all {config.n_train:,} training
+pairs, loss in float64 at the last position, gradients, AdamW; float32, one thread, CPU milliseconds, medians of
+{timing.rounds} rounds in alternation; a ratio is the median of the rounds' ratios. Before timing: {timing.note}.
+
+| contender | ms | ÷ ours | what it is |
+|---|---|---|---|
+{chr(10).join(rows)}
+{clock}
+Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.
+"""
+
+
 def main() -> None:
-    """Compare, time and print."""
+    """Compare, time, print and write the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--wall", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config = ModelConfig()
@@ -124,20 +172,13 @@ def main() -> None:
         "plain": model_step(config, plain),
         "classic": model_step(config, classic_model(config, plain.state_dict())),
     }
-    print(must_agree(contenders))
-    seconds: dict[str, list[float]] = {label: [] for label in contenders}
-    for _ in range(arguments.rounds):
-        for label, (step, _) in contenders.items():
-            begun = time.process_time()
-            step()
-            seconds[label].append(time.process_time() - begun)
-    for label, values in seconds.items():
-        ratio = statistics.median(v / o for v, o in zip(values, seconds["mechscope"], strict=True))
-        print(f"{label:10} {1000 * statistics.median(values):6.0f} ms   {ratio:.1f} × ours")
-    version = importlib.metadata.version("transformer-lens")
-    print(
-        f"plain: HookedTransformer of mechscope; classic: transformer-lens {version}; torch {torch.__version__}"
-    )
+    note = must_agree(contenders)
+    steps = {label: step for label, (step, _) in contenders.items()}
+    timing = alternate("a step", steps, arguments.rounds, note=note)
+    wall = wall_clock(steps["mechscope"], 10 * arguments.rounds) if arguments.wall else None
+    page = markdown(config, timing, wall)
+    write_atomically(OUTPUT, page)
+    print(page)
 
 
 if __name__ == "__main__":

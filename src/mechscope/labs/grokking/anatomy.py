@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.labs.grokking.full_batch import make_tables, run_pairs
+from mechscope.labs.grokking.full_batch import run_pairs
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.spectra import neurons_to_logits, number_embedding
+from mechscope.labs.grokking.tables import make_tables
 from mechscope.model.transformer import HookedTransformer
 
 
@@ -47,7 +48,7 @@ def anatomy_of_weights(weights: Mapping[str, Tensor], p: int) -> Anatomy:
     """Lay open a model of this lab."""
     found = run_pairs(weights, all_pairs(p))
     with torch.no_grad():
-        scores = make_tables(weights).scores_a
+        scores = make_tables(weights).scores[:p]
     return Anatomy(
         p,
         number_embedding(weights).double(),
