@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -9,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mechscope.labs import render_report
+from mechscope.labs import registry, render_report
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.markdown import figures_placed, render_lesson, to_mathml
 from mechscope.labs.page_figures import figure_html
 from mechscope.viz.panels import heatmap_panels
-from tests.labs.tiny_lab import tiny_lab
+from tests.labs.tiny_lab import CLAIMS, tiny_lab
 
 FETCHING = {"src", "href", "srcset", "poster", "action"}
 
@@ -56,7 +57,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_it_is_whole_and_fetches_nothing(report: str) -> None:
     page = Page(report)
     assert page.open == []
-    assert set(page.addresses) <= {"#claims", "#ran", "data:,"}
+    assert set(page.addresses) == {"#claims", "#ran", "data:,", "../../index.html", "figures/line.json"}
     assert "http-equiv" not in report[:3000]
     styles = re.search(r"<style>(.*?)</style>", report, re.DOTALL)
     assert styles
@@ -152,3 +153,58 @@ def test_titles_beside_several_maps_have_room() -> None:
     assert layout["margin"]["b"] >= 30 + 14
     assert layout["margin"]["l"] >= 26 + 8 + 14
     assert layout["margin"]["t"] >= 16 + 14
+
+
+def test_its_links_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = tuple(
+        registry.LabEntry(step, slug, "nowhere", f"idea {step}")
+        for step, slug in (("97", "far"), ("98", "before"), ("99", "tiny"), ("100", "after"))
+    )
+    monkeypatch.setattr(registry, "LABS", entries)
+    there = tmp_path / "98-before" / "quick-seed-0" / "report.html"
+    there.parent.mkdir(parents=True)
+    there.write_text("")
+    run = tiny_lab(tmp_path).run(out=tmp_path)
+    html = run.report.read_text(encoding="utf-8")
+    links = [link for link in Page(html).addresses if link[0] == "." or link.startswith("figures")]
+    # The step after has no report yet; the index says how to make one.
+    assert "../../98-before/quick-seed-0/report.html" in links
+    assert "../../index.html#step-100" in links
+    assert all((run.folder / link.partition("#")[0]).is_file() for link in links)
+    assert 'id="step-100"' in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "← Step 98" in html
+    assert "Step 100 →" in html
+    assert "97-far" not in html
+
+
+def test_without_javascript_no_box_is_empty(report: str) -> None:
+    (without,) = re.findall(r"<noscript><p.*?</noscript>", report)
+    assert "needs JavaScript. Its numbers" in without
+    assert re.search(r"<head>.*<noscript><style>[^<]*\.plot[^<]*display: none", report, re.S)
+
+
+def test_a_figure_is_described_by_its_caption(report: str) -> None:
+    (described,) = re.findall(r'aria-describedby="([^"]+)"', report)
+    assert f'<figcaption id="{described}">Look for &lt;the&gt; line.<' in report
+
+
+def test_what_was_not_measured_is_no_number_and_reasons_show_code(tmp_path: Path) -> None:
+    lab = tiny_lab(tmp_path, value=float("nan"))
+    (condition,) = CLAIMS[0].conditions
+    below = dataclasses.replace(condition, low=-0.5, high=0.5, unit="%")
+    lab = dataclasses.replace(
+        lab,
+        claims=(dataclasses.replace(CLAIMS[0], conditions=(below,)), CLAIMS[1]),
+        experiment=lambda workshop: dataclasses.replace(
+            tiny_lab(tmp_path, float("nan")).experiment(workshop),
+            not_run={"stars": "set `A<B`"},
+            numbers={"value": "-3"},
+        ),
+        inputs=lambda: {"GPT-2 small": "as `gpt2`"},
+    )
+    html = lab.run(out=tmp_path / "runs").report.read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "<b>not a number</b>" in html
+    assert "wanted −0.5 to 0.5 %" in html
+    assert "is −3 and" in html
+    assert "set <code>A&lt;B</code>" in html
+    assert "<dt>GPT-2 small</dt><dd>as <code>gpt2</code></dd>" in html

@@ -20,6 +20,7 @@ from mechscope.viz import (
     render_result,
     spectrum,
 )
+from mechscope.viz.curves import add_level
 from mechscope.viz.palette import DARK_PALETTE, LIGHT_PALETTE
 from mechscope.viz.template import new_figure
 
@@ -120,6 +121,19 @@ def test_markers_stand_where_they_say() -> None:
     assert (vertical.x0, vertical.x1, vertical.yref) == (0.5, 0.5, "paper")
     assert (horizontal.y0, horizontal.y1, horizontal.xref) == (0.2, 0.2, "paper")
     assert [note.text for note in figure.layout.annotations] == ["now", "level"]
+
+
+@pytest.mark.parametrize("series", [{"a": [1, 2]}, {"a": [1, 2], "b": [0.5, 0.1]}])
+def test_a_level_across_bars_is_named_in_the_legend_and_not_on_a_bar(series: dict[str, list[float]]) -> None:
+    figure = bars(["p", "q"], series, **TITLES, markers=[Marker(0.5, "guessing", axis="y")])
+    (level,) = figure.layout.shapes
+    assert (level.y0, level.y1, level.name, level.showlegend) == (0.5, 0.5, "guessing", True)
+    assert not figure.layout.annotations
+    assert figure.layout.showlegend
+    # One series is named by the title.
+    assert all(trace.showlegend == (len(series) > 1) for trace in figure.data)
+    with pytest.raises(ValueError, match="axis 'y', not 'x'"):
+        add_level(figure, Marker(0, "an event"))
 
 
 @pytest.mark.parametrize(

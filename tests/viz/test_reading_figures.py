@@ -36,6 +36,16 @@ def test_panels_of_their_own_units_have_their_own_scales() -> None:
     assert second.colorbar.x > figure.layout.xaxis2.domain[1]
 
 
+@pytest.mark.parametrize(("unit", "named"), [("nats", 2), (dict.fromkeys("abcd", "nats"), 4)])
+def test_rows_are_named_between_panels_only_where_there_is_room(
+    unit: str | dict[str, str], named: int
+) -> None:
+    panels = {name: [[0, 1], [1, 0]] for name in "abcd"}
+    figure = heatmap_panels(panels, **WORDS, unit=unit, columns=2)
+    assert sum(axis.showticklabels for axis in figure.select_yaxes()) == named
+    assert all(axis.showticklabels for axis in figure.select_yaxes(col=1))
+
+
 def test_panels_refuse_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="at least one map"):
         heatmap_panels({}, **WORDS, unit="nats")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from mechscope.labs import registry
 from mechscope.labs.claims_file import ClaimsFile, read_claims
 from mechscope.labs.page_frame import render_page
+from mechscope.labs.page_words import duration
 from mechscope.labs.registry import LabEntry
 from mechscope.results import write_atomically
 
@@ -23,6 +24,10 @@ class _Run:
         seeds = ", ".join(map(str, self.found.seeds))
         return f"{'seed' if len(self.found.seeds) == 1 else 'seeds'} {seeds}"
 
+    @property
+    def time(self) -> str:
+        return duration(self.found.seconds)
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -31,7 +36,8 @@ class _Step:
 
     @property
     def title(self) -> str:
-        return self.runs[0].found.title if self.runs else self.entry.slug.replace("-", " ").capitalize()
+        # A step's title is known from its runs; without one, its slug is what the command line wants.
+        return self.runs[0].found.title if self.runs else self.entry.slug
 
 
 def write_index(out: str | Path) -> Path:
@@ -54,7 +60,7 @@ def write_index(out: str | Path) -> Path:
 
 def _runs(out: Path, entry: LabEntry) -> tuple[_Run, ...]:
     runs: list[_Run] = []
-    for path in sorted((out / f"{entry.step}-{entry.slug}").glob("*/claims.json")):
+    for path in sorted((out / entry.folder_name).glob("*/claims.json")):
         try:
             found = read_claims(path)
         except ValueError:

@@ -6,10 +6,12 @@ import html
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.page_words import code_spans, with_minus
 from mechscope.viz import DARK, LIGHT, house_template
 
 
@@ -26,13 +28,21 @@ def figure_html(figure: LabFigure) -> Markup:
     layout["margin"] |= meta.get("margin_without_title", {})
     width = f";max-width:{meta['max_width']}px" if "max_width" in meta else ""
     data = _json_for_script({"data": content["data"], "layout": layout})
-    name, heading = html.escape(figure.name), html.escape(title)
+    name, heading = html.escape(figure.name), html.escape(with_minus(title))
     return Markup(
         f'<figure id="figure-{name}"><h3>{heading}</h3>'
-        f'<div class="plot" role="img" aria-label="{heading}" style="height:{layout["height"]}px{width}"></div>'
-        f'<script type="application/json" class="plot-data">{data}</script>'
-        f"<figcaption>{html.escape(figure.caption)}</figcaption></figure>"
+        f'<div class="plot" role="img" aria-label="{heading}" aria-describedby="caption-{name}" '
+        f'style="height:{layout["height"]}px{width}"></div>'
+        f'<script type="application/json" class="plot-data">{data}</script>{_without_script(figure)}'
+        f'<figcaption id="caption-{name}">{code_spans(with_minus(figure.caption))}</figcaption></figure>'
     )
+
+
+def _without_script(figure: LabFigure) -> str:
+    # A figure with data has a file beside the report.
+    path = f"figures/{quote(figure.name)}.json"
+    numbers = f' Its numbers: <a href="{path}">{path}</a>' if figure.data else ""
+    return f'<noscript><p class="missing">This picture needs JavaScript.{numbers}</p></noscript>'
 
 
 def theme_templates() -> Markup:

@@ -25,6 +25,11 @@ class LabEntry:
     summary: str
     """One line for help texts."""
 
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder that runs of this lab go to."""
+        return f"{self.step}-{self.slug}"
+
 
 LABS: tuple[LabEntry, ...] = (
     LabEntry(
@@ -55,7 +60,7 @@ def find_entry(name: str) -> LabEntry:
     if wanted.isdigit():
         wanted = wanted.zfill(2)
     for entry in LABS:
-        if wanted in (entry.step, entry.slug, f"{entry.step}-{entry.slug}"):
+        if wanted in (entry.step, entry.slug, entry.folder_name):
             return entry
     slugs = [entry.slug for entry in LABS]
     hint = did_you_mean_clause(wanted, slugs, cutoff=0.4)

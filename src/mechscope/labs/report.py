@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import html
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from mechscope.labs.lab import LabRun
 from mechscope.labs.markdown import figures_placed, render_lesson
 from mechscope.labs.page_figures import figure_html
 from mechscope.labs.page_frame import render_page
+from mechscope.labs.page_places import INDEX, neighbours
+from mechscope.labs.page_words import code_spans, duration, first_capital, number, with_minus
 from mechscope.results import write_atomically
 
 
@@ -31,20 +33,25 @@ def render_report(run: LabRun) -> str:
     outcome = run.outcome
     text = run.lab.lesson.read_text(encoding="utf-8")
     placed = figures_placed(text)
+    numbers = {name: with_minus(words) for name, words in outcome.numbers.items()}
     blocks = {figure.name: figure_html(figure) for figure in outcome.figures}
     missing = {
-        name: f'<p class="missing">No figure here this time: {html.escape(reason)}.</p>'
+        name: f'<p class="missing">No figure here this time: {code_spans(reason)}.</p>'
         for name, reason in outcome.missing_figures.items()
     }
     return render_page(
         "report.html",
         run=run,
         lab=run.lab,
-        lesson=Markup(render_lesson(text, outcome.numbers, {**blocks, **missing})),
+        lesson=Markup(render_lesson(text, numbers, {**blocks, **missing})),
         further_figures=[block for name, block in blocks.items() if name not in placed],
         claims=[_claim_row(checked) for checked in run.claims],
         tags={tag: meaning for tag, meaning in TAGS.items() if any(c.claim.tag == tag for c in run.claims)},
         facts=_facts(run),
+        code=code_spans,
+        time=duration(run.seconds),
+        index=INDEX,
+        neighbours=neighbours(run),
     )
 
 
@@ -63,31 +70,27 @@ def _claim_row(checked: CheckedClaim) -> dict[str, Any]:
 
 
 def _ours(finding: Finding) -> str:
-    unit = f"\u00a0{finding.unit}" if finding.unit else ""
-    return " · ".join(_short(value) for value in finding.ours.values()) + unit
+    values = finding.ours.values()
+    unit = f"\u00a0{finding.unit}" if finding.unit and any(map(math.isfinite, values)) else ""
+    return " · ".join(map(number, values)) + unit
 
 
 def _wanted(finding: Finding) -> str:
+    wanted = with_minus(finding.wanted)
     if not finding.yardstick:
-        return finding.wanted
-    return f"{finding.wanted} ({' · '.join(_short(value) for value in finding.yardstick.values())})"
-
-
-def _short(value: float) -> str:
-    # Tiny numbers are upper bounds on errors: their first digit says enough.
-    return f"{value:.0e}" if 0 < abs(value) < 1e-3 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3g}"
+        return wanted
+    return f"{wanted} ({' · '.join(map(number, finding.yardstick.values()))})"
 
 
 def _facts(run: LabRun) -> list[tuple[str, str]]:
-    facts = [(name.capitalize(), words) for name, words in run.inputs.items()]
+    facts = [(first_capital(name), words) for name, words in run.inputs.items()]
     seeds = ", ".join(map(str, run.seeds))
     facts.append(("Budget", f"{run.budget}, {'seed' if len(run.seeds) == 1 else 'seeds'} {seeds}"))
     facts.append(("Device", run.device))
-    time = f"{run.seconds:.0f} s"
+    time = duration(run.seconds)
     if run.reused_seconds >= 1:
-        time += (
-            f", of which {run.reused_seconds:.0f} s by an earlier run whose finished parts were taken over"
-        )
+        earlier = duration(run.reused_seconds)
+        time += f", of which {earlier} by an earlier run whose finished parts were taken over"
     facts.append(("Time", time))
     facts.append(
         (

@@ -19,6 +19,7 @@ import torch
 from mechscope.labs.claim import check_claims
 from mechscope.labs.claims_file import write_claims
 from mechscope.labs.device import pick_device
+from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import NotKeptError, Workshop
@@ -103,7 +104,7 @@ def run_lab(
     device: str = "auto",
     progress: bool | None = False,
 ) -> LabRun:
-    """Run a lab and write report.html, claims.json, figures/*.json and weights.safetensors.
+    """Run a lab and write report.html, claims.json, figures/*.json, weights.safetensors, and OUT/index.html.
 
     A run that was killed goes on from its finished parts; a finished one is only reported again.
 
@@ -165,8 +166,10 @@ def run_prepared(
     try:
         _write_data(folder, outcome)
         write_report(run)
-        # Last: whoever finds claims.json finds everything else too.
+        # After all else: whoever finds claims.json finds everything else too.
         write_claims(run, preparation.fingerprint)
+        # The report links to it.
+        write_index(folder.parent.parent)
     except OSError as error:
         raise NotKeptError(folder, error) from error
     return run

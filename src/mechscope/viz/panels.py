@@ -78,7 +78,9 @@ def heatmap_panels(
             texttemplate="%{z:.2f}" if values.size <= 36 else None,
         )
         figure.update_xaxes(_axis(labels["x"]), row=row, col=column)
-        figure.update_yaxes({**_axis(labels["y"]), "autorange": "reversed"}, row=row, col=column)
+        # Rows are the same all over: where panels stand close, labels between them would lie on cells.
+        rows_named = {"showticklabels": own or column == 1, "autorange": "reversed"}
+        figure.update_yaxes({**_axis(labels["y"]), **rows_named}, row=row, col=column)
         if own:
             scale = colour_axis(values, words, None)
             where: Any = figure.get_subplot(row, column)

@@ -144,7 +144,8 @@ def test_evidence_shows_itself() -> None:
     drawn = sum(len(trace.x) for trace in figure.data if trace.name != "null or rival")
     assert drawn == sum(rung.measured is not None for rung in evidence.rungs)
     # What undermines the claim is on top.
-    assert figure.layout.yaxis.ticktext[0] in {rung.name for rung in evidence.with_verdict("undermines")}
+    top = figure.layout.yaxis.ticktext[0].replace("<br>", " ")
+    assert top in {rung.name for rung in evidence.with_verdict("undermines")}
     with pytest.raises(KeyError, match="no rung"):
         evidence["nonsense"]
 

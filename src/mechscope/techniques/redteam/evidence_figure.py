@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from mechscope.viz.template import new_figure
 
 if TYPE_CHECKING:
     from mechscope.techniques.redteam.evidence import Evidence, Rung
+
+UNBOUNDED = ("logits", "nats")
+"""Units that are no shares."""
+LABEL_WIDTH = 18
+"""Letters in a line of a row's name."""
 
 # Shape as well as colour, for those who see no colours.
 LOOKS = {
@@ -26,11 +32,13 @@ def evidence_figure(evidence: Evidence) -> Any:
     rungs = [rung for rung in evidence.rungs if rung.measured is not None and rung.verdict in LOOKS]
     if not rungs:
         raise ValueError("no rung measured anything, so there is nothing to draw.")
-    # A metric in logits has another scale than shares; where there are shares, only they are drawn.
-    rungs = [rung for rung in rungs if rung.unit not in ("logits", "nats")] or rungs
     rungs.sort(key=lambda rung: (list(LOOKS).index(rung.verdict), rung.margin))
-    figure = new_figure(evidence.claim, "share or accuracy", "check", height=170 + 42 * len(rungs))
-    nulls = [(row, rung) for row, rung in enumerate(rungs) if rung.null is not None]
+    # A metric in logits has another scale than shares; where there are shares, it is told in words in its row.
+    shares = [rung for rung in rungs if rung.unit not in UNBOUNDED] or rungs
+    x_title = "share or accuracy" if shares[0].unit not in UNBOUNDED else shares[0].unit
+    figure = new_figure(evidence.claim, x_title, "check", height=170 + 42 * len(rungs))
+    drawn = [(row, rung) for row, rung in enumerate(rungs) if rung in shares]
+    nulls = [(row, rung) for row, rung in drawn if rung.null is not None]
     if nulls:
         figure.add_scatter(
             x=[rung.null for _, rung in nulls],
@@ -43,7 +51,7 @@ def evidence_figure(evidence: Evidence) -> Any:
             hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
         )
     for verdict, (colour, symbol) in LOOKS.items():
-        rows = [(row, rung) for row, rung in enumerate(rungs) if rung.verdict == verdict]
+        rows = [(row, rung) for row, rung in drawn if rung.verdict == verdict]
         if rows:
             figure.add_scatter(
                 x=[rung.measured for _, rung in rows],
@@ -55,9 +63,16 @@ def evidence_figure(evidence: Evidence) -> Any:
                 customdata=[_words(rung) for _, rung in rows],
                 hovertemplate="%{customdata}<extra></extra>",
             )
+    for row, rung in enumerate(rungs):
+        if rung not in shares:
+            words = f"{rung.measured:.3g} {rung.unit}: {rung.verdict}"
+            figure.add_annotation(
+                x=0, xref="paper", xanchor="left", xshift=6, y=row, text=words, hovertext=_words(rung)
+            )
     figure.update_yaxes(
         tickvals=list(range(len(rungs))),
-        ticktext=[rung.name for rung in rungs],
+        # Two short lines leave more room for the dots than a long one.
+        ticktext=["<br>".join(wrap(rung.name, LABEL_WIDTH)) for rung in rungs],
         range=[len(rungs) - 0.4, -0.6],
         showgrid=False,
         zeroline=False,

@@ -1,0 +1,67 @@
+"""How numbers, times and names read on a page."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+
+from markupsafe import Markup
+
+_CODE = re.compile(r"`([^`\n]+)`")
+_HYPHEN = re.compile(r"(?<![\w.)-])-(?=\.?\d)")
+
+
+def code_spans(text: str) -> Markup:
+    """Text for a page, with what stands between backticks as code.
+
+    >>> code_spans("set `A<B>`, then run")
+    Markup('set <code>A&lt;B&gt;</code>, then run')
+    """
+    return Markup(_CODE.sub(r"<code>\1</code>", html.escape(text, quote=False)))
+
+
+def with_minus(text: str) -> str:
+    """Text whose negative numbers have a minus and no hyphen; names such as GPT-2 keep theirs.
+
+    >>> with_minus("-0.4 to 3, GPT-2, 1e-05")
+    '−0.4 to 3, GPT-2, 1e-05'
+    """
+    return _HYPHEN.sub("\u2212", text)
+
+
+def number(value: float) -> str:
+    """A measured number, short.
+
+    >>> number(-0.41234), number(1234.5), number(float("nan"))
+    ('−0.412', '1234', 'not a number')
+    """
+    if not math.isfinite(value):
+        return "not a number"
+    # Tiny numbers are upper bounds on errors: their first digit says enough.
+    digits = ".0e" if 0 < abs(value) < 1e-3 else ".4g" if abs(value) >= 10 else ".3g"
+    return with_minus(format(value, digits))
+
+
+def duration(seconds: float) -> str:
+    """A time as one would say it.
+
+    >>> duration(41.6), duration(3492), duration(12600)
+    ('42 s', '58 min', '3 h 30 min')
+    """
+    if seconds < 99.5:
+        return f"{seconds:.0f}\u00a0s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes}\u00a0min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours}\u00a0h" + (f"\u00a0{rest}\u00a0min" if rest else "")
+
+
+def first_capital(words: str) -> str:
+    """Words with a capital in front; the others keep theirs (GPT-2 stays GPT-2).
+
+    >>> first_capital("models of GPT-2's size")
+    "Models of GPT-2's size"
+    """
+    return words[:1].upper() + words[1:]
