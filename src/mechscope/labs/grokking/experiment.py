@@ -115,14 +115,19 @@ def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> di
         "single_neurons": f"{of('single_neurons'):.0f}",
         "mixed_neurons": _mixed_words(of("mixed_firing"), of("mixed_influence")),
         "worst_head": f"{of('worst_head'):.0f}",
-        "separation": f"{of('separation'):.0f}",
+        "separation": _power(of("separation")),
         "restricted_epoch": epoch("restricted_epoch"),
         "test_epoch": epoch("test_epoch"),
-        "excluded_rise": f"{of('excluded_rise'):.3g}",
+        "excluded_rise": _power(of("excluded_rise")),
         "hand_wired": f"{found['hand_wired_accuracy']:.0f}",
         "hand_wired_spoilt": f"{found['hand_wired_spoilt']:.1f}",
         "third_party": _third_party_words(found),
     }
+
+
+def _power(value: float) -> str:
+    # Two digits, written out: 1.18e+04 is for programs.
+    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _mixed_words(firing: float, influence: float) -> str:

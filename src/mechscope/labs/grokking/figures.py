@@ -151,7 +151,8 @@ def _embedding(shown: Analysis, made_by: Provenance) -> LabFigure:
         {"before training": start, "after": shown.structure.embedding_norms},
         "Which waves the embedding of the numbers is made of",
         "norm",
-        "Fourier norms of W_E over the numbers. Before training every frequency is there. Look how many are left.",
+        "The size of each wave in W_E, over the numbers. Before training every frequency is there. Look how many are "
+        "left.",
         made_by,
     )
 
@@ -163,8 +164,8 @@ def _to_logits(shown: Analysis, made_by: Provenance) -> LabFigure:
         {"after training": norms},
         "Which waves the neurons can write to the answers",
         "norm",
-        "Fourier norms of W_L over the answers. Look for the ones above the line (a quarter of the largest): these "
-        f"are the key frequencies, {', '.join(map(str, shown.structure.keys))} here.",
+        "The size of each wave in W_L, over the answers. Look for the ones above the line (a quarter of the largest): "
+        f"these are the key frequencies, {', '.join(map(str, shown.structure.keys))} here.",
         made_by,
         markers=(Marker(float(norms.max()) / 4, "a quarter"),),
     )
@@ -175,9 +176,11 @@ def _neuron(shown: Analysis, made_by: Provenance) -> LabFigure:
     neurons = anatomy_of_weights(shown.trained.weights, p).neurons
     best = shown.structure.neuron_shares.amax(0)
     spread = neurons.flatten(0, 1).std(0)
-    # Of the purest neurons, the one that does most.
-    chosen = int((spread * (best >= best.quantile(0.75))).argmax())
-    frequency = int(shown.structure.neuron_shares[:, chosen].argmax()) + 1
+    # Of the purest neurons with the longest wave, which is the easiest to see, the one that does most.
+    own = shown.structure.neuron_shares.argmax(0) + 1
+    pure = best >= best.quantile(0.75)
+    chosen = int((spread * (pure & (own == own[pure].min()))).argmax())
+    frequency = int(own[chosen])
     title = f"Neuron {chosen} on every pair of numbers"
     figure = heatmap(
         neurons[..., chosen],
@@ -189,12 +192,15 @@ def _neuron(shown: Analysis, made_by: Provenance) -> LabFigure:
         square=True,
     )
     figure.data[0].update(xgap=0, ygap=0)
+    written = list(range(0, p, 20))
+    figure.update_xaxes(tickvals=written, ticktext=written, tickangle=0)
+    figure.update_yaxes(tickvals=written, ticktext=written)
     figure.update_layout(height=520, meta={"max_width": 620})
     data = make_result(neurons[..., chosen], ("row", "col"), title, "activation", made_by)
     return LabFigure(
         "neuron",
         figure,
-        f"Look how often the pattern repeats along a side: {frequency} times. Frequency {frequency} explains "
+        f"Look how often the pattern comes along a side, and compare with its frequency, {frequency}: that explains "
         f"{100 * float(best[chosen]):.0f} % of it.",
         {"neuron": data},
     )
@@ -312,6 +318,8 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
         y_title="right answers on the others (%)",
         number_format=".0f",
     )
+    # Left alone, the axis takes "20 %" for a number and drops the bar of the training without decay.
+    figure.update_xaxes(type="category")
     made_by = Provenance("one-layer transformer, small", "addition modulo p", seed)
     data = make_result(accuracy, ("label",), title, "%", made_by, {"label": names})
     delays = ", ".join(
@@ -329,30 +337,26 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
 
 
 def _clock_and_pizza(third_party: Mapping[str, Tensor]) -> LabFigure:
-    series = {name: third_party[f"curve_{name}"] for name in ("clock", "pizza")}
-    # In standard deviations: the two models' logits have different sizes.
-    series = {name: (curve - curve.mean()) / curve.abs().mean() for name, curve in series.items()}
-    distance = torch.arange(len(series["clock"]))
-    title = "The right answer's logit, by distance of the two numbers"
-    figure = curves(
-        distance,
-        series,
-        title=title,
-        x_title="(a − b) mod p",
-        y_title="deviation from the mean logit, relative to it",
+    names = {"irrelevance": "distance irrelevance", "symmetricity": "gradient symmetricity"}
+    series = {
+        model: [float(third_party[f"{model}_{measure}"]) for measure in names] for model in ("clock", "pizza")
+    }
+    title = "A clock and a pizza, told apart by two measures"
+    figure = bars(
+        list(names.values()), series, title=title, x_title="measure", y_title="value", number_format=".2f"
     )
     data = make_result(
-        torch.stack(list(series.values())),
+        torch.tensor(list(series.values())),
         ("series", "label"),
         title,
-        "share of the mean logit",
+        "1",
         Provenance("published clock and pizza (p = 59)", "addition modulo 59"),
-        {"series": list(series), "label": distance.numpy()},
+        {"series": list(series), "label": list(names.values())},
     )
     return LabFigure(
         "clock-and-pizza",
         figure,
-        "A pizza is sure of itself at some distances and hesitant at others; a clock does not care. "
-        "Look which is which.",
-        {"curves": data},
+        "Both are at most 1. Look which of the two models' answers depend on the distance of the two numbers (a low "
+        "irrelevance), and which treats both numbers alike.",
+        {"measures": data},
     )
