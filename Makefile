@@ -15,7 +15,7 @@ help:
 	@echo "make replicate  every lab's full budget (it goes on where it stopped), and docs/replications.md"
 	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
-	@echo "make bench      speed and memory beside the peers, written to docs/benchmarks.md"
+	@echo "make bench      speed and memory beside the peers, written to docs"
 	@echo "make tables     the family and misuse tables of the docs"
 	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
 	@echo "make frontiers  dictionaries of every architecture, what few features cost, written to docs/frontiers.md"
@@ -62,6 +62,7 @@ test-slow: $(VENV)/.test
 bench: $(VENV)/.test
 	$(PY) -m benchmarks.run
 	$(PY) -m benchmarks.sweeps
+	$(PY) -m benchmarks.grokking_step --wall
 
 tables: $(VENV)/.test
 	$(PY) -m benchmarks.families
