@@ -237,7 +237,7 @@ def test_on_small_digits_the_rest_is_checked_and_holds(small_run) -> None:
 
 def test_the_report_says_which_digits(small_run) -> None:
     html = small_run.report.read_text(encoding="utf-8")
-    assert "scikit-learn&#39;s 8×8 digits" in html
+    assert "scikit-learn's 8×8 digits" in html
     assert "[[number" not in html
     assert "[[figure" not in html
     assert html.count("<figure ") == len(small_run.outcome.figures) == 9
