@@ -14,6 +14,8 @@ import pytest
 from mechscope.cli import run as run_module
 from mechscope.cli.main import main
 from mechscope.labs import registry
+from mechscope.labs.running import prepare
+from mechscope.labs.side_by_side import Finished
 from tests.labs.tiny_lab import tiny_lab
 
 ENTRY = [sys.executable, "-c", "from mechscope.cli.main import main; main()"]
@@ -114,7 +116,7 @@ def test_run_says_what_came_out_and_where(tiny, capsys: pytest.CaptureFixture[st
     assert (code, err) == (0, "")
     assert "99 tiny (quick budget, seed 4, on cpu)" in out
     assert "1 reproduced, 0 not reproduced, 1 not run" in out
-    assert "– 9.2 there are no stars" in out
+    assert "– 9.2: there are no stars" in out
     assert "report: runs/99-tiny/quick-seed-4/report.html" in out
     assert Path("runs/99-tiny/quick-seed-4/report.html").is_file()
 
@@ -195,3 +197,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert shell.stdout.count("\n") == 1
     assert "Traceback" not in shell.stderr
     assert "Exception ignored" not in shell.stderr
+
+
+def test_claims_that_share_a_reason_share_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    away = "no telescope is here"
+    unproven = (("not-run", "9.1", away), ("fail", "9.2", "too dark"), ("not-run", "9.3", away))
+    counts = {"pass": 0, "fail": 1, "not-run": 2}
+    preparation = prepare(tiny_lab(tmp_path), out=tmp_path, device="cpu")
+    run_module.report(Finished(preparation, 1.0, counts, unproven, tmp_path / "report.html"))
+    lines = capsys.readouterr().out.splitlines()[1:3]
+    assert lines == [f"   – 9.1, 9.3: {away}", "   ✗ 9.2: too dark"]

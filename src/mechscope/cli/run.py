@@ -66,8 +66,11 @@ def report(finished: Finished) -> None:
         for status, words in (("pass", "reproduced"), ("fail", "not reproduced"), ("not-run", "not run"))
     )
     print(f"{lab.step} {lab.slug}: {counts} (in {finished.seconds:.0f} s)")
+    alike: dict[tuple[str, str], list[str]] = {}
     for status, claim, reason in finished.unproven:
-        print(f"   {'✗' if status == 'fail' else '–'} {claim} {reason}")
+        alike.setdefault((status, reason), []).append(claim)
+    for (status, reason), claims in alike.items():
+        print(f"   {'✗' if status == 'fail' else '–'} {', '.join(claims)}: {reason}")
     print(f"   report: {finished.report}")
 
 
