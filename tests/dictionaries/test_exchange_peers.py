@@ -48,9 +48,11 @@ def same(ours: Tensor, theirs: Tensor, tolerance: float = TOLERANCE) -> None:
 
 
 def peer(name: str) -> Any:
+    by_hand = name.startswith("dictionary_learning")
+    how = "pip install dictionary-learning" if by_hand else "see the `peers` extra"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip(name, reason=f"{name} is not installed (see the `peers` extra)")
+        return pytest.importorskip(name, reason=f"{name} is not installed ({how})")
 
 
 @pytest.mark.parametrize("case", files.SAELENS)

@@ -284,6 +284,8 @@ def test_the_red_team_tells_two_heads_from_a_crowd() -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_budget_passes(tmp_path: Path) -> None:
+def test_the_quick_budget_passes_but_for_what_the_bundled_models_do_not_show(tmp_path: Path) -> None:
     run = LAB.run(out=tmp_path, device="cpu")
-    assert [(checked.claim.id, checked.reason) for checked in run.claims if checked.status == "fail"] == []
+    failed = {checked.claim.id: checked.reason for checked in run.claims if checked.status == "fail"}
+    # Read off bundled checkpoints, which no seed changes: docs/replications.md says what is known about it.
+    assert list(failed) == ["3.11"], failed
