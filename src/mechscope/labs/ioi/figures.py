@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from mechscope.labs.ioi.anatomy import Anatomy
 from mechscope.labs.ioi.heads import Head, name_of
+from mechscope.labs.ioi.judgement_figures import draw_judgement
+from mechscope.labs.ioi.labelled import labelled
 from mechscope.labs.ioi.reading import look
 from mechscope.labs.lab import LabFigure
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.redteam import Evidence
-from mechscope.viz import Marker, bars, heatmap
+from mechscope.viz import heatmap
 from mechscope.viz.circuit_graph import circuit_graph
 from mechscope.viz.panels import heatmap_panels
 from mechscope.viz.ranked_bars import ranked_bars
@@ -38,11 +39,7 @@ def draw_figures(
         _attention(anatomy, made_by),
         _circuit(anatomy, made_by),
         _copying(anatomy),
-        _knock_outs(anatomy, made_by),
-        _nulls(anatomy, made_by),
-        _minimality(anatomy, made_by),
-        _estimates(anatomy, made_by),
-        _redteam(evidence, made_by),
+        *draw_judgement(anatomy, evidence, made_by),
     )
 
 
@@ -59,7 +56,7 @@ def _rivals(rivals: Mapping[str, float], found: Mapping[str, float], made_by: Pr
         y_title="rival, rule or model",
         number_format=".0f",
     )
-    data = _labelled(values, "label", names, title, "%", made_by)
+    data = labelled(values, "label", names, title, "%", made_by)
     return LabFigure(
         "rivals",
         figure,
@@ -201,7 +198,7 @@ def _circuit(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     shares = [anatomy.trace.edges[edge] for edge in edges]
     title = f"The circuit: {len(edges)} edges"
     figure = circuit_graph(edges, shares, title=title, unit="share of the effect")
-    data = _labelled(shares, "edge", edges, title, "share of the effect", made_by)
+    data = labelled(shares, "edge", edges, title, "share of the effect", made_by)
     return LabFigure(
         "circuit",
         figure,
@@ -218,173 +215,6 @@ def _copying(anatomy: Anatomy) -> LabFigure:
         "Does a head, looking at a name, say that name?",
         "From the weights alone: how often a name is among the five likeliest tokens after a head has looked at it. "
         "Look whether the name movers stand out.",
-    )
-
-
-def _knock_outs(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
-    judgement = anatomy.judgement
-    names = list(judgement.knocked_out)
-    series = {
-        "without this class": [100 * judgement.knocked_out[name] for name in names],
-        "without others": [100 * judgement.null_knocked_out[name] for name in names],
-    }
-    title = "What is lost without each link"
-    figure = bars(
-        names,
-        series,
-        title=title,
-        x_title="class of heads, on their means",
-        y_title="logit difference lost (%)",
-        number_format=".0f",
-    )
-    data = make_result(
-        torch.tensor(list(series.values())),
-        ("series", "label"),
-        title,
-        "%",
-        made_by,
-        {"series": list(series), "label": names},
-    )
-    return LabFigure(
-        "knock-outs",
-        figure,
-        "Each class by itself. Look whether every link of the chain is needed, and beside it at as many heads from "
-        "outside the circuit, or all there are (median of draws; no bar where every head is in the circuit).",
-        {"lost": data},
-    )
-
-
-def _nulls(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
-    nulls = anatomy.judgement.nulls
-    faithful = 100 * anatomy.judgement.faithfulness
-    draws = {"random heads": nulls.random, "as many in each layer": nulls.matched}
-    title = "Is it the circuit, or would any heads do?"
-    figure = _strip(draws, faithful, title)
-    data = {
-        name.replace(" ", "-"): _labelled(
-            [100 * value for value in values], "draw", None, title, "%", made_by
-        )
-        for name, values in draws.items()
-        if values
-    }
-    return LabFigure(
-        "nulls",
-        figure,
-        "Each point is a set of as many heads, left to work alone; 100 % does all that the model does. Look how "
-        "many points come near the line of the circuit.",
-        data,
-    )
-
-
-def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> Any:
-    from mechscope.viz.curves import add_marker
-    from mechscope.viz.template import new_figure
-
-    figure = new_figure(title, "kind of other circuit", "faithfulness (%)")
-    for row, (name, values) in enumerate(draws.items()):
-        spread = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [0.0] * len(values)
-        figure.add_scatter(
-            x=[row + step for step in spread],
-            y=[100 * value for value in values],
-            mode="markers",
-            name=name,
-            marker={"size": 8, "symbol": ("circle", "diamond")[row % 2]},
-            hovertemplate=f"{name}: %{{y:.3g}} %<extra></extra>",
-        )
-    add_marker(figure, Marker(level, "the circuit", axis="y"))
-    figure.update_xaxes(
-        tickvals=list(range(len(draws))), ticktext=list(draws), range=[-0.6, len(draws) - 0.4]
-    )
-    figure.update_layout(showlegend=False)
-    return figure
-
-
-def _minimality(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
-    changes = anatomy.judgement.minimality
-    heads = sorted(changes, key=lambda head: -changes[head])
-    names = [name_of(head) for head in heads]
-    values = [100 * changes[head] for head in heads]
-    title = "What changes when one head leaves the circuit"
-    figure = bars(
-        names,
-        {"change": values},
-        title=title,
-        x_title="head (layer.head)",
-        y_title="change (% of F(M))",
-        markers=[Marker(1, "", axis="y")],
-        number_format=".0f",
-    )
-    figure.update_xaxes(type="category")
-    data = _labelled(values, "label", names, title, "%", made_by)
-    return LabFigure(
-        "minimality",
-        figure,
-        "From the whole circuit, or from the circuit without its siblings. Look for passengers: bars that do not "
-        "reach the line, 1 % of the whole model's F(M).",
-        {"changes": data},
-    )
-
-
-def _estimates(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
-    from mechscope.viz.template import new_figure
-
-    agreement = anatomy.agreement
-    real, guess = agreement.patched.values.values, agreement.estimated.values.values
-    names = [name_of((layer, head)) for layer, head in np.ndindex(*real.shape)]
-    in_circuit = {name_of(head) for head in anatomy.roles.places}
-    title = f"Gradients beside the real thing: r = {agreement.heads:.2f}"
-    figure = new_figure(title, "patched (share of the effect)", "estimated from gradients (share)")
-    ends = [float(min(real.min(), guess.min())), float(max(real.max(), guess.max()))]
-    figure.add_scatter(
-        x=ends, y=ends, mode="lines", name="equal", line={"dash": "dot", "width": 1}, hoverinfo="skip"
-    )
-    for name, wanted, symbol in (("in the circuit", True, "circle"), ("not in it", False, "x")):
-        chosen = [place for place, label in enumerate(names) if (label in in_circuit) is wanted]
-        figure.add_scatter(
-            x=real.ravel()[chosen],
-            y=guess.ravel()[chosen],
-            mode="markers+text",
-            text=[names[place] if abs(real.ravel()[place]) > 0.03 else "" for place in chosen],
-            textposition="top center",
-            name=name,
-            marker={"size": 9, "symbol": symbol},
-            customdata=[names[place] for place in chosen],
-            hovertemplate="%{customdata}: patched %{x:.3f}, estimated %{y:.3f}<extra></extra>",
-        )
-    figure.update_layout(showlegend=True)
-    data = make_result(
-        torch.as_tensor(np.stack([real.ravel(), guess.ravel()])),
-        ("series", "label"),
-        title,
-        "share of the effect",
-        made_by,
-        {"series": ["patched", "estimated"], "label": names},
-    )
-    return LabFigure(
-        "estimates",
-        figure,
-        "One point a head. Look for heads far from the dotted line, where estimate and patch are equal.",
-        {"effects": data},
-    )
-
-
-def _redteam(evidence: Evidence, made_by: Provenance) -> LabFigure:
-    figure = evidence.figure()
-    rungs = [rung for rung in evidence.rungs if rung.measured is not None]
-    data = _labelled(
-        [float(rung.measured or 0) for rung in rungs],
-        "label",
-        [rung.name for rung in rungs],
-        evidence.claim,
-        "as each rung says",
-        made_by,
-    )
-    return LabFigure(
-        "redteam",
-        figure,
-        "Every check that might show the circuit wrong, with its interval over prompts and its null. Look for crosses, "
-        "checks that speak against us, and for diamonds, which cannot tell.",
-        {"rungs": data},
     )
 
 
@@ -406,15 +236,3 @@ def _told(anatomy: Anatomy) -> tuple[list[Head], list[str]]:
     """Heads in the order of their classes, and how they are called in a figure."""
     pairs = [(head, kind) for kind, heads in anatomy.roles.classes.items() for head in heads]
     return [head for head, _ in pairs], [f"{name_of(head)} {kind}" for head, kind in pairs]
-
-
-def _labelled(
-    values: Sequence[float],
-    dim: str,
-    labels: Sequence[str] | None,
-    title: str,
-    unit: str,
-    made_by: Provenance,
-) -> Result:
-    coords = None if labels is None else {dim: list(labels)}
-    return make_result(torch.tensor(list(values), dtype=torch.float64), (dim,), title, unit, made_by, coords)
