@@ -131,7 +131,7 @@ def test_verify_exits_with_zero_only_if_nothing_failed(tiny, capsys: pytest.Capt
     tiny(value=5.0)
     code, out, err = call(capsys, "verify", "99")
     assert code == 1
-    assert "other settings, data or version; running it" in err
+    assert "its run is another one (its settings, device or version have changed since); running it" in err
     assert "✗ value: 5; wanted 0.9 to 1.1" in out
 
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechscope.data import mnist as mnist_module
-from mechscope.data.digits import find_digits, load_digits
+from mechscope.data.digits import fetch_digits, find_digits, load_digits
 from mechscope.data.idx import parse_idx
 from mechscope.data.mnist import FILES, IdxFile, fetch_mnist, find_mnist
 
@@ -70,6 +70,10 @@ class Server:
         return io.BytesIO(gzip.compress(self.contents[name]))
 
 
+def hosts() -> list[str]:
+    return [mirror.split("/")[2] for mirror in mnist_module.MIRRORS]
+
+
 MIRRORS = ("https://one.example/mnist/", "https://two.example/mnist/")
 
 
@@ -113,7 +117,7 @@ def test_the_data_folder_comes_first(
     assert digits.test_y.tolist() == list(range(10))
     first = np.frombuffer(small_files["train-images-idx3-ubyte"], np.uint8, offset=16)[:784]
     assert np.allclose(digits.train_x[0].numpy() * 255, first)
-    assert "from the data folder" in find_digits()
+    assert find_digits().startswith("MNIST, 28×28 pixels")
 
 
 def test_a_corrupt_file_is_named_with_both_checksums(
@@ -173,6 +177,50 @@ def test_a_download_that_broke_off_goes_on(empty_machine: Path, small_files: dic
     assert len(server.asked) == 2
 
 
+def test_the_same_digits_are_the_same_input_wherever_they_came_from(
+    tmp_path: Path, empty_machine: Path, small_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run's fingerprint has these words: they may not change between a download and the next day."""
+    monkeypatch.setattr(mnist_module, "_open_url", Server(small_files))
+    told: list[str] = []
+    fetch_digits(told.append)
+    words = find_digits()
+    fetch_digits(told.append)
+    assert told == [
+        "MNIST (11 MB) is not on this machine: downloading it",
+        "MNIST is here (a download from ossci-datasets.s3.amazonaws.com); its checksums are right",
+    ]
+    (tmp_path / "data").mkdir()
+    (empty_machine / "mnist").rename(tmp_path / "data" / "mnist")
+    assert find_digits() != words
+    monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path / "data"))
+    assert find_digits() == words
+
+
+def test_a_network_that_fails_in_another_way_is_not_another_input(
+    small_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = find_digits()
+    told: list[str] = []
+    monkeypatch.setattr(mnist_module, "_open_url", Server(small_files, broken=tuple(hosts())))
+    fetch_digits(told.append)
+    assert told[1] == (
+        "MNIST could not be had (no mirror could be read: no route to host); "
+        "scikit-learn's small digits stand in for it"
+    )
+    monkeypatch.setenv("MECHSCOPE_OFFLINE", "1")
+    told.clear()
+    fetch_digits(told.append)
+    assert len(told) == 1 and "forbidden by MECHSCOPE_OFFLINE" in told[0]
+    assert find_digits() == before
+
+
+def test_mirrors_that_fail_differently_are_named(small_files: dict[str, bytes]) -> None:
+    damaged = Server({name: data[:-1] for name, data in small_files.items()}, broken=("one.example",))
+    _, why_not = fetch_mnist(MIRRORS, opener=damaged)
+    assert "one.example: no route to host; two.example: train-images-idx3-ubyte has sha256" in why_not
+
+
 @pytest.mark.parametrize(
     "spoil", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"\0" * len(data)]
 )
@@ -181,7 +229,8 @@ def test_a_wrong_download_is_never_kept(empty_machine: Path, small_files: dict[s
         MIRRORS, opener=Server({name: spoil(data) for name, data in small_files.items()})
     )
     assert files is None
-    assert "one.example: train-images-idx3-ubyte has sha256" in why_not
+    assert "no mirror could be read: " in why_not
+    assert "train-images-idx3-ubyte has sha256" in why_not
     assert not list(empty_machine.rglob("*ubyte*"))
 
 
@@ -201,7 +250,7 @@ def test_without_mnist_there_are_small_real_digits(monkeypatch: pytest.MonkeyPat
     assert (digits.name, digits.side) == ("sklearn", 8)
     assert "scikit-learn" in digits.source
     assert "downloads are forbidden" in digits.source
-    assert "scikit-learn" in find_digits()
+    assert find_digits() == "scikit-learn's 8×8 digits, 1,797 images; MNIST is not on this machine"
     assert len(digits.train_x) + len(digits.test_x) == 1797
     assert float(digits.train_x.max()) == 1
     assert sorted(set(digits.test_y.tolist())) == list(range(10))

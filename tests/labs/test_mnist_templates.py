@@ -225,7 +225,10 @@ def test_on_small_digits_numbers_of_mnist_are_not_claimed(small_run) -> None:
     assert {claim_id for claim_id, found in status.items() if found == "not-run"} == tied
     assert tied == {"0.1", "0.2", "0.3b", "0.4b", "0.4c", "0.5b", "0.6"}
     reasons = {checked.reason for checked in small_run.claims if checked.status == "not-run"}
-    assert reasons == {"the number belongs to MNIST, and this run read scikit-learn's 8×8 digits"}
+    assert reasons == {
+        "the number belongs to MNIST, and this run read scikit-learn's 8×8 digits (`mechscope doctor` says how to get "
+        "MNIST)"
+    }
 
 
 def test_on_small_digits_the_rest_is_checked_and_holds(small_run) -> None:

@@ -61,7 +61,7 @@ def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "why"),
     [
-        ({"value": 2.0}, "its settings or the step's version have changed since"),
+        ({"value": 2.0}, "its settings, device or version have changed since"),
         ({"inputs": "better data"}, "it read input: nothing"),
     ],
 )

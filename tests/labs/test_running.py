@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 
 from mechscope.labs import prepare, read_claims, run_prepared, verify_labs
+from mechscope.labs.verify import prepare_to_verify
 from mechscope.labs.workshop import NotKeptError
 from tests.labs.tiny_lab import tiny_lab
 
@@ -24,7 +27,7 @@ def test_everything_is_there(tmp_path: Path) -> None:
         "claims.json",
         "figures/line.json",
         "weights.safetensors",
-        "parts/seed-5.safetensors",
+        f"parts/{read_claims(run.folder / 'claims.json').fingerprint}/seed-5.safetensors",
     }
     assert names == expected
     assert safetensors.torch.load_file(run.folder / "weights.safetensors")["line"].tolist() == [5, 6, 7]
@@ -58,7 +61,8 @@ def test_a_killed_run_goes_on_from_its_finished_parts(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     lab.run("full", out=runs)
     assert computed == [0, 1, 2]
-    (runs / "99-tiny" / "full-seed-0" / "parts" / "seed-1.safetensors").unlink()
+    (part,) = (runs / "99-tiny" / "full-seed-0" / "parts").rglob("seed-1.safetensors")
+    part.unlink()
     (runs / "99-tiny" / "full-seed-0" / "claims.json").unlink()
     lab.run("full", out=runs)
     assert computed == [0, 1, 2, 1]
@@ -108,6 +112,49 @@ def test_verify_does_not_read_verdicts_of_other_settings_or_data(tmp_path: Path,
     (again,) = verify_labs([tiny_lab(tmp_path, **change)], out=tmp_path / "runs")
     assert again.ran_now
     assert again.count("fail") == (1 if "value" in change else 0)
+
+
+def test_a_run_on_other_data_by_mistake_costs_the_real_one_nothing(tmp_path: Path) -> None:
+    computed: list[int] = []
+    real, stand_in = (
+        tiny_lab(tmp_path, inputs=inputs, calls=computed) for inputs in ("the real data", "a stand-in")
+    )
+    real.run("full", out=tmp_path / "runs")
+    stand_in.run("full", out=tmp_path / "runs")
+    assert computed == [0, 1, 2, 0, 1, 2]
+    again = real.run("full", out=tmp_path / "runs")
+    assert computed == [0, 1, 2, 0, 1, 2]
+    assert read_claims(again.folder / "claims.json").inputs == {"input": "the real data"}
+
+
+def test_parts_of_older_versions_do_not_pile_up(tmp_path: Path) -> None:
+    parts = tmp_path / "runs" / "99-tiny" / "quick-seed-0" / "parts"
+    mine = parts / "notes"
+    mine.mkdir(parents=True)
+    last: list[str] = []
+    for version in range(1, 6):
+        lab = dataclasses.replace(tiny_lab(tmp_path), version=version)
+        last.append(read_claims(lab.run(out=tmp_path / "runs").folder / "claims.json").fingerprint)
+        # Directories made within a tick of the clock are otherwise of one age.
+        os.utime(parts / last[-1], (version, version))
+    assert {path.name for path in parts.iterdir()} == {*last[-2:], "notes"}
+
+
+def test_only_what_is_run_fetches_anything(tmp_path: Path) -> None:
+    data, told = ["a stand-in"], list[str]()
+
+    def fetch(tell: Callable[[str], None]) -> None:
+        tell("downloading")
+        data[0] = "the real data"
+
+    lab = dataclasses.replace(tiny_lab(tmp_path), inputs=lambda: {"input": data[0]}, fetch=fetch)
+    assert prepare(lab, out=tmp_path / "runs").inputs == {"input": "a stand-in"}
+    preparation, problem = prepare_to_verify(lab, out=tmp_path / "runs", tell=told.append)
+    assert (preparation.inputs, problem) == ({"input": "the real data"}, "no finished run")
+    assert told == ["downloading"]
+    run_prepared(preparation)
+    assert prepare_to_verify(lab, out=tmp_path / "runs", tell=told.append)[1] == ""
+    assert told == ["downloading"]
 
 
 def test_verify_runs_again_where_claims_cannot_be_read(tmp_path: Path) -> None:

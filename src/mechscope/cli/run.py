@@ -30,7 +30,7 @@ def run(command: Run) -> int:
         from mechscope.labs.side_by_side import choose_jobs, run_steps
 
         prepared = [
-            prepare(find_lab(name), command.budget, command.seed, command.out, command.device)
+            prepare(find_lab(name), command.budget, command.seed, command.out, command.device, say_on_stderr)
             for name in names
         ]
         jobs = choose_jobs(command.jobs, len(prepared), prepared[0].device)
@@ -51,6 +51,11 @@ def run(command: Run) -> int:
     index = write_index(command.out)
     print(f"Open {index} in a browser; `mechscope verify` prints every claim.")
     return 1 if broken else 0
+
+
+def say_on_stderr(words: str) -> None:
+    """Tell the user what is being waited for, beside the output that a program may read."""
+    print(words, file=sys.stderr, flush=True)
 
 
 def report(finished: Finished) -> None:

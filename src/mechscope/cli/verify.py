@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mechscope.cli.commands import Verify
 from mechscope.cli.errors import user_errors
-from mechscope.cli.run import expand, report
+from mechscope.cli.run import expand, report, say_on_stderr
 
 if TYPE_CHECKING:
     from mechscope.labs.verify import Verification
@@ -26,31 +25,28 @@ def verify(command: Verify) -> int:
 
         for name in names:
             find_entry(name)
-        from mechscope.labs.running import prepare
         from mechscope.labs.side_by_side import choose_jobs, run_steps
-        from mechscope.labs.verify import verification_of, why_not_current
+        from mechscope.labs.verify import prepare_to_verify, verification_of
 
         prepared = [
-            prepare(find_lab(name), command.budget, command.seed, command.out, command.device)
+            prepare_to_verify(
+                find_lab(name), command.budget, command.seed, command.out, command.device, say_on_stderr
+            )
             for name in names
         ]
-        problems = {
-            preparation.lab.slug: why_not_current(preparation.folder / "claims.json", preparation.fingerprint)
-            for preparation in prepared
-        }
-        to_run = [preparation for preparation in prepared if problems[preparation.lab.slug]]
-        jobs = choose_jobs(command.jobs, len(to_run), prepared[0].device)
-    for preparation in to_run:
-        words = f"{preparation.lab.step} {preparation.lab.slug}: {problems[preparation.lab.slug]}; running it"
-        print(words, file=sys.stderr, flush=True)
+        to_run = [preparation for preparation, problem in prepared if problem]
+        jobs = choose_jobs(command.jobs, len(to_run), prepared[0][0].device)
+    for preparation, problem in prepared:
+        if problem:
+            say_on_stderr(f"{preparation.lab.step} {preparation.lab.slug}: {problem}; running it")
     broken: set[str] = set()
     for finished in run_steps(to_run, jobs, progress=False if command.no_progress else None):
         if not finished.ok:
             broken.add(finished.preparation.lab.slug)
             report(finished)
     found = [
-        verification_of(preparation, ran_now=bool(problems[preparation.lab.slug]))
-        for preparation in prepared
+        verification_of(preparation, ran_now=bool(problem))
+        for preparation, problem in prepared
         if preparation.lab.slug not in broken
     ]
     failed = sum(verification.count("fail") for verification in found)

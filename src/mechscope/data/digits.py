@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.data.folder import is_offline
 from mechscope.data.mnist import MnistFiles, fetch_mnist, find_mnist
 
 DigitsName = Literal["auto", "mnist", "sklearn"]
@@ -65,18 +67,37 @@ def load_digits(name: DigitsName = "auto", *, download: bool = True) -> Digits:
     return sklearn_digits(f"MNIST is not in reach: {why_not}")
 
 
-def find_digits(*, download: bool = True) -> str:
-    """What `load_digits` would read, in words; MNIST is downloaded if need be, and its checksums are verified.
+def find_digits() -> str:
+    """What `load_digits` would read without a download, in words; MNIST's checksums are verified.
+
+    The words name what is read and not where it lies: the same digits are the same input wherever they came from.
 
     Raises:
         ValueError: if an MNIST file is there but damaged.
     """
-    files, why_not = _get_mnist(download)
-    if files is not None:
-        files.read()
-        sizes = "28×28 pixels, 60,000 images to train on and 10,000 to test on"
-        return f"MNIST, {sizes}, from {files.where}; checksums verified"
-    return f"scikit-learn's 8×8 digits, 1,797 images ({why_not})"
+    files = find_mnist()
+    if files is None:
+        return "scikit-learn's 8×8 digits, 1,797 images; MNIST is not on this machine"
+    files.read()
+    return "MNIST, 28×28 pixels, 60,000 images to train on and 10,000 to test on; checksums verified"
+
+
+def fetch_digits(tell: Callable[[str], None]) -> None:
+    """Download MNIST into the cache if it is nowhere on this machine.
+
+    Args:
+        tell: is told, in words, what is being waited for and what came of it; nothing where MNIST is there.
+    """
+    if find_mnist() is not None:
+        return
+    if not is_offline():
+        tell("MNIST (11 MB) is not on this machine: downloading it")
+    files, why_not = fetch_mnist()
+    tell(
+        f"MNIST could not be had ({why_not}); scikit-learn's small digits stand in for it"
+        if files is None
+        else f"MNIST is here ({files.where}); its checksums are right"
+    )
 
 
 def _get_mnist(download: bool) -> tuple[MnistFiles | None, str]:

@@ -109,7 +109,7 @@ def fetch_mnist(
     if is_offline():
         return None, "downloads are forbidden by MECHSCOPE_OFFLINE or HF_HUB_OFFLINE"
     folder = cache_folder() / "mnist"
-    failures: list[str] = []
+    failures: dict[str, str] = {}
     for mirror in mirrors:
         try:
             for file in FILES:
@@ -117,10 +117,15 @@ def fetch_mnist(
                     _download(mirror, file, folder, opener or _open_url, timeout)
         # A mirror can fail in every way that a network and a stranger's server can; the next one is tried.
         except (OSError, ValueError, EOFError, zlib.error) as error:
-            failures.append(f"{mirror.split('/')[2]}: {_in_short(error)}")
+            failures[mirror.split("/")[2]] = _in_short(error)
             continue
         return MnistFiles(folder, f"a download from {mirror.split('/')[2]}"), ""
-    return None, "no mirror could be read (" + "; ".join(failures) + ")"
+    # Without a network all of them fail alike, and one word says it.
+    reasons = set(failures.values())
+    words = (
+        reasons.pop() if len(reasons) == 1 else "; ".join(f"{host}: {why}" for host, why in failures.items())
+    )
+    return None, f"no mirror could be read: {words}"
 
 
 def read_verified(folder: Path, file: IdxFile) -> bytes:

@@ -46,6 +46,17 @@ class ClaimsFile:
         """How many claims ended as pass, fail or not-run."""
         return sum(claim["status"] == status for claim in self.claims)
 
+    def changed_since(self, inputs: Mapping[str, str]) -> str:
+        """What is another than now, in words, where the fingerprint is.
+
+        Args:
+            inputs: what the lab would read now, by name.
+        """
+        names = sorted(name for name in {*inputs, *self.inputs} if inputs.get(name) != self.inputs.get(name))
+        if not names:
+            return "its settings, device or version have changed since"
+        return "it read " + "; ".join(f"{name}: {self.inputs.get(name, 'nothing')}" for name in names)
+
 
 def write_claims(run: LabRun, fingerprint: str) -> Path:
     """Write claims.json into the run's folder."""

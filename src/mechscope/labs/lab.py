@@ -73,11 +73,13 @@ class Lab:
     seeds: Mapping[Budget, int]
     """Budget → how many seeds are run, counting up from the one that is given."""
     inputs: Callable[[], dict[str, str]]
-    """What the experiment would read now, by name: cheap to call, part of a run's fingerprint."""
+    """What the experiment would read now, by name: cheap to call, part of a run's fingerprint, fetches nothing."""
     experiment: Callable[[Workshop], Outcome]
     """Train, analyse, measure."""
     version: int = 1
     """Counted up when the experiment changes, so that older finished parts are not mixed in."""
+    fetch: Callable[[Callable[[str], None]], None] | None = None
+    """Downloads what a run would rather read than its stand-in; says through its argument what it is doing."""
 
     @property
     def folder_name(self) -> str:

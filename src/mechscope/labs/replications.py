@@ -52,13 +52,7 @@ def _read(lab: Lab, budget: Budget, seed: int, path: Path) -> Replication:
     device_type = found.device.partition(":")[0]
     if found.fingerprint == fingerprint_of(lab, budget, seed, device_type, inputs):
         return Replication(lab, found, "")
-    changed = sorted(name for name in {*inputs, *found.inputs} if inputs.get(name) != found.inputs.get(name))
-    why = (
-        "it read " + "; ".join(f"{name}: {found.inputs.get(name, 'nothing')}" for name in changed)
-        if changed
-        else "its settings or the step's version have changed since"
-    )
-    return Replication(lab, None, f"a stale run, not shown: {why}")
+    return Replication(lab, None, f"a stale run, not shown: {found.changed_since(inputs)}")
 
 
 def replications_page(found: Sequence[Replication], budget: Budget = "full", seed: int = 0) -> str:

@@ -7,8 +7,10 @@ import hashlib
 import json
 import math
 import os
+import re
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -24,7 +26,9 @@ from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import NotKeptError, Workshop
 from mechscope.results import Result, versions, write_atomically
+from mechscope.results.files import keeping
 
+FINGERPRINT = re.compile("[0-9a-f]{16}")
 PACKAGES = ("mechscope", "torch", "numpy", "xarray", "plotly", "safetensors", "scikit-learn")
 
 
@@ -54,8 +58,13 @@ def prepare(
     seed: int = 0,
     out: str | Path = "runs",
     device: str = "auto",
+    fetch: Callable[[str], None] | None = None,
 ) -> Preparation:
     """Check what was asked for and what is there, before any work begins.
+
+    Args:
+        fetch: download what the lab would rather read than its stand-in, and tell this what is being done; without
+            it, a run reads what is on this machine.
 
     Raises:
         ValueError: for an unknown budget or device, a device that is not there, or a damaged data file.
@@ -69,6 +78,8 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
+    if fetch is not None and lab.fetch is not None:
+        lab.fetch(fetch)
     inputs = lab.inputs()
     fingerprint = fingerprint_of(lab, budget, seed, chosen.type, inputs)
     seeds = tuple(range(seed, seed + lab.seeds[budget]))
@@ -117,7 +128,7 @@ def run_lab(
     Raises:
         As `prepare`, before any work begins.
     """
-    return run_prepared(prepare(lab, budget, seed, out, device), progress)
+    return run_prepared(prepare(lab, budget, seed, out, device, fetch=lambda _: None), progress)
 
 
 def run_prepared(
@@ -137,7 +148,7 @@ def run_prepared(
         config=lab.configs[preparation.budget],
         seeds=preparation.seeds,
         device=preparation.device,
-        folder=folder / "parts",
+        folder=_parts_folder(preparation),
         fingerprint=preparation.fingerprint,
         progress=progress,
         line=line,
@@ -173,6 +184,22 @@ def run_prepared(
     except OSError as error:
         raise NotKeptError(folder, error) from error
     return run
+
+
+def _parts_folder(preparation: Preparation) -> Path:
+    """Where this run's parts go; the parts of the latest other run stay beside them, and older ones go.
+
+    So a run with other data, begun because a variable was not set, costs nothing but its own time.
+    """
+    parts = preparation.folder / "parts"
+    own = parts / preparation.fingerprint
+    with keeping(own):
+        own.mkdir(parents=True, exist_ok=True)
+        os.utime(own)
+    of_others = [path for path in parts.iterdir() if path != own and FINGERPRINT.fullmatch(path.name)]
+    for folder in sorted(of_others, key=lambda path: path.stat().st_mtime)[:-1]:
+        shutil.rmtree(folder, ignore_errors=True)
+    return own
 
 
 def _write_data(folder: Path, outcome: Outcome) -> None:

@@ -45,29 +45,40 @@ def verify_labs(
     Raises:
         As `prepare`, before any work begins.
     """
-    prepared = [prepare(lab, budget, seed, out, device) for lab in labs]
-    return [verify_prepared(preparation, progress) for preparation in prepared]
+    prepared = [prepare_to_verify(lab, budget, seed, out, device) for lab in labs]
+    found: list[Verification] = []
+    for preparation, problem in prepared:
+        if problem:
+            run_prepared(preparation, progress)
+        found.append(verification_of(preparation, ran_now=bool(problem)))
+    return found
 
 
-def verify_prepared(
-    preparation: Preparation,
-    progress: bool | None = False,
+def prepare_to_verify(
+    lab: Lab,
+    budget: Budget = "quick",
+    seed: int = 0,
+    out: str | Path = "runs",
+    device: str = "auto",
     tell: Callable[[str], None] = lambda _: None,
-) -> Verification:
-    """The verdicts of one lab.
+) -> tuple[Preparation, str]:
+    """A run, and why it has to be made before there are verdicts (empty: it is finished, and speaks for the lab).
 
     A run counts as finished only if its lab, settings, inputs and device are what they are now: verdicts
-    reached on stand-in data are not read once the real data is there.
+    reached on stand-in data are not read once the real data is there. Only what has to be run downloads anything.
 
     Args:
-        tell: is told, in words, if there is something to run.
+        tell: is told what is being downloaded.
+
+    Raises:
+        As `prepare`.
     """
-    path = preparation.folder / "claims.json"
-    problem = why_not_current(path, preparation.fingerprint)
-    if problem:
-        tell(f"{preparation.lab.step} {preparation.lab.slug}: {problem}; running it")
-        run_prepared(preparation, progress)
-    return verification_of(preparation, ran_now=bool(problem))
+    preparation = prepare(lab, budget, seed, out, device)
+    problem = why_not_current(preparation)
+    if problem and lab.fetch is not None:
+        preparation = prepare(lab, budget, seed, out, device, fetch=tell)
+        problem = why_not_current(preparation)
+    return preparation, problem
 
 
 def verification_of(preparation: Preparation, ran_now: bool) -> Verification:
@@ -76,12 +87,15 @@ def verification_of(preparation: Preparation, ran_now: bool) -> Verification:
     return Verification(preparation.lab, preparation.folder, found.inputs, found.claims, ran_now)
 
 
-def why_not_current(path: Path, fingerprint: str) -> str:
-    """Why a claims.json does not speak for the lab as it is now, in words; empty where it does."""
+def why_not_current(preparation: Preparation) -> str:
+    """Why there are no verdicts that speak for the lab as it is now, in words; empty where there are."""
+    path = preparation.folder / "claims.json"
     if not path.is_file():
         return "no finished run"
     try:
         found = read_claims(path)
     except ValueError as error:
         return f"its claims.json cannot be read ({error})"
-    return "" if found.fingerprint == fingerprint else "its run had other settings, data or version"
+    if found.fingerprint == preparation.fingerprint:
+        return ""
+    return f"its run is another one ({found.changed_since(preparation.inputs)})"

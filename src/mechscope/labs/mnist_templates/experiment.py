@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mechscope.data.digits import Digits, find_digits, load_digits
+from mechscope.data.digits import Digits, fetch_digits, find_digits, load_digits
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.mnist_templates.claims import CLAIMS
 from mechscope.labs.mnist_templates.figures import draw_figures
@@ -51,7 +51,10 @@ def run_experiment(workshop: Workshop) -> Outcome:
     first = trained[workshop.seeds[0]]
     not_run = {}
     if digits.name != "mnist":
-        not_run["mnist"] = "the number belongs to MNIST, and this run read scikit-learn's 8×8 digits"
+        not_run["mnist"] = (
+            "the number belongs to MNIST, and this run read scikit-learn's 8×8 digits (`mechscope doctor` says how to "
+            "get MNIST)"
+        )
     return Outcome(
         measures=measures,
         figures=draw_figures(digits, first, workshop.seeds[0]),
@@ -128,7 +131,7 @@ def _weights(trained: Trained) -> dict[str, Tensor]:
 
 
 def describe_inputs() -> dict[str, str]:
-    """Which digits a run would read now; downloads MNIST if it is in reach and not here yet."""
+    """Which digits a run would read now."""
     return {"digits": find_digits()}
 
 
@@ -143,6 +146,7 @@ LAB = Lab(
     seeds={"quick": 1, "full": 5},
     inputs=describe_inputs,
     experiment=run_experiment,
+    fetch=fetch_digits,
 )
 
 __all__ = ["LAB", "TemplatesConfig", "describe_inputs", "run_experiment", "train"]
