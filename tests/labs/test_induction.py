@@ -18,6 +18,7 @@ from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
 from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.claims import CLAIMS
+from mechscope.labs.induction.gpt2 import describe_gpt2, gpt2_in_reach
 from mechscope.labs.induction.hand_wired import hand_wired_induction
 from mechscope.labs.induction.measures import analyse, measure
 from mechscope.labs.induction.rivals import RULE, RivalScores, score_rivals
@@ -146,6 +147,21 @@ def test_gpt2_is_measured_where_it_is_there(
     assert 0 <= checked.findings[0].ours[0] < 8
     assert run.outcome.figures[-1].name == "gpt2"
     assert "of the 9 heads known" in run.report.read_text(encoding="utf-8")
+
+
+def test_which_gpt2_is_there_is_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+    assert describe_gpt2("claim 3.7 is") == "not on this machine (claim 3.7 is not run)"
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2" / "config.json").write_text("{}", encoding="utf-8")
+    said: set[str] = set()
+    for weights in (b"one", b"another"):
+        (tmp_path / "gpt2" / "model.safetensors").write_bytes(weights)
+        said.add(describe_gpt2("claim 3.7 is"))
+        assert gpt2_in_reach()
+    assert len(said) == 2
+    assert all(words.startswith("on this machine (weights ") for words in said)
 
 
 # Sabotage: the claims must notice -------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_nothing_is_measured_where_a_model_or_a_gpu_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     assert not models_are_here()
     assert other_circuit_measures(workshop(tmp_path, "cuda"), 2) == {}
     monkeypatch.setattr(other_circuits, "models_are_here", lambda: True)
@@ -76,7 +76,7 @@ def test_where_both_are_here_each_model_is_loaded_and_scored(
         (tmp_path / name / "config.json").write_text("{}", encoding="utf-8")
         (tmp_path / name / "model.safetensors").write_bytes(b"")
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     assert hub.find_on_this_machine("gpt2", "openai-community/gpt2") == ("data folder", tmp_path / "gpt2")
     assert models_are_here()
     loaded: list[str] = []

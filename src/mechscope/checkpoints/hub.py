@@ -69,12 +69,10 @@ def in_data_folder(
 
 
 def find_on_this_machine(name: str, hub_id: str) -> tuple[str, Path | None]:
-    """Where a model of the table is (cache, data folder or hub), and its folder if it is here. Fetches nothing."""
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(hub_id, "config.json")
-    if isinstance(cached, str) and weight_files(Path(cached).parent):
-        return "cache", Path(cached).parent
+    """Where `locate` finds a model of the table (cache, data folder or hub), and its folder. Fetches nothing."""
+    for repository in dict.fromkeys((hub_id, name)):
+        if folder := _cached(repository, None, None):
+            return "cache", folder
     folder = in_data_folder(name, hub_id)
     return ("data folder", folder) if folder else ("hub", None)
 

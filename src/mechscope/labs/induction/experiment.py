@@ -12,7 +12,7 @@ from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
 from mechscope.labs.induction.figures_elsewhere import TEXT_FIGURES, draw_gpt2, draw_text_models
-from mechscope.labs.induction.gpt2 import HeadTable, gpt2_in_reach, head_table, load_gpt2
+from mechscope.labs.induction.gpt2 import HeadTable, describe_gpt2, gpt2_in_reach, head_table, load_gpt2
 from mechscope.labs.induction.measures import Analysis, analyse, measure
 from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_models import (
@@ -186,7 +186,7 @@ def describe_inputs() -> dict[str, str]:
     return {
         "data": "random tokens with a repeated segment, drawn from the seed",
         "language models": describe_text_models(),
-        "GPT-2 small": "on this machine" if gpt2_in_reach() else "not on this machine (claim 3.7 is not run)",
+        "GPT-2 small": describe_gpt2("claim 3.7 is"),
     }
 
 

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.checkpoints.hub import in_data_folder
+from mechscope.checkpoints.hub import find_on_this_machine, weight_files
 from mechscope.checkpoints.load import load_model
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.dictionaries.weights_checksum import checksum_of_files
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.model.transformer import HookedTransformer
 
@@ -45,14 +46,22 @@ class HeadTable:
 
 
 def gpt2_in_reach() -> bool:
-    """Whether GPT-2 small's files are on this machine: in the data folder or in the hub's cache. Fetches nothing."""
-    if in_data_folder("gpt2", HUB_ID) is not None:
-        return True
-    from huggingface_hub import try_to_load_from_cache
+    """Whether GPT-2 small's files are on this machine: in the hub's cache or in the data folder. Fetches nothing."""
+    return find_on_this_machine("gpt2", HUB_ID)[1] is not None
 
-    return any(
-        isinstance(try_to_load_from_cache(name, "model.safetensors"), str) for name in (HUB_ID, "gpt2")
-    )
+
+def describe_gpt2(claims: str) -> str:
+    """Which GPT-2 small a run would read, or that there is none.
+
+    Other weights in the same place make another run, so the half gibibyte is read: a second or two, where it is there.
+
+    Args:
+        claims: what is not run without it, in words.
+    """
+    _, folder = find_on_this_machine("gpt2", HUB_ID)
+    if folder is None:
+        return f"not on this machine ({claims} not run)"
+    return f"on this machine (weights {checksum_of_files(weight_files(folder))})"
 
 
 def load_gpt2(device: torch.device) -> HookedTransformer:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
 from mechscope.labs.bundled_inputs import bundled_checksum
-from mechscope.labs.induction.gpt2 import gpt2_in_reach, load_gpt2
+from mechscope.labs.induction.gpt2 import describe_gpt2, gpt2_in_reach, load_gpt2
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
 from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
 from mechscope.labs.ioi.config import IOIConfig
@@ -172,9 +172,7 @@ def describe_inputs() -> dict[str, str]:
     """The twin and its words come with the package; GPT-2 small may be there or not."""
     return {
         "twin": f"ioi-twin, bundled (sha256 {bundled_checksum('ioi-twin')}…)",
-        "GPT-2 small": "on this machine"
-        if gpt2_in_reach()
-        else "not on this machine (claims 4.1 to 4.13 are not run)",
+        "GPT-2 small": describe_gpt2("claims 4.1 to 4.13 are"),
     }
 
 
