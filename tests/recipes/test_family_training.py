@@ -19,12 +19,12 @@ SMALL = FamilyConfig(
 )  # fmt: skip
 
 
-def some_corpus(seed: int) -> Corpus:
+def some_corpus(seed: int, checksum: str = "0" * 16) -> Corpus:
     generator = torch.Generator().manual_seed(seed)
     streams = [
         torch.randint(0, 512, (count,), generator=generator, dtype=torch.int16) for count in (4000, 900)
     ]
-    return Corpus(*streams, "0" * 16, "3.0", 1, 1)
+    return Corpus(*streams, checksum, "3.0", 1, 1)
 
 
 def workshop(folder, config, seed):
@@ -56,6 +56,14 @@ def test_a_killed_training_resumes_with_equal_losses(tmp_path, monkeypatch, kind
     assert torch.equal(whole["losses"], resumed["losses"])
     assert {*whole} == {*resumed}
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_stopped_training_is_not_taken_up_on_another_text(tmp_path):
+    train_weights(workshop(tmp_path, SMALL, 0), some_corpus(0))
+    other = some_corpus(1, "1" * 16)
+    afresh = train_weights(workshop(tmp_path / "afresh", SMALL, 0), other)
+    after = train_weights(workshop(tmp_path, SMALL, 0), other)
+    assert all(torch.equal(afresh[name], after[name]) for name in afresh)
 
 
 def test_the_checkpoints_are_the_steps_they_say(tmp_path):

@@ -29,12 +29,10 @@ def train_weights(workshop: Workshop, corpus: Corpus) -> Part:
     """
     config: FamilyConfig = workshop.config
     bare = replace(config, kind="attn-only")
-    first = workshop.part(
-        "first-phase", lambda: _train(workshop, "first-phase", bare, corpus, config.first_steps, {})
-    )
-    second = workshop.part(
-        "second-phase", lambda: _train(workshop, "second-phase", config, corpus, config.steps, first)
-    )
+    # A training that was stopped is not taken up on another text, which another Python's library would be.
+    one, two = (f"{phase}-phase-on-{corpus.checksum}" for phase in ("first", "second"))
+    first = workshop.part(one, lambda: _train(workshop, one, bare, corpus, config.first_steps, {}))
+    second = workshop.part(two, lambda: _train(workshop, two, config, corpus, config.steps, first))
     kept = {name: value for part in (first, second) for name, value in part.items() if name[0].isdigit()}
     return {**kept, "losses": torch.cat([first["losses"], second["losses"]])}
 
