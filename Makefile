@@ -49,7 +49,8 @@ demo: $(VENV)/.base
 	@echo "  $(RUN) doctor    what else is in reach, and how to get it"
 	@echo "  docs/model.md          open a model yourself"
 
-replicate: $(VENV)/.base
+# With the tests' environment: one claim holds a dictionary against SAELens.
+replicate: $(VENV)/.test
 	$(RUN) run all --budget full
 	$(RUN) replications --budget full --docs docs/replications.md
 
