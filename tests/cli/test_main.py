@@ -126,6 +126,7 @@ def test_verify_exits_with_zero_only_if_nothing_failed(tiny, capsys: pytest.Capt
     assert code == 0
     assert "no finished run; running it" in err
     assert "✓ pass     9.1" in out
+    assert "known:" not in out
     assert "– not run  9.2" in out
     assert "1 passed, 0 failed, 1 not run." in out
     tiny(value=5.0)
@@ -133,6 +134,7 @@ def test_verify_exits_with_zero_only_if_nothing_failed(tiny, capsys: pytest.Capt
     assert code == 1
     assert "its run is another one (its settings, device or version have changed since); running it" in err
     assert "✗ value: 5; wanted 0.9 to 1.1" in out
+    assert "known: Counting is <hard>." in out
 
 
 def test_verify_prints_json(tiny, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,20 +80,19 @@ def to_table(found: Sequence[Verification]) -> str:
     for verification in found:
         lines.append(f"{verification.lab.step} · {verification.lab.title}")
         lines += [f"  {name}: {words}" for name, words in verification.inputs.items()]
+        remarks = {claim.id: claim.remark for claim in verification.lab.claims}
         for claim in verification.claims:
-            lines += _claim_lines(claim)
+            lines += _claim_lines(claim, remarks.get(claim["id"], ""))
         lines.append("")
     totals = {status: sum(verification.count(status) for verification in found) for status in MARKS}
     lines.append(f"{totals['pass']} passed, {totals['fail']} failed, {totals['not-run']} not run.")
     return "\n".join(lines)
 
 
-def _claim_lines(claim: Mapping[str, Any]) -> list[str]:
+def _claim_lines(claim: Mapping[str, Any], remark: str) -> list[str]:
     head = f"  {MARKS[claim['status']]:<10} {claim['id']:<5}"
-    lines = textwrap.wrap(
-        claim["statement"], 100, initial_indent=f"{head} ", subsequent_indent=" " * (len(head) + 1)
-    )
     indent = " " * (len(head) + 1)
+    lines = textwrap.wrap(claim["statement"], 100, initial_indent=f"{head} ", subsequent_indent=indent)
     lines.append(f"{indent}reference: {claim['paper']} [{claim['tag']}]")
     if claim["status"] == "not-run":
         lines.append(f"{indent}{claim['reason']}")
@@ -111,4 +110,6 @@ def _claim_lines(claim: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{indent}{'✓' if finding['ok'] else '✗'} {finding['what']}: {ours}{unit}; wanted {wanted}"
         )
+    if remark and claim["status"] == "fail":
+        lines += textwrap.wrap(f"known: {remark}", 100, initial_indent=indent, subsequent_indent=indent)
     return lines
