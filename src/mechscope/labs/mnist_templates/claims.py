@@ -95,6 +95,9 @@ CLAIMS = (
         source=_OURS,
         tag="X",
         how="Smoothness = correlation of horizontally adjacent weights over all rows and pixels.",
+        remark="On scikit-learn's digits of eight pixels a side, more decay makes rows rougher in the end (0.465 at "
+        "decay 1, 0.457 at decay 5, alike in five seeds): it draws them towards the class templates, which there are "
+        "themselves rough (0.36). MNIST's have 0.91.",
         conditions=(
             Condition(
                 "smoothness_wd1", "smoothness at decay 1", low=1, than="smoothness_wd0", than_what="decay 0"
