@@ -80,7 +80,7 @@ def to_table(found: Sequence[Verification]) -> str:
     for verification in found:
         lines.append(f"{verification.lab.step} · {verification.lab.title}")
         lines += [f"  {name}: {words}" for name, words in verification.inputs.items()]
-        remarks = {claim.id: claim.remark for claim in verification.lab.claims}
+        remarks = verification.lab.remarks
         for claim in verification.claims:
             lines += _claim_lines(claim, remarks.get(claim["id"], ""))
         lines.append("")

@@ -86,6 +86,11 @@ class Lab:
         """Name of the folder that runs of this lab go to."""
         return f"{self.step}-{self.slug}"
 
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What is known about why a claim does not come out, by the claim's id; only of those of which it is."""
+        return {claim.id: claim.remark for claim in self.claims if claim.remark}
+
     def run(
         self,
         budget: Budget = "quick",

@@ -101,11 +101,9 @@ def _totals(found: Sequence[Replication]) -> list[str]:
 
 
 def _not_reproduced(found: Sequence[Replication]) -> list[str]:
-    remarks = {
-        claim.id: f" {_cell(claim.remark)}" for each in found for claim in each.lab.claims if claim.remark
-    }
     failed = [
-        f"- **{claim['id']}** {claim['statement']} Seen: {claim['reason']}.{remarks.get(claim['id'], '')}"
+        f"- **{claim['id']}** {claim['statement']} Seen: {claim['reason']}. "
+        f"{_cell(replication.lab.remarks.get(claim['id'], ''))}".rstrip()
         for replication in found
         if replication.found
         for claim in replication.found.claims
