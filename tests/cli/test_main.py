@@ -86,6 +86,8 @@ def test_an_unknown_step_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
         f"mechscope: there is no step 'mnist-template'; did you mean mnist-templates? Steps: {steps}.\n"
     )
     assert call(capsys, "verify", "inducton")[0] == 2
+    code, _, err = call(capsys, "run", "07")
+    assert (code, err) == (2, f"mechscope: there is no step '07'. Steps: {steps}.\n")
 
 
 def test_no_step_at_all_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

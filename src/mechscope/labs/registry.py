@@ -65,7 +65,7 @@ def find_entry(name: str) -> LabEntry:
     slugs = [entry.slug for entry in LABS]
     hint = did_you_mean_clause(wanted, slugs, cutoff=0.4)
     there = ", ".join(f"{entry.step} {entry.slug}" for entry in LABS)
-    raise KeyError(f"there is no step {name!r}; {hint}{' ' if hint else ''}Steps: {there}.")
+    raise KeyError(f"there is no step {name!r}{f'; {hint}' if hint else '.'} Steps: {there}.")
 
 
 def find_lab(name: str) -> Lab:
