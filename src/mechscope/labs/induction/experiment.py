@@ -12,7 +12,14 @@ from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
 from mechscope.labs.induction.figures_elsewhere import TEXT_FIGURES, draw_gpt2, draw_text_models
-from mechscope.labs.induction.gpt2 import HeadTable, describe_gpt2, gpt2_in_reach, head_table, load_gpt2
+from mechscope.labs.induction.gpt2 import (
+    NO_GPT2,
+    HeadTable,
+    describe_gpt2,
+    gpt2_in_reach,
+    head_table,
+    load_gpt2,
+)
 from mechscope.labs.induction.measures import Analysis, analyse, measure
 from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_models import (
@@ -25,8 +32,6 @@ from mechscope.labs.induction.training import TrainedModel, train_model
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.workshop import Workshop
 from mechscope.techniques.redteam import Evidence
-
-NO_GPT2 = "GPT-2 small is not on this machine; `mechscope doctor` says how to get it"
 
 
 def run_experiment(workshop: Workshop) -> Outcome:

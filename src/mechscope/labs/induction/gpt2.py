@@ -16,6 +16,7 @@ from mechscope.labs.induction.head_scores import score_heads
 from mechscope.model.transformer import HookedTransformer
 
 HUB_ID = "openai-community/gpt2"
+NO_GPT2 = "GPT-2 small is not on this machine; `mechscope doctor` says how to get it"
 
 INDUCTION = ((5, 1), (5, 5), (6, 9), (7, 2), (7, 10))
 PREVIOUS = ((4, 11), (2, 2))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
 from mechscope.labs.bundled_inputs import bundled_checksum
-from mechscope.labs.induction.gpt2 import describe_gpt2, gpt2_in_reach, load_gpt2
+from mechscope.labs.induction.gpt2 import NO_GPT2, describe_gpt2, gpt2_in_reach, load_gpt2
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
 from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
 from mechscope.labs.ioi.config import IOIConfig
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 TWIN = "ioi-twin"
-NO_GPT2 = "GPT-2 small is not on this machine; `mechscope doctor` says how to get it"
 NO_ACDC = "ACDC over GPT-2 small's 32,491 edges takes a GPU and GPT-2 small; one of them is not here"
 NO_EDGES = "ACDC on both circuits takes GPT-2 small, attn-only-4l and a GPU; one of them is not here"
 NO_TRAINING = "only the full budget trains new twins"

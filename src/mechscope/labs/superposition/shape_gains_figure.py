@@ -16,9 +16,8 @@ from mechscope.viz import curves
 def draw_shape_gains(gains: Mapping[str, Tensor]) -> LabFigure:
     """Gain per dimension over density, a line a shape."""
     title = "What a dimension buys, by the shape of those who share it"
-    gains = {
-        shape: gains[shape] for shape in SHAPES
-    }  # from the smallest up; a part that was kept is sorted by name
+    # From the smallest up: a part that was kept is sorted by name.
+    gains = {shape: gains[shape] for shape in SHAPES}
     figure = curves(
         DENSITY,
         gains,
