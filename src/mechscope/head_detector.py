@@ -171,7 +171,8 @@ def _scores(
 def _sequences(model: HookedTransformer, seq: str | list[str] | torch.Tensor) -> list[torch.Tensor]:
     """Each sequence as tokens [1 pos]."""
     if isinstance(seq, torch.Tensor):
-        sequences = list(seq.reshape(-1, 1, seq.shape[-1]).to(model.cfg.device))
+        rows = model.as_tokens(seq.reshape(-1, seq.shape[-1]))
+        sequences = [row.ids[row.real][None] for row in rows]
     else:
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
 from mechscope.results import Result, make_result
@@ -66,7 +66,7 @@ class LogitLens:
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
     """The first prompts' top token as text [batch][layer][pos]."""
     labels: tuple[tuple[str, ...], ...]
-    """Those prompts' own tokens."""
+    """Those prompts' own tokens; "" where padding comes before a token, nothing where it comes last."""
 
     def figure(self, example: int = 0) -> Any:
         """The top token at every layer and position of one prompt, coloured by its probability.
@@ -79,15 +79,15 @@ class LogitLens:
                 f"there is no text of prompt {example}: the first {len(self.top_texts)} are kept."
             )
         values = self.top_probability.values.isel(batch=example, rank=0)
-        kept = len(self.labels[example])
+        kept = [column for column, label in enumerate(self.labels[example]) if label]
         return token_grid(
-            values.values[:, :kept],
-            [row[:kept] for row in self.top_texts[example]],
+            values.values[:, kept],
+            [[row[column] for column in kept] for row in self.top_texts[example]],
             title=f"Logit lens: top token after each layer ({CAVEAT})",
             x_title="position and token",
             y_title="layers that have run",
             unit="probability",
-            x=self.labels[example],
+            x=[self.labels[example][column] for column in kept],
             y=[f"{layer:g}" for layer in values.coords["layer"].values],
         )
 
@@ -109,6 +109,7 @@ def logit_lens(
     batch_size: int = 16,
     keep_text: int = 8,
     progress: bool = True,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> LogitLens:
     """Read the residual stream at the start of every layer through the final norm and the unembedding.
 
@@ -123,13 +124,14 @@ def logit_lens(
         top: how many top tokens are kept.
         batch_size: prompts a pass.
         keep_text: of how many prompts the figure's text is kept.
+        attention_mask: for plain tokens, True where a token is real; None asks the tokens. Padding is NaN.
 
     Units: logits, probability, tokens (rank), nats (KL).
 
     Raises:
         ValueError: for prompts the model cannot read, targets that do not fit, or a model that gives NaN.
     """
-    prompts = as_prompts(model, data)
+    prompts = as_prompts(model, data, attention_mask=attention_mask)
     if not 1 <= top <= model.cfg.d_vocab_out:
         raise ValueError(
             f"top must be between 1 and the {model.cfg.d_vocab_out} tokens there are, not {top}."
@@ -284,13 +286,14 @@ def _texts(
 
 
 def _labels(model: HookedTransformer, prompts: Prompts, count: int) -> tuple[tuple[str, ...], ...]:
-    lengths = prompts.real.sum(-1).tolist()
     task = prompts.task
     labels: list[tuple[str, ...]] = []
-    for row in range(min(count, len(prompts.tokens))):
+    for row, tokens in enumerate(prompts.tokens[:count]):
+        real = tokens.real.nonzero()[:, 0].tolist()
         if task is not None and task.labels is not None:
-            texts = list(task.labels[row])
+            texts = [task.labels[row][column] for column in real]
         else:
-            texts = token_texts(model, prompts.tokens[row].cpu())
-        labels.append(numbered(texts[: lengths[row]]))
+            texts = token_texts(model, tokens.ids[real])
+        found = dict(zip(real, numbered(texts), strict=True))
+        labels.append(tuple(found.get(column, "") for column in range(real[-1] + 1)))
     return tuple(labels)
