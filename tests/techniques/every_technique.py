@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -35,15 +36,21 @@ def small_model(**changes: Any) -> HookedTransformer:
     return HookedTransformer(fields | changes)
 
 
-def small_task(examples: int = 8, length: int = LENGTH, metric: str = "logit_difference") -> Task:
-    """Random prompts whose third token (or, if they are shorter, their last) differs between the two runs."""
-    clean = torch.randint(0, D_VOCAB, (examples, length), generator=torch.Generator().manual_seed(0))
+def small_task(model: HookedTransformer, examples: int = 8, length: int = LENGTH) -> Task:
+    """Random prompts, and the same with other tokens from the third on (or in the last place of shorter ones).
+
+    The right answer is what the model says on the clean prompt, the wrong one what it says on the corrupted one: so
+    the two runs lie well apart, and an effect as a share of their distance is not made of rounding.
+    """
+    draw = torch.Generator().manual_seed(0)
+    clean = torch.randint(0, model.cfg.d_vocab, (examples, length), generator=draw)
     corrupted = clean.clone()
     where = min(2, length - 1)
-    corrupted[:, where] = (corrupted[:, where] + 7) % D_VOCAB
-    answers = torch.arange(examples) % 8
-    task = from_tokens(clean, corrupted, correct=answers.tolist(), wrong=(answers + 8).tolist())
-    return task.with_metric(metric)
+    corrupted[:, where:] = (corrupted[:, where:] + 7) % model.cfg.d_vocab
+    with torch.no_grad():
+        says = [copy.deepcopy(model).double()(tokens)[:, -1].topk(2).indices for tokens in (clean, corrupted)]
+    correct, wrong = says[0][:, 0], says[1][:, 0]
+    return from_tokens(clean, corrupted, correct, torch.where(wrong == correct, says[1][:, 1], wrong))
 
 
 def direction_of(model: HookedTransformer) -> torch.Tensor:
@@ -71,7 +78,9 @@ def _without(model: HookedTransformer, task: Task) -> torch.Tensor:
 
 def _orthogonalized(model: HookedTransformer, task: Task) -> torch.Tensor:
     with torch.no_grad():
-        return task.measure(task.logits(techniques.orthogonalize_weights(model, direction_of(model)), task.clean))
+        return task.measure(
+            task.logits(techniques.orthogonalize_weights(model, direction_of(model)), task.clean)
+        )
 
 
 def _steered(model: HookedTransformer, task: Task) -> torch.Tensor:
@@ -81,7 +90,9 @@ def _steered(model: HookedTransformer, task: Task) -> torch.Tensor:
 
 def _swept(model: HookedTransformer, task: Task) -> torch.Tensor:
     sweep = techniques.Sweep(model, task.clean, task.answers.positions, progress=False)
-    edits = [techniques.Edit("blocks.0.attn.hook_z", value=0.0, head=head) for head in range(model.cfg.n_heads)]
+    edits = [
+        techniques.Edit("blocks.0.attn.hook_z", value=0.0, head=head) for head in range(model.cfg.n_heads)
+    ]
     return sweep.run(edits, task.measure)
 
 
@@ -93,7 +104,13 @@ def _hypothesis() -> Part:
 def _probed(model: HookedTransformer, task: Task) -> Any:
     labels = (task.clean[:, 2] % 2).tolist()
     return techniques.linear_probe(
-        model, task.clean, labels, positions=[2], groups=list(range(task.n_examples)), seeds=(0,), progress=False
+        model,
+        task.clean,
+        labels,
+        positions=[2],
+        groups=list(range(task.n_examples)),
+        seeds=(0,),
+        progress=False,
     ).scores
 
 
@@ -111,10 +128,24 @@ CALLS: dict[str, Call] = {
     "knock_out": lambda m, t: techniques.knock_out(m, t, ["a0.h0", "a1.h1"], progress=False),
     "patch": lambda m, t: {
         site: techniques.patch(m, t, site, progress=False)
-        for site in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "post")
+        for site in (
+            "resid_pre",
+            "resid_mid",
+            "resid_post",
+            "attn_out",
+            "mlp_out",
+            "z",
+            "q",
+            "k",
+            "v",
+            "pattern",
+            "post",
+        )
     },
     "path_patching": lambda m, t: techniques.path_patching(m, t, ["a0.h0"], ["a1.h1<k>"], progress=False),
-    "path_patching_every_head": lambda m, t: techniques.path_patching_every_head(m, t, ["logits"], progress=False),
+    "path_patching_every_head": lambda m, t: techniques.path_patching_every_head(
+        m, t, ["logits"], progress=False
+    ),
     "subspace_patching": lambda m, t: techniques.subspace_patching(
         m, t, direction_of(m), 1, n_random=3, progress=False
     ),
@@ -129,15 +160,30 @@ CALLS: dict[str, Call] = {
     },
     "acdc": lambda m, t: techniques.acdc(m, t, tau=0.5, progress=False).effects,
     "discover": lambda m, t: {
-        method: techniques.discover(m, t, method, progress=False).scores for method in ("eap", "eap-ig", "eap-ig-activations")
+        method: techniques.discover(m, t, method, progress=False).scores
+        for method in ("eap", "eap-ig", "eap-ig-activations")
     },
-    "evaluate, Circuit, EdgeGraph": lambda m, t: techniques.evaluate(
-        m, t, [techniques.Circuit.from_edges(techniques.EdgeGraph.of(m), ["input->a0.h1<v>", "a0.h1->logits"])], draws=3, progress=False
-    ).faithfulness,
-    "minimality": lambda m, t: minimality(m, t, techniques.Circuit.from_edges(techniques.EdgeGraph.of(m), ["input->a0.h1<v>", "a0.h1->logits"]), progress=False),
-    "causal_scrubbing": lambda m, t: techniques.causal_scrubbing(m, t, _hypothesis(), draws=3, progress=False).recovered,
+    "evaluate, Circuit, EdgeGraph": lambda m, t: (
+        techniques.evaluate(
+            m,
+            t,
+            [techniques.Circuit.from_edges(techniques.EdgeGraph.of(m), ["input->a0.h1<v>", "a0.h1->logits"])],
+            draws=3,
+            progress=False,
+        ).faithfulness
+    ),
+    "minimality": lambda m, t: minimality(
+        m,
+        t,
+        techniques.Circuit.from_edges(techniques.EdgeGraph.of(m), ["input->a0.h1<v>", "a0.h1->logits"]),
+        progress=False,
+    ),
+    "causal_scrubbing": lambda m, t: (
+        techniques.causal_scrubbing(m, t, _hypothesis(), draws=3, progress=False).recovered
+    ),
     "direct_logit_attribution": lambda m, t: {
-        by: techniques.direct_logit_attribution(m, t, by) for by in ("component", "layer", "head", "neuron", "source")
+        by: techniques.direct_logit_attribution(m, t, by)
+        for by in ("component", "layer", "head", "neuron", "source")
     },
     "logit_lens": lambda m, t: techniques.logit_lens(m, t, incl_mid=True, progress=False),
     "head_scores": lambda m, t: techniques.head_scores(m, seeds=(0,)),
@@ -153,7 +199,9 @@ CALLS: dict[str, Call] = {
     "top_token_pairs": lambda m, t: techniques.top_token_pairs(m, 0, 1).values,
     "singular_directions": lambda m, t: techniques.singular_directions(m, 0, 1, n=3).strength,
     "neuron_tokens": lambda m, t: techniques.neuron_tokens(m, 0, [0, 3]).strength,
-    "directional_ablation": lambda m, t: techniques.directional_ablation(m, t, direction_of(m), n_random=3, progress=False),
+    "directional_ablation": lambda m, t: techniques.directional_ablation(
+        m, t, direction_of(m), n_random=3, progress=False
+    ),
     "without_direction": _without,
     "orthogonalize_weights": _orthogonalized,
     "steering_vector": lambda m, t: techniques.steering_vector(m, t, layer=1),
@@ -162,8 +210,12 @@ CALLS: dict[str, Call] = {
         m, t, direction_of(m), 1, (-1.0, 0.0, 1.0), n_random=2, progress=False
     ),
     "linear_probe": _probed,
-    "redteam, Behaviour": lambda m, t: techniques.redteam(m, t, techniques.Behaviour(_next_in_line), n_null=39, progress=False),
-    "redteam, Heads": lambda m, t: techniques.redteam(m, t, techniques.Heads(["a0.h1", "m1"]), n_null=39, progress=False),
+    "redteam, Behaviour": lambda m, t: techniques.redteam(
+        m, t, techniques.Behaviour(_next_in_line), n_null=39, progress=False
+    ),
+    "redteam, Heads": lambda m, t: techniques.redteam(
+        m, t, techniques.Heads(["a0.h1", "m1"]), n_null=39, progress=False
+    ),
     "redteam, Direction": lambda m, t: techniques.redteam(
         m, t, techniques.Direction(direction_of(m), layer=1), n_null=39, progress=False
     ),

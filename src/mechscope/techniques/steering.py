@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.beside_random import check_count
@@ -125,7 +126,7 @@ def _mean(
     mask = None if task is None else task.attention_mask
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens, return_type=None, names_filter=hook, attention_mask=mask)
-    activation = cache[hook]
+    activation = at_least_float32(cache[hook])
     check_finite(activation, "the residual stream")
     if where is None:
         assert task is not None
@@ -155,7 +156,7 @@ def steered(
     added = coefficient * _checked(model, vector)
 
     def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
-        return residual + added.to(residual)
+        return (residual + added).to(residual.dtype)
 
     with model.hooks(fwd_hooks=[(hook, add)]):
         yield model
@@ -255,10 +256,10 @@ def _costs(
     """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
     sweep = Sweep(model, tokens, attention_mask=mask, memory=memory, progress=progress)
     real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(tokens.device)
-    usual = sweep.base_logits.log_softmax(-1)
+    usual = at_least_float32(sweep.base_logits).log_softmax(-1)
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
-        now = logits.log_softmax(-1)
+        now = at_least_float32(logits).log_softmax(-1)
         divergence = (usual.exp() * (usual - now)).sum(-1)[real].mean()
         loss = -now[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0][real[:, 1:]].mean()
         return torch.stack([divergence, loss])
@@ -279,4 +280,4 @@ def _checked(model: HookedTransformer, vector: torch.Tensor) -> torch.Tensor:
         )
     if not bool(torch.isfinite(vector).all()) or float(vector.norm()) == 0:
         raise ValueError("a steering vector must be finite and not zero.")
-    return vector.detach().to(model.W_E)
+    return at_least_float32(vector.detach()).to(model.W_E.device)
