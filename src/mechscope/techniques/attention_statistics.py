@@ -15,6 +15,7 @@ import torch
 from einops import einsum
 from jaxtyping import Bool, Float, Int
 
+from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens, real_positions
 from mechscope.results import Result, make_result
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
@@ -132,7 +133,7 @@ def _layer_hooks(
         kept["norms"] = value_norms(model, layer, v)
 
     def add(pattern: Float[torch.Tensor, "batch head query key"], hook: Any) -> None:
-        measured = torch.stack(_measures(pattern, kept.pop("norms"), positions, firsts))
+        measured = torch.stack(_measures(at_least_float32(pattern), kept.pop("norms"), positions, firsts))
         queries = counted[None, :, None, :].to(measured.device)
         # A query that is padding sees nothing and may give 0/0.
         total = torch.where(queries, measured, torch.zeros_like(measured)).sum((1, 3), dtype=torch.float64)
@@ -164,7 +165,7 @@ def value_norms(
     model: HookedTransformer, layer: int, v: Float[torch.Tensor, "batch key kv_head d_head"]
 ) -> Float[torch.Tensor, "batch head key"]:
     """‖value W_O‖ of every head and position, by the Gram matrix of W_O: nothing of width d_model is made."""
-    W_O = model.blocks[layer].attn.W_O.detach()
+    W_O, v = at_least_float32(model.blocks[layer].attn.W_O.detach()), at_least_float32(v)
     v = v.repeat_interleave(W_O.shape[0] // v.shape[2], dim=2)
     squared = einsum(v, W_O @ W_O.mT, v, "batch key head i, head i j, batch key head j -> batch head key")
     return squared.clamp(min=0).sqrt()

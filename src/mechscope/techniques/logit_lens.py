@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
 from mechscope.techniques.prompts import (
@@ -199,14 +200,14 @@ def _read(
         _, cache = model.run_with_cache(
             prompts.tokens[rows], return_type=None, names_filter=names, attention_mask=prompts.mask_of(rows)
         )
-        final = model.unembed(model.ln_final(cache[names[-1]]))
+        final = _logits(model, cache[names[-1]])
         check_finite(final, "the logits")
         final_log = final.log_softmax(-1)
         wanted = final.argmax(-1, keepdim=True) if targets is None else targets
         measures: list[torch.Tensor] = []
         best: list[Any] = []
         for name in names:
-            logits = final if name == names[-1] else model.unembed(model.ln_final(cache[name]))
+            logits = final if name == names[-1] else _logits(model, cache[name])
             log_probabilities = logits.log_softmax(-1)
             kl = (final_log.exp() * (final_log - log_probabilities)).sum(-1)
             chosen = log_probability_of(logits, wanted).exp()
@@ -219,6 +220,11 @@ def _read(
     return values, torch.return_types.topk(
         (torch.stack([one.values for one in best], 1), torch.stack([one.indices for one in best], 1))
     )
+
+
+def _logits(model: HookedTransformer, residual: torch.Tensor) -> torch.Tensor:
+    """What the model would say if it ended here, as numbers that probabilities can be computed from."""
+    return at_least_float32(model.unembed(model.ln_final(residual)))
 
 
 def _rank(logits: torch.Tensor, targets: Int[torch.Tensor, "batch pos choice"]) -> torch.Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.techniques.probe_fitting import Kind, Metric
 from mechscope.techniques.prompts import Prompts
@@ -164,7 +165,7 @@ def probe_activations(
         at = indices[rows].to(prompts.tokens.device)
         each = torch.arange(len(at), device=at.device)[:, None]
         for name in names:
-            found[name].append(cache[name].flatten(2)[each, at].cpu().float())
+            found[name].append(at_least_float32(cache[name].flatten(2)[each, at]).cpu())
     stacked = [torch.cat(found[name]).numpy() for name in names]
     for name, values in zip(names, stacked, strict=True):
         if not np.isfinite(values).all():

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
@@ -145,8 +146,9 @@ def _mean_of_tokens(
 def _stream(model: HookedTransformer, hook: str, tokens: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens, return_type=None, names_filter=hook)
-    check_finite(cache[hook], "the residual stream")
-    return cache[hook]
+    activation = at_least_float32(cache[hook])
+    check_finite(activation, "the residual stream")
+    return activation
 
 
 @contextmanager
@@ -170,7 +172,7 @@ def steered(
     added = coefficient * _checked(model, vector)
 
     def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
-        return residual + added.to(residual)
+        return (residual + added).to(residual.dtype)
 
     with model.hooks(fwd_hooks=[(hook, add)]):
         yield model
@@ -268,10 +270,10 @@ def _costs(
     """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
     sweep = Sweep(model, tokens, memory=memory, progress=progress)
     real = tokens.real
-    usual = sweep.base_logits.log_softmax(-1)
+    usual = at_least_float32(sweep.base_logits).log_softmax(-1)
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
-        divergence = (usual.exp() * (usual - logits.log_softmax(-1))).sum(-1)[real].mean()
+        divergence = (usual.exp() * (usual - at_least_float32(logits).log_softmax(-1))).sum(-1)[real].mean()
         return torch.stack([divergence, model.loss_fn(logits, tokens.ids, tokens.attention_mask)])
 
     return sweep.run(edits, measure, "cost of steering")
@@ -290,4 +292,4 @@ def _checked(model: HookedTransformer, vector: torch.Tensor) -> torch.Tensor:
         )
     if not bool(torch.isfinite(vector).all()) or float(vector.norm()) == 0:
         raise ValueError("a steering vector must be finite and not zero.")
-    return vector.detach().to(model.W_E)
+    return at_least_float32(vector.detach()).to(model.W_E.device)

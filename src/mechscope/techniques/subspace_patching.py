@@ -101,7 +101,7 @@ def subspace_patching(
     value = run.source[hook]
     interventions = [
         [
-            Edit(hook, value, pos=pos, head=head, basis=None if each is None else each.to(value))
+            Edit(hook, value, pos=pos, head=head, basis=None if each is None else each.to(value.device))
             for pos in places
         ]
         for each in (*bases.values(), *drawn)
