@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.token_batch import Tokens
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -111,7 +112,7 @@ def induction_loss(
     elif prepend_bos:
         raise ValueError("prepend_bos needs a tokenizer with a beginning-of-sequence token.")
     tokens = tokens.to(_device_of(model) if device is None else device)
-    losses = lm_cross_entropy_loss(model(tokens, return_type="logits"), tokens, per_token=True)
+    losses = lm_cross_entropy_loss(model(Tokens(tokens), return_type="logits"), tokens, per_token=True)
     return losses[:, subseq_len + 1 :].mean()
 
 
@@ -228,10 +229,10 @@ def ioi_eval(
     differences = []
     for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=list):
         lengths = [len(entry["prompt"]) for entry in batch]
-        # Padding stands at the end, where a causal model's earlier positions cannot see it.
-        tokens = torch.zeros(len(batch), max(lengths), dtype=torch.long)
-        for row, entry in zip(tokens, batch, strict=True):
+        ids = torch.zeros(len(batch), max(lengths), dtype=torch.long)
+        for row, entry in zip(ids, batch, strict=True):
             row[: len(entry["prompt"])] = entry["prompt"]
+        tokens = Tokens(ids, torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None])
         logits = model(tokens.to(_device_of(model)), return_type="logits")
         for row, entry, length in zip(logits, batch, lengths, strict=True):
             answer, other = int(entry["IO"][0]), int(entry["S"][0])

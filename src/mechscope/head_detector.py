@@ -95,7 +95,8 @@ def detect_head(
     sequences = _sequences(model, seq)
     if cache is not None and len(sequences) > 1:
         raise ValueError(f"a cache is of one run, and seq holds {len(sequences)} sequences; leave cache out.")
-    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device)
+    dtype = torch.promote_types(model.cfg.dtype, torch.float32)
+    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device, dtype=dtype)
     for tokens in sequences:
         pattern = _detection_pattern(detection_pattern, tokens)
         if error_measure == "mul" and not bool(((pattern == 0) | (pattern == 1)).all()):

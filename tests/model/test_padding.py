@@ -30,7 +30,9 @@ def model_of(variant: str, apart: bool, side: Literal["left", "right"] = "right"
     return model
 
 
-def batch_of(model: HookedTransformer, side: Literal["left", "right"], prepend: bool) -> tuple[Tokens, list[Tokens]]:
+def batch_of(
+    model: HookedTransformer, side: Literal["left", "right"], prepend: bool
+) -> tuple[Tokens, list[Tokens]]:
     """The texts together, and each by itself."""
     together = model.to_tokens(TEXTS, prepend_bos=prepend, padding_side=side)
     return together, [model.to_tokens(text, prepend_bos=prepend) for text in TEXTS]
@@ -51,7 +53,9 @@ GIVEN: dict[str, Given] = {
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("given", GIVEN)
-def test_forward_loss_and_cache(variant: str, side: Literal["left", "right"], apart: bool, given: str) -> None:
+def test_forward_loss_and_cache(
+    variant: str, side: Literal["left", "right"], apart: bool, given: str
+) -> None:
     model = model_of(variant, apart)
     for prepend in (True, False):
         together, alone = batch_of(model, side, prepend)
@@ -65,11 +69,14 @@ def test_forward_loss_and_cache(variant: str, side: Literal["left", "right"], ap
                 same(cache["resid_post", layer][row][real], own_cache["resid_post", layer][0])
                 same(cache["pattern", layer][row][:, real][:, :, real], own_cache["pattern", layer][0])
                 same(cache["k", layer][row][real], own_cache["k", layer][0])
-            same(per_token[row][real[1:] & real[:-1]], model(tokens, return_type="loss", loss_per_token=True)[0])
+            same(
+                per_token[row][real[1:] & real[:-1]],
+                model(tokens, return_type="loss", loss_per_token=True)[0],
+            )
         predictions = (together.lengths - 1).tolist()
-        own_losses = [float(model(tokens, return_type="loss")) for tokens in alone]
+        own_losses = [model(tokens, return_type="loss").item() for tokens in alone]
         mean = sum(n * loss for n, loss in zip(predictions, own_losses, strict=True)) / sum(predictions)
-        assert float(model(**call, return_type="loss")) == pytest.approx(mean, rel=1e-9)
+        assert model(**call, return_type="loss").item() == pytest.approx(mean, rel=1e-9)
         if given == "tokens that know":
             same(model(TEXTS, prepend_bos=prepend, padding_side=side), logits)
 
@@ -83,7 +90,8 @@ def test_generate(variant: str, side: Literal["left", "right"], apart: bool, cac
     together, alone = batch_of(model, side, prepend=False)
     expected = [model.generate(tokens, 5, **GREEDY)[0, -5:] for tokens in alone]
     ways = [{**GIVEN[name](together), "max_new_tokens": 5, "use_past_kv_cache": cached} for name in GIVEN]
-    ways.append({"input": TEXTS, "padding_side": side, "prepend_bos": False, "return_type": "tokens", **ways[0]} | {"input": TEXTS})
+    as_text = {"input": TEXTS, "padding_side": side, "prepend_bos": False, "return_type": "tokens"}
+    ways.append({**ways[0], **as_text})
     for way in ways:
         made = model.generate(**way, **GREEDY)
         assert torch.equal(made[:, -5:], torch.stack(expected))
@@ -132,7 +140,8 @@ def test_padding_between_tokens(variant: str) -> None:
         targets = mask[row].nonzero()[1:, 0]
         same(loss[row, targets - 1], model(alone, return_type="loss", loss_per_token=True)[0])
     predictions = (tokens.lengths - 1).clamp(min=0)
-    assert float(model(tokens, return_type="loss")) == pytest.approx(float(loss.sum() / predictions.sum()))
+    mean = (loss.sum() / predictions.sum()).item()
+    assert model(tokens, return_type="loss").item() == pytest.approx(mean)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -87,7 +87,12 @@ def test_ids_are_shared_and_edited_in_place() -> None:
 
 def test_copies_and_pickles_keep_the_mask() -> None:
     tokens = Tokens(IDS, MASK)
-    for made in (copy.deepcopy(tokens), copy.copy(tokens), pickle.loads(pickle.dumps(tokens)), Tokens(tokens)):
+    for made in (
+        copy.deepcopy(tokens),
+        copy.copy(tokens),
+        pickle.loads(pickle.dumps(tokens)),
+        Tokens(tokens),
+    ):
         assert torch.equal(made, tokens)
         assert torch.equal(made.real, MASK)
     other = copy.deepcopy(tokens)

@@ -22,9 +22,10 @@ def lm_cross_entropy_loss(
     Args:
         logits: [batch pos d_vocab]; the last position predicts nothing that is known.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, and from it,
-            are left out of the mean (and are 0 in `per_token`).
-        per_token: give [batch pos-1] and not the mean.
+        attention_mask: 0 where a token is padding [batch pos]; predictions of padding are left out of the mean (and
+            are 0 in `per_token`). A real token is predicted from the real token before it, across padding between
+            the two.
+        per_token: give [batch pos-1] and not the mean: one loss per token from the second on.
 
     Raises:
         ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
@@ -36,8 +37,9 @@ def lm_cross_entropy_loss(
         )
     real = None
     if attention_mask is not None:
-        mask = attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
-        real = mask[:, :-1] & mask[:, 1:]
+        logits, real = _from_real_tokens(
+            logits, attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
+        )
     if not per_token:
         _check_anything_to_predict(tokens, real)
     # The last position is computed and dropped: slicing it off first would copy all the logits.
@@ -54,6 +56,19 @@ def lm_cross_entropy_loss(
     return losses.mean() if real is None else losses.sum() / real.sum()
 
 
+def _from_real_tokens(
+    logits: Float[torch.Tensor, "batch pos d_vocab"], mask: Bool[torch.Tensor, "batch pos"]
+) -> tuple[Float[torch.Tensor, "batch pos d_vocab"], Bool[torch.Tensor, "batch prediction"]]:
+    """At each position the logits of the last real token so far, and which next tokens are predicted from one."""
+    positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    source = torch.where(mask, positions, -1).cummax(1).values
+    real = mask[:, 1:] & (source[:, :-1] >= 0)
+    if bool((source == positions)[:, :-1][real].all()):
+        return logits, real  # no padding between real tokens, which spares a copy of the logits
+    rows = torch.arange(len(mask), device=mask.device)[:, None]
+    return logits[rows, source.clamp(min=0)], real
+
+
 def _check_anything_to_predict(
     tokens: Int[torch.Tensor, "batch pos"], real: Bool[torch.Tensor, "batch prediction"] | None = None
 ) -> None:
@@ -65,8 +80,8 @@ def _check_anything_to_predict(
         )
     if real is not None and not bool(real.any()):
         raise ValueError(
-            "there is no next token to predict: the attention mask leaves no two real tokens beside each other in "
-            f"any of the {len(tokens)} rows."
+            f"there is no next token to predict: the attention mask leaves fewer than two real tokens in each of the "
+            f"{len(tokens)} rows."
         )
 
 

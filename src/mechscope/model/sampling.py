@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import Tokens
 
 
 def sample_logits(
@@ -26,7 +27,7 @@ def sample_logits(
         temperature: logits are divided by it; 0 takes the likeliest token.
         freq_penalty: subtracted from a token's logit for each time it stands in `tokens`; tokens that have no
             logit (d_vocab_out below d_vocab) do not count.
-        tokens: what the rows hold so far [batch pos].
+        tokens: what the rows hold so far [batch pos]; the padding of `Tokens` does not count.
         generator: where randomness comes from; None means torch's global generator.
     """
     if temperature < 0:
@@ -36,7 +37,7 @@ def sample_logits(
         if tokens is None:
             raise ValueError("freq_penalty counts the tokens so far: give them as `tokens`.")
         counts = torch.zeros_like(final_logits)
-        known = tokens < counts.shape[1]
+        known = (tokens < counts.shape[1]) & Tokens(tokens).real
         counts.scatter_add_(1, tokens.masked_fill(~known, 0), known.to(counts))
         final_logits = final_logits - freq_penalty * counts
     if temperature == 0:

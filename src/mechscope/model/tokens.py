@@ -285,8 +285,8 @@ def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:
     too_long = [len(row) for row in rows if len(row) > n_ctx]
     if too_long:
         warnings.warn(
-            f"{len(too_long)} of {len(rows)} texts had more than n_ctx={n_ctx} tokens (the longest {max(too_long):,}) "
-            "and lost those at their end; truncate=False keeps them.",
+            f"{len(too_long)} of {len(rows)} texts had more than n_ctx={n_ctx} tokens (the longest {max(too_long):,}): "
+            "what came after them was cut off. truncate=False keeps it.",
             stacklevel=3,
         )
     return [row[:n_ctx] for row in rows]

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.attention_targets import TARGETS, Target, make_target
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
@@ -174,7 +175,7 @@ def random_repeats_for(
     if bos is not None and bos != last:
         tokens = tokens.masked_fill(tokens == bos, last)
         tokens[:, 0] = bos
-    return tokens
+    return Tokens(tokens)
 
 
 def _scores(

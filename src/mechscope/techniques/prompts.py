@@ -108,7 +108,7 @@ def read_tokens(
         ValueError: for anything else, ids out of range, a prompt of padding only, or one longer than the context.
     """
     if not isinstance(data, (torch.Tensor, str, list, tuple, np.ndarray)):
-        raise ValueError(f"give a Task, a tensor of tokens [batch pos], or text, not {type(data).__name__}.")
+        raise ValueError(f"give a Task, tokens [batch pos], or text, not {type(data).__name__}.")
     tokens = model.as_tokens(data, attention_mask=attention_mask)
     check_tokens(model, tokens)
     if bool((tokens.lengths == 0).any()):
