@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.token_batch import Tokens
 
@@ -33,12 +34,14 @@ NOUNS = {
 PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 
+@checked_arguments
 def sanity_check(model: HookedTransformer) -> torch.Tensor:
     """The loss on a sentence that any English model should find easy, in nats per token."""
     text = "The sun rises in the east and sets in the west. The sun rises in the east and sets in the west."
     return model(text, return_type="loss")
 
 
+@checked_arguments
 @torch.no_grad()
 def evaluate_on_dataset(
     model: HookedTransformer,
@@ -66,6 +69,7 @@ def evaluate_on_dataset(
     return sum(losses) / len(losses)
 
 
+@checked_arguments
 @torch.no_grad()
 def induction_loss(
     model: HookedTransformer,
@@ -204,6 +208,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
+@checked_arguments
 @torch.no_grad()
 def ioi_eval(
     model: HookedTransformer,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Heads = Sequence[tuple[int, int]] | Mapping[int, Sequence[int]] | None
 NOT_SCORED = -1.0
 
 
+@checked_arguments
 def get_previous_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -30,6 +32,7 @@ def get_previous_token_head_detection_pattern(
     return torch.diag(torch.ones(length - 1, device=tokens.device), diagonal=-1)
 
 
+@checked_arguments
 def get_duplicate_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -38,6 +41,7 @@ def get_duplicate_token_head_detection_pattern(
     return (sequence[:, None] == sequence).float().tril(diagonal=-1)
 
 
+@checked_arguments
 def get_induction_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -57,11 +61,13 @@ DETECTION_PATTERNS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 HEAD_NAMES = tuple(DETECTION_PATTERNS)
 
 
+@checked_arguments
 def get_supported_heads() -> tuple[str, ...]:
     """The heads that `detect_head` knows by name."""
     return HEAD_NAMES
 
 
+@checked_arguments
 def detect_head(
     model: HookedTransformer,
     seq: str | list[str] | Int[torch.Tensor, "*batch pos"],
@@ -111,6 +117,7 @@ def detect_head(
     return scores
 
 
+@checked_arguments
 def compute_head_attention_similarity_score(
     attention_pattern: Float[torch.Tensor, "pos pos"],
     detection_pattern: Float[torch.Tensor, "pos pos"],
@@ -173,7 +180,7 @@ def _sequences(model: HookedTransformer, seq: str | list[str] | torch.Tensor) ->
     """Each sequence as tokens [1 pos]."""
     if isinstance(seq, torch.Tensor):
         rows = model.as_tokens(seq.reshape(-1, seq.shape[-1]))
-        sequences = [row.ids[row.real][None] for row in rows]
+        sequences = [row.ids[row.is_real][None] for row in rows]
     else:
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:

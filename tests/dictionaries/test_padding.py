@@ -53,7 +53,7 @@ def as_a_set(rows: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("skip_first", [0, 1, 2])
 def test_streams(model: HookedTransformer, together: Tokens, skip_first: int) -> None:
     expected = alone(model, skip_first)
-    given: list[dict[str, Any]] = [{"tokens": together}, {"tokens": together.ids, "mask": together.real}]
+    given: list[dict[str, Any]] = [{"tokens": together}, {"tokens": together.ids, "mask": together.is_real}]
     for which in given:
         stream = d.ModelStream(
             model,
@@ -72,7 +72,7 @@ def test_features(model: HookedTransformer, together: Tokens, dictionary: Any) -
     values = read_features(model, dictionary, together, HOOK, [3, 5])
     for row, text in enumerate(TEXTS):
         own = read_features(model, dictionary, model.to_tokens(text), HOOK, [3, 5])
-        torch.testing.assert_close(values[row][together.real[row]], own[0])
+        torch.testing.assert_close(values[row][together.is_real[row]], own[0])
     pages = feature_pages(model, dictionary, together, HOOK, [3, 5], skip_first=1)
     counted = counted_positions(together, 1)
     for column, page in enumerate(pages):
@@ -99,7 +99,7 @@ def test_evaluation_and_splicing(
 def test_plain_tensors_follow_the_models_rule(model: HookedTransformer) -> None:
     model.set_tokenizer(Letters(apart=True), default_padding_side="left")
     together = model.to_tokens(TEXTS)
-    assert torch.equal(known_tokens(model, together.ids).real, together.real)
+    assert torch.equal(known_tokens(model, together.ids).is_real, together.is_real)
     model.default_padding_side = "right"
     assert known_tokens(model, together.ids).attention_mask is None
 

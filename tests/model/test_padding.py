@@ -45,7 +45,7 @@ def same(found: torch.Tensor, expected: torch.Tensor) -> None:
 Given = Callable[[Tokens], dict[str, Any]]
 GIVEN: dict[str, Given] = {
     "tokens that know": lambda tokens: {"input": tokens},
-    "a mask beside plain ids": lambda tokens: {"input": tokens.ids, "attention_mask": tokens.real.long()},
+    "a mask beside plain ids": lambda tokens: {"input": tokens.ids, "attention_mask": tokens.is_real.long()},
 }
 
 
@@ -62,7 +62,7 @@ def test_forward_loss_and_cache(
         call = GIVEN[given](together)
         logits, cache = model.run_with_cache(**call)
         per_token = model(**call, return_type="loss", loss_per_token=True)
-        for row, (real, tokens) in enumerate(zip(together.real, alone, strict=True)):
+        for row, (real, tokens) in enumerate(zip(together.is_real, alone, strict=True)):
             own, own_cache = model.run_with_cache(tokens)
             same(logits[row][real], own[0])
             for layer in range(model.cfg.n_layers):
@@ -151,21 +151,21 @@ def test_a_pass_that_starts_in_the_middle(side: Literal["left", "right"], varian
     together, _ = batch_of(model, side, prepend=True)
     residual = model(together, stop_at_layer=1)
     expected = model(together, return_type="both")
-    for kwargs in ({"tokens": together}, {"tokens": together.ids, "attention_mask": together.real}):
+    for kwargs in ({"tokens": together}, {"tokens": together.ids, "attention_mask": together.is_real}):
         found = model(residual, start_at_layer=1, return_type="both", **kwargs)
-        same(found.logits[together.real], expected.logits[together.real])
+        same(found.logits[together.is_real], expected.logits[together.is_real])
         same(found.loss, expected.loss)
-    only_mask = model(residual, start_at_layer=1, attention_mask=together.real)
-    same(only_mask[together.real], expected.logits[together.real])
+    only_mask = model(residual, start_at_layer=1, attention_mask=together.is_real)
+    same(only_mask[together.is_real], expected.logits[together.is_real])
 
 
 def test_a_plain_tensor_is_read_as_in_the_classic_interface() -> None:
     model = model_of("plain", apart=True, side="left")
     together, _ = batch_of(model, "left", prepend=False)
-    same(model(together.ids)[together.real], model(together)[together.real])
+    same(model(together.ids)[together.is_real], model(together)[together.is_real])
     model.default_padding_side = "right"
     assert model.as_tokens(together.ids).attention_mask is None
-    assert torch.equal(model.as_tokens(together).real, together.real)
+    assert torch.equal(model.as_tokens(together).is_real, together.is_real)
 
 
 def test_what_a_model_reads_is_checked() -> None:

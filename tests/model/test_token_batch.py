@@ -48,7 +48,7 @@ def test_the_mask_goes_where_the_tokens_go(name: str) -> None:
     kept = KEPT[name](Tokens(IDS, MASK))
     assert isinstance(kept, Tokens)
     assert torch.equal(kept.ids.long(), KEPT[name](IDS).long())
-    assert torch.equal(kept.real, KEPT[name](MASK.to(torch.uint8)).bool())
+    assert torch.equal(kept.is_real, KEPT[name](MASK.to(torch.uint8)).bool())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_ids_are_shared_and_edited_in_place() -> None:
     tokens[:, 0] = 9
     assert ids[:, 0].tolist() == [9] * 4
     assert isinstance(tokens.add_(1), Tokens)
-    assert torch.equal(tokens.real, MASK)
+    assert torch.equal(tokens.is_real, MASK)
 
 
 def test_copies_and_pickles_keep_the_mask() -> None:
@@ -94,7 +94,7 @@ def test_copies_and_pickles_keep_the_mask() -> None:
         Tokens(tokens),
     ):
         assert torch.equal(made, tokens)
-        assert torch.equal(made.real, MASK)
+        assert torch.equal(made.is_real, MASK)
     other = copy.deepcopy(tokens)
     other.zero_()
     assert torch.equal(tokens, IDS)

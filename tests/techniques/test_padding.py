@@ -59,7 +59,7 @@ def read(request: pytest.FixtureRequest) -> Read:
     def call(technique: Read, model: HookedTransformer, tokens: Tokens, *args: Any, **kwargs: Any) -> Any:
         if request.param == "Tokens":
             return technique(model, tokens, *args, **kwargs)
-        return technique(model, tokens.ids, *args, attention_mask=tokens.real.long(), **kwargs)
+        return technique(model, tokens.ids, *args, attention_mask=tokens.is_real.long(), **kwargs)
 
     return call
 
@@ -132,7 +132,7 @@ def test_logit_lens(side: str, read: Read) -> None:
     lens = read(logit_lens, model, tokens, average=False, progress=False)
     for row, text in enumerate(TEXTS):
         alone = logit_lens(model, text, average=False, progress=False)
-        real = tokens.real[row].numpy()
+        real = tokens.is_real[row].numpy()
         for measure in ("logit", "probability", "rank", "kl"):
             values = getattr(lens, measure).values.values[row]
             close(values[:, real], getattr(alone, measure).values.values[0])
@@ -220,7 +220,7 @@ def test_probes(side: str, read: Read) -> None:
     last = torch.stack([row[-1] for row in rows])
 
     def at_last(resid: torch.Tensor, hook: Any) -> None:
-        where = tokens.real.long().cumsum(1).argmax(1)
+        where = tokens.is_real.long().cumsum(1).argmax(1)
         torch.testing.assert_close(resid[torch.arange(len(resid)), where], last)
 
     model.run_with_hooks(tokens, fwd_hooks=[("blocks.1.hook_resid_post", at_last)])
@@ -242,7 +242,7 @@ def test_labels_of_padding_are_ignored() -> None:
     ]
     tokens = padded(model, "left", texts)
     labels = np.where(tokens.ids.numpy() % 2 == 0, "even", "odd").astype(object)
-    labels[~tokens.real.numpy()] = "padding"
+    labels[~tokens.is_real.numpy()] = "padding"
     found = linear_probe(model, tokens, labels, positions=[-1, -2], seeds=(0,), progress=False)
     assert set(found.directions.values.coords["class"].values) <= {"even", "odd"}
 

@@ -43,7 +43,7 @@ def counted_positions(tokens: Tokens, skip_first: int = 0) -> Bool[Tensor, "batc
     """
     if isinstance(skip_first, bool) or not isinstance(skip_first, int) or skip_first < 0:
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
-    real = tokens.real
+    real = tokens.is_real
     counted = real & (real.long().cumsum(1) > skip_first)
     if not bool(counted.any()):
         raise ValueError(

@@ -132,7 +132,7 @@ class Generation:
         output: Any = run.tokens
         is_text = isinstance(input, (str, list))
         if return_type in ("str", "string") or (return_type == "input" and is_text):
-            texts = [self._decode(row.ids[row.real]) for row in run.tokens]
+            texts = [self._decode(row.ids[row.is_real]) for row in run.tokens]
             output = texts if isinstance(input, list) or len(texts) > 1 else texts[0]
         if not (return_logits or return_cache):
             return output
@@ -272,7 +272,7 @@ class Generation:
         return self.unembed(self.ln_final(last))[:, 0]  # type: ignore[attr-defined]
 
     def _contains(self, new: Tokens, strings: Sequence[str]) -> torch.Tensor:
-        texts = [self.tokenizer.decode(row.ids[row.real].tolist()) for row in new]
+        texts = [self.tokenizer.decode(row.ids[row.is_real].tolist()) for row in new]
         return torch.tensor([any(one in text for one in strings) for text in texts], device=new.device)
 
     def _end_tokens(self, eos_token_id: int | Sequence[int] | None) -> list[int]:

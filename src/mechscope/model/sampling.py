@@ -37,7 +37,7 @@ def sample_logits(
         if tokens is None:
             raise ValueError("freq_penalty counts the tokens so far: give them as `tokens`.")
         counts = torch.zeros_like(final_logits)
-        known = (tokens < counts.shape[1]) & Tokens(tokens).real
+        known = (tokens < counts.shape[1]) & Tokens(tokens).is_real
         counts.scatter_add_(1, tokens.masked_fill(~known, 0), known.to(counts))
         final_logits = final_logits - freq_penalty * counts
     if temperature == 0:

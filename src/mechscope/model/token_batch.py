@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -112,8 +112,16 @@ class Tokens(torch.Tensor):
 
     _mask: torch.Tensor | None
 
-    @staticmethod
-    def __new__(cls, ids: Any, attention_mask: Any = None) -> Tokens:
+    if TYPE_CHECKING:  # what torch declares as plain tensors
+
+        def __getitem__(self, indices: Any) -> Tokens: ...
+        def __iter__(self) -> Iterator[Tokens]: ...
+        def to(self, *args: Any, **kwargs: Any) -> Tokens: ...
+        def cpu(self, *args: Any, **kwargs: Any) -> Tokens: ...
+        def clone(self, *args: Any, **kwargs: Any) -> Tokens: ...
+        def long(self, *args: Any, **kwargs: Any) -> Tokens: ...
+
+    def __new__(cls: type[Tokens], ids: Any, attention_mask: Any = None) -> Tokens:
         if attention_mask is None and isinstance(ids, Tokens):
             attention_mask = ids._mask
         plain = plain_ids(ids)
@@ -132,14 +140,14 @@ class Tokens(torch.Tensor):
         return self._mask
 
     @property
-    def real(self) -> Bool[torch.Tensor, "batch pos"]:
+    def is_real(self) -> Bool[torch.Tensor, "batch pos"]:
         """True where a token is real, also where all are."""
         return torch.ones_like(self.ids, dtype=torch.bool) if self._mask is None else self._mask
 
     @property
     def lengths(self) -> Int[torch.Tensor, " batch"]:
         """How many tokens of each row are real."""
-        return self.real.sum(-1)
+        return self.is_real.sum(-1)
 
     @classmethod
     def __torch_function__(
@@ -154,7 +162,7 @@ class Tokens(torch.Tensor):
             return _dressed_like(result, mask)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tokens:
-        return self.clone()  # type: ignore[return-value]
+        return self.clone()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Tokens, (self.ids, self._mask)
@@ -218,13 +226,14 @@ def _undressed(result: Any, args: Sequence[Any]) -> Any:
 def _mask_through(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What the operation makes of the mask; None where every token is real."""
     first = args[0]
-    parts = list(first) if isinstance(first, (list, tuple)) else [first]
+    parts: list[Any] = list(first) if isinstance(first, (list, tuple)) else [first]
     if all(getattr(part, "_mask", None) is None for part in parts):
         return None
     if func in _CONVERTING:
-        return first._mask.to(func(first, *args[1:], **kwargs).device)
+        return parts[0]._mask.to(func(first, *args[1:], **kwargs).device)
     masks: list[torch.Tensor] = [
-        part.real if isinstance(part, Tokens) else torch.ones_like(part, dtype=torch.bool) for part in parts
+        part.is_real if isinstance(part, Tokens) else torch.ones_like(part, dtype=torch.bool)
+        for part in parts
     ]
     return func(masks if isinstance(first, (list, tuple)) else masks[0], *args[1:], **kwargs)
 

@@ -96,7 +96,7 @@ class TokenizerHelpers:
 
         mask = padded([[1] * len(row) for row in rows], 0) if any(padding) else None
         tokens = Tokens(padded(rows, tokenizer.pad_token_id).long(), mask)
-        return tokens.to(self.cfg.device) if move_to_device else tokens  # type: ignore[return-value]
+        return tokens.to(self.cfg.device) if move_to_device else tokens
 
     def as_tokens(
         self,
@@ -134,7 +134,7 @@ class TokenizerHelpers:
             tokens = tokens[None]
         if not isinstance(tokens, Tokens):
             tokens = Tokens(tokens, self._guessed_mask(tokens, prepend_bos, padding_side))
-        return tokens.to(self.cfg.device) if move_to_device else tokens  # type: ignore[return-value]
+        return tokens.to(self.cfg.device) if move_to_device else tokens
 
     def _guessed_mask(
         self, tokens: torch.Tensor, prepend_bos: bool | None, padding_side: PaddingSide | None
@@ -295,4 +295,4 @@ def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:
 def _check_side(side: str) -> PaddingSide:
     if side not in ("left", "right"):
         raise ValueError(f"padding_side must be 'left' or 'right', not {side!r}.")
-    return side  # type: ignore[return-value]
+    return side

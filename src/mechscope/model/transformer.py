@@ -340,7 +340,7 @@ def _over_all_positions(
     """Which of the cached positions and the new ones are real [batch key_pos]; None where all are."""
     if past_kv_cache is None:
         return tokens.attention_mask
-    mask = past_kv_cache.append_attention_mask(tokens.real)
+    mask = past_kv_cache.append_attention_mask(tokens.is_real)
     return None if bool(mask.all()) else mask
 
 

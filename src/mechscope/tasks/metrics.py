@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 
 Logits = Float[torch.Tensor, "batch answer d_vocab"]
@@ -175,6 +176,7 @@ METRICS: dict[str, Metric] = {
 """Every metric by its name in code."""
 
 
+@checked_arguments
 def get_metric(metric: str | Metric) -> Metric:
     """A metric by name, or the one given.
 

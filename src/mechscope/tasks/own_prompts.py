@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.token_batch import Tokens
 from mechscope.tasks.assembling import Pair, assemble
 from mechscope.tasks.metrics import Answers, Metric, get_metric
@@ -17,6 +18,7 @@ Answer = str | int | Sequence[str] | Sequence[int]
 Positions = Mapping[str, int | Sequence[int]]
 
 
+@checked_arguments
 def from_prompts(
     model: Any,
     clean: Sequence[str],
@@ -79,6 +81,7 @@ def from_prompts(
     )
 
 
+@checked_arguments
 def from_tokens(
     clean: torch.Tensor | Sequence[Sequence[int]],
     corrupted: torch.Tensor | Sequence[Sequence[int]],
@@ -158,9 +161,9 @@ def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]]) -> Tokens:
     known = tokens if isinstance(tokens, Tokens) else Tokens(torch.as_tensor(tokens, dtype=torch.long))
     if known.attention_mask is None or known.ndim != 2:
         return known
-    order = (~known.real).to(torch.int8).sort(dim=1, stable=True).indices
+    order = (~known.is_real).to(torch.int8).sort(dim=1, stable=True).indices
     longest = int(known.lengths.max())
-    return Tokens(known.ids.gather(1, order)[:, :longest], known.real.gather(1, order)[:, :longest])
+    return Tokens(known.ids.gather(1, order)[:, :longest], known.is_real.gather(1, order)[:, :longest])
 
 
 def _check_lists(

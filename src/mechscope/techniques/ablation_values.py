@@ -50,7 +50,7 @@ class AblationValues:
             raise ValueError(f"draws must be at least 1, not {draws}.")
         self.model, self.task, self.how = model, task, how
         own = reference is None
-        tokens = task.corrupted if reference is None else read_tokens(model, reference)
+        tokens = read_tokens(model, task.corrupted if reference is None else reference)
         if not own and how in ("resample", "template_mean") and tokens.shape[1] != task.length:
             raise ValueError(
                 f"{how} takes values position by position: the reference prompts have {tokens.shape[1]} positions and "

@@ -15,6 +15,7 @@ import torch
 from einops import einsum
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens, real_positions
 from mechscope.results import Result, make_result
@@ -66,6 +67,7 @@ class AttentionStatistics:
         return figure
 
 
+@checked_arguments
 def attention_statistics(
     model: HookedTransformer,
     data: TaskOrTokens,
@@ -171,6 +173,7 @@ def value_norms(
     return squared.clamp(min=0).sqrt()
 
 
+@checked_arguments
 def norm_weighted_attention(
     model: HookedTransformer,
     data: TaskOrTokens,

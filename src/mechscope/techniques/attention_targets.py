@@ -115,7 +115,7 @@ def _on_real_tokens(
     """The pattern of each row's real tokens, as if no padding stood before or between them."""
     if not isinstance(tokens, Tokens) or tokens.attention_mask is None:
         return target(plain_ids(tokens))
-    real = tokens.real
+    real = tokens.is_real
     # Real tokens first, in their order; then the pattern goes back to where they stand.
     order = (~real).to(torch.int8).sort(dim=1, stable=True).indices
     found = target(tokens.ids.gather(1, order))

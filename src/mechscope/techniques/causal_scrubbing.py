@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Int
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.naming import model_name
@@ -78,6 +79,7 @@ class CausalScrubbing:
         return f"<{self.recovered.title}: {self.share:.3f} ({low:.3f} to {high:.3f}); {self.recovered.provenance}>"
 
 
+@checked_arguments
 def causal_scrubbing(
     model: HookedTransformer,
     task: Task,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 @contextmanager
 def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Generator[HookedTransformer]:
     """While the `with` block lasts, nothing is written along a direction [d_model] (or a subspace [d_model k]).
@@ -45,6 +47,7 @@ def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Gene
         yield model
 
 
+@checked_arguments
 def orthogonalize_weights(model: HookedTransformer, direction: torch.Tensor) -> HookedTransformer:
     """A copy of the model whose weights write nothing along a direction: `without_direction`, built in.
 
@@ -81,6 +84,7 @@ def orthogonalize_weights(model: HookedTransformer, direction: torch.Tensor) -> 
     return changed
 
 
+@checked_arguments
 def directional_ablation(
     model: HookedTransformer,
     task: Task,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.repeated_tokens import repeated_twice
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
@@ -83,6 +84,7 @@ class DetectedHeads:
         return figure
 
 
+@checked_arguments
 def head_scores(
     model: HookedTransformer,
     data: TaskOrTokens | None = None,
@@ -114,6 +116,7 @@ def head_scores(
     return found.of(name)
 
 
+@checked_arguments
 def detect_heads(
     model: HookedTransformer,
     data: TaskOrTokens | None = None,

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
@@ -99,6 +100,7 @@ class LogitLens:
         return figure
 
 
+@checked_arguments
 def logit_lens(
     model: HookedTransformer,
     data: TaskOrTokens,
@@ -295,7 +297,7 @@ def _labels(model: HookedTransformer, prompts: Prompts, count: int) -> tuple[tup
     task = prompts.task
     labels: list[tuple[str, ...]] = []
     for row, tokens in enumerate(prompts.tokens[:count]):
-        real = tokens.real.nonzero()[:, 0].tolist()
+        real = tokens.is_real.nonzero()[:, 0].tolist()
         if task is not None and task.labels is not None:
             texts = [task.labels[row][column] for column in real]
         else:

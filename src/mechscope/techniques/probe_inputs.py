@@ -70,7 +70,7 @@ def as_labels(labels: Any, tokens: Tokens, kind: Kind, metric: Metric) -> ProbeL
             f"labels have shape {found.shape}; with prompts {(batch, length)} they must be one an example "
             f"[{batch}] or one a token [{batch} {length}]."
         )
-    real = np.ones(found.shape, dtype=bool) if found.ndim == 1 else tokens.real.cpu().numpy()
+    real = np.ones(found.shape, dtype=bool) if found.ndim == 1 else tokens.is_real.cpu().numpy()
     told = found[real]  # labels of padding say nothing
     if found.dtype.kind == "f" and not np.isfinite(told).all():
         raise ValueError(f"{int((~np.isfinite(told)).sum())} labels are not finite.")

@@ -21,6 +21,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
@@ -120,6 +121,7 @@ class Probes:
         return figure
 
 
+@checked_arguments
 def linear_probe(
     model: HookedTransformer,
     data: TaskOrTokens,
@@ -261,7 +263,7 @@ def _check(
 def _groups(groups: Any, tokens: Tokens) -> NDArray[Any] | None:
     """Groups as numbers [batch]; without any, equal prompts, if there are some."""
     if groups is None:
-        _, which = torch.unique(tokens.ids.masked_fill(~tokens.real, -1), dim=0, return_inverse=True)
+        _, which = torch.unique(tokens.ids.masked_fill(~tokens.is_real, -1), dim=0, return_inverse=True)
         return None if len(which.unique()) == len(tokens) else which.cpu().numpy()
     found = np.asarray(groups)
     if found.shape != (len(tokens),):

@@ -48,7 +48,7 @@ class Prompts:
     @property
     def real(self) -> Bool[torch.Tensor, "batch pos"]:
         """True where a token is real."""
-        return self.tokens.real
+        return self.tokens.is_real
 
     def index_of(self, position: int) -> Int[torch.Tensor, " batch"]:
         """Where each prompt's real token number `position` stands [batch]; negative counts from its last one.
@@ -107,7 +107,7 @@ def read_tokens(
     Raises:
         ValueError: for anything else, ids out of range, a prompt of padding only, or one longer than the context.
     """
-    if not isinstance(data, (torch.Tensor, str, list, tuple, np.ndarray)):
+    if not isinstance(data, (torch.Tensor, str, list, np.ndarray)):
         raise ValueError(f"give a Task, tokens [batch pos], or text, not {type(data).__name__}.")
     tokens = model.as_tokens(data, attention_mask=attention_mask)
     check_tokens(model, tokens)
@@ -134,7 +134,7 @@ def index_of_real(tokens: Tokens, position: int) -> Int[torch.Tensor, " batch"]:
             f"position {position} is outside 0 to {shortest - 1}, the tokens of the shortest prompt."
         )
     wanted = lengths + position if position < 0 else torch.full_like(lengths, position)
-    at = tokens.real & (tokens.real.long().cumsum(1) == wanted[:, None] + 1)
+    at = tokens.is_real & (tokens.is_real.long().cumsum(1) == wanted[:, None] + 1)
     return at.to(torch.int8).argmax(1)
 
 

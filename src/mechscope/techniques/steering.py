@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
@@ -60,6 +61,7 @@ class SteeringCurve:
             result.show()
 
 
+@checked_arguments
 def steering_vector(
     model: HookedTransformer,
     positive: Task | Int[torch.Tensor, "batch pos"],
@@ -151,6 +153,7 @@ def _stream(model: HookedTransformer, hook: str, tokens: torch.Tensor) -> torch.
     return activation
 
 
+@checked_arguments
 @contextmanager
 def steered(
     model: HookedTransformer,
@@ -178,6 +181,7 @@ def steered(
         yield model
 
 
+@checked_arguments
 def steering_curve(
     model: HookedTransformer,
     task: Task,
@@ -269,7 +273,7 @@ def _costs(
 ) -> Float[torch.Tensor, "intervention 2"]:
     """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
     sweep = Sweep(model, tokens, memory=memory, progress=progress)
-    real = tokens.real
+    real = tokens.is_real
     usual = at_least_float32(sweep.base_logits).log_softmax(-1)
 
     def measure(logits: torch.Tensor) -> torch.Tensor:

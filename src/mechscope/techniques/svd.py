@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
@@ -90,6 +91,7 @@ class VocabularyReading:
         return figure
 
 
+@checked_arguments
 def singular_directions(
     model: HookedTransformer,
     layer: int,
@@ -134,6 +136,7 @@ def singular_directions(
     )
 
 
+@checked_arguments
 def neuron_tokens(
     model: HookedTransformer, layer: int, neurons: list[int], *, top: int = 6
 ) -> VocabularyReading:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
@@ -104,6 +105,7 @@ class Evaluation:
         )
 
 
+@checked_arguments
 def evaluate(
     dictionary: Codes,
     data: Activations | Int[Tensor, "batch pos"],

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
@@ -51,6 +52,7 @@ class FeaturePage:
         return dataclasses.asdict(self)
 
 
+@checked_arguments
 def feature_pages(
     model: HookedTransformer | HookedEncoder,
     dictionary: Dictionary,

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.counted import known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def read_activations(
     model: HookedTransformer | HookedEncoder,
     tokens: Int[Tensor, "batch pos"],
@@ -47,6 +49,7 @@ def read_activations(
         yield x, y
 
 
+@checked_arguments
 def read_features(
     model: HookedTransformer | HookedEncoder,
     dictionary: Codes,

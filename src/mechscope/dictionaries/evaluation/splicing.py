@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.model.loss import lm_cross_entropy_loss
@@ -68,6 +69,7 @@ def _recovered(cost: float, worst: float) -> float:
     return 1 - cost / worst if worst != 0 else float("nan")
 
 
+@checked_arguments
 def spliced_loss(
     model: HookedTransformer,
     dictionary: Codes,

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
@@ -59,6 +60,7 @@ class Attributions:
             result.show()
 
 
+@checked_arguments
 @overload
 def attribution_patching(
     model: HookedTransformer,
@@ -74,6 +76,7 @@ def attribution_patching(
     average: bool = ...,
     progress: bool = ...,
 ) -> Result: ...
+@checked_arguments
 @overload
 def attribution_patching(
     model: HookedTransformer,
@@ -89,6 +92,7 @@ def attribution_patching(
     average: bool = ...,
     progress: bool = ...,
 ) -> Attributions: ...
+@checked_arguments
 def attribution_patching(
     model: HookedTransformer,
     task: Task,
