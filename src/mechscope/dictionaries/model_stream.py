@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_constructor
 from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
@@ -18,6 +19,7 @@ from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.transformer import HookedTransformer
 
 
+@checked_constructor
 class ModelStream(BlockStream):
     """Activations at hook points over rows of tokens; each pass takes the rows in another order.
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, checked_constructor
 from mechscope.dictionaries.seeding import seeded
 
 
@@ -162,6 +162,7 @@ class BlockStream(Stream):
         self._epoch, self._number, self._next = state["epoch"], state["block"], state["next"]
 
 
+@checked_constructor
 class TensorStream(BlockStream):
     """Activations that are there already, shuffled anew in each pass.
 
@@ -229,6 +230,7 @@ class TensorStream(BlockStream):
 Draw = Callable[[int, torch.Generator], Tensor | tuple[Tensor, Tensor]]
 
 
+@checked_constructor
 class GeneratorStream(Stream):
     """Activations that are made when they are needed.
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
 from mechscope.model.token_batch import Tokens, last_real
@@ -51,6 +52,7 @@ class Generation:
     cfg: HookedTransformerConfig
     tokenizer: Any
 
+    @checked_arguments
     @torch.no_grad()
     def generate(
         self,
@@ -140,6 +142,7 @@ class Generation:
         logits = torch.stack(kept, 1) if kept else no_logits
         return Generated(output, logits if return_logits else None, run.cache if return_cache else None)
 
+    @checked_arguments
     @torch.no_grad()
     def generate_stream(
         self,

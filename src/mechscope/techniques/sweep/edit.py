@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from mechscope.arguments import checked_constructor
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import Site
 
@@ -16,6 +17,7 @@ Where = int | tuple[int, ...] | None
 Function = Callable[[torch.Tensor, range], torch.Tensor]
 
 
+@checked_constructor
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A change of one activation at chosen positions, heads and entries.
