@@ -14,7 +14,7 @@ from mechscope.model.encoder import HookedEncoder
 from mechscope.model.transformer import HookedTransformer
 
 VOCAB = {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4}
-FIELDS: dict[str, Any] = dict(n_layers=1, d_model=8, n_ctx=16, d_head=4, attn_only=True, seed=0)
+FIELDS: dict[str, Any] = {"n_layers": 1, "d_model": 8, "n_ctx": 16, "d_head": 4, "attn_only": True, "seed": 0}
 TEMPLATES = ("$A", "<s> $A", "$A </s>", "<s> $A </s>", "<s> <unk> $A </s>")
 
 
@@ -23,7 +23,12 @@ def make_tokenizer(template: str = "$A", ours: bool = False, vocab: dict[str, in
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     named = [(token, vocab[token]) for token in ("<s>", "</s>", "<unk>") if token in vocab]
     inner.post_processor = processors.TemplateProcessing(single=template, special_tokens=named)
-    names: dict[str, Any] = dict(unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    names: dict[str, Any] = {
+        "unk_token": "<unk>",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "</s>",
+    }
     if ours:
         return Tokenizer(inner, **names)
     return PreTrainedTokenizerFast(tokenizer_object=inner, **names)

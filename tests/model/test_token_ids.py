@@ -77,7 +77,9 @@ def test_rows_and_batches(kind: str) -> None:
     assert model.to_string([given, given]) == ["abc", "abc"]
     assert model.to_str_tokens(given) == ["a", "b", "c"]
     assert torch.equal(model.tokens_to_residual_directions(given), model.W_U[:, 1:4].T)
-    assert torch.equal(model.tokens_to_residual_directions([given, given]), model.W_U.T[torch.tensor([[1, 2, 3]] * 2)])
+    assert torch.equal(
+        model.tokens_to_residual_directions([given, given]), model.W_U.T[torch.tensor([[1, 2, 3]] * 2)]
+    )
     _, cache = model.run_with_cache(torch.tensor([[1, 2, 3]] * 3))
     stack = cache.stack_head_results(layer=1, pos_slice=-1)
     expected = cache.logit_attrs(stack, torch.tensor([1, 2, 3]), pos_slice=-1)

@@ -83,7 +83,8 @@ def _as_tensor(values: Any, what: str) -> torch.Tensor:
     if len(shapes) > 1:
         lengths = ", ".join(str(list(shape)) for shape in sorted(shapes)[:4])
         raise ValueError(
-            f"{what} are given in rows of different shapes ({lengths}): pad them to one length, or pass one row at a time."
+            f"{what} are given in rows of different shapes ({lengths}): pad them to one length, or pass one row at a "
+            "time."
         )
     return torch.stack(rows)
 

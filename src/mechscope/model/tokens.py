@@ -205,7 +205,9 @@ class TokenizerHelpers:
             if tokens.shape[0] != 1:
                 raise ValueError(f"get_token_position reads one sequence, not a batch of {tokens.shape[0]}.")
             tokens = tokens[0]
-        wanted = self.to_single_token(single_token) if isinstance(single_token, str) else token_id(single_token)
+        wanted = (
+            self.to_single_token(single_token) if isinstance(single_token, str) else token_id(single_token)
+        )
         places = (tokens == wanted).nonzero().flatten().tolist()
         if not places:
             raise ValueError(f"the token {single_token!r} does not occur in the input.")
