@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.dictionaries.counted_positions import ExcludeTokens, excluded_ids, not_among
+from mechscope.dictionaries.head import check_head, read_part
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.dictionaries.weights_checksum import DIGITS, checksum_of_parameters
@@ -31,6 +33,10 @@ class ModelStream(BlockStream):
         batch_size: activations a batch.
         buffer_size: activations held at a time.
         mask: True at the positions that count [batch pos] (not padding); None: all.
+        exclude_special_tokens: True for the tokenizer's special tokens (begin, end, padding …), or ids of tokens:
+            their positions are left out wherever they stand, while attention still sees them.
+        head: read this head alone, of a hook point that has heads [batch pos head width].
+        target_head: the same for where a transcoder writes.
         skip_first: positions at the start of each row that are left out: a first token's activation is often
             hundreds of times as long as any other.
         rows_at_once: rows of one forward pass.
@@ -54,6 +60,9 @@ class ModelStream(BlockStream):
         target_hook_name: str | Sequence[str] | None = None,
         mask: Bool[Tensor, "batch pos"] | None = None,
         skip_first: int = 0,
+        exclude_special_tokens: ExcludeTokens = False,
+        head: int | None = None,
+        target_head: int | None = None,
         rows_at_once: int = 16,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
@@ -77,6 +86,10 @@ class ModelStream(BlockStream):
                 f"skip_first={skip_first!r} leaves no position of rows of {tokens.shape[1]} tokens."
             )
         counted[:, :skip_first] = False
+        counted &= not_among(tokens, excluded_ids(model, exclude_special_tokens))
+        self.head, self.target_head = check_head(head), check_head(target_head, "target_head")
+        if self.head is not None:
+            self.source = f"head {self.head} of {self.source}"
         self._counted = counted.cpu()
         self._rows = self._rows_a_block(buffer_size)
         probe = self._activations(tokens[:1], None if mask is None else mask[:1])
@@ -92,7 +105,9 @@ class ModelStream(BlockStream):
                 f"{self.source} have {available} activations, fewer than the buffer of {buffer_size}: give more "
                 f"text, or buffer_size={available} at most."
             )
-        rows = int(buffer_size // self._counted.sum(1).max())
+        # Rows may count differently many positions; a buffer for all of them holds every row.
+        everything = buffer_size == available
+        rows = len(self.tokens) if everything else int(buffer_size // self._counted.sum(1).max())
         # Short rows (padding) fill a buffer less; one with fewer than a batch would never give any.
         if not rows or rows * float(self._counted.sum(1).float().mean()) < self.batch_size:
             raise ValueError(
@@ -170,8 +185,8 @@ class ModelStream(BlockStream):
         """Activations [batch pos width] at the points that are read and written."""
         names = [*dict.fromkeys([*self.read, *self.written])]
         _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names, mask))
-        read = [self._flat(name, cache[name], tokens) for name in self.read]
-        written = [self._flat(name, cache[name], tokens) for name in self.written]
+        read = [self._flat(name, cache[name], tokens, self.head) for name in self.read]
+        written = [self._flat(name, cache[name], tokens, self.target_head) for name in self.written]
         return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
 
     def _how_far(self, names: list[str], mask: Tensor | None) -> dict[str, Any]:
@@ -186,14 +201,14 @@ class ModelStream(BlockStream):
             how["stop_at_layer"] = max(layers) + 1
         return how
 
-    def _flat(self, name: str, activation: Tensor, tokens: Tensor) -> Tensor:
-        """[batch pos width]; heads lie side by side."""
+    def _flat(self, name: str, activation: Tensor, tokens: Tensor, head: int | None) -> Tensor:
+        """[batch pos width]; one head, or heads side by side."""
         if activation.shape[:2] != tokens.shape or activation.ndim not in (3, 4):
             raise ValueError(
                 f"{name} has shape {tuple(activation.shape)}; a dictionary needs one vector for each of the "
                 f"{tuple(tokens.shape)} tokens. (Attention patterns and scores have none.)"
             )
-        return activation.flatten(2).to(self.dtype)
+        return read_part(activation, head, name).to(self.dtype)
 
 
 def _names(names: str | Sequence[str]) -> list[str]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.dictionaries.counted_positions import ExcludeTokens, counted_positions, excluded_ids
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
@@ -60,6 +60,8 @@ def feature_pages(
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
+    exclude_special_tokens: ExcludeTokens = False,
+    head: int | None = None,
     through: Tensor | None = None,
     contexts: int = 20,
     groups: int = 5,
@@ -77,6 +79,8 @@ def feature_pages(
         attention_mask: True where a token is real; features at padding count as inactive, and padding not at all.
         skip_first: positions at the start of each text that count as padding does: a dictionary is often trained
             without them.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens that count as padding does.
+        head: the head that the dictionary reads; None: the one that its metadata names, or all.
         through: what turns the dictionary's width into the stream's (see `logit_effects`).
         contexts: how many top contexts.
         groups: how many ranges of strength, and `a_group` contexts in each.
@@ -91,17 +95,21 @@ def feature_pages(
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
-    values = read_features(
-        model, dictionary, tokens, hook_name, features, attention_mask=attention_mask, batch_size=batch_size
-    )
-    real = (
-        torch.ones(tokens.shape, dtype=torch.bool) if attention_mask is None else attention_mask.cpu().bool()
-    )
-    # The first real positions, which padding on the left moves.
-    real = real & (real.long().cumsum(1) > skip_first)
+    excluded = excluded_ids(model, exclude_special_tokens)
+    real = counted_positions(tokens, attention_mask, skip_first, excluded).cpu()
     count = int(real.sum())
-    if skip_first < 0 or not count:
+    if not count:
         raise ValueError(f"skip_first={skip_first} leaves no position of tokens {tuple(tokens.shape)}.")
+    values = read_features(
+        model,
+        dictionary,
+        tokens,
+        hook_name,
+        features,
+        attention_mask=attention_mask,
+        batch_size=batch_size,
+        head=head,
+    )
     values = values * real.to(values)[..., None]
     tokens = tokens.cpu()
     pages: list[FeaturePage] = []
