@@ -248,12 +248,16 @@ class Dictionary(DictionaryWeights):
         *,
         error_term: bool = True,
         writes: str | None = None,
+        head: int | None = None,
+        head_out: int | None = None,
     ) -> AbstractContextManager[Attached]:
         """A context in which this dictionary is spliced into `model`; see `attach.attached`."""
         from mechscope.dictionaries.attach import attached
 
         self.refuse_a_share()
-        return attached(self, model, hook_name, error_term=error_term, writes=writes)
+        return attached(
+            self, model, hook_name, error_term=error_term, writes=writes, head=head, head_out=head_out
+        )
 
     def extra_repr(self) -> str:
         """The settings."""

@@ -69,8 +69,6 @@ class DirectLogitAttribution:
         return (scaled * directions).sum(-1)
 
     def _logit_directions(self, tokens: str | int | list[Any] | torch.Tensor) -> torch.Tensor:
-        if isinstance(tokens, list) and tokens and isinstance(tokens[0], int):
-            tokens = torch.tensor(tokens)
         directions = self.model.tokens_to_residual_directions(tokens)
         if self.model.cfg.normalization_type in ("LN", "RMS"):
             weight = getattr(self.model.ln_final, "w", None)

@@ -35,6 +35,7 @@ from mechscope.model.fit import check_fit
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
+from mechscope.model.special_tokens import check_ids, n_ids
 from mechscope.model.switches import ClassicSwitches
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
@@ -69,8 +70,10 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
         _check_config(cfg)
         self.cfg = dataclasses.replace(cfg, attention_dir="bidirectional")
         self.tokenizer = tokenizer
-        if self.cfg.d_vocab == -1 and tokenizer is not None:
-            self.cfg.d_vocab = self.cfg.d_vocab_out = len(tokenizer)
+        if tokenizer is not None:
+            if self.cfg.d_vocab == -1:
+                self.cfg.d_vocab = self.cfg.d_vocab_out = n_ids(tokenizer)
+            check_ids(tokenizer, self.cfg.d_vocab)
         if self.cfg.d_vocab < 1:
             raise ValueError("d_vocab is needed (the number of tokens), or a tokenizer that knows it.")
         unknown = set(heads) - set(HEADS)

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mechscope.viz.curves import Marker, add_level, add_marker
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
 
 PATTERNS = ("", "/", "x", ".", "\\", "+")
@@ -40,9 +41,9 @@ def bars(
                 f"series {name!r} of {title!r} has shape {heights.shape}; there are {len(names)} names."
             )
         figure.add_bar(
-            x=list(names),
+            x=[escape(label) for label in names],
             y=heights,
-            name=name,
+            name=escape(name),
             marker={
                 "pattern": {"shape": PATTERNS[index % len(PATTERNS)], "fillmode": "overlay", "solidity": 0.25}
             },
@@ -50,7 +51,7 @@ def bars(
             textposition="outside",
             cliponaxis=False,
             showlegend=len(series) > 1,
-            hovertemplate=f"%{{x}}<br>{name}: %{{y:{number_format}}}<extra></extra>",
+            hovertemplate=f"%{{x}}<br>{escape_in_template(name)}: %{{y:{number_format}}}<extra></extra>",
         )
     levels = [marker for marker in markers if marker.axis == "y"]
     for marker in markers:

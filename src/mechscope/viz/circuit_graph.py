@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.viz.escaping import escape
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import LIGHT, house_template
 
@@ -68,7 +69,7 @@ def circuit_graph(
     _draw_nodes(figure, nodes, places, width)
     figure.update_layout(
         template=house_template(LIGHT),
-        title_text=title,
+        title_text=escape(title),
         height=max(320, 130 + 78 * n_rows),
         margin={"l": 16, "r": 16, "t": 92, "b": 16},
         hovermode="closest",
@@ -155,7 +156,7 @@ def _draw_edges(
             showlegend=False,
         )
     words = [
-        name if scores is None else f"{name}<br>{scores[index]:.3g} {unit}".rstrip()
+        escape(name) if scores is None else f"{escape(name)}<br>{scores[index]:.3g} {escape(unit)}".rstrip()
         for index, name in enumerate(names)
     ]
     at = np.array(middles)
@@ -185,7 +186,11 @@ def _legend(figure: go.Figure, doors: set[str], scores: np.ndarray | None) -> No
 
 def _legend_line(figure: go.Figure, name: str, colour: str, dash: str) -> None:
     figure.add_scatter(
-        x=[None], y=[None], mode="lines", name=name, line={"color": colour, "dash": dash, "width": 2.5}
+        x=[None],
+        y=[None],
+        mode="lines",
+        name=escape(name),
+        line={"color": colour, "dash": dash, "width": 2.5},
     )
 
 
@@ -237,6 +242,6 @@ def _draw_nodes(
         figure.add_annotation(
             x=x,
             y=y,
-            text=name,
+            text=escape(name),
             font={"color": "#ffffff", "size": 13 if width <= 9 else 10 if width <= 14 else 8},
         )

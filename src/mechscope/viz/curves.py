@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
 from mechscope.viz.ticks import log_axis
 
@@ -53,10 +54,10 @@ def curves(
         figure.add_scatter(
             x=x,
             y=y,
-            name=name,
+            name=escape(name),
             mode="lines+markers" if points else "lines",
             line={"dash": DASHES[index % len(DASHES)], "width": 2},
-            hovertemplate=f"{name}: %{{y:.4g}}<extra></extra>",
+            hovertemplate=f"{escape_in_template(name)}: %{{y:.4g}}<extra></extra>",
         )
     for marker in markers:
         add_marker(figure, marker)
@@ -84,7 +85,7 @@ def add_level(figure: go.Figure, marker: Marker) -> None:
         xref="paper",
         y0=marker.at,
         y1=marker.at,
-        name=marker.label,
+        name=escape(marker.label),
         showlegend=True,
     )
 
@@ -94,12 +95,18 @@ def add_marker(figure: go.Figure, marker: Marker) -> None:
     if marker.axis == "x":
         figure.add_shape(type="line", x0=marker.at, x1=marker.at, y0=0, y1=1, yref="paper")
         figure.add_annotation(
-            x=marker.at, y=1, yref="paper", text=marker.label, xanchor="left", yanchor="top", xshift=4
+            x=marker.at, y=1, yref="paper", text=escape(marker.label), xanchor="left", yanchor="top", xshift=4
         )
     elif marker.axis == "y":
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=marker.at, y1=marker.at)
         figure.add_annotation(
-            x=1, xref="paper", y=marker.at, text=marker.label, xanchor="right", yanchor="bottom", yshift=2
+            x=1,
+            xref="paper",
+            y=marker.at,
+            text=escape(marker.label),
+            xanchor="right",
+            yanchor="bottom",
+            yshift=2,
         )
     else:
         raise ValueError(f"a marker stands on axis 'x' or 'y', not {marker.axis!r}.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.viz.escaping import escape
 from mechscope.viz.template import new_figure
 
 
@@ -34,6 +35,7 @@ def ranked_bars(
         raise ValueError(
             f"{title!r} has {len(names)} names and values of shape {lengths.shape}; give one each."
         )
+    words = [escape(name) for name in names]
     figure = new_figure(title, x_title, y_title, height=120 + 22 * len(names))
     figure.add_bar(
         x=lengths,
@@ -42,14 +44,14 @@ def ranked_bars(
         orientation="h",
         texttemplate=f"%{{x:{number_format}}}",
         textposition="auto",
-        customdata=list(names),
+        customdata=words,
         hovertemplate=f"%{{customdata}}: %{{x:{number_format}}}<extra></extra>",
         error_x=None if spread is None else {"array": np.asarray(spread, dtype=float)},
         cliponaxis=False,
     )
     figure.update_yaxes(
         tickvals=list(range(len(names))),
-        ticktext=list(names),
+        ticktext=words,
         autorange="reversed",
         showgrid=False,
         zeroline=False,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
 
 
@@ -40,10 +41,10 @@ def spectrum(
         figure.add_scatter(
             x=np.arange(1, len(sizes) + 1),
             y=sizes,
-            name=name,
+            name=escape(name),
             mode="lines",
             line={"dash": DASHES[index % len(DASHES)], "width": 2},
-            hovertemplate=f"{name}: %{{y:.3g}}<extra></extra>",
+            hovertemplate=f"{escape_in_template(name)}: %{{y:.3g}}<extra></extra>",
         )
     figure.update_yaxes(type="log", exponentformat="power", dtick=1, range=[-3, 0.1])
     figure.update_layout(showlegend=len(eigenvalues) > 1, hovermode="x unified")

@@ -81,6 +81,11 @@ def direct_feature_attribution(
     prompts = as_prompts(model, task)
     terms = LogitTerms(model, prompts)
     direction = terms.direction_at(attached.writes)
+    if attached.head_out is not None:
+        # Heads lie side by side there, as wide as what is written.
+        direction = direction.unflatten(-1, (-1, attached.dictionary.cfg.width_out))[
+            ..., attached.head_out, :
+        ]
     run = BaseRun(model, prompts.tokens, prompts.attention_mask)
     points = [attached.features, attached.output, f"{attached.reads}.hook_sae_input"]
     run.require([*points, attached.error] if attached.error_term else points)

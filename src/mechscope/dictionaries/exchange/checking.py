@@ -22,7 +22,7 @@ def check_settings(
     where: str,
 ) -> None:
     """Raises ValueError for settings that are missing and for names that are not known: what an unknown setting would
-    have changed, nobody can say.
+    have changed, nobody can say. One that is off (null, false, or an empty list or object) changes nothing.
 
     Args:
         needed: must be there.
@@ -31,7 +31,7 @@ def check_settings(
     """
     missing = [name for name in needed if settings.get(name) is None]
     allowed = {*needed, *known, *ignore}
-    unknown = [name for name in settings if name not in allowed]
+    unknown = [name for name, value in settings.items() if name not in allowed and not _is_off(value)]
     problems: list[str] = []
     if missing:
         problems.append(f"missing settings: {', '.join(missing)}")
@@ -86,6 +86,10 @@ def whole(name: str, value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{where}: {name} must be a whole number above 0, not {value!r}.")
     return value
+
+
+def _is_off(value: object) -> bool:
+    return value is None or value is False or value in ([], {})
 
 
 def _with_hint(name: str, known: Collection[str]) -> str:
