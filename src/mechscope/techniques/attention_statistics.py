@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Result, make_result
+from mechscope.techniques.layers import check_has_layers, check_layer
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def attention_statistics(
     Raises:
         ValueError: for prompts the model cannot read or of one token only, or a model that gives NaN.
     """
+    check_has_layers(model, "attention statistics")
     prompts = as_prompts(model, data)
     counted = prompts.real.clone()
     counted[:, 0] = False
@@ -204,8 +206,7 @@ def check_head(model: HookedTransformer, layer: int, head: int | None = None) ->
     Raises:
         ValueError: with how many there are.
     """
-    if not 0 <= layer < model.cfg.n_layers:
-        raise ValueError(f"there is no layer {layer}: this model has {model.cfg.n_layers}, counted from 0.")
+    check_layer(model, layer)
     if head is not None and not 0 <= head < model.cfg.n_heads:
         raise ValueError(
             f"there is no head {head}: this model has {model.cfg.n_heads} a layer, counted from 0."

@@ -104,7 +104,8 @@ def composition_scores(
         raise ValueError(f"heads compose by 'Q', 'K' or 'V', not {kind!r}.")
     layers, heads = model.cfg.n_layers, model.cfg.n_heads
     if layers < 2:
-        raise ValueError("composition is between heads of different layers, and this model has one layer.")
+        found = "one layer" if layers else "no layers"
+        raise ValueError(f"composition is between heads of different layers, and this model has {found}.")
     if draws < 2:
         raise ValueError(f"the spread of a baseline needs at least 2 draws, not {draws}.")
     writes = [_writes(model, layer) for layer in range(layers)]

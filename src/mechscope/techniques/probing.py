@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.probe_fitting import (
     KINDS,
     METRICS_OF,
@@ -216,7 +217,9 @@ def probe_sites(model: HookedTransformer, site: str) -> tuple[list[str], list[in
 
     Raises:
         KeyError: for a site that the model does not have.
+        ValueError: for a model without layers.
     """
+    check_has_layers(model, "probing")
     n_layers = model.cfg.n_layers
     if site in ("resid", "resid_pre", "resid_post"):
         last = f"blocks.{n_layers - 1}.hook_resid_post"

@@ -248,7 +248,8 @@ class Sweep:
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
         # One pass for all that the sweep is sure to need.
-        streams = [resid_hook(layer) for layer in range(self.model.cfg.n_layers + 1)]
+        n_layers = self.model.cfg.n_layers
+        streams = [resid_hook(layer) for layer in range(n_layers + 1)] if n_layers else []
         self.cache.require([*streams, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
