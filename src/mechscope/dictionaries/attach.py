@@ -22,6 +22,7 @@ from torch import Tensor
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import OF_A_DICTIONARY
 
 POINTS = (
@@ -194,6 +195,8 @@ class _Splice:
     def _finish(self, reconstruction: Tensor, clean: Tensor, activation: Tensor) -> Tensor:
         shaped = reconstruction.reshape(activation.shape)
         if self.error_term:
-            missed = self.points["hook_sae_error"](activation - clean.reshape(activation.shape))
+            # In half precision, what is taken off and put back again would not quite be what it was.
+            shaped, wide = at_least_float32(shaped), at_least_float32(activation)
+            missed = self.points["hook_sae_error"](wide - clean.reshape(activation.shape))
             shaped = shaped + missed
         return self.points["hook_sae_output"](shaped).to(activation.dtype)

@@ -7,6 +7,7 @@ where z is the activation times `scale_in`. Weights have the names and shapes of
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -97,7 +98,7 @@ class Dictionary(DictionaryWeights):
                     "back needs the vector: call decode(features, x)."
                 )
             written = self._inside(x).undo(written)
-        return written / self.scale_out
+        return (written / self.scale_out).to(self.W_dec.dtype)
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The reconstruction (a transcoder's: of its target)."""
@@ -113,7 +114,11 @@ class Dictionary(DictionaryWeights):
             raise ValueError(
                 f"this dictionary reads activations of width d_in = {self.cfg.d_in}, and got shape {tuple(x.shape)}."
             )
-        return normalize(x.to(self.W_enc.dtype) * self.scale_in, self.cfg.normalize)
+        dtype = self.W_enc.dtype
+        # In half precision a norm or a mean would be rounded, and a norm may overflow.
+        wide = x.to(torch.promote_types(dtype, torch.float32)) * self.scale_in
+        inside = normalize(wide, self.cfg.normalize)
+        return dataclasses.replace(inside, z=inside.z.to(dtype))
 
     def _pre(self, z: Tensor) -> Tensor:
         return encoder_product(z, self.b_dec if self.cfg.subtract_b_dec else None, self.W_enc, self.b_enc)

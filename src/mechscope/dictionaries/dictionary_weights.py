@@ -6,7 +6,8 @@ Weights have the names and shapes of the field's files. What is computed with th
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
@@ -56,6 +57,14 @@ class DictionaryWeights(nn.Module):
         self._add_parameters(dtype)
         if generator is not None:
             draw_directions(self, generator)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert every tensor: torch's way into `to`, `half`, `bfloat16`, `float` and `double`; the config follows."""
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        dtype = str(self.W_enc.dtype).removeprefix("torch.")
+        if dtype != self.cfg.dtype:
+            self.cfg = dataclasses.replace(self.cfg, dtype=dtype)  # type: ignore[arg-type]
+        return self
 
     @property
     def features_here(self) -> int:

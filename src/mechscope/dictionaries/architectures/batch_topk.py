@@ -7,7 +7,8 @@ fewer. The threshold is the running mean of a batch's smallest active feature.
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Self, cast
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,13 @@ class BatchTopKDictionary(Dictionary):
         # In float64 whatever the weights are: a running mean adds small differences.
         self.register_buffer("threshold", torch.tensor(-1.0, dtype=torch.float64))
         self._selecting = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert the weights, and move the threshold with them without rounding it."""
+        threshold = self.threshold
+        super()._apply(fn, recurse)
+        self.threshold = threshold.to(self.W_enc.device)
+        return self
 
     @property
     def rescales(self) -> bool:

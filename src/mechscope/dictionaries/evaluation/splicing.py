@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.precision import at_least_float32
 from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ def spliced_loss(
                 {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
             )
             clean = model(texts, **kwargs)
-            reference = clean[:, :-1][keep].float().log_softmax(-1)
-            sums["ce"] += _loss(clean, texts, keep)
+            reference = at_least_float32(clean[:, :-1][keep]).log_softmax(-1)
+            sums["ce"] += _loss(clean, texts, here)
             splice = replacing(lambda x: dictionary.decode(dictionary.encode(x), x), hook_name, out, here)
             ways = {
                 "spliced": splice,
@@ -128,8 +129,8 @@ def spliced_loss(
             }
             for name, hooks in ways.items():
                 logits = model.run_with_hooks(texts, fwd_hooks=hooks, **kwargs)
-                sums[name] += _loss(logits, texts, keep)
-                other = logits[:, :-1][keep].float().log_softmax(-1)
+                sums[name] += _loss(logits, texts, here)
+                other = at_least_float32(logits[:, :-1][keep]).log_softmax(-1)
                 sums[f"kl_{name}"] += float((reference.exp() * (reference - other)).sum().double())
     count = int(real.sum())
     means = {name: value / count for name, value in sums.items()}
@@ -239,6 +240,6 @@ def _mean_activation(
     return total / int(mask.sum())
 
 
-def _loss(logits: Tensor, tokens: Tensor, keep: Tensor) -> float:
-    losses = lm_cross_entropy_loss(logits.float(), tokens, per_token=True)
-    return float(losses[keep].double().sum())
+def _loss(logits: Tensor, tokens: Tensor, counted: Tensor) -> float:
+    losses = lm_cross_entropy_loss(logits, tokens, counted, per_token=True)
+    return float(losses.double().sum())
