@@ -159,7 +159,8 @@ class Dictionary(DictionaryWeights):
             dead: features that an auxiliary loss shall bring back.
 
         Raises:
-            ValueError: for activations of another width, a transcoder without a target, an autoencoder with one.
+            ValueError: for activations of another width or none at all, a transcoder without a target, an autoencoder
+                with one.
         """
         z, wanted = self._pair(x, target)
         pre = self._pre(z)
@@ -173,6 +174,10 @@ class Dictionary(DictionaryWeights):
 
     def _pair(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
         """What is read and what should be written, both [batch width] and in the space of training."""
+        if x.shape[:-1].numel() == 0:
+            raise ValueError(
+                f"a loss is a mean over activations, and there are none in shape {tuple(x.shape)}."
+            )
         z = self._inside(x).z.flatten(0, -2)
         if not self.cfg.transcodes:
             if target is not None:

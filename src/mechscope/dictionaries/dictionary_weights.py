@@ -94,6 +94,11 @@ class DictionaryWeights(nn.Module):
         """Lengths of the decoder's rows."""
         return torch.linalg.vector_norm(self.W_dec, dim=-1)
 
+    def nonzero_norms(self) -> Float[Tensor, " feature"]:
+        """`decoder_norms` to divide by: 1 for a row of zeros, which stays what it is."""
+        norms = self.decoder_norms()
+        return norms.masked_fill(norms == 0, 1.0)
+
     def by_feature(self) -> dict[str, Tensor]:
         """Every parameter that features have one row of, with features first; writing to a row writes to it."""
         return {
@@ -157,7 +162,7 @@ class DictionaryWeights(nn.Module):
         folded = copy.deepcopy(self)
         folded._fold_scales()
         if norms or (norms is None and folded.norms_fold):
-            folded._multiply_features(folded.decoder_norms())
+            folded._multiply_features(folded.nonzero_norms())
         return folded
 
     def refuse_a_share(self) -> None:

@@ -47,7 +47,8 @@ class Loss:
 
     @property
     def fvu(self) -> float:
-        """Fraction of variance unexplained in this batch: 0 is perfect, predicting the batch's mean gives 1."""
+        """Fraction of variance unexplained in this batch: 0 is perfect, predicting the batch's mean gives 1; NaN where
+        nothing varies."""
         target = at_least_float32(self.target.detach())
         left = (at_least_float32(self.reconstruction.detach()) - target).square().sum()
         there = (target - target.mean(0)).square().sum()

@@ -34,7 +34,8 @@ class Measures:
     l0: float
     """Active features an example."""
     explained_variance: float
-    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0."""
+    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0, NaN where nothing
+    varies."""
     dead_share: float
     """Share of features that have not been active for `dead_after` activations."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.model.loss import check_predictable
+
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
@@ -188,13 +190,19 @@ class TokenizerHelpers:
         """The column of W_U for each token: what the residual stream must hold to raise its logit.
 
         One token gives [d_model]; more give [... d_model].
+
+        Raises:
+            ValueError: for a token that the model cannot predict.
         """
         W_U: torch.Tensor = self.W_U  # type: ignore[attr-defined]
         if isinstance(tokens, str):
-            return W_U[:, self.to_single_token(tokens)]
+            tokens = self.to_single_token(tokens)
         if isinstance(tokens, list) and tokens and isinstance(tokens[0], str):
             tokens = torch.tensor([self.to_single_token(token) for token in tokens])
         ids = torch.as_tensor(tokens, device=W_U.device)
+        check_predictable(ids, W_U.shape[1])
+        if bool((ids < 0).any()):
+            raise ValueError(f"token ids are numbers from 0, not {int(ids.min())}.")
         directions = W_U.mT[ids]
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 

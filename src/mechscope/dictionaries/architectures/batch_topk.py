@@ -66,7 +66,7 @@ class BatchTopKDictionary(Dictionary):
 
     def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
         if self.rescales:
-            features = cast("Tensor", features) / self.decoder_norms()
+            features = cast("Tensor", features) / self.nonzero_norms()
         return super()._write(features, z)
 
     def loss(
