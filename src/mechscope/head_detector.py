@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -138,9 +139,11 @@ def _agreement(
     if exclude_current_token:
         counted.fill_diagonal_(0)
     if error_measure == "mul":
-        attention = attention * counted
-        return (attention * pattern).sum((-1, -2)) / attention.sum((-1, -2))
-    difference = (attention - pattern).abs() * counted
+        attention = at_least_float32(attention) * counted
+        there = attention.sum((-1, -2))
+        # Where no attention is counted, none of it agrees.
+        return (attention * pattern).sum((-1, -2)) / there.masked_fill(there == 0, 1.0)
+    difference = (at_least_float32(attention) - pattern).abs() * counted
     return 1 - difference.sum((-1, -2)) / pattern.shape[0]
 
 

@@ -75,6 +75,29 @@ def test_smallest(situation: str, name: str) -> None:
         assert name in DOCUMENTED_NAN or np.isfinite(array).all(), path
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_head_without_weights(name: str) -> None:
+    """A pruned head writes nothing and reads nothing: it scores 0, and not 0/0."""
+    model = small_model()
+    with torch.no_grad():
+        for weight in ("W_Q", "W_K", "W_V", "W_O"):
+            getattr(model.blocks[0].attn, weight)[1] = 0.0
+        model.blocks[1].attn.W_O[0] = 0.0
+    for path, array, _ in numbers_of(CALLS[name](model, small_task(model))):
+        assert name in DOCUMENTED_NAN or np.isfinite(array).all(), path
+
+
+def test_composition_of_a_head_without_weights() -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.blocks[0].attn.W_O[1] = 0.0
+    for kind in ("Q", "K", "V"):
+        found = techniques.composition_scores(model, kind, draws=3, progress=False)
+        for result in (found.scores, found.baseline, found.baseline_sd, found.excess):
+            assert (result.values.sel(head_out="a0.h1") == 0).all(), result.title
+        assert (model.all_composition_scores(kind)[0, 1] == 0).all()
+
+
 @pytest.mark.parametrize("positions", ["standard", "rotary", "shortformer"])
 def test_readings_without_layers(positions: str) -> None:
     """The residual stream is the embedding: the lens's one layer is the output, and the parts sum to the total."""

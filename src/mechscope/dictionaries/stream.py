@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.dictionaries.seeding import seeded
+from mechscope.model.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,7 @@ def scale_by_layer(x: Float[Tensor, "batch d_in"], n_layers: int, source: str) -
 
 
 def _factor(x: Tensor, source: str) -> float:
-    length = float(x.float().norm(dim=-1).mean())
+    length = float(at_least_float32(x).norm(dim=-1).mean())
     if not length > 0:
         raise ValueError(f"all activations of {source} are zero: there is nothing to learn.")
     return x.shape[-1] ** 0.5 / length

@@ -45,7 +45,7 @@ class AttentionStatistics:
     first: Result
     """Attention to position 0: the sink."""
     first_by_norm: Result
-    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves."""
+    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves (0 where nothing is moved)."""
 
     def figure(self) -> Any:
         """The five measures side by side."""
@@ -142,8 +142,14 @@ def _measures(
         (pattern * distance).sum(-1),
         pattern.max(-1).values,
         pattern[..., 0],
-        moved[..., 0] / moved.sum(-1),
+        _shares(moved)[..., 0],
     ]
+
+
+def _shares(sizes: Float[torch.Tensor, "*rest key"]) -> Float[torch.Tensor, "*rest key"]:
+    """Each key's share of the sum; 0 for all where nothing is moved."""
+    total = sizes.sum(-1, keepdim=True)
+    return sizes / total.masked_fill(total == 0, 1.0)
 
 
 def value_norms(
@@ -197,7 +203,7 @@ def _norm_weights(
         weights = cache[names[0]][0, head] * norms
     if not bool(torch.isfinite(weights).all()):
         raise ValueError("attention is not finite on this prompt: does the model give NaN?")
-    return weights / weights.sum(-1, keepdim=True)
+    return _shares(weights)
 
 
 def check_head(model: HookedTransformer, layer: int, head: int | None = None) -> None:

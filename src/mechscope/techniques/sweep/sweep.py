@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -317,6 +318,7 @@ def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
 
 def _checked(value: torch.Tensor | float, whose: str = "a patched run") -> torch.Tensor:
     value = torch.as_tensor(value).detach()
+    value = at_least_float32(value) if value.is_floating_point() else value
     if bool(torch.isnan(value).any()):
         raise ValueError(
             f"the metric of {whose} is NaN: does the model give NaN, or what was put in make no sense there?"
