@@ -114,6 +114,12 @@ def test_config_follows_every_conversion(how: str, tmp_path) -> None:
     model.generate(TOKENS[:, :3], max_new_tokens=2, verbose=False, stop_at_eos=False)
 
 
+def test_models_from_one_config_are_converted_apart() -> None:
+    one = small_model(n_layers=1)
+    other = HookedTransformer(one.cfg).half()
+    assert (one.cfg.dtype, other.cfg.dtype) == (torch.float32, torch.float16)
+
+
 def test_sampling_in_float32() -> None:
     """In bfloat16 a penalty of 0.3 on a logit of 100 would be rounded away."""
     logits = torch.tensor([[100.0, 99.5]], dtype=torch.bfloat16)
