@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
+from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -92,6 +93,7 @@ def detect_head(
     """
     if error_measure not in ("abs", "mul"):
         raise ValueError(f"error_measure must be 'mul' or 'abs', not {error_measure!r}.")
+    check_has_layers(model, "detecting heads")
     chosen = _chosen_heads(model, heads)
     sequences = _sequences(model, seq)
     if cache is not None and len(sequences) > 1:

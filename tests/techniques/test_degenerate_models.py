@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mechscope import techniques
+from mechscope import head_detector, patching, techniques
 from mechscope.tasks import from_tokens
 from tests.techniques.every_technique import CALLS, direction_of, numbers_of, small_model, small_task
 
@@ -128,6 +128,27 @@ def test_readings_without_layers(positions: str) -> None:
     torch.testing.assert_close(cache.stack_head_results(incl_remainder=True)[-1], stream[0])
     with pytest.raises(ValueError, match="this model has none"):
         cache.stack_activation("z")
+
+
+def test_classic_names_without_layers() -> None:
+    model = small_model(n_layers=0)
+    tokens = torch.arange(12).reshape(2, 6)
+    _, cache = model.run_with_cache(tokens)
+
+    def metric(logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, -1, 0].mean()
+
+    for call in (
+        lambda: patching.get_act_patch_direct_path(model, tokens + 1, cache, metric),
+        lambda: head_detector.detect_head(model, tokens, "induction_head"),
+    ):
+        with pytest.raises(ValueError, match="needs a model with layers"):
+            call()
+    with pytest.raises(ValueError, match="the list of sites is empty"):
+        patching.get_act_patch_resid_pre(model, tokens + 1, cache, metric)
+    for weights in ("W_Q", "W_in", "b_O", "OV"):
+        with pytest.raises(ValueError, match="has no layers"):
+            getattr(model, weights)
 
 
 def test_sweep_without_layers() -> None:
