@@ -24,6 +24,7 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import OF_A_DICTIONARY
 
 POINTS = (
@@ -227,7 +228,9 @@ class _Splice:
         before = activation if head is None else read_part(activation, head, name)
         shaped = reconstruction.reshape(before.shape)
         if self.error_term:
-            missed = self.points["hook_sae_error"](before - clean.reshape(before.shape))
+            # In half precision, what is taken off and put back again would not quite be what it was.
+            shaped, wide = at_least_float32(shaped), at_least_float32(before)
+            missed = self.points["hook_sae_error"](wide - clean.reshape(before.shape))
             shaped = shaped + missed
         written = self.points["hook_sae_output"](shaped).to(activation.dtype)
         return written if head is None else write_part(activation, written, head, name)

@@ -29,7 +29,8 @@ class Devices(nn.Module):
         """Move to a device, convert to a data type, or both, as torch does."""
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.
         del print_details
-        return nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        return self
 
     def cuda(self, device: int | torch.device | None = None) -> Self:
         """Move to a CUDA device."""

@@ -52,7 +52,7 @@ class Loading(TokenizerHelpers, HookedRootModule):
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
         check_fit(model.state_dict(), state_dict, cfg.model_name)
         model.load_state_dict(state_dict, assign=True)
-        own.init_weights = cfg.init_weights
+        model.cfg.init_weights = cfg.init_weights
         return model.to(cfg.device)
 
     @classmethod

@@ -7,6 +7,7 @@ may start and stop at any layer. What else a model can do stands beside it: text
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
@@ -80,7 +81,8 @@ class HookedTransformer(
         default_padding_side: PaddingSide = "right",
     ) -> None:
         HookedRootModule.__init__(self)
-        self.cfg = HookedTransformerConfig.unwrap(cfg)
+        # A copy, because moving a model changes its config, and another model may be built from the same one.
+        self.cfg = copy.copy(HookedTransformerConfig.unwrap(cfg))
         self.tokenizer = None
         self.default_padding_side = default_padding_side
         self.set_tokenizer(tokenizer, default_padding_side)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from mechscope.arguments import checked_constructor
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -250,7 +251,8 @@ class Sweep:
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
         # One pass for all that the sweep is sure to need.
-        streams = [resid_hook(layer) for layer in range(self.model.cfg.n_layers + 1)]
+        n_layers = self.model.cfg.n_layers
+        streams = [resid_hook(layer) for layer in range(n_layers + 1)] if n_layers else []
         self.cache.require([*streams, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
@@ -318,6 +320,7 @@ def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
 
 def _checked(value: torch.Tensor | float, whose: str = "a patched run") -> torch.Tensor:
     value = torch.as_tensor(value).detach()
+    value = at_least_float32(value) if value.is_floating_point() else value
     if bool(torch.isnan(value).any()):
         raise ValueError(
             f"the metric of {whose} is NaN: does the model give NaN, or what was put in make no sense there?"
