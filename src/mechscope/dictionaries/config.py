@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from mechscope.near_names import did_you_mean
+from mechscope.value_kinds import check_kinds
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]
@@ -49,6 +50,7 @@ class DictionaryConfig:
     """Of the weights."""
 
     def __post_init__(self) -> None:
+        check_kinds(type(self), vars(self))
         self._whole("d_in", self.d_in)
         self._whole("d_sae", self.d_sae)
         if self.d_out is not None:
@@ -284,8 +286,16 @@ def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
-    """The dataclass `kind` from named values; a name that it lacks is an error, as is one that it needs."""
+def strict(kind: type[Any], fields: Mapping[str, Any], what: str, *, finite: bool = True) -> Any:
+    """The dataclass `kind` from named values.
+
+    Args:
+        what: what it describes, for errors.
+        finite: whether numbers must be finite, as every setting must, though not every measurement is.
+
+    Raises:
+        ValueError: for a name that it lacks, one that it needs, or a value of another kind than its field's.
+    """
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name in fields:
         if name not in known:
@@ -299,4 +309,8 @@ def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
     missing = [name for name in needed if name not in fields]
     if missing:
         raise ValueError(f"{what} needs {', '.join(missing)}.")
+    try:
+        check_kinds(kind, fields, finite=finite)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
     return kind(**fields)
