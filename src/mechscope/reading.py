@@ -38,8 +38,7 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
 
     Raises:
         FileNotFoundError: if there is nothing.
-        IsADirectoryError: for a folder.
-        ValueError: for a pipe, a socket or a device, and for a file that is too large.
+        ValueError: for a folder, a pipe, a socket or a device, and for a file that is too large.
     """
     path = Path(path)
     try:
@@ -49,7 +48,7 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
     except ValueError as error:  # a zero byte in the name
         raise ValueError(f"{str(path)!r} cannot be the name of a file ({error}).") from error
     if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(f"{str(path)!r} is a folder where a file is expected: give a file inside it.")
+        raise ValueError(f"{str(path)!r} is a folder, not a regular file: give a file inside it.")
     for is_kind, words in _KINDS:
         if is_kind(found.st_mode):
             raise ValueError(f"{str(path)!r} is {words}, not a regular file: copy its content into a file.")
@@ -131,10 +130,15 @@ def read_json_object(path: str | Path, *, fix: str = "Write or download it again
     return cast("dict[str, Any]", found)
 
 
-def open_safetensors(path: str | Path, framework: str = "pt") -> Any:
+def open_safetensors(
+    path: str | Path, framework: str = "pt", *, fix: str = "Write or download it again."
+) -> Any:
     """A safetensors file whose header has been checked: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`.
 
     The file is mapped into memory, and a tensor is read when it is asked for. It may be used in a `with` statement.
+
+    Args:
+        fix: as in `read_json`.
 
     Raises:
         OSError, ValueError: as `regular_file` says.
@@ -148,8 +152,7 @@ def open_safetensors(path: str | Path, framework: str = "pt") -> Any:
         return safe_open(path, framework=framework)
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ValueError(
-            f"{str(path)!r} ({path.stat().st_size:,} bytes) is not a complete safetensors file: {error}. Download or "
-            "write it again."
+            f"{str(path)!r} ({path.stat().st_size:,} bytes) is not a complete safetensors file: {error}. {fix}"
         ) from error
 
 

@@ -126,8 +126,9 @@ def _open_shards(index: Path) -> TensorSource:
     names = sorted(set(cast("dict[str, str]", shard_of).values()))
     if outside := [name for name in names if not _is_plain_name(name)]:
         raise ValueError(
-            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files lie beside their index, so "
-            "that a downloaded model reads nothing else on this machine. Put the file there and name it without a path."
+            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files lie beside their "
+            "index, so that a downloaded model reads nothing else on this machine. Put the file there and name it "
+            "without a path."
         )
     shards = [index.parent / name for name in names]
     absent = [shard.name for shard in shards if not shard.exists()]
@@ -231,8 +232,8 @@ def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counte
             storages[storage.data_ptr()] = storage.nbytes()
     if sizes is not None and Counter(storages.values()) - sizes:
         raise ValueError(
-            f"{str(path)!r} ({path.stat().st_size:,} bytes) is damaged: its tensors are not as large as the entries that "
-            "hold their numbers. Download or write it again."
+            f"{str(path)!r} ({path.stat().st_size:,} bytes) is damaged: its tensors are not as large as the entries "
+            "that hold their numbers. Download or write it again."
         )
 
 

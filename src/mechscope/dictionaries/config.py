@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from mechscope.near_names import did_you_mean
-from mechscope.value_kinds import check_kinds
+from mechscope.value_kinds import check_kinds, shown
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]
@@ -273,9 +273,11 @@ def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
         ValueError: for an unknown architecture or field, with the nearest names, for a missing field, and
             for values that no dictionary can have.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"a dictionary's settings must be a table, not {shown(settings)}.")
     fields = dict(settings)
     architecture = fields.pop("architecture", None)
-    if architecture not in CONFIGS:
+    if not isinstance(architecture, str) or architecture not in CONFIGS:
         hint = did_you_mean(str(architecture), CONFIGS, show=repr)
         raise ValueError(f"no architecture is called {architecture!r}; there are {', '.join(CONFIGS)}.{hint}")
     return strict(CONFIGS[architecture], fields, f"a {architecture} dictionary")
@@ -296,6 +298,8 @@ def strict(kind: type[Any], fields: Mapping[str, Any], what: str, *, finite: boo
     Raises:
         ValueError: for a name that it lacks, one that it needs, or a value of another kind than its field's.
     """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{what} must be a table of settings, not {shown(fields)}.")
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name in fields:
         if name not in known:

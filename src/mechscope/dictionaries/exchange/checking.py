@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from mechscope.checkpoints.weights_file import weight_problem
 from mechscope.near_names import did_you_mean_clause
 
 Shape = tuple[int, ...]
+COUNTS = ("k", "group_sizes")
+"""Tensors that are whole numbers beside the weights."""
 
 
 def check_settings(
@@ -47,7 +49,8 @@ def check_settings(
 
 
 def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | None], where: str) -> None:
-    """Raises ValueError that lists every missing, unknown, misshapen or non-finite tensor.
+    """Raises ValueError that lists every missing, unknown or misshapen tensor, and every one that is no weight: not
+    finite, or not floating point.
 
     Args:
         expected: name → shape; None for any shape.
@@ -64,8 +67,8 @@ def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | No
             continue
         if shape is not None and tuple(found[name].shape) != shape:
             problems.append(f"{name} has shape {tuple(found[name].shape)}, not {shape}")
-        if found[name].is_floating_point() and not bool(torch.isfinite(found[name]).all()):
-            problems.append(f"{name} is not finite")
+        if name not in COUNTS and (problem := weight_problem(found[name])) is not None:
+            problems.append(f"{name} {problem}")
     if problems:
         raise ValueError(f"{where}: {'; '.join(problems)}.")
 
