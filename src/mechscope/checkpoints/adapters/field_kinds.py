@@ -57,19 +57,28 @@ def _is_rope(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     for name, item in cast("Mapping[str, Any]", value).items():
-        if isinstance(item, Mapping) and not _is_rope(item):
+        if (isinstance(item, Mapping) or name in _LAYER_TYPES) and not _is_rope(item):
             return False  # one table for each kind of layer
         if name in ("rope_type", "type") and not isinstance(item, str | None):
             return False
         if name in _ROPE_NUMBERS and item is not None and not (_is_number(item) and item > 0):
             return False
-    return True
+    fields = cast("Mapping[str, Any]", value)
+    kind = fields.get("rope_type") or fields.get("type") or "default"
+    return all(fields.get(name) is not None for name in _ROPE_NEEDS.get(kind, ()))
 
 
+_LAYER_TYPES = ("full_attention", "sliding_attention")
 _ROPE_NUMBERS = (
     "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
-    "partial_rotary_factor",
+    "partial_rotary_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
 )  # fmt: skip
+_ROPE_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
 
 WHOLE = Kind(f"a whole number from 1 to {LARGEST:,}", lambda value: _is_whole(value, 1, LARGEST))
 WHOLE_OR_ZERO = Kind(f"a whole number from 0 to {LARGEST:,}", lambda value: _is_whole(value, 0, LARGEST))
@@ -82,7 +91,7 @@ SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("text", lambda value: isinstance(value, str))
 TEXTS = Kind("a list of names", _is_texts)
 PATTERN = Kind('a list of names and counts such as [[["global", "local"], 12]]', _is_pattern)
-ROPE = Kind("a table of rotary settings whose numbers are finite and above 0", _is_rope)
+ROPE = Kind("a table of rotary settings that lacks none and whose numbers are finite and above 0", _is_rope)
 
 FIELDS: Mapping[str, Kind] = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers"), LAYERS),
