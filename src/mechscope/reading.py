@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -182,6 +184,18 @@ def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = No
             f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, which no measured data does, so it was not "
             "unpacked. If you trust it, unpack it yourself and store it uncompressed."
         )
+
+
+@contextmanager
+def naming(path: str | Path) -> Generator[None]:
+    """Put a file's name before the ValueErrors of a block: what is wrong inside a file is known to lower rooms that do
+    not know which file it is."""
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{str(path)!r}: {error}") from error
 
 
 def _whole_number(digits: str) -> int:

@@ -339,7 +339,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a complete safetensors file"):
         load_saelens(folder)
     (folder / "cfg.json").write_text("{")
-    with pytest.raises(ValueError, match="not readable JSON"):
+    with pytest.raises(ValueError, match="not valid JSON"):
         load_saelens(folder)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"missing sae_weights.safetensors.*has cfg.json"):

@@ -22,7 +22,7 @@ from mechscope.checkpoints.weights_file import (
     read_pickle,
 )
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.reading import read_json_object, regular_file
+from mechscope.reading import naming, read_json_object, regular_file
 
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
 
@@ -67,12 +67,8 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
     if is_toy_config(fields):
         own = toy_config(fields, folder.name, str(described))
         return _stored_classic(_toy_weights(folder, weights), own, folder, encoder=False)
-    try:
+    with naming(described):
         return _from_hugging_face(fields, lambda: open_weights(folder), str(folder), folder)
-    except ValueError as error:
-        if str(folder) in str(error):
-            raise
-        raise ValueError(f"{str(described)!r}: {error}") from error
 
 
 def open_file(path: Path, cfg: GivenConfig = None) -> Checkpoint:

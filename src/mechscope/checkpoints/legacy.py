@@ -16,6 +16,7 @@ import torch
 from mechscope.checkpoints.classic_layout import BUFFERS, classic_shapes
 from mechscope.checkpoints.mapping import check_shapes
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.reading import naming
 
 TOY_FIELDS = frozenset(
     {"d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "d_vocab_out", "act_fn",
@@ -48,10 +49,8 @@ def fit_classic(
     """
     state = without_buffers(state)
     if not isinstance(cfg, HookedTransformerConfig):
-        try:
+        with naming(where):
             cfg = infer_config(state, **(cfg or {}))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
     if cfg.tie_word_embeddings:
         state.pop("unembed.W_U", None)
     shapes = classic_shapes(cfg)
@@ -149,7 +148,7 @@ def toy_config(fields: Mapping[str, Any], name: str, where: str = "config.json")
     shortformer = fields.get("shortformer_pos") or False
     if not isinstance(shortformer, bool):
         raise ValueError(f"{where}: shortformer_pos must be true or false, not {shortformer!r}.")
-    try:
+    with naming(where):
         cfg = HookedTransformerConfig.from_dict(
             {
                 **shared,
@@ -159,6 +158,4 @@ def toy_config(fields: Mapping[str, Any], name: str, where: str = "config.json")
                 "original_architecture": "toy",
             }
         )
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
     return dataclasses.replace(cfg, d_mlp=None) if cfg.attn_only else cfg

@@ -18,7 +18,7 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
-from mechscope.reading import read_json_object
+from mechscope.reading import naming, read_json_object
 
 FORMAT = "mechscope"
 VERSION = 1
@@ -47,10 +47,8 @@ def own_config(fields: Mapping[str, Any], where: str) -> HookedTransformerConfig
     kept = {
         name: value for name, value in fields.items() if name not in ("format", "format_version", "class")
     }
-    try:
+    with naming(where):
         return HookedTransformerConfig.from_dict(kept)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
 
 
 def save_model(

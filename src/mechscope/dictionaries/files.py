@@ -11,7 +11,7 @@ from mechscope.checkpoints.weights_file import check_weights
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.reading import read_json_object, read_safetensors
+from mechscope.reading import naming, read_json_object, read_safetensors
 from mechscope.results.files import write_atomically
 from mechscope.value_kinds import shown
 
@@ -69,7 +69,5 @@ def load(folder: str | Path) -> Dictionary:
         if not isinstance(value, dict):
             raise ValueError(f"{folder / CONFIG}: {name} must be an object {{…}}, not {shown(value)}.")
     check_weights(state.items(), str(folder / WEIGHTS))
-    try:
+    with naming(folder):
         return from_state(config_from_dict(described["dictionary"]), state, metadata)
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error

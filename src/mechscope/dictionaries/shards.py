@@ -215,6 +215,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             raise ValueError(f"{path}: {name} must be {words}, not {shown(value)}. Write the shards again.")
 
     d_in, d_out, source = (manifest.get(name) for name in ("d_in", "d_out", "source"))
+    check("d_out", "d_out" in manifest, "there", None)
     check("d_in", _is_count(d_in), "a whole number above 0", d_in)
     check("d_out", d_out is None or _is_count(d_out), "a whole number above 0 or null", d_out)
     check("source", isinstance(source, str), "text", source)

@@ -9,8 +9,17 @@ from torch import Tensor
 
 from mechscope.checkpoints.weights_file import weight_problem
 from mechscope.near_names import did_you_mean_clause
+from mechscope.value_kinds import not_of_kind, shown
 
 Shape = tuple[int, ...]
+KINDS: dict[str, Any] = {
+    "k": float | None, "d_in": int | None, "d_sae": int | None, "metadata": dict[str, Any] | None,
+    "matryoshka_widths": list[int] | None, "group_sizes": list[int] | None, "scaling_factor": float | None,
+    "activation_fn_kwargs": dict[str, Any] | None, "hook_name": str | None, "architecture": str | None,
+    "dict_class": str | None, "trainer": dict[str, Any] | None, "skip_connection": bool | None,
+    "transcode": bool | None,
+}  # fmt: skip
+"""Settings of other tools whose values are read here, and of which kind they must be."""
 COUNTS = ("k", "group_sizes")
 """Tensors that are whole numbers beside the weights."""
 
@@ -23,8 +32,8 @@ def check_settings(
     ignore: Collection[str] = (),
     where: str,
 ) -> None:
-    """Raises ValueError for settings that are missing and for names that are not known: what an unknown setting would
-    have changed, nobody can say.
+    """Raises ValueError for settings that are missing or of another kind than they must be, and for names that are not
+    known: what an unknown setting would have changed, nobody can say.
 
     Args:
         needed: must be there.
@@ -35,6 +44,9 @@ def check_settings(
     allowed = {*needed, *known, *ignore}
     unknown = [name for name in settings if name not in allowed]
     problems: list[str] = []
+    for name, kind in KINDS.items():
+        if name in settings and (words := not_of_kind(settings[name], kind)) is not None:
+            problems.append(f"{name} must be {words}, not {shown(settings[name])}")
     if missing:
         problems.append(f"missing settings: {', '.join(missing)}")
     if unknown:
@@ -67,7 +79,9 @@ def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | No
             continue
         if shape is not None and tuple(found[name].shape) != shape:
             problems.append(f"{name} has shape {tuple(found[name].shape)}, not {shape}")
-        if name not in COUNTS and (problem := weight_problem(found[name])) is not None:
+        if (name not in COUNTS or found[name].is_floating_point()) and (
+            problem := weight_problem(found[name])
+        ) is not None:
             problems.append(f"{name} {problem}")
     if problems:
         raise ValueError(f"{where}: {'; '.join(problems)}.")

@@ -13,7 +13,7 @@ from mechscope.dictionaries.config import strict
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
-from mechscope.reading import read_json_object
+from mechscope.reading import naming, read_json_object
 from mechscope.results import versions, write_atomically
 from mechscope.value_kinds import shown
 
@@ -212,10 +212,8 @@ def load_sweep(path: Path) -> Sweep:
             f"{path} lacks {', '.join(wrong)}, or has something else there. Run the sweep again."
         )
     points, tried = (tuple(_point(point, path) for point in described[kind]) for kind in ("points", "tried"))
-    try:
+    with naming(path):
         config = sweep_from_dict(described["config"])
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
     return Sweep(
         config,
         described["words"],

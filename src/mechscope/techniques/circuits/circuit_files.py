@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from mechscope.reading import read_json
+from mechscope.reading import naming, read_json
 from mechscope.results.files import write_atomically
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
@@ -113,10 +113,8 @@ def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGrap
                 f'{path}: "cfg" describes {shown(layers)} layers of {shown(heads)} heads in {shown(groups)} groups; '
                 f"a graph has at most {MOST_HEADS:,} heads in all."
             )
-        try:
+        with naming(path):
             graph = EdgeGraph(layers, heads, groups, *switches.values())
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
     if model is None:
         if graph is None:
             raise ValueError(f'{path} has no "cfg", so say which model it belongs to: load(path, model).')
