@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import TopKConfig
+from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.load_dictionary import load_dictionary
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.frontier.points import Point, Sweep, load_sweep, read_point, write_point
@@ -24,14 +25,14 @@ from mechscope.dictionaries.frontier.settings import sweep_from_dict
 from mechscope.dictionaries.jobs.job import job_from_dict, read_settings
 from mechscope.dictionaries.shards import ShardStream, write_shards
 from mechscope.dictionaries.stream import TensorStream
-from mechscope.dictionaries.training import train
+from mechscope.dictionaries.training import describe_run, train
+from mechscope.dictionaries.training_checkpoint import read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.reading import naming
 from tests.damage import Kind, assert_damage_is_noticed
 from tests.dictionaries import exchange_files as files
 from tests.dictionaries.helpers import shaken
 
-RUN = {"stream": {"source": "x"}, "dictionaries": {}}
 SOURCE = {"synthetic": "sharkey-small", "tokens": 100, "held_out": 10, "batch_size": 16}
 
 
@@ -53,15 +54,18 @@ def read_activations(folder: Path) -> object:
 
 
 def write_training(folder: Path) -> None:
-    cfg = TopKConfig(d_in=8, d_sae=12, k=2)
-    train(build(cfg), TensorStream(numbers(), batch_size=16), TrainingConfig(steps=3), folder=folder)
+    train(*a_training(), folder=folder)
 
 
 def read_training(folder: Path) -> object:
-    """Goes on from the checkpoint, whose run is that of `write_training`."""
+    dictionary, stream, cfg = a_training()
+    found = read_checkpoint(folder, describe_run({"dictionary": dictionary}, stream, cfg))
+    return found and found.tensors
+
+
+def a_training() -> tuple[Dictionary, TensorStream, TrainingConfig]:
     cfg = TopKConfig(d_in=8, d_sae=12, k=2)
-    found = train(build(cfg), TensorStream(numbers(), batch_size=16), TrainingConfig(steps=3), folder=folder)
-    return found.dictionaries["dictionary"].state()
+    return build(cfg), TensorStream(numbers(), batch_size=16), TrainingConfig(steps=3)
 
 
 def sweep_settings() -> dict[str, object]:
@@ -110,7 +114,7 @@ KINDS = {
         has_checksum=(".npz",),
     ),
     "shards": Kind(write_activations, read_activations, has_checksum=(".safetensors",)),
-    "training": Kind(write_training, read_training),
+    "training": Kind(write_training, read_training, missing_is_none=True),
     "sweep": Kind(write_sweep, lambda folder: load_sweep(folder / "sweep.json").to_dict()["points"]),
     "point": Kind(
         lambda folder: write_point(folder / "point.json", a_point(), "f", {"weights": "w"}),
@@ -149,15 +153,16 @@ def npy(shape: tuple[int, ...], data: bytes | None = None) -> bytes:
 @pytest.mark.parametrize(
     ("shape", "data", "said"),
     [
-        ((2**27,), None, "would unpack"),
+        ((2**22,), None, "would unpack"),
         ((2**40,), b"", r"announces shape \(1099511627776,\)"),
         ((2,), bytes(4000), r"announces shape \(2,\)"),
     ],
 )
 def test_arrays_that_would_fill_the_memory(
-    shape: tuple[int, ...], data: bytes | None, said: str, tmp_path: Path
+    shape: tuple[int, ...], data: bytes | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused by what they announce, before room is made for them."""
+    monkeypatch.setattr("mechscope.reading.MOST_UNPACKED", 2**23)
     whole = {name: npy(tuple(tensor.shape)) for name, tensor in files.gemma_state().items()}
     path = packed_npz(tmp_path / "params.npz", {**whole, "more": npy(shape, data)})
     del whole

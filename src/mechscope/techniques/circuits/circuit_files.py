@@ -17,12 +17,13 @@ from mechscope.reading import naming, read_json
 from mechscope.results.files import write_atomically
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.value_kinds import shown
+from mechscope.value_kinds import not_of_kind, shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 FORMAT = "mechscope circuit 1"
+LARGEST_SCORE = torch.finfo(torch.float32).max
 MOST_HEADS = 20_000
 """Twice as many as the largest published models have; a damaged file that announces more would fill the memory."""
 
@@ -141,7 +142,7 @@ def _entries(path: Path, edges: object) -> dict[str, tuple[bool, float | None]]:
     for name, entry in cast("dict[str, Any]", edges).items():
         inside = entry.get("in_graph", True) if isinstance(entry, dict) else entry
         score = entry.get("score") if isinstance(entry, dict) else None
-        number = score is None or (isinstance(score, (int, float)) and not isinstance(score, bool))
+        number = score is None or (not_of_kind(score, float) is None and abs(score) <= LARGEST_SCORE)
         if not isinstance(name, str) or not isinstance(inside, bool) or not number:
             raise ValueError(
                 f'{path}: the edge {name!r} must say {{"in_graph": true or false, "score": a number}}, not {entry!r}.'
