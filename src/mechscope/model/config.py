@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mechscope.model.config_checks import check_config_values
 from mechscope.near_names import did_you_mean
 
 ActivationName = Literal[
@@ -165,10 +166,7 @@ class HookedTransformerConfig:
     use_hook_tokens: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_layers", "d_model", "n_ctx", "d_head"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
-                raise ValueError(f"{name} must be a positive whole number, not {value!r}.")
+        check_config_values(self)
         if self.n_heads == -1:
             if self.d_model % self.d_head:
                 raise ValueError(
@@ -195,6 +193,7 @@ class HookedTransformerConfig:
             self.n_key_value_heads = None
         if isinstance(self.dtype, str):
             self.dtype = dtype_from_name(self.dtype)
+            check_config_values(self)
         if self.device is None:
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = str(self.device)
@@ -281,7 +280,8 @@ class HookedTransformerConfig:
         """A config from a mapping of field names to values.
 
         Raises:
-            ValueError: for a field that does not exist, with the nearest names.
+            ValueError: for a field that does not exist, with the nearest names; for one that is needed and missing;
+                and for values that a config refuses.
         """
         fields = dict(fields)
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():
@@ -293,6 +293,9 @@ class HookedTransformerConfig:
             if name not in known:
                 hint = did_you_mean(name, known, n=3)
                 raise ValueError(f"a HookedTransformerConfig has no field {name!r}.{hint}")
+        needed = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+        if missing := [name for name in needed if name not in fields]:
+            raise ValueError(f"a HookedTransformerConfig needs {', '.join(missing)}.")
         return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:

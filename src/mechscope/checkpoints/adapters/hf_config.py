@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mechscope.checkpoints.adapters.field_kinds import check_fields
+
 SUPPORTED_ACTIVATIONS = {
     "relu": "relu",
     "gelu": "gelu",
@@ -22,7 +24,11 @@ SUPPORTED_ACTIVATIONS = {
 
 
 class HfConfig:
-    """Fields by name, where null counts as absent; a missing field that is needed is an error."""
+    """Fields by name, where null counts as absent; a missing field that is needed is an error.
+
+    Raises:
+        ValueError: for values of another kind than their fields'.
+    """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         fields = dict(fields)
@@ -30,6 +36,7 @@ class HfConfig:
             # A model with a picture tower keeps its language model's settings one level down.
             outer = {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
             fields = {**outer, **text, "architectures": fields.get("architectures")}
+        check_fields(fields)
         self.fields = fields
 
     def get(self, name: str, default: Any = None) -> Any:
