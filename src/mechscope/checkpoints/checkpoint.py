@@ -16,6 +16,7 @@ from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config,
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
 from mechscope.checkpoints.save import is_own_config, own_config
 from mechscope.checkpoints.weights_file import DictSource, TensorSource, open_weights, read_pickle
+from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
 
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
@@ -77,6 +78,7 @@ def open_state(
     state: Mapping[str, torch.Tensor], cfg: GivenConfig, where: str = "the state dict", *, copy: bool = True
 ) -> Checkpoint:
     """The checkpoint in a state dict, classic or (with its config.json as `cfg`) Hugging Face's."""
+    state = weights_of(state)
     if isinstance(cfg, Mapping) and "model_type" in cfg:
         return _from_hugging_face(cfg, lambda: DictSource(state, where, copy=copy), where)
     if not is_classic(state) and cfg is None:
