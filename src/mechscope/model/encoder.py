@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
 from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
@@ -42,7 +43,15 @@ HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
 
 
-class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay, Devices, HookedRootModule):
+class HookedEncoder(
+    ClassicStateDicts,
+    EncoderInputs,
+    EncoderWeights,
+    ClassicSwitches,
+    ModelDisplay,
+    Devices,
+    HookedRootModule,
+):
     """A bidirectional encoder with its heads: masked words, next sentence, pooled vector.
 
     Args:
@@ -121,8 +130,7 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
         """
         state_dict = {
             name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in state_dict.items()
-            if not name.endswith(("attn.mask", "attn.IGNORE"))
+            for name, value in drop_tied_unembedding(weights_of(state_dict), cfg).items()
         }
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")

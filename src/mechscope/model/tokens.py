@@ -91,6 +91,8 @@ class TokenizerHelpers:
             truncate: cut at n_ctx tokens, with a warning that says how many texts were cut.
         """
         tokenizer = self._need_tokenizer("to_tokens")
+        if prepend_bos is not None and not isinstance(prepend_bos, bool):
+            raise TypeError(f"prepend_bos is True, False or None, not {described(prepend_bos)}.")
         texts = [input] if isinstance(input, str) else list(input)
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")

@@ -233,6 +233,7 @@ class Sweep:
                 raise ValueError("an intervention has no edits; leave it out, or measure the base run.")
             for edit in edits:
                 edit.check_positions(self.cache.batch, self.cache.length)
+                edit.check_axes(self.model.cfg, self.cache.length)
                 if id(edit.value) not in values:
                     # Thousands of edits may share a value, and looking for NaN reads all of it.
                     edit.check_value(self.cache.batch, self.cache.length)
