@@ -273,7 +273,7 @@ class Sweep:
         open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
         cfg, batch = self.model.cfg, self.cache.batch
         # Blocks come one after another, so of all dictionaries only the widest one's features are there at a time.
-        listeners = itertools.chain.from_iterable(point.fwd_hooks for point in self.model.hook_points())
+        listeners = itertools.chain.from_iterable(point.listeners for point in self.model.hook_points())
         beside = max((listener.width for listener in listeners), default=0)
 
         def fit(start: int) -> int:
