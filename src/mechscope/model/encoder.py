@@ -17,7 +17,6 @@ from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
-from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
@@ -117,7 +116,7 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
+            name: value.contiguous()
             for name, value in state_dict.items()
             if not name.endswith(("attn.mask", "attn.IGNORE"))
         }

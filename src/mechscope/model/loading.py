@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -38,15 +37,13 @@ class Loading(TokenizerHelpers, HookedRootModule):
         tokenizer: Any = None,
         default_padding_side: PaddingSide = "right",
     ) -> Self:
-        """A model that uses the given tensors as its weights, without copying those that lie well.
+        """A model that uses the given tensors as its weights, without copying those that are contiguous.
 
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in state_dict.items()
-        }
+        # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
+        state_dict = {name: value.contiguous() for name, value in state_dict.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from mechscope.model.components.rotary import depends_on_length
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -286,7 +287,10 @@ class Sweep:
         return fit
 
     def _somebody_listens(self) -> bool:
-        """Whether hooks are on the model that expect whole activations, as a user's own may."""
+        """Whether somebody expects whole activations: a user's hook, or angles that depend on the text's length."""
+        scaling = self.model.cfg.rotary_scaling
+        if depends_on_length(scaling, self.cache.length):
+            return True
         return any(point.watched and point.needs_all_positions for point in self.model.hook_points())
 
     def _base_end(self, reads: torch.Tensor | None) -> torch.Tensor:
