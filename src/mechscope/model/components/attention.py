@@ -321,7 +321,7 @@ def project(
         merged = weight.transpose(0, 1).reshape(d_model, heads * d_head)
         return F.linear(x, merged.mT, bias.reshape(-1)).view(*positions, heads, d_head)
     by_head = torch.baddbmm(bias[:, None], x.reshape(-1, d_model).expand(heads, -1, -1), weight)
-    return by_head.transpose(0, 1).reshape(*positions, heads, d_head)
+    return by_head.transpose(0, 1).contiguous().view(*positions, heads, d_head)
 
 
 def alibi_slopes(n_heads: int) -> Float[torch.Tensor, " head"]:
