@@ -13,16 +13,19 @@ The points are ordinary sites of the sweep engine, too: `Edit(attached.features,
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
-from mechscope.model.hook_points import HookPoint
+from mechscope.model.hook_points import HookPoint, Listener, hook_scope
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import OF_A_DICTIONARY
@@ -36,6 +39,7 @@ POINTS = (
     "hook_sae_output",
 )
 """The points of a spliced dictionary, under the names that published code uses."""
+_CHANGING_POINTS = threading.Lock()
 _COPIES = 4
 """How often all features of a position are written out at a time: before and after activation, each once edited."""
 
@@ -92,6 +96,8 @@ def attached(
 ) -> Generator[Attached]:
     """Splice a dictionary into a model for a while; everything is as before afterwards, also after an exception.
 
+    Like the hooks of `model.hooks`, it is there for the runs of this thread or asyncio task only.
+
     Args:
         hook_name: where it reads; None: what its metadata says under "hook_name".
         error_term: add what the reconstruction of the unedited features misses, so that only edits have an effect.
@@ -114,7 +120,7 @@ def attached(
     else:
         target = reads
     if any(name.startswith(f"{reads}{OF_A_DICTIONARY}") for name in model.hook_dict):
-        raise ValueError(f"a dictionary is attached to {reads} already; leave its context first.")
+        raise ValueError(_already(reads))
     width = dictionary.cfg.d_in + dictionary.cfg.d_sae * _COPIES + 2 * dictionary.cfg.width_out
     points = {name: HookPoint() for name in POINTS}
     head = head_read(dictionary, head)
@@ -123,32 +129,57 @@ def attached(
     head_out = head_written(dictionary, head_out, head)
     splice = _Splice(dictionary, points, error_term, head, head_out)
     owner = model.hook_dict[reads]
-    listeners: list[tuple[HookPoint, object]] = []
-    try:
-        for name, point in points.items():
-            point.name = f"{reads}.{name}"
-            owner.add_module(name, point)
-            model.hook_dict[point.name] = point
-            model.mod_dict[point.name] = point
-        if target == reads:
-            pairs = [(owner, splice.both)]
-        else:
-            pairs = [(owner, splice.read), (model.hook_dict[target], splice.write)]
-        for place, hook in pairs:
-            # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
-            listener = place.add_hook(
-                hook, is_permanent=True, by_position=not dictionary.mixes_examples, width=width
-            )
-            listeners.append((place, listener))
-        yield Attached(dictionary, reads, target, error_term, head, head_out)
-    finally:
-        for place, listener in listeners:
-            place.discard(listener)  # type: ignore[arg-type]
-        for name in POINTS:
-            full = f"{reads}.{name}"
-            model.hook_dict.pop(full, None)
-            model.mod_dict.pop(full, None)
-            owner._modules.pop(name, None)
+    listeners: list[tuple[HookPoint, Listener]] = []
+    with hook_scope(model) as scope:
+        try:
+            for name, point in points.items():
+                point.name = f"{reads}.{name}"
+            _replace_points(model, owner, added=points)
+            if target == reads:
+                pairs = [(owner, splice.both)]
+            else:
+                pairs = [(owner, splice.read), (model.hook_dict[target], splice.write)]
+            for place, hook in pairs:
+                # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
+                listener = place.add_hook(
+                    hook,
+                    is_permanent=True,
+                    by_position=not dictionary.mixes_examples,
+                    width=width,
+                    scope=scope,
+                )
+                listeners.append((place, listener))
+            yield Attached(dictionary, reads, target, error_term, head, head_out)
+        finally:
+            for place, listener in listeners:
+                place.discard(listener)
+            _replace_points(model, owner, removed=points)
+
+
+def _replace_points(
+    model: HookedRootModule,
+    owner: HookPoint,
+    *,
+    added: Mapping[str, HookPoint] = MappingProxyType({}),
+    removed: Mapping[str, HookPoint] = MappingProxyType({}),
+) -> None:
+    """Give the model and the owner new tables of points, so that other threads may be reading the old ones."""
+    new = {str(point.name): point for point in added.values()}
+    gone = [id(point) for point in removed.values()]
+
+    def left(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: module for name, module in table.items() if id(module) not in gone}
+
+    with _CHANGING_POINTS:
+        if new.keys() & model.hook_dict.keys():
+            raise ValueError(_already(str(owner.name)))
+        owner._modules = left(owner._modules) | dict(added)
+        model.hook_dict = left(model.hook_dict) | new
+        model.mod_dict = left(model.mod_dict) | new
+
+
+def _already(reads: str) -> str:
+    return f"a dictionary is attached to {reads} already; leave its context first."
 
 
 def _named(dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str) -> str:
