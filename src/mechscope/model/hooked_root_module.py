@@ -155,7 +155,9 @@ class HookedRootModule(nn.Module):
         if name in self.hook_dict:
             return name
         reason = self.why_absent(name)
-        near = near_names(name, self.hook_dict)
+        # A short name such as "resid_pre" is the end of several full ones.
+        near = [known for known in self.hook_dict if known.endswith(f"hook_{name}")][:3]
+        near = near or near_names(name, self.hook_dict)
         hint = f" The nearest names are {', '.join(map(repr, near))}." if near else ""
         raise KeyError(f"no hook point is called {name!r}{reason}.{hint}")
 

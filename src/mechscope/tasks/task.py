@@ -221,6 +221,12 @@ class Task:
             return None if values is None else values[chosen]
 
         rows = range(self.n_examples)[chosen] if isinstance(chosen, slice) else chosen.tolist()
+        outside = [row for row in rows if not -self.n_examples <= row < self.n_examples]
+        if outside or not rows:
+            raise ValueError(
+                f"{self.name} has examples 0 to {self.n_examples - 1}; "
+                + (f"there is no example {outside[0]}." if outside else "none of them was chosen.")
+            )
         return dataclasses.replace(
             self,
             clean=self.clean[chosen],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Bool, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.near_names import did_you_mean_clause
 from mechscope.techniques.layers import check_has_layers
 
@@ -61,6 +62,7 @@ class EdgeGraph:
             )
 
     @classmethod
+    @checked_arguments
     def of(cls, model: HookedTransformer, qkv: bool = True) -> EdgeGraph:
         """The graph of a model.
 
