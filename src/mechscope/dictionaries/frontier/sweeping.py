@@ -32,6 +32,7 @@ from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.results.files import keeping, write_atomically
+from mechscope.results.folder_lock import hold_folder
 
 TOGETHER = 8
 """Dictionaries of one training at most: what a crash between two checkpoints can cost, and memory."""
@@ -90,12 +91,17 @@ class Sweeper:
                 self._kept(Wanted(contender.architecture, sparsity, rate, seed))
 
     def run(self) -> Sweep:
-        """Train and evaluate what is not there yet.
+        """Train and evaluate what is not there yet, while no other process works in the same folder.
 
         Raises:
+            FolderInUseError: where another process works there, before any training.
             FloatingPointError: where a loss is no longer finite.
             NotKeptError: where something cannot be written; the points that are finished are kept.
         """
+        with hold_folder(self.folder):
+            return self._run()
+
+    def _run(self) -> Sweep:
         rates = self.config.learning_rates
         chosen: dict[str, float] = {contender.architecture: rates[0] for contender in self.config.contenders}
         tried: list[Point] = []
