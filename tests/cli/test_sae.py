@@ -234,7 +234,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
         patch.setattr(Student, "step", stopping)
         code, _, err = call(capsys, "train", *options)
     assert code == 130
-    assert "The same command goes on" in err
+    assert "To go on from there, give the same command again:\n  mechscope sae train" in err
     assert call(capsys, "train", *options)[0] == 0
     # A finished one is read back, not trained again.
     monkeypatch.setattr(Student, "step", stopping)
@@ -494,8 +494,9 @@ def test_a_full_disk_is_no_traceback_and_ends_no_training(
     if which == "checkpoint":
         assert code == 0
         return
-    assert code == 2
+    assert code == 1
     assert "training.safetensors could not be written (No space left on device)" in err
+    assert f"The last checkpoint is kept in {out}." in err
     # What was kept before is where it goes on.
     monkeypatch.setattr(TrainingCheckpoint, "write", write)
     code, said, _ = call(capsys, *command)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mechscope.cli.commands import Scoreboard
 from mechscope.cli.errors import user_errors
-from mechscope.results.files import check_file, make_folder, write_atomically
+from mechscope.results.files import check_file, check_folder, write_atomically
 from mechscope.results.folder_lock import hold_folder
 
 
@@ -59,7 +59,7 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
         if doubled := sorted({str(page) for page, plot in zip(pages, plots, strict=True) if page == plot}):
             raise ValueError(f"{doubled[0]} is where the plot goes; give --docs a name that ends in .md.")
         matches = command.out / "matches"
-        make_folder(matches)
+        check_folder(matches)
         held.enter_context(hold_folder(command.out))
     played = play_all(
         command.programs or None,

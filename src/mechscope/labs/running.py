@@ -27,7 +27,7 @@ from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import Workshop
 from mechscope.results import Result, versions, write_atomically
-from mechscope.results.files import check_file, keeping, make_folder
+from mechscope.results.files import check_file, check_folder, keeping
 from mechscope.results.folder_lock import hold_folder
 
 HIGHEST_SEED = 2**32 - 1
@@ -71,7 +71,7 @@ def prepare(
     Args:
         fetch: download what the lab would rather read than its stand-in, and tell this what is being done; without
             it, a run reads what is on this machine.
-        writes: make the run's folder and make sure that it can be written to; without it, nothing is touched.
+        writes: make sure that the run's folder can be written to.
 
     Raises:
         ValueError: for an unknown budget or device, a device that is not there, an impossible seed, an empty name for
@@ -113,13 +113,13 @@ def check_request(lab: Lab, budget: Budget, seed: int, out: str | Path) -> tuple
 
 
 def check_places(folder: Path) -> None:
-    """Make a run's folder, and make sure that everything a run leaves there can be written at its end.
+    """Make sure that everything a run leaves in its folder can be written at its end; leaves nothing there.
 
     Raises:
         OSError: if that is not so, with what to do.
     """
     for inner in (folder, folder / "parts", folder / "figures"):
-        make_folder(inner)
+        check_folder(inner)
     for file in ("report.html", "claims.json", "weights.safetensors"):
         check_file(folder / file)
     check_file(folder.parent.parent / "index.html")

@@ -23,7 +23,7 @@ from mechscope.labs.device import pick_device
 from mechscope.labs.workshop import Workshop
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.results import versions, write_atomically
-from mechscope.results.files import keeping, make_folder, replacing_folder
+from mechscope.results.files import check_folder, keeping, replacing_folder
 from mechscope.results.folder_lock import hold_folder
 
 OWN_WORDS = ("name", "command", "parameters", "shape", "python", "torch", "made_on")
@@ -126,9 +126,9 @@ def prepare(
                 f"{str(place)!r} exists and is no model that mechscope wrote: choose another."
             )
         # A model is written beside its place and put there whole.
-        make_folder(place.parent)
+        check_folder(place.parent)
     if work is not None:
-        make_folder(Path(work) / "parts")
+        check_folder(Path(work) / "parts")
     return chosen
 
 

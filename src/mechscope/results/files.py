@@ -132,7 +132,7 @@ def replacing_folder(folder: str | Path) -> Generator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Make sure that `path` can be written later on, and make the folders above it.
+    """Make sure that `path` can be written later on, as far as that can be told without leaving anything there.
 
     Raises:
         ValueError: for an empty name.
@@ -142,36 +142,49 @@ def check_file(path: Path) -> None:
     if not path.name:
         raise ValueError(f"{str(path)!r} names no file to write to.")
     if error := _no_file_goes_there(path):
-        raise type(error)(f"{path} cannot be written: {error.strerror}. Name another file.")
-    make_folder(path.parent)
+        raise type(error)(f"{path} cannot be written: {error.strerror}. Choose another name.")
+    check_folder(path.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder if it is missing, and make sure that files can be written to it, by writing an empty one.
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be written to a folder, or that it can be made; leaves nothing there.
 
     Raises:
-        OSError: if it cannot be made or written to, with what to do.
+        OSError: if not, with what to do.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise FileExistsError(f"{folder} is a file, not a folder; choose another folder.") from error
-    except NotADirectoryError as error:
-        file = next((parent for parent in folder.parents if parent.exists() and not parent.is_dir()), folder)
-        raise NotADirectoryError(
-            f"the folder {folder} cannot be made, because {file} is a file; choose another folder."
-        ) from error
-    except OSError as error:
-        raise type(error)(
-            f"the folder {folder} cannot be made ({error.strerror or error}); choose another folder."
-        ) from error
-    try:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            because = "is a file" if there.is_file() else "is no folder"
+            where = (
+                f"{folder} {because}"
+                if there == folder
+                else f"{folder} cannot be made, because {there} {because}"
+            )
+            raise NotADirectoryError(f"{where}; choose another folder.")
         # Asking the system (os.access) is not enough: it says yes to root on a disk that cannot be written to.
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
+    except NotADirectoryError:
+        raise
     except OSError as error:
         raise type(error)(
             f"the folder {folder} cannot be written to ({error.strerror or error}); choose another folder."
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is missing, and make sure that files can be written to it.
+
+    Raises:
+        OSError: if not, with what to do.
+    """
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"the folder {folder} cannot be made ({error.strerror or error}); choose another folder."
         ) from error
 
 

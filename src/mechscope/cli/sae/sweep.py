@@ -37,15 +37,13 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
         from mechscope.dictionaries.frontier.sweeping import Sweeper
         from mechscope.labs.device import pick_device
         from mechscope.labs.sweep_report import write_sweep_report
-        from mechscope.results.files import check_file, make_folder, write_atomically
+        from mechscope.results.files import check_file, check_folder, write_atomically
         from mechscope.results.folder_lock import hold_folder
 
         device = pick_device(command.device)
         for _, folder in wanted.values():
-            held.enter_context(hold_folder(folder))
             for inner in ("points", "dictionaries", "unfinished", "activations"):
-                if (folder / inner).exists():
-                    make_folder(folder / inner)
+                check_folder(folder / inner)
             for file in ("config.json", "sweep.json", "report.html", "seconds.json"):
                 check_file(folder / file)
         page = command.docs
@@ -57,6 +55,7 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
             for name, (config, folder) in wanted.items()
         }
         for config, folder in wanted.values():
+            held.enter_context(hold_folder(folder))
             write_atomically(folder / "config.json", config.to_json())
     found: dict[str, Found] = {}
     for name, sweeper in sweepers.items():

@@ -34,8 +34,8 @@ def train(command: Train) -> int:
         with user_errors():
             ranks = ALONE if alone else stack.enter_context(start_ranks(wanted))
             device = device if alone else ranks.device
-            if ranks.first:
-                # Before the folder is looked at: what is found there must still be so when it is gone on with.
+            if ranks.first and command.out.is_dir():
+                # Before the model is loaded; where there is no folder yet, nobody writes to it.
                 stack.enter_context(hold_folder(command.out))
             prepared = prepare_job(job, command.out, device, ranks=ranks, split=command.data == "split")
         training = prepared.job.training

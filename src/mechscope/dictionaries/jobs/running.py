@@ -24,7 +24,7 @@ from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import TrainingRun, describe_run, train
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import steps_done
-from mechscope.results.files import check_file, keeping, make_folder, write_atomically
+from mechscope.results.files import check_file, check_folder, keeping, write_atomically
 from mechscope.results.folder_lock import hold_folder
 
 JOB = "job.json"
@@ -56,7 +56,7 @@ class PreparedJob:
 def prepare_job(
     job: TrainingJob, folder: Path, device: torch.device, *, ranks: Ranks = ALONE, split: bool = False
 ) -> PreparedJob:
-    """Open the source, build the dictionaries, read the first activations. Writes nothing but the folder itself.
+    """Open the source, build the dictionaries, read the first activations. Writes nothing.
 
     Args:
         ranks: the processes among which features are divided; all of them make this call.
@@ -94,17 +94,15 @@ def prepare_job(
 
 
 def check_places(job: TrainingJob, folder: Path) -> None:
-    """Make the folder of a job, and make sure that everything a job leaves there can be written.
+    """Make sure that everything a job leaves in its folder can be written; leaves nothing there.
 
     Raises:
         OSError: if that is not so, with what to do.
     """
-    make_folder(folder)
     for file in (JOB, CHECKPOINT, HISTORY):
         check_file(folder / file)
     for name in job.dictionaries:
-        if (folder / name).exists():
-            make_folder(folder / name)
+        check_folder(folder / name)
 
 
 def _built(name: str, config: DictionaryConfig, seed: int, ranks: Ranks, device: torch.device) -> Dictionary:
