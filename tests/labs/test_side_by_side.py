@@ -105,7 +105,8 @@ def test_a_signal_ends_every_process_and_keeps_what_was_finished(
 ) -> None:
     script = tmp_path / "stopped.py"
     script.write_text(STOP.format(folder=str(tmp_path), out=str(tmp_path / "my runs")))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
@@ -114,6 +115,14 @@ def test_a_signal_ends_every_process_and_keeps_what_was_finished(
         env=environment,
         start_new_session=True,
     )
+    with process:
+        try:
+            stop_and_check(process, tmp_path, number)
+        finally:
+            process.kill()
+
+
+def stop_and_check(process: subprocess.Popen[str], tmp_path: Path, number: signal.Signals) -> None:
     done = tmp_path / "my runs" / "99-works" / "quick-seed-0" / "claims.json"
     deadline = time.monotonic() + 120
     while not (done.is_file() and list(tmp_path.glob("*.waiting"))) and time.monotonic() < deadline:
