@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mechscope.cli.commands import Models
 from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.words import command_line
 
 WHERE = {
     "bundled": "comes with mechscope",
@@ -80,7 +81,7 @@ def _train(command: Models, held: ExitStack) -> int:
     action, *names = command.action
     if action != "train" or not names:
         raise UserError(
-            f"`mechscope models {' '.join(command.action)}` is no command: `mechscope models` lists the models, "
+            f"`{command_line('models', *command.action)}` is no command: `mechscope models` lists the models, "
             "`mechscope models train NAME` makes a bundled one."
         )
     with user_errors():

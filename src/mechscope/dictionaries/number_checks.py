@@ -29,7 +29,7 @@ def check_number(name: str, value: object, *, zero: bool = False) -> None:
     Raises:
         ValueError: with the setting's name.
     """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         wanted = "of at least 0" if zero else "above 0"
         raise ValueError(f"{name} must be a number {wanted}, not {value!r}.")

@@ -23,7 +23,7 @@ UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished")
 class NotKeptError(OSError):
     """Something that was computed could not be written, most often because a disk is full."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
+    def __init__(self, path: Path | str, error: OSError) -> None:
         reason = error.strerror or str(error)
         remedy = "Make room there" if error.errno in FULL else "Make it writable"
         super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another place.")
