@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.architectures.gated import GatedDictionary
@@ -28,6 +29,7 @@ from mechscope.dictionaries.config import (
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.state_check import check_state
 
 KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
     ReluConfig: ReluDictionary,
@@ -43,6 +45,7 @@ KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
 BUILDING = 17
 
 
+@checked_arguments
 def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0, *, ranks: Ranks = ALONE) -> Dictionary:
     """A dictionary with initial weights: random directions, an encoder that is the decoder's transpose, zero biases.
 
@@ -60,6 +63,7 @@ def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0, *, ranks:
     return _kind(cfg)(cfg, generator, ranks)
 
 
+@checked_arguments
 def from_state(
     cfg: DictionaryConfig, state: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None
 ) -> Dictionary:
@@ -68,6 +72,9 @@ def from_state(
     Raises:
         ValueError: for missing, unknown or misshapen tensors, or ones of another dtype.
     """
+    # Without memory first: a config that does not fit the weights may ask for more than there is.
+    with torch.device("meta"):
+        check_state(_kind(cfg)(cfg), state)
     dictionary = _kind(cfg)(cfg)
     dictionary.take_state(state)
     dictionary.metadata.update(metadata or {})

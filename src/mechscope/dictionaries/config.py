@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.number_checks import check_number, check_whole
 from mechscope.near_names import did_you_mean
+from mechscope.value_kinds import check_kinds, shown
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]
@@ -50,6 +52,7 @@ class DictionaryConfig:
     """Of the weights."""
 
     def __post_init__(self) -> None:
+        check_kinds(type(self), vars(self))
         self._whole("d_in", self.d_in)
         self._whole("d_sae", self.d_sae)
         if self.d_out is not None:
@@ -89,7 +92,7 @@ class DictionaryConfig:
         return {"architecture": self.architecture, **dataclasses.asdict(self)}
 
     def _whole(self, name: str, value: object, least: int = 1) -> None:
-        check_whole(name, value, least)
+        check_whole(name, value, least, most=2**31 - 1)
 
     def _above_zero(self, name: str, value: object) -> None:
         check_number(name, value)
@@ -259,6 +262,7 @@ CONFIGS: dict[str, type[DictionaryConfig]] = {
 """Architecture → its settings."""
 
 
+@checked_arguments
 def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
     """The config that `to_dict` described.
 
@@ -269,9 +273,11 @@ def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
         ValueError: for an unknown architecture or field, with the nearest names, for a missing field, and
             for values that no dictionary can have.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"a dictionary's settings must be a table, not {shown(settings)}.")
     fields = dict(settings)
     architecture = fields.pop("architecture", None)
-    if architecture not in CONFIGS:
+    if not isinstance(architecture, str) or architecture not in CONFIGS:
         hint = did_you_mean(str(architecture), CONFIGS, show=repr)
         raise ValueError(f"no architecture is called {architecture!r}; there are {', '.join(CONFIGS)}.{hint}")
     return strict(CONFIGS[architecture], fields, f"a {architecture} dictionary")
@@ -282,8 +288,18 @@ def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
-    """The dataclass `kind` from named values; a name that it lacks is an error, as is one that it needs."""
+def strict(kind: type[Any], fields: Mapping[str, Any], what: str, *, finite: bool = True) -> Any:
+    """The dataclass `kind` from named values.
+
+    Args:
+        what: what it describes, for errors.
+        finite: whether numbers must be finite, as every setting must, though not every measurement is.
+
+    Raises:
+        ValueError: for a name that it lacks, one that it needs, or a value of another kind than its field's.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{what} must be a table of settings, not {shown(fields)}.")
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name in fields:
         if name not in known:
@@ -297,4 +313,8 @@ def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
     missing = [name for name in needed if name not in fields]
     if missing:
         raise ValueError(f"{what} needs {', '.join(missing)}.")
+    try:
+        check_kinds(kind, fields, finite=finite)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
     return kind(**fields)

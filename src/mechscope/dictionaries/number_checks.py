@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from mechscope.value_kinds import shown
+
 MOST = 2**40
 """More features, activations or steps than any machine has room or time for."""
 
@@ -15,9 +17,9 @@ def check_whole(name: str, value: object, least: int = 1, most: int = MOST) -> N
         ValueError: with the setting's name.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {shown(value)}.")
     if value > most:
-        raise ValueError(f"{name} must be a whole number of at most {most:,}, not {value!r}.")
+        raise ValueError(f"{name} must be a whole number of at most {most:,}, not {shown(value)}.")
 
 
 def check_number(name: str, value: object, *, zero: bool = False) -> None:
@@ -32,4 +34,4 @@ def check_number(name: str, value: object, *, zero: bool = False) -> None:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         wanted = "of at least 0" if zero else "above 0"
-        raise ValueError(f"{name} must be a number {wanted}, not {value!r}.")
+        raise ValueError(f"{name} must be a number {wanted}, not {shown(value)}.")
