@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -80,6 +81,21 @@ def test_one_job_works_in_this_process_and_goes_on_after_a_failure(tmp_path: Pat
     first, second = run_steps(prepared, jobs=1)
     assert (first.ok, second.ok) == (False, True)
     assert first.problem == "ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize("file", [None, "scratch"])
+def test_a_library_that_finds_the_disk_full_is_a_sentence_and_no_traceback(
+    tmp_path: Path, file: str | None
+) -> None:
+    def experiment(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", file)
+
+    lab = tiny_lab(tmp_path)
+    object.__setattr__(lab, "experiment", experiment)
+    (done,) = run_steps([prepare(lab, out=tmp_path / "runs", device="cpu")], jobs=1)
+    what = file or "the output, or a temporary file,"
+    assert done.problem.startswith(f"{what} could not be written (No space left on device). Make room there")
+    assert (done.ok, done.details) == (False, "")
 
 
 STOP = """

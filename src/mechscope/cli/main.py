@@ -50,18 +50,16 @@ def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        from mechscope.results.files import FULL, NotKeptError
+        from mechscope.results.files import as_not_kept
         from mechscope.results.folder_lock import FolderInUseError
 
         if isinstance(error, FolderInUseError):
             print(f"mechscope: {error}", file=sys.stderr)
             return 2
-        if not isinstance(error, NotKeptError):
-            if error.errno not in FULL:
-                raise
-            # Not one of our files: the standard output, or a library's temporary file.
-            error = NotKeptError(error.filename or "the output, or a temporary file,", error)
-        print(f"mechscope: {error} {stopping.how_to_go_on()}".rstrip(), file=sys.stderr)
+        not_kept = as_not_kept(error)
+        if not_kept is None:
+            raise
+        print(f"mechscope: {not_kept} {stopping.how_to_go_on()}".rstrip(), file=sys.stderr)
         return 1
     return code
 

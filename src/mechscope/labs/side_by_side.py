@@ -26,7 +26,7 @@ from tqdm import tqdm
 from mechscope.labs.lab import LabRun
 from mechscope.labs.registry import find_entry
 from mechscope.labs.running import Preparation, prepare, run_in_held_folder
-from mechscope.results.files import NotKeptError
+from mechscope.results.files import as_not_kept
 from mechscope.results.folder_lock import hold_folder
 
 STATUSES = ("pass", "fail", "not-run")
@@ -136,10 +136,8 @@ def _run_held(
 def _run_here(preparation: Preparation, progress: bool | None) -> Finished:
     try:
         return Finished(preparation, **_told(run_in_held_folder(preparation, progress)))
-    except NotKeptError as error:
-        return Finished(preparation, problem=str(error))
     except Exception as error:
-        return Finished(preparation, problem=_in_short(error), details=traceback.format_exc())
+        return Finished(preparation, **_why(error))
 
 
 def _run_in_processes(
@@ -235,10 +233,8 @@ def _work(task: _Task, pipe: Connection, lock: Any) -> None:
         pipe.close()
         # Whoever stopped this knows; where that was not the process that started it, that one sees it here.
         sys.exit(128 + signal.SIGTERM)
-    except NotKeptError as error:
-        pipe.send({"problem": str(error)})
     except Exception as error:
-        pipe.send({"problem": _in_short(error), "details": traceback.format_exc()})
+        pipe.send(_why(error))
 
 
 def _stop(*_: object) -> None:
@@ -294,5 +290,10 @@ def _clear_bars(progress: bool | None) -> None:
         sys.stderr.flush()
 
 
-def _in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _why(error: Exception) -> dict[str, Any]:
+    """Why a step could not be finished, with the traceback where a defect of ours may be the reason."""
+    not_kept = as_not_kept(error) if isinstance(error, OSError) else None
+    if not_kept is not None:
+        return {"problem": str(not_kept)}
+    in_short = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return {"problem": in_short, "details": traceback.format_exc()}

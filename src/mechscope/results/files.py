@@ -29,6 +29,18 @@ class NotKeptError(OSError):
         super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another place.")
 
 
+def as_not_kept(error: OSError) -> NotKeptError | None:
+    """The error in words, if it says that something could not be kept because a disk is full; else None.
+
+    Where no file of ours is behind it, that is the standard output or a library's temporary file.
+    """
+    if isinstance(error, NotKeptError):
+        return error
+    if error.errno not in FULL:
+        return None
+    return NotKeptError(error.filename or "the output, or a temporary file,", error)
+
+
 @contextmanager
 def keeping(path: Path) -> Generator[None]:
     """Where what is done inside cannot be written, say so with the file's name.
