@@ -13,6 +13,7 @@ The points are ordinary sites of the sweep engine, too: `Edit(attached.features,
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -93,6 +94,7 @@ def attached(
     writes: str | None = None,
     head: int | None = None,
     head_out: int | None = None,
+    elsewhere: bool = False,
 ) -> Generator[Attached]:
     """Splice a dictionary into a model for a while; everything is as before afterwards, also after an exception.
 
@@ -106,15 +108,18 @@ def attached(
         head: read (and, unless it is a transcoder, write) this head alone; None: the one that its metadata names
             under "hook_head_index", or all heads where it names none. The other heads stay as they are.
         head_out: the head that a transcoder writes; None: what its metadata says under "hook_head_index_out".
+        elsewhere: allow a point other than the one that the dictionary's metadata names, for whose activations it was
+            not trained.
 
     Raises:
         KeyError: for a hook name that the model lacks, with the nearest ones.
-        ValueError: without a name, where another dictionary reads already, for a transcoder without a place to
-            write, and, during a pass, for activations of another width or without the head.
+        ValueError: without a name, at another point than the metadata names (see `elsewhere`), where another
+            dictionary reads already, for a transcoder without a place to write, and, during a pass, for activations of
+            another width or without the head.
     """
-    reads = _named(dictionary, model, hook_name, "hook_name")
+    reads = _named(dictionary, model, hook_name, "hook_name", elsewhere)
     if dictionary.cfg.transcodes:
-        target = _named(dictionary, model, writes, "hook_name_out")
+        target = _named(dictionary, model, writes, "hook_name_out", elsewhere)
     elif writes is not None and writes != reads:
         raise ValueError(f"an autoencoder writes where it reads ({reads}), not at {writes}.")
     else:
@@ -182,12 +187,32 @@ def _already(reads: str) -> str:
     return f"a dictionary is attached to {reads} already; leave its context first."
 
 
-def _named(dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str) -> str:
-    name = dictionary.metadata.get(key) if name is None else name
+def _named(
+    dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str, elsewhere: bool
+) -> str:
+    trained_at = dictionary.metadata.get(key)
+    what = "hook_name" if key == "hook_name" else "writes (a transcoder's target)"
     if name is None:
-        what = "hook_name" if key == "hook_name" else "writes (a transcoder's target)"
-        raise ValueError(f"give {what}: the dictionary's metadata has no {key!r}.")
-    return model.match_hook_names(name)[0]
+        if trained_at is None:
+            raise ValueError(f"give {what}: the dictionary's metadata has no {key!r}.")
+        return model.match_hook_names(trained_at)[0]
+    found = model.match_hook_names(name)[0]
+    if (
+        trained_at is not None
+        and _same_activation(found) != _same_activation(str(trained_at))
+        and not elsewhere
+    ):
+        raise ValueError(
+            f"the dictionary's metadata says {key}={trained_at!r}, and it would be attached to {found!r}, whose "
+            f"activations it was not trained on: leave {what} out, or pass elsewhere=True if that is what you want."
+        )
+    return found
+
+
+def _same_activation(hook_name: str) -> str:
+    """The stream at the start of a block is the stream at the end of the block before."""
+    match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", hook_name)
+    return hook_name if match is None else f"blocks.{int(match[1]) + 1}.hook_resid_pre"
 
 
 class _Splice:

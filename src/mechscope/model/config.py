@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from mechscope.model.config_checks import check_config_values
+from mechscope.model.devices import check_device
 from mechscope.near_names import did_you_mean
 
 ActivationName = Literal[
@@ -198,7 +199,7 @@ class HookedTransformerConfig:
             check_config_values(self)
         if self.device is None:
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = str(self.device)
+        self.device = str(check_device(self.device))
         if self.window_size is not None and self.attn_types is None:
             self.attn_types = ["local"] * self.n_layers
         self._check()

@@ -81,6 +81,8 @@ class Listener:
     reads_only: bool = False
     """The function neither edits nor replaces the activation (the cache's own hooks)."""
     fired: int = 0
+    connected: int = 0
+    """How often a backward pass could come to it: the activation had a gradient."""
     label: str = ""
     """What the caller called the place, to name in errors."""
     by_position: bool = False
@@ -160,12 +162,18 @@ class HookPoint(nn.Module):
             # even where neighbouring points hold the same tensor.
             activation = activation.view_as(activation)
             activation.register_hook(lambda gradient: self._tell(listeners, gradient))
+            for listener in listeners:
+                listener.connected += 1
         return activation
 
     def _tell(self, listeners: Iterable[Listener], activation: torch.Tensor) -> torch.Tensor:
         for listener in listeners:
             if listener.reads_only:
-                listener.hook(activation, hook=self)
+                if listener.hook(activation, hook=self) is not None:
+                    raise ValueError(
+                        f"the hook {describe(listener.hook)} on {self.name!r} was added with reads_only=True and "
+                        "returned a value, which would be ignored: return nothing, or add it without reads_only."
+                    )
             else:
                 # A copy for each, because the listener before may have kept the tensor that it was shown.
                 activation = activation.clone()

@@ -6,9 +6,10 @@ again, whatever happens in between.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -44,11 +45,19 @@ class _Added:
     requests: list[tuple[str, Direction, list[tuple[HookPoint, Listener]]]] = field(default_factory=list)
 
     def never_fired(self) -> list[str]:
-        """Forward requests that no activation came to; a backward pass may still be to come."""
+        """Forward requests that no activation came to."""
         return [
             request
             for request, direction, added in self.requests
             if direction == "fwd" and not any(listener.fired for _, listener in added)
+        ]
+
+    def never_connected(self) -> list[str]:
+        """Backward requests that no gradient can come to; where one can, the backward pass may still be to come."""
+        return [
+            request
+            for request, direction, added in self.requests
+            if direction == "bwd" and not any(listener.connected for _, listener in added)
         ]
 
     def remove(self) -> None:
@@ -173,6 +182,7 @@ class HookedRootModule(nn.Module):
         It stays until `reset_hooks`, and every run of the model meets it, whichever thread makes the run. Prefer
         `with model.hooks(...)`, which takes it off by itself. `scope` limits it to runs inside a `hook_scope`.
         """
+        _check_hook(name, hook)
         added = []
         for matched in self.match_hook_names(name):
             self.check_hooks_to_add(self.hook_dict[matched], matched, hook, dir, is_permanent, prepend)
@@ -254,14 +264,22 @@ class HookedRootModule(nn.Module):
             clear_contexts: also forget what hooks stored in their points' `ctx`.
 
         Raises:
-            RuntimeError: at the end of the block, where the model ran and a forward hook never did.
+            TypeError: for anything but (name, function) pairs, or a function that cannot be called as a hook is.
+            RuntimeError: at the end of the block, where the model ran and a forward hook never did, or a backward hook
+                never can.
         """
-        for pair in (*fwd_hooks, *bwd_hooks):
+        for pair in (*_pairs(fwd_hooks, "fwd_hooks"), *_pairs(bwd_hooks, "bwd_hooks")):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError(f"hooks are given as (name, function) pairs, not {pair!r}.")
+            _check_hook(*pair)
         passes = self._passes
         with self._listening(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts) as added:
             yield self
+            if added.scope.passes and (unconnected := added.never_connected()):
+                raise RuntimeError(
+                    f"the backward hook on {', '.join(unconnected)} can never fire: the pass did not reach that point, "
+                    "or ran without gradients (torch.no_grad, inference mode, or parameters that need none)."
+                )
             silent = added.never_fired()
             if not silent or self._passes == passes:
                 return
@@ -409,6 +427,28 @@ class HookedRootModule(nn.Module):
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
+
+
+def _pairs(hooks: Any, what: str) -> Sequence[Any]:
+    if isinstance(hooks, (str, Mapping)) or not isinstance(hooks, Iterable):
+        raise TypeError(f"{what} is a list of (name, function) pairs, not {hooks!r:.60}.")
+    return list(hooks)
+
+
+def _check_hook(name: Any, hook: Any) -> None:
+    """Refuse what cannot be called as `hook(activation, hook=point)`."""
+    if not callable(hook):
+        order = " Were the name and the function swapped?" if callable(name) else ""
+        raise TypeError(f"a hook must be a function of (activation, hook), not {hook!r}.{order}")
+    try:
+        inspect.signature(hook).bind(None, hook=None)
+    except TypeError as error:
+        raise TypeError(
+            f"a hook is called as {describe(hook)}(activation, hook=point), and this function takes other arguments "
+            f"({error}): define it as def {describe(hook)}(activation, hook)."
+        ) from None
+    except ValueError:
+        return  # a builtin that does not tell its arguments
 
 
 def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:
