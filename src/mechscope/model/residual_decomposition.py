@@ -159,13 +159,13 @@ class ResidualDecomposition(DirectLogitAttribution):
         """One activation of every layer before `layer` [layer …]."""
         last = self._layers(layer)
         if last == 0:
+            why = (
+                "this model has no layers"
+                if self.model.cfg.n_layers == 0
+                else "give a larger one, or -1 for all"
+            )
             raise ValueError(
-                f"there are no layers before the first to stack {activation_name!r} of: "
-                + (
-                    "this model has none."
-                    if self.model.cfg.n_layers == 0
-                    else "give a larger layer, or -1 for all."
-                )
+                f"{activation_name!r} is taken from the layers before `layer`, and there are none: {why}."
             )
         return torch.stack(
             [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]

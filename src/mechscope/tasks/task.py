@@ -199,8 +199,7 @@ class Task:
                 f"{self.name} uses token id {highest}; this model knows ids 0 to {model.cfg.d_vocab - 1}. Was the "
                 "task made with another model's tokenizer?"
             )
-        answers = [self.answers.correct] + ([] if self.answers.wrong is None else [self.answers.wrong])
-        highest = max(int(tokens.max()) for tokens in answers)
+        highest = self.answers.highest
         if highest >= model.cfg.d_vocab_out:
             raise ValueError(
                 f"{self.name} has an answer with token id {highest}; this model predicts ids 0 to "
