@@ -122,7 +122,7 @@ def test_bad_prompts() -> None:
         build([], [], [])
     with pytest.raises(ValueError, match="2 clean, 1 corrupted, 2 correct"):
         build(corrupted=CORRUPTED[:1])
-    with pytest.raises(ValueError, match="not the text 'The cat"):
+    with pytest.raises(ValueError, match="`clean` is a list of strings, not 'The cat"):
         build(clean=CLEAN[0])
     with pytest.raises(ValueError, match=r"(?s)pair 1: the clean prompt has 8 .* one 7.*' ran', ' away'"):
         build(corrupted=[CORRUPTED[0], "A cat ran away. It was"])

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
 from mechscope.model.hook_points import HookPoint
@@ -76,6 +77,7 @@ class Attached:
         return f"{self.reads}.hook_sae_output"
 
 
+@checked_arguments
 @contextmanager
 def attached(
     dictionary: Dictionary,

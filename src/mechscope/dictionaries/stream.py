@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments, checked_constructor
 from mechscope.dictionaries.seeding import seeded
 
 
@@ -161,6 +162,7 @@ class BlockStream(Stream):
         self._epoch, self._number, self._next = state["epoch"], state["block"], state["next"]
 
 
+@checked_constructor
 class TensorStream(BlockStream):
     """Activations that are there already, shuffled anew in each pass.
 
@@ -228,6 +230,7 @@ class TensorStream(BlockStream):
 Draw = Callable[[int, torch.Generator], Tensor | tuple[Tensor, Tensor]]
 
 
+@checked_constructor
 class GeneratorStream(Stream):
     """Activations that are made when they are needed.
 
@@ -324,6 +327,7 @@ class Scales:
     """Of what is written, where that is something else."""
 
 
+@checked_arguments
 def estimate_scale(sample: Batch, source: str) -> Scales:
     """Factors that give a sample of activations (and of targets) a mean length of √width.
 

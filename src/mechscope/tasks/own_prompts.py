@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import torch
 
+from mechscope.arguments import checked_arguments
+from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import token_id, token_ids
 from mechscope.tasks.assembling import Pair, assemble
 from mechscope.tasks.metrics import Answers, Metric, get_metric
@@ -17,6 +19,7 @@ Answer = str | int | Sequence[str] | Sequence[int]
 Positions = Mapping[str, int | Sequence[int]]
 
 
+@checked_arguments
 def from_prompts(
     model: Any,
     clean: Sequence[str],
@@ -81,11 +84,12 @@ def from_prompts(
     )
 
 
+@checked_arguments
 def from_tokens(
-    clean: torch.Tensor | Sequence[Sequence[int]],
-    corrupted: torch.Tensor | Sequence[Sequence[int]],
-    correct: torch.Tensor | Sequence[int],
-    wrong: torch.Tensor | Sequence[int] | None = None,
+    clean: torch.Tensor | Sequence[Sequence[int] | torch.Tensor],
+    corrupted: torch.Tensor | Sequence[Sequence[int] | torch.Tensor],
+    correct: torch.Tensor | Sequence[int] | Sequence[Sequence[int]],
+    wrong: torch.Tensor | Sequence[int] | Sequence[Sequence[int]] | None = None,
     positions: Positions | None = None,
     *,
     answers_at: int | Sequence[int] = -1,
@@ -93,7 +97,10 @@ def from_tokens(
     metric: str | Metric | None = None,
     corruption: str = "",
 ) -> Task:
-    """A task from prompts as tokens [batch pos], all of one length, for models without a tokenizer.
+    """A task from prompts as tokens [batch pos], for models without a tokenizer.
+
+    Prompts of different lengths come as `Tokens`, which know their padding (`model.to_tokens` gives them, and
+    `Tokens(ids, attention_mask)` makes them); the task then pads on the right. Of plain tensors every token is real.
 
     Args:
         correct: right tokens [batch], or [batch answer] where several answers are due.
@@ -104,18 +111,29 @@ def from_tokens(
     Raises:
         ValueError: for shapes that do not fit, or pairs of identical prompts.
     """
-    ours, theirs = token_ids(clean, "clean prompts"), token_ids(corrupted, "corrupted prompts")
+    ours, theirs = (
+        _right_padded(token_ids(tokens, f"{what} prompts"))
+        for what, tokens in (("clean", clean), ("corrupted", corrupted))
+    )
     if ours.ndim != 2 or ours.numel() == 0 or ours.shape != theirs.shape:
         raise ValueError(
             f"clean and corrupted prompts are tokens [batch pos] of one shape, not {tuple(ours.shape)} and "
             f"{tuple(theirs.shape)}."
         )
+    if not torch.equal(ours.lengths, theirs.lengths):
+        raise ValueError(
+            f"clean prompts have {ours.lengths.tolist()} tokens and corrupted ones {theirs.lengths.tolist()} (padding "
+            "not counted); patching puts one in the place of the other, so each pair must have the same number."
+        )
     same = (ours == theirs).all(1).nonzero().flatten().tolist()
     if same:
         raise ValueError(f"pair {same[0]}: both prompts are the same tokens, so there is nothing to explain.")
-    batch, length = ours.shape
+    batch = len(ours)
+    lengths = ours.lengths.tolist()
     at = token_ids(answers_at, "positions of answers", negative=True).reshape(-1).tolist()
-    where = torch.tensor([_position("answers_at", one, 0, batch, length) for one in at])
+    where = torch.tensor(
+        [[_position("answers_at", one, row, batch, lengths[row]) for one in at] for row in range(batch)]
+    )
     right = _rows(correct, batch, "correct")
     not_right = None if wrong is None else _rows(wrong, batch, "wrong")
     for what, found in (("correct", right), ("wrong", not_right)):
@@ -125,7 +143,7 @@ def from_tokens(
                 "be as many."
             )
     named = {
-        key: torch.tensor([_position(key, one, row, batch, length) for row in range(batch)])
+        key: torch.tensor([_position(key, one, row, batch, lengths[row]) for row in range(batch)])
         for key, one in (positions or {}).items()
     }
     return Task(
@@ -133,14 +151,25 @@ def from_tokens(
         ours,
         theirs,
         Answers(
-            where.expand(batch, -1).clone(),
+            where,
             right[..., None],
             None if not_right is None else not_right[..., None],
         ),
         metric=get_metric(metric or ("log_probability" if wrong is None else "logit_difference")),
-        positions={**named, "end": torch.full((batch,), length - 1)},
+        positions={**named, "end": ours.lengths - 1},
+        lengths=None if ours.attention_mask is None else ours.lengths,
         corruption=corruption,
     )
+
+
+def _right_padded(tokens: torch.Tensor) -> Tokens:
+    """The same rows with their padding, if any, behind the text."""
+    known = tokens if isinstance(tokens, Tokens) else Tokens(tokens)
+    if known.attention_mask is None or known.ndim != 2:
+        return known
+    order = (~known.is_real).to(torch.int8).sort(dim=1, stable=True).indices
+    longest = int(known.lengths.max())
+    return Tokens(known.ids.gather(1, order)[:, :longest], known.is_real.gather(1, order)[:, :longest])
 
 
 def _check_lists(

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechscope.dictionaries.counted_positions import ExcludeTokens, counted_positions, excluded_ids
+from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.counted import ExcludeTokens, counted_positions, excluded_ids, known_tokens
 from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
@@ -105,6 +106,7 @@ class Evaluation:
         )
 
 
+@checked_arguments
 def evaluate(
     dictionary: Codes,
     data: Activations | Int[Tensor, "batch pos"],
@@ -133,8 +135,8 @@ def evaluate(
         model: the model to read activations from and to splice the dictionary into.
         hook_name: where the dictionary reads; needed with a model.
         hook_out: where a transcoder writes.
-        attention_mask: with a model, True where a token is real.
-        skip_first: with a model, positions at the start of each text that are left out.
+        attention_mask: with a model, True where a token is real; None asks the tokens (see `model.as_tokens`).
+        skip_first: with a model, real tokens at the start of each text that are left out.
         exclude_special_tokens: with a model, True to leave out the tokenizer's special tokens (begin, end, padding …)
             wherever they stand, or ids of the tokens to leave out. Attention sees them all the same.
         head: with a model, the head that the dictionary reads; None: the one that its metadata names under
@@ -192,15 +194,13 @@ def evaluate(
             progress=progress,
         )
         head = head_read(dictionary, head)
-        counted = counted_positions(
-            data, attention_mask, skip_first, excluded_ids(model, exclude_special_tokens)
-        )
+        tokens = known_tokens(model, data, attention_mask)
+        counted = counted_positions(tokens, skip_first, excluded_ids(model, exclude_special_tokens))
         stream = read_activations(
             model,
-            data,
+            tokens,
             hook_name,
             hook_out,
-            attention_mask=attention_mask,
             batch_size=text_batch_size,
             head=head,
             head_out=head_written(dictionary, head_out, head),

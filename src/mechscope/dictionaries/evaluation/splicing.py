@@ -15,7 +15,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mechscope.dictionaries.counted_positions import ExcludeTokens, counted_positions, excluded_ids
+from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.counted import ExcludeTokens, counted_positions, excluded_ids, known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
 from mechscope.model.loss import lm_cross_entropy_loss
@@ -69,6 +70,7 @@ def _recovered(cost: float, worst: float) -> float:
     return 1 - cost / worst if worst != 0 else float("nan")
 
 
+@checked_arguments
 def spliced_loss(
     model: HookedTransformer,
     dictionary: Codes,
@@ -90,8 +92,8 @@ def spliced_loss(
         tokens: texts [batch pos].
         hook_name: where the dictionary reads (and writes, if it is no transcoder). Heads are read side by side.
         hook_out: where a transcoder writes.
-        attention_mask: True where a token is real.
-        skip_first: positions at the start that are left as they are and not counted: dictionaries are often trained
+        attention_mask: True where a token is real; None asks the tokens (see `model.as_tokens`).
+        skip_first: real tokens at the start that are left as they are and not counted: dictionaries are often trained
             without the first token, whose activation is unlike all others.
         exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens are left as
             they are, and neither what is predicted there nor their own prediction is counted. Attention sees them.
@@ -110,9 +112,11 @@ def spliced_loss(
     head = head_read(dictionary, head)
     head_out = head_written(dictionary, head_out, head)
     excluded = excluded_ids(model, exclude_special_tokens)
-    mask = counted_positions(tokens, attention_mask, skip_first, excluded)
+    tokens = known_tokens(model, tokens, attention_mask)
+    mask = counted_positions(tokens, skip_first, excluded)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+    # A prediction counts where the token that is predicted does, from the real token before it.
     real = mask[:, :-1] & mask[:, 1:]
     if not real.any():
         raise ValueError(
@@ -125,14 +129,11 @@ def spliced_loss(
     )
     with torch.no_grad():
         heads = head, head_out
-        mean = _mean_activation(model, dictionary, tokens, hook_name, out, attention_mask, mask, rows, heads)
+        mean = _mean_activation(model, dictionary, tokens, hook_name, out, mask, rows, heads)
         for chunk in tqdm(rows, desc="splicing", disable=not progress):
             here, keep = mask[chunk].to(mean.device), real[chunk].to(mean.device)
             texts = tokens[chunk].to(mean.device)
-            kwargs: dict[str, Any] = (
-                {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
-            )
-            clean = model(texts, **kwargs)
+            clean = model(texts)
             reference = clean[:, :-1][keep].float().log_softmax(-1)
             sums["ce"] += _loss(clean, texts, keep)
             splice = replacing(
@@ -144,7 +145,7 @@ def spliced_loss(
                 "mean": [(out, _constant(mean, here, head_out))],
             }
             for name, hooks in ways.items():
-                logits = model.run_with_hooks(texts, fwd_hooks=hooks, **kwargs)
+                logits = model.run_with_hooks(texts, fwd_hooks=hooks)
                 sums[name] += _loss(logits, texts, keep)
                 other = logits[:, :-1][keep].float().log_softmax(-1)
                 sums[f"kl_{name}"] += float((reference.exp() * (reference - other)).sum().double())
@@ -222,7 +223,6 @@ def _mean_activation(
     tokens: Tensor,
     read: str,
     write: str,
-    attention_mask: Tensor | None,
     mask: Tensor,
     rows: list[slice],
     heads: tuple[int | None, int | None],
@@ -241,8 +241,7 @@ def _mean_activation(
             hooks += replacing(
                 lambda x: dictionary.decode(dictionary.encode(x), x), read, write, here, *heads
             )
-        kwargs: dict[str, Any] = {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
-        model.run_with_hooks(tokens[chunk].to(device), fwd_hooks=hooks, return_type=None, **kwargs)
+        model.run_with_hooks(tokens[chunk].to(device), fwd_hooks=hooks, return_type=None)
         summed = found[0][here].double().sum(0)
         total = summed if total is None else total + summed
     assert total is not None

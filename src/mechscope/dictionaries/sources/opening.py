@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
+from mechscope.dictionaries.counted import counted_positions, excluded_ids
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
 from mechscope.dictionaries.head import HEAD, HEAD_OUT
@@ -26,6 +26,7 @@ from mechscope.dictionaries.sources.models import model_checksum, open_model, ro
 from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream, hash_of
 from mechscope.dictionaries.weights_checksum import DIGITS
+from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
 WEIGHTS = "model_weights"
@@ -233,7 +234,7 @@ class ModelSource(Source):
         return kept
 
     def _counted(self, tokens: Tensor) -> int:
-        return int(counted_positions(tokens, None, self.config.skip_first, self._excluded).sum())
+        return int(counted_positions(Tokens(tokens), self.config.skip_first, self._excluded).sum())
 
     def _read(self, tokens: Tensor, batch_size: int, buffer_size: int, seed: int) -> ModelStream:
         return ModelStream(

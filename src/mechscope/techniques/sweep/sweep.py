@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from mechscope.arguments import checked_constructor
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -28,6 +29,7 @@ _POSITIONS_ON_CPU = 2048
 _LOGITS_AT_ONCE = 64 << 20
 
 
+@checked_constructor
 class Sweep:
     """One run of a model, on which interventions are tried.
 
