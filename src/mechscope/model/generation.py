@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 PROMPT_POSITIONS: ContextVar[int | None] = ContextVar("prompt positions", default=None)
-"""While `generate` runs a pass: how many positions belong to the prompt, cached ones included. The rest is generated."""
+"""While `generate` runs a pass: how many positions are of the prompt, cached ones included. The rest was generated."""
 GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens")
 
 
@@ -303,7 +303,7 @@ class Generation:
 
 
 @contextmanager
-def _reading_prompt(positions: int) -> Iterator[None]:
+def _reading_prompt(positions: int) -> Generator[None]:
     before = PROMPT_POSITIONS.set(positions)
     try:
         yield

@@ -160,7 +160,7 @@ def positions_of_passes(
         past = given.get("past_kv_cache")
         real = _real_tokens(model, given)
         cached = 0 if past is None else past.length
-        if cached:
+        if past is not None and cached:
             real = torch.cat([past.previous_attention_mask.to(real), real], 1)
         current.set(positions.within(real, PROMPT_POSITIONS.get())[:, cached:])
 
