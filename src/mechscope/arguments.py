@@ -164,7 +164,9 @@ def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, collections.abc.Iterable):
         return False
     if not isinstance(value, (list, tuple, set, frozenset)):
-        return not _is_tensor(value)  # a generator would be used up by looking
+        if _is_tensor(value):
+            return value.ndim > 0 and (value.ndim == 1 or all(fits(row, args[0]) for row in value[:1]))
+        return True  # a generator would be used up by looking
     if origin is tuple and args and args[-1] is not Ellipsis:
         return len(value) == len(args) and all(map(fits, value, args))
     return not args or all(fits(one, args[0]) for one in value)

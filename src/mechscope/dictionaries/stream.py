@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mechscope.arguments import checked_arguments, checked_constructor
 from mechscope.dictionaries.seeding import seeded
+from mechscope.model.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -347,7 +348,7 @@ def scale_by_layer(x: Float[Tensor, "batch d_in"], n_layers: int, source: str) -
 
 
 def _factor(x: Tensor, source: str) -> float:
-    length = float(x.float().norm(dim=-1).mean())
+    length = float(at_least_float32(x).norm(dim=-1).mean())
     if not length > 0:
         raise ValueError(f"all activations of {source} are zero: there is nothing to learn.")
     return x.shape[-1] ** 0.5 / length

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import described
 from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.special_tokens import (
     begin_ids,
@@ -90,6 +91,8 @@ class TokenizerHelpers:
             truncate: cut at n_ctx tokens, with a warning that says how many texts were cut.
         """
         tokenizer = self._need_tokenizer("to_tokens")
+        if prepend_bos is not None and not isinstance(prepend_bos, bool):
+            raise TypeError(f"prepend_bos is True, False or None, not {described(prepend_bos)}.")
         texts = [input] if isinstance(input, str) else list(input)
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
@@ -308,21 +311,17 @@ def _is_text(input: Any) -> bool:
 
 def _ids(input: Any) -> torch.Tensor:
     """Token ids of any kind as an integer tensor; `Tokens` stay as they are."""
-    try:
-        tokens = input if isinstance(input, torch.Tensor) else torch.as_tensor(input)
-    except (TypeError, ValueError, RuntimeError) as error:
-        if isinstance(input, (list, tuple)) and all(isinstance(row, torch.Tensor) for row in input):
-            return token_ids(input)
-        raise TypeError(
-            f"a model reads text or token ids (whole numbers [batch pos]), not {type(input).__name__}: {error}."
-        ) from error
-    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
-        if tokens.numel() == 0:
-            raise ValueError(f"there are no tokens: shape {tuple(tokens.shape)}.")
+    if isinstance(input, Tokens):
+        return input
+    if isinstance(input, torch.Tensor) and input.is_floating_point():
         raise ValueError(
-            f"token ids are whole numbers, not {tokens.dtype}; a residual stream goes in with start_at_layer."
+            f"token ids are whole numbers, not {input.dtype}; a residual stream goes in with start_at_layer."
         )
-    return tokens if tokens.dtype == torch.long else tokens.long()
+    if input is None or isinstance(input, dict):
+        raise TypeError(
+            f"a model reads text or token ids (whole numbers [batch pos]), not {described(input)}."
+        )
+    return token_ids(input, negative=True)  # a negative id is out of the model's range, which is known later
 
 
 def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:

@@ -86,10 +86,10 @@ def from_prompts(
 
 @checked_arguments
 def from_tokens(
-    clean: torch.Tensor | Sequence[Sequence[int] | torch.Tensor],
-    corrupted: torch.Tensor | Sequence[Sequence[int] | torch.Tensor],
-    correct: torch.Tensor | Sequence[int] | Sequence[Sequence[int]],
-    wrong: torch.Tensor | Sequence[int] | Sequence[Sequence[int]] | None = None,
+    clean: torch.Tensor | Sequence[Sequence[int]],
+    corrupted: torch.Tensor | Sequence[Sequence[int]],
+    correct: torch.Tensor | Sequence[int],
+    wrong: torch.Tensor | Sequence[int] | None = None,
     positions: Positions | None = None,
     *,
     answers_at: int | Sequence[int] = -1,
@@ -111,10 +111,7 @@ def from_tokens(
     Raises:
         ValueError: for shapes that do not fit, or pairs of identical prompts.
     """
-    ours, theirs = (
-        _right_padded(token_ids(tokens, f"{what} prompts"))
-        for what, tokens in (("clean", clean), ("corrupted", corrupted))
-    )
+    ours, theirs = _right_padded(clean, "clean prompts"), _right_padded(corrupted, "corrupted prompts")
     if ours.ndim != 2 or ours.numel() == 0 or ours.shape != theirs.shape:
         raise ValueError(
             f"clean and corrupted prompts are tokens [batch pos] of one shape, not {tuple(ours.shape)} and "
@@ -162,9 +159,9 @@ def from_tokens(
     )
 
 
-def _right_padded(tokens: torch.Tensor) -> Tokens:
+def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]], what: str) -> Tokens:
     """The same rows with their padding, if any, behind the text."""
-    known = tokens if isinstance(tokens, Tokens) else Tokens(tokens)
+    known = Tokens(token_ids(tokens, what), getattr(tokens, "attention_mask", None))
     if known.attention_mask is None or known.ndim != 2:
         return known
     order = (~known.is_real).to(torch.int8).sort(dim=1, stable=True).indices

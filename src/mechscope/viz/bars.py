@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.curves import Marker, add_level, add_marker
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
@@ -35,7 +35,7 @@ def bars(
         raise ValueError(f"{title!r} has no series to draw.")
     figure = new_figure(title, x_title, y_title)
     for index, (name, values) in enumerate(series.items()):
-        heights = np.asarray(values, dtype=float)
+        heights = as_floats(values)
         if heights.shape != (len(names),):
             raise ValueError(
                 f"series {name!r} of {title!r} has shape {heights.shape}; there are {len(names)} names."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import LIGHT, house_template
@@ -64,7 +65,7 @@ def circuit_graph(
     places, width, n_rows = _lay_out(list(nodes.values()))
     half = max(width / 2, 3.2) + 0.1
     figure = go.Figure()
-    numbers = None if scores is None else np.asarray(scores, dtype=float)
+    numbers = None if scores is None else as_floats(scores)
     _draw_edges(figure, edges, ends, numbers, places, unit, half)
     _draw_nodes(figure, nodes, places, width)
     figure.update_layout(

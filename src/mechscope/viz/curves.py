@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_array
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
 from mechscope.viz.ticks import log_axis
@@ -45,10 +46,10 @@ def curves(
     """
     if not series:
         raise ValueError(f"{title!r} has no series to draw.")
-    x = np.asarray(x)
+    x = as_array(x)
     figure = new_figure(title, x_title, y_title)
     for index, (name, values) in enumerate(series.items()):
-        y = np.asarray(values)
+        y = as_array(values)
         if y.shape != x.shape:
             raise ValueError(f"series {name!r} of {title!r} has shape {y.shape}; x has {x.shape}.")
         figure.add_scatter(
@@ -66,7 +67,7 @@ def curves(
     if log_x:
         figure.update_xaxes(log_axis(x))
     if log_y:
-        figure.update_yaxes(log_axis(np.concatenate([np.asarray(values) for values in series.values()])))
+        figure.update_yaxes(log_axis(np.concatenate([as_array(values) for values in series.values()])))
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
 
@@ -37,7 +38,7 @@ def heatmap(
     Raises:
         ValueError: if `values` is not a matrix or the labels do not fit it.
     """
-    matrix = np.asarray(values, dtype=float)
+    matrix = as_floats(values)
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(f"a heat map needs a matrix, not shape {matrix.shape}.")
     columns = [escape(label) for label in (x if x is not None else range(matrix.shape[1]))]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.heatmap import colour_axis
 from mechscope.viz.template import new_figure
@@ -33,7 +34,7 @@ def image_grid(
     Raises:
         ValueError: if `images` has no three axes or there is not one label an image.
     """
-    stack = np.asarray(images, dtype=float)
+    stack = as_floats(images)
     if stack.ndim != 3 or not stack.size:
         raise ValueError(f"image_grid needs images [image, row, column], not shape {stack.shape}.")
     if len(labels) != len(stack):

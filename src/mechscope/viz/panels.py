@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape, escape_in_template, unescape
 from mechscope.viz.heatmap import colour_axis
 from mechscope.viz.template import LIGHT, house_template
@@ -42,7 +43,7 @@ def heatmap_panels(
     """
     if not panels or not title.strip() or not x_title.strip() or not y_title.strip():
         raise ValueError("panels need at least one map, a title and both axis titles.")
-    maps = {name: np.asarray(values, dtype=float) for name, values in panels.items()}
+    maps = {name: as_floats(values) for name, values in panels.items()}
     shape = next(iter(maps.values())).shape
     if len(shape) != 2 or any(values.shape != shape for values in maps.values()):
         raise ValueError(f"panels are maps of one shape, not {[values.shape for values in maps.values()]}.")

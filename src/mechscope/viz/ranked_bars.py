@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.template import new_figure
 
@@ -30,7 +30,7 @@ def ranked_bars(
     Raises:
         ValueError: where there is not one value a name, or none at all.
     """
-    lengths = np.asarray(values, dtype=float)
+    lengths = as_floats(values)
     if lengths.shape != (len(names),) or not len(names):
         raise ValueError(
             f"{title!r} has {len(names)} names and values of shape {lengths.shape}; give one each."
@@ -46,7 +46,7 @@ def ranked_bars(
         textposition="auto",
         customdata=words,
         hovertemplate=f"%{{customdata}}: %{{x:{number_format}}}<extra></extra>",
-        error_x=None if spread is None else {"array": np.asarray(spread, dtype=float)},
+        error_x=None if spread is None else {"array": as_floats(spread)},
         cliponaxis=False,
     )
     figure.update_yaxes(

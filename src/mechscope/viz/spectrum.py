@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_array
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
 
@@ -32,7 +33,7 @@ def spectrum(
         raise ValueError(f"{title!r} has no spectrum to draw.")
     figure = new_figure(title, "rank of the eigenvalue by size", y_title)
     for index, (name, values) in enumerate(eigenvalues.items()):
-        sizes = np.sort(np.abs(np.asarray(values)))[::-1]
+        sizes = np.sort(np.abs(as_array(values)))[::-1]
         if sizes.ndim != 1 or not sizes.size or sizes[0] == 0:
             raise ValueError(
                 f"spectrum {name!r} has shape {sizes.shape}; it needs a vector that is not all zero."

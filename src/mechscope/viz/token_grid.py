@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 
@@ -34,7 +35,7 @@ def token_grid(
     Raises:
         ValueError: where texts, labels and values do not fit one another.
     """
-    matrix = np.asarray(values, dtype=float)
+    matrix = as_floats(values)
     shape = (len(texts), len(texts[0]) if texts else 0)
     if matrix.shape != shape or any(len(row) != shape[1] for row in texts):
         raise ValueError(f"texts of shape {shape} do not fit values of shape {matrix.shape}.")

@@ -18,6 +18,7 @@ from mechscope.dictionaries.jobs.choices import (
 )
 from mechscope.dictionaries.jobs.job import TrainingJob, job_from_dict, read_settings
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.reading import naming
 
 SWEPT = ("relu", "gated", "jumprelu", "topk", "batch_topk", "matryoshka")
 """Architectures of a sweep, where none are named."""
@@ -67,7 +68,8 @@ def training_job(command: Train) -> TrainingJob:
     file = {} if command.config is None else read_settings(command.config)
     # Checks the file by itself first: its mistakes are its own.
     if file:
-        file = job_from_dict(file).to_dict()
+        with naming(command.config or ""):
+            file = job_from_dict(file).to_dict()
     source = source_settings(command, file.get("source", {}))
     for name, option in (
         ("batch_size", command.batch),
@@ -153,7 +155,10 @@ def sweep_config(command: Sweep) -> SweepConfig:
     Raises:
         KeyError, ValueError, FileNotFoundError: for what cannot be, before anything is loaded.
     """
-    file = {} if command.config is None else sweep_from_dict(read_settings(command.config)).to_dict()
+    file: dict[str, Any] = {}
+    if command.config is not None:
+        with naming(command.config):
+            file = sweep_from_dict(read_settings(command.config)).to_dict()
     source = source_settings(command, file.get("source", {}))
     known = bool(source.get("synthetic"))
     where = " + ".join(source.get("hook", ()))

@@ -23,6 +23,7 @@ from mechscope.dictionaries.effects.feature_effects import (
     features_to_try,
     pulled_back,
 )
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.logit_terms import LogitTerms
@@ -92,7 +93,8 @@ def direct_feature_attribution(
     active = task.at_answers(run[attached.features])
     chosen = features_to_try(active != 0, features, attached.dictionary.cfg.d_sae)
     x = task.at_answers(run[f"{attached.reads}.hook_sae_input"])
-    values = (active * pulled_back(attached.dictionary, active, x, direction)).mean((0, 1))
+    slopes = at_least_float32(pulled_back(attached.dictionary, active, x, direction))
+    values = (at_least_float32(active) * slopes).mean((0, 1))
 
     def along(hook: str) -> Tensor:
         """What an activation adds, mean over examples and answers."""

@@ -11,7 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import ExcludeTokens, counted_positions, excluded_ids, known_tokens
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
 from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts

@@ -12,7 +12,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import ExcludeTokens, counted_positions, excluded_ids, known_tokens
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import known_tokens
+from mechscope.dictionaries.counted_positions import known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
 from mechscope.dictionaries.head import head_read, read_part
+from mechscope.model.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mechscope.model.encoder import HookedEncoder
@@ -94,5 +95,5 @@ def read_features(
             raise ValueError(
                 f"features are numbers from 0 to {found.shape[-1] - 1}, at least one; got {wanted.tolist()}."
             )
-        parts.append(found[..., wanted.to(found.device)].float().cpu())
+        parts.append(at_least_float32(found[..., wanted.to(found.device)]).cpu())
     return torch.cat(parts)

@@ -16,10 +16,17 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import ExcludeTokens, counted_positions, excluded_ids, known_tokens
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import plain_ids
 from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
@@ -109,10 +116,10 @@ def spliced_loss(
     """
     out = hook_name if hook_out is None else hook_out
     check_hooks(model, hook_name, out)
+    tokens = known_tokens(model, tokens, attention_mask)
     head = head_read(dictionary, head)
     head_out = head_written(dictionary, head_out, head)
     excluded = excluded_ids(model, exclude_special_tokens)
-    tokens = known_tokens(model, tokens, attention_mask)
     mask = counted_positions(tokens, skip_first, excluded)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
@@ -134,7 +141,7 @@ def spliced_loss(
             here, keep = mask[chunk].to(mean.device), real[chunk].to(mean.device)
             texts = tokens[chunk].to(mean.device)
             clean = model(texts)
-            reference = clean[:, :-1][keep].float().log_softmax(-1)
+            reference = at_least_float32(clean[:, :-1][keep]).log_softmax(-1)
             sums["ce"] += _loss(clean, texts, keep)
             splice = replacing(
                 lambda x: dictionary.decode(dictionary.encode(x), x), hook_name, out, here, head, head_out
@@ -147,7 +154,7 @@ def spliced_loss(
             for name, hooks in ways.items():
                 logits = model.run_with_hooks(texts, fwd_hooks=hooks)
                 sums[name] += _loss(logits, texts, keep)
-                other = logits[:, :-1][keep].float().log_softmax(-1)
+                other = at_least_float32(logits[:, :-1][keep]).log_softmax(-1)
                 sums[f"kl_{name}"] += float((reference.exp() * (reference - other)).sum().double())
     count = int(real.sum())
     means = {name: value / count for name, value in sums.items()}
@@ -248,6 +255,9 @@ def _mean_activation(
     return total / int(mask.sum())
 
 
-def _loss(logits: Tensor, tokens: Tensor, keep: Tensor) -> float:
-    losses = lm_cross_entropy_loss(logits.float(), tokens, per_token=True)
-    return float(losses[keep].double().sum())
+def _loss(logits: Tensor, tokens: Tensor, counted: Bool[Tensor, "batch prediction"]) -> float:
+    """The summed loss of the predictions that count, each from the position right before it."""
+    targets = plain_ids(tokens).clone()
+    targets[:, 1:][~counted] = 0  # whether the model can predict the others does not matter
+    losses = lm_cross_entropy_loss(logits, targets, per_token=True)
+    return float(losses[counted].double().sum())

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mechscope.dictionaries.counted import counted_positions, excluded_ids
+from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
 from mechscope.dictionaries.head import HEAD, HEAD_OUT

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mechscope.dictionaries import ModelStream
-from mechscope.dictionaries.counted import counted_positions, excluded_ids
+from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
 from mechscope.dictionaries.evaluation import evaluate, feature_pages, spliced_loss
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.sources.opening import open_source
@@ -45,11 +45,13 @@ def test_positions_by_hand(given: Any) -> None:
     tokens = torch.tensor([[PAD, PAD, END, 1, 2, END], [END, 5, END, 6, PAD, 7]])
     real = torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
     expected = [[0, 0, 0, 1, 1, 0], [0, 1, 0, 1, 0, 1]]
-    batch = Tokens(tokens, real)
-    assert counted_positions(batch, 0, ids).int().tolist() == expected
+    assert counted_positions(Tokens(tokens, real), 0, ids).int().tolist() == expected
     # The first real token is the special one, so leaving it out by either rule is the same.
-    assert counted_positions(batch, 1, ids).int().tolist() == expected
-    assert counted_positions(batch, 2).int().tolist() == [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 1, 1]]
+    assert counted_positions(Tokens(tokens, real), 1, ids).int().tolist() == expected
+    assert counted_positions(Tokens(tokens, real), 2).int().tolist() == [
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 1, 1, 1, 1],
+    ]
 
 
 def test_which_tokens_are_special(model) -> None:
