@@ -16,6 +16,8 @@ class Devices(nn.Module):
 
     cfg: HookedTransformerConfig
 
+    # A weight that inference mode converted could not be trained.
+    @torch.inference_mode(False)
     def to(self, *args: Any, print_details: bool = False, **kwargs: Any) -> Self:  # type: ignore[override]
         """Move to a device, convert to a data type, or both, as torch does; the config follows."""
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.

@@ -31,6 +31,7 @@ from mechscope.model.encoder_components import (
 from mechscope.model.encoder_inputs import EncoderInputs
 from mechscope.model.encoder_weights import EncoderWeights
 from mechscope.model.fit import check_fit
+from mechscope.model.gradients import usable_in_training
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
@@ -54,6 +55,8 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
         ValueError: for a config that is no BERT's (LayerNorm, standard positions, MLPs).
     """
 
+    # Weights made in inference mode could never be trained, so this leaves it.
+    @torch.inference_mode(False)
     def __init__(
         self,
         cfg: HookedTransformerConfig | Mapping[str, Any],
@@ -104,6 +107,7 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
     # Loading --------------------------------------------------------------------------------
 
     @classmethod
+    @torch.inference_mode(False)
     def from_state(
         cls,
         cfg: HookedTransformerConfig,
@@ -116,7 +120,7 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         state_dict = {
-            name: value.contiguous()
+            name: usable_in_training(value).contiguous()
             for name, value in state_dict.items()
             if not name.endswith(("attn.mask", "attn.IGNORE"))
         }

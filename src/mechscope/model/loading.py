@@ -11,6 +11,7 @@ import torch
 
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
+from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
@@ -30,6 +31,7 @@ class Loading(TokenizerHelpers, HookedRootModule):
         ) -> None: ...
 
     @classmethod
+    @torch.inference_mode(False)
     def from_state(
         cls,
         cfg: HookedTransformerConfig,
@@ -43,7 +45,7 @@ class Loading(TokenizerHelpers, HookedRootModule):
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
-        state_dict = {name: value.contiguous() for name, value in state_dict.items()}
+        state_dict = {name: usable_in_training(value).contiguous() for name, value in state_dict.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
@@ -71,6 +73,7 @@ class Loading(TokenizerHelpers, HookedRootModule):
         }
         return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
 
+    @torch.inference_mode(False)
     def load_and_process_state_dict(
         self,
         state_dict: Mapping[str, torch.Tensor],
