@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from mechscope.model.components.rotary import depends_on_length
+from mechscope.model.hook_points import has_torch_hooks
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -290,6 +291,8 @@ class Sweep:
         """Whether somebody expects whole activations: a user's hook, or angles that depend on the text's length."""
         scaling = self.model.cfg.rotary_scaling
         if depends_on_length(scaling, self.cache.length):
+            return True
+        if any(map(has_torch_hooks, self.model.modules())):
             return True
         return any(point.watched and point.needs_all_positions for point in self.model.hook_points())
 
