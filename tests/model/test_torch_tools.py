@@ -96,6 +96,20 @@ def test_gradients_that_cannot_be_had_are_refused_by_name(mode: Callable[[], Any
         model.run_with_cache(tiny_tokens(), return_type="loss", incl_bwd=True)
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_singular_values_read_without_gradients_first_have_them_later(mode: Callable[[], Any]) -> None:
+    attention = tiny_model().blocks[0].attn
+    circuit = attention.QK
+    with mode():
+        before = circuit.S
+    circuit.S.sum().backward()
+    assert attention.W_Q.grad is not None
+    assert torch.allclose(circuit.S, before)
+    attention.requires_grad_(False)
+    factor = torch.ones(4, requires_grad=True)
+    (attention.QK.S[:, 0] * factor).sum().backward()
+
+
 # What flattens, saves and steps -----------------------------------------------------------------
 
 
