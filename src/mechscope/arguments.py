@@ -167,7 +167,9 @@ def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
         if _is_tensor(value):
             return value.ndim > 0 and (value.ndim == 1 or all(fits(row, args[0]) for row in value[:1]))
         if not issubclass(collections.abc.Iterator, origin):  # a list or sequence, not any iterable
-            return isinstance(value, (collections.abc.Sequence, collections.abc.Set, collections.abc.ValuesView))
+            return isinstance(
+                value, (collections.abc.Sequence, collections.abc.Set, collections.abc.ValuesView)
+            )
         return True  # a generator would be used up by looking
     if origin is tuple and args and args[-1] is not Ellipsis:
         return len(value) == len(args) and all(map(fits, value, args))
