@@ -68,7 +68,7 @@ def _check_range(name: str, value: float) -> None:
     if least <= value <= largest or value == unset:
         return
     if largest == math.inf:
-        words = "at least 0" if least == 0 else "above 0"
+        words = "of at least 0" if least == 0 else "above 0"
         raise ValueError(f"{name} must be a number {words}, not {shown(value)}.")
     kind = "a positive whole number" if least == 1 else "a whole number of at least 0"
     raise ValueError(f"{name} must be {kind} and at most {largest:,.0f}, not {shown(value)}.")
