@@ -7,7 +7,7 @@ or a WordPiece `vocab.txt`, or llama2.c's `tok*.bin`; the special tokens come fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,8 +17,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from mechscope.data.special_tokens import SPECIAL_NAMES
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
-from mechscope.reading import MOST_BYTES_OF_TEXT, read_json_object, regular_file
-from mechscope.value_kinds import not_of_kind, shown
+from mechscope.reading import MOST_BYTES_OF_TEXT, read_json_object, read_text, regular_file
+from mechscope.value_kinds import first_line, not_of_kind, shown
 
 T = TypeVar("T")
 
@@ -80,6 +80,22 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
     )
 
 
+def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Which tokens are joined, the first ones first. Checked here: the library panics where a result is no token."""
+    pairs: list[tuple[str, str]] = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line or line.startswith("#version"):
+            continue
+        left, space, right = line.partition(" ")
+        if not space or " " in right or not {left, right, left + right} <= ids.keys():
+            raise ValueError(
+                f"{str(path)!r}: line {number} should join two tokens of the vocabulary into a third, not {shown(line)}."
+            )
+        pairs.append((left, right))
+    return pairs
+
+
 _SETTINGS: dict[str, Any] = {
     "add_bos_token": bool, "add_prefix_space": bool, "do_lower_case": bool, "strip_accents": bool,
     "tokenize_chinese_chars": bool, "drops_space_after_bos": bool, "padding_side": str,
@@ -100,10 +116,15 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _byte_pair(vocab: Path, merges: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
-    def read(path: Path) -> models.BPE:
-        return models.BPE.from_file(str(path), str(merges))  # pyright: ignore[reportUnknownMemberType]
-
-    backend = tokenizers.Tokenizer(_read(vocab, read))
+    ids = read_json_object(vocab)
+    if wrong := [
+        token for token, index in ids.items() if not_of_kind(index, int) is not None or not 0 <= index < 2**31
+    ]:
+        raise ValueError(
+            f"{str(vocab)!r} must give {shown(wrong[0])} a whole number as its id, not {shown(ids[wrong[0]])}."
+        )
+    pairs = _merges(merges, ids)
+    backend = tokenizers.Tokenizer(_read(vocab, lambda _: models.BPE(vocab=ids, merges=pairs)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=settings.get("add_prefix_space", False))
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
@@ -204,4 +225,4 @@ def _read(path: Path, read: Callable[[Path], T]) -> T:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the tokenizers library raises bare Exception, or panics
-        raise ValueError(f"{str(path)!r} cannot be read as {path.name}: {error}") from error
+        raise ValueError(f"{str(path)!r} cannot be read as {path.name}: {first_line(error)}") from error
