@@ -90,7 +90,7 @@ def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:
         left, space, right = line.partition(" ")
         if not space or " " in right or not {left, right, left + right} <= ids.keys():
             raise ValueError(
-                f"{str(path)!r}: line {number} should join two tokens of the vocabulary into a third, not {shown(line)}."
+                f"{str(path)!r}: line {number} should join two tokens into a third, not {shown(line)}."
             )
         pairs.append((left, right))
     return pairs
