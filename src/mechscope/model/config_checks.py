@@ -54,10 +54,10 @@ def check_config_values(cfg: Any) -> None:
             continue
         if (words := not_of_kind(value, hint)) is not None:
             raise ValueError(f"{name} must be {words}, not {shown(value)}.")
-        if isinstance(value, numbers.Number) and type(value) not in (int, float, bool):
-            value = int(value) if isinstance(value, numbers.Integral) else float(value)  # type: ignore[arg-type]
+        if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
+            value = int(value) if isinstance(value, numbers.Integral) else float(value)
             setattr(cfg, name, value)
-        if name in _RANGES and value is not None:
+        if name in _RANGES and isinstance(value, (int, float)):
             _check_range(name, value)
     _check_dtype(getattr(cfg, "dtype", torch.float32))
     _check_scaling(getattr(cfg, "rotary_scaling", None))
