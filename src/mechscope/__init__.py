@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         HookedTransformerKeyValueCacheEntry,
     )
     from mechscope.model.slice import Slice
+    from mechscope.model.token_batch import Tokens
     from mechscope.model.transformer import HookedTransformer
     from mechscope.SVDInterpreter import SVDInterpreter
     from mechscope.techniques.activation_patching import patch
@@ -64,6 +65,7 @@ _HOMES = {
     "HookedTransformerKeyValueCacheEntry": "mechscope.model.key_value_cache",
     "SVDInterpreter": "mechscope.SVDInterpreter",
     "Slice": "mechscope.model.slice",
+    "Tokens": "mechscope.model.token_batch",
     "Tokenizer": "mechscope.data.tokenizer",
     "discover": "mechscope.techniques.circuits.discover",
     "load_model": "mechscope.checkpoints.load",
@@ -97,6 +99,7 @@ __all__ = [
     "SVDInterpreter",
     "Slice",
     "Tokenizer",
+    "Tokens",
     "__version__",
     "components",
     "dictionaries",

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
+from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -22,6 +25,7 @@ Heads = Sequence[tuple[int, int]] | Mapping[int, Sequence[int]] | None
 NOT_SCORED = -1.0
 
 
+@checked_arguments
 def get_previous_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -30,6 +34,7 @@ def get_previous_token_head_detection_pattern(
     return torch.diag(torch.ones(length - 1, device=tokens.device), diagonal=-1)
 
 
+@checked_arguments
 def get_duplicate_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -38,6 +43,7 @@ def get_duplicate_token_head_detection_pattern(
     return (sequence[:, None] == sequence).float().tril(diagonal=-1)
 
 
+@checked_arguments
 def get_induction_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -57,11 +63,13 @@ DETECTION_PATTERNS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 HEAD_NAMES = tuple(DETECTION_PATTERNS)
 
 
+@checked_arguments
 def get_supported_heads() -> tuple[str, ...]:
     """The heads that `detect_head` knows by name."""
     return HEAD_NAMES
 
 
+@checked_arguments
 def detect_head(
     model: HookedTransformer,
     seq: str | list[str] | Int[torch.Tensor, "*batch pos"],
@@ -91,11 +99,13 @@ def detect_head(
     """
     if error_measure not in ("abs", "mul"):
         raise ValueError(f"error_measure must be 'mul' or 'abs', not {error_measure!r}.")
+    check_has_layers(model, "detecting heads")
     chosen = _chosen_heads(model, heads)
     sequences = _sequences(model, seq)
     if cache is not None and len(sequences) > 1:
         raise ValueError(f"a cache is of one run, and seq holds {len(sequences)} sequences; leave cache out.")
-    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device)
+    dtype = torch.promote_types(model.cfg.dtype, torch.float32)
+    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device, dtype=dtype)
     for tokens in sequences:
         pattern = _detection_pattern(detection_pattern, tokens)
         if error_measure == "mul" and not bool(((pattern == 0) | (pattern == 1)).all()):
@@ -110,6 +120,7 @@ def detect_head(
     return scores
 
 
+@checked_arguments
 def compute_head_attention_similarity_score(
     attention_pattern: Float[torch.Tensor, "pos pos"],
     detection_pattern: Float[torch.Tensor, "pos pos"],
@@ -138,9 +149,11 @@ def _agreement(
     if exclude_current_token:
         counted.fill_diagonal_(0)
     if error_measure == "mul":
-        attention = attention * counted
-        return (attention * pattern).sum((-1, -2)) / attention.sum((-1, -2))
-    difference = (attention - pattern).abs() * counted
+        attention = at_least_float32(attention) * counted
+        there = attention.sum((-1, -2))
+        # Where no attention is counted, none of it agrees.
+        return (attention * pattern).sum((-1, -2)) / there.masked_fill(there == 0, 1.0)
+    difference = (at_least_float32(attention) - pattern).abs() * counted
     return 1 - difference.sum((-1, -2)) / pattern.shape[0]
 
 
@@ -171,7 +184,8 @@ def _scores(
 def _sequences(model: HookedTransformer, seq: str | list[str] | torch.Tensor) -> list[torch.Tensor]:
     """Each sequence as tokens [1 pos]."""
     if isinstance(seq, torch.Tensor):
-        sequences = list(seq.reshape(-1, 1, seq.shape[-1]).to(model.cfg.device))
+        rows = model.as_tokens(seq.reshape(-1, seq.shape[-1]))
+        sequences = [row.ids[row.is_real][None] for row in rows]
     else:
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:

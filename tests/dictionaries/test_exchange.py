@@ -305,6 +305,15 @@ def test_saelens_settings_that_are_unknown(tmp_path: Path, settings: dict[str, A
         load_saelens(tmp_path)
 
 
+@pytest.mark.parametrize("off", [None, False, [], {}])
+def test_an_unknown_setting_that_is_off_changes_nothing(tmp_path: Path, off: Any) -> None:
+    plain = load_saelens(files.saelens_folder(tmp_path / "plain", "standard"))
+    newer = load_saelens(files.saelens_folder(tmp_path / "newer", "standard", later_setting=off))
+    assert torch.equal(newer(files.inputs()), plain(files.inputs()))
+    with pytest.raises(ValueError, match="unknown settings: later_setting"):
+        load_saelens(files.saelens_folder(tmp_path / "on", "standard", later_setting=True))
+
+
 def test_an_unknown_setting_can_be_vouched_for(tmp_path: Path) -> None:
     folder = files.saelens_folder(tmp_path, "standard", note="by hand")
     with pytest.raises(ValueError, match="ignore="):

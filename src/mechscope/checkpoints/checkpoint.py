@@ -21,6 +21,7 @@ from mechscope.checkpoints.weights_file import (
     open_weights,
     read_pickle,
 )
+from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.reading import naming, read_json_object, regular_file
 
@@ -85,6 +86,7 @@ def open_state(
     state: Mapping[str, torch.Tensor], cfg: GivenConfig, where: str = "the state dict", *, copy: bool = True
 ) -> Checkpoint:
     """The checkpoint in a state dict, classic or (with its config.json as `cfg`) Hugging Face's."""
+    state = weights_of(state)
     if isinstance(cfg, Mapping) and "model_type" in cfg:
         return _from_hugging_face(cfg, lambda: DictSource(state, where, copy=copy), where)
     if not is_classic(state) and cfg is None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from mechscope.checkpoints.classic_layout import BUFFERS, classic_shapes
+from mechscope.checkpoints.classic_layout import classic_shapes
 from mechscope.checkpoints.mapping import check_shapes
+from mechscope.model.classic_state import drop_tied_unembedding, weights_of
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.reading import naming
 
@@ -31,8 +32,8 @@ def is_classic(state: Mapping[str, torch.Tensor]) -> bool:
 
 
 def without_buffers(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights alone: classic files carry the causal mask and its filler too."""
-    return {name: tensor.detach() for name, tensor in state.items() if not BUFFERS.search(name)}
+    """The weights alone, detached: classic files carry the causal mask and its filler too."""
+    return {name: tensor.detach() for name, tensor in weights_of(state).items()}
 
 
 def fit_classic(
@@ -51,8 +52,7 @@ def fit_classic(
     if not isinstance(cfg, HookedTransformerConfig):
         with naming(where):
             cfg = infer_config(state, **(cfg or {}))
-    if cfg.tie_word_embeddings:
-        state.pop("unembed.W_U", None)
+    state = dict(drop_tied_unembedding(state, cfg))
     shapes = classic_shapes(cfg)
     if "unembed.b_U" not in state:
         state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=state["embed.W_E"].dtype)

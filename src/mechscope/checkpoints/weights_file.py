@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
+from mechscope.model.classic_state import unwrapped
 from mechscope.reading import check_unpacked_size, open_safetensors, read_json_object, regular_file
 from mechscope.value_kinds import first_line
 
@@ -186,9 +187,7 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     if not isinstance(found, Mapping):
         raise ValueError(f"{str(path)!r} holds a {type(found).__name__}, not a state dict.")
-    state = dict(cast("Mapping[str, Any]", found))
-    if len(state) == 1 and isinstance(inner := next(iter(state.values())), Mapping):
-        state = dict(cast("Mapping[str, Any]", inner))  # {"state_dict": {...}}, {"model": {...}}
+    state = dict(unwrapped(cast("Mapping[str, Any]", found)))
     others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise ValueError(f"{str(path)!r} holds more than tensors: {_listed(others)}.")

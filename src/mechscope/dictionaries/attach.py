@@ -19,9 +19,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import OF_A_DICTIONARY
 
 POINTS = (
@@ -49,6 +52,10 @@ class Attached:
     """The hook point that it writes; the same, unless it is a transcoder."""
     error_term: bool = True
     """Whether what the reconstruction missed is added."""
+    head: int | None = None
+    """The head that it reads; None: all heads, side by side, or a point without heads."""
+    head_out: int | None = None
+    """The head that it writes."""
 
     @property
     def features(self) -> str:
@@ -71,6 +78,7 @@ class Attached:
         return f"{self.reads}.hook_sae_output"
 
 
+@checked_arguments
 @contextmanager
 def attached(
     dictionary: Dictionary,
@@ -79,6 +87,8 @@ def attached(
     *,
     error_term: bool = True,
     writes: str | None = None,
+    head: int | None = None,
+    head_out: int | None = None,
 ) -> Generator[Attached]:
     """Splice a dictionary into a model for a while; everything is as before afterwards, also after an exception.
 
@@ -87,11 +97,14 @@ def attached(
         error_term: add what the reconstruction of the unedited features misses, so that only edits have an effect.
         writes: where a transcoder writes; None: what its metadata says under "hook_name_out". It must lie after
             the point that is read.
+        head: read (and, unless it is a transcoder, write) this head alone; None: the one that its metadata names
+            under "hook_head_index", or all heads where it names none. The other heads stay as they are.
+        head_out: the head that a transcoder writes; None: what its metadata says under "hook_head_index_out".
 
     Raises:
         KeyError: for a hook name that the model lacks, with the nearest ones.
         ValueError: without a name, where another dictionary reads already, for a transcoder without a place to
-            write, and, during a pass, for activations of another width.
+            write, and, during a pass, for activations of another width or without the head.
     """
     reads = _named(dictionary, model, hook_name, "hook_name")
     if dictionary.cfg.transcodes:
@@ -104,7 +117,11 @@ def attached(
         raise ValueError(f"a dictionary is attached to {reads} already; leave its context first.")
     width = dictionary.cfg.d_in + dictionary.cfg.d_sae * _COPIES + 2 * dictionary.cfg.width_out
     points = {name: HookPoint() for name in POINTS}
-    splice = _Splice(dictionary, points, error_term)
+    head = head_read(dictionary, head)
+    if head_out is not None and not dictionary.cfg.transcodes and head_out != head:
+        raise ValueError(f"an autoencoder writes the head that it reads ({head}), not head {head_out}.")
+    head_out = head_written(dictionary, head_out, head)
+    splice = _Splice(dictionary, points, error_term, head, head_out)
     owner = model.hook_dict[reads]
     listeners: list[tuple[HookPoint, object]] = []
     try:
@@ -123,7 +140,7 @@ def attached(
                 hook, is_permanent=True, by_position=not dictionary.mixes_examples, width=width
             )
             listeners.append((place, listener))
-        yield Attached(dictionary, reads, target, error_term)
+        yield Attached(dictionary, reads, target, error_term, head, head_out)
     finally:
         for place, listener in listeners:
             place.discard(listener)  # type: ignore[arg-type]
@@ -145,14 +162,22 @@ def _named(dictionary: Dictionary, model: HookedRootModule, name: str | None, ke
 class _Splice:
     """What happens to an activation on its way through."""
 
-    def __init__(self, dictionary: Dictionary, points: dict[str, HookPoint], error_term: bool) -> None:
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        points: dict[str, HookPoint],
+        error_term: bool,
+        head: int | None,
+        head_out: int | None,
+    ) -> None:
         self.dictionary, self.points, self.error_term = dictionary, points, error_term
+        self.head, self.head_out = head, head_out
         self.waiting: tuple[Tensor, Tensor] | None = None
 
     def both(self, activation: Tensor, hook: HookPoint) -> Tensor:
         """Read and write at one place."""
         reconstruction, clean = self._reconstruct(activation, hook)
-        return self._finish(reconstruction, clean, activation)
+        return self._finish(reconstruction, clean, activation, hook)
 
     def read(self, activation: Tensor, hook: HookPoint) -> None:
         """A transcoder's first half."""
@@ -166,14 +191,21 @@ class _Splice:
                 "sweep begins at the block of an edit: it cannot run with a transcoder that reads in an earlier block.)"
             )
         (reconstruction, clean), self.waiting = self.waiting, None
-        return self._finish(reconstruction, clean, activation)
+        return self._finish(reconstruction, clean, activation, hook)
 
     def _reconstruct(self, activation: Tensor, hook: HookPoint) -> tuple[Tensor, Tensor]:
         """The reconstruction from features as listeners leave them, and from untouched ones."""
         dictionary, points = self.dictionary, self.points
         width = dictionary.cfg.d_in
-        # A point with heads is read as one vector, head after head.
-        x = activation.flatten(2) if activation.ndim == 4 and activation.shape[-1] != width else activation
+        if self.head is not None:
+            x = read_part(activation, self.head, str(hook.name))
+        else:
+            # A point with heads is read as one vector, head after head, or each head by a dictionary of its width.
+            x = (
+                activation.flatten(2)
+                if activation.ndim == 4 and activation.shape[-1] != width
+                else activation
+            )
         if x.shape[-1] != width:
             raise ValueError(
                 f"{hook.name} has activations of shape {tuple(activation.shape)}; the dictionary reads width {width}."
@@ -191,9 +223,14 @@ class _Splice:
             clean = dictionary.decode(untouched, x)
         return points["hook_sae_recons"](reconstruction), clean
 
-    def _finish(self, reconstruction: Tensor, clean: Tensor, activation: Tensor) -> Tensor:
-        shaped = reconstruction.reshape(activation.shape)
+    def _finish(self, reconstruction: Tensor, clean: Tensor, activation: Tensor, hook: HookPoint) -> Tensor:
+        name, head = str(hook.name), self.head_out
+        before = activation if head is None else read_part(activation, head, name)
+        shaped = reconstruction.reshape(before.shape)
         if self.error_term:
-            missed = self.points["hook_sae_error"](activation - clean.reshape(activation.shape))
+            # In half precision, what is taken off and put back again would not quite be what it was.
+            shaped, wide = at_least_float32(shaped), at_least_float32(before)
+            missed = self.points["hook_sae_error"](wide - clean.reshape(before.shape))
             shaped = shaped + missed
-        return self.points["hook_sae_output"](shaped).to(activation.dtype)
+        written = self.points["hook_sae_output"](shaped).to(activation.dtype)
+        return written if head is None else write_part(activation, written, head, name)

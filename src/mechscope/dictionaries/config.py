@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from mechscope.arguments import checked_arguments
 from mechscope.near_names import did_you_mean
 from mechscope.value_kinds import check_kinds, shown
 
@@ -265,6 +266,7 @@ CONFIGS: dict[str, type[DictionaryConfig]] = {
 """Architecture → its settings."""
 
 
+@checked_arguments
 def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
     """The config that `to_dict` described.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import safetensors.torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.checkpoints.weights_file import check_weights
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
@@ -20,6 +21,7 @@ WEIGHTS = "weights.safetensors"
 FORMAT = "mechscope-dictionary-1"
 
 
+@checked_arguments
 def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Path:
     """Write a dictionary to a folder.
 
@@ -41,6 +43,7 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
     return folder
 
 
+@checked_arguments
 def load(folder: str | Path) -> Dictionary:
     """Read what `save` wrote.
 

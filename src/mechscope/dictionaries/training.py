@@ -8,7 +8,8 @@ With a folder, a run that was killed goes on from its last checkpoint, with the 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.agreement import agree, agree_on_activations
@@ -54,6 +56,7 @@ class TrainingRun:
     """Activations of the stream a second."""
 
 
+@checked_arguments
 def train(
     dictionaries: Dictionary | Mapping[str, Dictionary],
     stream: Stream,
@@ -97,7 +100,7 @@ def train(
     steps: list[int] = []
     done, seconds = 0, 0.0
     if kept is None:
-        _begin(named, stream, cfg, together)
+        _begin({student.name: student.learner for student in students}, stream, cfg, together)
     else:
         done, seconds = kept.step, kept.seconds
         with naming(Path(folder or "") / CHECKPOINT):
@@ -117,15 +120,20 @@ def train(
     # tqdm takes None to mean: only on a terminal.
     disable = True if not together.first else None if progress is None else not progress
     size = stream.batch_size
-    with tqdm(
-        total=cfg.steps * size,
-        initial=done * size,
-        desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
-        unit="tok",
-        unit_scale=True,
-        disable=disable,
-        dynamic_ncols=True,
-    ) as bar:
+    with (
+        ExitStack() as stack,
+        tqdm(
+            total=cfg.steps * size,
+            initial=done * size,
+            desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
+            unit="tok",
+            unit_scale=True,
+            disable=disable,
+            dynamic_ncols=True,
+        ) as bar,
+    ):
+        # Also after an interruption, the dictionaries hold what was learned until then.
+        stack.callback(_hand_over, students)
         for number in range(done, cfg.steps):
             batch = next(stream)
             logged = number % cfg.log_every == 0 or number + 1 == cfg.steps
@@ -156,6 +164,11 @@ def train(
     return TrainingRun(
         named, _history(history, steps, named, stream, cfg), seconds, cfg.steps * size / max(seconds, 1e-9)
     )
+
+
+def _hand_over(students: Sequence[Student]) -> None:
+    for student in students:
+        student.hand_over()
 
 
 def _check(named: Mapping[str, Dictionary], stream: Stream) -> None:

@@ -57,8 +57,13 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         if isinstance(key, str):
             return key if key in self.cache_dict else get_act_name(key)
         parts = list(key)
+        n_layers = self.model.cfg.n_layers
         if len(parts) > 1 and isinstance(parts[1], int) and parts[1] < 0:
-            parts[1] += self.model.cfg.n_layers
+            if parts[1] < -n_layers:
+                raise KeyError(
+                    f"layer {parts[1]} of {parts[0]!r} counts from the end, and this model has {n_layers} layers."
+                )
+            parts[1] += n_layers
         return get_act_name(*parts)
 
     def __contains__(self, key: object) -> bool:

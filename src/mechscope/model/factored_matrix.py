@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Complex, Float
 
+from mechscope.model.precision import at_least_float32
+
 
 class SVD(NamedTuple):
     """AB = U diag(S) Vᵀ, singular values descending."""
@@ -205,7 +207,7 @@ class FactoredMatrix:
         version = _version(self.A, self.B)
         if self._svd is not None and version and self._svd[0] == version:
             return self._svd[1]
-        A, B = _at_least_float32(self.A), _at_least_float32(self.B)
+        A, B = at_least_float32(self.A), at_least_float32(self.B)
         left, left_core = torch.linalg.qr(A)
         right, right_core = torch.linalg.qr(B.mT)
         U, S, Vh = torch.linalg.svd(left_core @ right_core.mT, full_matrices=False)
@@ -244,17 +246,17 @@ class FactoredMatrix:
             ValueError: where AB is not square.
         """
         self._need_square("eigenvalues")
-        small = self.BA if self.mdim <= self.ldim else self.AB
-        return torch.linalg.eigvals(_at_least_float32(small))
+        wide = FactoredMatrix(at_least_float32(self.A), at_least_float32(self.B))
+        return torch.linalg.eigvals(wide.BA if self.mdim <= self.ldim else wide.AB)
 
     def norm(self) -> Float[torch.Tensor, "*leading"]:
-        """Frobenius norm [...]: the square root of the sum of squared entries."""
+        """Frobenius norm [...]: the square root of the sum of squared entries, in float32 or float64."""
+        A, B = at_least_float32(self.A), at_least_float32(self.B)
         if self.mdim >= min(self.ldim, self.rdim):  # AB is then no larger than its factors
-            return torch.linalg.matrix_norm(self.AB)
-        thin, wide = (self.A, self.B) if self.ldim >= self.rdim else (self.B.mT, self.A.mT)
+            return torch.linalg.matrix_norm(A @ B)
+        thin, wide = (A, B) if self.ldim >= self.rdim else (B.mT, A.mT)
         # Turning by Q leaves the norm alone: ‖A B‖ = ‖Q R B‖ = ‖R B‖.
-        core = torch.linalg.qr(_at_least_float32(thin)).R
-        return torch.linalg.matrix_norm(core @ wide.to(core.dtype)).to(self.A.dtype)
+        return torch.linalg.matrix_norm(torch.linalg.qr(thin).R @ wide)
 
     def make_even(self) -> FactoredMatrix:
         """The same matrix as U √S times √S Vᵀ: both factors have the same singular values."""
@@ -340,11 +342,6 @@ def _keep_axis(part: Any, length: int, what: str) -> Any:
         part %= length
         return slice(part, part + 1)
     return part
-
-
-def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Decompositions are not defined in half precision."""
-    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def _version(*tensors: torch.Tensor) -> tuple[int, ...]:

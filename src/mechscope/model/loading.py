@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
 from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
@@ -17,7 +18,7 @@ from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
 
-class Loading(TokenizerHelpers, HookedRootModule):
+class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     """`from_state`, `from_pretrained` and processing in place."""
 
     if TYPE_CHECKING:
@@ -43,16 +44,17 @@ class Loading(TokenizerHelpers, HookedRootModule):
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
+        weights = drop_tied_unembedding(weights_of(state_dict), cfg)
         state_dict = {
             name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in state_dict.items()
+            for name, value in weights.items()
         }
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
         check_fit(model.state_dict(), state_dict, cfg.model_name)
         model.load_state_dict(state_dict, assign=True)
-        own.init_weights = cfg.init_weights
+        model.cfg.init_weights = cfg.init_weights
         return model.to(cfg.device)
 
     @classmethod
@@ -84,11 +86,7 @@ class Loading(TokenizerHelpers, HookedRootModule):
         refactor_factored_attn_matrices: bool = False,
     ) -> None:
         """Process weights in the classic layout (see `process_weights`) and use them."""
-        state_dict = {
-            name: value
-            for name, value in state_dict.items()
-            if not name.endswith(("attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos"))
-        }
+        state_dict = drop_tied_unembedding(weights_of(state_dict), self.cfg)
         processed = process_weights(
             self.cfg,
             state_dict,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from mechscope.results.arrays import as_array
 from mechscope.results.dims import check_dims
 from mechscope.results.provenance import Provenance
 
@@ -104,9 +105,7 @@ def make_result(
     Raises:
         ValueError: if the dims do not fit the array's axes or a coordinate's length its axis.
     """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values)
+    array = as_array(values)
     names = check_dims(dims)
     if array.ndim != len(names):
         raise ValueError(f"{title!r} has shape {array.shape} but {len(names)} dims {names}; name every axis.")

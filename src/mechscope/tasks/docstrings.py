@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.metrics import Metric
@@ -24,6 +25,7 @@ CORRUPTIONS = {
 }
 
 
+@checked_arguments
 def docstring(
     model: Any,
     n: int = 64,
@@ -32,7 +34,7 @@ def docstring(
     corruption: Literal["both", "docstring", "answer"] = "both",
     template: int | None = None,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """A Python function with arguments A, B, C …, whose docstring has come to `:param`, after A and B: right is C.
 

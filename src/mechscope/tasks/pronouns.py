@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.metrics import Metric
@@ -18,6 +19,7 @@ from mechscope.tasks.template import fill_text, read_templates
 PRONOUNS = {"women": " she", "men": " he"}
 
 
+@checked_arguments
 def gendered_pronoun(
     model: Any,
     n: int = 64,
@@ -26,7 +28,7 @@ def gendered_pronoun(
     gender: Literal["women", "men"] | None = None,
     template: int | None = None,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """A person is introduced by a given name; right is the pronoun usual for it, wrong the other one.
 

@@ -14,13 +14,16 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
+from mechscope.results.arrays import as_floats
 from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def fourier_basis(p: int) -> Float[torch.Tensor, "p p"]:
     """The basis as rows: constant, cos 1, sin 1, cos 2, sin 2, … (float64, orthonormal).
 
@@ -143,6 +146,7 @@ def pair_frequency_shares(values: Float[torch.Tensor, "p p *rest"]) -> torch.Ten
     return torch.stack(shares)
 
 
+@checked_arguments
 def key_frequencies(strength: Any, threshold: float = 0.25) -> list[int]:
     """The frequencies whose strength is more than `threshold` of the largest, in order.
 
@@ -152,12 +156,13 @@ def key_frequencies(strength: Any, threshold: float = 0.25) -> list[int]:
     Raises:
         ValueError: for another shape or values that are negative or not finite.
     """
-    values = np.asarray(strength.values if isinstance(strength, Result) else strength, dtype=float)
+    values = as_floats(strength.values if isinstance(strength, Result) else strength)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(f"strengths are numbers from 0 [frequency], not {values!r:.80}.")
     return [place + 1 for place in np.flatnonzero(values > threshold * values.max()).tolist()]
 
 
+@checked_arguments
 def gini(values: Any) -> float:
     """How unequally a total is shared out: 0 where all are equal, near 1 where one has everything.
 
@@ -167,7 +172,7 @@ def gini(values: Any) -> float:
     Raises:
         ValueError: where there is nothing to share or a value is negative.
     """
-    ordered = np.sort(np.asarray(values, dtype=float).ravel())
+    ordered = np.sort(as_floats(values).ravel())
     if not len(ordered) or ordered[0] < 0 or not np.isfinite(ordered).all() or ordered.sum() == 0:
         raise ValueError("the Gini coefficient is of values from 0 that are not all 0.")
     count = len(ordered)
@@ -178,6 +183,7 @@ def gini(values: Any) -> float:
 # Results ------------------------------------------------------------------------------------
 
 
+@checked_arguments
 def fourier_spectrum(
     values: torch.Tensor, *, of: str = "values", provenance: Provenance | None = None, dim: int = 0
 ) -> Result:
@@ -201,6 +207,7 @@ def fourier_spectrum(
     )
 
 
+@checked_arguments
 def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: int = 0) -> Result:
     """Fourier spectrum of the embedding of the numbers 0 … p - 1 (frequency).
 
@@ -222,6 +229,7 @@ def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: in
     )
 
 
+@checked_arguments
 def neuron_frequencies(
     activations: Float[torch.Tensor, "p p neuron"], *, provenance: Provenance | None = None
 ) -> Result:

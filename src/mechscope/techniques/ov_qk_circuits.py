@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.labels import visible
 from mechscope.techniques.attention_statistics import check_head
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.prompts import token_texts
 from mechscope.techniques.readable_weights import Embedding, embedding, read_weight, unembedding, write_weight
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 Circuit = Literal["OV", "QK"]
 
 
+@checked_arguments
 def full_circuit(
     model: HookedTransformer,
     layer: int,
@@ -73,6 +76,7 @@ def full_circuit(
     return FactoredMatrix(queries, (tokens @ read_weight(model, layer, "W_K")[chosen]).mT)
 
 
+@checked_arguments
 def copying_scores(model: HookedTransformer, *, through: Embedding = "embed") -> Result:
     """How much each head copies: Σ Re λ / Σ |λ| of its OV circuit's eigenvalues (layer, head), -1 to 1.
 
@@ -83,6 +87,7 @@ def copying_scores(model: HookedTransformer, *, through: Embedding = "embed") ->
     Raises:
         ValueError: where input and output vocabularies differ.
     """
+    check_has_layers(model, "copying")
     if model.cfg.d_vocab != model.cfg.d_vocab_out:
         raise ValueError(
             f"copying needs one vocabulary; this model reads {model.cfg.d_vocab} tokens and predicts "
@@ -143,6 +148,7 @@ class TokenPairs:
         return figure
 
 
+@checked_arguments
 def top_token_pairs(
     model: HookedTransformer,
     layer: int,

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.direct_paths import DirectPaths
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.node_names import NodeName, all_heads, parse_node
 from mechscope.techniques.places import named_places
 from mechscope.techniques.sweep import Edit
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 Separately = Literal["senders", "receivers"] | None
 
 
+@checked_arguments
 def path_patching(
     model: HookedTransformer,
     task: Task,
@@ -99,6 +102,7 @@ def path_patching(
     return _result(run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps)
 
 
+@checked_arguments
 def path_patching_every_head(
     model: HookedTransformer,
     task: Task,
@@ -118,6 +122,7 @@ def path_patching_every_head(
     Returns:
         dims ("layer", "head"); heads that write after every receiver has read have no effect.
     """
+    check_has_layers(model, "path patching from heads")
     group = [receiver for each in _receivers(model, receivers) for receiver in each]
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     trials = [([sender], group) for sender in all_heads(model)]

@@ -28,17 +28,31 @@ def source_settings(command: SourceOptions, kept: Mapping[str, Any]) -> dict[str
     """Settings of a source: those that are kept, and over them the options that were given."""
     given: dict[str, Any] = {
         name: getattr(command, name)
-        for name in ("model", "text", "synthetic", "tokens", "held_out", "context", "skip_first")
-        if getattr(command, name) is not None
+        for name in (
+            "model",
+            "text",
+            "synthetic",
+            "tokens",
+            "held_out",
+            "context",
+            "skip_first",
+            "head",
+            "target_head",
+        )
+        if getattr(command, name, None) is not None
     }
     for name in ("hook", "target_hook"):
         if getattr(command, name, ()):
             given[name] = list(getattr(command, name))
+    if command.exclude_special_tokens:
+        given["exclude_special_tokens"] = True
     settings = {**kept, **given}
     # A file's other kind of source goes with what belongs to it.
     if "synthetic" in given and "model" not in given:
         settings = {
-            key: value for key, value in settings.items() if key not in ("model", "hook", "target_hook")
+            key: value
+            for key, value in settings.items()
+            if key not in ("model", "hook", "target_hook", "head", "target_head", "exclude_special_tokens")
         }
     elif "model" in given and "synthetic" not in given:
         settings.pop("synthetic", None)
@@ -194,7 +208,10 @@ def check_presets(command: Sweep) -> None:
     """
     kept = ("preset", "print_config", "out", "docs", "device", "no_progress")
     names = [field.name for field in dataclasses.fields(command) if field.name not in kept]
-    changing = [name for name in names if getattr(command, name) not in (None, ())]
+    given = {name: getattr(command, name) for name in names}
+    changing = [
+        name for name, value in given.items() if value is not None and value is not False and value != ()
+    ]
     if command.preset and changing:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UserError(

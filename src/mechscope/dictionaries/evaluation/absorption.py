@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 
 @dataclass(frozen=True)
 class Absorption:
@@ -44,6 +46,7 @@ class Absorption:
         return 1 - self.missed / self.positives
 
 
+@checked_arguments
 def absorption(
     features: Float[Tensor, "example feature"],
     decoder: Float[Tensor, "feature d_model"],
@@ -85,7 +88,8 @@ def absorption(
         )
     if not bool(labels.any()):
         raise ValueError("no example has the concept, so nothing can be absorbed.")
-    unit = F.normalize(direction.double(), dim=0)
+    features, decoder = features.detach(), decoder.detach()
+    unit = F.normalize(direction.detach().double(), dim=0)
     cosines = F.normalize(decoder.double(), dim=-1) @ unit
     missed = features[labels][(features[labels][:, list(main)] <= 0).all(1)].double()
     added = missed * (decoder.double() @ unit)
@@ -114,6 +118,7 @@ class HierarchyProbe:
         return self.recall_alone - self.recall_with_child
 
 
+@checked_arguments
 def hierarchy_probe(
     feature: Float[Tensor, " example"], parent: Bool[Tensor, " example"], child: Bool[Tensor, " example"]
 ) -> HierarchyProbe:

@@ -13,10 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
 
 
+@checked_arguments
 @torch.no_grad()
 def refit_gain(
     dictionary: Dictionary, x: Float[Tensor, "batch d_in"], target: Float[Tensor, "batch d_out"] | None = None
@@ -38,7 +41,8 @@ def refit_gain(
         )
     features = dictionary.encode(x)
     # What is written without any feature: the bias, and a skip term.
-    wanted = (x if target is None else target) - dictionary.decode(torch.zeros_like(features), x)
+    wanted = (x if target is None else target).double()
+    wanted = wanted - dictionary.decode(torch.zeros_like(features), x).double()
     rows = (dictionary.W_dec / dictionary.scale_out).double().cpu()
     before = after = 0.0
     for mine, missing in zip(features.double().cpu(), wanted.double().cpu(), strict=True):

@@ -33,7 +33,8 @@ def check_settings(
     where: str,
 ) -> None:
     """Raises ValueError for settings that are missing or of another kind than they must be, and for names that are not
-    known: what an unknown setting would have changed, nobody can say.
+    known: what an unknown setting would have changed, nobody can say. One that is off (null, false, or an empty list or
+    object) changes nothing.
 
     Args:
         needed: must be there.
@@ -42,7 +43,7 @@ def check_settings(
     """
     missing = [name for name in needed if settings.get(name) is None]
     allowed = {*needed, *known, *ignore}
-    unknown = [name for name in settings if name not in allowed]
+    unknown = [name for name, value in settings.items() if name not in allowed and not _is_off(value)]
     problems: list[str] = []
     for name, kind in KINDS.items():
         if name in settings and (words := not_of_kind(settings[name], kind)) is not None:
@@ -103,6 +104,10 @@ def whole(name: str, value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{where}: {name} must be a whole number above 0, not {value!r}.")
     return value
+
+
+def _is_off(value: object) -> bool:
+    return value is None or value is False or value in ([], {})
 
 
 def _with_hint(name: str, known: Collection[str]) -> str:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from mechscope.arguments import checked_constructor
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -28,6 +30,7 @@ _POSITIONS_ON_CPU = 2048
 _LOGITS_AT_ONCE = 64 << 20
 
 
+@checked_constructor
 class Sweep:
     """One run of a model, on which interventions are tried.
 
@@ -230,6 +233,7 @@ class Sweep:
                 raise ValueError("an intervention has no edits; leave it out, or measure the base run.")
             for edit in edits:
                 edit.check_positions(self.cache.batch, self.cache.length)
+                edit.check_axes(self.model.cfg, self.cache.length)
                 if id(edit.value) not in values:
                     # Thousands of edits may share a value, and looking for NaN reads all of it.
                     edit.check_value(self.cache.batch, self.cache.length)
@@ -248,7 +252,8 @@ class Sweep:
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
         # One pass for all that the sweep is sure to need.
-        streams = [resid_hook(layer) for layer in range(self.model.cfg.n_layers + 1)]
+        n_layers = self.model.cfg.n_layers
+        streams = [resid_hook(layer) for layer in range(n_layers + 1)] if n_layers else []
         self.cache.require([*streams, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
@@ -316,6 +321,7 @@ def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
 
 def _checked(value: torch.Tensor | float, whose: str = "a patched run") -> torch.Tensor:
     value = torch.as_tensor(value).detach()
+    value = at_least_float32(value) if value.is_floating_point() else value
     if bool(torch.isnan(value).any()):
         raise ValueError(
             f"the metric of {whose} is NaN: does the model give NaN, or what was put in make no sense there?"

@@ -1,0 +1,303 @@
+"""Arguments of public functions, checked against their annotations before any work begins.
+
+Numbers, names, models, tasks and tensors that stand in each other's place are refused in one sentence that names the
+argument, what was found and what was expected. Values that have the right type but make no sense (a layer that does
+not exist) are for the function itself to refuse.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import numbers
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# How an expected type is called in an error.
+_WORDS = {
+    "HookedTransformer": "a model (mechscope.load_model gives one)",
+    "HookedEncoder": "an encoder (HookedEncoder.from_pretrained gives one)",
+    "HookedRootModule": "a model with hook points",
+    "Task": "a task (mechscope.tasks makes them)",
+    "Dictionary": "a dictionary (mechscope.dictionaries builds or loads one)",
+    "ActivationCache": "an activation cache (the second result of model.run_with_cache)",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "str": "a string",
+    "Path": "a path",
+    "Tensor": "a tensor",
+    "Codes": "a dictionary, or anything with encode and decode",
+    "Generator": "a torch.Generator",
+    "Stream": "a stream of activations (such as ModelStream)",
+}
+
+
+class WrongArgumentError(TypeError, ValueError):
+    """An argument of the wrong type; also a ValueError, which the package raises for all other bad input."""
+
+
+def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
+    """A decorator: each call's arguments must fit the annotations.
+
+    Sequences are checked element by element where they are lists, tuples or sets; of tensors only the kind is checked.
+    Where a tensor is expected, an array or a list of numbers becomes one; where a list is expected, a tensor or array
+    [n] becomes one.
+
+    Raises:
+        WrongArgumentError: (when the function is called) for an argument of another type.
+
+    >>> @checked_arguments
+    ... def repeat(text: str, times: int = 2) -> str:
+    ...     return text * times
+    >>> repeat("ab")
+    'abab'
+    >>> repeat("ab", times=1.5)
+    Traceback (most recent call last):
+    mechscope.arguments.WrongArgumentError: repeat: `times` is a whole number, not 1.5.
+    """
+    signature = inspect.signature(function)
+    name_of = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    hints: dict[str, Any] = {}
+
+    @functools.wraps(function)
+    def checking(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not hints:
+            hints.update(_resolved(function, signature))
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            hint = hints[name]
+            if hint is Any or (value is None and signature.parameters[name].default is None):
+                continue
+            kind = signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL or kind is inspect.Parameter.VAR_KEYWORD:
+                values: Iterable[Any] = value if kind is inspect.Parameter.VAR_POSITIONAL else value.values()
+            else:
+                bound.arguments[name] = value = _converted(value, hint)
+                values = [value]
+            for one in values:
+                if not fits(one, hint):
+                    raise WrongArgumentError(_sentence(name_of, name, one, hint, bound.arguments, hints))
+        return function(*bound.args, **bound.kwargs)
+
+    return checking
+
+
+def checked_constructor(cls: type[T]) -> type[T]:
+    """`checked_arguments` for the constructor of a class, dataclasses included.
+
+    >>> @checked_constructor
+    ... class Circle:
+    ...     def __init__(self, radius: float) -> None: ...
+    >>> Circle("wide")
+    Traceback (most recent call last):
+    mechscope.arguments.WrongArgumentError: Circle: `radius` is a number, not 'wide'.
+    """
+    cls.__init__ = checked_arguments(cls.__init__)
+    return cls
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated kind; True where the annotation says nothing that can be checked.
+
+    >>> fits(3, int), fits(True, int), fits("heads", typing.Sequence[str]), fits([1, "a"], list[int])
+    (True, False, False, False)
+    """
+    if hint is Any or isinstance(hint, (TypeVar, ParamSpec, str)):
+        return True
+    if hint is None or hint is types.NoneType:
+        return value is None
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, one) for one in args)
+    if origin is typing.Literal:
+        # A string that is not one of the choices is for the function to refuse: it knows why.
+        return any(type(value) is type(one) for one in args)
+    if origin is typing.Annotated:
+        return fits(value, args[0])
+    if origin is collections.abc.Callable or hint is Callable:
+        return callable(value)
+    if _is_array_hint(hint):
+        return _is_tensor(value)
+    if isinstance(origin, type):
+        return _fits_container(value, origin, args)
+    return not isinstance(hint, type) or _is_a(value, hint)
+
+
+def _is_a(value: Any, hint: type) -> bool:
+    """Whether a value is of a class, with the conventions of this package about numbers and paths."""
+    if hint is bool:
+        return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+    if hint in (int, float):
+        if isinstance(value, bool) or type(value).__name__ == "bool_":
+            return False
+        wanted = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, wanted) or (_is_tensor(value) and _is_one_number(value, hint))
+    if hint is Path:
+        return isinstance(value, (str, os.PathLike)) and str(value) != ""
+    if hint is object:
+        return True
+    if getattr(hint, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _members(hint))
+    # Classes that are imported for type checkers only are known by name.
+    return isinstance(value, hint) or any(base.__name__ == hint.__name__ for base in type(value).__mro__)
+
+
+def _members(protocol: type) -> set[str]:
+    names = {*vars(protocol), *getattr(protocol, "__annotations__", {})}
+    return {name for name in names if not name.startswith("_")}
+
+
+def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
+    if issubclass(origin, collections.abc.Mapping):
+        return isinstance(value, Mapping)
+    if not issubclass(origin, collections.abc.Iterable):
+        return isinstance(value, origin)
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, collections.abc.Iterable):
+        return False
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        if _is_tensor(value):
+            return value.ndim > 0 and (value.ndim == 1 or all(fits(row, args[0]) for row in value[:1]))
+        return True  # a generator would be used up by looking
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        return len(value) == len(args) and all(map(fits, value, args))
+    return not args or all(fits(one, args[0]) for one in value)
+
+
+def _is_array_hint(hint: Any) -> bool:
+    return hasattr(hint, "array_type") or getattr(hint, "__name__", "") in ("Tensor", "ndarray")
+
+
+def _is_tensor(value: Any) -> bool:
+    return any(base.__name__ in ("Tensor", "ndarray") for base in type(value).__mro__)
+
+
+def _is_one_number(value: Any, hint: type) -> bool:
+    kind = str(value.dtype)
+    return value.ndim == 0 and "bool" not in kind and (hint is float or "int" in kind)
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """A list as a tensor where only a tensor is expected, a tensor [n] as a list where only a list is."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    arrays = any(map(_is_array_hint, options))
+    lists = any(
+        isinstance(origin, type) and issubclass(origin, collections.abc.Iterable)
+        for origin in map(typing.get_origin, options)
+    )
+    if lists and not arrays and _is_tensor(value) and value.ndim == 1:
+        return value.tolist()
+    if arrays and not lists and (type(value).__name__ == "ndarray" or _is_nested_numbers(value)):
+        import torch
+
+        return torch.as_tensor(value)
+    return value
+
+
+def _is_nested_numbers(value: Any) -> bool:
+    """Lists of one length of numbers, or of such lists."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if all(isinstance(one, numbers.Number) for one in value):
+        return True
+    return all(map(_is_nested_numbers, value)) and len({len(one) for one in value}) == 1
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; one that it imports for type checkers only becomes a class of that name."""
+
+    def __missing__(self, name: str) -> Any:
+        builtins: Any = self["__builtins__"]
+        found = builtins.get(name) if isinstance(builtins, dict) else getattr(builtins, name, None)
+        return type(name, (), {}) if found is None else found
+
+
+def _resolved(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
+    names = _Names(inspect.unwrap(function).__globals__)
+    hints: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        annotation = parameter.annotation
+        if annotation is inspect.Parameter.empty:
+            annotation = Any
+        hints[name] = eval(annotation, {}, names) if isinstance(annotation, str) else annotation
+    return hints
+
+
+def _sentence(
+    function: str, name: str, value: Any, hint: Any, given: Mapping[str, Any], hints: Mapping[str, Any]
+) -> str:
+    swapped = [
+        other
+        for other, one in given.items()
+        if other != name and hints[other] is not Any and not fits(one, hints[other])
+        if fits(one, hint) and fits(value, hints[other])
+    ]
+    question = f" Were `{name}` and `{swapped[0]}` swapped?" if swapped else ""
+    return f"{function}: `{name}` is {expected(hint)}, not {described(value)}.{question}"
+
+
+def expected(hint: Any) -> str:
+    """An annotation in words.
+
+    >>> expected(int | None), expected(list[str])
+    ('a whole number or None', 'a list of strings')
+    """
+    if hint is None or hint is types.NoneType:
+        return "None"
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        words = list(dict.fromkeys(expected(one) for one in args))
+        return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(repr, args))}"
+    if origin is collections.abc.Callable or hint is Callable:
+        return "a function"
+    if _is_array_hint(hint):
+        axes = getattr(hint, "dim_str", "").strip()
+        return f"a tensor [{axes}]" if axes else "a tensor"
+    if isinstance(origin, type):
+        if issubclass(origin, collections.abc.Mapping):
+            return "a dictionary of values by name"
+        inner = [one for one in args if one is not Ellipsis]
+        if origin is tuple and inner and args[-1] is not Ellipsis:
+            return f"a tuple ({', '.join(expected(one) for one in inner)})"
+        return f"a list of {_plural(inner[0])}" if inner else "a list"
+    return _WORDS.get(getattr(hint, "__name__", ""), f"a {getattr(hint, '__name__', hint)}")
+
+
+def _plural(hint: Any) -> str:
+    words = {int: "whole numbers", float: "numbers", str: "strings", bool: "booleans"}
+    if isinstance(hint, type) and hint in words:
+        return words[hint]
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_plural(one) for one in typing.get_args(hint))
+    return expected(hint)
+
+
+def described(value: Any) -> str:
+    """A value as an error shows it.
+
+    >>> described(2.5), described([1, 2, 3]), described(object)
+    ('2.5', '[1, 2, 3]', 'the class object')
+    """
+    if value is None or isinstance(value, (bool, numbers.Number, str)):
+        return repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}…"
+    if _is_tensor(value):
+        return f"a {type(value).__name__} of {value.dtype} {tuple(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    if isinstance(value, (list, tuple, set, dict)) and len(repr(value)) < 60:
+        return repr(value)
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
