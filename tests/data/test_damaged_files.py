@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import struct
 import tarfile
 import tracemalloc
@@ -126,3 +127,12 @@ def test_packed_digits_that_would_fill_the_memory_are_not_unpacked(tmp_path: Pat
         read_verified(tmp_path, FILE)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "tok.bin"])
+def test_a_tokenizer_that_is_no_file_is_not_passed_over(name: str, tmp_path: Path) -> None:
+    """A model without its tokenizer would be loaded in silence."""
+    os.mkfifo(tmp_path / name)
+    assert has_tokenizer(tmp_path)
+    with pytest.raises(ValueError, match=rf"{name}' is a named pipe"):
+        tokenizer_from_folder(tmp_path)

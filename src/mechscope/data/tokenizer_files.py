@@ -31,7 +31,7 @@ def has_tokenizer(folder: str | Path) -> bool:
     """Whether `tokenizer_from_folder` finds files that it reads."""
     folder = Path(folder)
     sets = (("tokenizer.json",), ("vocab.txt",), *BYTE_PAIR_FILES)
-    whole = any(all((folder / name).is_file() for name in names) for names in sets)
+    whole = any(all((folder / name).exists() for name in names) for names in sets)
     return whole or any(folder.glob("tok*.bin"))
 
 
@@ -47,11 +47,11 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
         raise FileNotFoundError(f"there is no folder {str(folder)!r} to read a tokenizer from.")
     settings = _settings(folder / "tokenizer_config.json")
     llama2c = sorted(folder.glob("tok*.bin"))
-    if (folder / "tokenizer.json").is_file():
+    if (folder / "tokenizer.json").exists():
         backend = _read(folder / "tokenizer.json", _backend_from_file)
-    elif pair := next((p for p in BYTE_PAIR_FILES if all((folder / name).is_file() for name in p)), None):
+    elif pair := next((p for p in BYTE_PAIR_FILES if all((folder / name).exists() for name in p)), None):
         backend = _byte_pair(folder / pair[0], folder / pair[1], settings)
-    elif (folder / "vocab.txt").is_file():
+    elif (folder / "vocab.txt").exists():
         backend = _word_piece(folder / "vocab.txt", settings)
     elif llama2c:
         return tokenizer_from_llama2c(llama2c[0])
@@ -66,7 +66,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
             f"encoder.json with vocab.bpe, vocab.txt and tok*.bin.{hint}"
         )
     special = _special_tokens(folder, settings, backend)
-    byte_pair_bos = settings.get("add_bos_token") and not (folder / "tokenizer.json").is_file()
+    byte_pair_bos = settings.get("add_bos_token") and not (folder / "tokenizer.json").exists()
     if byte_pair_bos and "bos_token" in special:
         _prepend(backend, special["bos_token"])
     limit = settings.get("model_max_length")
