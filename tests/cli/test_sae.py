@@ -396,7 +396,7 @@ def test_unknown_settings_of_a_file_name_the_nearest(
     assert repr(wrong) in err
     assert f"Did you mean {nearest}" in err
     file.write_text("{")
-    assert "is no JSON" in call(capsys, "train", "--config", file)[2]
+    assert "is not valid JSON" in call(capsys, "train", "--config", file)[2]
 
 
 def test_a_folder_of_another_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

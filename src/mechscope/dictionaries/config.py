@@ -94,7 +94,7 @@ class DictionaryConfig:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
         if value >= 2**31:
-            raise ValueError(f"{name} must be below {2**31:,}, not {shown(value)}.")
+            raise ValueError(f"{name} must be below {2**31:,}, not {shown(value)}. Lower {name}.")
 
     def _above_zero(self, name: str, value: object) -> None:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
