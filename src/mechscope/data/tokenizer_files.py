@@ -74,7 +74,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
         backend,
         **special,
         padding_side=settings.get("padding_side", "right"),
-        model_max_length=limit if isinstance(limit, int) and limit < NO_LENGTH_LIMIT else None,
+        model_max_length=None if limit is None or limit >= NO_LENGTH_LIMIT else int(limit),
         drops_space_after_bos=settings.get("drops_space_after_bos", False),
         name_or_path=str(folder),
     )
@@ -109,6 +109,12 @@ def _settings(path: Path) -> dict[str, Any]:
     for name, kind in _SETTINGS.items():
         if name in found and (words := not_of_kind(found[name], kind)) is not None:
             raise ValueError(f"{str(path)!r}: {name} must be {words}, not {shown(found[name])}.")
+    limit = found.get("model_max_length", 1)
+    if not_of_kind(limit, float) is not None or limit < 1:
+        raise ValueError(
+            f"{str(path)!r}: model_max_length must be a number of at least 1, not {shown(limit)}."
+        )
+    _check_special(path, found)
     side = found.get("padding_side", "right")
     if side not in ("left", "right"):
         raise ValueError(f"{str(path)!r}: padding_side must be 'left' or 'right', not {side!r}.")
@@ -180,7 +186,9 @@ def _prepend(backend: tokenizers.Tokenizer, bos: str) -> None:
 def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, str]:
     """Spellings by role; a role that no file fills is left out."""
     found: dict[str, str] = {}
-    for described in (settings, _json_if_there(folder / "special_tokens_map.json")):
+    mapped = _json_if_there(folder / "special_tokens_map.json")
+    _check_special(folder / "special_tokens_map.json", mapped)
+    for described in (settings, mapped):
         for name in SPECIAL_NAMES:
             token = _spelling(described.get(name))
             # A token that the vocabulary lacks would have an id past the model's embedding.
@@ -189,6 +197,9 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
     ids = _json_if_there(folder / "config.json")
     for name in ("bos_token", "eos_token", "pad_token"):
         index: Any = ids.get(f"{name}_id")
+        if not_of_kind(index, int | list[int] | None) is not None:
+            where = str(folder / "config.json")
+            raise ValueError(f"{where!r}: {name}_id must be a whole number or a list of them, not {shown(index)}.")
         if isinstance(index, list):  # several ends: the first
             index = next(iter(cast("list[Any]", index)), None)
         token = backend.id_to_token(index) if isinstance(index, int) and 0 <= index < 2**32 else None
@@ -201,6 +212,14 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
     if "eos_token" not in found and backend.token_to_id(GPT2_END_OF_TEXT) is not None:
         found["eos_token"] = GPT2_END_OF_TEXT
     return found
+
+
+def _check_special(path: Path, described: Mapping[str, Any]) -> None:
+    """Raise ValueError for a special token that is neither a spelling nor an object with one (or null, or false)."""
+    for name in SPECIAL_NAMES:
+        found = described.get(name)
+        if found is not None and found is not False and _spelling(found) is None:
+            raise ValueError(f"{str(path)!r}: {name} must be a token's spelling, not {shown(found)}.")
 
 
 def _spelling(described: Any) -> str | None:
