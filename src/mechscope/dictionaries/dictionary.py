@@ -260,13 +260,21 @@ class Dictionary(DictionaryWeights):
         writes: str | None = None,
         head: int | None = None,
         head_out: int | None = None,
+        elsewhere: bool = False,
     ) -> AbstractContextManager[Attached]:
         """A context in which this dictionary is spliced into `model`; see `attach.attached`."""
         from mechscope.dictionaries.attach import attached
 
         self.refuse_a_share()
         return attached(
-            self, model, hook_name, error_term=error_term, writes=writes, head=head, head_out=head_out
+            self,
+            model,
+            hook_name,
+            error_term=error_term,
+            writes=writes,
+            head=head,
+            head_out=head_out,
+            elsewhere=elsewhere,
         )
 
     def extra_repr(self) -> str:

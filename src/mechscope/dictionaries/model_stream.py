@@ -78,6 +78,8 @@ class ModelStream(BlockStream):
         super().__init__(batch_size, seed)
         self.model, self.tokens = model, known_tokens(model, tokens, mask)
         self.read = model.match_hook_names(_names(hook_name))
+        if not self.read:
+            raise ValueError("hook_name is an empty list: name the hook point, or points, to read.")
         self.written = [] if target_hook_name is None else model.match_hook_names(_names(target_hook_name))
         self.rows_at_once, self.dtype, self._weights = rows_at_once, dtype, weights
         self.source = f"{' + '.join(self.read)} over {len(tokens)} rows of {tokens.shape[1]} tokens"

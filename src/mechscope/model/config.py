@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from mechscope.model.config_checks import check_config_values
+from mechscope.model.devices import check_device
 from mechscope.near_names import did_you_mean
 
 ActivationName = Literal[
@@ -105,7 +106,9 @@ class HookedTransformerConfig:
     """Rotate dimensions (2i, 2i+1) together (GPT-J, llama2.c) instead of (i, i + rotary_dim/2)."""
     rotary_scaling: dict[str, Any] | None = None
     """*(new)* {"type": "linear", "factor": f} or {"type": "llama3", "factor": f,
-    "low_freq_factor": a, "high_freq_factor": b, "original_max_position_embeddings": n};
+    "low_freq_factor": a, "high_freq_factor": b, "original_max_position_embeddings": n} or {"type": "yarn",
+    "factor": f, "original_max_position_embeddings": n} (optional: "beta_fast", "beta_slow", "attention_factor",
+    "truncate") or {"type": "dynamic", "factor": f, "original_max_position_embeddings": n};
     local layers with a base of their own are not scaled."""
     attention_dir: Literal["causal", "bidirectional"] = "causal"
     """Whether a position may attend to later ones."""
@@ -196,7 +199,7 @@ class HookedTransformerConfig:
             check_config_values(self)
         if self.device is None:
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = str(self.device)
+        self.device = str(check_device(self.device))
         if self.window_size is not None and self.attn_types is None:
             self.attn_types = ["local"] * self.n_layers
         self._check()
@@ -218,10 +221,8 @@ class HookedTransformerConfig:
             )
         if self.rotary_dim is not None and (self.rotary_dim % 2 or self.rotary_dim > self.d_head):
             raise ValueError(f"rotary_dim={self.rotary_dim} must be even and at most d_head={self.d_head}.")
-        if self.rotary_scaling is not None and self.rotary_scaling.get("type") not in ("linear", "llama3"):
-            raise ValueError(
-                f"rotary_scaling type must be 'linear' or 'llama3', not {self.rotary_scaling!r}."
-            )
+        if self.rotary_scaling is not None:
+            _check_rotary_scaling(self.rotary_scaling, self.rotary_dim)
         if self.attn_types is not None:
             if len(self.attn_types) != self.n_layers:
                 raise ValueError(
@@ -328,3 +329,43 @@ def dtype_from_name(name: str) -> torch.dtype:
 def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{field} must be one of {', '.join(map(str, choices))}, not {value!r}.")
+
+
+# What each kind of rotary scaling needs, and what it may have.
+_ROTARY_SCALINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "linear": (("factor",), ()),
+    "llama3": (("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), ()),
+    "yarn": (
+        ("factor", "original_max_position_embeddings"),
+        ("beta_fast", "beta_slow", "attention_factor", "truncate"),
+    ),
+    "dynamic": (("factor", "original_max_position_embeddings"), ()),
+}
+
+
+def _check_rotary_scaling(scaling: Mapping[str, Any], rotary_dim: int | None) -> None:
+    kind = scaling.get("type")
+    if kind not in _ROTARY_SCALINGS:
+        raise ValueError(
+            f"rotary_scaling type must be one of {', '.join(_ROTARY_SCALINGS)}, not {scaling!r}."
+        )
+    needed, optional = _ROTARY_SCALINGS[kind]
+    missing = [name for name in needed if name not in scaling]
+    surplus = [name for name in scaling if name not in ("type", *needed, *optional)]
+    if missing or surplus:
+        raise ValueError(
+            f"rotary_scaling of type {kind!r} "
+            + (f"needs {', '.join(missing)}" if missing else f"has no {', '.join(surplus)}")
+            + f"; it is {dict(scaling)!r}."
+        )
+    for name in (*needed, *optional):
+        value = scaling.get(name)
+        if name == "truncate":
+            if not isinstance(value, (bool, type(None))):
+                raise ValueError(f"rotary_scaling['truncate'] must be true or false, not {value!r}.")
+        elif name in scaling and not (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+        ):
+            raise ValueError(f"rotary_scaling[{name!r}] must be a positive number, not {value!r}.")
+    if kind == "dynamic" and rotary_dim is not None and rotary_dim < 4:
+        raise ValueError(f"dynamic rotary scaling needs rotary_dim of at least 4, not {rotary_dim}.")

@@ -67,7 +67,13 @@ class DirectLogitAttribution:
             directions = batch.apply(directions, dim=0)
         if directions.ndim == 2 and scaled.ndim == 4:
             directions = directions[:, None]  # one direction for all positions of its row
-        return (scaled * directions).sum(-1)
+        try:
+            return (scaled * directions).sum(-1)
+        except RuntimeError:
+            raise ValueError(
+                f"tokens give directions {tuple(directions.shape)} and the stack is {tuple(scaled.shape)} [component "
+                "batch pos d_model]: give one token, one for each of the batch, or one for each of batch and positions."
+            ) from None
 
     def _logit_directions(self, tokens: str | int | list[Any] | torch.Tensor) -> torch.Tensor:
         directions = at_least_float32(self.model.tokens_to_residual_directions(tokens))

@@ -18,7 +18,6 @@ from torch import nn
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
-from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
@@ -129,7 +128,7 @@ class HookedEncoder(
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
+            name: value.contiguous()
             for name, value in drop_tied_unembedding(weights_of(state_dict), cfg).items()
         }
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]

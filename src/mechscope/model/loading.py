@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
-from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -39,16 +38,14 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         tokenizer: Any = None,
         default_padding_side: PaddingSide = "right",
     ) -> Self:
-        """A model that uses the given tensors as its weights, without copying those that lie well.
+        """A model that uses the given tensors as its weights, without copying those that are contiguous.
 
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         weights = drop_tied_unembedding(weights_of(state_dict), cfg)
-        state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in weights.items()
-        }
+        # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
+        state_dict = {name: value.contiguous() for name, value in weights.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)

@@ -30,8 +30,10 @@ def sample_logits(
         tokens: what the rows hold so far [batch pos]; the padding of `Tokens` does not count.
         generator: where randomness comes from; None means torch's global generator.
     """
-    if temperature < 0:
-        raise ValueError(f"temperature must not be negative, not {temperature}.")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be a finite number from 0, not {temperature}.")
+    if not abs(freq_penalty) < float("inf"):
+        raise ValueError(f"freq_penalty must be finite, not {freq_penalty}.")
     final_logits = at_least_float32(final_logits)
     if freq_penalty:
         if tokens is None:

@@ -219,9 +219,9 @@ def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: in
         ValueError: where the vocabulary is smaller than p.
     """
     p = model.cfg.d_vocab - 1 - first if p is None else p
-    if not 0 <= first <= model.cfg.d_vocab - p:
+    if p < 2 or not 0 <= first <= model.cfg.d_vocab - p:
         raise ValueError(
-            f"p={p} numbers from token {first} on do not fit a vocabulary of {model.cfg.d_vocab} tokens."
+            f"p={p} numbers from token {first} on do not fit a vocabulary of {model.cfg.d_vocab} tokens (at least 2)."
         )
     numbers = model.W_E.detach()[first : first + p]
     return fourier_spectrum(

@@ -173,6 +173,8 @@ def steered(
         ValueError: for a vector or a layer that does not fit.
     """
     hook = _hook(model, layer)
+    if not np.isfinite(coefficient):
+        raise ValueError(f"the coefficient must be finite, not {coefficient}.")
     added = coefficient * _checked(model, vector)
 
     def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from mechscope.arguments import checked_constructor
+from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
@@ -278,7 +279,7 @@ class Sweep:
         open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
         cfg, batch = self.model.cfg, self.cache.batch
         # Blocks come one after another, so of all dictionaries only the widest one's features are there at a time.
-        listeners = itertools.chain.from_iterable(point.fwd_hooks for point in self.model.hook_points())
+        listeners = itertools.chain.from_iterable(point.listeners for point in self.model.hook_points())
         beside = max((listener.width for listener in listeners), default=0)
 
         def fit(start: int) -> int:
@@ -291,7 +292,10 @@ class Sweep:
         return fit
 
     def _somebody_listens(self) -> bool:
-        """Whether hooks are on the model that expect whole activations, as a user's own may."""
+        """Whether somebody expects whole activations: a user's hook, or angles that depend on the text's length."""
+        scaling = self.model.cfg.rotary_scaling
+        if depends_on_length(scaling, self.cache.length):
+            return True
         return any(point.watched and point.needs_all_positions for point in self.model.hook_points())
 
     def _base_end(self, reads: torch.Tensor | None) -> torch.Tensor:

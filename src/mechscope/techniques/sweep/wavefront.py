@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from einops import rearrange, repeat
 
+from mechscope.model.hook_points import hook_scope
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, repeat_rows
 from mechscope.techniques.sweep.edit import Edit
@@ -248,19 +249,21 @@ class Wavefront:
                 if edit.hook != edit.site.part:  # an embedding is edited before the block
                     by_hook.setdefault(edit.hook, []).append((place, edit))
         added: list[tuple[HookPoint, Listener]] = []
-        try:
-            for hook, edits in by_hook.items():
-                point = self.model.hook_dict[hook]
-                added.append((point, point.add_hook(_Editor(edits, len(rows), window), label=hook)))
-            yield
-            for point, listener in added:
-                if not listener.fired:
-                    raise RuntimeError(
-                        f"the edit of {point.name!r} never took effect: this model does not compute it here."
-                    )
-        finally:
-            for point, listener in added:
-                point.discard(listener)
+        with hook_scope(self.model) as scope:
+            try:
+                for hook, edits in by_hook.items():
+                    point = self.model.hook_dict[hook]
+                    editor = _Editor(edits, len(rows), window)
+                    added.append((point, point.add_hook(editor, label=hook, scope=scope)))
+                yield
+                for point, listener in added:
+                    if not listener.fired:
+                        raise RuntimeError(
+                            f"the edit of {point.name!r} never took effect: this model does not compute it here."
+                        )
+            finally:
+                for point, listener in added:
+                    point.discard(listener)
 
 
 class _Editor:
