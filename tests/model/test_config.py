@@ -93,7 +93,7 @@ SIZES = {"n_layers": 2, "d_model": 8, "n_ctx": 5, "d_head": 4, "d_vocab": 7, "ac
         ("attn_types", "local", "attn_types must be a list, not 'local'"),
         ("attn_types", [1, 2], r"attn_types must be a list \(each entry text\)"),
         ("rotary_scaling", "linear", "rotary_scaling must be a table"),
-        ("rotary_scaling", {"type": "linear", "factor": math.nan}, "factor must be a finite number above 0"),
+        ("rotary_scaling", {"type": "linear", "factor": math.nan}, "factor must be a positive finite number"),
         ("dtype", torch.int8, "dtype must be a floating-point type"),
         ("dtype", "int8", "dtype must be a floating-point type"),
         ("dtype", 5, "dtype must be a floating-point type"),

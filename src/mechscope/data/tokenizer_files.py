@@ -199,7 +199,9 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
         index: Any = ids.get(f"{name}_id")
         if not_of_kind(index, int | list[int] | None) is not None:
             where = str(folder / "config.json")
-            raise ValueError(f"{where!r}: {name}_id must be a whole number or a list of them, not {shown(index)}.")
+            raise ValueError(
+                f"{where!r}: {name}_id must be a whole number or a list of them, not {shown(index)}."
+            )
         if isinstance(index, list):  # several ends: the first
             index = next(iter(cast("list[Any]", index)), None)
         token = backend.id_to_token(index) if isinstance(index, int) and 0 <= index < 2**32 else None

@@ -90,4 +90,4 @@ def _check_scaling(scaling: Mapping[str, Any] | None) -> None:
             and not isinstance(value, bool)
             and not 0 < float(value) < math.inf
         ):
-            raise ValueError(f"rotary_scaling: {name} must be a finite number above 0, not {shown(value)}.")
+            raise ValueError(f"rotary_scaling: {name} must be a positive finite number, not {shown(value)}.")
