@@ -169,3 +169,25 @@ def test_every_bundled_model_loads():
     for name in registry.bundled_names():
         assert load_model(name).cfg.model_name == name
         assert (registry.BUNDLED / name / "card.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_layers": 2**40}, "n_layers must be a whole number"),
+        ({"n_layers": 9_999}, "do not fit the config"),
+        ({"class": "HookedEncoder", "n_layers": 9_999}, "says n_layers=9999, and the weights have 2 blocks"),
+        ({"class": 5}, "class must be the name of a class"),
+        ({"format_version": "1"}, "format version '1'"),
+        ({"eps": -1}, "eps must be a number of at least 0"),
+        ({"d_vocab": 2**31 - 1}, r"embed.W_E \[30, 8\] instead of \[2147483647, 8\]"),
+    ],
+)
+def test_a_damaged_config_is_refused_at_once(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    sizes = {"n_layers": 2, "d_model": 8, "n_ctx": 6, "d_head": 4, "d_vocab": 30, "act_fn": "gelu"}
+    folder = save_model(HookedTransformer(sizes), tmp_path / "model")
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**described, **changes}))
+    with pytest.raises(ValueError, match=said) as caught:
+        load_model(folder)
+    assert str(folder) in str(caught.value)

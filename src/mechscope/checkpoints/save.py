@@ -44,6 +44,8 @@ def own_config(fields: Mapping[str, Any], where: str) -> HookedTransformerConfig
             f"{where} has format version {version!r} and this mechscope reads up to "
             f"{VERSION}: upgrade mechscope."
         )
+    if not isinstance(fields.get("class", ""), str):
+        raise ValueError(f"{where}: class must be the name of a class, not {fields['class']!r}.")
     kept = {
         name: value for name, value in fields.items() if name not in ("format", "format_version", "class")
     }

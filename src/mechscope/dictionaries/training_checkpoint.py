@@ -17,6 +17,7 @@ from torch import Tensor
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.reading import open_safetensors, parse_json
 from mechscope.results.files import NotKeptError, keeping, write_atomically
+from mechscope.value_kinds import not_of_kind
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,9 @@ def _is_description(described: Any) -> bool:
     return (
         isinstance(described, dict)
         and all(isinstance(described.get(name), kind) for name, kind in kinds.items())
+        and not_of_kind(described["step"], int) is None
+        and not_of_kind(described["seconds"], float) is None
+        and described["step"] >= 0
         and isinstance(described["run"].get("stream"), dict)
     )
 
