@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         HookedTransformerKeyValueCache,
         HookedTransformerKeyValueCacheEntry,
     )
+    from mechscope.model.next_sentence import BertNextSentencePrediction
     from mechscope.model.slice import Slice
     from mechscope.model.transformer import HookedTransformer
     from mechscope.SVDInterpreter import SVDInterpreter
@@ -54,6 +55,7 @@ __version__ = "0.1.0"
 # Where each public name lives.
 _HOMES = {
     "ActivationCache": "mechscope.model.activation_cache",
+    "BertNextSentencePrediction": "mechscope.model.next_sentence",
     "FactoredMatrix": "mechscope.model.factored_matrix",
     "HookPoint": "mechscope.model.hook_points",
     "HookedEncoder": "mechscope.model.encoder",
@@ -86,6 +88,7 @@ _MODULES = (
 
 __all__ = [
     "ActivationCache",
+    "BertNextSentencePrediction",
     "FactoredMatrix",
     "HookPoint",
     "HookedEncoder",

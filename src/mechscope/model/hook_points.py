@@ -14,6 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mechscope.model.hook_introspection import HookPointIntrospection
+
 Direction = Literal["fwd", "bwd"]
 HookFunction = Callable[..., Any]
 NamePredicate = Callable[[str], bool]
@@ -38,8 +40,13 @@ class Listener:
     width: int = 0
     """How many numbers of its own the function makes for a position, for whoever budgets memory."""
 
+    @property
+    def user_hook(self) -> HookFunction:
+        """The function, by its classic name."""
+        return self.hook
 
-class HookPoint(nn.Module):
+
+class HookPoint(HookPointIntrospection, nn.Module):
     """An identity function that lets listeners read, edit or replace what passes.
 
     A listener is called as `hook(activation, hook=hook_point)`. It may return None (keep the
@@ -66,14 +73,14 @@ class HookPoint(nn.Module):
             return True
         return not all(listener.by_position for listener in self.fwd_hooks)
 
-    def __call__(self, activation: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if not (self.fwd_hooks or self.bwd_hooks or self._forward_hooks or self._backward_hooks):
-            return activation
-        return super().__call__(activation)
+            return x
+        return super().__call__(x)
 
-    def forward(self, activation: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The activation as the listeners leave it."""
-        activation = self._tell(self.fwd_hooks, activation)
+        activation = self._tell(self.fwd_hooks, x)
         if self.bwd_hooks and activation.requires_grad:
             # The alias has no other user, so its gradient is the one that flows out of this point,
             # even where neighbouring points hold the same tensor.

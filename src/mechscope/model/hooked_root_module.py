@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mechscope.model.caching_hooks import caching_hook
+from mechscope.model.hook_introspection import HookIntrospectionMixin, OlderHookNames
 from mechscope.model.hook_points import (
     Direction,
     HookFunction,
@@ -51,7 +52,7 @@ class _Added:
                 point.discard(listener)
 
 
-class HookedRootModule(nn.Module):
+class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     """A module whose hook points have names.
 
     A subclass calls `self.setup()` at the end of its `__init__`; after that every `HookPoint`
@@ -293,6 +294,7 @@ class HookedRootModule(nn.Module):
     ) -> tuple[dict[str, torch.Tensor], list[tuple[str, HookFunction]], list[tuple[str, HookFunction]]]:
         """A dictionary and the (name, function) pairs that fill it during a pass."""
         cache = {} if cache is None else cache
+        pos_slice = None if pos_slice is None else Slice.unwrap(pos_slice)
 
         def keep(suffix: str) -> HookFunction:
             return caching_hook(cache, suffix, device, remove_batch_dim, pos_slice)
@@ -346,8 +348,6 @@ class HookedRootModule(nn.Module):
         Returns:
             the output of the pass, and a dictionary from hook names to activations.
         """
-        if pos_slice is not None:
-            pos_slice = Slice.unwrap(pos_slice)
         cache, forward, backward = self.get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, pos_slice=pos_slice
         )

@@ -23,6 +23,7 @@ from mechscope.model.components import (
     TiedUnembed,
     TransformerBlock,
     Unembed,
+    run_block,
 )
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import make_norm
@@ -156,7 +157,9 @@ class HookedTransformer(
         positions = None if mask.padding is None else _positions(mask.padding, residual.shape[1])
         for layer in range(first, last):
             entry = None if past_kv_cache is None else past_kv_cache[layer]
-            residual = self.blocks[layer](residual, mask, shortformer_pos_embed, entry, positions, offset)
+            residual = run_block(
+                self.blocks[layer], residual, shortformer_pos_embed, entry, mask, positions, offset
+            )
         if stop_at_layer is not None:
             return residual
         if return_type is None and not self._final_points_watched():
@@ -203,7 +206,7 @@ class HookedTransformer(
         if not hasattr(self, "pos_embed"):
             return embedded, tokens, None, attention_mask
         positions = None if attention_mask is None else _positions(attention_mask, tokens.shape[1])
-        position_embedding = self.hook_pos_embed(self.pos_embed(tokens, positions, offset))
+        position_embedding = self.hook_pos_embed(self.pos_embed(tokens, offset, positions=positions))
         if self.cfg.positional_embedding_type == "shortformer":
             return embedded, tokens, position_embedding, attention_mask
         return embedded + position_embedding, tokens, None, attention_mask
