@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from mechscope.model.next_sentence import BertNextSentencePrediction
     from mechscope.model.slice import Slice
+    from mechscope.model.token_batch import Tokens
     from mechscope.model.transformer import HookedTransformer
     from mechscope.SVDInterpreter import SVDInterpreter
     from mechscope.techniques.activation_patching import patch
@@ -66,6 +67,7 @@ _HOMES = {
     "HookedTransformerKeyValueCacheEntry": "mechscope.model.key_value_cache",
     "SVDInterpreter": "mechscope.SVDInterpreter",
     "Slice": "mechscope.model.slice",
+    "Tokens": "mechscope.model.token_batch",
     "Tokenizer": "mechscope.data.tokenizer",
     "discover": "mechscope.techniques.circuits.discover",
     "load_model": "mechscope.checkpoints.load",
@@ -100,6 +102,7 @@ __all__ = [
     "SVDInterpreter",
     "Slice",
     "Tokenizer",
+    "Tokens",
     "__version__",
     "components",
     "dictionaries",

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.token_batch import Tokens
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -32,12 +34,14 @@ NOUNS = {
 PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 
+@checked_arguments
 def sanity_check(model: HookedTransformer) -> torch.Tensor:
     """The loss on a sentence that any English model should find easy, in nats per token."""
     text = "The sun rises in the east and sets in the west. The sun rises in the east and sets in the west."
     return model(text, return_type="loss")
 
 
+@checked_arguments
 @torch.no_grad()
 def evaluate_on_dataset(
     model: HookedTransformer,
@@ -65,6 +69,7 @@ def evaluate_on_dataset(
     return sum(losses) / len(losses)
 
 
+@checked_arguments
 @torch.no_grad()
 def induction_loss(
     model: HookedTransformer,
@@ -111,7 +116,7 @@ def induction_loss(
     elif prepend_bos:
         raise ValueError("prepend_bos needs a tokenizer with a beginning-of-sequence token.")
     tokens = tokens.to(_device_of(model) if device is None else device)
-    losses = lm_cross_entropy_loss(model(tokens, return_type="logits"), tokens, per_token=True)
+    losses = lm_cross_entropy_loss(model(Tokens(tokens), return_type="logits"), tokens, per_token=True)
     return losses[:, subseq_len + 1 :].mean()
 
 
@@ -203,6 +208,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
+@checked_arguments
 @torch.no_grad()
 def ioi_eval(
     model: HookedTransformer,
@@ -228,10 +234,10 @@ def ioi_eval(
     differences = []
     for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=list):
         lengths = [len(entry["prompt"]) for entry in batch]
-        # Padding stands at the end, where a causal model's earlier positions cannot see it.
-        tokens = torch.zeros(len(batch), max(lengths), dtype=torch.long)
-        for row, entry in zip(tokens, batch, strict=True):
+        ids = torch.zeros(len(batch), max(lengths), dtype=torch.long)
+        for row, entry in zip(ids, batch, strict=True):
             row[: len(entry["prompt"])] = entry["prompt"]
+        tokens = Tokens(ids, torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None])
         logits = model(tokens.to(_device_of(model)), return_type="logits")
         for row, entry, length in zip(logits, batch, lengths, strict=True):
             answer, other = int(entry["IO"][0]), int(entry["S"][0])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Heads = Sequence[tuple[int, int]] | Mapping[int, Sequence[int]] | None
 NOT_SCORED = -1.0
 
 
+@checked_arguments
 def get_previous_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -30,6 +32,7 @@ def get_previous_token_head_detection_pattern(
     return torch.diag(torch.ones(length - 1, device=tokens.device), diagonal=-1)
 
 
+@checked_arguments
 def get_duplicate_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -38,6 +41,7 @@ def get_duplicate_token_head_detection_pattern(
     return (sequence[:, None] == sequence).float().tril(diagonal=-1)
 
 
+@checked_arguments
 def get_induction_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
@@ -57,11 +61,13 @@ DETECTION_PATTERNS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 HEAD_NAMES = tuple(DETECTION_PATTERNS)
 
 
+@checked_arguments
 def get_supported_heads() -> tuple[str, ...]:
     """The heads that `detect_head` knows by name."""
     return HEAD_NAMES
 
 
+@checked_arguments
 def detect_head(
     model: HookedTransformer,
     seq: str | list[str] | Int[torch.Tensor, "*batch pos"],
@@ -95,7 +101,8 @@ def detect_head(
     sequences = _sequences(model, seq)
     if cache is not None and len(sequences) > 1:
         raise ValueError(f"a cache is of one run, and seq holds {len(sequences)} sequences; leave cache out.")
-    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device)
+    dtype = torch.promote_types(model.cfg.dtype, torch.float32)
+    total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device, dtype=dtype)
     for tokens in sequences:
         pattern = _detection_pattern(detection_pattern, tokens)
         if error_measure == "mul" and not bool(((pattern == 0) | (pattern == 1)).all()):
@@ -110,6 +117,7 @@ def detect_head(
     return scores
 
 
+@checked_arguments
 def compute_head_attention_similarity_score(
     attention_pattern: Float[torch.Tensor, "pos pos"],
     detection_pattern: Float[torch.Tensor, "pos pos"],
@@ -171,7 +179,8 @@ def _scores(
 def _sequences(model: HookedTransformer, seq: str | list[str] | torch.Tensor) -> list[torch.Tensor]:
     """Each sequence as tokens [1 pos]."""
     if isinstance(seq, torch.Tensor):
-        sequences = list(seq.reshape(-1, 1, seq.shape[-1]).to(model.cfg.device))
+        rows = model.as_tokens(seq.reshape(-1, seq.shape[-1]))
+        sequences = [row.ids[row.is_real][None] for row in rows]
     else:
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:

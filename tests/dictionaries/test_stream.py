@@ -177,7 +177,7 @@ def test_what_no_stream_can_give_is_an_error(model, tokens):
         ModelStream(model, tokens, "blocks.0.attn.hook_pattern", **sizes)
     with pytest.raises(ValueError, match="leaves no position"):
         ModelStream(model, tokens, "hook_embed", **sizes, skip_first=10)
-    with pytest.raises(ValueError, match="the mask"):
+    with pytest.raises(ValueError, match="attention_mask has shape"):
         ModelStream(model, tokens, "hook_embed", **sizes, mask=torch.ones(3, 3))
     with pytest.raises(ValueError, match="ids"):
         ModelStream(model, tokens[0], "hook_embed", **sizes)

@@ -5,21 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mechscope.model.generation import Generated
+from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
+from mechscope.model.transformer import HookedTransformer
 from tests.model.letters import Letters
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import VARIANTS, tiny_model, tiny_tokens
 
 GREEDY = {"do_sample": False, "stop_at_eos": False, "verbose": False}
-
-
-@pytest.mark.parametrize("variant", ["plain", "rotary", "alibi", "window", "shortformer", "Gemma-like"])
-def test_greedy_text_is_the_argmax_of_whole_passes(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens(2, 4)
-    expected = tokens
-    for _ in range(6):
-        expected = torch.cat([expected, model(expected)[:, -1].argmax(-1, keepdim=True)], 1)
-    assert torch.equal(model.generate(tokens, 6, **GREEDY), expected)
-    assert torch.equal(model.generate(tokens, 6, use_past_kv_cache=False, **GREEDY), expected)
 
 
 def test_padded_texts_continue_as_they_would_alone() -> None:
@@ -115,3 +108,86 @@ def test_a_frequency_penalty_counts_occurrences() -> None:
 def test_impossible_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sample_logits(torch.zeros(1, 3), **options)
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "bidirectional"])
+@pytest.mark.parametrize("n_layers", [0, 2])
+def test_the_cache_changes_nothing_in_any_model(variant: str, n_layers: int) -> None:
+    attn_types = None if n_layers == 0 else VARIANTS[variant].get("attn_types")
+    overrides = {} if n_layers else {"n_layers": 0, "attn_types": attn_types}
+    model = tiny_model(variant, dtype=torch.float64, **overrides)
+    tokens = tiny_tokens(2, 4)
+    expected = tokens
+    for _ in range(6):
+        expected = torch.cat([expected, model(expected)[:, -1].argmax(-1, keepdim=True)], 1)
+    assert torch.equal(model.generate(tokens, 6, **GREEDY), expected)
+    assert torch.equal(model.generate(tokens, 6, use_past_kv_cache=False, **GREEDY), expected)
+
+
+def test_a_bidirectional_model_generates_nothing() -> None:
+    model = tiny_model("bidirectional")
+    with pytest.raises(ValueError, match="bidirectional model cannot continue"):
+        model.generate(tiny_tokens(1, 4), 2, **GREEDY)
+    cache = HookedTransformerKeyValueCache.init_cache(model.cfg)
+    with pytest.raises(ValueError, match="cannot use a key/value cache"):
+        model(tiny_tokens(1, 4), past_kv_cache=cache)
+
+
+def speller(word: str) -> HookedTransformer:
+    """A model that spells one word over and over, whatever it reads: each letter is followed by the next."""
+    model = tiny_model(n_layers=0, normalization_type=None)
+    model.set_tokenizer(Letters(apart=True))
+    ids = Letters().encode(word)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        for place, letter in enumerate(ids):
+            model.embed.W_E[letter, place] = 1.0
+            model.unembed.W_U[place, ids[(place + 1) % len(ids)]] = 1.0
+    return model
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_stop_strings_end_a_row(cached: bool) -> None:
+    model = speller("abcde")
+    options = {**GREEDY, "use_past_kv_cache": cached, "prepend_bos": False}
+    assert model.generate("a", 9, stop_strings="de", **options) == "abcde"
+    # The prompt's own text is not searched, and each row stops by itself.
+    assert model.generate("de", 9, stop_strings=["de", "zz"], **options) == "deabcde"
+    made = model.generate(["d", "a"], 9, stop_strings=["ea", "d"], return_type="tokens", **options)
+    assert made.lengths.tolist() == [3, 4]
+    assert model.generate(["d", "a"], 9, stop_strings=["ea", "d"], **options) == ["dea", "abcd"]
+    with pytest.raises(ValueError, match="not empty"):
+        model.generate("a", 2, stop_strings=[""], **options)
+    with pytest.raises(ValueError, match="needs a tokenizer"):
+        tiny_model().generate(tiny_tokens(), 2, stop_strings="a", **GREEDY)
+
+
+def test_logits_and_cache_are_returned_when_asked_for() -> None:
+    model = tiny_model("rotary", dtype=torch.float64)
+    tokens = tiny_tokens(2, 3)
+    made = model.generate(tokens, 4, return_logits=True, return_cache=True, **GREEDY)
+    assert isinstance(made, Generated)
+    assert torch.equal(made.output, model.generate(tokens, 4, **GREEDY))
+    assert made.logits is not None
+    torch.testing.assert_close(made.logits, model(made.output)[:, 2:-1].detach())
+    # The cache holds all but the last token, so that generation can go on from there.
+    assert made.cache is not None
+    assert made.cache.length == 6
+    more = model.generate(made.output[:, -1:], 3, past_kv_cache=made.cache, **GREEDY)
+    assert torch.equal(more[:, 1:], model.generate(tokens, 7, **GREEDY)[:, -3:])
+    only = model.generate(tokens, 4, return_logits=True, **GREEDY)
+    assert only.cache is None
+    nothing = model.generate(tokens, 0, return_logits=True, **GREEDY)
+    assert nothing.logits.shape == (2, 0, 30)
+    with pytest.raises(ValueError, match="says not to use one"):
+        model.generate(tokens, 2, past_kv_cache=made.cache, use_past_kv_cache=False, **GREEDY)
+
+
+def test_a_frequency_penalty_does_not_count_padding() -> None:
+    model = tiny_model(dtype=torch.float64)
+    model.set_tokenizer(Letters(apart=False))
+    options = {**GREEDY, "freq_penalty": 3.0, "prepend_bos": False, "return_type": "tokens"}
+    together = model.generate(["abcdef", "x"], 5, **options)
+    alone = [model.generate(text, 5, **options)[0, -5:] for text in ("abcdef", "x")]
+    assert torch.equal(together[:, -5:], torch.stack(alone))

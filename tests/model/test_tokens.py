@@ -30,7 +30,8 @@ def test_padding_and_truncation() -> None:
     model = reader(apart=True)
     assert model.to_tokens(["abc", "a"]).tolist() == [[0, 1, 2, 3], [0, 1, 28, 28]]
     assert model.to_tokens(["abc", "a"], padding_side="left").tolist() == [[0, 1, 2, 3], [28, 28, 0, 1]]
-    assert model.to_tokens("a" * 40).shape == (1, 12)
+    with pytest.warns(UserWarning, match="1 of 1 texts had more than n_ctx=12"):
+        assert model.to_tokens("a" * 40).shape == (1, 12)
     assert model.to_tokens("a" * 40, truncate=False).shape == (1, 41)
     with pytest.raises(ValueError, match="'left' or 'right'"):
         model.to_tokens(["ab", "a"], padding_side="middle")  # type: ignore[arg-type]

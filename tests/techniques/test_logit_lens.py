@@ -91,8 +91,8 @@ def test_mistakes_are_explained() -> None:
         logit_lens(model, tiny_tokens(), targets=torch.zeros(2, 3, dtype=torch.long))
     with pytest.raises(ValueError, match="n_ctx"):
         logit_lens(model, tiny_tokens(length=13))
-    with pytest.raises(ValueError, match="Task or a tensor"):
-        logit_lens(model, "text")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a Task, tokens"):
+        logit_lens(model, {"tokens": 1})  # type: ignore[arg-type]
     with torch.no_grad():
         model.b_U[0] = torch.nan
     with pytest.raises(ValueError, match="NaN"):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -71,6 +72,7 @@ class Attached:
         return f"{self.reads}.hook_sae_output"
 
 
+@checked_arguments
 @contextmanager
 def attached(
     dictionary: Dictionary,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.architectures.gated import GatedDictionary
@@ -43,6 +44,7 @@ KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
 BUILDING = 17
 
 
+@checked_arguments
 def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0, *, ranks: Ranks = ALONE) -> Dictionary:
     """A dictionary with initial weights: random directions, an encoder that is the decoder's transpose, zero biases.
 
@@ -60,6 +62,7 @@ def build(cfg: DictionaryConfig, generator: torch.Generator | int = 0, *, ranks:
     return _kind(cfg)(cfg, generator, ranks)
 
 
+@checked_arguments
 def from_state(
     cfg: DictionaryConfig, state: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None
 ) -> Dictionary:

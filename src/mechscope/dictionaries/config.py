@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
+from mechscope.arguments import checked_arguments
 from mechscope.near_names import did_you_mean
 
 DecoderNorm = Literal["unit", "free"]
@@ -261,6 +262,7 @@ CONFIGS: dict[str, type[DictionaryConfig]] = {
 """Architecture → its settings."""
 
 
+@checked_arguments
 def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
     """The config that `to_dict` described.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
@@ -18,6 +19,7 @@ WEIGHTS = "weights.safetensors"
 FORMAT = "mechscope-dictionary-1"
 
 
+@checked_arguments
 def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Path:
     """Write a dictionary to a folder.
 
@@ -39,6 +41,7 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
     return folder
 
 
+@checked_arguments
 def load(folder: str | Path) -> Dictionary:
     """Read what `save` wrote.
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.dictionaries.weights_checksum import DIGITS, checksum_of_parameters
@@ -30,8 +31,8 @@ class ModelStream(BlockStream):
         target_hook_name: where a transcoder writes.
         batch_size: activations a batch.
         buffer_size: activations held at a time.
-        mask: True at the positions that count [batch pos] (not padding); None: all.
-        skip_first: positions at the start of each row that are left out: a first token's activation is often
+        mask: True where a token is real and not padding [batch pos]; None asks the tokens (see `model.as_tokens`).
+        skip_first: real tokens at the start of each row that are left out: a first token's activation is often
             hundreds of times as long as any other.
         rows_at_once: rows of one forward pass.
         dtype: in which activations are kept.
@@ -60,26 +61,14 @@ class ModelStream(BlockStream):
         weights: str | None = None,
     ) -> None:
         super().__init__(batch_size, seed)
-        if tokens.ndim != 2 or tokens.is_floating_point() or not len(tokens):
-            raise ValueError(f"tokens are ids [batch pos], not {tokens.dtype} {tuple(tokens.shape)}.")
-        if mask is not None and mask.shape != tokens.shape:
-            raise ValueError(
-                f"the mask {tuple(mask.shape)} must have the tokens' shape {tuple(tokens.shape)}."
-            )
-        self.model, self.tokens, self.mask = model, tokens, mask
+        self.model, self.tokens = model, known_tokens(model, tokens, mask)
         self.read = model.match_hook_names(_names(hook_name))
         self.written = [] if target_hook_name is None else model.match_hook_names(_names(target_hook_name))
         self.rows_at_once, self.dtype, self._weights = rows_at_once, dtype, weights
         self.source = f"{' + '.join(self.read)} over {len(tokens)} rows of {tokens.shape[1]} tokens"
-        counted = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool().clone()
-        if not 0 <= skip_first < tokens.shape[1]:
-            raise ValueError(
-                f"skip_first={skip_first!r} leaves no position of rows of {tokens.shape[1]} tokens."
-            )
-        counted[:, :skip_first] = False
-        self._counted = counted.cpu()
+        self._counted = counted_positions(self.tokens, skip_first).cpu()
         self._rows = self._rows_a_block(buffer_size)
-        probe = self._activations(tokens[:1], None if mask is None else mask[:1])
+        probe = self._activations(self.tokens[:1])
         self._d_in = probe.x.shape[-1]
         self._d_out = None if probe.target is None else probe.target.shape[-1]
 
@@ -130,7 +119,7 @@ class ModelStream(BlockStream):
     def made_from(self) -> Mapping[str, str]:
         # Parameters are looked at anew each time: a model in memory can be changed.
         weights = checksum_of_parameters(self.model) if self._weights is None else self._weights
-        return {"model weights": weights, "tokens": hash_of(self.tokens, self._counted)[:DIGITS]}
+        return {"model weights": weights, "tokens": hash_of(self.tokens.ids, self._counted)[:DIGITS]}
 
     def fingerprint(self) -> str:
         return " ".join(self.made_from().values())
@@ -150,7 +139,7 @@ class ModelStream(BlockStream):
         filled = 0
         for rows in mine.split(self.rows_at_once):
             chosen = rows.to(self.tokens.device)
-            some = self._activations(self.tokens[chosen], None if self.mask is None else self.mask[chosen])
+            some = self._activations(self.tokens[chosen])
             keep = self._counted[rows].to(some.x.device)
             piece = Batch(some.x[keep], None if some.target is None else some.target[keep])
             if x is None:
@@ -166,21 +155,21 @@ class ModelStream(BlockStream):
         return batch
 
     @torch.no_grad()
-    def _activations(self, tokens: Tensor, mask: Tensor | None) -> Batch:
+    def _activations(self, tokens: Tensor) -> Batch:
         """Activations [batch pos width] at the points that are read and written."""
         names = [*dict.fromkeys([*self.read, *self.written])]
-        _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names, mask))
+        _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names))
         read = [self._flat(name, cache[name], tokens) for name in self.read]
         written = [self._flat(name, cache[name], tokens) for name in self.written]
         return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
 
-    def _how_far(self, names: list[str], mask: Tensor | None) -> dict[str, Any]:
+    def _how_far(self, names: list[str]) -> dict[str, Any]:
         """What the forward pass may leave out: blocks after the last one that is read, and the unembedding."""
         if isinstance(self.model, HookedEncoder):
-            return {"return_type": None, "one_zero_attention_mask": None if mask is None else mask.long()}
+            return {"return_type": None}
         if not isinstance(self.model, HookedTransformer):
             return {}
-        how: dict[str, Any] = {"attention_mask": None if mask is None else mask.long(), "return_type": None}
+        how: dict[str, Any] = {"return_type": None}
         layers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
         if len(layers) == len(names) and max(layers) + 1 < self.model.cfg.n_layers:
             how["stop_at_layer"] = max(layers) + 1

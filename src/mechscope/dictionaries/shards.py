@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
@@ -24,6 +25,7 @@ MANIFEST = "manifest.json"
 FORMAT = "mechscope-activations-1"
 
 
+@checked_arguments
 def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: int) -> Path:
     """Write the stream's next `shards · batches` batches to a folder, one file for each shard.
 

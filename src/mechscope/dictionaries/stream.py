@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.seeding import seeded
 
 
@@ -324,6 +325,7 @@ class Scales:
     """Of what is written, where that is something else."""
 
 
+@checked_arguments
 def estimate_scale(sample: Batch, source: str) -> Scales:
     """Factors that give a sample of activations (and of targets) a mean length of √width.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.agreement import agree, agree_on_activations
@@ -52,6 +53,7 @@ class TrainingRun:
     """Activations of the stream a second."""
 
 
+@checked_arguments
 def train(
     dictionaries: Dictionary | Mapping[str, Dictionary],
     stream: Stream,

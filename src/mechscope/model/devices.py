@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -12,18 +13,23 @@ if TYPE_CHECKING:
 
 
 class Devices(nn.Module):
-    """`to`, `cuda`, `cpu` and `mps` of a module that has a config."""
+    """A module whose config says where its weights are and of which data type, however they were moved."""
 
     cfg: HookedTransformerConfig
 
-    def to(self, *args: Any, print_details: bool = False, **kwargs: Any) -> Self:  # type: ignore[override]
-        """Move to a device, convert to a data type, or both, as torch does; the config follows."""
-        # Old notebooks pass print_details, also as the second argument: there is nothing to print.
-        del print_details
-        nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """Convert every tensor: torch's way into `to`, `half`, `bfloat16`, `float`, `double` and `cuda`, also
+        when the model is part of another module."""
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         parameter = next(self.parameters())
         self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
         return self
+
+    def to(self, *args: Any, print_details: bool = False, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Move to a device, convert to a data type, or both, as torch does."""
+        # Old notebooks pass print_details, also as the second argument: there is nothing to print.
+        del print_details
+        return nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
 
     def cuda(self, device: int | torch.device | None = None) -> Self:
         """Move to a CUDA device."""

@@ -8,6 +8,7 @@ import torch
 
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.encoder_components import BertEmbed
+from mechscope.model.token_batch import Tokens
 
 
 class EncoderInputs:
@@ -25,6 +26,9 @@ class EncoderInputs:
         text_pair: str | list[str] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Texts (or pairs of them) as token ids, token types and attention mask, each [batch pos].
+
+        The ids are `Tokens`, which know their padding, so that they may also be given alone.
+
 
         Raises:
             ValueError: without a tokenizer.
@@ -47,7 +51,7 @@ class EncoderInputs:
         tokens, mask = encoded["input_ids"], encoded["attention_mask"]
         types = encoded["token_type_ids"] if "token_type_ids" in encoded else torch.zeros_like(tokens)
         device = self.embed.embed.W_E.device if move_to_device else "cpu"
-        return tokens.to(device), types.to(device), mask.to(device)
+        return Tokens(tokens, mask).to(device), types.to(device), mask.to(device)
 
     def _read(
         self, given: Any, types: torch.Tensor | None, mask: torch.Tensor | None
@@ -63,6 +67,9 @@ class EncoderInputs:
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """The inputs on the right device, after a look at shapes and ranges."""
         device = self.embed.embed.W_E.device
+        if isinstance(tokens, Tokens):
+            mask = tokens.attention_mask if mask is None else mask
+            tokens = tokens.ids
         if tokens.is_floating_point() or tokens.ndim != 2 or tokens.numel() == 0:
             raise ValueError(
                 f"tokens are whole numbers [batch pos], not {tokens.dtype} of shape {tuple(tokens.shape)}."

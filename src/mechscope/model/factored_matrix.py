@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Complex, Float
 
+from mechscope.model.precision import at_least_float32
+
 
 class SVD(NamedTuple):
     """AB = U diag(S) Vᵀ, singular values descending."""
@@ -205,7 +207,7 @@ class FactoredMatrix:
         version = _version(self.A, self.B)
         if self._svd is not None and version and self._svd[0] == version:
             return self._svd[1]
-        A, B = _at_least_float32(self.A), _at_least_float32(self.B)
+        A, B = at_least_float32(self.A), at_least_float32(self.B)
         left, left_core = torch.linalg.qr(A)
         right, right_core = torch.linalg.qr(B.mT)
         U, S, Vh = torch.linalg.svd(left_core @ right_core.mT, full_matrices=False)
@@ -245,7 +247,7 @@ class FactoredMatrix:
         """
         self._need_square("eigenvalues")
         small = self.BA if self.mdim <= self.ldim else self.AB
-        return torch.linalg.eigvals(_at_least_float32(small))
+        return torch.linalg.eigvals(at_least_float32(small))
 
     def norm(self) -> Float[torch.Tensor, "*leading"]:
         """Frobenius norm [...]: the square root of the sum of squared entries."""
@@ -253,7 +255,7 @@ class FactoredMatrix:
             return torch.linalg.matrix_norm(self.AB)
         thin, wide = (self.A, self.B) if self.ldim >= self.rdim else (self.B.mT, self.A.mT)
         # Turning by Q leaves the norm alone: ‖A B‖ = ‖Q R B‖ = ‖R B‖.
-        core = torch.linalg.qr(_at_least_float32(thin)).R
+        core = torch.linalg.qr(at_least_float32(thin)).R
         return torch.linalg.matrix_norm(core @ wide.to(core.dtype)).to(self.A.dtype)
 
     def make_even(self) -> FactoredMatrix:
@@ -340,11 +342,6 @@ def _keep_axis(part: Any, length: int, what: str) -> Any:
         part %= length
         return slice(part, part + 1)
     return part
-
-
-def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Decompositions are not defined in half precision."""
-    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def _version(*tensors: torch.Tensor) -> tuple[int, ...]:

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
+from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
+from mechscope.model.token_batch import Tokens, last_real
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens")
+
+
+class Generated(NamedTuple):
+    """What `generate` returns when logits or the key/value cache are asked for."""
+
+    output: Any
+    """Text, texts or `Tokens`, as `return_type` says."""
+    logits: torch.Tensor | None
+    """The logits that each new token was chosen from [batch new d_vocab_out], if asked for."""
+    cache: HookedTransformerKeyValueCache | None
+    """Keys and values of everything but the last new token, if asked for: `generate(output[:, -1:],
+    past_kv_cache=cache)` goes on from here."""
+
+
+@dataclass
+class _Run:
+    """A generation under way."""
+
+    tokens: Tokens
+    cache: HookedTransformerKeyValueCache | None
+    finished: torch.Tensor
+    """[batch]"""
+    ends: list[int]
+    stop_strings: list[str]
+    generator: torch.Generator | None
 
 
 class Generation:
@@ -42,8 +69,16 @@ class Generation:
         return_type: str | None = "input",
         verbose: bool = True,
         seed: int | None = None,
-    ) -> str | list[str] | torch.Tensor:
+        *,
+        attention_mask: torch.Tensor | None = None,
+        stop_strings: str | Sequence[str] | None = None,
+        past_kv_cache: HookedTransformerKeyValueCache | None = None,
+        return_logits: bool = False,
+        return_cache: bool = False,
+    ) -> Any:
         """The input continued by up to `max_new_tokens` tokens.
+
+        Every row is continued from its last real token, wherever its padding is, and gives what it gives alone.
 
         Args:
             input: text, texts, or tokens [batch pos].
@@ -52,43 +87,58 @@ class Generation:
             do_sample: draw from the distribution; False takes the likeliest token each time.
             top_k, top_p, temperature, freq_penalty: see `sample_logits`.
             use_past_kv_cache: reuse the keys and values of what was read; False reads all anew each time.
-            prepend_bos, padding_side: for text; padding is on the left unless said otherwise, because
-                a continuation starts at the end.
+            prepend_bos, padding_side: for text; padding is on the left unless said otherwise.
             return_type: "input" (text for text, tokens for tokens), "str" or "tokens".
             verbose: show a progress bar.
             seed: make the draw repeatable, whatever torch's global generator holds.
+            attention_mask: 0 where a token is padding [batch pos]; None asks the tokens (see `as_tokens`).
+            stop_strings: a row whose new text contains one of these stops there, like at an end token; the string
+                stays in the output.
+            past_kv_cache: keys and values of text that came before `input`; the new ones are added to it.
+            return_logits, return_cache: return a `Generated` with the logits that each new token was chosen from,
+                and with the key/value cache, beside the output.
+
+        Returns:
+            text, texts, or `Tokens` [batch pos+new] (which know what is padding); a `Generated` where logits or
+            the cache were asked for.
 
         Raises:
-            ValueError: for text without a tokenizer, a context that would outgrow n_ctx, and misspelt options.
+            ValueError: for text without a tokenizer, a context that would outgrow n_ctx, a bidirectional model,
+                and misspelt options.
         """
         if return_type not in GENERATE_RETURN_TYPES:
             raise ValueError(
                 f"return_type must be one of {', '.join(GENERATE_RETURN_TYPES)}, not {return_type!r}."
             )
-        stream = self.generate_stream(
+        run = self._start(
             input,
             max_new_tokens,
-            stop_at_eos=stop_at_eos,
-            eos_token_id=eos_token_id,
-            do_sample=do_sample,
-            top_k=top_k,
-            top_p=top_p,
-            temperature=temperature,
-            freq_penalty=freq_penalty,
-            use_past_kv_cache=use_past_kv_cache,
+            ends=self._end_tokens(eos_token_id) if stop_at_eos else [],
+            stop_strings=stop_strings,
             prepend_bos=prepend_bos,
             padding_side=padding_side,
+            attention_mask=attention_mask,
+            past_kv_cache=past_kv_cache,
+            use_past_kv_cache=use_past_kv_cache or return_cache,
             seed=seed,
         )
-        tokens = next(stream)
-        pieces = [tokens]
-        pieces += tqdm(stream, total=max_new_tokens, desc="tokens", disable=not verbose, leave=False)
-        tokens = torch.cat(pieces, dim=1)
+        steps = self._steps(
+            run, max_new_tokens, top_k, top_p, temperature if do_sample else 0.0, freq_penalty
+        )
+        kept: list[torch.Tensor] = []
+        for logits in tqdm(steps, total=max_new_tokens, desc="tokens", disable=not verbose, leave=False):
+            if return_logits:
+                kept.append(logits)
+        output: Any = run.tokens
         is_text = isinstance(input, (str, list))
-        if return_type in ("tensor", "tokens") or (return_type == "input" and not is_text):
-            return tokens
-        texts = [self._decode(row) for row in tokens]
-        return texts if isinstance(input, list) or len(texts) > 1 else texts[0]
+        if return_type in ("str", "string") or (return_type == "input" and is_text):
+            texts = [self._decode(row.ids[row.is_real]) for row in run.tokens]
+            output = texts if isinstance(input, list) or len(texts) > 1 else texts[0]
+        if not (return_logits or return_cache):
+            return output
+        no_logits = self.b_U.new_empty(len(run.tokens), 0, self.cfg.d_vocab_out)  # type: ignore[attr-defined]
+        logits = torch.stack(kept, 1) if kept else no_logits
+        return Generated(output, logits if return_logits else None, run.cache if return_cache else None)
 
     @torch.no_grad()
     def generate_stream(
@@ -107,80 +157,123 @@ class Generation:
         prepend_bos: bool | None = None,
         padding_side: Literal["left", "right"] | None = None,
         seed: int | None = None,
-    ) -> Iterator[torch.Tensor]:
+        attention_mask: torch.Tensor | None = None,
+        stop_strings: str | Sequence[str] | None = None,
+        past_kv_cache: HookedTransformerKeyValueCache | None = None,
+    ) -> Iterator[Tokens]:
         """The tokens of `generate` as they come: first the input [batch pos], then [batch 1] at a time."""
-        tokens, mask = self._prompt(input, prepend_bos, padding_side)
-        batch, length = tokens.shape
+        run = self._start(
+            input,
+            max_new_tokens,
+            ends=self._end_tokens(eos_token_id) if stop_at_eos else [],
+            stop_strings=stop_strings,
+            prepend_bos=prepend_bos,
+            padding_side=padding_side,
+            attention_mask=attention_mask,
+            past_kv_cache=past_kv_cache,
+            use_past_kv_cache=use_past_kv_cache,
+            seed=seed,
+        )
+        yield run.tokens
+        for _ in self._steps(
+            run, max_new_tokens, top_k, top_p, temperature if do_sample else 0.0, freq_penalty
+        ):
+            yield run.tokens[:, -1:]
+
+    def _start(
+        self,
+        input: str | list[str] | torch.Tensor,
+        max_new_tokens: int,
+        *,
+        ends: list[int],
+        stop_strings: str | Sequence[str] | None,
+        prepend_bos: bool | None,
+        padding_side: Literal["left", "right"] | None,
+        attention_mask: torch.Tensor | None,
+        past_kv_cache: HookedTransformerKeyValueCache | None,
+        use_past_kv_cache: bool,
+        seed: int | None,
+    ) -> _Run:
+        """The prompt and what goes with it, checked before any pass."""
+        if self.cfg.attention_dir != "causal":
+            raise ValueError(
+                "a bidirectional model cannot continue text: each of its positions was trained to see what follows."
+            )
         if max_new_tokens < 0:
             raise ValueError(f"max_new_tokens must not be negative, not {max_new_tokens}.")
+        if past_kv_cache is not None and not use_past_kv_cache:
+            raise ValueError("past_kv_cache was given and use_past_kv_cache=False says not to use one.")
+        is_text = isinstance(input, (str, list))
+        side = (padding_side or "left") if is_text else padding_side
+        tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]
+        if bool((tokens.lengths == 0).any()):
+            raise ValueError("a row of the input is padding only, so there is nothing to continue.")
+        batch, length = tokens.shape
+        length += 0 if past_kv_cache is None else past_kv_cache.length
         if length + max_new_tokens > self.cfg.n_ctx:
             raise ValueError(
                 f"{length} tokens and {max_new_tokens} new ones are more than this model's context of "
                 f"n_ctx={self.cfg.n_ctx}."
             )
-        ends = self._end_tokens(eos_token_id) if stop_at_eos else []
-        generator = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
-        cache = (
-            HookedTransformerKeyValueCache.init_cache(self.cfg, tokens.device, batch)
-            if use_past_kv_cache
-            else None
-        )
-        finished = torch.zeros(batch, dtype=torch.bool, device=tokens.device)
-        yield tokens
-        for step in range(max_new_tokens):
-            read, read_mask = (tokens, mask) if cache is None or step == 0 else (tokens[:, -1:], None)
-            logits = self._last_logits(read, read_mask, cache)
-            new = sample_logits(
-                logits,
-                top_k,
-                top_p,
-                temperature if do_sample else 0.0,
-                freq_penalty,
-                tokens,
-                generator,
+        if self.cfg.d_vocab_out > self.cfg.d_vocab:
+            raise ValueError(
+                f"this model predicts {self.cfg.d_vocab_out} tokens and reads {self.cfg.d_vocab}: it could not read "
+                "what it generates."
             )
-            if ends:
-                new = torch.where(finished, self._filler(ends), new)
-                finished = finished | torch.isin(new, torch.tensor(ends, device=new.device))
-            tokens = torch.cat([tokens, new[:, None]], dim=1)
-            if mask is not None:
-                mask = torch.cat([mask, mask.new_ones(batch, 1)], dim=1)
-            yield new[:, None]
-            if ends and bool(finished.all()):
+        strings = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
+        if strings:
+            self._need_tokenizer("stop_strings")  # type: ignore[attr-defined]
+            if not all(isinstance(one, str) and one for one in strings):
+                raise ValueError(f"stop_strings are texts that are not empty, not {stop_strings!r}.")
+        if past_kv_cache is None and use_past_kv_cache:
+            past_kv_cache = HookedTransformerKeyValueCache.init_cache(self.cfg, tokens.device, batch)
+        generator = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
+        finished = torch.zeros(batch, dtype=torch.bool, device=tokens.device)
+        return _Run(tokens, past_kv_cache, finished, ends, strings, generator)
+
+    def _steps(
+        self,
+        run: _Run,
+        max_new_tokens: int,
+        top_k: int | None,
+        top_p: float | None,
+        temperature: float,
+        freq_penalty: float,
+    ) -> Iterator[torch.Tensor]:
+        """Append one token to every row at a time; gives the logits that it was chosen from [batch d_vocab_out]."""
+        prompt = run.tokens.shape[1]
+        for step in range(max_new_tokens):
+            read = run.tokens if run.cache is None or step == 0 else run.tokens[:, -1:]
+            logits = self._next_logits(read, run.cache)
+            new = sample_logits(logits, top_k, top_p, temperature, freq_penalty, run.tokens, run.generator)
+            real = ~run.finished
+            if run.ends or run.stop_strings:
+                new = torch.where(run.finished, self._filler(run.ends).to(new), new)
+            added = Tokens(new[:, None], real[:, None])
+            run.tokens = cast("Tokens", torch.cat([run.tokens, added], dim=1))
+            if run.ends:
+                run.finished = run.finished | torch.isin(new, torch.tensor(run.ends, device=new.device))
+            if run.stop_strings:
+                run.finished = run.finished | self._contains(run.tokens[:, prompt:], run.stop_strings)
+            yield logits
+            if (run.ends or run.stop_strings) and bool(run.finished.all()):
                 return
 
-    def _last_logits(
-        self,
-        tokens: torch.Tensor,
-        mask: torch.Tensor | None,
-        cache: HookedTransformerKeyValueCache | None,
-    ) -> torch.Tensor:
-        """Logits of the last position only [batch d_vocab_out]: the others are not needed."""
-        residual = self(  # type: ignore[operator]
-            tokens, stop_at_layer=self.cfg.n_layers, past_kv_cache=cache, attention_mask=mask
-        )
-        return self.unembed(self.ln_final(residual[:, -1:]))[:, 0]  # type: ignore[attr-defined]
+    def _next_logits(
+        self, tokens: Tokens, cache: HookedTransformerKeyValueCache | None
+    ) -> Float[torch.Tensor, "batch d_vocab_out"]:
+        """Logits after each row's last real token: the others are not needed."""
+        residual = self(tokens, stop_at_layer=self.cfg.n_layers, past_kv_cache=cache)  # type: ignore[operator]
+        if tokens.attention_mask is None:
+            last = residual[:, -1:]
+        else:
+            rows = torch.arange(len(residual), device=residual.device)
+            last = residual[rows, last_real(tokens.attention_mask)][:, None]
+        return self.unembed(self.ln_final(last))[:, 0]  # type: ignore[attr-defined]
 
-    def _prompt(
-        self,
-        input: str | list[str] | torch.Tensor,
-        prepend_bos: bool | None,
-        padding_side: Literal["left", "right"] | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if isinstance(input, torch.Tensor):
-            tokens = input if input.ndim == 2 else input[None]
-            return tokens.to(self.cfg.device), None
-        side = padding_side or "left"
-        tokens = self.to_tokens(input, prepend_bos, side)  # type: ignore[attr-defined]
-        if isinstance(input, str) or len(input) == 1:
-            return tokens, None
-        wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
-        mask = get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side).to(torch.bool)
-        if side == "right" and not bool(mask.all()):
-            raise ValueError(
-                "texts of different lengths are continued from padding on the left, not the right."
-            )
-        return tokens, None if bool(mask.all()) else mask
+    def _contains(self, new: Tokens, strings: Sequence[str]) -> torch.Tensor:
+        texts = [self.tokenizer.decode(row.ids[row.is_real].tolist()) for row in new]
+        return torch.tensor([any(one in text for one in strings) for text in texts], device=new.device)
 
     def _end_tokens(self, eos_token_id: int | Sequence[int] | None) -> list[int]:
         if eos_token_id is None:
@@ -191,7 +284,7 @@ class Generation:
 
     def _filler(self, ends: list[int]) -> torch.Tensor:
         pad = None if self.tokenizer is None else self.tokenizer.pad_token_id
-        return torch.tensor(ends[0] if pad is None else pad, device=self.cfg.device)
+        return torch.tensor(pad if pad is not None else ends[0] if ends else 0)
 
     def _decode(self, row: torch.Tensor) -> str:
         """The text of one row, without the special tokens around it."""

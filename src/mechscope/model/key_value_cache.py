@@ -73,8 +73,40 @@ class HookedTransformerKeyValueCache:
 
     @property
     def length(self) -> int:
-        """Positions held."""
-        return self.entries[0].past_keys.shape[1] if self.entries else 0
+        """Positions held, padding included.
+
+        Raises:
+            ValueError: where layers hold different numbers, as after a pass that stopped at an inner layer.
+        """
+        if not self.entries:  # a model without layers has keys of no layer to count
+            return self.previous_attention_mask.shape[1]
+        held = {entry.past_keys.shape[1] for entry in self.entries}
+        if len(held) > 1:
+            raise ValueError(
+                f"the layers of this key/value cache hold different numbers of positions ({sorted(held)}): a pass that "
+                "stopped at an inner layer filled only some of them. Make a new cache, or freeze() it before such a "
+                "pass."
+            )
+        return held.pop()
+
+    def check(self, cfg: HookedTransformerConfig) -> None:
+        """See that the cache was made for a model of this shape.
+
+        Raises:
+            ValueError: for another number of layers, key/value heads or dimensions of a head.
+        """
+        if len(self.entries) != cfg.n_layers:
+            raise ValueError(
+                f"the key/value cache has {len(self.entries)} layers and the model {cfg.n_layers}: it belongs to "
+                "another model. Make one with HookedTransformerKeyValueCache.init_cache(model.cfg, ...)."
+            )
+        for layer, entry in enumerate(self.entries):
+            shape = tuple(entry.past_keys.shape[2:])
+            if shape != (cfg.n_kv_heads, cfg.d_head):
+                raise ValueError(
+                    f"layer {layer} of the key/value cache holds keys {list(shape)} [kv_head d_head] and the model's "
+                    f"are {[cfg.n_kv_heads, cfg.d_head]}: it belongs to another model."
+                )
 
     def freeze(self) -> None:
         """Let later passes read the cache without adding to it."""

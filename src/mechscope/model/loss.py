@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
+
+from mechscope.model.precision import at_least_float32
 
 IGNORED = -100
 
@@ -15,31 +17,82 @@ def lm_cross_entropy_loss(
     attention_mask: Shaped[torch.Tensor, "batch key"] | None = None,
     per_token: bool = False,
 ) -> Float[torch.Tensor, "*shape"]:
-    """Cross-entropy of each next token, in nats.
+    """Cross-entropy of each next token, in nats; in float32 for logits in bfloat16 or float16.
 
     Args:
         logits: [batch pos d_vocab]; the last position predicts nothing that is known.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, and from it,
-            are left out of the mean (and are 0 in `per_token`).
-        per_token: give [batch pos-1] and not the mean.
+        attention_mask: 0 where a token is padding [batch pos]; predictions of padding are left out of the mean (and
+            are 0 in `per_token`). A real token is predicted from the real token before it, across padding between
+            the two.
+        per_token: give [batch pos-1] and not the mean: one loss per token from the second on.
+
+    Raises:
+        ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
+            or a mean over no predictions at all.
     """
     if logits.shape[:2] != tokens.shape:
         raise ValueError(
             f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
         )
+    real = None
+    if attention_mask is not None:
+        logits, real = _from_real_tokens(
+            logits, attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
+        )
+    if not per_token:
+        _check_anything_to_predict(tokens, real)
     # The last position is computed and dropped: slicing it off first would copy all the logits.
     nothing = tokens.new_full((len(tokens), 1), IGNORED)
     targets = torch.cat([tokens[:, 1:], nothing], dim=1)
+    if real is not None:
+        targets[:, :-1].masked_fill_(~real, IGNORED)
+    _check_predictable(targets, logits.shape[-1])
     losses = F.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED
+        at_least_float32(logits).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED
     ).view_as(tokens)[:, :-1]
-    if attention_mask is None:
-        return losses if per_token else losses.mean()
-    mask = attention_mask[:, -tokens.shape[1] :].to(losses.device, torch.bool)
-    real = mask[:, :-1] & mask[:, 1:]
-    losses = losses * real
-    return losses if per_token else losses.sum() / real.sum()
+    if per_token:
+        return losses
+    return losses.mean() if real is None else losses.sum() / real.sum()
+
+
+def _from_real_tokens(
+    logits: Float[torch.Tensor, "batch pos d_vocab"], mask: Bool[torch.Tensor, "batch pos"]
+) -> tuple[Float[torch.Tensor, "batch pos d_vocab"], Bool[torch.Tensor, "batch prediction"]]:
+    """At each position the logits of the last real token so far, and which next tokens are predicted from one."""
+    positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    source = torch.where(mask, positions, -1).cummax(1).values
+    real = mask[:, 1:] & (source[:, :-1] >= 0)
+    if bool((source == positions)[:, :-1][real].all()):
+        return logits, real  # no padding between real tokens, which spares a copy of the logits
+    rows = torch.arange(len(mask), device=mask.device)[:, None]
+    return logits[rows, source.clamp(min=0)], real
+
+
+def _check_anything_to_predict(
+    tokens: Int[torch.Tensor, "batch pos"], real: Bool[torch.Tensor, "batch prediction"] | None = None
+) -> None:
+    """Refuse the mean over no predictions, which would be NaN."""
+    if tokens[:, 1:].numel() == 0:
+        raise ValueError(
+            f"there is no next token to predict in tokens of shape {tuple(tokens.shape)}: a mean loss or accuracy "
+            "needs a row with at least two tokens."
+        )
+    if real is not None and not bool(real.any()):
+        raise ValueError(
+            f"there is no next token to predict: the attention mask leaves fewer than two real tokens in each of the "
+            f"{len(tokens)} rows."
+        )
+
+
+def _check_predictable(targets: Int[torch.Tensor, "batch pos"], d_vocab: int) -> None:
+    """Refuse to score a token that has no logit."""
+    highest = int(targets.max()) if targets.numel() else 0
+    if highest >= d_vocab:
+        raise ValueError(
+            f"the loss cannot score token id {highest}: the logits cover ids 0 to {d_vocab - 1} only (d_vocab_out). "
+            "Leave it out with an attention mask, or compute the loss from the logits of the positions that you want."
+        )
 
 
 def lm_accuracy(
@@ -48,5 +101,7 @@ def lm_accuracy(
     per_token: bool = False,
 ) -> Shaped[torch.Tensor, "*shape"]:
     """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1]."""
+    if not per_token:
+        _check_anything_to_predict(tokens)
     correct = logits[:, :-1].argmax(-1) == tokens[:, 1:]
     return correct if per_token else correct.float().mean()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import Tokens
+
 
 def sample_logits(
     final_logits: Float[torch.Tensor, "batch d_vocab"],
@@ -22,17 +25,20 @@ def sample_logits(
         top_p: only the smallest set of tokens with at least this probability (nucleus sampling,
             Holtzman et al. 2020).
         temperature: logits are divided by it; 0 takes the likeliest token.
-        freq_penalty: subtracted from a token's logit for each time it stands in `tokens`.
-        tokens: what the rows hold so far [batch pos].
+        freq_penalty: subtracted from a token's logit for each time it stands in `tokens`; tokens that have no
+            logit (d_vocab_out below d_vocab) do not count.
+        tokens: what the rows hold so far [batch pos]; the padding of `Tokens` does not count.
         generator: where randomness comes from; None means torch's global generator.
     """
     if temperature < 0:
         raise ValueError(f"temperature must not be negative, not {temperature}.")
+    final_logits = at_least_float32(final_logits)
     if freq_penalty:
         if tokens is None:
             raise ValueError("freq_penalty counts the tokens so far: give them as `tokens`.")
         counts = torch.zeros_like(final_logits)
-        counts.scatter_add_(1, tokens, torch.ones_like(tokens, dtype=counts.dtype))
+        known = (tokens < counts.shape[1]) & Tokens(tokens).is_real
+        counts.scatter_add_(1, tokens.masked_fill(~known, 0), known.to(counts))
         final_logits = final_logits - freq_penalty * counts
     if temperature == 0:
         return final_logits.argmax(-1)

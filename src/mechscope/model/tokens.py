@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+
+from mechscope.model.attention_mask import get_attention_mask
+from mechscope.model.token_batch import Tokens, plain_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -59,14 +63,18 @@ class TokenizerHelpers:
         padding_side: PaddingSide | None = None,
         move_to_device: bool = True,
         truncate: bool = True,
-    ) -> torch.Tensor:
+    ) -> Tokens:
         """Text to token ids [batch pos]; several texts are padded to the longest.
+
+        The result is an integer tensor that also knows which tokens are padding (`Tokens.attention_mask`), and
+        every function that reads tokens follows it.
 
         Args:
             prepend_bos: start with the beginning-of-sequence token; None follows
                 `cfg.default_prepend_bos`. It is never doubled.
             padding_side: where padding goes; None follows `default_padding_side`.
-            truncate: cut at n_ctx tokens.
+            move_to_device: put the ids on `cfg.device`.
+            truncate: cut at n_ctx tokens, with a warning that says how many texts were cut.
         """
         tokenizer = self._need_tokenizer("to_tokens")
         texts = [input] if isinstance(input, str) else list(input)
@@ -74,18 +82,69 @@ class TokenizerHelpers:
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
         rows = [self._encode(text, prepend_bos) for text in texts]
         if truncate:
-            rows = [row[: self.cfg.n_ctx] for row in rows]
+            rows = _cut(rows, self.cfg.n_ctx)
         side = _check_side(padding_side or self.default_padding_side)
         longest = max(len(row) for row in rows)
-        if any(len(row) < longest for row in rows):
-            if tokenizer.pad_token_id is None:
-                raise ValueError(
-                    "texts of different lengths need a padding token, and this tokenizer has none."
-                )
-            fill = [[tokenizer.pad_token_id] * (longest - len(row)) for row in rows]
-            rows = [pad + row if side == "left" else row + pad for row, pad in zip(rows, fill, strict=True)]
-        tokens = torch.tensor(rows, dtype=torch.long)
+        padding = [longest - len(row) for row in rows]
+        if any(padding) and tokenizer.pad_token_id is None:
+            raise ValueError("texts of different lengths need a padding token, and this tokenizer has none.")
+
+        def padded(values: list[list[int]], filler: int | None) -> torch.Tensor:
+            fill = [[filler] * count for count in padding]
+            pairs = zip(values, fill, strict=True)
+            return torch.tensor([pad + row if side == "left" else row + pad for row, pad in pairs])
+
+        mask = padded([[1] * len(row) for row in rows], 0) if any(padding) else None
+        tokens = Tokens(padded(rows, tokenizer.pad_token_id).long(), mask)
         return tokens.to(self.cfg.device) if move_to_device else tokens
+
+    def as_tokens(
+        self,
+        input: str | list[Any] | torch.Tensor | np.ndarray,
+        prepend_bos: bool | None = None,
+        padding_side: PaddingSide | None = None,
+        attention_mask: Any = None,
+        *,
+        move_to_device: bool = True,
+    ) -> Tokens:
+        """What the model reads: token ids [batch pos] on its device, with which of them are real.
+
+        `attention_mask` says which, if given; otherwise `Tokens` know it themselves, and so does text. Of a plain
+        tensor every token is real, except in a model that pads on the left: there, as in the classic interface,
+        the padding tokens that begin a row are padding (but a beginning-of-sequence token).
+
+        Args:
+            input: text, texts, or token ids [batch pos] or [pos].
+            prepend_bos, padding_side: for text, as in `to_tokens`.
+            attention_mask: 1 or True where a token is real, 0 where it is padding, in the shape of the tokens.
+            move_to_device: put the ids on `cfg.device`.
+
+        Raises:
+            ValueError: for ids or a mask of another shape, or text without a tokenizer.
+            TypeError: for anything that is neither text nor whole numbers.
+        """
+        if _is_text(input):
+            tokens = self.to_tokens(input, prepend_bos, padding_side)  # type: ignore[arg-type]
+        else:
+            tokens = _ids(input)
+        if attention_mask is not None:
+            mask = plain_ids(attention_mask)
+            tokens = Tokens(plain_ids(tokens), mask[None] if mask.ndim == 1 and tokens.ndim == 2 else mask)
+        if tokens.ndim == 1:
+            tokens = tokens[None]
+        if not isinstance(tokens, Tokens):
+            tokens = Tokens(tokens, self._guessed_mask(tokens, prepend_bos, padding_side))
+        return tokens.to(self.cfg.device) if move_to_device else tokens
+
+    def _guessed_mask(
+        self, tokens: torch.Tensor, prepend_bos: bool | None, padding_side: PaddingSide | None
+    ) -> torch.Tensor | None:
+        """The classic reading of a plain tensor in a model that pads on the left; None: every token is real."""
+        side = padding_side or self.default_padding_side
+        if side != "left" or tokens.ndim != 2 or getattr(self.tokenizer, "pad_token_id", None) is None:
+            return None
+        wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
+        return get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side)
 
     def _encode(self, text: str, prepend_bos: bool | None) -> list[int]:
         wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
@@ -199,7 +258,41 @@ class TokenizerHelpers:
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 
 
+def _is_text(input: Any) -> bool:
+    return isinstance(input, str) or (
+        isinstance(input, (list, tuple)) and any(isinstance(part, str) for part in input)
+    )
+
+
+def _ids(input: Any) -> torch.Tensor:
+    """Token ids of any kind as an integer tensor; `Tokens` stay as they are."""
+    try:
+        tokens = input if isinstance(input, torch.Tensor) else torch.as_tensor(input)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"a model reads text or token ids (whole numbers [batch pos]), not {type(input).__name__}: {error}."
+        ) from error
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        if tokens.numel() == 0:
+            raise ValueError(f"there are no tokens: shape {tuple(tokens.shape)}.")
+        raise ValueError(
+            f"token ids are whole numbers, not {tokens.dtype}; a residual stream goes in with start_at_layer."
+        )
+    return tokens if tokens.dtype == torch.long else tokens.long()
+
+
+def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:
+    too_long = [len(row) for row in rows if len(row) > n_ctx]
+    if too_long:
+        warnings.warn(
+            f"{len(too_long)} of {len(rows)} texts had more than n_ctx={n_ctx} tokens (the longest {max(too_long):,}): "
+            "what came after them was cut off. truncate=False keeps it.",
+            stacklevel=3,
+        )
+    return [row[:n_ctx] for row in rows]
+
+
 def _check_side(side: str) -> PaddingSide:
     if side not in ("left", "right"):
         raise ValueError(f"padding_side must be 'left' or 'right', not {side!r}.")
-    return side  # type: ignore[return-value]
+    return side

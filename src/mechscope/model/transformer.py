@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
+from jaxtyping import Bool
 from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
-from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.components import (
     AttentionMask,
     Embed,
@@ -38,6 +38,7 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.switches import ClassicSwitches
+from mechscope.model.token_batch import Tokens, plain_ids, real_positions
 from mechscope.model.tokens import PaddingSide
 from mechscope.model.weight_properties import WeightProperties
 
@@ -135,7 +136,7 @@ class HookedTransformer(
             start_at_layer: skip the embedding and the blocks before this one; negative counts from the end.
             tokens: with `start_at_layer`, the tokens that a loss needs.
             shortformer_pos_embed: with `start_at_layer`, the position embedding of a shortformer model.
-            attention_mask: 0 where a token is padding [batch pos]; None works it out for left-padded text.
+            attention_mask: 0 where a token is padding [batch pos]; None asks the tokens (see `as_tokens`).
             stop_at_layer: return the residual stream at the start of this layer; negative counts from the end.
             past_kv_cache: earlier tokens' keys and values; the new ones are added.
 
@@ -146,15 +147,16 @@ class HookedTransformer(
             raise ValueError(f"return_type must be 'logits', 'loss', 'both' or None, not {return_type!r}.")
         first = self._layer_number(start_at_layer, "start_at_layer", default=0)
         last = self._layer_number(stop_at_layer, "stop_at_layer", default=self.cfg.n_layers)
+        offset = self._cached_positions(past_kv_cache)
         if start_at_layer is None:
             residual, tokens, shortformer_pos_embed, attention_mask = self.input_to_embed(
                 input, prepend_bos, padding_side, attention_mask, past_kv_cache
             )
         else:
             residual = self._check_residual(input)
-        offset = 0 if past_kv_cache is None else past_kv_cache.length
-        mask = self._mask(residual, attention_mask, offset)
-        positions = None if mask.padding is None else _positions(mask.padding, residual.shape[1])
+            tokens, attention_mask = self._resumed(residual, tokens, attention_mask, past_kv_cache)
+        mask = self.make_attention_mask(residual.shape[1], attention_mask, offset)
+        positions = None if mask.positions is None else mask.positions[:, -residual.shape[1] :]
         for layer in range(first, last):
             entry = None if past_kv_cache is None else past_kv_cache[layer]
             residual = run_block(
@@ -191,81 +193,77 @@ class HookedTransformer(
             a shortformer model adds to queries and keys (else None), and the attention mask over all
             positions, cached ones included (None where there is no padding).
         """
-        is_text = isinstance(input, (str, list))
-        tokens = self.to_tokens(input, prepend_bos, padding_side) if is_text else torch.as_tensor(input)  # type: ignore[arg-type]
-        if tokens.ndim == 1:
-            tokens = tokens[None]
-        offset = 0 if past_kv_cache is None else past_kv_cache.length
+        offset = self._cached_positions(past_kv_cache)
+        known = self.as_tokens(input, prepend_bos, padding_side, attention_mask)
+        tokens = known.ids
         self._check_tokens(tokens, offset)
-        tokens = tokens.to(self.W_E.device)
-        attention_mask = self._attention_mask(
-            tokens, attention_mask, is_text, prepend_bos, padding_side, past_kv_cache
-        )
+        padding = _over_all_positions(known, past_kv_cache)
         tokens = self.hook_tokens(tokens)
         embedded = self.hook_embed(self.embed(tokens))
         if not hasattr(self, "pos_embed"):
-            return embedded, tokens, None, attention_mask
-        positions = None if attention_mask is None else _positions(attention_mask, tokens.shape[1])
+            return embedded, tokens, None, padding
+        positions = None if padding is None else real_positions(padding)[:, -tokens.shape[1] :]
         position_embedding = self.hook_pos_embed(self.pos_embed(tokens, offset, positions=positions))
         if self.cfg.positional_embedding_type == "shortformer":
-            return embedded, tokens, position_embedding, attention_mask
-        return embedded + position_embedding, tokens, None, attention_mask
+            return embedded, tokens, position_embedding, padding
+        return embedded + position_embedding, tokens, None, padding
 
-    def _attention_mask(
+    def _resumed(
         self,
-        tokens: torch.Tensor,
+        residual: torch.Tensor,
+        tokens: torch.Tensor | None,
         attention_mask: torch.Tensor | None,
-        is_text: bool,
-        prepend_bos: bool | None,
-        padding_side: PaddingSide | None,
         past_kv_cache: HookedTransformerKeyValueCache | None,
-    ) -> torch.Tensor | None:
-        """Which positions hold real tokens [batch key_pos]; None where all do."""
-        side = padding_side or self.default_padding_side
-        if attention_mask is not None:
-            if tuple(attention_mask.shape) != tuple(tokens.shape):
-                raise ValueError(
-                    f"attention_mask has shape {tuple(attention_mask.shape)} and the tokens "
-                    f"{tuple(tokens.shape)}; they must be the same [batch pos]."
-                )
-            attention_mask = attention_mask.to(tokens.device, torch.bool)
-        elif (
-            self.tokenizer is not None
-            and past_kv_cache is None
-            and self.tokenizer.pad_token_id is not None
-            and (is_text or side == "left")
-        ):
-            wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
-            attention_mask = get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side).to(
-                torch.bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The tokens of a residual stream, if given, and the mask over all positions, cached ones included."""
+        read = tokens
+        if read is None:
+            read = torch.zeros(residual.shape[:2], dtype=torch.long, device=residual.device)
+            read = Tokens(read, _last(attention_mask, residual.shape[1]))
+        elif attention_mask is not None:
+            read = Tokens(plain_ids(read), _last(attention_mask, residual.shape[1]))
+        known = self.as_tokens(read)
+        if known.shape != residual.shape[:2]:
+            raise ValueError(
+                f"the residual stream is {tuple(residual.shape[:2])} [batch pos] and the tokens "
+                f"{tuple(known.shape)}; they must agree."
             )
-        if past_kv_cache is not None:
-            new = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask
-            attention_mask = past_kv_cache.append_attention_mask(new)
-        if attention_mask is None or bool(attention_mask.all()):
-            return None
-        return attention_mask
+        padding = _over_all_positions(known, past_kv_cache)
+        return (None if tokens is None else known.ids), padding
 
-    def _mask(self, residual: torch.Tensor, padding: torch.Tensor | None, offset: int) -> AttentionMask:
-        length = residual.shape[1]
+    def make_attention_mask(
+        self, length: int, padding: Bool[torch.Tensor, "batch key"] | None = None, offset: int = 0
+    ) -> AttentionMask:
+        """Who may attend to whom when the last `length` of `offset + length` positions are computed.
+
+        Args:
+            padding: True where a token is real, over all positions [batch offset+length]; None where all are.
+        """
         if padding is not None and padding.shape[1] != offset + length:
             raise ValueError(
                 f"attention_mask covers {padding.shape[1]} positions and there are {offset + length}, "
                 "cached ones included."
             )
         causal = self.cfg.attention_dir == "causal"
+        device = self.W_E.device
         if padding is not None:
-            padding = padding.to(residual.device, torch.bool)
+            padding = padding.to(device, torch.bool)
             # In a causal model no real token can see padding that comes after all real tokens.
             trailing = causal and offset == 0 and bool((padding[:, 1:] <= padding[:, :-1]).all())
             padding = None if trailing or bool(padding.all()) else padding
-        return AttentionMask(length, offset + length, padding=padding, causal=causal, device=residual.device)
+        return AttentionMask(length, offset + length, padding=padding, causal=causal, device=device)
+
+    def _cached_positions(self, past_kv_cache: HookedTransformerKeyValueCache | None) -> int:
+        if past_kv_cache is None:
+            return 0
+        if self.cfg.attention_dir != "causal":
+            raise ValueError(
+                "a bidirectional model cannot use a key/value cache: earlier positions would have to see later ones."
+            )
+        past_kv_cache.check(self.cfg)
+        return past_kv_cache.length
 
     def _check_tokens(self, tokens: torch.Tensor, offset: int) -> None:
-        if tokens.is_floating_point():
-            raise ValueError(
-                f"token ids are whole numbers, not {tokens.dtype}; a residual stream goes in with start_at_layer."
-            )
         if tokens.ndim != 2:
             raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
         if tokens.numel() == 0:
@@ -339,9 +337,19 @@ class HookedTransformer(
         return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
 
 
-def _positions(attention_mask: torch.Tensor, length: int) -> torch.Tensor:
-    """Where each of the last `length` tokens stands among its row's real tokens [batch pos]; padding counts 0."""
-    return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, -length:]
+def _over_all_positions(
+    tokens: Tokens, past_kv_cache: HookedTransformerKeyValueCache | None
+) -> torch.Tensor | None:
+    """Which of the cached positions and the new ones are real [batch key_pos]; None where all are."""
+    if past_kv_cache is None:
+        return tokens.attention_mask
+    mask = past_kv_cache.append_attention_mask(tokens.is_real)
+    return None if bool(mask.all()) else mask
+
+
+def _last(attention_mask: Any, length: int) -> torch.Tensor | None:
+    """The mask of the new positions, of a mask that may cover cached ones too."""
+    return None if attention_mask is None else plain_ids(attention_mask)[:, -length:]
 
 
 def _rotary_table(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mechscope.arguments import checked_arguments
 from mechscope.planted.library import PROGRAMS, STEADY_NOISE, load
 
 
+@checked_arguments
 def catalogue() -> pd.DataFrame:
     """One row a program at its default sizes: the model's shape, its true circuit's size, what it computes."""
     rows: list[dict[str, object]] = []

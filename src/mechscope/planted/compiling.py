@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.planted.disguise import add_noise
 from mechscope.planted.disguise import rotate as rotate_weights
 from mechscope.planted.layout import lay_out
@@ -31,6 +32,7 @@ from mechscope.planted.truth import find_truth
 from mechscope.planted.weights import build_model, write_weights
 
 
+@checked_arguments
 def compile_program(
     program: Program | Expression,
     vocab: Sequence[str] | None = None,

@@ -17,6 +17,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mechscope.arguments import checked_arguments
+
 Value = Hashable
 """A token, a number, a pair of them: what an expression has at one position; None where nothing was found."""
 Predicate = Callable[..., bool]
@@ -125,11 +127,13 @@ equal = operator.eq
 """Key equals query."""
 
 
+@checked_arguments
 def constant(value: Value) -> Constant:
     """The same value everywhere."""
     return Constant(value)
 
 
+@checked_arguments
 def select(
     keys: Expression,
     queries: Expression,
@@ -146,11 +150,13 @@ def select(
     )
 
 
+@checked_arguments
 def select_where(keys: Expression, predicate: Callable[..., bool]) -> Selector:
     """The positions where a predicate of the key alone holds, whatever the query."""
     return select(keys, constant(1), lambda key, query: predicate(key))
 
 
+@checked_arguments
 def aggregate(
     selector: Selector,
     values: Expression,
@@ -161,16 +167,19 @@ def aggregate(
     return Aggregate(selector, values, note, encode=encode)
 
 
+@checked_arguments
 def mean(selector: Selector, values: Expression, note: str = "") -> Aggregate:
     """The mean of numbers over the selected positions; 0 where none is selected."""
     return Aggregate(selector, values, note, numerical=True)
 
 
+@checked_arguments
 def selector_width(selector: Selector, note: str = "") -> SelectorWidth:
     """How many positions are selected."""
     return SelectorWidth(selector, note)
 
 
+@checked_arguments
 def elementwise(
     function: Callable[..., Value],
     *inputs: Expression,

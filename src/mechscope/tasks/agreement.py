@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.metrics import Metric
@@ -19,6 +20,7 @@ STRUCTURES = ("simple", "prepositional", "relative")
 NUMBERS = ("singular", "plural")
 
 
+@checked_arguments
 def subject_verb_agreement(
     model: Any,
     n: int = 64,

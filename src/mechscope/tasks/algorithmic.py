@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.tasks.assembling import check_count
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.task import Task
 
 
+@checked_arguments
 def modular_addition(
     p: int = 113,
     n: int | None = 256,
@@ -62,6 +64,7 @@ def modular_addition(
     )
 
 
+@checked_arguments
 def sorting(
     length: int = 8,
     n_values: int = 32,
@@ -82,6 +85,7 @@ def sorting(
     return _rewriting("sorting", sorted, length, n_values, n, seed, metric)
 
 
+@checked_arguments
 def reversal(
     length: int = 8,
     n_values: int = 32,
@@ -98,6 +102,7 @@ def reversal(
     return _rewriting("reversal", lambda values: values[::-1], length, n_values, n, seed, metric)
 
 
+@checked_arguments
 def balanced_brackets(
     length: int = 12,
     n: int = 64,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.metrics import Metric
@@ -24,6 +25,7 @@ CORRUPTIONS = {
 }
 
 
+@checked_arguments
 def docstring(
     model: Any,
     n: int = 64,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.metrics import Metric
@@ -20,6 +21,7 @@ LOW, FIRST, LAST = 1, 2, 98
 """The corrupted start year ends in 01; clean ones in 02 to 98, so that something lies above and below."""
 
 
+@checked_arguments
 def greater_than(
     model: Any,
     n: int = 64,

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.ioi_corruptions import Names, get_corruption
@@ -24,6 +25,7 @@ Words = Literal["ours", "published"] | Mapping[str, Sequence[str]]
 Order = Literal["BABA", "ABBA", "mixed"]
 
 
+@checked_arguments
 def ioi(
     model: Any,
     n: int = 64,
@@ -61,6 +63,7 @@ def ioi(
     )
 
 
+@checked_arguments
 def ioi_double_io(
     model: Any,
     n: int = 64,

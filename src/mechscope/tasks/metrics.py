@@ -1,7 +1,7 @@
-"""What a task measures: one number an example, read from the logits where an answer is due.
+"""What a task measures: one number per example, read from the logits where an answer is due.
 
 Every metric takes logits [batch answer d_vocab] at the answers' positions and gives values [batch];
-an example with several answers gets their mean.
+an example with several answers gets their mean. Logits in bfloat16 or float16 are measured in float32.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
+
+from mechscope.arguments import checked_arguments
+from mechscope.model.precision import at_least_float32
 
 Logits = Float[torch.Tensor, "batch answer d_vocab"]
 MetricFunction = Callable[[Logits, "Answers", Logits | None], Float[torch.Tensor, " batch"]]
@@ -94,19 +97,21 @@ class Metric:
                 f"logits have shape {tuple(logits.shape)}; the answers are {tuple(answers.positions.shape)}, so "
                 "[batch answer d_vocab] at the answers' positions is needed."
             )
-        return self.function(logits, answers, reference)
+        return self.function(
+            at_least_float32(logits), answers, None if reference is None else at_least_float32(reference)
+        )
 
 
 def mean_logit(logits: Logits, tokens: Int[torch.Tensor, "batch answer choice"]) -> torch.Tensor:
     """The mean logit over a set of tokens [batch answer]."""
-    there = tokens >= 0
+    logits, there = at_least_float32(logits), tokens >= 0
     chosen = logits.gather(-1, tokens.clamp(min=0).to(logits.device)) * there.to(logits)
     return chosen.sum(-1) / there.sum(-1).to(logits)
 
 
 def log_probability_of(logits: Logits, tokens: Int[torch.Tensor, "batch answer choice"]) -> torch.Tensor:
     """The log of the tokens' summed probability [batch answer], in nats."""
-    chosen = logits.log_softmax(-1).gather(-1, tokens.clamp(min=0).to(logits.device))
+    chosen = at_least_float32(logits).log_softmax(-1).gather(-1, tokens.clamp(min=0).to(logits.device))
     return chosen.masked_fill(tokens.to(logits.device) < 0, -torch.inf).logsumexp(-1)
 
 
@@ -171,6 +176,7 @@ METRICS: dict[str, Metric] = {
 """Every metric by its name in code."""
 
 
+@checked_arguments
 def get_metric(metric: str | Metric) -> Metric:
     """A metric by name, or the one given.
 

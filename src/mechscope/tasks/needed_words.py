@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_tokenizer import text_pieces
 from mechscope.tasks.agreement import subject_verb_agreement_texts
 from mechscope.tasks.docstrings import docstring_texts
@@ -18,6 +19,7 @@ TEXTS = {
 }
 
 
+@checked_arguments
 def vocabulary(*tasks: str) -> list[str]:
     """Every piece of the prompts and answers of these tasks (of all where none is named), with our words.
 

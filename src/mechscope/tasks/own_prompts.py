@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import torch
 
+from mechscope.arguments import checked_arguments
+from mechscope.model.token_batch import Tokens
 from mechscope.tasks.assembling import Pair, assemble
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.reader import Reader
@@ -16,6 +18,7 @@ Answer = str | int | Sequence[str] | Sequence[int]
 Positions = Mapping[str, int | Sequence[int]]
 
 
+@checked_arguments
 def from_prompts(
     model: Any,
     clean: Sequence[str],
@@ -78,6 +81,7 @@ def from_prompts(
     )
 
 
+@checked_arguments
 def from_tokens(
     clean: torch.Tensor | Sequence[Sequence[int]],
     corrupted: torch.Tensor | Sequence[Sequence[int]],
@@ -90,7 +94,10 @@ def from_tokens(
     metric: str | Metric | None = None,
     corruption: str = "",
 ) -> Task:
-    """A task from prompts as tokens [batch pos], all of one length, for models without a tokenizer.
+    """A task from prompts as tokens [batch pos], for models without a tokenizer.
+
+    Prompts of different lengths come as `Tokens`, which know their padding (`model.to_tokens` gives them, and
+    `Tokens(ids, attention_mask)` makes them); the task then pads on the right. Of plain tensors every token is real.
 
     Args:
         correct: right tokens [batch], or [batch answer] where several answers are due.
@@ -101,18 +108,26 @@ def from_tokens(
     Raises:
         ValueError: for shapes that do not fit, or pairs of identical prompts.
     """
-    ours, theirs = (torch.as_tensor(tokens, dtype=torch.long) for tokens in (clean, corrupted))
+    ours, theirs = (_right_padded(tokens) for tokens in (clean, corrupted))
     if ours.ndim != 2 or ours.numel() == 0 or ours.shape != theirs.shape:
         raise ValueError(
             f"clean and corrupted prompts are tokens [batch pos] of one shape, not {tuple(ours.shape)} and "
             f"{tuple(theirs.shape)}."
         )
+    if not torch.equal(ours.lengths, theirs.lengths):
+        raise ValueError(
+            f"clean prompts have {ours.lengths.tolist()} tokens and corrupted ones {theirs.lengths.tolist()} (padding "
+            "not counted); patching puts one in the place of the other, so each pair must have the same number."
+        )
     same = (ours == theirs).all(1).nonzero().flatten().tolist()
     if same:
         raise ValueError(f"pair {same[0]}: both prompts are the same tokens, so there is nothing to explain.")
-    batch, length = ours.shape
+    batch = len(ours)
+    lengths = ours.lengths.tolist()
     at = [answers_at] if isinstance(answers_at, int) else list(answers_at)
-    where = torch.tensor([_position("answers_at", one, 0, batch, length) for one in at])
+    where = torch.tensor(
+        [[_position("answers_at", one, row, batch, lengths[row]) for one in at] for row in range(batch)]
+    )
     right = torch.as_tensor(correct, dtype=torch.long).reshape(batch, -1)
     not_right = None if wrong is None else torch.as_tensor(wrong, dtype=torch.long).reshape(batch, -1)
     for what, found in (("correct", right), ("wrong", not_right)):
@@ -122,7 +137,7 @@ def from_tokens(
                 "be as many."
             )
     named = {
-        key: torch.tensor([_position(key, one, row, batch, length) for row in range(batch)])
+        key: torch.tensor([_position(key, one, row, batch, lengths[row]) for row in range(batch)])
         for key, one in (positions or {}).items()
     }
     return Task(
@@ -130,14 +145,25 @@ def from_tokens(
         ours,
         theirs,
         Answers(
-            where.expand(batch, -1).clone(),
+            where,
             right[..., None],
             None if not_right is None else not_right[..., None],
         ),
         metric=get_metric(metric or ("log_probability" if wrong is None else "logit_difference")),
-        positions={**named, "end": torch.full((batch,), length - 1)},
+        positions={**named, "end": ours.lengths - 1},
+        lengths=None if ours.attention_mask is None else ours.lengths,
         corruption=corruption,
     )
+
+
+def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]]) -> Tokens:
+    """The same rows with their padding, if any, behind the text."""
+    known = tokens if isinstance(tokens, Tokens) else Tokens(torch.as_tensor(tokens, dtype=torch.long))
+    if known.attention_mask is None or known.ndim != 2:
+        return known
+    order = (~known.is_real).to(torch.int8).sort(dim=1, stable=True).indices
+    longest = int(known.lengths.max())
+    return Tokens(known.ids.gather(1, order)[:, :longest], known.is_real.gather(1, order)[:, :longest])
 
 
 def _check_lists(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import Any, Literal
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
 from mechscope.tasks.assembling import Pair, assemble, check_count
 from mechscope.tasks.metrics import Metric
@@ -18,6 +19,7 @@ from mechscope.tasks.template import fill_text, read_templates
 PRONOUNS = {"women": " she", "men": " he"}
 
 
+@checked_arguments
 def gendered_pronoun(
     model: Any,
     n: int = 64,

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.tasks.assembling import check_count
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.task import Task
@@ -14,6 +15,7 @@ from mechscope.tasks.task import Task
 USUAL_HALF = 20
 
 
+@checked_arguments
 def repeated_random_tokens(
     model: Any,
     n: int = 32,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.tasks.labels import numbered
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
 
@@ -32,9 +33,9 @@ class Task:
     name: str
     """Short, as it stands in titles: "IOI"."""
     clean: Int[torch.Tensor, "batch pos"]
-    """Prompts that show the behaviour, padded on the right where lengths differ."""
+    """Prompts that show the behaviour, padded on the right where lengths differ; kept as `Tokens`."""
     corrupted: Int[torch.Tensor, "batch pos"]
-    """Their twins, token for token aligned, that give no ground for it."""
+    """Their twins, token for token aligned, that give no ground for it; kept as `Tokens`."""
     answers: Answers
     """Where answers are due, right and wrong tokens."""
     metric: Metric = METRICS["logit_difference"]
@@ -61,6 +62,8 @@ class Task:
                 f"{tuple(self.corrupted.shape)}; patching puts one in the place of the other, so each pair must "
                 "have the same number of tokens."
             )
+        for prompts in ("clean", "corrupted"):
+            object.__setattr__(self, prompts, self._with_mask(getattr(self, prompts), prompts))
         batch, length = self.clean.shape
         if len(self.answers.positions) != batch:
             raise ValueError(
@@ -77,6 +80,17 @@ class Task:
             raise ValueError(
                 f"{self.name}: clean and corrupted prompts are identical, so there is nothing to explain."
             )
+
+    def _with_mask(self, tokens: torch.Tensor, which: str) -> Tokens:
+        """The prompts as `Tokens`, padded as `lengths` says."""
+        mask = self.attention_mask
+        known = tokens.attention_mask if isinstance(tokens, Tokens) else None
+        if known is not None and (mask is None or not torch.equal(known, mask.to(known.device))):
+            raise ValueError(
+                f"{self.name}: the {which} prompts have padding that `lengths` does not tell of. A task's prompts are "
+                "padded on the right, with `lengths` beside them; tasks.from_tokens makes one of any padded batch."
+            )
+        return Tokens(plain_ids(tokens), mask)
 
     @property
     def n_examples(self) -> int:
@@ -100,7 +114,13 @@ class Task:
         """True where a token is real; None where all are."""
         if self.lengths is None:
             return None
-        return torch.arange(self.length) < self.lengths[:, None]
+        return torch.arange(self.length, device=self.lengths.device) < self.lengths[:, None]
+
+    @property
+    def real_tokens(self) -> Bool[torch.Tensor, "batch pos"]:
+        """True where a token is real, also where all are."""
+        mask = self.attention_mask
+        return torch.ones(self.clean.shape, dtype=torch.bool) if mask is None else mask
 
     def position_labels(self) -> list[str]:
         """A label for every position, such as "3 John"; of the first prompt, where that stands for all."""
@@ -118,7 +138,7 @@ class Task:
     ) -> Float[torch.Tensor, "batch answer d_vocab"]:
         """The model's logits where answers are due; nothing else is unembedded."""
         residual = model(
-            tokens, stop_at_layer=model.cfg.n_layers, attention_mask=self.attention_mask, return_type=None
+            tokens, stop_at_layer=model.cfg.n_layers, attention_mask=self.real_tokens, return_type=None
         )
         return model.unembed(model.ln_final(self.at_answers(residual)))
 

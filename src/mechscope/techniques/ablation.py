@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
@@ -35,6 +36,7 @@ Spot = tuple[str, dict[str, Any]]
 """A hook point and which part of its activation."""
 
 
+@checked_arguments
 def ablation(
     model: HookedTransformer,
     task: Task,
@@ -94,6 +96,7 @@ def ablation(
     return _result(effects, dims, shape, coords, title, run, how, seed, keep_draws)
 
 
+@checked_arguments
 def knock_out(
     model: HookedTransformer,
     task: Task,

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 
 from mechscope.tasks.task import Task
-from mechscope.techniques.prompts import check_tokens
+from mechscope.techniques.prompts import read_tokens
 from mechscope.techniques.sweep.base_run import BaseRun
 
 if TYPE_CHECKING:
@@ -50,15 +50,17 @@ class AblationValues:
             raise ValueError(f"draws must be at least 1, not {draws}.")
         self.model, self.task, self.how = model, task, how
         own = reference is None
-        tokens = task.corrupted if reference is None else reference
-        if reference is not None:
-            check_tokens(model, reference)
+        tokens = read_tokens(model, task.corrupted if reference is None else reference)
         if not own and how in ("resample", "template_mean") and tokens.shape[1] != task.length:
             raise ValueError(
                 f"{how} takes values position by position: the reference prompts have {tokens.shape[1]} positions and "
                 f"{task.name} has {task.length}."
             )
-        self.run = BaseRun(model, tokens, task.attention_mask if own else None)
+        if not own and how in ("resample", "template_mean") and tokens.attention_mask is not None:
+            raise ValueError(
+                f"{how} takes values position by position: the reference prompts must have no padding."
+            )
+        self.run = BaseRun(model, tokens)
         self.words = "the corrupted prompts" if own else f"{len(tokens)} reference prompts"
         self._group = self._groups(own)
         self.picks: list[torch.Tensor | None] = [None]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
@@ -52,6 +53,7 @@ KINDS: dict[str, Kind] = {
 """Every site by its short hook name."""
 
 
+@checked_arguments
 def patch(
     model: HookedTransformer,
     task: Task,

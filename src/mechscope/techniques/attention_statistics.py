@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from einops import einsum
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import checked_arguments
+from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import Tokens, real_positions
 from mechscope.results import Result, make_result
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
 
@@ -64,21 +67,29 @@ class AttentionStatistics:
         return figure
 
 
+@checked_arguments
 def attention_statistics(
-    model: HookedTransformer, data: TaskOrTokens, *, batch_size: int = 16
+    model: HookedTransformer,
+    data: TaskOrTokens,
+    *,
+    batch_size: int = 16,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> AttentionStatistics:
     """Entropy, distance, peak and sink of every head's attention (layer, head).
 
     Args:
         data: a task (its clean prompts) or tokens [batch pos].
         batch_size: prompts a pass; one layer's patterns are in memory at a time.
+        attention_mask: for plain tokens, True where a token is real; None asks the tokens.
 
     Raises:
         ValueError: for prompts the model cannot read or of one token only, or a model that gives NaN.
     """
-    prompts = as_prompts(model, data)
+    prompts = as_prompts(model, data, attention_mask=attention_mask)
+    firsts = prompts.index_of(0)
     counted = prompts.real.clone()
-    counted[:, 0] = False
+    counted[torch.arange(len(counted), device=counted.device), firsts] = False
+    positions = real_positions(prompts.real)
     if not bool(counted.any()):
         raise ValueError(
             "prompts of one token have no attention to speak of: the first query sees only itself."
@@ -94,7 +105,7 @@ def attention_statistics(
         for rows in prompts.batches(batch_size):
             hooks: list[Any] = []
             for layer in range(model.cfg.n_layers):
-                hooks += _layer_hooks(model, layer, counted[rows], sums)
+                hooks += _layer_hooks(model, layer, counted[rows], positions[rows], firsts[rows], sums)
             model.run_with_hooks(
                 prompts.tokens[rows], return_type=None, fwd_hooks=hooks, attention_mask=prompts.mask_of(rows)
             )
@@ -110,7 +121,12 @@ def attention_statistics(
 
 
 def _layer_hooks(
-    model: HookedTransformer, layer: int, counted: torch.Tensor, sums: torch.Tensor
+    model: HookedTransformer,
+    layer: int,
+    counted: torch.Tensor,
+    positions: torch.Tensor,
+    firsts: torch.Tensor,
+    sums: torch.Tensor,
 ) -> list[tuple[str, Any]]:
     """Two hooks of one layer: the first keeps the values' sizes, the second adds to `sums`."""
     kept: dict[str, torch.Tensor] = {}
@@ -119,7 +135,7 @@ def _layer_hooks(
         kept["norms"] = value_norms(model, layer, v)
 
     def add(pattern: Float[torch.Tensor, "batch head query key"], hook: Any) -> None:
-        measured = torch.stack(_measures(pattern, kept.pop("norms")))
+        measured = torch.stack(_measures(at_least_float32(pattern), kept.pop("norms"), positions, firsts))
         queries = counted[None, :, None, :].to(measured.device)
         # A query that is padding sees nothing and may give 0/0.
         total = torch.where(queries, measured, torch.zeros_like(measured)).sum((1, 3), dtype=torch.float64)
@@ -129,17 +145,21 @@ def _layer_hooks(
 
 
 def _measures(
-    pattern: Float[torch.Tensor, "batch head query key"], norms: Float[torch.Tensor, "batch head key"]
+    pattern: Float[torch.Tensor, "batch head query key"],
+    norms: Float[torch.Tensor, "batch head key"],
+    positions: Int[torch.Tensor, "batch pos"],
+    firsts: Int[torch.Tensor, " batch"],
 ) -> list[Float[torch.Tensor, "batch head query"]]:
-    positions = torch.arange(pattern.shape[-1], device=pattern.device)
-    distance = (positions[:, None] - positions).abs().to(pattern.dtype)
+    """One value per measure and query; distance and first position are told in real tokens."""
+    distance = (positions[:, :, None] - positions[:, None, :]).abs().to(pattern.dtype)[:, None]
     moved = pattern * norms[:, :, None]
+    first = firsts[:, None, None, None].expand(*pattern.shape[:-1], 1)
     return [
         -torch.special.xlogy(pattern, pattern).sum(-1),
         (pattern * distance).sum(-1),
         pattern.max(-1).values,
-        pattern[..., 0],
-        moved[..., 0] / moved.sum(-1),
+        pattern.gather(-1, first)[..., 0],
+        moved.gather(-1, first)[..., 0] / moved.sum(-1),
     ]
 
 
@@ -147,29 +167,40 @@ def value_norms(
     model: HookedTransformer, layer: int, v: Float[torch.Tensor, "batch key kv_head d_head"]
 ) -> Float[torch.Tensor, "batch head key"]:
     """‖value W_O‖ of every head and position, by the Gram matrix of W_O: nothing of width d_model is made."""
-    W_O = model.blocks[layer].attn.W_O.detach()
+    W_O, v = at_least_float32(model.blocks[layer].attn.W_O.detach()), at_least_float32(v)
     v = v.repeat_interleave(W_O.shape[0] // v.shape[2], dim=2)
     squared = einsum(v, W_O @ W_O.mT, v, "batch key head i, head i j, batch key head j -> batch head key")
     return squared.clamp(min=0).sqrt()
 
 
+@checked_arguments
 def norm_weighted_attention(
-    model: HookedTransformer, data: TaskOrTokens, layer: int, head: int, *, example: int = 0
+    model: HookedTransformer,
+    data: TaskOrTokens,
+    layer: int,
+    head: int,
+    *,
+    example: int = 0,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> Result:
     """‖attention × value W_O‖ of one head on one prompt (query, key): how much each position really gives.
 
     Rows are divided by their sum, so that they compare with the attention pattern. Source: Kobayashi et al.
     2020, section 3 (with the value's bias, before a norm of the sublayer's output if there is one).
 
+    Args:
+        example: which prompt.
+        attention_mask: for plain tokens, True where a token is real; None asks the tokens. Padding is left out.
+
     Raises:
         ValueError: for a layer, head or prompt that is not there.
     """
-    prompts = as_prompts(model, data)
+    prompts = as_prompts(model, data, attention_mask=attention_mask)
     check_head(model, layer, head)
     if not 0 <= example < len(prompts.tokens):
         raise ValueError(f"there is no prompt {example}: there are {len(prompts.tokens)}.")
     weights = _norm_weights(model, prompts, layer, head, example)
-    labels = np.array(prompts.labels[: len(weights)])
+    labels = np.array(prompts.labels)[prompts.real[example].cpu().numpy()]
     return make_result(
         weights,
         ("query", "key"),
@@ -184,12 +215,10 @@ def norm_weighted_attention(
 def _norm_weights(
     model: HookedTransformer, prompts: Prompts, layer: int, head: int, example: int
 ) -> torch.Tensor:
-    length = int(prompts.real[example].sum())
+    tokens = prompts.tokens[example].ids[prompts.real[example]]
     names = [f"blocks.{layer}.attn.hook_{part}" for part in ("pattern", "v")]
     with torch.no_grad():
-        _, cache = model.run_with_cache(
-            prompts.tokens[example : example + 1, :length], return_type=None, names_filter=names
-        )
+        _, cache = model.run_with_cache(Tokens(tokens[None]), return_type=None, names_filter=names)
         norms = value_norms(model, layer, cache[names[1]])[0, head]
         weights = cache[names[0]][0, head] * norms
     if not bool(torch.isfinite(weights).all()):

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 
+from mechscope.model.token_batch import Tokens, plain_ids
+
 Target = str | torch.Tensor | Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -74,6 +76,8 @@ TARGETS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torch.Tensor:
     """A pattern for these tokens as weights [batch query key].
 
+    A named pattern counts real tokens only: padding is neither a query nor a key, and lies between no two tokens.
+
     Args:
         pattern: a name from `TARGETS`, a matrix [query key] or [batch query key], or a function of the tokens
             [batch pos] that gives one; booleans, or weights from 0 to 1.
@@ -87,7 +91,7 @@ def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torc
             raise KeyError(
                 f"no pattern is called {pattern!r}; there are {', '.join(TARGETS)}, or give a matrix."
             )
-        target = TARGETS[pattern](tokens)
+        target = _on_real_tokens(TARGETS[pattern], tokens)
     else:
         found: Any = pattern(tokens) if callable(pattern) else pattern
         target = torch.as_tensor(found, device=tokens.device)
@@ -103,3 +107,18 @@ def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torc
         if not bool(((weights >= 0) & (weights <= 1)).all()):
             raise ValueError("a pattern's weights lie between 0 and 1: how much attention to a key counts.")
     return target
+
+
+def _on_real_tokens(
+    target: Callable[[torch.Tensor], torch.Tensor], tokens: Int[torch.Tensor, "batch pos"]
+) -> Bool[torch.Tensor, "batch query key"]:
+    """The pattern of each row's real tokens, as if no padding stood before or between them."""
+    if not isinstance(tokens, Tokens) or tokens.attention_mask is None:
+        return target(plain_ids(tokens))
+    real = tokens.is_real
+    # Real tokens first, in their order; then the pattern goes back to where they stand.
+    order = (~real).to(torch.int8).sort(dim=1, stable=True).indices
+    found = target(tokens.ids.gather(1, order))
+    back = order.argsort(1)
+    found = found.gather(1, back[:, :, None].expand_as(found)).gather(2, back[:, None, :].expand_as(found))
+    return found & real[:, :, None] & real[:, None, :]

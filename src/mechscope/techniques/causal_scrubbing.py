@@ -29,11 +29,12 @@ import torch
 from jaxtyping import Int
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.node_names import parse_node
-from mechscope.techniques.prompts import check_tokens
+from mechscope.techniques.prompts import read_tokens
 from mechscope.techniques.scrubbing_hypothesis import Feature, Part, check_tree
 from mechscope.techniques.scrubbing_streams import Streams
 
@@ -78,6 +79,7 @@ class CausalScrubbing:
         return f"<{self.recovered.title}: {self.share:.3f} ({low:.3f} to {high:.3f}); {self.recovered.provenance}>"
 
 
+@checked_arguments
 def causal_scrubbing(
     model: HookedTransformer,
     task: Task,
@@ -244,7 +246,11 @@ def _prompts(model: HookedTransformer, task: Task, prompts: torch.Tensor | None)
         )
     if prompts is None:
         return task.clean.to(model.W_E.device)
-    check_tokens(model, prompts)
+    prompts = read_tokens(model, prompts)
+    if prompts.attention_mask is not None:
+        raise ValueError(
+            "further prompts must have no padding: scrubbing exchanges activations position by position."
+        )
     if prompts.shape[1] != task.length:
         raise ValueError(
             f"further prompts need {task.length} positions as the task's have, not {prompts.shape[1]}."

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.composition import composition_scores as pair_scores
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.results import Provenance, Result, make_result
@@ -85,6 +86,7 @@ class Composition:
         return figure
 
 
+@checked_arguments
 def composition_scores(
     model: HookedTransformer, kind: Kind = "K", *, draws: int = 32, seed: int = 0, progress: bool = True
 ) -> Composition:

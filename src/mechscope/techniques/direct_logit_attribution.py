@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.logit_terms import LogitTerms
@@ -59,6 +60,7 @@ class LogitAttribution:
         return self.contributions.show()
 
 
+@checked_arguments
 def direct_logit_attribution(
     model: HookedTransformer,
     task: Task,

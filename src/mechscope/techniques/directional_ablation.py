@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 @contextmanager
 def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Generator[HookedTransformer]:
     """While the `with` block lasts, nothing is written along a direction [d_model] (or a subspace [d_model k]).
@@ -36,13 +39,15 @@ def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Gene
     basis = _basis(model, direction)
 
     def project(written: torch.Tensor, hook: Any) -> torch.Tensor:
-        here = basis.to(written)
-        return written - (written @ here) @ here.mT
+        own = at_least_float32(written)
+        here = basis.to(own)
+        return (own - (own @ here) @ here.mT).to(written.dtype)
 
     with model.hooks(fwd_hooks=[(_writers(model), project)]):
         yield model
 
 
+@checked_arguments
 def orthogonalize_weights(model: HookedTransformer, direction: torch.Tensor) -> HookedTransformer:
     """A copy of the model whose weights write nothing along a direction: `without_direction`, built in.
 
@@ -73,11 +78,13 @@ def orthogonalize_weights(model: HookedTransformer, direction: torch.Tensor) -> 
             writing += [block.mlp.W_out, block.mlp.b_out]
     with torch.no_grad():
         for weight in writing:
-            here = basis.to(weight)
-            weight -= (weight @ here) @ here.mT
+            own = at_least_float32(weight)
+            here = basis.to(own)
+            weight.copy_(own - (own @ here) @ here.mT)
     return changed
 
 
+@checked_arguments
 def directional_ablation(
     model: HookedTransformer,
     task: Task,
@@ -107,10 +114,8 @@ def directional_ablation(
     basis = _basis(model, direction)
     run = TaskSweep(model, task, "noise", normalize=normalize, memory=memory, progress=progress)
     bases = [basis, *random_subspaces(basis.shape[0], basis.shape[1], n_random, seed)]
-    dtype = model.W_E.dtype
     interventions = [
-        [Edit(hook, 0.0, basis=each.to(model.W_E.device, dtype)) for hook in _writers(model)]
-        for each in bases
+        [Edit(hook, 0.0, basis=each.to(model.W_E.device)) for hook in _writers(model)] for each in bases
     ]
     effects = run.effects(interventions, "directional ablation")
     what = "a direction" if basis.shape[1] == 1 else f"{basis.shape[1]} directions"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.naming import model_name
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def fourier_basis(p: int) -> Float[torch.Tensor, "p p"]:
     """The basis as rows: constant, cos 1, sin 1, cos 2, sin 2, … (float64, orthonormal).
 
@@ -143,6 +145,7 @@ def pair_frequency_shares(values: Float[torch.Tensor, "p p *rest"]) -> torch.Ten
     return torch.stack(shares)
 
 
+@checked_arguments
 def key_frequencies(strength: Any, threshold: float = 0.25) -> list[int]:
     """The frequencies whose strength is more than `threshold` of the largest, in order.
 
@@ -158,6 +161,7 @@ def key_frequencies(strength: Any, threshold: float = 0.25) -> list[int]:
     return [place + 1 for place in np.flatnonzero(values > threshold * values.max()).tolist()]
 
 
+@checked_arguments
 def gini(values: Any) -> float:
     """How unequally a total is shared out: 0 where all are equal, near 1 where one has everything.
 
@@ -178,6 +182,7 @@ def gini(values: Any) -> float:
 # Results ------------------------------------------------------------------------------------
 
 
+@checked_arguments
 def fourier_spectrum(
     values: torch.Tensor, *, of: str = "values", provenance: Provenance | None = None, dim: int = 0
 ) -> Result:
@@ -201,6 +206,7 @@ def fourier_spectrum(
     )
 
 
+@checked_arguments
 def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: int = 0) -> Result:
     """Fourier spectrum of the embedding of the numbers 0 … p - 1 (frequency).
 
@@ -222,6 +228,7 @@ def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: in
     )
 
 
+@checked_arguments
 def neuron_frequencies(
     activations: Float[torch.Tensor, "p p neuron"], *, provenance: Provenance | None = None
 ) -> Result:

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.attention_targets import TARGETS, Target, make_target
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
@@ -82,6 +84,7 @@ class DetectedHeads:
         return figure
 
 
+@checked_arguments
 def head_scores(
     model: HookedTransformer,
     data: TaskOrTokens | None = None,
@@ -89,6 +92,7 @@ def head_scores(
     *,
     seeds: Sequence[int] = DEFAULT_SEEDS,
     batch_size: int = 16,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> Result:
     """Mean attention of every head to the keys that a pattern names (layer, head), 0 to 1.
 
@@ -99,15 +103,20 @@ def head_scores(
         pattern: "previous", "duplicate", "induction", "first", "same" (see `attention_targets`), a matrix
             [query key], or a function from tokens [batch pos] to [batch query key].
         seeds: seeds of the random tokens.
+        attention_mask: for plain tokens, True where a token is real; None asks the tokens.
 
     Raises:
         KeyError: for a pattern that does not exist.
         ValueError: for a pattern that does not fit, or that names no key on these tokens.
     """
     name = pattern if isinstance(pattern, str) else getattr(pattern, "__name__", "custom pattern")
-    return detect_heads(model, data, {name: pattern}, seeds=seeds, batch_size=batch_size).of(name)
+    found = detect_heads(
+        model, data, {name: pattern}, seeds=seeds, batch_size=batch_size, attention_mask=attention_mask
+    )
+    return found.of(name)
 
 
+@checked_arguments
 def detect_heads(
     model: HookedTransformer,
     data: TaskOrTokens | None = None,
@@ -115,6 +124,7 @@ def detect_heads(
     *,
     seeds: Sequence[int] = DEFAULT_SEEDS,
     batch_size: int = 16,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> DetectedHeads:
     """The scores of `head_scores` for several patterns from the same passes (label, layer, head).
 
@@ -127,9 +137,11 @@ def detect_heads(
     if not wanted:
         raise ValueError("there is no pattern to score: name at least one.")
     if data is not None:
-        prompts = as_prompts(model, data)
+        prompts = as_prompts(model, data, attention_mask=attention_mask)
         values = _scores(model, prompts, wanted, batch_size)
         return DetectedHeads(_result(values, wanted, prompts.provenance), None)
+    if attention_mask is not None:
+        raise ValueError("attention_mask goes with tokens, and `data` was left out.")
     if not seeds:
         raise ValueError("random tokens need at least one seed.")
     draws: list[torch.Tensor] = []
@@ -166,7 +178,7 @@ def random_repeats_for(
     if bos is not None and bos != last:
         tokens = tokens.masked_fill(tokens == bos, last)
         tokens[:, 0] = bos
-    return tokens
+    return Tokens(tokens)
 
 
 def _scores(

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
 from mechscope.techniques.prompts import (
@@ -66,7 +68,7 @@ class LogitLens:
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
     """The first prompts' top token as text [batch][layer][pos]."""
     labels: tuple[tuple[str, ...], ...]
-    """Those prompts' own tokens."""
+    """Those prompts' own tokens; "" where padding comes before a token, nothing where it comes last."""
 
     def figure(self, example: int = 0) -> Any:
         """The top token at every layer and position of one prompt, coloured by its probability.
@@ -79,15 +81,15 @@ class LogitLens:
                 f"there is no text of prompt {example}: the first {len(self.top_texts)} are kept."
             )
         values = self.top_probability.values.isel(batch=example, rank=0)
-        kept = len(self.labels[example])
+        kept = [column for column, label in enumerate(self.labels[example]) if label]
         return token_grid(
-            values.values[:, :kept],
-            [row[:kept] for row in self.top_texts[example]],
+            values.values[:, kept],
+            [[row[column] for column in kept] for row in self.top_texts[example]],
             title=f"Logit lens: top token after each layer ({CAVEAT})",
             x_title="position and token",
             y_title="layers that have run",
             unit="probability",
-            x=self.labels[example],
+            x=[self.labels[example][column] for column in kept],
             y=[f"{layer:g}" for layer in values.coords["layer"].values],
         )
 
@@ -98,6 +100,7 @@ class LogitLens:
         return figure
 
 
+@checked_arguments
 def logit_lens(
     model: HookedTransformer,
     data: TaskOrTokens,
@@ -109,6 +112,7 @@ def logit_lens(
     batch_size: int = 16,
     keep_text: int = 8,
     progress: bool = True,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> LogitLens:
     """Read the residual stream at the start of every layer through the final norm and the unembedding.
 
@@ -123,13 +127,14 @@ def logit_lens(
         top: how many top tokens are kept.
         batch_size: prompts a pass.
         keep_text: of how many prompts the figure's text is kept.
+        attention_mask: for plain tokens, True where a token is real; None asks the tokens. Padding is NaN.
 
     Units: logits, probability, tokens (rank), nats (KL).
 
     Raises:
         ValueError: for prompts the model cannot read, targets that do not fit, or a model that gives NaN.
     """
-    prompts = as_prompts(model, data)
+    prompts = as_prompts(model, data, attention_mask=attention_mask)
     if not 1 <= top <= model.cfg.d_vocab_out:
         raise ValueError(
             f"top must be between 1 and the {model.cfg.d_vocab_out} tokens there are, not {top}."
@@ -197,14 +202,14 @@ def _read(
         _, cache = model.run_with_cache(
             prompts.tokens[rows], return_type=None, names_filter=names, attention_mask=prompts.mask_of(rows)
         )
-        final = model.unembed(model.ln_final(cache[names[-1]]))
+        final = _logits(model, cache[names[-1]])
         check_finite(final, "the logits")
         final_log = final.log_softmax(-1)
         wanted = final.argmax(-1, keepdim=True) if targets is None else targets
         measures: list[torch.Tensor] = []
         best: list[Any] = []
         for name in names:
-            logits = final if name == names[-1] else model.unembed(model.ln_final(cache[name]))
+            logits = final if name == names[-1] else _logits(model, cache[name])
             log_probabilities = logits.log_softmax(-1)
             kl = (final_log.exp() * (final_log - log_probabilities)).sum(-1)
             chosen = log_probability_of(logits, wanted).exp()
@@ -217,6 +222,11 @@ def _read(
     return values, torch.return_types.topk(
         (torch.stack([one.values for one in best], 1), torch.stack([one.indices for one in best], 1))
     )
+
+
+def _logits(model: HookedTransformer, residual: torch.Tensor) -> torch.Tensor:
+    """What the model would say if it ended here, as numbers that probabilities can be computed from."""
+    return at_least_float32(model.unembed(model.ln_final(residual)))
 
 
 def _rank(logits: torch.Tensor, targets: Int[torch.Tensor, "batch pos choice"]) -> torch.Tensor:
@@ -284,13 +294,14 @@ def _texts(
 
 
 def _labels(model: HookedTransformer, prompts: Prompts, count: int) -> tuple[tuple[str, ...], ...]:
-    lengths = prompts.real.sum(-1).tolist()
     task = prompts.task
     labels: list[tuple[str, ...]] = []
-    for row in range(min(count, len(prompts.tokens))):
+    for row, tokens in enumerate(prompts.tokens[:count]):
+        real = tokens.is_real.nonzero()[:, 0].tolist()
         if task is not None and task.labels is not None:
-            texts = list(task.labels[row])
+            texts = [task.labels[row][column] for column in real]
         else:
-            texts = token_texts(model, prompts.tokens[row].cpu())
-        labels.append(numbered(texts[: lengths[row]]))
+            texts = token_texts(model, tokens.ids[real])
+        found = dict(zip(real, numbered(texts), strict=True))
+        labels.append(tuple(found.get(column, "") for column in range(real[-1] + 1)))
     return tuple(labels)

@@ -14,6 +14,7 @@ import torch
 from einops import einsum
 from jaxtyping import Float, Int
 
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.prompts import Prompts, check_finite
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ class LogitTerms:
             self._directions()
 
     def _at(self, name: str) -> torch.Tensor:
-        """An activation at the answers' positions [batch answer …]."""
+        """An activation at the answers' positions [batch answer …], in float32 or float64."""
         activation = self.cache[name]
         rows = torch.arange(len(activation), device=activation.device)[:, None]
-        return activation[rows, self.positions.to(activation.device)]
+        return at_least_float32(activation[rows, self.positions.to(activation.device)])
 
     def _directions(self) -> None:
         vocabulary, unembedding_bias = self._vocabulary_direction()
@@ -73,14 +74,16 @@ class LogitTerms:
 
     def _vocabulary_direction(self) -> tuple[Direction, PerAnswer]:
         """W_U's columns, right minus wrong, and the same of b_U: the mean over a set of tokens each."""
-        columns, bias = self.model.W_U.detach().mT, self.model.b_U.detach()
+        columns, bias = self.model.W_U.detach().mT, at_least_float32(self.model.b_U.detach())
 
         def mean(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            there = (tokens >= 0).to(columns.dtype)
+            there = (tokens >= 0).to(bias.dtype)
             share = there / there.sum(-1, keepdim=True)
             ids = tokens.clamp(min=0)
             direction = einsum(
-                share, columns[ids], "batch answer choice, batch answer choice d -> batch answer d"
+                share,
+                at_least_float32(columns[ids]),
+                "batch answer choice, batch answer choice d -> batch answer d",
             )
             return direction, (share * bias[ids]).sum(-1)
 
@@ -94,7 +97,7 @@ class LogitTerms:
         """The direction before a norm whose scale stays as it was, and what the norm's own bias adds."""
         if not hasattr(norm, "hook_scale"):
             return direction, None
-        bias = None if norm.b is None else direction @ norm.b.detach()
+        bias = None if norm.b is None else direction @ norm.b.detach().to(direction.dtype)
         before = direction if norm.w is None else direction * norm.w.detach()
         if norm.centre:
             before = before - before.mean(-1, keepdim=True)
@@ -122,7 +125,7 @@ class LogitTerms:
             return self.direction
         if part == "mlp.hook_post":
             direction, _ = self._sublayer(layer, "mlp")
-            return direction @ self.model.blocks[layer].mlp.W_out.detach().mT
+            return direction @ at_least_float32(self.model.blocks[layer].mlp.W_out.detach()).mT
         if part == "attn.hook_z":
             return self._head_directions(layer).flatten(2)
         raise ValueError(
@@ -146,7 +149,7 @@ class LogitTerms:
 
     def _head_directions(self, layer: int) -> Float[torch.Tensor, "batch answer head d_head"]:
         direction, _ = self._sublayer(layer, "attn")
-        W_O = self.model.blocks[layer].attn.W_O.detach()
+        W_O = at_least_float32(self.model.blocks[layer].attn.W_O.detach())
         return einsum(direction, W_O, "batch answer d_model, head d_head d_model -> batch answer head d_head")
 
     def components(
@@ -171,7 +174,7 @@ class LogitTerms:
 
     def _output_bias(self, layer: int, part: str, bias: torch.Tensor) -> PerAnswer:
         direction, of_the_norm = self._sublayer(layer, part)
-        term = direction @ bias.detach()
+        term = direction @ bias.detach().to(direction.dtype)
         return term if of_the_norm is None else term + of_the_norm
 
     def top_neurons(self, count: int) -> tuple[Float[torch.Tensor, "batch answer neuron"], list[str]]:
@@ -193,7 +196,9 @@ class LogitTerms:
         """Every neuron's term in one layer's MLP."""
         direction, _ = self._sublayer(layer, "mlp")
         mlp = self.model.blocks[layer].mlp
-        return self._at(f"blocks.{layer}.mlp.hook_post") * (direction @ mlp.W_out.detach().mT)
+        return self._at(f"blocks.{layer}.mlp.hook_post") * (
+            direction @ at_least_float32(mlp.W_out.detach()).mT
+        )
 
     def mlp_bias(self, layer: int) -> PerAnswer:
         """What an MLP adds whatever its neurons do."""
@@ -213,7 +218,7 @@ class LogitTerms:
         rows = torch.arange(len(self.positions), device=self.positions.device)[:, None]
         layers: list[torch.Tensor] = []
         for layer in range(self.model.cfg.n_layers):
-            v = cache[f"blocks.{layer}.attn.hook_v"]
+            v = at_least_float32(cache[f"blocks.{layer}.attn.hook_v"])
             v = v.repeat_interleave(self.model.cfg.n_heads // v.shape[2], dim=2)
             added = einsum(
                 v,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.labels import visible
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Circuit = Literal["OV", "QK"]
 
 
+@checked_arguments
 def full_circuit(
     model: HookedTransformer,
     layer: int,
@@ -73,6 +75,7 @@ def full_circuit(
     return FactoredMatrix(queries, (tokens @ read_weight(model, layer, "W_K")[chosen]).mT)
 
 
+@checked_arguments
 def copying_scores(model: HookedTransformer, *, through: Embedding = "embed") -> Result:
     """How much each head copies: Σ Re λ / Σ |λ| of its OV circuit's eigenvalues (layer, head), -1 to 1.
 
@@ -143,6 +146,7 @@ class TokenPairs:
         return figure
 
 
+@checked_arguments
 def top_token_pairs(
     model: HookedTransformer,
     layer: int,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
 from mechscope.tasks.task import Task
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 Separately = Literal["senders", "receivers"] | None
 
 
+@checked_arguments
 def path_patching(
     model: HookedTransformer,
     task: Task,
@@ -99,6 +101,7 @@ def path_patching(
     return _result(run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps)
 
 
+@checked_arguments
 def path_patching_every_head(
     model: HookedTransformer,
     task: Task,

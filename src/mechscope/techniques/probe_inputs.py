@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import Tokens
 from mechscope.techniques.probe_fitting import Kind, Metric
 from mechscope.techniques.prompts import Prompts
 
@@ -54,7 +56,7 @@ class ProbeLabels:
         return found
 
 
-def as_labels(labels: Any, tokens: torch.Tensor, kind: Kind, metric: Metric) -> ProbeLabels:
+def as_labels(labels: Any, tokens: Tokens, kind: Kind, metric: Metric) -> ProbeLabels:
     """Labels of any kind as numbers, checked.
 
     Raises:
@@ -68,15 +70,17 @@ def as_labels(labels: Any, tokens: torch.Tensor, kind: Kind, metric: Metric) -> 
             f"labels have shape {found.shape}; with prompts {(batch, length)} they must be one an example "
             f"[{batch}] or one a token [{batch} {length}]."
         )
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        raise ValueError(f"{int((~np.isfinite(found)).sum())} labels are not finite.")
+    real = np.ones(found.shape, dtype=bool) if found.ndim == 1 else tokens.is_real.cpu().numpy()
+    told = found[real]  # labels of padding say nothing
+    if found.dtype.kind == "f" and not np.isfinite(told).all():
+        raise ValueError(f"{int((~np.isfinite(told)).sum())} labels are not finite.")
     if kind == "regression":
         if found.dtype.kind not in "fiub":
             raise ValueError(f"regression needs numbers for labels, not {found.dtype}.")
-        if len(np.unique(found)) < 2:
-            raise ValueError(f"every label is {found.flat[0]!r}: there is nothing to predict.")
+        if len(np.unique(told)) < 2:
+            raise ValueError(f"every label is {told[0]!r}: there is nothing to predict.")
         return ProbeLabels(found.astype(float), ("value",))
-    classes, numbers, counts = np.unique(found, return_inverse=True, return_counts=True)
+    classes, told_numbers, counts = np.unique(told, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"every label is {classes[0]!r}: a probe needs at least two classes.")
     if counts.min() < 2:
@@ -88,7 +92,9 @@ def as_labels(labels: Any, tokens: torch.Tensor, kind: Kind, metric: Metric) -> 
     if len(classes) > 2 and (kind == "mean difference" or metric == "auroc"):
         what = "AUROC" if metric == "auroc" else "a mean-difference probe"
         raise ValueError(f"{what} is for two classes, and there are {len(classes)}.")
-    return ProbeLabels(numbers.reshape(found.shape), tuple(map(str, classes)))
+    numbers = np.zeros(found.shape, dtype=told_numbers.dtype)
+    numbers[real] = told_numbers
+    return ProbeLabels(numbers, tuple(map(str, classes)))
 
 
 def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePositions:
@@ -98,7 +104,7 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
         KeyError: for a name that the task does not have.
         ValueError: for none, numbers out of range, or "all" where prompts are not aligned.
     """
-    batch, length = prompts.tokens.shape
+    length = prompts.length
     task = prompts.task
     if isinstance(positions, str) and positions != "all":
         if task is None:
@@ -119,14 +125,23 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
                 f"in {task.name} one position means different things in different prompts; probe a named position "
                 f"({', '.join(task.positions) or 'answers'})."
             )
-        chosen = list(range(length))
+        if task is None and len(prompts.tokens.lengths.unique()) > 1:
+            raise ValueError(
+                "the prompts have different lengths, so one position means different things in different prompts; give "
+                "positions as numbers that every prompt has, such as [-1] for the last token."
+            )
+        chosen = list(range(int(prompts.tokens.lengths[0]) if task is None else length))
     else:
         chosen = [int(position) for position in positions]
-        if not chosen or not all(-length <= position < length for position in chosen):
-            raise ValueError(f"positions are numbers from 0 to {length - 1}, at least one; not {chosen}.")
-        chosen = [position % length for position in chosen]
-    indices = np.tile(np.array(chosen), (batch, 1))
-    return ProbePositions(indices, tuple(prompts.labels[position] for position in chosen))
+        if not chosen:
+            raise ValueError("the list of positions is empty.")
+    indices = np.stack([prompts.index_of(position).cpu().numpy() for position in chosen], axis=1)
+    same = (indices == indices[:1]).all(0)
+    names = (
+        prompts.labels[at] if shared else str(position)
+        for position, at, shared in zip(chosen, indices[0], same, strict=True)
+    )
+    return ProbePositions(indices, tuple(names))
 
 
 def probe_activations(
@@ -150,7 +165,7 @@ def probe_activations(
         at = indices[rows].to(prompts.tokens.device)
         each = torch.arange(len(at), device=at.device)[:, None]
         for name in names:
-            found[name].append(cache[name].flatten(2)[each, at].cpu().float())
+            found[name].append(at_least_float32(cache[name].flatten(2)[each, at]).cpu())
     stacked = [torch.cat(found[name]).numpy() for name in names]
     for name, values in zip(names, stacked, strict=True):
         if not np.isfinite(values).all():

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.probe_fitting import (
     KINDS,
@@ -118,6 +121,7 @@ class Probes:
         return figure
 
 
+@checked_arguments
 def linear_probe(
     model: HookedTransformer,
     data: TaskOrTokens,
@@ -134,15 +138,18 @@ def linear_probe(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     batch_size: int = 32,
     progress: bool = True,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> Probes:
     """Probe the activations of every layer and position for a label, on held-out examples.
 
     Args:
         data: a task (its clean prompts), or tokens [batch pos].
-        labels: one an example [batch], or one a token [batch pos]: classes of any kind, or numbers.
+        labels: one an example [batch], or one a token [batch pos] (those of padding are ignored): classes of any
+            kind, or numbers.
         site: "resid" for the stream at the start of every layer and at the end (`layer` then counts the layers
             that have run), or a short hook name ("mlp_out", "z") for that activation in every layer.
-        positions: "all", "answers", a named position of the task, or numbers.
+        positions: "all", "answers", a named position of the task, or numbers, which count each prompt's real tokens
+            (negative ones from its last).
         kind: "classification" (logistic), "regression" (ridge) or "mean difference" (two classes).
         metric: "accuracy" or "auroc" (two classes); "r2" for regression. None is the first that fits.
         groups: examples of one group [batch] are never on both sides of a split; None keeps equal prompts together.
@@ -150,12 +157,13 @@ def linear_probe(
         strength: of the L2 penalty on standardised activations.
         test_share: how much is held out.
         seeds: one split each; the scores are their mean, their worst and their best.
+        attention_mask: for plain tokens, True where a token is real; None asks the tokens.
 
     Raises:
         KeyError: for a site that the model does not have, or a position that the task does not name.
         ValueError: for one class only, labels that do not fit, too few examples, or a model that gives NaN.
     """
-    prompts = as_prompts(model, data)
+    prompts = as_prompts(model, data, attention_mask=attention_mask)
     metric = _check(kind, metric, strength, test_share, tuple(seeds))
     target = as_labels(labels, prompts.tokens, kind, metric)
     where = probe_positions(prompts, positions)
@@ -252,10 +260,10 @@ def _check(
     return allowed[0] if metric is None else metric
 
 
-def _groups(groups: Any, tokens: torch.Tensor) -> NDArray[Any] | None:
+def _groups(groups: Any, tokens: Tokens) -> NDArray[Any] | None:
     """Groups as numbers [batch]; without any, equal prompts, if there are some."""
     if groups is None:
-        _, which = torch.unique(tokens, dim=0, return_inverse=True)
+        _, which = torch.unique(tokens.ids.masked_fill(~tokens.is_real, -1), dim=0, return_inverse=True)
         return None if len(which.unique()) == len(tokens) else which.cpu().numpy()
     found = np.asarray(groups)
     if found.shape != (len(tokens),):

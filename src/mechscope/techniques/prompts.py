@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance
 from mechscope.tasks.labels import numbered
 from mechscope.tasks.task import Task
@@ -17,17 +19,15 @@ from mechscope.techniques.naming import model_name
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-TaskOrTokens = Task | Int[torch.Tensor, "batch pos"] | Int[torch.Tensor, " pos"]
+TaskOrTokens = Task | Int[torch.Tensor, "batch pos"] | Int[torch.Tensor, " pos"] | str | list[str]
 
 
 @dataclass(frozen=True)
 class Prompts:
     """Prompts with what a figure says about them."""
 
-    tokens: Int[torch.Tensor, "batch pos"]
-    """The prompts, on the model's device."""
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None
-    """True where a token is real; None where all are."""
+    tokens: Tokens
+    """The prompts [batch pos], on the model's device, with which of their tokens are real."""
     task: Task | None
     """The task they come from, if any."""
     labels: tuple[str, ...]
@@ -41,11 +41,22 @@ class Prompts:
         return self.tokens.shape[1]
 
     @property
+    def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
+        """True where a token is real; None where all are."""
+        return self.tokens.attention_mask
+
+    @property
     def real(self) -> Bool[torch.Tensor, "batch pos"]:
         """True where a token is real."""
-        if self.attention_mask is not None:
-            return self.attention_mask
-        return torch.ones_like(self.tokens, dtype=torch.bool)
+        return self.tokens.is_real
+
+    def index_of(self, position: int) -> Int[torch.Tensor, " batch"]:
+        """Where each prompt's real token number `position` stands [batch]; negative counts from its last one.
+
+        Raises:
+            ValueError: where a prompt has too few tokens.
+        """
+        return index_of_real(self.tokens, position)
 
     def batches(self, size: int) -> Iterator[slice]:
         """Slices of at most `size` prompts."""
@@ -59,31 +70,72 @@ class Prompts:
         return None if self.attention_mask is None else self.attention_mask[rows]
 
 
-def as_prompts(model: HookedTransformer, data: TaskOrTokens, name: str = "tokens") -> Prompts:
-    """The prompts of a task (its clean ones), or of tokens [batch pos] or [pos].
+def as_prompts(
+    model: HookedTransformer,
+    data: TaskOrTokens,
+    name: str = "tokens",
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+) -> Prompts:
+    """The prompts of a task (its clean ones), or of tokens [batch pos] or [pos], or of text.
 
     Args:
-        name: how tokens without a task are called in the provenance.
+        name: what tokens without a task are called in the provenance.
+        attention_mask: for plain tokens, True or 1 where a token is real; None asks the tokens (see
+            `model.as_tokens`).
 
     Raises:
-        ValueError: for prompts that this model cannot read.
+        ValueError: for prompts that this model cannot read, or a mask that does not fit.
     """
-    device = model.cfg.device
     if isinstance(data, Task):
+        if attention_mask is not None:
+            raise ValueError("a task knows its own padding; attention_mask is for plain tokens.")
         data.check(model)
-        mask = data.attention_mask
-        mask = None if mask is None else mask.to(device)
         provenance = Provenance(model_name(model), data.name, data.seed)
-        return Prompts(data.clean.to(device), mask, data, tuple(data.position_labels()), provenance)
-    if not isinstance(data, torch.Tensor):
-        raise ValueError(f"give a Task or a tensor of tokens [batch pos], not {type(data).__name__}.")
-    tokens = data[None] if data.ndim == 1 else data
+        tokens = model.as_tokens(data.clean)
+        return Prompts(tokens, data, tuple(data.position_labels()), provenance)
+    tokens = read_tokens(model, data, attention_mask)
+    one = len(tokens) == 1
+    labels = position_labels(model, tokens.ids[0]) if one else tuple(map(str, range(tokens.shape[1])))
+    return Prompts(tokens, None, labels, Provenance(model_name(model), name))
+
+
+def read_tokens(
+    model: HookedTransformer, data: Any, attention_mask: Bool[torch.Tensor, "batch pos"] | None = None
+) -> Tokens:
+    """Tokens or text that is not a task's, as this model reads it, checked before any run.
+
+    Raises:
+        ValueError: for anything else, ids out of range, a prompt of padding only, or one longer than the context.
+    """
+    if not isinstance(data, (torch.Tensor, str, list, np.ndarray)):
+        raise ValueError(f"give a Task, tokens [batch pos], or text, not {type(data).__name__}.")
+    tokens = model.as_tokens(data, attention_mask=attention_mask)
     check_tokens(model, tokens)
-    tokens = tokens.to(device)
-    labels = (
-        position_labels(model, tokens[0]) if len(tokens) == 1 else tuple(map(str, range(tokens.shape[1])))
-    )
-    return Prompts(tokens, None, None, labels, Provenance(model_name(model), name))
+    if bool((tokens.lengths == 0).any()):
+        empty = (tokens.lengths == 0).nonzero()[0].item()
+        raise ValueError(f"prompt {empty} is padding only: its attention mask has no 1.")
+    return tokens
+
+
+def index_of_real(tokens: Tokens, position: int) -> Int[torch.Tensor, " batch"]:
+    """Where each row's real token number `position` stands [batch]; negative counts from its last one.
+
+    >>> rows = Tokens([[9, 9, 3], [1, 2, 3]], attention_mask=[[0, 0, 1], [1, 1, 1]])
+    >>> index_of_real(rows, 0).tolist(), index_of_real(rows, -1).tolist()
+    ([2, 0], [2, 2])
+
+    Raises:
+        ValueError: where a row has too few tokens.
+    """
+    lengths = tokens.lengths
+    shortest = int(lengths.min())
+    if not -shortest <= position < shortest:
+        raise ValueError(
+            f"position {position} is outside 0 to {shortest - 1}, the tokens of the shortest prompt."
+        )
+    wanted = lengths + position if position < 0 else torch.full_like(lengths, position)
+    at = tokens.is_real & (tokens.is_real.long().cumsum(1) == wanted[:, None] + 1)
+    return at.to(torch.int8).argmax(1)
 
 
 def check_tokens(model: HookedTransformer, tokens: torch.Tensor) -> None:

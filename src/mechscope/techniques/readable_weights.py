@@ -2,7 +2,8 @@
 
 A model that was loaded with folded norms gives its own weights back. Others (norms that cannot be folded,
 weights as trained) get the scale of each norm in what reads it, or, where a block norms its sublayers'
-outputs, in what it writes. What depends on the token, the number that a norm divides by, is left out.
+outputs, in what it writes. What depends on the token, the number that a norm divides by, is left out. All are
+float32 or float64, whatever the model's own type.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+
+from mechscope.model.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -33,7 +36,7 @@ def read_weight(
 ) -> Float[torch.Tensor, "head d_model d_head"]:
     """W_Q, W_K or W_V of a layer as it reads the residual stream, one slice a query head."""
     block = model.blocks[layer]
-    weight: torch.Tensor = getattr(block.attn, name).detach()
+    weight = at_least_float32(getattr(block.attn, name).detach())
     scale = reading_scale(block.ln1)
     weight = weight if scale is None else scale.detach()[:, None] * weight
     # The norm takes out the mean of what it reads, so a weight reads nothing along that direction.
@@ -53,7 +56,7 @@ def read_mlp_weight(
         raise ValueError(
             f"this model has no {name}: " + ("it is attention-only." if model.cfg.attn_only else "")
         )
-    weight: torch.Tensor = getattr(block.mlp, name).detach()
+    weight = at_least_float32(getattr(block.mlp, name).detach())
     scale = reading_scale(block.ln2)
     weight = weight if scale is None else scale.detach()[:, None] * weight
     return weight - weight.mean(-2, keepdim=True) if centred(block.ln2) else weight
@@ -63,8 +66,8 @@ def written(model: HookedTransformer, layer: int, part: Literal["attn", "mlp"], 
     """Output weights [... d_model] of a sublayer as they write to the residual stream."""
     norm = getattr(model.blocks[layer], "ln1_post" if part == "attn" else "ln2_post")
     if norm is None:
-        return weight.detach()
-    weight = weight.detach()
+        return at_least_float32(weight.detach())
+    weight = at_least_float32(weight.detach())
     if centred(norm):
         weight = weight - weight.mean(-1, keepdim=True)
     return weight if norm.w is None else weight * norm.w.detach()
@@ -80,7 +83,7 @@ def unembedding(model: HookedTransformer) -> Float[torch.Tensor, "d_model d_voca
 
     A softmax does not see what all tokens' logits share.
     """
-    weight = model.W_U.detach()
+    weight = at_least_float32(model.W_U.detach())
     scale = reading_scale(model.ln_final)
     weight = weight if scale is None else scale.detach()[:, None] * weight
     if centred(model.ln_final):
@@ -113,4 +116,4 @@ def embedding(
         embedded = model.embed(tokens[None].to(model.cfg.device))
         if through == "mlp0":
             embedded = embedded + model.blocks[0].mlp_output(embedded)
-    return embedded[0].detach()
+    return at_least_float32(embedded[0].detach())

@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.beside_random import check_count
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.places import Place, named_places
-from mechscope.techniques.prompts import check_finite, check_tokens
+from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
 from mechscope.techniques.subspaces import random_subspaces
 from mechscope.techniques.sweep import Edit, Sweep
 from mechscope.techniques.task_sweep import Direction, TaskSweep
@@ -58,6 +61,7 @@ class SteeringCurve:
             result.show()
 
 
+@checked_arguments
 def steering_vector(
     model: HookedTransformer,
     positive: Task | Int[torch.Tensor, "batch pos"],
@@ -65,6 +69,8 @@ def steering_vector(
     *,
     layer: int,
     positions: Sequence[str | int] | str | int | None = None,
+    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    negative_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> Float[torch.Tensor, " d_model"]:
     """Mean residual stream before a layer on positive prompts, minus the mean on negative ones.
 
@@ -72,8 +78,10 @@ def steering_vector(
         positive: prompts that show it; or a task, whose clean prompts are positive and corrupted ones negative.
         negative: prompts that do not, where `positive` is no task. They need not be as long.
         layer: before which layer the residual stream is read (and should be added).
-        positions: where it is read: numbers, or names of a task's positions. By default where answers are due,
-            or the last position.
+        positions: where it is read: names of a task's positions, or numbers, which count each prompt's real tokens
+            (negative ones from its last). By default where answers are due, or each prompt's last token.
+        attention_mask, negative_mask: for plain tokens of the positive and the negative prompts, True where a token
+            is real; None asks the tokens.
 
     Raises:
         ValueError: for missing or needless negative prompts, a layer that does not exist, or means that
@@ -85,10 +93,13 @@ def steering_vector(
             raise ValueError(
                 "a task brings its own negative prompts, the corrupted ones; leave `negative` out."
             )
+        if attention_mask is not None or negative_mask is not None:
+            raise ValueError("a task knows its own padding; masks are for plain tokens.")
         positive.check(model)
         places: list[Any] | None = None if positions is None else named_places(positive, positions)
         means = [
-            _mean(model, hook, tokens, places, positive) for tokens in (positive.clean, positive.corrupted)
+            _mean_of_task(model, hook, tokens, places, positive)
+            for tokens in (positive.clean, positive.corrupted)
         ]
     else:
         if negative is None:
@@ -106,10 +117,8 @@ def steering_vector(
             raise ValueError(
                 "only a task's positions have names; give numbers, such as -1 for the last position."
             )
-        means = []
-        for tokens in (positive, negative):
-            check_tokens(model, tokens)
-            means.append(_mean(model, hook, tokens, where, None))
+        both = [read_tokens(model, positive, attention_mask), read_tokens(model, negative, negative_mask)]
+        means = [_mean_of_tokens(model, hook, tokens, [int(pos) for pos in where]) for tokens in both]
     vector = means[0] - means[1]
     if float(vector.norm()) == 0:
         raise ValueError(
@@ -119,21 +128,32 @@ def steering_vector(
     return vector
 
 
-def _mean(
-    model: HookedTransformer, hook: str, tokens: torch.Tensor, where: Sequence[Any] | None, task: Task | None
+def _mean_of_task(
+    model: HookedTransformer, hook: str, tokens: torch.Tensor, places: Sequence[Place] | None, task: Task
 ) -> torch.Tensor:
-    mask = None if task is None else task.attention_mask
-    with torch.no_grad():
-        _, cache = model.run_with_cache(tokens, return_type=None, names_filter=hook, attention_mask=mask)
-    activation = cache[hook]
-    check_finite(activation, "the residual stream")
-    if where is None:
-        assert task is not None
+    activation = _stream(model, hook, tokens)
+    if places is None:
         return task.at_answers(activation).mean((0, 1))
-    rows = [each.take(activation) if isinstance(each, Place) else activation[:, each] for each in where]
-    return torch.stack(rows).mean((0, 1))
+    return torch.stack([each.take(activation) for each in places]).mean((0, 1))
 
 
+def _mean_of_tokens(
+    model: HookedTransformer, hook: str, tokens: Tokens, positions: Sequence[int]
+) -> torch.Tensor:
+    where = torch.stack([index_of_real(tokens, position) for position in positions], 1)
+    activation = _stream(model, hook, tokens)
+    return activation[torch.arange(len(where), device=where.device)[:, None], where].mean((0, 1))
+
+
+def _stream(model: HookedTransformer, hook: str, tokens: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, return_type=None, names_filter=hook)
+    activation = at_least_float32(cache[hook])
+    check_finite(activation, "the residual stream")
+    return activation
+
+
+@checked_arguments
 @contextmanager
 def steered(
     model: HookedTransformer,
@@ -155,12 +175,13 @@ def steered(
     added = coefficient * _checked(model, vector)
 
     def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
-        return residual + added.to(residual)
+        return (residual + added).to(residual.dtype)
 
     with model.hooks(fwd_hooks=[(hook, add)]):
         yield model
 
 
+@checked_arguments
 def steering_curve(
     model: HookedTransformer,
     task: Task,
@@ -199,7 +220,7 @@ def steering_curve(
     if not doses or not all(np.isfinite(doses)):
         raise ValueError(f"coefficients are finite numbers, at least one, not {coefficients}.")
     if text is not None:
-        check_tokens(model, text)
+        text = read_tokens(model, text)
         if text.shape[1] < 2:
             raise ValueError(
                 "the text needs at least two positions: its perplexity is of the tokens that follow."
@@ -228,9 +249,8 @@ def steering_curve(
 
     prompts = run.sweep.cache.tokens
     effects = run.effects(edits(prompts.shape), "steering")
-    read = prompts if text is None else text.to(prompts.device)
-    mask = task.attention_mask if text is None else None
-    costs = _costs(model, read, mask, edits(read.shape), memory, progress)
+    read = prompts if text is None else text
+    costs = _costs(model, read, edits(read.shape), memory, progress)
     steered_prompts = "corrupted" if direction == "denoise" else "clean"
     of = f"the {steered_prompts} prompts" if text is None else "the text"
     return SteeringCurve(
@@ -246,22 +266,19 @@ def steering_curve(
 
 def _costs(
     model: HookedTransformer,
-    tokens: torch.Tensor,
-    mask: torch.Tensor | None,
+    tokens: Tokens,
     edits: list[Edit],
     memory: int | None,
     progress: bool,
 ) -> Float[torch.Tensor, "intervention 2"]:
     """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
-    sweep = Sweep(model, tokens, attention_mask=mask, memory=memory, progress=progress)
-    real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(tokens.device)
-    usual = sweep.base_logits.log_softmax(-1)
+    sweep = Sweep(model, tokens, memory=memory, progress=progress)
+    real = tokens.is_real
+    usual = at_least_float32(sweep.base_logits).log_softmax(-1)
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
-        now = logits.log_softmax(-1)
-        divergence = (usual.exp() * (usual - now)).sum(-1)[real].mean()
-        loss = -now[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0][real[:, 1:]].mean()
-        return torch.stack([divergence, loss])
+        divergence = (usual.exp() * (usual - at_least_float32(logits).log_softmax(-1))).sum(-1)[real].mean()
+        return torch.stack([divergence, model.loss_fn(logits, tokens.ids, tokens.attention_mask)])
 
     return sweep.run(edits, measure, "cost of steering")
 
@@ -279,4 +296,4 @@ def _checked(model: HookedTransformer, vector: torch.Tensor) -> torch.Tensor:
         )
     if not bool(torch.isfinite(vector).all()) or float(vector.norm()) == 0:
         raise ValueError("a steering vector must be finite and not zero.")
-    return vector.detach().to(model.W_E)
+    return at_least_float32(vector.detach()).to(model.W_E.device)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.techniques.activation_patching import KINDS
 from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mechscope.tasks.task import Task
 
 
+@checked_arguments
 def subspace_patching(
     model: HookedTransformer,
     task: Task,
@@ -101,7 +103,7 @@ def subspace_patching(
     value = run.source[hook]
     interventions = [
         [
-            Edit(hook, value, pos=pos, head=head, basis=None if each is None else each.to(value))
+            Edit(hook, value, pos=pos, head=head, basis=None if each is None else each.to(value.device))
             for pos in places
         ]
         for each in (*bases.values(), *drawn)

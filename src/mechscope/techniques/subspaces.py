@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 
+from mechscope.model.precision import at_least_float32
+
 
 def orthonormal_basis(vectors: torch.Tensor, tolerance: float = 1e-4) -> Float[torch.Tensor, "d k"]:
     """Orthonormal columns with the same span as one direction [d] or several columns [d k].
@@ -16,7 +18,7 @@ def orthonormal_basis(vectors: torch.Tensor, tolerance: float = 1e-4) -> Float[t
     >>> orthonormal_basis(torch.tensor([3.0, 4.0])).flatten().abs()
     tensor([0.6000, 0.8000])
     """
-    columns = vectors.detach()
+    columns = at_least_float32(vectors.detach())
     columns = columns[:, None] if columns.ndim == 1 else columns
     if columns.ndim != 2 or columns.shape[1] == 0:
         raise ValueError(
@@ -56,7 +58,7 @@ def principal_subspace(activations: Float[torch.Tensor, "*batch d"], k: int) -> 
     Raises:
         ValueError: where there are fewer than k such directions.
     """
-    rows = activations.detach().reshape(-1, activations.shape[-1])
+    rows = at_least_float32(activations.detach()).reshape(-1, activations.shape[-1])
     if not 1 <= k <= min(len(rows) - 1, rows.shape[1]):
         raise ValueError(f"{len(rows)} activations of {rows.shape[1]} entries do not span {k} directions.")
     _, _, directions = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)

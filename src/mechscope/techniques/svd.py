@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.labels import visible
 from mechscope.techniques.attention_statistics import check_head
@@ -89,6 +91,7 @@ class VocabularyReading:
         return figure
 
 
+@checked_arguments
 def singular_directions(
     model: HookedTransformer,
     layer: int,
@@ -133,6 +136,7 @@ def singular_directions(
     )
 
 
+@checked_arguments
 def neuron_tokens(
     model: HookedTransformer, layer: int, neurons: list[int], *, top: int = 6
 ) -> VocabularyReading:
@@ -183,6 +187,7 @@ def read_in_vocabulary(
     d_model = model.cfg.d_model
     if directions.ndim != 2 or directions.shape[1] != d_model:
         raise ValueError(f"directions are [rank {d_model}], not {tuple(directions.shape)}.")
+    directions = at_least_float32(directions.detach())
     norms = directions.norm(dim=-1, keepdim=True)
     if not bool(((norms > 0) & torch.isfinite(norms)).all()):
         raise ValueError("a direction is 0 or not finite: it has no ends to read.")

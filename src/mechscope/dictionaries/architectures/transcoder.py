@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeVar
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import DictionaryConfig
 
 Config = TypeVar("Config", bound=DictionaryConfig)
 
 
+@checked_arguments
 def transcoder(cfg: Config, d_out: int | None = None, *, skip: bool = False) -> Config:
     """The config of a transcoder with the features of `cfg`.
 

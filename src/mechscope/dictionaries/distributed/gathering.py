@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.ranks import Ranks
 
 
+@checked_arguments
 def gather_dictionary(dictionary: Dictionary) -> Dictionary | None:
     """The whole dictionary on the first rank, on its CPU; None on the others. All ranks must call it."""
     state = dictionary.state_dict()

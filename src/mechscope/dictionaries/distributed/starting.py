@@ -14,12 +14,14 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _starts = itertools.count()
 
 
+@checked_arguments
 @contextmanager
 def start_ranks(
     device: Literal["cpu", "cuda"] | None = None, *, timeout_minutes: float = 30

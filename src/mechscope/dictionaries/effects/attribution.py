@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.effects.feature_effects import (
     FeatureEffects,
     at_places,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def attribute_features(
     model: HookedTransformer,
     task: Task,

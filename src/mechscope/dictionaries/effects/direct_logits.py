@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.effects.feature_effects import (
     FeatureEffects,
     check_attached,
@@ -55,6 +56,7 @@ class FeatureLogits:
         )
 
 
+@checked_arguments
 def direct_feature_attribution(
     model: HookedTransformer,
     task: Task,

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.effects.attribution import Written, how, mean_gradient
 from mechscope.dictionaries.effects.feature_effects import (
     check_attached,
@@ -70,6 +71,7 @@ class FeatureEdges:
         )
 
 
+@checked_arguments
 def attribute_edges(
     model: HookedTransformer,
     task: Task,

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.effects.feature_effects import (
     FeatureEffects,
     check_attached,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 Value = Tensor | float
 
 
+@checked_arguments
 def patch_features(
     model: HookedTransformer,
     task: Task,
@@ -75,6 +77,7 @@ def patch_features(
     return _effects(run, attached, values, features, dims, title)
 
 
+@checked_arguments
 def ablate_features(
     model: HookedTransformer,
     task: Task,

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 
 @dataclass(frozen=True)
 class Absorption:
@@ -44,6 +46,7 @@ class Absorption:
         return 1 - self.missed / self.positives
 
 
+@checked_arguments
 def absorption(
     features: Float[Tensor, "example feature"],
     decoder: Float[Tensor, "feature d_model"],
@@ -114,6 +117,7 @@ class HierarchyProbe:
         return self.recall_alone - self.recall_with_child
 
 
+@checked_arguments
 def hierarchy_probe(
     feature: Float[Tensor, " example"], parent: Bool[Tensor, " example"], child: Bool[Tensor, " example"]
 ) -> HierarchyProbe:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.detection import ExampleContexts, detection, windows
 
 
@@ -46,6 +47,7 @@ class AutomaticDetection:
         return float(self.balanced_accuracy[~self.balanced_accuracy.isnan()].mean())
 
 
+@checked_arguments
 def automatic_detection(
     tokens: Int[Tensor, "batch pos"],
     activations: Float[Tensor, "batch pos feature"],

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 
 @dataclass(frozen=True)
 class Context:
@@ -46,6 +48,7 @@ class ContextGroup:
     """Some of them."""
 
 
+@checked_arguments
 def top_contexts(
     tokens: Int[Tensor, "batch pos"],
     activations: Float[Tensor, "batch pos"],
@@ -80,6 +83,7 @@ def top_contexts(
     )
 
 
+@checked_arguments
 def spread_contexts(
     tokens: Int[Tensor, "batch pos"],
     activations: Float[Tensor, "batch pos"],

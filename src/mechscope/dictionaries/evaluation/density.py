@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.features import Features, times_active
 from mechscope.results import Provenance, Result, make_result
 
@@ -86,6 +87,7 @@ class Activity:
         )
 
 
+@checked_arguments
 def activity(features: Features) -> Activity:
     """Activity of one set of examples.
 

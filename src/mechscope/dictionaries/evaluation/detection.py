@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 Explanation = Callable[[Tensor], Tensor]
 """Contexts [example window], the feature's token last → a score, or True where it should be active [example]."""
 
@@ -36,6 +38,7 @@ class Detection:
     """Held-out contexts in which it is not."""
 
 
+@checked_arguments
 def detection(
     explanation: Explanation,
     contexts: Int[Tensor, "example window"],
@@ -131,6 +134,7 @@ class ExampleContexts:
         return scores
 
 
+@checked_arguments
 def windows(tokens: Int[Tensor, "batch pos"], size: int) -> Int[Tensor, "batch pos window"]:
     """For each token, it and the size-1 before it; PADDING before the text begins.
 

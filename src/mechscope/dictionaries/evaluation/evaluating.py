@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
@@ -103,6 +105,7 @@ class Evaluation:
         )
 
 
+@checked_arguments
 def evaluate(
     dictionary: Codes,
     data: Activations | Int[Tensor, "batch pos"],
@@ -128,8 +131,8 @@ def evaluate(
         model: the model to read activations from and to splice the dictionary into.
         hook_name: where the dictionary reads; needed with a model.
         hook_out: where a transcoder writes.
-        attention_mask: with a model, True where a token is real.
-        skip_first: with a model, positions at the start of each text that are left out.
+        attention_mask: with a model, True where a token is real; None asks the tokens (see `model.as_tokens`).
+        skip_first: with a model, real tokens at the start of each text that are left out.
         truth: true feature directions, where they are known; compared with W_dec.
         batch_size: activation vectors at a time.
         text_batch_size: with a model, texts at a time.
@@ -221,12 +224,10 @@ def _counted_activations(
     skip_first: int,
     batch_size: int,
 ) -> Iterator[Batch]:
-    mask = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
-    mask = mask & (mask.long().cumsum(1) > skip_first)
+    tokens = known_tokens(model, tokens, attention_mask)
+    mask = counted_positions(tokens, skip_first)
     start = 0
-    for x, y in read_activations(
-        model, tokens, hook_name, hook_out, attention_mask=attention_mask, batch_size=batch_size
-    ):
+    for x, y in read_activations(model, tokens, hook_name, hook_out, batch_size=batch_size):
         keep = mask[start : start + len(x)].to(x.device)
         start += len(x)
         yield (x[keep], y[keep]) if hook_out is not None else x[keep]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
@@ -51,6 +52,7 @@ class FeaturePage:
         return dataclasses.asdict(self)
 
 
+@checked_arguments
 def feature_pages(
     model: HookedTransformer | HookedEncoder,
     dictionary: Dictionary,
@@ -74,8 +76,9 @@ def feature_pages(
     """The data of these features' pages. Memory: one number for each token and feature asked for.
 
     Args:
-        attention_mask: True where a token is real; features at padding count as inactive, and padding not at all.
-        skip_first: positions at the start of each text that count as padding does: a dictionary is often trained
+        attention_mask: True where a token is real; None asks the tokens (see `model.as_tokens`). Features at padding
+            count as inactive, and padding not at all.
+        skip_first: real tokens at the start of each text that count as padding does: a dictionary is often trained
             without them.
         through: what turns the dictionary's width into the stream's (see `logit_effects`).
         contexts: how many top contexts.
@@ -91,17 +94,10 @@ def feature_pages(
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
-    values = read_features(
-        model, dictionary, tokens, hook_name, features, attention_mask=attention_mask, batch_size=batch_size
-    )
-    real = (
-        torch.ones(tokens.shape, dtype=torch.bool) if attention_mask is None else attention_mask.cpu().bool()
-    )
-    # The first real positions, which padding on the left moves.
-    real = real & (real.long().cumsum(1) > skip_first)
+    tokens = known_tokens(model, tokens, attention_mask)
+    real = counted_positions(tokens, skip_first).cpu()
+    values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size)
     count = int(real.sum())
-    if skip_first < 0 or not count:
-        raise ValueError(f"skip_first={skip_first} leaves no position of tokens {tuple(tokens.shape)}.")
     values = values * real.to(values)[..., None]
     tokens = tokens.cpu()
     pages: list[FeaturePage] = []

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
@@ -27,6 +29,7 @@ class LogitList:
     """By how much."""
 
 
+@checked_arguments
 def logit_effects(
     model: HookedTransformer,
     directions: Float[Tensor, "feature d_model"],
@@ -68,6 +71,7 @@ def logit_effects(
         return effects - effects.mean(-1, keepdim=True)
 
 
+@checked_arguments
 def logit_lists(effects: Float[Tensor, "feature d_vocab"], count: int = 10) -> tuple[LogitList, ...]:
     """The most promoted and most suppressed tokens of each feature.
 

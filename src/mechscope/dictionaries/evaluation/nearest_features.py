@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -22,6 +24,7 @@ class Neighbours:
     """Cosines of decoder rows."""
 
 
+@checked_arguments
 def nearest_features(
     decoder: Float[Tensor, "feature d_model"],
     features: Sequence[int],

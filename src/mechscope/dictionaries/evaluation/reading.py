@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.counted import known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def read_activations(
     model: HookedTransformer | HookedEncoder,
     tokens: Int[Tensor, "batch pos"],
@@ -34,22 +37,19 @@ def read_activations(
     """
     names = [hook_name] if hook_out is None else [hook_name, hook_out]
     check_hooks(model, *names)
-    if tokens.ndim != 2 or batch_size < 1:
-        raise ValueError(
-            f"tokens are [batch pos] and batch_size is at least 1; got {tuple(tokens.shape)} and {batch_size}."
-        )
+    tokens = known_tokens(model, tokens, attention_mask)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     device = next(model.parameters()).device
     for start in range(0, len(tokens), batch_size):
         rows = slice(start, start + batch_size)
-        kwargs: dict[str, Any] = {} if attention_mask is None else {"attention_mask": attention_mask[rows]}
         with torch.no_grad():
-            _, cache = model.run_with_cache(
-                tokens[rows].to(device), return_type=None, names_filter=names, **kwargs
-            )
+            _, cache = model.run_with_cache(tokens[rows].to(device), return_type=None, names_filter=names)
         x, y = (cache[name].flatten(2) for name in (names[0], names[-1]))
         yield x, y
 
 
+@checked_arguments
 def read_features(
     model: HookedTransformer | HookedEncoder,
     dictionary: Codes,

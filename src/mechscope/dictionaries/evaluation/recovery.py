@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -47,6 +49,7 @@ class Recovery:
         return float((self.matched >= at_least).sum()) / len(self.found)
 
 
+@checked_arguments
 def feature_recovery(
     learned: Float[Tensor, "feature d_model"], truth: Float[Tensor, "true d_model"]
 ) -> Recovery:

@@ -13,10 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
 
 
+@checked_arguments
 @torch.no_grad()
 def refit_gain(
     dictionary: Dictionary, x: Float[Tensor, "batch d_in"], target: Float[Tensor, "batch d_out"] | None = None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.k_sparse import as_examples, check_ks, most_telling
 from mechscope.techniques.probe_fitting import fit_probe, splits
 
@@ -61,6 +62,7 @@ class SparseProbing:
         )
 
 
+@checked_arguments
 def sparse_probing(
     features: Any,
     activations: Any,

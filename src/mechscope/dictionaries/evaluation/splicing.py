@@ -15,6 +15,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.counted import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.near_names import did_you_mean_clause
@@ -67,6 +69,7 @@ def _recovered(cost: float, worst: float) -> float:
     return 1 - cost / worst if worst != 0 else float("nan")
 
 
+@checked_arguments
 def spliced_loss(
     model: HookedTransformer,
     dictionary: Codes,
@@ -85,8 +88,8 @@ def spliced_loss(
         tokens: texts [batch pos].
         hook_name: where the dictionary reads (and writes, if it is no transcoder). Heads are read side by side.
         hook_out: where a transcoder writes.
-        attention_mask: True where a token is real.
-        skip_first: positions at the start that are left as they are and not counted: dictionaries are often trained
+        attention_mask: True where a token is real; None asks the tokens (see `model.as_tokens`).
+        skip_first: real tokens at the start that are left as they are and not counted: dictionaries are often trained
             without the first token, whose activation is unlike all others.
         batch_size: texts at a time. Two passes are made: one for the mean, one for the losses.
 
@@ -97,9 +100,11 @@ def spliced_loss(
     """
     out = hook_name if hook_out is None else hook_out
     check_hooks(model, hook_name, out)
-    mask = _counted(tokens, attention_mask, skip_first)
+    tokens = known_tokens(model, tokens, attention_mask)
+    mask = counted_positions(tokens, skip_first)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
+    # A prediction counts where the token that is predicted does, from the real token before it.
     real = mask[:, :-1] & mask[:, 1:]
     if not real.any():
         raise ValueError(
@@ -110,14 +115,11 @@ def spliced_loss(
         ("ce", "spliced", "zero", "mean", "kl_spliced", "kl_zero", "kl_mean"), 0.0
     )
     with torch.no_grad():
-        mean = _mean_activation(model, dictionary, tokens, hook_name, out, attention_mask, mask, rows)
+        mean = _mean_activation(model, dictionary, tokens, hook_name, out, mask, rows)
         for chunk in tqdm(rows, desc="splicing", disable=not progress):
             here, keep = mask[chunk].to(mean.device), real[chunk].to(mean.device)
             texts = tokens[chunk].to(mean.device)
-            kwargs: dict[str, Any] = (
-                {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
-            )
-            clean = model(texts, **kwargs)
+            clean = model(texts)
             reference = clean[:, :-1][keep].float().log_softmax(-1)
             sums["ce"] += _loss(clean, texts, keep)
             splice = replacing(lambda x: dictionary.decode(dictionary.encode(x), x), hook_name, out, here)
@@ -127,7 +129,7 @@ def spliced_loss(
                 "mean": [(out, _constant(mean, here))],
             }
             for name, hooks in ways.items():
-                logits = model.run_with_hooks(texts, fwd_hooks=hooks, **kwargs)
+                logits = model.run_with_hooks(texts, fwd_hooks=hooks)
                 sums[name] += _loss(logits, texts, keep)
                 other = logits[:, :-1][keep].float().log_softmax(-1)
                 sums[f"kl_{name}"] += float((reference.exp() * (reference - other)).sum().double())
@@ -193,29 +195,12 @@ def _constant(value: Tensor, where: Tensor) -> Any:
     return writing
 
 
-def _counted(tokens: Tensor, attention_mask: Tensor | None, skip_first: int) -> Bool[Tensor, "batch pos"]:
-    if tokens.ndim != 2 or tokens.is_floating_point():
-        raise ValueError(f"tokens are whole numbers [batch pos], not {tokens.dtype} {tuple(tokens.shape)}.")
-    if skip_first < 0:
-        raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first}.")
-    mask = torch.ones_like(tokens, dtype=torch.bool)
-    if attention_mask is not None:
-        if attention_mask.shape != tokens.shape:
-            raise ValueError(
-                f"attention_mask {tuple(attention_mask.shape)} and tokens {tuple(tokens.shape)} must agree."
-            )
-        mask &= attention_mask.to(mask)
-    # The first real positions, which padding on the left moves.
-    return mask & (mask.long().cumsum(1) > skip_first)
-
-
 def _mean_activation(
     model: HookedTransformer,
     dictionary: Codes,
     tokens: Tensor,
     read: str,
     write: str,
-    attention_mask: Tensor | None,
     mask: Tensor,
     rows: list[slice],
 ) -> Tensor:
@@ -231,8 +216,7 @@ def _mean_activation(
         ]
         if number == 0:
             hooks += replacing(lambda x: dictionary.decode(dictionary.encode(x), x), read, write, here)
-        kwargs: dict[str, Any] = {} if attention_mask is None else {"attention_mask": attention_mask[chunk]}
-        model.run_with_hooks(tokens[chunk].to(device), fwd_hooks=hooks, return_type=None, **kwargs)
+        model.run_with_hooks(tokens[chunk].to(device), fwd_hooks=hooks, return_type=None)
         summed = found[0][here].double().sum(0)
         total = summed if total is None else total + summed
     assert total is not None

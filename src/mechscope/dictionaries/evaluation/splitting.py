@@ -17,6 +17,7 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.k_sparse import Array, as_examples, check_ks, most_telling
 from mechscope.techniques.probe_fitting import splits
 
@@ -45,6 +46,7 @@ class Splitting:
         return self.chosen[: self.features]
 
 
+@checked_arguments
 def splitting(
     features: Any,
     labels: Any,

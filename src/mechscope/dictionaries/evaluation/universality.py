@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.batches import written_out
 from mechscope.dictionaries.features import Features
 
@@ -88,6 +89,7 @@ class Correlations:
         return (xy - x[:, None] * y) / (spread_x[:, None] * spread_y).sqrt()
 
 
+@checked_arguments
 def universality(
     batches: Iterable[tuple[Units, Units]] | tuple[Units, Units],
 ) -> Universality:
@@ -111,6 +113,7 @@ def universality(
     return Universality(best, partner)
 
 
+@checked_arguments
 def encoded(
     first: Callable[[Tensor], Units], second: Callable[[Tensor], Units], stream: Iterable[Tensor]
 ) -> Iterable[tuple[Units, Units]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
+
 
 class VarianceUnexplained:
     """Sums over batches; equal to all examples at once.
@@ -42,6 +44,7 @@ class VarianceUnexplained:
         return self.error / self.spread if self.spread > 0 else float("nan")
 
 
+@checked_arguments
 def fraction_of_variance_unexplained(
     target: Float[Tensor, "batch d_out"], reconstruction: Float[Tensor, "batch d_out"]
 ) -> float:

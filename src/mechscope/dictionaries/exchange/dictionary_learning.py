@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.checkpoints.weights_file import read_pickle
 from mechscope.dictionaries.config import (
     BatchTopKConfig,
@@ -69,6 +70,7 @@ _TRAINING = """
 TRAINING = frozenset(_TRAINING.split())
 
 
+@checked_arguments
 def load_dictionary_learning(
     path: str | Path, *, dict_class: str | None = None, ignore: Collection[str] = ()
 ) -> Dictionary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import JumpReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.checking import Shape, check_tensors
@@ -14,6 +15,7 @@ WEIGHTS = "params.npz"
 NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
 
 
+@checked_arguments
 def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionary:
     """Read params.npz, or a folder that has it. Widths come from the matrices, since there is no config.
 

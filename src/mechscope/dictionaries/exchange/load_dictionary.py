@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange import dictionary_learning, gemma_scope, saelens, sparsify
 from mechscope.dictionaries.files import WEIGHTS, load
@@ -23,6 +24,7 @@ MARKS: Mapping[str, str] = {
 }
 
 
+@checked_arguments
 def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collection[str] = ()) -> Dictionary:
     """Read a dictionary from a folder (or its weights file): ours, or another tool's.
 

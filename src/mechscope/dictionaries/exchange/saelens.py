@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import (
     BatchTopKConfig,
     DictionaryConfig,
@@ -81,6 +82,7 @@ NORMALIZE: dict[str, Normalize] = {
 }
 
 
+@checked_arguments
 def load_saelens(
     folder: str | Path, *, input_scale: float | None = None, ignore: Collection[str] = ()
 ) -> Dictionary:
@@ -136,6 +138,7 @@ def load_saelens(
     return dictionary
 
 
+@checked_arguments
 def saelens_densities(folder: str | Path) -> Tensor | None:
     """The share of tokens at which each feature is active, where a folder has it (sparsity.safetensors).
 

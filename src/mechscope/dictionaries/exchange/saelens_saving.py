@@ -10,6 +10,7 @@ import safetensors.torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import BatchTopKConfig, JumpReluConfig, ReluConfig, TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.saelens import CONFIG, NORMALIZE, SPARSITY, WEIGHTS
@@ -18,6 +19,7 @@ from mechscope.results.files import write_atomically
 FORM = "6.0.0"
 
 
+@checked_arguments
 def save_saelens(
     dictionary: Dictionary,
     folder: str | Path,

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
@@ -26,6 +27,7 @@ KNOWN = (
 )
 
 
+@checked_arguments
 def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictionary:
     """Read a sparsify folder.
 

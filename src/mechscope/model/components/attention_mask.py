@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Int, Shaped
 
+from mechscope.model.token_batch import real_positions
+
 
 class AttentionMask:
     """The positions that each query may read.
@@ -35,20 +37,36 @@ class AttentionMask:
         self.query_positions = query_positions
         self._allowed: dict[int | None, torch.Tensor | None] = {}
         self._distance: torch.Tensor | None = None
+        self._positions: torch.Tensor | None = None
+
+    @property
+    def positions(self) -> Int[torch.Tensor, "batch key"] | None:
+        """Where each token in reach stands among its row's real tokens; None where that is its index."""
+        if self._positions is None and self.padding is not None:
+            self._positions = real_positions(self.padding)
+        return self._positions
 
     @property
     def distance(self) -> Int[torch.Tensor, "*batch query key"]:
-        """How far each key lies behind each query [query_pos key_pos]; negative for later keys.
+        """How far each key lies behind each query, in real tokens [query_pos key_pos]; negative for later keys.
 
-        Where queries stand elsewhere in every example, [batch query_pos key_pos].
+        Where queries stand elsewhere in every example, or padding lies between real tokens, [batch query_pos key_pos].
         """
         if self._distance is None:
             keys = torch.arange(self.key_length, device=self.device)
             queries = self.query_positions
             if queries is None:
                 queries = keys[self.key_length - self.query_length :]
-            self._distance = queries[..., None] - keys
+            if self._padding_inside():
+                assert self.positions is not None
+                keys = self.positions
+                queries = keys.gather(1, queries.expand(len(keys), -1))
+            self._distance = queries[..., None] - keys[..., None, :]
         return self._distance
+
+    def _padding_inside(self) -> bool:
+        """Whether padding follows a real token. Padding before the text moves queries and keys alike."""
+        return self.padding is not None and bool((self.padding[:, 1:] < self.padding[:, :-1]).any())
 
     def is_plain_causal(self, window: int | None) -> bool:
         """Whether this is the lower triangle and nothing else, which the fused kernel has built in."""

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from mechscope.model.components.attention import lay_out_together
+from mechscope.model.precision import at_least_float32
 from mechscope.model.weight_processing.report import RoundingError
 
 Measure = Literal["sample", "full", "none"]
@@ -56,8 +57,7 @@ class WeightEditor:
 
     def wide(self, name: str) -> torch.Tensor:
         """The tensor in float32 or better, to compute with; not to be edited."""
-        tensor = self[name]
-        return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+        return at_least_float32(self[name])
 
     def edit(self, name: str, edit: Edit, *sources: str, axes: tuple[int | None, ...]) -> None:
         """Call `edit(tensor, *source tensors)`, which changes the tensor in place.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mechscope.arguments import checked_arguments
 from mechscope.near_names import did_you_mean
 from mechscope.planted.compiling import compile_program
 from mechscope.planted.library.arithmetic import addition, modular_addition
@@ -57,6 +58,7 @@ STEADY_NOISE: dict[str, float] = {
 """Noise at which each program, at its default sizes, still gives every answer right; counting bears least."""
 
 
+@checked_arguments
 def load(
     name: str,
     *,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class AttentionFix:
             site: "q" or "k"; a key belongs to a key/value head, and counts for every head that reads it.
             gradient: d(metric)/d(pattern) of the base run.
         """
+        gradient = at_least_float32(gradient)
         old = self._scores(layer, "base", "base")
         before = _softmax(old)
         new = self._scores(layer, *(("source", "base") if site == "q" else ("base", "source")))
@@ -87,7 +89,7 @@ class AttentionFix:
                 self.base[f"{attn}.hook_v"],
                 self._mask,
             )
-        return caught[0]
+        return at_least_float32(caught[0])
 
 
 def _softmax(scores: Pattern) -> Pattern:

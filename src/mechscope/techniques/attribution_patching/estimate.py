@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, overload
 import torch
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.attention_fix import AttentionFix
@@ -58,6 +60,7 @@ class Attributions:
             result.show()
 
 
+@checked_arguments
 @overload
 def attribution_patching(
     model: HookedTransformer,
@@ -73,6 +76,7 @@ def attribution_patching(
     average: bool = ...,
     progress: bool = ...,
 ) -> Result: ...
+@checked_arguments
 @overload
 def attribution_patching(
     model: HookedTransformer,
@@ -88,6 +92,7 @@ def attribution_patching(
     average: bool = ...,
     progress: bool = ...,
 ) -> Attributions: ...
+@checked_arguments
 def attribution_patching(
     model: HookedTransformer,
     task: Task,
@@ -223,8 +228,8 @@ class _Estimator:
                         values, axes = values.sum(-1), axes[:-1]
                     found[target.asked, layer] = target.order(values, axes)
                 else:
-                    change = self.run.source[hook] - at_base[hook]
-                    found[target.asked, layer] = target.sum_up(change, gradient)
+                    change = at_least_float32(self.run.source[hook]) - at_least_float32(at_base[hook])
+                    found[target.asked, layer] = target.sum_up(change, at_least_float32(gradient))
 
         forward.backward(listen, drop, again)
         return found

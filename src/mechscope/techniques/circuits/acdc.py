@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.live_edges import reaches_logits
@@ -42,6 +43,7 @@ class AcdcRun:
     """Circuits that the sequential search would have run."""
 
 
+@checked_arguments
 def acdc(
     model: HookedTransformer,
     task: Task,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.files import write_atomically
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
@@ -51,6 +52,7 @@ def save_circuit(circuit: Circuit, path: str | Path) -> Path:
     return write_atomically(path, json.dumps(document, indent=1))
 
 
+@checked_arguments
 def load_circuit(path: str | Path, model: HookedTransformer | None = None) -> Circuit:
     """Read a circuit back.
 

@@ -39,13 +39,10 @@ class Surroundings:
         residual, _, shortformer, padding = model.input_to_embed(tokens, attention_mask=attention_mask)
         if padding is not None:
             padding = padding.repeat(copies, 1)
-        mask = model._mask(residual, padding, 0)
-        positions = None
-        if mask.padding is not None:
-            positions = (mask.padding.long().cumsum(1) - 1).clamp(min=0)
+        mask = model.make_attention_mask(residual.shape[1], padding)
         if shortformer is not None:
             shortformer = shortformer.expand(len(tokens), -1, -1).repeat(copies, 1, 1)
-        return residual, cls(shortformer, mask, positions)
+        return residual, cls(shortformer, mask, mask.positions)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
@@ -160,6 +161,7 @@ class Discovery:
         return figure
 
 
+@checked_arguments
 def discover(
     model: HookedTransformer,
     task: Task,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm import tqdm
 
+from mechscope.model.precision import at_least_float32
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits.batch_memory import batch_memory
 from mechscope.techniques.circuits.edge_scores import EdgeScores, Piece, Scores
@@ -107,7 +108,8 @@ def _add_ways(sums: EdgeScores, piece: Piece, first: int, ways: list[tuple[int, 
     for number, gradient in sums.gradients(piece, residual.flatten(0, 1), len(ways), first, before):
         columns = graph.stages[number].destinations
         split = gradient.unflatten(1, (len(ways), -1)).transpose(0, 1)
-        product = torch.einsum("wbpm,wdbpm->wd", difference, split).double().cpu() / steps
+        product = torch.einsum("wbpm,wdbpm->wd", at_least_float32(difference), at_least_float32(split))
+        product = product.double().cpu() / steps
         sums.total[:, columns.start : columns.stop].index_add_(0, torch.tensor(rows), product)
 
 

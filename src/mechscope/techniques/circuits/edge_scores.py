@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 
+from mechscope.model.precision import at_least_float32
 from mechscope.tasks.task import Baselines, Task
 from mechscope.techniques.circuits.contributions import Run, Surroundings, plain_run
 from mechscope.techniques.circuits.edge_gradients import edge_gradients
@@ -125,7 +126,7 @@ class EdgeScores:
         """Add what one stage's gradients [destination batch pos d_model] say of the edges from all earlier sources."""
         columns = self.split.stages[number].destinations
         earlier = int((self.split.source_stage < number).sum())
-        product = difference[:earlier].flatten(1) @ gradient.flatten(1).T
+        product = at_least_float32(difference[:earlier].flatten(1)) @ at_least_float32(gradient.flatten(1)).T
         self.total[:earlier, columns.start : columns.stop] += product.double().cpu() * share
 
     def scores(self) -> Scores:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
@@ -86,6 +87,7 @@ class Evaluation:
         return f"<faithfulness of {words}: {shown}>"
 
 
+@checked_arguments
 def evaluate(
     model: HookedTransformer,
     task: Task,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.places import named_places
 from mechscope.techniques.redteam.bootstrap import Bootstrap, Estimate
 from mechscope.techniques.redteam.hypotheses import Direction
@@ -42,6 +43,7 @@ class DirectionPatches:
         """The metric [direction batch] of the corrupted run with the clean component along each."""
         run = self.into_corrupted
         clean, corrupted = run.source[self.hypothesis.hook], run.sweep.cache[self.hypothesis.hook]
+        clean, corrupted = at_least_float32(clean), at_least_float32(corrupted)
         return self._run(run, corrupted + dose * (clean - corrupted), directions)
 
     def whole(self) -> torch.Tensor:
@@ -57,7 +59,7 @@ class DirectionPatches:
         The mean is position by position, or over all examples where positions mean different things.
         """
         run = self.into_clean
-        other = run.source[self.hypothesis.hook]
+        other = at_least_float32(run.source[self.hypothesis.hook])
         if self.bench.task.aligned or len(self.places) > 1 or self.places[0] is None:
             value = other.mean(0, keepdim=True).expand_as(other)
         else:
@@ -107,7 +109,13 @@ class DirectionPatches:
         hypothesis = self.hypothesis
         interventions = [
             [
-                Edit(hypothesis.hook, value, pos=pos, head=hypothesis.head, basis=each.to(value)[:, None])
+                Edit(
+                    hypothesis.hook,
+                    value,
+                    pos=pos,
+                    head=hypothesis.head,
+                    basis=each.to(value.device)[:, None],
+                )
                 for pos in self.places
             ]
             for each in directions

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.naming import model_name
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def redteam(
     model: HookedTransformer,
     task: Task,

@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 from mechscope import planted
+from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result, versions, write_atomically
 from mechscope.techniques.circuits import EdgeGraph, auroc
 from mechscope.techniques.scoreboard.contenders import CONTENDERS, Scored
@@ -166,6 +167,7 @@ class Scoreboard:
         return Provenance(model="planted models", task=f"{self.examples} pairs of prompts each")
 
 
+@checked_arguments
 def scoreboard(
     programs: Iterable[str] | None = None,
     contenders: Iterable[str] | None = None,

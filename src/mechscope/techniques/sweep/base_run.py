@@ -20,22 +20,20 @@ class BaseRun:
     Args:
         model: the model.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; None where none is.
+        attention_mask: 0 where a token is padding [batch pos]; None asks the tokens (see `model.as_tokens`).
     """
 
     def __init__(
-        self, model: HookedTransformer, tokens: torch.Tensor, attention_mask: torch.Tensor | None
+        self, model: HookedTransformer, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> None:
         self.model = model
-        self.tokens = tokens.to(model.W_E.device)
-        self.attention_mask = attention_mask
-        self.batch, self.length = tokens.shape
-        _, _, self.shortformer, padding = model.input_to_embed(self.tokens, attention_mask=attention_mask)
-        mask = model._mask(model.W_E.new_empty(1, self.length, 1), padding, 0)
-        self.padding = mask.padding
-        self.positions: torch.Tensor | None = None
-        if self.padding is not None:
-            self.positions = (self.padding.long().cumsum(1) - 1).clamp(min=0)
+        # Tokens that know what is padding: slices of them need no mask beside them.
+        self.tokens = model.as_tokens(tokens, attention_mask=attention_mask)
+        self.attention_mask = self.tokens.attention_mask
+        self.batch, self.length = self.tokens.shape
+        _, _, self.shortformer, padding = model.input_to_embed(self.tokens)
+        mask = model.make_attention_mask(self.length, padding)
+        self.padding, self.positions = mask.padding, mask.positions
         self._cache: dict[str, torch.Tensor] = {}
         self._start: torch.Tensor | None = None
 
@@ -50,9 +48,7 @@ class BaseRun:
         if not missing:
             return
         with torch.no_grad():
-            _, cache = self.model.run_with_cache(
-                self.tokens, return_type=None, names_filter=missing, attention_mask=self.attention_mask
-            )
+            _, cache = self.model.run_with_cache(self.tokens, return_type=None, names_filter=missing)
         self._cache |= dict(cache.items())
 
     @property
@@ -68,7 +64,7 @@ class BaseRun:
             return self[resid_hook(0)]
         if self._start is None:
             with torch.no_grad():
-                embedded = self.model.input_to_embed(self.tokens, attention_mask=self.attention_mask)
+                embedded = self.model.input_to_embed(self.tokens)
             self._start = embedded[0]
         return self._start
 

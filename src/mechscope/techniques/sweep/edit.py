@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import Site
 
 Where = int | tuple[int, ...] | None
@@ -134,7 +135,7 @@ class Edit:
             return  # later keys only, which no query here attends to before or after the edit
         target = self._index(activation, window.start, window)
         if isinstance(self.value, torch.Tensor):
-            value = self.value.to(activation)
+            value = self.value.to(activation.device)
             if value.shape[0] != activation.shape[0]:
                 value = value.expand(activation.shape[0], *value.shape[1:])
             if self.site.has_pattern_axes:
@@ -143,13 +144,15 @@ class Edit:
         else:
             incoming = self.value
         if self.basis is not None:
-            basis = self.basis.to(activation)
-            change = (incoming - activation[target]) @ basis
-            activation[target] += change @ basis.mT
+            own = at_least_float32(activation[target])
+            basis = self.basis.to(own)
+            activation[target] = (own + ((incoming - own) @ basis) @ basis.mT).to(activation.dtype)
         elif self.how == "add":
-            activation[target] += incoming
+            activation[target] += incoming  # promoted to the wider of the two types, then rounded once
         else:
-            activation[target] = incoming
+            activation[target] = (
+                incoming.to(activation.dtype) if isinstance(incoming, torch.Tensor) else incoming
+            )
 
     def _keys(self, window: range) -> Where:
         """The keys that are edited, as far as the window has them; an empty tuple where it has none."""

@@ -1,0 +1,131 @@
+"""Tokens know which of them are padding, through everything that only rearranges them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from einops import rearrange, repeat
+from torch.utils.data import DataLoader
+
+from mechscope.model.token_batch import Tokens, last_real, real_positions
+
+IDS = torch.tensor([[0, 0, 5, 6, 7], [1, 2, 3, 0, 0], [4, 0, 0, 8, 9], [1, 2, 3, 4, 5]])
+MASK = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 1, 1], [1, 1, 1, 1, 1]]).bool()
+
+KEPT: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "a row": lambda t: t[0],
+    "a slice": lambda t: t[1:3, 1:],
+    "chosen rows": lambda t: t[torch.tensor([2, 0])],
+    "rows by a boolean": lambda t: t[torch.tensor([True, False, True, False])],
+    "by a list": lambda t: t[[3, 1]],
+    "cat": lambda t: torch.cat([t, t.flip(0)], dim=1),
+    "stack": lambda t: torch.stack([t, t]),
+    "repeat": lambda t: t.repeat(2, 1),
+    "expand": lambda t: t[None].expand(2, -1, -1),
+    "repeat_interleave": lambda t: t.repeat_interleave(2, dim=0),
+    "reshape": lambda t: t.reshape(2, 2, 5).flatten(0, 1),
+    "transpose": lambda t: t.T,
+    "roll": lambda t: t.roll(1, 0),
+    "to": lambda t: t.to("cpu", torch.int32),
+    "long": lambda t: t.int().long(),
+    "clone": lambda t: t.clone().contiguous().detach(),
+    "split": lambda t: t.split(2)[0],
+    "chunk": lambda t: t.chunk(2, dim=1)[1],
+    "unbind": lambda t: t.unbind(0)[1],
+    "iteration": lambda t: list(t)[2],
+    "rearrange": lambda t: rearrange(t, "batch pos -> pos batch"),
+    "einops repeat": lambda t: repeat(t, "batch pos -> (k batch) pos", k=3),
+    "a data loader": lambda t: next(iter(DataLoader(t, batch_size=3))),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_mask_goes_where_the_tokens_go(name: str) -> None:
+    kept = KEPT[name](Tokens(IDS, MASK))
+    assert isinstance(kept, Tokens)
+    assert torch.equal(kept.ids.long(), KEPT[name](IDS).long())
+    assert torch.equal(kept.is_real, KEPT[name](MASK.to(torch.uint8)).bool())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda t: t + 1,
+        lambda t: t == 0,
+        lambda t: t.float(),
+        lambda t: t.max(),
+        lambda t: t[0, 0],
+        lambda t: torch.zeros(10, 3)[t],
+        lambda t: torch.nn.functional.one_hot(t, 10),
+        lambda t: t.gather(1, t[:, :1].clamp(max=4)),
+    ],
+)
+def test_everything_else_is_a_plain_tensor(use: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    found = use(Tokens(IDS, MASK))
+    assert type(found) is torch.Tensor
+    assert torch.equal(found, use(IDS))
+
+
+def test_plain_tokens_that_are_joined_are_real() -> None:
+    bos = torch.full((4, 1), 9)
+    assert torch.cat([bos, Tokens(IDS, MASK)], 1).attention_mask[:, 0].all()  # type: ignore[attr-defined]
+    assert isinstance(torch.cat([Tokens(IDS), bos], 1), Tokens)
+
+
+def test_ids_are_shared_and_edited_in_place() -> None:
+    ids = IDS.clone()
+    tokens = Tokens(ids, MASK)
+    tokens[:, 0] = 9
+    assert ids[:, 0].tolist() == [9] * 4
+    assert isinstance(tokens.add_(1), Tokens)
+    assert torch.equal(tokens.is_real, MASK)
+
+
+def test_copies_and_pickles_keep_the_mask() -> None:
+    tokens = Tokens(IDS, MASK)
+    for made in (
+        copy.deepcopy(tokens),
+        copy.copy(tokens),
+        pickle.loads(pickle.dumps(tokens)),
+        Tokens(tokens),
+    ):
+        assert torch.equal(made, tokens)
+        assert torch.equal(made.is_real, MASK)
+    other = copy.deepcopy(tokens)
+    other.zero_()
+    assert torch.equal(tokens, IDS)
+
+
+def test_where_all_are_real_there_is_no_mask() -> None:
+    assert Tokens(IDS).attention_mask is None
+    assert Tokens(IDS, torch.ones_like(IDS)).attention_mask is None
+    assert Tokens(IDS, MASK)[3:].attention_mask is None
+    assert Tokens(IDS, MASK)[:, :0].shape == (4, 0)
+    assert Tokens(IDS, MASK).lengths.tolist() == [3, 3, 3, 5]
+    assert "real tokens in each row: [3, 3, 3, 5]" in repr(Tokens(IDS, MASK))
+    assert repr(Tokens(IDS)) == repr(IDS)
+
+
+def test_positions_count_real_tokens() -> None:
+    assert real_positions(MASK).tolist() == [
+        [0, 0, 0, 1, 2],
+        [0, 1, 2, 2, 2],
+        [0, 0, 0, 1, 2],
+        [0, 1, 2, 3, 4],
+    ]
+    assert last_real(MASK).tolist() == [4, 2, 4, 4]
+
+
+def test_misuse_says_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 5\) and the tokens \(4, 5\)"):
+        Tokens(IDS, MASK[:2])
+    with pytest.raises(ValueError, match="1 where a token is real and 0"):
+        Tokens(IDS, IDS)
+    with pytest.raises(TypeError, match="whole numbers"):
+        Tokens(IDS.float())
+    with pytest.raises(TypeError, match="whole numbers"):
+        Tokens(MASK)
