@@ -158,8 +158,10 @@ class Attention(ClassicAttention):
         q, k, v = self.queries_keys_values(query_input, key_input, value_input, positions, offset)
         if past_kv_cache_entry is not None:
             k, v = past_kv_cache_entry.append(k, v)
-        biases = [bias for bias in (additive_attention_mask, position_bias) if bias is not None]
-        z = self.attend(q, k, v, mask, sum(biases) if biases else None)
+        bias = additive_attention_mask
+        if position_bias is not None:
+            bias = position_bias if bias is None else bias + position_bias
+        z = self.attend(q, k, v, mask, bias)
         # The classic `calculate_z_scores` ends with the hook.
         return self.output(z if self.overrides("calculate_z_scores") else self.hook_z(z))
 
