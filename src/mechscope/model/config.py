@@ -168,6 +168,10 @@ class HookedTransformerConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
                 raise ValueError(f"{name} must be a positive whole number, not {value!r}.")
+        for name in ("attn_scale", "initializer_range", "rotary_base"):
+            # Classic configs hold whole numbers and NumPy's.
+            if isinstance(getattr(self, name), (int, np.floating)):
+                setattr(self, name, float(getattr(self, name)))
         if self.n_heads == -1:
             if self.d_model % self.d_head:
                 raise ValueError(

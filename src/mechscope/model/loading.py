@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from torch import nn
 
 from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.state_dict_completion import complete_state_dict
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
@@ -83,31 +85,52 @@ class Loading(TokenizerHelpers, HookedRootModule):
         fold_value_biases: bool = True,
         refactor_factored_attn_matrices: bool = False,
     ) -> None:
-        """Process weights in the classic layout (see `process_weights`) and use them."""
-        state_dict = {
-            name: value
-            for name, value in state_dict.items()
-            if not name.endswith(("attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos"))
+        """Process weights in the classic layout (see `process_weights`) and use them.
+
+        What such a file may hold besides or lack is settled first (see `complete_state_dict`). Blocks and attention
+        layers of a class of your own stay, and so does what a subclass of the model has besides.
+        """
+        base = _library_class(type(self))
+        extra = _extra_children(self, base)
+        theirs = {name: value for name, value in state_dict.items() if name.partition(".")[0] in extra}
+        own = {
+            name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
         }
+        cfg, state = complete_state_dict(
+            self.cfg, {name: value for name, value in state_dict.items() if name not in theirs}, own, fold_ln
+        )
         processed = process_weights(
-            self.cfg,
-            state_dict,
+            cfg,
+            state,
             fold_ln=fold_ln,
             center_writing_weights=center_writing_weights,
             center_unembed=center_unembed,
             fold_value_biases=fold_value_biases,
             refactor_factored_attn_matrices=refactor_factored_attn_matrices,
         )
-        fresh = type(self).from_state(
+        fresh = base.from_state(
             processed.cfg, processed.state_dict, self.tokenizer, self.default_padding_side
         )
-        for name, point in fresh.hook_dict.items():
-            if name in self.hook_dict:
-                point.take_listeners(self.hook_dict[name])
-        self.cfg = fresh.cfg
-        for name, child in fresh.named_children():
-            setattr(self, name, child)
+        self.take_weights(fresh)
+        if theirs:
+            self.load_state_dict(theirs, strict=False)
+
+    def take_weights(self, other: HookedRootModule) -> None:
+        """Use another model's weights and config, with this one's hooks and classes.
+
+        Norms and unembeddings whose kind differs are replaced; everything else keeps its class, so an attention layer
+        of your own is still one.
+        """
+        points, cfg = dict(self.hook_dict), self.cfg
+        _graft(self, other)
+        self.cfg = other.cfg  # type: ignore[assignment]
+        for module in self.modules():
+            if getattr(module, "cfg", None) is cfg:
+                module.cfg = self.cfg  # type: ignore[assignment]
         self.setup()
+        for name, point in self.hook_dict.items():
+            if name in points and points[name] is not point:
+                point.take_listeners(points[name])
 
     def process_weights_(
         self,
@@ -126,3 +149,51 @@ class Loading(TokenizerHelpers, HookedRootModule):
             fold_value_biases=fold_value_biases,
             refactor_factored_attn_matrices=refactor_factored_attn_matrices,
         )
+
+
+def _library_class(cls: type) -> Any:
+    """The class of ours that a subclass, which may be built otherwise, comes from."""
+    return next(base for base in cls.__mro__ if base.__module__.startswith("mechscope."))
+
+
+def _extra_children(model: nn.Module, base: type) -> set[str]:
+    """Children that a subclass has besides those of the class of ours."""
+    if type(model) is base:
+        return set()
+    known = {
+        "embed",
+        "pos_embed",
+        "blocks",
+        "ln_final",
+        "unembed",
+        "hook_embed",
+        "hook_tokens",
+        "hook_pos_embed",
+    }
+    names = {name for name, _ in model.named_children()} | {
+        name for name, _ in model.named_parameters(recurse=False)
+    }
+    return names - known
+
+
+def _graft(own: nn.Module, other: nn.Module) -> None:
+    """Give `own` the parameters of `other`, and its children where they are of another kind."""
+    for name, parameter in other.named_parameters(recurse=False):
+        own.register_parameter(name, parameter)
+    for name, child in other.named_children():
+        mine = getattr(own, name, None)
+        if (
+            isinstance(mine, nn.Module)
+            and isinstance(mine, type(child))
+            and not _has_other_parameters(mine, child)
+        ):
+            _graft(mine, child)
+        else:
+            setattr(own, name, child)
+
+
+def _has_other_parameters(mine: nn.Module, child: nn.Module) -> bool:
+    """Whether one has parameters that the other lacks, as a tied unembedding and an untied one."""
+    return {name for name, _ in mine.named_parameters(recurse=False)} != {
+        name for name, _ in child.named_parameters(recurse=False)
+    } and not list(child.children())

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
     AttentionMask,
     Embed,
@@ -53,7 +54,15 @@ class Output(NamedTuple):
 
 
 class HookedTransformer(
-    Loading, WeightProperties, Generation, ClassicSwitches, ModelDisplay, Devices, Component, HookedRootModule
+    Loading,
+    WeightProperties,
+    Generation,
+    ClassicModel,
+    ClassicSwitches,
+    ModelDisplay,
+    Devices,
+    Component,
+    HookedRootModule,
 ):
     """A decoder-only (or bidirectional) transformer with a hook point at every activation.
 
