@@ -294,6 +294,8 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     ) -> tuple[dict[str, torch.Tensor], list[tuple[str, HookFunction]], list[tuple[str, HookFunction]]]:
         """A dictionary and the (name, function) pairs that fill it during a pass."""
         cache = {} if cache is None else cache
+        if isinstance(pos_slice, int):
+            pos_slice = [pos_slice]  # as in the classic library, one position keeps its axis
         pos_slice = None if pos_slice is None else Slice.unwrap(pos_slice)
 
         def keep(suffix: str) -> HookFunction:
@@ -343,7 +345,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
             remove_batch_dim: drop the leading axis of a batch of one.
             incl_bwd: also run backward from the output (a scalar) and keep gradients, under
                 names that end in `_grad`.
-            pos_slice: which positions to keep (a slice, an index or a list of them).
+            pos_slice: which positions to keep (a slice, a list of indices, or one index, which keeps its axis).
 
         Returns:
             the output of the pass, and a dictionary from hook names to activations.
