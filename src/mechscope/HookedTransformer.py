@@ -5,4 +5,7 @@
 
 from mechscope.model.transformer import HookedTransformer
 
-__all__ = ["HookedTransformer"]
+EasyTransformer = HookedTransformer
+"""What the class was called in its first year."""
+
+__all__ = ["EasyTransformer", "HookedTransformer"]

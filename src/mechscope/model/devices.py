@@ -25,11 +25,14 @@ class Devices(nn.Module):
         self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
         return self
 
-    def to(self, *args: Any, print_details: bool = False, **kwargs: Any) -> Self:  # type: ignore[override]
+    def to(  # type: ignore[override]
+        self, device_or_dtype: Any = None, *args: Any, print_details: bool = True, **kwargs: Any
+    ) -> Self:
         """Move to a device, convert to a data type, or both, as torch does."""
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.
         del print_details
-        return nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        where = () if device_or_dtype is None else (device_or_dtype,)
+        return nn.Module.to(self, *where, *(value for value in args if not isinstance(value, bool)), **kwargs)
 
     def cuda(self, device: int | torch.device | None = None) -> Self:
         """Move to a CUDA device."""
