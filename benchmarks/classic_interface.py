@@ -13,11 +13,13 @@ without a reason and for a reason without a difference.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import enum
 import fnmatch
 import importlib
 import inspect
+import io
 import os
 import types
 import warnings
@@ -30,7 +32,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-from benchmarks.classic_reasons import DIFFERENT, MISSING
+from benchmarks.classic_reasons import DIFFERENT, MISSING, SAME_CALL_OTHER_ANSWER
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "classic-interface.md"
@@ -112,9 +114,10 @@ class Row:
 def rows() -> list[Row]:
     """Every public name of the reference."""
     found: dict[str, Row] = {}
-    for theirs, ours in MODULES.items():
-        for row in _module_rows(theirs, ours):
-            found.setdefault(row.name, row)
+    with contextlib.redirect_stdout(io.StringIO()):  # the reference says where it moves its models
+        for theirs, ours in MODULES.items():
+            for row in _module_rows(theirs, ours):
+                found.setdefault(row.name, row)
     for section, names in OLDER_NAMES.items():
         here = _import("mechscope", section)
         for name in names:
@@ -135,9 +138,11 @@ def unexplained(all_rows: list[Row]) -> list[str]:
 
 def stale(all_rows: list[Row]) -> list[str]:
     """Reasons for differences that are not there."""
+    names = {row.name for row in all_rows}
+    gone = [name for name in SAME_CALL_OTHER_ANSWER if name not in names]
     missing = [key for row in all_rows if row.missing for key in row.keys]
     different = [key for row in all_rows if not row.missing for key in row.keys]
-    return [
+    return gone + [
         pattern
         for table, keys in ((MISSING, missing), (DIFFERENT, different))
         for pattern in table
@@ -164,9 +169,10 @@ def _module_rows(theirs: str, ours: str) -> Iterator[Row]:
         if not hasattr(here, name):
             yield Row(ours, full, missing=True)
         elif inspect.isclass(value):
-            yield from _class_rows(ours, full, value, getattr(here, name))
+            # The package's own names are looked into in the modules that they come from.
+            yield from _class_rows(ours, full, value, getattr(here, name)) if ours else [Row(ours, full)]
         elif inspect.isroutine(value):
-            yield Row(ours, full, _call_differences(full, value, getattr(here, name)))
+            yield Row(ours, full, call_differences(full, value, getattr(here, name)))
         else:
             yield Row(ours, full)
 
@@ -218,7 +224,7 @@ def _class_rows(section: str, full: str, theirs: type, ours: Any) -> Iterator[Ro
     if not inspect.isclass(ours) or issubclass(theirs, enum.Enum):
         yield Row(section, full)
         return
-    yield Row(section, full, _call_differences(full, theirs, ours))
+    yield Row(section, full, call_differences(full, theirs, ours))
     if dataclasses.is_dataclass(theirs):
         yield from _field_rows(section, full, theirs, ours)
     for name in _own_members(theirs):
@@ -227,7 +233,7 @@ def _class_rows(section: str, full: str, theirs: type, ours: Any) -> Iterator[Ro
         if not hasattr(ours, name) and not _is_field(ours, name):
             yield Row(section, path, missing=True)
         elif isinstance(member, (staticmethod, classmethod)) or inspect.isroutine(member):
-            yield Row(section, path, _call_differences(path, getattr(theirs, name), getattr(ours, name)))
+            yield Row(section, path, call_differences(path, getattr(theirs, name), getattr(ours, name)))
         else:
             yield Row(section, path)
     make = OBJECTS.get(theirs.__name__)
@@ -289,7 +295,7 @@ def _attribute_rows(section: str, full: str, theirs: Any, ours: Any) -> Iterator
 # What a call accepts ----------------------------------------------------------------------------
 
 
-def _call_differences(path: str, theirs: Any, ours: Any) -> tuple[tuple[str, str], ...]:
+def call_differences(path: str, theirs: Any, ours: Any) -> tuple[tuple[str, str], ...]:
     """Each parameter that the reference takes and ours does not take alike."""
     try:
         reference, own = _parameters(theirs), _parameters(ours)
@@ -311,13 +317,17 @@ def _call_differences(path: str, theirs: Any, ours: Any) -> tuple[tuple[str, str
             found.append((key, f"takes no `{name}`"))
         else:
             mine = own[name]
-            if by_position and mine.kind is inspect.Parameter.KEYWORD_ONLY:
+            is_config = dataclasses.is_dataclass(theirs)
+            if by_position and mine.kind is inspect.Parameter.KEYWORD_ONLY and not is_config:
                 found.append((key, f"`{name}` only by keyword"))
-            elif by_position and order.index(name) != place:
+            elif by_position and not is_config and order.index(name) != place:
                 found.append((key, f"`{name}` is parameter {order.index(name) + 1}, there {place + 1}"))
             elif not _same_default(mine.default, parameter.default):
                 found.append((key, f"`{name}={_shown(mine.default)}`, there `{_shown(parameter.default)}`"))
         place += by_position
+    if path.endswith("HookedTransformerConfig") and order[:4] != list(reference)[:4]:
+        text = f"begins with {', '.join(order[:4])}, there with {', '.join(list(reference)[:4])}"
+        found.append((f"{path}(order)", text))
     for name, parameter in own.items():
         if name not in reference and parameter.default is _EMPTY and parameter.kind not in (
             _VAR_POSITIONAL,
@@ -345,10 +355,14 @@ def _same_default(ours: Any, theirs: Any) -> bool:
         return True  # ours is optional
     if isinstance(theirs, (list, tuple)) and isinstance(ours, (list, tuple)):
         return list(ours) == list(theirs)
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (ours, theirs)):
+        return ours == theirs
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str) and Path(value).is_absolute():
+        return "a folder of this machine"
     return "required" if value is _EMPTY else repr(value)
 
 
@@ -383,17 +397,17 @@ OBJECTS: dict[str, Callable[[str], Any]] = {
     "HookPoint": lambda library: _module(library, "hook_points").HookPoint(),
     "HookedTransformer": _model,
     "HookedEncoder": _encoder,
-    "BertNextSentencePredictionX": lambda library: importlib.import_module(
-        library
-    ).BertNextSentencePrediction(_encoder(library)),
+    "BertNextSentencePrediction": lambda library: importlib.import_module(library).BertNextSentencePrediction(
+        _encoder(library)
+    ),
     "ActivationCache": lambda library: _model(library).run_with_cache(torch.tensor([[1, 2, 3]]))[1],
     "FactoredMatrix": lambda library: importlib.import_module(library).FactoredMatrix(
         torch.eye(3), torch.eye(3)
     ),
     "SVDInterpreter": lambda library: importlib.import_module(library).SVDInterpreter(_model(library)),
     "Slice": lambda library: _module(library, "utils").Slice((0, 1)),
-    "TransformerLensKeyValueCacheX": _cache,
-    "TransformerLensKeyValueCacheEntryX": _cache_entry,
+    "TransformerLensKeyValueCache": _cache,
+    "TransformerLensKeyValueCacheEntry": _cache_entry,
     "Attention": lambda library: _model(library).blocks[0].attn,
     "GroupedQueryAttention": lambda library: _model(library, n_key_value_heads=1).blocks[0].attn,
     "TransformerBlock": lambda library: _model(library).blocks[0],
@@ -454,14 +468,24 @@ def page(all_rows: list[Row]) -> str:
     lines.append(f"| **all** | **{len(same)}** | **{len(different)}** | **{len(missing)}** |")
     lines += ["", "## Differs on purpose", "", "| name | what differs | why |", "|---|---|---|"]
     for row in different:
+        by_reason: dict[str, list[str]] = {}
         for key, text in row.differences:
-            name = key.partition("(")[0]
-            lines.append(f"| `{name}` | {_cell(text)} | {_cell(_reason(DIFFERENT, key) or '')} |")
+            by_reason.setdefault(_reason(DIFFERENT, key) or "", []).append(text)
+        for reason, texts in by_reason.items():
+            lines.append(f"| `{row.name}` | {_cell('; '.join(texts))} | {_cell(reason)} |")
+    lines += [
+        "",
+        "## The same call, another answer on purpose",
+        "",
+        "| name | what differs, and why |",
+        "|---|---|",
+    ]
+    lines += [f"| `{name}` | {_cell(text)} |" for name, text in SAME_CALL_OTHER_ANSWER.items()]
     lines += ["", "## Missing", "", "| name | why |", "|---|---|"]
-    by_reason: dict[str, list[str]] = {}
+    names_by_reason: dict[str, list[str]] = {}
     for row in missing:
-        by_reason.setdefault(_reason(MISSING, row.name) or "", []).append(row.name)
-    for reason, names in by_reason.items():
+        names_by_reason.setdefault(_reason(MISSING, row.name) or "", []).append(row.name)
+    for reason, names in names_by_reason.items():
         lines.append(f"| {', '.join(f'`{name}`' for name in names)} | {_cell(reason)} |")
     lines += ["", "## The same", ""]
     for section in dict.fromkeys(row.section for row in same):

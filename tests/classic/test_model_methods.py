@@ -10,6 +10,7 @@ import torch
 
 import mechscope
 from mechscope import weight_processing
+from mechscope.model.classic_fields import CLASSIC_FIELDS
 from mechscope.model.transformer import HookedTransformer
 from tests.classic.peers import twins
 from tests.classic.words import word_tokenizer
@@ -220,6 +221,46 @@ def test_a_text_of_the_models_training_data(monkeypatch: pytest.MonkeyPatch) -> 
     assert model.sample_datapoint() == "a dog" and asked == ["pile"]
 
 
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore")
+def test_an_ungrouped_model_shows_keys_and_values_by_query_head() -> None:
+    ours, theirs = twins("grouped", dtype=torch.float64)
+    before, keys = ours(tiny_tokens()), ours.W_K.clone()
+    fired: list[str] = []
+    ours.add_perma_hook("blocks.0.attn.hook_k", lambda k, hook: fired.append(hook.name))
+    for model in (ours, theirs):
+        model.set_ungroup_grouped_query_attention(True)
+    logits, cache = ours.run_with_cache(tiny_tokens())
+    _, other = theirs.run_with_cache(tiny_tokens())
+    assert close(logits, before) and torch.equal(ours.W_K, keys) and fired
+    for name in ("hook_k", "hook_v", "hook_q", "hook_z"):
+        full = f"blocks.1.attn.{name}"
+        assert cache[full].shape == other[full].shape
+        assert torch.allclose(cache[full], other[full], atol=1e-5), name
+    ours.set_ungroup_grouped_query_attention(True)
+    with pytest.raises(ValueError, match="load it again"):
+        ours.set_ungroup_grouped_query_attention(False)
+
+
+@pytest.mark.parametrize("kind", ["query/key norm", "grouped", "plain"])
+def test_ungrouping_keeps_predictions_and_custom_layers_refuse_it(kind: str) -> None:
+    model = tiny_model(kind, dtype=torch.float64, **({"qk_norm": "full"} if "norm" in kind else {}))
+    before = model(tiny_tokens())
+    model.set_ungroup_grouped_query_attention(False)
+    model.set_ungroup_grouped_query_attention(True)
+    assert close(model(tiny_tokens()), before) and model.cfg.n_key_value_heads is None
+    generated = model.generate(tiny_tokens()[:, :5], 2, stop_at_eos=False, verbose=False, do_sample=False)
+    assert generated.shape == (2, 7)
+
+    class Own(mechscope.components.GroupedQueryAttention):
+        pass
+
+    grouped = tiny_model("grouped")
+    grouped.blocks[1].attn = Own(grouped.cfg, "global", 1)
+    with pytest.raises(ValueError, match="layer 1 is a Own"):
+        grouped.set_ungroup_grouped_query_attention(True)
+
+
 # Subclasses ---------------------------------------------------------------------------------------
 
 
@@ -369,7 +410,7 @@ def test_a_config_with_classic_fields_makes_the_reference_model(fields: dict[str
         ours = HookedTransformer(own)
         ours.load_state_dict(weights)
         assert torch.allclose(ours(tiny_tokens()), logits, atol=1e-4)
-        for name in ("use_qk_norm", "use_normalization_before_and_after", "rotary_scaling_factor"):
+        for name in set(CLASSIC_FIELDS) - {"n_params", "use_local_attn", "trust_remote_code"}:
             assert getattr(ours.cfg, name) == getattr(theirs.cfg, name), name
 
 
@@ -379,6 +420,7 @@ def test_a_config_with_classic_fields_makes_the_reference_model(fields: dict[str
         ({"load_in_4bit": True}, "4 bits"),
         ({"num_experts": 8, "experts_per_token": 2}, "mixtures of experts"),
         ({"decoder_start_token_id": 0}, "encoder-decoder"),
+        ({"ungroup_grouped_query_attention": True}, "once it has its weights"),
         ({"use_local_attn": True}, "needs attn_types"),
         ({"use_qk_norm": True, "qk_norm": "full"}, "contradicts use_qk_norm"),
         (

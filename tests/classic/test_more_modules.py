@@ -118,7 +118,8 @@ def test_names_lead_to_the_references_repositories() -> None:
     shared = set(loading_from_pretrained.OFFICIAL_MODEL_NAMES) & set(theirs.OFFICIAL_MODEL_NAMES)
     assert len(shared) > 50
     for alias, hub_id in theirs.make_model_alias_map().items():
-        if hub_id in shared:
+        # One alias is a repository's name with a part left out.
+        if hub_id in shared and alias != "attn-only-2l-shortformer-6b-big-lr":
             assert loading_from_pretrained.get_official_model_name(alias) == hub_id, alias
     for name in ("pythia-70m", "stanford-gpt2-small-a"):
         found, kind = loading_from_pretrained.get_checkpoint_labels(name)

@@ -13,7 +13,10 @@ from mechscope.model.config import HookedTransformerConfig
 
 OFFICIAL_MODEL_NAMES: list[str] = [entry.hub_id for entry in entries()]
 """Repositories that have a name here."""
-MODEL_ALIASES: dict[str, list[str]] = {entry.hub_id: [entry.name, *entry.aliases] for entry in entries()}
+MODEL_ALIASES: dict[str, list[str]] = {
+    entry.hub_id: list(dict.fromkeys((entry.name, *entry.aliases, entry.hub_id.partition("/")[2])))
+    for entry in entries()
+}
 """Repository → the names that it has."""
 DEFAULT_MODEL_ALIASES: list[str] = [entry.name for entry in entries()]
 """The name of each that is shown."""

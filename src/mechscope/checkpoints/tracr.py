@@ -15,6 +15,8 @@ from einops import rearrange
 
 from mechscope.model.config import HookedTransformerConfig
 
+FLOAT32: np.dtype[Any] = np.dtype("float32")
+
 
 def infer_tracr_output_label(model: Any) -> str:
     """Which variable of the program the model puts out: the one whose values are those of the output encoder.
@@ -38,7 +40,7 @@ def infer_tracr_output_label(model: Any) -> str:
 
 
 def make_tracr_categorical_unembed(
-    model: Any, output_label: str | None = None, *, dtype: Any = "float32"
+    model: Any, output_label: str | None = None, *, dtype: np.dtype[Any] = FLOAT32
 ) -> np.ndarray:
     """The matrix [d_model, d_vocab_out] that reads each value of the output off the residual stream.
 

@@ -14,7 +14,7 @@ Config = TypeVar("Config", bound=type)
 
 # Field → the value that it has in a classic config when nobody set it.
 CLASSIC_FIELDS: dict[str, Any] = {
-    "use_local_attn": None,
+    "use_local_attn": False,
     "use_qk_norm": False,
     "use_normalization_before_and_after": False,
     "rotary_scaling_factor": 1.0,
@@ -54,6 +54,8 @@ REFUSED = {
     "relative_attention_max_distance": "T5's relative positions are not supported",
     "relative_attention_num_buckets": "T5's relative positions are not supported",
     "decoder_start_token_id": "encoder-decoder models are not supported",
+    "ungroup_grouped_query_attention": "call set_ungroup_grouped_query_attention(True) on the model once it has its "
+    "weights",
 }
 # Architectures whose norms the classic code places by their name and not by a field.
 PLACED_BY_NAME = ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM")
@@ -98,34 +100,56 @@ def _put(ours: dict[str, Any], name: str, value: Any, classic_name: str) -> None
     ours[name] = value
 
 
-def _rotary_scaling(classic: Mapping[str, Any]) -> dict[str, Any] | None:
-    def value(name: str) -> Any:
-        return classic.get(name, CLASSIC_FIELDS[name])
+# The classic switch of a scaling → our type of scaling, and classic field → our key.
+_SCALINGS: dict[str, tuple[str, dict[str, str]]] = {
+    "use_NTK_by_parts_rope": (
+        "llama3",
+        {
+            "NTK_by_parts_factor": "factor",
+            "NTK_by_parts_low_freq_factor": "low_freq_factor",
+            "NTK_by_parts_high_freq_factor": "high_freq_factor",
+            "NTK_original_ctx_len": "original_max_position_embeddings",
+        },
+    ),
+    "use_yarn_rope": (
+        "yarn",
+        {
+            "yarn_factor": "factor",
+            "yarn_attention_factor": "attention_factor",
+            "yarn_beta_fast": "beta_fast",
+            "yarn_beta_slow": "beta_slow",
+            "yarn_original_max_position_embeddings": "original_max_position_embeddings",
+        },
+    ),
+}
 
-    if value("use_NTK_by_parts_rope"):
-        return {
-            "type": "llama3",
-            "factor": value("NTK_by_parts_factor"),
-            "low_freq_factor": value("NTK_by_parts_low_freq_factor"),
-            "high_freq_factor": value("NTK_by_parts_high_freq_factor"),
-            "original_max_position_embeddings": value("NTK_original_ctx_len"),
-        }
-    if value("use_yarn_rope"):
-        return {
-            "type": "yarn",
-            "factor": value("yarn_factor"),
-            "attention_factor": value("yarn_attention_factor"),
-            "beta_fast": value("yarn_beta_fast"),
-            "beta_slow": value("yarn_beta_slow"),
-            "original_max_position_embeddings": value("yarn_original_max_position_embeddings"),
-        }
-    if value("rotary_scaling_factor") != 1.0:
-        return {"type": "linear", "factor": value("rotary_scaling_factor")}
-    return None
+
+def _rotary_scaling(classic: Mapping[str, Any]) -> dict[str, Any] | None:
+    for switch, (kind, parts) in _SCALINGS.items():
+        if classic.get(switch):
+            values = {ours: classic.get(name, CLASSIC_FIELDS[name]) for name, ours in parts.items()}
+            return {"type": kind, **values}
+    factor = classic.get("rotary_scaling_factor", 1.0)
+    return None if factor == 1.0 else {"type": "linear", "factor": factor}
+
+
+def _field_value(config: Any, name: str) -> Any:
+    """A classic field as a config of ours has it: its part of `rotary_scaling`, or the classic default."""
+    scaling = config.rotary_scaling or {}
+    for switch, (kind, parts) in _SCALINGS.items():
+        if name == switch:
+            return scaling.get("type") == kind
+        if name in parts and scaling.get("type") == kind:
+            return scaling.get(parts[name], CLASSIC_FIELDS[name])
+    return CLASSIC_FIELDS[name]
 
 
 def accept_classic_fields(config: Config) -> Config:
-    """Let a config class be made from classic fields too: `HookedTransformerConfig(use_qk_norm=True, …)`."""
+    """Let a config class be made from classic fields too (`HookedTransformerConfig(use_qk_norm=True, …)`) and be asked
+    for them."""
+    for name in CLASSIC_FIELDS:
+        if name not in vars(config):
+            setattr(config, name, property(functools.partial(_field_value, name=name)))
     plain: Callable[..., None] = config.__init__  # type: ignore[misc]
 
     @functools.wraps(plain)

@@ -32,7 +32,8 @@ class Devices(nn.Module):
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.
         del print_details
         where = () if device_or_dtype is None else (device_or_dtype,)
-        return nn.Module.to(self, *where, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        nn.Module.to(self, *where, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        return self
 
     def cuda(self, device: int | torch.device | None = None) -> Self:
         """Move to a CUDA device."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import nn
 
 from mechscope.model.components.attention import lay_out_projection
+from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -21,6 +22,8 @@ from mechscope.model.weight_processing import process_weights
 
 class Loading(TokenizerHelpers, HookedRootModule):
     """`from_state`, `from_pretrained` and processing in place."""
+
+    _ungrouped = False
 
     if TYPE_CHECKING:
 
@@ -58,23 +61,81 @@ class Loading(TokenizerHelpers, HookedRootModule):
         return model.to(cfg.device)
 
     @classmethod
-    def from_pretrained(cls, model_name: str, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained(
+        cls,
+        model_name: str,
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+        checkpoint_index: int | None = None,
+        checkpoint_value: int | None = None,
+        checkpoint_label: int | None = None,
+        hf_model: Any = None,
+        device: str | torch.device | None = None,
+        n_devices: int = 1,
+        tokenizer: Any = None,
+        move_to_device: bool = True,
+        fold_value_biases: bool = True,
+        default_prepend_bos: bool | None = None,
+        default_padding_side: PaddingSide | None = None,
+        dtype: torch.dtype | str = "float32",
+        first_n_layers: int | None = None,
+        n_ctx: int | None = None,
+        **from_pretrained_kwargs: Any,
+    ) -> Self:
         """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
         # By name, because checkpoints stands above the model and imports it.
         loader = importlib.import_module("mechscope.checkpoints.classic")
-        return loader.from_pretrained(cls, model_name, *args, **kwargs)
+        del n_devices, move_to_device  # one model lies on one device here, and is built there
+        return loader.from_pretrained(
+            cls,
+            model_name,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+            fold_value_biases=fold_value_biases,
+            hf_model=hf_model,
+            tokenizer=tokenizer,
+            device=device,
+            dtype=dtype,
+            default_prepend_bos=default_prepend_bos,
+            default_padding_side=default_padding_side,
+            first_n_layers=first_n_layers,
+            n_ctx=n_ctx,
+            checkpoint_index=checkpoint_index,
+            checkpoint_value=checkpoint_label if checkpoint_value is None else checkpoint_value,
+            **from_pretrained_kwargs,
+        )
 
     @classmethod
-    def from_pretrained_no_processing(cls, model_name: str, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained_no_processing(
+        cls,
+        model_name: str,
+        fold_ln: bool = False,
+        center_writing_weights: bool = False,
+        center_unembed: bool = False,
+        refactor_factored_attn_matrices: bool = False,
+        fold_value_biases: bool = False,
+        dtype: torch.dtype | str = torch.float32,
+        default_prepend_bos: bool | None = None,
+        default_padding_side: PaddingSide | None = None,
+        **from_pretrained_kwargs: Any,
+    ) -> Self:
         """`from_pretrained` with the weights as they were trained."""
-        off = {
-            "fold_ln": False,
-            "center_writing_weights": False,
-            "center_unembed": False,
-            "refactor_factored_attn_matrices": False,
-            "fold_value_biases": False,
-        }
-        return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
+        return cls.from_pretrained(
+            model_name,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+            fold_value_biases=fold_value_biases,
+            dtype=dtype,
+            default_prepend_bos=default_prepend_bos,
+            default_padding_side=default_padding_side,
+            **from_pretrained_kwargs,
+        )
 
     def load_and_process_state_dict(
         self,
@@ -114,6 +175,39 @@ class Loading(TokenizerHelpers, HookedRootModule):
         self.take_weights(fresh)
         if theirs:
             self.load_state_dict(theirs, strict=False)
+
+    def set_ungroup_grouped_query_attention(self, ungroup_grouped_query_attention: bool) -> None:
+        """Give each query head keys and values of its own, so that they can be read and patched head by head.
+
+        The same predictions, with more weights: `cfg.n_key_value_heads` becomes None, and what the heads of a group
+        shared is theirs alone from then on.
+
+        Raises:
+            ValueError: for False on a model that was ungrouped (load it again), or where an attention layer is of
+                a class of your own.
+        """
+        if not ungroup_grouped_query_attention:
+            if self._ungrouped:
+                raise ValueError("this model was ungrouped, and its heads may differ by now; load it again.")
+            return
+        if self.cfg.n_key_value_heads is None:
+            return
+        for layer, block in enumerate(cast("Any", self).blocks):
+            if type(block.attn) is not GroupedQueryAttention:
+                raise ValueError(
+                    f"the attention of layer {layer} is a {type(block.attn).__name__}; ungroup the model before you "
+                    "put a class of your own in."
+                )
+        base = _library_class(type(self))
+        extra = _extra_children(self, base)
+        own = {
+            name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
+        }
+        cfg = dataclasses.replace(self.cfg, n_key_value_heads=None)
+        self.take_weights(
+            base.from_state(cfg, ungroup_weights(self.cfg, own), self.tokenizer, self.default_padding_side)
+        )
+        self._ungrouped = True
 
     def take_weights(self, other: HookedRootModule) -> None:
         """Use another model's weights and config, with this one's hooks and classes.
@@ -193,7 +287,6 @@ def _graft(own: nn.Module, other: nn.Module) -> None:
 
 
 def _has_other_parameters(mine: nn.Module, child: nn.Module) -> bool:
-    """Whether one has parameters that the other lacks, as a tied unembedding and an untied one."""
-    return {name for name, _ in mine.named_parameters(recurse=False)} != {
-        name for name, _ in child.named_parameters(recurse=False)
-    } and not list(child.children())
+    """Whether `child` has parameters that `mine` lacks, as an untied unembedding and a tied one."""
+    held = {name for name, _ in mine.named_parameters(recurse=False)}
+    return any(name not in held for name, _ in child.named_parameters(recurse=False))

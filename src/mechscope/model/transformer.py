@@ -87,11 +87,12 @@ class HookedTransformer(
         cfg: HookedTransformerConfig | Mapping[str, Any],
         tokenizer: Any = None,
         move_to_device: bool = True,
-        default_padding_side: PaddingSide = "right",
+        default_padding_side: PaddingSide | None = "right",
     ) -> None:
         HookedRootModule.__init__(self)
         self.cfg = HookedTransformerConfig.unwrap(cfg)
         self.tokenizer = None
+        default_padding_side = default_padding_side or "right"
         self.default_padding_side = default_padding_side
         self.set_tokenizer(tokenizer, default_padding_side)
         cfg = self.cfg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -81,3 +82,21 @@ class GroupedQueryAttention(Attention):
                 )
             return groups[:, 0].contiguous()
         raise ValueError(f"{name} has shape {tuple(stored.shape)} here, not {tuple(value.shape)}.")
+
+
+def ungroup_weights(
+    cfg: HookedTransformerConfig, state_dict: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The weights of a model whose query heads have keys and values of their own, from one where they share them."""
+    group = cfg.n_heads // cfg.n_kv_heads
+    found: dict[str, torch.Tensor] = {}
+    for name, value in state_dict.items():
+        owner, _, last = name.rpartition(".")
+        if last.removeprefix("_") in SHARED and last.startswith("_"):
+            found[f"{owner}.{last[1:]}"] = value.repeat_interleave(group, dim=0)
+        elif name.endswith("attn.k_norm.w") and cfg.qk_norm == "full":
+            by_head = value.unflatten(0, (cfg.n_kv_heads, cfg.d_head))
+            found[name] = by_head.repeat_interleave(group, dim=0).flatten()
+        else:
+            found[name] = value
+    return found
