@@ -344,3 +344,58 @@ def test_a_block_of_ones_own_takes_the_classic_arguments() -> None:
     assert same(ours(tokens), theirs(tokens))
     expected = theirs(tokens, attention_mask=PADDING)
     assert same(ours(tokens, attention_mask=PADDING)[PADDING.bool()], expected[PADDING.bool()])
+
+
+@pytest.mark.parametrize("method", ["scores", "mask", "values", "forward", "assigned", "mlp"])
+def test_patching_sees_the_layers_of_ones_own(method: str) -> None:
+    """What resumes inside the forward pass calls such a layer too: the same as a run with hooks for each."""
+    from mechscope import patching
+
+    if method in ("assigned", "mlp"):
+        model, _ = twins("plain", dtype=torch.float64)
+    else:
+        model, _ = with_subclass("plain", method)
+    if method == "assigned":
+        usual = model.blocks[1].attn.calculate_attention_scores
+        model.blocks[1].attn.calculate_attention_scores = lambda q, k: usual(q, k) * 0.5
+    if method == "mlp":
+        mlp = model.blocks[1].mlp
+        forward = mlp.forward
+        mlp.forward = lambda x: 2 * forward(x)
+    corrupted = tiny_tokens()
+    _, clean = model.run_with_cache(corrupted.flip(0))
+
+    def metric(logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, -1, 3].mean()
+
+    found = patching.get_act_patch_resid_pre(model, corrupted, clean, metric)
+    heads = patching.get_act_patch_attn_head_out_all_pos(model, corrupted, clean, metric)
+    for layer in range(2):
+        for position in (0, 4, 8):
+
+            def patch(resid: Any, hook: Any, position: int = position) -> None:
+                resid[:, position] = clean[hook.name][:, position]
+
+            hooks = [(f"blocks.{layer}.hook_resid_pre", patch)]
+            expected = metric(model.run_with_hooks(corrupted, fwd_hooks=hooks))
+            assert float(found[layer, position]) == pytest.approx(expected.item(), abs=1e-6)
+
+        def swap(z: Any, hook: Any) -> None:
+            z[:, :, 2] = clean[hook.name][:, :, 2]
+
+        hooks = [(f"blocks.{layer}.attn.hook_z", swap)]
+        expected = metric(model.run_with_hooks(corrupted, fwd_hooks=hooks))
+        assert float(heads[layer, 2]) == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_patching_refuses_a_forward_pass_of_ones_own() -> None:
+    from mechscope import patching
+
+    class Own(HookedTransformer):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return super().forward(*args, **kwargs)
+
+    model = Own(tiny_model().cfg)
+    _, clean = model.run_with_cache(tiny_tokens())
+    with pytest.raises(ValueError, match="Own has a forward pass of its own"):
+        patching.get_act_patch_resid_pre(model, tiny_tokens(), clean, lambda logits: logits.mean())

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.classic_attention import OVERRIDABLE
 
 
 def run_attention(
@@ -82,3 +83,21 @@ def _padding(attention_mask: torch.Tensor | None, mask: AttentionMask | None) ->
     if attention_mask is not None or mask is None or mask.padding is None:
         return attention_mask
     return mask.padding.to(torch.int64)
+
+
+def has_own_parts(model: Any) -> bool:
+    """Whether blocks, attention layers or MLPs of a model are of somebody's own class, or have methods of their own.
+
+    Such a part is to be called as a whole: what it computes from its pieces is not known.
+    """
+    return any(_is_own(block) for block in model.blocks)
+
+
+def _is_own(block: Any) -> bool:
+    attn = getattr(block, "attn", None)
+    parts = [part for part in (block, attn, getattr(block, "mlp", None)) if part is not None]
+    if any(
+        not type(part).__module__.startswith("mechscope.") or "forward" in part.__dict__ for part in parts
+    ):
+        return True
+    return attn is None or any(attn.overrides(name) for name in OVERRIDABLE)
