@@ -35,16 +35,25 @@ _WORDS = {
     "str": "a string",
     "Path": "a path",
     "Tensor": "a tensor",
+    "Codes": "a dictionary, or anything with encode and decode",
+    "Generator": "a torch.Generator",
+    "Stream": "a stream of activations (such as ModelStream)",
 }
 
 
+class WrongArgumentError(TypeError, ValueError):
+    """An argument of the wrong type; also a ValueError, which the package raises for all other bad input."""
+
+
 def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
-    """A decorator: each call's arguments must fit the annotations of `function`.
+    """A decorator: each call's arguments must fit the annotations.
 
     Sequences are checked element by element where they are lists, tuples or sets; of tensors only the kind is checked.
+    Where a tensor is expected, an array or a list of numbers becomes one; where a list is expected, a tensor or array
+    [n] becomes one.
 
     Raises:
-        TypeError: (when the function is called) for an argument of another type.
+        WrongArgumentError: (when the function is called) for an argument of another type.
 
     >>> @checked_arguments
     ... def repeat(text: str, times: int = 2) -> str:
@@ -53,9 +62,10 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
     'abab'
     >>> repeat("ab", times=1.5)
     Traceback (most recent call last):
-    TypeError: repeat: `times` is a whole number, not 1.5.
+    mechscope.arguments.WrongArgumentError: repeat: `times` is a whole number, not 1.5.
     """
     signature = inspect.signature(function)
+    name_of = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     hints: dict[str, Any] = {}
 
     @functools.wraps(function)
@@ -68,17 +78,31 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
             if hint is Any or (value is None and signature.parameters[name].default is None):
                 continue
             kind = signature.parameters[name].kind
-            values: Iterable[Any] = [value]
-            if kind is inspect.Parameter.VAR_POSITIONAL:
-                values = value
-            elif kind is inspect.Parameter.VAR_KEYWORD:
-                values = value.values()
+            if kind is inspect.Parameter.VAR_POSITIONAL or kind is inspect.Parameter.VAR_KEYWORD:
+                values: Iterable[Any] = value if kind is inspect.Parameter.VAR_POSITIONAL else value.values()
+            else:
+                bound.arguments[name] = value = _converted(value, hint)
+                values = [value]
             for one in values:
                 if not fits(one, hint):
-                    raise TypeError(_sentence(function.__name__, name, one, hint, bound.arguments, hints))
-        return function(*args, **kwargs)
+                    raise WrongArgumentError(_sentence(name_of, name, one, hint, bound.arguments, hints))
+        return function(*bound.args, **bound.kwargs)
 
     return checking
+
+
+def checked_constructor(cls: type[T]) -> type[T]:
+    """`checked_arguments` for the constructor of a class, dataclasses included.
+
+    >>> @checked_constructor
+    ... class Circle:
+    ...     def __init__(self, radius: float) -> None: ...
+    >>> Circle("wide")
+    Traceback (most recent call last):
+    mechscope.arguments.WrongArgumentError: Circle: `radius` is a number, not 'wide'.
+    """
+    cls.__init__ = checked_arguments(cls.__init__)
+    return cls
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -102,7 +126,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is collections.abc.Callable or hint is Callable:
         return callable(value)
     if _is_array_hint(hint):
-        return _is_tensor(value) or _is_array(value)
+        return _is_tensor(value)
     if isinstance(origin, type):
         return _fits_container(value, origin, args)
     return not isinstance(hint, type) or _is_a(value, hint)
@@ -121,8 +145,15 @@ def _is_a(value: Any, hint: type) -> bool:
         return isinstance(value, (str, os.PathLike)) and str(value) != ""
     if hint is object:
         return True
+    if getattr(hint, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _members(hint))
     # Classes that are imported for type checkers only are known by name.
     return isinstance(value, hint) or any(base.__name__ == hint.__name__ for base in type(value).__mro__)
+
+
+def _members(protocol: type) -> set[str]:
+    names = {*vars(protocol), *getattr(protocol, "__annotations__", {})}
+    return {name for name in names if not name.startswith("_")}
 
 
 def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
@@ -133,8 +164,9 @@ def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, collections.abc.Iterable):
         return False
     if not isinstance(value, (list, tuple, set, frozenset)):
-        # A generator would be used up by looking, and a tensor's elements are its own affair.
-        return origin is not tuple or not _is_tensor(value) or value.ndim == 1
+        if _is_tensor(value):
+            return value.ndim > 0 and (value.ndim == 1 or all(fits(row, args[0]) for row in value[:1]))
+        return True  # a generator would be used up by looking
     if origin is tuple and args and args[-1] is not Ellipsis:
         return len(value) == len(args) and all(map(fits, value, args))
     return not args or all(fits(one, args[0]) for one in value)
@@ -153,11 +185,30 @@ def _is_one_number(value: Any, hint: type) -> bool:
     return value.ndim == 0 and "bool" not in kind and (hint is float or "int" in kind)
 
 
-def _is_array(value: Any) -> bool:
-    """Nested lists of numbers, which torch reads as a tensor."""
-    if isinstance(value, (list, tuple)):
-        return all(_is_array(one) for one in value)
-    return isinstance(value, numbers.Number) or _is_tensor(value)
+def _converted(value: Any, hint: Any) -> Any:
+    """A list as a tensor where only a tensor is expected, a tensor [n] as a list where only a list is."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    arrays = any(map(_is_array_hint, options))
+    lists = any(
+        isinstance(origin, type) and issubclass(origin, collections.abc.Iterable)
+        for origin in map(typing.get_origin, options)
+    )
+    if lists and not arrays and _is_tensor(value) and value.ndim == 1:
+        return value.tolist()
+    if arrays and not lists and (type(value).__name__ == "ndarray" or _is_nested_numbers(value)):
+        import torch
+
+        return torch.as_tensor(value)
+    return value
+
+
+def _is_nested_numbers(value: Any) -> bool:
+    """Lists of one length of numbers, or of such lists."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if all(isinstance(one, numbers.Number) for one in value):
+        return True
+    return all(map(_is_nested_numbers, value)) and len({len(one) for one in value}) == 1
 
 
 class _Names(dict[str, Any]):

@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
+from mechscope.model.precision import at_least_float32
+from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -99,6 +101,7 @@ def detect_head(
     """
     if error_measure not in ("abs", "mul"):
         raise ValueError(f"error_measure must be 'mul' or 'abs', not {error_measure!r}.")
+    check_has_layers(model, "detecting heads")
     chosen = _chosen_heads(model, heads)
     sequences = _sequences(model, seq)
     if cache is not None and len(sequences) > 1:
@@ -148,9 +151,11 @@ def _agreement(
     if exclude_current_token:
         counted.fill_diagonal_(0)
     if error_measure == "mul":
-        attention = attention * counted
-        return (attention * pattern).sum((-1, -2)) / attention.sum((-1, -2))
-    difference = (attention - pattern).abs() * counted
+        attention = at_least_float32(attention) * counted
+        there = attention.sum((-1, -2))
+        # Where no attention is counted, none of it agrees.
+        return (attention * pattern).sum((-1, -2)) / there.masked_fill(there == 0, 1.0)
+    difference = (at_least_float32(attention) - pattern).abs() * counted
     return 1 - difference.sum((-1, -2)) / pattern.shape[0]
 
 

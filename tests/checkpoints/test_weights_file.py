@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,166 @@ def test_a_config_that_is_not_json(gpt2: tuple[Any, Path]):
     (folder / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not valid JSON"):
         load_model(folder)
+
+
+def repacked(path: Path, change: Callable[[str, bytes], bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    """A zip file packed again, its checksums right."""
+    with zipfile.ZipFile(path) as archive:
+        content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in content.items():
+            archive.writestr(name, change(name, data))
+    return path
+
+
+@pytest.fixture
+def two_tensors(tmp_path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A file whose tensors share nothing, and one of them a part of a larger storage."""
+    draw = torch.Generator().manual_seed(0)
+    tensors = {"a": torch.randn(30, 4, generator=draw), "b": torch.randn(9, generator=draw)}
+    tensors["part"] = torch.randn(8, 8, generator=draw)[2:5, ::2]
+    torch.save(tensors, tmp_path / "w.pt")
+    return tmp_path / "w.pt", tensors
+
+
+def assert_equal_tensors(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_a_compressed_file_has_the_same_numbers(two_tensors: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    """torch would map the compressed bytes as if they were numbers."""
+    path, tensors = two_tensors
+    assert_equal_tensors(read_pickle(path), tensors)
+    assert_equal_tensors(read_pickle(repacked(path, lambda _, data: data, zipfile.ZIP_DEFLATED)), tensors)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("change", [lambda data: data[:-4], lambda data: data[:8], lambda data: b""])
+def test_an_entry_cut_short(
+    two_tensors: tuple[Path, dict[str, torch.Tensor]], method: int, change: Callable[[bytes], bytes]
+) -> None:
+    """torch would read on into what lies behind it."""
+    path, _ = two_tensors
+    repacked(path, lambda name, data: change(data) if name.endswith("data/0") else data, method)
+    with pytest.raises(ValueError, match=r"w\.pt"):
+        read_pickle(path)
+
+
+def test_every_changed_bit_of_a_number_is_noticed(two_tensors: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    path, tensors = two_tensors
+    whole = path.read_bytes()
+    begin = whole.index(tensors["a"].numpy().tobytes())
+    for place in (0, 17, 30 * 4 * 4 - 1):
+        path.write_bytes(
+            whole[: begin + place] + bytes([whole[begin + place] ^ 1]) + whole[begin + place + 1 :]
+        )
+        with pytest.raises(ValueError, match="checksum"):
+            read_pickle(path)
+
+
+def test_a_small_file_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mechscope.reading.MOST_UNPACKED", 2**20)
+    path = tmp_path / "w.pt"
+    torch.save({"w": torch.zeros(1)}, path)
+    repacked(path, lambda name, data: bytes(2**21) if name.endswith("data/0") else data, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match=r"w\.pt.*would unpack"):
+        read_pickle(path)
+    torch.save({"w": torch.zeros(1).expand(2**40)}, path)  # one number, repeated
+    with pytest.raises(ValueError, match=r"w\.pt.*would unpack"):
+        read_pickle(path)
+    torch.save({"w": torch.zeros(3).expand(5, 3)}, path)
+    assert read_pickle(path)["w"].shape == (5, 3)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize(
+    "outside", ["../outside.{}", "/outside.{}", "..", "sub/model.{}", "..\\outside.{}", "a\0b", ""]
+)
+def test_an_index_names_nothing_outside_its_folder(gpt2: tuple[Any, Path], kind: str, outside: str) -> None:
+    _, folder = gpt2
+    shard = split_in_two(folder, kind)[1]
+    shard.rename(folder.parent / f"outside.{kind}")
+    index = next(folder.glob("*.index.json"))
+    described = json.loads(index.read_text())
+    names = described["weight_map"]
+    described["weight_map"] = {
+        name: outside.format(kind) if file == shard.name else file for name, file in names.items()
+    }
+    index.write_text(json.dumps(described))
+    with pytest.raises(ValueError, match="weight files lie beside their index"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_tensor_in_two_shards(gpt2: tuple[Any, Path], kind: str) -> None:
+    _, folder = gpt2
+    first, second = split_in_two(folder, kind)
+    read, write = (load_file, save_file) if kind == "safetensors" else (torch.load, torch.save)
+    both = read(second)
+    name, tensor = next(iter(read(first).items()))
+    write({**both, name: tensor + 1}, second)
+    with pytest.raises(ValueError, match=rf"{name}.* in {first.name} and in {second.name}"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.index_fill(0, torch.tensor([1]), torch.nan), "has 21 of 441 values that are not finite"),
+        (lambda t: t * torch.inf, "not finite"),
+        (lambda t: t.to(torch.int32), "is int32, and weights are floating point"),
+        (lambda t: t > 0, "is bool, and weights are floating point"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["safetensors", "bin", "classic", "memory"])
+def test_what_is_no_weight_is_refused(
+    gpt2: tuple[Any, Path], kind: str, change: Callable[[torch.Tensor], torch.Tensor], said: str
+) -> None:
+    _, folder = gpt2
+    path, name = folder / "model.safetensors", "transformer.h.1.attn.c_proj.weight"
+    state = load_file(path)
+    state[name] = change(state[name])
+    source: Any = folder
+    options: dict[str, Any] = {}
+    if kind == "safetensors":
+        save_file(state, path)
+    elif kind == "bin":
+        path.unlink()
+        torch.save(state, folder / "pytorch_model.bin")
+    elif kind == "memory":
+        source, options = state, {"cfg": json.loads((folder / "config.json").read_text())}
+    else:
+        model = load_model(folder, process=False)
+        classic = model.state_dict()
+        name = "blocks.1.attn.W_O"
+        classic[name] = change(classic[name].reshape(21, 21)).reshape(classic[name].shape)
+        source = folder / "classic.pt"
+        torch.save(classic, source)
+        options = {"cfg": model.cfg}
+    for process in (True, False):
+        with pytest.raises(ValueError) as caught:
+            load_model(source, process=process, **options)
+        assert name in str(caught.value) and said in str(caught.value)
+    if kind != "memory":
+        assert folder.name in str(caught.value)
+
+
+def test_layers_that_are_not_kept_are_not_read(gpt2: tuple[Any, Path]) -> None:
+    """A damaged third layer does not matter to the first."""
+    _, folder = gpt2
+    state = load_file(folder / "model.safetensors")
+    state["transformer.h.2.ln_1.bias"] *= torch.nan
+    save_file(state, folder / "model.safetensors")
+    assert load_model(folder, first_n_layers=1).cfg.n_layers == 1
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.pt", "model.safetensors", "model"])
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="named pipe"):
+        load_model(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="is a device"):
+        load_model(tmp_path / name)

@@ -63,7 +63,7 @@ def test_a_repetition_penalty_changes_the_choice_as_in_the_reference(penalty: fl
     )
     with pytest.raises(ValueError, match="tokens so far"):
         utils.sample_logits(logits, repetition_penalty=2.0)
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be a positive number"):
         utils.sample_logits(logits, repetition_penalty=0.0, tokens=tokens)
 
 

@@ -305,6 +305,15 @@ def test_saelens_settings_that_are_unknown(tmp_path: Path, settings: dict[str, A
         load_saelens(tmp_path)
 
 
+@pytest.mark.parametrize("off", [None, False, [], {}])
+def test_an_unknown_setting_that_is_off_changes_nothing(tmp_path: Path, off: Any) -> None:
+    plain = load_saelens(files.saelens_folder(tmp_path / "plain", "standard"))
+    newer = load_saelens(files.saelens_folder(tmp_path / "newer", "standard", later_setting=off))
+    assert torch.equal(newer(files.inputs()), plain(files.inputs()))
+    with pytest.raises(ValueError, match="unknown settings: later_setting"):
+        load_saelens(files.saelens_folder(tmp_path / "on", "standard", later_setting=True))
+
+
 def test_an_unknown_setting_can_be_vouched_for(tmp_path: Path) -> None:
     folder = files.saelens_folder(tmp_path, "standard", note="by hand")
     with pytest.raises(ValueError, match="ignore="):
@@ -329,17 +338,17 @@ def test_everything_wrong_with_tensors_is_said_at_once(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "unknown extra" in message
     assert "W_dec has shape (10, 24), not (24, 10)" in message
-    assert "b_dec is not finite" in message
+    assert "b_dec has 1 of 10 values that are not finite" in message
 
 
 def test_damaged_files(tmp_path: Path) -> None:
     folder = files.saelens_folder(tmp_path, "standard")
     weights = folder / "sae_weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         load_saelens(folder)
     (folder / "cfg.json").write_text("{")
-    with pytest.raises(ValueError, match="not readable JSON"):
+    with pytest.raises(ValueError, match="not valid JSON"):
         load_saelens(folder)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"missing sae_weights.safetensors.*has cfg.json"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mechscope import dictionaries as d
-from mechscope.dictionaries.counted import counted_positions, known_tokens
+from mechscope.dictionaries.counted_positions import counted_positions, known_tokens
 from mechscope.dictionaries.evaluation.evaluating import evaluate
 from mechscope.dictionaries.evaluation.feature_page import feature_pages
 from mechscope.dictionaries.evaluation.reading import read_features

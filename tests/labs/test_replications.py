@@ -77,7 +77,7 @@ def test_missing_and_damaged_runs_are_named(tmp_path: Path) -> None:
     assert "no finished run with the full budget and seed 0" in page_of(tmp_path)
     run = tiny_lab(tmp_path).run("full", out=tmp_path / "runs", device="cpu")
     (run.folder / "claims.json").write_text("{")
-    assert "is not JSON" in page_of(tmp_path)
+    assert "is not valid JSON" in page_of(tmp_path)
 
 
 def test_nothing_is_run_and_nothing_is_made(tmp_path: Path) -> None:

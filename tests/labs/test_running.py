@@ -165,7 +165,7 @@ def test_verify_runs_again_where_claims_cannot_be_read(tmp_path: Path) -> None:
         read_claims(run.folder / "claims.json")
     assert verify_labs([lab], out=tmp_path / "runs")[0].ran_now
     (run.folder / "claims.json").write_text("{")
-    with pytest.raises(ValueError, match="is not JSON"):
+    with pytest.raises(ValueError, match="is not valid JSON"):
         read_claims(run.folder / "claims.json")
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from mechscope.labs.superposition.linear_baseline import best_linear_losses, fea
 from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
 from mechscope.labs.superposition.toy_models import ModelKind, ToyModels, initial_models
 from mechscope.labs.superposition.training import Group, TrainedGroup, batch_for, geometric
+from tests.damage import Kind, assert_damage_is_noticed
 
 # The best linear map ---------------------------------------------------------------------------------
 
@@ -236,3 +238,23 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_the_bundled_collection_is_the_default() -> None:
     assert [*load_toy_models()] == [*load_toy_models(BUNDLED)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_damaged_collections_are_named(seed: int, tmp_path: Path) -> None:
+    def read(folder: Path) -> object:
+        return {name: group.models.W for name, group in load_toy_models(folder).items()}
+
+    kind = Kind(lambda folder: save_toy_models(some_collection(), folder), read)
+    assert assert_damage_is_noticed(kind, tmp_path, seed, amount=10) > 20
+
+
+def test_toy_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    folder = save_toy_models(some_collection(), tmp_path / "toys")
+    state = safetensors.torch.load_file(folder / WEIGHTS)
+    state["one.b"][0] = torch.nan
+    safetensors.torch.save_file(state, folder / WEIGHTS)
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors.*one\.b has \d+ of \d+ values that are not finite"
+    ):
+        load_toy_models(folder)

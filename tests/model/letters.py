@@ -10,9 +10,16 @@ class Letters:
 
     alphabet = "^abcdefghijklmnopqrstuvwxyz "
 
-    def __init__(self, padding_side: str = "right", prepends_bos: bool = False, apart: bool = False) -> None:
+    def __init__(
+        self,
+        padding_side: str = "right",
+        prepends_bos: bool = False,
+        apart: bool = False,
+        appends_eos: bool = False,
+    ) -> None:
         self.padding_side = padding_side
         self.prepends_bos = prepends_bos
+        self.appends_eos = appends_eos
         self.bos_token = self.eos_token = self.pad_token = "^"
         self.bos_token_id = 0
         self.eos_token_id = self.pad_token_id = 28 if apart else 0
@@ -22,7 +29,7 @@ class Letters:
 
     def encode(self, text: str) -> list[int]:
         ids = [self.alphabet.index(letter) for letter in text]
-        return [0, *ids] if self.prepends_bos else ids
+        return [*[0] * self.prepends_bos, *ids, *[self.eos_token_id] * self.appends_eos]
 
     def decode(
         self,

@@ -175,7 +175,7 @@ def test_what_a_model_reads_is_checked() -> None:
     assert model.as_tokens(torch.tensor([1, 2], dtype=torch.int32)).dtype == torch.long
     with pytest.raises(TypeError, match="text or token ids"):
         model(None)
-    with pytest.raises(ValueError, match="whole numbers"):
+    with pytest.raises(TypeError, match="whole numbers"):
         model(torch.tensor([[True, False]]))
     with pytest.raises(ValueError, match="must be the same"):
         model.as_tokens([[1, 2]], attention_mask=[[1, 1, 1]])

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mechscope.model.components.attention import POSITIONS_FOR_ONE_PRODUCT
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.transformer import HookedTransformer
@@ -207,52 +208,14 @@ def test_initial_weights_have_the_spread_that_the_mode_names(mode: str) -> None:
         assert W_in.abs().max().item() <= expected * 3**0.5 * 1.001
 
 
-def test_projections_need_no_copy_in_the_forward_pass() -> None:
-    from mechscope.model.components.attention import lay_out_projection
-
-    model = tiny_model()
-    for weight in (model.blocks[0].attn.W_Q, model.blocks[0].attn.W_K):
-        assert lay_out_projection(weight) is weight
-    classic = weight.detach().clone(memory_format=torch.contiguous_format)
-    laid = lay_out_projection(classic)
-    assert laid is not classic
-    assert torch.equal(laid, classic)
-    state = {
-        name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()
-    }
-    loaded = HookedTransformer.from_state(model.cfg, state)
-    assert lay_out_projection(loaded.blocks[0].attn.W_V) is loaded.blocks[0].attn.W_V
-    assert torch.equal(loaded(tiny_tokens()), model(tiny_tokens()))
-
-
 @pytest.mark.parametrize("variant", ["plain", "grouped", "shortformer", "Gemma-like"])
-def test_projections_that_lie_together_are_one_product_with_the_same_result(variant: str) -> None:
-    from mechscope.model.components.attention import lay_out_together, merged_projections
-
-    model, tokens = tiny_model(variant), tiny_tokens()
-    with torch.no_grad():
-        apart = model(tokens)
-        for block in model.blocks:
-            names = ["W_Q", "_W_K", "_W_V"] if block.attn.grouped else ["W_Q", "W_K", "W_V"]
-            weights = [block.attn._parameters[name] for name in names]
-            assert merged_projections(*weights) is None
-            for name, together in zip(names, lay_out_together(*weights), strict=True):
-                setattr(block.attn, name, torch.nn.Parameter(together))
-            merged = merged_projections(*(block.attn._parameters[name] for name in names))
-            assert merged is not None
-        assert close(model(tokens), apart)
-    assert close(model(tokens), apart)  # with gradients: apart again
-    model(tokens, return_type="loss").backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_processed_weights_lie_together() -> None:
-    from mechscope.model.components.attention import merged_projections
-
-    model = tiny_model()
-    model.process_weights_()
-    attention = model.blocks[1].attn
-    assert merged_projections(attention.W_Q, attention.W_K, attention.W_V) is not None
+def test_few_positions_and_many_give_the_same_projections(variant: str) -> None:
+    """Few positions are a product per head, many one product of weights copied side by side."""
+    model = tiny_model(variant, dtype=torch.float64)
+    few = tiny_tokens(batch=2)
+    many = few.repeat(8, 1)
+    assert few.numel() < POSITIONS_FOR_ONE_PRODUCT <= many.numel()
+    assert torch.allclose(model(many), model(few).repeat(8, 1, 1), rtol=0, atol=1e-12)
 
 
 def test_a_model_survives_copying_pickling_and_other_data_types() -> None:

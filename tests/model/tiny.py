@@ -40,6 +40,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "original_max_position_embeddings": 64,
         },
     },
+    "rotary, yarn": {
+        "positional_embedding_type": "rotary",
+        "rotary_scaling": {
+            "type": "yarn",
+            "factor": 3.0,
+            "original_max_position_embeddings": 6,
+            "beta_fast": 2.0,
+        },
+    },
     "shortformer": {"positional_embedding_type": "shortformer"},
     "alibi": {"positional_embedding_type": "alibi", "post_embedding_ln": True},
     "grouped": {"n_key_value_heads": 2},

@@ -76,7 +76,7 @@ def test_saving_and_loading_gives_the_same_back(
 def test_damaged_and_foreign_files_are_named(tmp_path) -> None:
     path = make_result([1.0, 2.0], ("layer",), "x", "1", MADE_BY).save(tmp_path / "r.safetensors")
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         load_result(path)
     from safetensors.numpy import save_file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_every_builder_keeps_the_contract(name: str) -> None:
-    build, model = BUILDERS[name], reading_model()
+    build, model = partial(BUILDERS[name], prepend_bos=False), reading_model()
     task = build(model, n=12, seed=4)
     assert task.n_examples == 12 and task.seed == 4 and task.corruption
     assert torch.equal(task.clean, build(model, n=12, seed=4).clean)
@@ -50,7 +51,9 @@ def test_every_builder_keeps_the_contract(name: str) -> None:
     assert (task.clean != task.corrupted).any(1).all()
     assert torch.isfinite(task.baselines(model).clean).all()
     assert build(model, n=2, metric="kl_divergence").metric.unit == "nats"
-    with_bos = build(model, n=12, seed=4, prepend_bos=True)
+    assert model.cfg.default_prepend_bos
+    with_bos = BUILDERS[name](model, n=12, seed=4)
+    assert with_bos.labels is not None and all(labels[0] == "<bos>" for labels in with_bos.labels)
     assert (with_bos.clean[:, 0] == 0).all() and torch.equal(with_bos.clean[:, 1:], task.clean)
     for position, where in task.positions.items():
         assert torch.equal(with_bos.positions[position], where + 1)

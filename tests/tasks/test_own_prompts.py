@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,11 +46,72 @@ def test_from_prompts() -> None:
 
 
 def test_any_tokenizer_will_do() -> None:
-    for letters in (Letters(), Letters(prepends_bos=True)):
+    for letters, begin in ((Letters(), []), (Letters(prepends_bos=True), [0])):
         task = tasks.from_prompts(letters, ["abc d"], ["abd d"], ["e"], ["f"])
-        assert task.clean.tolist() == [[1, 2, 3, 27, 4]] and task.answers.correct.item() == 5
+        assert task.clean.tolist() == [[*begin, 1, 2, 3, 27, 4]] and task.answers.correct.item() == 5
         with pytest.raises(ValueError, match="' e' is not one token but 2"):
             tasks.from_prompts(letters, ["abc"], ["abd"], [" e"])
+
+
+@pytest.mark.parametrize("spelled", ["", "^"])
+@pytest.mark.parametrize("appends_eos", [False, True])
+@pytest.mark.parametrize("prepends", [False, True])
+@pytest.mark.parametrize("default", [False, True])
+def test_prompts_are_read_as_the_model_reads_text(
+    default: bool, prepends: bool, appends_eos: bool, spelled: str
+) -> None:
+    model = tiny_model(default_prepend_bos=default)
+    model.set_tokenizer(Letters(prepends_bos=prepends, appends_eos=appends_eos, apart=True))
+    texts = [spelled + "abc", spelled + "xyzc"]
+    task = tasks.from_prompts(
+        model, texts, [spelled + "bbc", spelled + "yyzc"], ["e", "f"], ["g", "h"], {"c": -1}, prepend_bos=None
+    )
+    for row, text in enumerate(texts):
+        expected = model.to_tokens(text)[0]
+        assert task.clean[row, : len(expected)].tolist() == expected.tolist()
+        end = int(task.answers.positions[row, 0])
+        assert end == len(expected) - 1 == int(task.positions["c"][row])
+        assert task.labels is not None
+        assert list(task.labels[row][: len(expected)]) == model.to_str_tokens(text)
+        assert 28 not in expected
+    logits = torch.stack([model(text)[0, -1] for text in texts])
+    right = logits[torch.arange(2), task.answers.correct[:, 0, 0]]
+    wrong = logits[torch.arange(2), torch.tensor([7, 8])]
+    assert torch.allclose(task.baselines(model).clean, right - wrong, atol=1e-4)
+
+
+def test_one_prompt_of_a_pair_may_not_spell_out_the_begin_token_alone() -> None:
+    with pytest.raises(ValueError, match="pair 0: one prompt spells out the begin token"):
+        tasks.from_prompts(Letters(prepends_bos=True), ["^bc"], ["abc"], ["e"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [list, tuple, torch.tensor, np.array, lambda ids: np.array(ids, np.uint8), lambda ids: torch.tensor(ids).int(),
+     lambda ids: [np.int16(index) for index in ids], lambda ids: [torch.tensor(index) for index in ids]],
+)  # fmt: skip
+def test_answers_and_tokens_of_every_kind(kind) -> None:
+    plain = tasks.from_prompts(TOKENIZER, CLEAN, CORRUPTED, [3, 4], [5, 6])
+    assert torch.equal(
+        tasks.from_prompts(TOKENIZER, CLEAN, CORRUPTED, kind([3, 4]), kind([5, 6])).answers.correct,
+        plain.answers.correct,
+    )
+    expected = tasks.from_tokens([[1, 2], [3, 4]], [[5, 2], [6, 4]], [7, 8], [9, 10])
+    found = tasks.from_tokens(
+        [kind([1, 2]), kind([3, 4])], [kind([5, 2]), kind([6, 4])], kind([7, 8]), kind([9, 10])
+    )
+    for name in ("clean", "corrupted"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+    assert torch.equal(found.answers.correct, expected.answers.correct)
+    assert torch.isfinite(found.baselines(tiny_model()).clean).all()
+
+
+@pytest.mark.parametrize("given", [[1.5, 2.0], [True, False], torch.tensor([1.0, 2.0]), np.array([0.5, 1.0])])
+def test_answers_that_are_no_whole_numbers(given) -> None:
+    with pytest.raises(TypeError, match="whole number"):
+        tasks.from_tokens([[1, 2], [3, 4]], [[5, 2], [6, 4]], given)
+    with pytest.raises(TypeError, match="whole number"):
+        tasks.from_prompts(TOKENIZER, CLEAN, CORRUPTED, given)
 
 
 def test_bad_prompts() -> None:
@@ -60,7 +122,7 @@ def test_bad_prompts() -> None:
         build([], [], [])
     with pytest.raises(ValueError, match="2 clean, 1 corrupted, 2 correct"):
         build(corrupted=CORRUPTED[:1])
-    with pytest.raises(ValueError, match="not the text 'The cat"):
+    with pytest.raises(ValueError, match="`clean` is a list of strings, not 'The cat"):
         build(clean=CLEAN[0])
     with pytest.raises(ValueError, match=r"(?s)pair 1: the clean prompt has 8 .* one 7.*' ran', ' away'"):
         build(corrupted=[CORRUPTED[0], "A cat ran away. It was"])

@@ -165,7 +165,7 @@ def test_steering_vector(side: str, read: Read) -> None:
                 negative.ids,
                 layer=1,
                 positions=positions,
-                negative_mask=negative.real,
+                negative_mask=negative.is_real,
             )
         else:
             found = steering_vector(model, padded(model, side, good), negative, layer=1, positions=positions)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from mechscope.viz.circuit_graph import HELPS, HURTS, circuit_graph
+from mechscope.viz.escaping import unescape
 from mechscope.viz.template import LIGHT, house_template
 
 EDGES = ["input->a0.h1<q>", "input->a0.h1<k>", "a0.h1->m0", "m0->a2.h3<v>", "a2.h3->logits", "input->logits"]
@@ -29,7 +30,7 @@ def test_every_edge_and_node_is_drawn_and_told() -> None:
     heights = {note.text: note.y for note in figure.layout.annotations}
     assert heights["input"] < heights["a0.h1"] < heights["m0"] < heights["a2.h3"] < heights["logits"]
     words = next(trace.customdata for trace in figure.data if trace.customdata is not None)
-    assert "a0.h1->m0<br>2 logits" in list(words)
+    assert "a0.h1-&gt;m0<br>2 logits" in list(words)
     assert figure.layout.title.text == "T"
     assert figure.layout.template == house_template(LIGHT)
 
@@ -41,7 +42,7 @@ def test_sign_size_and_input_are_told_apart() -> None:
         by_colour[trace.line.color] += int(np.isnan(trace.x).sum())
     assert by_colour == {HELPS: 4, HURTS: 2}
     assert {"into q", "into k", "into v", "helps (score > 0)", "hurts (score < 0)"} == {
-        trace.name for trace in figure.data if trace.name
+        unescape(trace.name) for trace in figure.data if trace.name
     }
     assert {trace.line.dash for trace in lines(figure)} == {"solid", "dash", "dot"}
     widths = {trace.line.width for trace in lines(figure)}

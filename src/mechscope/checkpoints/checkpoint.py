@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -15,8 +14,16 @@ from mechscope.checkpoints.adapters import HfConfig, family_of
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
 from mechscope.checkpoints.save import is_own_config, own_config
-from mechscope.checkpoints.weights_file import DictSource, TensorSource, open_weights, read_pickle
+from mechscope.checkpoints.weights_file import (
+    DictSource,
+    TensorSource,
+    check_weights,
+    open_weights,
+    read_pickle,
+)
+from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.reading import naming, read_json_object, regular_file
 
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
 
@@ -49,9 +56,9 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
         ValueError: when what is there is not a model that can be loaded.
     """
     described = folder / "config.json"
-    if not described.is_file():
+    if not described.exists():
         return _open_single_file_in(folder, cfg)
-    fields = _json_object(described)
+    fields = read_json_object(described)
     if cfg is not None:
         raise ValueError(f"{str(folder)!r} has a config.json of its own; leave cfg out.")
     if is_own_config(fields):
@@ -59,13 +66,15 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
         stored = open_weights(folder if weights is None else folder / weights)
         return _stored_classic(stored, own, folder, fields.get("class") == "HookedEncoder")
     if is_toy_config(fields):
-        own = toy_config(fields, folder.name)
+        own = toy_config(fields, folder.name, str(described))
         return _stored_classic(_toy_weights(folder, weights), own, folder, encoder=False)
-    return _from_hugging_face(fields, lambda: open_weights(folder), str(folder), folder)
+    with naming(described):
+        return _from_hugging_face(fields, lambda: open_weights(folder), str(folder), folder)
 
 
 def open_file(path: Path, cfg: GivenConfig = None) -> Checkpoint:
     """The checkpoint in one file: llama2.c's, or a state dict in the classic layout."""
+    regular_file(path)
     if path.suffix == ".bin" and is_llama2c(path):
         found, state = read_llama2c(path)
         return _fixed(found, state, str(path), path.parent)
@@ -77,6 +86,7 @@ def open_state(
     state: Mapping[str, torch.Tensor], cfg: GivenConfig, where: str = "the state dict", *, copy: bool = True
 ) -> Checkpoint:
     """The checkpoint in a state dict, classic or (with its config.json as `cfg`) Hugging Face's."""
+    state = weights_of(state)
     if isinstance(cfg, Mapping) and "model_type" in cfg:
         return _from_hugging_face(cfg, lambda: DictSource(state, where, copy=copy), where)
     if not is_classic(state) and cfg is None:
@@ -95,16 +105,6 @@ def open_in_memory(hf_model: Any) -> Checkpoint:
     where = f"the {type(hf_model).__name__} in memory"
     state = hf_model.state_dict()
     return _from_hugging_face(hf_model.config.to_dict(), lambda: DictSource(state, where, copy=True), where)
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is not valid JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{str(path)!r} should hold a JSON object, not a {type(found).__name__}.")
-    return cast("dict[str, Any]", found)
 
 
 def _from_hugging_face(
@@ -140,6 +140,7 @@ def _fixed(
     encoder: bool = False,
 ) -> Checkpoint:
     def read(wanted: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        check_weights(restrict(state, wanted).items(), where)
         return {name: tensor.to(dtype) for name, tensor in restrict(state, wanted).items()}
 
     return Checkpoint(cfg, read, where, encoder, folder)
@@ -171,7 +172,7 @@ def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
 
 
 def _open_single_file_in(folder: Path, cfg: GivenConfig) -> Checkpoint:
-    models = [path for path in sorted(folder.glob("*.bin")) if is_llama2c(path)]
+    models = [path for path in sorted(folder.glob("*.bin")) if path.is_file() and is_llama2c(path)]
     if len(models) == 1:
         return open_file(models[0])
     present = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"

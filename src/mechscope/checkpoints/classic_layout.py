@@ -10,9 +10,6 @@ import re
 
 from mechscope.model.config import HookedTransformerConfig
 
-BUFFERS = re.compile(r"(^|\.)(mask|IGNORE|rotary_sin|rotary_cos|alibi)$")
-"""Names that classic checkpoints carry and that hold no weights."""
-
 
 def classic_shapes(cfg: HookedTransformerConfig) -> dict[str, tuple[int, ...]]:
     """Every name in a `HookedTransformer`'s state dict with its shape, in the order of the forward pass."""

@@ -7,14 +7,17 @@ folded) has to be given.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from mechscope.checkpoints.classic_layout import BUFFERS, classic_shapes
+from mechscope.checkpoints.classic_layout import classic_shapes
 from mechscope.checkpoints.mapping import check_shapes
+from mechscope.model.classic_state import drop_tied_unembedding, weights_of
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.reading import naming
 
 TOY_FIELDS = frozenset(
     {"d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "d_vocab_out", "act_fn",
@@ -29,8 +32,8 @@ def is_classic(state: Mapping[str, torch.Tensor]) -> bool:
 
 
 def without_buffers(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights alone: classic files carry the causal mask and its filler too."""
-    return {name: tensor.detach() for name, tensor in state.items() if not BUFFERS.search(name)}
+    """The weights alone, detached: classic files carry the causal mask and its filler too."""
+    return {name: tensor.detach() for name, tensor in weights_of(state).items()}
 
 
 def fit_classic(
@@ -47,9 +50,9 @@ def fit_classic(
     """
     state = without_buffers(state)
     if not isinstance(cfg, HookedTransformerConfig):
-        cfg = infer_config(state, **(cfg or {}))
-    if cfg.tie_word_embeddings:
-        state.pop("unembed.W_U", None)
+        with naming(where):
+            cfg = infer_config(state, **(cfg or {}))
+    state = dict(drop_tied_unembedding(state, cfg))
     shapes = classic_shapes(cfg)
     if "unembed.b_U" not in state:
         state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=state["embed.W_E"].dtype)
@@ -82,7 +85,20 @@ def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTrans
     return HookedTransformerConfig.from_dict(fields)
 
 
+_AXES = {"embed.W_E": 2, "pos_embed.W_pos": 2, "unembed.W_U": 2, "blocks.0.attn.W_Q": 3, "blocks.0.attn._W_K": 3,
+         "blocks.0.mlp.W_in": 2, "blocks.0.attn.q_norm.w": 1}  # fmt: skip
+"""How many axes the tensors have whose shapes tell the config."""
+
+
 def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    strange = [
+        name for name in state if name.startswith("blocks.") and not re.match(r"blocks\.\d{1,6}\.", name)
+    ]
+    if strange:
+        raise ValueError(f"the tensor {strange[0]!r} belongs to no block: names are blocks.0.…, blocks.1.… .")
+    for name, axes in _AXES.items():
+        if name in state and state[name].ndim != axes:
+            raise ValueError(f"{name} has {state[name].ndim} axes, and should have {axes}.")
     blocks = {int(name.split(".")[1]) for name in state if name.startswith("blocks.")}
     first = {name.removeprefix("blocks.0."): tensor for name, tensor in state.items()
              if name.startswith("blocks.0.")}  # fmt: skip
@@ -103,7 +119,7 @@ def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         fields["final_rms"] = "ln_final.w" in state and "ln_final.b" not in state
     if "ln1_post.w" in first:
         fields["norm_placement"] = "pre_and_post" if "ln1.w" in first else "post"
-    if (norm := first.get("attn.q_norm.w")) is not None:
+    if (norm := first.get("attn.q_norm.w")) is not None and "d_head" in fields:
         fields["qk_norm"] = "per_head" if norm.shape[0] == fields["d_head"] else "full"
     fields["post_embedding_ln"] = "embed.ln.w" in state
     if (unembedding := state.get("unembed.W_U")) is not None:
@@ -118,17 +134,28 @@ def is_toy_config(fields: Mapping[str, Any]) -> bool:
     return "model_type" not in fields and {"d_model", "n_layers", "n_heads", "n_ctx"} <= fields.keys()
 
 
-def toy_config(fields: Mapping[str, Any], name: str) -> HookedTransformerConfig:
-    """Our config from a toy model's."""
+def toy_config(fields: Mapping[str, Any], name: str, where: str = "config.json") -> HookedTransformerConfig:
+    """Our config from a toy model's.
+
+    Args:
+        where: the file, for errors.
+
+    Raises:
+        ValueError: for values that a config refuses.
+    """
     normalization = fields.get("normalization_type", fields.get("normalization", "LN"))
     shared = {key: fields[key] for key in TOY_FIELDS & fields.keys()}
-    cfg = HookedTransformerConfig.from_dict(
-        {
-            **shared,
-            "normalization_type": normalization,
-            "positional_embedding_type": "shortformer" if fields.get("shortformer_pos") else "standard",
-            "model_name": name,
-            "original_architecture": "toy",
-        }
-    )
+    shortformer = fields.get("shortformer_pos") or False
+    if not isinstance(shortformer, bool):
+        raise ValueError(f"{where}: shortformer_pos must be true or false, not {shortformer!r}.")
+    with naming(where):
+        cfg = HookedTransformerConfig.from_dict(
+            {
+                **shared,
+                "normalization_type": normalization,
+                "positional_embedding_type": "shortformer" if shortformer else "standard",
+                "model_name": name,
+                "original_architecture": "toy",
+            }
+        )
     return dataclasses.replace(cfg, d_mlp=None) if cfg.attn_only else cfg

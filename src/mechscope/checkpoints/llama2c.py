@@ -17,6 +17,7 @@ import torch
 from einops import rearrange
 
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.reading import regular_file
 
 HEADER = struct.Struct("<7i")
 
@@ -144,7 +145,7 @@ def _expected_bytes(header: tuple[int, ...]) -> int:
 
 
 def _header(path: Path) -> tuple[int, ...] | None:
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         start = file.read(HEADER.size)
     if len(start) < HEADER.size:
         return None

@@ -64,6 +64,10 @@ def load_model(
             have, or tensors that do not fit, all listed at once.
         FileNotFoundError: when the files are out of reach, with what to do.
     """
+    if isinstance(name_or_path, str) and not name_or_path.strip():
+        raise ValueError(
+            "load_model was given an empty name; `mechscope models` lists the names that it knows."
+        )
     found = find(name_or_path, Wanted(revision, checkpoint_index, checkpoint_value), cfg)
     wanted_dtype = dtype_from_name(dtype) if isinstance(dtype, str) else dtype or torch.float32
     wanted = _restricted(found.checkpoint.cfg, first_n_layers, n_ctx)

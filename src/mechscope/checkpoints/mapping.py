@@ -21,7 +21,7 @@ import torch
 from einops import rearrange
 
 from mechscope.checkpoints.classic_layout import classic_shapes, grouped_name
-from mechscope.checkpoints.weights_file import TensorSource, mismatch_message
+from mechscope.checkpoints.weights_file import TensorSource, check_weights, mismatch_message
 from mechscope.model.config import HookedTransformerConfig
 
 Axes = Mapping[str, int]
@@ -112,12 +112,15 @@ def convert(
         n_layers_in_file: layers in the file where only the first `cfg.n_layers` are wanted.
 
     Raises:
-        ValueError: listing every tensor that is missing, unexpected or of another shape.
+        ValueError: listing every tensor that is missing, unexpected or of another shape, or else every one that is
+            not finite or not floating point.
     """
     axes = axes_of(cfg)
     in_file = _by_plain_name(source, rename)
     takes = _expanded(table, cfg.n_layers)
     _check(source, takes, in_file, axes, _names_of(table, n_layers_in_file or cfg.n_layers), ignored)
+    used = dict.fromkeys(in_file[take.name] for take in takes.values())
+    check_weights(((name, source.get(name)) for name in used), source.where)
 
     state: dict[str, torch.Tensor] = {}
     for ours, take in takes.items():

@@ -18,6 +18,7 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
+from mechscope.reading import naming, read_json_object
 
 FORMAT = "mechscope"
 VERSION = 1
@@ -34,17 +35,20 @@ def own_config(fields: Mapping[str, Any], where: str) -> HookedTransformerConfig
     """The config in a config.json of ours.
 
     Raises:
-        ValueError: for a newer version of the format, or a field that this version does not know.
+        ValueError: for a newer version of the format, a field that this version does not know, or a value that a
+            config refuses.
     """
-    if fields.get("format_version", 0) > VERSION:
+    version = fields.get("format_version", 0)
+    if not isinstance(version, int) or version > VERSION:
         raise ValueError(
-            f"{where} has format version {fields['format_version']} and this mechscope reads up to "
+            f"{where} has format version {version!r} and this mechscope reads up to "
             f"{VERSION}: upgrade mechscope."
         )
     kept = {
         name: value for name, value in fields.items() if name not in ("format", "format_version", "class")
     }
-    return HookedTransformerConfig.from_dict(kept)
+    with naming(where):
+        return HookedTransformerConfig.from_dict(kept)
 
 
 def save_model(
@@ -101,8 +105,8 @@ def save_model(
 def is_own_folder(folder: Path) -> bool:
     """Whether a folder was written by `save_model`, or is empty and can be."""
     try:
-        return is_own_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError):
+        return is_own_config(read_json_object(folder / "config.json"))
+    except (OSError, ValueError):
         return folder.is_dir() and not any(folder.iterdir())
 
 

@@ -3,18 +3,24 @@
 safetensors files are mapped into memory: a tensor costs nothing until it is read, and a change made to
 it in memory never reaches the file. The header of every file is checked before any tensor exists, so a
 file that is cut short or is something else is an error at once.
+
+torch's zip files are mapped too, but only where every entry is stored as it is: torch maps whatever lies at
+an entry's place, compressed or not. Their checksums and sizes are compared first.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+
+from mechscope.model.classic_state import unwrapped
+from mechscope.reading import check_unpacked_size, open_safetensors, read_json_object, regular_file
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -39,17 +45,13 @@ class SafetensorsSource:
     def __init__(self, paths: Iterable[Path], where: str) -> None:
         self.where = where
         self._file_of: dict[str, Any] = {}
+        first_in: dict[str, Path] = {}
         for path in paths:
-            try:
-                # A dtype newer than this torch, a cut-off file, a file of another kind: all end here.
-                opened: Any = safe_open(path, framework="pt")
-            except (SafetensorError, OSError) as error:
-                raise ValueError(
-                    f"{str(path)!r} ({path.stat().st_size:,} bytes) is not a complete safetensors file: "
-                    f"{error}. Download or copy it again."
-                ) from error
+            opened = open_safetensors(path)
             for name in opened.keys():  # noqa: SIM118 - not a mapping
-                self._file_of[name] = opened
+                if name in first_in:
+                    raise ValueError(_twice(where, name, first_in[name], path))
+                self._file_of[name], first_in[name] = opened, path
 
     def names(self) -> list[str]:
         return list(self._file_of)
@@ -91,22 +93,22 @@ def open_weights(path: str | Path) -> TensorSource:
 
     Raises:
         FileNotFoundError: when there are none, or a shard that the index names is missing.
-        ValueError: when a file is not complete, or is a pickle that holds more than tensors.
+        ValueError: when a file is not complete or no regular file, or is a pickle that holds more than tensors.
     """
     path = Path(path)
     if path.is_dir():
         for name in SINGLE_FILES:
-            if (path / name).is_file():
+            if (path / name).exists():
                 return open_weights(path / name)
         for name in INDEX_FILES:
-            if (path / name).is_file():
+            if (path / name).exists():
                 return _open_shards(path / name)
         present = ", ".join(sorted(item.name for item in path.iterdir())[:SHOWN]) or "nothing"
         raise FileNotFoundError(
             f"{str(path)!r} holds no weights: looked for {', '.join(SINGLE_FILES + INDEX_FILES)}, "
             f"and found {present}."
         )
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}.")
     if path.suffix == ".safetensors":
         return SafetensorsSource([path], str(path))
@@ -114,12 +116,23 @@ def open_weights(path: str | Path) -> TensorSource:
 
 
 def _open_shards(index: Path) -> TensorSource:
-    try:
-        shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = [index.parent / name for name in sorted(set(shard_of.values()))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{str(index)!r} is not an index of weight files: {error!r}.") from error
-    absent = [shard.name for shard in shards if not shard.is_file()]
+    shard_of = read_json_object(index).get("weight_map")
+    if not isinstance(shard_of, dict) or not all(
+        isinstance(name, str) for name in cast("dict[str, Any]", shard_of).values()
+    ):
+        raise ValueError(
+            f'{str(index)!r} is not an index of weight files: it needs a "weight_map" from the names of tensors to the '
+            "names of files. Download it again."
+        )
+    names = sorted(set(cast("dict[str, str]", shard_of).values()))
+    if outside := [name for name in names if not _is_plain_name(name)]:
+        raise ValueError(
+            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files lie beside their "
+            "index, so that a downloaded model reads nothing else on this machine. Put the file there and name it "
+            "without a path."
+        )
+    shards = [index.parent / name for name in names]
+    absent = [shard.name for shard in shards if not shard.exists()]
     if absent:
         raise FileNotFoundError(
             f"{str(index.parent)!r} lacks {len(absent)} of {len(shards)} weight files: {_listed(absent)}."
@@ -129,10 +142,14 @@ def _open_shards(index: Path) -> TensorSource:
         source = SafetensorsSource(shards, str(index.parent))
     else:
         merged: dict[str, torch.Tensor] = {}
+        first_in: dict[str, Path] = {}
         for shard in shards:
-            merged.update(read_pickle(shard))
+            for name, tensor in read_pickle(shard).items():
+                if name in merged:
+                    raise ValueError(_twice(str(index.parent), name, first_in[name], shard))
+                merged[name], first_in[name] = tensor, shard
         source = DictSource(merged, str(index.parent))
-    absent = sorted(set(shard_of) - set(source.names()))
+    absent = sorted(set(cast("dict[str, str]", shard_of)) - set(source.names()))
     if absent:
         raise ValueError(
             f"{str(index.parent)!r}: no weight file has {_listed(absent)}, which the index names."
@@ -140,15 +157,28 @@ def _open_shards(index: Path) -> TensorSource:
     return source
 
 
+def _is_plain_name(name: str) -> bool:
+    return bool(name) and name not in (".", "..") and not {*"/\\\0"} & {*name}
+
+
+def _twice(where: str, name: str, first: Path, second: Path) -> str:
+    return f"{where!r} has {name!r} in {first.name} and in {second.name}: one tensor twice."
+
+
 def read_pickle(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file that `torch.save` wrote, without running any code that it holds.
 
     Raises:
-        ValueError: for a file that is cut short, holds other objects, or is not a state dict.
+        OSError, ValueError: for a folder, a pipe or a device.
+        ValueError: for a file that is cut short or damaged, holds other objects, or is not a state dict.
     """
+    path = regular_file(path)
+    sizes: Counter[int] | None = None
     try:
-        # Only the zip layout (torch 1.6 and later) can be mapped into memory.
-        found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        mapped = False
+        if zipfile.is_zipfile(path):  # torch 1.6 and later; the older layout cannot be mapped
+            sizes, mapped = _check_archive(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # pickle, zip and torch each raise their own
         raise ValueError(
             f"{str(path)!r} ({path.stat().st_size:,} bytes) cannot be read as a file of tensors: it is cut "
@@ -156,13 +186,78 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     if not isinstance(found, Mapping):
         raise ValueError(f"{str(path)!r} holds a {type(found).__name__}, not a state dict.")
-    state = dict(cast("Mapping[str, Any]", found))
-    if len(state) == 1 and isinstance(inner := next(iter(state.values())), Mapping):
-        state = dict(cast("Mapping[str, Any]", inner))  # {"state_dict": {...}}, {"model": {...}}
+    state = dict(unwrapped(cast("Mapping[str, Any]", found)))
     others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise ValueError(f"{str(path)!r} holds more than tensors: {_listed(others)}.")
+    if unnamed := [repr(name) for name in state if not isinstance(name, str)]:
+        raise ValueError(f"{str(path)!r} holds tensors whose names are not text: {_listed(unnamed)}.")
+    _check_storages(path, state, sizes)
     return state
+
+
+def _check_archive(path: Path) -> tuple[Counter[int], bool]:
+    """The sizes of a zip file's storages, and whether it may be mapped; its checksums have been compared.
+
+    Reading it through once costs a quarter of a second for each gibibyte.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        if len(set(names)) < len(names):
+            raise ValueError("two entries of the archive have the same name")
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        if stored and any(entry.compress_size != entry.file_size for entry in entries):
+            raise ValueError("an entry of the archive has not the size that it announces")
+        check_unpacked_size(path, sum(entry.file_size for entry in entries))
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of its entry {damaged!r} is wrong")
+    return Counter(entry.file_size for entry in entries if "/data/" in f"/{entry.filename}"), stored
+
+
+def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counter[int] | None) -> None:
+    """Whether each tensor has numbers of its own in the file: torch reads on into the next entry where one is short."""
+    storages: dict[int, int] = {}
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise ValueError(
+                f"{str(path)!r}: {name} is a sparse or quantized tensor; save it as an ordinary one "
+                "(tensor.to_dense(), tensor.dequantize())."
+            )
+        storage = tensor.untyped_storage()
+        # A tensor may repeat its numbers (stride 0), and so be larger than the file.
+        check_unpacked_size(path, tensor.numel() * tensor.element_size(), storage.nbytes())
+        if storage.nbytes():
+            storages[storage.data_ptr()] = storage.nbytes()
+    if sizes is not None and Counter(storages.values()) - sizes:
+        raise ValueError(
+            f"{str(path)!r} ({path.stat().st_size:,} bytes) is damaged: its tensors are not as large as the entries "
+            "that hold their numbers. Download or write it again."
+        )
+
+
+def weight_problem(tensor: torch.Tensor) -> str | None:
+    """What makes a tensor useless as a weight: numbers that are not finite, or that are not floating point."""
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        return f"is {kind}, and weights are floating point"
+    if tensor.element_size() == 1:
+        tensor = tensor.float()  # eight-bit types have next to no arithmetic
+    if not tensor.numel():
+        return None
+    # The extremes are NaN or infinite exactly where some number is, and cost one reading and no memory.
+    low, high = torch.aminmax(tensor.detach())
+    if math.isfinite(low) and math.isfinite(high):
+        return None
+    wrong = int((~torch.isfinite(tensor)).sum())
+    return f"has {wrong:,} of {tensor.numel():,} values that are not finite"
+
+
+def check_weights(weights: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
+    """Raise one ValueError that lists every tensor that cannot be a weight; see `weight_problem`."""
+    problems = [f"{name} {problem}" for name, tensor in weights if (problem := weight_problem(tensor))]
+    if problems:
+        raise ValueError(f"{where}: {_listed(problems, '; ')}. Download or train the weights again.")
 
 
 def mismatch_message(
@@ -189,9 +284,9 @@ def mismatch_message(
     return f"the tensors of {where} do not fit the config: " + "; ".join(parts) + "."
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: list[str], separator: str = ", ") -> str:
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
+    return separator.join(names[:SHOWN]) + rest
 
 
 def _first_line(error: Exception) -> str:

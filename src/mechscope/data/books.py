@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 from mechscope.data.folder import DATA_VARIABLE, data_folder
+from mechscope.reading import check_unpacked_size, regular_file
 
 ARCHIVE = "text/classic_books.tar.xz"
 """Where the archive of books lies in the data folder."""
@@ -45,13 +46,16 @@ def read_books(archive: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     try:
-        with tarfile.open(archive) as opened:
+        with tarfile.open(regular_file(archive)) as opened:
+            unpacked = 0
             for member in opened:
                 file = opened.extractfile(member) if member.name.endswith(".md") else None
                 if file is not None:
+                    unpacked += member.size
+                    check_unpacked_size(archive, unpacked)
                     text = file.read().decode("utf-8").replace("\ufeff", "").replace("\r\n", "\n")
                     found[Path(member.name).stem] = text
-    except (tarfile.TarError, lzma.LZMAError, EOFError, UnicodeDecodeError, OSError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, UnicodeDecodeError, OSError, ValueError) as error:
         raise ValueError(f"{str(archive)!r} is not a whole archive of books: {error}.") from error
     if not found:
         raise ValueError(f"{str(archive)!r} holds no book (files that end in .md).")

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import zlib
+from pathlib import Path
 
 import numpy as np
 
+from mechscope.reading import regular_file
+
 _UNSIGNED_BYTE = 0x08
+_MOST_AXES = 8
+
+
+def read_idx_bytes(path: Path, size: int) -> bytes:
+    """The bytes of an IDX file, unpacked where its name ends in .gz, of which `size` are expected.
+
+    No more than one byte too many is ever unpacked, so that a small file cannot fill the memory; the caller's
+    checksum refuses it.
+
+    Raises:
+        OSError, ValueError: for what is no regular file.
+        ValueError: if it cannot be unpacked.
+    """
+    with regular_file(path).open("rb") as file:
+        if path.suffix != ".gz":
+            return file.read(size + 1)
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return unpacked.read(size + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} cannot be unpacked ({error}); delete it and fetch it again.") from error
 
 
 def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
@@ -23,6 +49,8 @@ def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
     if data[2] != _UNSIGNED_BYTE:
         raise ValueError(f"{name} holds IDX type 0x{data[2]:02x}; only unsigned bytes (0x08) are read here.")
     axes = data[3]
+    if axes > _MOST_AXES:
+        raise ValueError(f"{name} announces {axes} axes; images have three and labels one.")
     start = 4 + 4 * axes
     shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(axes))
     if len(data) < start or len(data) - start != math.prod(shape):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import tempfile
@@ -17,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mechscope.data.folder import cache_folder, data_folder, is_offline
-from mechscope.data.idx import parse_idx
+from mechscope.data.idx import parse_idx, read_idx_bytes
 
 
 @dataclass(frozen=True)
@@ -139,17 +138,18 @@ def read_verified(folder: Path, file: IdxFile) -> bytes:
     path = plain if plain.is_file() else packed
     if not path.is_file():
         raise FileNotFoundError(f"{file.name} is missing in {folder} (neither plain nor as .gz).")
-    try:
-        data = plain.read_bytes() if path == plain else gzip.decompress(packed.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be unpacked ({error}); delete it and fetch it again.") from error
+    data = read_idx_bytes(path, file.size)
     found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
         raise ValueError(
-            f"{path} is not the published file: sha256 {found} ({len(data):,} bytes), expected {file.sha256} "
+            f"{path} is not the published file: sha256 {found} ({_size_in_words(data, file)}), expected {file.sha256} "
             f"({file.size:,} bytes); delete it and fetch it again."
         )
     return data
+
+
+def _size_in_words(data: bytes, file: IdxFile) -> str:
+    return f"{len(data):,} bytes" if len(data) <= file.size else f"more than {file.size:,} bytes"
 
 
 def _complete(folder: Path) -> bool:

@@ -163,7 +163,7 @@ class Tokenizer:
     ) -> str:
         """The text of a sequence of token ids.
 
-        A single token keeps the space that begins it. An id past the vocabulary (models often have a few
+        A single token keeps the space that begins it. An id that the vocabulary lacks (models often have a few
         unused rows) reads `<no token 50300>`.
 
         Raises:
@@ -290,9 +290,11 @@ class Tokenizer:
         return [self.backend.post_process(encoding, None, add_special_tokens) for encoding in encodings]
 
     def _decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        if all(index < len(self) for index in ids):
+        # Ids may have gaps, so the number of tokens does not say which ids exist.
+        unknown = [position for position, index in enumerate(ids) if self.backend.id_to_token(index) is None]
+        if not unknown:
             return self.backend.decode(ids, skip_special_tokens=skip_special_tokens)
-        last = next(position for position, index in enumerate(ids) if index >= len(self))
+        last = unknown[0]
         return (
             self._decode(ids[:last], skip_special_tokens)
             + f"<no token {ids[last]}>"

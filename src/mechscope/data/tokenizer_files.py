@@ -7,7 +7,6 @@ or a WordPiece `vocab.txt`, or llama2.c's `tok*.bin`; the special tokens come fr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,6 +17,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from mechscope.data.special_tokens import SPECIAL_NAMES
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
+from mechscope.reading import MOST_BYTES_OF_TEXT, read_json_object, regular_file
+from mechscope.value_kinds import not_of_kind, shown
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r} to read a tokenizer from.")
-    settings = _json_if_there(folder / "tokenizer_config.json")
+    settings = _settings(folder / "tokenizer_config.json")
     llama2c = sorted(folder.glob("tok*.bin"))
     if (folder / "tokenizer.json").is_file():
         backend = _read(folder / "tokenizer.json", _backend_from_file)
@@ -79,6 +80,25 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
     )
 
 
+_SETTINGS: dict[str, Any] = {
+    "add_bos_token": bool, "add_prefix_space": bool, "do_lower_case": bool, "strip_accents": bool,
+    "tokenize_chinese_chars": bool, "drops_space_after_bos": bool, "padding_side": str,
+}  # fmt: skip
+"""What is read of a tokenizer_config.json, beside the special tokens and the longest length."""
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """A tokenizer_config.json whose settings are of the right kinds; null counts as absent."""
+    found = {name: value for name, value in _json_if_there(path).items() if value is not None}
+    for name, kind in _SETTINGS.items():
+        if name in found and (words := not_of_kind(found[name], kind)) is not None:
+            raise ValueError(f"{str(path)!r}: {name} must be {words}, not {shown(found[name])}.")
+    side = found.get("padding_side", "right")
+    if side not in ("left", "right"):
+        raise ValueError(f"{str(path)!r}: padding_side must be 'left' or 'right', not {side!r}.")
+    return found
+
+
 def _byte_pair(vocab: Path, merges: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
     def read(path: Path) -> models.BPE:
         return models.BPE.from_file(str(path), str(merges))  # pyright: ignore[reportUnknownMemberType]
@@ -88,11 +108,16 @@ def _byte_pair(vocab: Path, merges: Path, settings: dict[str, Any]) -> tokenizer
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
     added = _json_if_there(vocab.parent / "added_tokens.json")
+    if wrong := [token for token, index in added.items() if not_of_kind(index, int) is not None]:
+        raise ValueError(
+            f"{str(vocab.parent / 'added_tokens.json')!r} must give {wrong[0]!r} a whole number as its id, not "
+            f"{shown(added[wrong[0]])}."
+        )
     for token, index in sorted(added.items(), key=lambda item: item[1]):
         backend.add_tokens([token])  # pyright: ignore[reportUnknownMemberType]
         if backend.token_to_id(token) != index:
             raise ValueError(
-                f"added_tokens.json gives {token!r} the id {index}, but the next free one is "
+                f"{str(vocab.parent / 'added_tokens.json')!r} gives {token!r} the id {index}, but the next free one is "
                 f"{backend.token_to_id(token)}: an entry is missing."
             )
     return backend
@@ -145,7 +170,7 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
         index: Any = ids.get(f"{name}_id")
         if isinstance(index, list):  # several ends: the first
             index = next(iter(cast("list[Any]", index)), None)
-        token = backend.id_to_token(index) if isinstance(index, int) and index >= 0 else None
+        token = backend.id_to_token(index) if isinstance(index, int) and 0 <= index < 2**32 else None
         if token is not None:
             found.setdefault(name, token)
     for name, spelling in (("unk_token", "[UNK]"), ("cls_token", "[CLS]"), ("sep_token", "[SEP]"),
@@ -165,16 +190,7 @@ def _spelling(described: Any) -> str | None:
 
 
 def _json_if_there(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    found = _read(path, _json_from_file)
-    if not isinstance(found, dict):
-        raise ValueError(f"{str(path)!r} should hold a JSON object, not a {type(found).__name__}.")
-    return cast("dict[str, Any]", found)
-
-
-def _json_from_file(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json_object(path) if path.exists() else {}
 
 
 def _backend_from_file(path: Path) -> tokenizers.Tokenizer:
@@ -182,7 +198,10 @@ def _backend_from_file(path: Path) -> tokenizers.Tokenizer:
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T:
+    regular_file(path, at_most=MOST_BYTES_OF_TEXT)
     try:
         return read(path)
-    except Exception as error:  # the tokenizers library raises bare Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the tokenizers library raises bare Exception, or panics
         raise ValueError(f"{str(path)!r} cannot be read as {path.name}: {error}") from error

@@ -14,6 +14,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, processors
 
 from mechscope.data.tokenizer import Tokenizer
+from mechscope.reading import MOST_BYTES_OF_TEXT, regular_file
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 FIRST_PIECE = 3 + 256
@@ -68,7 +69,7 @@ def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tupl
 
 
 def _read_pieces(path: Path) -> list[tuple[str, float]]:
-    data = path.read_bytes()
+    data = regular_file(path, at_most=MOST_BYTES_OF_TEXT).read_bytes()
     pieces: list[tuple[str, float]] = []
     position = 4  # past the longest length
     while position < len(data):

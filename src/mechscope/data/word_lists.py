@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from mechscope.data.folder import DATA_VARIABLE, data_folder
+from mechscope.reading import read_json_object
 
 PUBLISHED_IOI = "ioi/ioi_reference.json"
 """The published IOI words inside the data folder."""
@@ -36,4 +37,4 @@ def published_ioi_words() -> dict[str, Any]:
             f"the published IOI words are not on this machine: {DATA_VARIABLE} {where}. Put the file there, or use "
             'words="ours".'
         )
-    return json.loads((folder / PUBLISHED_IOI).read_text(encoding="utf-8"))
+    return read_json_object(folder / PUBLISHED_IOI)

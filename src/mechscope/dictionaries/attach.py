@@ -13,16 +13,22 @@ The points are ordinary sites of the sweep engine, too: `Edit(attached.features,
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import re
+import threading
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.model.hook_points import HookPoint
+from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
+from mechscope.model.hook_points import HookPoint, Listener, hook_scope
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import OF_A_DICTIONARY
 
 POINTS = (
@@ -34,6 +40,7 @@ POINTS = (
     "hook_sae_output",
 )
 """The points of a spliced dictionary, under the names that published code uses."""
+_CHANGING_POINTS = threading.Lock()
 _COPIES = 4
 """How often all features of a position are written out at a time: before and after activation, each once edited."""
 
@@ -50,6 +57,10 @@ class Attached:
     """The hook point that it writes; the same, unless it is a transcoder."""
     error_term: bool = True
     """Whether what the reconstruction missed is added."""
+    head: int | None = None
+    """The head that it reads; None: all heads, side by side, or a point without heads."""
+    head_out: int | None = None
+    """The head that it writes."""
 
     @property
     def features(self) -> str:
@@ -81,80 +92,148 @@ def attached(
     *,
     error_term: bool = True,
     writes: str | None = None,
+    head: int | None = None,
+    head_out: int | None = None,
+    elsewhere: bool = False,
 ) -> Generator[Attached]:
     """Splice a dictionary into a model for a while; everything is as before afterwards, also after an exception.
+
+    Like the hooks of `model.hooks`, it is there for the runs of this thread or asyncio task only.
 
     Args:
         hook_name: where it reads; None: what its metadata says under "hook_name".
         error_term: add what the reconstruction of the unedited features misses, so that only edits have an effect.
         writes: where a transcoder writes; None: what its metadata says under "hook_name_out". It must lie after
             the point that is read.
+        head: read (and, unless it is a transcoder, write) this head alone; None: the one that its metadata names
+            under "hook_head_index", or all heads where it names none. The other heads stay as they are.
+        head_out: the head that a transcoder writes; None: what its metadata says under "hook_head_index_out".
+        elsewhere: allow a point other than the one that the dictionary's metadata names, for whose activations it was
+            not trained.
 
     Raises:
         KeyError: for a hook name that the model lacks, with the nearest ones.
-        ValueError: without a name, where another dictionary reads already, for a transcoder without a place to
-            write, and, during a pass, for activations of another width.
+        ValueError: without a name, at another point than the metadata names (see `elsewhere`), where another
+            dictionary reads already, for a transcoder without a place to write, and, during a pass, for activations of
+            another width or without the head.
     """
-    reads = _named(dictionary, model, hook_name, "hook_name")
+    reads = _named(dictionary, model, hook_name, "hook_name", elsewhere)
     if dictionary.cfg.transcodes:
-        target = _named(dictionary, model, writes, "hook_name_out")
+        target = _named(dictionary, model, writes, "hook_name_out", elsewhere)
     elif writes is not None and writes != reads:
         raise ValueError(f"an autoencoder writes where it reads ({reads}), not at {writes}.")
     else:
         target = reads
     if any(name.startswith(f"{reads}{OF_A_DICTIONARY}") for name in model.hook_dict):
-        raise ValueError(f"a dictionary is attached to {reads} already; leave its context first.")
+        raise ValueError(_already(reads))
     width = dictionary.cfg.d_in + dictionary.cfg.d_sae * _COPIES + 2 * dictionary.cfg.width_out
     points = {name: HookPoint() for name in POINTS}
-    splice = _Splice(dictionary, points, error_term)
+    head = head_read(dictionary, head)
+    if head_out is not None and not dictionary.cfg.transcodes and head_out != head:
+        raise ValueError(f"an autoencoder writes the head that it reads ({head}), not head {head_out}.")
+    head_out = head_written(dictionary, head_out, head)
+    splice = _Splice(dictionary, points, error_term, head, head_out)
     owner = model.hook_dict[reads]
-    listeners: list[tuple[HookPoint, object]] = []
-    try:
-        for name, point in points.items():
-            point.name = f"{reads}.{name}"
-            owner.add_module(name, point)
-            model.hook_dict[point.name] = point
-            model.mod_dict[point.name] = point
-        if target == reads:
-            pairs = [(owner, splice.both)]
-        else:
-            pairs = [(owner, splice.read), (model.hook_dict[target], splice.write)]
-        for place, hook in pairs:
-            # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
-            listener = place.add_hook(
-                hook, is_permanent=True, by_position=not dictionary.mixes_examples, width=width
-            )
-            listeners.append((place, listener))
-        yield Attached(dictionary, reads, target, error_term)
-    finally:
-        for place, listener in listeners:
-            place.discard(listener)  # type: ignore[arg-type]
-        for name in POINTS:
-            full = f"{reads}.{name}"
-            model.hook_dict.pop(full, None)
-            model.mod_dict.pop(full, None)
-            owner._modules.pop(name, None)
+    listeners: list[tuple[HookPoint, Listener]] = []
+    with hook_scope(model) as scope:
+        try:
+            for name, point in points.items():
+                point.name = f"{reads}.{name}"
+            _replace_points(model, owner, added=points)
+            if target == reads:
+                pairs = [(owner, splice.both)]
+            else:
+                pairs = [(owner, splice.read), (model.hook_dict[target], splice.write)]
+            for place, hook in pairs:
+                # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
+                listener = place.add_hook(
+                    hook,
+                    is_permanent=True,
+                    by_position=not dictionary.mixes_examples,
+                    width=width,
+                    scope=scope,
+                )
+                listeners.append((place, listener))
+            yield Attached(dictionary, reads, target, error_term, head, head_out)
+        finally:
+            for place, listener in listeners:
+                place.discard(listener)
+            _replace_points(model, owner, removed=points)
 
 
-def _named(dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str) -> str:
-    name = dictionary.metadata.get(key) if name is None else name
+def _replace_points(
+    model: HookedRootModule,
+    owner: HookPoint,
+    *,
+    added: Mapping[str, HookPoint] = MappingProxyType({}),
+    removed: Mapping[str, HookPoint] = MappingProxyType({}),
+) -> None:
+    """Give the model and the owner new tables of points, so that other threads may be reading the old ones."""
+    new = {str(point.name): point for point in added.values()}
+    gone = [id(point) for point in removed.values()]
+
+    def left(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: module for name, module in table.items() if id(module) not in gone}
+
+    with _CHANGING_POINTS:
+        if new.keys() & model.hook_dict.keys():
+            raise ValueError(_already(str(owner.name)))
+        owner._modules = left(owner._modules) | dict(added)
+        model.hook_dict = left(model.hook_dict) | new
+        model.mod_dict = left(model.mod_dict) | new
+
+
+def _already(reads: str) -> str:
+    return f"a dictionary is attached to {reads} already; leave its context first."
+
+
+def _named(
+    dictionary: Dictionary, model: HookedRootModule, name: str | None, key: str, elsewhere: bool
+) -> str:
+    trained_at = dictionary.metadata.get(key)
+    what = "hook_name" if key == "hook_name" else "writes (a transcoder's target)"
     if name is None:
-        what = "hook_name" if key == "hook_name" else "writes (a transcoder's target)"
-        raise ValueError(f"give {what}: the dictionary's metadata has no {key!r}.")
-    return model.match_hook_names(name)[0]
+        if trained_at is None:
+            raise ValueError(f"give {what}: the dictionary's metadata has no {key!r}.")
+        return model.match_hook_names(trained_at)[0]
+    found = model.match_hook_names(name)[0]
+    if (
+        trained_at is not None
+        and _same_activation(found) != _same_activation(str(trained_at))
+        and not elsewhere
+    ):
+        raise ValueError(
+            f"the dictionary's metadata says {key}={trained_at!r}, and it would be attached to {found!r}, whose "
+            f"activations it was not trained on: leave {what} out, or pass elsewhere=True if that is what you want."
+        )
+    return found
+
+
+def _same_activation(hook_name: str) -> str:
+    """The stream at the start of a block is the stream at the end of the block before."""
+    match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", hook_name)
+    return hook_name if match is None else f"blocks.{int(match[1]) + 1}.hook_resid_pre"
 
 
 class _Splice:
     """What happens to an activation on its way through."""
 
-    def __init__(self, dictionary: Dictionary, points: dict[str, HookPoint], error_term: bool) -> None:
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        points: dict[str, HookPoint],
+        error_term: bool,
+        head: int | None,
+        head_out: int | None,
+    ) -> None:
         self.dictionary, self.points, self.error_term = dictionary, points, error_term
+        self.head, self.head_out = head, head_out
         self.waiting: tuple[Tensor, Tensor] | None = None
 
     def both(self, activation: Tensor, hook: HookPoint) -> Tensor:
         """Read and write at one place."""
         reconstruction, clean = self._reconstruct(activation, hook)
-        return self._finish(reconstruction, clean, activation)
+        return self._finish(reconstruction, clean, activation, hook)
 
     def read(self, activation: Tensor, hook: HookPoint) -> None:
         """A transcoder's first half."""
@@ -168,14 +247,21 @@ class _Splice:
                 "sweep begins at the block of an edit: it cannot run with a transcoder that reads in an earlier block.)"
             )
         (reconstruction, clean), self.waiting = self.waiting, None
-        return self._finish(reconstruction, clean, activation)
+        return self._finish(reconstruction, clean, activation, hook)
 
     def _reconstruct(self, activation: Tensor, hook: HookPoint) -> tuple[Tensor, Tensor]:
         """The reconstruction from features as listeners leave them, and from untouched ones."""
         dictionary, points = self.dictionary, self.points
         width = dictionary.cfg.d_in
-        # A point with heads is read as one vector, head after head.
-        x = activation.flatten(2) if activation.ndim == 4 and activation.shape[-1] != width else activation
+        if self.head is not None:
+            x = read_part(activation, self.head, str(hook.name))
+        else:
+            # A point with heads is read as one vector, head after head, or each head by a dictionary of its width.
+            x = (
+                activation.flatten(2)
+                if activation.ndim == 4 and activation.shape[-1] != width
+                else activation
+            )
         if x.shape[-1] != width:
             raise ValueError(
                 f"{hook.name} has activations of shape {tuple(activation.shape)}; the dictionary reads width {width}."
@@ -193,9 +279,14 @@ class _Splice:
             clean = dictionary.decode(untouched, x)
         return points["hook_sae_recons"](reconstruction), clean
 
-    def _finish(self, reconstruction: Tensor, clean: Tensor, activation: Tensor) -> Tensor:
-        shaped = reconstruction.reshape(activation.shape)
+    def _finish(self, reconstruction: Tensor, clean: Tensor, activation: Tensor, hook: HookPoint) -> Tensor:
+        name, head = str(hook.name), self.head_out
+        before = activation if head is None else read_part(activation, head, name)
+        shaped = reconstruction.reshape(before.shape)
         if self.error_term:
-            missed = self.points["hook_sae_error"](activation - clean.reshape(activation.shape))
+            # In half precision, what is taken off and put back again would not quite be what it was.
+            shaped, wide = at_least_float32(shaped), at_least_float32(before)
+            missed = self.points["hook_sae_error"](wide - clean.reshape(before.shape))
             shaped = shaped + missed
-        return self.points["hook_sae_output"](shaped).to(activation.dtype)
+        written = self.points["hook_sae_output"](shaped).to(activation.dtype)
+        return written if head is None else write_part(activation, written, head, name)

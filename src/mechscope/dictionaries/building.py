@@ -29,6 +29,7 @@ from mechscope.dictionaries.config import (
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.state_check import check_state
 
 KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
     ReluConfig: ReluDictionary,
@@ -71,6 +72,9 @@ def from_state(
     Raises:
         ValueError: for missing, unknown or misshapen tensors, or ones of another dtype.
     """
+    # Without memory first: a config that does not fit the weights may ask for more than there is.
+    with torch.device("meta"):
+        check_state(_kind(cfg)(cfg), state)
     dictionary = _kind(cfg)(cfg)
     dictionary.take_state(state)
     dictionary.metadata.update(metadata or {})

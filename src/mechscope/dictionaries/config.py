@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from mechscope.arguments import checked_arguments
 from mechscope.near_names import did_you_mean
+from mechscope.value_kinds import check_kinds, shown
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]
@@ -50,6 +51,7 @@ class DictionaryConfig:
     """Of the weights."""
 
     def __post_init__(self) -> None:
+        check_kinds(type(self), vars(self))
         self._whole("d_in", self.d_in)
         self._whole("d_sae", self.d_sae)
         if self.d_out is not None:
@@ -91,6 +93,8 @@ class DictionaryConfig:
     def _whole(self, name: str, value: object, least: int = 1) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        if value >= 2**31:
+            raise ValueError(f"{name} must be below {2**31:,}, not {shown(value)}.")
 
     def _above_zero(self, name: str, value: object) -> None:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
@@ -273,9 +277,11 @@ def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
         ValueError: for an unknown architecture or field, with the nearest names, for a missing field, and
             for values that no dictionary can have.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"a dictionary's settings must be a table, not {shown(settings)}.")
     fields = dict(settings)
     architecture = fields.pop("architecture", None)
-    if architecture not in CONFIGS:
+    if not isinstance(architecture, str) or architecture not in CONFIGS:
         hint = did_you_mean(str(architecture), CONFIGS, show=repr)
         raise ValueError(f"no architecture is called {architecture!r}; there are {', '.join(CONFIGS)}.{hint}")
     return strict(CONFIGS[architecture], fields, f"a {architecture} dictionary")
@@ -286,8 +292,18 @@ def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
-    """The dataclass `kind` from named values; a name that it lacks is an error, as is one that it needs."""
+def strict(kind: type[Any], fields: Mapping[str, Any], what: str, *, finite: bool = True) -> Any:
+    """The dataclass `kind` from named values.
+
+    Args:
+        what: what it describes, for errors.
+        finite: whether numbers must be finite, as every setting must, though not every measurement is.
+
+    Raises:
+        ValueError: for a name that it lacks, one that it needs, or a value of another kind than its field's.
+    """
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{what} must be a table of settings, not {shown(fields)}.")
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name in fields:
         if name not in known:
@@ -301,4 +317,8 @@ def strict(kind: type[Any], fields: Mapping[str, Any], what: str) -> Any:
     missing = [name for name in needed if name not in fields]
     if missing:
         raise ValueError(f"{what} needs {', '.join(missing)}.")
+    try:
+        check_kinds(kind, fields, finite=finite)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
     return kind(**fields)

@@ -7,6 +7,7 @@ where z is the activation times `scale_in`. Weights have the names and shapes of
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -97,7 +98,7 @@ class Dictionary(DictionaryWeights):
                     "back needs the vector: call decode(features, x)."
                 )
             written = self._inside(x).undo(written)
-        return written / self.scale_out
+        return (written / self.scale_out).to(self.W_dec.dtype)
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The reconstruction (a transcoder's: of its target)."""
@@ -113,7 +114,11 @@ class Dictionary(DictionaryWeights):
             raise ValueError(
                 f"this dictionary reads activations of width d_in = {self.cfg.d_in}, and got shape {tuple(x.shape)}."
             )
-        return normalize(x.to(self.W_enc.dtype) * self.scale_in, self.cfg.normalize)
+        dtype = self.W_enc.dtype
+        # In half precision a norm or a mean would be rounded, and a norm may overflow.
+        wide = x.to(torch.promote_types(dtype, torch.float32)) * self.scale_in
+        inside = normalize(wide, self.cfg.normalize)
+        return dataclasses.replace(inside, z=inside.z.to(dtype))
 
     def _pre(self, z: Tensor) -> Tensor:
         return encoder_product(z, self.b_dec if self.cfg.subtract_b_dec else None, self.W_enc, self.b_enc)
@@ -154,7 +159,8 @@ class Dictionary(DictionaryWeights):
             dead: features that an auxiliary loss shall bring back.
 
         Raises:
-            ValueError: for activations of another width, a transcoder without a target, an autoencoder with one.
+            ValueError: for activations of another width or none at all, a transcoder without a target, an autoencoder
+                with one.
         """
         z, wanted = self._pair(x, target)
         pre = self._pre(z)
@@ -168,6 +174,10 @@ class Dictionary(DictionaryWeights):
 
     def _pair(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
         """What is read and what should be written, both [batch width] and in the space of training."""
+        if x.shape[:-1].numel() == 0:
+            raise ValueError(
+                f"a loss is a mean over activations, and there are none in shape {tuple(x.shape)}."
+            )
         z = self._inside(x).z.flatten(0, -2)
         if not self.cfg.transcodes:
             if target is not None:
@@ -248,12 +258,24 @@ class Dictionary(DictionaryWeights):
         *,
         error_term: bool = True,
         writes: str | None = None,
+        head: int | None = None,
+        head_out: int | None = None,
+        elsewhere: bool = False,
     ) -> AbstractContextManager[Attached]:
         """A context in which this dictionary is spliced into `model`; see `attach.attached`."""
         from mechscope.dictionaries.attach import attached
 
         self.refuse_a_share()
-        return attached(self, model, hook_name, error_term=error_term, writes=writes)
+        return attached(
+            self,
+            model,
+            hook_name,
+            error_term=error_term,
+            writes=writes,
+            head=head,
+            head_out=head_out,
+            elsewhere=elsewhere,
+        )
 
     def extra_repr(self) -> str:
         """The settings."""

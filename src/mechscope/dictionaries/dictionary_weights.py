@@ -6,7 +6,8 @@ Weights have the names and shapes of the field's files. What is computed with th
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
@@ -57,6 +58,14 @@ class DictionaryWeights(nn.Module):
         if generator is not None:
             draw_directions(self, generator)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert every tensor: torch's way into `to`, `half`, `bfloat16`, `float` and `double`; the config follows."""
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        dtype = str(self.W_enc.dtype).removeprefix("torch.")
+        if dtype != self.cfg.dtype:
+            self.cfg = dataclasses.replace(self.cfg, dtype=dtype)  # type: ignore[arg-type]
+        return self
+
     @property
     def features_here(self) -> int:
         """How many features are held here; what methods call the axis `feature` is as long."""
@@ -84,6 +93,11 @@ class DictionaryWeights(nn.Module):
     def decoder_norms(self) -> Float[Tensor, " feature"]:
         """Lengths of the decoder's rows."""
         return torch.linalg.vector_norm(self.W_dec, dim=-1)
+
+    def nonzero_norms(self) -> Float[Tensor, " feature"]:
+        """`decoder_norms` to divide by: 1 for a row of zeros, which stays what it is."""
+        norms = self.decoder_norms()
+        return norms.masked_fill(norms == 0, 1.0)
 
     def by_feature(self) -> dict[str, Tensor]:
         """Every parameter that features have one row of, with features first; writing to a row writes to it."""
@@ -148,7 +162,7 @@ class DictionaryWeights(nn.Module):
         folded = copy.deepcopy(self)
         folded._fold_scales()
         if norms or (norms is None and folded.norms_fold):
-            folded._multiply_features(folded.decoder_norms())
+            folded._multiply_features(folded.nonzero_norms())
         return folded
 
     def refuse_a_share(self) -> None:

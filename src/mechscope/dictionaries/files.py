@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.checkpoints.weights_file import check_weights
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.reading import naming, read_json_object, read_safetensors
 from mechscope.results.files import write_atomically
+from mechscope.value_kinds import shown
 
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
@@ -47,28 +49,28 @@ def load(folder: str | Path) -> Dictionary:
 
     Raises:
         FileNotFoundError: if the folder lacks one of the two files.
-        ValueError: for a damaged file, another format, or weights that are not those of the config.
+        ValueError: for a damaged file, another format, or weights that are not finite or not those of the config.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise FileNotFoundError(
                 f"{folder} has no {name}: a dictionary's folder holds {CONFIG} and {WEIGHTS} (mechscope's own "
                 "format; for others see mechscope.dictionaries.exchange)."
             )
-    try:
-        described = json.loads((folder / CONFIG).read_text())
-        state = safetensors.torch.load_file(folder / WEIGHTS)
-    except (json.JSONDecodeError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{folder} is damaged: {error}. Save it again.") from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
+    described = read_json_object(folder / CONFIG, fix="Save the dictionary again.")
+    state = read_safetensors(folder / WEIGHTS)
+    if described.get("format") != FORMAT:
         raise ValueError(f"{folder / CONFIG} is not of the format {FORMAT!r}.")
     unknown = sorted(set(described) - {"format", "dictionary", "metadata"})
     if unknown or "dictionary" not in described:
         raise ValueError(
             f"{folder / CONFIG} should have format, dictionary and metadata; unknown: {unknown}."
         )
-    try:
-        return from_state(config_from_dict(described["dictionary"]), state, described.get("metadata", {}))
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error
+    metadata = described.get("metadata", {})
+    for name, value in (("dictionary", described["dictionary"]), ("metadata", metadata)):
+        if not isinstance(value, dict):
+            raise ValueError(f"{folder / CONFIG}: {name} must be an object {{…}}, not {shown(value)}.")
+    check_weights(state.items(), str(folder / WEIGHTS))
+    with naming(folder):
+        return from_state(config_from_dict(described["dictionary"]), state, metadata)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechscope.dictionaries.features import Features, count_active
+from mechscope.model.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,17 @@ class Loss:
 
     @property
     def fvu(self) -> float:
-        """Fraction of variance unexplained in this batch: 0 is perfect, predicting the batch's mean gives 1."""
-        target = self.target.detach().float()
-        left = (self.reconstruction.detach().float() - target).square().sum()
+        """Fraction of variance unexplained in this batch: 0 is perfect, predicting the batch's mean gives 1; NaN where
+        nothing varies."""
+        target = at_least_float32(self.target.detach())
+        left = (at_least_float32(self.reconstruction.detach()) - target).square().sum()
         there = (target - target.mean(0)).square().sum()
         return float(left / there) if there > 0 else float("nan")
 
 
 def squared_error(y: Float[Tensor, "batch d_out"], target: Float[Tensor, "batch d_out"]) -> Float[Tensor, ""]:
-    """Summed over the width, mean over the batch."""
-    return (y - target).square().sum(-1).mean()
+    """Summed over the width, mean over the batch; in float32 where dictionaries are in half precision."""
+    return (at_least_float32(y) - at_least_float32(target)).square().sum(-1).mean()
 
 
 def total(parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:

@@ -9,7 +9,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from mechscope.dictionaries.counted import counted_positions, known_tokens
+from mechscope.arguments import checked_constructor
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
+from mechscope.dictionaries.head import check_head, read_part
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.dictionaries.weights_checksum import DIGITS, checksum_of_parameters
@@ -18,6 +25,7 @@ from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.transformer import HookedTransformer
 
 
+@checked_constructor
 class ModelStream(BlockStream):
     """Activations at hook points over rows of tokens; each pass takes the rows in another order.
 
@@ -32,6 +40,10 @@ class ModelStream(BlockStream):
         batch_size: activations a batch.
         buffer_size: activations held at a time.
         mask: True where a token is real and not padding [batch pos]; None asks the tokens (see `model.as_tokens`).
+        exclude_special_tokens: True for the tokenizer's special tokens (begin, end, padding …), or ids of tokens:
+            their positions are left out wherever they stand, while attention still sees them.
+        head: read this head alone, of a hook point that has heads [batch pos head width].
+        target_head: the same for where a transcoder writes.
         skip_first: real tokens at the start of each row that are left out: a first token's activation is often
             hundreds of times as long as any other.
         rows_at_once: rows of one forward pass.
@@ -55,6 +67,9 @@ class ModelStream(BlockStream):
         target_hook_name: str | Sequence[str] | None = None,
         mask: Bool[Tensor, "batch pos"] | None = None,
         skip_first: int = 0,
+        exclude_special_tokens: ExcludeTokens = False,
+        head: int | None = None,
+        target_head: int | None = None,
         rows_at_once: int = 16,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
@@ -63,10 +78,16 @@ class ModelStream(BlockStream):
         super().__init__(batch_size, seed)
         self.model, self.tokens = model, known_tokens(model, tokens, mask)
         self.read = model.match_hook_names(_names(hook_name))
+        if not self.read:
+            raise ValueError("hook_name is an empty list: name the hook point, or points, to read.")
         self.written = [] if target_hook_name is None else model.match_hook_names(_names(target_hook_name))
         self.rows_at_once, self.dtype, self._weights = rows_at_once, dtype, weights
         self.source = f"{' + '.join(self.read)} over {len(tokens)} rows of {tokens.shape[1]} tokens"
-        self._counted = counted_positions(self.tokens, skip_first).cpu()
+        self.head, self.target_head = check_head(head), check_head(target_head, "target_head")
+        if self.head is not None:
+            self.source = f"head {self.head} of {self.source}"
+        excluded = excluded_ids(model, exclude_special_tokens)
+        self._counted = counted_positions(self.tokens, skip_first, excluded).cpu()
         self._rows = self._rows_a_block(buffer_size)
         probe = self._activations(self.tokens[:1])
         self._d_in = probe.x.shape[-1]
@@ -81,7 +102,9 @@ class ModelStream(BlockStream):
                 f"{self.source} have {available} activations, fewer than the buffer of {buffer_size}: give more "
                 f"text, or buffer_size={available} at most."
             )
-        rows = int(buffer_size // self._counted.sum(1).max())
+        # Rows may count differently many positions; a buffer for all of them holds every row.
+        everything = buffer_size == available
+        rows = len(self.tokens) if everything else int(buffer_size // self._counted.sum(1).max())
         # Short rows (padding) fill a buffer less; one with fewer than a batch would never give any.
         if not rows or rows * float(self._counted.sum(1).float().mean()) < self.batch_size:
             raise ValueError(
@@ -159,8 +182,8 @@ class ModelStream(BlockStream):
         """Activations [batch pos width] at the points that are read and written."""
         names = [*dict.fromkeys([*self.read, *self.written])]
         _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names))
-        read = [self._flat(name, cache[name], tokens) for name in self.read]
-        written = [self._flat(name, cache[name], tokens) for name in self.written]
+        read = [self._flat(name, cache[name], tokens, self.head) for name in self.read]
+        written = [self._flat(name, cache[name], tokens, self.target_head) for name in self.written]
         return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
 
     def _how_far(self, names: list[str]) -> dict[str, Any]:
@@ -175,14 +198,14 @@ class ModelStream(BlockStream):
             how["stop_at_layer"] = max(layers) + 1
         return how
 
-    def _flat(self, name: str, activation: Tensor, tokens: Tensor) -> Tensor:
-        """[batch pos width]; heads lie side by side."""
+    def _flat(self, name: str, activation: Tensor, tokens: Tensor, head: int | None) -> Tensor:
+        """[batch pos width]; one head, or heads side by side."""
         if activation.shape[:2] != tokens.shape or activation.ndim not in (3, 4):
             raise ValueError(
                 f"{name} has shape {tuple(activation.shape)}; a dictionary needs one vector for each of the "
                 f"{tuple(tokens.shape)} tokens. (Attention patterns and scores have none.)"
             )
-        return activation.flatten(2).to(self.dtype)
+        return read_part(activation, head, name).to(self.dtype)
 
 
 def _names(names: str | Sequence[str]) -> list[str]:

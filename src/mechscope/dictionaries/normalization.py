@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,7 +38,12 @@ def normalize(x: Float[Tensor, "*batch d_in"], how: Normalize) -> Normalized:
         return Normalized(x, None, None)
     if how == "constant_norm":
         length = x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-        return Normalized(x / length, None, length)
+        # A vector of zeros has no direction: it stays what it is, and what is written is turned back to length 0.
+        return Normalized(x / length.masked_fill(length == 0, 1.0), None, length)
     mean = x.mean(dim=-1, keepdim=True)
-    deviation = (x - mean).std(dim=-1, keepdim=True)
+    # Unbiased, so of a single number there is no deviation: it counts as 0.
+    variance = (x - mean).var(dim=-1, keepdim=True) if x.shape[-1] > 1 else torch.zeros_like(mean)
+    constant = variance == 0
+    # At 0 a root has no gradient; what is constant gets none, and not NaN.
+    deviation = variance.masked_fill(constant, 1.0).sqrt().masked_fill(constant, 0.0)
     return Normalized((x - mean) / (deviation + EPSILON), mean, deviation)

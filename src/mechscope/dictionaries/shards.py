@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -19,7 +19,9 @@ from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
+from mechscope.reading import open_safetensors, read_json_object, regular_file
 from mechscope.results.files import NotKeptError, keeping, write_atomically
+from mechscope.value_kinds import shown
 
 MANIFEST = "manifest.json"
 FORMAT = "mechscope-activations-1"
@@ -141,7 +143,8 @@ class ShardStream(BlockStream):
         if shard["file"] not in self._checked and _hash(path) != shard["sha256"]:
             raise ValueError(f"{path} is not what its manifest says it is: its hash differs. Write it again.")
         begin, end = self.bounds(epoch, number, parts)[part : part + 2]
-        with safetensors.safe_open(path, framework="pt") as file:
+        with open_safetensors(path) as file:
+            self._check_shapes(path, file, shard["activations"])
             tensors: dict[str, Tensor] = {
                 name: file.get_slice(name)[begin:end]
                 for name in file.keys()  # noqa: SIM118
@@ -154,6 +157,13 @@ class ShardStream(BlockStream):
 
     def fingerprint(self) -> str:
         return self.source
+
+    def _check_shapes(self, path: Path, file: Any, activations: int) -> None:
+        widths = {"x": self.d_in} | ({} if self.d_out is None else {"target": self.d_out})
+        found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        expected = {name: [activations, width] for name, width in widths.items()}
+        if found != expected:
+            raise ValueError(f"{path} holds {found}, and its manifest announces {expected}. Write it again.")
 
     def _shard(self, epoch: int, number: int) -> Mapping[str, Any]:
         order = torch.randperm(len(self._shards), generator=seeded(self.seed, 2, epoch))
@@ -192,15 +202,37 @@ def _check_same(folder: Path, there: Mapping[str, Any], origin: Mapping[str, Any
 
 
 def _hash(path: Path) -> str:
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / MANIFEST} is damaged ({error}); write the shards again.") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{folder / MANIFEST} is not of the format {FORMAT!r}.")
+    path = folder / MANIFEST
+    manifest = read_json_object(path, fix="Write the shards again.")
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{path} is not of the format {FORMAT!r}.")
+
+    def check(name: str, fits: bool, words: str, value: object) -> None:
+        if not fits:
+            raise ValueError(f"{path}: {name} must be {words}, not {shown(value)}. Write the shards again.")
+
+    d_in, d_out, source = (manifest.get(name) for name in ("d_in", "d_out", "source"))
+    check("d_out", "d_out" in manifest, "there", None)
+    check("d_in", _is_count(d_in), "a whole number above 0", d_in)
+    check("d_out", d_out is None or _is_count(d_out), "a whole number above 0 or null", d_out)
+    check("source", isinstance(source, str), "text", source)
+    shards = manifest.get("shards")
+    check("shards", isinstance(shards, list) and bool(shards), "a list of shards", shards)
+    for shard in shards or []:
+        whole = isinstance(shard, dict) and {"file", "activations", "sha256", "ends"} <= {*shard}
+        check("a shard", whole, "an object with file, activations, sha256 and ends", shard)
+        check("activations", _is_count(shard["activations"]), "a whole number above 0", shard["activations"])
+        check("sha256", isinstance(shard["sha256"], str), "text", shard["sha256"])
+        # A name with a path in it would read elsewhere on this machine.
+        plain = isinstance(shard["file"], str) and re.fullmatch(r"shard-\d+\.safetensors", shard["file"])
+        check("file", bool(plain), "the name of a shard beside the manifest", shard["file"])
     return manifest
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63

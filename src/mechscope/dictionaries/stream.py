@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, checked_constructor
 from mechscope.dictionaries.seeding import seeded
+from mechscope.model.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class BlockStream(Stream):
         self._epoch, self._number, self._next = state["epoch"], state["block"], state["next"]
 
 
+@checked_constructor
 class TensorStream(BlockStream):
     """Activations that are there already, shuffled anew in each pass.
 
@@ -229,6 +231,7 @@ class TensorStream(BlockStream):
 Draw = Callable[[int, torch.Generator], Tensor | tuple[Tensor, Tensor]]
 
 
+@checked_constructor
 class GeneratorStream(Stream):
     """Activations that are made when they are needed.
 
@@ -345,7 +348,7 @@ def scale_by_layer(x: Float[Tensor, "batch d_in"], n_layers: int, source: str) -
 
 
 def _factor(x: Tensor, source: str) -> float:
-    length = float(x.float().norm(dim=-1).mean())
+    length = float(at_least_float32(x).norm(dim=-1).mean())
     if not length > 0:
         raise ValueError(f"all activations of {source} are zero: there is nothing to learn.")
     return x.shape[-1] ** 0.5 / length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,8 @@ class Measures:
     l0: float
     """Active features an example."""
     explained_variance: float
-    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0."""
+    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0, NaN where nothing
+    varies."""
     dead_share: float
     """Share of features that have not been active for `dead_after` activations."""
 
@@ -43,12 +45,19 @@ class Measures:
 
 
 class Student:
-    """A dictionary that learns."""
+    """A dictionary that learns.
+
+    One in half precision learns as its copy in float32 (`learner`): a step changes a weight by a ten-thousandth of
+    itself, which bfloat16 and float16 would round away, and squares of small gradients would be 0. What is trained,
+    measured and kept in checkpoints is that copy; `hand_over` rounds it into the dictionary itself.
+    """
 
     def __init__(self, name: str, dictionary: Dictionary, cfg: TrainingConfig) -> None:
         self.name, self.dictionary, self.cfg = name, dictionary, cfg
         dictionary.train()
-        parameters = list(dictionary.parameters())
+        narrow = dictionary.W_enc.dtype in (torch.bfloat16, torch.float16)
+        self.learner = _in_float32(dictionary) if narrow else dictionary
+        parameters = list(self.learner.parameters())
         self.optimizer = torch.optim.Adam(parameters, lr=cfg.lr, betas=cfg.betas, fused=True)
         for parameter in parameters:
             # Made now and not at the first step, so that a checkpoint finds the same layout whenever it comes.
@@ -75,7 +84,7 @@ class Student:
         Raises:
             FloatingPointError: where the loss is no longer finite; the weights are those before the step.
         """
-        dictionary, cfg = self.dictionary, self.cfg
+        dictionary, cfg = self.learner, self.cfg
         device = dictionary.W_enc.device
         x = batch.x.to(device)
         target = None
@@ -118,8 +127,17 @@ class Student:
 
     def _resample(self, batch: Batch, number: int) -> None:
         dead = self.dead
-        if resample(self.dictionary, self.optimizer, dead, batch, seeded(self.cfg.seed, number)):
+        if resample(self.learner, self.optimizer, dead, batch, seeded(self.cfg.seed, number)):
             self.since_active[dead] = 0
+
+    @torch.no_grad()
+    def hand_over(self) -> None:
+        """Put what has been learned into the dictionary, rounded to its data type."""
+        if self.learner is not self.dictionary:
+            own = self.dictionary.state_dict()
+            self.dictionary.take_state(
+                {name: tensor.to(own[name].dtype) for name, tensor in self.learner.state_dict().items()}
+            )
 
     # Checkpoints -----------------------------------------------------------------------------------------
 
@@ -130,14 +148,14 @@ class Student:
     def feature_axes(self) -> dict[str, int | None]:
         """Along which axis of each tensor of `state` features lie; None where they share it."""
         axes = {
-            name: None if name.startswith("adam.step.") else self.dictionary.feature_axis(name.split(".")[-1])
+            name: None if name.startswith("adam.step.") else self.learner.feature_axis(name.split(".")[-1])
             for name in self._tensors()
         }
         return {**axes, "since_active": 0}
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"dictionary.{name}": tensor for name, tensor in self.dictionary.state_dict().items()}
-        for name, parameter in self.dictionary.named_parameters():
+        tensors = {f"dictionary.{name}": tensor for name, tensor in self.learner.state_dict().items()}
+        for name, parameter in self.learner.named_parameters():
             for what, tensor in self.optimizer.state[parameter].items():
                 tensors[f"adam.{what}.{name}"] = tensor
         return {**tensors, "since_active": self.since_active}
@@ -146,13 +164,23 @@ class Student:
     def take_state(self, state: Mapping[str, Any]) -> None:
         """Go back to a state that `state` gave; of features, only those of this rank are in it."""
         prefix = "dictionary."
-        self.dictionary.take_state(
+        self.learner.take_state(
             {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         )
-        for name, parameter in self.dictionary.named_parameters():
+        for name, parameter in self.learner.named_parameters():
             for what, tensor in self.optimizer.state[parameter].items():
                 tensor.copy_(state[f"adam.{what}.{name}"])
         self.since_active.copy_(state["since_active"])
+
+
+@torch.no_grad()
+def _in_float32(dictionary: Dictionary) -> Dictionary:
+    """A copy whose weights are the same numbers in float32."""
+    cfg = dataclasses.replace(dictionary.cfg, dtype="float32")
+    copied = type(dictionary)(cfg, None, dictionary.ranks).to(dictionary.W_enc.device)
+    own = copied.state_dict()
+    copied.take_state({name: tensor.to(own[name].dtype) for name, tensor in dictionary.state_dict().items()})
+    return copied.train()
 
 
 @torch.no_grad()

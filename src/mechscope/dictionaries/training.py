@@ -8,7 +8,8 @@ With a folder, a run that was killed goes on from its last checkpoint, with the 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def train(
     steps: list[int] = []
     done, seconds = 0, 0.0
     if kept is None:
-        _begin(named, stream, cfg, together)
+        _begin({student.name: student.learner for student in students}, stream, cfg, together)
     else:
         done, seconds = kept.step, kept.seconds
         for student in students:
@@ -116,15 +117,20 @@ def train(
     # tqdm takes None to mean: only on a terminal.
     disable = True if not together.first else None if progress is None else not progress
     size = stream.batch_size
-    with tqdm(
-        total=cfg.steps * size,
-        initial=done * size,
-        desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
-        unit="tok",
-        unit_scale=True,
-        disable=disable,
-        dynamic_ncols=True,
-    ) as bar:
+    with (
+        ExitStack() as stack,
+        tqdm(
+            total=cfg.steps * size,
+            initial=done * size,
+            desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
+            unit="tok",
+            unit_scale=True,
+            disable=disable,
+            dynamic_ncols=True,
+        ) as bar,
+    ):
+        # Also after an interruption, the dictionaries hold what was learned until then.
+        stack.callback(_hand_over, students)
         for number in range(done, cfg.steps):
             batch = next(stream)
             logged = number % cfg.log_every == 0 or number + 1 == cfg.steps
@@ -155,6 +161,11 @@ def train(
     return TrainingRun(
         named, _history(history, steps, named, stream, cfg), seconds, cfg.steps * size / max(seconds, 1e-9)
     )
+
+
+def _hand_over(students: Sequence[Student]) -> None:
+    for student in students:
+        student.hand_over()
 
 
 def _check(named: Mapping[str, Dictionary], stream: Stream) -> None:

@@ -15,6 +15,7 @@ import safetensors.torch
 from torch import Tensor
 
 from mechscope.dictionaries.differing import UNTOLD, differences
+from mechscope.reading import open_safetensors, parse_json
 from mechscope.results.files import NotKeptError, write_atomically
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def read_checkpoint(
         ValueError: if it is damaged, or belongs to another run; the error says where they differ.
     """
     path = folder / NAME
-    if not path.is_file():
+    if not path.exists():
         return None
     with _opened(path, run) as (file, described):
         tensors = {
@@ -101,7 +102,7 @@ def steps_done(folder: Path, run: Mapping[str, Any]) -> int:
         As `read_checkpoint`.
     """
     path = folder / NAME
-    if not path.is_file():
+    if not path.exists():
         return 0
     with _opened(path, run) as (_, described):
         return described["step"]
@@ -111,14 +112,30 @@ def steps_done(folder: Path, run: Mapping[str, Any]) -> int:
 def _opened(path: Path, run: Mapping[str, Any]) -> Generator[tuple[Any, dict[str, Any]]]:
     """A checkpoint's file and description, which is that of this run."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            described = json.loads((file.metadata() or {})["training"])
+        with open_safetensors(
+            path, fix="It is no checkpoint of a training run: remove it to begin anew."
+        ) as file:
+            described = parse_json((file.metadata() or {}).get("training", "null"), str(path))
+            if not _is_description(described):
+                raise ValueError(
+                    f"{path} {_NO_CHECKPOINT.format('it does not say of which run, or how far')}"
+                )
             _check_same(path, described["run"], run)
             yield file, described
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is no checkpoint of a training run ({error}); remove it to begin anew."
-        ) from error
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise ValueError(f"{path} {_NO_CHECKPOINT.format(error)}") from error
+
+
+_NO_CHECKPOINT = "is no checkpoint of a training run ({}); remove it to begin anew."
+
+
+def _is_description(described: Any) -> bool:
+    kinds = {"run": dict, "step": int, "seconds": (int, float), "stream": dict}
+    return (
+        isinstance(described, dict)
+        and all(isinstance(described.get(name), kind) for name, kind in kinds.items())
+        and isinstance(described["run"].get("stream"), dict)
+    )
 
 
 def _check_same(path: Path, there: Mapping[str, Any], run: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mechscope.reading import regular_file
+
 DIGITS = 16
 
 
@@ -23,7 +25,7 @@ def checksum_of_files(files: Iterable[Path]) -> str:
     """Of the files' contents, in their order; where they lie and what they are called does not matter."""
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:DIGITS]
 

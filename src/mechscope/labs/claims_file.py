@@ -8,11 +8,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mechscope.labs.claim import CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
+from mechscope.reading import read_json_object
 from mechscope.results import write_atomically
+from mechscope.value_kinds import not_of_kind, shown
 
 FORMAT = "mechscope claims 1"
 
@@ -92,27 +94,64 @@ def read_claims(path: str | Path) -> ClaimsFile:
         ValueError: if the file is not one that `write_claims` wrote.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); run the lab again.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_json_object(path, fix="Run the lab again.")
+    if content.get("format") != FORMAT:
         raise ValueError(f"{path} does not say format {FORMAT!r}; run the lab again.")
-    try:
-        return ClaimsFile(
-            path=path,
-            title=content["lab"]["title"],
-            budget=content["budget"],
-            seeds=tuple(content["seeds"]),
-            device=content["device"],
-            seconds=content["seconds"],
-            versions=content["versions"],
-            fingerprint=content["fingerprint"],
-            inputs=content["inputs"],
-            claims=tuple(content["claims"]),
-        )
-    except KeyError as error:
-        raise ValueError(f"{path} has no {error}; run the lab again.") from error
+    _check_fields(path, "it", content, _FILE)
+    _check_fields(path, "lab", content["lab"], {"title": str})
+    for number, claim in enumerate(content["claims"]):
+        _check_fields(path, f"claim {number}", claim, _CLAIM)
+        if claim["status"] not in STATUSES:
+            raise ValueError(
+                f"{path}: claim {number} has status {shown(claim['status'])}; known are {', '.join(STATUSES)}. Run the "
+                "lab again."
+            )
+        for finding in claim["findings"]:
+            _check_fields(path, f"a finding of claim {number}", finding, _FINDING)
+            if "yardstick" in finding:
+                _check_fields(
+                    path, f"a finding of claim {number}", finding, {"yardstick": dict[str, float | None]}
+                )
+    return ClaimsFile(
+        path=path,
+        title=content["lab"]["title"],
+        budget=content["budget"],
+        seeds=tuple(content["seeds"]),
+        device=content["device"],
+        seconds=content["seconds"],
+        versions=content["versions"],
+        fingerprint=content["fingerprint"],
+        inputs=content["inputs"],
+        claims=tuple(content["claims"]),
+    )
+
+
+STATUSES = ("pass", "fail", "not-run")
+_FILE: dict[str, Any] = {
+    "lab": dict[str, Any], "budget": str, "seeds": list[int], "device": str, "seconds": float,
+    "versions": dict[str, str], "fingerprint": str, "inputs": dict[str, str], "claims": list[Any],
+}  # fmt: skip
+_CLAIM: dict[str, Any] = {
+    "id": str, "statement": str, "paper": str, "source": str, "tag": str, "tolerance_by": str, "status": str,
+    "reason": str, "seeds": list[int], "findings": list[Any],
+}  # fmt: skip
+_FINDING: dict[str, Any] = {
+    "what": str, "unit": str, "wanted": str, "ok": bool, "ours": dict[str, float | None],
+}  # fmt: skip
+
+
+def _check_fields(path: Path, what: str, found: object, kinds: Mapping[str, Any]) -> None:
+    """Raise ValueError unless `found` is an object that has each of these fields, with a value of its kind."""
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: {what} must be an object {{…}}, not {shown(found)}. Run the lab again.")
+    fields = cast("dict[str, Any]", found)
+    for name, kind in kinds.items():
+        if name not in fields:
+            raise ValueError(f"{path}: {what} has no {name!r}. Run the lab again.")
+        if (words := not_of_kind(fields[name], kind)) is not None:
+            raise ValueError(
+                f"{path}: {what}: {name} must be {words}, not {shown(fields[name])}. Run the lab again."
+            )
 
 
 def _claim_to_json(checked: CheckedClaim) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.page_words import code_spans, with_minus
 from mechscope.viz import DARK, LIGHT, house_template
+from mechscope.viz.escaping import unescape
 
 
 def figure_html(figure: LabFigure) -> Markup:
@@ -20,7 +21,7 @@ def figure_html(figure: LabFigure) -> Markup:
     content = json.loads(str(figure.figure.to_json()))
     layout = content["layout"]
     # The page writes the title as a heading (it wraps on a phone) and sets the theme's template.
-    title = str(layout.pop("title", {}).get("text", figure.name))
+    title = unescape(str(layout.pop("title", {}).get("text", figure.name)))
     layout.pop("template", None)
     meta = layout.get("meta", {})
     layout["margin"] = {"l": 12, "r": 12, "t": 40 if layout.get("showlegend") else 16, "b": 12}

@@ -47,7 +47,7 @@ def _read(lab: Lab, budget: Budget, seed: int, path: Path) -> Replication:
     try:
         found = read_claims(path)
     except ValueError as error:
-        return Replication(lab, None, str(error))
+        return Replication(lab, None, str(error).rstrip("."))
     inputs = lab.inputs()
     device_type = found.device.partition(":")[0]
     if found.fingerprint == fingerprint_of(lab, budget, seed, device_type, inputs):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.reading import open_safetensors
 from mechscope.results.files import NotKeptError, write_atomically
 
 log = logging.getLogger(__name__)
@@ -143,11 +144,12 @@ class Workshop:
         if not path.is_file():
             return None
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
+            with open_safetensors(path) as file:
                 metadata: dict[str, str] = file.metadata() or {}
                 if metadata.get("fingerprint") != self.fingerprint:
                     return None
+                float(metadata.get("seconds", 0.0))
                 return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118
-        except (safetensors.SafetensorError, OSError) as error:
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
             log.warning("%s is damaged (%s); it is computed again.", path, error)
             return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechscope.model.display import CacheDisplay
+from mechscope.model.lent_memory import own_copy
 from mechscope.model.names import get_act_name
 from mechscope.model.residual_decomposition import ResidualDecomposition
 from mechscope.model.slice import Slice
@@ -67,8 +68,13 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         if isinstance(key, str):
             return key if key in self.cache_dict else get_act_name(key)
         parts = list(key)
+        n_layers = self.model.cfg.n_layers
         if len(parts) > 1 and isinstance(parts[1], int) and parts[1] < 0:
-            parts[1] += self.model.cfg.n_layers
+            if parts[1] < -n_layers:
+                raise KeyError(
+                    f"layer {parts[1]} of {parts[0]!r} counts from the end, and this model has {n_layers} layers."
+                )
+            parts[1] += n_layers
         return get_act_name(*parts)
 
     def __contains__(self, key: object) -> bool:
@@ -119,11 +125,14 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         return self
 
     def apply_slice_to_batch_dim(self, batch_slice: Slice | Any) -> ActivationCache:
-        """A cache of some of the batch: a slice, a list of indices, or one index (which drops the axis)."""
+        """A cache of some of the batch: a slice, a list of indices, or one index (which drops the axis).
+
+        It holds copies, so that the rest of the batch can be freed.
+        """
         batch_slice = Slice.unwrap(batch_slice)
         if not self.has_batch_dim:
             if batch_slice.mode == "identity":
                 return self
             raise ValueError("this cache has no batch axis to slice.")
-        sliced = {name: batch_slice.apply(value, dim=0) for name, value in self.items()}
+        sliced = {name: own_copy(batch_slice.apply(value, dim=0)) for name, value in self.items()}
         return ActivationCache(sliced, self.model, has_batch_dim=batch_slice.mode != "int")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.model.loss import check_predictable
+from mechscope.model.precision import at_least_float32
+
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
@@ -86,6 +89,7 @@ def test_prompt(
         if prepend_space_to_answer and not text.startswith(" "):
             text = f" {text}"
         answer_ids = model.to_tokens(text, prepend_bos=False)
+        check_predictable(answer_ids, model.cfg.d_vocab_out)
         with torch.no_grad():
             logits = model(torch.cat([prompt_ids, answer_ids], dim=1))[0, prompt_ids.shape[1] - 1 : -1]
         results.append(_tested(model, text, answer_ids[0].tolist(), logits, top_k))
@@ -104,6 +108,7 @@ def _tested(
 ) -> AnswerTest:
     tokens, top = [], []
     for token_id, row in zip(ids, logits, strict=True):
+        row = at_least_float32(row)
         probabilities = row.softmax(-1)
 
         def ranked(

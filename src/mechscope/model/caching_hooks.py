@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mechscope.model.hook_points import HookFunction, HookPoint
+from mechscope.model.lent_memory import own_copy
 from mechscope.model.slice import Slice
 
 
@@ -16,6 +17,8 @@ def caching_hook(
     pos_slice: Slice | None,
 ) -> HookFunction:
     """A hook that keeps a detached activation (or gradient) in `cache`, under its point's name and `suffix`.
+
+    What is kept shares no memory with the weights or with what the pass was given.
 
     Args:
         device: where to keep it; None leaves it where it is.
@@ -36,6 +39,7 @@ def caching_hook(
             if value.shape[0] != 1:
                 raise ValueError(f"remove_batch_dim needs a batch of 1; {hook.name!r} has {value.shape[0]}.")
             value = value[0]
+        value = own_copy(value)
         # A point may fire more than once (a norm whose readers are split by head): the order of the
         # dictionary is that of the values it holds.
         cache.pop((hook.name or "") + suffix, None)

@@ -7,12 +7,13 @@ from einops import einsum
 from jaxtyping import Float
 
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.precision import at_least_float32
 
 
 def composition_scores(
     left: FactoredMatrix, right: FactoredMatrix, broadcast_dims: bool = True
 ) -> Float[torch.Tensor, "*pairs"]:
-    """‖left right‖ / (‖left‖ ‖right‖) in Frobenius norms, for every pair.
+    """‖left right‖ / (‖left‖ ‖right‖) in Frobenius norms, for every pair; 0 where one of them is 0.
 
     Args:
         left: what is written, [*left_dims, d, d].
@@ -23,6 +24,10 @@ def composition_scores(
     The products are never made: with left = A B and right = C D, the norm of A (B C) D follows from
     the small matrix B C and the Gram matrices of A and D. Source: Elhage et al. 2021.
     """
+    # Fourth powers of weights are summed: float16 would overflow, or round them to 0.
+    left, right = (
+        FactoredMatrix(at_least_float32(side.A), at_least_float32(side.B)) for side in (left, right)
+    )
     if broadcast_dims:
         extra_left, extra_right = left.A.ndim - 2, right.A.ndim - 2
         left = FactoredMatrix(*(_widen(part, after=extra_right) for part in (left.A, left.B)))
@@ -36,7 +41,9 @@ def composition_scores(
     left_gram = left.A.mT @ left.A
     right_gram = right.B @ right.B.mT
     squared = einsum(left_gram @ middle @ right_gram, middle, "... i j, ... i j -> ...")
-    return squared.clamp(min=0).sqrt() / (left.norm() * right.norm())
+    lengths = left.norm() * right.norm()
+    # A matrix of zeros writes nothing that could be read.
+    return squared.clamp(min=0).sqrt() / lengths.masked_fill(lengths == 0, 1.0)
 
 
 def _widen(tensor: torch.Tensor, before: int = 0, after: int = 0) -> torch.Tensor:

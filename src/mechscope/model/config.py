@@ -17,6 +17,8 @@ import numpy as np
 import torch
 
 from mechscope.model.classic_fields import accept_classic_fields, translate_classic_fields
+from mechscope.model.config_checks import check_config_values
+from mechscope.model.devices import check_device
 from mechscope.near_names import did_you_mean
 
 ActivationName = Literal[
@@ -103,7 +105,9 @@ class HookedTransformerConfig:
     """Rotate dimensions (2i, 2i+1) together (GPT-J, llama2.c) instead of (i, i + rotary_dim/2)."""
     rotary_scaling: dict[str, Any] | None = None
     """*(new)* {"type": "linear", "factor": f} or {"type": "llama3", "factor": f,
-    "low_freq_factor": a, "high_freq_factor": b, "original_max_position_embeddings": n};
+    "low_freq_factor": a, "high_freq_factor": b, "original_max_position_embeddings": n} or {"type": "yarn",
+    "factor": f, "original_max_position_embeddings": n} (optional: "beta_fast", "beta_slow", "attention_factor",
+    "truncate") or {"type": "dynamic", "factor": f, "original_max_position_embeddings": n};
     local layers with a base of their own are not scaled."""
     attention_dir: Literal["causal", "bidirectional"] = "causal"
     """Whether a position may attend to later ones."""
@@ -164,14 +168,12 @@ class HookedTransformerConfig:
     use_hook_tokens: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_layers", "d_model", "n_ctx", "d_head"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < (0 if name == "n_layers" else 1):
-                raise ValueError(f"{name} must be a positive whole number, not {value!r}.")
         for name in ("attn_scale", "initializer_range", "rotary_base"):
             # Classic configs hold whole numbers and NumPy's.
-            if isinstance(getattr(self, name), (int, np.floating)):
-                setattr(self, name, float(getattr(self, name)))
+            value = getattr(self, name)
+            if isinstance(value, (int, np.floating)) and not isinstance(value, bool):
+                setattr(self, name, float(value))
+        check_config_values(self)
         if self.n_heads == -1:
             if self.d_model % self.d_head:
                 raise ValueError(
@@ -198,9 +200,10 @@ class HookedTransformerConfig:
             self.n_key_value_heads = None
         if isinstance(self.dtype, str):
             self.dtype = dtype_from_name(self.dtype)
+            check_config_values(self)
         if self.device is None:
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = str(self.device)
+        self.device = str(check_device(self.device))
         if self.window_size is not None and self.attn_types is None:
             self.attn_types = ["local"] * self.n_layers
         self._check()
@@ -222,10 +225,8 @@ class HookedTransformerConfig:
             )
         if self.rotary_dim is not None and (self.rotary_dim % 2 or self.rotary_dim > self.d_head):
             raise ValueError(f"rotary_dim={self.rotary_dim} must be even and at most d_head={self.d_head}.")
-        if self.rotary_scaling is not None and self.rotary_scaling.get("type") not in ("linear", "llama3"):
-            raise ValueError(
-                f"rotary_scaling type must be 'linear' or 'llama3', not {self.rotary_scaling!r}."
-            )
+        if self.rotary_scaling is not None:
+            _check_rotary_scaling(self.rotary_scaling, self.rotary_dim)
         if self.attn_types is not None:
             if len(self.attn_types) != self.n_layers:
                 raise ValueError(
@@ -305,7 +306,8 @@ class HookedTransformerConfig:
         """A config from a mapping of field names to values; classic fields are translated.
 
         Raises:
-            ValueError: for a field that does not exist, with the nearest names.
+            ValueError: for a field that does not exist, with the nearest names; for one that is needed and missing;
+                and for values that a config refuses.
         """
         fields = dict(config_dict)
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():
@@ -316,6 +318,9 @@ class HookedTransformerConfig:
             if name not in known:
                 hint = did_you_mean(name, known, n=3)
                 raise ValueError(f"a HookedTransformerConfig has no field {name!r}.{hint}")
+        needed = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+        if missing := [name for name in needed if name not in fields]:
+            raise ValueError(f"a HookedTransformerConfig needs {', '.join(missing)}.")
         return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:
@@ -352,3 +357,43 @@ def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> Non
 
 ConfigLike = HookedTransformerConfig | Mapping[str, Any]
 """What the parts of a model are built from: a config, or a mapping of its fields."""
+
+
+# What each kind of rotary scaling needs, and what it may have.
+_ROTARY_SCALINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "linear": (("factor",), ()),
+    "llama3": (("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), ()),
+    "yarn": (
+        ("factor", "original_max_position_embeddings"),
+        ("beta_fast", "beta_slow", "attention_factor", "truncate"),
+    ),
+    "dynamic": (("factor", "original_max_position_embeddings"), ()),
+}
+
+
+def _check_rotary_scaling(scaling: Mapping[str, Any], rotary_dim: int | None) -> None:
+    kind = scaling.get("type")
+    if kind not in _ROTARY_SCALINGS:
+        raise ValueError(
+            f"rotary_scaling type must be one of {', '.join(_ROTARY_SCALINGS)}, not {scaling!r}."
+        )
+    needed, optional = _ROTARY_SCALINGS[kind]
+    missing = [name for name in needed if name not in scaling]
+    surplus = [name for name in scaling if name not in ("type", *needed, *optional)]
+    if missing or surplus:
+        raise ValueError(
+            f"rotary_scaling of type {kind!r} "
+            + (f"needs {', '.join(missing)}" if missing else f"has no {', '.join(surplus)}")
+            + f"; it is {dict(scaling)!r}."
+        )
+    for name in (*needed, *optional):
+        value = scaling.get(name)
+        if name == "truncate":
+            if not isinstance(value, (bool, type(None))):
+                raise ValueError(f"rotary_scaling['truncate'] must be true or false, not {value!r}.")
+        elif name in scaling and not (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+        ):
+            raise ValueError(f"rotary_scaling[{name!r}] must be a positive number, not {value!r}.")
+    if kind == "dynamic" and rotary_dim is not None and rotary_dim < 4:
+        raise ValueError(f"dynamic rotary scaling needs rotary_dim of at least 4, not {rotary_dim}.")

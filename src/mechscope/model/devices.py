@@ -8,8 +8,37 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import nn
 
+from mechscope.arguments import described
+
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
+
+
+def check_device(device: Any) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        TypeError: for anything but a name or a torch.device.
+        ValueError: for a name that torch does not know, or a device that is not there.
+    """
+    if not isinstance(device, (str, torch.device, int)) or isinstance(device, bool):
+        raise TypeError(f"a device is a name such as 'cpu', 'cuda' or 'mps', not {described(device)}.")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        hint = " (torch calls an NVIDIA GPU 'cuda', Apple's 'mps')" if "gpu" in str(device).lower() else ""
+        raise ValueError(
+            f"there is no device {device!r}{hint}; use 'cpu', 'cuda', 'cuda:1', 'mps'."
+        ) from None
+    missing = (found.type == "cuda" and not torch.cuda.is_available()) or (
+        found.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise ValueError(
+            f"device {str(found)!r} was asked for, and torch finds none on this machine: use 'cpu' (`mechscope doctor` "
+            "says what is there)."
+        )
+    return found
 
 
 class Devices(nn.Module):
@@ -32,6 +61,9 @@ class Devices(nn.Module):
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.
         del print_details
         where = () if device_or_dtype is None else (device_or_dtype,)
+        for value in (*where, *args, kwargs.get("device", "cpu")):
+            if isinstance(value, (str, torch.device)):
+                check_device(value)
         nn.Module.to(self, *where, *(value for value in args if not isinstance(value, bool)), **kwargs)
         return self
 

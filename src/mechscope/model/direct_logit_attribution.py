@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.model.precision import at_least_float32
 from mechscope.model.slice import Slice
 
 if TYPE_CHECKING:
@@ -66,12 +67,16 @@ class DirectLogitAttribution:
             directions = batch.apply(directions, dim=0)
         if directions.ndim == 2 and scaled.ndim == 4:
             directions = directions[:, None]  # one direction for all positions of its row
-        return (scaled * directions).sum(-1)
+        try:
+            return (scaled * directions).sum(-1)
+        except RuntimeError:
+            raise ValueError(
+                f"tokens give directions {tuple(directions.shape)} and the stack is {tuple(scaled.shape)} [component "
+                "batch pos d_model]: give one token, one for each of the batch, or one for each of batch and positions."
+            ) from None
 
     def _logit_directions(self, tokens: str | int | list[Any] | torch.Tensor) -> torch.Tensor:
-        if isinstance(tokens, list) and tokens and isinstance(tokens[0], int):
-            tokens = torch.tensor(tokens)
-        directions = self.model.tokens_to_residual_directions(tokens)
+        directions = at_least_float32(self.model.tokens_to_residual_directions(tokens))
         if self.model.cfg.normalization_type in ("LN", "RMS"):
             weight = getattr(self.model.ln_final, "w", None)
             if weight is not None:
@@ -110,6 +115,7 @@ class DirectLogitAttribution:
             if not is_final:
                 raise ValueError("recompute_ln is for the final norm: leave layer at -1.")
             return self.model.ln_final(residual_stack)
+        residual_stack = at_least_float32(residual_stack)
         rms = cfg.normalization_type.startswith("RMS") or (is_final and cfg.final_rms)
         if not rms:
             residual_stack = residual_stack - residual_stack.mean(-1, keepdim=True)

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
-from mechscope.model.components.attention import lay_out_projection
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
@@ -35,13 +35,22 @@ from mechscope.model.fit import check_fit
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
+from mechscope.model.special_tokens import check_ids, n_ids
 from mechscope.model.switches import ClassicSwitches
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
 
 
-class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay, Devices, HookedRootModule):
+class HookedEncoder(
+    ClassicStateDicts,
+    EncoderInputs,
+    EncoderWeights,
+    ClassicSwitches,
+    ModelDisplay,
+    Devices,
+    HookedRootModule,
+):
     """A bidirectional encoder with its heads: masked words, next sentence, pooled vector.
 
     Args:
@@ -69,8 +78,10 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
         _check_config(cfg)
         self.cfg = dataclasses.replace(cfg, attention_dir="bidirectional")
         self.tokenizer = tokenizer
-        if self.cfg.d_vocab == -1 and tokenizer is not None:
-            self.cfg.d_vocab = self.cfg.d_vocab_out = len(tokenizer)
+        if tokenizer is not None:
+            if self.cfg.d_vocab == -1:
+                self.cfg.d_vocab = self.cfg.d_vocab_out = n_ids(tokenizer)
+            check_ids(tokenizer, self.cfg.d_vocab)
         if self.cfg.d_vocab < 1:
             raise ValueError("d_vocab is needed (the number of tokens), or a tokenizer that knows it.")
         unknown = set(heads) - set(HEADS)
@@ -117,9 +128,8 @@ class HookedEncoder(EncoderInputs, EncoderWeights, ClassicSwitches, ModelDisplay
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in state_dict.items()
-            if not name.endswith(("attn.mask", "attn.IGNORE"))
+            name: value.contiguous()
+            for name, value in drop_tied_unembedding(weights_of(state_dict), cfg).items()
         }
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")

@@ -246,17 +246,17 @@ class FactoredMatrix:
             ValueError: where AB is not square.
         """
         self._need_square("eigenvalues")
-        small = self.BA if self.mdim <= self.ldim else self.AB
-        return torch.linalg.eigvals(at_least_float32(small))
+        wide = FactoredMatrix(at_least_float32(self.A), at_least_float32(self.B))
+        return torch.linalg.eigvals(wide.BA if self.mdim <= self.ldim else wide.AB)
 
     def norm(self) -> Float[torch.Tensor, "*leading"]:
-        """Frobenius norm [...]: the square root of the sum of squared entries."""
+        """Frobenius norm [...]: the square root of the sum of squared entries, in float32 or float64."""
+        A, B = at_least_float32(self.A), at_least_float32(self.B)
         if self.mdim >= min(self.ldim, self.rdim):  # AB is then no larger than its factors
-            return torch.linalg.matrix_norm(self.AB)
-        thin, wide = (self.A, self.B) if self.ldim >= self.rdim else (self.B.mT, self.A.mT)
+            return torch.linalg.matrix_norm(A @ B)
+        thin, wide = (A, B) if self.ldim >= self.rdim else (B.mT, A.mT)
         # Turning by Q leaves the norm alone: ‖A B‖ = ‖Q R B‖ = ‖R B‖.
-        core = torch.linalg.qr(at_least_float32(thin)).R
-        return torch.linalg.matrix_norm(core @ wide.to(core.dtype)).to(self.A.dtype)
+        return torch.linalg.matrix_norm(torch.linalg.qr(thin).R @ wide)
 
     def make_even(self) -> FactoredMatrix:
         """The same matrix as U √S times √S Vᵀ: both factors have the same singular values."""

@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
 from mechscope.model.token_batch import Tokens, last_real
+from mechscope.model.token_ids import token_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -51,13 +53,14 @@ class Generation:
     cfg: HookedTransformerConfig
     tokenizer: Any
 
+    @checked_arguments
     @torch.no_grad()
     def generate(
         self,
         input: str | list[str] | torch.Tensor = "",
         max_new_tokens: int = 10,
         stop_at_eos: bool = True,
-        eos_token_id: int | Sequence[int] | None = None,
+        eos_token_id: int | Sequence[int] | torch.Tensor | None = None,
         do_sample: bool = True,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -140,6 +143,7 @@ class Generation:
         logits = torch.stack(kept, 1) if kept else no_logits
         return Generated(output, logits if return_logits else None, run.cache if return_cache else None)
 
+    @checked_arguments
     @torch.no_grad()
     def generate_stream(
         self,
@@ -147,7 +151,7 @@ class Generation:
         max_new_tokens: int = 10,
         *,
         stop_at_eos: bool = True,
-        eos_token_id: int | Sequence[int] | None = None,
+        eos_token_id: int | Sequence[int] | torch.Tensor | None = None,
         do_sample: bool = True,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -275,12 +279,18 @@ class Generation:
         texts = [self.tokenizer.decode(row.ids[row.is_real].tolist()) for row in new]
         return torch.tensor([any(one in text for one in strings) for text in texts], device=new.device)
 
-    def _end_tokens(self, eos_token_id: int | Sequence[int] | None) -> list[int]:
+    def _end_tokens(self, eos_token_id: int | Sequence[int] | torch.Tensor | None) -> list[int]:
         if eos_token_id is None:
             if self.tokenizer is None or self.tokenizer.eos_token_id is None:
                 raise ValueError("stop_at_eos needs an end token: give eos_token_id, or stop_at_eos=False.")
             return [self.tokenizer.eos_token_id]
-        return [eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id)
+        ends = token_ids(eos_token_id, "eos_token_id").flatten().tolist()
+        if not ends or max(ends) >= self.cfg.d_vocab_out:
+            raise ValueError(
+                f"eos_token_id is one or several ids that this model predicts (0 to {self.cfg.d_vocab_out - 1}), not "
+                f"{ends}."
+            )
+        return ends
 
     def _filler(self, ends: list[int]) -> torch.Tensor:
         pad = None if self.tokenizer is None else self.tokenizer.pad_token_id

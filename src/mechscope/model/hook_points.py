@@ -3,24 +3,73 @@
 A `HookPoint` is an identity function with a name. While nobody listens it costs one attribute
 look-up; a listener sees the activation and may return another one in its place. The module that
 holds the points, and adds listeners through contexts, is in `hooked_root_module.py`.
+
+A listener belongs to the model, and then sees every run, or to a `HookScope` (a `with model.hooks(...)` block),
+and then sees only the runs made inside that block. "Inside" follows Python's context variables: another
+thread, or another asyncio task, is outside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from mechscope.model.hook_introspection import HookPointIntrospection
+from mechscope.model.lent_memory import lend
 
 Direction = Literal["fwd", "bwd"]
 HookFunction = Callable[..., Any]
 NamePredicate = Callable[[str], bool]
 NamesFilter = str | Sequence[str] | NamePredicate | None
 DIRECTIONS = ("fwd", "bwd", "both")
+
+# Lists of listeners are replaced as wholes, never changed in place, so that a run in another thread reads
+# either the old list or the new one. The lock is for two threads that replace one list at the same time.
+_CHANGING_LISTENERS = threading.Lock()
+
+
+class HookScope:
+    """A stretch of code whose listeners see only the runs made inside it.
+
+    Args:
+        owner: the model that the listeners are on.
+    """
+
+    def __init__(self, owner: nn.Module) -> None:
+        self.owner = owner
+        self.passes = 0
+        """How many passes of the owner began inside."""
+
+
+_SCOPES: ContextVar[tuple[HookScope, ...]] = ContextVar("hook_scopes", default=())
+
+
+@contextmanager
+def hook_scope(owner: nn.Module) -> Generator[HookScope]:
+    """Open a scope for the length of a `with` block, in this thread and this asyncio task.
+
+    What is started from inside with a copy of the context (`asyncio.create_task`, `asyncio.to_thread`) is inside, too.
+    """
+    scope = HookScope(owner)
+    _SCOPES.set((*_SCOPES.get(), scope))
+    try:
+        yield scope
+    finally:
+        # Not ContextVar.reset, which fails where a generator is closed in another context than it was opened in.
+        _SCOPES.set(tuple(other for other in _SCOPES.get() if other is not scope))
+
+
+def open_scopes(owner: nn.Module) -> list[HookScope]:
+    """The owner's scopes that the running code is inside of, outermost first."""
+    return [scope for scope in _SCOPES.get() if scope.owner is owner]
 
 
 @dataclass
@@ -33,12 +82,16 @@ class Listener:
     reads_only: bool = False
     """The function neither edits nor replaces the activation (the cache's own hooks)."""
     fired: int = 0
+    connected: int = 0
+    """How often a backward pass could come to it: the activation had a gradient."""
     label: str = ""
     """What the caller called the place, to name in errors."""
     by_position: bool = False
     """The function treats every example and position by itself, so it may be shown some of them only."""
     width: int = 0
     """How many numbers of its own the function makes for a position, for whoever budgets memory."""
+    scope: HookScope | None = None
+    """The function sees only runs made inside this scope; None: it sees every run."""
 
     @property
     def user_hook(self) -> HookFunction:
@@ -58,50 +111,82 @@ class HookPoint(HookPointIntrospection, nn.Module):
         super().__init__()
         self.fwd_hooks: list[Listener] = []
         self.bwd_hooks: list[Listener] = []
-        self.ctx: dict[str, Any] = {}
+        self._main_ctx: dict[str, Any] = {}
         self.name: str | None = None
 
     @property
+    def ctx(self) -> dict[str, Any]:
+        """A dictionary for what hooks want to remember; each thread has its own."""
+        if threading.current_thread() is threading.main_thread():
+            return self._main_ctx
+        contexts = _ctx_of_thread.__dict__.setdefault("contexts", WeakKeyDictionary())
+        return contexts.setdefault(self, {})
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Who listens to the activations of a run made here and now: the model's listeners and the open scopes'."""
+        return _in_reach(self.fwd_hooks)
+
+    @property
     def watched(self) -> bool:
-        """Whether anything listens here."""
-        return bool(self.fwd_hooks or self.bwd_hooks or self._forward_hooks or self._backward_hooks)
+        """Whether anything listens here, to a run made here and now."""
+        if self._has_torch_hooks():
+            return True
+        if not (self.fwd_hooks or self.bwd_hooks):
+            return False
+        return bool(_in_reach(self.fwd_hooks) or _in_reach(self.bwd_hooks))
+
+    def _has_torch_hooks(self) -> bool:
+        return bool(
+            self._forward_hooks or self._backward_hooks or self._forward_pre_hooks or self._backward_pre_hooks
+        )
 
     @property
     def needs_all_positions(self) -> bool:
         """Whether somebody listens who must be shown whole activations."""
-        if self.bwd_hooks or self._forward_hooks or self._backward_hooks:
+        if self._has_torch_hooks() or _in_reach(self.bwd_hooks):
             return True
-        return not all(listener.by_position for listener in self.fwd_hooks)
+        return not all(listener.by_position for listener in self.listeners)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if not (self.fwd_hooks or self.bwd_hooks or self._forward_hooks or self._backward_hooks):
+        if not (
+            self.fwd_hooks
+            or self.bwd_hooks
+            or self._forward_hooks
+            or self._backward_hooks
+            or self._forward_pre_hooks
+            or self._backward_pre_hooks
+        ):
             return x
         return super().__call__(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The activation as the listeners leave it."""
-        activation = self._tell(self.fwd_hooks, x)
-        if self.bwd_hooks and activation.requires_grad:
+        activation = self._tell(self.listeners, x)
+        if self.bwd_hooks and activation.requires_grad and (listeners := _in_reach(self.bwd_hooks)):
             # The alias has no other user, so its gradient is the one that flows out of this point,
             # even where neighbouring points hold the same tensor.
             activation = activation.view_as(activation)
-            listeners = list(self.bwd_hooks)
             activation.register_hook(lambda gradient: self._tell(listeners, gradient))
+            for listener in listeners:
+                listener.connected += 1
         return activation
 
     def _tell(self, listeners: Iterable[Listener], activation: torch.Tensor) -> torch.Tensor:
-        ours = False  # whether no one else can hold a reference to `activation`
-        for listener in list(listeners):
+        for listener in listeners:
             if listener.reads_only:
-                listener.hook(activation, hook=self)
-                ours = False
+                if listener.hook(activation, hook=self) is not None:
+                    raise ValueError(
+                        f"the hook {describe(listener.hook)} on {self.name!r} was added with reads_only=True and "
+                        "returned a value, which would be ignored: return nothing, or add it without reads_only."
+                    )
             else:
-                if not ours:
-                    activation = activation.clone()
+                # A copy for each, because the listener before may have kept the tensor that it was shown.
+                activation = activation.clone()
                 result = _unpack(listener.hook(activation, hook=self))
-                ours = result is None or result is activation
-                if result is not None:
+                if result is not None and result is not activation:
                     self._check(listener, result, activation)
+                    lend(result)
                     activation = result
             listener.fired += 1
         return activation
@@ -136,18 +221,27 @@ class HookPoint(HookPointIntrospection, nn.Module):
         label: str = "",
         by_position: bool = False,
         width: int = 0,
+        scope: HookScope | None = None,
     ) -> Listener:
         """Add a listener for activations (`dir="fwd"`) or their gradients (`dir="bwd"`); see `Listener`."""
         if dir not in ("fwd", "bwd"):
             raise ValueError(f"dir must be 'fwd' or 'bwd', not {dir!r}.")
         if not callable(hook):
             raise TypeError(f"a hook must be a function of (activation, hook), not {hook!r}.")
-        name = label or (self.name or "")
         listener = Listener(
-            hook, is_permanent, level, reads_only, label=name, by_position=by_position, width=width
+            hook,
+            is_permanent,
+            level,
+            reads_only,
+            label=label or self.name or "",
+            by_position=by_position,
+            width=width,
+            scope=scope,
         )
-        listeners = self.fwd_hooks if dir == "fwd" else self.bwd_hooks
-        listeners.insert(0 if prepend else len(listeners), listener)
+        which = "fwd_hooks" if dir == "fwd" else "bwd_hooks"
+        with _CHANGING_LISTENERS:
+            others = getattr(self, which)
+            setattr(self, which, [listener, *others] if prepend else [*others, listener])
         return listener
 
     def add_perma_hook(self, hook: HookFunction, dir: Direction = "fwd") -> Listener:
@@ -160,33 +254,42 @@ class HookPoint(HookPointIntrospection, nn.Module):
         including_permanent: bool = False,
         level: int | None = None,
     ) -> None:
-        """Take listeners off: all, or those of one context level; permanent ones only if asked."""
+        """Take listeners off: all, or those of one context level; permanent ones only if asked.
+
+        Those of scopes that other threads or tasks are in stay.
+        """
         if dir not in DIRECTIONS:
             raise ValueError(f"dir must be one of {DIRECTIONS}, not {dir!r}.")
 
+        scopes = _SCOPES.get()
+
         def stays(listener: Listener) -> bool:
+            if listener.scope is not None and listener.scope not in scopes:
+                return True
             if including_permanent:
                 return False
             if listener.is_permanent:
                 return True
             return level is not None and listener.context_level != level
 
-        if dir in ("fwd", "both"):
-            self.fwd_hooks = [listener for listener in self.fwd_hooks if stays(listener)]
-        if dir in ("bwd", "both"):
-            self.bwd_hooks = [listener for listener in self.bwd_hooks if stays(listener)]
+        with _CHANGING_LISTENERS:
+            if dir in ("fwd", "both"):
+                self.fwd_hooks = [listener for listener in self.fwd_hooks if stays(listener)]
+            if dir in ("bwd", "both"):
+                self.bwd_hooks = [listener for listener in self.bwd_hooks if stays(listener)]
 
     def discard(self, listener: Listener) -> None:
         """Take one listener off, wherever it is."""
-        self.fwd_hooks = [other for other in self.fwd_hooks if other is not listener]
-        self.bwd_hooks = [other for other in self.bwd_hooks if other is not listener]
+        with _CHANGING_LISTENERS:
+            self.fwd_hooks = [other for other in self.fwd_hooks if other is not listener]
+            self.bwd_hooks = [other for other in self.bwd_hooks if other is not listener]
 
     def take_listeners(self, other: HookPoint) -> None:
         """Listen for everyone who listens to `other`, and remember what they noted there."""
-        self.fwd_hooks, self.bwd_hooks, self.ctx = other.fwd_hooks, other.bwd_hooks, other.ctx
+        self.fwd_hooks, self.bwd_hooks, self._main_ctx = other.fwd_hooks, other.bwd_hooks, other._main_ctx
 
     def clear_context(self) -> None:
-        """Forget what hooks stored in `ctx`."""
+        """Forget what hooks stored in `ctx`, in this thread."""
         self.ctx.clear()
 
     def layer(self) -> int:
@@ -195,6 +298,18 @@ class HookPoint(HookPointIntrospection, nn.Module):
         if len(parts) < 2 or not parts[1].isdigit():
             raise ValueError(f"the hook point {self.name!r} belongs to no layer.")
         return int(parts[1])
+
+
+# What hooks stored in `ctx` outside the main thread: points to dictionaries, for each thread.
+_ctx_of_thread = threading.local()
+
+
+def _in_reach(listeners: list[Listener]) -> list[Listener]:
+    """Those that hear a run made here and now."""
+    if not listeners:
+        return listeners
+    scopes = _SCOPES.get()
+    return [listener for listener in listeners if listener.scope is None or listener.scope in scopes]
 
 
 def _unpack(result: Any) -> Any:

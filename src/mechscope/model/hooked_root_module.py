@@ -6,8 +6,10 @@ again, whatever happens in between.
 
 from __future__ import annotations
 
+import inspect
 import itertools
-from collections.abc import Generator, Iterable, Sequence
+import warnings
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,10 +23,14 @@ from mechscope.model.hook_points import (
     Direction,
     HookFunction,
     HookPoint,
+    HookScope,
     Listener,
     NamesFilter,
     describe,
+    hook_scope,
+    open_scopes,
 )
+from mechscope.model.lent_memory import borrowing
 from mechscope.model.pass_keywords import check_keywords
 from mechscope.model.slice import Slice
 from mechscope.near_names import near_names
@@ -36,20 +42,35 @@ _Pairs = Sequence[tuple[NamesFilter, HookFunction]]
 class _Added:
     """The listeners of one context, grouped by what the caller asked for."""
 
+    scope: HookScope
     requests: list[tuple[str, Direction, list[tuple[HookPoint, Listener]]]] = field(default_factory=list)
 
     def never_fired(self) -> list[str]:
-        """Forward requests that no activation came to; a backward pass may still be to come."""
+        """Forward requests that no activation came to."""
         return [
             request
             for request, direction, added in self.requests
             if direction == "fwd" and not any(listener.fired for _, listener in added)
         ]
 
+    def never_connected(self) -> list[str]:
+        """Backward requests that no gradient can come to; where one can, the backward pass may still be to come."""
+        return [
+            request
+            for request, direction, added in self.requests
+            if direction == "bwd" and not any(listener.connected for _, listener in added)
+        ]
+
     def remove(self) -> None:
         for _, _, added in self.requests:
             for point, listener in added:
                 point.discard(listener)
+
+    def keep(self) -> None:
+        """Hand the listeners over to the model, whose every run they see from now on."""
+        for _, _, added in self.requests:
+            for _, listener in added:
+                listener.scope = None
 
 
 class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
@@ -62,8 +83,12 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     def __init__(self, *args: Any) -> None:
         super().__init__()
         self.is_caching = False
-        self.context_level = 0
         self._passes = 0
+
+    @property
+    def context_level(self) -> int:
+        """How many `with model.hooks(...)` blocks the running code is inside of."""
+        return len(open_scopes(self))
 
     def setup(self) -> None:
         """Name every module and hook point below this one."""
@@ -81,7 +106,10 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         if kwargs:
             check_keywords(type(self), kwargs)
         self._passes += 1
-        return super().__call__(*args, **kwargs)
+        for scope in open_scopes(self):
+            scope.passes += 1
+        with borrowing(self, args, kwargs):
+            return super().__call__(*args, **kwargs)
 
     def hook_points(self) -> Iterable[HookPoint]:
         """Every hook point, in the order of definition."""
@@ -148,16 +176,21 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         prepend: bool = False,
         *,
         reads_only: bool = False,
+        scope: HookScope | None = None,
     ) -> list[tuple[HookPoint, Listener]]:
         """Add `hook` to the points that `name` (a name, a list or a predicate) selects.
 
-        It stays until `reset_hooks`. Prefer `with model.hooks(...)`, which takes it off by itself.
+        It stays until `reset_hooks`, and every run of the model meets it, whichever thread makes the run. Prefer
+        `with model.hooks(...)`, which takes it off by itself. `scope` limits it to runs inside a `hook_scope`.
         """
+        _check_hook(name, hook)
         added = []
         for matched in self.match_hook_names(name):
             self.check_hooks_to_add(self.hook_dict[matched], matched, hook, dir, is_permanent, prepend)
             point = self.hook_dict[matched]
-            listener = point.add_hook(hook, dir, is_permanent, level, prepend, reads_only=reads_only)
+            listener = point.add_hook(
+                hook, dir, is_permanent, level, prepend, reads_only=reads_only, scope=scope
+            )
             added.append((point, listener))
         return added
 
@@ -221,6 +254,9 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     ) -> Generator[HookedRootModule]:
         """Hooks for the length of a `with` block; exactly these come off at its end.
 
+        Runs that other threads or asyncio tasks make in the meantime do not meet them; tasks that are started inside
+        the block do.
+
         Args:
             fwd_hooks: (name, list of names or predicate; function) pairs for activations.
             bwd_hooks: the same for gradients. A pass that ran inside the block keeps telling them
@@ -229,19 +265,36 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
             clear_contexts: also forget what hooks stored in their points' `ctx`.
 
         Raises:
-            RuntimeError: at the end of the block, where the model ran and a forward hook never did.
+            TypeError: for anything but (name, function) pairs, or a function that cannot be called as a hook is.
+            RuntimeError: at the end of the block, where the model ran and a forward hook never did, or a backward hook
+                never can.
         """
-        for pair in (*fwd_hooks, *bwd_hooks):
+        for pair in (*_pairs(fwd_hooks, "fwd_hooks"), *_pairs(bwd_hooks, "bwd_hooks")):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise TypeError(f"hooks are given as (name, function) pairs, not {pair!r}.")
+            _check_hook(*pair)
         passes = self._passes
         with self._listening(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts) as added:
             yield self
-            if self._passes > passes and (silent := added.never_fired()):
+            if added.scope.passes and (unconnected := added.never_connected()):
+                raise RuntimeError(
+                    f"the backward hook on {', '.join(unconnected)} can never fire: the pass did not reach that point, "
+                    "or ran without gradients (torch.no_grad, inference mode, or parameters that need none)."
+                )
+            silent = added.never_fired()
+            if not silent or self._passes == passes:
+                return
+            if added.scope.passes:
                 raise RuntimeError(
                     f"the hook on {', '.join(silent)} never fired, so it changed nothing: the forward pass did not "
                     "reach that point (was it stopped or started at another layer?)."
                 )
+            warnings.warn(
+                f"the hook on {', '.join(silent)} never fired: the model ran in other threads or tasks only, and "
+                "hooks of a `with` block act on the thread or task that entered it. Enter the block there, start "
+                "the work with asyncio.to_thread or contextvars.copy_context().run, or use model.add_hook.",
+                stacklevel=3,
+            )
 
     @contextmanager
     def _listening(
@@ -253,22 +306,28 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         *,
         reads_only: bool = False,
     ) -> Generator[_Added]:
-        self.context_level += 1
-        added = _Added()
-        try:
-            for direction, pairs in _both(forward, backward):
-                for name, hook in pairs:
-                    listeners = self.add_hook(
-                        name, hook, direction, level=self.context_level, reads_only=reads_only
-                    )
-                    added.requests.append((describe(name), direction, listeners))
-            yield added
-        finally:
-            if reset_hooks_end:
-                added.remove()
-                if clear_contexts:
-                    self.clear_contexts()
-            self.context_level -= 1
+        with hook_scope(self) as scope:
+            added = _Added(scope)
+            try:
+                for direction, pairs in _both(forward, backward):
+                    for name, hook in pairs:
+                        listeners = self.add_hook(
+                            name,
+                            hook,
+                            direction,
+                            level=self.context_level,
+                            reads_only=reads_only,
+                            scope=scope,
+                        )
+                        added.requests.append((describe(name), direction, listeners))
+                yield added
+            finally:
+                if not reset_hooks_end:
+                    added.keep()
+                else:
+                    added.remove()
+                    if clear_contexts:
+                        self.clear_contexts()
 
     def run_with_hooks(
         self,
@@ -370,6 +429,28 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
+
+
+def _pairs(hooks: Any, what: str) -> Sequence[Any]:
+    if isinstance(hooks, (str, Mapping)) or not isinstance(hooks, Iterable):
+        raise TypeError(f"{what} is a list of (name, function) pairs, not {hooks!r:.60}.")
+    return list(hooks)
+
+
+def _check_hook(name: Any, hook: Any) -> None:
+    """Refuse what cannot be called as `hook(activation, hook=point)`."""
+    if not callable(hook):
+        order = " Were the name and the function swapped?" if callable(name) else ""
+        raise TypeError(f"a hook must be a function of (activation, hook), not {hook!r}.{order}")
+    try:
+        inspect.signature(hook).bind(None, hook=None)
+    except TypeError as error:
+        raise TypeError(
+            f"a hook is called as {describe(hook)}(activation, hook=point), and this function takes other arguments "
+            f"({error}): define it as def {describe(hook)}(activation, hook)."
+        ) from None
+    except ValueError:
+        return  # a builtin that does not tell its arguments
 
 
 def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import nn
 
-from mechscope.model.components.attention import lay_out_projection
+from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
@@ -20,7 +20,7 @@ from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
 
-class Loading(TokenizerHelpers, HookedRootModule):
+class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     """`from_state`, `from_pretrained` and processing in place."""
 
     _ungrouped = False
@@ -43,21 +43,20 @@ class Loading(TokenizerHelpers, HookedRootModule):
         tokenizer: Any = None,
         default_padding_side: PaddingSide = "right",
     ) -> Self:
-        """A model that uses the given tensors as its weights, without copying those that lie well.
+        """A model that uses the given tensors as its weights, without copying those that are contiguous.
 
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        state_dict = {
-            name: lay_out_projection(value) if name.endswith(("W_Q", "W_K", "W_V")) else value
-            for name, value in state_dict.items()
-        }
+        weights = drop_tied_unembedding(weights_of(state_dict), cfg)
+        # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
+        state_dict = {name: value.contiguous() for name, value in weights.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
         check_fit(model.state_dict(), state_dict, cfg.model_name)
         model.load_state_dict(state_dict, assign=True)
-        own.init_weights = cfg.init_weights
+        model.cfg.init_weights = cfg.init_weights
         return model.to(cfg.device)
 
     @classmethod
@@ -151,6 +150,7 @@ class Loading(TokenizerHelpers, HookedRootModule):
         What such a file may hold besides or lack is settled first (see `complete_state_dict`). Blocks and attention
         layers of a class of your own stay, and so does what a subclass of the model has besides.
         """
+        state_dict = drop_tied_unembedding(weights_of(state_dict), self.cfg)
         base = _library_class(type(self))
         extra = _extra_children(self, base)
         theirs = {name: value for name, value in state_dict.items() if name.partition(".")[0] in extra}

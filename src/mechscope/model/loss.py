@@ -47,7 +47,7 @@ def lm_cross_entropy_loss(
     targets = torch.cat([tokens[:, 1:], nothing], dim=1)
     if real is not None:
         targets[:, :-1].masked_fill_(~real, IGNORED)
-    _check_predictable(targets, logits.shape[-1])
+    check_predictable(targets, logits.shape[-1])
     losses = F.cross_entropy(
         at_least_float32(logits).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED
     ).view_as(tokens)[:, :-1]
@@ -85,13 +85,18 @@ def _check_anything_to_predict(
         )
 
 
-def _check_predictable(targets: Int[torch.Tensor, "batch pos"], d_vocab: int) -> None:
-    """Refuse to score a token that has no logit."""
-    highest = int(targets.max()) if targets.numel() else 0
-    if highest >= d_vocab:
+def check_predictable(tokens: Int[torch.Tensor, ...], d_vocab_out: int) -> None:
+    """Refuse tokens that have no logit.
+
+    Raises:
+        ValueError: naming the first token from d_vocab_out on.
+    """
+    unknown = tokens[tokens >= d_vocab_out]
+    if len(unknown):
         raise ValueError(
-            f"the loss cannot score token id {highest}: the logits cover ids 0 to {d_vocab - 1} only (d_vocab_out). "
-            "Leave it out with an attention mask, or compute the loss from the logits of the positions that you want."
+            f"token id {int(unknown[0])} cannot be scored: this model predicts ids 0 to {d_vocab_out - 1} "
+            "(d_vocab_out), though it may read more. For a loss, leave such tokens out with an attention mask, or "
+            "compute it from the logits of the positions that you want."
         )
 
 

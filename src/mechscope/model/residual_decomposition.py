@@ -14,6 +14,7 @@ import torch
 from einops import einsum
 
 from mechscope.model.direct_logit_attribution import DirectLogitAttribution
+from mechscope.model.final_residual import final_residual
 from mechscope.model.names import get_act_name
 from mechscope.model.slice import Slice
 
@@ -44,10 +45,11 @@ class ResidualDecomposition(DirectLogitAttribution):
             return_labels: also give a name for each.
         """
         last = self._layers(layer)
-        names, labels = [], []
+        names: list[str | None] = []
+        labels: list[str] = []
         for index in range(last + 1):
             if index == self.model.cfg.n_layers:
-                names.append(get_act_name("resid_post", index - 1))
+                names.append(None)
                 labels.append("final_post")
                 continue
             names.append(get_act_name("resid_pre", index))
@@ -56,7 +58,9 @@ class ResidualDecomposition(DirectLogitAttribution):
             if wants_mid and get_act_name("resid_mid", index) in self.cache_dict:
                 names.append(get_act_name("resid_mid", index))
                 labels.append(f"{index}_mid")
-        pieces = torch.stack([self._at(name, pos_slice) for name in names])
+        pieces = torch.stack(
+            [self._end(pos_slice) if name is None else self._at(name, pos_slice) for name in names]
+        )
         if apply_ln:
             at_the_end = last == self.model.cfg.n_layers
             pieces = self.apply_ln_to_stack(
@@ -150,6 +154,15 @@ class ResidualDecomposition(DirectLogitAttribution):
     ) -> torch.Tensor:
         """One activation of every layer before `layer` [layer …]."""
         last = self._layers(layer)
+        if last == 0:
+            raise ValueError(
+                f"there are no layers before the first to stack {activation_name!r} of: "
+                + (
+                    "this model has none."
+                    if self.model.cfg.n_layers == 0
+                    else "give a larger layer, or -1 for all."
+                )
+            )
         return torch.stack(
             [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]
         )
@@ -301,6 +314,10 @@ class ResidualDecomposition(DirectLogitAttribution):
     def _at(self, name: str, pos_slice: Any) -> torch.Tensor:
         return Slice.unwrap(pos_slice).apply(self[name], dim=-2)
 
+    def _end(self, pos_slice: Any) -> torch.Tensor:
+        """The residual stream that the final norm reads."""
+        return final_residual(self.model.cfg, lambda name: self._at(name, pos_slice))
+
     def _stack(self, pieces: list[torch.Tensor], pos_slice: Any) -> torch.Tensor:
         if pieces:
             return torch.stack(pieces)
@@ -320,8 +337,11 @@ class ResidualDecomposition(DirectLogitAttribution):
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
         stack = self._stack(pieces, pos_slice)
         if incl_remainder:
-            where = ("resid_post", last - 1) if last else ("resid_pre", 0)
-            remainder = self._at(get_act_name(*where), pos_slice) - stack.sum(0)
+            if last == self.model.cfg.n_layers:
+                stream = self._end(pos_slice)
+            else:
+                stream = self._at(get_act_name("resid_pre", last), pos_slice)
+            remainder = stream - stack.sum(0)
             stack = torch.cat([stack, remainder[None]])
             labels = [*labels, "remainder"]
         if apply_ln:

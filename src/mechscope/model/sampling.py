@@ -34,10 +34,12 @@ def sample_logits(
         repetition_penalty: a positive logit of a token that stands in `tokens` is divided by it, a negative one
             multiplied (Keskar et al. 2019); 1 changes nothing.
     """
-    if repetition_penalty <= 0:
-        raise ValueError(f"repetition_penalty must be positive, not {repetition_penalty}.")
-    if temperature < 0:
-        raise ValueError(f"temperature must not be negative, not {temperature}.")
+    if not 0 < repetition_penalty < float("inf"):
+        raise ValueError(f"repetition_penalty must be a positive number, not {repetition_penalty}.")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be a finite number from 0, not {temperature}.")
+    if not abs(freq_penalty) < float("inf"):
+        raise ValueError(f"freq_penalty must be finite, not {freq_penalty}.")
     final_logits = at_least_float32(final_logits)
     if repetition_penalty != 1:
         if tokens is None:

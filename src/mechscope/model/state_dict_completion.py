@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
 
-# What classic files hold besides weights.
-BUFFERS = ("attn.mask", "attn.IGNORE", "rotary_sin", "rotary_cos")
 UNFOLDED = {"LNPre": "LN", "RMSPre": "RMS"}
 FOLDED = {whole: folded for folded, whole in UNFOLDED.items()}
 
@@ -33,7 +32,7 @@ def complete_state_dict(
     Args:
         own: the model's own tensors.
     """
-    state = {name: value for name, value in state_dict.items() if not name.endswith(BUFFERS)}
+    state: dict[str, torch.Tensor] = dict(weights_of(state_dict))
     if cfg.positional_embedding_type not in ("standard", "shortformer"):
         state.pop("pos_embed.W_pos", None)
     cfg, state = _settle_norms(cfg, state, fold_ln)

@@ -72,7 +72,8 @@ class ClassicSwitches:
             )
         parts = name.split(".")
         if len(parts) > 1 and parts[0] == "blocks" and parts[1].isdigit() and int(parts[1]) >= cfg.n_layers:
-            return f" (this model has {cfg.n_layers} layers, 0 to {cfg.n_layers - 1})"
+            there = f"{cfg.n_layers} layers, 0 to {cfg.n_layers - 1}" if cfg.n_layers else "no layers"
+            return f" (this model has {there})"
         if cfg.attn_only and any(word in name for word in ("mlp", "ln2", "resid_mid")):
             return " (this model is attention-only)"
         if cfg.parallel_attn_mlp and name.endswith("hook_resid_mid"):

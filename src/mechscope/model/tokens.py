@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import described
 from mechscope.model.attention_mask import get_attention_mask
+from mechscope.model.special_tokens import (
+    begin_ids,
+    check_ids,
+    ids_in_front,
+    n_ids,
+    text_ids,
+    with_begin,
+)
 from mechscope.model.token_batch import Tokens, plain_ids
+from mechscope.model.token_ids import token_id, token_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -27,9 +37,14 @@ class TokenizerHelpers:
     def set_tokenizer(self, tokenizer: Any, default_padding_side: PaddingSide | None = None) -> None:
         """Give the model a tokenizer (ours, or anything with the Hugging Face interface).
 
+        A model whose d_vocab is not set takes the tokenizer's highest id plus 1.
+
         Raises:
-            ValueError: where the tokenizer knows more tokens than the model.
+            ValueError: for a tokenizer with ids that the model lacks. (A model may have more rows than the
+                tokenizer has tokens: embeddings are often padded.)
         """
+        if tokenizer is not None and self.cfg.d_vocab != -1:
+            check_ids(tokenizer, self.cfg.d_vocab)
         self.tokenizer = tokenizer
         if tokenizer is None:
             return
@@ -40,11 +55,10 @@ class TokenizerHelpers:
             tokenizer.pad_token = tokenizer.eos_token
         if default_padding_side is not None:
             self.default_padding_side = _check_side(default_padding_side)
-        encoded = list(tokenizer.encode(""))
         bos = tokenizer.bos_token_id
-        self.cfg.tokenizer_prepends_bos = bos is not None and encoded[:1] == [bos]
+        self.cfg.tokenizer_prepends_bos = bos is not None and bos in ids_in_front(tokenizer)
         if self.cfg.d_vocab == -1:
-            self.cfg.d_vocab = len(tokenizer)
+            self.cfg.d_vocab = n_ids(tokenizer)
             if self.cfg.d_vocab_out == -1:
                 self.cfg.d_vocab_out = self.cfg.d_vocab
 
@@ -77,6 +91,8 @@ class TokenizerHelpers:
             truncate: cut at n_ctx tokens, with a warning that says how many texts were cut.
         """
         tokenizer = self._need_tokenizer("to_tokens")
+        if prepend_bos is not None and not isinstance(prepend_bos, bool):
+            raise TypeError(f"prepend_bos is True, False or None, not {described(prepend_bos)}.")
         texts = [input] if isinstance(input, str) else list(input)
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
@@ -147,22 +163,26 @@ class TokenizerHelpers:
         return get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side)
 
     def _encode(self, text: str, prepend_bos: bool | None) -> list[int]:
-        wants_bos = self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
-        tokenizer = self.tokenizer
-        row = list(tokenizer.encode(text))
-        bos = tokenizer.bos_token_id
-        if self.cfg.tokenizer_prepends_bos:
-            return row if wants_bos else row[1:]
-        if not wants_bos:
-            return row
-        if bos is None:
-            raise ValueError("prepend_bos needs a beginning-of-sequence token, and this tokenizer has none.")
-        return [bos, *row]
+        """Ids of a text, without the end token that some tokenizers put after every text."""
+        ids = text_ids(self.tokenizer, text)
+        if not (self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos):
+            return ids
+        begin = begin_ids(self.tokenizer)
+        if not begin:
+            raise ValueError(
+                "prepend_bos needs a beginning-of-sequence token, and this tokenizer has none: pass "
+                "prepend_bos=False, or set cfg.default_prepend_bos to False."
+            )
+        return with_begin(begin, ids)
 
     def to_string(self, tokens: int | list[Any] | torch.Tensor | np.ndarray) -> str | list[str]:
-        """Token ids to text: one string for one sequence, a list for a batch."""
+        """Token ids to text: one string for one sequence, a list for a batch.
+
+        Raises:
+            TypeError, ValueError: for anything that is not token ids, or more than two axes of them.
+        """
         tokenizer = self._need_tokenizer("to_string")
-        tokens = torch.as_tensor(tokens)
+        tokens = token_ids(tokens)
         if tokens.ndim == 2:
             return [tokenizer.decode(row.tolist(), clean_up_tokenization_spaces=False) for row in tokens]
         if tokens.ndim > 2:
@@ -179,15 +199,18 @@ class TokenizerHelpers:
     ) -> list[str] | list[list[str]]:
         """The tokens of a text (or of ids [pos]), each as its own string.
 
-        A list of texts gives a list of lists, with no padding.
+        A list of texts, or of lists of ids, gives a list of lists, with no padding.
+
+        Raises:
+            TypeError, ValueError: for anything that is neither text nor the ids of one sequence.
         """
         tokenizer = self._need_tokenizer("to_str_tokens")
-        if isinstance(input, list) and input and isinstance(input[0], (str, list)):
+        if isinstance(input, (list, tuple)) and input and isinstance(input[0], (str, list, tuple)):
             return [self.to_str_tokens(text, prepend_bos, padding_side) for text in input]  # type: ignore[misc]
         if isinstance(input, str):
             ids = self.to_tokens(input, prepend_bos, padding_side, move_to_device=False, truncate=False)[0]
         else:
-            ids = torch.as_tensor(input).squeeze()
+            ids = token_ids(input).squeeze()
             if ids.ndim > 1:
                 raise ValueError(
                     f"to_str_tokens takes a text or the ids of one sequence, not shape {tuple(ids.shape)}; "
@@ -199,19 +222,25 @@ class TokenizerHelpers:
         ]
 
     def to_single_token(self, string: str) -> int:
-        """The id of a string that is one token (mind the leading space of most words)."""
-        tokens = self.to_tokens(string, prepend_bos=False, move_to_device=False)[0]
-        if len(tokens) != 1:
-            pieces = self.to_str_tokens(string, prepend_bos=False)
-            raise ValueError(f"{string!r} is not one token but {len(tokens)}: {pieces}.")
-        return int(tokens.item())
+        """The id of a string that is one token (mind the leading space of most words).
 
-    def to_single_str_token(self, int_token: int) -> str:
-        """The string of one token id."""
-        if not isinstance(int_token, (int, np.integer)):
-            raise TypeError(f"to_single_str_token takes one token id, not {type(int_token).__name__}.")
+        Raises:
+            TypeError: for anything but a string.
+            ValueError: for a string that is several tokens, or none, with the tokens.
+        """
+        if not isinstance(string, str):
+            raise TypeError(f"to_single_token takes a string, not a {type(string).__name__}.")
+        ids = text_ids(self._need_tokenizer("to_single_token"), string)
+        if len(ids) != 1:
+            pieces = [self.to_single_str_token(index) for index in ids]
+            raise ValueError(f"{string!r} is not one token but {len(ids)}: {pieces}.")
+        return ids[0]
+
+    def to_single_str_token(self, int_token: int | torch.Tensor | np.integer[Any]) -> str:
+        """The string of one token id: an int, NumPy's, or a tensor that holds one."""
+        single = int_token.reshape(()) if getattr(int_token, "shape", None) == (1,) else int_token  # type: ignore[union-attr]
         return self._need_tokenizer("to_single_str_token").decode(
-            [int(int_token)], clean_up_tokenization_spaces=False
+            [token_id(single)], clean_up_tokenization_spaces=False
         )
 
     def get_token_position(
@@ -232,12 +261,14 @@ class TokenizerHelpers:
         if isinstance(input, str):
             tokens = self.to_tokens(input, prepend_bos, padding_side)
         else:
-            tokens = torch.as_tensor(input)
+            tokens = token_ids(input)
         if tokens.ndim == 2:
             if tokens.shape[0] != 1:
                 raise ValueError(f"get_token_position reads one sequence, not a batch of {tokens.shape[0]}.")
             tokens = tokens[0]
-        wanted = self.to_single_token(single_token) if isinstance(single_token, str) else int(single_token)
+        wanted = (
+            self.to_single_token(single_token) if isinstance(single_token, str) else token_id(single_token)
+        )
         places = (tokens == wanted).nonzero().flatten().tolist()
         if not places:
             raise ValueError(f"the token {single_token!r} does not occur in the input.")
@@ -246,16 +277,30 @@ class TokenizerHelpers:
     def tokens_to_residual_directions(self, tokens: str | int | list[str] | torch.Tensor) -> torch.Tensor:
         """The column of W_U for each token: what the residual stream must hold to raise its logit.
 
-        One token gives [d_model]; more give [... d_model].
+        One token gives [d_model]; more give [... d_model], in the shape in which they are written.
+
+        Raises:
+            TypeError, ValueError: for anything that is neither strings nor token ids, or an id that the model cannot
+                predict.
         """
         W_U: torch.Tensor = self.W_U  # type: ignore[attr-defined]
         if isinstance(tokens, str):
             return W_U[:, self.to_single_token(tokens)]
-        if isinstance(tokens, list) and tokens and isinstance(tokens[0], str):
-            tokens = torch.tensor([self.to_single_token(token) for token in tokens])
-        ids = torch.as_tensor(tokens, device=W_U.device)
+        ids = self._ids_of(tokens).to(W_U.device)
+        if ids.numel() and int(ids.max()) >= W_U.shape[1]:
+            raise ValueError(
+                f"token id {int(ids.max())} is out of range: this model predicts ids 0 to {W_U.shape[1] - 1}."
+            )
         directions = W_U.mT[ids]
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
+
+    def _ids_of(self, tokens: Any) -> torch.Tensor:
+        """Ids of tokens that are written as strings of one token each, as ids, or as nested lists of either."""
+        if isinstance(tokens, str):
+            return torch.tensor(self.to_single_token(tokens))
+        if isinstance(tokens, (list, tuple)) and any(isinstance(one, (str, list, tuple)) for one in tokens):
+            return token_ids([self._ids_of(one) for one in tokens])
+        return token_ids(tokens)
 
 
 def _is_text(input: Any) -> bool:
@@ -266,19 +311,17 @@ def _is_text(input: Any) -> bool:
 
 def _ids(input: Any) -> torch.Tensor:
     """Token ids of any kind as an integer tensor; `Tokens` stay as they are."""
-    try:
-        tokens = input if isinstance(input, torch.Tensor) else torch.as_tensor(input)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"a model reads text or token ids (whole numbers [batch pos]), not {type(input).__name__}: {error}."
-        ) from error
-    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
-        if tokens.numel() == 0:
-            raise ValueError(f"there are no tokens: shape {tuple(tokens.shape)}.")
+    if isinstance(input, Tokens):
+        return input
+    if isinstance(input, torch.Tensor) and input.is_floating_point():
         raise ValueError(
-            f"token ids are whole numbers, not {tokens.dtype}; a residual stream goes in with start_at_layer."
+            f"token ids are whole numbers, not {input.dtype}; a residual stream goes in with start_at_layer."
         )
-    return tokens if tokens.dtype == torch.long else tokens.long()
+    if input is None or isinstance(input, dict):
+        raise TypeError(
+            f"a model reads text or token ids (whole numbers [batch pos]), not {described(input)}."
+        )
+    return token_ids(input, negative=True)  # a negative id is out of the model's range, which is known later
 
 
 def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:

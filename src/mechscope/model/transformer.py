@@ -7,6 +7,7 @@ may start and stop at any layer. What else a model can do stands beside it: text
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import nn
 
+from mechscope.arguments import described
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
@@ -90,7 +92,8 @@ class HookedTransformer(
         default_padding_side: PaddingSide | None = "right",
     ) -> None:
         HookedRootModule.__init__(self)
-        self.cfg = HookedTransformerConfig.unwrap(cfg)
+        # A copy, because moving a model changes its config, and another model may be built from the same one.
+        self.cfg = copy.copy(HookedTransformerConfig.unwrap(cfg))
         self.tokenizer = None
         default_padding_side = default_padding_side or "right"
         self.default_padding_side = default_padding_side
@@ -266,6 +269,11 @@ class HookedTransformer(
     def _cached_positions(self, past_kv_cache: HookedTransformerKeyValueCache | None) -> int:
         if past_kv_cache is None:
             return 0
+        if not isinstance(past_kv_cache, HookedTransformerKeyValueCache):
+            raise TypeError(
+                f"past_kv_cache is a HookedTransformerKeyValueCache (init_cache makes one), not "
+                f"{described(past_kv_cache)}."
+            )
         if self.cfg.attention_dir != "causal":
             raise ValueError(
                 "a bidirectional model cannot use a key/value cache: earlier positions would have to see later ones."
@@ -306,6 +314,8 @@ class HookedTransformer(
         if layer is None:
             return default
         n_layers = self.cfg.n_layers
+        if isinstance(layer, bool) or not isinstance(layer, int):
+            raise TypeError(f"{name} is a whole number, not {described(layer)}.")
         if not -n_layers <= layer <= n_layers:
             raise ValueError(f"{name} must be between {-n_layers} and {n_layers}, not {layer}.")
         return layer + n_layers if layer < 0 else layer

@@ -21,6 +21,9 @@ class WeightProperties:
     def _stack(self, part: str, name: str) -> torch.Tensor:
         if part == "mlp" and self.cfg.attn_only:
             raise AttributeError(f"this model is attention-only: it has no MLPs and so no {name}.")
+        if not self.cfg.n_layers:
+            # Not an AttributeError, which torch would answer with "has no attribute".
+            raise ValueError(f"this model has no layers (n_layers=0) and so no {name}.")
         return torch.stack([getattr(getattr(block, part), name) for block in self.blocks])
 
     @property

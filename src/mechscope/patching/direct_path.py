@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from mechscope.model.names import get_act_name
 from mechscope.patching.sweep import Metric, as_tokens, check_clean_run, single_number
+from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -42,6 +43,7 @@ def get_act_patch_direct_path(
             "this model norms each sublayer's output, so no single head has a direct path to the logits."
         )
     tokens = as_tokens(model, corrupted_tokens)
+    check_has_layers(model, "direct path patching")
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     check_clean_run(model, clean_cache, "z", tokens, range(n_layers))
     z_names = [get_act_name("z", layer) for layer in range(n_layers)]

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
+from mechscope.reading import read_json_object
 from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.recipes.store import TRANSFORMER
 from mechscope.results import write_atomically
@@ -79,7 +79,7 @@ def _members() -> list[str]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return json.loads((BUNDLED / name / "figures.json").read_text(encoding="utf-8"))
+    return read_json_object(BUNDLED / name / "figures.json")
 
 
 def _family(family: Mapping[str, Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from mechscope.results.arrays import as_array
 from mechscope.results.dims import check_dims
 from mechscope.results.provenance import Provenance
 
@@ -90,17 +91,6 @@ class Result:
         return f"<{self.title} [{self.unit}]: {shape}; {self.provenance}>"
 
 
-def _as_array(values: Any) -> Any:
-    """An array of the values; a tensor in half precision becomes float32, which NumPy and figures can handle."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        if values.is_floating_point() and values.dtype.itemsize < 4:
-            values = values.float()
-        values = values.resolve_conj().resolve_neg().numpy()
-    array = np.asarray(values)
-    return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
 def make_result(
     values: Any,
     dims: Sequence[str],
@@ -115,7 +105,7 @@ def make_result(
     Raises:
         ValueError: if the dims do not fit the array's axes or a coordinate's length its axis.
     """
-    array = _as_array(values)
+    array = as_array(values)
     names = check_dims(dims)
     if array.ndim != len(names):
         raise ValueError(f"{title!r} has shape {array.shape} but {len(names)} dims {names}; name every axis.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from mechscope.reading import open_safetensors, parse_json
 from mechscope.results.files import write_atomically
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
+from mechscope.value_kinds import check_kinds, shown
 
 FORMAT = "mechscope result 1"
 
@@ -44,26 +47,44 @@ def load_result(path: str | Path) -> Result:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is not one that `save_result` wrote, or is cut short.
+        ValueError: if the file is not one that `save_result` wrote, or is cut short or damaged.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no result at {path}.")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with open_safetensors(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
             values = file.get_tensor("values") if "values" in file.keys() else None  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); write it again.") from error
+    except (safetensors.SafetensorError, TypeError, AttributeError) as error:  # a dtype that NumPy lacks
+        raise ValueError(f"{path} cannot be read as a result ({error}); write it again.") from error
     if metadata.get("format") != FORMAT or values is None:
-        raise ValueError(f"{path} says format {metadata.get('format')!r}; a result says {FORMAT!r}.")
-    header: dict[str, Any] = json.loads(metadata["result"])
-    return make_result(
-        values,
-        dims=header["dims"],
-        title=header["title"],
-        unit=header["unit"],
-        provenance=Provenance(**header["provenance"]),
-        coords=header["coords"],
-        kind=header["kind"],
-    )
+        raise ValueError(f"{path} says format {shown(metadata.get('format'))}; a result says {FORMAT!r}.")
+    header = parse_json(metadata.get("result", "null"), str(path))
+    try:
+        check_kinds(_Header, header if isinstance(header, dict) else {"result": header})
+        provenance = header["provenance"]
+        check_kinds(Provenance, provenance)
+        return make_result(
+            values,
+            dims=header["dims"],
+            title=header["title"],
+            unit=header["unit"],
+            provenance=Provenance(**provenance),
+            coords=header["coords"],
+            kind=header["kind"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not describe a result ({error}); write it again.") from error
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says about its values."""
+
+    title: str
+    unit: str
+    kind: str
+    dims: list[str]
+    coords: dict[str, list[Any]]
+    provenance: dict[str, Any]

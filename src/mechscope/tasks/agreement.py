@@ -30,7 +30,7 @@ def subject_verb_agreement(
     distractor: Literal["same", "other"] | None = None,
     template: int | None = None,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """The verb must agree with the subject: right are the verbs of its number, wrong those of the other.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from mechscope.model.special_tokens import with_begin
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.reader import Reader
 from mechscope.tasks.task import Task
@@ -48,17 +49,27 @@ def assemble(
     metric: str | Metric,
     corruption: str,
     seed: int | None,
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """The task of these pairs, seen to fit the model where one was given.
+
+    Args:
+        prepend_bos: whether prompts start with the begin token; None follows the model (see `Reader.begin`). It is
+            not repeated in front of a prompt that spells it out.
 
     Raises:
         ValueError: for prompts longer than the model's context, or no BOS token where one is wanted.
     """
-    bos = [reader.bos] if prepend_bos else []
-    shift = len(bos)
-    clean = [[*bos, *pair.clean] for pair in pairs]
-    corrupted = [[*bos, *pair.corrupted] for pair in pairs]
+    begin = reader.begin(prepend_bos)
+    clean = [with_begin(begin, list(pair.clean)) for pair in pairs]
+    shifts = [len(row) - len(pair.clean) for row, pair in zip(clean, pairs, strict=True)]
+    corrupted = [with_begin(begin, list(pair.corrupted)) for pair in pairs]
+    for number, (ours, theirs) in enumerate(zip(clean, corrupted, strict=True)):
+        if len(ours) != len(theirs):
+            raise ValueError(
+                f"pair {number}: one prompt spells out the begin token and the other does not, so they would not "
+                "stay aligned. Spell it out in both or in neither, or pass prepend_bos=False."
+            )
     lengths = torch.tensor([len(row) for row in clean])
     end = lengths - 1
     wrong = None
@@ -73,7 +84,9 @@ def assemble(
         metric=get_metric(metric),
         positions={
             **{
-                key: torch.tensor([pair.positions[key] + shift for pair in pairs])
+                key: torch.tensor(
+                    [pair.positions[key] + shift for shift, pair in zip(shifts, pairs, strict=True)]
+                )
                 for key in pairs[0].positions
             },
             "end": end,

@@ -34,7 +34,7 @@ def docstring(
     corruption: Literal["both", "docstring", "answer"] = "both",
     template: int | None = None,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """A Python function with arguments A, B, C …, whose docstring has come to `:param`, after A and B: right is C.
 

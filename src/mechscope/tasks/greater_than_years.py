@@ -29,7 +29,7 @@ def greater_than(
     *,
     template: int | None = None,
     metric: str | Metric = "probability_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """Something began in a year and ended in the same century: right are all later two-digit endings.
 

@@ -37,7 +37,7 @@ def ioi(
     templates: int | Sequence[int] | None = None,
     aligned: bool = False,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """Which of two names comes next: the one that was not repeated. Right is IO, wrong is S.
 
@@ -52,7 +52,8 @@ def ioi(
         order: "BABA" names the subject first, "ABBA" the indirect object; "mixed" (the default) takes turns.
         templates: numbers of the templates to use; all where left out.
         aligned: only the largest set of templates in which every name stands at the same position.
-        prepend_bos: start with a BOS token; the paper does not.
+        prepend_bos: start with the begin token; None follows the model's `cfg.default_prepend_bos`. The paper's
+            prompts have none.
 
     Raises:
         ValueError: for too few words that are single tokens, or unknown corruptions, orders and templates.
@@ -76,7 +77,7 @@ def ioi_double_io(
     templates: int | Sequence[int] | None = None,
     aligned: bool = False,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """IOI with one more sentence that names the indirect object again, so that both names are repeated.
 
@@ -115,7 +116,7 @@ def _build(
     templates: int | Sequence[int] | None,
     aligned: bool,
     metric: str | Metric,
-    prepend_bos: bool,
+    prepend_bos: bool | None,
     mention: str | None,
 ) -> Task:
     check_count(n)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_ids import token_ids
 
 Logits = Float[torch.Tensor, "batch answer d_vocab"]
 MetricFunction = Callable[[Logits, "Answers", Logits | None], Float[torch.Tensor, " batch"]]
@@ -35,6 +36,10 @@ class Answers:
     """Wrong tokens to hold against them, -1 for none; None where a task has no particular wrong answer."""
 
     def __post_init__(self) -> None:
+        for name in ("positions", "correct", "wrong"):
+            if (given := getattr(self, name)) is not None:
+                # Integers of any width index alike from here on.
+                object.__setattr__(self, name, token_ids(given, f"{name} of answers", negative=True))
         if self.positions.ndim != 2:
             raise ValueError(f"answer positions are [batch answer], not {tuple(self.positions.shape)}.")
         for name, tokens in (("correct", self.correct), ("wrong", self.wrong)):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.token_batch import Tokens
+from mechscope.model.token_ids import token_id, token_ids
 from mechscope.tasks.assembling import Pair, assemble
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.reader import Reader
@@ -30,7 +31,7 @@ def from_prompts(
     name: str = "my task",
     metric: str | Metric | None = None,
     corruption: str = "",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """A task from prompts as text; the answer is due after the last token.
 
@@ -41,8 +42,10 @@ def from_prompts(
         correct: an answer a prompt, one token each (" Mary", with its space), or several of which each is right.
         wrong: the same for wrong answers; None where there are none in particular.
         positions: names of positions; a number for all prompts or one for each, counted in the tokens of the text
-            (without BOS), from the end where negative. "end" is added.
+            (without a begin token that is put in front), from the end where negative. "end" is added.
         metric: logit difference where left out, or log-probability without wrong answers.
+        prepend_bos: start with the begin token; None follows the model's `cfg.default_prepend_bos`, as
+            `model(text)` does. It is not repeated in front of a prompt that spells it out.
 
     Raises:
         ValueError: for empty lists or lists of different lengths, a pair whose prompts differ in tokens or do not
@@ -108,7 +111,7 @@ def from_tokens(
     Raises:
         ValueError: for shapes that do not fit, or pairs of identical prompts.
     """
-    ours, theirs = (_right_padded(tokens) for tokens in (clean, corrupted))
+    ours, theirs = _right_padded(clean, "clean prompts"), _right_padded(corrupted, "corrupted prompts")
     if ours.ndim != 2 or ours.numel() == 0 or ours.shape != theirs.shape:
         raise ValueError(
             f"clean and corrupted prompts are tokens [batch pos] of one shape, not {tuple(ours.shape)} and "
@@ -124,12 +127,12 @@ def from_tokens(
         raise ValueError(f"pair {same[0]}: both prompts are the same tokens, so there is nothing to explain.")
     batch = len(ours)
     lengths = ours.lengths.tolist()
-    at = [answers_at] if isinstance(answers_at, int) else list(answers_at)
+    at = token_ids(answers_at, "positions of answers", negative=True).reshape(-1).tolist()
     where = torch.tensor(
         [[_position("answers_at", one, row, batch, lengths[row]) for one in at] for row in range(batch)]
     )
-    right = torch.as_tensor(correct, dtype=torch.long).reshape(batch, -1)
-    not_right = None if wrong is None else torch.as_tensor(wrong, dtype=torch.long).reshape(batch, -1)
+    right = _rows(correct, batch, "correct")
+    not_right = None if wrong is None else _rows(wrong, batch, "wrong")
     for what, found in (("correct", right), ("wrong", not_right)):
         if found is not None and found.shape[1] != len(at):
             raise ValueError(
@@ -156,9 +159,9 @@ def from_tokens(
     )
 
 
-def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]]) -> Tokens:
+def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]], what: str) -> Tokens:
     """The same rows with their padding, if any, behind the text."""
-    known = tokens if isinstance(tokens, Tokens) else Tokens(torch.as_tensor(tokens, dtype=torch.long))
+    known = Tokens(token_ids(tokens, what), getattr(tokens, "attention_mask", None))
     if known.attention_mask is None or known.ndim != 2:
         return known
     order = (~known.is_real).to(torch.int8).sort(dim=1, stable=True).indices
@@ -185,18 +188,30 @@ def _check_lists(
         raise ValueError(f"the lists must be as long as one another, not {counts}.")
 
 
+def _rows(answers: Any, batch: int, what: str) -> torch.Tensor:
+    """Answers as token ids [batch answer]."""
+    ids = token_ids(answers, f"{what} answers")
+    if ids.numel() == 0 or ids.numel() % batch:
+        raise ValueError(f"{what} has {ids.numel()} answers for {batch} prompts; give each prompt as many.")
+    return ids.reshape(batch, -1)
+
+
 def _answer(reader: Reader, answer: Answer, what: str) -> list[int]:
-    choices = [answer] if isinstance(answer, (str, int)) else list(cast("Sequence[str | int]", answer))
+    if isinstance(answer, str):
+        return [reader.need_token(answer, what)]
+    single = not isinstance(answer, Iterable) or getattr(answer, "ndim", 1) == 0
+    choices: list[Any] = [answer] if single else list(cast("Sequence[Any]", answer))
     if not choices:
         raise ValueError(f"{what} is an empty list.")
-    return [one if isinstance(one, int) else reader.need_token(one, what) for one in choices]
+    return [reader.need_token(one, what) if isinstance(one, str) else token_id(one, what) for one in choices]
 
 
 def _position(name: str, where: int | Sequence[int], number: int, count: int, length: int) -> int:
     """The position of one prompt, counted from its beginning."""
-    if not isinstance(where, int) and len(where) != count:
-        raise ValueError(f"positions[{name!r}] has {len(where)} entries for {count} prompts.")
-    found = where if isinstance(where, int) else int(where[number])
+    given = token_ids(where, f"positions[{name!r}]", negative=True)
+    if given.ndim > 1 or (given.ndim == 1 and len(given) != count):
+        raise ValueError(f"positions[{name!r}] has {given.numel()} entries for {count} prompts.")
+    found = int(given if given.ndim == 0 else given[number])
     if not -length <= found < length:
         raise ValueError(f"pair {number}: position {name!r} is {found}, and the prompt has {length} tokens.")
     return found % length

@@ -28,7 +28,7 @@ def gendered_pronoun(
     gender: Literal["women", "men"] | None = None,
     template: int | None = None,
     metric: str | Metric = "logit_difference",
-    prepend_bos: bool = False,
+    prepend_bos: bool | None = None,
 ) -> Task:
     """A person is introduced by a given name; right is the pronoun usual for it, wrong the other one.
 

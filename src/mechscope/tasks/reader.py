@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mechscope.data.word_tokenizer import text_pieces
+from mechscope.model.special_tokens import begin_ids, ids_in_front, text_ids
 
 
 class Reader:
@@ -35,12 +36,7 @@ class Reader:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
-        try:
-            return list(self.tokenizer.encode(text, add_special_tokens=False))
-        except TypeError:  # a tokenizer with the bare minimum of an interface
-            ids = list(self.tokenizer.encode(text))
-            bos = getattr(self.tokenizer, "bos_token_id", None)
-            return ids[1:] if bos is not None and ids[:1] == [bos] else ids
+        return text_ids(self.tokenizer, text)
 
     def encode_known(self, text: str) -> list[int]:
         """Ids of a text.
@@ -114,15 +110,24 @@ class Reader:
             return tuple(self.tokenizer.token_texts(list(ids)))
         return tuple(self.tokenizer.decode([index]) for index in ids)
 
-    @property
-    def bos(self) -> int:
-        """The beginning-of-sequence token.
+    def begin(self, prepend_bos: bool | None) -> list[int]:
+        """The ids that a prompt starts with, as `model.to_tokens` would start it.
+
+        Args:
+            prepend_bos: None follows the model's `cfg.default_prepend_bos`, and for a tokenizer by itself, whether
+                the tokenizer puts its begin token in front of texts.
 
         Raises:
-            ValueError: where there is none.
+            ValueError: where a begin token is asked for and the tokenizer has none.
         """
-        found = getattr(self.tokenizer, "bos_token_id", None)
-        if found is None:
+        if prepend_bos is False:
+            return []
+        if prepend_bos is None and self.model is None:
+            return ids_in_front(self.tokenizer)
+        if prepend_bos is None and not self.model.cfg.default_prepend_bos:
+            return []
+        found = begin_ids(self.tokenizer)
+        if not found and prepend_bos:
             raise ValueError(
                 "prepend_bos needs a beginning-of-sequence token, and this tokenizer has none; leave it out."
             )

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.token_ids import token_id
 from mechscope.tasks.assembling import check_count
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.task import Task
@@ -37,7 +38,8 @@ def repeated_random_tokens(
         model: any model (no tokenizer is needed), or the number of its tokens.
         half: tokens a half; 20 where left out, or fewer where the context or the vocabulary is small.
         answers: where answers are due: everywhere in the second half but its last token, or at its end only.
-        bos: a token to begin with, never drawn; "auto" takes the tokenizer's where the model has one.
+        bos: a token to begin with, never drawn; "auto" takes the tokenizer's begin token where the model's texts
+            start with one (`cfg.default_prepend_bos`).
 
     Raises:
         ValueError: where two halves do not fit the context, or there are too few tokens.
@@ -50,7 +52,12 @@ def repeated_random_tokens(
         raise TypeError(f"give a model or the number of its tokens, not {type(model).__name__}.")
     d_vocab: int = model if cfg is None else min(cfg.d_vocab, cfg.d_vocab_out)
     n_ctx: int | None = None if cfg is None else cfg.n_ctx
-    first_token: int | None = getattr(tokenizer, "bos_token_id", None) if bos == "auto" else bos
+    first_token: int | None
+    if bos == "auto":
+        begins = cfg is not None and cfg.default_prepend_bos
+        first_token = getattr(tokenizer, "bos_token_id", None) if begins else None
+    else:
+        first_token = None if bos is None else token_id(bos, "bos")
     if first_token is not None and not 0 <= first_token < d_vocab:
         raise ValueError(f"bos={first_token} is not one of this model's tokens, 0 to {d_vocab - 1}.")
     special: set[int] = {

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.model.token_batch import Tokens, plain_ids
+from mechscope.model.token_ids import token_ids
 from mechscope.tasks.labels import numbered
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
 
@@ -54,6 +55,8 @@ class Task:
     """Seed of the draw."""
 
     def __post_init__(self) -> None:
+        for name in ("clean", "corrupted"):
+            object.__setattr__(self, name, token_ids(getattr(self, name), f"{self.name}: {name} prompts"))
         if self.clean.ndim != 2 or self.clean.numel() == 0:
             raise ValueError(f"{self.name}: prompts are tokens [batch pos], not {tuple(self.clean.shape)}.")
         if self.clean.shape != self.corrupted.shape:

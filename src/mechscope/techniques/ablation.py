@@ -23,6 +23,7 @@ from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.ablation_values import AblationValues, How
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.node_names import NodeName, all_heads, all_mlps, parse_node
 from mechscope.techniques.places import Place, each_place, named_places
 from mechscope.techniques.sweep import Edit
@@ -155,6 +156,7 @@ def _parts(
             raise ValueError(f"a component is named twice in {names}.")
         spots = [_spot(parse_node(model, name)) for name in names]
         return ("component",), (len(names),), {"component": np.array(names)}, spots
+    check_has_layers(model, "ablation")
     if components not in GROUPS:
         raise KeyError(f"components are {', '.join(GROUPS)} or a list of names, not {components!r}.")
     chosen = list(range(model.cfg.n_layers)) if layers is None else [int(layer) for layer in layers]

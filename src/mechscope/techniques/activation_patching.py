@@ -18,6 +18,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def patch(
         raise ValueError(f"{site!r} can be told apart by {', '.join(kind.dims)}, not by {dims}.")
     if neurons is not None and "d_mlp" not in dims:
         raise ValueError("`neurons` chooses entries of the dim 'd_mlp', which `by` does not name.")
+    check_has_layers(model, "activation patching")
     chosen = list(range(model.cfg.n_layers)) if layers is None else [_layer(model, each) for each in layers]
     if not chosen:
         raise ValueError("there are no layers to patch.")

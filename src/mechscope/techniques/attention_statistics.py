@@ -19,6 +19,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens, real_positions
 from mechscope.results import Result, make_result
+from mechscope.techniques.layers import check_has_layers, check_layer
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class AttentionStatistics:
     first: Result
     """Attention to position 0: the sink."""
     first_by_norm: Result
-    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves."""
+    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves (0 where nothing is moved)."""
 
     def figure(self) -> Any:
         """The five measures side by side."""
@@ -85,8 +86,11 @@ def attention_statistics(
     Raises:
         ValueError: for prompts the model cannot read or of one token only, or a model that gives NaN.
     """
+    check_has_layers(model, "attention statistics")
     prompts = as_prompts(model, data, attention_mask=attention_mask)
     firsts = prompts.index_of(0)
+    check_has_layers(model, "attention statistics")
+    prompts = as_prompts(model, data)
     counted = prompts.real.clone()
     counted[torch.arange(len(counted), device=counted.device), firsts] = False
     positions = real_positions(prompts.real)
@@ -159,8 +163,14 @@ def _measures(
         (pattern * distance).sum(-1),
         pattern.max(-1).values,
         pattern.gather(-1, first)[..., 0],
-        moved.gather(-1, first)[..., 0] / moved.sum(-1),
+        _shares(moved).gather(-1, first)[..., 0],
     ]
+
+
+def _shares(sizes: Float[torch.Tensor, "*rest key"]) -> Float[torch.Tensor, "*rest key"]:
+    """Each key's share of the sum; 0 for all where nothing is moved."""
+    total = sizes.sum(-1, keepdim=True)
+    return sizes / total.masked_fill(total == 0, 1.0)
 
 
 def value_norms(
@@ -223,7 +233,7 @@ def _norm_weights(
         weights = cache[names[0]][0, head] * norms
     if not bool(torch.isfinite(weights).all()):
         raise ValueError("attention is not finite on this prompt: does the model give NaN?")
-    return weights / weights.sum(-1, keepdim=True)
+    return _shares(weights)
 
 
 def check_head(model: HookedTransformer, layer: int, head: int | None = None) -> None:
@@ -232,8 +242,7 @@ def check_head(model: HookedTransformer, layer: int, head: int | None = None) ->
     Raises:
         ValueError: with how many there are.
     """
-    if not 0 <= layer < model.cfg.n_layers:
-        raise ValueError(f"there is no layer {layer}: this model has {model.cfg.n_layers}, counted from 0.")
+    check_layer(model, layer)
     if head is not None and not 0 <= head < model.cfg.n_heads:
         raise ValueError(
             f"there is no head {head}: this model has {model.cfg.n_heads} a layer, counted from 0."

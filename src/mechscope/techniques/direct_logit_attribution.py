@@ -20,6 +20,7 @@ import torch
 from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.logit_terms import LogitTerms
 from mechscope.techniques.prompts import as_prompts
 
@@ -146,6 +147,8 @@ def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> Non
                 f"{task.name} has {task.answers.positions.shape[1]} answers a prompt, so no one answer to look for "
                 "at every position; use positions='answers'."
             )
+    if by in ("head", "neuron", "source"):
+        check_has_layers(model, f"direct logit attribution by {by}")
     if by == "neuron" and model.cfg.attn_only:
         raise ValueError("this model is attention-only: it has no neurons; use by='head'.")
     if (by == "source" or positions == "all") and not task.aligned:

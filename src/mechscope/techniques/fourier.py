@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from mechscope.arguments import checked_arguments
 from mechscope.results import Provenance, Result, make_result
+from mechscope.results.arrays import as_floats
 from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def key_frequencies(strength: Any, threshold: float = 0.25) -> list[int]:
     Raises:
         ValueError: for another shape or values that are negative or not finite.
     """
-    values = np.asarray(strength.values if isinstance(strength, Result) else strength, dtype=float)
+    values = as_floats(strength.values if isinstance(strength, Result) else strength)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(f"strengths are numbers from 0 [frequency], not {values!r:.80}.")
     return [place + 1 for place in np.flatnonzero(values > threshold * values.max()).tolist()]
@@ -171,7 +172,7 @@ def gini(values: Any) -> float:
     Raises:
         ValueError: where there is nothing to share or a value is negative.
     """
-    ordered = np.sort(np.asarray(values, dtype=float).ravel())
+    ordered = np.sort(as_floats(values).ravel())
     if not len(ordered) or ordered[0] < 0 or not np.isfinite(ordered).all() or ordered.sum() == 0:
         raise ValueError("the Gini coefficient is of values from 0 that are not all 0.")
     count = len(ordered)
@@ -218,9 +219,9 @@ def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: in
         ValueError: where the vocabulary is smaller than p.
     """
     p = model.cfg.d_vocab - 1 - first if p is None else p
-    if not 0 <= first <= model.cfg.d_vocab - p:
+    if p < 2 or not 0 <= first <= model.cfg.d_vocab - p:
         raise ValueError(
-            f"p={p} numbers from token {first} on do not fit a vocabulary of {model.cfg.d_vocab} tokens."
+            f"p={p} numbers from token {first} on do not fit a vocabulary of {model.cfg.d_vocab} tokens (at least 2)."
         )
     numbers = model.W_E.detach()[first : first + p]
     return fourier_spectrum(

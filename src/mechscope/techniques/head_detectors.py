@@ -19,9 +19,11 @@ from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.attention_targets import TARGETS, Target, make_target
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
@@ -185,6 +187,7 @@ def _scores(
     model: HookedTransformer, prompts: Prompts, patterns: Mapping[str, Target], batch_size: int
 ) -> Float[torch.Tensor, "label layer head"]:
     """Sums inside the hooks: no more than one layer's patterns are in memory at a time."""
+    check_has_layers(model, "detecting heads")
     real = prompts.real
     both = real[:, :, None] & real[:, None, :]
     targets = [make_target(pattern, prompts.tokens) * both for pattern in patterns.values()]
@@ -202,8 +205,10 @@ def _scores(
     def add(rows: slice, layer: int):
         def hook_fn(pattern: Float[torch.Tensor, "batch head query key"], hook: Any) -> None:
             for index, target in enumerate(targets):
-                weights = target[rows, None].to(pattern.dtype)
-                sums[index, layer] += (pattern * weights).sum((0, 2, 3), dtype=torch.float64)
+                weights = at_least_float32(target[rows, None])
+                sums[index, layer] += (at_least_float32(pattern) * weights).sum(
+                    (0, 2, 3), dtype=torch.float64
+                )
 
         return hook_fn
 

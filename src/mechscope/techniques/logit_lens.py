@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.final_residual import final_residual, final_residual_names
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
@@ -173,6 +174,10 @@ def logit_lens(
     )
 
 
+_END = "the end"
+"""Stands for the residual stream after the last block, which may be the sum of two activations."""
+
+
 def _points(model: HookedTransformer, incl_mid: bool) -> tuple[list[str], list[float]]:
     """Hook names of the stream at the start of each layer, and how many layers ran before each."""
     names: list[str] = []
@@ -184,7 +189,7 @@ def _points(model: HookedTransformer, incl_mid: bool) -> tuple[list[str], list[f
         if incl_mid and middle in model.hook_dict:
             names.append(middle)
             layers.append(layer + 0.5)
-    names.append(f"blocks.{model.cfg.n_layers - 1}.hook_resid_post")
+    names.append(_END)
     layers.append(model.cfg.n_layers)
     return names, layers
 
@@ -200,16 +205,19 @@ def _read(
     """The four measures and the top tokens of some prompts, one layer's logits in memory at a time."""
     with torch.no_grad():
         _, cache = model.run_with_cache(
-            prompts.tokens[rows], return_type=None, names_filter=names, attention_mask=prompts.mask_of(rows)
+            prompts.tokens[rows],
+            return_type=None,
+            names_filter=[*names[:-1], *final_residual_names(model.cfg)],
+            attention_mask=prompts.mask_of(rows),
         )
-        final = _logits(model, cache[names[-1]])
+        final = _logits(model, final_residual(model.cfg, cache.__getitem__))
         check_finite(final, "the logits")
         final_log = final.log_softmax(-1)
         wanted = final.argmax(-1, keepdim=True) if targets is None else targets
         measures: list[torch.Tensor] = []
         best: list[Any] = []
         for name in names:
-            logits = final if name == names[-1] else _logits(model, cache[name])
+            logits = final if name == _END else _logits(model, cache[name])
             log_probabilities = logits.log_softmax(-1)
             kl = (final_log.exp() * (final_log - log_probabilities)).sum(-1)
             chosen = log_probability_of(logits, wanted).exp()

@@ -14,6 +14,7 @@ import torch
 from einops import einsum
 from jaxtyping import Float, Int
 
+from mechscope.model.final_residual import final_residual
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.prompts import Prompts, check_finite
 
@@ -63,7 +64,7 @@ class LogitTerms:
         vocabulary, unembedding_bias = self._vocabulary_direction()
         n_answers = self.positions.shape[1]
         vocabulary = vocabulary.expand(-1, n_answers, -1)
-        residual = self._at(f"blocks.{self.model.cfg.n_layers - 1}.hook_resid_post")
+        residual = final_residual(self.model.cfg, self._at)
         check_finite(residual, "the residual stream at the answers")
         self.residual = residual
         self.direction, norm_bias = self._pull_back(vocabulary, self.model.ln_final, "ln_final")

@@ -25,6 +25,7 @@ from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.labels import visible
 from mechscope.techniques.attention_statistics import check_head
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.prompts import token_texts
 from mechscope.techniques.readable_weights import Embedding, embedding, read_weight, unembedding, write_weight
@@ -86,6 +87,7 @@ def copying_scores(model: HookedTransformer, *, through: Embedding = "embed") ->
     Raises:
         ValueError: where input and output vocabularies differ.
     """
+    check_has_layers(model, "copying")
     if model.cfg.d_vocab != model.cfg.d_vocab_out:
         raise ValueError(
             f"copying needs one vocabulary; this model reads {model.cfg.d_vocab} tokens and predicts "

@@ -25,6 +25,7 @@ from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.direct_paths import DirectPaths
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.node_names import NodeName, all_heads, parse_node
 from mechscope.techniques.places import named_places
 from mechscope.techniques.sweep import Edit
@@ -121,6 +122,7 @@ def path_patching_every_head(
     Returns:
         dims ("layer", "head"); heads that write after every receiver has read have no effect.
     """
+    check_has_layers(model, "path patching from heads")
     group = [receiver for each in _receivers(model, receivers) for receiver in each]
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     trials = [([sender], group) for sender in all_heads(model)]

@@ -25,6 +25,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.probe_fitting import (
     KINDS,
     METRICS_OF,
@@ -224,7 +225,9 @@ def probe_sites(model: HookedTransformer, site: str) -> tuple[list[str], list[in
 
     Raises:
         KeyError: for a site that the model does not have.
+        ValueError: for a model without layers.
     """
+    check_has_layers(model, "probing")
     n_layers = model.cfg.n_layers
     if site in ("resid", "resid_pre", "resid_post"):
         last = f"blocks.{n_layers - 1}.hook_resid_post"

@@ -27,6 +27,7 @@ from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.beside_random import check_count
+from mechscope.techniques.layers import check_layer
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.places import Place, named_places
 from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
@@ -172,6 +173,8 @@ def steered(
         ValueError: for a vector or a layer that does not fit.
     """
     hook = _hook(model, layer)
+    if not np.isfinite(coefficient):
+        raise ValueError(f"the coefficient must be finite, not {coefficient}.")
     added = coefficient * _checked(model, vector)
 
     def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
@@ -201,7 +204,8 @@ def steering_curve(
 
     Args:
         vector: what is added, times the coefficient, before `layer`, at every position.
-        text: tokens on which steering should change nothing; by default the prompts that are steered.
+        text: tokens on which steering should change nothing; by default the prompts that are steered. Tokens that
+            the model cannot predict (d_vocab_out below d_vocab) do not count in its perplexity.
         direction: "denoise" steers the corrupted prompts (towards the clean ones' metric, if all goes
             well), "noise" the clean ones.
         normalize: shares of the difference between clean and corrupted prompts, not the metric itself.
@@ -221,10 +225,6 @@ def steering_curve(
         raise ValueError(f"coefficients are finite numbers, at least one, not {coefficients}.")
     if text is not None:
         text = read_tokens(model, text)
-        if text.shape[1] < 2:
-            raise ValueError(
-                "the text needs at least two positions: its perplexity is of the tokens that follow."
-            )
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     drawn = random_subspaces(len(vector), 1, n_random, seed)
     directions = [vector, *(each[:, 0].to(vector) * vector.norm() for each in drawn)]
@@ -248,8 +248,9 @@ def steering_curve(
         return make_result(rows, dims, title, unit, made_by, {**coords, "series": names}, "curves")
 
     prompts = run.sweep.cache.tokens
-    effects = run.effects(edits(prompts.shape), "steering")
     read = prompts if text is None else text
+    _check_text(model, read, "the text" if text is not None else "each prompt (give other text as `text`)")
+    effects = run.effects(edits(prompts.shape), "steering")
     costs = _costs(model, read, edits(read.shape), memory, progress)
     steered_prompts = "corrupted" if direction == "denoise" else "clean"
     of = f"the {steered_prompts} prompts" if text is None else "the text"
@@ -260,8 +261,21 @@ def steering_curve(
             run.unit,
         ),
         lines(costs[:, 0], f"What steering before layer {layer} does to predictions on {of}", "nats"),
-        lines(costs[:, 1].exp(), f"Perplexity of {of}, steered before layer {layer}", "perplexity"),
+        lines(costs[:, 1].double().exp(), f"Perplexity of {of}, steered before layer {layer}", "perplexity"),
     )
+
+
+def _check_text(model: HookedTransformer, tokens: torch.Tensor, what: str) -> None:
+    """See that there is a token whose probability makes a perplexity."""
+    if tokens.shape[1] < 2:
+        raise ValueError(
+            f"{what} needs at least two positions: perplexity is measured on the tokens that follow."
+        )
+    if not bool((tokens[:, 1:] < model.cfg.d_vocab_out).any()):
+        raise ValueError(
+            f"{what} needs a token that the model can predict: it predicts ids 0 to {model.cfg.d_vocab_out - 1}, and "
+            f"the tokens that follow are {tokens[:, 1:].unique().tolist()[:5]}."
+        )
 
 
 def _costs(
@@ -274,18 +288,21 @@ def _costs(
     """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
     sweep = Sweep(model, tokens, memory=memory, progress=progress)
     real = tokens.is_real
+    predictable = tokens.ids < model.cfg.d_vocab_out
+    counted = predictable[:, 1:] & real[:, 1:] & (real.long().cumsum(1)[:, :-1] > 0)
+    following = tokens.ids.clamp(max=model.cfg.d_vocab_out - 1)
     usual = at_least_float32(sweep.base_logits).log_softmax(-1)
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
         divergence = (usual.exp() * (usual - at_least_float32(logits).log_softmax(-1))).sum(-1)[real].mean()
-        return torch.stack([divergence, model.loss_fn(logits, tokens.ids, tokens.attention_mask)])
+        losses = model.loss_fn(logits, following, tokens.attention_mask, per_token=True)
+        return torch.stack([divergence, losses[counted].mean()])
 
     return sweep.run(edits, measure, "cost of steering")
 
 
 def _hook(model: HookedTransformer, layer: int) -> str:
-    if not 0 <= layer < model.cfg.n_layers:
-        raise ValueError(f"there is no layer {layer}; this model has 0 to {model.cfg.n_layers - 1}.")
+    check_layer(model, layer)
     return get_act_name("resid_pre", layer)
 
 

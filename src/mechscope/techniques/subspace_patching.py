@@ -21,6 +21,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.techniques.activation_patching import KINDS
 from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
+from mechscope.techniques.layers import check_layer
 from mechscope.techniques.places import named_places
 from mechscope.techniques.subspaces import complement, orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
@@ -77,8 +78,7 @@ def subspace_patching(
         raise KeyError(
             f"{site!r} has no subspaces to patch; there are {', '.join(set(KINDS) - {'pattern'})}."
         )
-    if not 0 <= layer < model.cfg.n_layers:
-        raise ValueError(f"there is no layer {layer}; this model has 0 to {model.cfg.n_layers - 1}.")
+    check_layer(model, layer)
     hook = get_act_name(site, layer)
     model.match_hook_names([hook])
     basis = orthonormal_basis(subspace)

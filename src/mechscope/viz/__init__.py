@@ -4,6 +4,7 @@ from mechscope.viz.attention import attention_pattern
 from mechscope.viz.bars import bars
 from mechscope.viz.circuit_graph import circuit_graph
 from mechscope.viz.curves import Marker, curves
+from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 from mechscope.viz.images import image_grid
 from mechscope.viz.panels import heatmap_panels
@@ -21,6 +22,7 @@ __all__ = [
     "bars",
     "circuit_graph",
     "curves",
+    "escape",
     "heatmap",
     "heatmap_panels",
     "house_template",

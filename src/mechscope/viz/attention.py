@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.heatmap import heatmap
 
 
@@ -17,7 +18,7 @@ def attention_pattern(pattern: Any, *, title: str, tokens: Sequence[str] | None 
     Raises:
         ValueError: if it is not a matrix, or a row's weights do not sum to 1.
     """
-    matrix = np.asarray(pattern, dtype=float)
+    matrix = as_floats(pattern)
     if matrix.ndim != 2:
         raise ValueError(
             f"one head's pattern is a matrix [query, key], not shape {matrix.shape}; pick a head first."

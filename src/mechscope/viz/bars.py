@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
 from mechscope.viz.curves import Marker, add_level, add_marker
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
 
 PATTERNS = ("", "/", "x", ".", "\\", "+")
@@ -34,15 +35,15 @@ def bars(
         raise ValueError(f"{title!r} has no series to draw.")
     figure = new_figure(title, x_title, y_title)
     for index, (name, values) in enumerate(series.items()):
-        heights = np.asarray(values, dtype=float)
+        heights = as_floats(values)
         if heights.shape != (len(names),):
             raise ValueError(
                 f"series {name!r} of {title!r} has shape {heights.shape}; there are {len(names)} names."
             )
         figure.add_bar(
-            x=list(names),
+            x=[escape(label) for label in names],
             y=heights,
-            name=name,
+            name=escape(name),
             marker={
                 "pattern": {"shape": PATTERNS[index % len(PATTERNS)], "fillmode": "overlay", "solidity": 0.25}
             },
@@ -50,7 +51,7 @@ def bars(
             textposition="outside",
             cliponaxis=False,
             showlegend=len(series) > 1,
-            hovertemplate=f"%{{x}}<br>{name}: %{{y:{number_format}}}<extra></extra>",
+            hovertemplate=f"%{{x}}<br>{escape_in_template(name)}: %{{y:{number_format}}}<extra></extra>",
         )
     levels = [marker for marker in markers if marker.axis == "y"]
     for marker in markers:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
+from mechscope.viz.escaping import escape
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import LIGHT, house_template
 
@@ -63,12 +65,12 @@ def circuit_graph(
     places, width, n_rows = _lay_out(list(nodes.values()))
     half = max(width / 2, 3.2) + 0.1
     figure = go.Figure()
-    numbers = None if scores is None else np.asarray(scores, dtype=float)
+    numbers = None if scores is None else as_floats(scores)
     _draw_edges(figure, edges, ends, numbers, places, unit, half)
     _draw_nodes(figure, nodes, places, width)
     figure.update_layout(
         template=house_template(LIGHT),
-        title_text=title,
+        title_text=escape(title),
         height=max(320, 130 + 78 * n_rows),
         margin={"l": 16, "r": 16, "t": 92, "b": 16},
         hovermode="closest",
@@ -155,7 +157,7 @@ def _draw_edges(
             showlegend=False,
         )
     words = [
-        name if scores is None else f"{name}<br>{scores[index]:.3g} {unit}".rstrip()
+        escape(name) if scores is None else f"{escape(name)}<br>{scores[index]:.3g} {escape(unit)}".rstrip()
         for index, name in enumerate(names)
     ]
     at = np.array(middles)
@@ -185,7 +187,11 @@ def _legend(figure: go.Figure, doors: set[str], scores: np.ndarray | None) -> No
 
 def _legend_line(figure: go.Figure, name: str, colour: str, dash: str) -> None:
     figure.add_scatter(
-        x=[None], y=[None], mode="lines", name=name, line={"color": colour, "dash": dash, "width": 2.5}
+        x=[None],
+        y=[None],
+        mode="lines",
+        name=escape(name),
+        line={"color": colour, "dash": dash, "width": 2.5},
     )
 
 
@@ -237,6 +243,6 @@ def _draw_nodes(
         figure.add_annotation(
             x=x,
             y=y,
-            text=name,
+            text=escape(name),
             font={"color": "#ffffff", "size": 13 if width <= 9 else 10 if width <= 14 else 8},
         )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_array
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
 from mechscope.viz.ticks import log_axis
 
@@ -44,19 +46,19 @@ def curves(
     """
     if not series:
         raise ValueError(f"{title!r} has no series to draw.")
-    x = np.asarray(x)
+    x = as_array(x)
     figure = new_figure(title, x_title, y_title)
     for index, (name, values) in enumerate(series.items()):
-        y = np.asarray(values)
+        y = as_array(values)
         if y.shape != x.shape:
             raise ValueError(f"series {name!r} of {title!r} has shape {y.shape}; x has {x.shape}.")
         figure.add_scatter(
             x=x,
             y=y,
-            name=name,
+            name=escape(name),
             mode="lines+markers" if points else "lines",
             line={"dash": DASHES[index % len(DASHES)], "width": 2},
-            hovertemplate=f"{name}: %{{y:.4g}}<extra></extra>",
+            hovertemplate=f"{escape_in_template(name)}: %{{y:.4g}}<extra></extra>",
         )
     for marker in markers:
         add_marker(figure, marker)
@@ -65,7 +67,7 @@ def curves(
     if log_x:
         figure.update_xaxes(log_axis(x))
     if log_y:
-        figure.update_yaxes(log_axis(np.concatenate([np.asarray(values) for values in series.values()])))
+        figure.update_yaxes(log_axis(np.concatenate([as_array(values) for values in series.values()])))
     return figure
 
 
@@ -84,7 +86,7 @@ def add_level(figure: go.Figure, marker: Marker) -> None:
         xref="paper",
         y0=marker.at,
         y1=marker.at,
-        name=marker.label,
+        name=escape(marker.label),
         showlegend=True,
     )
 
@@ -94,12 +96,18 @@ def add_marker(figure: go.Figure, marker: Marker) -> None:
     if marker.axis == "x":
         figure.add_shape(type="line", x0=marker.at, x1=marker.at, y0=0, y1=1, yref="paper")
         figure.add_annotation(
-            x=marker.at, y=1, yref="paper", text=marker.label, xanchor="left", yanchor="top", xshift=4
+            x=marker.at, y=1, yref="paper", text=escape(marker.label), xanchor="left", yanchor="top", xshift=4
         )
     elif marker.axis == "y":
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=marker.at, y1=marker.at)
         figure.add_annotation(
-            x=1, xref="paper", y=marker.at, text=marker.label, xanchor="right", yanchor="bottom", yshift=2
+            x=1,
+            xref="paper",
+            y=marker.at,
+            text=escape(marker.label),
+            xanchor="right",
+            yanchor="bottom",
+            yshift=2,
         )
     else:
         raise ValueError(f"a marker stands on axis 'x' or 'y', not {marker.axis!r}.")

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
 
 
@@ -36,11 +38,11 @@ def heatmap(
     Raises:
         ValueError: if `values` is not a matrix or the labels do not fit it.
     """
-    matrix = np.asarray(values, dtype=float)
+    matrix = as_floats(values)
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(f"a heat map needs a matrix, not shape {matrix.shape}.")
-    columns = [str(label) for label in (x if x is not None else range(matrix.shape[1]))]
-    rows = [str(label) for label in (y if y is not None else range(matrix.shape[0]))]
+    columns = [escape(label) for label in (x if x is not None else range(matrix.shape[1]))]
+    rows = [escape(label) for label in (y if y is not None else range(matrix.shape[0]))]
     if (len(rows), len(columns)) != matrix.shape:
         raise ValueError(f"{len(rows)} row and {len(columns)} column labels do not fit shape {matrix.shape}.")
     figure = new_figure(title, x_title, y_title, height=max(260, min(560, 150 + 34 * len(rows))))
@@ -50,7 +52,7 @@ def heatmap(
         xgap=1,
         ygap=1,
         customdata=np.array([[f"{row} · {column}" for column in columns] for row in rows]),
-        hovertemplate="%{customdata}<br>" + f"{unit}: " + "%{z:.4g}<extra></extra>",
+        hovertemplate="%{customdata}<br>" + f"{escape_in_template(unit)}: " + "%{z:.4g}<extra></extra>",
         texttemplate="%{z:.2f}" if (matrix.size <= 64 if write_numbers is None else write_numbers) else None,
     )
     figure.update_layout(coloraxis=colour_axis(matrix, unit, centred))
@@ -80,7 +82,7 @@ def colour_axis(values: np.ndarray, unit: str, centred: bool | None) -> dict[str
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if centred is None:
         centred = low < 0 < high
-    axis: dict[str, Any] = {"colorbar": {"title": {"text": unit}}, "autocolorscale": True}
+    axis: dict[str, Any] = {"colorbar": {"title": {"text": escape(unit)}}, "autocolorscale": True}
     if centred:
         reach = max(abs(low), abs(high)) or 1.0
         return {**axis, "cmin": -reach, "cmax": reach}

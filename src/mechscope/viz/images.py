@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.heatmap import colour_axis
 from mechscope.viz.template import new_figure
 
@@ -32,7 +34,7 @@ def image_grid(
     Raises:
         ValueError: if `images` has no three axes or there is not one label an image.
     """
-    stack = np.asarray(images, dtype=float)
+    stack = as_floats(images)
     if stack.ndim != 3 or not stack.size:
         raise ValueError(f"image_grid needs images [image, row, column], not shape {stack.shape}.")
     if len(labels) != len(stack):
@@ -56,12 +58,13 @@ def image_grid(
             dx=1,
             y0=top,
             dy=1,
-            name=label,
+            name=escape(label),
             coloraxis="coloraxis",
-            hovertemplate=f"{label}<br>{unit}: " + "%{z:.3g}<extra></extra>",
+            hovertemplate=f"{escape_in_template(label)}<br>{escape_in_template(unit)}: "
+            + "%{z:.3g}<extra></extra>",
         )
         figure.add_annotation(
-            x=left + (width - 1) / 2, y=top - 0.7, text=label, yanchor="bottom", font={"size": 11}
+            x=left + (width - 1) / 2, y=top - 0.7, text=escape(label), yanchor="bottom", font={"size": 11}
         )
     # A page that draws the figure at another width takes the height from the aspect.
     margin = {"l": 0, "r": 0, "t": 4, "b": 4}

@@ -9,6 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from mechscope.results.arrays import as_floats
+from mechscope.viz.escaping import escape, escape_in_template, unescape
 from mechscope.viz.heatmap import colour_axis
 from mechscope.viz.template import LIGHT, house_template
 
@@ -41,25 +43,25 @@ def heatmap_panels(
     """
     if not panels or not title.strip() or not x_title.strip() or not y_title.strip():
         raise ValueError("panels need at least one map, a title and both axis titles.")
-    maps = {name: np.asarray(values, dtype=float) for name, values in panels.items()}
+    maps = {name: as_floats(values) for name, values in panels.items()}
     shape = next(iter(maps.values())).shape
     if len(shape) != 2 or any(values.shape != shape for values in maps.values()):
         raise ValueError(f"panels are maps of one shape, not {[values.shape for values in maps.values()]}.")
     columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
     own = not isinstance(unit, str)
-    labels = {"x": [str(label) for label in x] if x is not None else list(map(str, range(shape[1])))}
-    labels["y"] = [str(label) for label in y] if y is not None else list(map(str, range(shape[0])))
-    widest = max(map(len, labels["y"]))
+    labels = {"x": [escape(label) for label in x] if x is not None else list(map(str, range(shape[1])))}
+    labels["y"] = [escape(label) for label in y] if y is not None else list(map(str, range(shape[0])))
+    widest = max(len(unescape(label)) for label in labels["y"])
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=list(maps),
+        subplot_titles=[escape(name) for name in maps],
         horizontal_spacing=0.09 + 0.008 * widest if own else 0.05,
         vertical_spacing=0.32 / rows,
         shared_yaxes=not own,
-        x_title=x_title,
-        y_title=y_title,
+        x_title=escape(x_title),
+        y_title=escape(y_title),
     )
     names = np.array([[f"{row} · {column}" for column in labels["x"]] for row in labels["y"]])
     for index, (name, values) in enumerate(maps.items()):
@@ -74,7 +76,8 @@ def heatmap_panels(
             xgap=1,
             ygap=1,
             customdata=names,
-            hovertemplate=f"{name}<br>%{{customdata}}<br>{words}: %{{z:.4g}}<extra></extra>",
+            hovertemplate=f"{escape_in_template(name)}<br>%{{customdata}}<br>{escape_in_template(words)}: "
+            "%{z:.4g}<extra></extra>",
             texttemplate="%{z:.2f}" if values.size <= 36 else None,
         )
         figure.update_xaxes(_axis(labels["x"]), row=row, col=column)
@@ -84,7 +87,7 @@ def heatmap_panels(
         if own:
             scale = colour_axis(values, words, None)
             where: Any = figure.get_subplot(row, column)
-            bar = {"x": where.xaxis.domain[1] + 0.005, "xanchor": "left", "title": {"text": words}}
+            bar = {"x": where.xaxis.domain[1] + 0.005, "xanchor": "left", "title": {"text": escape(words)}}
             span = where.yaxis.domain
             bar |= {
                 "y": sum(span) / 2,
@@ -102,14 +105,15 @@ def heatmap_panels(
     high = max(110, min(300, 40 + 26 * shape[0]))
     figure.update_layout(
         template=house_template(LIGHT),
-        title_text=title,
+        title_text=escape(title),
         height=130 + rows * (high + 46),
         margin={"l": beside, "b": 58, "t": 84},
         meta={"margin_without_title": {"l": beside, "b": 58, "t": 30}},
     )
     # Plotly sets the shared axis titles at a fixed distance, whatever the tick labels need.
     figure.for_each_annotation(
-        lambda note: note.update(xshift=-26 - 8 * widest), selector={"text": y_title, "textangle": -90}
+        lambda note: note.update(xshift=-26 - 8 * widest),
+        selector={"text": escape(y_title), "textangle": -90},
     )
     return figure
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
+from mechscope.viz.escaping import escape
 from mechscope.viz.template import new_figure
 
 
@@ -29,11 +30,12 @@ def ranked_bars(
     Raises:
         ValueError: where there is not one value a name, or none at all.
     """
-    lengths = np.asarray(values, dtype=float)
+    lengths = as_floats(values)
     if lengths.shape != (len(names),) or not len(names):
         raise ValueError(
             f"{title!r} has {len(names)} names and values of shape {lengths.shape}; give one each."
         )
+    words = [escape(name) for name in names]
     figure = new_figure(title, x_title, y_title, height=120 + 22 * len(names))
     figure.add_bar(
         x=lengths,
@@ -42,14 +44,14 @@ def ranked_bars(
         orientation="h",
         texttemplate=f"%{{x:{number_format}}}",
         textposition="auto",
-        customdata=list(names),
+        customdata=words,
         hovertemplate=f"%{{customdata}}: %{{x:{number_format}}}<extra></extra>",
-        error_x=None if spread is None else {"array": np.asarray(spread, dtype=float)},
+        error_x=None if spread is None else {"array": as_floats(spread)},
         cliponaxis=False,
     )
     figure.update_yaxes(
         tickvals=list(range(len(names))),
-        ticktext=list(names),
+        ticktext=words,
         autorange="reversed",
         showgrid=False,
         zeroline=False,

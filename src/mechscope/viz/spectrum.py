@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_array
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
 
 
@@ -31,7 +33,7 @@ def spectrum(
         raise ValueError(f"{title!r} has no spectrum to draw.")
     figure = new_figure(title, "rank of the eigenvalue by size", y_title)
     for index, (name, values) in enumerate(eigenvalues.items()):
-        sizes = np.sort(np.abs(np.asarray(values)))[::-1]
+        sizes = np.sort(np.abs(as_array(values)))[::-1]
         if sizes.ndim != 1 or not sizes.size or sizes[0] == 0:
             raise ValueError(
                 f"spectrum {name!r} has shape {sizes.shape}; it needs a vector that is not all zero."
@@ -40,10 +42,10 @@ def spectrum(
         figure.add_scatter(
             x=np.arange(1, len(sizes) + 1),
             y=sizes,
-            name=name,
+            name=escape(name),
             mode="lines",
             line={"dash": DASHES[index % len(DASHES)], "width": 2},
-            hovertemplate=f"{name}: %{{y:.3g}}<extra></extra>",
+            hovertemplate=f"{escape_in_template(name)}: %{{y:.3g}}<extra></extra>",
         )
     figure.update_yaxes(type="log", exponentformat="power", dtick=1, range=[-3, 0.1])
     figure.update_layout(showlegend=len(eigenvalues) > 1, hovermode="x unified")

@@ -6,6 +6,7 @@ from functools import cache
 
 import plotly.graph_objects as go
 
+from mechscope.viz.escaping import escape
 from mechscope.viz.palette import DARK_PALETTE, LIGHT_PALETTE, Palette
 
 LIGHT = "mechscope"
@@ -82,9 +83,9 @@ def new_figure(title: str, x_title: str, y_title: str, height: int = 380) -> go.
     figure = go.Figure()
     figure.update_layout(
         template=house_template(LIGHT),
-        title_text=title,
-        xaxis_title_text=x_title,
-        yaxis_title_text=y_title,
+        title_text=escape(title),
+        xaxis_title_text=escape(x_title),
+        yaxis_title_text=escape(y_title),
         height=height,
     )
     return figure

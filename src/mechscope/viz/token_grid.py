@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.results.arrays import as_floats
+from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 
 
@@ -33,7 +35,7 @@ def token_grid(
     Raises:
         ValueError: where texts, labels and values do not fit one another.
     """
-    matrix = np.asarray(values, dtype=float)
+    matrix = as_floats(values)
     shape = (len(texts), len(texts[0]) if texts else 0)
     if matrix.shape != shape or any(len(row) != shape[1] for row in texts):
         raise ValueError(f"texts of shape {shape} do not fit values of shape {matrix.shape}.")
@@ -43,19 +45,19 @@ def token_grid(
     grid: Any = figure.data[0]
     whole = np.array([[text.strip() or repr(text) for text in row] for row in texts], dtype=object)
     grid.text = [
-        [text if len(text) <= longest else text[: longest - 1] + "…" for text in row] for row in whole
+        [escape(text if len(text) <= longest else text[: longest - 1] + "…") for text in row] for row in whole
     ]
     grid.texttemplate = "%{text}"
     grid.customdata = np.array(
         [
-            [f"{old}<br>{text}" for old, text in zip(*rows, strict=True)]
+            [f"{old}<br>{escape(text)}" for old, text in zip(*rows, strict=True)]
             for rows in zip(grid.customdata, whole, strict=True)
         ]
     )
     if not top_row_first:
         figure.update_yaxes(autorange=True)
     # One row of text a cell, and all columns' labels: a reader looks for a word, not for every third.
-    columns = [str(label) for label in (x if x is not None else range(shape[1]))]
+    columns = [escape(label) for label in (x if x is not None else range(shape[1]))]
     figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
     figure.update_layout(height=max(300, min(900, 190 + 30 * shape[0])))
     return figure

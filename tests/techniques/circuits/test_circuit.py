@@ -107,7 +107,7 @@ def test_saved_in_the_published_naming_and_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("{", ValueError, "no JSON file"),
+        ("{", ValueError, "not valid JSON"),
         ("[]", ValueError, "no circuit"),
         ('{"edges": []}', ValueError, 'has no "cfg"'),
         ('{"cfg": {"n_layers": 2}, "edges": []}', ValueError, "lacks n_heads"),

@@ -106,10 +106,18 @@ def random_edit(hook: str, other: dict[str, torch.Tensor], rng: random.Random) -
     return Edit(hook, incoming, pos=pos, head=head, index=index)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# Angles that depend on the length of the text, which is longer than the 4 tokens that the model was trained on.
+DYNAMIC = {
+    "rotary_scaling": {"type": "dynamic", "factor": 3.0, "original_max_position_embeddings": 4},
+    "positional_embedding_type": "rotary",
+}
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "rotary, dynamic"])
 def test_interventions_equal_whole_runs(variant: str) -> None:
     rng = random.Random(variant)
-    model = tiny_model(variant, seed=rng.randrange(100))
+    seed = rng.randrange(100)
+    model = tiny_model(variant, seed) if variant in VARIANTS else tiny_model("plain", seed, **DYNAMIC)
     tokens, others = tiny_tokens(BATCH, LENGTH, seed=1), tiny_tokens(BATCH, LENGTH, seed=2)
     others[:, :2] = tokens[:, :2]  # what begins alike need not be recomputed
     hooks = sites_of(model)

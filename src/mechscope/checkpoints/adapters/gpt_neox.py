@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mechscope.checkpoints.adapters.family import ConfigTable, Family, always
-from mechscope.checkpoints.adapters.hf_config import HfConfig, Rope, activation, rope, rotary_dim
+from mechscope.checkpoints.adapters.hf_config import (
+    HfConfig,
+    Rope,
+    activation,
+    context_length,
+    rope,
+    rotary_dim,
+)
 from mechscope.checkpoints.mapping import Table, Take
 
 
@@ -19,7 +26,7 @@ CONFIG: ConfigTable = {
     "n_heads": "num_attention_heads",
     "d_head": lambda config: config["hidden_size"] // config["num_attention_heads"],
     "d_mlp": "intermediate_size",
-    "n_ctx": "max_position_embeddings",
+    "n_ctx": context_length,
     "d_vocab": "vocab_size",
     "act_fn": activation("hidden_act"),
     "eps": "layer_norm_eps",

@@ -6,9 +6,12 @@ Version 5 moved the rotary settings into `rope_parameters` and says the kind of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from mechscope.checkpoints.adapters.field_kinds import check_fields
 
 SUPPORTED_ACTIVATIONS = {
     "relu": "relu",
@@ -22,7 +25,11 @@ SUPPORTED_ACTIVATIONS = {
 
 
 class HfConfig:
-    """Fields by name, where null counts as absent; a missing field that is needed is an error."""
+    """Fields by name, where null counts as absent; a missing field that is needed is an error.
+
+    Raises:
+        ValueError: for values of another kind than their fields'.
+    """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         fields = dict(fields)
@@ -30,6 +37,7 @@ class HfConfig:
             # A model with a picture tower keeps its language model's settings one level down.
             outer = {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
             fields = {**outer, **text, "architectures": fields.get("architectures")}
+        check_fields(fields)
         self.fields = fields
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -81,12 +89,12 @@ def rope(
     )
     return Rope(
         base=float(described.get("rope_theta") or config.get(base_field) or base),
-        scaling=_scaling(scaling),
+        scaling=_scaling(scaling, config),
         fraction=float(described.get("partial_rotary_factor") or config.get(fraction_field) or fraction),
     )
 
 
-def _scaling(described: Mapping[str, Any]) -> dict[str, Any] | None:
+def _scaling(described: Mapping[str, Any], config: HfConfig) -> dict[str, Any] | None:
     kind = described.get("rope_type") or described.get("type") or "default"
     if kind == "default":
         return None
@@ -95,10 +103,48 @@ def _scaling(described: Mapping[str, Any]) -> dict[str, Any] | None:
     if kind == "llama3":
         numbers = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
         return {"type": "llama3", **{name: described[name] for name in numbers}}
+    if kind == "yarn":
+        return _yarn(described, config)
+    if kind == "dynamic":
+        return {
+            "type": "dynamic",
+            "factor": float(described["factor"]),
+            "original_max_position_embeddings": config["max_position_embeddings"],
+        }
     raise ValueError(
         f"this checkpoint scales its rotary positions by {kind!r}, which mechscope does not compute (it has "
-        "default, linear and llama3), so its attention would be wrong."
+        "default, linear, llama3, yarn and dynamic), so its attention would be wrong."
     )
+
+
+def _yarn(described: Mapping[str, Any], config: HfConfig) -> dict[str, Any]:
+    name_of_original = "original_max_position_embeddings"
+    original = (
+        config.get(name_of_original) or described.get(name_of_original) or config["max_position_embeddings"]
+    )
+    factor = float(described.get("factor") or config["max_position_embeddings"] / original)
+    scaling = {"type": "yarn", "factor": factor, "original_max_position_embeddings": original}
+    for name in ("beta_fast", "beta_slow"):
+        if described.get(name):
+            scaling[name] = float(described[name])
+    if described.get("truncate") is not None:
+        scaling["truncate"] = described["truncate"]
+    given, above, below = (described.get(name) for name in ("attention_factor", "mscale", "mscale_all_dim"))
+    if given is not None:
+        scaling["attention_factor"] = float(given)
+    elif above and below and factor > 1:
+        grown = math.log(factor) * 0.1
+        scaling["attention_factor"] = (above * grown + 1.0) / (below * grown + 1.0)
+    return scaling
+
+
+def context_length(config: HfConfig) -> int:
+    """How many tokens fit: `max_position_embeddings`, or what YaRN or dynamic scaling stretches that to."""
+    length: int = config["max_position_embeddings"]
+    scaling = rope(config).scaling
+    if scaling is not None and scaling["type"] in ("yarn", "dynamic"):
+        length = max(length, int(scaling["factor"] * scaling["original_max_position_embeddings"]))
+    return length
 
 
 def rotary_dim(config: HfConfig, found: Rope) -> int:

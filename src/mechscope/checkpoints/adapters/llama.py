@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mechscope.checkpoints.adapters.family import ConfigTable, Family, Refusal, always
-from mechscope.checkpoints.adapters.hf_config import HfConfig, activation, head_width, rope, rotary_dim
+from mechscope.checkpoints.adapters.hf_config import (
+    HfConfig,
+    activation,
+    context_length,
+    head_width,
+    rope,
+    rotary_dim,
+)
 from mechscope.checkpoints.mapping import Table, Take
 
 CONFIG: ConfigTable = {
@@ -15,7 +22,7 @@ CONFIG: ConfigTable = {
     "n_key_value_heads": lambda config: config.get("num_key_value_heads", config["num_attention_heads"]),
     "d_head": head_width,
     "d_mlp": "intermediate_size",
-    "n_ctx": "max_position_embeddings",
+    "n_ctx": context_length,
     "d_vocab": "vocab_size",
     "act_fn": activation("hidden_act"),
     "gated_mlp": always(True),

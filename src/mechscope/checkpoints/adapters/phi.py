@@ -6,7 +6,15 @@ from collections.abc import Collection
 
 from mechscope.checkpoints.adapters import llama, mistral
 from mechscope.checkpoints.adapters.family import ConfigTable, Family, Refusal, always
-from mechscope.checkpoints.adapters.hf_config import HfConfig, Rope, activation, head_width, rope, rotary_dim
+from mechscope.checkpoints.adapters.hf_config import (
+    HfConfig,
+    Rope,
+    activation,
+    context_length,
+    head_width,
+    rope,
+    rotary_dim,
+)
 from mechscope.checkpoints.mapping import Axes, Table, Take
 
 
@@ -21,7 +29,7 @@ PHI_CONFIG: ConfigTable = {
     "n_key_value_heads": lambda config: config.get("num_key_value_heads", config["num_attention_heads"]),
     "d_head": head_width,
     "d_mlp": "intermediate_size",
-    "n_ctx": "max_position_embeddings",
+    "n_ctx": context_length,
     "d_vocab": "vocab_size",
     "act_fn": activation("hidden_act"),
     "eps": "layer_norm_eps",

@@ -49,6 +49,10 @@ class SourceOptions:
     """Length of a row of text, in tokens (default: the model's context, at most 128)."""
     skip_first: Annotated[int | None, Whole] = None
     """Positions at the start of each row that are left out (default: 1)."""
+    head: Annotated[int | None, Whole] = None
+    """Read this head alone (the hook point has heads: attn.hook_q, attn.hook_z …); default: all, side by side."""
+    exclude_special_tokens: Annotated[bool, Flag] = False
+    """Leave out the tokenizer's special tokens (begin, end, padding …) wherever they stand; attention sees them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ class Train(SourceOptions):
 
     target_hook: Annotated[tuple[str, ...], Names] = ()
     """Hook point that a transcoder writes to."""
+    target_head: Annotated[int | None, Whole] = None
+    """The head that a transcoder writes."""
     architecture: Annotated[tuple[str, ...], Names] = ()
     """relu, gated, jumprelu, topk (the default), batch-topk, matryoshka, crosscoder. Several learn from one stream."""
     d_sae: Annotated[int | None, Whole] = None
@@ -111,6 +117,8 @@ class Eval(SourceOptions):
     """The dictionary: ours, or SAELens's, dictionary_learning's, sparsify's, Gemma Scope's."""
     target_hook: Annotated[tuple[str, ...], Names] = ()
     """Hook point that a transcoder writes to."""
+    target_head: Annotated[int | None, Whole] = None
+    """The head that a transcoder writes."""
     out: Annotated[Path | None, File] = None
     """The file to write (default: evaluation.json in the folder)."""
     json: Annotated[bool, Flag] = False
@@ -127,6 +135,8 @@ class Show(SourceOptions):
     """The dictionary, as for `eval`."""
     target_hook: Annotated[tuple[str, ...], Names] = ()
     """Hook point that a transcoder writes to."""
+    target_head: Annotated[int | None, Whole] = None
+    """The head that a transcoder writes."""
     feature: Annotated[tuple[int, ...], Wholes] = ()
     """Features to look at: contexts, density, promoted tokens, neighbours."""
     contexts: Annotated[int, Count] = 5

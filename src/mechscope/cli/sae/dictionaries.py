@@ -23,6 +23,7 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
     Raises:
         ValueError: for settings that cannot be.
     """
+    from mechscope.dictionaries.head import HEAD, HEAD_OUT
     from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 
     kept: dict[str, Any] = dict(dictionary.metadata.get("source", {}))
@@ -32,8 +33,11 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
             ("model", "model_name"),
             ("hook", "hook_name"),
             ("target_hook", "hook_name_out"),
+            ("head", HEAD),
+            ("target_head", HEAD_OUT),
+            ("exclude_special_tokens", "exclude_special_tokens"),
         ):
-            if dictionary.metadata.get(name):
+            if dictionary.metadata.get(name) not in (None, "", False):
                 kept[setting] = dictionary.metadata[name]
     settings = source_settings(command, kept)
     if not settings.get("synthetic") and not (settings.get("model") and settings.get("hook")):

@@ -78,6 +78,8 @@ def feature_lines(
         tokens_listed=8,
         neighbours=min(5, dictionary.cfg.d_sae - 1),
         skip_first=source.config.skip_first,
+        exclude_special_tokens=source.config.exclude_special_tokens,
+        head=source.config.head,
         batch_size=32,
     )
     for page in pages:
@@ -143,7 +145,9 @@ def _through(source: ModelSource) -> Float[Tensor, "d_out d_model"] | None:
     if where.endswith("mlp.hook_post"):
         return source.model.W_out[layer]
     if where.endswith("attn.hook_z"):
-        return source.model.W_O[layer].flatten(0, 1)
+        head = source.config.target_head if source.config.target_hook else source.config.head
+        W_O = source.model.W_O[layer]
+        return W_O.flatten(0, 1) if head is None else W_O[head]
     return None
 
 

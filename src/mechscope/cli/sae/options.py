@@ -18,6 +18,7 @@ from mechscope.dictionaries.jobs.choices import (
 )
 from mechscope.dictionaries.jobs.job import TrainingJob, job_from_dict, read_settings
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.reading import naming
 
 SWEPT = ("relu", "gated", "jumprelu", "topk", "batch_topk", "matryoshka")
 """Architectures of a sweep, where none are named."""
@@ -27,17 +28,31 @@ def source_settings(command: SourceOptions, kept: Mapping[str, Any]) -> dict[str
     """Settings of a source: those that are kept, and over them the options that were given."""
     given: dict[str, Any] = {
         name: getattr(command, name)
-        for name in ("model", "text", "synthetic", "tokens", "held_out", "context", "skip_first")
-        if getattr(command, name) is not None
+        for name in (
+            "model",
+            "text",
+            "synthetic",
+            "tokens",
+            "held_out",
+            "context",
+            "skip_first",
+            "head",
+            "target_head",
+        )
+        if getattr(command, name, None) is not None
     }
     for name in ("hook", "target_hook"):
         if getattr(command, name, ()):
             given[name] = list(getattr(command, name))
+    if command.exclude_special_tokens:
+        given["exclude_special_tokens"] = True
     settings = {**kept, **given}
     # A file's other kind of source goes with what belongs to it.
     if "synthetic" in given and "model" not in given:
         settings = {
-            key: value for key, value in settings.items() if key not in ("model", "hook", "target_hook")
+            key: value
+            for key, value in settings.items()
+            if key not in ("model", "hook", "target_hook", "head", "target_head", "exclude_special_tokens")
         }
     elif "model" in given and "synthetic" not in given:
         settings.pop("synthetic", None)
@@ -53,7 +68,8 @@ def training_job(command: Train) -> TrainingJob:
     file = {} if command.config is None else read_settings(command.config)
     # Checks the file by itself first: its mistakes are its own.
     if file:
-        file = job_from_dict(file).to_dict()
+        with naming(command.config or ""):
+            file = job_from_dict(file).to_dict()
     source = source_settings(command, file.get("source", {}))
     for name, option in (
         ("batch_size", command.batch),
@@ -139,7 +155,10 @@ def sweep_config(command: Sweep) -> SweepConfig:
     Raises:
         KeyError, ValueError, FileNotFoundError: for what cannot be, before anything is loaded.
     """
-    file = {} if command.config is None else sweep_from_dict(read_settings(command.config)).to_dict()
+    file: dict[str, Any] = {}
+    if command.config is not None:
+        with naming(command.config):
+            file = sweep_from_dict(read_settings(command.config)).to_dict()
     source = source_settings(command, file.get("source", {}))
     known = bool(source.get("synthetic"))
     where = " + ".join(source.get("hook", ()))
@@ -189,7 +208,10 @@ def check_presets(command: Sweep) -> None:
     """
     kept = ("preset", "print_config", "out", "docs", "device", "no_progress")
     names = [field.name for field in dataclasses.fields(command) if field.name not in kept]
-    changing = [name for name in names if getattr(command, name) not in (None, ())]
+    given = {name: getattr(command, name) for name in names}
+    changing = [
+        name for name, value in given.items() if value is not None and value is not False and value != ()
+    ]
     if command.preset and changing:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UserError(

@@ -7,7 +7,8 @@ fewer. The threshold is the running mean of a batch's smallest active feature.
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Self, cast
 
 import torch
 from jaxtyping import Float
@@ -34,6 +35,13 @@ class BatchTopKDictionary(Dictionary):
         self.register_buffer("threshold", torch.tensor(-1.0, dtype=torch.float64))
         self._selecting = False
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert the weights, and move the threshold with them without rounding it."""
+        threshold = self.threshold
+        super()._apply(fn, recurse)
+        self.threshold = threshold.to(self.W_enc.device)
+        return self
+
     @property
     def rescales(self) -> bool:
         """Whether the decoder is used as if it had unit rows."""
@@ -58,7 +66,7 @@ class BatchTopKDictionary(Dictionary):
 
     def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
         if self.rescales:
-            features = cast("Tensor", features) / self.decoder_norms()
+            features = cast("Tensor", features) / self.nonzero_norms()
         return super()._write(features, z)
 
     def loss(

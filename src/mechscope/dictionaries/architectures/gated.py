@@ -15,6 +15,7 @@ from mechscope.dictionaries.config import GatedConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.encoder_product import encoder_product
 from mechscope.dictionaries.losses import squared_error
+from mechscope.model.precision import at_least_float32
 
 
 class GatedDictionary(Dictionary):
@@ -53,7 +54,7 @@ class GatedDictionary(Dictionary):
         return {
             "l1": sparsity
             * cast("GatedConfig", self.cfg).l1
-            * self.ranks.sum((gates * weights).sum(-1).mean()),
+            * self.ranks.sum((at_least_float32(gates) * weights).sum(-1).mean()),
             "gate": squared_error(written, target.detach()),
         }
 

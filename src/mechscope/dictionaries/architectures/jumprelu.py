@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mechscope.dictionaries.config import JumpReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.model.precision import at_least_float32
 
 
 class JumpReluDictionary(Dictionary):
@@ -36,7 +37,7 @@ class JumpReluDictionary(Dictionary):
     ) -> dict[str, Tensor]:
         cfg = cast("JumpReluConfig", self.cfg)
         active = cast("Tensor", _Step.apply(pre, self.threshold, cfg.bandwidth))
-        return {"l0": sparsity * cfg.l0 * self.ranks.sum(active.sum(-1).mean())}
+        return {"l0": sparsity * cfg.l0 * self.ranks.sum(at_least_float32(active).sum(-1).mean())}
 
     def _multiply_features(self, factor: Tensor) -> None:
         super()._multiply_features(factor)

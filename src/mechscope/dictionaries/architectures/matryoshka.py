@@ -27,7 +27,7 @@ class MatryoshkaDictionary(BatchTopKDictionary):
         self, z: Tensor, target: Tensor, pre: Tensor, features: Tensor, sparsity: float
     ) -> dict[str, Tensor]:
         if self.rescales:
-            features = features / self.decoder_norms()
+            features = features / self.nonzero_norms()
         written = torch.zeros_like(target)
         parts: dict[str, Tensor] = {}
         begin = 0

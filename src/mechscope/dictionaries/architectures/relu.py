@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.config import ReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.model.precision import at_least_float32
 
 
 class ReluDictionary(Dictionary):
@@ -31,5 +32,6 @@ class ReluDictionary(Dictionary):
         self, z: Tensor, target: Tensor, pre: Tensor, features: Tensor, sparsity: float
     ) -> dict[str, Tensor]:
         weights = self.penalty_weights()
-        summed = features.sum(-1) if weights is None else features @ weights
+        features = at_least_float32(features)
+        summed = features.sum(-1) if weights is None else features @ weights.to(features.dtype)
         return {"l1": sparsity * cast("ReluConfig", self.cfg).l1 * self.ranks.sum(summed.mean())}

@@ -75,11 +75,11 @@ class TopKDictionary(Dictionary):
             values = features.values.flatten(0, -2)
             indices = features.indices.flatten(0, -2)
             if self.rescales:
-                values = values / self.decoder_norms()[indices]
+                values = values / self.nonzero_norms()[indices]
             written = sparse_decode(values, indices, self.W_dec).view(*features.values.shape[:-1], -1)
             return self._complete(written, z)
         if self.rescales:
-            features = features / self.decoder_norms()
+            features = features / self.nonzero_norms()
         return super()._write(features, z)
 
     def loss(

@@ -29,6 +29,7 @@ from mechscope.dictionaries.effects.feature_effects import (
     places_of,
     pulled_back,
 )
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
@@ -95,7 +96,7 @@ def attribute_features(
     return FeatureEffects(
         effects_result(effects, dims, places, chosen, title, *made),
         error,
-        _whole(run, attached.output, written.start + written.change),
+        _whole(run, attached.output, (written.start + written.change).to(written.start.dtype)),
     )
 
 
@@ -120,18 +121,22 @@ class Written:
         source.require(points)
         self.x = base[f"{attached.reads}.hook_sae_input"]
         self.base_features = base[attached.features]
-        self.feature_change = source[attached.features] - self.base_features
+        self.feature_change = at_least_float32(source[attached.features]) - at_least_float32(
+            self.base_features
+        )
         """[batch pos feature]"""
         self.start = base[attached.output]
         """What the model goes on with in the base run [batch pos ...]."""
         with torch.no_grad():
-            decoded = self.dictionary.decode(self.base_features + self.feature_change, self.x)
-            decoded = decoded - self.dictionary.decode(self.base_features, self.x)
-        self.change = decoded.reshape(self.start.shape).to(self.start)
+            decoded = at_least_float32(self.dictionary.decode(source[attached.features], self.x))
+            decoded = decoded - at_least_float32(self.dictionary.decode(self.base_features, self.x))
+        self.change = decoded.reshape(self.start.shape).to(at_least_float32(self.start))
         """How it changes where all features and the error term do [batch pos ...]."""
         self.error_change: Tensor | None = None
         if attached.error_term:
-            self.error_change = source[attached.error] - base[attached.error]
+            self.error_change = at_least_float32(source[attached.error]) - at_least_float32(
+                base[attached.error]
+            )
             self.change = self.change + self.error_change
 
     def features(self, gradient: Tensor, chosen: Sequence[int]) -> Tensor:
@@ -150,7 +155,9 @@ class Written:
 
     def pulled_back(self, gradient: Tensor, example: int) -> Tensor:
         """One example's gradient at its features [pos feature]."""
-        return pulled_back(self.dictionary, self.base_features[example], self.x[example], gradient[example])
+        return at_least_float32(
+            pulled_back(self.dictionary, self.base_features[example], self.x[example], gradient[example])
+        )
 
 
 def mean_gradient(
@@ -161,7 +168,7 @@ def mean_gradient(
     The baselines of `run` are set on the way.
     """
     found: list[Tensor] = []
-    total, reference = torch.zeros_like(start), run.reference
+    total, reference = torch.zeros_like(at_least_float32(start)), run.reference
     fractions = points_on_line(steps)
     for number, fraction in enumerate(tqdm(fractions, desc="gradients", disable=not progress or steps == 1)):
         forward = GradientPass(
@@ -170,7 +177,7 @@ def mean_gradient(
             run.base.tokens,
             [hook],
             reference,
-            start + fraction * change,
+            (start + fraction * change).to(start.dtype),
             bottom=hook,
         )
         if number == 0:

@@ -23,6 +23,7 @@ from mechscope.dictionaries.effects.feature_effects import (
     features_to_try,
     pulled_back,
 )
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.logit_terms import LogitTerms
@@ -81,13 +82,19 @@ def direct_feature_attribution(
     prompts = as_prompts(model, task)
     terms = LogitTerms(model, prompts)
     direction = terms.direction_at(attached.writes)
+    if attached.head_out is not None:
+        # Heads lie side by side there, as wide as what is written.
+        direction = direction.unflatten(-1, (-1, attached.dictionary.cfg.width_out))[
+            ..., attached.head_out, :
+        ]
     run = BaseRun(model, prompts.tokens, prompts.attention_mask)
     points = [attached.features, attached.output, f"{attached.reads}.hook_sae_input"]
     run.require([*points, attached.error] if attached.error_term else points)
     active = task.at_answers(run[attached.features])
     chosen = features_to_try(active != 0, features, attached.dictionary.cfg.d_sae)
     x = task.at_answers(run[f"{attached.reads}.hook_sae_input"])
-    values = (active * pulled_back(attached.dictionary, active, x, direction)).mean((0, 1))
+    slopes = at_least_float32(pulled_back(attached.dictionary, active, x, direction))
+    values = (at_least_float32(active) * slopes).mean((0, 1))
 
     def along(hook: str) -> Tensor:
         """What an activation adds, mean over examples and answers."""

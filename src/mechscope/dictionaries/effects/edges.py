@@ -27,6 +27,7 @@ from mechscope.dictionaries.effects.feature_effects import (
     check_features,
     features_to_try,
 )
+from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
@@ -156,10 +157,10 @@ def _slopes_below(
     progress: bool,
 ) -> list[Tensor]:
     """The gradient of each later feature, times its weight [batch pos], at what the earlier dictionary writes."""
-    totals = [torch.zeros_like(below.start) for _ in weights]
+    totals = [torch.zeros_like(at_least_float32(below.start)) for _ in weights]
     fractions = points_on_line(steps)
     for fraction in tqdm(fractions, desc="edges", disable=not progress or steps == 1):
-        leaf = (below.start + fraction * below.change).detach().requires_grad_()
+        leaf = (below.start + fraction * below.change).to(below.start.dtype).detach().requires_grad_()
         found: list[Tensor] = []
 
         def keep(activation: Tensor, hook: object, found: list[Tensor] = found) -> None:

@@ -88,7 +88,8 @@ def absorption(
         )
     if not bool(labels.any()):
         raise ValueError("no example has the concept, so nothing can be absorbed.")
-    unit = F.normalize(direction.double(), dim=0)
+    features, decoder = features.detach(), decoder.detach()
+    unit = F.normalize(direction.detach().double(), dim=0)
     cosines = F.normalize(decoder.double(), dim=-1) @ unit
     missed = features[labels][(features[labels][:, list(main)] <= 0).all(1)].double()
     added = missed * (decoder.double() @ unit)

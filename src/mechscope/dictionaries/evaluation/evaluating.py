@@ -11,7 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import counted_positions, known_tokens
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
 from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
@@ -20,6 +25,7 @@ from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recover
 from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
 from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
 from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
+from mechscope.dictionaries.head import head_read, head_written
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.naming import model_name
 
@@ -115,6 +121,9 @@ def evaluate(
     hook_out: str | None = None,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
+    exclude_special_tokens: ExcludeTokens = False,
+    head: int | None = None,
+    head_out: int | None = None,
     truth: Float[Tensor, "true d_model"] | None = None,
     batch_size: int = 4096,
     text_batch_size: int = 8,
@@ -133,6 +142,11 @@ def evaluate(
         hook_out: where a transcoder writes.
         attention_mask: with a model, True where a token is real; None asks the tokens (see `model.as_tokens`).
         skip_first: with a model, real tokens at the start of each text that are left out.
+        exclude_special_tokens: with a model, True to leave out the tokenizer's special tokens (begin, end, padding …)
+            wherever they stand, or ids of the tokens to leave out. Attention sees them all the same.
+        head: with a model, the head that the dictionary reads; None: the one that its metadata names under
+            "hook_head_index", or all heads.
+        head_out: the same for what a transcoder writes.
         truth: true feature directions, where they are known; compared with W_dec.
         batch_size: activation vectors at a time.
         text_batch_size: with a model, texts at a time.
@@ -143,8 +157,10 @@ def evaluate(
         ValueError: for activations that do not fit or are not finite, or settings that contradict each other.
     """
     given = {"hook_name": hook_name, "hook_out": hook_out, "attention_mask": attention_mask}
+    given |= {"head": head, "head_out": head_out}
     if model is None:
         extra = [key for key, value in given.items() if value is not None] + ["skip_first"] * (skip_first > 0)
+        extra += ["exclude_special_tokens"] * (exclude_special_tokens is not False)
         if extra:
             raise ValueError(
                 f"{', '.join(extra)} say where in a model to read; give the model too, or leave them out."
@@ -176,12 +192,25 @@ def evaluate(
             hook_out=hook_out,
             attention_mask=attention_mask,
             skip_first=skip_first,
+            exclude_special_tokens=exclude_special_tokens,
+            head=head,
+            head_out=head_out,
             batch_size=text_batch_size,
             progress=progress,
         )
-        source = _counted_activations(
-            model, data, hook_name, hook_out, attention_mask, skip_first, text_batch_size
+        head = head_read(dictionary, head)
+        tokens = known_tokens(model, data, attention_mask)
+        counted = counted_positions(tokens, skip_first, excluded_ids(model, exclude_special_tokens))
+        stream = read_activations(
+            model,
+            tokens,
+            hook_name,
+            hook_out,
+            batch_size=text_batch_size,
+            head=head,
+            head_out=head_written(dictionary, head_out, head),
         )
+        source = _counted_activations(stream, counted, hook_out is not None)
     else:
         source = data
     config = getattr(dictionary, "cfg", None)
@@ -216,18 +245,10 @@ def evaluate(
 
 
 def _counted_activations(
-    model: HookedTransformer,
-    tokens: Tensor,
-    hook_name: str,
-    hook_out: str | None,
-    attention_mask: Tensor | None,
-    skip_first: int,
-    batch_size: int,
+    stream: Iterator[tuple[Tensor, Tensor]], counted: Tensor, paired: bool
 ) -> Iterator[Batch]:
-    tokens = known_tokens(model, tokens, attention_mask)
-    mask = counted_positions(tokens, skip_first)
     start = 0
-    for x, y in read_activations(model, tokens, hook_name, hook_out, batch_size=batch_size):
-        keep = mask[start : start + len(x)].to(x.device)
+    for x, y in stream:
+        keep = counted[start : start + len(x)].to(x.device)
         start += len(x)
-        yield (x[keep], y[keep]) if hook_out is not None else x[keep]
+        yield (x[keep], y[keep]) if paired else x[keep]

@@ -12,7 +12,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import counted_positions, known_tokens
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
@@ -62,6 +67,8 @@ def feature_pages(
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
+    exclude_special_tokens: ExcludeTokens = False,
+    head: int | None = None,
     through: Tensor | None = None,
     contexts: int = 20,
     groups: int = 5,
@@ -80,6 +87,8 @@ def feature_pages(
             count as inactive, and padding not at all.
         skip_first: real tokens at the start of each text that count as padding does: a dictionary is often trained
             without them.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens that count as padding does.
+        head: the head that the dictionary reads; None: the one that its metadata names, or all.
         through: what turns the dictionary's width into the stream's (see `logit_effects`).
         contexts: how many top contexts.
         groups: how many ranges of strength, and `a_group` contexts in each.
@@ -95,8 +104,8 @@ def feature_pages(
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
     tokens = known_tokens(model, tokens, attention_mask)
-    real = counted_positions(tokens, skip_first).cpu()
-    values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size)
+    real = counted_positions(tokens, skip_first, excluded_ids(model, exclude_special_tokens)).cpu()
+    values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size, head=head)
     count = int(real.sum())
     values = values * real.to(values)[..., None]
     tokens = tokens.cpu()

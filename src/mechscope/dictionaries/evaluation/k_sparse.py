@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+from mechscope.results.arrays import as_array
 
 Array = NDArray[Any]
 
@@ -51,4 +52,4 @@ def check_ks(ks: Sequence[int], features: int) -> tuple[int, ...]:
 
 
 def _array(values: Any) -> Array:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    return as_array(values)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -52,7 +53,7 @@ def logit_effects(
             raise ValueError(
                 f"directions have width {directions.shape[-1]}, and `through` reads {through.shape[0]}."
             )
-        directions = directions @ through
+        directions = at_least_float32(directions) @ at_least_float32(through)
     d_model = model.cfg.d_model
     if directions.ndim != 2 or directions.shape[1] != d_model:
         raise ValueError(
@@ -60,14 +61,15 @@ def logit_effects(
             "dictionary on neurons or heads give `through`, the matrix that writes them to the stream."
         )
     with torch.no_grad():
-        rows = directions.detach().to(model.W_U)
+        unembedding = at_least_float32(model.W_U)
+        rows = directions.detach().to(unembedding)
         kind = model.cfg.normalization_type
         if kind in ("LN", "LNPre") and not model.cfg.final_rms:
             rows = rows - rows.mean(-1, keepdim=True)
         weight = getattr(model.ln_final, "w", None)
         if weight is not None:
             rows = rows * weight
-        effects = rows @ model.W_U
+        effects = rows @ unembedding
         return effects - effects.mean(-1, keepdim=True)
 
 

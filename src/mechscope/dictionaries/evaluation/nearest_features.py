@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ def nearest_features(
         raise ValueError(f"count must be from 1 to the {available} other features there are, not {count}.")
     if not len(features) or min(features) < 0 or max(features) >= len(decoder):
         raise ValueError(f"features are numbers from 0 to {len(decoder) - 1}, not {tuple(features)}.")
-    rows = F.normalize(others.detach().float(), dim=-1)
+    rows = F.normalize(at_least_float32(others.detach()), dim=-1)
     found: list[Neighbours] = []
     # One row at a time: the whole matrix of cosines would be d_sae squared.
     for feature in features:
-        cosines = rows @ F.normalize(decoder[feature].detach().float(), dim=-1)
+        cosines = rows @ F.normalize(at_least_float32(decoder[feature].detach()), dim=-1)
         if among is None:
             cosines[feature] = -2.0
         best = cosines.topk(count)

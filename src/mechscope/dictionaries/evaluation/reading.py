@@ -10,9 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import known_tokens
+from mechscope.dictionaries.counted_positions import known_tokens
 from mechscope.dictionaries.evaluation.batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
+from mechscope.dictionaries.head import head_read, read_part
+from mechscope.model.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mechscope.model.encoder import HookedEncoder
@@ -28,12 +30,18 @@ def read_activations(
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     batch_size: int = 8,
+    head: int | None = None,
+    head_out: int | None = None,
 ) -> Iterator[tuple[Float[Tensor, "batch pos d_in"], Float[Tensor, "batch pos d_out"]]]:
     """What a dictionary would read and write, `batch_size` texts at a time; heads lie side by side.
 
+    Args:
+        head: read this head alone.
+        head_out: the same for what is written, where hook_out is given.
+
     Raises:
         KeyError: for a hook point that the model does not have.
-        ValueError: for tokens that are not [batch pos], or a batch_size below 1.
+        ValueError: for tokens that are not [batch pos], a batch_size below 1, or a head that the point lacks.
     """
     names = [hook_name] if hook_out is None else [hook_name, hook_out]
     check_hooks(model, *names)
@@ -45,8 +53,8 @@ def read_activations(
         rows = slice(start, start + batch_size)
         with torch.no_grad():
             _, cache = model.run_with_cache(tokens[rows].to(device), return_type=None, names_filter=names)
-        x, y = (cache[name].flatten(2) for name in (names[0], names[-1]))
-        yield x, y
+        x = read_part(cache[hook_name], head, hook_name)
+        yield x, x if hook_out is None else read_part(cache[hook_out], head_out, hook_out)
 
 
 @checked_arguments
@@ -59,8 +67,12 @@ def read_features(
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     batch_size: int = 8,
+    head: int | None = None,
 ) -> Float[Tensor, "batch pos feature"]:
     """Activations of some features at every token. Holds these features' activations for all tokens, and no others'.
+
+    Args:
+        head: read this head alone; None: the one that the dictionary's metadata names, or all.
 
     Raises:
         KeyError: for a hook point that the model does not have.
@@ -68,7 +80,14 @@ def read_features(
     """
     wanted = torch.as_tensor(list(features), dtype=torch.long)
     parts: list[Tensor] = []
-    stream = read_activations(model, tokens, hook_name, attention_mask=attention_mask, batch_size=batch_size)
+    stream = read_activations(
+        model,
+        tokens,
+        hook_name,
+        attention_mask=attention_mask,
+        batch_size=batch_size,
+        head=head_read(dictionary, head),
+    )
     for x, _ in stream:
         with torch.no_grad():
             found = written_out(dictionary.encode(x))
@@ -76,5 +95,5 @@ def read_features(
             raise ValueError(
                 f"features are numbers from 0 to {found.shape[-1] - 1}, at least one; got {wanted.tolist()}."
             )
-        parts.append(found[..., wanted.to(found.device)].float().cpu())
+        parts.append(at_least_float32(found[..., wanted.to(found.device)]).cpu())
     return torch.cat(parts)

@@ -41,7 +41,8 @@ def refit_gain(
         )
     features = dictionary.encode(x)
     # What is written without any feature: the bias, and a skip term.
-    wanted = (x if target is None else target) - dictionary.decode(torch.zeros_like(features), x)
+    wanted = (x if target is None else target).double()
+    wanted = wanted - dictionary.decode(torch.zeros_like(features), x).double()
     rows = (dictionary.W_dec / dictionary.scale_out).double().cpu()
     before = after = 0.0
     for mine, missing in zip(features.double().cpu(), wanted.double().cpu(), strict=True):

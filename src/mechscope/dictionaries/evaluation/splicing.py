@@ -16,9 +16,17 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted import counted_positions, known_tokens
+from mechscope.dictionaries.counted_positions import (
+    ExcludeTokens,
+    counted_positions,
+    excluded_ids,
+    known_tokens,
+)
 from mechscope.dictionaries.evaluation.batches import Codes
+from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import plain_ids
 from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
@@ -79,6 +87,9 @@ def spliced_loss(
     hook_out: str | None = None,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
+    exclude_special_tokens: ExcludeTokens = False,
+    head: int | None = None,
+    head_out: int | None = None,
     batch_size: int = 8,
     progress: bool = False,
 ) -> Splice:
@@ -91,6 +102,11 @@ def spliced_loss(
         attention_mask: True where a token is real; None asks the tokens (see `model.as_tokens`).
         skip_first: real tokens at the start that are left as they are and not counted: dictionaries are often trained
             without the first token, whose activation is unlike all others.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens are left as
+            they are, and neither what is predicted there nor their own prediction is counted. Attention sees them.
+        head: the dictionary reads (and writes) this head alone; None: the one that its metadata names under
+            "hook_head_index", or all heads. The other heads stay as they are.
+        head_out: the head that a transcoder writes.
         batch_size: texts at a time. Two passes are made: one for the mean, one for the losses.
 
     Raises:
@@ -101,37 +117,44 @@ def spliced_loss(
     out = hook_name if hook_out is None else hook_out
     check_hooks(model, hook_name, out)
     tokens = known_tokens(model, tokens, attention_mask)
-    mask = counted_positions(tokens, skip_first)
+    head = head_read(dictionary, head)
+    head_out = head_written(dictionary, head_out, head)
+    excluded = excluded_ids(model, exclude_special_tokens)
+    mask = counted_positions(tokens, skip_first, excluded)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     # A prediction counts where the token that is predicted does, from the real token before it.
     real = mask[:, :-1] & mask[:, 1:]
     if not real.any():
         raise ValueError(
-            f"no next token is left to predict in tokens {tuple(tokens.shape)} with skip_first={skip_first}."
+            f"no next token is left to predict in tokens {tuple(tokens.shape)} with skip_first={skip_first}"
+            + (f" and without tokens {list(excluded)}." if excluded else ".")
         )
     rows = [slice(start, start + batch_size) for start in range(0, len(tokens), batch_size)]
     sums: dict[str, float] = dict.fromkeys(
         ("ce", "spliced", "zero", "mean", "kl_spliced", "kl_zero", "kl_mean"), 0.0
     )
     with torch.no_grad():
-        mean = _mean_activation(model, dictionary, tokens, hook_name, out, mask, rows)
+        heads = head, head_out
+        mean = _mean_activation(model, dictionary, tokens, hook_name, out, mask, rows, heads)
         for chunk in tqdm(rows, desc="splicing", disable=not progress):
             here, keep = mask[chunk].to(mean.device), real[chunk].to(mean.device)
             texts = tokens[chunk].to(mean.device)
             clean = model(texts)
-            reference = clean[:, :-1][keep].float().log_softmax(-1)
+            reference = at_least_float32(clean[:, :-1][keep]).log_softmax(-1)
             sums["ce"] += _loss(clean, texts, keep)
-            splice = replacing(lambda x: dictionary.decode(dictionary.encode(x), x), hook_name, out, here)
+            splice = replacing(
+                lambda x: dictionary.decode(dictionary.encode(x), x), hook_name, out, here, head, head_out
+            )
             ways = {
                 "spliced": splice,
-                "zero": [(out, _constant(torch.zeros_like(mean), here))],
-                "mean": [(out, _constant(mean, here))],
+                "zero": [(out, _constant(torch.zeros_like(mean), here, head_out))],
+                "mean": [(out, _constant(mean, here, head_out))],
             }
             for name, hooks in ways.items():
                 logits = model.run_with_hooks(texts, fwd_hooks=hooks)
                 sums[name] += _loss(logits, texts, keep)
-                other = logits[:, :-1][keep].float().log_softmax(-1)
+                other = at_least_float32(logits[:, :-1][keep]).log_softmax(-1)
                 sums[f"kl_{name}"] += float((reference.exp() * (reference - other)).sum().double())
     count = int(real.sum())
     means = {name: value / count for name, value in sums.items()}
@@ -157,9 +180,18 @@ def check_hooks(model: HookedRootModule, *names: str) -> None:
 
 
 def replacing(
-    reconstruct: Callable[[Tensor], Tensor], read: str, write: str, where: Bool[Tensor, "batch pos"]
+    reconstruct: Callable[[Tensor], Tensor],
+    read: str,
+    write: str,
+    where: Bool[Tensor, "batch pos"],
+    head: int | None = None,
+    head_out: int | None = None,
 ) -> list[tuple[str, Any]]:
     """Forward hooks that put a reconstruction of what is at `read` in the place of what is at `write`.
+
+    Args:
+        head: read this head alone.
+        head_out: write this head alone.
 
     Raises:
         ValueError: (in the pass) where shapes do not fit, or `write` comes before `read`.
@@ -167,7 +199,7 @@ def replacing(
     held: list[Tensor] = []
 
     def reading(activation: Tensor, hook: Any) -> None:
-        held[:] = [reconstruct(activation if activation.ndim == 3 else activation.flatten(2))]
+        held[:] = [reconstruct(read_part(activation, head, read))]
 
     def writing(activation: Tensor, hook: Any) -> Tensor:
         if read == write:
@@ -176,20 +208,17 @@ def replacing(
             raise ValueError(
                 f"{write} is computed before {read}: a transcoder writes after it has read; swap the hook points."
             )
-        new = held.pop()
-        if new.numel() != activation.numel():
-            raise ValueError(
-                f"the dictionary writes shape {tuple(new.shape)}, but {write} has shape {tuple(activation.shape)}."
-            )
-        new = new.reshape(activation.shape).to(activation.dtype)
+        new = write_part(activation, held.pop(), head_out, write)
         return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), new, activation)
 
     return [(write, writing)] if read == write else [(read, reading), (write, writing)]
 
 
-def _constant(value: Tensor, where: Tensor) -> Any:
+def _constant(value: Tensor, where: Tensor, head: int | None) -> Any:
     def writing(activation: Tensor, hook: Any) -> Tensor:
         new = value.to(activation.dtype).expand_as(activation)
+        if head is not None:
+            new = write_part(activation, read_part(new, head, str(hook.name)), head, str(hook.name))
         return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), new, activation)
 
     return writing
@@ -203,6 +232,7 @@ def _mean_activation(
     write: str,
     mask: Tensor,
     rows: list[slice],
+    heads: tuple[int | None, int | None],
 ) -> Tensor:
     """The mean of what is at `write`, over counted positions. The first text is reconstructed too: what does not
     fit shows before the long work."""
@@ -215,7 +245,9 @@ def _mean_activation(
             (write, lambda activation, hook, found=found: found.append(activation))
         ]
         if number == 0:
-            hooks += replacing(lambda x: dictionary.decode(dictionary.encode(x), x), read, write, here)
+            hooks += replacing(
+                lambda x: dictionary.decode(dictionary.encode(x), x), read, write, here, *heads
+            )
         model.run_with_hooks(tokens[chunk].to(device), fwd_hooks=hooks, return_type=None)
         summed = found[0][here].double().sum(0)
         total = summed if total is None else total + summed
@@ -223,6 +255,9 @@ def _mean_activation(
     return total / int(mask.sum())
 
 
-def _loss(logits: Tensor, tokens: Tensor, keep: Tensor) -> float:
-    losses = lm_cross_entropy_loss(logits.float(), tokens, per_token=True)
-    return float(losses[keep].double().sum())
+def _loss(logits: Tensor, tokens: Tensor, counted: Bool[Tensor, "batch prediction"]) -> float:
+    """The summed loss of the predictions that count, each from the position right before it."""
+    targets = plain_ids(tokens).clone()
+    targets[:, 1:][~counted] = 0  # whether the model can predict the others does not matter
+    losses = lm_cross_entropy_loss(logits, targets, per_token=True)
+    return float(losses[counted].double().sum())

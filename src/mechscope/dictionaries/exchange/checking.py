@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from mechscope.checkpoints.weights_file import weight_problem
 from mechscope.near_names import did_you_mean_clause
+from mechscope.value_kinds import not_of_kind, shown
 
 Shape = tuple[int, ...]
+KINDS: dict[str, Any] = {
+    "k": float | None, "d_in": int | None, "d_sae": int | None, "metadata": dict[str, Any] | None,
+    "matryoshka_widths": list[int] | None, "group_sizes": list[int] | None, "scaling_factor": float | None,
+    "activation_fn_kwargs": dict[str, Any] | None, "hook_name": str | None, "architecture": str | None,
+    "dict_class": str | None, "trainer": dict[str, Any] | None, "skip_connection": bool | None,
+    "transcode": bool | None,
+}  # fmt: skip
+"""Settings of other tools whose values are read here, and of which kind they must be."""
+COUNTS = ("k", "group_sizes")
+"""Tensors that are whole numbers beside the weights."""
 
 
 def check_settings(
@@ -21,8 +32,9 @@ def check_settings(
     ignore: Collection[str] = (),
     where: str,
 ) -> None:
-    """Raises ValueError for settings that are missing and for names that are not known: what an unknown setting would
-    have changed, nobody can say.
+    """Raises ValueError for settings that are missing or of another kind than they must be, and for names that are not
+    known: what an unknown setting would have changed, nobody can say. One that is off (null, false, or an empty list or
+    object) changes nothing.
 
     Args:
         needed: must be there.
@@ -31,8 +43,11 @@ def check_settings(
     """
     missing = [name for name in needed if settings.get(name) is None]
     allowed = {*needed, *known, *ignore}
-    unknown = [name for name in settings if name not in allowed]
+    unknown = [name for name, value in settings.items() if name not in allowed and not _is_off(value)]
     problems: list[str] = []
+    for name, kind in KINDS.items():
+        if name in settings and (words := not_of_kind(settings[name], kind)) is not None:
+            problems.append(f"{name} must be {words}, not {shown(settings[name])}")
     if missing:
         problems.append(f"missing settings: {', '.join(missing)}")
     if unknown:
@@ -47,7 +62,8 @@ def check_settings(
 
 
 def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | None], where: str) -> None:
-    """Raises ValueError that lists every missing, unknown, misshapen or non-finite tensor.
+    """Raises ValueError that lists every missing, unknown or misshapen tensor, and every one that is no weight: not
+    finite, or not floating point.
 
     Args:
         expected: name → shape; None for any shape.
@@ -64,8 +80,10 @@ def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | No
             continue
         if shape is not None and tuple(found[name].shape) != shape:
             problems.append(f"{name} has shape {tuple(found[name].shape)}, not {shape}")
-        if found[name].is_floating_point() and not bool(torch.isfinite(found[name]).all()):
-            problems.append(f"{name} is not finite")
+        if (name not in COUNTS or found[name].is_floating_point()) and (
+            problem := weight_problem(found[name])
+        ) is not None:
+            problems.append(f"{name} {problem}")
     if problems:
         raise ValueError(f"{where}: {'; '.join(problems)}.")
 
@@ -86,6 +104,10 @@ def whole(name: str, value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{where}: {name} must be a whole number above 0, not {value!r}.")
     return value
+
+
+def _is_off(value: object) -> bool:
+    return value is None or value is False or value in ([], {})
 
 
 def _with_hint(name: str, known: Collection[str]) -> str:

@@ -209,7 +209,7 @@ def _config(
 
 def _k(found: Mapping[str, Tensor], settings: Mapping[str, Any], where: str) -> int:
     values = {
-        origin: int(value)
+        origin: float(value)
         for origin, value in (("the config", settings.get("k")), ("the weights", found.get("k")))
         if value is not None
     }
@@ -217,6 +217,7 @@ def _k(found: Mapping[str, Tensor], settings: Mapping[str, Any], where: str) -> 
         raise ValueError(f"{where}: k is neither in the config nor in the weights.")
     if len(set(values.values())) > 1:
         raise ValueError(
-            f"k is {values['the config']} in the config and {values['the weights']} in the weights."
+            f"k is {values['the config']:g} in the config and {values['the weights']:g} in the weights."
         )
-    return whole("k", next(iter(values.values())), where)
+    k = next(iter(values.values()))
+    return whole("k", int(k) if k.is_integer() else k, where)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import math
 import zipfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from mechscope import reading
+
 
 def must_exist(*paths: Path) -> None:
-    """Raises FileNotFoundError that names every path that is not a file, and what lies beside it."""
-    missing = [path for path in paths if not path.is_file()]
+    """Raises FileNotFoundError that names every path where there is nothing, and what lies beside it.
+
+    A folder, pipe or device in the place of a file is an error too.
+    """
+    missing = [path for path in paths if not path.exists()]
     if missing:
         folder = missing[0].parent
         there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
@@ -26,6 +29,8 @@ def must_exist(*paths: Path) -> None:
             else f"there is no {folder}"
         )
         raise FileNotFoundError(f"missing {', '.join(path.name for path in missing)}: {beside}.")
+    for path in paths:
+        reading.regular_file(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -34,13 +39,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: for a file that is damaged or holds something else.
     """
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable JSON ({error}); fetch or write it again.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds a {type(found).__name__}; settings are an object {{…}}.")
-    return cast("dict[str, Any]", found)
+    return reading.read_json_object(path)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -49,20 +48,51 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: for a damaged file.
     """
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch it again.") from error
+    return reading.read_safetensors(path)
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
     """Arrays of a NumPy archive; objects in it are refused.
 
     Raises:
-        ValueError: for a damaged file, or one with Python objects.
+        ValueError: for a damaged file, one with Python objects, or one that would fill the memory when unpacked.
     """
+    reading.regular_file(path)
     try:
+        _check_arrays(path)
         with np.load(path, allow_pickle=False) as archive:
-            return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError, TypeError) as error:
-        raise ValueError(f"{path} is not a whole archive of arrays ({error}); fetch it again.") from error
+            return {name: torch.from_numpy(_in_our_order(archive[name])) for name in archive.files}
+    except Exception as error:  # zip, zlib and NumPy each raise their own
+        raise ValueError(
+            f"{str(path)!r} is not a whole archive of arrays ({error}); fetch it again."
+        ) from error
+
+
+def _check_arrays(path: Path) -> None:
+    """Compare the arrays' shapes with the sizes that the archive announces: NumPy makes room before it reads."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("two of its arrays have the same name")
+        reading.check_unpacked_size(path, sum(entry.file_size for entry in entries))
+        for entry in entries:
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                if version == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                elif version == (2, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+                else:
+                    raise ValueError(
+                        f"{entry.filename} is of NumPy's format {version}; known are 1.0 and 2.0"
+                    )
+                announced = file.tell() + math.prod(shape) * dtype.itemsize
+            if announced != entry.file_size:
+                raise ValueError(
+                    f"{entry.filename} announces shape {shape} of {dtype}, which is {announced:,} bytes, and has "
+                    f"{entry.file_size:,}"
+                )
+
+
+def _in_our_order(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.array(array, dtype=array.dtype.newbyteorder("="))

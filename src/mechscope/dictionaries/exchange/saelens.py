@@ -29,6 +29,7 @@ from mechscope.dictionaries.exchange.checking import Shape, check_settings, chec
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of, make
 from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
 from mechscope.dictionaries.exchange.saelens_older import is_older, to_present
+from mechscope.dictionaries.head import HEAD, HEAD_OUT, check_head
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -131,7 +132,7 @@ def load_saelens(
     dictionary = make(
         _with_decoder_norm(cfg, state),
         state,
-        {**_metadata(settings), "format": "saelens", **_folds(settings)},
+        {**_metadata(settings, where), "format": "saelens", **_folds(settings)},
     )
     if scale is not None:
         dictionary.set_scale(scale)
@@ -265,5 +266,16 @@ def _folds(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {} if reshape == "none" else {"reshape_activations": reshape}
 
 
-def _metadata(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return cast("dict[str, Any]", dict(settings.get("metadata") or {}))
+def _metadata(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    metadata = cast("dict[str, Any]", dict(settings.get("metadata") or {}))
+    for name in (HEAD, HEAD_OUT):
+        try:
+            check_head(metadata.get(name), name)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    if metadata.get(HEAD) is not None and settings.get("reshape_activations", "none") != "none":
+        raise ValueError(
+            f"{where}: it reads one head ({HEAD} {metadata[HEAD]}) and all heads side by side (reshape_activations "
+            f"{settings['reshape_activations']!r}), which contradict each other."
+        )
+    return metadata

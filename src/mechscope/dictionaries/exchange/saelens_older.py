@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mechscope.dictionaries.exchange.checking import check_settings, one_of
+from mechscope.dictionaries.head import HEAD
 
 RENAMED = {
     "hook_point": "hook_name",
@@ -92,7 +93,7 @@ def to_present(
         "apply_b_dec_to_input": flat.get("apply_b_dec_to_input", True),
         "normalize_activations": _normalization(flat.get("normalize_activations")),
         "reshape_activations": flat.get("reshape_activations")
-        or ("hook_z" if "hook_z" in str(flat.get("hook_name", "")) else "none"),
+        or ("hook_z" if "hook_z" in str(flat.get("hook_name", "")) and flat.get(HEAD) is None else "none"),
         "metadata": {name: flat[name] for name in METADATA if name in flat},
     }
     options = dict(flat.get("activation_fn_kwargs") or {})

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mechscope.dictionaries.frontier.points import Point, Sweep
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import DASHES, new_figure
 from mechscope.viz.ticks import log_axis
@@ -99,7 +100,7 @@ def frontier_figure(sweep: Sweep, measure: Measure) -> go.Figure:
             figure.add_scatter(
                 x=[point.l0 for point in line],
                 y=[measure.value(point) for point in line],
-                name=name,
+                name=escape(name),
                 legendgroup=architecture,
                 showlegend=number == 0,
                 mode="lines+markers",
@@ -110,8 +111,8 @@ def frontier_figure(sweep: Sweep, measure: Measure) -> go.Figure:
                 },
                 marker={"symbol": SYMBOLS[index % len(SYMBOLS)], "size": 8},
                 customdata=[(point.sparsity, point.dead_share, seed) for point in line],
-                hovertemplate=f"{name} %{{customdata[0]:g}}, seed %{{customdata[2]}}<br>L0 %{{x:.3g}}, %{{y:.4g}}<br>"
-                "%{customdata[1]:.1%} dead<extra></extra>",
+                hovertemplate=f"{escape_in_template(name)} %{{customdata[0]:g}}, seed %{{customdata[2]}}"
+                "<br>L0 %{x:.3g}, %{y:.4g}<br>%{customdata[1]:.1%} dead<extra></extra>",
             )
     values: list[Any] = [measure.value(point) for point in sweep.points]
     figure.update_xaxes(log_axis(point.l0 for point in sweep.points))

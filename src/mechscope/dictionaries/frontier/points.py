@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mechscope.dictionaries.config import strict
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
+from mechscope.reading import naming, read_json_object
 from mechscope.results import versions, write_atomically
+from mechscope.value_kinds import shown
 
 FORMAT = "mechscope-sweep-1"
 
@@ -98,8 +100,8 @@ def read_point(path: Path, fingerprint: str, made_from: Mapping[str, str] | None
         ValueError: for a point of the same settings, but of other weights or other text.
     """
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        described = read_json_object(path)
+    except (OSError, ValueError):
         return None
     if described.get("fingerprint") != fingerprint:
         return None
@@ -110,7 +112,14 @@ def read_point(path: Path, fingerprint: str, made_from: Mapping[str, str] | None
         raise ValueError(
             f"{path} belongs to other activations: {differ}. Give another folder, or remove this one to begin anew."
         )
-    return strict(Point, described["point"], "a point")
+    return _point(described.get("point"), path)
+
+
+def _point(fields: Any, path: Path) -> Point:
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path}: a point must be an object {{…}}, not {shown(fields)}. Remove the file.")
+    # A measurement may be NaN: the cosine similarity of a dictionary whose features are all dead.
+    return strict(Point, cast("dict[str, Any]", fields), f"{path}: a point", finite=False)
 
 
 def write_point(
@@ -185,19 +194,28 @@ def load_sweep(path: Path) -> Sweep:
         FileNotFoundError: if there is no such file.
         ValueError: for a damaged file, or another format.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no {path}: `mechscope sae sweep` writes it.")
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
+    described = read_json_object(path, fix="Run the sweep again.")
+    if described.get("format") != FORMAT:
         raise ValueError(f"{path} is not of the format {FORMAT!r}.")
-    points, tried = (
-        tuple(strict(Point, point, "a point") for point in described[kind]) for kind in ("points", "tried")
-    )
+    kinds = {
+        "config": dict,
+        "words": str,
+        "minutes": (int, float),
+        "versions": dict,
+        "points": list,
+        "tried": list,
+    }
+    if wrong := [name for name, kind in kinds.items() if not isinstance(described.get(name), kind)]:
+        raise ValueError(
+            f"{path} lacks {', '.join(wrong)}, or has something else there. Run the sweep again."
+        )
+    points, tried = (tuple(_point(point, path) for point in described[kind]) for kind in ("points", "tried"))
+    with naming(path):
+        config = sweep_from_dict(described["config"])
     return Sweep(
-        sweep_from_dict(described["config"]),
+        config,
         described["words"],
         points,
         tried,

@@ -12,6 +12,7 @@ from mechscope.dictionaries.config import config_from_dict, plain, strict
 from mechscope.dictionaries.jobs.choices import CHOICES, dictionary_settings
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
+from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +109,14 @@ def sweep_from_dict(settings: Mapping[str, Any]) -> SweepConfig:
     Raises:
         ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"a sweep's config must be a table of settings, not {shown(settings)}.")
     fields = dict(settings)
     if "source" in fields:
         fields["source"] = source_from_dict(fields["source"])
     if "training" in fields:
         fields["training"] = training_config_from_dict(fields["training"])
-    if "contenders" in fields:
+    if isinstance(fields.get("contenders"), (list, tuple)):
         fields["contenders"] = tuple(
             strict(Contender, contender, "an architecture of a sweep") for contender in fields["contenders"]
         )

@@ -31,7 +31,9 @@ from mechscope.dictionaries.sources.opening import ModelSource, Source, open_sou
 from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.reading import read_json
 from mechscope.results.files import keeping, write_atomically
+from mechscope.value_kinds import not_of_kind, shown
 
 TOGETHER = 8
 """Dictionaries of one training at most: what a crash between two checkpoints can cost, and memory."""
@@ -223,7 +225,12 @@ class Sweeper:
         return self.folder / "points" / f"{wanted.name}.json"
 
     def _spent(self) -> float:
-        return float(json.loads(self._seconds.read_text())) if self._seconds.is_file() else 0.0
+        if not self._seconds.is_file():
+            return 0.0
+        found = read_json(self._seconds, fix="Remove it; only the time that was spent before is lost.")
+        if (words := not_of_kind(found, float)) is not None:
+            raise ValueError(f"{self._seconds} should hold {words}, not {shown(found)}. Remove it.")
+        return float(found)
 
     def _add_seconds(self, seconds: float) -> None:
         with keeping(self._seconds):

@@ -11,6 +11,8 @@ from typing import Any
 from mechscope.dictionaries.config import DictionaryConfig, config_from_dict, strict
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
+from mechscope.reading import read_json_object
+from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,8 @@ def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
     Raises:
         ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"a training's config must be a table of settings, not {shown(settings)}.")
     fields = dict(settings)
     if isinstance(fields.get("source"), Mapping):
         fields["source"] = source_from_dict(fields["source"])
@@ -92,7 +96,7 @@ def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
         fields["training"] = training_config_from_dict(fields["training"])
     for name, kind in (("source", SourceConfig), ("training", TrainingConfig), ("dictionaries", Mapping)):
         if name in fields and not isinstance(fields[name], kind):
-            raise ValueError(f"{name} must be a table of settings, not {fields[name]!r}.")
+            raise ValueError(f"{name} must be a table of settings, not {shown(fields[name])}.")
     return strict(TrainingJob, fields, "a training's config")
 
 
@@ -103,12 +107,4 @@ def read_settings(path: Path) -> dict[str, Any]:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no JSON, or no table.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} should hold a table of settings, not {type(found).__name__}.")
-    return found
+    return read_json_object(path, fix="`--print-config` prints settings as they should be.")

@@ -24,6 +24,7 @@ from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import TrainingRun, describe_run, train
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import steps_done
+from mechscope.reading import read_json_object
 from mechscope.results.files import keeping, write_atomically
 
 JOB = "job.json"
@@ -76,7 +77,7 @@ def prepare_job(
     configs = job.configs(source.d_in, source.d_out)
     settings = {name: plain(config.to_dict()) for name, config in configs.items()}
     job = dataclasses.replace(job, dictionaries=settings)
-    if kept.is_file():
+    if kept.exists():
         _check_same(kept, job)
     dictionaries: dict[str, Dictionary] = {}
     for name, config in configs.items():
@@ -147,10 +148,7 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
 
 
 def _check_same(path: Path, job: TrainingJob) -> None:
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}); give another folder, or remove it.") from error
+    there = read_json_object(path, fix="Give another folder, or remove it.")
     here = json.loads(job.to_json())
     if there != here:
         differ = "; ".join(differences(there, here, "there", "here", show=_shortly, missing="missing"))

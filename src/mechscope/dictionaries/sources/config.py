@@ -20,6 +20,10 @@ class SourceConfig:
     """Where to read. Several names make one wide activation, layer after layer (a crosscoder's)."""
     target_hook: tuple[str, ...] = ()
     """Where a transcoder writes; empty: an autoencoder."""
+    head: int | None = None
+    """The head that is read, where the hook point has heads; None: all of them, side by side."""
+    target_head: int | None = None
+    """The head that a transcoder writes."""
     text: str = "library"
     """"library" (the standard library's code), "docstrings" (its documentation), "books" (of MECHSCOPE_DATA), or a
     text file or folder."""
@@ -33,6 +37,9 @@ class SourceConfig:
     """Tokens a row; None: the model's context, at most 128."""
     skip_first: int = 1
     """Positions at the start of each row that are left out: a first token's activation is unlike all others."""
+    exclude_special_tokens: bool | tuple[int, ...] = False
+    """True: positions of the tokenizer's special tokens (begin, end, padding …) are left out wherever they stand, in
+    training and evaluation, while attention still sees them. Ids: positions of these tokens are."""
     batch_size: int = 1024
     """Activations a training step."""
     buffer_size: int | None = None
@@ -52,10 +59,19 @@ class SourceConfig:
             ("seed", 0),
         ):
             self._whole(name, least)
-        for name in ("context", "buffer_size"):
+        for name, least in (("context", 1), ("buffer_size", 1), ("head", 0), ("target_head", 0)):
             if getattr(self, name) is not None:
-                self._whole(name, 1)
-        if self.synthetic and (self.model or self.hook or self.target_hook):
+                self._whole(name, least)
+        if not isinstance(self.exclude_special_tokens, bool):
+            ids = tuple(self.exclude_special_tokens)
+            object.__setattr__(self, "exclude_special_tokens", ids)
+            if not all(
+                isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in ids
+            ):
+                raise ValueError(f"exclude_special_tokens is true, false or token ids, not {ids!r}.")
+        if self.target_head is not None and not self.target_hook:
+            raise ValueError("target_head is the head that a transcoder writes: name its target hook too.")
+        if self.synthetic and (self.model or self.hook or self.target_hook or self.head is not None):
             raise ValueError(
                 f"known features ({self.synthetic}) have no model and no hook point: give one or the other."
             )

@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
+from mechscope.dictionaries.head import HEAD, HEAD_OUT
 from mechscope.dictionaries.model_stream import ModelStream
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.shards import ShardStream, write_shards
@@ -24,6 +26,7 @@ from mechscope.dictionaries.sources.models import model_checksum, open_model, ro
 from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream, hash_of
 from mechscope.dictionaries.weights_checksum import DIGITS
+from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
 WEIGHTS = "model_weights"
@@ -135,7 +138,10 @@ class ModelSource(Source):
             config.held_out,
             f"what is held out of {config.text}",
         )
+        self._excluded = excluded_ids(self.model, config.exclude_special_tokens)
         where = " + ".join(config.hook)
+        if config.head is not None:
+            where = f"head {config.head} of {where}"
         if config.target_hook:
             where += f" to {' + '.join(config.target_hook)}"
         self.words = f"{where} of {config.model} on {config.text}"
@@ -200,6 +206,9 @@ class ModelSource(Source):
                 hook_name=self.config.hook[0],
                 hook_out=self.config.target_hook[0] if self.config.target_hook else None,
                 skip_first=self.config.skip_first,
+                exclude_special_tokens=self._excluded,
+                head=self.config.head,
+                head_out=self.config.target_head,
                 text_batch_size=32,
             )
         held_out = self.held_out(self._counted(self.held_out_tokens))
@@ -219,10 +228,13 @@ class ModelSource(Source):
             kept["hook_name"] = self.config.hook[0]
         if len(self.config.target_hook) == 1:
             kept["hook_name_out"] = self.config.target_hook[0]
+        for name, head in ((HEAD, self.config.head), (HEAD_OUT, self.config.target_head)):
+            if head is not None:
+                kept[name] = head
         return kept
 
     def _counted(self, tokens: Tensor) -> int:
-        return len(tokens) * (tokens.shape[1] - self.config.skip_first)
+        return int(counted_positions(Tokens(tokens), self.config.skip_first, self._excluded).sum())
 
     def _read(self, tokens: Tensor, batch_size: int, buffer_size: int, seed: int) -> ModelStream:
         return ModelStream(
@@ -233,6 +245,9 @@ class ModelSource(Source):
             buffer_size=buffer_size,
             target_hook_name=list(self.config.target_hook) or None,
             skip_first=self.config.skip_first,
+            exclude_special_tokens=self._excluded,
+            head=self.config.head,
+            target_head=self.config.target_head,
             seed=seed,
             weights=self.weights,
         )

@@ -13,6 +13,7 @@ from mechscope.data.books import books_archive, read_books
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries.seeding import seeded
 from mechscope.near_names import did_you_mean
+from mechscope.reading import read_text
 
 NAMED = ("library", "docstrings", "books")
 """Texts that have a name."""
@@ -20,6 +21,8 @@ ENDINGS = (".txt", ".md", ".py", ".rst", ".html", ".tex", ".csv", ".json")
 """Files of a folder that are read."""
 PIECE = 50_000
 """Letters after which a document is cut, so that the text that is read first is of many documents."""
+MOST_TEXT = 2**32
+"""Bytes of a file of text; all of it is held in memory."""
 FEWEST = 20
 """Fewer documents than this are cut into so many pieces, of which some can be held out."""
 
@@ -93,10 +96,7 @@ def _read_path(text: str) -> dict[str, str]:
             raise ValueError(f"{path} has no text files (those that end in {', '.join(ENDINGS)}).")
     found: dict[str, str] = {}
     for file in files:
-        try:
-            found[str(file)] = file.read_text(encoding="utf-8").replace("\r\n", "\n")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} is no text in UTF-8 ({error}).") from error
+        found[str(file)] = read_text(file, at_most=MOST_TEXT).replace("\r\n", "\n")
     return {name: whole for name, whole in found.items() if whole.strip()}
 
 

@@ -16,7 +16,7 @@ from mechscope.labs.grokking.structure import SINGLE
 from mechscope.labs.grokking.sweep import SweepRun
 from mechscope.labs.lab import LabFigure
 from mechscope.results import Provenance, make_result
-from mechscope.viz import Marker, bars, curves, heatmap
+from mechscope.viz import Marker, bars, curves, escape, heatmap
 
 FLOOR = 1e-10
 """Losses are drawn down to here: the logarithm of zero has no place."""
@@ -129,7 +129,7 @@ def _by_frequency(
             x=1,
             xref="paper",
             y=math.log10(marker.at) if log_y else marker.at,
-            text=marker.label,
+            text=escape(marker.label),
             xanchor="right",
             yanchor="bottom",
         )

@@ -25,6 +25,7 @@ from mechscope.labs.grokking.full_batch import Weights
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.structure import analyse_structure
 from mechscope.labs.workshop import Workshop
+from mechscope.reading import regular_file
 
 FILES = {
     "modular_addition/seed0.model_epoch_60000.pt": "6fdbd78ba624dfbfa36866152926a071bcdd6d5248fc1a83b4289d41b0d9268d",
@@ -52,7 +53,7 @@ def models_folder() -> Path | None:
     if data is None or not all((data / "models" / name).is_file() for name in FILES):
         return None
     for name, expected in FILES.items():
-        found = hashlib.sha256((data / "models" / name).read_bytes()).hexdigest()
+        found = hashlib.sha256(regular_file(data / "models" / name).read_bytes()).hexdigest()
         if found != expected:
             raise ValueError(
                 f"{data / 'models' / name} is damaged: its SHA-256 is {found}, and it should be {expected}."

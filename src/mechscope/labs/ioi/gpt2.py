@@ -55,10 +55,12 @@ def gpt2_measures(
     words = which_words()
     names = name_tokens(model, words)
     count = config.gpt2_judged_prompts
-    task = ioi(model, config.gpt2_prompts, seed, words=words)  # type: ignore[arg-type]
-    judged = ioi(model, count, seed + 1000, words=words)  # type: ignore[arg-type]
+    # The published numbers were measured without a begin token, whatever the model's texts start with.
+    task = ioi(model, config.gpt2_prompts, seed, words=words, prepend_bos=False)  # type: ignore[arg-type]
+    judged = ioi(model, count, seed + 1000, words=words, prepend_bos=False)  # type: ignore[arg-type]
     misled, control = (
-        ioi_double_io(model, count, seed, mention=mention, words="ours") for mention in ("IO", "S")
+        ioi_double_io(model, count, seed, mention=mention, words="ours", prepend_bos=False)
+        for mention in ("IO", "S")
     )
     found = published_measures(model, task, judged, names, draws=config.null_draws, seed=seed, memory=memory)
     found |= second_mention_measures(model, misled, control)

@@ -83,6 +83,7 @@ def _nulls(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
 
 def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> Any:
     from mechscope.viz.curves import add_marker
+    from mechscope.viz.escaping import escape, escape_in_template
     from mechscope.viz.template import new_figure
 
     figure = new_figure(title, "kind of other circuit", "faithfulness (%)")
@@ -92,13 +93,15 @@ def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> An
             x=[row + step for step in spread],
             y=[100 * value for value in values],
             mode="markers",
-            name=name,
+            name=escape(name),
             marker={"size": 8, "symbol": ("circle", "diamond")[row % 2]},
-            hovertemplate=f"{name}: %{{y:.3g}} %<extra></extra>",
+            hovertemplate=f"{escape_in_template(name)}: %{{y:.3g}} %<extra></extra>",
         )
     add_marker(figure, Marker(level, "the circuit", axis="y"))
     figure.update_xaxes(
-        tickvals=list(range(len(draws))), ticktext=list(draws), range=[-0.6, len(draws) - 0.4]
+        tickvals=list(range(len(draws))),
+        ticktext=[escape(name) for name in draws],
+        range=[-0.6, len(draws) - 0.4],
     )
     figure.update_layout(showlegend=False)
     return figure

@@ -17,11 +17,13 @@ import safetensors.torch
 from torch import Tensor
 
 from mechscope.checkpoints import registry
-from mechscope.checkpoints.weights_file import SafetensorsSource, mismatch_message
+from mechscope.checkpoints.weights_file import SafetensorsSource, check_weights, mismatch_message
 from mechscope.labs.superposition.toy_models import ToyModels
 from mechscope.labs.superposition.training import Group, TrainedGroup
 from mechscope.near_names import did_you_mean
+from mechscope.reading import read_json_object
 from mechscope.results import write_atomically
+from mechscope.value_kinds import check_kinds
 
 BUNDLED = "superposition-instances"
 """The collection that comes with mechscope."""
@@ -113,24 +115,24 @@ def load_toy_models(name_or_path: str | Path = BUNDLED) -> ToyCollection:
     elif not path.is_dir():
         raise ValueError(f"there is no folder and no collection of toy models {name!r}.{_instead(name)}")
     settings = path / registry.TOY_MODELS_FILE
-    if not settings.is_file():
+    if not settings.exists():
         raise FileNotFoundError(
             f"{str(path)!r} holds no toy models: {settings.name} is missing.{_instead(path.name)}"
         )
-    if not (path / WEIGHTS).is_file():
+    if not (path / WEIGHTS).exists():
         raise FileNotFoundError(f"{str(path)!r} holds no weights: {WEIGHTS} is missing.")
     groups = _read_settings(settings)
     source = SafetensorsSource([path / WEIGHTS], str(path / WEIGHTS))
     _check(groups, source)
+    check_weights(((name, source.get(name)) for name in source.names()), repr(source.where))
     return ToyCollection({name: _read_group(name, group, source) for name, group in groups.items()})
 
 
 def is_toy_folder(folder: Path) -> bool:
     """Whether a folder was written by `save_toy_models`, or is empty and can be."""
     try:
-        described = json.loads((folder / registry.TOY_MODELS_FILE).read_text(encoding="utf-8"))
-        return described["format"] == FORMAT
-    except (OSError, ValueError, TypeError, KeyError):
+        return read_json_object(folder / registry.TOY_MODELS_FILE).get("format") == FORMAT
+    except (OSError, ValueError):
         return folder.is_dir() and not any(folder.iterdir())
 
 
@@ -150,15 +152,15 @@ def _described(group: Group) -> dict[str, Any]:
 
 
 def _read_settings(path: Path) -> dict[str, Group]:
+    described = read_json_object(path)
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
         if described["format"] != FORMAT or described["format_version"] > VERSION:
             raise ValueError(
                 f"it is “{described['format']}” version {described['format_version']}; this mechscope reads "
                 f"“{FORMAT}” up to version {VERSION}"
             )
         return {name: _group(fields) for name, fields in described["groups"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{str(path)!r} does not describe toy models: {error}.") from error
 
 
@@ -167,6 +169,9 @@ def _group(fields: dict[str, Any]) -> Group:
     rows = tuple(tuple(map(float, row)) for row in fields["importance"])
     rows = rows * len(density) if len(rows) == 1 else rows
     others = {name: value for name, value in fields.items() if name not in ("density", "importance")}
+    check_kinds(Group, {"density": density, "importance": rows, **others})
+    if min(others.get("n_features", 1), others.get("n_hidden", 1)) < 1:
+        raise ValueError("a group needs at least one feature and one hidden dimension")
     return Group(density=density, importance=rows, **others)
 
 

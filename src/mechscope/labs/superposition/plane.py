@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mechscope.labs.superposition.fitting import fit_inside
 from mechscope.labs.superposition.geometry import REPRESENTED
+from mechscope.viz.escaping import escape
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.template import LIGHT, house_template
 
@@ -31,7 +32,7 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=list(panels),
+        subplot_titles=[escape(name) for name in panels],
         horizontal_spacing=0.04,
         vertical_spacing=0.22 / rows,
         x_title="hidden dimension 0",
@@ -69,7 +70,7 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
         )
     figure.update_layout(
         template=template,
-        title_text=title,
+        title_text=escape(title),
         showlegend=False,
         height=130 + 240 * rows,
         margin={"l": 60, "b": 58, "t": 84},

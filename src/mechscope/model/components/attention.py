@@ -1,7 +1,7 @@
 """Multi-head attention, fused while nobody looks inside it.
 
-Weights keep the classic shapes, one slice a head, but lie in memory so that all heads of a matrix
-are one product: merging the head axis is a view, never a copy.
+Weights have the classic shapes, one slice per head, and lie in memory as any tensor of their shape does, so that
+whatever torch does with a module's parameters works.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ class Attention(ClassicAttention):
 
     def _make_weights(self, cfg: HookedTransformerConfig) -> None:
         def projection(heads: int) -> nn.Parameter:
-            lain = torch.empty(cfg.d_model, heads, cfg.d_head, dtype=cfg.dtype, device=cfg.device)
-            return nn.Parameter(lain.permute(1, 0, 2))
+            return nn.Parameter(
+                torch.empty(heads, cfg.d_model, cfg.d_head, dtype=cfg.dtype, device=cfg.device)
+            )
 
         def bias(heads: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(heads, cfg.d_head, dtype=cfg.dtype, device=cfg.device))
@@ -107,7 +108,7 @@ class Attention(ClassicAttention):
 
     def __getattr__(self, name: str) -> torch.Tensor:
         if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
-            return super().__getattr__(f"_{name}").repeat_interleave(self.group_size, dim=0)  # type: ignore[operator]
+            return getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
         return super().__getattr__(name)  # type: ignore[return-value]
 
     @property
@@ -216,15 +217,10 @@ class Attention(ClassicAttention):
     def _project_all(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        together = None
-        if query_input is key_input and key_input is value_input and not torch.is_grad_enabled():
-            together = self._project_together(query_input)
-        q, k, v = together or (
-            self._project("Q", query_input),
-            self._project("K", key_input),
-            self._project("V", value_input),
-        )
-        return self._query(q), self._key(k), self.hook_v(v)
+        q = self._query(self._project("Q", query_input))
+        k = self._key(self._project("K", key_input))
+        v = self.hook_v(self._project("V", value_input))
+        return q, k, v
 
     def queries(
         self, query_input: ByHead, positions: Int[torch.Tensor, "batch pos"] | None = None, offset: int = 0
@@ -260,22 +256,6 @@ class Attention(ClassicAttention):
 
     def _turn_key(self, k: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
         return k if self.rotary is None else self.hook_rot_k(self.turn(k, positions, offset))
-
-    def _project_together(self, x: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
-        """Queries, keys and values by one product, where their weights lie side by side in memory.
-
-        At one token a pass, three small products take half as long again as one. Without gradients only,
-        because the product is with a view that autograd does not know as the three parameters.
-        """
-        prefix = "_" if self.grouped else ""
-        weights = [self._stored(name) for name in ("W_Q", f"{prefix}W_K", f"{prefix}W_V")]
-        merged = merged_projections(*weights)
-        if merged is None:
-            return None
-        biases = [self._stored(name).flatten() for name in ("b_Q", f"{prefix}b_K", f"{prefix}b_V")]
-        heads = [len(weight) for weight in weights]
-        out = F.linear(x, merged, torch.cat(biases)).view(*x.shape[:-1], sum(heads), self.cfg.d_head)
-        return out.split(heads, dim=-2)
 
     def _normalize(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return norm(x) if self.cfg.qk_norm == "per_head" else norm(x.flatten(2)).view_as(x)
@@ -363,65 +343,35 @@ class Attention(ClassicAttention):
             return result.sum(2) + self.b_O
         return F.linear(z.flatten(2), self._stored("W_O").flatten(0, 1).mT, self._stored("b_O"))
 
-    def _stored(self, name: str) -> nn.Parameter:
-        """A parameter as it is stored, past torch's slow search for attributes."""
-        return self._parameters[name]  # type: ignore[return-value]
+    def _stored(self, name: str) -> torch.Tensor:
+        """A weight, past torch's slow search for attributes unless a parametrization or pruning computes it."""
+        parameter = self._parameters.get(name)
+        return getattr(self, name) if parameter is None else parameter
+
+
+# From this many positions on, one product for all heads saves more than it costs to copy their weights side by side.
+POSITIONS_FOR_ONE_PRODUCT = 96
 
 
 def project(
     x: ByHead, weight: Float[torch.Tensor, "head d_model d_head"], bias: Float[torch.Tensor, "head d_head"]
 ) -> Float[torch.Tensor, "batch pos head d_head"]:
-    """What each head makes of x: one product for all heads, or one each where x is split by head."""
+    """What each head makes of x, which may be split by head.
+
+    The weights of all heads side by side would be one matrix; they lie one after the other, so for few positions the
+    heads are a batch of products, and for many their weights are first copied side by side.
+    """
     if x.ndim == 4:
         return (
             einsum(x, weight, "batch pos head d_model, head d_model d_head -> batch pos head d_head") + bias
         )
     heads, d_model, d_head = weight.shape
-    merged = weight.permute(0, 2, 1).reshape(heads * d_head, d_model)
-    return F.linear(x, merged, bias.reshape(-1)).view(*x.shape[:-1], heads, d_head)
-
-
-def lay_out_projection(
-    weight: Float[torch.Tensor, "head d_model d_head"],
-) -> Float[torch.Tensor, "head d_model d_head"]:
-    """The same tensor [head d_model d_head], lying in memory so that `project` need not copy it.
-
-    Returned as it is where it lies well already.
-    """
-    heads, d_model, d_head = weight.shape
-    try:
-        weight.permute(0, 2, 1).view(heads * d_head, d_model)
-    except RuntimeError:
-        return weight.permute(1, 0, 2).contiguous().permute(1, 0, 2)
-    return weight
-
-
-def lay_out_together(*weights: torch.Tensor) -> list[torch.Tensor]:
-    """Copies of projections [head d_model d_head] that lie side by side, for `merged_projections` to find."""
-    heads = [len(weight) for weight in weights]
-    _, d_model, d_head = weights[0].shape
-    buffer = weights[0].new_empty(d_model, sum(heads), d_head).permute(1, 0, 2)
-    parts = list(buffer.split(heads))
-    for part, weight in zip(parts, weights, strict=True):
-        part.copy_(weight)
-    return parts
-
-
-def merged_projections(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | None:
-    """One matrix [all heads * d_head, d_model] that is a view of all three; None where they lie apart."""
-    d_model, d_head = q.shape[1:]
-    step, across, within = q.stride()
-    if not (q.stride() == k.stride() == v.stride()) or step != within * d_head:
-        return None
-    size = step * q.element_size()
-    if k.data_ptr() != q.data_ptr() + len(q) * size or v.data_ptr() != k.data_ptr() + len(k) * size:
-        return None
-    # Neighbours in memory may still be two allocations, which no view can span.
-    storages = {tensor.untyped_storage().data_ptr() for tensor in (q, k, v)}
-    if len(storages) > 1:
-        return None
-    rows = (len(q) + len(k) + len(v)) * d_head
-    return q.as_strided((rows, d_model), (within, across))
+    positions = x.shape[:-1]
+    if positions.numel() >= POSITIONS_FOR_ONE_PRODUCT:
+        merged = weight.transpose(0, 1).reshape(d_model, heads * d_head)
+        return F.linear(x, merged.mT, bias.reshape(-1)).view(*positions, heads, d_head)
+    by_head = torch.baddbmm(bias[:, None], x.reshape(-1, d_model).expand(heads, -1, -1), weight)
+    return by_head.transpose(0, 1).contiguous().view(*positions, heads, d_head)
 
 
 def _check_kind(cfg: HookedTransformerConfig, attn_type: str, layer_id: int | None) -> None:

@@ -19,6 +19,13 @@ class Component(nn.Module):
         if isinstance(value, nn.Module):
             self.__dict__[name] = value
 
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Add a child or replace one, as torch does."""
+        super().add_module(name, module)
+        self.__dict__.pop(name, None)
+        if module is not None:
+            self.__dict__[name] = module
+
     def __delattr__(self, name: str) -> None:
         if name in self._modules:
             self.__dict__.pop(name, None)

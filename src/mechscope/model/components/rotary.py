@@ -7,12 +7,20 @@ Source: Su et al. 2021, section 3.2. Two layouts of the pairs that turn together
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 
 from mechscope.model.config import HookedTransformerConfig
+
+
+class _Turns(NamedTuple):
+    """Cosines and sines [pos rotary_dim], and the length of text that their frequencies are for (0: any)."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+    stretched_to: int
 
 
 class RotaryTable:
@@ -27,13 +35,17 @@ class RotaryTable:
         self.adjacent = cfg.rotary_adjacent_pairs
         self.base = base
         self.scaling = scaling
-        self.cos: torch.Tensor | None = None
-        self.sin: torch.Tensor | None = None
+        # Replaced as a whole, so that a pass in another thread reads either the old table or the new one.
+        self._turns: _Turns | None = None
 
-    def frequencies(self) -> Float[torch.Tensor, " pair"]:
-        """Radians a position for each pair [rotary_dim / 2], in float32 as the reference models do."""
+    def frequencies(self, length: int = 0) -> Float[torch.Tensor, " pair"]:
+        """Radians a position for each pair [rotary_dim / 2], in float32 as the reference models do.
+
+        `length` is that of the text, which matters to "dynamic" scaling only.
+        """
         exponents = torch.arange(0, self.rotary_dim, 2, dtype=torch.float32) / self.rotary_dim
-        return scale_frequencies(1.0 / self.base**exponents, self.scaling)
+        base = stretched_base(self.base, self.rotary_dim, self.scaling, length)
+        return scale_frequencies(1.0 / base**exponents, self.scaling, base)
 
     def at(
         self,
@@ -43,19 +55,37 @@ class RotaryTable:
     ) -> tuple[Float[torch.Tensor, "rows pos 1 rotary_dim"], Float[torch.Tensor, "rows pos 1 rotary_dim"]]:
         """cos and sin [batch or 1, pos, 1, rotary_dim] for the positions of x [batch pos head d_head]."""
         length = offset + x.shape[1]
-        if self.cos is None or len(self.cos) < length or self.cos.device != x.device:
-            self._build(max(length, 64 if self.cos is None else 2 * len(self.cos)), x.device)
-        assert self.cos is not None and self.sin is not None
+        stretched_to = 0
+        if depends_on_length(self.scaling, length):
+            stretched_to = length if positions is None else int(positions.max()) + 1
+            if offset:
+                raise ValueError(
+                    f"with dynamic rotary scaling every angle depends on the length of the text once it is longer than "
+                    f"{original_context(self.scaling)} tokens, so earlier keys cannot be used again: run all "
+                    f"{length} tokens without a key/value cache (generate: use_past_kv_cache=False)."
+                )
+        turns = self._turns
+        if (
+            turns is None
+            or len(turns.cos) < length
+            or turns.cos.device != x.device
+            or turns.stretched_to != stretched_to
+        ):
+            held = 32 if turns is None else len(turns.cos)
+            turns = self._turns = self._build(max(length, 2 * held), x.device, stretched_to)
         if positions is None:
-            cos, sin = self.cos[None, offset:length], self.sin[None, offset:length]
+            cos, sin = turns.cos[None, offset:length], turns.sin[None, offset:length]
         else:
-            cos, sin = self.cos[positions], self.sin[positions]
+            cos, sin = turns.cos[positions], turns.sin[positions]
         return cos[:, :, None].to(x.dtype), sin[:, :, None].to(x.dtype)
 
-    def _build(self, length: int, device: torch.device) -> None:
-        angles = torch.outer(torch.arange(length, dtype=torch.float32), self.frequencies())
-        angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
-        self.cos, self.sin = angles.cos().to(device), angles.sin().to(device)
+    def _build(self, length: int, device: torch.device, stretched_to: int) -> _Turns:
+        # The table outlives the pass that makes it, and a tensor made in inference mode could not be trained with.
+        with torch.inference_mode(False), torch.no_grad():
+            angles = torch.outer(torch.arange(length, dtype=torch.float32), self.frequencies(stretched_to))
+            angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
+            size = attention_factor(self.scaling)
+            return _Turns((angles.cos() * size).to(device), (angles.sin() * size).to(device), stretched_to)
 
     def __call__(
         self,
@@ -94,19 +124,80 @@ def quarter_turn(x: Float[torch.Tensor, "*batch even"], adjacent: bool) -> Float
 
 
 def scale_frequencies(
-    frequencies: Float[torch.Tensor, " pair"], scaling: dict[str, Any] | None
+    frequencies: Float[torch.Tensor, " pair"], scaling: dict[str, Any] | None, base: float = 10_000.0
 ) -> Float[torch.Tensor, " pair"]:
     """Frequencies for a longer context than the model was first trained on.
 
     "linear" divides all by a factor (Chen et al. 2023). "llama3" divides only those whose wave is
-    long, keeps those whose wave is short, and blends between (Llama 3.1's published rule).
+    long, keeps those whose wave is short, and blends between (Llama 3.1's published rule). "yarn" does so too, and
+    blends evenly over the pairs in between (Peng et al. 2023, section 3.2). "dynamic" changes the base instead
+    (`stretched_base`). `base` is what the frequencies were made from.
     """
-    if scaling is None:
+    if scaling is None or scaling["type"] == "dynamic":
         return frequencies
+    factor = scaling["factor"]
     if scaling["type"] == "linear":
-        return frequencies / scaling["factor"]
+        return frequencies / factor
+    original = scaling["original_max_position_embeddings"]
+    if scaling["type"] == "yarn":
+        kept = _kept_by_yarn(len(frequencies), scaling, base).to(frequencies)
+        return kept * frequencies + (1 - kept) * frequencies / factor
     wavelengths = 2 * math.pi / frequencies
-    turns = scaling["original_max_position_embeddings"] / wavelengths
+    turns = original / wavelengths
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
     keep = ((turns - low) / (high - low)).clamp(0, 1)
-    return keep * frequencies + (1 - keep) * frequencies / scaling["factor"]
+    return keep * frequencies + (1 - keep) * frequencies / factor
+
+
+def _kept_by_yarn(pairs: int, scaling: dict[str, Any], base: float) -> Float[torch.Tensor, " pair"]:
+    """How much of each pair's frequency YaRN keeps, from 1 (short waves) down to 0 (long waves)."""
+    original = scaling["original_max_position_embeddings"]
+
+    def pair_that_turns(times: float) -> float:
+        """The pair, as a fraction, that makes this many full turns within the original context."""
+        return pairs * math.log(original / (times * 2 * math.pi)) / math.log(base)
+
+    first = pair_that_turns(scaling.get("beta_fast", 32.0))
+    last = pair_that_turns(scaling.get("beta_slow", 1.0))
+    if scaling.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, 2 * pairs - 1)
+    if first == last:
+        last += 0.001
+    return 1 - ((torch.arange(pairs, dtype=torch.float32) - first) / (last - first)).clamp(0, 1)
+
+
+def attention_factor(scaling: dict[str, Any] | None) -> float:
+    """What queries and keys are multiplied by as they turn: 1, but for YaRN (Peng et al. 2023, section 3.4).
+
+    >>> round(attention_factor({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}), 4)
+    1.1386
+    """
+    if scaling is None or scaling["type"] != "yarn":
+        return 1.0
+    given = scaling.get("attention_factor")
+    return 0.1 * math.log(max(scaling["factor"], 1.0)) + 1.0 if given is None else given
+
+
+def original_context(scaling: dict[str, Any] | None) -> int:
+    """How many tokens "dynamic" scaling leaves as they are."""
+    assert scaling is not None
+    return int(scaling["original_max_position_embeddings"])
+
+
+def depends_on_length(scaling: dict[str, Any] | None, length: int) -> bool:
+    """Whether the angles of a text of this length depend on the length."""
+    return scaling is not None and scaling["type"] == "dynamic" and length > original_context(scaling)
+
+
+def stretched_base(base: float, rotary_dim: int, scaling: dict[str, Any] | None, length: int) -> float:
+    """The base for a text of `length` tokens: larger, where "dynamic" scaling meets more than the original context.
+
+    The slowest pair then turns as far within `length` as it did within the original context.
+    """
+    if not depends_on_length(scaling, length):
+        return base
+    assert scaling is not None
+    factor = scaling["factor"]
+    longer = factor * length / original_context(scaling) - (factor - 1)
+    return base * longer ** (rotary_dim / (rotary_dim - 2))

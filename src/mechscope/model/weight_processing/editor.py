@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 
-from mechscope.model.components.attention import lay_out_together
 from mechscope.model.precision import at_least_float32
 from mechscope.model.weight_processing.report import RoundingError
 
@@ -81,35 +80,13 @@ class WeightEditor:
         if name in self._owned and before.dtype in (torch.float32, torch.float64):
             own = before
         elif before.dtype in (torch.float32, torch.float64):
-            own = self._copy(name, before)
+            own = before.clone(memory_format=torch.contiguous_format)
         else:
             own = before.float()
         edit(own, *reads)
         self.put(name, own.to(before.dtype))
         if reference is not None:
             self.compare(name, _pick(self.tensors[name], axes[0], where), reference)
-
-    def _copy(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """A copy to edit. A layer's queries, keys and values are copied together, to lie side by side."""
-        projections = self._projections_beside(name)
-        if not all(other in self.tensors and other not in self._owned for other in projections):
-            projections = []
-        if not projections or len({self[other].dtype for other in projections}) > 1:
-            return tensor.clone()
-        for other, copied in zip(
-            projections, lay_out_together(*map(self.__getitem__, projections)), strict=True
-        ):
-            self.tensors[other] = copied
-            self._owned.add(other)
-        return self.tensors[name]
-
-    def _projections_beside(self, name: str) -> list[str]:
-        """The query, key and value weights of the layer that `name` is one of; nothing for other tensors."""
-        attention, _, letter = name.rpartition(".")
-        if letter.removeprefix("_") not in ("W_Q", "W_K", "W_V"):
-            return []
-        stored = "_" if f"{attention}._W_K" in self.tensors else ""
-        return [f"{attention}.W_Q", f"{attention}.{stored}W_K", f"{attention}.{stored}W_V"]
 
     def put(self, name: str, tensor: torch.Tensor) -> None:
         """Replace or add a tensor that nobody else holds."""

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 
 from mechscope.tasks.task import Baselines, Task
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.sweep.base_run import BaseRun
 from mechscope.techniques.task_sweep import Direction
 
@@ -32,6 +33,7 @@ class TwoRuns:
         )
         self.base = BaseRun(model, base, task.attention_mask)
         self.source = BaseRun(model, source, task.attention_mask)
+        check_has_layers(model, "attribution patching")
         self.end = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
         """Where the logits of a run are read from."""
         self.scale = 1.0

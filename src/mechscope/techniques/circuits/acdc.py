@@ -74,8 +74,8 @@ def acdc(
     Raises:
         ValueError: for a negative or NaN tau, another rule, or a task that does not fit the model.
     """
-    if not tau >= 0:
-        raise ValueError(f"tau is a change of the metric, at least 0, not {tau}.")
+    if not 0 <= tau < float("inf"):
+        raise ValueError(f"tau is a change of the metric, finite and at least 0, not {tau}.")
     if rule not in ("change", "worsening"):
         raise ValueError(f"rule must be 'change' or 'worsening', not {rule!r}.")
     run = MaskedRun(model, task, graph, patch=patch, memory=memory)

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.reading import naming, read_json
 from mechscope.results.files import write_atomically
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
+from mechscope.value_kinds import not_of_kind, shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 FORMAT = "mechscope circuit 1"
+LARGEST_SCORE = torch.finfo(torch.float32).max
+MOST_HEADS = 20_000
+"""Twice as many as the largest published models have; a damaged file that announces more would fill the memory."""
 
 
 def save_circuit(circuit: Circuit, path: str | Path) -> Path:
@@ -69,12 +74,9 @@ def load_circuit(path: str | Path, model: HookedTransformer | None = None) -> Ci
         KeyError: for an edge that the model does not have.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no circuit at {path}.")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no JSON file ({error}).") from error
+    document = read_json(path)
     if not isinstance(document, dict) or "edges" not in document:
         raise ValueError(
             f'{path} is no circuit: it must be an object with "edges", such as {{"edges": {{…}}}}.'
@@ -100,17 +102,22 @@ def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGrap
         if not isinstance(cfg, dict):
             raise ValueError(f'{path}: "cfg" must be an object with n_layers and n_heads.')
         shape = cast("dict[str, Any]", cfg)
-        missing = [key for key in ("n_layers", "n_heads") if not isinstance(shape.get(key), int)]
+        missing = [key for key in ("n_layers", "n_heads") if not _is_count(shape.get(key))]
         if missing:
-            raise ValueError(f'{path}: "cfg" lacks {" and ".join(missing)}.')
-        graph = EdgeGraph(
-            shape["n_layers"],
-            shape["n_heads"],
-            shape.get("n_key_value_heads") or shape["n_heads"],
-            bool(shape.get("attn_only", False)),
-            bool(shape.get("parallel_attn_mlp", False)),
-            bool(shape.get("qkv", True)),
-        )
+            raise ValueError(f'{path}: "cfg" lacks {" and ".join(missing)}: whole numbers above 0.')
+        layers, heads = shape["n_layers"], shape["n_heads"]
+        groups = shape.get("n_key_value_heads") or heads
+        switches = {"attn_only": False, "parallel_attn_mlp": False, "qkv": True}
+        switches = {name: shape.get(name, default) for name, default in switches.items()}
+        if wrong := [name for name, value in switches.items() if not isinstance(value, bool)]:
+            raise ValueError(f'{path}: "cfg": {" and ".join(wrong)} must be true or false.')
+        if not _is_count(groups) or layers * heads > MOST_HEADS:
+            raise ValueError(
+                f'{path}: "cfg" describes {shown(layers)} layers of {shown(heads)} heads in {shown(groups)} groups; '
+                f"a graph has at most {MOST_HEADS:,} heads in all."
+            )
+        with naming(path):
+            graph = EdgeGraph(layers, heads, groups, *switches.values())
     if model is None:
         if graph is None:
             raise ValueError(f'{path} has no "cfg", so say which model it belongs to: load(path, model).')
@@ -121,16 +128,23 @@ def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGrap
     return ours
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _entries(path: Path, edges: object) -> dict[str, tuple[bool, float | None]]:
     if isinstance(edges, list):
-        edges = dict.fromkeys(cast("list[str]", edges), True)
+        names = cast("list[Any]", edges)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f'{path}: a list of "edges" must be a list of names such as "a0.h1->logits".')
+        edges = dict.fromkeys(names, True)
     if not isinstance(edges, dict):
         raise ValueError(f'{path}: "edges" must be an object or a list of names, not {type(edges).__name__}.')
     entries: dict[str, tuple[bool, float | None]] = {}
     for name, entry in cast("dict[str, Any]", edges).items():
         inside = entry.get("in_graph", True) if isinstance(entry, dict) else entry
         score = entry.get("score") if isinstance(entry, dict) else None
-        number = score is None or (isinstance(score, (int, float)) and not isinstance(score, bool))
+        number = score is None or (not_of_kind(score, float) is None and abs(score) <= LARGEST_SCORE)
         if not isinstance(name, str) or not isinstance(inside, bool) or not number:
             raise ValueError(
                 f'{path}: the edge {name!r} must say {{"in_graph": true or false, "score": a number}}, not {entry!r}.'

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from mechscope.model.components import AttentionMask, TransformerBlock
 from mechscope.model.components.normalization import Norm
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.circuits.graph import EdgeGraph
 
 if TYPE_CHECKING:
@@ -73,11 +74,11 @@ def head_contributions(
     if norm is None:
         return result
     assert isinstance(norm, Norm)
-    share = result + attn.b_O / len(result)
+    share = at_least_float32(result) + attn.b_O / len(result)
     if norm.centre:
         share = share - share.mean(-1, keepdim=True)
     scale = (share.sum(0).pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()
-    return share / scale if norm.w is None else share / scale * norm.w
+    return (share / scale if norm.w is None else share / scale * norm.w).to(result.dtype)
 
 
 def attention_constant(block: TransformerBlock) -> Float[torch.Tensor, " d_model"]:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mechscope.results.result import Result
+from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.ranked_bars import ranked_bars
 from mechscope.viz.template import DASHES, LIGHT, house_template
@@ -45,7 +46,7 @@ def evaluation_figure(evaluation: Evaluation) -> go.Figure:
         title += f": CPR {float(area.sel(measure='CPR')):.2f}, CMD {float(area.sel(measure='CMD')):.2f}"
     figure.update_layout(
         template=house_template(LIGHT),
-        title_text=title,
+        title_text=escape(title),
         height=470,
         margin={"l": 62, "b": 60, "t": 120},
         legend={"y": 1.1},
@@ -78,9 +79,9 @@ def _draw(figure: go.Figure, column: int, values: Result, interval: Result) -> N
                 error_y={"symmetric": False, "array": high - middle, "arrayminus": middle - low},
                 mode="markers",
                 marker={"size": 10, "color": colour, "symbol": index},
-                name=str(series),
+                name=escape(series),
                 showlegend=column == 1,
-                hovertemplate=f"{series}: %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"{escape_in_template(series)}: %{{y:.3f}}<extra></extra>",
                 **common,
             )
             continue
@@ -100,9 +101,9 @@ def _draw(figure: go.Figure, column: int, values: Result, interval: Result) -> N
             y=middle,
             mode="lines+markers",
             line={"color": colour, "dash": DASHES[index], "width": 2},
-            name=str(series),
+            name=escape(series),
             showlegend=column == 1,
-            hovertemplate=f"{series}, %{{x}} edges: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{escape_in_template(series)}, %{{x}} edges: %{{y:.3f}}<extra></extra>",
             **common,
         )
 
@@ -139,8 +140,8 @@ def minimality_figure(result: Minimality) -> go.Figure:
             y=[-0.5, len(order) - 0.5],
             mode="lines",
             line={"color": LIGHT_PALETTE.series[index], "dash": DASHES[index], "width": 2},
-            name=f"a random part of {series} loses less in {NULL_SHARE:.0%} of draws",
-            hovertemplate=f"{series}: {level:.3f}<extra></extra>",
+            name=f"a random part of {escape(series)} loses less in {NULL_SHARE:.0%} of draws",
+            hovertemplate=f"{escape_in_template(series)}: {level:.3f}<extra></extra>",
         )
     figure.update_layout(showlegend=True, height=200 + 24 * len(order), margin={"t": 100})
     figure.update_yaxes(range=[len(order) - 0.5, -0.5], autorange=False)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from mechscope.near_names import did_you_mean_clause
+from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -66,7 +67,11 @@ class EdgeGraph:
         Args:
             model: the model.
             qkv: tell a head's three inputs apart.
+
+        Raises:
+            ValueError: for a model without layers.
         """
+        check_has_layers(model, "a circuit")
         cfg = model.cfg
         parallel = bool(cfg.parallel_attn_mlp) and not cfg.attn_only
         return cls(cfg.n_layers, cfg.n_heads, cfg.n_kv_heads, bool(cfg.attn_only), parallel, qkv)

@@ -307,15 +307,17 @@ class MaskedRun:
         task = self.task
         real = torch.ones_like(task.corrupted, dtype=torch.bool)
         real = real if task.attention_mask is None else task.attention_mask
-        share = (real / real.sum(0).clamp(min=1)).to(self._device, self.model.W_E.dtype)[..., None]
+        dtype = self.model.W_E.dtype
+        wide = torch.promote_types(dtype, torch.float32)
+        share = (real.double() / real.sum(0).clamp(min=1)).to(self._device, wide)[..., None]
         sums: list[torch.Tensor] = []
         _, cuts = self._rows_at_once()
         for rows in cuts:
             padding = None if task.attention_mask is None else task.attention_mask[rows]
             run = plain_run(self.model, self._split, task.corrupted[rows].to(self._device), padding)
-            parts = [(part * share[rows]).sum(1, keepdim=True) for part in (run.sources, run.read)]
+            parts = [(part.to(wide) * share[rows]).sum(1, keepdim=True) for part in (run.sources, run.read)]
             sums = parts if not sums else [total + part for total, part in zip(sums, parts, strict=True)]
-        return Run(sums[0], sums[1])
+        return Run(sums[0].to(dtype), sums[1].to(dtype))
 
     def _rows_at_once(self) -> tuple[int, list[slice]]:
         """Bytes that an example's states take, and the examples cut such that each piece fits the budget."""

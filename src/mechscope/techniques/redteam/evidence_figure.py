@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from mechscope.viz.escaping import escape
 from mechscope.viz.template import new_figure
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def evidence_figure(evidence: Evidence) -> Any:
             name="null or rival",
             marker={"symbol": "line-ns-open", "size": 11, "color": "#808080"},
             error_x=_bars([(rung.null, rung.null_low, rung.null_high) for _, rung in nulls], "#808080"),
-            customdata=[rung.null_name for _, rung in nulls],
+            customdata=[escape(rung.null_name) for _, rung in nulls],
             hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
         )
     for verdict, (colour, symbol) in LOOKS.items():
@@ -67,12 +68,12 @@ def evidence_figure(evidence: Evidence) -> Any:
         if rung not in shares:
             words = f"{rung.measured:.3g} {rung.unit}: {rung.verdict}"
             figure.add_annotation(
-                x=0, xref="paper", xanchor="left", xshift=6, y=row, text=words, hovertext=_words(rung)
+                x=0, xref="paper", xanchor="left", xshift=6, y=row, text=escape(words), hovertext=_words(rung)
             )
     figure.update_yaxes(
         tickvals=list(range(len(rungs))),
         # Two short lines leave more room for the dots than a long one.
-        ticktext=["<br>".join(wrap(rung.name, LABEL_WIDTH)) for rung in rungs],
+        ticktext=["<br>".join(map(escape, wrap(rung.name, LABEL_WIDTH))) for rung in rungs],
         range=[len(rungs) - 0.4, -0.6],
         showgrid=False,
         zeroline=False,
@@ -99,4 +100,4 @@ def _bars(ends: list[tuple[float | None, float | None, float | None]], colour: s
 
 
 def _words(rung: Rung) -> str:
-    return f"{rung.question}<br>{rung.numbers} [{rung.unit}]<br>{rung.reason}"
+    return f"{escape(rung.question)}<br>{escape(rung.numbers)} [{escape(rung.unit)}]<br>{escape(rung.reason)}"

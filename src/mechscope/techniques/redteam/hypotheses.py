@@ -10,6 +10,7 @@ import torch
 
 from mechscope.model.names import get_act_name
 from mechscope.tasks.task import Task
+from mechscope.techniques.layers import check_layer
 from mechscope.techniques.node_names import NodeName, parse_node
 from mechscope.techniques.places import named_places
 
@@ -145,8 +146,7 @@ class Direction:
         cfg = model.cfg
         if self.site not in SITES or (cfg.attn_only and self.site in ("mlp_out", "post", "resid_mid")):
             raise KeyError(f"there is no site {self.site!r} in this model; sites are {', '.join(SITES)}.")
-        if not 0 <= self.layer < cfg.n_layers:
-            raise ValueError(f"there is no layer {self.layer}; this model has 0 to {cfg.n_layers - 1}.")
+        check_layer(model, self.layer)
         if (self.site == "z") != (self.head is not None):
             raise ValueError("the site 'z' needs a head (head=…), and only that site has any.")
         if self.head is not None and not 0 <= self.head < cfg.n_heads:

@@ -23,9 +23,11 @@ from tqdm import tqdm
 
 from mechscope import planted
 from mechscope.arguments import checked_arguments
+from mechscope.reading import read_json_object
 from mechscope.results import Provenance, Result, make_result, versions, write_atomically
 from mechscope.techniques.circuits import EdgeGraph, auroc
 from mechscope.techniques.scoreboard.contenders import CONTENDERS, Scored
+from mechscope.value_kinds import check_kinds
 
 DISGUISE: dict[str, Any] = {"rotate": True, "extra_heads": 2, "extra_layers": 1}
 
@@ -269,8 +271,12 @@ def _read_matches(path: Path | None, setting: dict[str, Any]) -> list[Match] | N
     if path is None or not path.is_file():
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return [Match(**match) for match in kept["matches"]] if kept["setting"] == setting else None
+        kept = read_json_object(path)
+        if kept["setting"] != setting:
+            return None
+        for match in kept["matches"]:
+            check_kinds(Match, match, finite=False)
+        return [Match(**match) for match in kept["matches"]]
     except (ValueError, TypeError, KeyError):
         return None  # cut short, or of another version: played again
 

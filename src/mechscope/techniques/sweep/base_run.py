@@ -60,7 +60,7 @@ class BaseRun:
         """What a block receives [batch pos d_model], before its own hook points; n_layers gives the end."""
         if layer > 0:
             return self[resid_hook(layer)]
-        if not self.model.blocks[0].hook_resid_pre.watched:
+        if self.model.cfg.n_layers and not self.model.blocks[0].hook_resid_pre.watched:
             return self[resid_hook(0)]
         if self._start is None:
             with torch.no_grad():

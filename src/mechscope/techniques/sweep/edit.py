@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from mechscope.arguments import checked_constructor
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.site import Site
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
 
 Where = int | tuple[int, ...] | None
 Function = Callable[[torch.Tensor, range], torch.Tensor]
 
 
+@checked_constructor
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A change of one activation at chosen positions, heads and entries.
@@ -104,6 +109,42 @@ class Edit:
             raise ValueError(f"position {self.pos} of {self.hook!r} is outside 0 to {length - 1}.")
         if isinstance(self.pos, torch.Tensor) and tuple(self.pos.shape) != (batch,):
             raise ValueError(f"positions are one an example [{batch}], not {tuple(self.pos.shape)}.")
+
+    def check_axes(self, cfg: HookedTransformerConfig, length: int) -> None:
+        """See that heads, keys, entries and the basis are those of this model's activation.
+
+        Raises:
+            ValueError: where they are not.
+        """
+        axes = self.site.axes(cfg)
+        if axes is None:
+            return
+        n_heads, width = axes
+        if self.head is not None and n_heads is None:
+            raise ValueError(f"{self.hook!r} has no heads; leave `head` out.")
+        if n_heads is not None:
+            self._check_among("head", self.head, n_heads)
+        self._check_among("key", self.key, length)
+        if self.site.has_pattern_axes:
+            return
+        self._check_among("index", self.index, width)
+        if self.basis is not None and (self.basis.ndim != 2 or self.basis.shape[0] != width):
+            raise ValueError(
+                f"the basis for {self.hook!r} has orthonormal columns [{width} k], not {tuple(self.basis.shape)}."
+            )
+        if isinstance(self.value, torch.Tensor):
+            expected = (width,) if n_heads is None else (n_heads, width)
+            if tuple(self.value.shape[2:]) != expected:
+                raise ValueError(
+                    f"the value for {self.hook!r} has shape {tuple(self.value.shape)}; the activation of a whole run "
+                    f"has [batch pos {' '.join(map(str, expected))}]."
+                )
+
+    def _check_among(self, what: str, chosen: Where, count: int) -> None:
+        several = () if chosen is None else (chosen,) if isinstance(chosen, int) else chosen
+        for one in several:
+            if not 0 <= one < count:
+                raise ValueError(f"{what} {one} of {self.hook!r} is outside 0 to {count - 1}.")
 
     def check_value(self, batch: int, length: int) -> None:
         """See that the value fits a run [batch pos].

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
 
 _IN_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
@@ -51,6 +55,29 @@ class Site:
                 "Use model.run_with_hooks for it."
             )
         return cls(int(match[1]), match[2])
+
+    def axes(self, cfg: HookedTransformerConfig) -> tuple[int | None, int] | None:
+        """How many heads the activation has (None where it has no axis of heads), and the size of its last axis.
+
+        None for points whose shape is not listed here (a dictionary's, of norms) and for scores and patterns, whose
+        last axis is the keys: those have heads only.
+        """
+        part = self.part.removeprefix("attn.").removeprefix("hook_")
+        if self.has_pattern_axes:
+            return cfg.n_heads, 0
+        if part in ("q", "rot_q", "z"):
+            return cfg.n_heads, cfg.d_head
+        if part in ("k", "rot_k", "v"):
+            return cfg.n_kv_heads, cfg.d_head
+        if part in ("q_input", "attn_in", "result"):
+            return cfg.n_heads, cfg.d_model
+        if part in ("k_input", "v_input"):
+            return cfg.n_kv_heads, cfg.d_model
+        if part in ("mlp.hook_pre", "mlp.hook_pre_linear", "mlp.hook_post", "mlp.hook_mid"):
+            return None, cast("int", cfg.d_mlp)
+        if part.startswith(("resid_", "attn_out", "mlp_out", "mlp_in", "embed", "pos_embed")):
+            return None, cfg.d_model
+        return None
 
     @property
     def owner(self) -> str:

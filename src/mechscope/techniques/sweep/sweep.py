@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from mechscope.arguments import checked_constructor
 from mechscope.model.components import has_own_parts
+from mechscope.model.components.rotary import depends_on_length
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
@@ -29,6 +32,7 @@ _POSITIONS_ON_CPU = 2048
 _LOGITS_AT_ONCE = 64 << 20
 
 
+@checked_constructor
 class Sweep:
     """One run of a model, on which interventions are tried.
 
@@ -233,6 +237,7 @@ class Sweep:
                 raise ValueError("an intervention has no edits; leave it out, or measure the base run.")
             for edit in edits:
                 edit.check_positions(self.cache.batch, self.cache.length)
+                edit.check_axes(self.model.cfg, self.cache.length)
                 if id(edit.value) not in values:
                     # Thousands of edits may share a value, and looking for NaN reads all of it.
                     edit.check_value(self.cache.batch, self.cache.length)
@@ -251,7 +256,8 @@ class Sweep:
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
         # One pass for all that the sweep is sure to need.
-        streams = [resid_hook(layer) for layer in range(self.model.cfg.n_layers + 1)]
+        n_layers = self.model.cfg.n_layers
+        streams = [resid_hook(layer) for layer in range(n_layers + 1)] if n_layers else []
         self.cache.require([*streams, *sorted(compared - optional)])
 
     def _prepare(self, rows: Sequence[Row]) -> None:
@@ -276,7 +282,7 @@ class Sweep:
         open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
         cfg, batch = self.model.cfg, self.cache.batch
         # Blocks come one after another, so of all dictionaries only the widest one's features are there at a time.
-        listeners = itertools.chain.from_iterable(point.fwd_hooks for point in self.model.hook_points())
+        listeners = itertools.chain.from_iterable(point.listeners for point in self.model.hook_points())
         beside = max((listener.width for listener in listeners), default=0)
 
         def fit(start: int) -> int:
@@ -289,7 +295,10 @@ class Sweep:
         return fit
 
     def _somebody_listens(self) -> bool:
-        """Whether hooks are on the model that expect whole activations, as a user's own may."""
+        """Whether somebody expects whole activations: a user's hook, or angles that depend on the text's length."""
+        scaling = self.model.cfg.rotary_scaling
+        if depends_on_length(scaling, self.cache.length):
+            return True
         return any(point.watched and point.needs_all_positions for point in self.model.hook_points())
 
     def _base_end(self, reads: torch.Tensor | None) -> torch.Tensor:
@@ -333,6 +342,7 @@ def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
 
 def _checked(value: torch.Tensor | float, whose: str = "a patched run") -> torch.Tensor:
     value = torch.as_tensor(value).detach()
+    value = at_least_float32(value) if value.is_floating_point() else value
     if bool(torch.isnan(value).any()):
         raise ValueError(
             f"the metric of {whose} is NaN: does the model give NaN, or what was put in make no sense there?"

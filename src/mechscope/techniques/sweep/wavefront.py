@@ -16,6 +16,8 @@ import torch
 from einops import rearrange, repeat
 
 from mechscope.model.components import run_block
+from mechscope.model.hook_points import hook_scope
+from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, repeat_rows
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.plan import Row
@@ -50,6 +52,8 @@ class Wavefront:
         """
         n_layers = self.model.cfg.n_layers
         window = range(rows[0].start, self.length)
+        if n_layers == 0:
+            return list(rows), self._read(self._start(window, rows), window)
         state: torch.Tensor | None = None
         running: list[Row] = []
         for layer in range(min(row.layer for row in rows), n_layers - 1):
@@ -113,13 +117,7 @@ class Wavefront:
         for (end, after_attention), group in itertools.groupby(sorted(rows, key=kind), key=kind):
             together = list(group)
             edited = range(window.start, end)
-            start = repeat(
-                self.base.resid(layer)[:, edited.start : edited.stop],
-                "batch pos d_model -> row batch pos d_model",
-                row=len(together),
-            )
-            if layer == 0:
-                start = self._edit_embeddings(start, edited, together)
+            start = self._start(edited, together, layer)
             if after_attention:
                 after = self._rest_of_block(layer, start, edited, together)
             else:
@@ -128,6 +126,15 @@ class Wavefront:
                 unchanged = self.base.resid(layer + 1)[:, end : window.stop].expand(len(together), -1, -1, -1)
                 after = torch.cat([after, unchanged], dim=2)
             yield together, after
+
+    def _start(self, window: range, rows: Sequence[Row], layer: int = 0) -> torch.Tensor:
+        """What a block receives in rows that begin there [row batch window d_model]."""
+        start = repeat(
+            self.base.resid(layer)[:, window.start : window.stop],
+            "batch pos d_model -> row batch pos d_model",
+            row=len(rows),
+        )
+        return self._edit_embeddings(start, window, rows) if layer == 0 else start
 
     def _listened_before_rest(self, layer: int) -> bool:
         """Whether a block taken up from z would pass somebody by (a dictionary, say), or tell it twice."""
@@ -232,7 +239,7 @@ class Wavefront:
                     changed = (
                         start.clone() if changed is start else changed
                     )  # start may be the base run's own
-                    changed[place] += after - before
+                    changed[place] += at_least_float32(after) - at_least_float32(before)
         return changed
 
     @contextmanager
@@ -244,19 +251,21 @@ class Wavefront:
                 if edit.hook != edit.site.part:  # an embedding is edited before the block
                     by_hook.setdefault(edit.hook, []).append((place, edit))
         added: list[tuple[HookPoint, Listener]] = []
-        try:
-            for hook, edits in by_hook.items():
-                point = self.model.hook_dict[hook]
-                added.append((point, point.add_hook(_Editor(edits, len(rows), window), label=hook)))
-            yield
-            for point, listener in added:
-                if not listener.fired:
-                    raise RuntimeError(
-                        f"the edit of {point.name!r} never took effect: this model does not compute it here."
-                    )
-        finally:
-            for point, listener in added:
-                point.discard(listener)
+        with hook_scope(self.model) as scope:
+            try:
+                for hook, edits in by_hook.items():
+                    point = self.model.hook_dict[hook]
+                    editor = _Editor(edits, len(rows), window)
+                    added.append((point, point.add_hook(editor, label=hook, scope=scope)))
+                yield
+                for point, listener in added:
+                    if not listener.fired:
+                        raise RuntimeError(
+                            f"the edit of {point.name!r} never took effect: this model does not compute it here."
+                        )
+            finally:
+                for point, listener in added:
+                    point.discard(listener)
 
 
 class _Editor:

@@ -1,0 +1,136 @@
+"""What a Hugging Face config.json may say: the kind of value of every field that an adapter reads.
+
+A file can say anything. A value of another kind would end as a TypeError in the midst of an adapter, as a model that
+computes nonsense (a negative epsilon), or not at all (2⁴⁰ layers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mechscope.model.config_checks import LARGEST, MOST_LAYERS
+from mechscope.value_kinds import shown
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value."""
+
+    words: str
+    """What it is, for errors."""
+    fits: Callable[[Any], bool]
+    """Whether a value is one."""
+
+
+def _is_whole(value: Any, least: int, largest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= largest
+
+
+def _is_number(value: Any, least: float = -math.inf) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) < 1e300 and value >= least
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(item, str) for item in cast("list[Any]", value)
+    )
+
+
+def _is_pattern(value: Any) -> bool:
+    """[[["global", "local"], 12]]: names of layers, each list with how often it is repeated."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    pairs = [
+        list(cast("list[Any]", pair)) for pair in cast("list[Any]", value) if isinstance(pair, (list, tuple))
+    ]
+    whole = all(
+        len(pair) == 2 and _is_texts(pair[0]) and _is_whole(pair[1], 0, MOST_LAYERS) for pair in pairs
+    )
+    return whole and len(pairs) == len(cast("list[Any]", value))
+
+
+def _is_rope(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    for name, item in cast("Mapping[str, Any]", value).items():
+        if (isinstance(item, Mapping) or name in _LAYER_TYPES) and not _is_rope(item):
+            return False  # one table for each kind of layer
+        if name in ("rope_type", "type") and not isinstance(item, str | None):
+            return False
+        if name in _ROPE_NUMBERS and item is not None and not (_is_number(item) and item > 0):
+            return False
+    fields = cast("Mapping[str, Any]", value)
+    kind = fields.get("rope_type") or fields.get("type") or "default"
+    return all(fields.get(name) is not None for name in _ROPE_NEEDS.get(kind, ()))
+
+
+_LAYER_TYPES = ("full_attention", "sliding_attention")
+_ROPE_NUMBERS = (
+    "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
+    "partial_rotary_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+)  # fmt: skip
+_ROPE_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+
+WHOLE = Kind(f"a whole number from 1 to {LARGEST:,}", lambda value: _is_whole(value, 1, LARGEST))
+WHOLE_OR_ZERO = Kind(f"a whole number from 0 to {LARGEST:,}", lambda value: _is_whole(value, 0, LARGEST))
+LAYERS = Kind(f"a whole number from 0 to {MOST_LAYERS:,}", lambda value: _is_whole(value, 0, MOST_LAYERS))
+SMALL = Kind("a finite number of at least 0", lambda value: _is_number(value, 0))
+NUMBER = Kind("a finite number", _is_number)
+POSITIVE = Kind("a finite number above 0", lambda value: _is_number(value) and value > 0)
+FRACTION = Kind("a number above 0 and at most 1", lambda value: _is_number(value) and 0 < value <= 1)
+SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
+TEXT = Kind("text", lambda value: isinstance(value, str))
+TEXTS = Kind("a list of names", _is_texts)
+PATTERN = Kind('a list of names and counts such as [[["global", "local"], 12]]', _is_pattern)
+ROPE = Kind("a table of rotary settings that lacks none and whose numbers are finite and above 0", _is_rope)
+
+FIELDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers"), LAYERS),
+    **dict.fromkeys(
+        ("hidden_size", "n_embd", "n_embed", "num_attention_heads", "n_head", "num_heads", "num_key_value_heads",
+         "head_dim", "intermediate_size", "n_inner", "ffn_dim", "max_position_embeddings", "n_positions",
+         "seq_length", "vocab_size", "word_embed_proj_dim", "window_size", "sliding_window",
+         "sliding_window_pattern", "_sliding_window_pattern"), WHOLE,
+    ),
+    **dict.fromkeys(("max_window_layers", "rotary_dim"), WHOLE_OR_ZERO),
+    **dict.fromkeys(("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"), SMALL),
+    **dict.fromkeys(("rope_theta", "rotary_emb_base", "rope_local_base_freq", "query_pre_attn_scalar"), POSITIVE),
+    **dict.fromkeys(("attn_logit_softcapping", "final_logit_softcapping"), NUMBER),
+    **dict.fromkeys(("partial_rotary_factor", "rotary_pct"), FRACTION),
+    **dict.fromkeys(
+        ("tie_word_embeddings", "attention_bias", "use_parallel_residual", "scale_attn_weights",
+         "scale_attn_by_inverse_layer_idx", "enable_bias", "layer_norm_elementwise_affine", "use_sliding_window"),
+        SWITCH,
+    ),
+    **dict.fromkeys(
+        ("model_type", "activation_function", "hidden_act", "hidden_activation"), TEXT
+    ),
+    **dict.fromkeys(("architectures", "layer_types", "attention_layers"), TEXTS),
+    "attention_types": PATTERN,
+    **dict.fromkeys(("rope_parameters", "rope_scaling"), ROPE),
+}  # fmt: skip
+"""Field of config.json → what it must be where it is not null."""
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Check every field that an adapter may read.
+
+    Raises:
+        ValueError: listing every value that is not what it must be.
+    """
+    problems: list[str] = []
+    for name, kind in FIELDS.items():
+        value = fields.get(name)
+        if value is not None and not kind.fits(value):
+            problems.append(f"{name} must be {kind.words}, not {shown(value)}")
+    if problems:
+        raise ValueError(f"config.json: {'; '.join(problems)}.")

@@ -1,0 +1,106 @@
+"""Which positions of a text count: real tokens, without the first ones and without special tokens.
+
+Attention sees every real token all the same: what is left out is only neither learned from nor measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from mechscope.model.token_batch import Tokens
+from mechscope.model.token_ids import token_ids
+
+ExcludeTokens = bool | Sequence[int] | Tensor
+"""True: the tokenizer's special tokens; ids: these tokens; False: none."""
+
+
+def excluded_ids(model: Any, exclude: ExcludeTokens) -> tuple[int, ...]:
+    """The ids of the tokens that are left out.
+
+    Args:
+        model: whose tokenizer says what is special (its begin, end and padding tokens, and whatever else it names
+            so: all of `tokenizer.all_special_ids`).
+        exclude: True for special tokens, ids of tokens, or False.
+
+    Raises:
+        ValueError: for special tokens of a model without a tokenizer, or ids that the model lacks.
+        TypeError: for what is no token id.
+    """
+    if exclude is False or exclude is None:
+        return ()
+    if exclude is True:
+        tokenizer: Any = getattr(model, "tokenizer", None)
+        if tokenizer is None:
+            raise ValueError(
+                "this model has no tokenizer that could say which tokens are special: give their ids "
+                "(exclude_special_tokens=[…])."
+            )
+        return tuple(sorted({int(index) for index in tokenizer.all_special_ids}))
+    ids = token_ids(exclude, "exclude_special_tokens").flatten().tolist()
+    d_vocab: int | None = getattr(getattr(model, "cfg", None), "d_vocab", None)
+    if ids and d_vocab is not None and max(ids) >= d_vocab:
+        raise ValueError(
+            f"exclude_special_tokens has id {max(ids)}; this model knows ids 0 to {d_vocab - 1}."
+        )
+    return tuple(sorted(set(ids)))
+
+
+def not_among(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
+    """True at every token that is none of these."""
+    if not excluded:
+        return torch.ones_like(tokens, dtype=torch.bool)
+    return ~torch.isin(tokens, torch.tensor(list(excluded), device=tokens.device))
+
+
+def known_tokens(
+    model: Any, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch pos"] | None = None
+) -> Tokens:
+    """Tokens with which of them are real: as the mask says, or the tokens themselves, or the model's rule for tensors.
+
+    They stay on their device.
+
+    Raises:
+        ValueError: for tokens that are not whole numbers [batch pos], or a mask of another shape.
+    """
+    if not isinstance(tokens, Tensor) or tokens.ndim != 2 or tokens.is_floating_point() or not len(tokens):
+        what = (
+            f"{tokens.dtype} {tuple(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
+        )
+        raise ValueError(f"tokens are ids [batch pos], whole numbers, not {what}.")
+    if attention_mask is not None:
+        return Tokens(tokens, attention_mask)
+    if hasattr(model, "as_tokens"):
+        return model.as_tokens(tokens, move_to_device=False)
+    return Tokens(tokens)
+
+
+def counted_positions(
+    tokens: Tokens, skip_first: int = 0, excluded: Sequence[int] = ()
+) -> Bool[Tensor, "batch pos"]:
+    """True at the positions that count: real tokens, wherever padding stands, without the first and the excluded ones.
+
+    >>> counted_positions(Tokens([[9, 9, 3, 4], [1, 2, 3, 4]], [[0, 0, 1, 1], [1, 1, 1, 1]]), 1).tolist()
+    [[False, False, False, True], [False, True, True, True]]
+
+    Args:
+        skip_first: this many real tokens at the start of each text are left out.
+        excluded: ids of tokens that are left out wherever they stand.
+
+    Raises:
+        ValueError: for a negative `skip_first`, or where no position is left.
+    """
+    if isinstance(skip_first, bool) or not isinstance(skip_first, int) or skip_first < 0:
+        raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
+    real = tokens.is_real
+    counted = real & (real.long().cumsum(1) > skip_first) & not_among(tokens.ids, excluded)
+    if not bool(counted.any()):
+        without = f" and without the tokens {list(excluded)}" if excluded else ""
+        raise ValueError(
+            f"skip_first={skip_first}{without} leaves no position of {tuple(tokens.shape)} tokens (padding aside)."
+        )
+    return counted

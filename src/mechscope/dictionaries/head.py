@@ -1,0 +1,94 @@
+"""Which part of a hook point a dictionary reads and writes: all of it (heads side by side), or one head of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HEAD = "hook_head_index"
+"""Under which name a dictionary's metadata keeps the head that it reads."""
+HEAD_OUT = "hook_head_index_out"
+"""The same for the head that a transcoder writes."""
+
+
+def check_head(head: Any, what: str = "head") -> int | None:
+    """The head's number, or None for all heads.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if head is None:
+        return None
+    if isinstance(head, bool) or not hasattr(head, "__index__") or int(head) < 0:
+        raise ValueError(f"{what} is the number of one head, from 0, or None for all heads; not {head!r}.")
+    return int(head)
+
+
+def head_read(dictionary: Any, given: int | None = None) -> int | None:
+    """The head that a dictionary reads: the one that is given, or else what its metadata says.
+
+    Raises:
+        ValueError: for what is no head's number.
+    """
+    metadata: Any = getattr(dictionary, "metadata", None) or {}
+    return check_head(metadata.get(HEAD), f"the dictionary's {HEAD}") if given is None else check_head(given)
+
+
+def head_written(dictionary: Any, given: int | None = None, read: int | None = None) -> int | None:
+    """The head that a dictionary writes: an autoencoder's is the one that it reads (`read`).
+
+    Raises:
+        ValueError: for what is no head's number.
+    """
+    if given is not None:
+        return check_head(given)
+    cfg: Any = getattr(dictionary, "cfg", None)
+    if cfg is None or not cfg.transcodes:
+        return read
+    metadata: Any = getattr(dictionary, "metadata", None) or {}
+    return check_head(metadata.get(HEAD_OUT), f"the dictionary's {HEAD_OUT}")
+
+
+def read_part(activation: Tensor, head: int | None, hook_name: str) -> Tensor:
+    """What a dictionary reads of an activation [batch pos width]: one head, or everything with heads side by side.
+
+    Raises:
+        ValueError: for a head of an activation [batch pos width] that has none, or a number that it lacks.
+    """
+    if head is None:
+        return activation.flatten(2)
+    _check_axis(activation, head, hook_name)
+    return activation[:, :, head]
+
+
+def write_part(activation: Tensor, new: Tensor, head: int | None, hook_name: str) -> Tensor:
+    """The activation with `new` in the place of what `read_part` gives; the activation itself stays as it is.
+
+    Raises:
+        ValueError: as `read_part`, and where `new` does not fit.
+    """
+    if head is None:
+        if new.numel() != activation.numel():
+            raise ValueError(
+                f"the dictionary writes shape {tuple(new.shape)}, but {hook_name} has shape {tuple(activation.shape)}."
+            )
+        return new.reshape(activation.shape).to(activation.dtype)
+    _check_axis(activation, head, hook_name)
+    if new.shape != activation[:, :, head].shape:
+        raise ValueError(
+            f"the dictionary writes shape {tuple(new.shape)}, but head {head} of {hook_name} has shape "
+            f"{tuple(activation[:, :, head].shape)}."
+        )
+    which = torch.tensor([head], device=activation.device)
+    return activation.index_copy(2, which, new.to(activation.dtype)[:, :, None])
+
+
+def _check_axis(activation: Tensor, head: int, hook_name: str) -> None:
+    if activation.ndim != 4:
+        raise ValueError(
+            f"{hook_name} has shape {tuple(activation.shape)} and no heads, so there is no head {head} to read."
+        )
+    if head >= activation.shape[2]:
+        raise ValueError(f"{hook_name} has heads 0 to {activation.shape[2] - 1}, and no head {head}.")

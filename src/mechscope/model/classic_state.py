@@ -1,0 +1,150 @@
+"""State dicts as other programs save them: wrapped, with prefixes, and with what holds no weights.
+
+Training scripts save `{"model": …, "optimizer": …}`; `torch.compile` and data parallel put `_orig_mod.` and `module.`
+in front of every name; the classic class also saves each block's causal mask and its filler. `weights_of` gives the
+weights alone, under our names. `ClassicStateDict` answers in the other direction: what the classic class has and ours
+has not can be asked for by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "weights")
+"""Under which names training scripts save a model's weights among other things."""
+BUFFERS = re.compile(r"(^|\.)(mask|IGNORE|rotary_sin|rotary_cos|alibi)$")
+"""Names that classic checkpoints carry and that hold no weights."""
+_PREFIXES = re.compile(r"^(?:(?:module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
+_MASK = re.compile(r"blocks\.(\d+)\.attn\.(mask|IGNORE)")
+
+
+def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mapping of tensors inside `{"model": {…}, "epoch": 3}` and its like; a state dict as it is.
+
+    >>> unwrapped({"model": {"embed.W_E": torch.ones(1)}, "step": 3}).keys()
+    dict_keys(['embed.W_E'])
+    """
+    while True:
+        inside = [name for name in WRAPPERS if isinstance(state.get(name), Mapping)]
+        if not inside and len(state) == 1:
+            inside = [name for name, value in state.items() if isinstance(value, Mapping)]
+        if not inside:
+            return state
+        state = cast("Mapping[str, Any]", state[inside[0]])
+
+
+def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
+    """The weights of a state dict: unwrapped, without prefixes, and without the classic class's buffers.
+
+    Raises:
+        ValueError: where two names become one.
+    """
+    inner = unwrapped(state)
+    found: OrderedDict[str, torch.Tensor] = OrderedDict()
+    for name, value in inner.items():
+        plain = _PREFIXES.sub("", name)
+        if BUFFERS.search(plain):
+            continue
+        if plain in found:
+            raise ValueError(f"the state dict has {plain!r} twice, with a prefix and without one.")
+        found[plain] = value
+    # torch keeps the versions of modules there.
+    metadata = getattr(inner, "_metadata", None)
+    if metadata is not None:
+        found._metadata = metadata  # type: ignore[attr-defined]
+    return found
+
+
+def drop_tied_unembedding(
+    state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig
+) -> Mapping[str, torch.Tensor]:
+    """The state dict for a model with tied embeddings: without a W_U that says the same as W_E.
+
+    Raises:
+        ValueError: where W_U is not the transpose of W_E, so that tying them would change the model.
+    """
+    if not cfg.tie_word_embeddings or "unembed.W_U" not in state:
+        return state
+    W_U, W_E = state["unembed.W_U"], state.get("embed.W_E")
+    if W_E is not None and W_U.device.type != "meta":
+        same = W_U.shape == W_E.mT.shape and torch.equal(W_U.to(W_E), W_E.mT)
+        if not same:
+            raise ValueError(
+                "the config has tie_word_embeddings=True and the weights have an unembedding that is not the "
+                "transpose of the embedding: set tie_word_embeddings=False to keep both."
+            )
+    return OrderedDict((name, value) for name, value in state.items() if name != "unembed.W_U")
+
+
+class ClassicStateDict(OrderedDict[str, Any]):
+    """A model's state dict, which also answers for the classic class's buffers when they are asked for by name.
+
+    `state["blocks.0.attn.mask"]` and `state["blocks.0.attn.IGNORE"]` exist for notebooks that copy them from one state
+    dict to another. They are not among the names, so that saving, counting and comparing see the weights alone.
+    """
+
+    _metadata: Any
+
+    def __init__(self, state: Mapping[str, Any], n_layers: int, n_ctx: int, causal: bool) -> None:
+        super().__init__(state)
+        self._metadata = getattr(state, "_metadata", OrderedDict())
+        self._shape = n_layers, n_ctx, causal
+
+    def __missing__(self, name: str) -> torch.Tensor:
+        n_layers, n_ctx, causal = self._shape
+        match = _MASK.fullmatch(name) if isinstance(name, str) else None
+        if match is None or int(match[1]) >= n_layers:
+            raise KeyError(name)
+        if match[2] == "IGNORE":
+            return torch.tensor(-torch.inf)
+        everywhere = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
+        return everywhere.tril() if causal else everywhere
+
+    def copy(self) -> ClassicStateDict:
+        return ClassicStateDict(self, *self._shape)
+
+    def __reduce__(self) -> Any:
+        # As a plain OrderedDict, which torch.load reads without running code.
+        plain = OrderedDict(self)
+        plain._metadata = self._metadata  # type: ignore[attr-defined]
+        return plain.__reduce__()
+
+
+class ClassicStateDicts:
+    """`state_dict` and `load_state_dict` that understand what the classic class saves; for models with a `cfg`."""
+
+    cfg: HookedTransformerConfig
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Every weight by name (`torch.nn.Module.state_dict`).
+
+        `state["blocks.0.attn.mask"]` and `….IGNORE` can be asked for, as of the classic class; they are not listed.
+        """
+        found = super().state_dict(*args, **kwargs)  # type: ignore[misc]
+        if args or kwargs.get("destination") is not None or kwargs.get("prefix"):
+            return found
+        cfg = self.cfg
+        return ClassicStateDict(found, cfg.n_layers, cfg.n_ctx, cfg.attention_dir == "causal")
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Copy weights into this model (`torch.nn.Module.load_state_dict`).
+
+        Also of a file that the classic class, a training script, `torch.compile` or data parallel saved: wrappers
+        (`{"model": …}`), prefixes (`_orig_mod.`, `module.`) and the classic buffers are left out.
+
+        Raises:
+            RuntimeError: for missing, unexpected and misshapen tensors.
+            ValueError: for an unembedding that differs from the embedding where the config ties them.
+        """
+        weights = drop_tied_unembedding(weights_of(state_dict), self.cfg)
+        return super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]

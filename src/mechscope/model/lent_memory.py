@@ -1,0 +1,90 @@
+"""Memory that a pass reads and does not own: the weights, what the caller handed in, what hooks put in its place.
+
+An activation that lies in such memory must be copied before it is kept, or an edit of a cache would change the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class LentMemory:
+    """The storages that one pass borrows; nothing is computed until `lends` asks.
+
+    Args:
+        module: the module that runs, with its parameters and buffers.
+        inputs: what it was called with.
+    """
+
+    def __init__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._module = module
+        self._inputs = inputs
+        self._added: set[int] = set()
+        self._storages: set[int] | None = None
+
+    def add(self, tensor: torch.Tensor) -> None:
+        """Count a tensor that came in during the pass."""
+        self._added.add(_address(tensor))
+
+    def lends(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor lies in borrowed memory."""
+        if self._storages is None:
+            held = [*self._module.parameters(), *self._module.buffers(), *_tensors_in(self._inputs)]
+            self._storages = {_address(tensor) for tensor in held}
+        address = _address(tensor)
+        return address in self._storages or address in self._added
+
+
+_PASS: ContextVar[LentMemory | None] = ContextVar("pass", default=None)
+
+
+@contextmanager
+def borrowing(module: nn.Module, *inputs: Any) -> Generator[None]:
+    """The length of one pass."""
+    token = _PASS.set(LentMemory(module, inputs))
+    try:
+        yield
+    finally:
+        _PASS.reset(token)
+
+
+def lend(tensor: torch.Tensor) -> None:
+    """Note that the running pass goes on with a tensor that may be somebody else's."""
+    if (running := _PASS.get()) is not None:
+        running.add(tensor)
+
+
+def own_copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor to keep: as it is where nobody else's memory is behind it and all of its memory shows, else a copy.
+
+    A part of a larger tensor is copied too, because a view would keep the whole of it in memory; and so is an expanded
+    tensor, which could not be written to. Outside a pass nothing is known about the tensor, so it is copied.
+    """
+    running = _PASS.get()
+    shown = tensor.numel() * tensor.element_size()
+    if running is None or tensor.untyped_storage().nbytes() != shown or running.lends(tensor):
+        return tensor.clone()
+    return tensor
+
+
+def _address(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _tensors_in(value: Any) -> Iterable[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _tensors_in(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors_in(part)
+    elif hasattr(value, "__dataclass_fields__"):  # a key/value cache
+        yield from _tensors_in(list(vars(value).values()))

@@ -1,0 +1,96 @@
+"""What a tokenizer puts around a text by itself, and which ids it may give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """Ids of the text alone: no begin token in front of it and no end or separator token behind it.
+
+    A special token that the text itself spells out stays.
+    """
+    try:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+    except TypeError:  # a tokenizer with the bare minimum of an interface
+        row, empty = list(tokenizer.encode(text)), list(tokenizer.encode(""))
+        bos, eos = (getattr(tokenizer, name, None) for name in ("bos_token_id", "eos_token_id"))
+        begins = bos is not None and empty[:1] == [bos]
+        ends = eos is not None and empty[int(begins) :][-1:] == [eos]
+        return row[int(begins) : len(row) - int(ends)]
+
+
+def ids_in_front(tokenizer: Any) -> list[int]:
+    """The ids that the tokenizer puts in front of every text by itself."""
+    inside, whole = text_ids(tokenizer, "a"), list(tokenizer.encode("a"))
+    for start in range(len(whole) - len(inside), 0, -1):
+        if whole[start : start + len(inside)] == inside:
+            # With no ids for the text itself, what stands in front and behind cannot be told apart.
+            return whole[:start] if inside else [one for one in whole[:1] if one == tokenizer.bos_token_id]
+    return []
+
+
+def begin_ids(tokenizer: Any) -> list[int]:
+    """What a text starts with when it is read with `prepend_bos`; empty for a tokenizer without a begin token.
+
+    Usually this is the begin token. Whatever else the tokenizer puts in front of every text follows it.
+    """
+    bos = getattr(tokenizer, "bos_token_id", None)
+    front = ids_in_front(tokenizer)
+    return front if bos is None or bos in front else [bos, *front]
+
+
+def with_begin(begin: list[int], ids: list[int]) -> list[int]:
+    """`ids` after the begin token, which is not repeated where they already start with it.
+
+    >>> with_begin([1], [5, 6]), with_begin([1], [1, 5, 6])
+    ([1, 5, 6], [1, 5, 6])
+    """
+    shared = 0
+    while shared < min(len(begin), len(ids)) and begin[shared] == ids[shared]:
+        shared += 1
+    return [*begin, *ids[shared:]]
+
+
+def n_ids(tokenizer: Any) -> int:
+    """The highest id that the tokenizer may give, plus 1: ids may have gaps, so this may exceed `len(tokenizer)`."""
+    return 1 + max(_vocabulary(tokenizer).values(), default=len(tokenizer) - 1)
+
+
+def check_ids(tokenizer: Any, d_vocab: int) -> None:
+    """See that a model of `d_vocab` tokens has a row for every id that the tokenizer may give.
+
+    Special tokens without a role in text (a marker for images, in a tokenizer that text models share with others) do
+    not count: no text holds them unless somebody writes them out, and the model then refuses the id.
+
+    Raises:
+        ValueError: with both numbers and the tokens that the model lacks.
+    """
+    beyond = _ids_beyond(tokenizer, d_vocab)
+    if beyond:
+        listed = sorted(beyond.items(), key=lambda item: item[1])
+        shown = ", ".join(f"{token!r} ({index})" for token, index in listed[:4])
+        more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+        raise ValueError(
+            f"this tokenizer gives ids up to {listed[-1][1]} and the model has d_vocab={d_vocab} tokens "
+            f"(ids 0 to {d_vocab - 1}). The model lacks {shown}{more}. Use the tokenizer that belongs to the model, "
+            f"or build a model with d_vocab={listed[-1][1] + 1} or more."
+        )
+
+
+def _ids_beyond(tokenizer: Any, d_vocab: int) -> dict[str, int]:
+    beyond = {token: index for token, index in _vocabulary(tokenizer).items() if index >= d_vocab}
+    if not beyond:
+        return {}
+    decoder: Any = getattr(tokenizer, "added_tokens_decoder", None)
+    if decoder is None and hasattr(tokenizer, "backend"):
+        decoder = tokenizer.backend.get_added_tokens_decoder()
+    roles = {getattr(tokenizer, name, None) for name in ROLES}
+    markers = {index for index, token in (decoder or {}).items() if token.special and str(token) not in roles}
+    return {token: index for token, index in beyond.items() if index not in markers}
+
+
+def _vocabulary(tokenizer: Any) -> dict[str, int]:
+    return tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else {}

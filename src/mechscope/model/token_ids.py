@@ -1,0 +1,100 @@
+"""Token ids however they are written: integers of any kind, nested lists, arrays and tensors."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def is_token_id(value: Any) -> bool:
+    """Whether a value is one whole number: an int, NumPy's, or a tensor or array with a single integer.
+
+    A truth value is not.
+    """
+    if isinstance(value, (bool, np.bool_, str)):
+        return False
+    if isinstance(value, torch.Tensor):
+        return value.ndim == 0 and _holds_integers(value)
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and np.issubdtype(value.dtype, np.integer)
+    return hasattr(value, "__index__")
+
+
+def token_id(value: Any, what: str = "a token id") -> int:
+    """One token id as an int.
+
+    Raises:
+        TypeError: for anything that is not one whole number.
+        ValueError: for a negative number.
+    """
+    if not is_token_id(value):
+        shown = f"{value!r:.60}" if isinstance(value, (bool, str, float)) else _kind(value)
+        raise TypeError(f"{what} is one whole number, not {shown}.")
+    found = int(value) if isinstance(value, (torch.Tensor, np.ndarray)) else operator.index(value)
+    if found < 0:
+        raise ValueError(f"{what} cannot be negative, as {found} is.")
+    return found
+
+
+def token_ids(values: Any, what: str = "token ids", *, negative: bool = False) -> torch.Tensor:
+    """Token ids as an integer tensor (int64) of the shape in which they are written.
+
+    Integers of any kind and width, tensors, arrays, and lists, tuples and ranges of them, nested in any depth.
+    A tensor stays on its device.
+
+    >>> token_ids([(1, 2), (3, 4)]).shape
+    torch.Size([2, 2])
+
+    Args:
+        negative: allow negative numbers, where -1 fills up.
+
+    Raises:
+        TypeError: for truth values, floating-point numbers, text, or anything else that is no whole number.
+        ValueError: for rows of different lengths, or a negative id.
+    """
+    ids = _as_tensor(values, what)
+    if not negative and bool((ids < 0).any()):
+        raise ValueError(f"{what} cannot be negative, as {int(ids.min())} is.")
+    return ids
+
+
+def _as_tensor(values: Any, what: str) -> torch.Tensor:
+    if isinstance(values, torch.Tensor):
+        if not _holds_integers(values) and values.numel():
+            raise TypeError(f"{what} are whole numbers, not a tensor of {values.dtype}.")
+        return values if values.dtype == torch.int64 else values.to(torch.int64)
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        if not np.issubdtype(values.dtype, np.integer) and values.size:
+            raise TypeError(f"{what} are whole numbers, not an array of {values.dtype}.")
+        return torch.from_numpy(values.astype(np.int64))
+    if is_token_id(values):
+        return torch.tensor(operator.index(values))
+    if isinstance(values, (str, bytes, bool, np.bool_)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} are whole numbers, not {values!r:.60}.")
+    listed = list(values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if all(type(value) is int for value in listed):  # pyright: ignore[reportUnknownVariableType]
+        return torch.tensor(listed, dtype=torch.int64)
+    rows = [_as_tensor(value, what) for value in listed]  # pyright: ignore[reportUnknownVariableType]
+    shapes = {tuple(row.shape) for row in rows}
+    if len(shapes) > 1:
+        lengths = ", ".join(str(list(shape)) for shape in sorted(shapes)[:4])
+        raise ValueError(
+            f"{what} are given in rows of different shapes ({lengths}): pad them to one length, or pass one row at a "
+            "time."
+        )
+    return torch.stack(rows)
+
+
+def _holds_integers(values: torch.Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+
+
+def _kind(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return f"a {type(value).__name__}"
+    return f"a {type(value).__name__} of {value.dtype} with shape {list(shape)}"

@@ -1,0 +1,221 @@
+"""Reading files that may be anything: a folder, a pipe, cut short, in another encoding, larger than memory.
+
+Every error names the file, says what was found there, and what to do about it. Nothing here imports torch when it is
+imported, so that every room may use it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+MOST_BYTES_OF_TEXT = 2**29
+"""The largest text or JSON file that is read whole: ten times the largest tokenizer.json that is published."""
+MOST_DIGITS = 300
+"""Longest whole number in a JSON file; anything longer does not even fit into a float."""
+DEEPEST = 100
+"""Deepest nesting of a JSON file."""
+MOST_UNPACKED = 2**28
+"""Compressed files that unpack to no more than this are read whatever their ratio."""
+LARGEST_RATIO = 100
+"""A compressed file that unpacks to more than this many times its size holds no data that anybody measured."""
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
+    """`path`, once it is known to be an ordinary file: reading a pipe or a device may never end.
+
+    Args:
+        at_most: bytes that it may have.
+
+    Raises:
+        FileNotFoundError: if there is nothing.
+        ValueError: for a folder, a pipe, a socket or a device, and for a file that is too large.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no file {str(path)!r}.") from error
+    except ValueError as error:  # a zero byte in the name
+        raise ValueError(f"{str(path)!r} cannot be the name of a file ({error}).") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise ValueError(f"{str(path)!r} is a folder, not a regular file: give a file inside it.")
+    for is_kind, words in _KINDS:
+        if is_kind(found.st_mode):
+            raise ValueError(f"{str(path)!r} is {words}, not a regular file: copy its content into a file.")
+    if at_most is not None and found.st_size > at_most:
+        raise ValueError(
+            f"{str(path)!r} has {found.st_size:,} bytes, and no more than {at_most:,} are read here: it is not what "
+            "its name says."
+        )
+    return path
+
+
+def read_text(path: str | Path, *, at_most: int = MOST_BYTES_OF_TEXT) -> str:
+    """The text of a UTF-8 file, without the byte-order mark that some editors write.
+
+    Raises:
+        OSError, ValueError: as `regular_file` says.
+        ValueError: for text in another encoding.
+    """
+    path = regular_file(path, at_most=at_most)
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+        raise ValueError(f"{str(path)!r} is not UTF-8 but UTF-16 or UTF-32 (or no text): save it as UTF-8.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is not UTF-8 text (byte {error.start:,} is 0x{data[error.start]:02x}): save it as UTF-8."
+        ) from error
+
+
+def read_json(path: str | Path, *, fix: str = "Write or download it again.") -> Any:
+    """The value in a JSON file.
+
+    Args:
+        fix: what the error tells the reader to do about a damaged file.
+
+    Raises:
+        OSError, ValueError: as `read_text` says.
+        ValueError: for a file that is not JSON, or whose nesting or numbers are larger than any real file's.
+    """
+    path = Path(path)
+    text = read_text(path)
+    return parse_json(text, str(path), fix=fix)
+
+
+def parse_json(text: str | bytes, where: str, *, fix: str = "Write or download it again.") -> Any:
+    """The value that a JSON text describes.
+
+    Args:
+        where: the file that it comes from, for errors.
+        fix: as in `read_json`.
+
+    Raises:
+        ValueError: as `read_json` says.
+    """
+    try:
+        found = json.loads(text, parse_int=_whole_number)
+    except RecursionError as error:
+        raise ValueError(f"{where!r} is nested too deeply to be read. {fix}") from error
+    except ValueError as error:
+        raise ValueError(f"{where!r} is not valid JSON: {error}. {fix}") from error
+    if _is_deeper(found, DEEPEST):
+        raise ValueError(f"{where!r} is nested more than {DEEPEST} levels deep. {fix}")
+    return found
+
+
+def read_json_object(path: str | Path, *, fix: str = "Write or download it again.") -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        OSError, ValueError: as `read_json` says.
+        ValueError: for another JSON value.
+    """
+    found = read_json(path, fix=fix)
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{str(path)!r} should hold a JSON object {{…}}, not a {type(found).__name__}. {fix}"
+        )
+    return cast("dict[str, Any]", found)
+
+
+def open_safetensors(
+    path: str | Path, framework: str = "pt", *, fix: str = "Write or download it again."
+) -> Any:
+    """A safetensors file whose header has been checked: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`.
+
+    The file is mapped into memory, and a tensor is read when it is asked for. It may be used in a `with` statement.
+
+    Args:
+        fix: as in `read_json`.
+
+    Raises:
+        OSError, ValueError: as `regular_file` says.
+        ValueError: for a file that is cut short, damaged or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = regular_file(path)
+    try:
+        # A dtype newer than this torch, a file cut short, a file of another kind: all end here.
+        return safe_open(path, framework=framework)
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        raise ValueError(
+            f"{str(path)!r} ({path.stat().st_size:,} bytes) is not a complete safetensors file: {error}. {fix}"
+        ) from error
+
+
+def read_safetensors(path: str | Path) -> dict[str, Any]:
+    """Every tensor of a safetensors file by name.
+
+    Raises:
+        As `open_safetensors`.
+    """
+    with open_safetensors(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+
+def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = None) -> None:
+    """Refuse a file that would fill the memory when it is unpacked.
+
+    Args:
+        unpacked: bytes that it announces.
+        packed: bytes that they take in the file; None means the whole file.
+
+    Raises:
+        ValueError: for more than MOST_UNPACKED bytes that are also more than LARGEST_RATIO times as many as packed.
+    """
+    packed = os.stat(path).st_size if packed is None else packed  # noqa: PTH116 - a string will do
+    if unpacked > max(MOST_UNPACKED, LARGEST_RATIO * packed):
+        raise ValueError(
+            f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, which no measured data does, so it was not "
+            "unpacked. If you trust it, unpack it yourself and store it uncompressed."
+        )
+
+
+@contextmanager
+def naming(path: str | Path) -> Generator[None]:
+    """Put a file's name before the ValueErrors of a block: what is wrong inside a file is known to lower rooms that do
+    not know which file it is."""
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{str(path)!r}: {error}") from error
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"it has a whole number of {len(digits):,} digits")
+    return int(digits)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        inside: list[Any] = []
+        for item in layer:
+            if isinstance(item, dict):
+                inside.extend(
+                    each for each in cast("dict[str, Any]", item).values() if isinstance(each, (dict, list))
+                )
+            elif isinstance(item, list):
+                inside.extend(each for each in cast("list[Any]", item) if isinstance(each, (dict, list)))
+        if not inside:
+            return False
+        layer = inside
+    return True

@@ -1,0 +1,36 @@
+"""Is there such a layer, and are there any: the same answer from every technique."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mechscope.model.transformer import HookedTransformer
+
+
+def check_has_layers(model: HookedTransformer, what: str) -> None:
+    """Refuse a model without layers.
+
+    Args:
+        what: what needs them, as the beginning of a sentence: "activation patching".
+
+    Raises:
+        ValueError: for a model with n_layers=0.
+    """
+    if model.cfg.n_layers == 0:
+        raise ValueError(
+            f"{what} needs a model with layers, and this one has none (n_layers=0): it only embeds and unembeds. "
+            "Use a model with at least one layer, or read this one with logit_lens or direct_logit_attribution."
+        )
+
+
+def check_layer(model: HookedTransformer, layer: int) -> None:
+    """Refuse a layer that the model does not have.
+
+    Raises:
+        ValueError: with how many there are.
+    """
+    n_layers = model.cfg.n_layers
+    if not 0 <= layer < n_layers:
+        there = "no layers at all" if n_layers == 0 else f"{n_layers}, numbered 0 to {n_layers - 1}"
+        raise ValueError(f"there is no layer {layer}: this model has {there}.")

@@ -1,0 +1,38 @@
+"""Text that a figure shows letter for letter.
+
+Plotly reads what it is given as markup: the token `<s>` would vanish, `<b>x</b>` would be set in bold type, and two
+dollar signs would enclose a formula. So every word that comes from a model, a tokenizer or a caller passes through
+`escape` on its way into a figure, or through `escape_in_template` where it becomes part of a hover template.
+"""
+
+from __future__ import annotations
+
+import html
+
+
+def escape(text: object) -> str:
+    """A text for a title, a label, a legend entry, an annotation or `customdata`.
+
+    >>> escape("<s> & more")
+    '&lt;s&gt; &amp; more'
+    """
+    escaped = html.escape(str(text), quote=False)
+    return escaped.replace("$", "&#36;") if escaped.count("$") > 1 else escaped
+
+
+def escape_in_template(text: object) -> str:
+    """A text within a `hovertemplate` or `texttemplate`, where `%{…}` would be filled in.
+
+    >>> escape_in_template("100 %{x}")
+    '100 &#37;{x}'
+    """
+    return escape(text).replace("%{", "&#37;{")
+
+
+def unescape(text: str) -> str:
+    """The text that a figure shows for an escaped one: for pages that write a figure's title themselves.
+
+    >>> unescape(escape("<s> & $more$"))
+    '<s> & $more$'
+    """
+    return html.unescape(text)
