@@ -16,7 +16,7 @@ help:
 	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
 	@echo "make bench      speed and memory beside the peers, written to docs"
-	@echo "make tables     the family and misuse tables of the docs"
+	@echo "make tables     the tables of families, misuse and classic names in the docs"
 	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
 	@echo "make frontiers  dictionaries of every architecture, what few features cost, written to docs/frontiers.md"
 	@echo "make lint       ruff, pyright, the import contract"
@@ -68,6 +68,7 @@ bench: $(VENV)/.test
 tables: $(VENV)/.test
 	$(PY) -m benchmarks.families
 	$(PY) -m benchmarks.misuse
+	$(PY) -m benchmarks.classic_interface
 
 scoreboard: $(VENV)/.base
 	$(RUN) scoreboard --docs docs/scoreboard.md

@@ -5,4 +5,7 @@
 
 from mechscope.model.config import HookedTransformerConfig
 
-__all__ = ["HookedTransformerConfig"]
+EasyTransformerConfig = HookedTransformerConfig
+"""What the class was called in its first year."""
+
+__all__ = ["EasyTransformerConfig", "HookedTransformerConfig"]

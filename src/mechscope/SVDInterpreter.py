@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VectorType = Literal["OV", "w_in", "w_out"]
 VECTOR_TYPES = ("OV", "w_in", "w_out")
+OUTPUT_EMBEDDING = "unembed.W_U"
 
 
 class SVDInterpreter:
@@ -26,6 +27,11 @@ class SVDInterpreter:
     def __init__(self, model: HookedTransformer) -> None:
         self.model = model
         self.cfg = model.cfg
+
+    @property
+    def params(self) -> dict[str, torch.Tensor]:
+        """The model's parameters by name."""
+        return dict(self.model.named_parameters())
 
     def get_singular_vectors(
         self,

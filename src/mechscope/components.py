@@ -5,6 +5,7 @@ from mechscope.model.components import (
     Attention,
     Embed,
     GatedMLP,
+    GroupedQueryAttention,
     LayerNorm,
     LayerNormPre,
     PosEmbed,
@@ -22,8 +23,8 @@ from mechscope.model.encoder_components import (
     TokenTypeEmbed,
 )
 
-# Grouped keys and values are a matter of the config here, not of another class.
-AbstractAttention = GroupedQueryAttention = Attention
+# Every attention layer is one, as with the classic base class.
+AbstractAttention = Attention
 
 __all__ = [
     "MLP",

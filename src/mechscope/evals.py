@@ -14,6 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mechscope.arguments import checked_arguments
+from mechscope.data.text_datasets import get_dataset
+from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.token_batch import Tokens
 
@@ -31,6 +33,8 @@ NOUNS = {
     "LOCATION": ("station", "library", "garden", "market"),
     "OBJECT": ("book", "ring", "basket", "drink"),
 }
+DEFAULT_SEED = 0
+"""An IOIDataset is the same every time, unless a seed says otherwise."""
 PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 
@@ -134,7 +138,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         num_samples: how many sentences.
         symmetric: each sentence is followed by the one with the two names exchanged.
         prepend_bos: start with the beginning-of-sequence token.
-        seed: of the choice.
+        seed: of the choice; None means 0.
 
     Raises:
         ValueError: for fewer than two names, a template that lacks [A] or [B], or a placeholder that has
@@ -150,20 +154,21 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         num_samples: int = 1000,
         symmetric: bool = False,
         prepend_bos: bool = True,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         if tokenizer is None:
             raise ValueError("IOIDataset needs a tokenizer to make tokens of its sentences.")
         self.tokenizer = tokenizer
         self.prepend_bos = prepend_bos
-        self.templates = list(TEMPLATES if templates is None else templates)
-        self.names = list(NAMES if names is None else names)
-        self.nouns = {kind: list(words) for kind, words in (NOUNS if nouns is None else nouns).items()}
+        self.templates = list(self.get_default_templates() if templates is None else templates)
+        self.names = list(self.get_default_names() if names is None else names)
+        nouns = self.get_default_nouns() if nouns is None else nouns
+        self.nouns = {kind: list(words) for kind, words in nouns.items()}
         self._check()
-        choice = random.Random(seed)
+        self._choice = random.Random(DEFAULT_SEED if seed is None else seed)
         self.samples: list[dict[str, str]] = []
         while len(self.samples) < num_samples:
-            self.samples += self._sentences(choice, symmetric)
+            self.samples += self.get_sample(symmetric)
         del self.samples[num_samples:]
 
     def _check(self) -> None:
@@ -179,7 +184,24 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
                 if not self.nouns.get(kind):
                     raise ValueError(f"nouns has no words for [{kind}] of the template {template!r}.")
 
-    def _sentences(self, choice: random.Random, symmetric: bool) -> list[dict[str, str]]:
+    @staticmethod
+    def get_default_names() -> list[str]:
+        """The people, where no others are given."""
+        return list(NAMES)
+
+    @staticmethod
+    def get_default_templates() -> list[str]:
+        """The sentences, where no others are given."""
+        return list(TEMPLATES)
+
+    @staticmethod
+    def get_default_nouns() -> dict[str, list[str]]:
+        """The words for each other placeholder, where no others are given."""
+        return {kind: list(words) for kind, words in NOUNS.items()}
+
+    def get_sample(self, symmetric: bool = False) -> list[dict[str, str]]:
+        """One more sentence with its two names, or, if symmetric, it and the one with the names exchanged."""
+        choice = self._choice
         template = choice.choice(self.templates)
         for kind, words in self.nouns.items():
             template = template.replace(f"[{kind}]", choice.choice(words))
@@ -254,3 +276,59 @@ def ioi_eval(
 
 def _device_of(model: HookedTransformer) -> torch.device | str:
     return model.cfg.device or "cpu"
+
+
+# Data sets by name --------------------------------------------------------------------------------
+
+
+def _data_loader(name: str, tokenizer: Any, batch_size: int) -> DataLoader[Any]:
+    rows = tokenize_and_concatenate(get_dataset(name), tokenizer)
+    return DataLoader(rows, batch_size=batch_size, shuffle=True, drop_last=True)
+
+
+def make_wiki_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader[Any]:
+    """Batches of tokens of Wikipedia articles (see `get_dataset` for where they are looked for)."""
+    return _data_loader("wiki", tokenizer, batch_size)
+
+
+def make_owt_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader[Any]:
+    """Batches of tokens of OpenWebText."""
+    return _data_loader("owt", tokenizer, batch_size)
+
+
+def make_pile_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader[Any]:
+    """Batches of tokens of the Pile."""
+    return _data_loader("pile", tokenizer, batch_size)
+
+
+def make_code_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader[Any]:
+    """Batches of tokens of Python code."""
+    return _data_loader("code", tokenizer, batch_size)
+
+
+DATASET_NAMES = ["wiki", "owt", "pile", "code"]
+DATASET_LOADERS = [
+    make_wiki_data_loader,
+    make_owt_data_loader,
+    make_pile_data_loader,
+    make_code_data_loader,
+]
+
+
+def evaluate(
+    model: HookedTransformer, truncate: int = 100, batch_size: int = 8, tokenizer: Any = None
+) -> dict[str, float]:
+    """The mean loss on each of DATASET_NAMES, in nats per token ("wiki_loss", …).
+
+    Args:
+        truncate: read at most so many batches of each.
+        tokenizer: None means the model's.
+
+    Raises:
+        FileNotFoundError: for a data set that is not on this machine and cannot be fetched.
+    """
+    tokenizer = model.tokenizer if tokenizer is None else tokenizer
+    loaders = {
+        name: make(tokenizer, batch_size) for name, make in zip(DATASET_NAMES, DATASET_LOADERS, strict=True)
+    }
+    return {f"{name}_loss": evaluate_on_dataset(model, loader, truncate) for name, loader in loaders.items()}

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 HeadName = Literal["previous_token_head", "duplicate_token_head", "induction_head"]
 ErrorMeasure = Literal["abs", "mul"]
-Heads = Sequence[tuple[int, int]] | Mapping[int, Sequence[int]] | None
+LayerHeadTuple = tuple[int, int]
+LayerToHead = Mapping[int, Sequence[int]]
+Heads = Sequence[LayerHeadTuple] | LayerToHead | None
 NOT_SCORED = -1.0
 
 

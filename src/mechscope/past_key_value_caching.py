@@ -1,8 +1,16 @@
-"""The classic `past_key_value_caching`."""
+"""The classic `past_key_value_caching`, with the names of 2.x and of 3.x."""
 
 from mechscope.model.key_value_cache import (
     HookedTransformerKeyValueCache,
     HookedTransformerKeyValueCacheEntry,
 )
 
-__all__ = ["HookedTransformerKeyValueCache", "HookedTransformerKeyValueCacheEntry"]
+TransformerLensKeyValueCache = HookedTransformerKeyValueCache
+TransformerLensKeyValueCacheEntry = HookedTransformerKeyValueCacheEntry
+
+__all__ = [
+    "HookedTransformerKeyValueCache",
+    "HookedTransformerKeyValueCacheEntry",
+    "TransformerLensKeyValueCache",
+    "TransformerLensKeyValueCacheEntry",
+]

@@ -138,7 +138,7 @@ def test_slices_of_batch_and_positions() -> None:
     _, last = model.run_with_cache(tiny_tokens(), pos_slice=-1)
     for name, value in last.items():
         axis = -2 if name.endswith(("pattern", "scores")) else 1
-        assert torch.allclose(value, cache[name].select(axis, -1), atol=1e-5), name
+        assert torch.allclose(value, cache[name].narrow(axis, -1, 1), atol=1e-5), name
     with pytest.raises(ValueError, match="batch of 1"):
         cache.remove_batch_dim()
     _, single = model.run_with_cache(tiny_tokens(1), remove_batch_dim=True)

@@ -254,7 +254,8 @@ def test_text_with_padding_pairs_and_predictions(word_pieces: Any) -> None:
     assert torch.allclose(both[1, :4], model("a dog")[0], atol=1e-5)
     one = model("the [MASK] sat", return_type="predictions")
     several = model(["the [MASK] sat", "a [MASK] [MASK]"], return_type="predictions")
-    assert isinstance(one, str) and isinstance(several, list) and several[0] == one
+    assert isinstance(one, str) and isinstance(several, list)
+    assert len(several) == 3 and several[0] == f"Prediction 0: {one}"
     likeliest = model("the [MASK] sat")[0, 2].argmax()
     assert one == word_pieces.decode([likeliest])
     with pytest.raises(ValueError, match="no token is the tokenizer's mask"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import torch
 
 from mechscope.checkpoints.load import load_model
+from mechscope.model.transformer import HookedTransformer
 
 PASSED_ON = frozenset({"revision", "torch_dtype"})
 WITHOUT_EFFECT = frozenset(
@@ -67,8 +69,22 @@ def from_pretrained(
         dtype=from_pretrained_kwargs.get("torch_dtype", dtype),
         revision=from_pretrained_kwargs.get("revision"),
     )
+    if (
+        type(model) is HookedTransformer
+        and issubclass(cls, HookedTransformer)
+        and cls is not HookedTransformer
+    ):
+        model = _as_subclass(cls, model)
     if not isinstance(model, cls):
         raise ValueError(f"{model_name!r} is a {type(model).__name__}, not a {cls.__name__}.")
     if hf_model is not None:
         model.cfg.model_name = model_name
     return model
+
+
+def _as_subclass(cls: type[HookedTransformer], model: HookedTransformer) -> HookedTransformer:
+    """The same weights in an object of a user's own class, which is built as it builds itself."""
+    cfg = dataclasses.replace(model.cfg, init_weights=False)
+    own = cls(cfg, model.tokenizer, move_to_device=False, default_padding_side=model.default_padding_side)
+    own.take_weights(model)
+    return own.to(model.cfg.device)

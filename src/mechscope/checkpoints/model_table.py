@@ -10,16 +10,16 @@ gpt2-medium              openai-community/gpt2-medium
 gpt2-large               openai-community/gpt2-large
 gpt2-xl                  openai-community/gpt2-xl
 distilgpt2               distilbert/distilgpt2                   distil-gpt2 distill-gpt2 distillgpt2 gpt2-xs
-stanford-gpt2-small-a    stanford-crfm/alias-gpt2-small-x21      alias-gpt2-small-x21 gpt2-stanford-small-a
-stanford-gpt2-small-b    stanford-crfm/battlestar-gpt2-small-x49 battlestar-gpt2-small-x49
-stanford-gpt2-small-c    stanford-crfm/caprica-gpt2-small-x81    caprica-gpt2-small-x81 gpt2-stanford-small-c
-stanford-gpt2-small-d    stanford-crfm/darkmatter-gpt2-small-x343 darkmatter-gpt2-small-x343
-stanford-gpt2-small-e    stanford-crfm/expanse-gpt2-small-x777   expanse-gpt2-small-x777
-stanford-gpt2-medium-a   stanford-crfm/arwen-gpt2-medium-x21     arwen-gpt2-medium-x21 gpt2-stanford-medium-a
-stanford-gpt2-medium-b   stanford-crfm/beren-gpt2-medium-x49     beren-gpt2-medium-x49 gpt2-stanford-medium-b
-stanford-gpt2-medium-c   stanford-crfm/celebrimbor-gpt2-medium-x81 celebrimbor-gpt2-medium-x81
-stanford-gpt2-medium-d   stanford-crfm/durin-gpt2-medium-x343    durin-gpt2-medium-x343 gpt2-stanford-medium-d
-stanford-gpt2-medium-e   stanford-crfm/eowyn-gpt2-medium-x777    eowyn-gpt2-medium-x777 gpt2-stanford-medium-e
+stanford-gpt2-small-a    stanford-crfm/alias-gpt2-small-x21      gpt2-stanford-small-a gpt2-mistral-small-a
+stanford-gpt2-small-b    stanford-crfm/battlestar-gpt2-small-x49 gpt2-mistral-small-b
+stanford-gpt2-small-c    stanford-crfm/caprica-gpt2-small-x81    gpt2-stanford-small-c gpt2-mistral-small-c
+stanford-gpt2-small-d    stanford-crfm/darkmatter-gpt2-small-x343 gpt2-mistral-small-d
+stanford-gpt2-small-e    stanford-crfm/expanse-gpt2-small-x777   gpt2-mistral-small-e
+stanford-gpt2-medium-a   stanford-crfm/arwen-gpt2-medium-x21     gpt2-stanford-medium-a gpt2-medium-small-a
+stanford-gpt2-medium-b   stanford-crfm/beren-gpt2-medium-x49     gpt2-stanford-medium-b gpt2-medium-small-b
+stanford-gpt2-medium-c   stanford-crfm/celebrimbor-gpt2-medium-x81 gpt2-medium-small-c
+stanford-gpt2-medium-d   stanford-crfm/durin-gpt2-medium-x343    gpt2-stanford-medium-d gpt2-medium-small-d
+stanford-gpt2-medium-e   stanford-crfm/eowyn-gpt2-medium-x777    gpt2-stanford-medium-e gpt2-medium-small-e
 
 # GPT-Neo, GPT-J, GPT-NeoX
 gpt-neo-125m             EleutherAI/gpt-neo-125m                 gpt-neo-small neo-small neo
@@ -72,7 +72,7 @@ attn-only-1l             NeelNanda/Attn_Only_1L512W_C4_Code      attn-only-1l-ne
 attn-only-2l             NeelNanda/Attn_Only_2L512W_C4_Code      attn-only-2l-new attn-only-2l-c4-code
 attn-only-3l             NeelNanda/Attn_Only_3L512W_C4_Code      attn-only-3l-new attn-only-3l-c4-code
 attn-only-4l             NeelNanda/Attn_Only_4L512W_C4_Code      attn-only-4l-new attn-only-4l-c4-code
-attn-only-2l-demo NeelNanda/Attn-Only-2L512W-Shortformer-6B-big-lr attn-only-demo attn-only-2l-induction-demo
+attn-only-2l-demo        NeelNanda/Attn-Only-2L512W-Shortformer-6B-big-lr attn-only-demo attn-only-2l-induction-demo
 gelu-1l                  NeelNanda/GELU_1L512W_C4_Code           gelu-1l-new gelu-1l-c4-code
 gelu-2l                  NeelNanda/GELU_2L512W_C4_Code           gelu-2l-new gelu-2l-c4-code
 gelu-3l                  NeelNanda/GELU_3L512W_C4_Code           gelu-3l-new gelu-3l-c4-code
@@ -107,7 +107,7 @@ llama-2-7b               meta-llama/Llama-2-7b-hf
 llama-2-7b-chat          meta-llama/Llama-2-7b-chat-hf
 llama-2-13b              meta-llama/Llama-2-13b-hf
 llama-2-13b-chat         meta-llama/Llama-2-13b-chat-hf
-llama-2-70b-chat         meta-llama/Llama-2-70b-chat-hf
+llama-2-70b-chat         meta-llama/Llama-2-70b-chat-hf meta-llama-2-70b-chat-hf
 llama-3-8b               meta-llama/Meta-Llama-3-8B              meta-llama-3-8b
 llama-3-8b-instruct      meta-llama/Meta-Llama-3-8B-Instruct     meta-llama-3-8b-instruct
 llama-3-70b              meta-llama/Meta-Llama-3-70B             meta-llama-3-70b

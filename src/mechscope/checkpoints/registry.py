@@ -46,8 +46,16 @@ def _by_name() -> dict[str, Entry]:
 
 
 def lookup(name: str) -> Entry | None:
-    """The entry of a name, an alias or a hub id, whatever its case; None where there is none."""
-    return _by_name().get(name.lower())
+    """The entry of a name, an alias or a hub id, whatever its case; None where there is none.
+
+    A repository that was renamed is found under its old name too, which is an alias behind the same owner.
+    """
+    name = name.lower()
+    owner, slash, short = name.partition("/")
+    entry = _by_name().get(name) or (_by_name().get(short) if slash else None)
+    if entry is None or (name not in _by_name() and not entry.hub_id.lower().startswith(f"{owner}/")):
+        return None
+    return entry
 
 
 def bundled_names() -> list[str]:

@@ -34,7 +34,8 @@ def tokenize_and_concatenate(
     max_length: int = 1024,
     column_name: str = "text",
     add_bos_token: bool = True,
-    num_proc: int = 1,
+    num_proc: int = 10,
+    set_format: bool = True,
 ) -> TokenRows:
     """Rows of `max_length` tokens from texts, or from rows with a column of text.
 
@@ -44,7 +45,7 @@ def tokenize_and_concatenate(
     Args:
         dataset: texts, or mappings with `column_name` (a Hugging Face data set is such).
         tokenizer: makes the tokens.
-        streaming, num_proc: accepted from old notebooks, without effect.
+        streaming, num_proc, set_format: accepted from old notebooks, without effect.
         max_length: tokens in a row, the beginning-of-sequence token included.
         add_bos_token: start every row with the beginning-of-sequence token.
 
@@ -53,7 +54,7 @@ def tokenize_and_concatenate(
             needed.
         KeyError: for a row without the column.
     """
-    del streaming, num_proc
+    del streaming, num_proc, set_format
     end, start = tokenizer.eos_token_id, tokenizer.bos_token_id
     if end is None or (add_bos_token and start is None):
         missing = "end" if end is None else "beginning"

@@ -34,6 +34,16 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         self.model = model
         self.has_batch_dim = has_batch_dim
 
+    @property
+    def has_embed(self) -> bool:
+        """Whether it holds the token embedding."""
+        return "hook_embed" in self.cache_dict
+
+    @property
+    def has_pos_embed(self) -> bool:
+        """Whether it holds the position embedding."""
+        return "hook_pos_embed" in self.cache_dict
+
     # A dictionary ---------------------------------------------------------------------------
 
     def __getitem__(self, key: str | tuple[Any, ...]) -> torch.Tensor:

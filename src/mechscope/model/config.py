@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from mechscope.arguments import described
+from mechscope.model.classic_fields import accept_classic_fields, translate_classic_fields
 from mechscope.model.config_checks import check_config_values
 from mechscope.model.devices import check_device
 from mechscope.near_names import did_you_mean
@@ -42,13 +43,11 @@ CLASSIC_SWITCHES = (
     "use_hook_tokens",
 )
 
-# Accepted from old notebooks, with nothing left for them to decide.
-IGNORED_CLASSIC_FIELDS = frozenset(
-    {"n_devices", "trust_remote_code", "ungroup_grouped_query_attention", "n_params", "load_in_4bit",
-     "use_local_attn", "checkpoint_label_type", "from_checkpoint", "dtype_str", "initializer_range_"}
-)  # fmt: skip
+# Spellings in old saved configs, with nothing left for them to decide.
+IGNORED_CLASSIC_FIELDS = frozenset({"dtype_str", "initializer_range_"})
 
 
+@accept_classic_fields
 @dataclass
 class HookedTransformerConfig:
     """Shape and arithmetic of a `HookedTransformer`.
@@ -170,6 +169,11 @@ class HookedTransformerConfig:
     use_hook_tokens: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("attn_scale", "initializer_range", "rotary_base"):
+            # Classic configs hold whole numbers and NumPy's.
+            value = getattr(self, name)
+            if isinstance(value, (int, np.floating)) and not isinstance(value, bool):
+                setattr(self, name, float(value))
         check_config_values(self)
         if self.n_heads == -1:
             if self.d_model % self.d_head:
@@ -248,6 +252,27 @@ class HookedTransformerConfig:
         return self.n_key_value_heads or self.n_heads
 
     @property
+    def use_local_attn(self) -> bool:
+        """The classic question whether any layer attends to a window only."""
+        return self.attn_types is not None and "local" in self.attn_types
+
+    @property
+    def use_qk_norm(self) -> bool:
+        """The classic question whether queries and keys are normed head by head."""
+        return self.qk_norm == "per_head"
+
+    @property
+    def from_checkpoint(self) -> bool:
+        """Whether these weights are a checkpoint of a training."""
+        return self.checkpoint_index is not None or self.checkpoint_value is not None
+
+    @property
+    def rotary_scaling_factor(self) -> float:
+        """The classic name for the factor of linear rotary scaling; 1 where there is none."""
+        scaling = self.rotary_scaling or {}
+        return float(scaling["factor"]) if scaling.get("type") == "linear" else 1.0
+
+    @property
     def use_normalization_before_and_after(self) -> bool:
         """The classic name for norm_placement == "pre_and_post"."""
         return self.norm_placement == "pre_and_post"
@@ -278,23 +303,22 @@ class HookedTransformerConfig:
         return config if isinstance(config, cls) else cls.from_dict(config)  # type: ignore[arg-type]
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> HookedTransformerConfig:
-        """A config from a mapping of field names to values.
+    def from_dict(cls, config_dict: Mapping[str, Any]) -> HookedTransformerConfig:
+        """A config from a mapping of field names to values; classic fields are translated.
 
         Raises:
             ValueError: for a field that does not exist, with the nearest names; for one that is needed and missing;
                 and for values that a config refuses.
         """
-        if not isinstance(fields, Mapping):
+        if not isinstance(config_dict, Mapping):
             raise TypeError(
                 "a model is built from a HookedTransformerConfig or a dictionary of its fields, not "
-                f"{described(fields)}."
+                f"{described(config_dict)}."
             )
-        fields = dict(fields)
+        fields = dict(config_dict)
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():
             fields.pop(name)
-        if fields.pop("use_normalization_before_and_after", False):
-            fields["norm_placement"] = "pre_and_post"
+        fields = translate_classic_fields(fields)
         known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
             if name not in known:
@@ -335,6 +359,10 @@ def dtype_from_name(name: str) -> torch.dtype:
 def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{field} must be one of {', '.join(map(str, choices))}, not {value!r}.")
+
+
+ConfigLike = HookedTransformerConfig | Mapping[str, Any]
+"""What the parts of a model are built from: a config, or a mapping of its fields."""
 
 
 # What each kind of rotary scaling needs, and what it may have.

@@ -55,16 +55,17 @@ class Devices(nn.Module):
         self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
         return self
 
-    def to(self, *args: Any, print_details: bool = False, **kwargs: Any) -> Self:  # type: ignore[override]
+    def to(  # type: ignore[override]
+        self, device_or_dtype: Any = None, *args: Any, print_details: bool = True, **kwargs: Any
+    ) -> Self:
         """Move to a device, convert to a data type, or both, as torch does."""
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.
         del print_details
-        if "device" in kwargs:
-            check_device(kwargs["device"])
-        for value in args:
+        where = () if device_or_dtype is None else (device_or_dtype,)
+        for value in (*where, *args, kwargs.get("device", "cpu")):
             if isinstance(value, (str, torch.device)):
                 check_device(value)
-        nn.Module.to(self, *(value for value in args if not isinstance(value, bool)), **kwargs)
+        nn.Module.to(self, *where, *(value for value in args if not isinstance(value, bool)), **kwargs)
         return self
 
     def cuda(self, device: int | torch.device | None = None) -> Self:

@@ -195,10 +195,10 @@ class HookedEncoder(
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos].
-            return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest words in place of
-                the mask tokens (a string for a text, a list for several); "hidden", the encoder's output
-                [batch pos d_model]; or None. "auto" is "logits" where there is a head for them, else
-                "hidden".
+            return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest word in place of
+                each mask token ("cat"; for several, row by row, "Prediction 0: cat", "Prediction 1: mat");
+                "hidden", the encoder's output [batch pos d_model]; or None. "auto" is "logits" where there
+                is a head for them, else "hidden".
             token_type_ids: which sentence each token is of [batch pos]; None means the tokenizer's for
                 text, the first for tokens.
             one_zero_attention_mask: 1 where a token is real, 0 where it is padding [batch pos]; None means
@@ -231,7 +231,7 @@ class HookedEncoder(
             return None
         logits = self.unembed(self.mlm_head(hidden))
         if return_type == "predictions":
-            return self._predictions(tokens, logits, single=isinstance(input, str))
+            return self._predictions(tokens, logits)
         return None if return_type is None else logits
 
     def encoder_output(
@@ -247,7 +247,7 @@ class HookedEncoder(
             tokens.shape[1], tokens.shape[1], padding=mask, causal=False, device=residual.device
         )
         for block in self.blocks:
-            residual = block(residual, allowed)
+            residual = block(residual, mask=allowed)
         return residual
 
     def run_with_cache(  # type: ignore[override]

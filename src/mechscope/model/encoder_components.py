@@ -12,7 +12,7 @@ from mechscope.model.components.activations import ACTIVATIONS
 from mechscope.model.components.block import by_head
 from mechscope.model.components.component import Component
 from mechscope.model.components.mlp import make_mlp
-from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 
 N_TOKEN_TYPES = 2
@@ -21,8 +21,10 @@ N_TOKEN_TYPES = 2
 class TokenTypeEmbed(Component):
     """Row `t` of W_token_type [token_type, d_model]: 0 for the first sentence, 1 for the second."""
 
-    def __init__(self, cfg: HookedTransformerConfig, n_types: int = N_TOKEN_TYPES) -> None:
+    def __init__(self, cfg: ConfigLike, n_types: int = N_TOKEN_TYPES) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         self.W_token_type = nn.Parameter(
             torch.empty(n_types, cfg.d_model, dtype=cfg.dtype, device=cfg.device)
         )
@@ -37,8 +39,10 @@ class TokenTypeEmbed(Component):
 class BertEmbed(Component):
     """LayerNorm(token + position + token type)."""
 
-    def __init__(self, cfg: HookedTransformerConfig, n_types: int = N_TOKEN_TYPES) -> None:
+    def __init__(self, cfg: ConfigLike, n_types: int = N_TOKEN_TYPES) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         self.embed = Embed(cfg)
         self.pos_embed = PosEmbed(cfg)
         self.token_type_embed = TokenTypeEmbed(cfg, n_types)
@@ -49,14 +53,14 @@ class BertEmbed(Component):
 
     def forward(
         self,
-        tokens: Int[torch.Tensor, "batch pos"],
+        input_ids: Int[torch.Tensor, "batch pos"],
         token_type_ids: Int[torch.Tensor, "batch pos"] | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos] -> [batch pos d_model]; without token types every token is of the first sentence."""
         if token_type_ids is None:
-            token_type_ids = torch.zeros_like(tokens)
-        words = self.hook_embed(self.embed(tokens))
-        positions = self.hook_pos_embed(self.pos_embed(tokens))
+            token_type_ids = torch.zeros_like(input_ids)
+        words = self.hook_embed(self.embed(input_ids))
+        positions = self.hook_pos_embed(self.pos_embed(input_ids))
         types = self.hook_token_type_embed(self.token_type_embed(token_type_ids))
         return self.ln(words + positions + types)
 
@@ -68,10 +72,11 @@ class BertBlock(Component):
     hook_normalized_resid_post is what the next block reads.
     """
 
-    def __init__(self, cfg: HookedTransformerConfig, layer: int = 0) -> None:
+    def __init__(self, cfg: ConfigLike, layer: int = 0) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
         self.cfg = cfg
-        self.attn = Attention(cfg, layer)
+        self.attn = Attention(cfg, layer_id=layer)
         self.ln1 = LayerNorm(cfg)
         self.mlp = make_mlp(cfg)
         self.ln2 = LayerNorm(cfg)
@@ -87,9 +92,18 @@ class BertBlock(Component):
         self.hook_normalized_resid_post = HookPoint()
 
     def forward(
-        self, resid_pre: Float[torch.Tensor, "batch pos d_model"], mask: AttentionMask | None = None
+        self,
+        resid_pre: Float[torch.Tensor, "batch pos d_model"],
+        additive_attention_mask: torch.Tensor | None = None,
+        *,
+        mask: AttentionMask | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos d_model] -> [batch pos d_model]"""
+        """[batch pos d_model] -> [batch pos d_model]
+
+        Args:
+            additive_attention_mask: added to the scores, -inf where nobody may read [batch 1 1 key].
+            mask: who may attend to whom; None means everybody to everybody.
+        """
         resid_pre = self.hook_resid_pre(resid_pre)
         inputs = (
             hook(by_head(resid_pre, heads)) if hook.watched else resid_pre
@@ -99,7 +113,9 @@ class BertBlock(Component):
                 (self.hook_v_input, self.cfg.n_kv_heads),
             )
         )
-        attn_out = self.hook_attn_out(self.attn(*inputs, mask))
+        attn_out = self.hook_attn_out(
+            self.attn(*inputs, additive_attention_mask=additive_attention_mask, mask=mask)
+        )
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         mlp_in = self.hook_mlp_in(self.ln1(resid_mid))
         mlp_out = self.hook_mlp_out(self.mlp(mlp_in))
@@ -110,45 +126,51 @@ class BertBlock(Component):
 class BertMLMHead(Component):
     """What stands before the unembedding: a layer as wide as the stream, and a LayerNorm."""
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         self.W = nn.Parameter(torch.empty(cfg.d_model, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.b = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.act_fn = ACTIVATIONS[str(cfg.act_fn)]
         self.ln = LayerNorm(cfg)
 
     def forward(
-        self, residual: Float[torch.Tensor, "batch pos d_model"]
+        self, resid: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]"""
-        return self.ln(self.act_fn(F.linear(residual, self.W.mT, self.b)))
+        return self.ln(self.act_fn(F.linear(resid, self.W.mT, self.b)))
 
 
 class BertPooler(Component):
     """One vector for a whole text: a layer on what stands at its first token."""
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         self.W = nn.Parameter(torch.empty(cfg.d_model, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.b = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.hook_pooler_out = HookPoint()
 
     def forward(
-        self, residual: Float[torch.Tensor, "batch pos d_model"]
+        self, resid: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch d_model"]:
         """[batch pos d_model] -> [batch d_model]"""
-        return self.hook_pooler_out(torch.tanh(F.linear(residual[:, 0], self.W.mT, self.b)))
+        return self.hook_pooler_out(torch.tanh(F.linear(resid[:, 0], self.W.mT, self.b)))
 
 
 class BertNSPHead(Component):
     """Two logits from the pooled vector: the second sentence follows the first, or does not."""
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         self.W = nn.Parameter(torch.empty(cfg.d_model, 2, dtype=cfg.dtype, device=cfg.device))
         self.b = nn.Parameter(torch.zeros(2, dtype=cfg.dtype, device=cfg.device))
         self.hook_nsp_out = HookPoint()
 
-    def forward(self, pooled: Float[torch.Tensor, "batch d_model"]) -> Float[torch.Tensor, "batch 2"]:
+    def forward(self, resid: Float[torch.Tensor, "batch d_model"]) -> Float[torch.Tensor, "batch 2"]:
         """[batch d_model] -> [batch 2]"""
-        return self.hook_nsp_out(F.linear(pooled, self.W.mT, self.b))
+        return self.hook_nsp_out(F.linear(resid, self.W.mT, self.b))

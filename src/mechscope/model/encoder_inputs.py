@@ -101,15 +101,14 @@ class EncoderInputs:
             mask = None if bool(mask.all()) else mask
         return tokens.to(device), None if types is None else types.to(device), mask
 
-    def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor, single: bool) -> str | list[str]:
+    def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor) -> str | list[str]:
+        """The likeliest word for each mask token, in the classic format: one alone, or a numbered list."""
         tokenizer = self.tokenizer
         mask_id = None if tokenizer is None else tokenizer.mask_token_id
         if tokenizer is None or mask_id is None:
             raise ValueError("return_type='predictions' needs a tokenizer with a mask token.")
-        if not bool((tokens == mask_id).any()):
+        masked = tokens == mask_id
+        if not bool(masked.any()):
             raise ValueError("there is nothing to predict: no token is the tokenizer's mask token.")
-        words = [
-            tokenizer.decode(row[ids == mask_id].argmax(-1).tolist())
-            for ids, row in zip(tokens, logits, strict=True)
-        ]
-        return words[0] if single else words
+        words = [tokenizer.decode([word]) for word in logits[masked].argmax(-1).tolist()]
+        return words[0] if len(words) == 1 else [f"Prediction {i}: {word}" for i, word in enumerate(words)]

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from mechscope.model.hook_introspection import HookPointIntrospection
 from mechscope.model.lent_memory import lend
 
 Direction = Literal["fwd", "bwd"]
@@ -102,8 +103,13 @@ class Listener:
     scope: HookScope | None = None
     """The function sees only runs made inside this scope; None: it sees every run."""
 
+    @property
+    def user_hook(self) -> HookFunction:
+        """The function, by its classic name."""
+        return self.hook
 
-class HookPoint(nn.Module):
+
+class HookPoint(HookPointIntrospection, nn.Module):
     """An identity function that lets listeners read, edit or replace what passes.
 
     A listener is called as `hook(activation, hook=hook_point)`. It may return None (keep the
@@ -147,7 +153,7 @@ class HookPoint(nn.Module):
             return True
         return not all(listener.by_position for listener in self.listeners)
 
-    def __call__(self, activation: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if not (
             self.fwd_hooks
             or self.bwd_hooks
@@ -156,12 +162,12 @@ class HookPoint(nn.Module):
             or self._forward_pre_hooks
             or self._backward_pre_hooks
         ):
-            return activation
-        return super().__call__(activation)
+            return x
+        return super().__call__(x)
 
-    def forward(self, activation: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The activation as the listeners leave it."""
-        activation = self._tell(self.listeners, activation)
+        activation = self._tell(self.listeners, x)
         if self.bwd_hooks and activation.requires_grad and (listeners := _in_reach(self.bwd_hooks)):
             # The alias has no other user, so its gradient is the one that flows out of this point,
             # even where neighbouring points hold the same tensor.

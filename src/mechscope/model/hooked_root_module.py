@@ -20,6 +20,7 @@ from torch import nn
 
 from mechscope.model.caching_hooks import caching_hook
 from mechscope.model.gradients import refuse_inference_mode, usable_in_training
+from mechscope.model.hook_introspection import HookIntrospectionMixin, OlderHookNames
 from mechscope.model.hook_points import (
     Direction,
     HookFunction,
@@ -74,7 +75,7 @@ class _Added:
                 listener.scope = None
 
 
-class HookedRootModule(nn.Module):
+class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     """A module whose hook points have names.
 
     A subclass calls `self.setup()` at the end of its `__init__`; after that every `HookPoint`
@@ -366,6 +367,9 @@ class HookedRootModule(nn.Module):
     ) -> tuple[dict[str, torch.Tensor], list[tuple[str, HookFunction]], list[tuple[str, HookFunction]]]:
         """A dictionary and the (name, function) pairs that fill it during a pass."""
         cache = {} if cache is None else cache
+        if isinstance(pos_slice, int):
+            pos_slice = [pos_slice]  # as in the classic library, one position keeps its axis
+        pos_slice = None if pos_slice is None else Slice.unwrap(pos_slice)
 
         def keep(suffix: str) -> HookFunction:
             return caching_hook(cache, suffix, device, remove_batch_dim, pos_slice)
@@ -414,7 +418,7 @@ class HookedRootModule(nn.Module):
             remove_batch_dim: drop the leading axis of a batch of one.
             incl_bwd: also run backward from the output (a scalar) and keep gradients, under
                 names that end in `_grad`.
-            pos_slice: which positions to keep (a slice, an index or a list of them).
+            pos_slice: which positions to keep (a slice, a list of indices, or one index, which keeps its axis).
 
         Returns:
             the output of the pass, and a dictionary from hook names to activations.
@@ -423,8 +427,6 @@ class HookedRootModule(nn.Module):
             refuse_inference_mode("incl_bwd")
             if not torch.is_grad_enabled():
                 raise RuntimeError("incl_bwd needs gradients: call it outside torch.no_grad().")
-        if pos_slice is not None:
-            pos_slice = Slice.unwrap(pos_slice)
         cache, forward, backward = self.get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, pos_slice=pos_slice
         )

@@ -60,3 +60,49 @@ def calc_fan_in_and_fan_out(tensor: torch.Tensor) -> tuple[int, int]:
     if len(shape) == 3:
         return shape[1], shape[0] * shape[2]
     raise ValueError(f"fan in and fan out are defined for up to three axes, not {shape}.")
+
+
+# The classic functions, which fill a weight in place ----------------------------------------------
+
+
+def init_xavier_uniform_(param: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
+    """Draw uniformly with the variance of Glorot and Bengio 2010, in place."""
+    fan_in, fan_out = calc_fan_in_and_fan_out(param)
+    bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    return nn.init.uniform_(param, -bound, bound)
+
+
+def init_xavier_normal_(param: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
+    """Draw from a normal distribution with the variance of Glorot and Bengio 2010, in place."""
+    fan_in, fan_out = calc_fan_in_and_fan_out(param)
+    return nn.init.normal_(param, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)))
+
+
+def init_kaiming_uniform_(
+    param: torch.Tensor, a: float = 0, nonlinearity: str = "relu", gain: float = 1.0, mode: str = "fan_in"
+) -> torch.Tensor:
+    """Draw uniformly with the variance of He et al. 2015, in place.
+
+    Args:
+        a: the slope of a leaky ReLU.
+        nonlinearity: what follows the weight, by torch's name.
+        gain: a factor of the standard deviation besides.
+        mode: "fan_in" keeps the scale of activations, "fan_out" that of gradients.
+    """
+    bound = math.sqrt(3.0) * _kaiming_std(param, a, nonlinearity, gain, mode)
+    return nn.init.uniform_(param, -bound, bound)
+
+
+def init_kaiming_normal_(
+    param: torch.Tensor, a: float = 0, nonlinearity: str = "relu", gain: float = 1.0, mode: str = "fan_in"
+) -> torch.Tensor:
+    """Draw from a normal distribution with the variance of He et al. 2015, in place (see `init_kaiming_uniform_`)."""
+    return nn.init.normal_(param, 0.0, _kaiming_std(param, a, nonlinearity, gain, mode))
+
+
+def _kaiming_std(param: torch.Tensor, a: float, nonlinearity: str, gain: float, mode: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode must be 'fan_in' or 'fan_out', not {mode!r}.")
+    fan_in, fan_out = calc_fan_in_and_fan_out(param)
+    scale = nn.init.calculate_gain(nonlinearity, a)  # type: ignore[arg-type]
+    return gain * scale / math.sqrt(fan_in if mode == "fan_in" else fan_out)

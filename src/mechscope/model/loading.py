@@ -5,21 +5,26 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
+from torch import nn
 
 from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
+from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.state_dict_completion import complete_state_dict
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
 
 class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     """`from_state`, `from_pretrained` and processing in place."""
+
+    _ungrouped = False
 
     if TYPE_CHECKING:
 
@@ -57,23 +62,81 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         return model.to(cfg.device)
 
     @classmethod
-    def from_pretrained(cls, model_name: str, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained(
+        cls,
+        model_name: str,
+        fold_ln: bool = True,
+        center_writing_weights: bool = True,
+        center_unembed: bool = True,
+        refactor_factored_attn_matrices: bool = False,
+        checkpoint_index: int | None = None,
+        checkpoint_value: int | None = None,
+        checkpoint_label: int | None = None,
+        hf_model: Any = None,
+        device: str | torch.device | None = None,
+        n_devices: int = 1,
+        tokenizer: Any = None,
+        move_to_device: bool = True,
+        fold_value_biases: bool = True,
+        default_prepend_bos: bool | None = None,
+        default_padding_side: PaddingSide | None = None,
+        dtype: torch.dtype | str = "float32",
+        first_n_layers: int | None = None,
+        n_ctx: int | None = None,
+        **from_pretrained_kwargs: Any,
+    ) -> Self:
         """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
         # By name, because checkpoints stands above the model and imports it.
         loader = importlib.import_module("mechscope.checkpoints.classic")
-        return loader.from_pretrained(cls, model_name, *args, **kwargs)
+        del n_devices, move_to_device  # one model lies on one device here, and is built there
+        return loader.from_pretrained(
+            cls,
+            model_name,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+            fold_value_biases=fold_value_biases,
+            hf_model=hf_model,
+            tokenizer=tokenizer,
+            device=device,
+            dtype=dtype,
+            default_prepend_bos=default_prepend_bos,
+            default_padding_side=default_padding_side,
+            first_n_layers=first_n_layers,
+            n_ctx=n_ctx,
+            checkpoint_index=checkpoint_index,
+            checkpoint_value=checkpoint_label if checkpoint_value is None else checkpoint_value,
+            **from_pretrained_kwargs,
+        )
 
     @classmethod
-    def from_pretrained_no_processing(cls, model_name: str, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained_no_processing(
+        cls,
+        model_name: str,
+        fold_ln: bool = False,
+        center_writing_weights: bool = False,
+        center_unembed: bool = False,
+        refactor_factored_attn_matrices: bool = False,
+        fold_value_biases: bool = False,
+        dtype: torch.dtype | str = torch.float32,
+        default_prepend_bos: bool | None = None,
+        default_padding_side: PaddingSide | None = None,
+        **from_pretrained_kwargs: Any,
+    ) -> Self:
         """`from_pretrained` with the weights as they were trained."""
-        off = {
-            "fold_ln": False,
-            "center_writing_weights": False,
-            "center_unembed": False,
-            "refactor_factored_attn_matrices": False,
-            "fold_value_biases": False,
-        }
-        return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
+        return cls.from_pretrained(
+            model_name,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+            fold_value_biases=fold_value_biases,
+            dtype=dtype,
+            default_prepend_bos=default_prepend_bos,
+            default_padding_side=default_padding_side,
+            **from_pretrained_kwargs,
+        )
 
     @torch.inference_mode(False)
     def load_and_process_state_dict(
@@ -85,27 +148,86 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         fold_value_biases: bool = True,
         refactor_factored_attn_matrices: bool = False,
     ) -> None:
-        """Process weights in the classic layout (see `process_weights`) and use them."""
+        """Process weights in the classic layout (see `process_weights`) and use them.
+
+        What such a file may hold besides or lack is settled first (see `complete_state_dict`). Blocks and attention
+        layers of a class of your own stay, and so does what a subclass of the model has besides.
+        """
         state_dict = drop_tied_unembedding(weights_of(state_dict), self.cfg)
+        base = _library_class(type(self))
+        extra = _extra_children(self, base)
+        theirs = {name: value for name, value in state_dict.items() if name.partition(".")[0] in extra}
+        own = {
+            name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
+        }
+        cfg, state = complete_state_dict(
+            self.cfg, {name: value for name, value in state_dict.items() if name not in theirs}, own, fold_ln
+        )
         processed = process_weights(
-            self.cfg,
-            state_dict,
+            cfg,
+            state,
             fold_ln=fold_ln,
             center_writing_weights=center_writing_weights,
             center_unembed=center_unembed,
             fold_value_biases=fold_value_biases,
             refactor_factored_attn_matrices=refactor_factored_attn_matrices,
         )
-        fresh = type(self).from_state(
+        fresh = base.from_state(
             processed.cfg, processed.state_dict, self.tokenizer, self.default_padding_side
         )
-        for name, point in fresh.hook_dict.items():
-            if name in self.hook_dict:
-                point.take_listeners(self.hook_dict[name])
-        self.cfg = fresh.cfg
-        for name, child in fresh.named_children():
-            setattr(self, name, child)
+        self.take_weights(fresh)
+        if theirs:
+            self.load_state_dict(theirs, strict=False)
+
+    def set_ungroup_grouped_query_attention(self, ungroup_grouped_query_attention: bool) -> None:
+        """Give each query head keys and values of its own, so that they can be read and patched head by head.
+
+        The same predictions, with more weights: `cfg.n_key_value_heads` becomes None, and what the heads of a group
+        shared is theirs alone from then on.
+
+        Raises:
+            ValueError: for False on a model that was ungrouped (load it again), or where an attention layer is of
+                a class of your own.
+        """
+        if not ungroup_grouped_query_attention:
+            if self._ungrouped:
+                raise ValueError("this model was ungrouped, and its heads may differ by now; load it again.")
+            return
+        if self.cfg.n_key_value_heads is None:
+            return
+        for layer, block in enumerate(cast("Any", self).blocks):
+            if type(block.attn) is not GroupedQueryAttention:
+                raise ValueError(
+                    f"the attention of layer {layer} is a {type(block.attn).__name__}; ungroup the model before you "
+                    "put a class of your own in."
+                )
+        base = _library_class(type(self))
+        extra = _extra_children(self, base)
+        own = {
+            name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
+        }
+        cfg = dataclasses.replace(self.cfg, n_key_value_heads=None)
+        self.take_weights(
+            base.from_state(cfg, ungroup_weights(self.cfg, own), self.tokenizer, self.default_padding_side)
+        )
+        self._ungrouped = True
+
+    def take_weights(self, other: HookedRootModule) -> None:
+        """Use another model's weights and config, with this one's hooks and classes.
+
+        Norms and unembeddings whose kind differs are replaced; everything else keeps its class, so an attention layer
+        of your own is still one.
+        """
+        points, cfg = dict(self.hook_dict), self.cfg
+        _graft(self, other)
+        self.cfg = other.cfg  # type: ignore[assignment]
+        for module in self.modules():
+            if getattr(module, "cfg", None) is cfg:
+                module.cfg = self.cfg  # type: ignore[assignment]
         self.setup()
+        for name, point in self.hook_dict.items():
+            if name in points and points[name] is not point:
+                point.take_listeners(points[name])
 
     def process_weights_(
         self,
@@ -124,3 +246,50 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             fold_value_biases=fold_value_biases,
             refactor_factored_attn_matrices=refactor_factored_attn_matrices,
         )
+
+
+def _library_class(cls: type) -> Any:
+    """The class of ours that a subclass, which may be built otherwise, comes from."""
+    return next(base for base in cls.__mro__ if base.__module__.startswith("mechscope."))
+
+
+def _extra_children(model: nn.Module, base: type) -> set[str]:
+    """Children that a subclass has besides those of the class of ours."""
+    if type(model) is base:
+        return set()
+    known = {
+        "embed",
+        "pos_embed",
+        "blocks",
+        "ln_final",
+        "unembed",
+        "hook_embed",
+        "hook_tokens",
+        "hook_pos_embed",
+    }
+    names = {name for name, _ in model.named_children()} | {
+        name for name, _ in model.named_parameters(recurse=False)
+    }
+    return names - known
+
+
+def _graft(own: nn.Module, other: nn.Module) -> None:
+    """Give `own` the parameters of `other`, and its children where they are of another kind."""
+    for name, parameter in other.named_parameters(recurse=False):
+        own.register_parameter(name, parameter)
+    for name, child in other.named_children():
+        mine = getattr(own, name, None)
+        if (
+            isinstance(mine, nn.Module)
+            and isinstance(mine, type(child))
+            and not _has_other_parameters(mine, child)
+        ):
+            _graft(mine, child)
+        else:
+            setattr(own, name, child)
+
+
+def _has_other_parameters(mine: nn.Module, child: nn.Module) -> bool:
+    """Whether `child` has parameters that `mine` lacks, as an untied unembedding and a tied one."""
+    held = {name for name, _ in mine.named_parameters(recurse=False)}
+    return any(name not in held for name, _ in child.named_parameters(recurse=False))

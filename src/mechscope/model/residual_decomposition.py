@@ -7,6 +7,7 @@ Circuits".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -172,15 +173,29 @@ class ResidualDecomposition(DirectLogitAttribution):
         )
 
     @checked_arguments
-    def get_neuron_results(self, layer: int, neuron_slice: Any = None, pos_slice: Any = None) -> torch.Tensor:
-        """What each neuron of one layer's MLP added [batch pos neuron d_model]."""
+    def get_neuron_results(
+        self,
+        layer: int,
+        neuron_slice: Any = None,
+        pos_slice: Any = None,
+        project_output_onto: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What each neuron of one layer's MLP added [batch pos neuron d_model].
+
+        Args:
+            project_output_onto: directions [d_model] or [d_model direction]; only what is added along them is computed,
+                [batch pos neuron] or [batch pos neuron direction].
+        """
         self._refuse_output_norms("neuron")
         if self.model.cfg.attn_only:
             raise ValueError("this model is attention-only: it has no neurons.")
         post = Slice.unwrap(pos_slice).apply(self["post", layer], dim=-2)
         W_out = self.model.blocks[layer].mlp.W_out
         neurons = _keeping_axis(neuron_slice)
-        return neurons.apply(post, dim=-1)[..., None] * neurons.apply(W_out, dim=0)
+        post, W_out = neurons.apply(post, dim=-1), neurons.apply(W_out, dim=0)
+        if project_output_onto is not None:
+            W_out = W_out @ project_output_onto.to(W_out)
+        return post * W_out if W_out.ndim == 1 else post[..., None] * W_out
 
     @checked_arguments
     def stack_neuron_results(
@@ -191,18 +206,63 @@ class ResidualDecomposition(DirectLogitAttribution):
         return_labels: bool = False,
         incl_remainder: bool = False,
         apply_ln: bool = False,
+        project_output_onto: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
-        """What each neuron of the layers before `layer` added [component batch pos d_model]."""
+        """What each neuron of the layers before `layer` added [component batch pos d_model].
+
+        Args:
+            project_output_onto: directions [d_model] or [d_model direction]; each term is projected on them, layer by
+                layer, which spares the memory of the whole stack.
+        """
         last = self._layers(layer)
         pieces: list[torch.Tensor] = []
         labels: list[str] = []
         neurons = _keeping_axis(neuron_slice)
         if not self.model.cfg.attn_only:
             chosen = neurons.apply(torch.arange(self.model.cfg.d_mlp or 0), dim=0).tolist()
+            labels = [f"L{index}N{neuron}" for index in range(last) for neuron in chosen]
+        if project_output_onto is not None:
+            by_layer = (
+                self.get_neuron_results(index, neuron_slice, pos_slice).movedim(-2, 0)
+                for index in range(last if labels else 0)
+            )
+            projected = self._projected(
+                by_layer, project_output_onto, last, incl_remainder, pos_slice, apply_ln, layer
+            )
+            labels = [*labels, *(["remainder"] if incl_remainder else [])]
+            return (projected, labels) if return_labels else projected
+        if labels:
             for index in range(last):
                 pieces += list(self.get_neuron_results(index, neuron_slice, pos_slice).movedim(-2, 0))
-                labels += [f"L{index}N{neuron}" for neuron in chosen]
         return self._finish(pieces, labels, last, incl_remainder, pos_slice, apply_ln, layer, return_labels)
+
+    def _projected(
+        self,
+        by_layer: Iterable[torch.Tensor],
+        onto: torch.Tensor,
+        last: int,
+        incl_remainder: bool,
+        pos_slice: Any,
+        apply_ln: bool,
+        layer: int,
+    ) -> torch.Tensor:
+        """Terms that come a layer at a time, each projected on directions before the next comes."""
+        where = get_act_name(*(("resid_post", last - 1) if last else ("resid_pre", 0)))
+        remainder = self._at(where, pos_slice)
+        empty = remainder.new_zeros(0, *remainder.shape)
+
+        def project(stack: torch.Tensor) -> torch.Tensor:
+            if apply_ln:
+                stack = self.apply_ln_to_stack(stack, layer, pos_slice=pos_slice)
+            return stack @ onto.to(stack)
+
+        parts = [empty @ onto.to(empty)]
+        for stack in by_layer:
+            remainder = remainder - stack.sum(0)
+            parts.append(project(stack))
+        if incl_remainder:
+            parts.append(project(remainder[None]))
+        return torch.cat(parts)
 
     @checked_arguments
     def get_full_resid_decomposition(

@@ -17,6 +17,8 @@ def sample_logits(
     freq_penalty: float = 0.0,
     tokens: Int[torch.Tensor, "batch pos"] | None = None,
     generator: torch.Generator | None = None,
+    *,
+    repetition_penalty: float = 1.0,
 ) -> Int[torch.Tensor, " batch"]:
     """One token a row, drawn from logits [batch d_vocab] -> [batch].
 
@@ -29,12 +31,20 @@ def sample_logits(
             logit (d_vocab_out below d_vocab) do not count.
         tokens: what the rows hold so far [batch pos]; the padding of `Tokens` does not count.
         generator: where randomness comes from; None means torch's global generator.
+        repetition_penalty: a positive logit of a token that stands in `tokens` is divided by it, a negative one
+            multiplied (Keskar et al. 2019); 1 changes nothing.
     """
+    if not 0 < repetition_penalty < float("inf"):
+        raise ValueError(f"repetition_penalty must be a positive number, not {repetition_penalty}.")
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature must be a finite number from 0, not {temperature}.")
     if not abs(freq_penalty) < float("inf"):
         raise ValueError(f"freq_penalty must be finite, not {freq_penalty}.")
     final_logits = at_least_float32(final_logits)
+    if repetition_penalty != 1:
+        if tokens is None:
+            raise ValueError("repetition_penalty reads the tokens so far: give them as `tokens`.")
+        final_logits = _without_repetition(final_logits, tokens, repetition_penalty)
     if freq_penalty:
         if tokens is None:
             raise ValueError("freq_penalty counts the tokens so far: give them as `tokens`.")
@@ -62,3 +72,11 @@ def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
     before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
     outside = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= top_p)
     return logits.masked_fill(outside, -torch.inf)
+
+
+def _without_repetition(logits: torch.Tensor, tokens: torch.Tensor, penalty: float) -> torch.Tensor:
+    known = (tokens < logits.shape[1]) & Tokens(tokens).is_real
+    seen = torch.zeros_like(logits).scatter_add_(
+        1, tokens.clamp(max=logits.shape[1] - 1), known.to(logits.dtype)
+    )
+    return torch.where(seen > 0, torch.where(logits > 0, logits / penalty, logits * penalty), logits)

@@ -39,6 +39,11 @@ def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tenso
     return tensor[(slice(n),) * tensor.ndim]
 
 
+def get_matrix_corner(matrix: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tensor:
+    """`get_corner`, by the name that it has for matrices."""
+    return get_corner(matrix, n)
+
+
 def remove_batch_dim(tensor: torch.Tensor) -> torch.Tensor:
     """[1 ...] -> [...]; a tensor whose first axis is longer comes back as it is."""
     return tensor.squeeze(0) if tensor.ndim and tensor.shape[0] == 1 else tensor

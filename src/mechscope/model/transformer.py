@@ -17,6 +17,7 @@ from torch import nn
 
 from mechscope.arguments import described
 from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
     AttentionMask,
     Embed,
@@ -25,6 +26,7 @@ from mechscope.model.components import (
     TiedUnembed,
     TransformerBlock,
     Unembed,
+    run_block,
 )
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import make_norm
@@ -54,7 +56,15 @@ class Output(NamedTuple):
 
 
 class HookedTransformer(
-    Loading, WeightProperties, Generation, ClassicSwitches, ModelDisplay, Devices, Component, HookedRootModule
+    Loading,
+    WeightProperties,
+    Generation,
+    ClassicModel,
+    ClassicSwitches,
+    ModelDisplay,
+    Devices,
+    Component,
+    HookedRootModule,
 ):
     """A decoder-only (or bidirectional) transformer with a hook point at every activation.
 
@@ -81,12 +91,13 @@ class HookedTransformer(
         cfg: HookedTransformerConfig | Mapping[str, Any],
         tokenizer: Any = None,
         move_to_device: bool = True,
-        default_padding_side: PaddingSide = "right",
+        default_padding_side: PaddingSide | None = "right",
     ) -> None:
         HookedRootModule.__init__(self)
         # A copy, because moving a model changes its config, and another model may be built from the same one.
         self.cfg = copy.copy(HookedTransformerConfig.unwrap(cfg))
         self.tokenizer = None
+        default_padding_side = default_padding_side or "right"
         self.default_padding_side = default_padding_side
         self.set_tokenizer(tokenizer, default_padding_side)
         cfg = self.cfg
@@ -163,7 +174,9 @@ class HookedTransformer(
         positions = None if mask.positions is None else mask.positions[:, -residual.shape[1] :]
         for layer in range(first, last):
             entry = None if past_kv_cache is None else past_kv_cache[layer]
-            residual = self.blocks[layer](residual, mask, shortformer_pos_embed, entry, positions, offset)
+            residual = run_block(
+                self.blocks[layer], residual, shortformer_pos_embed, entry, mask, positions, offset
+            )
         if stop_at_layer is not None:
             return residual
         if return_type is None and not self._final_points_watched():
@@ -205,7 +218,7 @@ class HookedTransformer(
         if not hasattr(self, "pos_embed"):
             return embedded, tokens, None, padding
         positions = None if padding is None else real_positions(padding)[:, -tokens.shape[1] :]
-        position_embedding = self.hook_pos_embed(self.pos_embed(tokens, positions, offset))
+        position_embedding = self.hook_pos_embed(self.pos_embed(tokens, offset, positions=positions))
         if self.cfg.positional_embedding_type == "shortformer":
             return embedded, tokens, position_embedding, padding
         return embedded + position_embedding, tokens, None, padding

@@ -3,7 +3,9 @@
 from mechscope.model.components.attention import Attention
 from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.block import TransformerBlock
+from mechscope.model.components.calling import has_own_parts, run_block
 from mechscope.model.components.embed import Embed, PosEmbed, TiedUnembed, Unembed
+from mechscope.model.components.grouped_attention import GroupedQueryAttention
 from mechscope.model.components.mlp import MLP, GatedMLP
 from mechscope.model.components.normalization import (
     LayerNorm,
@@ -19,6 +21,7 @@ __all__ = [
     "AttentionMask",
     "Embed",
     "GatedMLP",
+    "GroupedQueryAttention",
     "LayerNorm",
     "LayerNormPre",
     "PosEmbed",
@@ -28,4 +31,6 @@ __all__ = [
     "TiedUnembed",
     "TransformerBlock",
     "Unembed",
+    "has_own_parts",
+    "run_block",
 ]

@@ -11,28 +11,28 @@ from jaxtyping import Float
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
-def gelu_tanh(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
+def gelu_tanh(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
     """GELU by its tanh approximation (Hendrycks and Gimpel 2016), as GPT-2 uses it."""
-    return F.gelu(x, approximate="tanh")
+    return F.gelu(input, approximate="tanh")
 
 
-def gelu_fast(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
+def gelu_fast(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
     """The same approximation with sqrt(2/pi) rounded to 0.7978845608, as some checkpoints were trained."""
-    return 0.5 * x * (1.0 + torch.tanh(0.7978845608 * x * (1.0 + 0.044715 * x * x)))
+    return 0.5 * input * (1.0 + torch.tanh(0.7978845608 * input * (1.0 + 0.044715 * input * input)))
 
 
-def gelu_exact(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
-    """x times the normal distribution function of x."""
-    return F.gelu(x)
+def gelu_exact(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
+    """The input times its normal distribution function."""
+    return F.gelu(input)
 
 
-def solu(x: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
-    """x * softmax(x) over the neurons (Elhage et al. 2022).
+def solu(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
+    """input * softmax(input) over the neurons (Elhage et al. 2022).
 
     >>> solu(torch.tensor([0.0, 0.0])).tolist()
     [0.0, 0.0]
     """
-    return x * F.softmax(x, dim=-1)
+    return input * F.softmax(input, dim=-1)
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -15,12 +15,13 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from mechscope.model.components.attention_mask import AttentionMask
-from mechscope.model.components.component import Component
+from mechscope.model.components.classic_attention import OPEN_METHODS, ClassicAttention, alibi_slopes
 from mechscope.model.components.normalization import RMSNorm
-from mechscope.model.components.rotary import RotaryTable
-from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.components.rotary import RotaryTable, own_rotary_table
+from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+from mechscope.model.tensors import get_offset_position_ids
 from mechscope.model.weight_views import weight_copy
 
 # What queries, keys or values read: the residual stream, or a copy of it for each head.
@@ -28,13 +29,14 @@ ByHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch p
 ByKeyValueHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos kv_head d_model"]
 
 
-class Attention(Component):
+class Attention(ClassicAttention):
     """Attention over `n_heads` heads, with their own or grouped keys and values.
 
     Args:
         cfg: the model's config.
-        layer: which block this is; decides its window and its scale.
-        rotary: the table that turns its queries and keys, if any.
+        attn_type: "global", or "local" for attention to the last `cfg.window_size` positions.
+        layer_id: which block this is; decides its scale under `scale_attn_by_inverse_layer_idx`.
+        rotary: the table that turns its queries and keys; None makes one where positions are rotary.
 
     Parameters: W_Q [head d_model d_head], W_O [head d_head d_model], b_Q [head d_head], b_O
     [d_model]; W_K, W_V, b_K, b_V like W_Q and b_Q. Under grouped-query attention the stored
@@ -42,18 +44,27 @@ class Attention(Component):
     """
 
     def __init__(
-        self, cfg: HookedTransformerConfig, layer: int = 0, rotary: RotaryTable | None = None
+        self,
+        cfg: ConfigLike,
+        attn_type: str = "global",
+        layer_id: int | None = None,
+        rotary: RotaryTable | None = None,
     ) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        _check_kind(cfg, attn_type, layer_id)
         self.cfg = cfg
-        self.layer_id = layer
-        self.window = cfg.layer_window(layer)
-        self.attn_type = cfg.attn_types[layer] if cfg.attn_types is not None else "global"
+        self.layer_id = layer_id
+        self.attn_type = attn_type
+        self.window = cfg.window_size if attn_type == "local" else None
         self.grouped = cfg.n_key_value_heads is not None
         self.group_size = cfg.n_heads // cfg.n_kv_heads
         self.scale = cfg.attn_scale if cfg.use_attn_scale else 1.0
         if cfg.scale_attn_by_inverse_layer_idx:
-            self.scale *= layer + 1
+            assert layer_id is not None
+            self.scale *= layer_id + 1
+        if rotary is None:
+            rotary = own_rotary_table(cfg, attn_type)
         self._make_weights(cfg)
         self.q_norm, self.k_norm = self._make_norms(cfg)
         self.rotary = rotary
@@ -136,31 +147,56 @@ class Attention(Component):
         query_input: ByHead,
         key_input: ByKeyValueHead,
         value_input: ByKeyValueHead,
-        mask: AttentionMask | None = None,
         past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+        additive_attention_mask: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_bias: torch.Tensor | None = None,
+        *,
+        mask: AttentionMask | None = None,
         positions: Int[torch.Tensor, "batch pos"] | None = None,
         offset: int = 0,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] (or [batch pos head d_model] for inputs split by head) -> [batch pos d_model]
 
         Args:
-            mask: who may attend to whom; None means causal or not, as the config says, no padding.
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
+            additive_attention_mask: added to the scores, -inf where nobody may read [batch 1 1 key].
+            attention_mask: 0 where a position is padding [batch key], earlier positions included.
+            position_bias: also added to the scores [1 head query key].
+            mask: who may attend to whom, where the caller knows; it then stands for `attention_mask`, and
+                `positions` and `offset` come with it.
             positions: where each token stands [batch pos], if not `offset` and on.
             offset: how many positions came before.
         """
+        if mask is None:
+            offset = 0 if past_kv_cache_entry is None else past_kv_cache_entry.past_keys.shape[1]
+            mask, positions = self._classic_mask(
+                key_input.shape[1], offset, attention_mask, query_input.device
+            )
         q, k, v = self.queries_keys_values(query_input, key_input, value_input, positions, offset)
         if past_kv_cache_entry is not None:
             k, v = past_kv_cache_entry.append(k, v)
-        if mask is None:
-            mask = AttentionMask(
-                q.shape[1],
-                k.shape[1],
-                padding=None,
-                causal=self.cfg.attention_dir == "causal",
-                device=q.device,
+        bias = additive_attention_mask
+        if position_bias is not None:
+            bias = position_bias if bias is None else bias + position_bias
+        z = self.attend(q, k, v, mask, bias)
+        # The classic `calculate_z_scores` ends with the hook.
+        return self.output(z if self.overrides("calculate_z_scores") else self.hook_z(z))
+
+    def _classic_mask(
+        self, length: int, offset: int, attention_mask: torch.Tensor | None, device: torch.device
+    ) -> tuple[AttentionMask, torch.Tensor | None]:
+        """Who may attend to whom, and where the tokens stand, from a mask of padding [batch key]."""
+        if attention_mask is not None and attention_mask.shape[1] != offset + length:
+            raise ValueError(
+                f"attention_mask covers {attention_mask.shape[1]} positions and there are {offset + length}, "
+                "cached ones included."
             )
-        return self.output(self.hook_z(self.attend(q, k, v, mask)))
+        causal = self.cfg.attention_dir == "causal"
+        mask = AttentionMask(length, offset + length, padding=attention_mask, causal=causal, device=device)
+        if attention_mask is None:
+            return mask, None
+        return mask, get_offset_position_ids(offset, attention_mask.to(device))
 
     def attend(
         self,
@@ -168,13 +204,16 @@ class Attention(Component):
         k: Float[torch.Tensor, "batch key kv_head d_head"],
         v: Float[torch.Tensor, "batch key kv_head d_head"],
         mask: AttentionMask,
+        bias: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """What each query takes from the values: fused, or openly where scores or pattern are watched."""
-        return (
-            self._open_attention(q, k, v, mask)
-            if self._must_be_open()
-            else self._fused_attention(q, k, v, mask)
-        )
+        """What each query takes from the values: fused, or openly where scores or pattern are watched.
+
+        Args:
+            bias: added to the scores, in a shape that expands to [batch head query key].
+        """
+        if bias is None and not self._must_be_open():
+            return self._fused_attention(q, k, v, mask)
+        return self._open_attention(q, k, v, mask, bias)
 
     def queries_keys_values(
         self,
@@ -189,10 +228,16 @@ class Attention(Component):
         Float[torch.Tensor, "batch pos kv_head d_head"],
     ]:
         """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
+        q, k, v = self.calculate_qkv_matrices(query_input, key_input, value_input)
+        return self._turn_query(q, positions, offset), self._turn_key(k, positions, offset), v
+
+    def _project_all(
+        self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         q = self._query(self._project("Q", query_input))
         k = self._key(self._project("K", key_input))
         v = self.hook_v(self._project("V", value_input))
-        return self._turn_query(q, positions, offset), self._turn_key(k, positions, offset), v
+        return q, k, v
 
     def queries(
         self, query_input: ByHead, positions: Int[torch.Tensor, "batch pos"] | None = None, offset: int = 0
@@ -224,16 +269,21 @@ class Attention(Component):
         return self.hook_k(k if self.k_norm is None else self._normalize(self.k_norm, k))
 
     def _turn_query(self, q: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
-        return q if self.rotary is None else self.hook_rot_q(self.rotary(q, positions, offset))
+        return q if self.rotary is None else self.hook_rot_q(self.turn(q, positions, offset))
 
     def _turn_key(self, k: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
-        return k if self.rotary is None else self.hook_rot_k(self.rotary(k, positions, offset))
+        return k if self.rotary is None else self.hook_rot_k(self.turn(k, positions, offset))
 
     def _normalize(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return norm(x) if self.cfg.qk_norm == "per_head" else norm(x.flatten(2)).view_as(x)
 
     def _must_be_open(self) -> bool:
-        return self.hook_attn_scores.watched or self.hook_pattern.watched or self.cfg.attn_scores_soft_cap > 0
+        return (
+            self.hook_attn_scores.watched
+            or self.hook_pattern.watched
+            or self.cfg.attn_scores_soft_cap > 0
+            or any(self.overrides(name) for name in OPEN_METHODS)
+        )
 
     def _fused_attention(
         self,
@@ -260,20 +310,18 @@ class Attention(Component):
         k: Float[torch.Tensor, "batch key kv_head d_head"],
         v: Float[torch.Tensor, "batch key kv_head d_head"],
         mask: AttentionMask,
+        bias: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        if self.grouped:
-            k = k.repeat_interleave(self.group_size, dim=2)
-            v = v.repeat_interleave(self.group_size, dim=2)
-        scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1)
-        scores = scores / self.scale
-        cap = self.cfg.attn_scores_soft_cap
-        if cap > 0:
-            scores = cap * torch.tanh(scores / cap)
+        scores = self.calculate_attention_scores(q, k)
         if self.cfg.positional_embedding_type == "alibi":
             scores = scores + self.alibi_bias(mask)
         allowed = mask.allowed(self.window)
-        if allowed is not None:
+        if mask.causal and self.overrides("apply_causal_mask"):
+            scores = self.apply_causal_mask(scores, mask.key_length - mask.query_length, mask.padding)
+        elif allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
+        if bias is not None:
+            scores = scores + bias
         scores = self.hook_attn_scores(scores)
         wide = scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
         if mask.padding is None or allowed is None:
@@ -284,7 +332,9 @@ class Attention(Component):
             blind = ~allowed.any(-1, keepdim=True)
             pattern = F.softmax(wide.masked_fill(blind, 0.0), dim=-1).masked_fill(blind, 0.0)
         pattern = self.hook_pattern(pattern.to(v.dtype))
-        return (pattern @ v.transpose(1, 2)).transpose(1, 2)
+        if self.overrides("calculate_z_scores"):
+            return self.calculate_z_scores(v, pattern)
+        return self.mix_values(v, pattern)
 
     def _additive_or_boolean(self, mask: AttentionMask, dtype: torch.dtype) -> torch.Tensor | None:
         allowed = mask.allowed(self.window)
@@ -341,13 +391,10 @@ def project(
     return by_head.transpose(0, 1).contiguous().view(*positions, heads, d_head)
 
 
-def alibi_slopes(n_heads: int) -> Float[torch.Tensor, " head"]:
-    """Each head's slope: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
-
-    >>> alibi_slopes(8).tolist()[:3]
-    [0.5, 0.25, 0.125]
-    """
-    nearest = 1 << (n_heads.bit_length() - 1)
-    slopes = [2 ** (-8 * (head + 1) / nearest) for head in range(nearest)]
-    slopes += [2 ** (-4 * (2 * head + 1) / nearest) for head in range(n_heads - nearest)]
-    return torch.tensor(slopes)
+def _check_kind(cfg: HookedTransformerConfig, attn_type: str, layer_id: int | None) -> None:
+    if attn_type not in ("global", "local"):
+        raise ValueError(f"attn_type must be 'global' or 'local', not {attn_type!r}.")
+    if attn_type == "local" and cfg.window_size is None:
+        raise ValueError("local attention needs a window_size in the config.")
+    if cfg.scale_attn_by_inverse_layer_idx and layer_id is None:
+        raise ValueError("scale_attn_by_inverse_layer_idx needs to know the layer: give layer_id.")

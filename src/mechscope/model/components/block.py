@@ -10,11 +10,13 @@ from torch import nn
 
 from mechscope.model.components.attention import Attention, ByHead, ByKeyValueHead
 from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.calling import run_attention
 from mechscope.model.components.component import Component
+from mechscope.model.components.grouped_attention import GroupedQueryAttention
 from mechscope.model.components.mlp import MLP, make_mlp
 from mechscope.model.components.normalization import make_norm, make_output_norm
 from mechscope.model.components.rotary import RotaryTable
-from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 
@@ -28,15 +30,16 @@ class TransformerBlock(Component):
 
     mlp: MLP
 
-    def __init__(
-        self, cfg: HookedTransformerConfig, layer: int = 0, rotary: RotaryTable | None = None
-    ) -> None:
+    def __init__(self, cfg: ConfigLike, block_index: int = 0, rotary: RotaryTable | None = None) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
         self.cfg = cfg
         reads_norm = cfg.norm_placement != "post"
         writes_norm = cfg.norm_placement != "pre"
         self.ln1 = make_norm(cfg) if reads_norm else nn.Identity()
-        self.attn = Attention(cfg, layer, rotary)
+        attention = Attention if cfg.n_key_value_heads is None else GroupedQueryAttention
+        attn_type = "global" if cfg.attn_types is None else cfg.attn_types[block_index]
+        self.attn = attention(cfg, attn_type, block_index, rotary)
         self.ln1_post = make_output_norm(cfg) if writes_norm else None
         if not cfg.attn_only:
             self.mlp = make_mlp(cfg)
@@ -54,21 +57,37 @@ class TransformerBlock(Component):
             self.hook_resid_mid = HookPoint()
         self.hook_resid_post = HookPoint()
 
+    @property
+    def normalization_type(self) -> str | None:
+        """The kind of norm that the config names."""
+        return self.cfg.normalization_type
+
     def forward(
         self,
         resid_pre: Float[torch.Tensor, "batch pos d_model"],
-        mask: AttentionMask | None = None,
         shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None = None,
         past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        mask: AttentionMask | None = None,
         positions: Int[torch.Tensor, "batch pos"] | None = None,
         offset: int = 0,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos d_model] -> [batch pos d_model]"""
+        """[batch pos d_model] -> [batch pos d_model]
+
+        Args:
+            shortformer_pos_embed: what queries and keys read besides.
+            past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
+            attention_mask: 0 where a position is padding [batch key], earlier positions included.
+            mask, positions, offset: see `Attention.forward`.
+        """
         resid_pre = self.hook_resid_pre(resid_pre)
-        attn_out = self.attn(
-            *self.attention_inputs(resid_pre, shortformer_pos_embed),
-            mask,
+        attn_out = run_attention(
+            self.attn,
+            self.attention_inputs(resid_pre, shortformer_pos_embed),
             past_kv_cache_entry,
+            attention_mask,
+            mask,
             positions,
             offset,
         )
@@ -94,7 +113,13 @@ class TransformerBlock(Component):
         self, residual: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """What the MLP adds to the residual stream when it reads `residual`."""
-        mlp_out = self.mlp(self.ln2(self.hook_mlp_in(residual)))
+        return self.apply_mlp(self.ln2(self.hook_mlp_in(residual)))
+
+    def apply_mlp(
+        self, normalized_resid: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
+        """What the MLP adds when it reads a stream that its norm has seen already."""
+        mlp_out = self.mlp(normalized_resid)
         if self.ln2_post is not None:
             mlp_out = self.ln2_post(mlp_out)
         return self.hook_mlp_out(mlp_out)

@@ -9,15 +9,17 @@ from torch import nn
 
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import LayerNorm
-from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.config import ConfigLike, HookedTransformerConfig
+from mechscope.model.tensors import get_offset_position_ids
 from mechscope.model.weight_views import tied_weight
 
 
 class Embed(Component):
     """Row `t` of W_E [d_vocab, d_model] for token `t`."""
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
         self.cfg = cfg
         self.W_E = nn.Parameter(torch.empty(cfg.d_vocab, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
         self.ln = LayerNorm(cfg) if cfg.post_embedding_ln else None
@@ -31,21 +33,33 @@ class Embed(Component):
 class PosEmbed(Component):
     """Row `p` of W_pos [n_ctx, d_model] for position `p`."""
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         self.W_pos = nn.Parameter(torch.empty(cfg.n_ctx, cfg.d_model, dtype=cfg.dtype, device=cfg.device))
 
     def forward(
         self,
         tokens: Int[torch.Tensor, "batch pos"],
+        past_kv_pos_offset: int = 0,
+        attention_mask: torch.Tensor | None = None,
+        *,
         positions: Int[torch.Tensor, "batch pos"] | None = None,
-        offset: int = 0,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """Embeddings for tokens that start at `offset`, or that stand at `positions` [batch pos]."""
+        """Embeddings of where tokens stand [batch pos d_model].
+
+        Args:
+            past_kv_pos_offset: how many positions came before the first token.
+            attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
+            positions: where each token stands [batch pos], where the caller knows.
+        """
+        if attention_mask is not None:
+            positions = get_offset_position_ids(past_kv_pos_offset, attention_mask.to(tokens.device))
         if positions is not None:
             return F.embedding(positions, self.W_pos)
         batch, length = tokens.shape[:2]
-        return self.W_pos[offset : offset + length].expand(batch, -1, -1)
+        return self.W_pos[past_kv_pos_offset : past_kv_pos_offset + length].expand(batch, -1, -1)
 
 
 class Unembed(Component):
@@ -53,8 +67,9 @@ class Unembed(Component):
 
     W_U: torch.Tensor
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
         self.cfg = cfg
         if not cfg.tie_word_embeddings:
             self.W_U = nn.Parameter(
@@ -86,7 +101,7 @@ class Unembed(Component):
 class TiedUnembed(Unembed):
     """An unembedding that is the transpose of the embedding: one tensor, one gradient."""
 
-    def __init__(self, cfg: HookedTransformerConfig, embed: Embed) -> None:
+    def __init__(self, cfg: ConfigLike, embed: Embed) -> None:
         super().__init__(cfg)
         self._embed = (embed,)  # a tuple, so that the embedding is not registered a second time
 

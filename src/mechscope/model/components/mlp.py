@@ -10,7 +10,7 @@ from torch import nn
 from mechscope.model.components.activations import ACTIVATIONS
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import LayerNorm, LayerNormPre
-from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 
 
@@ -20,10 +20,12 @@ class MLP(Component):
     With `solu_ln` the activation is followed by a LayerNorm, and `hook_mid` sits between the two.
     """
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
         assert cfg.d_mlp is not None and cfg.act_fn is not None
         self.cfg = cfg
+        self.d_mlp = cfg.d_mlp
         dtype, device = cfg.dtype, cfg.device
         self.W_in = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=dtype, device=device))
         self.b_in = nn.Parameter(torch.zeros(cfg.d_mlp, dtype=dtype, device=device))
@@ -60,7 +62,8 @@ class GatedMLP(MLP):
     bias is added after the product, where the classic interface has it.
     """
 
-    def __init__(self, cfg: HookedTransformerConfig) -> None:
+    def __init__(self, cfg: ConfigLike) -> None:
+        cfg = HookedTransformerConfig.unwrap(cfg)
         super().__init__(cfg)
         assert cfg.d_mlp is not None
         self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp, dtype=cfg.dtype, device=cfg.device))

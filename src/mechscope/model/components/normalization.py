@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import nn
 
 from mechscope.model.components.component import Component
-from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 
 
@@ -31,10 +31,10 @@ class Norm(Component):
     w: torch.Tensor | None
     b: torch.Tensor | None
 
-    def __init__(
-        self, cfg: HookedTransformerConfig, length: int | None = None, *, centre: bool, scaled: bool
-    ) -> None:
+    def __init__(self, cfg: ConfigLike, length: int | None = None, *, centre: bool, scaled: bool) -> None:
         super().__init__()
+        cfg = HookedTransformerConfig.unwrap(cfg)
+        self.cfg = cfg
         # With eps=0 a constant vector would be 0/0; the smallest float32 makes it 0 and changes no other vector.
         self.eps = max(cfg.eps, torch.finfo(torch.float32).tiny)
         self.length = cfg.d_model if length is None else length
@@ -73,28 +73,28 @@ class Norm(Component):
 class LayerNorm(Norm):
     """Centre, divide by the standard deviation, scale by `w`, shift by `b` (Ba et al. 2016)."""
 
-    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+    def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=True, scaled=True)
 
 
 class LayerNormPre(Norm):
     """LayerNorm whose `w` and `b` were folded into the weights that read it."""
 
-    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+    def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=True, scaled=False)
 
 
 class RMSNorm(Norm):
     """Divide by the root mean square, scale by `w` (Zhang and Sennrich 2019)."""
 
-    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+    def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=False, scaled=True)
 
 
 class RMSNormPre(Norm):
     """RMSNorm whose `w` was folded into the weights that read it."""
 
-    def __init__(self, cfg: HookedTransformerConfig, length: int | None = None) -> None:
+    def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=False, scaled=False)
 
 

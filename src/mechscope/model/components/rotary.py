@@ -100,6 +100,15 @@ class RotaryTable:
         return turned if still.shape[-1] == 0 else torch.cat([turned, still], -1)
 
 
+def own_rotary_table(cfg: HookedTransformerConfig, attn_type: str) -> RotaryTable | None:
+    """The table of a layer that shares it with no other; None where positions are not rotary."""
+    if cfg.positional_embedding_type != "rotary":
+        return None
+    if attn_type == "local" and cfg.rotary_base_local is not None:
+        return RotaryTable(cfg, cfg.rotary_base_local, None)
+    return RotaryTable(cfg, cfg.rotary_base, cfg.rotary_scaling)
+
+
 def quarter_turn(x: Float[torch.Tensor, "*batch even"], adjacent: bool) -> Float[torch.Tensor, "*batch even"]:
     """Each pair (a, b) becomes (-b, a).
 

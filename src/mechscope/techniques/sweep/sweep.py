@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from mechscope.arguments import checked_constructor
+from mechscope.model.components import has_own_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
@@ -74,6 +75,7 @@ class Sweep:
         memory: int | None = None,
         progress: bool = True,
     ) -> None:
+        refuse_own_forward(model)
         self.model = model
         self.cache = BaseRun(model, tokens, attention_mask)
         device = self.cache.tokens.device
@@ -154,7 +156,8 @@ class Sweep:
         description: str,
     ) -> torch.Tensor:
         """Measure each row: its logits at `reads`, or its residual stream where those are not known."""
-        whole = self._somebody_listens()
+        # Parts of a user's own may read any position, and are called as a whole.
+        whole = self._somebody_listens() or has_own_parts(self.model)
         causal = self.model.cfg.attention_dir == "causal"
         free_suffix = causal and not whole
         length = self.cache.length if reads is None or not free_suffix else int(reads.max()) + 1
@@ -320,6 +323,20 @@ class Sweep:
         if self.vocabulary is None:
             return self.model.unembed(normalized)
         return self.model.unembed.only(normalized, self.vocabulary)  # type: ignore[operator]
+
+
+def refuse_own_forward(model: HookedTransformer) -> None:
+    """Refuse a model whose class overrides `forward`, because nobody else can resume inside that.
+
+    Raises:
+        ValueError: for such a model.
+    """
+    forward = type(model).forward
+    if not forward.__module__.startswith("mechscope."):
+        raise ValueError(
+            f"{type(model).__name__} has a forward pass of its own, and patching resumes inside a forward pass: use "
+            "model.run_with_hooks for each intervention, or override a part of a block instead."
+        )
 
 
 def _as_it_is(logits: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from einops import rearrange, repeat
 
+from mechscope.model.components import run_block
 from mechscope.model.hook_points import hook_scope
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, repeat_rows
@@ -81,11 +82,12 @@ class Wavefront:
         """One whole block for rows that are under way: [row batch window d_model] -> the same."""
         count, base = len(rows), self.base
         with self._editing(layer, rows, window):
-            after = self.model.blocks[layer](
+            after = run_block(
+                self.model.blocks[layer],
                 rearrange(state, "row batch pos d_model -> (row batch) pos d_model"),
-                base.mask(window, count),
                 base.at(base.shortformer, window, count),
                 base.prefix(layer, window.start, count),
+                base.mask(window, count),
                 base.at(base.positions, window, count),
                 window.start,
             )

@@ -1,0 +1,62 @@
+"""One file of a repository on the Hugging Face hub, read where it can be read safely."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mechscope.data.folder import is_offline
+
+HERE = "."
+
+
+def download_file_from_hf(
+    repo_name: str,
+    file_name: str,
+    subfolder: str = HERE,
+    cache_dir: str | Path | None = None,
+    force_is_torch: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """A file of a repository: its content for `.json` and `.pth` files, else its path.
+
+    The hub's cache on this machine is looked at first.
+
+    Args:
+        repo_name: owner/name.
+        file_name: the file's name, in `subfolder`.
+        cache_dir: where the hub's files are kept; None means the usual cache.
+        force_is_torch: read it as a torch file whatever its name; only tensors and plain values are read.
+        kwargs: passed on to `huggingface_hub.hf_hub_download`.
+
+    Raises:
+        FileNotFoundError: one sentence that says what to do, when the file is out of reach.
+    """
+    from huggingface_hub import hf_hub_download
+
+    folder = None if subfolder in (HERE, "") else subfolder
+    try:
+        path = Path(
+            hf_hub_download(
+                repo_name,
+                file_name,
+                subfolder=folder,
+                cache_dir=cache_dir,
+                local_files_only=is_offline(),
+                **kwargs,
+            )
+        )
+    except Exception as error:  # each version of the hub's client has its own for an unreachable file
+        why = "this machine is told to stay offline" if is_offline() else f"fetching it failed ({error})"
+        raise FileNotFoundError(
+            f"{file_name!r} of {repo_name} is not in this machine's Hugging Face cache, and {why}: load it once with "
+            f"a network, or download it from https://huggingface.co/{repo_name} and read it with torch.load."
+        ) from error
+    if force_is_torch or path.suffix == ".pth":
+        return torch.load(path, map_location="cpu", weights_only=True)
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8"))
+    return path

@@ -1,0 +1,37 @@
+"""The classic `loading_from_pretrained`: model names, checkpoints, configs and weights by name."""
+
+import sys
+
+from mechscope.checkpoints.classic_names import (
+    DEFAULT_MODEL_ALIASES,
+    MODEL_ALIASES,
+    OFFICIAL_MODEL_NAMES,
+    PYTHIA_CHECKPOINTS,
+    STANFORD_CRFM_CHECKPOINTS,
+    fill_missing_keys,
+    get_checkpoint_labels,
+    get_num_params_of_pretrained,
+    get_official_model_name,
+    get_pretrained_model_config,
+    get_pretrained_state_dict,
+    make_model_alias_map,
+)
+
+loading = sys.modules[__name__]
+"""The module itself, which the classic package offers under a second name: `mechscope.loading`."""
+
+__all__ = [
+    "DEFAULT_MODEL_ALIASES",
+    "MODEL_ALIASES",
+    "OFFICIAL_MODEL_NAMES",
+    "PYTHIA_CHECKPOINTS",
+    "STANFORD_CRFM_CHECKPOINTS",
+    "fill_missing_keys",
+    "get_checkpoint_labels",
+    "get_num_params_of_pretrained",
+    "get_official_model_name",
+    "get_pretrained_model_config",
+    "get_pretrained_state_dict",
+    "loading",
+    "make_model_alias_map",
+]

@@ -1,0 +1,166 @@
+"""Fields of the classic config that ours has under another name, or does not have.
+
+Each is used, refused, or one of the few that decide nothing here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Config = TypeVar("Config", bound=type)
+
+# Field → the value that it has in a classic config when nobody set it.
+CLASSIC_FIELDS: dict[str, Any] = {
+    "use_local_attn": False,
+    "use_qk_norm": False,
+    "use_normalization_before_and_after": False,
+    "rotary_scaling_factor": 1.0,
+    "use_NTK_by_parts_rope": False,
+    "NTK_by_parts_low_freq_factor": 1.0,
+    "NTK_by_parts_high_freq_factor": 4.0,
+    "NTK_by_parts_factor": 8.0,
+    "NTK_original_ctx_len": 8192,
+    "use_yarn_rope": False,
+    "yarn_factor": 1.0,
+    "yarn_attention_factor": 1.0,
+    "yarn_beta_fast": 32.0,
+    "yarn_beta_slow": 1.0,
+    "yarn_original_max_position_embeddings": 4096,
+    "load_in_4bit": False,
+    "num_experts": None,
+    "experts_per_token": None,
+    "norm_topk_prob": False,
+    "relative_attention_max_distance": None,
+    "relative_attention_num_buckets": None,
+    "decoder_start_token_id": None,
+    "n_devices": 1,
+    "trust_remote_code": False,
+    "n_params": None,
+    "from_checkpoint": False,
+    "checkpoint_label_type": None,
+    "ungroup_grouped_query_attention": False,
+    "uses_rms_norm": False,
+    "layer_norm_folding": False,
+}
+
+# What no model here can do: a value that asks for it is an error.
+REFUSED = {
+    "load_in_4bit": "weights of 4 bits are not supported; load the model in float16 or bfloat16",
+    "num_experts": "mixtures of experts are not supported",
+    "experts_per_token": "mixtures of experts are not supported",
+    "relative_attention_max_distance": "T5's relative positions are not supported",
+    "relative_attention_num_buckets": "T5's relative positions are not supported",
+    "decoder_start_token_id": "encoder-decoder models are not supported",
+    "ungroup_grouped_query_attention": "call set_ungroup_grouped_query_attention(True) on the model once it has its "
+    "weights",
+}
+# Architectures whose norms the classic code places by their name and not by a field.
+PLACED_BY_NAME = ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM")
+
+
+def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of our config, from a mapping that may hold classic ones.
+
+    Raises:
+        ValueError: for a classic field that asks for what no model here can do, or that contradicts one of
+            ours.
+    """
+    classic = {name: fields[name] for name in CLASSIC_FIELDS if name in fields}
+    ours = {name: value for name, value in fields.items() if name not in CLASSIC_FIELDS}
+    for name, why in REFUSED.items():
+        if classic.get(name, CLASSIC_FIELDS[name]) != CLASSIC_FIELDS[name]:
+            raise ValueError(f"{name}={classic[name]!r}: {why}.")
+    whole = "use_local_attn" in classic and "use_qk_norm" in classic
+    if whole and fields.get("original_architecture") in PLACED_BY_NAME and "norm_placement" not in fields:
+        raise ValueError(
+            f"a classic config of {fields['original_architecture']} does not say where its norms stand; load the "
+            "checkpoint with load_model, which does."
+        )
+    if classic.get("use_local_attn") is False:
+        # The classic model then ignores both.
+        ours |= {name: None for name in ("attn_types", "window_size") if name in ours}
+    if classic.get("use_local_attn") and ours.get("attn_types") is None:
+        raise ValueError("use_local_attn needs attn_types: 'global' or 'local' for each layer.")
+    if classic.get("use_qk_norm"):
+        _put(ours, "qk_norm", "per_head", "use_qk_norm")
+    if classic.get("use_normalization_before_and_after"):
+        _put(ours, "norm_placement", "pre_and_post", "use_normalization_before_and_after")
+    scaling = _rotary_scaling(classic)
+    if scaling is not None:
+        _put(ours, "rotary_scaling", scaling, "the classic scaling of rotary positions")
+    return ours
+
+
+def _put(ours: dict[str, Any], name: str, value: Any, classic_name: str) -> None:
+    if ours.get(name, value) not in (value, None, "none", "pre"):
+        raise ValueError(f"{name}={ours[name]!r} contradicts {classic_name}, which says {value!r}.")
+    ours[name] = value
+
+
+# The classic switch of a scaling → our type of scaling, and classic field → our key.
+_SCALINGS: dict[str, tuple[str, dict[str, str]]] = {
+    "use_NTK_by_parts_rope": (
+        "llama3",
+        {
+            "NTK_by_parts_factor": "factor",
+            "NTK_by_parts_low_freq_factor": "low_freq_factor",
+            "NTK_by_parts_high_freq_factor": "high_freq_factor",
+            "NTK_original_ctx_len": "original_max_position_embeddings",
+        },
+    ),
+    "use_yarn_rope": (
+        "yarn",
+        {
+            "yarn_factor": "factor",
+            "yarn_attention_factor": "attention_factor",
+            "yarn_beta_fast": "beta_fast",
+            "yarn_beta_slow": "beta_slow",
+            "yarn_original_max_position_embeddings": "original_max_position_embeddings",
+        },
+    ),
+}
+
+
+def _rotary_scaling(classic: Mapping[str, Any]) -> dict[str, Any] | None:
+    for switch, (kind, parts) in _SCALINGS.items():
+        if classic.get(switch):
+            values = {ours: classic.get(name, CLASSIC_FIELDS[name]) for name, ours in parts.items()}
+            return {"type": kind, **values}
+    factor = classic.get("rotary_scaling_factor", 1.0)
+    return None if factor == 1.0 else {"type": "linear", "factor": factor}
+
+
+def _field_value(config: Any, name: str) -> Any:
+    """A classic field as a config of ours has it: its part of `rotary_scaling`, or the classic default."""
+    scaling = config.rotary_scaling or {}
+    for switch, (kind, parts) in _SCALINGS.items():
+        if name == switch:
+            return scaling.get("type") == kind
+        if name in parts and scaling.get("type") == kind:
+            return scaling.get(parts[name], CLASSIC_FIELDS[name])
+    return CLASSIC_FIELDS[name]
+
+
+def accept_classic_fields(config: Config) -> Config:
+    """Let a config class be made from classic fields too (`HookedTransformerConfig(use_qk_norm=True, …)`) and be asked
+    for them."""
+    for name in CLASSIC_FIELDS:
+        if name not in vars(config):
+            setattr(config, name, property(functools.partial(_field_value, name=name)))
+    plain: Callable[..., None] = config.__init__  # type: ignore[misc]
+
+    @functools.wraps(plain)
+    def init(self: Any, *args: Any, **fields: Any) -> None:
+        plain(self, *args, **translate_classic_fields(fields))
+
+    own = inspect.signature(plain)
+    classic = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in CLASSIC_FIELDS.items()
+    ]
+    init.__signature__ = own.replace(parameters=[*own.parameters.values(), *classic])  # type: ignore[attr-defined]
+    config.__init__ = init  # type: ignore[misc]
+    return config

@@ -1,0 +1,189 @@
+"""Classic methods of a model that are neither its forward pass nor its weights by name."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from mechscope.model.initialization import init_weights
+from mechscope.model.tensors import get_offset_position_ids
+from mechscope.model.weight_processing.classic_steps import ProcessWeights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mechscope.model.components import PosEmbed
+    from mechscope.model.config import HookedTransformerConfig
+    from mechscope.model.hook_points import HookPoint
+    from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
+
+StateDict = Mapping[str, torch.Tensor]
+
+# What a model of each architecture was trained on, or the nearest thing that anybody can load.
+TRAINING_DATA = {
+    "neel": "c4_code",
+    "neel-solu-old": "pile",
+    "GPT2LMHeadModel": "openwebtext",
+    "GPTNeoForCausalLM": "pile",
+    "GPTNeoXForCausalLM": "pile",
+    "GPTJForCausalLM": "pile",
+    "OPTForCausalLM": "pile",
+}
+
+
+class ClassicModel(nn.Module):
+    """`n_params_total`, `get_residual`, `fold_layer_norm`, `sample_datapoint` and their like."""
+
+    cfg: HookedTransformerConfig
+    dataset: Any = None
+    """The texts that `sample_datapoint` draws from; set it to any list of {"text": …}."""
+
+    if TYPE_CHECKING:
+        hook_pos_embed: HookPoint
+        pos_embed: PosEmbed
+        to_tokens: Callable[..., torch.Tensor]
+
+    # Sizes and initial weights --------------------------------------------------------------
+
+    @property
+    def n_params_total(self) -> int:
+        """Every parameter, embeddings, biases and norms included; `cfg.n_params` counts the blocks' matrices."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def init_weights(self) -> None:
+        """Draw the initial weights anew, as the config says (see `initialization.init_weights`)."""
+        init_weights(self, self.cfg)
+
+    def move_model_modules_to_device(self) -> None:
+        """Put the whole model on `cfg.device`."""
+        self.to(torch.device(self.cfg.device or "cpu"))
+
+    # Pieces of the forward pass -------------------------------------------------------------
+
+    def get_pos_offset(self, past_kv_cache: HookedTransformerKeyValueCache | None, batch_size: int) -> int:
+        """How many positions a key/value cache holds; 0 without one.
+
+        Raises:
+            ValueError: for a cache of another batch size or another model.
+        """
+        if past_kv_cache is None:
+            return 0
+        found = tuple(past_kv_cache[0].past_keys.shape)
+        expected = (batch_size, found[1], self.cfg.n_kv_heads, self.cfg.d_head)
+        if found != expected:
+            raise ValueError(
+                f"the key/value cache holds {found} [batch pos head d_head], and this model and batch need {expected}."
+            )
+        return found[1]
+
+    def get_residual(
+        self,
+        embed: torch.Tensor,
+        pos_offset: int,
+        prepend_bos: bool | None = None,
+        attention_mask: torch.Tensor | None = None,
+        tokens: torch.Tensor | None = None,
+        return_shortformer_pos_embed: bool = True,
+        device: torch.device | str | None = None,
+    ) -> Any:
+        """The residual stream that the first block reads, from token embeddings [batch pos d_model].
+
+        Args:
+            pos_offset: how many positions came before.
+            prepend_bos: without effect here.
+            attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
+            tokens: without effect: positions do not depend on them.
+            return_shortformer_pos_embed: also give what a shortformer model adds to queries and keys (else None).
+            device: without effect: it stays where `embed` is.
+        """
+        del prepend_bos, tokens, device
+        kind = self.cfg.positional_embedding_type
+        residual, shortformer = embed, None
+        if kind in ("standard", "shortformer"):
+            positions = None
+            if attention_mask is not None:
+                positions = get_offset_position_ids(pos_offset, attention_mask.to(embed.device))
+            like = torch.zeros(embed.shape[:2], dtype=torch.long, device=embed.device)
+            embedded = self.hook_pos_embed(self.pos_embed(like, pos_offset, positions=positions))
+            residual, shortformer = (embed + embedded, None) if kind == "standard" else (embed, embedded)
+        return (residual, shortformer) if return_shortformer_pos_embed else residual
+
+    # Weight processing, a state dict at a time ----------------------------------------------
+
+    def fill_missing_keys(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
+        """The state dict with the model's own tensors where it has none; warns where a matrix was missing."""
+        own = self.state_dict()
+        missing = [name for name in own if name not in state_dict]
+        matrices = [name for name in missing if "W_" in name]
+        if matrices:
+            warnings.warn(
+                f"the state dict lacks {', '.join(matrices)}: the model's own weights stay there.",
+                stacklevel=2,
+            )
+        return {**state_dict, **{name: own[name] for name in missing}}
+
+    def fold_layer_norm(
+        self, state_dict: StateDict, fold_biases: bool = True, center_weights: bool = True
+    ) -> dict[str, torch.Tensor]:
+        """See `ProcessWeights.fold_layer_norm`; `process_weights_` changes the model itself."""
+        return ProcessWeights.fold_layer_norm(state_dict, self.cfg, fold_biases, center_weights)
+
+    def center_writing_weights(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
+        """See `ProcessWeights.center_writing_weights`."""
+        return ProcessWeights.center_writing_weights(state_dict, self.cfg)
+
+    def center_unembed(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
+        """See `ProcessWeights.center_unembed`."""
+        return ProcessWeights.center_unembed(state_dict, self.cfg)
+
+    def fold_value_biases(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
+        """See `ProcessWeights.fold_value_biases`."""
+        return ProcessWeights.fold_value_biases(state_dict, self.cfg)
+
+    def refactor_factored_attn_matrices(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
+        """See `ProcessWeights.refactor_factored_attn_matrices`."""
+        return ProcessWeights.refactor_factored_attn_matrices(state_dict, self.cfg)
+
+    # Texts like those of its training -------------------------------------------------------
+
+    def load_sample_training_dataset(self, **kwargs: Any) -> Any:
+        """A small data set like the one that this model was trained on; also kept as `dataset`.
+
+        Args:
+            kwargs: passed on to `get_dataset`.
+
+        Raises:
+            ValueError: for a model of which no such data set is known.
+            FileNotFoundError: where it is not on this machine and cannot be fetched.
+        """
+        name = TRAINING_DATA.get(self.cfg.original_architecture or "")
+        if name is None:
+            raise ValueError(
+                f"no data set is known for {self.cfg.original_architecture or 'this'} models: set model.dataset to "
+                'texts of your own, as a list of {"text": …}.'
+            )
+        # By name, because data stands beside the model and not below it.
+        self.dataset = importlib.import_module("mechscope.data.text_datasets").get_dataset(name, **kwargs)
+        return self.dataset
+
+    def sample_datapoint(
+        self,
+        tokenize: bool = False,
+        prepend_bos: bool | None = None,
+        padding_side: Literal["left", "right"] | None = None,
+    ) -> Any:
+        """A random text of `dataset`, which is loaded where it is not set (see `load_sample_training_dataset`).
+
+        Args:
+            tokenize: as tokens [1 pos] of at most n_ctx, not as text.
+            prepend_bos, padding_side: for tokens (see `to_tokens`).
+        """
+        dataset = self.load_sample_training_dataset() if self.dataset is None else self.dataset
+        text = dataset[random.randrange(len(dataset))]["text"]
+        return self.to_tokens(text, prepend_bos=prepend_bos, padding_side=padding_side) if tokenize else text

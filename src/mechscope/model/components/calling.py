@@ -1,0 +1,103 @@
+"""Calling blocks and attention layers, ours or somebody's own with the classic arguments."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.classic_attention import OVERRIDABLE
+
+
+def run_attention(
+    attn: nn.Module,
+    inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    past_kv_cache_entry: Any,
+    attention_mask: torch.Tensor | None,
+    mask: AttentionMask | None,
+    positions: torch.Tensor | None,
+    offset: int,
+) -> torch.Tensor:
+    """What an attention layer makes of the inputs of queries, keys and values."""
+    if takes_our_mask(type(attn)):
+        return attn(
+            *inputs,
+            past_kv_cache_entry,
+            attention_mask=attention_mask,
+            mask=mask,
+            positions=positions,
+            offset=offset,
+        )
+    query_input, key_input, value_input = inputs
+    return attn(
+        query_input=query_input,
+        key_input=key_input,
+        value_input=value_input,
+        past_kv_cache_entry=past_kv_cache_entry,
+        attention_mask=_padding(attention_mask, mask),
+    )
+
+
+def run_block(
+    block: nn.Module,
+    residual: torch.Tensor,
+    shortformer_pos_embed: torch.Tensor | None,
+    past_kv_cache_entry: Any,
+    mask: AttentionMask,
+    positions: torch.Tensor | None,
+    offset: int,
+) -> torch.Tensor:
+    """The residual stream after a block [batch pos d_model]."""
+    if takes_our_mask(type(block)):
+        return block(
+            residual,
+            shortformer_pos_embed,
+            past_kv_cache_entry,
+            mask=mask,
+            positions=positions,
+            offset=offset,
+        )
+    return block(
+        residual,
+        shortformer_pos_embed=shortformer_pos_embed,
+        past_kv_cache_entry=past_kv_cache_entry,
+        attention_mask=_padding(None, mask),
+    )
+
+
+@functools.cache
+def takes_our_mask(cls: type) -> bool:
+    """Whether the class's `forward` takes `mask`, `positions` and `offset`, as ours do and classic ones do not."""
+    parameters = inspect.signature(cls.forward).parameters  # type: ignore[attr-defined]
+    return {"mask", "positions", "offset"} <= parameters.keys() or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def _padding(attention_mask: torch.Tensor | None, mask: AttentionMask | None) -> torch.Tensor | None:
+    """1 where a position is real [batch key], as classic layers take it."""
+    if attention_mask is not None or mask is None or mask.padding is None:
+        return attention_mask
+    return mask.padding.to(torch.int64)
+
+
+def has_own_parts(model: Any) -> bool:
+    """Whether blocks, attention layers or MLPs of a model are of somebody's own class, or have methods of their own.
+
+    Such a part is to be called as a whole: what it computes from its pieces is not known.
+    """
+    return any(_is_own(block) for block in model.blocks)
+
+
+def _is_own(block: Any) -> bool:
+    attn = getattr(block, "attn", None)
+    parts = [part for part in (block, attn, getattr(block, "mlp", None)) if part is not None]
+    if any(
+        not type(part).__module__.startswith("mechscope.") or "forward" in part.__dict__ for part in parts
+    ):
+        return True
+    return attn is None or any(attn.overrides(name) for name in OVERRIDABLE)

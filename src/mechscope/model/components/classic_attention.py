@@ -1,0 +1,224 @@
+"""The classic methods of an attention layer: what notebooks call, and what subclasses override.
+
+The forward pass goes through them, so a subclass that overrides one changes the model. While none is
+overridden, attention stays fused (see `attention.py`).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+
+from mechscope.model.components.attention_mask import AttentionMask
+from mechscope.model.components.component import Component
+from mechscope.model.components.rotary import RotaryTable, quarter_turn
+from mechscope.model.tensors import get_offset_position_ids
+
+if TYPE_CHECKING:
+    from mechscope.model.config import HookedTransformerConfig
+    from mechscope.model.hook_points import HookPoint
+
+# Overriding one of these asks for scores and pattern to be computed openly.
+OPEN_METHODS = frozenset({"calculate_attention_scores", "calculate_z_scores", "apply_causal_mask"})
+OVERRIDABLE = OPEN_METHODS | {"apply_rotary"}
+
+
+class ClassicAttention(Component):
+    """`calculate_qkv_matrices` and its like; `Attention` inherits them and calls them."""
+
+    cfg: HookedTransformerConfig
+    scale: float
+    window: int | None
+    grouped: bool
+    group_size: int
+    rotary: RotaryTable | None
+    hook_z: HookPoint
+
+    if TYPE_CHECKING:
+
+        def _project_all(
+            self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
+
+    @property
+    def attn_scale(self) -> float:
+        """What attention scores are divided by, under its classic name."""
+        return self.scale
+
+    @property
+    def repeat_kv_heads(self) -> int:
+        """How many query heads share a key/value head, under its classic name."""
+        return self.group_size
+
+    def overrides(self, name: str) -> bool:
+        """Whether a subclass, or an assignment to this object, replaced a classic method."""
+        return name in _overridden(type(self)) or name in self.__dict__
+
+    # The steps of a forward pass ------------------------------------------------------------
+
+    def calculate_qkv_matrices(
+        self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], before rotary turns.
+
+        Each input is [batch pos d_model], or [batch pos head d_model] where it is split by head.
+        """
+        return self._project_all(query_input, key_input, value_input)
+
+    def calculate_attention_scores(
+        self,
+        q: Float[torch.Tensor, "batch query head d_head"],
+        k: Float[torch.Tensor, "batch key kv_head d_head"],
+    ) -> Float[torch.Tensor, "batch head query key"]:
+        """q·k / scale, soft-capped where the config says so; nothing is hidden yet."""
+        scores = q.transpose(1, 2) @ self._by_query_head(k).permute(0, 2, 3, 1)
+        scores = scores / self.scale
+        cap = self.cfg.attn_scores_soft_cap
+        return cap * torch.tanh(scores / cap) if cap > 0 else scores
+
+    def apply_causal_mask(
+        self,
+        attn_scores: Float[torch.Tensor, "batch head query key"],
+        past_kv_pos_offset: int = 0,
+        attention_mask: torch.Tensor | None = None,
+    ) -> Float[torch.Tensor, "batch head query key"]:
+        """Scores with -inf where a query may not read a key.
+
+        Args:
+            past_kv_pos_offset: how many of the keys came before the first query.
+            attention_mask: 0 where a key is padding [batch key].
+
+        Raises:
+            ValueError: where keys are not as many as earlier positions and queries together.
+        """
+        queries, keys = attn_scores.shape[-2:]
+        if queries + past_kv_pos_offset != keys:
+            raise ValueError(
+                f"there are {keys} keys, and {past_kv_pos_offset} earlier positions with {queries} queries make "
+                f"{queries + past_kv_pos_offset}: give past_kv_pos_offset={keys - queries}."
+            )
+        mask = AttentionMask(queries, keys, padding=attention_mask, causal=True, device=attn_scores.device)
+        allowed = mask.allowed(self.window)
+        return attn_scores if allowed is None else attn_scores.masked_fill(~allowed, -torch.inf)
+
+    def calculate_z_scores(
+        self,
+        v: Float[torch.Tensor, "batch key kv_head d_head"],
+        pattern: Float[torch.Tensor, "batch head query key"],
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
+        """What each query takes from the values, as `hook_z` leaves it."""
+        return self.hook_z(self.mix_values(v, pattern))
+
+    def mix_values(
+        self,
+        v: Float[torch.Tensor, "batch key kv_head d_head"],
+        pattern: Float[torch.Tensor, "batch head query key"],
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
+        """The mean of the values, weighted by the pattern."""
+        return (pattern @ self._by_query_head(v).transpose(1, 2)).transpose(1, 2)
+
+    def _by_query_head(self, x: torch.Tensor) -> torch.Tensor:
+        """[batch pos kv_head d_head] with a slice for each query head."""
+        return x.repeat_interleave(self.group_size, dim=2) if x.shape[2] != self.cfg.n_heads else x
+
+    # Rotary turns ---------------------------------------------------------------------------
+
+    def apply_rotary(
+        self,
+        x: Float[torch.Tensor, "batch pos head d_head"],
+        past_kv_pos_offset: int = 0,
+        attention_mask: torch.Tensor | None = None,
+    ) -> Float[torch.Tensor, "batch pos head d_head"]:
+        """Turn queries or keys by their positions.
+
+        Args:
+            past_kv_pos_offset: how many positions came before.
+            attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
+
+        Raises:
+            ValueError: for a model without rotary positions.
+        """
+        if self.rotary is None:
+            raise ValueError(f"positions are {self.cfg.positional_embedding_type} here, not rotary.")
+        positions = None
+        if attention_mask is not None:
+            positions = get_offset_position_ids(past_kv_pos_offset, attention_mask.to(x.device))
+        return self.rotary(x, positions, past_kv_pos_offset)
+
+    def turn(self, x: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
+        """`apply_rotary`, for positions [batch pos] that are known already."""
+        assert self.rotary is not None
+        if not self.overrides("apply_rotary"):
+            return self.rotary(x, positions, offset)
+        mask = None if positions is None else _mask_with_positions(positions, offset)
+        return self.apply_rotary(x, offset, mask)
+
+    def rotate_every_two(self, x: torch.Tensor) -> torch.Tensor:
+        """Each pair of dimensions (a, b) becomes (-b, a), in the layout that the config names."""
+        return quarter_turn(x, self.cfg.rotary_adjacent_pairs)
+
+    def calculate_sin_cos_rotary(
+        self, rotary_dim: int, n_ctx: int, base: float | int = 10000, dtype: torch.dtype = torch.float32
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sines and cosines of the angles, each [n_ctx rotary_dim]."""
+        scaling = None if self.rotary is None else self.rotary.scaling
+        table = RotaryTable(self.cfg, float(base), scaling)
+        table.rotary_dim = rotary_dim
+        like = torch.zeros(1, n_ctx, 1, rotary_dim, dtype=dtype)
+        cos, sin = table.at(like, None, 0)
+        return sin[0, :, 0], cos[0, :, 0]
+
+    # ALiBi ----------------------------------------------------------------------------------
+
+    @staticmethod
+    def create_alibi_slope(n_ctx: int, device: torch.device | str | None = None) -> torch.Tensor:
+        """-(how far each key lies behind each query), 0 for later keys [query key].
+
+        >>> ClassicAttention.create_alibi_slope(3).tolist()
+        [[0.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-2.0, -1.0, 0.0]]
+        """
+        positions = torch.arange(n_ctx, device=device, dtype=torch.float32)
+        return (positions[None, :] - positions[:, None]).clamp(max=0)
+
+    @staticmethod
+    def create_alibi_multipliers(n_heads: int, device: torch.device | str | None = None) -> torch.Tensor:
+        """Each head's slope [head] (see `alibi_slopes`)."""
+        return alibi_slopes(n_heads).to(device)
+
+    @staticmethod
+    def create_alibi_bias(
+        n_heads: int, n_ctx: int, device: torch.device | str | None = None
+    ) -> Float[torch.Tensor, "head query key"]:
+        """What ALiBi adds to the scores of each head [head query key] (Press et al. 2022)."""
+        slopes = ClassicAttention.create_alibi_multipliers(n_heads, device)
+        return slopes[:, None, None] * ClassicAttention.create_alibi_slope(n_ctx, device)
+
+
+def alibi_slopes(n_heads: int) -> Float[torch.Tensor, " head"]:
+    """Each head's slope: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
+
+    >>> alibi_slopes(8).tolist()[:3]
+    [0.5, 0.25, 0.125]
+    """
+    nearest = 1 << (n_heads.bit_length() - 1)
+    slopes = [2 ** (-8 * (head + 1) / nearest) for head in range(nearest)]
+    slopes += [2 ** (-4 * (2 * head + 1) / nearest) for head in range(n_heads - nearest)]
+    return torch.tensor(slopes)
+
+
+@functools.cache
+def _overridden(cls: type) -> frozenset[str]:
+    """The classic methods that a class does not take from `ClassicAttention`."""
+    return frozenset(
+        name for name in OVERRIDABLE if getattr(cls, name) is not getattr(ClassicAttention, name)
+    )
+
+
+def _mask_with_positions(positions: torch.Tensor, offset: int) -> torch.Tensor:
+    """An attention mask [batch offset+pos] that puts the last tokens at these positions."""
+    earlier = torch.arange(offset, device=positions.device) < positions[:, :1]
+    first = torch.ones_like(positions[:, :1])
+    return torch.cat([earlier.to(positions.dtype), first, positions.diff(dim=1)], dim=1)

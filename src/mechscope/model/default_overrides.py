@@ -1,0 +1,67 @@
+"""Defaults of a model, replaced for a while."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+USE_DEFAULT_VALUE = None
+"""What an argument is when its default is wanted."""
+
+SIDES = ("left", "right")
+
+
+def override_or_use_default_value(default_flag: Any, override: Any = None) -> Any:
+    """`override`, or the default where it is None.
+
+    >>> override_or_use_default_value(True), override_or_use_default_value(True, False)
+    (True, False)
+    """
+    return default_flag if override is None else override
+
+
+class LocallyOverridenDefaults:
+    """A `with` block in which a model prepends BOS or pads otherwise than by default.
+
+    Args:
+        model: whose defaults are replaced; they come back at the end, also after an exception.
+        overrides: `prepend_bos` (True, False) and `padding_side` ("left", "right"); None keeps the default.
+
+    Raises:
+        ValueError: for another name or value.
+    """
+
+    def __init__(self, model: Any, **overrides: Any) -> None:
+        for name, value in overrides.items():
+            choices = {"prepend_bos": (True, False), "padding_side": SIDES}.get(name)
+            if choices is None:
+                raise ValueError(f"{name!r} is not a default to override: prepend_bos and padding_side are.")
+            if value is not USE_DEFAULT_VALUE and value not in choices:
+                raise ValueError(f"{name} must be one of {choices}, or None for the default, not {value!r}.")
+        self.model = model
+        self.overrides = overrides
+        self._before: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> None:
+        for owner, attribute, value in self._targets():
+            self._before.append((owner, attribute, getattr(owner, attribute)))
+            setattr(owner, attribute, value)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        while self._before:
+            setattr(*self._before.pop())
+
+    def _targets(self) -> list[tuple[Any, str, Any]]:
+        """(object, attribute, new value)."""
+        bos, side = self.overrides.get("prepend_bos"), self.overrides.get("padding_side")
+        targets = [] if bos is None else [(self.model.cfg, "default_prepend_bos", bos)]
+        if side is not None:
+            # Both say it: the model's own calls follow the first, whoever calls the tokenizer the second.
+            owners = ((self.model, "default_padding_side"), (self.model.tokenizer, "padding_side"))
+            targets += [(owner, name, side) for owner, name in owners if hasattr(owner, name)]
+        return targets

@@ -1,0 +1,8 @@
+"""The classic `weight_processing`: steps that take a state dict and give one.
+
+`mechscope.model.weight_processing` has the same steps with a report of what each did.
+"""
+
+from mechscope.model.weight_processing.classic_steps import ProcessWeights
+
+__all__ = ["ProcessWeights"]
