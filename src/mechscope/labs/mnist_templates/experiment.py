@@ -23,7 +23,9 @@ class TemplatesConfig:
     """Settings of step 00."""
 
     decays: tuple[float, ...] = (0.0, 1.0, 5.0)
-    """Weight decays of the linear classifiers; the one on shuffled labels gets the second."""
+    """Weight decays of the linear classifiers; those on shuffled labels get the second."""
+    shuffles: int = 24
+    """Linear classifiers on shuffled labels: the null. One shuffle proves nothing, because shuffles scatter."""
     steps: int = 4680
     """Training steps of the linear classifiers: 10 epochs of MNIST."""
     batch: int = 128
@@ -82,13 +84,13 @@ def _linear(workshop: Workshop, digits: Digits, seed: int) -> Classifiers:
     config = workshop.config
 
     def compute() -> Part:
-        shuffle = torch.randperm(len(digits.train_y), generator=torch.Generator().manual_seed(seed + 10_000))
-        labels = [digits.train_y] * len(config.decays) + [digits.train_y[shuffle]]
+        labels = [digits.train_y] * len(config.decays)
+        labels += [shuffled_labels(digits.train_y, seed, index) for index in range(config.shuffles)]
         with workshop.bar(config.steps, f"linear classifiers, seed {seed}") as bar:
             trained = train_classifiers(
                 digits.train_x,
                 labels,
-                [*config.decays, config.decays[1]],
+                [*config.decays, *[config.decays[1]] * config.shuffles],
                 steps=config.steps,
                 batch=config.batch,
                 learning_rate=config.learning_rate,
@@ -98,6 +100,12 @@ def _linear(workshop: Workshop, digits: Digits, seed: int) -> Classifiers:
         return {"weight": trained.weight, "bias": trained.bias}
 
     return Classifiers(**workshop.part(f"linear-seed-{seed}", compute))
+
+
+def shuffled_labels(labels: Tensor, seed: int, index: int) -> Tensor:
+    """The same labels in another order: shuffle number `index` of a seed."""
+    generator = torch.Generator().manual_seed(seed + 10_000 + 1_000_003 * index)
+    return labels[torch.randperm(len(labels), generator=generator)]
 
 
 def _network(workshop: Workshop, digits: Digits, seed: int, kind: NetworkKind, decay: float) -> Network:
@@ -147,6 +155,7 @@ LAB = Lab(
     inputs=describe_inputs,
     experiment=run_experiment,
     fetch=fetch_digits,
+    version=2,
 )
 
-__all__ = ["LAB", "TemplatesConfig", "describe_inputs", "run_experiment", "train"]
+__all__ = ["LAB", "TemplatesConfig", "describe_inputs", "run_experiment", "shuffled_labels", "train"]
