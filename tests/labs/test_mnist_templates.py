@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechscope.data.digits import Digits, load_digits
+from mechscope.data.digits import Digits, describe_digits, load_digits
 from mechscope.labs import check_claims
 from mechscope.labs.mnist_templates import LAB, TemplatesConfig
 from mechscope.labs.mnist_templates.bilinear import EigenFeatures, eigen_features, leading_patterns
@@ -31,6 +31,7 @@ from mechscope.labs.mnist_templates.templates import (
     template_correlations,
 )
 from mechscope.labs.workshop import Workshop
+from tests.labs.small_digits import small_digits
 
 SMALL = TemplatesConfig(steps=600, network_steps=200, hidden=24, learning_rate=5e-3, shuffles=20)
 
@@ -43,7 +44,7 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def digits() -> Digits:
-    return load_digits("sklearn")
+    return small_digits()
 
 
 def random_network(seed: int, hidden: int = 3, pixels: int = 7) -> Network:
@@ -229,41 +230,41 @@ def test_both_networks_learn(digits: Digits, kind) -> None:
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory):
-    patch = pytest.MonkeyPatch()
-    patch.delenv("MECHSCOPE_DATA", raising=False)
-    patch.setenv("MECHSCOPE_OFFLINE", "1")
-    patch.setenv("MECHSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
-    lab = dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL})
-    yield lab.run(out=tmp_path_factory.mktemp("runs"), device="cpu")
-    patch.undo()
+    lab = dataclasses.replace(
+        LAB, configs={"quick": SMALL, "full": SMALL}, inputs=lambda: {"digits": "small digits"}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mechscope.labs.mnist_templates.experiment.load_digits", small_digits)
+        return lab.run(out=tmp_path_factory.mktemp("runs"), device="cpu")
 
 
-def test_on_small_digits_numbers_of_mnist_are_not_claimed(small_run) -> None:
-    status = {checked.claim.id: checked.status for checked in small_run.claims}
-    tied = {claim.id for claim in CLAIMS if claim.needs == "mnist"}
-    assert {claim_id for claim_id, found in status.items() if found == "not-run"} == tied
-    assert tied == {"0.1", "0.2", "0.3b", "0.4a", "0.4b", "0.4c", "0.5b", "0.6"}
-    reasons = {checked.reason for checked in small_run.claims if checked.status == "not-run"}
-    assert reasons == {
-        "the number belongs to MNIST, and this run read scikit-learn's 8×8 digits (`mechscope doctor` says how to get "
-        "MNIST)"
-    }
+def test_without_network_or_data_folder_the_step_reads_mnist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MECHSCOPE_DATA", raising=False)
+    monkeypatch.setenv("MECHSCOPE_OFFLINE", "1")
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path))
+    assert LAB.inputs() == {"digits": describe_digits()}
+    assert LAB.inputs()["digits"].startswith("MNIST, 28×28 pixels, 60,000 images")
+    assert not [claim.id for claim in CLAIMS if claim.needs]
 
 
-def test_on_small_digits_the_rest_is_checked_and_holds(small_run) -> None:
+def test_no_claim_is_left_out_and_what_any_digits_show_holds(small_run) -> None:
+    """Claims that name a number of MNIST may fail on these smaller digits; none is skipped."""
     status = {checked.claim.id: (checked.status, checked.reason) for checked in small_run.claims}
     assert status["0.3a"] == ("pass", "")
     assert status["0.3c"] == ("pass", "")
     assert status["0.5a"] == ("pass", "")
+    assert "not-run" not in {verdict for verdict, _ in status.values()}
 
 
 def test_the_report_says_which_digits(small_run) -> None:
     html = small_run.report.read_text(encoding="utf-8")
-    assert "scikit-learn's 8×8 digits" in html
+    assert "This run read scikit-learn's small digits" in html
     assert "[[number" not in html
     assert "[[figure" not in html
     assert html.count("<figure ") == len(small_run.outcome.figures) == 9
-    assert json.loads((small_run.folder / "claims.json").read_text())["counts"]["not-run"] == 8
+    assert json.loads((small_run.folder / "claims.json").read_text())["counts"]["not-run"] == 0
 
 
 def test_every_figure_has_words_and_numbers(small_run) -> None:
@@ -370,10 +371,7 @@ def test_the_smoothness_of_shuffled_labels_on_mnist(
     """0.38 where the labels say nothing; 0.61 to 0.63 where half of them still do, and that must fail."""
     from mechscope.labs.mnist_templates import experiment
 
-    try:
-        mnist = load_digits("mnist")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+    mnist = load_digits()
     if shuffling == "half":
         monkeypatch.setattr(experiment, "shuffled_labels", half_shuffled)
     config = dataclasses.replace(TemplatesConfig(), network_steps=20)

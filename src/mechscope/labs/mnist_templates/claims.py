@@ -1,4 +1,4 @@
-"""The claims of step 00. Those marked `needs="mnist"` name numbers that only MNIST itself can show."""
+"""The claims of step 00. All of them are about MNIST."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ CLAIMS = (
         tag="X",
         how="Softmax regression on pixels/255; Adam 1e-3, batch 128, 10 epochs, no weight decay; test accuracy.",
         conditions=(Condition("accuracy_wd0", "test accuracy", low=92.1, high=93.1, unit="%"),),
-        needs="mnist",
     ),
     Claim(
         id="0.2",
@@ -29,7 +28,6 @@ CLAIMS = (
         tag="X",
         how="The class whose mean training image is nearest to the test image (Euclidean distance).",
         conditions=(Condition("nearest_mean_accuracy", "test accuracy", low=81.93, high=82.13, unit="%"),),
-        needs="mnist",
     ),
     Claim(
         id="0.3a",
@@ -78,7 +76,6 @@ CLAIMS = (
                 than_what="decay 1",
             ),
         ),
-        needs="mnist",
     ),
     Claim(
         id="0.3c",
@@ -131,7 +128,6 @@ CLAIMS = (
                 unit="%",
             ),
         ),
-        needs="mnist",
     ),
     Claim(
         id="0.4b",
@@ -147,7 +143,6 @@ CLAIMS = (
             Condition("smoothness_wd1", "smoothness at decay 1", low=0.85, high=0.91),
             Condition("smoothness_wd5", "smoothness at decay 5", low=0.89, high=0.95),
         ),
-        needs="mnist",
     ),
     Claim(
         id="0.4c",
@@ -158,7 +153,6 @@ CLAIMS = (
         how="As in 0.4a, at decay 1, mean over the shuffles of 0.3a. Labels of which only half are shuffled give "
         "0.614 and must fail.",
         conditions=(Condition("smoothness_null", "smoothness, shuffled", low=0.34, high=0.42),),
-        needs="mnist",
     ),
     Claim(
         id="0.5a",
@@ -193,7 +187,6 @@ CLAIMS = (
         tag="design",
         how="784 → 128 ReLU → 10, AdamW, learning rate falling to zero, no weight decay; test accuracy.",
         conditions=(Condition("accuracy_relu_wd0", "test accuracy", low=97.0, unit="%"),),
-        needs="mnist",
     ),
     Claim(
         id="0.6",
@@ -213,6 +206,5 @@ CLAIMS = (
             Condition("accuracy_bilinear_wd0", "accuracy without decay", low=97.0, unit="%"),
             Condition("accuracy_bilinear_wd1", "accuracy with decay", low=97.0, unit="%"),
         ),
-        needs="mnist",
     ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mechscope.data.digits import Digits, fetch_digits, find_digits, load_digits
+from mechscope.data.digits import Digits, describe_digits, load_digits
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.mnist_templates.claims import CLAIMS
 from mechscope.labs.mnist_templates.figures import draw_figures
@@ -46,21 +46,13 @@ class TemplatesConfig:
 
 def run_experiment(workshop: Workshop) -> Outcome:
     """Train and measure every seed; draw the first one."""
-    # describe_inputs() has tried the download before this run began; trying twice would only take longer.
-    digits = load_digits(download=False).to(workshop.device)
+    digits = load_digits().to(workshop.device)
     trained = {seed: train(workshop, digits, seed) for seed in workshop.seeds}
     measures = {seed: measure(digits, models) for seed, models in trained.items()}
     first = trained[workshop.seeds[0]]
-    not_run = {}
-    if digits.name != "mnist":
-        not_run["mnist"] = (
-            "the number belongs to MNIST, and this run read scikit-learn's 8×8 digits (`mechscope doctor` says how to "
-            "get MNIST)"
-        )
     return Outcome(
         measures=measures,
         figures=draw_figures(digits, first, workshop.seeds[0]),
-        not_run=not_run,
         numbers=format_numbers(digits, measures[workshop.seeds[0]]),
         weights=_weights(first),
     )
@@ -139,8 +131,8 @@ def _weights(trained: Trained) -> dict[str, Tensor]:
 
 
 def describe_inputs() -> dict[str, str]:
-    """Which digits a run would read now."""
-    return {"digits": find_digits()}
+    """Which digits a run reads."""
+    return {"digits": describe_digits()}
 
 
 LAB = Lab(
@@ -154,7 +146,6 @@ LAB = Lab(
     seeds={"quick": 1, "full": 5},
     inputs=describe_inputs,
     experiment=run_experiment,
-    fetch=fetch_digits,
     version=2,
 )
 

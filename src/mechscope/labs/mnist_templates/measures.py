@@ -145,7 +145,5 @@ def format_numbers(digits: Digits, found: Mapping[str, float]) -> dict[str, str]
     numbers["participation_ratio"] = f"{found['participation_wd0'] / found['participation_wd1']:.1f}"
     numbers["pixels"] = str(digits.side**2)
     numbers["side"] = str(digits.side)
-    numbers["data"] = (
-        "MNIST" if digits.name == "mnist" else "scikit-learn's small digits (MNIST was not in reach)"
-    )
+    numbers["data"] = digits.name
     return numbers
