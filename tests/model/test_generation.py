@@ -7,14 +7,14 @@ import torch
 
 from mechscope.model.sampling import sample_logits
 from tests.model.letters import Letters
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import exact_model, tiny_model, tiny_tokens
 
 GREEDY = {"do_sample": False, "stop_at_eos": False, "verbose": False}
 
 
 @pytest.mark.parametrize("variant", ["plain", "rotary", "alibi", "window", "shortformer", "Gemma-like"])
 def test_greedy_text_is_the_argmax_of_whole_passes(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens(2, 4)
+    model, tokens = exact_model(variant), tiny_tokens(2, 4)
     expected = tokens
     for _ in range(6):
         expected = torch.cat([expected, model(expected)[:, -1].argmax(-1, keepdim=True)], 1)
@@ -23,7 +23,7 @@ def test_greedy_text_is_the_argmax_of_whole_passes(variant: str) -> None:
 
 
 def test_padded_texts_continue_as_they_would_alone() -> None:
-    model = tiny_model("rotary")
+    model = exact_model("rotary")
     model.set_tokenizer(Letters(apart=True))
     together = model.generate(["abcd", "x"], 5, **GREEDY)
     assert together == [model.generate(text, 5, **GREEDY) for text in ("abcd", "x")]
@@ -53,7 +53,7 @@ def test_it_stops_at_an_end_token_and_pads_the_row() -> None:
 
 
 def test_a_stream_gives_the_same_tokens_one_by_one() -> None:
-    model, tokens = tiny_model(), tiny_tokens(1, 3)
+    model, tokens = exact_model(), tiny_tokens(1, 3)
     pieces = list(model.generate_stream(tokens, 4, do_sample=False, stop_at_eos=False))
     assert [piece.shape for piece in pieces] == [(1, 3), *[(1, 1)] * 4]
     assert torch.equal(torch.cat(pieces, 1), model.generate(tokens, 4, **GREEDY))

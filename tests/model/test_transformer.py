@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.transformer import HookedTransformer
-from tests.model.tiny import BASE, VARIANTS, close, tiny_model, tiny_tokens
+from tests.model.tiny import BASE, VARIANTS, close, exact_model, tiny_model, tiny_tokens
 
 CAUSAL = [name for name, fields in VARIANTS.items() if fields.get("attention_dir") != "bidirectional"]
 
 
 def test_return_types_agree_with_a_loss_by_hand() -> None:
-    model, tokens = tiny_model(dtype=torch.float64), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     logits = model(tokens)
     both = model(tokens, return_type="both")
     by_hand = torch.stack(
@@ -36,7 +36,7 @@ def test_return_types_agree_with_a_loss_by_hand() -> None:
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_a_pass_may_stop_and_start_at_any_layer(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens()
+    model, tokens = exact_model(variant), tiny_tokens()
     logits, cache = model.run_with_cache(tokens)
     _, _, shortformer, _ = model.input_to_embed(tokens)
     for layer in (0, 1, 2):
@@ -45,7 +45,7 @@ def test_a_pass_may_stop_and_start_at_any_layer(variant: str) -> None:
         assert close(residual, cache[name])
         resumed = model(residual, start_at_layer=layer, shortformer_pos_embed=shortformer)
         assert close(resumed, logits)
-    assert torch.equal(model(tokens, stop_at_layer=-1), model(tokens, stop_at_layer=1))
+    assert close(model(tokens, stop_at_layer=-1), model(tokens, stop_at_layer=1))
     _, stopped = model.run_with_cache(tokens, stop_at_layer=1)
     assert "blocks.0.hook_resid_post" in stopped
     assert not any(name.startswith(("blocks.1", "ln_final")) for name in stopped)
@@ -53,7 +53,7 @@ def test_a_pass_may_stop_and_start_at_any_layer(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", CAUSAL)
 def test_a_causal_model_ignores_the_future(variant: str) -> None:
-    model, tokens = tiny_model(variant, dtype=torch.float64), tiny_tokens()
+    model, tokens = exact_model(variant), tiny_tokens()
     changed = tokens.clone()
     changed[:, 5:] = (changed[:, 5:] + 1) % 30
     assert torch.allclose(model(tokens)[:, :5], model(changed)[:, :5], atol=1e-12)
@@ -63,7 +63,7 @@ def test_a_causal_model_ignores_the_future(variant: str) -> None:
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_looking_changes_nothing(variant: str) -> None:
     """Fused and open attention, whole and split inputs, give the same logits."""
-    model, tokens = tiny_model(variant, dtype=torch.float64), tiny_tokens()
+    model, tokens = exact_model(variant), tiny_tokens()
     plain = model(tokens)
     scale = plain.abs().max()
     for name in model.hook_dict:
@@ -80,7 +80,7 @@ def test_looking_changes_nothing(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_left_padding_changes_nothing(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens(1, 6)
+    model, tokens = exact_model(variant), tiny_tokens(1, 6)
     padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), tokens], 1)
     mask = torch.tensor([[0] * 3 + [1] * 6])
     assert torch.allclose(model(padded, attention_mask=mask)[:, 3:], model(tokens), atol=1e-4)
@@ -88,7 +88,7 @@ def test_left_padding_changes_nothing(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", CAUSAL)
 def test_a_cache_of_keys_and_values_changes_nothing(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens(2, 10)
+    model, tokens = exact_model(variant), tiny_tokens(2, 10)
     whole = model(tokens)
     cache = HookedTransformerKeyValueCache.init_cache(model.cfg, "cpu", 2)
     pieces = [model(part, past_kv_cache=cache) for part in tokens.split([4, 1, 3, 2], dim=1)]
@@ -97,7 +97,7 @@ def test_a_cache_of_keys_and_values_changes_nothing(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "rotary", "alibi", "window", "Gemma-like"])
 def test_a_frozen_cache_serves_many_continuations_of_a_padded_prefix(variant: str) -> None:
-    model = tiny_model(variant)
+    model = exact_model(variant)
     tokens = tiny_tokens(2, 9)
     mask = torch.ones_like(tokens)
     mask[0, :2] = 0
@@ -122,14 +122,14 @@ def test_a_frozen_cache_serves_many_continuations_of_a_padded_prefix(variant: st
     length=st.integers(1, 12),
 )
 def test_a_batch_is_its_rows(variant: str, seed: int, batch: int, length: int) -> None:
-    model, tokens = tiny_model(variant, seed=seed), tiny_tokens(batch, length, seed)
+    model, tokens = exact_model(variant, seed=seed), tiny_tokens(batch, length, seed)
     together = model(tokens)
     apart = torch.cat([model(row[None]) for row in tokens])
     assert close(together, apart)
 
 
 def test_optional_activations_are_computed_only_when_named() -> None:
-    model, tokens = tiny_model(), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     _, everything = model.run_with_cache(tokens)
     assert not any(
         name.endswith(("hook_result", "_input", "attn_in", "mlp_in", "hook_tokens")) for name in everything
@@ -149,7 +149,7 @@ def test_optional_activations_are_computed_only_when_named() -> None:
 
 def test_split_inputs_are_separate_interventions() -> None:
     """Zeroing what the keys of head 1 read changes its pattern, and nothing of the other heads."""
-    model, tokens = tiny_model(), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     _, clean = model.run_with_cache(tokens)
 
     def zero_head_1(x: torch.Tensor, hook: object) -> None:
@@ -220,14 +220,14 @@ def test_projections_need_no_copy_in_the_forward_pass() -> None:
     }
     loaded = HookedTransformer.from_state(model.cfg, state)
     assert lay_out_projection(loaded.blocks[0].attn.W_V) is loaded.blocks[0].attn.W_V
-    assert torch.equal(loaded(tiny_tokens()), model(tiny_tokens()))
+    assert close(loaded(tiny_tokens()), model(tiny_tokens()))
 
 
 @pytest.mark.parametrize("variant", ["plain", "grouped", "shortformer", "Gemma-like"])
 def test_projections_that_lie_together_are_one_product_with_the_same_result(variant: str) -> None:
     from mechscope.model.components.attention import lay_out_together, merged_projections
 
-    model, tokens = tiny_model(variant), tiny_tokens()
+    model, tokens = exact_model(variant), tiny_tokens()
     with torch.no_grad():
         apart = model(tokens)
         for block in model.blocks:

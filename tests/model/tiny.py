@@ -83,6 +83,15 @@ def tiny_model(variant: str = "plain", seed: int = 0, **overrides: Any) -> Hooke
     return model
 
 
+def exact_model(variant: str = "plain", seed: int = 0, **overrides: Any) -> HookedTransformer:
+    """The same in float64, for two computations of one number that should agree.
+
+    In float32 they differ in the last digits, and by how much depends on the processor: the width of its vectors, the
+    number of threads and the shape of the batch decide in which order a sum is added up.
+    """
+    return tiny_model(variant, seed, **{"dtype": torch.float64, **overrides})
+
+
 def tiny_tokens(batch: int = 2, length: int = 9, seed: int = 0, d_vocab: int = 30) -> torch.Tensor:
     """Random tokens [batch pos]."""
     return torch.randint(0, d_vocab, (batch, length), generator=torch.Generator().manual_seed(seed))

@@ -11,14 +11,14 @@ import torch
 
 from mechscope.techniques.steering import steered, steering_curve, steering_vector
 from mechscope.techniques.subspaces import random_subspaces
-from tests.model.tiny import close, tiny_model, tiny_tokens
+from tests.model.tiny import close, exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 6
 
 
 def test_a_vector_is_a_difference_of_means() -> None:
-    model = tiny_model(seed=1)
+    model = exact_model(seed=1)
     positive, negative = tiny_tokens(4, 7, seed=1), tiny_tokens(3, 9, seed=2)
     name = "blocks.1.hook_resid_pre"
     one, other = (model.run_with_cache(tokens)[1][name] for tokens in (positive, negative))
@@ -38,7 +38,7 @@ def test_a_vector_is_a_difference_of_means() -> None:
 
 
 def test_steering_adds_at_every_position_and_comes_off() -> None:
-    model, tokens = tiny_model(seed=2), tiny_tokens()
+    model, tokens = exact_model(seed=2), tiny_tokens()
     vector = torch.randn(24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         usual = model(tokens)
@@ -54,7 +54,7 @@ def test_steering_adds_at_every_position_and_comes_off() -> None:
 
 
 def test_writing_is_steered_with_and_without_earlier_keys() -> None:
-    model, tokens = tiny_model(seed=3), tiny_tokens(1, 4)
+    model, tokens = exact_model(seed=3), tiny_tokens(1, 4)
     favourite = 7
     vector = 50 * model.W_U[:, favourite].detach()
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_writing_is_steered_with_and_without_earlier_keys() -> None:
 
 
 def test_the_curve() -> None:
-    model, task = tiny_model(seed=4), tiny_task(length=LENGTH, seed=4)
+    model, task = exact_model(seed=4), tiny_task(length=LENGTH, seed=4)
     vector = steering_vector(model, task, layer=1)
     doses = [-1.0, 0.0, 2.0]
     options: dict[str, Any] = {"normalize": False, "progress": False, "n_random": 3, "seed": 5}
@@ -97,7 +97,7 @@ def test_the_curve() -> None:
 
 
 def test_the_cost_leaves_padding_out() -> None:
-    model, task = tiny_model(seed=6), tiny_task(length=LENGTH, seed=6)
+    model, task = exact_model(seed=6), tiny_task(length=LENGTH, seed=6)
     lengths = torch.tensor([3, 6, 4])
     task = dataclasses.replace(
         task, lengths=lengths, answers=dataclasses.replace(task.answers, positions=lengths[:, None] - 1)
@@ -115,7 +115,7 @@ def test_the_cost_leaves_padding_out() -> None:
 
 
 def test_bad_input() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     vector = torch.ones(24)
     with pytest.raises(ValueError, match="negative prompts too"):
         steering_vector(model, task.clean, layer=0)

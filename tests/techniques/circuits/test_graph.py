@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mechscope.techniques.circuits.graph import EdgeGraph
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 
 
 def test_a_small_graph_by_hand() -> None:
@@ -35,7 +35,7 @@ def test_gpt2_small_has_the_published_number_of_edges() -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "attention only", "grouped", "parallel"])
 def test_edges_are_those_that_names_say(variant: str) -> None:
-    model = tiny_model(variant, n_layers=3)
+    model = exact_model(variant, n_layers=3)
     graph = EdgeGraph.of(model)
 
     def when(name: str) -> tuple[int, int]:
