@@ -97,6 +97,17 @@ def tiny_tokens(batch: int = 2, length: int = 9, seed: int = 0, d_vocab: int = 3
     return torch.randint(0, d_vocab, (batch, length), generator=torch.Generator().manual_seed(seed))
 
 
+def assert_same_model(ours: HookedTransformer, theirs: HookedTransformer, tokens: torch.Tensor) -> None:
+    """Every weight equal to the last bit, and the same predictions.
+
+    Predictions may differ in their last digits: weights that lie elsewhere in memory may be added up in another order.
+    """
+    mine, other = ours.state_dict(), theirs.state_dict()
+    assert mine.keys() == other.keys()
+    assert [name for name, value in mine.items() if not torch.equal(value, other[name])] == []
+    assert close(ours(tokens), theirs(tokens))
+
+
 def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> bool:
     """Whether two tensors of one shape differ by at most `tolerance` of the larger one's range."""
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
