@@ -18,7 +18,7 @@ from mechscope.model.transformer import HookedTransformer
 from mechscope.results.files import NotKeptError
 from tests.checkpoints.tiny_encoders import tiny_bert
 from tests.checkpoints.tiny_models import CONTEXT, token_ids
-from tests.model.tiny import BASE, VARIANTS
+from tests.model.tiny import BASE, VARIANTS, assert_same_model, close
 
 Tiny = Callable[[str], tuple[Any, Path]]
 TOKENS = torch.tensor([[0, 7, 29, 3]])
@@ -29,7 +29,7 @@ def test_every_kind_of_model_comes_back(variant: str, tmp_path: Path):
     model = HookedTransformer({**BASE, **VARIANTS[variant], "seed": 0})
     save_model(model, tmp_path / "model")
     again = load_model(tmp_path / "model", process=False)
-    assert torch.equal(again(TOKENS), model(TOKENS))
+    assert_same_model(again, model, TOKENS)
     changed = {name: value for name, value in again.cfg.to_dict().items()
                if value != model.cfg.to_dict()[name]}  # fmt: skip
     assert changed.keys() <= {"device", "seed", "init_weights", "initializer_range", "model_name"}
@@ -40,7 +40,7 @@ def test_a_processed_model_comes_back(tiny: Tiny, name: str, tmp_path: Path):
     model = load_model(tiny(name)[1])
     save_model(model, tmp_path / "model")
     tokens = token_ids(1, CONTEXT)
-    assert torch.equal(load_model(tmp_path / "model", process=False)(tokens), model(tokens))
+    assert_same_model(load_model(tmp_path / "model", process=False), model, tokens)
     torch.testing.assert_close(load_model(tmp_path / "model")(tokens), model(tokens), atol=1e-4, rtol=1e-4)
 
 
@@ -83,7 +83,7 @@ def test_an_encoder_comes_back(tmp_path: Path):
     again = load_model(tmp_path / "ours")
     tokens = token_ids(1, 9)
     assert type(again) is type(model)
-    assert torch.equal(again(tokens), model(tokens))
+    assert close(again(tokens), model(tokens))
 
 
 def test_the_tokenizer_comes_along(data_folder: Path, tmp_path: Path):
@@ -120,7 +120,7 @@ def test_a_folder_of_ours_is_replaced_and_no_other(tmp_path: Path):
     folder = save_model(HookedTransformer({**BASE, "seed": 0}), tmp_path / "model")
     newer = HookedTransformer({**BASE, "seed": 1})
     save_model(newer, folder)
-    assert torch.equal(load_model(folder, process=False)(TOKENS), newer(TOKENS))
+    assert_same_model(load_model(folder, process=False), newer, TOKENS)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("years")
     with pytest.raises(FileExistsError, match="choose another"):

@@ -203,7 +203,7 @@ def test_jumprelu_moves_its_threshold_by_the_examples_around_it():
     from_mse = 2 * (-0.9) / 4 * (-1.0 / 0.5)
     assert dictionary.threshold.grad.item() == pytest.approx(from_l0 + from_mse, rel=1e-5)
     # The step passes nothing to the encoder; only active examples do, and they are exact here.
-    assert dictionary.W_enc.grad.item() == pytest.approx(0.0, abs=1e-6)
+    assert dictionary.W_enc.grad.item() == pytest.approx(0.0, abs=1e-5)
     with torch.no_grad():
         dictionary.threshold.fill_(-0.2)
     dictionary.after_step()

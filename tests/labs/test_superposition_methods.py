@@ -116,8 +116,8 @@ def test_outputs_are_those_of_one_network_at_a_time(kind: ModelKind, seed: int) 
             h = models.W[k, s] @ x[k]
             h = h if kind == "linear" else h.relu()
             alone = (models.W_out[k, s].T @ h + models.b[k, s][:, None]).relu()
-            assert torch.allclose(y[k, s], alone, atol=1e-6)
-            assert torch.allclose(models.select(k, s)(x[k : k + 1])[0, 0], alone, atol=1e-6)
+            assert torch.allclose(y[k, s], alone, atol=1e-5)
+            assert torch.allclose(models.select(k, s)(x[k : k + 1])[0, 0], alone, atol=1e-5)
 
 
 @settings(max_examples=6, deadline=None)

@@ -13,14 +13,14 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.token_batch import Tokens
 from mechscope.techniques.steering import steered, steering_curve, steering_vector
 from mechscope.techniques.subspaces import random_subspaces
-from tests.model.tiny import close, tiny_model, tiny_tokens
+from tests.model.tiny import close, exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 6
 
 
 def test_a_vector_is_a_difference_of_means() -> None:
-    model = tiny_model(seed=1)
+    model = exact_model(seed=1)
     positive, negative = tiny_tokens(4, 7, seed=1), tiny_tokens(3, 9, seed=2)
     name = "blocks.1.hook_resid_pre"
     one, other = (model.run_with_cache(tokens)[1][name] for tokens in (positive, negative))
@@ -40,7 +40,7 @@ def test_a_vector_is_a_difference_of_means() -> None:
 
 
 def test_steering_adds_at_every_position_and_comes_off() -> None:
-    model, tokens = tiny_model(seed=2), tiny_tokens()
+    model, tokens = exact_model(seed=2), tiny_tokens()
     vector = torch.randn(24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         usual = model(tokens)
@@ -56,7 +56,7 @@ def test_steering_adds_at_every_position_and_comes_off() -> None:
 
 
 def test_writing_is_steered_with_and_without_earlier_keys() -> None:
-    model, tokens = tiny_model(seed=3), tiny_tokens(1, 4)
+    model, tokens = exact_model(seed=3), tiny_tokens(1, 4)
     favourite = 7
     vector = 50 * model.W_U[:, favourite].detach()
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_writing_is_steered_with_and_without_earlier_keys() -> None:
 
 
 def test_the_curve() -> None:
-    model, task = tiny_model(seed=4), tiny_task(length=LENGTH, seed=4)
+    model, task = exact_model(seed=4), tiny_task(length=LENGTH, seed=4)
     vector = steering_vector(model, task, layer=1)
     doses = [-1.0, 0.0, 2.0]
     options: dict[str, Any] = {"normalize": False, "progress": False, "n_random": 3, "seed": 5}
@@ -99,7 +99,7 @@ def test_the_curve() -> None:
 
 
 def test_the_cost_leaves_padding_out() -> None:
-    model, task = tiny_model(seed=6), tiny_task(length=LENGTH, seed=6)
+    model, task = exact_model(seed=6), tiny_task(length=LENGTH, seed=6)
     lengths = torch.tensor([3, 6, 4])
     task = dataclasses.replace(
         task, lengths=lengths, answers=dataclasses.replace(task.answers, positions=lengths[:, None] - 1)
@@ -117,7 +117,7 @@ def test_the_cost_leaves_padding_out() -> None:
 
 
 def test_bad_input() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     vector = torch.ones(24)
     with pytest.raises(ValueError, match="negative prompts too"):
         steering_vector(model, task.clean, layer=0)
@@ -187,7 +187,7 @@ CHOICES: dict[str, tuple[Any, list[list[int]]]] = {
 @pytest.mark.parametrize("kind", CHOICES)
 @torch.no_grad()
 def test_chosen_positions(kind: str, side: str) -> None:
-    model, (positions, expected) = tiny_model(seed=2, dtype=torch.float64), CHOICES[kind]
+    model, (positions, expected) = exact_model(seed=2), CHOICES[kind]
     tokens = padded(side)
     mask = torch.zeros(2, 4, dtype=torch.bool)
     for row, chosen in enumerate(expected):
@@ -209,7 +209,7 @@ def test_chosen_positions(kind: str, side: str) -> None:
 @torch.no_grad()
 def test_writing_at_chosen_positions(positions: Any) -> None:
     """With and without earlier keys, in a padded batch and alone, with the prompt read in two parts."""
-    model = tiny_model(seed=3, dtype=torch.float64)
+    model = exact_model(seed=3)
     prompt = torch.tensor([[5, 6, 7, 8]])
     options: dict[str, Any] = {
         "do_sample": False,
@@ -239,7 +239,7 @@ def test_writing_at_chosen_positions(positions: Any) -> None:
 
 @torch.no_grad()
 def test_positions_of_a_task_and_of_a_cached_prompt() -> None:
-    model = tiny_model(seed=4, dtype=torch.float64)
+    model = exact_model(seed=4)
     task = dataclasses.replace(tiny_task(length=LENGTH), positions={"it": torch.tensor([1, 4, 2])})
     expected = torch.stack(
         [by_hand(model, row, [at]) for row, at in zip(task.clean.tolist(), [1, 4, 2], strict=True)]
@@ -257,7 +257,7 @@ def test_positions_of_a_task_and_of_a_cached_prompt() -> None:
 
 
 def test_a_curve_at_chosen_positions() -> None:
-    model, task = tiny_model(seed=4), tiny_task(length=LENGTH, seed=4)
+    model, task = exact_model(seed=4), tiny_task(length=LENGTH, seed=4)
     vector = steering_vector(model, task, layer=1)
     options: dict[str, Any] = {"normalize": False, "progress": False, "n_random": 1}
     for positions in ("last", [0, -2], torch.tensor([1, 2, 3])):
@@ -274,7 +274,7 @@ def test_a_curve_at_chosen_positions() -> None:
 
 
 def test_positions_that_do_not_fit() -> None:
-    model, tokens = tiny_model(), tiny_tokens(2, 6)
+    model, tokens = exact_model(), tiny_tokens(2, 6)
     vector, task = torch.ones(24), tiny_task()
     for given, error, words in (
         ({"positions": []}, ValueError, "empty"),
