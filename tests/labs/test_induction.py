@@ -115,8 +115,8 @@ def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path)
     run = small_lab.run("full", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["3.1"] == status["3.8"] == "pass"
-    assert status["3.2"] == status["3.4"] == status["3.6"] == "fail"
-    assert status["3.7"] == status["3.10"] == status["3.11"] == "not-run"
+    assert status["3.2"] == status["3.4a"] == status["3.6"] == "fail"
+    assert status["3.7"] == status["3.10"] == status["3.11"] == status["3.4b"] == "not-run"
     assert status["3.9"] == "fail"
     html = run.report.read_text(encoding="utf-8")
     assert "No figure here this time: GPT-2 small is not on this machine" in html
@@ -202,7 +202,7 @@ def verdicts(
 def test_the_bundled_model_passes() -> None:
     found = verdicts(trained_from_bundle())
     assert {claim: status for claim, status in found.items() if status != "pass"} == dict.fromkeys(
-        ("3.7", "3.10", "3.11"), "not-run"
+        ("3.7", "3.4b", "3.10", "3.11"), "not-run"
     )
 
 
@@ -233,7 +233,7 @@ def negate_copying(model: HookedTransformer) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "must_fail"),
     [
-        (shuffle_weights, {"3.2", "3.4", "3.5", "3.6"}),
+        (shuffle_weights, {"3.2", "3.4a", "3.5", "3.6"}),
         (freeze_attention, {"3.2", "3.6"}),
         (swap_layers, {"3.2", "3.6"}),
         (negate_copying, {"3.5"}),
@@ -300,8 +300,6 @@ def test_the_red_team_tells_two_heads_from_a_crowd() -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_budget_passes_but_for_what_the_bundled_models_do_not_show(tmp_path: Path) -> None:
+def test_the_quick_budget_passes(tmp_path: Path) -> None:
     run = LAB.run(out=tmp_path, device="cpu")
-    failed = {checked.claim.id: checked.reason for checked in run.claims if checked.status == "fail"}
-    # Read off bundled checkpoints, which no seed changes: docs/replications.md says what is known about it.
-    assert list(failed) == ["3.11"], failed
+    assert {checked.claim.id: checked.reason for checked in run.claims if checked.status == "fail"} == {}

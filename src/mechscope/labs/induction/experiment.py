@@ -30,6 +30,7 @@ from mechscope.labs.induction.text_models import (
 )
 from mechscope.labs.induction.training import TrainedModel, train_model
 from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.page_words import with_minus
 from mechscope.labs.workshop import Workshop
 from mechscope.techniques.redteam import Evidence
 
@@ -141,11 +142,29 @@ def format_numbers(
         "swaps": _percent(evidence["rule"], "swaps that matter"),
         "swaps_by_hand": _percent(control(seed), "swaps that matter"),
         "agrees": _percent(evidence["rule"], "agrees with the model"),
+        "composition_test": _composition_words(found),
         "text_models": _text_words(found),
         "gpt2": f"{gpt2.found()} of the 9 heads known from the literature are where they should be."
         if gpt2
         else "GPT-2 small was not on this machine, so this part was not run.",
     }
+
+
+def _composition_words(found: Mapping[str, float]) -> str:
+    """What the test of claim 3.4a found, in words."""
+    p = f"{found['relabelling_p']:.3f}"
+    if not found["saturated"]:
+        return (
+            f"Here {100 * found['relabelling_p']:.2g} % of all relabellings do as well (p = {p}), so it does matter "
+            "which heads they are."
+        )
+    return (
+        f"Here p is {p}, and that says nothing: all heads but one of each layer, or all of them, pass for their "
+        "kind, so hardly a relabelling changes anything. What can be asked then is whether the layers compose by "
+        f"keys at all: the mean score by keys is {found['k_composition_mean']:.2f}, by queries "
+        f"{found['q_composition_mean']:.2f}, by values {found['v_composition_mean']:.2f}, of random directions "
+        f"{found['k_composition_random']:.2f}."
+    )
 
 
 def _tally(evidence: Evidence) -> str:
@@ -170,12 +189,18 @@ def _percent(evidence: Evidence, name: str) -> str:
 def _text_words(found: Mapping[str, float]) -> str:
     if "text_prefix_2l" not in found:
         return "They were not on this machine, so this part was not run."
+    shifted = with_minus(f"{found['text_shifted_r']:.2f}")
     return (
         f"At the end of its training the two-layer model has a head with prefix score {found['text_prefix_2l']:.2f}, "
         f"the one-layer model {found['text_prefix_1l']:.2f} at best. The loss on random tokens that stand twice fell "
-        f"by {found['text_drop_2l']:.1f} nats with two layers and by {found['text_drop_1l']:.1f} with one. On source "
-        f"code that neither was trained on, context is worth {found['text_gain_2l']:.2f} and "
-        f"{found['text_gain_1l']:.2f} nats; the loss is {found['text_loss_2l']:.2f} and {found['text_loss_1l']:.2f}."
+        f"by {found['text_drop_2l']:.1f} nats with two layers and by {found['text_drop_1l']:.1f} with one. From "
+        "checkpoint to checkpoint, what the two-layer model's score gains and what its loss on repeats loses "
+        f"correlate by {found['text_together_r']:.2f} (p = {found['text_together_p']:.1g} among all orders of the "
+        f"checkpoints); with one of the two a checkpoint late it is {shifted} "
+        f"(p = {found['text_shifted_p']:.1g}). And by the test of the weights its previous-token heads feed its "
+        f"induction heads (p = {found['text_relabelling_p']:.3f}; before training "
+        f"{found['text_relabelling_p_untrained']:.2f}). On source code that neither was trained on, the loss is "
+        f"{found['text_loss_2l']:.2f} and {found['text_loss_1l']:.2f} nats."
     )
 
 
@@ -210,5 +235,5 @@ LAB = Lab(
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,
     experiment=run_experiment,
-    version=2,
+    version=3,
 )
