@@ -173,6 +173,7 @@ def run_prepared(
         seconds=elapsed + workshop.reused_seconds,
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
+        machines=tuple(sorted(workshop.machines)),
     )
     try:
         _write_data(folder, outcome)

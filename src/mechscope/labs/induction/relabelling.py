@@ -34,8 +34,8 @@ def relabelling_test(
     """T = Σ over pairs of (previous-token score - mean) · K-composition · (prefix score - mean), and its p.
 
     Under the null hypothesis it does not matter which head of a layer has which score. Where all heads of a layer
-    have the same score there is nothing to relabel, and p is 1. It is NaN where a composition is, as between weights that
-    are all zero.
+    have the same score there is nothing to relabel, and p is 1. It is NaN where a composition is, as between weights
+    that are all zero.
 
     Args:
         previous: previous-token scores of the heads of layer 0.

@@ -75,6 +75,8 @@ class TextConfig:
     """Penalties of the ReLU frontier."""
     steps: int = 1200
     """Training steps."""
+    judges_universality: bool = True
+    """Whether claim 5.7b is asked: features become universal late, and its bound belongs to the full training."""
     batch: int = 512
     """Activations a step."""
     learning_rate: float = 2e-3

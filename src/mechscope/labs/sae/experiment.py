@@ -32,6 +32,10 @@ from mechscope.labs.workshop import Workshop
 
 NO_LARGE = "the grid at the published size takes minutes: it is part of the full budget"
 NO_RARE = "latents grow rare over a training of minutes: it is part of the full budget"
+NOT_UNIVERSAL_YET = (
+    "features become universal late, and the bound belongs to dictionaries that were trained to the end: it is checked "
+    "in the full budget"
+)
 NO_TIME = "loading SAELens takes longer than the rest: it is part of the full budget"
 
 
@@ -95,6 +99,8 @@ def _not_run(config: SaeConfig, missing: str | None) -> dict[str, str]:
         reasons[RARE] = NO_RARE
     if partner_of(config.text) is None:
         reasons[PARTNER] = _no_partner(config.text)
+    if not config.text.judges_universality:
+        reasons["5.7b"] = NOT_UNIVERSAL_YET
     if not config.exchange:
         reasons[PEER] = NO_TIME
     elif reason := why_no_peer():
@@ -139,6 +145,7 @@ _QUICK_TEXT = TextConfig(
     ks=(8, 16, 64),
     l1=(1.0, 2.0, 4.0),
     steps=250,
+    judges_universality=False,
     dead_after=20_000,
     revival_steps=240,
     detected=60,
@@ -158,4 +165,5 @@ LAB = Lab(
     seeds={"quick": 1, "full": 2},
     inputs=describe_inputs,
     experiment=run_experiment,
+    version=2,
 )
