@@ -219,4 +219,29 @@ CLAIMS = (
         ),
         needs=PEER,
     ),
+    Claim(
+        id="5.11",
+        statement="Features split: what a small dictionary has one latent for, a larger one has several for.",
+        paper="features of a small dictionary split into several of a larger one (no number)",
+        source=_BRICKEN,
+        tag="P",
+        how="Decoder rows of a TopK dictionary of 64 latents beside those of the one of 5.6. A child of a small "
+        "latent is a large one that is nearest to it, and nearer (cosine) than any random row is to any latent; "
+        "split: two children or more. Random rows keep each neuron's weights and shuffle them over the latents; the "
+        "null is a second draw of them. Siblings that were copies of one feature would have cosine 1. The bounds are "
+        "ours.",
+        conditions=(
+            Condition("features_split", "small latents that split", low=50, unit="%"),
+            Condition(
+                "features_split_random",
+                "with random rows",
+                high=0.1,
+                than="features_split",
+                than_what="that",
+                unit="%",
+            ),
+            Condition("siblings", "mean cosine between siblings", high=0.9),
+        ),
+        needs=MODEL,
+    ),
 )

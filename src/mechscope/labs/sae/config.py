@@ -67,6 +67,10 @@ class TextConfig:
     """Sequences that everything is measured on, from modules that no model and no dictionary was trained on."""
     size: int = 512
     """Latents."""
+    small_size: int = 64
+    """Latents of the small dictionary whose features are to split into those of the one that is looked at."""
+    small_k: int = 8
+    """Its active latents."""
     ks: tuple[int, ...] = (8, 16, 32, 64)
     """Active latents of the TopK frontier, ascending."""
     chosen: int = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from mechscope.labs.sae.language import (
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
 from mechscope.labs.sae.reading import compare_models, detect
+from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.labs.sae.words import format_numbers
@@ -73,6 +75,8 @@ def _study_text(workshop: Workshop, config: TextConfig, seed: int) -> TextFindin
     study = study_text(workshop, model, texts, config, seed)
     twin = random_twin(model, seed)
     on_twin = train_chosen(workshop, twin, texts, config, seed, "random-weights")
+    smaller = dataclasses.replace(config, size=config.small_size, chosen=config.small_k)
+    small = train_chosen(workshop, model, texts, smaller, seed, "small-dictionary")
     shared = None
     if partner := partner_of(config):
         other = load_language_model(partner, workshop.device)
@@ -84,6 +88,7 @@ def _study_text(workshop: Workshop, config: TextConfig, seed: int) -> TextFindin
         detect(study, twin, on_twin, seed),
         steer(study, config.steered, config.doses, seed),
         probe_comments(study, seed),
+        split(small.W_dec, study.chosen.W_dec, seed),
         shared,
     )
 

@@ -75,10 +75,16 @@ def sparse_points(
     first = torch.tensor([sum(sets[:row]) for row in range(len(sets))])
     if not density.equal(density[:, first][:, member]):
         raise ValueError("features of one set are present together, so they have one density.")
-    engine = torch.quasirandom.SobolEngine(len(sets) + len(member), scramble=True, seed=seed)
-    drawn = engine.draw(points).T
-    present = drawn[member] < density[:, :, None]
-    return drawn[len(sets) :] * present
+    if max(sets) == 1:
+        # One draw decides both: below p the feature is present, and u/p is uniform again. Fewer dimensions, less noise.
+        strength = _draw(len(member), points, seed) / density[:, :, None]
+        return strength * (strength < 1)
+    drawn = _draw(len(sets) + len(member), points, seed)
+    return drawn[len(sets) :] * (drawn[member] < density[:, :, None])
+
+
+def _draw(dimensions: int, points: int, seed: int) -> Float[Tensor, "dimension point"]:
+    return torch.quasirandom.SobolEngine(dimensions, scramble=True, seed=seed).draw(points).T
 
 
 def settle(
@@ -204,11 +210,14 @@ def crossing(
 ) -> float:
     """The ratio at which the first arrangement's loss rises above the second's, on a straight line in logarithms.
 
+    Leads of less than a thousandth count as none: there both starts have ended in the same arrangement.
+
     Returns:
-        NaN if it is not below at the first ratio and above at the last.
+        NaN if the first is not as good at the first ratio and worse at the last.
     """
     lead = (second / first).log().double()
-    if not (float(lead[0]) > 0 > float(lead[-1])):
+    lead = torch.where(lead.abs() < 1e-3, 0.0, lead)
+    if not (float(lead[0]) >= 0 > float(lead[-1])):
         return math.nan
     after = int((lead < 0).nonzero()[0])
     share = float(lead[after - 1] / (lead[after - 1] - lead[after]))
