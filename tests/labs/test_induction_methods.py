@@ -27,6 +27,7 @@ from mechscope.labs.induction.measures import KINDS, Analysis, analyse, at_least
 from mechscope.labs.induction.moving_together import increments_test
 from mechscope.labs.induction.relabelling import relabelling_test
 from mechscope.labs.induction.rivals import RULE, best_plain, score_rivals
+from mechscope.labs.induction.smeared_keys import smear, smearing
 from mechscope.labs.induction.text_models import (
     TextHistory,
     held_out_code,
@@ -564,6 +565,33 @@ def test_the_correlation_of_increments_by_hand() -> None:
     assert math.isnan(increments_test(torch.ones(5), two).r)
     with pytest.raises(ValueError, match="have 3 and 5"):
         increments_test(one[:3], two)
+
+
+# Smeared keys -----------------------------------------------------------------------------------
+
+
+def test_keys_are_smeared_by_hand() -> None:
+    keys = torch.arange(12.0).view(1, 3, 2, 2)
+    alpha = torch.tensor([0.0, math.log(3)])  # half and three quarters of its own
+    found = smear(keys, alpha)
+    assert found[0, 0].equal(keys[0, 0])
+    assert found[0, 1, 0].tolist() == ((keys[0, 1, 0] + keys[0, 0, 0]) / 2).tolist()
+    assert found[0, 2, 1].tolist() == pytest.approx((0.75 * keys[0, 2, 1] + 0.25 * keys[0, 1, 1]).tolist())
+
+
+def test_smearing_is_learned_and_leaves_nothing_behind() -> None:
+    model, tokens = tiny(n_layers=1), tokens_of()
+    plain = model(tokens).detach()
+    alpha = torch.zeros(3, requires_grad=True)
+    with smearing(model, alpha):
+        smeared = model(tokens, return_type="loss")
+        smeared.backward()
+        assert not model(tokens).allclose(plain)
+    assert alpha.grad is not None
+    assert bool((alpha.grad != 0).all())
+    with smearing(model, torch.full((3,), 100.0)):  # all of each key is its own
+        torch.testing.assert_close(model(tokens), plain)
+    torch.testing.assert_close(model(tokens), plain)
 
 
 def test_code_needs_a_tokenizer() -> None:

@@ -220,4 +220,27 @@ CLAIMS = (
         ),
         needs="text-models",
     ),
+    Claim(
+        id="3.12",
+        statement="If keys already hold the token before, one layer is enough to form an induction head.",
+        paper="one-layer models with smeared keys form induction heads; the others do not",
+        source=f"{_OLSSON}; the bounds are ours",
+        tag="P",
+        how="The one-layer model of 3.2, same data and budget, but each head mixes the previous position's key into "
+        "every key by a share that it learns. Best prefix score at the end, beside that of the same model with "
+        "ordinary keys.",
+        conditions=(
+            Condition("prefix_smeared", "best prefix score, one layer with smeared keys", low=0.5),
+            Condition("prefix_1l", "one layer with ordinary keys", high=0.1),
+            Condition(
+                "gain_smeared",
+                "in-context gain with smeared keys",
+                low=2,
+                than="gain_1l",
+                than_what="with ordinary ones",
+                unit="nats",
+            ),
+        ),
+        needs="smeared",
+    ),
 )

@@ -16,7 +16,7 @@ from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, token_losses
 from mechscope.labs.induction.relabelling import relabelling_test
 from mechscope.labs.induction.rivals import RULE, RivalScores, best_plain
-from mechscope.labs.induction.training import History, TrainedModel
+from mechscope.labs.induction.training import History, SmearedModel, TrainedModel
 from mechscope.results import Result
 from mechscope.techniques.composition import Kind, composition_scores
 from mechscope.techniques.ov_qk_circuits import copying_scores
@@ -141,6 +141,15 @@ def measure(
         "repeated_rival": plain.repeated,
         "gain_rule": rivals[RULE].gain,
         "repeated_rule": rivals[RULE].repeated,
+    }
+
+
+def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
+    """What claim 3.12 asks of the one-layer model with smeared keys."""
+    return {
+        "prefix_smeared": float(smeared.history.prefix[-1].max()),
+        "gain_smeared": -float(smeared.history.in_context[-1]),
+        "smeared_own_least": float(smeared.own_share.min()),
     }
 
 
