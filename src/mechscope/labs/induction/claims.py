@@ -211,7 +211,7 @@ CLAIMS = (
         tag="P",
         how="What the best prefix score gains from one checkpoint to the next, and what the loss on repeated tokens "
         "loses: their correlation, and p over 100,000 orders of the checkpoints. Null: the same with either curve a "
-        "checkpoint late. (The in-context gain on code does not move with the head, and is not claimed to.)",
+        "checkpoint late. The in-context gain on code does not move with the head, and is not claimed to.",
         conditions=(
             Condition("text_together_r", "correlation of the increments", low=0),
             Condition("text_together_p", "its permutation p", high=0.01),

@@ -8,7 +8,7 @@ should be enough. Source: Olsson et al. (2022), "In-context learning and inducti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from mechscope.model.transformer import HookedTransformer
 
 
 @contextmanager
-def smearing(model: HookedTransformer, alpha: Float[Tensor, " head"]) -> Iterator[None]:
+def smearing(model: HookedTransformer, alpha: Float[Tensor, " head"]) -> Generator[None]:
     """Within it, the first layer of the model has smeared keys; gradients reach `alpha`."""
     with model.hooks(fwd_hooks=[("blocks.0.attn.hook_k", partial(_smear, alpha=alpha))]):
         yield
