@@ -221,6 +221,7 @@ def run_in_held_folder(
         seconds=elapsed + workshop.reused_seconds,
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
+        machines=tuple(sorted(workshop.machines)),
     )
     with keeping(folder):
         _write_data(folder, outcome)

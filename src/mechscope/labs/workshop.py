@@ -19,10 +19,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.labs.machine import made_on
 from mechscope.reading import open_safetensors
 from mechscope.results.files import NotKeptError, keeping, write_atomically
 
 log = logging.getLogger(__name__)
+
+UNRECORDED = "a processor that was not recorded"
+"""Said of parts that an older version wrote."""
 
 Part = dict[str, Tensor]
 
@@ -53,6 +57,8 @@ class Workshop:
     """Time that the parts took, whoever computed them."""
     reused_seconds: float = 0.0
     """Time of the parts that an earlier run had finished."""
+    machines: set[str] = field(default_factory=set)
+    """Processors and thread counts that the parts were computed with, in words, whoever computed them."""
     _put_aside_at: dict[str, float] = field(default_factory=dict)
     _counted: set[str] = field(default_factory=set)
     _warned: bool = False
@@ -67,12 +73,15 @@ class Workshop:
         kept = self._read(path)
         if kept is not None:
             part, metadata = kept
+            self.machines.add(metadata.get("made_on", UNRECORDED))
             if name not in self._counted:
                 spent = float(metadata.get("seconds", 0.0))
                 self._counted.add(name)
                 self.reused_seconds += spent
                 self.seconds += spent
             return {key: tensor.to(self.device) for key, tensor in part.items()}
+        here = made_on(self.device)
+        self.machines.add(here)
         before = self._spent_before(name)
         begun = time.monotonic()
         part = {key: tensor.detach().contiguous() for key, tensor in compute().items()}
@@ -80,7 +89,7 @@ class Workshop:
         self._counted.add(name)
         self.reused_seconds += before
         self.seconds += spent
-        self._write(path, part, {"seconds": f"{spent:.3f}"})
+        self._write(path, part, {"seconds": f"{spent:.3f}", "made_on": here})
         self.state_path(name).unlink(missing_ok=True)
         return part
 

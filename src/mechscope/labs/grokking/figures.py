@@ -231,7 +231,7 @@ def _neurons(shown: Analysis, made_by: Provenance) -> LabFigure:
 def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
     shares = 100 * shown.structure.head_shares
     names = [f"0.{head} (k = {int(shares[:, head].argmax()) + 1})" for head in range(shares.shape[1])]
-    title = "How much of each head's attention score its best frequency explains"
+    title = "How much of each head's attention its best frequency explains"
     figure = bars(
         names,
         {"variance explained": shares.amax(0)},
@@ -245,7 +245,8 @@ def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "heads",
         figure,
-        "The score from “=” to the first number, as the number varies. Look whether one wave is all there is to it.",
+        "The attention from “=” to the first number, over all pairs. Look whether one wave of each number is all there "
+        "is to it.",
         {"shares": data},
     )
 

@@ -65,6 +65,7 @@ def measure(analysis: Analysis, size: str) -> dict[str, float]:
         "single_neurons": 100 * structure.single_neurons,
         "mixed_firing": 100 * structure.mixed_firing,
         "mixed_influence": 100 * structure.mixed_influence,
+        "single_heads": 100 * structure.single_heads,
         "worst_head": 100 * structure.worst_head,
         "separation": structure.separation,
         **_after_memorising(trained, memorised),
