@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from mechscope.checkpoints import registry, save
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import save_model
 from mechscope.model.transformer import HookedTransformer
+from mechscope.results.files import NotKeptError
 from tests.checkpoints.tiny_encoders import tiny_bert
 from tests.checkpoints.tiny_models import CONTEXT, token_ids
 from tests.model.tiny import BASE, VARIANTS
@@ -93,16 +95,22 @@ def test_the_tokenizer_comes_along(data_folder: Path, tmp_path: Path):
     assert again.tokenizer.decode(again.to_tokens(text)[0], skip_special_tokens=True) == text
 
 
-def test_writing_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no space left on device"), SafetensorError("I/O error: no space left on device (os error 28)")],
+)
+def test_writing_that_fails_leaves_what_was_there(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     model = HookedTransformer({**BASE, "seed": 0})
     folder = save_model(model, tmp_path / "model")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def full(*_: Any, **__: Any) -> None:
-        raise OSError("no space left on device")
+        raise error
 
     monkeypatch.setattr(save, "save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(NotKeptError, match="model could not be written .*no space"):
         save_model(HookedTransformer({**BASE, "seed": 1}), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -12,6 +12,7 @@ import pytest
 from mechscope.cli import doctor as doctor_module
 from mechscope.cli.commands import Doctor
 from mechscope.cli.doctor import (
+    check_cache,
     check_data,
     check_disk,
     check_hub,
@@ -109,3 +110,16 @@ def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 1e8})
     monkeypatch.setattr(doctor_module.shutil, "disk_usage", lambda folder: usage)
     assert {check.status for check in check_disk()} == {"problem"}
+
+
+def test_a_cache_that_cannot_be_written_to_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path / "file" / "cache"))
+    found = check_cache()
+    assert (found.status, "MECHSCOPE_CACHE" in found.fix) == ("problem", True)
+    assert "file is a file; choose another folder" in found.found
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path / "cache"))
+    assert check_cache().status == "ok"
+    assert not (tmp_path / "cache").exists()

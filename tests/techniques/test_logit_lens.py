@@ -18,7 +18,8 @@ from tests.techniques.reading_tasks import tiny_task
 def test_every_layer_by_hand(variant: str) -> None:
     model, tokens = tiny_model(variant, seed=4), tiny_tokens(5)
     targets = tiny_tokens(5, seed=9)
-    lens = logit_lens(model, tokens, targets=targets, average=False, batch_size=2, top=3, progress=False)
+    narrow = targets.to(torch.int32)  # ids of any width are read alike
+    lens = logit_lens(model, tokens, targets=narrow, average=False, batch_size=2, top=3, progress=False)
     with torch.no_grad():
         final, cache = model.run_with_cache(tokens)
         streams = [cache["resid_pre", layer] for layer in range(2)] + [cache["resid_post", 1]]

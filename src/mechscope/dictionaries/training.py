@@ -32,6 +32,7 @@ from mechscope.dictionaries.student import MEASURES, Measures, Student
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.model.gradients import refuse_inference_mode
 from mechscope.reading import naming
 from mechscope.results.files import keeping
 from mechscope.results.provenance import Provenance
@@ -84,9 +85,11 @@ def train(
     Raises:
         ValueError: for dictionaries that do not fit the stream, a checkpoint of another run, or ranks that were
             given different things; all before any step.
+        RuntimeError: inside `torch.inference_mode()`.
         FloatingPointError: where a loss is no longer finite.
         NotKeptError: if what came out cannot be written; a checkpoint on the way that cannot be is only warned of.
     """
+    refuse_inference_mode("training")
     named = {"dictionary": dictionaries} if isinstance(dictionaries, Dictionary) else dict(dictionaries)
     _check(named, stream)
     together = _check_ranks(named, ranks)

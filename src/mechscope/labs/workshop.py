@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mechscope.reading import open_safetensors
-from mechscope.results.files import NotKeptError, write_atomically
+from mechscope.results.files import NotKeptError, keeping, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,7 @@ class Workshop:
         self._counted.add(name)
         self.reused_seconds += before
         self.seconds += spent
-        try:
-            self._write(path, part, {"seconds": f"{spent:.3f}"})
-        except OSError as error:
-            raise NotKeptError(path, error) from error
+        self._write(path, part, {"seconds": f"{spent:.3f}"})
         self.state_path(name).unlink(missing_ok=True)
         return part
 
@@ -101,9 +98,9 @@ class Workshop:
         tensors = {key: tensor.detach().contiguous() for key, tensor in state().items()}
         try:
             self._write(self.state_path(name), tensors, {"seconds": f"{spent:.3f}"})
-        except OSError as error:
+        except NotKeptError as error:
             if not self._warned:
-                log.warning("%s The training goes on meanwhile.", NotKeptError(self.state_path(name), error))
+                log.warning("%s The training goes on meanwhile.", error)
             self._warned = True
 
     def take_up(self, name: str) -> Part | None:
@@ -138,7 +135,10 @@ class Workshop:
     def _write(self, path: Path, part: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
         # safetensors refuses tensors that share memory; a part may hold views of one array.
         tensors = {key: tensor.cpu().clone() for key, tensor in part.items()}
-        write_atomically(path, safetensors.torch.save(tensors, {"fingerprint": self.fingerprint, **metadata}))
+        with keeping(path):
+            write_atomically(
+                path, safetensors.torch.save(tensors, {"fingerprint": self.fingerprint, **metadata})
+            )
 
     def _read(self, path: Path) -> tuple[Part, dict[str, str]] | None:
         if not path.is_file():

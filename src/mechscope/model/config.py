@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import described
 from mechscope.model.config_checks import check_config_values
 from mechscope.model.devices import check_device
 from mechscope.near_names import did_you_mean
@@ -284,6 +285,11 @@ class HookedTransformerConfig:
             ValueError: for a field that does not exist, with the nearest names; for one that is needed and missing;
                 and for values that a config refuses.
         """
+        if not isinstance(fields, Mapping):
+            raise TypeError(
+                "a model is built from a HookedTransformerConfig or a dictionary of its fields, not "
+                f"{described(fields)}."
+            )
         fields = dict(fields)
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():
             fields.pop(name)

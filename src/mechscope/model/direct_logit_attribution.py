@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.slice import Slice
 
@@ -27,6 +28,7 @@ class DirectLogitAttribution:
 
         def __getitem__(self, key: str | tuple[Any, ...]) -> torch.Tensor: ...
 
+    @checked_arguments
     def logit_attrs(
         self,
         residual_stack: torch.Tensor,

@@ -12,6 +12,7 @@ import torch
 from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
+from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
@@ -31,6 +32,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         ) -> None: ...
 
     @classmethod
+    @torch.inference_mode(False)
     def from_state(
         cls,
         cfg: HookedTransformerConfig,
@@ -45,7 +47,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         """
         weights = drop_tied_unembedding(weights_of(state_dict), cfg)
         # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
-        state_dict = {name: value.contiguous() for name, value in weights.items()}
+        state_dict = {name: usable_in_training(value).contiguous() for name, value in weights.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
@@ -73,6 +75,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         }
         return cls.from_pretrained(model_name, *args, **{**off, **kwargs})
 
+    @torch.inference_mode(False)
     def load_and_process_state_dict(
         self,
         state_dict: Mapping[str, torch.Tensor],

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from einops import einsum
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.direct_logit_attribution import DirectLogitAttribution
 from mechscope.model.final_residual import final_residual
 from mechscope.model.names import get_act_name
@@ -23,6 +24,7 @@ class ResidualDecomposition(DirectLogitAttribution):
 
     cache_dict: dict[str, torch.Tensor]
 
+    @checked_arguments
     def accumulated_resid(
         self,
         layer: int | None = None,
@@ -67,6 +69,7 @@ class ResidualDecomposition(DirectLogitAttribution):
             )
         return (pieces, labels) if return_labels else pieces
 
+    @checked_arguments
     def decompose_resid(
         self,
         layer: int | None = None,
@@ -122,6 +125,7 @@ class ResidualDecomposition(DirectLogitAttribution):
             return self.cache_dict[name]
         return einsum(self["z", layer], W_O, "... head d_head, head d_head d_model -> ... head d_model")
 
+    @checked_arguments
     def stack_head_results(
         self,
         layer: int = -1,
@@ -148,24 +152,26 @@ class ResidualDecomposition(DirectLogitAttribution):
         labels = [f"L{index}H{head}" for index in range(last) for head in range(n_heads)]
         return self._finish(pieces, labels, last, incl_remainder, pos_slice, apply_ln, layer, return_labels)
 
+    @checked_arguments
     def stack_activation(
         self, activation_name: str, layer: int = -1, sublayer_type: str | None = None
     ) -> torch.Tensor:
         """One activation of every layer before `layer` [layer …]."""
         last = self._layers(layer)
         if last == 0:
+            why = (
+                "this model has no layers"
+                if self.model.cfg.n_layers == 0
+                else "give a larger one, or -1 for all"
+            )
             raise ValueError(
-                f"there are no layers before the first to stack {activation_name!r} of: "
-                + (
-                    "this model has none."
-                    if self.model.cfg.n_layers == 0
-                    else "give a larger layer, or -1 for all."
-                )
+                f"{activation_name!r} is taken from the layers before `layer`, and there are none: {why}."
             )
         return torch.stack(
             [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]
         )
 
+    @checked_arguments
     def get_neuron_results(self, layer: int, neuron_slice: Any = None, pos_slice: Any = None) -> torch.Tensor:
         """What each neuron of one layer's MLP added [batch pos neuron d_model]."""
         self._refuse_output_norms("neuron")
@@ -176,6 +182,7 @@ class ResidualDecomposition(DirectLogitAttribution):
         neurons = _keeping_axis(neuron_slice)
         return neurons.apply(post, dim=-1)[..., None] * neurons.apply(W_out, dim=0)
 
+    @checked_arguments
     def stack_neuron_results(
         self,
         layer: int,
@@ -197,6 +204,7 @@ class ResidualDecomposition(DirectLogitAttribution):
                 labels += [f"L{index}N{neuron}" for neuron in chosen]
         return self._finish(pieces, labels, last, incl_remainder, pos_slice, apply_ln, layer, return_labels)
 
+    @checked_arguments
     def get_full_resid_decomposition(
         self,
         layer: int | None = None,

@@ -43,6 +43,11 @@ class TokenizerHelpers:
             ValueError: for a tokenizer with ids that the model lacks. (A model may have more rows than the
                 tokenizer has tokens: embeddings are often padded.)
         """
+        if tokenizer is not None and not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")):
+            raise TypeError(
+                "a tokenizer is ours (mechscope.Tokenizer) or has the Hugging Face interface (encode, decode, "
+                f"bos_token_id …), not {described(tokenizer)}."
+            )
         if tokenizer is not None and self.cfg.d_vocab != -1:
             check_ids(tokenizer, self.cfg.d_vocab)
         self.tokenizer = tokenizer
@@ -93,7 +98,7 @@ class TokenizerHelpers:
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):
             raise TypeError(f"prepend_bos is True, False or None, not {described(prepend_bos)}.")
-        texts = [input] if isinstance(input, str) else list(input)
+        texts = list(input) if isinstance(input, (list, tuple)) else [input]
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
         rows = [self._encode(text, prepend_bos) for text in texts]
@@ -146,6 +151,8 @@ class TokenizerHelpers:
         if attention_mask is not None:
             mask = plain_ids(attention_mask)
             tokens = Tokens(plain_ids(tokens), mask[None] if mask.ndim == 1 and tokens.ndim == 2 else mask)
+        if tokens.ndim not in (1, 2):
+            raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
         if tokens.ndim == 1:
             tokens = tokens[None]
         if not isinstance(tokens, Tokens):

@@ -151,6 +151,24 @@ def test_interventions_equal_whole_runs(variant: str) -> None:
         assert close(found, wanted, 2e-5), reads
 
 
+@pytest.mark.parametrize(
+    "part", ["blocks.0.attn", "blocks.1.mlp", "blocks.1.ln1", "blocks.1", "blocks.0.attn.hook_z"]
+)
+def test_torchs_own_hooks_are_met_by_every_intervention(part: str) -> None:
+    model, tokens = tiny_model("plain"), tiny_tokens(BATCH, LENGTH)
+    _, other = model.run_with_cache(tiny_tokens(BATCH, LENGTH, seed=3))
+    # Each position's output depends on the first one's, so the hook must be shown whole activations.
+    model.get_submodule(part).register_forward_hook(lambda module, given, out: out + 0.3 * out[:, :1])
+    edits = [
+        Edit(hook, other[hook], pos=pos)
+        for hook in ("blocks.0.hook_resid_pre", "blocks.0.hook_mlp_out", "blocks.1.attn.hook_v")
+        for pos in (0, 3, LENGTH - 1)
+    ]
+    expected = torch.stack([naive(model, tokens, (edit,))[:, -1] for edit in edits])
+    sweep = Sweep(model, tokens, torch.full((BATCH, 1), LENGTH - 1), progress=False)
+    assert close(sweep.run(edits, lambda logits: logits[:, 0]), expected, 2e-5)
+
+
 def _everything(logits: torch.Tensor) -> torch.Tensor:
     return logits + 0
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from mechscope.labs.grokking.pairs import Pairs
 from mechscope.labs.grokking.row_sums import RowSums
 from mechscope.labs.grokking.tables import Tables, make_tables
+from mechscope.model.gradients import gradients_on
 
 Weights = dict[str, Tensor]
 """Weights by the transformer's names: "embed.W_E", "blocks.0.attn.W_Q", …"""
@@ -138,7 +139,7 @@ class _PairLoss(torch.autograd.Function):
     ) -> Tensor:
         # The gradient of so few weights for each sum has a kernel of its own, to be reached by autograd only.
         leaf = weights.detach().requires_grad_()
-        with torch.enable_grad():
+        with gradients_on("training"):
             sums = space.row_sums.sum(rows.detach(), leaf)
         neurons, logits = _finish(sums.detach(), bias, neurons_to_logits)
         d_neurons, d_logits = _split(space.d_sums, neurons_to_logits)
