@@ -234,5 +234,5 @@ def test_attention_only_models_have_no_mlps() -> None:
             ablate(model, task, components)
     with pytest.raises(KeyError, match="attention-only"):
         ablate(model, task, ["m0"])
-    with pytest.raises(ValueError, match="list of names"):
+    with pytest.raises(ValueError, match="list of strings"):
         knock_out(model, task, "heads", progress=False)

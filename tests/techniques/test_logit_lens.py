@@ -92,7 +92,7 @@ def test_mistakes_are_explained() -> None:
         logit_lens(model, tiny_tokens(), targets=torch.zeros(2, 3, dtype=torch.long))
     with pytest.raises(ValueError, match="n_ctx"):
         logit_lens(model, tiny_tokens(length=13))
-    with pytest.raises(ValueError, match="a Task, tokens"):
+    with pytest.raises(ValueError, match="`data` is a task"):
         logit_lens(model, {"tokens": 1})  # type: ignore[arg-type]
     with torch.no_grad():
         model.b_U[0] = torch.nan

@@ -10,6 +10,7 @@ import torch
 
 from mechscope.arguments import described
 from mechscope.model.attention_mask import get_attention_mask
+from mechscope.model.loss import check_predictable
 from mechscope.model.special_tokens import (
     begin_ids,
     check_ids,
@@ -294,10 +295,7 @@ class TokenizerHelpers:
         if isinstance(tokens, str):
             return W_U[:, self.to_single_token(tokens)]
         ids = self._ids_of(tokens).to(W_U.device)
-        if ids.numel() and int(ids.max()) >= W_U.shape[1]:
-            raise ValueError(
-                f"token id {int(ids.max())} is out of range: this model predicts ids 0 to {W_U.shape[1] - 1}."
-            )
+        check_predictable(ids, W_U.shape[1])
         directions = W_U.mT[ids]
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 
