@@ -19,7 +19,7 @@ from mechscope.labs.grokking.anatomy import anatomy_of_transformer, anatomy_of_w
 from mechscope.labs.grokking.claims import CLAIMS
 from mechscope.labs.grokking.fourier_ablation import excluded_loss, loss_without_each, restricted_loss
 from mechscope.labs.grokking.full_batch import Weights, run_pairs
-from mechscope.labs.grokking.measures import measure_story
+from mechscope.labs.grokking.measures import measure_story, measure_sweep
 from mechscope.labs.grokking.pairs import all_pairs, split_pairs
 from mechscope.labs.grokking.progress import Progress, first_epoch, half_guessing_epoch
 from mechscope.labs.grokking.structure import (
@@ -244,6 +244,45 @@ def test_delays_of_the_sweep() -> None:
     assert (run.delay, run.accuracy) == (100, 100)
     never = dataclasses.replace(run, history=dataclasses.replace(run.history, test_accuracy=train / 2))
     assert (never.delay, never.accuracy) == (math.inf, 50)
+
+
+def solved_at(epoch: float) -> SweepRun:
+    """A training whose test loss was low from an epoch on."""
+    epochs = torch.arange(0, 3001, 10)
+    loss = torch.where(epochs >= epoch, 1e-3, 5.0)
+    zeros = torch.zeros(len(epochs))
+    return SweepRun(0.5, 1.0, History(epochs, zeros, loss, zeros, zeros, zeros, zeros, zeros))
+
+
+AS_PUBLISHED = {"most-of-all": 280, "most": 350, "much": 560, "half": 1110, "standard": 2300}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "pass"),
+        ({"strong-decay": math.inf}, "pass"),  # earlier, or never clean
+        ({"half": 500}, "fail"),  # not monotone
+        ({"half": math.inf}, "fail"),  # after one that never came, there is no order
+        ({"standard": math.inf}, "fail"),
+        ({"half": 600, "standard": 700}, "fail"),  # in order, but hardly later
+        ({"most-of-all": 900}, "pass"),  # drawn, not compared
+        ({"weak-decay": 400}, "fail"),
+        ({"strong-decay": 900}, "fail"),
+    ],
+)
+def test_dates_by_share_and_decay(changes: dict[str, float], status: str) -> None:
+    epochs = {
+        **AS_PUBLISHED,
+        "weak-decay": 1500,
+        "strong-decay": 300,
+        "little": math.inf,
+        "no-decay": math.inf,
+    }
+    runs = {name: solved_at(epoch) for name, epoch in {**epochs, **changes}.items()}
+    assert runs["much"].solved == 560
+    assert runs["little"].solved == math.inf
+    assert verdict("2.14", measure_sweep(runs)) == status
 
 
 # The hand-wired model, and structure that sabotage destroys ------------------------------------------
@@ -500,12 +539,12 @@ def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) 
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["2.h"] == "pass"
     # Not 2.5: modulo 11 there are five frequencies, and all of them may be keys.
-    assert {status[f"2.{n}"] for n in (1, 2, 4, 8, 9, 10)} == {"fail"}
+    assert {status[f"2.{n}"] for n in (1, 2, 4, 8, 9, 10, 14)} == {"fail"}
     assert {status["2.11e"], status["2.12a"], status["2.12b"], status["2.13"]} == {"not-run"}
     assert {status["2.s1"], status["2.s2"], status["2.s3"]} == {"fail"}
     assert {status[f"2.11{letter}"] for letter in "abcd"} == {"not-run"}
     html = run.report.read_text(encoding="utf-8")
-    assert html.count("<figure ") == len(run.outcome.figures) == 11
+    assert html.count("<figure ") == len(run.outcome.figures) == 12
     assert "[[number" not in html
     assert "[[figure" not in html
 

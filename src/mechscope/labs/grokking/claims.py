@@ -430,6 +430,27 @@ CLAIMS = (
         needs="bundled",
     ),
     Claim(
+        id="2.14",
+        statement="Where data is scarce, the less of it there is, the later the model groks; and the weaker the decay.",
+        paper="share → epoch at test loss < .01: .95 → 279, .6 → 556, .5 → 1,109, .4 → 3,324, .3 → 8,258; decay .3 "
+        "later, 3 earlier or never clean",
+        source=f"the authors' saved curves to {_NANDA}",
+        tag="C",
+        how=f"The small model with 60, 50 and {_STANDARD} of the pairs, and with 60 % and 0.3 and 3 × its decay: first "
+        "look at which the test loss is below 0.01. The order is compared, and that it takes several times as long in "
+        "the end. With 80 and 95 % (drawn, not compared) the paper's order does not hold at this modulus: under the "
+        "small model's strong decay it takes longer to fit more facts, and its test loss falls with its training loss.",
+        conditions=(
+            Condition(
+                "sweep_least_later", "from one share to the next smaller one, least", low=1, unit="× as late"
+            ),
+            Condition("sweep_latest_over_earliest", f"{_STANDARD} over 60 %", low=3, unit="× as late"),
+            Condition("sweep_weak_decay_later", "0.3 × the decay", low=1.01, unit="× as late"),
+            Condition("sweep_strong_decay", "3 × the decay (0: never clean)", high=0.99, unit="× as late"),
+        ),
+        needs="sweep",
+    ),
+    Claim(
         id="2.s1",
         statement="The whole story at a small modulus: memorised first, grokked later.",
         paper="as 2.1 and 2.2, without their dates",

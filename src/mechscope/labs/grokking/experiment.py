@@ -28,7 +28,7 @@ from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.workshop import Workshop
 
 NO_PAPER = "training p = 113 takes minutes: it is part of the full budget"
-NO_SWEEP = "five more trainings: they are part of the full budget"
+NO_SWEEP = "nine more trainings: they are part of the full budget"
 NO_ROUNDING = "two trainings of 5,000 epochs: they are part of the full budget"
 NO_MODELS = "the published models are not on this machine: put them under $MECHSCOPE_DATA/models"
 
@@ -95,7 +95,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
             *((draw_rounding(rounding[first], first),) if rounding else ()),
         ),
         not_run=not_run | ({} if third else {"models": NO_MODELS}),
-        missing_figures=({} if sweeps else {"sweep": NO_SWEEP})
+        missing_figures=({} if sweeps else dict.fromkeys(("sweep", "dates"), NO_SWEEP))
         | ({} if third else {"clock-and-pizza": NO_MODELS})
         | ({} if rounding else {"rounding": NO_ROUNDING})
         | ({} if bundled else dict.fromkeys(("faithfulness", "directions"), ABSENT)),
@@ -141,6 +141,7 @@ def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> di
         "outside": f"{of('outside'):.1f}",
         "single_neurons": f"{of('single_neurons'):.0f}",
         "mixed_neurons": _mixed_words(of("mixed_firing"), of("mixed_influence")),
+        "dates": _dates_words(found),
         "bundled": _bundled_words(found),
         "rounding": _rounding_words(found),
         "separation": _power(of("separation")),
@@ -165,6 +166,18 @@ def _mixed_words(firing: float, influence: float) -> str:
         f"The others are active on {firing:.0f} % of all pairs, so their ReLU is nearly a straight line, and a "
         f"straight line multiplies nothing; of what all neurons do to the logits, theirs is {influence:.1f} %."
     )
+
+
+def _dates_words(found: Mapping[str, float]) -> str:
+    if "sweep_least_later" not in found:
+        return "This budget did not train them."
+    strong = found["sweep_strong_decay"]
+    words = (
+        f"With {SMALL.fraction:.0%} of the pairs it takes {found['sweep_latest_over_earliest']:.0f} times as long as "
+        f"with 60 %. A decay of 0.3 times the usual makes it {found['sweep_weak_decay_later']:.1f} times as late; one "
+        "of 3 times, "
+    )
+    return words + (f"{strong:.1f} times." if strong else "and it never gets there.")
 
 
 def _bundled_words(found: Mapping[str, float]) -> str:
