@@ -194,6 +194,18 @@ def rows() -> list[tuple[str, str, str, str]]:
     return result
 
 
+def by_kind() -> dict[str, list[tuple[str, str]]]:
+    """What comes back for every mistake of the tests' corpus: kind → (mistake, error)."""
+    from tests.misuse.corpus import corpus
+
+    found: dict[str, list[tuple[str, str]]] = {}
+    for mistake in corpus():
+        call = Misuse(mistake.code, mistake.code, lambda _model, _library, mistake=mistake: mistake.call())
+        with contextlib.redirect_stderr(io.StringIO()):
+            found.setdefault(mistake.kind, []).append((mistake.code, outcome(call, None, mechscope)))
+    return found
+
+
 def main() -> None:
     """Write the page."""
 
@@ -204,17 +216,38 @@ def main() -> None:
     lines = [
         f"| {m} | `{cell(code)}` | {cell(ours)} | {cell(other, 120)} |" for m, code, ours, other in rows()
     ]
+    from tests.misuse.calls import calls
+
+    kinds, n_functions = by_kind(), len(calls())
+    count = sum(len(found) for found in kinds.values())
     text = "\n".join(
         [
             "# What happens when you get it wrong",
             "",
-            "Written by `python -m benchmarks.misuse`, which makes each of these calls on a small model and writes",
-            "down what comes back, from mechscope and from the classic library (transformer-lens 3.5.1).",
+            "Written by `make tables`, which makes each of these calls on a small model and writes down what comes",
+            f"back. The tests make the same {count} mistakes, and give every argument of {n_functions} public functions",
+            "things of another kind (a task for a model, text for a number), which is refused before any work.",
+            "",
+            "## Beside the classic library",
+            "",
+            "The mistakes that pass in silence elsewhere, with what transformer-lens 3.5.1 does.",
             "",
             "| mistake | in code | mechscope says | classic |",
             "|---|---|---|---|",
             *lines,
             "",
+            *(
+                line
+                for kind, found in kinds.items()
+                for line in (
+                    f"## {kind[:1].upper()}{kind[1:]}",
+                    "",
+                    "| mistake | mechscope says |",
+                    "|---|---|",
+                    *(f"| {cell(code)} | {cell(said)} |" for code, said in found),
+                    "",
+                )
+            ),
         ]
     )
     target = ROOT / "docs" / "misuse.md"

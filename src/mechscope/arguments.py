@@ -78,8 +78,11 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
             if hint is Any or (value is None and signature.parameters[name].default is None):
                 continue
             kind = signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_POSITIONAL or kind is inspect.Parameter.VAR_KEYWORD:
-                values: Iterable[Any] = value if kind is inspect.Parameter.VAR_POSITIONAL else value.values()
+            values: Iterable[Any]
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                values = value or ()
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                values = (value or {}).values()
             else:
                 bound.arguments[name] = value = _converted(value, hint)
                 values = [value]
@@ -165,7 +168,8 @@ def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
         return False
     if not isinstance(value, (list, tuple, set, frozenset)):
         if _is_tensor(value):
-            return value.ndim > 0 and (value.ndim == 1 or all(fits(row, args[0]) for row in value[:1]))
+            tensor: Any = value
+            return tensor.ndim > 0 and (tensor.ndim == 1 or all(fits(row, args[0]) for row in tensor[:1]))
         if not issubclass(collections.abc.Iterator, origin):  # a list or sequence, not any iterable
             return isinstance(
                 value, (collections.abc.Sequence, collections.abc.Set, collections.abc.ValuesView)

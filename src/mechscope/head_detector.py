@@ -187,7 +187,7 @@ def _sequences(model: HookedTransformer, seq: str | list[str] | torch.Tensor) ->
     """Each sequence as tokens [1 pos]."""
     if isinstance(seq, torch.Tensor):
         rows = model.as_tokens(seq.reshape(-1, seq.shape[-1]))
-        sequences = [row.ids[row.is_real][None] for row in rows]
+        sequences: list[torch.Tensor] = [row.ids[row.is_real][None] for row in rows]
     else:
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:
