@@ -225,7 +225,7 @@ def main() -> None:
             "# What happens when you get it wrong",
             "",
             "Written by `make tables`, which makes each of these calls on a small model and writes down what comes",
-            f"back. The tests make the same {count} mistakes, and give every argument of {n_functions} public functions",
+            f"back. The tests make the same {count} mistakes; and they give every argument of {n_functions} functions",
             "things of another kind (a task for a model, text for a number), which is refused before any work.",
             "",
             "## Beside the classic library",
