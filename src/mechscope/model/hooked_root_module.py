@@ -7,10 +7,9 @@ again, whatever happens in between.
 from __future__ import annotations
 
 import copy
-import inspect
 import itertools
 import warnings
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -20,6 +19,7 @@ from torch import nn
 
 from mechscope.model.caching_hooks import caching_hook
 from mechscope.model.gradients import refuse_inference_mode, usable_in_training
+from mechscope.model.hook_arguments import check_hook, hook_pairs
 from mechscope.model.hook_introspection import HookIntrospectionMixin, OlderHookNames
 from mechscope.model.hook_points import (
     Direction,
@@ -197,7 +197,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         It stays until `reset_hooks`, and every run of the model meets it, whichever thread makes the run. Prefer
         `with model.hooks(...)`, which takes it off by itself. `scope` limits it to runs inside a `hook_scope`.
         """
-        _check_hook(name, hook)
+        check_hook(name, hook)
         added = []
         for matched in self.match_hook_names(name):
             self.check_hooks_to_add(self.hook_dict[matched], matched, hook, dir, is_permanent, prepend)
@@ -283,10 +283,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
             RuntimeError: at the end of the block, where the model ran and a forward hook never did, or a backward hook
                 never can.
         """
-        for pair in (*_pairs(fwd_hooks, "fwd_hooks"), *_pairs(bwd_hooks, "bwd_hooks")):
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise TypeError(f"hooks are given as (name, function) pairs, not {pair!r}.")
-            _check_hook(*pair)
+        fwd_hooks, bwd_hooks = hook_pairs(fwd_hooks, "fwd_hooks"), hook_pairs(bwd_hooks, "bwd_hooks")
         passes = self._passes
         with self._listening(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts) as added:
             yield self
@@ -447,28 +444,6 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
-
-
-def _pairs(hooks: Any, what: str) -> Sequence[Any]:
-    if isinstance(hooks, (str, Mapping)) or not isinstance(hooks, Iterable):
-        raise TypeError(f"{what} is a list of (name, function) pairs, not {hooks!r:.60}.")
-    return list(hooks)
-
-
-def _check_hook(name: Any, hook: Any) -> None:
-    """Refuse what cannot be called as `hook(activation, hook=point)`."""
-    if not callable(hook):
-        order = " Were the name and the function swapped?" if callable(name) else ""
-        raise TypeError(f"a hook must be a function of (activation, hook), not {hook!r}.{order}")
-    try:
-        inspect.signature(hook).bind(None, hook=None)
-    except TypeError as error:
-        raise TypeError(
-            f"a hook is called as {describe(hook)}(activation, hook=point), and this function takes other arguments "
-            f"({error}): define it as def {describe(hook)}(activation, hook)."
-        ) from None
-    except ValueError:
-        return  # a builtin that does not tell its arguments
 
 
 def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:
