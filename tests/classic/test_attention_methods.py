@@ -311,6 +311,19 @@ def test_a_method_assigned_to_one_layer_changes_that_layer() -> None:
     assert torch.equal(ours(tokens), before)
 
 
+def test_a_method_assigned_to_the_class_changes_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As notebooks do it, after models have run already."""
+    model = tiny_model(dtype=torch.float64)
+    before = model(tiny_tokens())
+    usual = components.Attention.calculate_attention_scores
+    monkeypatch.setattr(
+        components.Attention, "calculate_attention_scores", lambda self, q, k: usual(self, q, k) * 0
+    )
+    assert not torch.allclose(model(tiny_tokens()), before)
+    monkeypatch.undo()
+    assert torch.equal(model(tiny_tokens()), before)
+
+
 def test_a_hook_on_z_fires_once_in_a_subclass() -> None:
     ours, _ = with_subclass("plain", "values")
     seen = []

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from mechscope.model.components.attention_mask import AttentionMask
-from mechscope.model.components.classic_attention import OPEN_METHODS, ClassicAttention, alibi_slopes
+from mechscope.model.components.classic_attention import ClassicAttention, alibi_slopes
 from mechscope.model.components.normalization import RMSNorm
 from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
@@ -265,7 +265,7 @@ class Attention(ClassicAttention):
             self.hook_attn_scores.watched
             or self.hook_pattern.watched
             or self.cfg.attn_scores_soft_cap > 0
-            or any(self.overrides(name) for name in OPEN_METHODS)
+            or self.overrides_open_methods
         )
 
     def _fused_attention(
