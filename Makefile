@@ -8,13 +8,14 @@ PY      = $(VENV)/bin/python
 RUN     = $(VENV)/bin/mechscope
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo replicate test test-slow bench tables scoreboard frontiers lint clean
+.PHONY: help demo replicate test test-slow test-processors bench tables scoreboard frontiers lint clean
 
 help:
 	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
 	@echo "make replicate  every lab's full budget (it goes on where it stopped), and docs/replications.md"
 	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
+	@echo "make test-processors  the tests as other processors would compute them; ARGS=tests/model for some of them"
 	@echo "make bench      speed and memory beside the peers, written to docs"
 	@echo "make tables     the tables of families, misuse and classic names in the docs"
 	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
@@ -59,6 +60,9 @@ test: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	$(PY) -m pytest -q -m slow $(ARGS)
+
+test-processors: $(VENV)/.test
+	$(PY) -m tests.processors $(ARGS)
 
 bench: $(VENV)/.test
 	$(PY) -m benchmarks.run

@@ -32,6 +32,7 @@ from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConf
 from mechscope.dictionaries.stream import Batch  # noqa: E402
 from mechscope.dictionaries.student import Student  # noqa: E402
 from mechscope.dictionaries.training_config import TrainingConfig  # noqa: E402
+from mechscope.results.files import check_file, write_atomically  # noqa: E402
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "dictionaries.md"
 BEGIN, END = (
@@ -218,7 +219,7 @@ def write(text: str) -> None:
     if BEGIN not in page or END not in page:
         raise SystemExit(f"{PAGE} lacks the marks between which the table belongs.")
     head, rest = page.split(BEGIN)
-    PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+    write_atomically(PAGE, f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
 
 
 def main() -> None:
@@ -232,6 +233,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.write:
+        check_file(PAGE)
     rows = []
     for setting in SETTINGS:
         if arguments.only is None or setting.name in arguments.only:

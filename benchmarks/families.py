@@ -34,6 +34,7 @@ from transformers.utils import logging as transformers_logging
 
 from mechscope.checkpoints.adapters import FAMILIES
 from mechscope.checkpoints.load import load_model
+from mechscope.results.files import check_file, write_atomically
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "families.md"
 PROMISED = 1e-4
@@ -158,12 +159,10 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    check_file(OUTPUT)
     rows = measured_rows(print)
     worst = max(value for row in rows for value in row.worst.values())
-    OUTPUT.parent.mkdir(exist_ok=True)
-    unfinished = OUTPUT.with_suffix(".unfinished")
-    unfinished.write_text(markdown(rows), encoding="utf-8")
-    unfinished.replace(OUTPUT)
+    write_atomically(OUTPUT, markdown(rows))
     print(f"wrote {OUTPUT.name}: {len(rows)} families, worst relative error {worst:.1e}")
     if worst > PROMISED:
         sys.exit(f"the worst error exceeds the promised {PROMISED:.0e}")

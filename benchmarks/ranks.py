@@ -79,6 +79,10 @@ def main() -> None:
     if given.measure:
         measure(given.steps)
         return
+    from mechscope.results.files import check_file, write_atomically
+
+    if given.write:
+        check_file(PAGE)
     lines = ["| dictionary | processes | each holds, MiB | each works, ms a step |", "|---|---|---|---|"]
     for size in given.ranks:
         ended = subprocess.run(
@@ -109,7 +113,7 @@ def main() -> None:
         if BEGIN not in page or END not in page:
             sys.exit(f"{PAGE} lacks the marks between which the table belongs.")
         head, rest = page.split(BEGIN)
-        PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+        write_atomically(PAGE, f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
 
 
 if __name__ == "__main__":

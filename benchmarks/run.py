@@ -272,6 +272,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    from mechscope.results.files import check_file, write_atomically
+
+    target = ROOT / "docs" / "benchmarks.md"
+    check_file(target)
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory() as scratch, torch.no_grad():
         folder = Path(scratch) / "gpt2"
@@ -291,8 +295,7 @@ def main() -> None:
                 timings += generate(contenders, arguments.rounds)
     print(table(timings))
     if set(arguments.only) == set(PARTS):
-        target = ROOT / "docs" / "benchmarks.md"
-        target.write_text(page(timings, arguments.rounds), encoding="utf-8")
+        write_atomically(target, page(timings, arguments.rounds))
         print(f"written to {target.relative_to(ROOT)}", file=sys.stderr)
 
 

@@ -359,6 +359,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    from mechscope.results.files import check_file, write_atomically
+
+    target = ROOT / "docs" / "sweeps.md"
+    check_file(target)
     rows: list[Row] = []
     small = [part for part in ("edges", "attribution") if part in arguments.only]
     if small:
@@ -374,8 +378,7 @@ def main() -> None:
         rows = [compare(pair, part, arguments.rounds) for part in classic] + rows
     print(table(rows))
     if set(arguments.only) == set(PARTS):
-        target = ROOT / "docs" / "sweeps.md"
-        target.write_text(page(rows, arguments.rounds), encoding="utf-8")
+        write_atomically(target, page(rows, arguments.rounds))
         print(f"written to {target.relative_to(ROOT)}")
 
 

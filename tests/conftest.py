@@ -1,4 +1,4 @@
-"""What all tests share: small models, the data folder, one torch thread a worker."""
+"""What all tests share: small models, the data folder, one torch thread per worker unless the user asks for more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ install_import_hook(
     "beartype.beartype",
 )
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("MECHSCOPE_TEST_THREADS", "1")))
 
 # Nothing in the tests may reach a network; the peers would try.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -166,6 +166,10 @@ def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
     if not isinstance(value, (list, tuple, set, frozenset)):
         if _is_tensor(value):
             return value.ndim > 0 and (value.ndim == 1 or all(fits(row, args[0]) for row in value[:1]))
+        if not issubclass(collections.abc.Iterator, origin):  # a list or sequence, not any iterable
+            return isinstance(
+                value, (collections.abc.Sequence, collections.abc.Set, collections.abc.ValuesView)
+            )
         return True  # a generator would be used up by looking
     if origin is tuple and args and args[-1] is not Ellipsis:
         return len(value) == len(args) and all(map(fits, value, args))
@@ -211,13 +215,24 @@ def _is_nested_numbers(value: Any) -> bool:
     return all(map(_is_nested_numbers, value)) and len({len(one) for one in value}) == 1
 
 
+class _ByName(type):
+    """A class that is only known by name, with whatever is looked up in it: `pd.DataFrame` is a DataFrame."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if not name[:1].isupper():
+            raise AttributeError(name)
+        return _ByName(name, (), {})
+
+
 class _Names(dict[str, Any]):
     """The names of a module; one that it imports for type checkers only becomes a class of that name."""
 
     def __missing__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise KeyError(name)
         builtins: Any = self["__builtins__"]
         found = builtins.get(name) if isinstance(builtins, dict) else getattr(builtins, name, None)
-        return type(name, (), {}) if found is None else found
+        return _ByName(name, (), {}) if found is None else found
 
 
 def _resolved(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:

@@ -188,10 +188,16 @@ def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = No
 
 @contextmanager
 def naming(path: str | Path) -> Generator[None]:
-    """Put a file's name before the ValueErrors of a block: what is wrong inside a file is known to lower rooms that do
-    not know which file it is."""
+    """Put a file's name before the ValueErrors and KeyErrors of a block.
+
+    What is wrong inside a file is often known to a lower room, which does not know which file it is.
+    """
     try:
         yield
+    except KeyError as error:
+        if str(path) in str(error):
+            raise
+        raise KeyError(f"{str(path)!r}: {error.args[0] if error.args else 'an entry is missing'}") from error
     except ValueError as error:
         if str(path) in str(error):
             raise

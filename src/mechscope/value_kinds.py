@@ -59,6 +59,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line that is not too long for an error of ours."""
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+
+
 def _problem(value: Any, kind: Any, finite: bool) -> str | None:
     origin = typing.get_origin(kind) or kind
     inside = typing.get_args(kind)

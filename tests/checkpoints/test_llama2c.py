@@ -12,6 +12,7 @@ import torch
 
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
 from mechscope.checkpoints.load import load_model
+from tests.model.tiny import assert_same_model
 
 OPENING = (
     "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, "
@@ -41,7 +42,7 @@ def test_mean_loss_on_stories(data_folder: Path):
     total = count = 0.0
     with torch.no_grad():
         for story in stories:
-            tokens = model.to_tokens(story)
+            tokens = model.to_tokens(story, truncate=False)[:, :512]
             assert tokens[0, 0] == 1
             assert tokens.shape[1] <= 512
             losses = model(tokens, return_type="loss", loss_per_token=True)
@@ -62,7 +63,7 @@ def test_file_and_folder_are_the_same_model(data_folder: Path):
     by_file = load_model(data_folder / "stories260k" / "stories260K.bin")
     by_name = load_model("stories260K".lower())
     tokens = torch.tensor([[1, 403, 407]])
-    assert torch.equal(by_file(tokens), by_name(tokens))
+    assert_same_model(by_file, by_name, tokens)
     assert by_file.tokenizer is not None
     assert by_file.cfg.tie_word_embeddings is False  # folding the last norm parts the two
     assert load_model("stories260k", process=False).cfg.tie_word_embeddings

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from mechscope.checkpoints import registry, save
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import save_model
 from mechscope.model.transformer import HookedTransformer
+from mechscope.results.files import NotKeptError
 from tests.checkpoints.tiny_encoders import tiny_bert
 from tests.checkpoints.tiny_models import CONTEXT, token_ids
-from tests.model.tiny import BASE, VARIANTS
+from tests.model.tiny import BASE, VARIANTS, assert_same_model, close
 
 Tiny = Callable[[str], tuple[Any, Path]]
 TOKENS = torch.tensor([[0, 7, 29, 3]])
@@ -27,7 +29,7 @@ def test_every_kind_of_model_comes_back(variant: str, tmp_path: Path):
     model = HookedTransformer({**BASE, **VARIANTS[variant], "seed": 0})
     save_model(model, tmp_path / "model")
     again = load_model(tmp_path / "model", process=False)
-    assert torch.equal(again(TOKENS), model(TOKENS))
+    assert_same_model(again, model, TOKENS)
     changed = {name: value for name, value in again.cfg.to_dict().items()
                if value != model.cfg.to_dict()[name]}  # fmt: skip
     assert changed.keys() <= {"device", "seed", "init_weights", "initializer_range", "model_name"}
@@ -38,7 +40,7 @@ def test_a_processed_model_comes_back(tiny: Tiny, name: str, tmp_path: Path):
     model = load_model(tiny(name)[1])
     save_model(model, tmp_path / "model")
     tokens = token_ids(1, CONTEXT)
-    assert torch.equal(load_model(tmp_path / "model", process=False)(tokens), model(tokens))
+    assert_same_model(load_model(tmp_path / "model", process=False), model, tokens)
     torch.testing.assert_close(load_model(tmp_path / "model")(tokens), model(tokens), atol=1e-4, rtol=1e-4)
 
 
@@ -81,7 +83,7 @@ def test_an_encoder_comes_back(tmp_path: Path):
     again = load_model(tmp_path / "ours")
     tokens = token_ids(1, 9)
     assert type(again) is type(model)
-    assert torch.equal(again(tokens), model(tokens))
+    assert close(again(tokens), model(tokens))
 
 
 def test_the_tokenizer_comes_along(data_folder: Path, tmp_path: Path):
@@ -93,16 +95,22 @@ def test_the_tokenizer_comes_along(data_folder: Path, tmp_path: Path):
     assert again.tokenizer.decode(again.to_tokens(text)[0], skip_special_tokens=True) == text
 
 
-def test_writing_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no space left on device"), SafetensorError("I/O error: no space left on device (os error 28)")],
+)
+def test_writing_that_fails_leaves_what_was_there(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     model = HookedTransformer({**BASE, "seed": 0})
     folder = save_model(model, tmp_path / "model")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def full(*_: Any, **__: Any) -> None:
-        raise OSError("no space left on device")
+        raise error
 
     monkeypatch.setattr(save, "save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(NotKeptError, match="model could not be written .*no space"):
         save_model(HookedTransformer({**BASE, "seed": 1}), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -112,7 +120,7 @@ def test_a_folder_of_ours_is_replaced_and_no_other(tmp_path: Path):
     folder = save_model(HookedTransformer({**BASE, "seed": 0}), tmp_path / "model")
     newer = HookedTransformer({**BASE, "seed": 1})
     save_model(newer, folder)
-    assert torch.equal(load_model(folder, process=False)(TOKENS), newer(TOKENS))
+    assert_same_model(load_model(folder, process=False), newer, TOKENS)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("years")
     with pytest.raises(FileExistsError, match="choose another"):
@@ -161,3 +169,25 @@ def test_every_bundled_model_loads():
     for name in registry.bundled_names():
         assert load_model(name).cfg.model_name == name
         assert (registry.BUNDLED / name / "card.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_layers": 2**40}, "n_layers must be a whole number"),
+        ({"n_layers": 9_999}, "do not fit the config"),
+        ({"class": "HookedEncoder", "n_layers": 9_999}, "says n_layers=9999, and the weights have 2 blocks"),
+        ({"class": 5}, "class must be the name of a class"),
+        ({"format_version": "1"}, "format version '1'"),
+        ({"eps": -1}, "eps must be a number of at least 0"),
+        ({"d_vocab": 2**31 - 1}, r"embed.W_E \[30, 8\] instead of \[2147483647, 8\]"),
+    ],
+)
+def test_a_damaged_config_is_refused_at_once(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    sizes = {"n_layers": 2, "d_model": 8, "n_ctx": 6, "d_head": 4, "d_vocab": 30, "act_fn": "gelu"}
+    folder = save_model(HookedTransformer(sizes), tmp_path / "model")
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**described, **changes}))
+    with pytest.raises(ValueError, match=said) as caught:
+        load_model(folder)
+    assert str(folder) in str(caught.value)

@@ -11,7 +11,7 @@ import torch
 from mechscope import patching
 from mechscope.model.transformer import HookedTransformer
 from tests.classic.peers import twins
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import exact_model, tiny_model, tiny_tokens
 
 LENGTH = 5
 
@@ -177,7 +177,7 @@ def test_a_patched_run_leaves_model_cache_and_tokens_as_they_were() -> None:
 
 
 def test_one_clean_prompt_may_serve_a_batch_and_a_plain_dictionary_a_cache() -> None:
-    model = tiny_model()
+    model = exact_model()
     corrupted = tiny_tokens(2, LENGTH, seed=2)
     clean = tiny_tokens(1, LENGTH, seed=1)
     _, one = model.run_with_cache(clean, return_cache_object=False)

@@ -12,6 +12,7 @@ import pytest
 from mechscope.cli import doctor as doctor_module
 from mechscope.cli.commands import Doctor
 from mechscope.cli.doctor import (
+    check_cache,
     check_data,
     check_disk,
     check_hub,
@@ -76,15 +77,18 @@ def test_a_damaged_file_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyP
     check = check_data()[-1]
     assert (check.name, check.status) == ("MNIST", "problem")
     assert FILES[0].sha256 in check.found
+    assert "replace it, or unset MECHSCOPE_DATA" in check.found
 
 
-def test_no_data_is_a_note_that_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_is_there_without_a_data_folder_or_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MECHSCOPE_DATA", raising=False)
-    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path / "none"))
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MECHSCOPE_OFFLINE", "1")
     folder, cache, mnist = check_data()
-    assert (folder.status, cache.status, mnist.status) == ("note", "ok", "note")
-    assert "unset MECHSCOPE_OFFLINE" in mnist.fix
+    assert (folder.status, cache.status, mnist.status) == ("note", "ok", "ok")
+    assert f"the package's copy, unpacked in {tmp_path / 'cache' / 'mnist'}" in mnist.found
 
 
 def test_the_hub_offline_reachable_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +113,16 @@ def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 1e8})
     monkeypatch.setattr(doctor_module.shutil, "disk_usage", lambda folder: usage)
     assert {check.status for check in check_disk()} == {"problem"}
+
+
+def test_a_cache_that_cannot_be_written_to_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path / "file" / "cache"))
+    found = check_cache()
+    assert (found.status, "MECHSCOPE_CACHE" in found.fix) == ("problem", True)
+    assert "file is a file; choose another folder" in found.found
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path / "cache"))
+    assert check_cache().status == "ok"
+    assert not (tmp_path / "cache").exists()

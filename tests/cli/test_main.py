@@ -163,10 +163,13 @@ def test_ctrl_c_says_how_to_go_on(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mechscope.labs.side_by_side.run_prepared", stop)
+    monkeypatch.setattr("mechscope.labs.side_by_side.run_in_held_folder", stop)
     code, _, err = call(capsys, "run", "tiny")
     assert code == 130
-    assert "The same command goes on" in err
+    assert err == (
+        "\nStopped. Finished parts are kept in runs. To go on from there, give the same command again:\n"
+        "  mechscope run tiny\n"
+    )
 
 
 def test_a_defect_keeps_its_traceback(
@@ -175,7 +178,7 @@ def test_a_defect_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug of ours")
 
-    monkeypatch.setattr("mechscope.labs.side_by_side.run_prepared", broken)
+    monkeypatch.setattr("mechscope.labs.side_by_side.run_in_held_folder", broken)
     code, _, err = call(capsys, "run", "tiny")
     assert code == 1
     assert "99 tiny: not finished. ValueError: a bug of ours" in err

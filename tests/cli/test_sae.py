@@ -18,6 +18,7 @@ import torch
 from mechscope import dictionaries as d
 from mechscope.checkpoints.registry import BUNDLED
 from mechscope.cli.main import main
+from mechscope.dictionaries.jobs import running as jobs_running
 from mechscope.dictionaries.sources.config import source_from_dict
 from mechscope.dictionaries.sources.opening import KnownSource, open_source
 from mechscope.dictionaries.student import Student
@@ -234,7 +235,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
         patch.setattr(Student, "step", stopping)
         code, _, err = call(capsys, "train", *options)
     assert code == 130
-    assert "The same command goes on" in err
+    assert "To go on from there, give the same command again:\n  mechscope sae train" in err
     assert call(capsys, "train", *options)[0] == 0
     # A finished one is read back, not trained again.
     monkeypatch.setattr(Student, "step", stopping)
@@ -329,7 +330,7 @@ BAD: dict[str, tuple[list[str], str]] = {
         ["--model", "mini-gelu-1l", "--hook", HOOK, "--tokens", "500"],
         "fewer than one batch of 1,024",
     ),
-    "far too many features": (["--d-sae", "99999999999"], "Lower d_sae"),
+    "far too many features": (["--d-sae", "99999999999"], "at most 2,147,483,647, not 99999999999"),
 }
 NEEDS_SOURCE = (
     "architecture",
@@ -355,6 +356,20 @@ def test_mistakes_are_said_in_a_line_before_any_work(
     assert said in err
     assert err.count("\n") == 1
     assert not out.exists()
+
+
+def test_more_features_than_there_is_memory_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(jobs_running, "build", too_much)
+    code, printed, err = call(capsys, "train", *KNOWN, "--out", tmp_path / "out")
+    assert (code, printed) == (2, "")
+    assert "its 32 features take" in err
+    assert "Lower d_sae" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stream_that_is_shorter_than_the_buffer(
@@ -396,7 +411,7 @@ def test_unknown_settings_of_a_file_name_the_nearest(
     assert repr(wrong) in err
     assert f"Did you mean {nearest}" in err
     file.write_text("{")
-    assert "is no JSON" in call(capsys, "train", "--config", file)[2]
+    assert "is not valid JSON" in call(capsys, "train", "--config", file)[2]
 
 
 def test_a_folder_of_another_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -494,8 +509,9 @@ def test_a_full_disk_is_no_traceback_and_ends_no_training(
     if which == "checkpoint":
         assert code == 0
         return
-    assert code == 2
+    assert code == 1
     assert "training.safetensors could not be written (No space left on device)" in err
+    assert f"The last checkpoint is kept in {out}." in err
     # What was kept before is where it goes on.
     monkeypatch.setattr(TrainingCheckpoint, "write", write)
     code, said, _ = call(capsys, *command)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import struct
 import tarfile
 import tracemalloc
@@ -126,3 +127,56 @@ def test_packed_digits_that_would_fill_the_memory_are_not_unpacked(tmp_path: Pat
         read_verified(tmp_path, FILE)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "tok.bin"])
+def test_a_tokenizer_that_is_no_file_is_not_passed_over(name: str, tmp_path: Path) -> None:
+    """A model without its tokenizer would be loaded in silence."""
+    os.mkfifo(tmp_path / name)
+    assert has_tokenizer(tmp_path)
+    with pytest.raises(ValueError, match=rf"{name}' is a named pipe"):
+        tokenizer_from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "said"),
+    [
+        (
+            "tokenizer_config.json",
+            {"model_max_length": True},
+            "model_max_length must be a number of at least 1",
+        ),
+        (
+            "tokenizer_config.json",
+            {"model_max_length": -5},
+            "model_max_length must be a number of at least 1",
+        ),
+        ("tokenizer_config.json", {"padding_side": "up"}, "padding_side must be 'left' or 'right', not 'up'"),
+        ("tokenizer_config.json", {"bos_token": 5}, "bos_token must be a token's spelling, not 5"),
+        ("tokenizer_config.json", {"eos_token": {"lstrip": 1}}, "eos_token must be a token's spelling"),
+        ("special_tokens_map.json", {"pad_token": ["</s>"]}, "pad_token must be a token's spelling"),
+        (
+            "config.json",
+            {"bos_token_id": "1"},
+            "bos_token_id must be a whole number or a list of them, not '1'",
+        ),
+    ],
+)
+def test_settings_of_another_kind_are_not_passed_over(
+    file: str, changes: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    write_tokenizer(tmp_path)
+    settings = json.loads((tmp_path / file).read_text())
+    (tmp_path / file).write_text(json.dumps({**settings, **changes}))
+    with pytest.raises(ValueError) as caught:
+        tokenizer_from_folder(tmp_path)
+    assert said in str(caught.value) and file in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [12, 12.0])
+def test_the_longest_length_is_kept(limit: float, tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    assert tokenizer_from_folder(tmp_path).model_max_length is None
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": limit}))
+    assert tokenizer_from_folder(tmp_path).model_max_length == 12

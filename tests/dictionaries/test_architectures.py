@@ -169,7 +169,8 @@ def test_folding_norms_of_a_trained_topk_keeps_its_choice():
     dictionary.set_scale(3.0)
     x, _ = batch_of(dictionary)
     folded = dictionary.fold(norms=True)
-    assert_close(folded.decoder_norms(), torch.ones(24, dtype=torch.float64))
+    # The rows were made of unit length in float32.
+    assert_close(folded.decoder_norms(), torch.ones(24, dtype=torch.float64), rtol=0, atol=1e-6)
     assert_close(folded(x), dictionary(x))
     assert_close(folded.encode(x), dictionary.encode(x) / 3.0)
 
@@ -203,7 +204,7 @@ def test_jumprelu_moves_its_threshold_by_the_examples_around_it():
     from_mse = 2 * (-0.9) / 4 * (-1.0 / 0.5)
     assert dictionary.threshold.grad.item() == pytest.approx(from_l0 + from_mse, rel=1e-5)
     # The step passes nothing to the encoder; only active examples do, and they are exact here.
-    assert dictionary.W_enc.grad.item() == pytest.approx(0.0, abs=1e-6)
+    assert dictionary.W_enc.grad.item() == pytest.approx(0.0, abs=1e-5)
     with torch.no_grad():
         dictionary.threshold.fill_(-0.2)
     dictionary.after_step()

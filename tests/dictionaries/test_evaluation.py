@@ -42,7 +42,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_predicting_the_mean_leaves_all_variance() -> None:
-    x = numbers(200, 5) * torch.tensor([1.0, 10, 0.1, 3, 1]) + 7
+    x = numbers(200, 5).double() * torch.tensor([1.0, 10, 0.1, 3, 1]) + 7
     assert fraction_of_variance_unexplained(x, x.mean(0).expand_as(x)) == pytest.approx(1, abs=1e-6)
     assert fraction_of_variance_unexplained(x, x) == 0
 
@@ -373,9 +373,9 @@ def test_the_table_by_hand() -> None:
 
 @pytest.mark.parametrize("cfg", [ReluConfig(d_in=6, d_sae=20), TopKConfig(d_in=6, d_sae=20, k=3)])
 def test_a_stream_is_all_at_once(cfg: Any) -> None:
-    dictionary = build(cfg, 3).eval()
-    x = numbers(211, 6, seed=4) + 1
-    whole = evaluate(dictionary, x, batch_size=10**6, truth=torch.eye(6))
+    dictionary = build(cfg, 3).eval().double()
+    x = numbers(211, 6, seed=4).double() + 1
+    whole = evaluate(dictionary, x, batch_size=10**6, truth=torch.eye(6).double())
     parts = evaluate(dictionary, (x[at : at + 50] for at in range(0, 211, 50)), batch_size=7)
     assert torch.equal(whole.activity.times, parts.activity.times)
     for name in ("examples", "l0", "fvu", "cosine", "bias", "length_ratio"):

@@ -28,7 +28,7 @@ from mechscope.dictionaries.evaluation import (
     top_contexts,
     windows,
 )
-from tests.model.tiny import close, tiny_model, tiny_tokens
+from tests.model.tiny import close, exact_model, tiny_model, tiny_tokens
 
 RESID = "blocks.1.hook_resid_pre"
 
@@ -60,7 +60,7 @@ def losses(logits: Tensor, tokens: Tensor, keep: Tensor | None = None) -> Tensor
 
 @pytest.mark.parametrize("variant", ["plain", "rotary"])
 def test_a_perfect_dictionary_costs_nothing_and_zeros_are_zero_ablation(variant: str) -> None:
-    model, tokens = tiny_model(variant, seed=1), tiny_tokens(5, 9)
+    model, tokens = exact_model(variant, seed=1), tiny_tokens(5, 9)
     perfect = spliced_loss(model, Perfect(), tokens, RESID, batch_size=2)
     assert perfect.delta_ce == pytest.approx(0, abs=1e-6)
     assert perfect.kl == pytest.approx(0, abs=1e-6)

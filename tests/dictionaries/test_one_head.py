@@ -125,7 +125,7 @@ def test_evaluation_reads_and_ablates_this_head_alone(model, tokens) -> None:
     alone = evaluate(dictionary, z.flatten(0, 1))
     assert (found.l0, found.fvu, found.examples) == pytest.approx((alone.l0, alone.fvu, 45))
     some = read_features(model, dictionary, tokens, Z, [3, 5])
-    assert torch.allclose(some, dictionary.encode(z)[..., [3, 5]].float())
+    assert torch.allclose(some, dictionary.encode(z)[..., [3, 5]].to(some))
     (page,) = feature_pages(model, dictionary, tokens, Z, [3], through=model.W_O[1, HEAD])
     assert page.max_activation == pytest.approx(float(some[..., 0].max())) and page.logits is not None
 
@@ -212,7 +212,8 @@ def test_what_is_no_head(tmp_path: Path, head: Any, says: str) -> None:
 
 def test_heads_that_a_point_lacks(model, tokens) -> None:
     dictionary = one_head()
-    with dictionary.attached(model, "blocks.0.hook_resid_post"), pytest.raises(ValueError, match="no heads"):
+    elsewhere = dictionary.attached(model, "blocks.0.hook_resid_post", elsewhere=True)
+    with elsewhere, pytest.raises(ValueError, match="no heads"):
         model(tokens)
     with dictionary.attached(model, head=4), pytest.raises(ValueError, match="heads 0 to 3, and no head 4"):
         model(tokens)

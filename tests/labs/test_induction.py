@@ -20,9 +20,16 @@ from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.gpt2 import describe_gpt2, gpt2_in_reach
 from mechscope.labs.induction.hand_wired import hand_wired_induction
-from mechscope.labs.induction.measures import analyse, measure
+from mechscope.labs.induction.measures import analyse, measure, measure_smeared
 from mechscope.labs.induction.rivals import RULE, RivalScores, score_rivals
-from mechscope.labs.induction.training import History, TrainedModel, held_out_batches, train_model
+from mechscope.labs.induction.training import (
+    History,
+    SmearedModel,
+    TrainedModel,
+    held_out_batches,
+    train_model,
+    train_smeared,
+)
 from mechscope.model.transformer import HookedTransformer
 
 SMALL = InductionConfig(
@@ -76,6 +83,45 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     assert not list((tmp_path / "stopped").glob("*unfinished*"))
 
 
+def test_a_stopped_training_with_smeared_keys_goes_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_smeared(workshop(tmp_path / "whole"), seed=0)
+    assert not whole.own_share.equal(torch.full((2,), 0.5))  # it was learned
+    real, steps = training_module.training_batch, []
+
+    def killed_at_thirteen(config: InductionConfig, seed: int, step: int) -> torch.Tensor:
+        steps.append(step)
+        if step == 13 and steps.count(13) == 1:
+            raise KeyboardInterrupt
+        return real(config, seed, step)
+
+    monkeypatch.setattr(training_module, "training_batch", killed_at_thirteen)
+    with pytest.raises(KeyboardInterrupt):
+        train_smeared(workshop(tmp_path / "stopped", patience=0), seed=0)
+    resumed = train_smeared(workshop(tmp_path / "stopped", patience=0), seed=0)
+    assert resumed.own_share.equal(whole.own_share)
+    assert resumed.history.prefix.equal(whole.history.prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "ordinary", "gain", "status"),
+    [
+        (0.58, 0.06, 2.0, "pass"),
+        (0.3, 0.06, 2.0, "fail"),
+        (0.58, 0.4, 2.0, "fail"),
+        (0.58, 0.06, 0.7, "fail"),
+    ],
+)
+def test_smeared_keys_must_make_the_difference(
+    prefix: float, ordinary: float, gain: float, status: str
+) -> None:
+    (claim,) = [claim for claim in CLAIMS if claim.id == "3.12"]
+    smeared = SmearedModel(history(prefix, gain, 1.0), torch.full((4,), 0.4))
+    found = {**measure_smeared(smeared), "prefix_1l": ordinary, "gain_1l": 0.6}
+    assert check_claims([claim], {0: found})[0].status == status
+
+
 def test_both_models_see_the_same_data_and_seeds_differ(tmp_path: Path) -> None:
     shop = workshop(tmp_path)
     two, one, other = train_model(shop, 2, 0), train_model(shop, 1, 0), train_model(shop, 2, 1)
@@ -108,19 +154,20 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
     monkeypatch.setattr(experiment_module, "study_text_models", lambda workshop: None)
     monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
-    return dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL}, seeds={"quick": 1, "full": 2})
+    full = dataclasses.replace(SMALL, smeared=True)
+    return dataclasses.replace(LAB, configs={"quick": SMALL, "full": full}, seeds={"quick": 1, "full": 2})
 
 
 def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path) -> None:
     run = small_lab.run("full", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["3.1"] == status["3.8"] == "pass"
-    assert status["3.2"] == status["3.4"] == status["3.6"] == "fail"
-    assert status["3.7"] == status["3.10"] == status["3.11"] == "not-run"
-    assert status["3.9"] == "fail"
+    assert status["3.2"] == status["3.4a"] == status["3.6"] == "fail"
+    assert status["3.7"] == status["3.10"] == status["3.11"] == status["3.4b"] == "not-run"
+    assert status["3.9"] == status["3.12"] == "fail"
     html = run.report.read_text(encoding="utf-8")
     assert "No figure here this time: GPT-2 small is not on this machine" in html
-    assert html.count("<figure ") == len(run.outcome.figures) == 13
+    assert html.count("<figure ") == len(run.outcome.figures) == 14
     assert "[[number" not in html
     assert "[[figure" not in html
     assert json.loads((run.folder / "claims.json").read_text())["claims"][1]["seeds"] == [0, 1]
@@ -182,7 +229,7 @@ def trained_from_bundle(change: Callable[[HookedTransformer], None] = lambda mod
     return TrainedModel(model, history(0.8, 2.5, 0.5), blocks, like_training)
 
 
-ELSEWHERE = {"gpt2-small": "not here", "text-models": "not here"}
+ELSEWHERE = {"gpt2-small": "not here", "text-models": "not here", "smeared": "not here"}
 
 
 @cache
@@ -202,7 +249,7 @@ def verdicts(
 def test_the_bundled_model_passes() -> None:
     found = verdicts(trained_from_bundle())
     assert {claim: status for claim, status in found.items() if status != "pass"} == dict.fromkeys(
-        ("3.7", "3.10", "3.11"), "not-run"
+        ("3.7", "3.4b", "3.10", "3.11", "3.12"), "not-run"
     )
 
 
@@ -233,7 +280,7 @@ def negate_copying(model: HookedTransformer) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "must_fail"),
     [
-        (shuffle_weights, {"3.2", "3.4", "3.5", "3.6"}),
+        (shuffle_weights, {"3.2", "3.4a", "3.5", "3.6"}),
         (freeze_attention, {"3.2", "3.6"}),
         (swap_layers, {"3.2", "3.6"}),
         (negate_copying, {"3.5"}),
@@ -300,8 +347,6 @@ def test_the_red_team_tells_two_heads_from_a_crowd() -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_budget_passes_but_for_what_the_bundled_models_do_not_show(tmp_path: Path) -> None:
+def test_the_quick_budget_passes(tmp_path: Path) -> None:
     run = LAB.run(out=tmp_path, device="cpu")
-    failed = {checked.claim.id: checked.reason for checked in run.claims if checked.status == "fail"}
-    # Read off bundled checkpoints, which no seed changes: docs/replications.md says what is known about it.
-    assert list(failed) == ["3.11"], failed
+    assert {checked.claim.id: checked.reason for checked in run.claims if checked.status == "fail"} == {}

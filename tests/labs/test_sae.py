@@ -23,6 +23,7 @@ from mechscope.labs.sae.language import HOOK, Texts, activations, random_twin, r
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
 from mechscope.labs.sae.reading import detect
+from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.model.config import HookedTransformerConfig
@@ -104,6 +105,7 @@ def findings(
         detect(study, twin, on_twin, 0),
         steer(study, TEXT.steered, TEXT.doses, 0),
         probe_comments(study, 0),
+        split(study.chosen.W_dec[: TEXT.size // 4], study.chosen.W_dec, 0),
         None,
     )
 

@@ -12,9 +12,12 @@ import torch
 from mechscope.dictionaries import build
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.frontier.comparing import at_l0
+from mechscope.labs import check_claims
+from mechscope.labs.sae.claims import CLAIMS
 from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
 from mechscope.labs.sae.language import inside_comment
 from mechscope.labs.sae.shuffling import shuffle_dimensions
+from mechscope.labs.sae.splitting import Splitting, permuted_rows, split
 from mechscope.labs.sae.steering import Steering
 from mechscope.labs.sae.text_study import duel, valley
 from mechscope.labs.sae.training import settings
@@ -77,6 +80,57 @@ def test_a_valley_lies_between_two_humps() -> None:
 def test_a_histogram_of_nothing_has_no_valley() -> None:
     assert valley(torch.zeros(5)) == (1.0, 0.0)
     assert valley(torch.full((5,), 0.01)) == (1.0, 0.0)
+
+
+def planted_split(copies: int, spread: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Twelve directions, and `copies` variants of each that lie about so far from it."""
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.randn(12, 96, generator=generator)
+    large = small.repeat_interleave(copies, 0)
+    return small, large + spread * torch.randn(large.shape, generator=generator)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_planted_children_are_found(seed: int) -> None:
+    small, large = planted_split(3, 0.7, seed)
+    found = split(small, large, seed)
+    assert found.children.tolist() == [3] * 12
+    assert found.split == 1
+    assert found.random_split < 0.1
+    assert found.siblings == pytest.approx(1 / (1 + 0.7**2), abs=0.05)
+
+
+def splitting_verdict(found: Splitting) -> str:
+    (claim,) = [each for each in CLAIMS if each.id == "5.11"]
+    measured = {
+        "features_split": 100 * found.split,
+        "features_split_random": 100 * found.random_split,
+        "siblings": found.siblings,
+    }
+    return check_claims([claim], {0: measured})[0].status
+
+
+def test_what_does_not_split_fails() -> None:
+    small, large = planted_split(3, 0.7)
+    assert splitting_verdict(split(small, large, 0)) == "pass"
+    # The same features over again, one for one: nothing has split.
+    assert splitting_verdict(split(*planted_split(1, 0.7), 0)) == "fail"
+    # Copies: nothing is said more exactly.
+    assert splitting_verdict(split(*planted_split(3, 0.01), 0)) == "fail"
+    # Rows that have nothing to do with the small dictionary's.
+    assert splitting_verdict(split(small, permuted_rows(large, 5), 0)) == "fail"
+
+
+def test_rows_of_another_width_are_refused() -> None:
+    with pytest.raises(ValueError, match="not 4 and 5"):
+        split(torch.rand(2, 4), torch.rand(3, 5), 0)
+
+
+def test_random_rows_keep_each_neurons_weights() -> None:
+    rows = torch.rand(9, 4)
+    mixed = permuted_rows(rows, 1)
+    assert mixed.sort(0).values.equal(rows.sort(0).values)
+    assert not mixed.equal(rows)
 
 
 def test_steering_is_scored_by_sign_order_and_specificity() -> None:

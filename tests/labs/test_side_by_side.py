@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import torch
 from mechscope.labs import prepare, registry
 from mechscope.labs.index_page import write_index
 from mechscope.labs.side_by_side import choose_jobs, run_steps
+from mechscope.results.folder_lock import FolderInUseError
 from tests.labs.tiny_lab import tiny_lab
 
 MODULE = """
@@ -81,6 +83,21 @@ def test_one_job_works_in_this_process_and_goes_on_after_a_failure(tmp_path: Pat
     assert first.problem == "ZeroDivisionError: division by zero"
 
 
+@pytest.mark.parametrize("file", [None, "scratch"])
+def test_a_library_that_finds_the_disk_full_is_a_sentence_and_no_traceback(
+    tmp_path: Path, file: str | None
+) -> None:
+    def experiment(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", file)
+
+    lab = tiny_lab(tmp_path)
+    object.__setattr__(lab, "experiment", experiment)
+    (done,) = run_steps([prepare(lab, out=tmp_path / "runs", device="cpu")], jobs=1)
+    what = file or "the output, or a temporary file,"
+    assert done.problem.startswith(f"{what} could not be written (No space left on device). Make room there")
+    assert (done.ok, done.details) == (False, "")
+
+
 STOP = """
 import signal
 import sys
@@ -93,14 +110,19 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     steps = (("98", "works"), ("99", "waits"))
     registry.LABS = tuple(registry.LabEntry(step, name, f"step_that_{{name}}", "small") for step, name in steps)
-    main(["run", "all", "--jobs", "2", "--device", "cpu", "--out", {out!r}])
+    sys.argv[1:] = ["run", "all", "--jobs", "2", "--device", "cpu", "--out", {out!r}]
+    main()
 """
 
 
-def test_ctrl_c_ends_every_process_and_keeps_what_was_finished(steps, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_every_process_and_keeps_what_was_finished(
+    steps, tmp_path: Path, number: signal.Signals
+) -> None:
     script = tmp_path / "stopped.py"
-    script.write_text(STOP.format(folder=str(tmp_path), out=str(tmp_path / "runs")))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    script.write_text(STOP.format(folder=str(tmp_path), out=str(tmp_path / "my runs")))
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
@@ -109,20 +131,56 @@ def test_ctrl_c_ends_every_process_and_keeps_what_was_finished(steps, tmp_path: 
         env=environment,
         start_new_session=True,
     )
-    done = tmp_path / "runs" / "99-works" / "quick-seed-0" / "claims.json"
+    with process:
+        try:
+            stop_and_check(process, tmp_path, number)
+        finally:
+            process.kill()
+
+
+def stop_and_check(process: subprocess.Popen[str], tmp_path: Path, number: signal.Signals) -> None:
+    done = tmp_path / "my runs" / "99-works" / "quick-seed-0" / "claims.json"
     deadline = time.monotonic() + 120
     while not (done.is_file() and list(tmp_path.glob("*.waiting"))) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    # As a terminal does it: to the whole group at once.
-    os.killpg(process.pid, signal.SIGINT)
+    # A second writer is refused, by name, while the first is at work.
+    waits = registry.find_lab("waits")
+    with pytest.raises(FolderInUseError, match=f"quick-seed-0 is in use: process {process.pid} on "):
+        run_steps([prepare(waits, out=tmp_path / "my runs", device="cpu")], jobs=1)
+    if number == signal.SIGINT:
+        # As a terminal does it: to the whole group at once.
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.strip() == "Stopped. The same command goes on from the parts that were finished."
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 128 + number
+        by = " by SIGTERM" if number == signal.SIGTERM else ""
+        assert err.strip().startswith(f"Stopped{by}. Finished parts are kept in {tmp_path / 'my runs'}. ")
+        assert err.strip().endswith(
+            f"\n  mechscope run all --jobs 2 --device cpu --out '{tmp_path / 'my runs'}'"
+        )
     assert done.is_file()
     (waiting,) = tmp_path.glob("*.waiting")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(waiting.stem), 0)
+    # The worker of a parent that was killed sees that a moment later.
+    deadline = time.monotonic() + 30
+    while is_alive(int(waiting.stem)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(int(waiting.stem))
+    # The lock went with its owner, and what it held can be prepared and held again.
+    prepared = prepare(waits, out=tmp_path / "my runs", device="cpu")
+    run_steps([prepared], jobs=1).close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ def test_outputs_are_those_of_one_network_at_a_time(kind: ModelKind, seed: int) 
             h = models.W[k, s] @ x[k]
             h = h if kind == "linear" else h.relu()
             alone = (models.W_out[k, s].T @ h + models.b[k, s][:, None]).relu()
-            assert torch.allclose(y[k, s], alone, atol=1e-6)
-            assert torch.allclose(models.select(k, s)(x[k : k + 1])[0, 0], alone, atol=1e-6)
+            assert torch.allclose(y[k, s], alone, atol=1e-5)
+            assert torch.allclose(models.select(k, s)(x[k : k + 1])[0, 0], alone, atol=1e-5)
 
 
 @settings(max_examples=6, deadline=None)
@@ -227,8 +227,8 @@ def test_phases_are_told_apart() -> None:
 
 def test_units_with_one_feature_are_told_from_others() -> None:
     W = torch.tensor([[2.0, 0.0, 0.1], [1.0, 1.0, 0.0], [0.0, 0.0, 0.01]])
-    assert largest_share(W).tolist() == pytest.approx([4 / 4.01, 0.5, 1.0])
-    assert features_per_unit(W)[1] == pytest.approx(2.0)
+    assert largest_share(W).tolist() == pytest.approx([4 / 4.01, 0.5, 1.0], rel=1e-5)
+    assert features_per_unit(W)[1] == pytest.approx(2.0, rel=1e-5)
     assert monosemantic_share(W) == 0.5  # the third unit is dead
     assert monosemantic_share(torch.zeros(2, 3)) == 0.0
 

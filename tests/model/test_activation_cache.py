@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from mechscope.model.activation_cache import ActivationCache
-from tests.model.tiny import VARIANTS, close, tiny_model, tiny_tokens
+from tests.model.tiny import VARIANTS, close, exact_model, tiny_tokens
 
 SEPARABLE = [name for name, fields in VARIANTS.items() if fields.get("norm_placement", "pre") == "pre"]
 
 
 def run(variant: str = "plain", **kwargs):
-    model = tiny_model(variant)
+    model = exact_model(variant)
     logits, cache = model.run_with_cache(tiny_tokens(), **kwargs)
     return model, logits, cache
 
@@ -56,7 +56,7 @@ def test_heads_neurons_and_biases_sum_to_the_residual_stream(variant: str, expan
     stack, labels = cache.get_full_resid_decomposition(expand_neurons=expand_neurons, return_labels=True)
     assert len(labels) == len(set(labels)) == len(stack)
     assert close(stack.sum(0), cache["resid_post", 1])
-    direction = torch.randn(24, generator=torch.Generator().manual_seed(0))
+    direction = torch.randn(24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     projected = cache.get_full_resid_decomposition(
         expand_neurons=expand_neurons, project_output_onto=direction
     )
@@ -88,7 +88,7 @@ def test_head_results_equal_those_that_the_hook_computes() -> None:
 
 @pytest.mark.parametrize("variant", [name for name in SEPARABLE if "caps" not in name])
 def test_logit_attributions_sum_to_the_logit_difference(variant: str) -> None:
-    model = tiny_model(variant)
+    model = exact_model(variant)
     with torch.no_grad():
         model.unembed.b_U.zero_()
         if getattr(model.ln_final, "b", None) is not None:
@@ -121,7 +121,7 @@ def test_scaling_uses_the_norm_that_reads_there() -> None:
 
 
 def test_split_inputs_leave_one_scale_to_apply() -> None:
-    model = tiny_model("LNPre")
+    model = exact_model("LNPre")
     model.set_use_split_qkv_input(True)
     _, cache = model.run_with_cache(tiny_tokens())
     scaled = cache.apply_ln_to_stack(cache["resid_pre", 1][None], layer=1)[0]
@@ -154,11 +154,13 @@ def test_output_norms_have_no_head_results() -> None:
 
 
 def test_gradients_are_cached_beside_the_activations() -> None:
-    model = tiny_model()
+    model = exact_model()
     loss, cache = model.run_with_cache(tiny_tokens(), return_type="loss", incl_bwd=True)
     name = "blocks.0.hook_resid_post"
     step = 1e-3
-    direction = torch.randn(cache[name].shape, generator=torch.Generator().manual_seed(1))
+    direction = torch.randn(
+        cache[name].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     moved = model.run_with_hooks(
         tiny_tokens(), return_type="loss", fwd_hooks=[(name, lambda x, hook: x + step * direction)]
     )

@@ -157,7 +157,8 @@ def test_a_decomposition_is_computed_once_and_again_after_an_edit():
 
 def test_half_precision_and_gradients():
     half = FactoredMatrix(*(part.bfloat16() for part in make().pair))
-    assert half.S.dtype == torch.bfloat16 and half.norm().dtype == torch.bfloat16
+    assert half.S.dtype == torch.bfloat16  # as the factors, which it is multiplied with
+    assert half.norm().dtype == torch.float32  # a statistic
     assert half[:, :5][:5].eigenvalues.is_complex()
     A = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     f = FactoredMatrix(A, torch.randn(3, 5, dtype=torch.float64))

@@ -10,13 +10,13 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
 from mechscope.model.transformer import HookedTransformer
 from tests.model.letters import Letters
-from tests.model.tiny import VARIANTS, tiny_model, tiny_tokens
+from tests.model.tiny import VARIANTS, exact_model, tiny_model, tiny_tokens
 
 GREEDY = {"do_sample": False, "stop_at_eos": False, "verbose": False}
 
 
 def test_padded_texts_continue_as_they_would_alone() -> None:
-    model = tiny_model("rotary")
+    model = exact_model("rotary")
     model.set_tokenizer(Letters(apart=True))
     together = model.generate(["abcd", "x"], 5, **GREEDY)
     assert together == [model.generate(text, 5, **GREEDY) for text in ("abcd", "x")]
@@ -46,7 +46,7 @@ def test_it_stops_at_an_end_token_and_pads_the_row() -> None:
 
 
 def test_a_stream_gives_the_same_tokens_one_by_one() -> None:
-    model, tokens = tiny_model(), tiny_tokens(1, 3)
+    model, tokens = exact_model(), tiny_tokens(1, 3)
     pieces = list(model.generate_stream(tokens, 4, do_sample=False, stop_at_eos=False))
     assert [piece.shape for piece in pieces] == [(1, 3), *[(1, 1)] * 4]
     assert torch.equal(torch.cat(pieces, 1), model.generate(tokens, 4, **GREEDY))

@@ -14,6 +14,7 @@ from mechscope import evals, head_detector, patching
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import save_model
 from mechscope.model.answer_rank import test_prompt as rank_of_answer
+from mechscope.model.encoder import HookedEncoder
 from mechscope.model.loss import lm_accuracy, lm_cross_entropy_loss
 from mechscope.model.sampling import sample_logits
 from mechscope.model.transformer import HookedTransformer
@@ -112,6 +113,26 @@ def test_config_follows_every_conversion(how: str, tmp_path) -> None:
     assert torch.equal(load_model(tmp_path / "saved", dtype=dtype, process=False).W_E, model.W_E)
     # What reads the config to make tensors of its own makes them of the right type.
     model.generate(TOKENS[:, :3], max_new_tokens=2, verbose=False, stop_at_eos=False)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_encoder(dtype: torch.dtype) -> None:
+    fields = {
+        "n_layers": 2,
+        "d_model": 16,
+        "n_ctx": 12,
+        "d_head": 8,
+        "d_vocab": 40,
+        "act_fn": "gelu",
+        "seed": 0,
+    }
+    narrow = HookedEncoder(fields | {"normalization_type": "LN"})
+    narrow = narrow.half() if dtype == torch.float16 else narrow.bfloat16()
+    assert narrow.cfg.dtype == dtype
+    wide = copy.deepcopy(narrow).float()
+    assert wide.cfg.dtype == torch.float32
+    exact = wide(TOKENS).detach()
+    assert float((narrow(TOKENS).detach() - exact).abs().max()) <= TOLERANCE[dtype] * float(exact.abs().max())
 
 
 def test_models_from_one_config_are_converted_apart() -> None:

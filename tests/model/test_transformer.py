@@ -15,13 +15,13 @@ from mechscope.model.components.attention import POSITIONS_FOR_ONE_PRODUCT
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.transformer import HookedTransformer
-from tests.model.tiny import BASE, VARIANTS, close, tiny_model, tiny_tokens
+from tests.model.tiny import BASE, VARIANTS, close, exact_model, tiny_model, tiny_tokens
 
 CAUSAL = [name for name, fields in VARIANTS.items() if fields.get("attention_dir") != "bidirectional"]
 
 
 def test_return_types_agree_with_a_loss_by_hand() -> None:
-    model, tokens = tiny_model(), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     logits = model(tokens)
     both = model(tokens, return_type="both")
     by_hand = torch.stack(
@@ -30,16 +30,14 @@ def test_return_types_agree_with_a_loss_by_hand() -> None:
     assert torch.equal(both.logits, logits)
     assert torch.allclose(both.loss, by_hand.mean())
     per_token = model(tokens, return_type="loss", loss_per_token=True)
-    assert torch.allclose(per_token.flatten(), by_hand, atol=1e-6)
+    assert torch.allclose(per_token.flatten(), by_hand, atol=1e-12)
     assert model(tokens, return_type=None) is None
-    assert torch.equal(model(tokens[0]), logits[:1]) or torch.allclose(
-        model(tokens[0]), logits[:1], atol=1e-5
-    )
+    assert torch.allclose(model(tokens[0]), logits[:1], atol=1e-12)
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_a_pass_may_stop_and_start_at_any_layer(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens()
+    model, tokens = exact_model(variant), tiny_tokens()
     logits, cache = model.run_with_cache(tokens)
     _, _, shortformer, _ = model.input_to_embed(tokens)
     for layer in (0, 1, 2):
@@ -48,7 +46,7 @@ def test_a_pass_may_stop_and_start_at_any_layer(variant: str) -> None:
         assert close(residual, cache[name])
         resumed = model(residual, start_at_layer=layer, shortformer_pos_embed=shortformer)
         assert close(resumed, logits)
-    assert torch.equal(model(tokens, stop_at_layer=-1), model(tokens, stop_at_layer=1))
+    assert close(model(tokens, stop_at_layer=-1), model(tokens, stop_at_layer=1))
     _, stopped = model.run_with_cache(tokens, stop_at_layer=1)
     assert "blocks.0.hook_resid_post" in stopped
     assert not any(name.startswith(("blocks.1", "ln_final")) for name in stopped)
@@ -56,34 +54,34 @@ def test_a_pass_may_stop_and_start_at_any_layer(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", CAUSAL)
 def test_a_causal_model_ignores_the_future(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens()
+    model, tokens = exact_model(variant), tiny_tokens()
     changed = tokens.clone()
     changed[:, 5:] = (changed[:, 5:] + 1) % 30
-    assert torch.allclose(model(tokens)[:, :5], model(changed)[:, :5], atol=1e-5)
+    assert torch.allclose(model(tokens)[:, :5], model(changed)[:, :5], atol=1e-12)
     assert not torch.allclose(model(tokens)[:, 5:], model(changed)[:, 5:], atol=1e-3)
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_looking_changes_nothing(variant: str) -> None:
-    """Fused and open attention, whole and split inputs, give the same logits to float error."""
-    model, tokens = tiny_model(variant), tiny_tokens()
+    """Fused and open attention, whole and split inputs, give the same logits."""
+    model, tokens = exact_model(variant), tiny_tokens()
     plain = model(tokens)
     scale = plain.abs().max()
     for name in model.hook_dict:
         if name.endswith("hook_attn_in") and model.blocks[0].attn.grouped:
             continue
         with model.hooks(fwd_hooks=[(name, lambda x, hook: None)]):
-            assert ((model(tokens) - plain).abs().max() / scale) < 1e-6, name
+            assert ((model(tokens) - plain).abs().max() / scale) < 1e-13, name
     mask = torch.ones_like(tokens, dtype=torch.bool)
     mask[0, :3] = False
     fused = model(tokens, attention_mask=mask)
     with model.hooks(fwd_hooks=[("blocks.0.attn.hook_pattern", lambda x, hook: None)]):
-        assert ((model(tokens, attention_mask=mask) - fused).abs().max() / scale) < 1e-6
+        assert ((model(tokens, attention_mask=mask) - fused).abs().max() / scale) < 1e-13
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_left_padding_changes_nothing(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens(1, 6)
+    model, tokens = exact_model(variant), tiny_tokens(1, 6)
     padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), tokens], 1)
     mask = torch.tensor([[0] * 3 + [1] * 6])
     assert torch.allclose(model(padded, attention_mask=mask)[:, 3:], model(tokens), atol=1e-4)
@@ -91,7 +89,7 @@ def test_left_padding_changes_nothing(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", CAUSAL)
 def test_a_cache_of_keys_and_values_changes_nothing(variant: str) -> None:
-    model, tokens = tiny_model(variant), tiny_tokens(2, 10)
+    model, tokens = exact_model(variant), tiny_tokens(2, 10)
     whole = model(tokens)
     cache = HookedTransformerKeyValueCache.init_cache(model.cfg, "cpu", 2)
     pieces = [model(part, past_kv_cache=cache) for part in tokens.split([4, 1, 3, 2], dim=1)]
@@ -100,7 +98,7 @@ def test_a_cache_of_keys_and_values_changes_nothing(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "rotary", "alibi", "window", "Gemma-like"])
 def test_a_frozen_cache_serves_many_continuations_of_a_padded_prefix(variant: str) -> None:
-    model = tiny_model(variant)
+    model = exact_model(variant)
     tokens = tiny_tokens(2, 9)
     mask = torch.ones_like(tokens)
     mask[0, :2] = 0
@@ -125,14 +123,14 @@ def test_a_frozen_cache_serves_many_continuations_of_a_padded_prefix(variant: st
     length=st.integers(1, 12),
 )
 def test_a_batch_is_its_rows(variant: str, seed: int, batch: int, length: int) -> None:
-    model, tokens = tiny_model(variant, seed=seed), tiny_tokens(batch, length, seed)
+    model, tokens = exact_model(variant, seed=seed), tiny_tokens(batch, length, seed)
     together = model(tokens)
     apart = torch.cat([model(row[None]) for row in tokens])
     assert close(together, apart)
 
 
 def test_optional_activations_are_computed_only_when_named() -> None:
-    model, tokens = tiny_model(), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     _, everything = model.run_with_cache(tokens)
     assert not any(
         name.endswith(("hook_result", "_input", "attn_in", "mlp_in", "hook_tokens")) for name in everything
@@ -152,7 +150,7 @@ def test_optional_activations_are_computed_only_when_named() -> None:
 
 def test_split_inputs_are_separate_interventions() -> None:
     """Zeroing what the keys of head 1 read changes its pattern, and nothing of the other heads."""
-    model, tokens = tiny_model(), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     _, clean = model.run_with_cache(tokens)
 
     def zero_head_1(x: torch.Tensor, hook: object) -> None:
@@ -211,7 +209,7 @@ def test_initial_weights_have_the_spread_that_the_mode_names(mode: str) -> None:
 @pytest.mark.parametrize("variant", ["plain", "grouped", "shortformer", "Gemma-like"])
 def test_few_positions_and_many_give_the_same_projections(variant: str) -> None:
     """Few positions are a product per head, many one product of weights copied side by side."""
-    model = tiny_model(variant, dtype=torch.float64)
+    model = exact_model(variant)
     few = tiny_tokens(batch=2)
     many = few.repeat(8, 1)
     assert few.numel() < POSITIONS_FOR_ONE_PRODUCT <= many.numel()

@@ -92,9 +92,29 @@ def tiny_model(variant: str = "plain", seed: int = 0, **overrides: Any) -> Hooke
     return model
 
 
+def exact_model(variant: str = "plain", seed: int = 0, **overrides: Any) -> HookedTransformer:
+    """The same in float64, for two computations of one number that should agree.
+
+    In float32 they differ in the last digits, and by how much depends on the processor: the width of its vectors, the
+    number of threads and the shape of the batch decide in which order a sum is added up.
+    """
+    return tiny_model(variant, seed, **{"dtype": torch.float64, **overrides})
+
+
 def tiny_tokens(batch: int = 2, length: int = 9, seed: int = 0, d_vocab: int = 30) -> torch.Tensor:
     """Random tokens [batch pos]."""
     return torch.randint(0, d_vocab, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+def assert_same_model(ours: HookedTransformer, theirs: HookedTransformer, tokens: torch.Tensor) -> None:
+    """Every weight equal to the last bit, and the same predictions.
+
+    Predictions may differ in their last digits: weights that lie elsewhere in memory may be added up in another order.
+    """
+    mine, other = ours.state_dict(), theirs.state_dict()
+    assert mine.keys() == other.keys()
+    assert [name for name, value in mine.items() if not torch.equal(value, other[name])] == []
+    assert close(ours(tokens), theirs(tokens))
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> bool:

@@ -6,10 +6,12 @@ import torch
 from mechscope.data.folder import DATA_VARIABLE
 from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
+from mechscope.recipes.family import corpus as corpus_module
 from mechscope.recipes.family import training
 from mechscope.recipes.family.batches import repeated_blocks, training_batch
 from mechscope.recipes.family.config import FamilyConfig
 from mechscope.recipes.family.corpus import Corpus
+from mechscope.recipes.family.package_files import shared_tokenizer
 from mechscope.recipes.family.training import learning_rate, state_at, train_weights
 from mechscope.recipes.registry import KINDS, RECIPES
 
@@ -157,3 +159,18 @@ def test_two_phases_of_one_kind_are_one_training(tmp_path):
         torch.testing.assert_close(part["losses"][step], loss.detach())
     for name, value in model.state_dict().items():
         torch.testing.assert_close(state_at(part, config.steps)[name], value, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cache_that_cannot_be_written_to_costs_a_warning(tmp_path, monkeypatch, caplog):
+    texts = {"a book": "Call me Ishmael."}, {"a module": "import this\n"}
+    monkeypatch.setattr(corpus_module, "training_texts", lambda _: texts)
+    (tmp_path / "file").write_text("")
+    found = []
+    for cache in (tmp_path / "file", tmp_path / "cache", tmp_path / "cache"):
+        monkeypatch.setenv("MECHSCOPE_CACHE", str(cache))
+        caplog.clear()
+        found.append(corpus_module.load_corpus(SMALL, shared_tokenizer()))
+        warned = "could not be written" in caplog.text and "goes on without it" in caplog.text
+        assert warned is (cache.name == "file")
+    assert len({one.checksum for one in found}) == 1
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1

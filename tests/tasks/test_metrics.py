@@ -73,3 +73,13 @@ def test_what_a_metric_cannot_do_it_says() -> None:
         answers([-1, -1])
     with pytest.raises(ValueError, match=r"\[batch answer choice\]"):
         Answers(ONE, torch.tensor([[0]]))
+
+
+def test_an_answer_without_a_logit_is_named():
+    """A model that predicts fewer tokens than it reads (d_vocab_out below d_vocab)."""
+    answers = Answers(
+        torch.zeros(2, 1, dtype=torch.long), torch.tensor([[[3]], [[4]]]), torch.tensor([[[35]], [[1]]])
+    )
+    for metric in METRICS.values():
+        with pytest.raises(ValueError, match="token id 35, and the logits cover ids 0 to 29 only"):
+            metric(torch.zeros(2, 1, 30), answers, torch.zeros(2, 1, 30))

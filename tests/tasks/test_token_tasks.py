@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from mechscope import tasks
+from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
 from tests.model.tiny import tiny_model
-from tests.tasks.readers import reading_model
+from tests.tasks.readers import all_words, reading_model
 
 
 def wrong(task: Task) -> torch.Tensor:
@@ -119,3 +122,14 @@ def test_balanced_brackets(seed: int) -> None:
     for length in (2, 7):
         with pytest.raises(ValueError, match="even number"):
             tasks.balanced_brackets(length)
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_repeats_start_as_the_model_reads_text(default: bool) -> None:
+    model = HookedTransformer(
+        dataclasses.replace(reading_model().cfg, default_prepend_bos=default), all_words()
+    )
+    task = tasks.repeated_random_tokens(model, n=4, half=5)
+    assert bool((task.clean[:, 0] == model.tokenizer.bos_token_id).all()) is default
+    assert task.length == 9 + default and int(task.positions["start2"][0]) == 5 + default
+    assert not (task.clean[:, int(default) :] == model.tokenizer.bos_token_id).any()

@@ -140,19 +140,7 @@ CALLS: dict[str, Call] = {
         site: techniques.patch(
             m, t, site, neurons=range(min(8, m.cfg.d_mlp)) if site == "post" else None, progress=False
         )
-        for site in (
-            "resid_pre",
-            "resid_mid",
-            "resid_post",
-            "attn_out",
-            "mlp_out",
-            "z",
-            "q",
-            "k",
-            "v",
-            "pattern",
-            "post",
-        )
+        for site in ("resid_mid", "mlp_out", "k", "pattern", "post")
     },
     "path_patching": lambda m, t: techniques.path_patching(m, t, ["a0.h0"], ["logits", "m0"], progress=False),
     "path_patching_every_head": lambda m, t: techniques.path_patching_every_head(

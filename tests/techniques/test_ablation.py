@@ -14,7 +14,7 @@ from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
 from mechscope.techniques.ablation import ablation, knock_out
 from mechscope.techniques.ablation_values import AblationValues
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 6
@@ -48,7 +48,7 @@ def reference_cache(model: HookedTransformer, tokens: torch.Tensor) -> Any:
     "variant", ["plain", "grouped", "rotary", "parallel", "norms after", "bidirectional"]
 )
 def test_zero_and_mean(variant: str) -> None:
-    model, task = tiny_model(variant, 1), tiny_task(length=LENGTH, seed=1)
+    model, task = exact_model(variant, 1), tiny_task(length=LENGTH, seed=1)
     cache = reference_cache(model, task.corrupted)
     zeros, means, mlps = (
         ablate(model, task, "heads", "zero"),
@@ -74,7 +74,7 @@ def test_zero_and_mean(variant: str) -> None:
 
 
 def test_neurons_positions_and_the_input() -> None:
-    model, task = tiny_model(seed=2), tiny_task(length=LENGTH, seed=2)
+    model, task = exact_model(seed=2), tiny_task(length=LENGTH, seed=2)
     cache = reference_cache(model, task.corrupted)
     neurons = ablate(model, task, "neurons", "mean", layers=[1])
     assert neurons.sizes == {"layer": 1, "d_mlp": 40} and int(neurons.coords["layer"][0]) == 1
@@ -98,7 +98,7 @@ def test_neurons_positions_and_the_input() -> None:
 
 
 def test_the_mean_leaves_padding_out_and_comes_from_where_it_is_said() -> None:
-    model = tiny_model(seed=3)
+    model = exact_model(seed=3)
     task = dataclasses.replace(tiny_task(length=LENGTH, seed=3), lengths=torch.tensor([4, 6, 5]))
     task = dataclasses.replace(
         task, answers=dataclasses.replace(task.answers, positions=torch.tensor([[3], [5], [4]]))
@@ -116,7 +116,7 @@ def test_the_mean_leaves_padding_out_and_comes_from_where_it_is_said() -> None:
 
 
 def test_means_by_template_and_position() -> None:
-    model = tiny_model(seed=4)
+    model = exact_model(seed=4)
     task = dataclasses.replace(
         tiny_task(batch=4, length=LENGTH, seed=4), templates=torch.tensor([0, 1, 0, 1])
     )
@@ -138,7 +138,7 @@ def test_means_by_template_and_position() -> None:
 
 
 def test_resampling() -> None:
-    model = tiny_model(seed=5)
+    model = exact_model(seed=5)
     task = dataclasses.replace(
         tiny_task(batch=5, length=LENGTH, seed=5), templates=torch.tensor([0, 1, 0, 1, 2])
     )
@@ -161,7 +161,7 @@ def test_resampling() -> None:
 
 
 def test_some_positions_only() -> None:
-    model = tiny_model(seed=6)
+    model = exact_model(seed=6)
     where = torch.tensor([1, 4, 2])
     task = dataclasses.replace(tiny_task(length=LENGTH, seed=6), positions={"it": where})
     z = get_act_name("z", 0)
@@ -175,7 +175,7 @@ def test_some_positions_only() -> None:
 
 
 def test_sets_alone_and_together() -> None:
-    model, task = tiny_model(seed=7), tiny_task(length=LENGTH, seed=7)
+    model, task = exact_model(seed=7), tiny_task(length=LENGTH, seed=7)
     names = ["a0.h1", "a1.h2", "m0"]
     found = knock_out(model, task, names, "zero", normalize=False, progress=False)
     assert found.values.dims == ("series", "component") and found.figure() is not None
@@ -192,7 +192,7 @@ def test_sets_alone_and_together() -> None:
 
 
 def test_shares_of_the_effect() -> None:
-    model, task = tiny_model(seed=8), tiny_task(length=LENGTH, seed=8)
+    model, task = exact_model(seed=8), tiny_task(length=LENGTH, seed=8)
     raw, share = ablate(model, task, "heads"), ablation(model, task, "heads", progress=False)
     clean, corrupted = (
         float(scores.mean()) for scores in (task.baselines(model).clean, task.baselines(model).corrupted)
@@ -224,15 +224,15 @@ def test_shares_of_the_effect() -> None:
 )
 def test_bad_input(components: Any, options: dict[str, Any], error: type, words: str) -> None:
     with pytest.raises(error, match=words):
-        ablation(tiny_model(), tiny_task(), components, progress=False, **options)
+        ablation(exact_model(), tiny_task(), components, progress=False, **options)
 
 
 def test_attention_only_models_have_no_mlps() -> None:
-    model, task = tiny_model("attention only"), tiny_task()
+    model, task = exact_model("attention only"), tiny_task()
     for components in ("mlps", "neurons"):
         with pytest.raises(ValueError, match="attention-only"):
             ablate(model, task, components)
     with pytest.raises(KeyError, match="attention-only"):
         ablate(model, task, ["m0"])
-    with pytest.raises(ValueError, match="list of names"):
+    with pytest.raises(ValueError, match="list of strings"):
         knock_out(model, task, "heads", progress=False)

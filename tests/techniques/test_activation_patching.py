@@ -14,7 +14,7 @@ from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.metrics import METRICS, Metric
 from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import KINDS, patch
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 from tests.techniques.tiny_task import tiny_task
 
 
@@ -45,7 +45,7 @@ def effect_by_hand(
 @pytest.mark.parametrize("site", KINDS)
 def test_every_site_is_the_loop_by_hand(site: str, variant: str) -> None:
     seed = sum(map(ord, site + variant))
-    model = tiny_model(variant, seed)
+    model = exact_model(variant, seed)
     if get_act_name(site, 0) not in model.hook_dict:
         with pytest.raises(KeyError):
             patch(model, tiny_task(seed=seed), site, progress=False)
@@ -80,20 +80,21 @@ def test_every_site_is_the_loop_by_hand(site: str, variant: str) -> None:
 
 def test_patching_everything_moves_the_whole_effect() -> None:
     for seed in range(3):
-        model, task = tiny_model("rotary", seed), tiny_task(seed=seed)
+        model, task = exact_model("rotary", seed), tiny_task(seed=seed)
         whole = patch(model, task, "resid_pre", by=(), layers=[0], progress=False)
         assert float(whole.values[0]) == pytest.approx(1, abs=1e-4)
         assert whole.unit == "share of the effect"
 
 
 def test_what_both_prompts_share_has_no_effect() -> None:
-    found = patch(tiny_model(), tiny_task(), "resid_pre", progress=False)
-    assert float(found.values.isel(pos=0, layer=0)) == 0  # the first token is the same in both
+    found = patch(exact_model(), tiny_task(), "resid_pre", progress=False)
+    # The first token is the same in both.
+    assert float(found.values.isel(pos=0, layer=0)) == pytest.approx(0, abs=1e-12)
     assert float(abs(found.values.isel(pos=1, layer=0))) > 0
 
 
 def test_prompts_of_different_shapes_are_told_apart_by_named_positions() -> None:
-    model, task = tiny_model(seed=4), tiny_task(seed=4, aligned=False, n_answers=2)
+    model, task = exact_model(seed=4), tiny_task(seed=4, aligned=False, n_answers=2)
     assert not task.aligned
     found = patch(model, task, "resid_pre", progress=False)
     assert list(found.values.coords["pos"].values) == ["middle", "end"]
@@ -106,7 +107,7 @@ def test_prompts_of_different_shapes_are_told_apart_by_named_positions() -> None
 
 
 def test_raw_values_are_the_metric() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     raw = patch(model, task, "mlp_out", by=(), normalize=False, progress=False)
     assert raw.unit == "logits"
     shares = patch(model, task, "mlp_out", by=(), progress=False)
@@ -118,7 +119,7 @@ def test_raw_values_are_the_metric() -> None:
 def test_it_shows_saves_and_loads_itself(tmp_path: Any) -> None:
     from mechscope.results import load_result
 
-    found = patch(tiny_model(), tiny_task(), "z", progress=False)
+    found = patch(exact_model(), tiny_task(), "z", progress=False)
     assert "head output" in found.figure().layout.title.text
     again = load_result(found.save(tmp_path / "effect.safetensors"))
     assert again.values.equals(found.values)
@@ -139,11 +140,11 @@ def test_it_shows_saves_and_loads_itself(tmp_path: Any) -> None:
 )
 def test_misuse(arguments: dict[str, Any], error: type, message: str) -> None:
     with pytest.raises(error, match=message):
-        patch(tiny_model(), tiny_task(), progress=False, **arguments)
+        patch(exact_model(), tiny_task(), progress=False, **arguments)
 
 
 def test_a_task_that_explains_nothing_is_refused() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     with pytest.raises(ValueError, match="identical"):
         Task("same", task.clean, task.clean, task.answers)
     with pytest.raises(ValueError, match="same number of tokens"):

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from mechscope.techniques.attention_statistics import attention_statistics, norm_weighted_attention
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import exact_model, tiny_tokens
 
 
 @pytest.mark.parametrize(
     "variant", ["plain", "grouped", "window", "bidirectional", "norms after", "soft caps"]
 )
 def test_measures_by_hand(variant: str) -> None:
-    model, tokens = tiny_model(variant, seed=8), tiny_tokens(3, 7, seed=5)
+    model, tokens = exact_model(variant, seed=8), tiny_tokens(3, 7, seed=5)
     found = attention_statistics(model, tokens, batch_size=2)
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens)
@@ -41,7 +41,7 @@ def test_measures_by_hand(variant: str) -> None:
 
 
 def test_uniform_attention() -> None:
-    model = tiny_model()
+    model = exact_model()
     with torch.no_grad():
         for block in model.blocks:
             block.attn.W_Q.zero_()
@@ -54,7 +54,7 @@ def test_uniform_attention() -> None:
 
 
 def test_a_sink_with_no_value_moves_nothing() -> None:
-    model = tiny_model("no norm", positional_embedding_type="standard")
+    model = exact_model("no norm", positional_embedding_type="standard")
     tokens = tiny_tokens(2, 6) % 29
     tokens[:, 0] = 29
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_a_sink_with_no_value_moves_nothing() -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "grouped"])
 def test_norm_weighted_attention_by_hand(variant: str) -> None:
-    model, tokens = tiny_model(variant, seed=1), tiny_tokens(2, 6)
+    model, tokens = exact_model(variant, seed=1), tiny_tokens(2, 6)
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens)
         head, layer = 3, 1
@@ -80,13 +80,13 @@ def test_norm_weighted_attention_by_hand(variant: str) -> None:
 
 
 def test_the_figure_has_a_panel_a_measure() -> None:
-    figure = attention_statistics(tiny_model(), tiny_tokens()).figure()
+    figure = attention_statistics(exact_model(), tiny_tokens()).figure()
     assert len(figure.data) == 5
     assert len({trace.coloraxis for trace in figure.data}) == 5
 
 
 def test_mistakes_are_explained() -> None:
-    model = tiny_model()
+    model = exact_model()
     with pytest.raises(ValueError, match="one token"):
         attention_statistics(model, torch.ones(2, 1, dtype=torch.long))
     with pytest.raises(ValueError, match="no head 4"):

@@ -16,7 +16,7 @@ from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import patch
 from mechscope.techniques.attribution_patching import attribution_patching
-from tests.model.tiny import VARIANTS, tiny_model
+from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 6
@@ -73,7 +73,7 @@ def mean_metric(
 def test_it_is_the_slope_of_a_small_step(variant: str) -> None:
     seed = list(VARIANTS).index(variant)
     rng = random.Random(seed)
-    model = tiny_model(variant, seed, dtype=torch.float64)
+    model = exact_model(variant, seed)
     task = tiny_task(length=LENGTH, seed=seed)
     direction = rng.choice(["denoise", "noise"])
     sites = sites_of(model)
@@ -93,7 +93,7 @@ def test_it_is_the_slope_of_a_small_step(variant: str) -> None:
 
 @pytest.mark.parametrize("metric", ["kl_divergence", "log_probability", "probability_difference"])
 def test_the_slope_of_other_metrics(metric: str) -> None:
-    model = tiny_model(dtype=torch.float64, seed=3)
+    model = exact_model(seed=3)
     task = tiny_task(length=LENGTH, seed=3).with_metric(metric)
     found = attribute(model, task, "head", ("pos", "head")).values
     place = {"layer": 0, "pos": 4, "head": 1}
@@ -103,7 +103,7 @@ def test_the_slope_of_other_metrics(metric: str) -> None:
 
 def test_it_is_exact_where_the_model_is_linear() -> None:
     """Without norms, the last layer's head outputs and values reach the logits by a linear map."""
-    model = tiny_model("no norm", seed=5, attn_only=True, n_layers=1)
+    model = exact_model("no norm", seed=5, attn_only=True, n_layers=1)
     task = tiny_task(length=LENGTH, seed=5)
     for site in ("z", "v"):
         for direction in ("denoise", "noise"):
@@ -116,7 +116,7 @@ def test_it_is_exact_where_the_model_is_linear() -> None:
 
 
 def test_what_is_not_told_apart_is_summed() -> None:
-    model, task = tiny_model("grouped"), tiny_task(length=LENGTH)
+    model, task = exact_model("grouped"), tiny_task(length=LENGTH)
     for site in sites_of(model):
         whole = attribute(model, task, site, BY[site]).values
         for dim in BY[site]:
@@ -129,7 +129,7 @@ def test_what_is_not_told_apart_is_summed() -> None:
 
 
 def test_examples_can_be_kept() -> None:
-    model, task = tiny_model(), tiny_task(length=LENGTH)
+    model, task = exact_model(), tiny_task(length=LENGTH)
     kept = attribution_patching(model, task, "neuron", average=False, progress=False).values
     assert kept.dims == ("batch", "layer", "d_mlp")
     np.testing.assert_allclose(
@@ -138,7 +138,7 @@ def test_examples_can_be_kept() -> None:
 
 
 def test_named_positions_where_prompts_are_not_aligned() -> None:
-    model = tiny_model()
+    model = exact_model()
     where = torch.tensor([2, 4, 3])
     task = dataclasses.replace(tiny_task(length=LENGTH), positions={"it": where})
     assert not task.aligned
@@ -153,7 +153,7 @@ def test_named_positions_where_prompts_are_not_aligned() -> None:
 @pytest.mark.parametrize("variant", ["plain", "bidirectional"])
 def test_padding_is_left_out(variant: str) -> None:
     """A padded prompt is estimated as it is without its padding."""
-    model, task = tiny_model(variant, 3), tiny_task(length=LENGTH, seed=3)
+    model, task = exact_model(variant, 3), tiny_task(length=LENGTH, seed=3)
     lengths = torch.tensor([6, 4, 5])
     answers = dataclasses.replace(task.answers, positions=lengths[:, None] - 1)
     padded = dataclasses.replace(task, lengths=lengths, answers=answers)
@@ -175,7 +175,7 @@ def test_padding_is_left_out(variant: str) -> None:
 
 
 def test_frozen_weights_and_gradients_of_the_users_stay() -> None:
-    model, task = tiny_model(), tiny_task(length=LENGTH)
+    model, task = exact_model(), tiny_task(length=LENGTH)
     expected = attribute(model, task, "head").values
     assert all(parameter.grad is None for parameter in model.parameters())
     model.requires_grad_(False)
@@ -187,7 +187,7 @@ def test_frozen_weights_and_gradients_of_the_users_stay() -> None:
 @pytest.mark.parametrize("variant", ["plain", "shortformer"])
 def test_integrated_gradients_add_up_to_the_whole_effect(variant: str) -> None:
     """At the embedding the integral is along the very line, so its sum is the whole difference."""
-    model, task = tiny_model(variant, 2, dtype=torch.float64), tiny_task(length=LENGTH, seed=2)
+    model, task = exact_model(variant, 2), tiny_task(length=LENGTH, seed=2)
     for direction in ("denoise", "noise"):
         sums = [
             float(
@@ -202,7 +202,7 @@ def test_integrated_gradients_add_up_to_the_whole_effect(variant: str) -> None:
 
 def sharp_model(variant: str, seed: int, **overrides: Any) -> HookedTransformer:
     """A model whose heads attend to one key each."""
-    model = tiny_model(variant, seed, normalization_type=None, dtype=torch.float64, **overrides)
+    model = exact_model(variant, seed, normalization_type=None, **overrides)
     with torch.no_grad():
         for block in model.blocks:
             block.attn.W_Q *= 40
@@ -229,7 +229,7 @@ def test_the_attention_fix_is_exact_up_to_the_pattern(variant: str) -> None:
 def test_the_attention_fix_finds_what_saturation_hides() -> None:
     plain_errors, fixed_errors = [], []
     for seed in range(2):
-        model = tiny_model("attention only", seed, dtype=torch.float64)
+        model = exact_model("attention only", seed)
         with torch.no_grad():
             model.blocks[1].attn.W_Q *= 40
         task = tiny_task(length=LENGTH, seed=seed)
@@ -278,7 +278,7 @@ def test_dropping_gradients_finds_what_cancels() -> None:
 
 def test_dropping_gradients_is_the_mean_over_layers() -> None:
     """Against one pass a layer, whose sublayers' outputs are cut off from the graph by hand."""
-    model, task = tiny_model(n_layers=3, dtype=torch.float64), tiny_task(length=LENGTH)
+    model, task = exact_model(n_layers=3), tiny_task(length=LENGTH)
     found = attribute(model, task, "head", average=False, grad_drop=True).values
     expected = torch.zeros(3, 3, 4, dtype=torch.float64)
     names = [get_act_name("z", layer) for layer in range(3)]
@@ -321,26 +321,26 @@ def test_both_repairs_together() -> None:
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], error: type, words: str) -> None:
     with pytest.raises(error, match=words):
-        attribution_patching(tiny_model(), tiny_task(), **{"progress": False, **options})
+        attribution_patching(exact_model(), tiny_task(), **{"progress": False, **options})
 
 
 def test_metrics_without_a_slope_are_refused() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     with pytest.raises(ValueError, match="no gradient"):
         attribute(model, task.with_metric("accuracy"), "head")
     with pytest.raises(ValueError, match="minimum"):
         attribute(model, task.with_metric("kl_divergence"), "head", direction="noise")
     with pytest.raises(KeyError, match="attention-only"):
-        attribute(tiny_model("attention only"), task, "resid_mid")
-    silent = tiny_model()
+        attribute(exact_model("attention only"), task, "resid_mid")
+    silent = exact_model()
     with torch.no_grad():
         silent.unembed.W_U.zero_()
     with pytest.raises(ValueError, match="score alike"):
         attribute(silent, task, "head", normalize=True)
-    broken = tiny_model()
+    broken = exact_model()
     with torch.no_grad():
         broken.blocks[0].attn.W_O[0, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="NaN"):
         attribute(broken, task, "head")
     with pytest.raises(ValueError, match="only one"):
-        attribute(tiny_model(n_layers=1), task, "head", grad_drop=True)
+        attribute(exact_model(n_layers=1), task, "head", grad_drop=True)

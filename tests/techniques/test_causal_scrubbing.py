@@ -14,7 +14,7 @@ from mechscope.planted import load
 from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Task
 from mechscope.techniques.causal_scrubbing import CausalScrubbing, Part, causal_scrubbing
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 6
@@ -49,7 +49,7 @@ def everything_before(model: HookedTransformer, layer: int, deep: bool) -> list[
 @pytest.mark.parametrize("variant", SUMS)
 def test_a_hypothesis_that_needs_everything_changes_nothing(variant: str) -> None:
     """The tree's own arithmetic, head by head, must come to the model's."""
-    model, task = tiny_model(variant, 1, dtype=torch.float64), tiny_task(length=LENGTH, seed=1)
+    model, task = exact_model(variant, 1), tiny_task(length=LENGTH, seed=1)
     for deep in (False, True):
         found = scrub(model, task, *everything_before(model, 2, deep), draws=1)
         np.testing.assert_allclose(found.recovered.values, 1, atol=1e-6)
@@ -64,7 +64,7 @@ def test_a_hypothesis_that_needs_nothing_recovers_nothing() -> None:
 
 def test_a_head_without_inputs_reads_anything() -> None:
     """Given an empty list, an input is resampled; left as it is (None), it is not."""
-    model, task = tiny_model(seed=3), tiny_task(batch=6, length=LENGTH, seed=3)
+    model, task = exact_model(seed=3), tiny_task(batch=6, length=LENGTH, seed=3)
     others = [part for part in everything_before(model, 2, deep=False) if part.name != "a1.h0"]
     kept = scrub(model, task, *others, Part("a1.h0"), draws=3)
     np.testing.assert_allclose(kept.recovered.values, 1, atol=1e-4)
@@ -173,7 +173,7 @@ def test_a_planted_circuit_passes_and_each_edge_is_needed(program: str) -> None:
 def test_prompts_of_different_lengths_are_refused() -> None:
     task = dataclasses.replace(tiny_task(length=LENGTH), lengths=torch.tensor([6, 5, 6]))
     with pytest.raises(ValueError, match="different lengths"):
-        scrub(tiny_model(), task)
+        scrub(exact_model(), task)
 
 
 @pytest.mark.parametrize(
@@ -198,17 +198,17 @@ def test_prompts_of_different_lengths_are_refused() -> None:
 )
 def test_trees_that_are_none(root: Part, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
-        causal_scrubbing(tiny_model(), tiny_task(), root, progress=False)
+        causal_scrubbing(exact_model(), tiny_task(), root, progress=False)
 
 
 def test_what_cannot_be_scrubbed() -> None:
     with pytest.raises(ValueError, match="no sum"):
-        scrub(tiny_model("norms after"), tiny_task())
+        scrub(exact_model("norms after"), tiny_task())
     with pytest.raises(ValueError, match="positions"):
-        scrub(tiny_model(), tiny_task(), prompts=tiny_tokens(2, 4))
+        scrub(exact_model(), tiny_task(), prompts=tiny_tokens(2, 4))
     with pytest.raises(ValueError, match="at least 1"):
-        scrub(tiny_model(), tiny_task(), draws=0)
-    silent = tiny_model()
+        scrub(exact_model(), tiny_task(), draws=0)
+    silent = exact_model()
     with torch.no_grad():
         silent.unembed.W_U.zero_()
     with pytest.raises(ValueError, match="nothing to recover"):

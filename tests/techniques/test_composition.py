@@ -10,7 +10,7 @@ import torch
 
 import mechscope as ms
 from mechscope.techniques.composition import composition_scores, random_composition
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 
 
 def whole_scores(model: torch.nn.Module, kind: str, out: tuple[int, int], into: tuple[int, int]) -> float:
@@ -45,7 +45,7 @@ def whole_scores(model: torch.nn.Module, kind: str, out: tuple[int, int], into: 
 @pytest.mark.parametrize("kind", ["Q", "K", "V"])
 @pytest.mark.parametrize("variant", ["plain", "no norm", "RMS", "LNPre", "grouped", "norms before and after"])
 def test_scores_of_whole_matrices(variant: str, kind: str) -> None:
-    model = tiny_model(variant, seed=7, n_layers=3)
+    model = exact_model(variant, seed=7, n_layers=3)
     found = composition_scores(model, kind, draws=2, progress=False).scores.values  # type: ignore[arg-type]
     assert found.dims == ("head_out", "head_in")
     for out in ((0, 1), (1, 3)):
@@ -68,7 +68,7 @@ def test_chance_is_one_over_the_root_of_the_width() -> None:
 def test_the_baseline_is_that_of_random_heads() -> None:
     """Heads whose weights are random score as the baseline says, mean and spread."""
     found = composition_scores(
-        tiny_model("no norm", seed=random.randrange(1000), d_model=64, n_heads=8, d_head=6),
+        exact_model("no norm", seed=random.randrange(1000), d_model=64, n_heads=8, d_head=6),
         "K",
         draws=32,
         progress=False,
@@ -79,7 +79,7 @@ def test_the_baseline_is_that_of_random_heads() -> None:
 
 
 def test_a_planted_pair_stands_out() -> None:
-    model = tiny_model("no norm", d_model=64, d_head=6)
+    model = exact_model("no norm", d_model=64, d_head=6)
     with torch.no_grad():
         model.blocks[1].attn.W_K[2] = model.blocks[0].attn.W_O[1].T
     found = composition_scores(model, "K", draws=8, progress=False)
@@ -99,7 +99,7 @@ def test_the_bundled_model_composes_by_keys() -> None:
 
 
 def test_draws_repeat_with_the_seed() -> None:
-    model = tiny_model()
+    model = exact_model()
     first, again, other = (composition_scores(model, draws=3, seed=s, progress=False) for s in (1, 1, 2))
     assert first.baseline.values.equals(again.baseline.values)
     assert not first.baseline.values.equals(other.baseline.values)
@@ -107,8 +107,8 @@ def test_draws_repeat_with_the_seed() -> None:
 
 def test_mistakes_are_explained() -> None:
     with pytest.raises(ValueError, match="'Q', 'K' or 'V'"):
-        composition_scores(tiny_model(), "k")  # type: ignore[arg-type]
+        composition_scores(exact_model(), "k")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="one layer"):
-        composition_scores(tiny_model(n_layers=1))
+        composition_scores(exact_model(n_layers=1))
     with pytest.raises(ValueError, match="at least 2 draws"):
-        composition_scores(tiny_model(), draws=1)
+        composition_scores(exact_model(), draws=1)

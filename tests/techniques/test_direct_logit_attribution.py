@@ -8,7 +8,7 @@ import torch
 from mechscope.techniques.direct_logit_attribution import direct_logit_attribution
 from mechscope.techniques.logit_terms import LogitTerms
 from mechscope.techniques.prompts import as_prompts
-from tests.model.tiny import VARIANTS, tiny_model
+from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.reading_tasks import tiny_task
 
 
@@ -31,12 +31,16 @@ def uncapped_difference(model, task) -> torch.Tensor:
 @pytest.mark.parametrize("by", ["component", "layer"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_terms_sum_to_the_logit_difference(variant: str, by: str) -> None:
-    model, task = tiny_model(variant, seed=3), tiny_task(n_answers=2)
+    model, task = exact_model(variant, seed=3), tiny_task(n_answers=2)
     expected = uncapped_difference(model, task).mean(1)
     found = direct_logit_attribution(model, task, by, average=False)
     assert found.contributions.values.dims == ("batch", "component")
     torch.testing.assert_close(
-        torch.tensor(found.contributions.values.sum("component").values), expected, atol=1e-4, rtol=1e-4
+        torch.tensor(found.contributions.values.sum("component").values),
+        expected,
+        atol=1e-4,
+        rtol=1e-4,
+        check_dtype=False,
     )
     assert found.total == pytest.approx(float(expected.mean()), abs=1e-4)
     assert abs(found.rest) < 1e-4
@@ -49,7 +53,7 @@ def test_terms_sum_to_the_logit_difference(variant: str, by: str) -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "grouped", "norms before and after", "norms after", "parallel"])
 def test_a_heads_term_is_what_its_z_adds_with_the_scales_held(variant: str) -> None:
-    model, task = tiny_model(variant, seed=5), tiny_task()
+    model, task = exact_model(variant, seed=5), tiny_task()
     terms = LogitTerms(model, as_prompts(model, task))
     layer, head = 1, 2
     held = {
@@ -75,7 +79,7 @@ def test_a_heads_term_is_what_its_z_adds_with_the_scales_held(variant: str) -> N
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "attention only"])
 def test_neurons_and_bias_sum_to_their_mlp(variant: str) -> None:
-    model, task = tiny_model(variant, seed=1), tiny_task(n_answers=2)
+    model, task = exact_model(variant, seed=1), tiny_task(n_answers=2)
     terms = LogitTerms(model, as_prompts(model, task))
     values, names = terms.components(split_heads=True)
     for layer in range(2):
@@ -87,7 +91,7 @@ def test_neurons_and_bias_sum_to_their_mlp(variant: str) -> None:
 
 def test_the_bias_of_an_output_norm_is_a_term() -> None:
     """LayerNorms of the sublayers' outputs have biases; the variants above only have RMS norms there."""
-    model, task = tiny_model("norms before and after", seed=4, normalization_type="LN"), tiny_task()
+    model, task = exact_model("norms before and after", seed=4, normalization_type="LN"), tiny_task()
     assert model.blocks[0].ln1_post.b.abs().max() > 0.1
     for by in ("component", "layer"):
         found = direct_logit_attribution(model, task, by)  # type: ignore[arg-type]
@@ -96,7 +100,7 @@ def test_the_bias_of_an_output_norm_is_a_term() -> None:
 
 
 def test_top_neurons_are_the_largest_of_all_layers() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     terms = LogitTerms(model, as_prompts(model, task))
     every = {
         f"m{layer}.n{index}": float(value)
@@ -111,7 +115,7 @@ def test_top_neurons_are_the_largest_of_all_layers() -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "grouped", "rotary", "window", "Gemma-like", "bidirectional"])
 def test_sources_sum_to_their_head(variant: str) -> None:
-    model, task = tiny_model(variant, seed=2), tiny_task()
+    model, task = exact_model(variant, seed=2), tiny_task()
     sources = direct_logit_attribution(model, task, "source").contributions.values
     heads = direct_logit_attribution(model, task, "head").contributions.values
     assert sources.dims == ("component", "key")
@@ -120,7 +124,7 @@ def test_sources_sum_to_their_head(variant: str) -> None:
 
 
 def test_all_positions_read_the_answer_at_each() -> None:
-    model, task = tiny_model("no norm"), tiny_task(n_choices=1)
+    model, task = exact_model("no norm"), tiny_task(n_choices=1)
     found = direct_logit_attribution(model, task, positions="all").contributions.values
     assert found.dims == ("component", "pos")
     at_the_end = direct_logit_attribution(model, task).contributions.values
@@ -134,14 +138,14 @@ def test_all_positions_read_the_answer_at_each() -> None:
 
 
 def test_without_wrong_answers_it_is_the_logit() -> None:
-    model, task = tiny_model(), tiny_task(wrong=False).with_metric("logit")
+    model, task = exact_model(), tiny_task(wrong=False).with_metric("logit")
     with torch.no_grad():
         logit = float(task.measure(task.logits(model, task.clean)).mean())
     assert direct_logit_attribution(model, task).total == pytest.approx(logit, abs=1e-4)
 
 
 def test_mistakes_are_explained() -> None:
-    model, task = tiny_model("attention only"), tiny_task(n_answers=2)
+    model, task = exact_model("attention only"), tiny_task(n_answers=2)
     with pytest.raises(ValueError, match="component, layer"):
         direct_logit_attribution(model, task, "heads")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no neurons"):

@@ -11,7 +11,7 @@ from mechscope.techniques.directional_ablation import (
     without_direction,
 )
 from mechscope.techniques.subspaces import random_subspaces
-from tests.model.tiny import VARIANTS, close, tiny_model, tiny_tokens
+from tests.model.tiny import VARIANTS, close, exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 
@@ -22,9 +22,9 @@ def direction(k: int = 1, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_is_written_along_it_and_the_weights_can_say_so(variant: str) -> None:
-    model, tokens = tiny_model(variant, 1), tiny_tokens()
+    model, tokens = exact_model(variant, 1), tiny_tokens()
     for k in (1, 3):
-        vectors = direction(k)
+        vectors = direction(k).double()
         with torch.no_grad(), without_direction(model, vectors):
             logits, cache = model.run_with_cache(tokens)
         for layer in range(2):
@@ -46,7 +46,7 @@ def test_nothing_is_written_along_it_and_the_weights_can_say_so(variant: str) ->
 
 
 def test_the_effect_with_its_null() -> None:
-    model, task = tiny_model("rotary", 2), tiny_task(length=6, seed=2)
+    model, task = exact_model("rotary", 2), tiny_task(length=6, seed=2)
     found = directional_ablation(
         model, task, direction(), normalize=False, progress=False, n_random=3, seed=4
     )
@@ -63,7 +63,7 @@ def test_the_effect_with_its_null() -> None:
 
 def test_the_direction_that_carries_the_answer_matters_more_than_any_other() -> None:
     """In a model that only copies its token to the logits, the answer's direction is all there is."""
-    model = tiny_model("no norm", 3)
+    model = exact_model("no norm", 3)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("blocks") or name == "pos_embed.W_pos" or name.endswith("b_U"):
@@ -78,7 +78,7 @@ def test_the_direction_that_carries_the_answer_matters_more_than_any_other() -> 
 
 
 def test_bad_input() -> None:
-    model, task = tiny_model(), tiny_task()
+    model, task = exact_model(), tiny_task()
     with pytest.raises(ValueError, match="24 entries"), without_direction(model, torch.ones(3)):
         pass
     with pytest.raises(ValueError, match="zero"):

@@ -26,7 +26,7 @@ from mechscope.techniques.fourier import (
     to_fourier,
     to_fourier_2d,
 )
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 
 
 @given(p=st.integers(2, 60))
@@ -106,7 +106,7 @@ def test_keeping_frequencies_is_a_projection() -> None:
 
 
 def test_an_embedding_with_two_frequencies() -> None:
-    model = tiny_model(d_vocab=18)
+    model = exact_model(d_vocab=18)
     x = 2 * torch.pi * torch.arange(17) / 17
     with torch.no_grad():
         model.W_E[:17] = 1.0
@@ -137,7 +137,7 @@ def test_mistakes_are_explained() -> None:
     with pytest.raises(ValueError, match="same for every pair"):
         pair_frequency_shares(torch.ones(5, 5))
     with pytest.raises(ValueError, match="vocabulary of 30"):
-        embedding_spectrum(tiny_model(), 31)
+        embedding_spectrum(exact_model(), 31)
     with pytest.raises(ValueError, match="not all 0"):
         gini([0, 0])
     with pytest.raises(ValueError, match="from 0"):

@@ -11,7 +11,7 @@ import torch
 import mechscope as ms
 from mechscope.techniques.attention_targets import TARGETS, make_target
 from mechscope.techniques.head_detectors import detect_heads, head_scores, random_repeats_for
-from tests.model.tiny import VARIANTS, tiny_model, tiny_tokens
+from tests.model.tiny import VARIANTS, exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 
@@ -29,7 +29,7 @@ def keys_by_hand(name: str, tokens: list[int], query: int) -> list[int]:
 
 @pytest.mark.parametrize("variant", ["plain", "grouped", "window", "bidirectional", "shortformer"])
 def test_scores_by_hand(variant: str) -> None:
-    model = tiny_model(variant, seed=6)
+    model = exact_model(variant, seed=6)
     tokens = tiny_tokens(3, 11, seed=2, d_vocab=5)
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens)
@@ -57,7 +57,7 @@ def test_a_repeat_asks_for_the_token_after_the_first_occurrence() -> None:
 
 
 def test_patterns_of_ones_own() -> None:
-    model, tokens = tiny_model(), tiny_tokens()
+    model, tokens = exact_model(), tiny_tokens()
     everything = head_scores(model, tokens, torch.ones(9, 9))
     np.testing.assert_allclose(everything.values, 1, atol=1e-5)
     half = head_scores(model, tokens, lambda ids: torch.full((9, 9), 0.5))
@@ -67,7 +67,7 @@ def test_patterns_of_ones_own() -> None:
 
 
 def test_padding_does_not_count() -> None:
-    model = tiny_model()
+    model = exact_model()
     short = tiny_task(batch=2, length=6)
     import dataclasses
 
@@ -86,7 +86,7 @@ def test_padding_does_not_count() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_default_data_for_any_model(variant: str) -> None:
-    detected = detect_heads(tiny_model(variant), seeds=(3, 4))
+    detected = detect_heads(exact_model(variant), seeds=(3, 4))
     assert detected.scores.values.dims == ("label", "layer", "head")
     assert detected.spread is not None
     assert float(detected.scores.values.min()) >= 0
@@ -107,14 +107,14 @@ def test_the_bundled_models_induction_heads_are_found() -> None:
 
 
 def test_random_repeats_fit_the_vocabulary() -> None:
-    tokens = random_repeats_for(tiny_model(), seed=1)
+    tokens = random_repeats_for(exact_model(), seed=1)
     assert tokens.shape == (10, 11)
     assert torch.equal(tokens[:, 1:6], tokens[:, 6:])
     assert (tokens[:, 0] == 29).all() and (tokens[:, 1:] < 29).all()
 
 
 def test_mistakes_are_explained() -> None:
-    model = tiny_model()
+    model = exact_model()
     with pytest.raises(KeyError, match="previous"):
         head_scores(model, tiny_tokens(), "prevoius")
     with pytest.raises(ValueError, match="no token comes twice"):

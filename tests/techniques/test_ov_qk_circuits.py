@@ -16,13 +16,13 @@ from mechscope.techniques.ov_qk_circuits import (
     top_token_pairs,
 )
 from mechscope.techniques.readable_weights import embedding
-from tests.model.tiny import VARIANTS, tiny_model
+from tests.model.tiny import VARIANTS, exact_model
 
 
 @pytest.mark.parametrize("variant", ["plain", "LNPre", "RMS", "no norm", "grouped", "norms before and after"])
 def test_ov_is_what_attending_to_a_token_adds_to_the_logits(variant: str) -> None:
     """One token alone attends to itself: the difference between two tokens' logits through the head."""
-    model = tiny_model(variant, seed=2)
+    model = exact_model(variant, seed=2)
     layer, head = 0, 2
     tokens = torch.arange(30)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_ov_is_what_attending_to_a_token_adds_to_the_logits(variant: str) -> Non
 
 @pytest.mark.parametrize("variant", ["plain", "no norm", "grouped", "rotary", "shortformer"])
 def test_qk_is_the_attention_score_between_tokens(variant: str) -> None:
-    model = tiny_model(variant, seed=3)
+    model = exact_model(variant, seed=3)
     head = 1
     with torch.no_grad():
         for part in ("b_Q", "_b_K" if variant == "grouped" else "b_K"):
@@ -74,7 +74,7 @@ def test_qk_is_the_attention_score_between_tokens(variant: str) -> None:
 @pytest.mark.parametrize("circuit", ["OV", "QK"])
 @pytest.mark.parametrize("variant", ["plain", "grouped"])
 def test_top_pairs_are_those_of_the_whole_matrix(variant: str, circuit: str) -> None:
-    model = tiny_model(variant, seed=4)
+    model = exact_model(variant, seed=4)
     whole = full_circuit(model, 1, 3, circuit).AB  # type: ignore[arg-type]
     for largest in (True, False):
         found = top_token_pairs(model, 1, 3, circuit, 11, largest=largest, block=7)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_more_pairs_than_there_are() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_copying_scores_are_those_of_the_whole_matrix(variant: str) -> None:
-    model = tiny_model(variant, seed=5)
+    model = exact_model(variant, seed=5)
     found = copying_scores(model).values
     for layer in range(2):
         for head in range(4):
@@ -100,7 +100,7 @@ def test_copying_scores_are_those_of_the_whole_matrix(variant: str) -> None:
 
 
 def test_a_head_made_to_copy_scores_one() -> None:
-    model = tiny_model("no norm", d_vocab=8, d_model=24, d_head=8)
+    model = exact_model("no norm", d_vocab=8, d_model=24, d_head=8)
     block = model.blocks[0].attn
     with torch.no_grad():
         basis = torch.linalg.qr(torch.randn(24, 8)).Q
@@ -121,7 +121,7 @@ def test_the_bundled_models_induction_heads_copy() -> None:
 
 
 def test_the_embedding_through_the_first_mlp() -> None:
-    model = tiny_model("no norm", positional_embedding_type="rotary")
+    model = exact_model("no norm", positional_embedding_type="rotary")
     with torch.no_grad():
         model.blocks[0].attn.W_O.zero_()
         model.blocks[0].attn.b_O.zero_()
@@ -132,13 +132,13 @@ def test_the_embedding_through_the_first_mlp() -> None:
 
 
 def test_the_figure_names_the_pairs() -> None:
-    pairs = top_token_pairs(tiny_model(), 0, 0, k=5)
+    pairs = top_token_pairs(exact_model(), 0, 0, k=5)
     figure = pairs.figure()
     assert figure.layout.yaxis.ticktext[0] == f"{int(pairs.rows[0])} → {int(pairs.columns[0])}"
 
 
 def test_mistakes_are_explained() -> None:
-    model = tiny_model("query/key norm")
+    model = exact_model("query/key norm")
     with pytest.raises(ValueError, match="norms queries and keys"):
         full_circuit(model, 0, 0, "QK")
     with pytest.raises(ValueError, match="'OV' and 'QK'"):
@@ -148,6 +148,6 @@ def test_mistakes_are_explained() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         top_token_pairs(model, 0, 0, k=0)
     with pytest.raises(ValueError, match="attention-only"):
-        copying_scores(tiny_model("attention only"), through="mlp0")
+        copying_scores(exact_model("attention only"), through="mlp0")
     with pytest.raises(ValueError, match="choose a head"):
         top_entries(full_circuit(model, 0), 3)

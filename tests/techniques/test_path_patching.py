@@ -15,7 +15,7 @@ from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import patch
 from mechscope.techniques.path_patching import path_patching, path_patching_every_head
-from tests.model.tiny import VARIANTS, tiny_model
+from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 5
@@ -99,7 +99,7 @@ def test_it_equals_freezing_everything_by_hand(variant: str) -> None:
     seed = list(VARIANTS).index(variant)
     rng = random.Random(seed)
     model, task = (
-        tiny_model(variant, seed, n_layers=3, **_three(variant)),
+        exact_model(variant, seed, n_layers=3, **_three(variant)),
         tiny_task(length=LENGTH, seed=seed),
     )
     early = ["input", "a0.h0", "a0.h3", "a1.h2"] + ([] if model.cfg.attn_only else ["m0"])
@@ -120,7 +120,7 @@ def _three(variant: str) -> dict[str, Any]:
 
 
 def test_mlps_between_make_a_difference_only_where_there_are_some() -> None:
-    model, task = tiny_model(seed=1, n_layers=3), tiny_task(length=LENGTH, seed=1)
+    model, task = exact_model(seed=1, n_layers=3), tiny_task(length=LENGTH, seed=1)
     straight = paths(model, task, "a0.h1", "a2.h0<v>")
     assert (
         abs(float(straight[0]) - float(paths(model, task, "a0.h1", "a2.h0<v>", through_mlps=True)[0])) > 1e-3
@@ -132,7 +132,7 @@ def test_mlps_between_make_a_difference_only_where_there_are_some() -> None:
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 def test_all_paths_of_the_input_are_the_whole_effect(direction: Any) -> None:
     """Exchange the input at every reader of the first layer and at the rest of the stream: nothing is left."""
-    model, task = tiny_model("attention only", 2, n_layers=1), tiny_task(length=LENGTH, seed=2)
+    model, task = exact_model("attention only", 2, n_layers=1), tiny_task(length=LENGTH, seed=2)
     everything = [*(f"a0.h{head}" for head in range(4)), "logits"]
     found = path_patching(model, task, "input", everything, direction=direction, progress=False)
     assert float(found.values[0]) == pytest.approx(1, abs=1e-4)
@@ -140,7 +140,7 @@ def test_all_paths_of_the_input_are_the_whole_effect(direction: Any) -> None:
 
 
 def test_a_head_into_all_that_reads_it_is_activation_patching() -> None:
-    model, task = tiny_model(seed=3), tiny_task(length=LENGTH, seed=3)
+    model, task = exact_model(seed=3), tiny_task(length=LENGTH, seed=3)
     readers = ["m0", *(f"a1.h{head}" for head in range(4)), "m1", "logits"]
     heads = patch(model, task, "head", normalize=False, progress=False).values
     for head in range(4):
@@ -150,7 +150,7 @@ def test_a_head_into_all_that_reads_it_is_activation_patching() -> None:
 
 
 def test_one_at_a_time_and_every_head() -> None:
-    model, task = tiny_model("parallel", 4), tiny_task(length=LENGTH, seed=4)
+    model, task = exact_model("parallel", 4), tiny_task(length=LENGTH, seed=4)
     senders, receivers = ["a0.h1", "m0"], ["a1.h0<q>", "a1.h3"]
     by_sender = paths(model, task, senders, receivers, separately="senders")
     assert list(by_sender.coords["component"].values) == senders
@@ -175,7 +175,7 @@ def test_one_at_a_time_and_every_head() -> None:
 
 def test_positions() -> None:
     """A path from one position, by a hook on the final residual stream."""
-    model = tiny_model(seed=5)
+    model = exact_model(seed=5)
     where = torch.tensor([4, 2, 4])
     task = dataclasses.replace(tiny_task(length=LENGTH, seed=5), positions={"it": where})
     z = get_act_name("z", 0)
@@ -218,15 +218,15 @@ def test_positions() -> None:
 )
 def test_bad_input(senders: Any, receivers: Any, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
-        paths(tiny_model(), tiny_task(), senders, receivers)
+        paths(exact_model(), tiny_task(), senders, receivers)
 
 
 def test_groups_and_parallel_blocks_have_their_own_rules() -> None:
     with pytest.raises(ValueError, match="shares keys"):
-        paths(tiny_model("grouped"), tiny_task(), "input", "a1.h3")
+        paths(exact_model("grouped"), tiny_task(), "input", "a1.h3")
     with pytest.raises(KeyError, match="key/value heads"):
-        paths(tiny_model("grouped"), tiny_task(), "input", "a1.h3<k>")
+        paths(exact_model("grouped"), tiny_task(), "input", "a1.h3<k>")
     with pytest.raises(ValueError, match="no direct path"):
-        paths(tiny_model("parallel"), tiny_task(), "a1.h0", "m1")
+        paths(exact_model("parallel"), tiny_task(), "a1.h0", "m1")
     with pytest.raises(ValueError, match="separately"):
-        paths(tiny_model(), tiny_task(), "a0.h0", "logits", separately="both")
+        paths(exact_model(), tiny_task(), "a0.h0", "logits", separately="both")

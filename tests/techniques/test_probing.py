@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mechscope.techniques.probe_fitting import control_labels, fit_probe, splits
 from mechscope.techniques.probing import linear_probe
-from tests.model.tiny import tiny_model, tiny_tokens
+from tests.model.tiny import exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
 QUIET = {"progress": False, "seeds": (0, 1)}
@@ -21,7 +21,7 @@ QUIET = {"progress": False, "seeds": (0, 1)}
 def test_what_a_token_is_can_be_read_where_it_stands_and_not_before() -> None:
     """The model is causal: the token at position 3 is in the stream from position 3 on."""
     seed = random.randrange(1000)
-    model = tiny_model("attention only", seed=seed)
+    model = exact_model("attention only", seed=seed)
     tokens = tiny_tokens(160, 5, seed=seed)
     labels = tokens[:, 3] >= 15
     probes = linear_probe(model, tokens, labels, control=False, **QUIET)
@@ -36,7 +36,7 @@ def test_what_a_token_is_can_be_read_where_it_stands_and_not_before() -> None:
 
 
 def test_a_planted_direction_is_found() -> None:
-    model = tiny_model("no norm")
+    model = exact_model("no norm")
     tokens = tiny_tokens(200, 3, seed=1)
     direction = torch.randn(24)
     direction /= direction.norm()
@@ -55,7 +55,7 @@ def test_a_planted_direction_is_found() -> None:
 
 def test_a_control_task_unmasks_learning_by_heart() -> None:
     """Token identity is in the embedding, so any labels of tokens can be read there: selectivity is near zero."""
-    model = tiny_model("attention only", d_vocab=8, d_model=24)
+    model = exact_model("attention only", d_vocab=8, d_model=24)
     tokens = tiny_tokens(200, 3, d_vocab=8)
     labels = tokens[:, 1] % 2
     probes = linear_probe(model, tokens, labels, positions=[1], **QUIET)
@@ -66,7 +66,7 @@ def test_a_control_task_unmasks_learning_by_heart() -> None:
 
 
 def test_regression_reads_a_number() -> None:
-    model = tiny_model("no norm")
+    model = exact_model("no norm")
     tokens = tiny_tokens(200, 3)
     with torch.no_grad():
         model.W_E[:, 0] = torch.arange(30) / 10
@@ -121,7 +121,7 @@ def test_splits_hold_out_and_keep_groups_whole() -> None:
 
 def test_equal_prompts_are_not_on_both_sides() -> None:
     """Random labels of a few prompts, each many times: by heart 1, held out chance."""
-    model = tiny_model()
+    model = exact_model()
     tokens = tiny_tokens(24, 4).repeat(8, 1)
     labels = torch.arange(24).repeat(8) % 2
     score = linear_probe(
@@ -143,7 +143,7 @@ def test_control_labels_are_one_a_type() -> None:
 
 
 def test_labels_token_by_token_and_other_sites() -> None:
-    model, tokens = tiny_model("grouped"), tiny_tokens(80, 4)
+    model, tokens = exact_model("grouped"), tiny_tokens(80, 4)
     probes = linear_probe(model, tokens, tokens % 2, site="z", positions=[0, 2], control=False, **QUIET)
     assert probes.scores.values.shape == (2, 2)
     assert probes.directions.values.dims == ("layer", "pos", "class", "feature")
@@ -154,15 +154,15 @@ def test_labels_token_by_token_and_other_sites() -> None:
 
 def test_named_positions_and_the_figure() -> None:
     task = tiny_task(batch=60)
-    probes = linear_probe(tiny_model(), task, task.clean[:, -1] % 2, positions="answers", **QUIET)
+    probes = linear_probe(exact_model(), task, task.clean[:, -1] % 2, positions="answers", **QUIET)
     assert probes.scores.values.coords["pos"].values.tolist() == ["answer"]
     assert len(probes.figure().data) == 4
-    wide = linear_probe(tiny_model(), task.clean[:20], task.clean[:20, 0] % 2, seeds=(0,), progress=False)
+    wide = linear_probe(exact_model(), task.clean[:20], task.clean[:20, 0] % 2, seeds=(0,), progress=False)
     assert "24 dimensions but 15 training examples" in wide.figure().layout.title.text
 
 
 def test_mistakes_are_explained() -> None:
-    model, tokens = tiny_model(), tiny_tokens(20, 4)
+    model, tokens = exact_model(), tiny_tokens(20, 4)
     labels = torch.arange(20) % 2
     for arguments, message in (
         ({"labels": torch.zeros(20)}, "at least two classes"),

@@ -16,7 +16,7 @@ from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import patch
 from mechscope.techniques.subspace_patching import subspace_patching
 from mechscope.techniques.subspaces import complement, orthonormal_basis, principal_subspace, random_subspaces
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 from tests.techniques.reading_tasks import tiny_task
 
 LENGTH = 6
@@ -60,7 +60,9 @@ def by_hand(
         _, cache = model.run_with_cache(task.clean, names_filter=hook)
 
         def put(activation: torch.Tensor, hook: Any) -> None:
-            activation[where] += (cache[hook.name][where] - activation[where]) @ projector
+            activation[where] += (cache[hook.name][where] - activation[where]) @ projector.to(
+                activation.dtype
+            )
 
         with model.hooks(fwd_hooks=[(hook, put)]):
             return float(task.measure(task.logits(model, task.corrupted)).mean())
@@ -71,15 +73,16 @@ def by_hand(
     ("site", "head", "d"), [("resid_pre", None, 24), ("z", 3, 8), ("v", 1, 8), ("mlp_out", None, 24)]
 )
 def test_it_equals_hooks_by_hand(variant: str, site: str, head: int | None, d: int) -> None:
-    model, task = tiny_model(variant, 1), tiny_task(length=LENGTH, seed=1)
+    model, task = exact_model(variant, 1), tiny_task(length=LENGTH, seed=1)
     vectors = torch.randn(d, 2, generator=torch.Generator().manual_seed(2))
     options: dict[str, Any] = {"normalize": False, "progress": False, "n_random": 2}
     found = subspace_patching(model, task, vectors, 1, site, head=head, **options)
-    q = torch.linalg.qr(vectors)[0]
+    q = torch.linalg.qr(vectors.double())[0]
     where = (slice(None),) if head is None else (slice(None), slice(None), head)
     hook = get_act_name(site, 1)
     expected = [
-        by_hand(model, task, hook, projector, where) for projector in (q @ q.mT, torch.eye(d) - q @ q.mT)
+        by_hand(model, task, hook, projector, where)
+        for projector in (q @ q.mT, torch.eye(d, dtype=torch.float64) - q @ q.mT)
     ]
     series = found.effects.values
     assert float(series.sel(series="subspace")) == pytest.approx(expected[0], abs=1e-4)
@@ -89,20 +92,20 @@ def test_it_equals_hooks_by_hand(variant: str, site: str, head: int | None, d: i
     ).values
     at = {"layer": 1} if head is None else {"layer": 1, "head": head}
     assert float(series.sel(series="whole activation")) == pytest.approx(float(whole.sel(at)), abs=1e-4)
-    drawn = random_subspaces(d, 2, 2, seed=0)[1].float()
+    drawn = random_subspaces(d, 2, 2, seed=0)[1]
     expected_null = by_hand(model, task, hook, drawn @ drawn.mT, where)
     assert float(found.null.values[1]) == pytest.approx(expected_null, abs=1e-4)
     assert found.figure() is not None and "random" in repr(found)
 
 
 def test_positions_by_name() -> None:
-    model = tiny_model(seed=2)
+    model = exact_model(seed=2)
     where = torch.tensor([5, 1, 3])
     task = dataclasses.replace(tiny_task(length=LENGTH, seed=2), positions={"it": where})
     direction = torch.randn(24, generator=torch.Generator().manual_seed(0))
     options: dict[str, Any] = {"normalize": False, "progress": False, "n_random": 1}
     found = subspace_patching(model, task, direction, 1, positions="it", **options)
-    unit = direction / direction.norm()
+    unit = direction.double() / direction.double().norm()
     rows = ([0, 1, 2], where)
     expected = by_hand(model, task, get_act_name("resid_pre", 1), unit[:, None] * unit, rows)
     assert float(found.effects.values[0]) == pytest.approx(expected, abs=1e-4)
@@ -146,7 +149,7 @@ def test_the_illusion_shows_itself() -> None:
 
 
 def test_the_null_is_as_good_as_a_random_direction() -> None:
-    model, task = tiny_model(seed=4), tiny_task(length=LENGTH, seed=4)
+    model, task = exact_model(seed=4), tiny_task(length=LENGTH, seed=4)
     direction = torch.randn(24, generator=torch.Generator().manual_seed(8))
     found = subspace_patching(model, task, direction, 1, progress=False, n_random=40)
     assert 0 <= found.share_as_strong <= 1 and found.null.values.sizes["draw"] == 40
@@ -171,4 +174,4 @@ def test_the_null_is_as_good_as_a_random_direction() -> None:
 def test_bad_input(options: dict[str, Any], error: type, words: str) -> None:
     arguments: dict[str, Any] = {"layer": 0, "progress": False, **options}
     with pytest.raises(error, match=words):
-        subspace_patching(tiny_model(), tiny_task(), torch.ones(24), **arguments)
+        subspace_patching(exact_model(), tiny_task(), torch.ones(24), **arguments)

@@ -9,12 +9,12 @@ import torch
 import mechscope as ms
 from mechscope.techniques.svd import neuron_tokens, read_in_vocabulary, singular_directions
 from tests.model.letters import Letters
-from tests.model.tiny import VARIANTS, tiny_model
+from tests.model.tiny import VARIANTS, exact_model
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_heads_directions_rebuild_its_matrix(variant: str) -> None:
-    model = tiny_model(variant, seed=2)
+    model = exact_model(variant, seed=2)
     writes = singular_directions(model, 1, 2, "OV", n=8)
     reads = singular_directions(model, 1, 2, "OV input", n=8)
     block = model.blocks[1]
@@ -38,9 +38,11 @@ def test_a_heads_directions_rebuild_its_matrix(variant: str) -> None:
 @pytest.mark.parametrize("part", ["w_in", "w_out"])
 @pytest.mark.parametrize("variant", ["plain", "no norm", "gated", "norms before and after"])
 def test_an_mlps_directions_are_orthonormal_and_as_strong_as_they_say(variant: str, part: str) -> None:
-    model = tiny_model(variant, seed=3)
+    model = exact_model(variant, seed=3)
     found = singular_directions(model, 0, part=part, n=5)  # type: ignore[arg-type]
-    torch.testing.assert_close(found.directions @ found.directions.mT, torch.eye(5), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.directions @ found.directions.mT, torch.eye(5, dtype=torch.float64), atol=1e-4, rtol=0
+    )
     if variant == "no norm":
         weights = model.blocks[0].mlp.W_in.mT if part == "w_in" else model.blocks[0].mlp.W_out
         sizes = (weights.detach() @ found.directions.mT).norm(dim=0)
@@ -48,8 +50,8 @@ def test_an_mlps_directions_are_orthonormal_and_as_strong_as_they_say(variant: s
 
 
 def test_tokens_are_those_of_all_scores_sorted() -> None:
-    model = tiny_model("no norm")
-    directions = torch.randn(3, 24)
+    model = exact_model("no norm")
+    directions = torch.randn(3, 24, dtype=torch.float64)
     found = read_in_vocabulary(model, directions, top=4)
     scores = directions / directions.norm(dim=-1, keepdim=True) @ model.W_U.detach()
     scores = scores - scores.mean(-1, keepdim=True)
@@ -64,14 +66,14 @@ def test_tokens_are_those_of_all_scores_sorted() -> None:
 
 
 def test_neurons() -> None:
-    model = tiny_model("no norm")
+    model = exact_model("no norm")
     found = neuron_tokens(model, 1, [7, 3], top=2)
     logits = model.blocks[1].mlp.W_out[[7, 3]] @ model.W_U
     assert torch.equal(found.top_tokens[:, 0], logits.argmax(-1))
 
 
 def test_the_figure_tells_both_ends() -> None:
-    model = tiny_model()
+    model = exact_model()
     model.set_tokenizer(Letters())
     found = singular_directions(model, 0, 0, n=3, top=2)
     text = found.figure().data[0].text
@@ -85,7 +87,7 @@ def test_the_bundled_models_heads_read() -> None:
 
 
 def test_mistakes_are_explained() -> None:
-    model = tiny_model()
+    model = exact_model()
     for arguments, message in (
         ({"part": "QK"}, "one of OV"),
         ({}, "of one head"),
@@ -96,9 +98,9 @@ def test_mistakes_are_explained() -> None:
         with pytest.raises(ValueError, match=message):
             singular_directions(model, 0, **arguments)
     with pytest.raises(ValueError, match="attention-only"):
-        singular_directions(tiny_model("attention only"), 0, part="w_out")
+        singular_directions(exact_model("attention only"), 0, part="w_out")
     with pytest.raises(ValueError, match="attention-only"):
-        singular_directions(tiny_model("attention only"), 0, part="w_in")
+        singular_directions(exact_model("attention only"), 0, part="w_in")
     with pytest.raises(ValueError, match="0 to 39"):
         neuron_tokens(model, 0, [40])
     with pytest.raises(ValueError, match="is 0 or not finite"):

@@ -129,6 +129,12 @@ def _stored_classic(
     state = {name: source.get(name) for name in source.names()}
     if not encoder:
         cfg, state = fit_classic(state, cfg, source.where)
+    else:
+        blocks = {name.split(".")[1] for name in state if name.startswith("blocks.")}
+        if len(blocks) != cfg.n_layers:
+            raise ValueError(
+                f"{source.where}: its config says n_layers={cfg.n_layers}, and the weights have {len(blocks)} blocks."
+            )
     return _fixed(cfg, state, source.where, folder, encoder)
 
 

@@ -55,9 +55,14 @@ def fit_classic(
     state = dict(drop_tied_unembedding(state, cfg))
     shapes = classic_shapes(cfg)
     if "unembed.b_U" not in state:
-        state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=state["embed.W_E"].dtype)
+        state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=_dtype_of(state))
     check_shapes(state, shapes, where)
     return cfg, state
+
+
+def _dtype_of(state: Mapping[str, torch.Tensor]) -> torch.dtype:
+    """The type of the embedding; without one, which is an error later, any."""
+    return state["embed.W_E"].dtype if "embed.W_E" in state else torch.float32
 
 
 def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTransformerConfig:

@@ -19,6 +19,8 @@ from mechscope.model.weight_processing import ProcessedWeights, process_weights
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
 
 
+# Weights read in inference mode could not be trained.
+@torch.inference_mode(False)
 def load_model(
     name_or_path: str | Path | Mapping[str, torch.Tensor] | Any,
     *,

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
 from mechscope.reading import naming, read_json_object
+from mechscope.results.files import replacing_folder
 
 FORMAT = "mechscope"
 VERSION = 1
@@ -44,6 +44,8 @@ def own_config(fields: Mapping[str, Any], where: str) -> HookedTransformerConfig
             f"{where} has format version {version!r} and this mechscope reads up to "
             f"{VERSION}: upgrade mechscope."
         )
+    if not isinstance(fields.get("class", ""), str):
+        raise ValueError(f"{where}: class must be the name of a class, not {fields['class']!r}.")
     kept = {
         name: value for name, value in fields.items() if name not in ("format", "format_version", "class")
     }
@@ -69,6 +71,7 @@ def save_model(
     Raises:
         FileExistsError: when the folder holds something else.
         ValueError: when a weight is not finite in the data type on disk.
+        NotKeptError: when it cannot be written, as on a full disk; what was there before still is.
     """
     folder = Path(folder)
     if folder.exists() and not is_own_folder(folder):
@@ -77,11 +80,11 @@ def save_model(
     tensors = _for_disk(without_buffers(model.state_dict()), dtype)
     fields = {name: value for name, value in _changed_fields(model.cfg).items() if name not in NOT_SAVED}
     described = {"format": FORMAT, "format_version": VERSION, "class": type(model).__name__, **fields}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.unfinished-"))
-    try:
-        unfinished.chmod(0o755)
-        save_file(tensors, unfinished / "model.safetensors", metadata={"format": "pt"})
+    with replacing_folder(folder) as unfinished:
+        try:
+            save_file(tensors, unfinished / "model.safetensors", metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(f"model.safetensors: {error}") from error
         (unfinished / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         # safetensors makes files that only their owner reads; a model is for everyone the umask allows.
         (unfinished / "model.safetensors").chmod((unfinished / "config.json").stat().st_mode)
@@ -90,15 +93,6 @@ def save_model(
         tokenizer = getattr(model, "tokenizer", None)
         if tokenizer is not None and hasattr(tokenizer, "save_pretrained"):
             tokenizer.save_pretrained(unfinished)
-        if folder.exists():
-            previous = unfinished.with_name(unfinished.name + ".previous")
-            folder.rename(previous)
-            unfinished.rename(folder)
-            shutil.rmtree(previous)
-        else:
-            unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

@@ -21,6 +21,7 @@ import torch
 
 from mechscope.model.classic_state import unwrapped
 from mechscope.reading import check_unpacked_size, open_safetensors, read_json_object, regular_file
+from mechscope.value_kinds import first_line
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -182,7 +183,7 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # pickle, zip and torch each raise their own
         raise ValueError(
             f"{str(path)!r} ({path.stat().st_size:,} bytes) cannot be read as a file of tensors: it is cut "
-            f"short, of another format, or holds Python objects, which are never run. ({_first_line(error)})"
+            f"short, of another format, or holds Python objects, which are never run. ({first_line(error)})"
         ) from error
     if not isinstance(found, Mapping):
         raise ValueError(f"{str(path)!r} holds a {type(found).__name__}, not a state dict.")
@@ -287,7 +288,3 @@ def mismatch_message(
 def _listed(names: list[str], separator: str = ", ") -> str:
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return separator.join(names[:SHOWN]) + rest
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

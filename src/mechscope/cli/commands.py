@@ -34,6 +34,11 @@ class Run:
     no_progress: Annotated[bool, Flag] = False
     """No progress bars (they only show on a terminal anyway)."""
 
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return f"Finished parts are kept in {self.out}."
+
 
 @dataclass(frozen=True)
 class Verify:
@@ -59,6 +64,11 @@ class Verify:
     no_progress: Annotated[bool, Flag] = False
     """No progress bars (they only show on a terminal anyway)."""
 
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return f"Finished parts are kept in {self.out}."
+
 
 @dataclass(frozen=True)
 class Replications:
@@ -75,6 +85,11 @@ class Replications:
     """Folder of the runs; the page goes there too, as replications.md."""
     docs: Annotated[Path | None, File] = None
     """Also write the page to this file."""
+
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,11 @@ class Models:
     no_progress: Annotated[bool, Flag] = False
     """For train: no progress bar (it only shows on a terminal anyway)."""
 
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return f"Finished parts are kept in {self.out / 'work'}." if self.action else ""
+
 
 @dataclass(frozen=True)
 class Doctor:
@@ -102,6 +122,11 @@ class Doctor:
 
     json: Annotated[bool, Flag] = False
     """Print JSON instead of text."""
+
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +150,11 @@ class Scoreboard:
     """Also write the page to this file, and the plot beside it."""
     no_progress: Annotated[bool, Flag] = False
     """No progress bar (it only shows on a terminal anyway)."""
+
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return f"Finished models are kept in {self.out / 'matches'}."
 
 
 Command = (

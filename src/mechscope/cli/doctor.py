@@ -98,8 +98,8 @@ def check_torch() -> list[Check]:
 
 def check_data() -> list[Check]:
     """The data folder, and every data set that the labs read, checksums included."""
-    from mechscope.data.folder import DATA_VARIABLE, cache_folder, data_folder, is_offline
-    from mechscope.data.mnist import find_mnist
+    from mechscope.data.folder import DATA_VARIABLE, data_folder
+    from mechscope.data.mnist import read_mnist
 
     try:
         folder = data_folder()
@@ -109,20 +109,26 @@ def check_data() -> list[Check]:
         Check("data folder", "ok", str(folder))
         if folder
         else Check("data folder", "note", f"{DATA_VARIABLE} is not set (it is optional)"),
-        Check("cache", "ok", str(cache_folder())),
+        check_cache(),
     ]
-    files = find_mnist()
-    if files is None:
-        how = "run mnist-templates once with a network"
-        if is_offline():
-            how = "allow downloads (unset MECHSCOPE_OFFLINE and HF_HUB_OFFLINE) and run mnist-templates once"
-        fix = f"{how}, or put its four IDX files into mnist/ of a folder named by {DATA_VARIABLE}"
-        return [*checks, Check("MNIST", "note", "not here; scikit-learn's 8×8 digits stand in for it", fix)]
     try:
-        files.read()
+        where = read_mnist().where
     except (ValueError, OSError) as error:
-        return [*checks, Check("MNIST", "problem", str(error), f"replace the file in {files.folder}")]
-    return [*checks, Check("MNIST", "ok", f"in {files.folder}, four checksums verified")]
+        return [*checks, Check("MNIST", "problem", str(error))]
+    return [*checks, Check("MNIST", "ok", f"{where}; four checksums verified")]
+
+
+def check_cache() -> Check:
+    """Whether downloads and prepared data can be kept."""
+    from mechscope.data.folder import cache_folder
+    from mechscope.results.files import check_folder
+
+    folder = cache_folder()
+    try:
+        check_folder(folder)
+    except OSError as error:
+        return Check("cache", "problem", str(error), "set MECHSCOPE_CACHE to a folder that can be written to")
+    return Check("cache", "ok", str(folder))
 
 
 def check_models() -> list[Check]:

@@ -1,20 +1,23 @@
 """`mechscope`: read the command line, hand over to the command, turn what went wrong into an exit code.
 
-Exit codes: 0 done · 1 a claim failed, a step could not be finished, or doctor found a problem ·
-2 the request cannot be met as it stands · 130 stopped with Ctrl-C ·
+Exit codes: 0 done · 1 a claim failed, something could not be finished or written, or doctor found a problem ·
+2 the request cannot be met as it stands · 130 stopped with Ctrl-C, 143 by SIGTERM, 129 with its terminal ·
 141 nobody reads the output any more. A defect of ours keeps its traceback.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import tyro
-
-from mechscope.cli.commands import Command, Doctor, Models, Replications, Run, Sae, Scoreboard, Verify
 from mechscope.cli.errors import UserError
+from mechscope.cli.stopping import Stopping, StopRequest
+
+if TYPE_CHECKING:
+    from mechscope.cli.commands import Doctor, Models, Replications, Run, Sae, Scoreboard, Verify
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,31 +25,81 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Read by OpenMP when torch is loaded. Its threads wait for each other in a busy loop otherwise, and beside any
     # other program on the same cores a training step of milliseconds was seen to take a hundred times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    command = tyro.cli(
+    stopping = Stopping(sys.argv[1:] if arguments is None else arguments)
+    with stopping.handled():
+        code = _run(arguments, stopping)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
+    try:
+        _refuse_empty_values(sys.argv[1:] if arguments is None else arguments)
+        command = _parse(arguments)
+        stopping.kept = command.kept
+        code = _dispatch(command)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"mechscope: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, StopRequest) else signal.SIGINT
+        print(f"\n{stopping.words(number)}", file=sys.stderr)
+        return 128 + number
+    except BrokenPipeError:
+        # The reader went away (`mechscope models | head`). Python would complain once more while shutting down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        from mechscope.results.files import as_not_kept
+        from mechscope.results.folder_lock import FolderInUseError
+
+        if isinstance(error, FolderInUseError):
+            print(f"mechscope: {error}", file=sys.stderr)
+            return 2
+        not_kept = as_not_kept(error)
+        if not_kept is None:
+            raise
+        print(f"mechscope: {not_kept} {stopping.how_to_go_on()}".rstrip(), file=sys.stderr)
+        return 1
+    return code
+
+
+def _refuse_empty_values(arguments: Sequence[str]) -> None:
+    """No option and no name may be empty: a variable that is not set in a script is the usual reason.
+
+    Raises:
+        UserError: naming the option.
+    """
+    option = ""
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        if not word.strip() or (name.startswith("--") and equals and not value.strip()):
+            where = name if word.strip() else option or "one of the names"
+            raise UserError(f"{where} is empty; give it a value (is a variable not set in your script?).")
+        option = word if word.startswith("--") else option
+
+
+def _parse(
+    arguments: Sequence[str] | None,
+) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Sae:
+    # Imported late, like everything heavy: a signal in the first moments should find its handler in place.
+    import tyro
+
+    from mechscope.cli.commands import Command
+
+    return tyro.cli(
         Command,  # type: ignore[arg-type]
         prog="mechscope",
         description="Look inside neural networks: replications that run on a laptop, with reports and checked claims.",
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
-    try:
-        code = _dispatch(command)
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"mechscope: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the parts that were finished.", file=sys.stderr)
-        code = 130
-    except BrokenPipeError:
-        # The reader went away (`mechscope models | head`). Python would complain once more while shutting down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    sys.exit(code)
 
 
 def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboard | Sae) -> int:
     # Imported late: help and mistakes in the options are answered without loading torch.
+    from mechscope.cli.commands import Models, Replications, Run, Sae, Scoreboard, Verify
+
     if isinstance(command, Run):
         from mechscope.cli.run import run
 

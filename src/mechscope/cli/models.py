@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mechscope.cli.commands import Models
 from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.words import command_line
 
 WHERE = {
     "bundled": "comes with mechscope",
@@ -71,10 +73,15 @@ def models(command: Models) -> int:
 
 def train(command: Models) -> int:
     """Make bundled models from their recipes, each into OUT/NAME; 1 where one did not come out as it must."""
+    with ExitStack() as held:
+        return _train(command, held)
+
+
+def _train(command: Models, held: ExitStack) -> int:
     action, *names = command.action
     if action != "train" or not names:
         raise UserError(
-            f"`mechscope models {' '.join(command.action)}` is no command: `mechscope models` lists the models, "
+            f"`{command_line('models', *command.action)}` is no command: `mechscope models` lists the models, "
             "`mechscope models train NAME` makes a bundled one."
         )
     with user_errors():
@@ -84,10 +91,15 @@ def train(command: Models) -> int:
         for name in names:
             check_name(name)
         from mechscope.recipes.making import MissedConditionsError, make, prepare
+        from mechscope.results.folder_lock import hold_folder
 
-        recipes = [find_recipe(name) for name in names]
+        recipes = [find_recipe(name) for name in dict.fromkeys(names)]
+        work = {recipe.name: command.out / "work" / recipe.name for recipe in recipes}
         for recipe in recipes:
-            prepare(recipe, command.out / recipe.name, command.device)
+            prepare(recipe, command.out / recipe.name, command.device, work=work[recipe.name])
+        # Of all before the first is made: nobody should learn after an hour that the second cannot be.
+        for folder in work.values():
+            held.enter_context(hold_folder(folder))
     code = 0
     for recipe in recipes:
         print(f"{recipe.name}: {recipe.summary}", flush=True)
@@ -95,7 +107,7 @@ def train(command: Models) -> int:
             folder = make(
                 recipe,
                 command.out / recipe.name,
-                work=command.out / "work" / recipe.name,
+                work=work[recipe.name],
                 device=command.device,
                 progress=False if command.no_progress else None,
             )
@@ -103,9 +115,8 @@ def train(command: Models) -> int:
             print(f"   {error}")
             code = 1
         else:
-            print(
-                f"   made: {folder} (its card.md says what it is; {recipe.store.loader}({str(folder)!r}) loads it)"
-            )
+            loads = f"{recipe.store.loader}({str(folder)!r})"
+            print(f"   made: {folder} (its card.md says what it is; {loads} loads it)")
     return code
 
 

@@ -6,7 +6,9 @@ import sys
 
 from mechscope.cli.commands import Replications
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.results import write_atomically
+from mechscope.cli.run import same_runs
+from mechscope.cli.words import command_line
+from mechscope.results.files import check_file, write_atomically
 
 
 def replications(command: Replications) -> int:
@@ -14,7 +16,13 @@ def replications(command: Replications) -> int:
     with user_errors():
         from mechscope.labs.registry import all_labs
         from mechscope.labs.replications import read_replications, replications_page
+        from mechscope.labs.running import check_request
 
+        for lab in all_labs():
+            check_request(lab, command.budget, command.seed, command.out)
+        pages = [command.out / "replications.md"] + ([] if command.docs is None else [command.docs])
+        for page in pages:
+            check_file(page)
         found = read_replications(all_labs(), command.budget, command.seed, command.out)
         for replication in found:
             if replication.problem:
@@ -24,11 +32,10 @@ def replications(command: Replications) -> int:
         if not any(replication.found for replication in found):
             raise UserError(
                 f"no step has a current run with the {command.budget} budget and seed {command.seed} under "
-                f"{command.out}; make them with `mechscope run all --budget {command.budget}`."
+                f"{command.out}; make them with `{command_line('run', 'all', *same_runs(command))}`."
             )
-        page = replications_page(found, command.budget, command.seed)
-        pages = [command.out / "replications.md"] + ([] if command.docs is None else [command.docs])
-        written = [write_atomically(path, page) for path in pages]
+    page = replications_page(found, command.budget, command.seed)
+    written = [write_atomically(path, page) for path in pages]
     for replication in found:
         if replication.found is not None:
             counts = replication.found.count

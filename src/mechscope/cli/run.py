@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from mechscope.cli.commands import Run
+from mechscope.cli.commands import Replications, Run
 from mechscope.cli.errors import UserError, user_errors
+from mechscope.cli.words import command_line
 
 if TYPE_CHECKING:
     from mechscope.labs.side_by_side import Finished
@@ -34,6 +36,7 @@ def run(command: Run) -> int:
             for name in names
         ]
         jobs = choose_jobs(command.jobs, len(prepared), prepared[0].device)
+        steps = run_steps(prepared, jobs, progress=False if command.no_progress else None)
     for preparation in prepared:
         lab = preparation.lab
         seeds = ", ".join(map(str, preparation.seeds))
@@ -44,13 +47,30 @@ def run(command: Run) -> int:
         print(f"{jobs} steps at once")
     print(flush=True)
     broken = 0
-    for finished in run_steps(prepared, jobs, progress=False if command.no_progress else None):
-        broken += not finished.ok
-        report(finished)
-        sys.stdout.flush()
+    with closing(steps):
+        for finished in steps:
+            broken += not finished.ok
+            report(finished)
+            sys.stdout.flush()
+    if broken:
+        say_on_stderr(f"{command.kept} The same command goes on from there.")
     index = write_index(command.out)
-    print(f"Open {index} in a browser; `mechscope verify` prints every claim.")
+    verify = command_line(
+        "verify", *([] if len(names) == len(expand(("all",))) else names), *same_runs(command)
+    )
+    print(f"Open {index} in a browser; `{verify}` prints every claim.")
     return 1 if broken else 0
+
+
+def same_runs(command: Run | Replications, budget: str = "quick") -> list[str]:
+    """The options with which another command reads these runs, where they are not its defaults.
+
+    Args:
+        budget: the other command's default.
+    """
+    options = [] if command.budget == budget else ["--budget", command.budget]
+    options += ["--seed", str(command.seed)] if command.seed else []
+    return options + (["--out", str(command.out)] if command.out != type(command).out else [])
 
 
 def say_on_stderr(words: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 from mechscope.cli.commands import Scoreboard
 from mechscope.cli.errors import user_errors
-from mechscope.results import write_atomically
+from mechscope.results.files import check_file, check_folder, write_atomically
+from mechscope.results.folder_lock import hold_folder
 
 
 def print_means(played: Any, kind: str) -> None:
@@ -29,6 +31,11 @@ def print_means(played: Any, kind: str) -> None:
 
 def scoreboard(command: Scoreboard) -> int:
     """Play, print the tables, and leave matches, tables and plot in a folder."""
+    with ExitStack() as held:
+        return _scoreboard(command, held)
+
+
+def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     from mechscope import planted
     from mechscope.techniques.scoreboard import CONTENDERS, scoreboard_page, scoreboard_svg
     from mechscope.techniques.scoreboard import scoreboard as play_all
@@ -44,21 +51,32 @@ def scoreboard(command: Scoreboard) -> int:
                 raise KeyError(f"no method is called {name!r}; there are {', '.join(CONTENDERS)}.")
         if command.seeds < 1 or command.examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
-        command.out.mkdir(parents=True, exist_ok=True)
+        pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])
+        plots = [page.with_suffix(".svg") for page in pages]
+        table = command.out / "scoreboard.json"
+        for file in (*pages, *plots, table):
+            check_file(file)
+        if doubled := sorted({str(page) for page, plot in zip(pages, plots, strict=True) if page == plot}):
+            raise ValueError(f"{doubled[0]} is where the plot goes; give --docs a name that ends in .md.")
+        matches = command.out / "matches"
+        check_folder(matches)
+        held.enter_context(hold_folder(command.out))
     played = play_all(
         command.programs or None,
         command.methods or None,
         seeds=range(command.seeds),
         examples=command.examples,
-        keep=command.out / "matches",
+        keep=matches,
         progress=not command.no_progress and sys.stderr.isatty(),
     )
     for kind in ("edges", "nodes"):
         print_means(played, kind)
-    played.save(command.out / "scoreboard.json")
+    played.save(table)
     kind = "edges" if played.summary("edges") else "nodes"
-    pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])
-    written = [write_atomically(page.with_suffix(".svg"), scoreboard_svg(played, kind)) for page in pages]
-    written += [write_atomically(page, scoreboard_page(played, f"{page.stem}.svg")) for page in pages]
+    written = [write_atomically(plot, scoreboard_svg(played, kind)) for plot in plots]
+    written += [
+        write_atomically(page, scoreboard_page(played, plot.name))
+        for page, plot in zip(pages, plots, strict=True)
+    ]
     print(f"written to {', '.join(map(str, written))}")
     return 0

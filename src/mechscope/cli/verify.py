@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mechscope.cli.commands import Verify
@@ -36,14 +37,18 @@ def verify(command: Verify) -> int:
         ]
         to_run = [preparation for preparation, problem in prepared if problem]
         jobs = choose_jobs(command.jobs, len(to_run), prepared[0][0].device)
+        steps = run_steps(to_run, jobs, progress=False if command.no_progress else None)
     for preparation, problem in prepared:
         if problem:
             say_on_stderr(f"{preparation.lab.step} {preparation.lab.slug}: {problem}; running it")
     broken: set[str] = set()
-    for finished in run_steps(to_run, jobs, progress=False if command.no_progress else None):
-        if not finished.ok:
-            broken.add(finished.preparation.lab.slug)
-            report(finished)
+    with closing(steps):
+        for finished in steps:
+            if not finished.ok:
+                broken.add(finished.preparation.lab.slug)
+                report(finished)
+    if broken:
+        say_on_stderr(f"{command.kept} The same command goes on from there.")
     found = [
         verification_of(preparation, ran_now=bool(problem))
         for preparation, problem in prepared

@@ -32,7 +32,7 @@ def read_idx_bytes(path: Path, size: int) -> bytes:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 return unpacked.read(size + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} cannot be unpacked ({error}); delete it and fetch it again.") from error
+            raise ValueError(f"{path} cannot be unpacked ({error}); it is damaged.") from error
 
 
 def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
@@ -58,3 +58,18 @@ def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
             f"{name} announces shape {shape}, which is {math.prod(shape)} bytes, and holds {max(0, len(data) - start)}."
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """The IDX bytes of an array of unsigned bytes.
+
+    >>> idx_bytes(np.array([7, 8, 9], np.uint8)).hex(" ")
+    '00 00 08 01 00 00 00 03 07 08 09'
+
+    Raises:
+        TypeError: for an array of another type.
+    """
+    if array.dtype != np.uint8:
+        raise TypeError(f"IDX files are written from unsigned bytes here, not from {array.dtype}.")
+    header = bytes([0, 0, _UNSIGNED_BYTE, array.ndim])
+    return header + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()

@@ -1,22 +1,24 @@
-"""MNIST's four files: found in a folder, or downloaded, and in either case checked against their checksums."""
+"""MNIST: from the user's own folder or from the package, and in either case checked against its checksums."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
-import urllib.error
-import urllib.request
-import zlib
-from collections.abc import Callable, Sequence
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from mechscope.data.folder import cache_folder, data_folder, is_offline
+from mechscope.data.folder import DATA_VARIABLE, cache_folder, data_folder
 from mechscope.data.idx import parse_idx, read_idx_bytes
+from mechscope.data.mnist_archive import REINSTALL, unpack_mnist
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,71 +62,76 @@ FILES = (
     ),
 )
 
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://raw.githubusercontent.com/fgnt/mnist/master/",
-)
-"""Folders that serve the four files as NAME.gz. Which one answers does not matter: checksums decide."""
-
-Opener = Callable[[str, float], BinaryIO]
+UNFINISHED = ".unfinished"
+"""How the names of temporary files end."""
+ABANDONED_AFTER = 3600.0
+"""Seconds after which a temporary file belongs to a process that was killed: writing it takes less than one."""
 
 
 @dataclass(frozen=True)
-class MnistFiles:
-    """A folder that holds all four files, plain or as .gz."""
+class Mnist:
+    """The four arrays, every checksum verified."""
 
-    folder: Path
-    """Where they are."""
+    arrays: dict[str, np.ndarray]
+    """Part (such as "train-images") → unsigned bytes."""
     where: str
-    """The same in words that a report can show."""
-
-    def read(self) -> dict[str, np.ndarray]:
-        """The four arrays by part, every checksum verified.
-
-        Raises:
-            ValueError: for a file that is not the published one, with both checksums.
-        """
-        return {file.part: parse_idx(read_verified(self.folder, file), file.name) for file in FILES}
+    """Where they were read, in words that a report can show."""
 
 
-def find_mnist() -> MnistFiles | None:
-    """MNIST in the data folder, else in the cache, else None. Looks, and reads nothing."""
-    named = data_folder()
-    if named is not None and _complete(named / "mnist"):
-        return MnistFiles(named / "mnist", "the data folder")
-    if _complete(cache_folder() / "mnist"):
-        return MnistFiles(cache_folder() / "mnist", "the cache of an earlier download")
+def read_mnist() -> Mnist:
+    """MNIST from $MECHSCOPE_DATA/mnist if its four files are there, plain or as .gz, else from the package.
+
+    The package's copy is unpacked once into the cache folder. If that cannot be written to, it is unpacked into memory,
+    and a warning is logged.
+
+    Raises:
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there, or the package is incomplete.
+        ValueError: if a file is not the published one, with both checksums.
+    """
+    folder = own_folder()
+    if folder is not None:
+        return Mnist(read_folder(folder), f"the folder {folder}")
+    kept = cache_folder() / "mnist"
+    data = _read_kept(kept)
+    if data is not None:
+        return Mnist(_arrays(data), f"the package's copy, unpacked in {kept}")
+    data = unpack_mnist()
+    for file in FILES:
+        _check(data[file.name], file, f"the package's own {file.name}", REINSTALL)
+    where = f"the package's copy, unpacked in {kept}"
+    try:
+        _keep(data, kept)
+    except OSError as error:
+        where = "the package's copy, unpacked into memory"
+        _warn_once(
+            f"MNIST was unpacked into memory, because the cache folder {kept} cannot be written to "
+            f"({error.strerror or error}). Each run unpacks it again; name another folder with MECHSCOPE_CACHE to "
+            "avoid that."
+        )
+    return Mnist(_arrays(data), where)
+
+
+def own_folder() -> Path | None:
+    """$MECHSCOPE_DATA/mnist if all four files are there, plain or as .gz; else None. Reads nothing.
+
+    Raises:
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
+    """
+    data = data_folder()
+    folder = None if data is None else data / "mnist"
+    if folder is not None and all(_path_in(folder, file).is_file() for file in FILES):
+        return folder
     return None
 
 
-def fetch_mnist(
-    mirrors: Sequence[str] = MIRRORS, opener: Opener | None = None, timeout: float = 10.0
-) -> tuple[MnistFiles | None, str]:
-    """Download MNIST into the cache; returns the files, or None and the reason why not.
+def read_folder(folder: Path) -> dict[str, np.ndarray]:
+    """The four arrays from a folder with the IDX files, plain or as .gz.
 
-    A file is only ever seen in the cache whole and verified. Mirrors are tried in order.
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file is damaged or not the published one, with both checksums.
     """
-    if is_offline():
-        return None, "downloads are forbidden by MECHSCOPE_OFFLINE or HF_HUB_OFFLINE"
-    folder = cache_folder() / "mnist"
-    failures: dict[str, str] = {}
-    for mirror in mirrors:
-        try:
-            for file in FILES:
-                if not (folder / file.name).is_file():
-                    _download(mirror, file, folder, opener or _open_url, timeout)
-        # A mirror can fail in every way that a network and a stranger's server can; the next one is tried.
-        except (OSError, ValueError, EOFError, zlib.error) as error:
-            failures[mirror.split("/")[2]] = _in_short(error)
-            continue
-        return MnistFiles(folder, f"a download from {mirror.split('/')[2]}"), ""
-    # Without a network all of them fail alike, and one word says it.
-    reasons = set(failures.values())
-    words = (
-        reasons.pop() if len(reasons) == 1 else "; ".join(f"{host}: {why}" for host, why in failures.items())
-    )
-    return None, f"no mirror could be read: {words}"
+    return _arrays({file.name: read_verified(folder, file) for file in FILES})
 
 
 def read_verified(folder: Path, file: IdxFile) -> bytes:
@@ -134,52 +141,68 @@ def read_verified(folder: Path, file: IdxFile) -> bytes:
         FileNotFoundError: if it is there neither plain nor as .gz.
         ValueError: if it is not the published file.
     """
-    plain, packed = folder / file.name, folder / f"{file.name}.gz"
-    path = plain if plain.is_file() else packed
+    path = _path_in(folder, file)
     if not path.is_file():
         raise FileNotFoundError(f"{file.name} is missing in {folder} (neither plain nor as .gz).")
-    data = read_idx_bytes(path, file.size)
-    found = hashlib.sha256(data).hexdigest()
-    if found != file.sha256:
-        raise ValueError(
-            f"{path} is not the published file: sha256 {found} ({_size_in_words(data, file)}), expected {file.sha256} "
-            f"({file.size:,} bytes); delete it and fetch it again."
-        )
+    try:
+        data = read_idx_bytes(path, file.size)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{error} ({_REPLACE})") from error
+    _check(data, file, str(path), _REPLACE)
     return data
 
 
-def _size_in_words(data: bytes, file: IdxFile) -> str:
-    return f"{len(data):,} bytes" if len(data) <= file.size else f"more than {file.size:,} bytes"
+_REPLACE = f"replace it, or unset {DATA_VARIABLE} to read the copy that comes with mechscope"
 
 
-def _complete(folder: Path) -> bool:
-    return all((folder / file.name).is_file() or (folder / f"{file.name}.gz").is_file() for file in FILES)
+def _path_in(folder: Path, file: IdxFile) -> Path:
+    plain = folder / file.name
+    return plain if plain.is_file() else folder / f"{file.name}.gz"
 
 
-def _download(mirror: str, file: IdxFile, folder: Path, opener: Opener, timeout: float) -> None:
-    with opener(f"{mirror}{file.name}.gz", timeout) as response:
-        # Packing never adds more than a little: a server that sends more is not sending this file.
-        packed = response.read(file.size + 4096)
-    data = zlib.decompressobj(wbits=31).decompress(packed, file.size + 1)
+def _arrays(data: dict[str, bytes]) -> dict[str, np.ndarray]:
+    return {file.part: parse_idx(data[file.name], file.name) for file in FILES}
+
+
+def _check(data: bytes, file: IdxFile, where: str, fix: str) -> None:
     found = hashlib.sha256(data).hexdigest()
-    if len(data) != file.size or found != file.sha256:
-        raise ValueError(f"{file.name} has sha256 {found}, expected {file.sha256}")
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{file.name}.")
+    if found != file.sha256:
+        size = f"more than {file.size:,}" if len(data) > file.size else f"{len(data):,}"
+        raise ValueError(
+            f"{where} is not the published file: sha256 {found} ({size} bytes), expected {file.sha256} "
+            f"({file.size:,} bytes); {fix}."
+        )
+
+
+def _read_kept(folder: Path) -> dict[str, bytes] | None:
+    """The files unpacked by an earlier run; None if they have to be unpacked (again)."""
     try:
-        with os.fdopen(descriptor, "wb") as target:
-            target.write(data)
-        Path(temporary).replace(folder / file.name)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        return {file.name: read_verified(folder, file) for file in FILES}
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        log.warning("A file in the cache is damaged and is written again: %s", error)
+        return None
 
 
-def _open_url(url: str, timeout: float) -> BinaryIO:
-    request = urllib.request.Request(url, headers={"User-Agent": "mechscope"})
-    return urllib.request.urlopen(request, timeout=timeout)
+@cache
+def _warn_once(words: str) -> None:
+    log.warning(words)
 
 
-def _in_short(error: BaseException) -> str:
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    return str(reason) or type(reason).__name__
+def _keep(data: dict[str, bytes], folder: Path) -> None:
+    """Write the files, each under a temporary name first: another process never sees half a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):  # another process may just have finished with it
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
+                left.unlink()
+    for name, content in data.items():
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=UNFINISHED)
+        try:
+            with os.fdopen(descriptor, "wb") as target:
+                target.write(content)
+            Path(temporary).replace(folder / name)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise

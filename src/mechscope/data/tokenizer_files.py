@@ -7,7 +7,7 @@ or a WordPiece `vocab.txt`, or llama2.c's `tok*.bin`; the special tokens come fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,8 +17,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from mechscope.data.special_tokens import SPECIAL_NAMES
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
-from mechscope.reading import MOST_BYTES_OF_TEXT, read_json_object, regular_file
-from mechscope.value_kinds import not_of_kind, shown
+from mechscope.reading import MOST_BYTES_OF_TEXT, read_json_object, read_text, regular_file
+from mechscope.value_kinds import first_line, not_of_kind, shown
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def has_tokenizer(folder: str | Path) -> bool:
     """Whether `tokenizer_from_folder` finds files that it reads."""
     folder = Path(folder)
     sets = (("tokenizer.json",), ("vocab.txt",), *BYTE_PAIR_FILES)
-    whole = any(all((folder / name).is_file() for name in names) for names in sets)
+    whole = any(all((folder / name).exists() for name in names) for names in sets)
     return whole or any(folder.glob("tok*.bin"))
 
 
@@ -47,11 +47,11 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
         raise FileNotFoundError(f"there is no folder {str(folder)!r} to read a tokenizer from.")
     settings = _settings(folder / "tokenizer_config.json")
     llama2c = sorted(folder.glob("tok*.bin"))
-    if (folder / "tokenizer.json").is_file():
+    if (folder / "tokenizer.json").exists():
         backend = _read(folder / "tokenizer.json", _backend_from_file)
-    elif pair := next((p for p in BYTE_PAIR_FILES if all((folder / name).is_file() for name in p)), None):
+    elif pair := next((p for p in BYTE_PAIR_FILES if all((folder / name).exists() for name in p)), None):
         backend = _byte_pair(folder / pair[0], folder / pair[1], settings)
-    elif (folder / "vocab.txt").is_file():
+    elif (folder / "vocab.txt").exists():
         backend = _word_piece(folder / "vocab.txt", settings)
     elif llama2c:
         return tokenizer_from_llama2c(llama2c[0])
@@ -66,7 +66,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
             f"encoder.json with vocab.bpe, vocab.txt and tok*.bin.{hint}"
         )
     special = _special_tokens(folder, settings, backend)
-    byte_pair_bos = settings.get("add_bos_token") and not (folder / "tokenizer.json").is_file()
+    byte_pair_bos = settings.get("add_bos_token") and not (folder / "tokenizer.json").exists()
     if byte_pair_bos and "bos_token" in special:
         _prepend(backend, special["bos_token"])
     limit = settings.get("model_max_length")
@@ -74,10 +74,26 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
         backend,
         **special,
         padding_side=settings.get("padding_side", "right"),
-        model_max_length=limit if isinstance(limit, int) and limit < NO_LENGTH_LIMIT else None,
+        model_max_length=None if limit is None or limit >= NO_LENGTH_LIMIT else int(limit),
         drops_space_after_bos=settings.get("drops_space_after_bos", False),
         name_or_path=str(folder),
     )
+
+
+def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Which tokens are joined, the first ones first. Checked here: the library panics where a result is no token."""
+    pairs: list[tuple[str, str]] = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line or line.startswith("#version"):
+            continue
+        left, space, right = line.partition(" ")
+        if not space or " " in right or not {left, right, left + right} <= ids.keys():
+            raise ValueError(
+                f"{str(path)!r}: line {number} should join two tokens into a third, not {shown(line)}."
+            )
+        pairs.append((left, right))
+    return pairs
 
 
 _SETTINGS: dict[str, Any] = {
@@ -93,6 +109,12 @@ def _settings(path: Path) -> dict[str, Any]:
     for name, kind in _SETTINGS.items():
         if name in found and (words := not_of_kind(found[name], kind)) is not None:
             raise ValueError(f"{str(path)!r}: {name} must be {words}, not {shown(found[name])}.")
+    limit = found.get("model_max_length", 1)
+    if not_of_kind(limit, float) is not None or limit < 1:
+        raise ValueError(
+            f"{str(path)!r}: model_max_length must be a number of at least 1, not {shown(limit)}."
+        )
+    _check_special(path, found)
     side = found.get("padding_side", "right")
     if side not in ("left", "right"):
         raise ValueError(f"{str(path)!r}: padding_side must be 'left' or 'right', not {side!r}.")
@@ -100,10 +122,15 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _byte_pair(vocab: Path, merges: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
-    def read(path: Path) -> models.BPE:
-        return models.BPE.from_file(str(path), str(merges))  # pyright: ignore[reportUnknownMemberType]
-
-    backend = tokenizers.Tokenizer(_read(vocab, read))
+    ids = read_json_object(vocab)
+    if wrong := [
+        token for token, index in ids.items() if not_of_kind(index, int) is not None or not 0 <= index < 2**31
+    ]:
+        raise ValueError(
+            f"{str(vocab)!r} must give {shown(wrong[0])} a whole number as its id, not {shown(ids[wrong[0]])}."
+        )
+    pairs = _merges(merges, ids)
+    backend = tokenizers.Tokenizer(_read(vocab, lambda _: models.BPE(vocab=ids, merges=pairs)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=settings.get("add_prefix_space", False))
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
@@ -159,7 +186,9 @@ def _prepend(backend: tokenizers.Tokenizer, bos: str) -> None:
 def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, str]:
     """Spellings by role; a role that no file fills is left out."""
     found: dict[str, str] = {}
-    for described in (settings, _json_if_there(folder / "special_tokens_map.json")):
+    mapped = _json_if_there(folder / "special_tokens_map.json")
+    _check_special(folder / "special_tokens_map.json", mapped)
+    for described in (settings, mapped):
         for name in SPECIAL_NAMES:
             token = _spelling(described.get(name))
             # A token that the vocabulary lacks would have an id past the model's embedding.
@@ -168,6 +197,11 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
     ids = _json_if_there(folder / "config.json")
     for name in ("bos_token", "eos_token", "pad_token"):
         index: Any = ids.get(f"{name}_id")
+        if not_of_kind(index, int | list[int] | None) is not None:
+            where = str(folder / "config.json")
+            raise ValueError(
+                f"{where!r}: {name}_id must be a whole number or a list of them, not {shown(index)}."
+            )
         if isinstance(index, list):  # several ends: the first
             index = next(iter(cast("list[Any]", index)), None)
         token = backend.id_to_token(index) if isinstance(index, int) and 0 <= index < 2**32 else None
@@ -180,6 +214,14 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
     if "eos_token" not in found and backend.token_to_id(GPT2_END_OF_TEXT) is not None:
         found["eos_token"] = GPT2_END_OF_TEXT
     return found
+
+
+def _check_special(path: Path, described: Mapping[str, Any]) -> None:
+    """Raise ValueError for a special token that is neither a spelling nor an object with one (or null, or false)."""
+    for name in SPECIAL_NAMES:
+        found = described.get(name)
+        if found is not None and found is not False and _spelling(found) is None:
+            raise ValueError(f"{str(path)!r}: {name} must be a token's spelling, not {shown(found)}.")
 
 
 def _spelling(described: Any) -> str | None:
@@ -204,4 +246,4 @@ def _read(path: Path, read: Callable[[Path], T]) -> T:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the tokenizers library raises bare Exception, or panics
-        raise ValueError(f"{str(path)!r} cannot be read as {path.name}: {error}") from error
+        raise ValueError(f"{str(path)!r} cannot be read as {path.name}: {first_line(error)}") from error

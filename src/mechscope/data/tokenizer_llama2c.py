@@ -15,6 +15,7 @@ from tokenizers import decoders, models, normalizers, processors
 
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.reading import MOST_BYTES_OF_TEXT, regular_file
+from mechscope.value_kinds import shown
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 FIRST_PIECE = 3 + 256
@@ -35,7 +36,7 @@ def tokenizer_from_llama2c(path: str | Path) -> Tokenizer:
     for index, (piece, _) in enumerate(pieces[FIRST_PIECE:], start=FIRST_PIECE):
         if piece in vocab:
             raise ValueError(
-                f"{str(path)!r}: the piece {piece!r} is both token {vocab[piece]} and token {index}."
+                f"{str(path)!r}: the piece {shown(piece)} is both token {vocab[piece]} and token {index}."
             )
         vocab[piece] = index
     backend = tokenizers.Tokenizer(
@@ -86,7 +87,7 @@ def _read_pieces(path: Path) -> list[tuple[str, float]]:
         try:
             pieces.append((piece.decode("utf-8"), score))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{str(path)!r}: token {len(pieces)} is not UTF-8: {piece!r}.") from error
+            raise ValueError(f"{str(path)!r}: token {len(pieces)} is not UTF-8: {shown(piece)}.") from error
         position += length
     if len(pieces) <= FIRST_PIECE:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from mechscope.data.folder import DATA_VARIABLE, data_folder
 from mechscope.reading import read_json_object
+from mechscope.value_kinds import not_of_kind, shown
 
 PUBLISHED_IOI = "ioi/ioi_reference.json"
 """The published IOI words inside the data folder."""
@@ -29,6 +30,7 @@ def published_ioi_words() -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: where the data folder is not named or does not hold them.
+        ValueError: for a damaged file.
     """
     folder = data_folder()
     if folder is None or not (folder / PUBLISHED_IOI).is_file():
@@ -37,4 +39,17 @@ def published_ioi_words() -> dict[str, Any]:
             f"the published IOI words are not on this machine: {DATA_VARIABLE} {where}. Put the file there, or use "
             'words="ours".'
         )
-    return read_json_object(folder / PUBLISHED_IOI)
+    path = folder / PUBLISHED_IOI
+    found = read_json_object(path)
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(("names", "places", "objects"), list[str]),
+        "templates": list[str] | dict[str, list[str]],
+    }
+    for name, kind in kinds.items():
+        if (words := not_of_kind(found.get(name), kind)) is not None:
+            raise ValueError(
+                f"{str(path)!r}: {name} must be {words}, not {shown(found.get(name))}. Download it again."
+            )
+    if isinstance(found["templates"], dict) and "BABA" not in found["templates"]:
+        raise ValueError(f"{str(path)!r} has no templates of the kind BABA. Download it again.")
+    return found

@@ -178,9 +178,9 @@ def _replace_points(
     with _CHANGING_POINTS:
         if new.keys() & model.hook_dict.keys():
             raise ValueError(_already(str(owner.name)))
-        owner._modules = left(owner._modules) | dict(added)
-        model.hook_dict = left(model.hook_dict) | new
-        model.mod_dict = left(model.mod_dict) | new
+        owner._modules = {**left(owner._modules), **added}
+        model.hook_dict = {**left(model.hook_dict), **new}
+        model.mod_dict = {**left(model.mod_dict), **new}
 
 
 def _already(reads: str) -> str:

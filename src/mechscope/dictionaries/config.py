@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from mechscope.arguments import checked_arguments
+from mechscope.dictionaries.number_checks import check_number, check_whole
 from mechscope.near_names import did_you_mean
 from mechscope.value_kinds import check_kinds, shown
 
@@ -91,18 +92,13 @@ class DictionaryConfig:
         return {"architecture": self.architecture, **dataclasses.asdict(self)}
 
     def _whole(self, name: str, value: object, least: int = 1) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-        if value >= 2**31:
-            raise ValueError(f"{name} must be below {2**31:,}, not {shown(value)}.")
+        check_whole(name, value, least, most=2**31 - 1)
 
     def _above_zero(self, name: str, value: object) -> None:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-            raise ValueError(f"{name} must be a number above 0, not {value!r}.")
+        check_number(name, value)
 
     def _at_least_zero(self, name: str, value: object) -> None:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-            raise ValueError(f"{name} must be a number of at least 0, not {value!r}.")
+        check_number(name, value, zero=True)
 
     def _one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
         if value not in choices:

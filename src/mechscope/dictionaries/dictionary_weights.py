@@ -39,6 +39,8 @@ class DictionaryWeights(nn.Module):
     metadata: dict[str, Any]
     """Where it came from (`model_name`, `hook_name`, …); saved with it."""
 
+    # Weights made in inference mode could never be trained, so this leaves it.
+    @torch.inference_mode(False)
     def __init__(
         self, cfg: DictionaryConfig, generator: torch.Generator | None = None, ranks: Ranks = ALONE
     ) -> None:

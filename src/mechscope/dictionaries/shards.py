@@ -19,7 +19,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
-from mechscope.reading import open_safetensors, read_json_object, regular_file
+from mechscope.reading import naming, open_safetensors, read_json_object, regular_file
 from mechscope.results.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import shown
 
@@ -60,7 +60,8 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
         _check_same(folder, {name: value for name, value in there.items() if name != "shards"}, origin)
         kept = there["shards"][:shards]
     if kept:
-        stream.load_state_dict(kept[-1]["ends"])
+        with naming(folder / MANIFEST):
+            stream.load_state_dict(kept[-1]["ends"])
     _check_room(folder, stream, (shards - len(kept)) * batches * stream.batch_size)
     for number in range(len(kept), shards):
         pieces = [next(stream) for _ in range(batches)]
@@ -226,6 +227,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     for shard in shards or []:
         whole = isinstance(shard, dict) and {"file", "activations", "sha256", "ends"} <= {*shard}
         check("a shard", whole, "an object with file, activations, sha256 and ends", shard)
+        check("ends", isinstance(shard["ends"], dict), "an object", shard["ends"])
         check("activations", _is_count(shard["activations"]), "a whole number above 0", shard["activations"])
         check("sha256", isinstance(shard["sha256"], str), "text", shard["sha256"])
         # A name with a path in it would read elsewhere on this machine.

@@ -19,6 +19,7 @@ from torch import Tensor
 from mechscope.arguments import checked_arguments, checked_constructor
 from mechscope.dictionaries.seeding import seeded
 from mechscope.model.precision import at_least_float32
+from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class BlockStream(Stream):
         return {"epoch": self._epoch, "block": self._number, "next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._epoch, self._number, self._next = state["epoch"], state["block"], state["next"]
+        self._epoch, self._number, self._next = (place_in(state, name) for name in ("epoch", "block", "next"))
 
 
 @checked_constructor
@@ -277,7 +278,19 @@ class GeneratorStream(Stream):
         return {"step": self._step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._step = state["step"]
+        self._step = place_in(state, "step")
+
+
+def place_in(state: Mapping[str, Any], name: str) -> int:
+    """A counter of a stream's state.
+
+    Raises:
+        ValueError: for a state that lacks it, or has something else in its place.
+    """
+    found = state.get(name)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        raise ValueError(f"a stream's {name} must be a whole number of at least 0, not {shown(found)}.")
+    return found
 
 
 def block_order(seed: int, epoch: int, number: int, size: int) -> Int[Tensor, " activation"]:

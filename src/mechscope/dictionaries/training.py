@@ -29,8 +29,11 @@ from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
 from mechscope.dictionaries.student import MEASURES, Measures, Student
+from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.model.gradients import refuse_inference_mode
+from mechscope.reading import naming
 from mechscope.results.files import keeping
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
@@ -82,9 +85,11 @@ def train(
     Raises:
         ValueError: for dictionaries that do not fit the stream, a checkpoint of another run, or ranks that were
             given different things; all before any step.
+        RuntimeError: inside `torch.inference_mode()`.
         FloatingPointError: where a loss is no longer finite.
         NotKeptError: if what came out cannot be written; a checkpoint on the way that cannot be is only warned of.
     """
+    refuse_inference_mode("training")
     named = {"dictionary": dictionaries} if isinstance(dictionaries, Dictionary) else dict(dictionaries)
     _check(named, stream)
     together = _check_ranks(named, ranks)
@@ -101,17 +106,18 @@ def train(
         _begin({student.name: student.learner for student in students}, stream, cfg, together)
     else:
         done, seconds = kept.step, kept.seconds
-        for student in students:
-            prefix = f"{student.name}/"
-            student.take_state(
-                {
-                    name.removeprefix(prefix): tensor
-                    for name, tensor in kept.tensors.items()
-                    if name.startswith(prefix)
-                }
-            )
-        history, steps = kept.tensors["history"].tolist(), kept.tensors["history_steps"].tolist()
-        stream.load_state_dict(dict(kept.stream))
+        with naming(Path(folder or "") / CHECKPOINT):
+            for student in students:
+                prefix = f"{student.name}/"
+                student.take_state(
+                    {
+                        name.removeprefix(prefix): tensor
+                        for name, tensor in kept.tensors.items()
+                        if name.startswith(prefix)
+                    }
+                )
+            history, steps = kept.tensors["history"].tolist(), kept.tensors["history_steps"].tolist()
+            stream.load_state_dict(dict(kept.stream))
     keeper = Keeper()
     begun = time.monotonic() - seconds
     # tqdm takes None to mean: only on a terminal.

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.reading import open_safetensors, parse_json
-from mechscope.results.files import NotKeptError, write_atomically
+from mechscope.results.files import NotKeptError, keeping, write_atomically
+from mechscope.value_kinds import not_of_kind
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +62,13 @@ class Keeper:
             NotKeptError: if the last one cannot be written; the one before is still there.
         """
         try:
-            checkpoint.write(folder)
-        except OSError as error:
-            not_kept = NotKeptError(folder / NAME, error)
+            with keeping(folder / NAME):
+                checkpoint.write(folder)
+        except NotKeptError as error:
             if last:
-                raise not_kept from error
+                raise
             if not self._warned:
-                log.warning("%s The training goes on meanwhile.", not_kept)
+                log.warning("%s The training goes on meanwhile.", error)
             self._warned = True
 
 
@@ -134,6 +135,9 @@ def _is_description(described: Any) -> bool:
     return (
         isinstance(described, dict)
         and all(isinstance(described.get(name), kind) for name, kind in kinds.items())
+        and not_of_kind(described["step"], int) is None
+        and not_of_kind(described["seconds"], float) is None
+        and described["step"] >= 0
         and isinstance(described["run"].get("stream"), dict)
     )
 

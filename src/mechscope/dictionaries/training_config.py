@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from mechscope.dictionaries.config import strict
+from mechscope.dictionaries.number_checks import check_number, check_whole
 
 Revival = Literal["auxiliary", "resample", "none"]
 
@@ -56,17 +57,16 @@ class TrainingConfig:
         object.__setattr__(self, "betas", tuple(self.betas))
         for name in ("steps", "log_every", "checkpoint_every", "resample_every", "dead_after"):
             self._whole(name, 1)
-        for name in ("lr_warmup", "lr_decay", "sparsity_warmup"):
+        for name in ("lr_warmup", "lr_decay", "sparsity_warmup", "seed"):
             self._whole(name, 0)
         if self.aux_k is not None:
             self._whole("aux_k", 1)
         if self.revive not in ("auxiliary", "resample", "none"):
             raise ValueError(f"revive must be 'auxiliary', 'resample' or 'none', not {self.revive!r}.")
         for name in ("lr", "aux_coefficient"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)!r}.")
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip must be above 0, or None, not {self.clip!r}.")
+            check_number(name, getattr(self, name))
+        if self.clip is not None:
+            check_number("clip", self.clip)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are two numbers from 0 up to 1, not {self.betas!r}.")
         if self.lr_warmup + self.lr_decay > self.steps:
@@ -75,9 +75,7 @@ class TrainingConfig:
             )
 
     def _whole(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        check_whole(name, getattr(self, name), least)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""

@@ -43,6 +43,8 @@ class ClaimsFile:
     """What was read, in words."""
     claims: tuple[Mapping[str, Any], ...]
     """The verdicts as plain JSON values."""
+    machines: tuple[str, ...] = ()
+    """Processors and thread counts that it was computed with, in words; empty in files of older versions."""
 
     def count(self, status: str) -> int:
         """How many claims ended as pass, fail or not-run."""
@@ -73,6 +75,7 @@ def write_claims(run: LabRun, fingerprint: str) -> Path:
         "budget": run.budget,
         "seeds": list(run.seeds),
         "device": run.device,
+        "machines": list(run.machines),
         "inputs": dict(run.inputs),
         "versions": dict(run.versions),
         "seconds": round(run.seconds, 1),
@@ -123,6 +126,7 @@ def read_claims(path: str | Path) -> ClaimsFile:
         fingerprint=content["fingerprint"],
         inputs=content["inputs"],
         claims=tuple(content["claims"]),
+        machines=tuple(content.get("machines", ())),
     )
 
 

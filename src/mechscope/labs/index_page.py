@@ -12,6 +12,7 @@ from mechscope.labs.page_frame import render_page
 from mechscope.labs.page_words import duration
 from mechscope.labs.registry import LabEntry
 from mechscope.results import write_atomically
+from mechscope.results.folder_lock import hold_folder
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,17 @@ def write_index(out: str | Path) -> Path:
     """Write OUT/index.html from the finished runs under OUT and return its path.
 
     The totals count one run a step: the full budget's, where there is one.
+
+    Raises:
+        OSError: if it cannot be written, or another process does not finish writing it within a minute.
     """
     out = Path(out)
+    # Of two that finish together, the later one must see the other's run: it waits.
+    with hold_folder(out, wait=60, name=".index.lock"):
+        return _write_index(out)
+
+
+def _write_index(out: Path) -> Path:
     steps = [_Step(entry, _runs(out, entry)) for entry in registry.LABS]
     counted = [step.runs[0].found for step in steps if step.runs]
     page = render_page(

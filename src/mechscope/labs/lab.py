@@ -131,6 +131,8 @@ class LabRun:
     """How much of it such an earlier run had done."""
     versions: Mapping[str, str]
     """Package → version."""
+    machines: tuple[str, ...] = ()
+    """Processors and thread counts that it was computed with, in words."""
 
     @property
     def report(self) -> Path:

@@ -133,7 +133,8 @@ def _step(replication: Replication) -> list[str]:
     seeds = f"{'seed' if len(run.seeds) == 1 else 'seeds'} {', '.join(map(str, run.seeds))}"
     made_of = "; ".join(f"{name}: {words}" for name, words in run.inputs.items())
     packages = ", ".join(f"{name} {version}" for name, version in run.versions.items())
-    lines += [f"{run.budget.capitalize()} budget, {seeds}, on {run.device}, {run.seconds:.0f} s.", ""]
+    where = f"{run.device} ({'; '.join(run.machines)})" if run.machines else run.device
+    lines += [f"{run.budget.capitalize()} budget, {seeds}, on {where}, {run.seconds:.0f} s.", ""]
     lines += ["| claim | published | ours | wanted | source | verdict |", "|---|---|---|---|---|---|"]
     lines += [_row(claim) for claim in run.claims]
     return [*lines, "", f"Read: {made_of}. Made with {packages}.", ""]

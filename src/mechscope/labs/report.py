@@ -86,7 +86,7 @@ def _facts(run: LabRun) -> list[tuple[str, str]]:
     facts = [(first_capital(name), words) for name, words in run.inputs.items()]
     seeds = ", ".join(map(str, run.seeds))
     facts.append(("Budget", f"{run.budget}, {'seed' if len(run.seeds) == 1 else 'seeds'} {seeds}"))
-    facts.append(("Device", run.device))
+    facts.append(("Device", " · ".join([run.device, *run.machines])))
     time = duration(run.seconds)
     if run.reused_seconds >= 1:
         earlier = duration(run.reused_seconds)

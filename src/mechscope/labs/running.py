@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 import os
 import re
 import shutil
@@ -24,10 +25,13 @@ from mechscope.labs.device import pick_device
 from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.report import write_report
-from mechscope.labs.workshop import NotKeptError, Workshop
+from mechscope.labs.workshop import Workshop
 from mechscope.results import Result, versions, write_atomically
-from mechscope.results.files import keeping
+from mechscope.results.files import check_file, check_folder, keeping
+from mechscope.results.folder_lock import hold_folder
 
+HIGHEST_SEED = 2**32 - 1
+"""Of any random generator that an experiment may use."""
 FINGERPRINT = re.compile("[0-9a-f]{16}")
 PACKAGES = ("mechscope", "torch", "numpy", "xarray", "plotly", "safetensors", "scikit-learn")
 
@@ -59,31 +63,66 @@ def prepare(
     out: str | Path = "runs",
     device: str = "auto",
     fetch: Callable[[str], None] | None = None,
+    *,
+    writes: bool = True,
 ) -> Preparation:
     """Check what was asked for and what is there, before any work begins.
 
     Args:
         fetch: download what the lab would rather read than its stand-in, and tell this what is being done; without
             it, a run reads what is on this machine.
+        writes: make sure that the run's folder can be written to.
 
     Raises:
-        ValueError: for an unknown budget or device, a device that is not there, or a damaged data file.
+        ValueError: for an unknown budget or device, a device that is not there, an impossible seed, an empty name for
+            the folder, or a damaged data file.
         FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
-        OSError: if the folder for the run cannot be made or written to.
+        OSError: if the folder for the run, or a file in it, cannot be made or written to.
     """
-    if budget not in get_args(Budget):
-        raise ValueError(f"budget is one of {', '.join(get_args(Budget))}, not {budget!r}.")
+    seeds = check_request(lab, budget, seed, out)
     chosen = pick_device(device)
     folder = Path(out) / lab.folder_name / f"{budget}-seed-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
+    if writes:
+        check_places(folder)
     if fetch is not None and lab.fetch is not None:
         lab.fetch(fetch)
     inputs = lab.inputs()
     fingerprint = fingerprint_of(lab, budget, seed, chosen.type, inputs)
-    seeds = tuple(range(seed, seed + lab.seeds[budget]))
     return Preparation(lab, budget, seeds, chosen, inputs, folder, fingerprint)
+
+
+def check_request(lab: Lab, budget: Budget, seed: int, out: str | Path) -> tuple[int, ...]:
+    """Check what a run is called by, and return its seeds.
+
+    Raises:
+        ValueError: for an unknown budget, an impossible seed, or an empty name for the folder of runs.
+    """
+    if budget not in get_args(Budget):
+        raise ValueError(f"budget is one of {', '.join(get_args(Budget))}, not {budget!r}.")
+    try:
+        first = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        first = -1
+    last = first + lab.seeds[budget] - 1
+    if first < 0 or last > HIGHEST_SEED:
+        many = f" and {lab.seeds[budget] - 1} more" if first >= 0 and lab.seeds[budget] > 1 else ""
+        raise ValueError(f"a seed is a whole number from 0 to {HIGHEST_SEED:,}, not {seed!r}{many}.")
+    if not str(out).strip():
+        raise ValueError("the folder for runs has an empty name: name one, or '.' for this folder.")
+    return tuple(range(first, last + 1))
+
+
+def check_places(folder: Path) -> None:
+    """Make sure that everything a run leaves in its folder can be written at its end; leaves nothing there.
+
+    Raises:
+        OSError: if that is not so, with what to do.
+    """
+    for inner in (folder, folder / "parts", folder / "figures"):
+        check_folder(inner)
+    for file in ("report.html", "claims.json", "weights.safetensors"):
+        check_file(folder / file)
+    check_file(folder.parent.parent / "index.html")
 
 
 def fingerprint_of(
@@ -134,15 +173,24 @@ def run_lab(
 def run_prepared(
     preparation: Preparation, progress: bool | None = False, line: int | None = None, label: str = ""
 ) -> LabRun:
-    """Do the work that `prepare` checked.
+    """Do the work that `prepare` checked, while no other process works in the same folder.
 
     Args:
         progress: as for `run_lab`.
         line, label: where progress bars go and what they begin with, where several steps run side by side.
 
     Raises:
+        FolderInUseError: if another process works there, before any work.
         NotKeptError: if a disk is full; what was written before stays, and the same command goes on from it.
     """
+    with hold_folder(preparation.folder):
+        return run_in_held_folder(preparation, progress, line, label)
+
+
+def run_in_held_folder(
+    preparation: Preparation, progress: bool | None = False, line: int | None = None, label: str = ""
+) -> LabRun:
+    """`run_prepared` where the caller, or the process that started this one, holds the folder."""
     lab, folder = preparation.lab, preparation.folder
     workshop = Workshop(
         config=lab.configs[preparation.budget],
@@ -173,16 +221,15 @@ def run_prepared(
         seconds=elapsed + workshop.reused_seconds,
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
+        machines=tuple(sorted(workshop.machines)),
     )
-    try:
+    with keeping(folder):
         _write_data(folder, outcome)
         write_report(run)
         # After all else: whoever finds claims.json finds everything else too.
         write_claims(run, preparation.fingerprint)
         # The report links to it.
         write_index(folder.parent.parent)
-    except OSError as error:
-        raise NotKeptError(folder, error) from error
     return run
 
 

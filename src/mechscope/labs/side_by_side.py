@@ -13,8 +13,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from mechscope.labs.lab import LabRun
 from mechscope.labs.registry import find_entry
-from mechscope.labs.running import Preparation, prepare, run_prepared
-from mechscope.labs.workshop import NotKeptError
+from mechscope.labs.running import Preparation, prepare, run_in_held_folder
+from mechscope.results.files import as_not_kept
+from mechscope.results.folder_lock import hold_folder
 
 STATUSES = ("pass", "fail", "not-run")
 
@@ -100,34 +101,48 @@ def choose_jobs(asked: int, steps: int, device: torch.device, cores: int | None 
 
 def run_steps(
     preparations: Sequence[Preparation], jobs: int = 1, progress: bool | None = False
-) -> Iterator[Finished]:
+) -> Generator[Finished]:
     """Run prepared steps, `jobs` at once, and give each as it is done.
 
     One step's failure is part of what is given, and the others go on. With one job the work is done in this
-    process, with more each step has a process of its own and an equal share of the cores.
+    process, with more each step has a process of its own and an equal share of the cores. No other process can write
+    to the steps' folders meanwhile.
 
     Args:
         progress: bars: True, False, or None for "on a terminal".
+
+    Raises:
+        FolderInUseError: if another process writes to the folder of one of them, before any work.
     """
-    if jobs == 1:
+    with ExitStack() as stack:
+        # Of all steps before the first is run: nobody should learn after an hour that the second cannot be.
         for preparation in preparations:
-            yield _run_here(preparation, progress)
-    else:
-        yield from _run_in_processes(preparations, jobs, progress)
+            stack.enter_context(hold_folder(preparation.folder))
+        held = stack.pop_all()
+    return _run_held(held, preparations, jobs, progress)
+
+
+def _run_held(
+    held: ExitStack, preparations: Sequence[Preparation], jobs: int, progress: bool | None
+) -> Generator[Finished]:
+    with held:
+        if jobs == 1:
+            for preparation in preparations:
+                yield _run_here(preparation, progress)
+        else:
+            yield from _run_in_processes(preparations, jobs, progress)
 
 
 def _run_here(preparation: Preparation, progress: bool | None) -> Finished:
     try:
-        return Finished(preparation, **_told(run_prepared(preparation, progress)))
-    except NotKeptError as error:
-        return Finished(preparation, problem=str(error))
+        return Finished(preparation, **_told(run_in_held_folder(preparation, progress)))
     except Exception as error:
-        return Finished(preparation, problem=_in_short(error), details=traceback.format_exc())
+        return Finished(preparation, **_why(error))
 
 
 def _run_in_processes(
     preparations: Sequence[Preparation], jobs: int, progress: bool | None
-) -> Iterator[Finished]:
+) -> Generator[Finished]:
     # A fresh interpreter each: forking a process whose torch has threads is not safe.
     context = multiprocessing.get_context("spawn")
     lock = context.RLock()
@@ -137,7 +152,8 @@ def _run_in_processes(
     try:
         while waiting or working:
             while waiting and free_lines:
-                working.append(_start(context, waiting.pop(0), free_lines.pop(0), jobs, progress, lock))
+                with _starting():
+                    working.append(_start(context, waiting.pop(0), free_lines.pop(0), jobs, progress, lock))
             ready = wait([worker.pipe for worker in working])
             for worker in [worker for worker in working if worker.pipe in ready]:
                 working.remove(worker)
@@ -173,24 +189,33 @@ def _start(
         threads=max(1, count_cores() // jobs),
     )
     process = context.Process(target=_work, args=(task, there, lock), name=preparation.lab.slug)
-    with _interrupts_ignored():
-        process.start()
+    process.start()
     # Only the worker holds this end now: when it dies, the other end says so.
     there.close()
     return _Worker(process, here, preparation, line)
 
 
 @contextmanager
-def _interrupts_ignored() -> Generator[None]:
-    """What is started here never sees Ctrl-C, which a terminal sends to all: this process tells it to stop."""
+def _starting() -> Generator[None]:
+    """A process that is started here never sees Ctrl-C, which a terminal sends to all: this process tells it to stop.
+
+    Nor does this process see a signal between the start and the place where it remembers what it started.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    late: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: late.append(number))
+    block = getattr(signal, "pthread_sigmask", None)
+    mask = None if block is None else block(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, before)
+        for number in late:
+            signal.raise_signal(number)
+        if block is not None:
+            block(signal.SIG_SETMASK, mask)
 
 
 def _work(task: _Task, pipe: Connection, lock: Any) -> None:
@@ -203,13 +228,13 @@ def _work(task: _Task, pipe: Connection, lock: Any) -> None:
     try:
         lab = importlib.import_module(task.package).LAB
         preparation = prepare(lab, task.budget, task.seed, task.out, task.device)  # type: ignore[arg-type]
-        pipe.send(_told(run_prepared(preparation, task.progress, task.line, task.label)))
+        pipe.send(_told(run_in_held_folder(preparation, task.progress, task.line, task.label)))
     except KeyboardInterrupt:
-        pipe.close()  # whoever stopped this knows
-    except NotKeptError as error:
-        pipe.send({"problem": str(error)})
+        pipe.close()
+        # Whoever stopped this knows; where that was not the process that started it, that one sees it here.
+        sys.exit(128 + signal.SIGTERM)
     except Exception as error:
-        pipe.send({"problem": _in_short(error), "details": traceback.format_exc()})
+        pipe.send(_why(error))
 
 
 def _stop(*_: object) -> None:
@@ -232,7 +257,12 @@ def _result(worker: _Worker) -> Finished:
     if told is not None:
         return Finished(worker.preparation, **told)
     code = worker.process.exitcode
-    how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+    if code is not None and code < 0:
+        how = f"killed by signal {-code}"
+    elif code == 128 + signal.SIGTERM:
+        how = f"stopped by signal {int(signal.SIGTERM)}"
+    else:
+        how = f"exit code {code}"
     return Finished(
         worker.preparation,
         problem=f"its process ended before the work was done ({how}; a machine that runs out of memory does that). "
@@ -260,5 +290,10 @@ def _clear_bars(progress: bool | None) -> None:
         sys.stderr.flush()
 
 
-def _in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _why(error: Exception) -> dict[str, Any]:
+    """Why a step could not be finished, with the traceback where a defect of ours may be the reason."""
+    not_kept = as_not_kept(error) if isinstance(error, OSError) else None
+    if not_kept is not None:
+        return {"problem": str(not_kept)}
+    in_short = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return {"problem": in_short, "details": traceback.format_exc()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from mechscope.labs.claims_file import read_claims
 from mechscope.labs.lab import Budget, Lab
-from mechscope.labs.running import Preparation, prepare, run_prepared
+from mechscope.labs.running import Preparation, check_places, prepare, run_prepared
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,16 @@ def prepare_to_verify(
     Raises:
         As `prepare`.
     """
-    preparation = prepare(lab, budget, seed, out, device)
+    # Finished runs may lie where nothing can be written; only a new one needs its folder.
+    preparation = prepare(lab, budget, seed, out, device, writes=False)
     problem = why_not_current(preparation)
-    if problem and lab.fetch is not None:
-        preparation = prepare(lab, budget, seed, out, device, fetch=tell)
-        problem = why_not_current(preparation)
-    return preparation, problem
+    if not problem:
+        return preparation, ""
+    if lab.fetch is None:
+        check_places(preparation.folder)
+        return preparation, problem
+    preparation = prepare(lab, budget, seed, out, device, fetch=tell)
+    return preparation, why_not_current(preparation)
 
 
 def verification_of(preparation: Preparation, ran_now: bool) -> Verification:

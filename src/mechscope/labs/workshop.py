@@ -19,10 +19,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mechscope.labs.machine import made_on
 from mechscope.reading import open_safetensors
-from mechscope.results.files import NotKeptError, write_atomically
+from mechscope.results.files import NotKeptError, keeping, write_atomically
 
 log = logging.getLogger(__name__)
+
+UNRECORDED = "a processor that was not recorded"
+"""Said of parts that an older version wrote."""
 
 Part = dict[str, Tensor]
 
@@ -53,6 +57,8 @@ class Workshop:
     """Time that the parts took, whoever computed them."""
     reused_seconds: float = 0.0
     """Time of the parts that an earlier run had finished."""
+    machines: set[str] = field(default_factory=set)
+    """Processors and thread counts that the parts were computed with, in words, whoever computed them."""
     _put_aside_at: dict[str, float] = field(default_factory=dict)
     _counted: set[str] = field(default_factory=set)
     _warned: bool = False
@@ -67,12 +73,15 @@ class Workshop:
         kept = self._read(path)
         if kept is not None:
             part, metadata = kept
+            self.machines.add(metadata.get("made_on", UNRECORDED))
             if name not in self._counted:
                 spent = float(metadata.get("seconds", 0.0))
                 self._counted.add(name)
                 self.reused_seconds += spent
                 self.seconds += spent
             return {key: tensor.to(self.device) for key, tensor in part.items()}
+        here = made_on(self.device)
+        self.machines.add(here)
         before = self._spent_before(name)
         begun = time.monotonic()
         part = {key: tensor.detach().contiguous() for key, tensor in compute().items()}
@@ -80,10 +89,7 @@ class Workshop:
         self._counted.add(name)
         self.reused_seconds += before
         self.seconds += spent
-        try:
-            self._write(path, part, {"seconds": f"{spent:.3f}"})
-        except OSError as error:
-            raise NotKeptError(path, error) from error
+        self._write(path, part, {"seconds": f"{spent:.3f}", "made_on": here})
         self.state_path(name).unlink(missing_ok=True)
         return part
 
@@ -101,9 +107,9 @@ class Workshop:
         tensors = {key: tensor.detach().contiguous() for key, tensor in state().items()}
         try:
             self._write(self.state_path(name), tensors, {"seconds": f"{spent:.3f}"})
-        except OSError as error:
+        except NotKeptError as error:
             if not self._warned:
-                log.warning("%s The training goes on meanwhile.", NotKeptError(self.state_path(name), error))
+                log.warning("%s The training goes on meanwhile.", error)
             self._warned = True
 
     def take_up(self, name: str) -> Part | None:
@@ -138,7 +144,10 @@ class Workshop:
     def _write(self, path: Path, part: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
         # safetensors refuses tensors that share memory; a part may hold views of one array.
         tensors = {key: tensor.cpu().clone() for key, tensor in part.items()}
-        write_atomically(path, safetensors.torch.save(tensors, {"fingerprint": self.fingerprint, **metadata}))
+        with keeping(path):
+            write_atomically(
+                path, safetensors.torch.save(tensors, {"fingerprint": self.fingerprint, **metadata})
+            )
 
     def _read(self, path: Path) -> tuple[Part, dict[str, str]] | None:
         if not path.is_file():

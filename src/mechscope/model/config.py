@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import described
 from mechscope.model.classic_fields import accept_classic_fields, translate_classic_fields
 from mechscope.model.config_checks import check_config_values
 from mechscope.model.devices import check_device
@@ -309,6 +310,11 @@ class HookedTransformerConfig:
             ValueError: for a field that does not exist, with the nearest names; for one that is needed and missing;
                 and for values that a config refuses.
         """
+        if not isinstance(config_dict, Mapping):
+            raise TypeError(
+                "a model is built from a HookedTransformerConfig or a dictionary of its fields, not "
+                f"{described(config_dict)}."
+            )
         fields = dict(config_dict)
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():
             fields.pop(name)

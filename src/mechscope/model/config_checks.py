@@ -54,10 +54,10 @@ def check_config_values(cfg: Any) -> None:
             continue
         if (words := not_of_kind(value, hint)) is not None:
             raise ValueError(f"{name} must be {words}, not {shown(value)}.")
-        if isinstance(value, numbers.Number) and type(value) not in (int, float, bool):
-            value = int(value) if isinstance(value, numbers.Integral) else float(value)  # type: ignore[arg-type]
+        if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
+            value = int(value) if isinstance(value, numbers.Integral) else float(value)
             setattr(cfg, name, value)
-        if name in _RANGES and value is not None:
+        if name in _RANGES and isinstance(value, (int, float)):
             _check_range(name, value)
     _check_dtype(getattr(cfg, "dtype", torch.float32))
     _check_scaling(getattr(cfg, "rotary_scaling", None))
@@ -68,7 +68,7 @@ def _check_range(name: str, value: float) -> None:
     if least <= value <= largest or value == unset:
         return
     if largest == math.inf:
-        words = "at least 0" if least == 0 else "above 0"
+        words = "of at least 0" if least == 0 else "above 0"
         raise ValueError(f"{name} must be a number {words}, not {shown(value)}.")
     kind = "a positive whole number" if least == 1 else "a whole number of at least 0"
     raise ValueError(f"{name} must be {kind} and at most {largest:,.0f}, not {shown(value)}.")
@@ -90,4 +90,4 @@ def _check_scaling(scaling: Mapping[str, Any] | None) -> None:
             and not isinstance(value, bool)
             and not 0 < float(value) < math.inf
         ):
-            raise ValueError(f"rotary_scaling: {name} must be a finite number above 0, not {shown(value)}.")
+            raise ValueError(f"rotary_scaling: {name} must be a positive finite number, not {shown(value)}.")

@@ -46,6 +46,7 @@ class Devices(nn.Module):
 
     cfg: HookedTransformerConfig
 
+    @torch.inference_mode(False)  # a weight that inference mode converted could not be trained
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         """Convert every tensor: torch's way into `to`, `half`, `bfloat16`, `float`, `double` and `cuda`, also
         when the model is part of another module."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.slice import Slice
 
@@ -27,6 +28,7 @@ class DirectLogitAttribution:
 
         def __getitem__(self, key: str | tuple[Any, ...]) -> torch.Tensor: ...
 
+    @checked_arguments
     def logit_attrs(
         self,
         residual_stack: torch.Tensor,
@@ -132,7 +134,9 @@ class DirectLogitAttribution:
         """A norm's scale [batch pos 1], also where it was taken head by head [batch pos head 1]."""
         scale = self[name]
         if scale.ndim == (4 if self.has_batch_dim else 3):
-            if not torch.equal(scale, scale[..., :1, :].expand_as(scale)):
+            # The same numbers at another place of a tensor may be summed in another order.
+            first = scale[..., :1, :].expand_as(scale)
+            if not torch.allclose(scale, first, rtol=8 * torch.finfo(scale.dtype).eps, atol=0):
                 raise ValueError(f"the heads read different inputs in this pass: {name!r} has no one scale.")
             scale = scale[..., 0, :]
         return scale

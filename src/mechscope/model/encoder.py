@@ -32,6 +32,7 @@ from mechscope.model.encoder_components import (
 from mechscope.model.encoder_inputs import EncoderInputs
 from mechscope.model.encoder_weights import EncoderWeights
 from mechscope.model.fit import check_fit
+from mechscope.model.gradients import usable_in_training
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
@@ -64,6 +65,8 @@ class HookedEncoder(
         ValueError: for a config that is no BERT's (LayerNorm, standard positions, MLPs).
     """
 
+    # Weights made in inference mode could never be trained, so this leaves it.
+    @torch.inference_mode(False)
     def __init__(
         self,
         cfg: HookedTransformerConfig | Mapping[str, Any],
@@ -116,6 +119,7 @@ class HookedEncoder(
     # Loading --------------------------------------------------------------------------------
 
     @classmethod
+    @torch.inference_mode(False)
     def from_state(
         cls,
         cfg: HookedTransformerConfig,
@@ -128,7 +132,7 @@ class HookedEncoder(
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
         state_dict = {
-            name: value.contiguous()
+            name: usable_in_training(value).contiguous()
             for name, value in drop_tied_unembedding(weights_of(state_dict), cfg).items()
         }
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]

@@ -205,8 +205,11 @@ class FactoredMatrix:
         With A = Q R and Bᵀ = Q' R', the singular values are those of the small matrix R R'ᵀ.
         """
         version = _version(self.A, self.B)
-        if self._svd is not None and version and self._svd[0] == version:
-            return self._svd[1]
+        graph_wanted = torch.is_grad_enabled() and (self.A.requires_grad or self.B.requires_grad)
+        if self._svd is not None and version and self._svd[0] == version and not graph_wanted:
+            kept = self._svd[1]
+            if not kept.S.is_inference() or torch.is_inference_mode_enabled():
+                return kept
         A, B = at_least_float32(self.A), at_least_float32(self.B)
         left, left_core = torch.linalg.qr(A)
         right, right_core = torch.linalg.qr(B.mT)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -19,6 +21,8 @@ from mechscope.model.token_ids import token_ids
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
+PROMPT_POSITIONS: ContextVar[int | None] = ContextVar("prompt positions", default=None)
+"""While `generate` runs a pass: how many positions are of the prompt, cached ones included. The rest was generated."""
 GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens")
 
 
@@ -246,9 +250,11 @@ class Generation:
     ) -> Iterator[torch.Tensor]:
         """Append one token to every row at a time; gives the logits that it was chosen from [batch d_vocab_out]."""
         prompt = run.tokens.shape[1]
+        cached = 0 if run.cache is None else run.cache.length
         for step in range(max_new_tokens):
             read = run.tokens if run.cache is None or step == 0 else run.tokens[:, -1:]
-            logits = self._next_logits(read, run.cache)
+            with _reading_prompt(cached + prompt):
+                logits = self._next_logits(read, run.cache)
             new = sample_logits(logits, top_k, top_p, temperature, freq_penalty, run.tokens, run.generator)
             real = ~run.finished
             if run.ends or run.stop_strings:
@@ -301,3 +307,12 @@ class Generation:
         return self.tokenizer.decode(
             row.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+
+
+@contextmanager
+def _reading_prompt(positions: int) -> Generator[None]:
+    before = PROMPT_POSITIONS.set(positions)
+    try:
+        yield
+    finally:
+        PROMPT_POSITIONS.reset(before)

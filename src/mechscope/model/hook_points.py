@@ -36,6 +36,16 @@ DIRECTIONS = ("fwd", "bwd", "both")
 _CHANGING_LISTENERS = threading.Lock()
 
 
+def has_torch_hooks(module: nn.Module) -> bool:
+    """Whether torch's own hooks (`register_forward_hook` and its like) are on a module."""
+    return bool(
+        module._forward_hooks
+        or module._backward_hooks
+        or module._forward_pre_hooks
+        or module._backward_pre_hooks
+    )
+
+
 class HookScope:
     """A stretch of code whose listeners see only the runs made inside it.
 
@@ -130,21 +140,16 @@ class HookPoint(HookPointIntrospection, nn.Module):
     @property
     def watched(self) -> bool:
         """Whether anything listens here, to a run made here and now."""
-        if self._has_torch_hooks():
+        if has_torch_hooks(self):
             return True
         if not (self.fwd_hooks or self.bwd_hooks):
             return False
         return bool(_in_reach(self.fwd_hooks) or _in_reach(self.bwd_hooks))
 
-    def _has_torch_hooks(self) -> bool:
-        return bool(
-            self._forward_hooks or self._backward_hooks or self._forward_pre_hooks or self._backward_pre_hooks
-        )
-
     @property
     def needs_all_positions(self) -> bool:
         """Whether somebody listens who must be shown whole activations."""
-        if self._has_torch_hooks() or _in_reach(self.bwd_hooks):
+        if has_torch_hooks(self) or _in_reach(self.bwd_hooks):
             return True
         return not all(listener.by_position for listener in self.listeners)
 

@@ -6,18 +6,20 @@ again, whatever happens in between.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
 from mechscope.model.caching_hooks import caching_hook
+from mechscope.model.gradients import refuse_inference_mode, usable_in_training
 from mechscope.model.hook_introspection import HookIntrospectionMixin, OlderHookNames
 from mechscope.model.hook_points import (
     Direction,
@@ -90,6 +92,14 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         """How many `with model.hooks(...)` blocks the running code is inside of."""
         return len(open_scopes(self))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy that can be trained, also where it is made in inference mode."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        with torch.inference_mode(False):
+            twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
     def setup(self) -> None:
         """Name every module and hook point below this one."""
         self.mod_dict: dict[str, nn.Module] = {}
@@ -108,6 +118,8 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         self._passes += 1
         for scope in open_scopes(self):
             scope.passes += 1
+        args = tuple(usable_in_training(value) for value in args)
+        kwargs = {name: usable_in_training(value) for name, value in kwargs.items()}
         with borrowing(self, args, kwargs):
             return super().__call__(*args, **kwargs)
 
@@ -156,7 +168,9 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         if name in self.hook_dict:
             return name
         reason = self.why_absent(name)
-        near = near_names(name, self.hook_dict)
+        # A short name such as "resid_pre" is the end of several full ones.
+        near = [known for known in self.hook_dict if known.endswith(f"hook_{name}")][:3]
+        near = near or near_names(name, self.hook_dict)
         hint = f" The nearest names are {', '.join(map(repr, near))}." if near else ""
         raise KeyError(f"no hook point is called {name!r}{reason}.{hint}")
 
@@ -409,6 +423,10 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         Returns:
             the output of the pass, and a dictionary from hook names to activations.
         """
+        if incl_bwd:
+            refuse_inference_mode("incl_bwd")
+            if not torch.is_grad_enabled():
+                raise RuntimeError("incl_bwd needs gradients: call it outside torch.no_grad().")
         cache, forward, backward = self.get_caching_hooks(
             names_filter, incl_bwd, device, remove_batch_dim, pos_slice=pos_slice
         )

@@ -14,6 +14,7 @@ from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembeddi
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
+from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.state_dict_completion import complete_state_dict
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
@@ -36,6 +37,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         ) -> None: ...
 
     @classmethod
+    @torch.inference_mode(False)
     def from_state(
         cls,
         cfg: HookedTransformerConfig,
@@ -50,7 +52,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         """
         weights = drop_tied_unembedding(weights_of(state_dict), cfg)
         # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
-        state_dict = {name: value.contiguous() for name, value in weights.items()}
+        state_dict = {name: usable_in_training(value).contiguous() for name, value in weights.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
@@ -136,6 +138,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             **from_pretrained_kwargs,
         )
 
+    @torch.inference_mode(False)
     def load_and_process_state_dict(
         self,
         state_dict: Mapping[str, torch.Tensor],

@@ -85,7 +85,7 @@ def _check_anything_to_predict(
         )
 
 
-def check_predictable(tokens: Int[torch.Tensor, ...], d_vocab_out: int) -> None:
+def check_predictable(tokens: Int[torch.Tensor, "*shape"], d_vocab_out: int) -> None:
     """Refuse tokens that have no logit.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from einops import einsum
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.direct_logit_attribution import DirectLogitAttribution
 from mechscope.model.final_residual import final_residual
 from mechscope.model.names import get_act_name
@@ -24,6 +25,7 @@ class ResidualDecomposition(DirectLogitAttribution):
 
     cache_dict: dict[str, torch.Tensor]
 
+    @checked_arguments
     def accumulated_resid(
         self,
         layer: int | None = None,
@@ -68,6 +70,7 @@ class ResidualDecomposition(DirectLogitAttribution):
             )
         return (pieces, labels) if return_labels else pieces
 
+    @checked_arguments
     def decompose_resid(
         self,
         layer: int | None = None,
@@ -123,6 +126,7 @@ class ResidualDecomposition(DirectLogitAttribution):
             return self.cache_dict[name]
         return einsum(self["z", layer], W_O, "... head d_head, head d_head d_model -> ... head d_model")
 
+    @checked_arguments
     def stack_head_results(
         self,
         layer: int = -1,
@@ -149,24 +153,26 @@ class ResidualDecomposition(DirectLogitAttribution):
         labels = [f"L{index}H{head}" for index in range(last) for head in range(n_heads)]
         return self._finish(pieces, labels, last, incl_remainder, pos_slice, apply_ln, layer, return_labels)
 
+    @checked_arguments
     def stack_activation(
         self, activation_name: str, layer: int = -1, sublayer_type: str | None = None
     ) -> torch.Tensor:
         """One activation of every layer before `layer` [layer …]."""
         last = self._layers(layer)
         if last == 0:
+            why = (
+                "this model has no layers"
+                if self.model.cfg.n_layers == 0
+                else "give a larger one, or -1 for all"
+            )
             raise ValueError(
-                f"there are no layers before the first to stack {activation_name!r} of: "
-                + (
-                    "this model has none."
-                    if self.model.cfg.n_layers == 0
-                    else "give a larger layer, or -1 for all."
-                )
+                f"{activation_name!r} is taken from the layers before `layer`, and there are none: {why}."
             )
         return torch.stack(
             [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]
         )
 
+    @checked_arguments
     def get_neuron_results(
         self,
         layer: int,
@@ -191,6 +197,7 @@ class ResidualDecomposition(DirectLogitAttribution):
             W_out = W_out @ project_output_onto.to(W_out)
         return post * W_out if W_out.ndim == 1 else post[..., None] * W_out
 
+    @checked_arguments
     def stack_neuron_results(
         self,
         layer: int,
@@ -257,6 +264,7 @@ class ResidualDecomposition(DirectLogitAttribution):
             parts.append(project(remainder[None]))
         return torch.cat(parts)
 
+    @checked_arguments
     def get_full_resid_decomposition(
         self,
         layer: int | None = None,

@@ -10,6 +10,7 @@ import torch
 
 from mechscope.arguments import described
 from mechscope.model.attention_mask import get_attention_mask
+from mechscope.model.loss import check_predictable
 from mechscope.model.special_tokens import (
     begin_ids,
     check_ids,
@@ -43,6 +44,11 @@ class TokenizerHelpers:
             ValueError: for a tokenizer with ids that the model lacks. (A model may have more rows than the
                 tokenizer has tokens: embeddings are often padded.)
         """
+        if tokenizer is not None and not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")):
+            raise TypeError(
+                "a tokenizer is ours (mechscope.Tokenizer) or has the Hugging Face interface (encode, decode, "
+                f"bos_token_id …), not {described(tokenizer)}."
+            )
         if tokenizer is not None and self.cfg.d_vocab != -1:
             check_ids(tokenizer, self.cfg.d_vocab)
         self.tokenizer = tokenizer
@@ -93,7 +99,7 @@ class TokenizerHelpers:
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):
             raise TypeError(f"prepend_bos is True, False or None, not {described(prepend_bos)}.")
-        texts = [input] if isinstance(input, str) else list(input)
+        texts = list(input) if isinstance(input, (list, tuple)) else [input]
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
         rows = [self._encode(text, prepend_bos) for text in texts]
@@ -146,6 +152,8 @@ class TokenizerHelpers:
         if attention_mask is not None:
             mask = plain_ids(attention_mask)
             tokens = Tokens(plain_ids(tokens), mask[None] if mask.ndim == 1 and tokens.ndim == 2 else mask)
+        if tokens.ndim not in (1, 2):
+            raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
         if tokens.ndim == 1:
             tokens = tokens[None]
         if not isinstance(tokens, Tokens):
@@ -287,10 +295,7 @@ class TokenizerHelpers:
         if isinstance(tokens, str):
             return W_U[:, self.to_single_token(tokens)]
         ids = self._ids_of(tokens).to(W_U.device)
-        if ids.numel() and int(ids.max()) >= W_U.shape[1]:
-            raise ValueError(
-                f"token id {int(ids.max())} is out of range: this model predicts ids 0 to {W_U.shape[1] - 1}."
-            )
+        check_predictable(ids, W_U.shape[1])
         directions = W_U.mT[ids]
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 

@@ -84,6 +84,8 @@ class HookedTransformer(
     blocks: Sequence[TransformerBlock]
     ln_final: nn.Module
 
+    # Weights made in inference mode could never be trained, so this leaves it.
+    @torch.inference_mode(False)
     def __init__(
         self,
         cfg: HookedTransformerConfig | Mapping[str, Any],

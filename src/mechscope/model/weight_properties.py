@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.weight_views import weight_copy
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 
 class WeightProperties:
-    """`model.W_Q` [layer head d_model d_head] and its like; each access stacks afresh."""
+    """`model.W_Q` [layer head d_model d_head] and its like; each access stacks afresh.
+
+    A stack is a copy, so writing to it is an error (`WeightCopy`): write to `model.blocks[layer].attn.W_Q`.
+    """
 
     cfg: HookedTransformerConfig
     blocks: Any  # of the blocks of the class that inherits this
@@ -24,7 +28,13 @@ class WeightProperties:
         if not self.cfg.n_layers:
             # Not an AttributeError, which torch would answer with "has no attribute".
             raise ValueError(f"this model has no layers (n_layers=0) and so no {name}.")
-        return torch.stack([getattr(getattr(block, part), name) for block in self.blocks])
+        with torch.inference_mode(False):
+            stacked = torch.stack([getattr(getattr(block, part), name) for block in self.blocks])
+        return weight_copy(
+            stacked,
+            f"model.{name} is a stacked copy of all layers' weights; write to model.blocks[layer].{part}.{name} inside "
+            "torch.no_grad(), or take a .clone() to have a tensor of your own",
+        )
 
     @property
     def W_U(self) -> torch.Tensor:
@@ -53,7 +63,13 @@ class WeightProperties:
     @property
     def W_E_pos(self) -> torch.Tensor:
         """Embedding and position embedding, one above the other [d_vocab + n_ctx, d_model]."""
-        return torch.cat([self.W_E, self.W_pos], dim=0)
+        with torch.inference_mode(False):
+            joined = torch.cat([self.W_E, self.W_pos], dim=0)
+        return weight_copy(
+            joined,
+            "model.W_E_pos is a copy of model.W_E and model.W_pos; write to those inside torch.no_grad(), or take a "
+            ".clone() to have a tensor of your own",
+        )
 
     @property
     def W_Q(self) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.patching.setters import (
     PatchSetter,
     layer_head_dest_src_pos_pattern_patch_setter,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def _patching_function(
     name: str, activation_name: str, patch_setter: PatchSetter, axes: Sequence[AxisNames], purpose: str
 ) -> Callable[..., Any]:
+    @checked_arguments
     def patch(
         model: HookedTransformer,
         corrupted_tokens: torch.Tensor | str | list[str],

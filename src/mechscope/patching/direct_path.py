@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from einops import einsum
 from jaxtyping import Float
 from tqdm import tqdm
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.patching.sweep import Metric, as_tokens, check_clean_run, single_number
 from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
+    from mechscope.model.activation_cache import ActivationCache
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def get_act_patch_direct_path(
     model: HookedTransformer,
-    corrupted_tokens: Any,
-    clean_cache: Any,
+    corrupted_tokens: torch.Tensor | str | list[str],
+    clean_cache: ActivationCache | Mapping[str, torch.Tensor],
     patching_metric: Metric,
     *,
     progress: bool = True,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 
+from mechscope.arguments import checked_arguments
 from mechscope.patching.by_activation import (
     get_act_patch_attn_head_k_all_pos,
     get_act_patch_attn_head_k_by_pos,
@@ -25,13 +27,15 @@ from mechscope.patching.by_activation import (
 from mechscope.patching.sweep import Metric
 
 if TYPE_CHECKING:
+    from mechscope.model.activation_cache import ActivationCache
     from mechscope.model.transformer import HookedTransformer
 
 
+@checked_arguments
 def get_act_patch_attn_head_all_pos_every(
     model: HookedTransformer,
-    corrupted_tokens: Any,
-    clean_cache: Any,
+    corrupted_tokens: torch.Tensor | str | list[str],
+    clean_cache: ActivationCache | Mapping[str, torch.Tensor],
     metric: Metric,
     *,
     progress: bool = True,
@@ -51,10 +55,11 @@ def get_act_patch_attn_head_all_pos_every(
     return torch.stack([_for_each_query_head(model, effect) for effect in effects])
 
 
+@checked_arguments
 def get_act_patch_attn_head_by_pos_every(
     model: HookedTransformer,
-    corrupted_tokens: Any,
-    clean_cache: Any,
+    corrupted_tokens: torch.Tensor | str | list[str],
+    clean_cache: ActivationCache | Mapping[str, torch.Tensor],
     metric: Metric,
     *,
     progress: bool = True,
@@ -77,10 +82,11 @@ def get_act_patch_attn_head_by_pos_every(
     return torch.stack([_for_each_query_head(model, effect) for effect in effects])
 
 
+@checked_arguments
 def get_act_patch_block_every(
     model: HookedTransformer,
-    corrupted_tokens: Any,
-    clean_cache: Any,
+    corrupted_tokens: torch.Tensor | str | list[str],
+    clean_cache: ActivationCache | Mapping[str, torch.Tensor],
     metric: Metric,
     *,
     progress: bool = True,

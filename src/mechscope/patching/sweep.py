@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.patching.setters import WHERE, PatchSetter
 from mechscope.techniques.sweep import Edit, Sweep
@@ -31,6 +32,7 @@ def make_df_from_ranges(column_max_ranges: Sequence[int], column_names: Sequence
     return pd.DataFrame(rows, columns=list(column_names))
 
 
+@checked_arguments
 def generic_activation_patch(
     model: HookedTransformer,
     corrupted_tokens: torch.Tensor | str | list[str],
@@ -132,8 +134,7 @@ def single_number(value: Any) -> torch.Tensor:
 
 def as_tokens(model: HookedTransformer, given: torch.Tensor | str | list[str]) -> torch.Tensor:
     """Tokens [batch pos] from tokens, from one sequence of them, or from text."""
-    tokens = model.to_tokens(given) if isinstance(given, (str, list)) else given
-    return tokens[None] if tokens.ndim == 1 else tokens
+    return model.as_tokens(given)
 
 
 def _axis_length(model: HookedTransformer, tokens: torch.Tensor, activation: str, axis: str) -> int:

@@ -78,6 +78,7 @@ def measure(model: HookedTransformer) -> dict[str, float]:
         "explained": 100 * structure.explained,
         "outside": 100 * structure.outside,
         "single_neurons": 100 * structure.single_neurons,
+        "single_heads": 100 * structure.single_heads,
         "worst_head": 100 * structure.worst_head,
         "separation": structure.separation,
     }
@@ -101,9 +102,10 @@ its checkpoints show it coming about.
 - As stored: {accuracy:.2f} % of all pairs right, loss {loss:.1e} nats. Guessing costs {guessing}; there are no n-gram
   rivals, since one number alone says nothing about the answer.
 - Inside: {keys:.0f} key frequencies, {key_list}; Σ α cos w(a+b-c) over them explains {explained:.1f} % of the logits'
-  variance. {single_neurons:.1f} % of the neurons have a single frequency; so have the heads' attention scores, the
-  worst to {worst_head:.1f} %. Without the key frequencies {outside:.1f} % of the norm of W_out W_U is left; the paper's
-  model has less than 0.55 %. Taking out the least of them costs {separation:.0e} times what any other frequency does.
+  variance. {single_neurons:.1f} % of the neurons have a single frequency; so has the attention of
+  {single_heads:.0f} % of the heads, the worst to {worst_head:.1f} %. {outside:.2f} % of the squared norm of W_out W_U
+  lies outside the key frequencies; in the paper's model less than 0.55 %. Taking out the least of them costs
+  {separation:.0e} times what any other frequency does.
 - Checkpoints, by epoch (`checkpoint_value`): {checkpoints}.
 - Recipe after Nanda et al. (2023), “Progress measures for grokking via mechanistic interpretability”.
 - Licence: MIT, like mechscope.
@@ -122,7 +124,8 @@ RECIPES = (
             Condition("accuracy", "accuracy on all pairs", low=99.9, unit="%"),
             Condition("keys", "key frequencies", low=3, high=6),
             Condition("explained", "variance of the logits explained", low=90, unit="%"),
-            Condition("worst_head", "worst head's single frequency", low=95, unit="%"),
+            Condition("outside", "share of W_out W_U outside the key frequencies", high=0.55, unit="%"),
+            Condition("single_heads", "heads with a single frequency", low=75, unit="%"),
             Condition("separation", "separation of key and other frequencies", low=10, unit="×"),
         ),
         card=CARD,

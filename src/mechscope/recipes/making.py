@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import string
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ from mechscope.labs.device import pick_device
 from mechscope.labs.workshop import Workshop
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.results import versions, write_atomically
+from mechscope.results.files import check_folder, keeping, replacing_folder
+from mechscope.results.folder_lock import hold_folder
 
 OWN_WORDS = ("name", "command", "parameters", "shape", "python", "torch", "made_on")
 """Placeholders that every card may use without a word from its recipe."""
@@ -66,22 +67,31 @@ def make(
 
     Raises:
         FileNotFoundError: if something that the recipe needs is missing on this machine, before any work.
-        FileExistsError: if `folder` holds something else than a model of ours, before any work.
+        OSError: if `folder` holds something else than a model of ours, or a place cannot be written to, before any
+            work.
+        FolderInUseError: if another process works in `work`, before any work.
+        NotKeptError: if a disk is full; what was finished is in `work`.
         ValueError: for a device that is not there, or a card with a placeholder that nothing fills.
         MissedConditionsError: if the model is not what it must be; it then lies beside its parts, to be looked at.
     """
     folder, work = Path(folder), Path(work)
-    chosen = prepare(recipe, folder, device)
+    chosen = prepare(recipe, folder, device, work=work)
+    with hold_folder(work):
+        return _make(recipe, folder, work, chosen, progress)
+
+
+def _make(recipe: Recipe, folder: Path, work: Path, device: torch.device, progress: bool | None) -> Path:
     workshop = Workshop(
         config=recipe.config,
         seeds=(recipe.seed,),
-        device=chosen,
+        device=device,
         folder=work / "parts",
-        fingerprint=fingerprint(recipe, chosen),
+        fingerprint=fingerprint(recipe, device),
         progress=progress,
     )
     made = recipe.train(workshop)
-    staged = recipe.store.save(made.model, work / "model")
+    with keeping(work / "model"):
+        staged = recipe.store.save(made.model, work / "model")
     _write_kept(staged, made)
     figures = measure(recipe, staged)
     judged = judge(recipe, figures)
@@ -96,18 +106,30 @@ def make(
     return _put_in_place(staged, folder)
 
 
-def prepare(recipe: Recipe, folder: str | Path, device: str = "auto") -> torch.device:
+def prepare(
+    recipe: Recipe, folder: str | Path, device: str = "auto", *, work: str | Path | None = None
+) -> torch.device:
     """Check what was asked for and what is there, before any work; returns the device to train on.
 
     Raises:
         As `make`, before any work.
     """
+    chosen = pick_device(device)
     folder = Path(folder)
+    if not folder.name:
+        raise ValueError(f"{str(folder)!r} names no folder for a model.")
     if (reason := recipe.missing()) is not None:
         raise FileNotFoundError(f"{recipe.name} cannot be made here: {reason}")
-    if folder.exists() and not recipe.store.is_own(folder):
-        raise FileExistsError(f"{str(folder)!r} exists and is no model that mechscope wrote: choose another.")
-    return pick_device(device)
+    for place in (folder, *([] if work is None else [Path(work) / "model"])):
+        if place.exists() and not recipe.store.is_own(place):
+            raise FileExistsError(
+                f"{str(place)!r} exists and is no model that mechscope wrote: choose another."
+            )
+        # A model is written beside its place and put there whole.
+        check_folder(place.parent)
+    if work is not None:
+        check_folder(Path(work) / "parts")
+    return chosen
 
 
 def fingerprint(recipe: Recipe, device: torch.device) -> str:
@@ -225,14 +247,7 @@ def _as_written(figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def _put_in_place(staged: Path, folder: Path) -> Path:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Copied first: the work folder may lie on another disk, and a rename is what nobody sees half done.
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.unfinished-"))
-    try:
-        whole = shutil.copytree(staged, unfinished / "model")
-        if folder.exists():
-            folder.rename(unfinished / "previous")
-        whole.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    # Copied: the work folder may lie on another disk, and only what is on one disk can be renamed.
+    with replacing_folder(folder) as new:
+        shutil.copytree(staged, new, dirs_exist_ok=True)
     return folder

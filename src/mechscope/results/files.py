@@ -1,23 +1,44 @@
-"""Files that are either wholly there or not there at all."""
+"""Files and folders that are either wholly there or not there at all."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
+import stat
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import lock_descriptor
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where a disk, or a user's share of it, is full."""
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished")
+"""Names of temporary files."""
 
 
 class NotKeptError(OSError):
     """Something that was computed could not be written, most often because a disk is full."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
+    def __init__(self, path: Path | str, error: OSError) -> None:
         reason = error.strerror or str(error)
-        super().__init__(
-            f"{path} could not be written ({reason}). What was finished before is kept beside it: make room there, "
-            "then give the same command, and it goes on from that; or choose another folder with --out."
-        )
+        remedy = "Make room there" if error.errno in FULL else "Make it writable"
+        super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another place.")
+
+
+def as_not_kept(error: OSError) -> NotKeptError | None:
+    """The error in words, if it says that something could not be kept because a disk is full; else None.
+
+    Where no file of ours is behind it, that is the standard output or a library's temporary file.
+    """
+    if isinstance(error, NotKeptError):
+        return error
+    if error.errno not in FULL:
+        return None
+    return NotKeptError(error.filename or "the output, or a temporary file,", error)
 
 
 @contextmanager
@@ -38,26 +59,205 @@ def keeping(path: Path) -> Generator[None]:
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
     """Write `content` under a temporary name beside `path`, then rename it: a reader never sees half a file.
 
-    Text is written as UTF-8. Missing folders are made.
+    Text is written as UTF-8. Missing folders are made. Temporary files that killed processes have left in the folder
+    are removed.
 
     Raises:
-        OSError: if the folder cannot be written to; `path` is then as it was before.
+        NotKeptError: if the file cannot be written, with its name and the reason; `path` is then as it was before.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads; a report is for everyone the umask allows.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with keeping(path):
+        if error := _no_file_goes_there(path):
+            raise error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(path.parent)
+        descriptor, temporary = _locked_temporary_file(path)
+        try:
+            # Open until it is renamed: the lock says that somebody is still at work on it.
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                # mkstemp makes files that only their owner reads; a report is for everyone the umask allows.
+                umask = os.umask(0)
+                os.umask(umask)
+                temporary.chmod(0o666 & ~umask)
+                os.fsync(file.fileno())
+                if os.name == "posix":
+                    temporary.replace(path)
+            if os.name != "posix":
+                # Windows renames no file that is open, and removes none either.
+                temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     return path
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in a folder.
+
+    A process holds a lock on its temporary file for as long as it writes, and the system takes that lock away when the
+    process ends, however it ends: what is locked is left alone.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if UNFINISHED.fullmatch(entry.name)]
+    for name in names:
+        # Whatever goes wrong here, the file that is to be written does not depend on it.
+        with suppress(OSError):
+            _remove_if_unlocked(folder / name)
+
+
+@contextmanager
+def replacing_folder(folder: str | Path) -> Generator[Path]:
+    """A new folder to fill, which takes the place of `folder` when the context ends without an error.
+
+    A reader sees the old folder or the new one. Folders that killed processes have left beside it are removed; where
+    one was killed between moving the old folder away and the new one in, the old one is put back first.
+
+    Raises:
+        NotKeptError: if something cannot be written; `folder` is then as it was before.
+    """
+    folder = Path(folder)
+    with keeping(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_unfinished_folders(folder)
+        unfinished = Path(
+            tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".unfinished")
+        )
+        lock = _lock_folder(unfinished)
+        new, previous = unfinished / "new", unfinished / "previous"
+        try:
+            new.mkdir()
+            yield new
+            if folder.exists():
+                folder.rename(previous)
+            new.rename(folder)
+        except BaseException:
+            if previous.exists() and not folder.exists():
+                previous.rename(folder)
+            raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+
+
+def check_file(path: Path) -> None:
+    """Make sure that `path` can be written later on, as far as that can be told without leaving anything there.
+
+    Raises:
+        ValueError: for an empty name.
+        OSError: if there is something there that is no file, or its folder cannot be made or written to; with what to
+            do.
+    """
+    if not path.name:
+        raise ValueError(f"{str(path)!r} names no file to write to.")
+    if error := _no_file_goes_there(path):
+        raise type(error)(f"{path} cannot be written: {error.strerror}. Choose another name.")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be written to a folder, or that it can be made; leaves nothing there.
+
+    Raises:
+        OSError: if not, with what to do.
+    """
+    try:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            because = "is a file" if there.is_file() else "is no folder"
+            where = (
+                f"{folder} {because}"
+                if there == folder
+                else f"{folder} cannot be made, because {there} {because}"
+            )
+            raise NotADirectoryError(f"{where}; choose another folder.")
+        # Asking the system (os.access) is not enough: it says yes to root on a disk that cannot be written to.
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except NotADirectoryError:
+        raise
+    except OSError as error:
+        raise type(error)(
+            f"the folder {folder} cannot be written to ({error.strerror or error}); choose another folder."
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it is missing, and make sure that files can be written to it.
+
+    Raises:
+        OSError: if not, with what to do.
+    """
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"the folder {folder} cannot be made ({error.strerror or error}); choose another folder."
+        ) from error
+
+
+def _no_file_goes_there(path: Path) -> OSError | None:
+    """Why `path` cannot be replaced by a file: it is a folder, or a device that a rename would replace for all."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError(errno.EISDIR, "a folder has this name")
+    if not stat.S_ISREG(mode):
+        return OSError(errno.EINVAL, "it is a device, a pipe or a socket, and no file")
+    return None
+
+
+def _locked_temporary_file(path: Path) -> tuple[int, Path]:
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
+        with suppress(OSError):  # a file system without locks: its unfinished files stay
+            lock_descriptor(descriptor)
+        # Between its making and its locking, another process may have taken it for one left behind.
+        if Path(name).exists():
+            return descriptor, Path(name)
+        os.close(descriptor)
+
+
+def _remove_if_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if lock_descriptor(descriptor, blocking=False):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """A descriptor that holds a lock on the folder; None where folders cannot be locked."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        if lock_descriptor(descriptor, blocking=False):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _remove_unfinished_folders(folder: Path) -> None:
+    name = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}\.unfinished")
+    with os.scandir(folder.parent) as entries:
+        left = [Path(entry.path) for entry in entries if name.fullmatch(entry.name) and entry.is_dir()]
+    for unfinished in left:
+        lock = _lock_folder(unfinished)
+        if lock is None:
+            continue
+        with suppress(OSError):
+            if (unfinished / "previous").exists() and not folder.exists():
+                (unfinished / "previous").rename(folder)
+            shutil.rmtree(unfinished, ignore_errors=True)
+        os.close(lock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -53,6 +54,11 @@ class Answers:
             if bool((tokens < 0).all(-1).any()):
                 raise ValueError(f"an answer has no {name} token; every answer needs at least one.")
 
+    @cached_property
+    def highest(self) -> int:
+        """The highest token among right and wrong answers."""
+        return max(int(tokens.max()) for tokens in (self.correct, self.wrong) if tokens is not None)
+
     def select(self, examples: torch.Tensor | slice) -> Answers:
         """The answers of some examples."""
         wrong = None if self.wrong is None else self.wrong[examples]
@@ -89,7 +95,8 @@ class Metric:
         """One value an example [batch].
 
         Raises:
-            ValueError: where wrong answers or a reference are missing, or the shape does not fit.
+            ValueError: where wrong answers or a reference are missing, the shape does not fit, or an answer has no
+                logit.
         """
         if self.needs_wrong and answers.wrong is None:
             raise ValueError(
@@ -101,6 +108,11 @@ class Metric:
             raise ValueError(
                 f"logits have shape {tuple(logits.shape)}; the answers are {tuple(answers.positions.shape)}, so "
                 "[batch answer d_vocab] at the answers' positions is needed."
+            )
+        if answers.highest >= logits.shape[-1]:
+            raise ValueError(
+                f"an answer is token id {answers.highest}, and the logits cover ids 0 to {logits.shape[-1] - 1} only: "
+                "the model cannot predict it (d_vocab_out)."
             )
         return self.function(
             at_least_float32(logits), answers, None if reference is None else at_least_float32(reference)

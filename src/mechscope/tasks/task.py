@@ -199,8 +199,7 @@ class Task:
                 f"{self.name} uses token id {highest}; this model knows ids 0 to {model.cfg.d_vocab - 1}. Was the "
                 "task made with another model's tokenizer?"
             )
-        answers = [self.answers.correct] + ([] if self.answers.wrong is None else [self.answers.wrong])
-        highest = max(int(tokens.max()) for tokens in answers)
+        highest = self.answers.highest
         if highest >= model.cfg.d_vocab_out:
             raise ValueError(
                 f"{self.name} has an answer with token id {highest}; this model predicts ids 0 to "
@@ -221,6 +220,12 @@ class Task:
             return None if values is None else values[chosen]
 
         rows = range(self.n_examples)[chosen] if isinstance(chosen, slice) else chosen.tolist()
+        outside = [row for row in rows if not -self.n_examples <= row < self.n_examples]
+        if outside or not rows:
+            raise ValueError(
+                f"{self.name} has examples 0 to {self.n_examples - 1}; "
+                + (f"there is no example {outside[0]}." if outside else "none of them was chosen.")
+            )
         return dataclasses.replace(
             self,
             clean=self.clean[chosen],

@@ -89,8 +89,6 @@ def attention_statistics(
     check_has_layers(model, "attention statistics")
     prompts = as_prompts(model, data, attention_mask=attention_mask)
     firsts = prompts.index_of(0)
-    check_has_layers(model, "attention statistics")
-    prompts = as_prompts(model, data)
     counted = prompts.real.clone()
     counted[torch.arange(len(counted), device=counted.device), firsts] = False
     positions = real_positions(prompts.real)

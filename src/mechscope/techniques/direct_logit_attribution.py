@@ -89,6 +89,8 @@ def direct_logit_attribution(
         ValueError: for an unknown `by`, what does not fit the task or the model, or a model that gives NaN.
     """
     _check(model, task, by, positions)
+    if top < 1:
+        raise ValueError(f"top is how many neurons are named, at least 1, not {top}.")
     prompts = as_prompts(model, task)
     terms = LogitTerms(model, prompts, everywhere=positions == "all")
     values, dims, coords = _contributions(terms, by, top, np.array(prompts.labels))

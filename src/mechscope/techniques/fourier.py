@@ -194,7 +194,7 @@ def fourier_spectrum(
         of: what they are, for the title.
     """
     power = frequency_power(values, dim).movedim(dim, 0).reshape(values.shape[dim] // 2 + 1, -1).sum(1)
-    _check_varies(power[1:].sum(), power[0], f"{of} do not vary along that axis")
+    _check_varies(power[1:].sum(), power[0], f"nothing varies along that axis of {of}")
     power = power[1:]
     return make_result(
         power / power.sum(),

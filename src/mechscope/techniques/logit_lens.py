@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from mechscope.arguments import checked_arguments
 from mechscope.model.final_residual import final_residual, final_residual_names
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_ids import token_ids
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
 from mechscope.techniques.prompts import (
@@ -244,7 +245,7 @@ def _rank(logits: torch.Tensor, targets: Int[torch.Tensor, "batch pos choice"]) 
 
 
 def _own_targets(model: HookedTransformer, prompts: Prompts, targets: torch.Tensor) -> torch.Tensor:
-    targets = torch.as_tensor(targets, device=prompts.tokens.device)
+    targets = token_ids(targets, "targets").to(prompts.tokens.device)
     if targets.shape != prompts.tokens.shape:
         raise ValueError(
             f"targets have shape {tuple(targets.shape)} and the prompts {tuple(prompts.tokens.shape)}; give one "

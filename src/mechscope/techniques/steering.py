@@ -31,6 +31,7 @@ from mechscope.techniques.layers import check_layer
 from mechscope.techniques.naming import model_name
 from mechscope.techniques.places import Place, named_places
 from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
+from mechscope.techniques.steering_positions import Positions, positions_of_passes, steering_positions
 from mechscope.techniques.subspaces import random_subspaces
 from mechscope.techniques.sweep import Edit, Sweep
 from mechscope.techniques.task_sweep import Direction, TaskSweep
@@ -161,27 +162,55 @@ def steered(
     vector: Float[torch.Tensor, " d_model"],
     layer: int,
     coefficient: float = 1.0,
+    *,
+    positions: Positions | None = None,
+    task: Task | None = None,
 ) -> Generator[HookedTransformer]:
-    """While the `with` block lasts, coefficient * vector is added before a layer, at every position.
+    """While the `with` block lasts, coefficient * vector is added before a layer, at every position or at some.
 
     Works for reading, for caching, and for writing:
 
         with steered(model, vector, layer=6, coefficient=4):
             text = model.generate("I think", max_new_tokens=20)
 
+    Args:
+        positions: where it is added. None: everywhere. "last": each prompt's last token; "prompt": all of its tokens;
+            "generated": only what `generate` writes; "all": both. A number or several count each prompt's real tokens,
+            negative ones from its last; an integer tensor [batch] has one number for each prompt; a mask [batch pos]
+            says it position by position. Names are those of the task's positions. Padding is never steered, and
+            writing with and without a key/value cache gives the same.
+        task: whose positions the names are.
+
     Raises:
-        ValueError: for a vector or a layer that does not fit.
+        KeyError: for a name that the task does not have.
+        ValueError: for a vector, a layer or positions that do not fit (during a pass: a number outside of a prompt).
     """
     hook = _hook(model, layer)
     if not np.isfinite(coefficient):
         raise ValueError(f"the coefficient must be finite, not {coefficient}.")
     added = coefficient * _checked(model, vector)
+    if positions is None:
 
-    def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
-        return (residual + added).to(residual.dtype)
+        def add(residual: torch.Tensor, hook: Any) -> torch.Tensor:
+            return (residual + added).to(residual.dtype)
 
-    with model.hooks(fwd_hooks=[(hook, add)]):
-        yield model
+        with model.hooks(fwd_hooks=[(hook, add)]):
+            yield model
+        return
+
+    with positions_of_passes(model, steering_positions(positions, task)) as steered_now:
+
+        def add_there(residual: torch.Tensor, hook: Any) -> torch.Tensor:
+            where = steered_now.get()
+            if where is None or where.shape != residual.shape[:2]:
+                raise ValueError(
+                    "steering at chosen positions needs whole passes through model(…), which say what is read; this "
+                    f"one has a residual stream of shape {tuple(residual.shape)}."
+                )
+            return torch.where(where[..., None], (residual + added).to(residual.dtype), residual)
+
+        with model.hooks(fwd_hooks=[(hook, add_there)]):
+            yield model
 
 
 @checked_arguments
@@ -193,6 +222,7 @@ def steering_curve(
     coefficients: Sequence[float] = COEFFICIENTS,
     *,
     text: Int[torch.Tensor, "batch pos"] | None = None,
+    positions: Positions | None = None,
     direction: Direction = "denoise",
     normalize: bool = True,
     n_random: int = 10,
@@ -203,9 +233,11 @@ def steering_curve(
     """The metric over the coefficient, beside random directions, and the cost on other text.
 
     Args:
-        vector: what is added, times the coefficient, before `layer`, at every position.
+        vector: what is added, times the coefficient, before `layer`.
         text: tokens on which steering should change nothing; by default the prompts that are steered. Tokens that
             the model cannot predict (d_vocab_out below d_vocab) do not count in its perplexity.
+        positions: where it is added, as in `steered`; None: everywhere. With a text of its own, numbers, "last" or
+            "prompt".
         direction: "denoise" steers the corrupted prompts (towards the clean ones' metric, if all goes
             well), "noise" the clean ones.
         normalize: shares of the difference between clean and corrupted prompts, not the metric itself.
@@ -223,18 +255,28 @@ def steering_curve(
     doses = [float(coefficient) for coefficient in coefficients]
     if not doses or not all(np.isfinite(doses)):
         raise ValueError(f"coefficients are finite numbers, at least one, not {coefficients}.")
+    chosen = None if positions is None else steering_positions(positions, task)
+    if chosen is not None and chosen.generated:
+        raise ValueError(
+            "a curve is measured on prompts, and nothing is generated: choose positions of the prompts."
+        )
     if text is not None:
+        if chosen is not None and not chosen.of_any_text:
+            raise ValueError(
+                'these positions are the prompts\' own, and the text has others: give numbers, "last" or "prompt", '
+                "or leave the text out."
+            )
         text = read_tokens(model, text)
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     drawn = random_subspaces(len(vector), 1, n_random, seed)
     directions = [vector, *(each[:, 0].to(vector) * vector.norm() for each in drawn)]
 
-    def edits(shape: torch.Size) -> list[Edit]:
-        return [
-            Edit(hook, (dose * each).expand(shape[0], shape[1], -1), how="add")
-            for each in directions
-            for dose in doses
-        ]
+    def edits(read: Tokens) -> list[Edit]:
+        def value(added: torch.Tensor) -> torch.Tensor:
+            everywhere = added.expand(*read.shape, -1)
+            return everywhere if chosen is None else everywhere * chosen.within(read.is_real)[..., None]
+
+        return [Edit(hook, value(dose * each), how="add") for each in directions for dose in doses]
 
     made_by = Provenance(model_name(model), task.name, seed)
     coords = {"coefficient": np.array(doses)}
@@ -250,8 +292,8 @@ def steering_curve(
     prompts = run.sweep.cache.tokens
     read = prompts if text is None else text
     _check_text(model, read, "the text" if text is not None else "each prompt (give other text as `text`)")
-    effects = run.effects(edits(prompts.shape), "steering")
-    costs = _costs(model, read, edits(read.shape), memory, progress)
+    effects = run.effects(edits(prompts), "steering")
+    costs = _costs(model, read, edits(read), memory, progress)
     steered_prompts = "corrupted" if direction == "denoise" else "clean"
     of = f"the {steered_prompts} prompts" if text is None else "the text"
     return SteeringCurve(

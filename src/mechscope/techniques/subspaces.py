@@ -33,7 +33,7 @@ def orthonormal_basis(vectors: torch.Tensor, tolerance: float = 1e-4) -> Float[t
         raise ValueError("a direction has numbers that are not finite.")
     lengths = columns.norm(dim=0)
     if float(lengths.min()) == 0:
-        raise ValueError("a direction is zero.")
+        raise ValueError("a direction is zero: it points nowhere, so nothing lies along it.")
     # Singular values, not QR's diagonal: only they say reliably whether directions depend on one another.
     basis, sizes, _ = torch.linalg.svd(columns / lengths, full_matrices=False)
     if float(sizes[-1]) < tolerance * float(sizes[0]):

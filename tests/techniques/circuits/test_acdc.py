@@ -8,7 +8,7 @@ import torch
 from mechscope.techniques.circuits.acdc import acdc
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.masked_run import MaskedRun
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 from tests.techniques.circuits.naive import naive_logits, random_task
 
 
@@ -43,7 +43,7 @@ def sequential(model, task, tau: float, rule: str) -> tuple[torch.Tensor, int]:
     ],
 )
 def test_equals_the_sequential_search(variant: str, metric: str, tau: float, rule: str) -> None:
-    model = tiny_model(variant, 11, n_heads=2, d_model=16)
+    model = exact_model(variant, 11, n_heads=2, d_model=16)
     task = random_task(batch=2, length=4, seed=11, metric=metric)
     run = acdc(model, task, tau, rule=rule, progress=False)  # type: ignore[arg-type]
     kept, removed = sequential(model, task, tau, rule)
@@ -54,7 +54,7 @@ def test_equals_the_sequential_search(variant: str, metric: str, tau: float, rul
 
 @pytest.mark.parametrize("rule", ["change", "worsening"])
 def test_at_threshold_0_everything_stays_and_effects_are_single_removals(rule: str) -> None:
-    model, task = tiny_model("attention only", 12), random_task(seed=12, metric="kl_divergence")
+    model, task = exact_model("attention only", 12), random_task(seed=12, metric="kl_divergence")
     found = acdc(model, task, 0.0, rule=rule, progress=False)  # type: ignore[arg-type]
     run = MaskedRun(model, task)
     assert torch.equal(found.kept, run.graph.valid)
@@ -62,12 +62,12 @@ def test_at_threshold_0_everything_stays_and_effects_are_single_removals(rule: s
     circuits = run.graph.valid.repeat(len(edges), 1, 1)
     circuits[torch.arange(len(edges)), edges[:, 0], edges[:, 1]] = False
     worse = run.measure(circuits).mean(1)
-    assert torch.allclose(found.effects[edges[:, 0], edges[:, 1]], worse, atol=1e-5)
+    assert torch.allclose(found.effects[edges[:, 0], edges[:, 1]].double(), worse, atol=1e-5)
     assert found.n_tests == len(edges)
 
 
 def test_a_large_threshold_removes_everything_and_tests_only_what_is_heard() -> None:
-    model, task = tiny_model("plain", 13), random_task(seed=13)
+    model, task = exact_model("plain", 13), random_task(seed=13)
     found = acdc(model, task, 1e6, progress=False)
     assert not found.kept.any()
     assert found.n_tests == len(
@@ -76,7 +76,7 @@ def test_a_large_threshold_removes_everything_and_tests_only_what_is_heard() -> 
 
 
 def test_bad_input() -> None:
-    model, task = tiny_model("plain"), random_task()
+    model, task = exact_model("plain"), random_task()
     for tau in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="at least 0"):
             acdc(model, task, tau)

@@ -15,7 +15,7 @@ from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.comparison import auroc
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.live_edges import live_edges
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 from tests.techniques.circuits.naive import random_edges
 
 GRAPH = EdgeGraph(2, 2, 2)
@@ -99,7 +99,7 @@ def test_saved_in_the_published_naming_and_read_back(tmp_path: Path) -> None:
     plain = Circuit.from_edges(GRAPH, PATH)
     assert set(json.loads(plain.save(path).read_text())["edges"]) == set(PATH)
     assert Circuit.load(path) == plain
-    model = tiny_model("grouped")
+    model = exact_model("grouped")
     theirs = Circuit.from_edges(model, ["input->a0.h1<k>"])
     assert Circuit.load(theirs.save(path), model).model is model
 
@@ -133,7 +133,7 @@ def test_files_that_are_no_circuit(tmp_path: Path, text: str, error: type[Except
 def test_lists_of_names_and_another_model(tmp_path: Path) -> None:
     path = tmp_path / "circuit.json"
     path.write_text(json.dumps({"edges": ["input->m0", "m0->logits"]}))
-    model = tiny_model("plain")
+    model = exact_model("plain")
     assert Circuit.load(path, model).edges() == ["input->m0", "m0->logits"]
     Circuit.full(GRAPH).save(path)
     with pytest.raises(ValueError, match="belongs to a model with"):

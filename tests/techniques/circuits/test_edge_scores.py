@@ -11,13 +11,13 @@ from mechscope.techniques.circuits.eap import edge_attribution_patching
 from mechscope.techniques.circuits.eap_ig import eap_ig_activations, eap_ig_inputs
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.masked_run import MaskedRun
-from tests.model.tiny import VARIANTS, tiny_model
+from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.circuits.naive import random_task
 
 
 def double(variant: str, seed: int, **overrides: object):
     """A tiny model in float64, so that small steps are not lost in rounding."""
-    return tiny_model(variant, seed, dtype=torch.float64, **overrides)
+    return exact_model(variant, seed, **overrides)
 
 
 def sign(run: MaskedRun) -> float:
@@ -94,7 +94,7 @@ def test_one_step_is_eap(variant: str) -> None:
 
 @pytest.mark.parametrize("method", [edge_attribution_patching, eap_ig_inputs, eap_ig_activations])
 def test_memory_and_joint_inputs_change_only_the_sums(method) -> None:
-    model, task = tiny_model("plain", 8), random_task(batch=3, seed=8)
+    model, task = exact_model("plain", 8), random_task(batch=3, seed=8)
     whole = method(model, task, progress=False)
     assert torch.allclose(method(model, task, memory=1, progress=False), whole, atol=1e-5, equal_nan=True)
     joint = EdgeGraph.of(model, qkv=False)
@@ -105,7 +105,7 @@ def test_memory_and_joint_inputs_change_only_the_sums(method) -> None:
 
 
 def test_bad_input() -> None:
-    model, task = tiny_model("plain"), random_task()
+    model, task = exact_model("plain"), random_task()
     with pytest.raises(ValueError, match="its gradient is zero"):
         edge_attribution_patching(model, task.with_metric("kl_divergence"), progress=False)
     with pytest.raises(ValueError, match=r"no gradient|score alike"):
@@ -115,7 +115,7 @@ def test_bad_input() -> None:
     vector = dataclasses.replace(task.metric, function=lambda logits, answers, reference: logits)
     with pytest.raises(ValueError, match="one number an example"):
         edge_attribution_patching(model, dataclasses.replace(task, metric=vector))
-    broken = tiny_model("plain")
+    broken = exact_model("plain")
     with torch.no_grad():
         broken.W_E[:] = torch.nan
     with pytest.raises(ValueError, match="not finite"):

@@ -21,7 +21,7 @@ from mechscope.techniques.circuits import (
 )
 from mechscope.techniques.circuits.evaluation import SERIES
 from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 from tests.techniques.circuits.naive import random_edges, random_task
 
 QUIET = {"progress": False, "draws": 4}
@@ -34,7 +34,7 @@ def ioi() -> planted.PlantedModel:
 
 @pytest.mark.parametrize("metric", ["logit_difference", "kl_divergence", "probability", "accuracy"])
 def test_the_whole_model_has_share_1_and_nothing_share_0(metric: str) -> None:
-    model, task = tiny_model("plain", 28), random_task(batch=12, seed=28).with_metric(metric)
+    model, task = exact_model("plain", 28), random_task(batch=12, seed=28).with_metric(metric)
     if metric == "accuracy":  # right on clean prompts by definition, so that there is something to explain
         with torch.no_grad():
             best = task.logits(model, task.clean).argmax(-1, keepdim=True)
@@ -63,7 +63,7 @@ def test_the_whole_model_has_share_1_and_nothing_share_0(metric: str) -> None:
 
 
 def test_bootstrap_redraws_examples() -> None:
-    model, task = tiny_model("plain", 28), random_task(batch=12, seed=28)
+    model, task = exact_model("plain", 28), random_task(batch=12, seed=28)
     run = MaskedRun(model, task)
     share = ShareOfDifference(run, seed=0)
     values = run.measure(random_edges(run.graph, 0.8, 1)[None])
@@ -175,7 +175,7 @@ def test_layers_of_one_head_have_no_layer_matched_null() -> None:
 
 
 def test_layer_kinds_of_circuits() -> None:
-    model, task = tiny_model("plain", 23), random_task(batch=3, seed=23)
+    model, task = exact_model("plain", 23), random_task(batch=3, seed=23)
     found = discover(model, task, "eap", qkv=False, progress=False)
     assert found.circuit(9, prune="top").n_edges <= 9
     assert found.circuit(threshold=0.0).n_edges == found.graph.n_edges
@@ -184,7 +184,7 @@ def test_layer_kinds_of_circuits() -> None:
 
 
 def test_bad_input() -> None:
-    model, task = tiny_model("plain"), random_task()
+    model, task = exact_model("plain"), random_task()
     with pytest.raises(ValueError, match="there is no method 'best'"):
         discover(model, task, "best")
     with pytest.raises(ValueError, match="has no option rule"):
@@ -203,7 +203,7 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="prune must be"):
         found.circuit(3, prune="best")  # type: ignore[arg-type]
     alike = dataclasses.replace(task, corrupted=task.clean.flip(0), clean=task.corrupted.flip(0))
-    silent = tiny_model("plain")
+    silent = exact_model("plain")
     with torch.no_grad():
         silent.unembed.W_U[:] = 0
     with pytest.raises(ValueError, match="score alike"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.utils import prune
 
 from mechscope.techniques.circuits.graph import EdgeGraph
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model
 
 
 def test_a_small_graph_by_hand() -> None:
@@ -35,7 +36,7 @@ def test_gpt2_small_has_the_published_number_of_edges() -> None:
 
 @pytest.mark.parametrize("variant", ["plain", "attention only", "grouped", "parallel"])
 def test_edges_are_those_that_names_say(variant: str) -> None:
-    model = tiny_model(variant, n_layers=3)
+    model = exact_model(variant, n_layers=3)
     graph = EdgeGraph.of(model)
 
     def when(name: str) -> tuple[int, int]:
@@ -97,3 +98,16 @@ def test_shapes_that_cannot_be() -> None:
         EdgeGraph(2, 4, 3)
     with pytest.raises(ValueError, match="use qkv=True"):
         EdgeGraph(2, 4, 2, qkv=False)
+
+
+@pytest.mark.parametrize("part", ["blocks.1", "blocks.0.attn"])
+def test_a_torch_hook_that_a_circuits_run_would_pass_by_is_refused(part: str) -> None:
+    model = exact_model()
+    handle = model.get_submodule(part).register_forward_hook(lambda module, given, out: out * 2)
+    with pytest.raises(ValueError, match=f"is on {part}, .* parametrization"):
+        EdgeGraph.of(model)
+    handle.remove()
+    prune.l1_unstructured(
+        model.blocks[0].attn, "W_Q", 0.5
+    )  # hooks the part only to keep its weight up to date
+    EdgeGraph.of(model)

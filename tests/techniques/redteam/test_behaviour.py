@@ -174,7 +174,7 @@ def test_bad_settings() -> None:
         redteam(model, task, rule, training_tokens=torch.tensor([[0, 1, VOCAB]]), progress=False)
     with pytest.raises(KeyError, match="among"):
         redteam(model, task, Behaviour(next_word_rule, among=[0, VOCAB]), progress=False)
-    with pytest.raises(ValueError, match="hypothesis is"):
+    with pytest.raises(ValueError, match="`hypothesis` is"):
         redteam(model, task, "induction", progress=False)  # type: ignore[arg-type]
     with torch.no_grad():
         model.embed.W_E[:] = float("nan")

@@ -12,7 +12,7 @@ from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.sweep import Edit, Sweep
 from mechscope.techniques.sweep.memory import bytes_of_example
 from mechscope.techniques.sweep.plan import Row, plan
-from tests.model.tiny import VARIANTS, close, tiny_model, tiny_tokens
+from tests.model.tiny import VARIANTS, close, exact_model, tiny_tokens
 
 LENGTH, BATCH = 7, 3
 IN_BLOCK = (
@@ -117,7 +117,7 @@ DYNAMIC = {
 def test_interventions_equal_whole_runs(variant: str) -> None:
     rng = random.Random(variant)
     seed = rng.randrange(100)
-    model = tiny_model(variant, seed) if variant in VARIANTS else tiny_model("plain", seed, **DYNAMIC)
+    model = exact_model(variant, seed) if variant in VARIANTS else exact_model("plain", seed, **DYNAMIC)
     tokens, others = tiny_tokens(BATCH, LENGTH, seed=1), tiny_tokens(BATCH, LENGTH, seed=2)
     others[:, :2] = tokens[:, :2]  # what begins alike need not be recomputed
     hooks = sites_of(model)
@@ -151,13 +151,31 @@ def test_interventions_equal_whole_runs(variant: str) -> None:
         assert close(found, wanted, 2e-5), reads
 
 
+@pytest.mark.parametrize(
+    "part", ["blocks.0.attn", "blocks.1.mlp", "blocks.1.ln1", "blocks.1", "blocks.0.attn.hook_z"]
+)
+def test_torchs_own_hooks_are_met_by_every_intervention(part: str) -> None:
+    model, tokens = exact_model("plain"), tiny_tokens(BATCH, LENGTH)
+    _, other = model.run_with_cache(tiny_tokens(BATCH, LENGTH, seed=3))
+    # Each position's output depends on the first one's, so the hook must be shown whole activations.
+    model.get_submodule(part).register_forward_hook(lambda module, given, out: out + 0.3 * out[:, :1])
+    edits = [
+        Edit(hook, other[hook], pos=pos)
+        for hook in ("blocks.0.hook_resid_pre", "blocks.0.hook_mlp_out", "blocks.1.attn.hook_v")
+        for pos in (0, 3, LENGTH - 1)
+    ]
+    expected = torch.stack([naive(model, tokens, (edit,))[:, -1] for edit in edits])
+    sweep = Sweep(model, tokens, torch.full((BATCH, 1), LENGTH - 1), progress=False)
+    assert close(sweep.run(edits, lambda logits: logits[:, 0]), expected, 2e-5)
+
+
 def _everything(logits: torch.Tensor) -> torch.Tensor:
     return logits + 0
 
 
 @pytest.mark.parametrize("memory", [1, 50_000, None])
 def test_the_memory_budget_changes_nothing_but_the_batches(memory: int | None) -> None:
-    model = tiny_model("rotary")
+    model = exact_model("rotary")
     tokens = tiny_tokens(BATCH, LENGTH)
     _, cache = model.run_with_cache(tiny_tokens(BATCH, LENGTH, seed=3))
     edits = [
@@ -173,11 +191,11 @@ def test_the_memory_budget_changes_nothing_but_the_batches(memory: int | None) -
 
 
 def test_add_basis_and_function() -> None:
-    model = tiny_model("grouped")
+    model = exact_model("grouped")
     tokens = tiny_tokens(BATCH, LENGTH)
     _, cache = model.run_with_cache(tiny_tokens(BATCH, LENGTH, seed=3))
-    basis = torch.linalg.qr(torch.randn(model.cfg.d_model, 2))[0]
-    added = torch.randn(BATCH, LENGTH, 4, model.cfg.d_model)
+    basis = torch.linalg.qr(torch.randn(model.cfg.d_model, 2, dtype=torch.float64))[0]
+    added = torch.randn(BATCH, LENGTH, 4, model.cfg.d_model, dtype=torch.float64)
     edits = [
         Edit("blocks.1.hook_resid_pre", cache["resid_pre", 1], pos=3, basis=basis),
         Edit("blocks.0.hook_resid_pre", cache["resid_pre", 0], basis=basis),
@@ -193,7 +211,7 @@ def test_add_basis_and_function() -> None:
 
 
 def test_only_some_tokens_are_unembedded() -> None:
-    model = tiny_model("soft caps")
+    model = exact_model("soft caps")
     tokens = tiny_tokens(BATCH, LENGTH)
     reads, some = torch.full((BATCH, 1), LENGTH - 1), torch.tensor([7, 2])
     edits = [Edit("blocks.1.hook_mlp_out", 0.0)]
@@ -204,7 +222,7 @@ def test_only_some_tokens_are_unembedded() -> None:
 
 def test_padding_on_the_left_is_respected() -> None:
     for variant in ("plain", "rotary", "alibi"):
-        model = tiny_model(variant)
+        model = exact_model(variant)
         tokens = tiny_tokens(BATCH, LENGTH)
         mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)
         mask[0, :3] = False
@@ -218,7 +236,7 @@ def test_padding_on_the_left_is_respected() -> None:
 
 
 def test_the_users_own_hooks_take_part() -> None:
-    model = tiny_model()
+    model = exact_model()
     tokens = tiny_tokens(BATCH, LENGTH)
     _, cache = model.run_with_cache(tiny_tokens(BATCH, LENGTH, seed=3))
     edits = [
@@ -238,7 +256,7 @@ def test_the_users_own_hooks_take_part() -> None:
 
 def test_a_metric_that_changes_its_mind_about_positions_is_served() -> None:
     """The first call reads the last position only; later ones read others."""
-    model = tiny_model()
+    model = exact_model()
     tokens = tiny_tokens(BATCH, LENGTH)
     _, cache = model.run_with_cache(tiny_tokens(BATCH, LENGTH, seed=3))
     calls = []
@@ -254,7 +272,7 @@ def test_a_metric_that_changes_its_mind_about_positions_is_served() -> None:
 
 
 def test_an_interruption_keeps_what_was_measured() -> None:
-    model = tiny_model()
+    model = exact_model()
     tokens = tiny_tokens(BATCH, LENGTH)
     calls = []
 
@@ -288,14 +306,14 @@ def test_an_interruption_keeps_what_was_measured() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_before_the_sweep(edit: Any, error: type, message: str) -> None:
-    model = tiny_model()
+    model = exact_model()
     sweep = Sweep(model, tiny_tokens(BATCH, LENGTH), torch.full((BATCH, 1), 6), progress=False)
     with pytest.raises(error, match=message):
         sweep.run([edit()], lambda logits: logits.mean())
 
 
 def test_an_empty_list_and_a_metric_of_nan_are_refused() -> None:
-    model = tiny_model()
+    model = exact_model()
     sweep = Sweep(model, tiny_tokens(BATCH, LENGTH), torch.full((BATCH, 1), 6), progress=False)
     with pytest.raises(ValueError, match="list of sites is empty"):
         sweep.run([], lambda logits: logits.mean())
@@ -307,9 +325,9 @@ def test_an_empty_list_and_a_metric_of_nan_are_refused() -> None:
 
 def test_long_prefixes_count_towards_the_budget() -> None:
     """An intervention at the end computes one position and copies the keys and values of all before it."""
-    cfg = tiny_model(n_ctx=1000).cfg
+    cfg = exact_model(n_ctx=1000).cfg
     short, long = (bytes_of_example(cfg, length - 1, length, open_attention=False) for length in (10, 1000))
-    copied = 4 * 2 * 990 * 2 * cfg.n_kv_heads * cfg.d_head
+    copied = 8 * 2 * 990 * 2 * cfg.n_kv_heads * cfg.d_head
     assert long - short == copied
     rows = [Row(place, (Edit("blocks.0.hook_mlp_out", 0.0, pos=9),), 0, 9) for place in range(7)]
     assert [len(group) for group in plan(rows, lambda start: 3)] == [2, 2, 3]

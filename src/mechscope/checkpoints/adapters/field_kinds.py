@@ -61,7 +61,7 @@ def _is_rope(value: Any) -> bool:
             return False  # one table for each kind of layer
         if name in ("rope_type", "type") and not isinstance(item, str | None):
             return False
-        if name in _ROPE_NUMBERS and item is not None and not (_is_number(item) and item > 0):
+        if name in _ROPE_KINDS and item is not None and not _ROPE_KINDS[name].fits(item):
             return False
     fields = cast("Mapping[str, Any]", value)
     kind = fields.get("rope_type") or fields.get("type") or "default"
@@ -69,14 +69,9 @@ def _is_rope(value: Any) -> bool:
 
 
 _LAYER_TYPES = ("full_attention", "sliding_attention")
-_ROPE_NUMBERS = (
-    "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
-    "partial_rotary_factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
-)  # fmt: skip
 _ROPE_NEEDS: Mapping[str, tuple[str, ...]] = {
     "linear": ("factor",),
     "dynamic": ("factor",),
-    "yarn": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
 
@@ -91,15 +86,34 @@ SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("text", lambda value: isinstance(value, str))
 TEXTS = Kind("a list of names", _is_texts)
 PATTERN = Kind('a list of names and counts such as [[["global", "local"], 12]]', _is_pattern)
-ROPE = Kind("a table of rotary settings that lacks none and whose numbers are finite and above 0", _is_rope)
+ROPE = Kind("a table of rotary settings that lacks none and whose numbers are positive and finite", _is_rope)
 
+_ROPE_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(
+        (
+            "rope_theta",
+            "factor",
+            "low_freq_factor",
+            "high_freq_factor",
+            "attention_factor",
+            "beta_fast",
+            "beta_slow",
+        ),
+        POSITIVE,
+    ),
+    "original_max_position_embeddings": WHOLE,
+    "partial_rotary_factor": FRACTION,
+    "mscale": SMALL,
+    "mscale_all_dim": SMALL,
+    "truncate": SWITCH,
+}
 FIELDS: Mapping[str, Kind] = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers"), LAYERS),
     **dict.fromkeys(
         ("hidden_size", "n_embd", "n_embed", "num_attention_heads", "n_head", "num_heads", "num_key_value_heads",
          "head_dim", "intermediate_size", "n_inner", "ffn_dim", "max_position_embeddings", "n_positions",
          "seq_length", "vocab_size", "word_embed_proj_dim", "window_size", "sliding_window",
-         "sliding_window_pattern", "_sliding_window_pattern"), WHOLE,
+         "sliding_window_pattern", "_sliding_window_pattern", "original_max_position_embeddings"), WHOLE,
     ),
     **dict.fromkeys(("max_window_layers", "rotary_dim"), WHOLE_OR_ZERO),
     **dict.fromkeys(("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"), SMALL),

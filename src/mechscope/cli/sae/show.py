@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mechscope.cli.errors import user_errors
 from mechscope.cli.sae.commands import Show
+from mechscope.cli.words import command_line
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
@@ -48,7 +49,7 @@ def show(command: Show) -> int:
         print(f"\nOn {source.words}, held out:")
         for line in density_lines(source.evaluate(dictionary)):
             print(f"  {line}")
-        print(f"\nA feature's page: mechscope sae show {command.folder} --feature 0")
+        print(f"\nA feature's page: {command_line('sae', 'show', command.folder, '--feature', 0)}")
         return 0
     for lines in feature_lines(dictionary, source, command.feature, command.contexts):
         print("\n".join(lines))

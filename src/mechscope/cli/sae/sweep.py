@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 def sweep(command: Sweep) -> int:
     """Run one sweep, or several presets one after another."""
+    with ExitStack() as held:
+        return _sweep(command, held)
+
+
+def _sweep(command: Sweep, held: ExitStack) -> int:
     with user_errors():
         check_presets(command)
         wanted: dict[str, tuple[SweepConfig, Path]] = {
@@ -29,19 +35,27 @@ def sweep(command: Sweep) -> int:
     with user_errors():
         from mechscope.dictionaries.frontier.docs_page import frontiers_page, plots
         from mechscope.dictionaries.frontier.sweeping import Sweeper
-        from mechscope.dictionaries.jobs.running import make_folder
         from mechscope.labs.device import pick_device
         from mechscope.labs.sweep_report import write_sweep_report
-        from mechscope.results.files import NotKeptError, keeping, write_atomically
+        from mechscope.results.files import check_file, check_folder, write_atomically
+        from mechscope.results.folder_lock import hold_folder
 
         device = pick_device(command.device)
+        for _, folder in wanted.values():
+            for inner in ("points", "dictionaries", "unfinished", "activations"):
+                check_folder(folder / inner)
+            for file in ("config.json", "sweep.json", "report.html", "seconds.json"):
+                check_file(folder / file)
+        page = command.docs
+        if page is not None:
+            check_file(page)
         # All are opened before the first one is trained.
         sweepers = {
             name: Sweeper(config, folder, device, False if command.no_progress else None)
             for name, (config, folder) in wanted.items()
         }
         for config, folder in wanted.values():
-            make_folder(folder)
+            held.enter_context(hold_folder(folder))
             write_atomically(folder / "config.json", config.to_json())
     found: dict[str, Found] = {}
     for name, sweeper in sweepers.items():
@@ -51,19 +65,15 @@ def sweep(command: Sweep) -> int:
         print(f"{config.title}: {many} of {config.d_sae:,} features on {sweeper.words}", flush=True)
         try:
             result = sweeper.run()
-            with keeping(folder):
-                result.save(folder / "sweep.json")
-                report = write_sweep_report(result, folder / "report.html")
-            found[name] = result
         except FloatingPointError as error:
             raise UserError(f"{error} (The points that are finished are kept.)") from error
-        except NotKeptError as error:
-            raise UserError(str(error)) from error
+        result.save(folder / "sweep.json")
+        report = write_sweep_report(result, folder / "report.html")
+        found[name] = result
         for line in found_lines(result):
             print(line)
         print(f"report: {report}\n", flush=True)
-    if command.docs is not None:
-        page = command.docs
+    if page is not None:
         for name, result in found.items():
             for file, image in plots(result, name, page.stem).items():
                 write_atomically(page.parent / file, image)

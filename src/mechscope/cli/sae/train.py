@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.sae.commands import Train
 from mechscope.cli.sae.options import training_job
+from mechscope.cli.words import command_line
 
 
 def train(command: Train) -> int:
@@ -21,7 +22,7 @@ def train(command: Train) -> int:
         from mechscope.dictionaries.distributed.starting import start_ranks, torchrun_size
         from mechscope.dictionaries.jobs.running import prepare_job, run_job
         from mechscope.labs.device import pick_device
-        from mechscope.results.files import NotKeptError
+        from mechscope.results.folder_lock import hold_folder
 
         alone = torchrun_size() == 1
         if not alone and command.device == "mps":
@@ -33,6 +34,9 @@ def train(command: Train) -> int:
         with user_errors():
             ranks = ALONE if alone else stack.enter_context(start_ranks(wanted))
             device = device if alone else ranks.device
+            if ranks.first and command.out.is_dir():
+                # Before the model is loaded; where there is no folder yet, nobody writes to it.
+                stack.enter_context(hold_folder(command.out))
             prepared = prepare_job(job, command.out, device, ranks=ranks, split=command.data == "split")
         training = prepared.job.training
         if ranks.first:
@@ -48,8 +52,8 @@ def train(command: Train) -> int:
             print(f"{training.steps:,} steps, {total:,} activations, on {device}{many}{goes_on}", flush=True)
         try:
             run = run_job(prepared, progress=False if command.no_progress else None)
-        except (FloatingPointError, NotKeptError) as error:
-            # Nothing of ours broke: the settings let the loss run away, or a disk is full.
+        except FloatingPointError as error:
+            # Nothing of ours broke: the settings let the loss run away.
             raise UserError(str(error)) from error
         if ranks.first:
             last = run.history.values.isel(step=-1)
@@ -63,5 +67,6 @@ def train(command: Train) -> int:
                     f"{of['dead share']:.0%} dead (last batch): {prepared.folder / name}"
                 )
             print(f"{run.seconds:.0f} s, {run.tokens_per_second:,.0f} activations a second")
-            print(f"Next: mechscope sae eval {prepared.folder / next(iter(prepared.dictionaries))}")
+            first = prepared.folder / next(iter(prepared.dictionaries))
+            print(f"Next: {command_line('sae', 'eval', first)}")
     return 0

@@ -27,6 +27,7 @@ from mechscope.dictionaries.effects.feature_effects import (
     check_features,
     features_to_try,
 )
+from mechscope.model.gradients import gradients_on
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
@@ -170,7 +171,7 @@ def _slopes_below(
             return leaf
 
         with (
-            torch.enable_grad(),
+            gradients_on("scoring edges between features"),
             run.model.hooks(fwd_hooks=[(earlier.output, start), (later.features, keep)]),
         ):
             run.model(run.base.tokens, return_type=None, attention_mask=run.task.attention_mask)

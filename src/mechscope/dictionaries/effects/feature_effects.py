@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mechscope.dictionaries.attach import Attached
+from mechscope.model.gradients import gradients_on
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.places import Place, each_place
@@ -210,7 +211,7 @@ def pulled_back(dictionary: Dictionary, features: Tensor, x: Tensor, towards: Te
         x: what was read, which normalization may need.
         towards: the gradient, in any shape that holds as many numbers as what is written.
     """
-    with torch.enable_grad():
+    with gradients_on("the effect of features by their gradients"):
         leaf = features.detach().requires_grad_()
         written = dictionary.decode(leaf, x)
         return torch.autograd.grad(written, leaf, towards.reshape(written.shape).to(written))[0]

@@ -11,6 +11,7 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange import dictionary_learning, gemma_scope, saelens, sparsify
 from mechscope.dictionaries.files import WEIGHTS, load
 from mechscope.near_names import did_you_mean
+from mechscope.reading import regular_file
 
 Format = Literal["auto", "mechscope", "saelens", "dictionary_learning", "sparsify", "gemma_scope"]
 
@@ -45,6 +46,8 @@ def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collec
         raise ValueError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}.{hint}")
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}.")
+    if not path.is_dir():
+        regular_file(path)
     name = tell_format(path) if format == "auto" else format
     folder = path.parent if path.is_file() else path
     readers: Mapping[str, Callable[[], Dictionary]] = {

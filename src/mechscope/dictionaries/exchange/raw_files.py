@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mechscope import reading
+from mechscope.value_kinds import first_line
 
 
 def must_exist(*paths: Path) -> None:
@@ -64,7 +65,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
             return {name: torch.from_numpy(_in_our_order(archive[name])) for name in archive.files}
     except Exception as error:  # zip, zlib and NumPy each raise their own
         raise ValueError(
-            f"{str(path)!r} is not a whole archive of arrays ({error}); fetch it again."
+            f"{str(path)!r} is not a whole archive of arrays ({first_line(error)}); fetch it again."
         ) from error
 
 

@@ -33,6 +33,7 @@ from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.reading import read_json
 from mechscope.results.files import keeping, write_atomically
+from mechscope.results.folder_lock import hold_folder
 from mechscope.value_kinds import not_of_kind, shown
 
 TOGETHER = 8
@@ -92,12 +93,17 @@ class Sweeper:
                 self._kept(Wanted(contender.architecture, sparsity, rate, seed))
 
     def run(self) -> Sweep:
-        """Train and evaluate what is not there yet.
+        """Train and evaluate what is not there yet, while no other process works in the same folder.
 
         Raises:
+            FolderInUseError: where another process works there, before any training.
             FloatingPointError: where a loss is no longer finite.
             NotKeptError: where something cannot be written; the points that are finished are kept.
         """
+        with hold_folder(self.folder):
+            return self._run()
+
+    def _run(self) -> Sweep:
         rates = self.config.learning_rates
         chosen: dict[str, float] = {contender.architecture: rates[0] for contender in self.config.contenders}
         tried: list[Point] = []

@@ -66,7 +66,7 @@ def dictionary_settings(
         "d_sae": d_sae,
         "b_dec_start": "geometric_median",
         **choice.settings,
-        choice.sparsity: int(value) if choice.sparsity == "k" and value == int(value) else value,
+        choice.sparsity: int(value) if choice.sparsity == "k" and float(value).is_integer() else value,
     }
     if architecture == "matryoshka":
         settings["widths"] = nested_widths(d_sae)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from mechscope.dictionaries.training import TrainingRun, describe_run, train
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import steps_done
 from mechscope.reading import read_json_object
-from mechscope.results.files import keeping, write_atomically
+from mechscope.results.files import check_file, check_folder, keeping, write_atomically
+from mechscope.results.folder_lock import hold_folder
 
 JOB = "job.json"
 """The file of a folder that says whose it is."""
@@ -56,7 +57,7 @@ class PreparedJob:
 def prepare_job(
     job: TrainingJob, folder: Path, device: torch.device, *, ranks: Ranks = ALONE, split: bool = False
 ) -> PreparedJob:
-    """Open the source, build the dictionaries, read the first activations. Writes nothing but the folder itself.
+    """Open the source, build the dictionaries, read the first activations. Writes nothing.
 
     Args:
         ranks: the processes among which features are divided; all of them make this call.
@@ -68,6 +69,7 @@ def prepare_job(
         KeyError: for unknown names.
         OSError: for a folder that cannot be written to.
     """
+    check_places(job, folder)
     kept = folder / JOB
     if not kept.is_file() and (folder / CHECKPOINT).is_file():
         raise ValueError(
@@ -86,27 +88,22 @@ def prepare_job(
     stream = source.stream(job.training.seed)
     if split and not ranks.alone:
         stream = SplitStream(stream, ranks)
-    make_folder(folder)
     # Reads the first buffer, and with it whether activations are finite.
     stream.peek(1)
     done = steps_done(folder, describe_run(dictionaries, stream, job.training))
     return PreparedJob(job, source, dictionaries, stream, folder, ranks, done)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that files can be written to.
+def check_places(job: TrainingJob, folder: Path) -> None:
+    """Make sure that everything a job leaves in its folder can be written; leaves nothing there.
 
     Raises:
-        OSError: where that cannot be, with what to do.
+        OSError: if that is not so, with what to do.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"the folder {folder} cannot be made ({error.strerror}); give another with --out."
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"the folder {folder} cannot be written to; give another with --out.")
+    for file in (JOB, CHECKPOINT, HISTORY):
+        check_file(folder / file)
+    for name in job.dictionaries:
+        check_folder(folder / name)
 
 
 def _built(name: str, config: DictionaryConfig, seed: int, ranks: Ranks, device: torch.device) -> Dictionary:
@@ -125,9 +122,15 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
     """Train, going on from a checkpoint where there is one; leaves each dictionary in a folder of its name.
 
     Raises:
+        FolderInUseError: where another process works in the folder, before any step.
         FloatingPointError: where a loss is no longer finite.
         NotKeptError: where what came out cannot be written.
     """
+    with hold_folder(prepared.folder) if prepared.ranks.first else nullcontext():
+        return _run_in_held_folder(prepared, progress)
+
+
+def _run_in_held_folder(prepared: PreparedJob, progress: bool | None) -> TrainingRun:
     # All ranks have looked at the folder before the first one writes to it.
     prepared.ranks.wait()
     if prepared.ranks.first:
@@ -153,8 +156,8 @@ def _check_same(path: Path, job: TrainingJob) -> None:
     if there != here:
         differ = "; ".join(differences(there, here, "there", "here", show=_shortly, missing="missing"))
         raise ValueError(
-            f"{path.parent} belongs to another training: {differ}. Give another folder with --out, or remove "
-            "this one to begin anew."
+            f"{path.parent} belongs to another training: {differ}. Choose another folder, or remove this "
+            "one to begin anew."
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mechscope.dictionaries.config import plain, strict
+from mechscope.dictionaries.number_checks import check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +83,7 @@ class SourceConfig:
             )
 
     def _whole(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        check_whole(name, getattr(self, name), least)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""

@@ -12,7 +12,6 @@ from torch import Tensor
 from mechscope.labs.grokking.full_batch import run_pairs
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.spectra import neurons_to_logits, number_embedding
-from mechscope.labs.grokking.tables import make_tables
 from mechscope.model.transformer import HookedTransformer
 
 
@@ -26,8 +25,8 @@ class Anatomy:
     """Of the numbers."""
     W_L: Float[Tensor, "d_mlp p"]
     """From neurons to logits."""
-    scores: Float[Tensor, "p head"]
-    """Attention score from "=" to each number in first place."""
+    pattern: Float[Tensor, "p p head"]
+    """Attention from "=" to the first number, for every pair: a softmax over a, b and "="."""
     neurons: Float[Tensor, "p p d_mlp"]
     """After the ReLU."""
     logits: Float[Tensor, "p p p"]
@@ -47,13 +46,11 @@ class Anatomy:
 def anatomy_of_weights(weights: Mapping[str, Tensor], p: int) -> Anatomy:
     """Lay open a model of this lab."""
     found = run_pairs(weights, all_pairs(p))
-    with torch.no_grad():
-        scores = make_tables(weights).scores[:p]
     return Anatomy(
         p,
         number_embedding(weights).double(),
         neurons_to_logits(weights),
-        scores.double(),
+        found.pattern[0].double().unflatten(0, (p, p)),
         found.neurons.double().unflatten(0, (p, p)),
         found.logits.double().unflatten(0, (p, p)),
     )
@@ -74,15 +71,13 @@ def anatomy_of_transformer(model: HookedTransformer) -> Anatomy:
     with torch.no_grad():
         logits, cache = model.run_with_cache(
             all_pairs(p).tokens(),
-            names_filter=["blocks.0.attn.hook_attn_scores", "blocks.0.mlp.hook_post"],
+            names_filter=["blocks.0.attn.hook_pattern", "blocks.0.mlp.hook_post"],
         )
-    # The score to a number in first place does not depend on the second: any b will do.
-    scores = cache["blocks.0.attn.hook_attn_scores"][:, :, 2, 0].unflatten(0, (p, p))[:, 0]
     return Anatomy(
         p,
         model.W_E.detach()[:p].double(),
         model.W_out.detach()[0].double() @ model.W_U.detach().double()[:, :p],
-        scores.double(),
+        cache["blocks.0.attn.hook_pattern"][:, :, 2, 0].double().unflatten(0, (p, p)),
         cache["blocks.0.mlp.hook_post"][:, -1].double().unflatten(0, (p, p)),
         logits[:, -1, :p].double().unflatten(0, (p, p)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mechscope.model.config import HookedTransformerConfig
 
@@ -36,6 +36,8 @@ class ModelConfig:
     """Epochs, a multiple of `look_every`."""
     solved_loss: float = 0.0
     """Stop even earlier, once the test loss has fallen below this. 0 means never."""
+    rounded_loss: bool = False
+    """Take loss and gradients from a float32 softmax. Ours is exact to float64, because rounding stops the clean-up."""
     look_every: int = 50
     """Epochs between two looks at losses and accuracies."""
     keep_every: int = 250
@@ -88,3 +90,6 @@ SMALL = ModelConfig(
 
 PAPER = ModelConfig(look_every=100, keep_every=200)
 """The model of the paper."""
+
+ROUNDING = replace(SMALL, epochs=5000, settled=0.0)
+"""The small model, trained on after it has grokked: long enough for rounding to show."""

@@ -13,7 +13,7 @@ from mechscope.labs.grokking.anatomy import anatomy_of_weights
 from mechscope.labs.grokking.measures import Analysis
 from mechscope.labs.grokking.spectra import frequency_norms, number_embedding
 from mechscope.labs.grokking.structure import SINGLE
-from mechscope.labs.grokking.sweep import SweepRun
+from mechscope.labs.grokking.sweep import LONGEST, SHARES, SweepRun
 from mechscope.labs.lab import LabFigure
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves, escape, heatmap
@@ -44,7 +44,7 @@ def draw_figures(
         _clean_up(shown, made_by),
     ]
     if sweep:
-        figures.append(_sweep(sweep, seed))
+        figures += [_sweep(sweep, seed), _dates(sweep, seed)]
     if third_party:
         figures.append(_clock_and_pizza(third_party))
     return tuple(figures)
@@ -231,7 +231,7 @@ def _neurons(shown: Analysis, made_by: Provenance) -> LabFigure:
 def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
     shares = 100 * shown.structure.head_shares
     names = [f"0.{head} (k = {int(shares[:, head].argmax()) + 1})" for head in range(shares.shape[1])]
-    title = "How much of each head's attention score its best frequency explains"
+    title = "How much of each head's attention its best frequency explains"
     figure = bars(
         names,
         {"variance explained": shares.amax(0)},
@@ -245,7 +245,8 @@ def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "heads",
         figure,
-        "The score from “=” to the first number, as the number varies. Look whether one wave is all there is to it.",
+        "The attention from “=” to the first number, over all pairs. Look whether one wave of each number is all there "
+        "is to it.",
         {"shares": data},
     )
 
@@ -304,10 +305,8 @@ def _clean_up(shown: Analysis, made_by: Provenance) -> LabFigure:
 
 
 def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
-    names = [
-        f"{100 * run.fraction:.0f} %" + (", no decay" if run.weight_decay == 0 else "")
-        for run in sweep.values()
-    ]
+    usual = sweep["standard"].weight_decay
+    names = [f"{100 * run.fraction:.0f} %{_decay_words(run.weight_decay, usual)}" for run in sweep.values()]
     accuracy = [run.accuracy for run in sweep.values()]
     title = "Test accuracy at the end, by share of pairs trained on"
     figure = bars(
@@ -333,6 +332,39 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
         "The small model, same number of epochs at most. Look which trainings never got there. "
         f"From memorising to grokking it took, where it happened: {delays or 'it never happened'}.",
         {"accuracy": data},
+    )
+
+
+def _decay_words(decay: float, usual: float) -> str:
+    if decay == usual:
+        return ""
+    return ", no decay" if decay == 0 else f", {decay / usual:g} × decay"
+
+
+def _dates(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
+    shares = [100 * sweep[name].fraction for name in SHARES]
+    # One that never got there is drawn at the last epoch that it was given.
+    epochs = [min(sweep[name].solved, LONGEST) for name in SHARES]
+    title = "When does it understand? By share of the pairs trained on"
+    figure = curves(
+        shares,
+        {"test loss below 0.01": epochs},
+        title=title,
+        x_title="share of pairs trained on (%)",
+        y_title="epoch",
+        log_y=True,
+        points=True,
+    )
+    made_by = Provenance("one-layer transformer, small", "addition modulo p", seed)
+    data = make_result(
+        epochs, ("label",), title, "epochs", made_by, {"label": [f"{share:g} %" for share in shares]}
+    )
+    return LabFigure(
+        "dates",
+        figure,
+        "The scale is logarithmic. Look how much a tenth of the pairs costs on the left; on the right, where hardly a "
+        "fact is missing, what takes time is to fit them all.",
+        {"epochs": data},
     )
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from mechscope.labs.grokking.pairs import Pairs
 from mechscope.labs.grokking.row_sums import RowSums
 from mechscope.labs.grokking.tables import Tables, make_tables
+from mechscope.model.gradients import gradients_on
 
 Weights = dict[str, Tensor]
 """Weights by the transformer's names: "embed.W_E", "blocks.0.attn.W_Q", …"""
@@ -78,15 +79,21 @@ def plain_loss(logits: Float[Tensor, "pair p"], answer: Tensor) -> Tensor:
 class FullBatch:
     """A training set that is gone through as a whole at every step."""
 
-    def __init__(self, pairs: Pairs) -> None:
-        self.pairs = pairs
+    def __init__(self, pairs: Pairs, *, rounded: bool = False) -> None:
+        """Take a training set.
+
+        Args:
+            rounded: take loss and gradients from a float32 softmax, as a plain cross-entropy does. Where the
+                probability of the right answer rounds to 1, its gradient is 0: claim 2.11 shows what that leaves.
+        """
+        self.pairs, self.rounded = pairs, rounded
         self._space: _Space | None = None
 
     def loss(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Mean cross-entropy in nats (float64), with gradients to the weights."""
         tables = make_tables(weights)
         if self._space is None:
-            self._space = _Space(self.pairs, tables)
+            self._space = _Space(self.pairs, tables, self.rounded)
         of_rows = _weights_of_rows(_attend(tables, self._space.row_sums))
         loss: Any = _PairLoss.apply(self._space, of_rows, tables.rows, tables.bias, tables.neurons_to_logits)
         return loss
@@ -95,8 +102,9 @@ class FullBatch:
 class _Space:
     """What stays the same from step to step, and the buffer that every step writes to anew."""
 
-    def __init__(self, pairs: Pairs, tables: Tables) -> None:
+    def __init__(self, pairs: Pairs, tables: Tables, rounded: bool = False) -> None:
         self.answer = pairs.answer
+        self.to_gradients = _rounded_gradients if rounded else _logits_to_gradients
         self.row_sums = RowSums(pairs, tables.rows.shape[0])
         self.d_sums = tables.bias.detach().new_zeros(len(pairs), len(tables.bias))
 
@@ -138,11 +146,11 @@ class _PairLoss(torch.autograd.Function):
     ) -> Tensor:
         # The gradient of so few weights for each sum has a kernel of its own, to be reached by autograd only.
         leaf = weights.detach().requires_grad_()
-        with torch.enable_grad():
+        with gradients_on("training"):
             sums = space.row_sums.sum(rows.detach(), leaf)
         neurons, logits = _finish(sums.detach(), bias, neurons_to_logits)
         d_neurons, d_logits = _split(space.d_sums, neurons_to_logits)
-        loss = _logits_to_gradients(logits, space.answer, d_logits)
+        loss = space.to_gradients(logits, space.answer, d_logits)
         torch.mm(d_logits, neurons_to_logits, out=d_neurons)
         torch.ops.aten.threshold_backward(d_neurons, neurons, 0, grad_input=d_neurons)
         ctx.save_for_backward(
@@ -178,3 +186,15 @@ def _logits_to_gradients(
     scale = 1 / (len(odds) * (wrong + behind.neg().exp()))
     odds.mul_(scale).scatter_(1, right, -wrong * scale)
     return loss
+
+
+def _rounded_gradients(
+    logits: Float[Tensor, "pair p"], answer: Tensor, gradients: Float[Tensor, "pair p"]
+) -> Tensor:
+    """The mean cross-entropy of a float32 softmax, and its gradients: what a plain loss gives, rounding included."""
+    log_probability = logits.log_softmax(1)
+    right = answer[:, None]
+    loss = -log_probability.gather(1, right).mean()
+    torch.exp(log_probability, out=gradients)
+    gradients.scatter_add_(1, right, -torch.ones_like(right, dtype=gradients.dtype)).div_(len(answer))
+    return loss.double()

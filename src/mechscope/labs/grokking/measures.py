@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from mechscope.labs.grokking.progress import (
     unmirrored_accuracy,
 )
 from mechscope.labs.grokking.structure import Structure, analyse_structure
-from mechscope.labs.grokking.sweep import SweepRun
+from mechscope.labs.grokking.sweep import LONGEST, SCARCE, SweepRun
 from mechscope.labs.grokking.training import GROKKED, LEARNED, Trained
 from mechscope.labs.workshop import Workshop
 
@@ -65,6 +66,7 @@ def measure(analysis: Analysis, size: str) -> dict[str, float]:
         "single_neurons": 100 * structure.single_neurons,
         "mixed_firing": 100 * structure.mixed_firing,
         "mixed_influence": 100 * structure.mixed_influence,
+        "single_heads": 100 * structure.single_heads,
         "worst_head": 100 * structure.worst_head,
         "separation": structure.separation,
         **_after_memorising(trained, memorised),
@@ -133,7 +135,25 @@ def _accuracy(config: ModelConfig, frequencies: Sequence[int], *, spoil: bool) -
 
 
 def measure_sweep(runs: Mapping[str, SweepRun]) -> dict[str, float]:
-    """What claim 2.10 asks for, and the other end accuracies."""
+    """What claims 2.10 and 2.14 ask for, and the other end accuracies."""
     delays = {f"sweep_{name}_delay".replace("-", "_"): run.delay for name, run in runs.items()}
     ends = {f"sweep_{name}_accuracy".replace("-", "_"): run.accuracy for name, run in runs.items()}
-    return delays | ends
+    epochs = [runs[name].solved for name in SCARCE]
+    usual = runs["much"].solved
+    strong = runs["strong-decay"].solved
+    return (
+        delays
+        | ends
+        | {
+            # One that never got there is later than any other; two such are no order.
+            "sweep_least_later": min(
+                later / earlier if math.isfinite(earlier) else math.nan
+                for earlier, later in itertools.pairwise(epochs)
+            ),
+            "sweep_latest_over_earliest": epochs[-1] / epochs[0] if math.isfinite(epochs[-1]) else math.nan,
+            "sweep_weak_decay_later": min(runs["weak-decay"].solved, LONGEST) / usual,
+            # Too strong a decay may never get clean, which is the other thing that the claim allows.
+            "sweep_strong_decay": strong / usual if math.isfinite(strong) else 0.0,
+        }
+        | {f"sweep_{name}_solved".replace("-", "_"): min(run.solved, LONGEST) for name, run in runs.items()}
+    )

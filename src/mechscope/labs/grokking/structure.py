@@ -14,13 +14,17 @@ from mechscope.labs.grokking.fourier_ablation import loss_without_each
 from mechscope.labs.grokking.spectra import frequency_norms, keys_of
 from mechscope.techniques.fourier import (
     basis_frequencies,
-    frequency_shares,
+    frequency_power,
     neuron_frequencies,
     to_fourier,
 )
 
 SINGLE = 0.85
 """A neuron of which one frequency explains more than this share is a single-frequency neuron."""
+SINGLE_HEAD = 0.95
+"""A head of whose attention one frequency explains at least this share is a single-frequency head."""
+MOST_KEYS = 6
+"""So many key frequencies at most: with all of them, nothing could ever be outside."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Structure:
     explained: float
     """Share of the logits' variance that Σ α_k cos w_k(a+b-c) over the key frequencies explains."""
     outside: float
-    """‖W_L without the key frequencies‖ / ‖W_L‖ (Frobenius)."""
+    """Share of W_L's squared Frobenius norm that lies outside the key frequencies, the six strongest at most."""
     neuron_shares: Float[Tensor, "frequency neuron"]
     """Share of each neuron's variance over pairs that each frequency explains; 0 where it never varies."""
     firing: Float[Tensor, " neuron"]
@@ -44,7 +48,8 @@ class Structure:
     influence: Float[Tensor, " neuron"]
     """How much each neuron moves the logits: its standard deviation over pairs times the norm of its row of W_L."""
     head_shares: Float[Tensor, "frequency head"]
-    """Share of the variance of each head's score over first numbers that each frequency explains; 0 if it is flat."""
+    """Share of the variance of each head's attention to the first number, over all pairs, that the formula of
+    `head_shares` explains with each frequency; 0 if it never varies."""
     loss: float
     """Over all pairs, in nats."""
     accuracy: float
@@ -73,8 +78,13 @@ class Structure:
         return float(self.influence[self.mixed].sum() / self.influence.sum())
 
     @property
+    def single_heads(self) -> float:
+        """Share of heads that are single-frequency."""
+        return float((self.head_shares.amax(0) >= SINGLE_HEAD).double().mean())
+
+    @property
     def worst_head(self) -> float:
-        """Smallest share that a head's best frequency explains of its score."""
+        """Smallest share that a head's best frequency explains of its attention."""
         return float(self.head_shares.amax(0).amin())
 
     @property
@@ -100,7 +110,7 @@ def analyse_structure(anatomy: Anatomy) -> Structure:
         neuron_shares=neuron_shares(anatomy.neurons),
         firing=(anatomy.neurons > 0).double().mean((0, 1)),
         influence=anatomy.neurons.flatten(0, 1).std(0) * anatomy.W_L.double().norm(dim=1),
-        head_shares=head_shares(anatomy.scores),
+        head_shares=head_shares(anatomy.pattern),
         loss=anatomy.loss(),
         accuracy=anatomy.accuracy(),
         loss_without=loss_without_each(anatomy.logits),
@@ -127,10 +137,16 @@ def explained_by_cosines(logits: Float[Tensor, "p p p"], keys: Sequence[int]) ->
 
 
 def outside_keys(W_L: Float[Tensor, "d_mlp p"], keys: Sequence[int]) -> float:
-    """What is left of W_L without the cosines and sines of the key frequencies: a ratio of Frobenius norms."""
-    coefficients = to_fourier(W_L, 1)
-    others = ~torch.isin(basis_frequencies(W_L.shape[1]), torch.tensor(list(keys)))
-    return float(coefficients[:, others].norm() / W_L.norm())
+    """1 - ‖P W_L‖² / ‖W_L‖²: the share of the squared Frobenius norm without cos and sin of the key frequencies.
+
+    What is the same for every answer is removed first, because it changes no probability. Of more than six
+    frequencies only the six strongest count as keys.
+    """
+    coefficients = to_fourier(W_L, 1)[:, 1:]
+    strength = frequency_norms(W_L, 1)
+    kept = sorted(keys, key=lambda k: float(strength[k - 1]), reverse=True)[:MOST_KEYS]
+    others = ~torch.isin(basis_frequencies(W_L.shape[1])[1:], torch.tensor(kept))
+    return float(coefficients[:, others].square().sum() / coefficients.square().sum())
 
 
 def neuron_shares(neurons: Float[Tensor, "p p neuron"]) -> Float[Tensor, "frequency neuron"]:
@@ -142,10 +158,19 @@ def neuron_shares(neurons: Float[Tensor, "p p neuron"]) -> Float[Tensor, "freque
     return shares
 
 
-def head_shares(scores: Float[Tensor, "p head"]) -> Float[Tensor, "frequency head"]:
-    """Share of the variance of each head's score that each frequency explains; 0 for one that never varies."""
-    varies = scores.std(0) > 1e-9
-    shares = torch.zeros(scores.shape[0] // 2, scores.shape[1], dtype=torch.float64)
-    if bool(varies.any()):
-        shares[:, varies] = frequency_shares(scores[:, varies])
-    return shares
+def head_shares(pattern: Float[Tensor, "p p head"]) -> Float[Tensor, "frequency head"]:
+    """R² of each head's attention to the first number with a formula of one frequency; 0 for one that never varies.
+
+    Over all pairs the attention is fitted by 1/2 + α (cos w_k a - cos w_k b) + β (sin w_k a - sin w_k b). The half is
+    not fitted: a head that looks elsewhere on average does not follow the formula. Over all pairs the two differences
+    are orthogonal and each has the squared norm p², so the fit is a projection. Source: Nanda et al. (2023), who
+    expand the sigmoid of a difference of waves to first order.
+    """
+    p = len(pattern)
+    rest = pattern.double() - 0.5
+    spread = (pattern.double() - pattern.double().mean((0, 1))).square().sum((0, 1))
+    # Σ over pairs of rest × (cos w_k a - cos w_k b) needs only the means over b and over a.
+    waves = frequency_power(rest.mean(1) - rest.mean(0))[1:]
+    varies = spread > 1e-18 * p**2
+    missed = rest.square().sum((0, 1)) - waves * p / 2
+    return torch.where(varies, 1 - missed / spread, 0.0)

@@ -12,6 +12,14 @@ from mechscope.labs.grokking.progress import first_epoch
 from mechscope.labs.grokking.training import GROKKED, LEARNED, History, train_model
 from mechscope.labs.workshop import Workshop
 
+SOLVED = 1e-2
+"""Test loss below which a training of the sweep is over, in nats."""
+DECAY_SHARE = 0.6
+"""Share of the pairs at which the decay is varied."""
+SHARES = ("most-of-all", "most", "much", "half", "standard")
+"""Trainings that differ in their share of the pairs only, from the largest to the smallest that groks."""
+SCARCE = ("much", "half", "standard")
+"""Those of them whose dates are compared: with more data a small modulus spends its time on fitting all the facts."""
 LONGEST = 3000
 """Epochs after which a training of the sweep counts as one that does not grok: several times what is usual."""
 
@@ -35,19 +43,29 @@ class SweepRun:
         return grokked - memorised if math.isfinite(memorised) else math.inf
 
     @property
+    def solved(self) -> float:
+        """Epoch at which the test loss was low for the first time; infinite where it never was."""
+        low = self.history.epoch[self.history.test_loss < SOLVED]
+        return float(low[0]) if len(low) else math.inf
+
+    @property
     def accuracy(self) -> float:
         """Test accuracy at the end, in percent."""
         return 100 * float(self.history.test_accuracy[-1])
 
 
 def run_sweep(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, SweepRun]:
-    """Train all; the keys name them: "little", "standard", "much", "most", and "no-decay"."""
+    """Train all; the keys name them: SHARES and "little", "no-decay", "weak-decay", "strong-decay"."""
     wanted: Mapping[str, tuple[float, float]] = {
         "little": (0.2, base.weight_decay),
         "standard": (base.fraction, base.weight_decay),
-        "much": (0.6, base.weight_decay),
+        "half": (0.5, base.weight_decay),
+        "much": (DECAY_SHARE, base.weight_decay),
         "most": (0.8, base.weight_decay),
+        "most-of-all": (0.95, base.weight_decay),
         "no-decay": (base.fraction, 0.0),
+        "weak-decay": (DECAY_SHARE, 0.3 * base.weight_decay),
+        "strong-decay": (DECAY_SHARE, 3 * base.weight_decay),
     }
     runs = {}
     for name, (fraction, decay) in wanted.items():
@@ -57,8 +75,9 @@ def run_sweep(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, Swe
             fraction=fraction,
             weight_decay=decay,
             epochs=epochs,
-            solved_loss=1e-2,
+            solved_loss=SOLVED,
             keep_every=epochs,
+            look_every=base.look_every // 5 or 1,
         )
         trained = train_model(workshop, config, seed, f"sweep-{name}-seed-{seed}")
         runs[name] = SweepRun(fraction, decay, trained.history)

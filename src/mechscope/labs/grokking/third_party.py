@@ -9,12 +9,14 @@ answer's logit is left among pairs with the same distance a - b (a pizza's logit
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.checkpoints import load_model
@@ -103,17 +105,27 @@ def distance_irrelevance(logits: Float[Tensor, "p p p"]) -> float:
     return float(within.mean() / right.std(correction=0))
 
 
-def gradient_symmetricity(model: MixedAttention) -> float:
-    """Mean cosine similarity of each logit's gradients to the two embeddings, over all pairs and answers."""
+def gradient_similarities(model: MixedAttention) -> Float[Tensor, "p p p"]:
+    """Cosine similarity of each logit's gradients to the two embeddings, for all pairs and answers.
+
+    Its mean is the gradient symmetricity.
+    """
     pairs = all_pairs(model.p)
     first = model.embed(pairs.a).clone().requires_grad_()
     second = model.embed(pairs.b).clone().requires_grad_()
     logits = model.logits(first, second)
-    means: list[Tensor] = []
+    found: list[Tensor] = []
     for answer in range(model.p):
         gradients = torch.autograd.grad(logits[:, answer].sum(), (first, second), retain_graph=True)
-        means.append(torch.nn.functional.cosine_similarity(*gradients, dim=1).double().mean())
-    return float(torch.stack(means).mean())
+        found.append(torch.nn.functional.cosine_similarity(*gradients, dim=1).double())
+    return torch.stack(found, 1).unflatten(0, (model.p, model.p))
+
+
+def authors_sample(p: int) -> Int[Tensor, "100 3"]:
+    """The hundred triples (a, b, c) that the authors average over: the first of all p³ in a fixed random order."""
+    triples = list(itertools.product(range(p), repeat=3))
+    random.Random(42).shuffle(triples)
+    return torch.tensor(triples[:100])
 
 
 def load_mixer(path: Path, softmax: float) -> MixedAttention:
@@ -140,7 +152,6 @@ def measure_third_party(workshop: Workshop, folder: Path) -> dict[str, Tensor]:
                 f"adder{index}_explained": 100 * structure.explained,
                 f"adder{index}_outside": 100 * structure.outside,
                 f"adder{index}_single_neurons": 100 * structure.single_neurons,
-                f"adder{index}_worst_head": 100 * structure.worst_head,
                 f"adder{index}_separation": structure.separation,
             }
         for name, (file, softmax) in MIXERS.items():
@@ -151,7 +162,11 @@ def measure_third_party(workshop: Workshop, folder: Path) -> dict[str, Tensor]:
             right = logits.double().gather(1, pairs.answer[:, None])[:, 0]
             found[f"{name}_accuracy"] = 100 * float((logits.argmax(-1) == pairs.answer).double().mean())
             found[f"{name}_irrelevance"] = distance_irrelevance(logits.unflatten(0, (model.p, model.p)))
-            found[f"{name}_symmetricity"] = gradient_symmetricity(model)
+            similarities = gradient_similarities(model)
+            a, b, c = authors_sample(model.p).T
+            found[f"{name}_symmetricity"] = float(similarities.mean())
+            found[f"{name}_symmetricity_sample"] = float(similarities[a, b, c].mean())
+            found[f"{name}_symmetricity_error"] = float(similarities.std()) / len(a) ** 0.5
             distance = (pairs.a - pairs.b) % model.p
             curves[f"curve_{name}"] = torch.stack([right[distance == d].mean() for d in range(model.p)])
         values = {key: torch.tensor(value, dtype=torch.float64) for key, value in found.items()}

@@ -138,7 +138,12 @@ def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train:
         weight_decay=config.weight_decay,
         fused=True,
     )
-    batch, looks, kept, done = FullBatch(train), list[dict[str, Tensor]](), list[Weights](), 0
+    batch, looks, kept, done = (
+        FullBatch(train, rounded=config.rounded_loss),
+        list[dict[str, Tensor]](),
+        list[Weights](),
+        0,
+    )
     if (state := workshop.take_up(name)) is not None:
         done = _restore(state, weights, optimizer, looks, kept)
     with workshop.bar(config.epochs, f"{name} (p = {config.p})", done) as bar:

@@ -43,6 +43,8 @@ class InductionConfig:
     """Steps between two looks at the scores."""
     test_sequences: int = 32
     """Sequences in each of the two test batches."""
+    smeared: bool = False
+    """Whether the one-layer model is trained once more, with smeared keys."""
     wider: InductionConfig | None = None
     """Settings of the last seed, where there are several: the same claims on a larger vocabulary."""
 

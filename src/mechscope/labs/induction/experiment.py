@@ -11,7 +11,12 @@ from mechscope.labs.induction.attack import attack, control
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
-from mechscope.labs.induction.figures_elsewhere import TEXT_FIGURES, draw_gpt2, draw_text_models
+from mechscope.labs.induction.figures_elsewhere import (
+    TEXT_FIGURES,
+    draw_gpt2,
+    draw_smeared,
+    draw_text_models,
+)
 from mechscope.labs.induction.gpt2 import (
     NO_GPT2,
     HeadTable,
@@ -20,7 +25,7 @@ from mechscope.labs.induction.gpt2 import (
     head_table,
     load_gpt2,
 )
-from mechscope.labs.induction.measures import Analysis, analyse, measure
+from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared
 from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_models import (
     describe_text_models,
@@ -28,10 +33,18 @@ from mechscope.labs.induction.text_models import (
     text_measures,
     why_no_text_models,
 )
-from mechscope.labs.induction.training import TrainedModel, train_model
+from mechscope.labs.induction.training import (
+    SmearedModel,
+    TrainedModel,
+    train_model,
+    train_smeared,
+)
 from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.page_words import with_minus
 from mechscope.labs.workshop import Workshop
 from mechscope.techniques.redteam import Evidence
+
+NO_SMEARED = "one more training: it is part of the full budget"
 
 
 def run_experiment(workshop: Workshop) -> Outcome:
@@ -40,6 +53,9 @@ def run_experiment(workshop: Workshop) -> Outcome:
     text = study_text_models(workshop)
     two = {seed: train_model(workshop, n_layers=2, seed=seed) for seed in workshop.seeds}
     one = {seed: train_model(workshop, n_layers=1, seed=seed) for seed in workshop.seeds}
+    smeared: dict[int, SmearedModel] = {}
+    if workshop.config.smeared:
+        smeared = {seed: train_smeared(workshop, seed) for seed in workshop.seeds}
     analyses = {seed: analyse(two[seed], seed) for seed in workshop.seeds}
     rivals = {
         seed: score_rivals(two[seed], workshop.config.of_seed(seed, workshop.seeds), seed)
@@ -50,6 +66,11 @@ def run_experiment(workshop: Workshop) -> Outcome:
     }
     not_run: dict[str, str] = {}
     missing: dict[str, str] = {}
+    if smeared:
+        for seed, found in measures.items():
+            found |= measure_smeared(smeared[seed])
+    else:
+        not_run["smeared"] = missing["smeared-keys"] = NO_SMEARED
     if gpt2 is None:
         not_run["gpt2-small"] = missing["gpt2"] = NO_GPT2
     if text is None:
@@ -65,6 +86,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
         measures=measures,
         figures=(
             *draw_figures(two[first], one[first], analyses[first], rivals[first], evidence, first),
+            *((draw_smeared(two[first], one[first], smeared[first], first),) if smeared else ()),
             *(draw_text_models(text, first) if text else ()),
             *((draw_gpt2(gpt2, first),) if gpt2 else ()),
         ),
@@ -141,11 +163,41 @@ def format_numbers(
         "swaps": _percent(evidence["rule"], "swaps that matter"),
         "swaps_by_hand": _percent(control(seed), "swaps that matter"),
         "agrees": _percent(evidence["rule"], "agrees with the model"),
+        "composition_test": _composition_words(found),
+        "smeared": _smeared_words(found),
         "text_models": _text_words(found),
         "gpt2": f"{gpt2.found()} of the 9 heads known from the literature are where they should be."
         if gpt2
         else "GPT-2 small was not on this machine, so this part was not run.",
     }
+
+
+def _smeared_words(found: Mapping[str, float]) -> str:
+    if "prefix_smeared" not in found:
+        return "This budget did not train it."
+    return (
+        f"Its best prefix score is {found['prefix_smeared']:.2f}, where ordinary keys reach "
+        f"{found['prefix_1l']:.2f}, and context is worth {found['gain_smeared']:.2f} nats to it instead of "
+        f"{found['gain_1l']:.2f}. The head that mixes most keeps {100 * found['smeared_own_least']:.0f} % of a "
+        "position's own key."
+    )
+
+
+def _composition_words(found: Mapping[str, float]) -> str:
+    """What the test of claim 3.4a found, in words."""
+    p = f"{found['relabelling_p']:.3f}"
+    if not found["saturated"]:
+        return (
+            f"Here {100 * found['relabelling_p']:.2g} % of all relabellings do as well (p = {p}), so it does matter "
+            "which heads they are."
+        )
+    return (
+        f"Here p is {p}, and that says nothing: all heads but one of each layer, or all of them, pass for their "
+        "kind, so hardly a relabelling changes anything. What can be asked then is whether the layers compose by "
+        f"keys at all: the mean score by keys is {found['k_composition_mean']:.2f}, by queries "
+        f"{found['q_composition_mean']:.2f}, by values {found['v_composition_mean']:.2f}, of random directions "
+        f"{found['k_composition_random']:.2f}."
+    )
 
 
 def _tally(evidence: Evidence) -> str:
@@ -170,12 +222,18 @@ def _percent(evidence: Evidence, name: str) -> str:
 def _text_words(found: Mapping[str, float]) -> str:
     if "text_prefix_2l" not in found:
         return "They were not on this machine, so this part was not run."
+    shifted = with_minus(f"{found['text_shifted_r']:.2f}")
     return (
         f"At the end of its training the two-layer model has a head with prefix score {found['text_prefix_2l']:.2f}, "
         f"the one-layer model {found['text_prefix_1l']:.2f} at best. The loss on random tokens that stand twice fell "
-        f"by {found['text_drop_2l']:.1f} nats with two layers and by {found['text_drop_1l']:.1f} with one. On source "
-        f"code that neither was trained on, context is worth {found['text_gain_2l']:.2f} and "
-        f"{found['text_gain_1l']:.2f} nats; the loss is {found['text_loss_2l']:.2f} and {found['text_loss_1l']:.2f}."
+        f"by {found['text_drop_2l']:.1f} nats with two layers and by {found['text_drop_1l']:.1f} with one. From "
+        "checkpoint to checkpoint, what the two-layer model's score gains and what its loss on repeats loses "
+        f"correlate by {found['text_together_r']:.2f} (p = {found['text_together_p']:.1g} among all orders of the "
+        f"checkpoints); with one of the two a checkpoint late it is {shifted} "
+        f"(p = {found['text_shifted_p']:.1g}). And by the test of the weights its previous-token heads feed its "
+        f"induction heads (p = {found['text_relabelling_p']:.3f}; before training "
+        f"{found['text_relabelling_p_untrained']:.2f}). On source code that neither was trained on, the loss is "
+        f"{found['text_loss_2l']:.2f} and {found['text_loss_1l']:.2f} nats."
     )
 
 
@@ -205,10 +263,12 @@ LAB = Lab(
     configs={
         "quick": InductionConfig(),
         # The last seed on four times the vocabulary, which takes about three times as long.
-        "full": InductionConfig(wider=InductionConfig(n_tokens=512, batch=64, steps=1500)),
+        "full": InductionConfig(
+            smeared=True, wider=InductionConfig(n_tokens=512, batch=64, steps=1500, smeared=True)
+        ),
     },
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,
     experiment=run_experiment,
-    version=2,
+    version=3,
 )

@@ -8,6 +8,7 @@ import torch
 
 from mechscope.labs.induction.gpt2 import HeadTable
 from mechscope.labs.induction.text_models import NAMES, TextHistory
+from mechscope.labs.induction.training import SmearedModel, TrainedModel
 from mechscope.labs.lab import LabFigure
 from mechscope.results import Provenance, make_result
 from mechscope.techniques.redteam import Evidence
@@ -69,6 +70,36 @@ def draw_text_models(found: dict[int, TextHistory], seed: int) -> tuple[LabFigur
         )
         drawn.append(LabFigure(name, figure, caption, {"curves": data}))
     return tuple(drawn)
+
+
+def draw_smeared(two: TrainedModel, one: TrainedModel, smeared: SmearedModel, seed: int) -> LabFigure:
+    """Best prefix scores while three models learn: two layers, one, and one with smeared keys."""
+    histories = {
+        "one layer, smeared keys": smeared.history,
+        "two layers": two.history,
+        "one layer": one.history,
+    }
+    series = {name: history.prefix.amax((1, 2)) for name, history in histories.items()}
+    title = "One layer can do it if its keys hold the token before"
+    figure = curves(
+        two.history.step, series, title=title, x_title="training step", y_title="best prefix score"
+    )
+    figure.update_yaxes(rangemode="tozero")
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "step"),
+        title,
+        "attention",
+        Provenance("attention-only transformers", "random tokens with a repeated segment", seed),
+        {"series": list(series), "step": two.history.step.tolist()},
+    )
+    return LabFigure(
+        "smeared-keys",
+        figure,
+        "Same data and number of steps for all three. Look which of the one-layer models forms the head, and which "
+        "of the two that form it is first.",
+        {"scores": data},
+    )
 
 
 def draw_gpt2(table: HeadTable, seed: int) -> LabFigure:

@@ -14,14 +14,23 @@ from mechscope.labs.induction.change_point import abruptness, halfway_step
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, token_losses
+from mechscope.labs.induction.relabelling import relabelling_test
 from mechscope.labs.induction.rivals import RULE, RivalScores, best_plain
-from mechscope.labs.induction.training import History, TrainedModel
+from mechscope.labs.induction.training import History, SmearedModel, TrainedModel
 from mechscope.results import Result
 from mechscope.techniques.composition import Kind, composition_scores
 from mechscope.techniques.ov_qk_circuits import copying_scores
 
 KINDS: tuple[Kind, ...] = ("K", "Q", "V")
 """How a later head can read an earlier one; the story is about K, the others stand beside it."""
+
+
+RELABELLED_P = 0.05
+"""Heads that differ: largest p of the relabelling test."""
+SATURATED_RANDOM, SATURATED_OTHERS = 1.5, 1.3
+"""Heads that are alike: mean K-composition over that of random directions, and over Q- and V-composition."""
+FORMED = 0.5
+"""Prefix score from which there is an induction head at all."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +109,7 @@ def measure(
     """All measures by name."""
     history = two.history
     by_keys = analysis.composition["K"]
-    best_pair = divmod(int(by_keys.argmax()), by_keys.shape[1])
     plain = rivals[best_plain(rivals)]
-    in_circuit = (0, best_pair[0]) in analysis.previous_heads and (
-        1,
-        best_pair[1],
-    ) in analysis.induction_heads
     others = analysis.removed.clone()
     for layer, head in analysis.induction_heads:
         others[layer, head] = -torch.inf
@@ -124,7 +128,7 @@ def measure(
             f"abrupt_{name}": 100 * abruptness(history.step, curve) for name, curve in curves(history).items()
         },
         **{f"change_{name}": point for name, point in points.items()},
-        "best_pair_is_circuit": float(in_circuit),
+        **composition_evidence(analysis),
         "k_composition": float(by_keys.max()),
         "k_composition_random": analysis.composition_random["K"],
         "random_times_root_d": analysis.composition_random["K"] * two.model.cfg.d_model**0.5,
@@ -138,6 +142,44 @@ def measure(
         "gain_rule": rivals[RULE].gain,
         "repeated_rule": rivals[RULE].repeated,
     }
+
+
+def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
+    """What claim 3.12 asks of the one-layer model with smeared keys."""
+    return {
+        "prefix_smeared": float(smeared.history.prefix[-1].max()),
+        "gain_smeared": -float(smeared.history.in_context[-1]),
+        "smeared_own_least": float(smeared.own_share.min()),
+    }
+
+
+def composition_evidence(analysis: Analysis) -> dict[str, float]:
+    """How far K-composition goes beyond what is asked of it (1 or more: it is there), and the numbers behind that.
+
+    Where heads differ, relabelling them tells whether previous-token heads are the ones that induction heads read.
+    Where all heads of both layers but one pass for their kind, there is hardly anything to relabel: then heads must
+    compose by their keys more than random ones do, and more than by their queries and values.
+    """
+    found = relabelling_test(analysis.previous[0], analysis.prefix[1], analysis.composition["K"])
+    mean = {kind: float(scores.mean()) for kind, scores in analysis.composition.items()}
+    beyond_random = mean["K"] / (SATURATED_RANDOM * analysis.composition_random["K"])
+    beyond_others = mean["K"] / (SATURATED_OTHERS * max(mean["Q"], mean["V"]))
+    saturated = is_saturated(analysis)
+    return {
+        "relabelling_p": found.p,
+        "saturated": float(saturated),
+        "k_composition_mean": mean["K"],
+        "q_composition_mean": mean["Q"],
+        "v_composition_mean": mean["V"],
+        "composition_evidence": min(beyond_random, beyond_others) if saturated else RELABELLED_P / found.p,
+    }
+
+
+def is_saturated(analysis: Analysis) -> bool:
+    """Whether an induction head has formed and nearly all heads of both layers pass for their kind."""
+    heads = analysis.prefix.shape[1]
+    formed = float(analysis.prefix[1].max()) >= FORMED
+    return formed and min(len(analysis.previous_heads), len(analysis.induction_heads)) >= heads - 1
 
 
 def curves(history: History) -> dict[str, Float[Tensor, " step"]]:

@@ -15,11 +15,13 @@ from mechscope.checkpoints.registry import BUNDLED, bundled_names
 from mechscope.checkpoints.schedules import schedule_in
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.labs.bundled_inputs import bundled_checksum
-from mechscope.labs.induction.change_point import halfway_step
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
+from mechscope.labs.induction.moving_together import increments_test
+from mechscope.labs.induction.relabelling import Relabelling, relabelling_test
 from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
+from mechscope.techniques.composition import composition_scores
 from mechscope.techniques.head_detectors import random_repeats_for
 
 NAMES = {1: "mini-attn-only-1l", 2: "mini-attn-only-2l"}
@@ -38,6 +40,10 @@ class TextHistory:
     """Training steps of each checkpoint."""
     prefix: Float[Tensor, "step layer head"]
     """Prefix score of every head, on random tokens that stand twice."""
+    previous: Float[Tensor, "step layer head"]
+    """Previous-token score of every head, on the same tokens."""
+    composition: Float[Tensor, "step head_out head_in"]
+    """K-composition of each head of layer 0 with each of layer 1; zeros for a model of one layer."""
     repeated: Float[Tensor, " step"]
     """Loss on the second copy of such a block, in nats."""
     text: Float[Tensor, " step"]
@@ -49,6 +55,10 @@ class TextHistory:
     def best_prefix(self) -> Float[Tensor, " step"]:
         """The largest prefix score of any head."""
         return self.prefix.amax((1, 2))
+
+    def relabelling(self, row: int) -> Relabelling:
+        """Whether previous-token heads feed induction heads at a checkpoint."""
+        return relabelling_test(self.previous[row, 0], self.prefix[row, -1], self.composition[row])
 
     @property
     def drop(self) -> float:
@@ -112,8 +122,16 @@ def look(model: HookedTransformer, code: Int[Tensor, "batch pos"], seed: int) ->
     device = model.W_E.device
     blocks = random_repeats_for(model, seed, SEQUENCES).to(device)
     losses = token_losses(model, code.to(device))
+    scores = score_heads(model, blocks)
+    n_heads = model.cfg.n_heads
+    composition = torch.zeros(n_heads, n_heads)
+    if model.cfg.n_layers == 2:
+        found = composition_scores(model, "K", seed=seed, progress=False).scores
+        composition = torch.as_tensor(found.values.values.copy(), dtype=torch.float32)
     return {
-        "prefix": score_heads(model, blocks).prefix,
+        "prefix": scores.prefix,
+        "previous": scores.previous,
+        "composition": composition,
         "repeated": torch.tensor(repeated_loss(token_losses(model, blocks), blocks.shape[1] // 2)),
         "text": losses.mean().cpu(),
         "gain": torch.tensor(-in_context_score(losses)),
@@ -140,8 +158,14 @@ def held_out_code(model: HookedTransformer) -> Int[Tensor, "batch pos"]:
 def text_measures(found: dict[int, TextHistory]) -> dict[str, float]:
     """The numbers that claims about the language models are checked on."""
     one, two = found[1], found[2]
-    index = torch.arange(len(two.step))
-    changes = [halfway_step(index, curve) for curve in (two.best_prefix, two.repeated)]
+    together = increments_test(two.best_prefix, -two.repeated)
+    # A null: the same curves, one of them a checkpoint late. The one that looks more like moving together counts.
+    shifted = min(
+        increments_test(two.best_prefix[1:], -two.repeated[:-1]),
+        increments_test(two.best_prefix[:-1], -two.repeated[1:]),
+        key=lambda test: test.p,
+    )
+    tests = [two.relabelling(row) for row in (0, -1)]
     return {
         "text_prefix_2l": float(two.best_prefix[-1]),
         "text_prefix_1l": float(one.best_prefix[-1]),
@@ -151,7 +175,12 @@ def text_measures(found: dict[int, TextHistory]) -> dict[str, float]:
         "text_gain_1l": float(one.gain[-1]),
         "text_loss_2l": float(two.text[-1]),
         "text_loss_1l": float(one.text[-1]),
-        "text_changes_apart": max(changes) - min(changes),
+        "text_together_r": together.r,
+        "text_together_p": together.p,
+        "text_shifted_r": shifted.r,
+        "text_shifted_p": shifted.p,
+        "text_relabelling_p_untrained": tests[0].p,
+        "text_relabelling_p": tests[1].p,
         "text_checkpoints": float(len(two.step)),
     }
 

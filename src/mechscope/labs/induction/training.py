@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from mechscope.data.repeated_tokens import random_repeats, repeated_twice
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
+from mechscope.labs.induction.smeared_keys import smearing
 from mechscope.labs.resumable import (
     optimizer_state,
     restore_optimizer,
@@ -68,6 +70,25 @@ def train_model(workshop: Workshop, n_layers: int, seed: int) -> TrainedModel:
     )
 
 
+@dataclass(frozen=True)
+class SmearedModel:
+    """A one-layer model with smeared keys."""
+
+    history: History
+    """Its scores on the way."""
+    own_share: Float[Tensor, " head"]
+    """How much of each key is its own position's, at the end; the rest is the previous one's."""
+
+
+def train_smeared(workshop: Workshop, seed: int) -> SmearedModel:
+    """Train the one-layer model with smeared keys, on the same data as the others, or read it back."""
+    config: InductionConfig = workshop.config.of_seed(seed, workshop.seeds)
+    name = f"1-layer-smeared-seed-{seed}"
+    part = workshop.part(name, lambda: _train(workshop, config, name, 1, seed, smeared=True))
+    history = {key: value.cpu() for key, value in with_prefix(part, "history.").items()}
+    return SmearedModel(History(**history), part["smear"].cpu().sigmoid())
+
+
 def held_out_batches(config: InductionConfig, seed: int) -> tuple[Tensor, Tensor]:
     """The test sequences of a seed: repeated blocks, and sequences like the training ones."""
     generator = torch.Generator().manual_seed(step_seed(seed, -1))
@@ -79,17 +100,45 @@ def held_out_batches(config: InductionConfig, seed: int) -> tuple[Tensor, Tensor
     return blocks, like_training
 
 
-def _train(workshop: Workshop, config: InductionConfig, name: str, n_layers: int, seed: int) -> Part:
+def _train(
+    workshop: Workshop,
+    config: InductionConfig,
+    name: str,
+    n_layers: int,
+    seed: int,
+    *,
+    smeared: bool = False,
+) -> Part:
     model = HookedTransformer(config.model_config(n_layers, seed)).to(workshop.device)
+    # Half of each key is its own position's at the start.
+    extra = (
+        {"smear": torch.zeros(config.n_heads, device=workshop.device, requires_grad=True)} if smeared else {}
+    )
+    with smearing(model, extra["smear"]) if smeared else nullcontext():
+        return _train_model(workshop, config, name, model, extra, seed)
+
+
+def _train_model(
+    workshop: Workshop,
+    config: InductionConfig,
+    name: str,
+    model: HookedTransformer,
+    extra: dict[str, Tensor],
+    seed: int,
+) -> Part:
+    parameters = {**dict(model.named_parameters()), **extra}
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        list(parameters.values()),
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=config.weight_decay,
     )
     blocks, like_training = (tokens.to(workshop.device) for tokens in held_out_batches(config, seed))
     looks: list[dict[str, Tensor]] = []
     done = 0
     if (state := workshop.take_up(name)) is not None:
-        done = _restore(state, model, optimizer, looks)
-    with workshop.bar(config.steps, f"{n_layers}-layer model, seed {seed}", done) as bar:
+        done = _restore(state, model, extra, optimizer, looks)
+    with workshop.bar(config.steps, f"model {name}", done) as bar:
         for step in range(done, config.steps):
             if step % config.evaluate_every == 0:
                 looks.append(_look(model, step, blocks, like_training))
@@ -101,10 +150,14 @@ def _train(workshop: Workshop, config: InductionConfig, name: str, n_layers: int
             loss.backward()
             optimizer.step()
             bar.update()
-            workshop.put_aside(name, lambda step=step: _state(step + 1, model, optimizer, looks))
+            workshop.put_aside(name, lambda step=step: _state(step + 1, model, extra, optimizer, looks))
     looks.append(_look(model, config.steps, blocks, like_training))
     history = {f"history.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
-    return {**{f"model.{key}": value for key, value in model.state_dict().items()}, **history}
+    return {
+        **{f"model.{key}": value for key, value in model.state_dict().items()},
+        **history,
+        **{key: value.detach() for key, value in extra.items()},
+    }
 
 
 def training_batch(config: InductionConfig, seed: int, step: int) -> Int[Tensor, "batch pos"]:
@@ -129,19 +182,30 @@ def _look(model: HookedTransformer, step: int, blocks: Tensor, like_training: Te
 
 
 def _state(
-    done: int, model: HookedTransformer, optimizer: torch.optim.Optimizer, looks: list[dict[str, Tensor]]
+    done: int,
+    model: HookedTransformer,
+    extra: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    looks: list[dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    state = {"done": torch.tensor(done)}
+    state = {"done": torch.tensor(done), **{key: value.detach() for key, value in extra.items()}}
     state |= {f"model.{key}": value for key, value in model.state_dict().items()}
-    state |= optimizer_state(optimizer, dict(model.named_parameters()))
+    state |= optimizer_state(optimizer, {**dict(model.named_parameters()), **extra})
     return state | {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
 
 
 def _restore(
-    state: Part, model: HookedTransformer, optimizer: torch.optim.Optimizer, looks: list[dict[str, Tensor]]
+    state: Part,
+    model: HookedTransformer,
+    extra: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    looks: list[dict[str, Tensor]],
 ) -> int:
     model.load_state_dict(with_prefix(state, "model."))
-    restore_optimizer(optimizer, dict(model.named_parameters()), state)
+    with torch.no_grad():
+        for key, value in extra.items():
+            value.copy_(state[key])
+    restore_optimizer(optimizer, {**dict(model.named_parameters()), **extra}, state)
     columns = {key: value.cpu() for key, value in with_prefix(state, "look.").items()}
     looks += [{key: column[row] for key, column in columns.items()} for row in range(len(columns["step"]))]
     return int(state["done"])

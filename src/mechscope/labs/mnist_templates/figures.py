@@ -103,7 +103,9 @@ class _Artist:
             write_numbers=False,
         )
         figure.update_layout(height=440)
-        null = template_correlations(self.trained.linear.weight[-1], self.class_templates, self.live).cpu()
+        null = template_correlations(
+            self.trained.linear.weight[len(self.trained.decays)], self.class_templates, self.live
+        ).cpu()
         data = {
             "match": self.result(values, ("label", "class"), title, "correlation"),
             "shuffled": self.result(null, ("label", "class"), "the same with shuffled labels", "correlation"),
@@ -162,13 +164,15 @@ class _Artist:
     def decay_numbers(self) -> LabFigure:
         names = [f"decay {decay:g}" for decay in self.trained.decays] + ["shuffled labels"]
         linear = self.trained.linear
-        matches = [template_correlations(rows, self.class_templates, self.live) for rows in linear.weight]
+        # The first of the shuffles stands for all of them here.
+        drawn = linear.weight[: len(names)]
+        matches = [template_correlations(rows, self.class_templates, self.live) for rows in drawn]
         right = [
             linear.logits(self.digits.test_x, i).argmax(-1) == self.digits.test_y for i in range(len(names))
         ]
         series = {
             "match with its digit (correlation)": [float(match.diagonal().mean()) for match in matches],
-            "smoothness (correlation)": [smoothness(rows, self.digits.side) for rows in linear.weight],
+            "smoothness (correlation)": [smoothness(rows, self.digits.side) for rows in drawn],
             "test accuracy (share)": [float(r.float().mean()) for r in right],
         }
         title = "What weight decay buys, and what it costs"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.data.digits import Digits
@@ -18,6 +19,7 @@ from mechscope.labs.mnist_templates.templates import (
     evidence,
     live_pixels,
     nearest_mean_accuracy,
+    row_permutation_p,
     smoothness,
     template_correlations,
 )
@@ -31,7 +33,7 @@ class Trained:
     """All models of one seed."""
 
     decays: tuple[float, ...]
-    """Weight decay of each linear instance; one more instance, on shuffled labels, follows them."""
+    """Weight decay of each linear instance; instances on shuffled labels follow them."""
     linear: Classifiers
     """The linear classifiers."""
     relu: tuple[Network, ...]
@@ -45,18 +47,18 @@ def measure(digits: Digits, trained: Trained) -> dict[str, float]:
     means = class_means(digits.train_x, digits.train_y)
     templates, live = class_templates(means), live_pixels(digits.train_x)
     found = {"nearest_mean_accuracy": 100 * nearest_mean_accuracy(means, digits.test_x, digits.test_y)}
-    names = [f"wd{decay:g}" for decay in trained.decays] + ["null"]
-    for instance, name in enumerate(names):
-        rows = trained.linear.weight[instance]
+    for instance, decay in enumerate(trained.decays):
+        rows, name = trained.linear.weight[instance], f"wd{decay:g}"
         match = template_correlations(rows, templates, live)
         right = trained.linear.logits(digits.test_x, instance).argmax(-1) == digits.test_y
         found[f"accuracy_{name}"] = 100 * float(right.float().mean())
         found[f"rows_matching_{name}"] = float((match.argmax(-1).cpu() == torch.arange(10)).sum())
         found[f"correlation_{name}"] = float(match.diagonal().mean())
+        found[f"permutation_p_{name}"] = float(row_permutation_p(match))
         found[f"best_match_{name}"] = float(match.abs().amax(-1).mean())
         found[f"smoothness_{name}"] = smoothness(rows, digits.side)
+    found |= measure_null(trained.linear.weight[len(trained.decays) :], templates, live, digits.side)
     found |= _disguised(digits, trained.linear, templates, live)
-    found["size_correlation_null"] = abs(found["correlation_null"])
     found["evidence_error"] = _evidence_error(digits, trained.linear, instance=1)
     for name, network in zip(("wd0", "wd1"), trained.relu, strict=True):
         rows = network.tensors["W_in"].T
@@ -71,6 +73,32 @@ def measure(digits: Digits, trained: Trained) -> dict[str, float]:
         found[f"rank_{name}"] = float(features.effective_ranks().mean())
         found[f"participation_{name}"] = float(features.participation_ratios().mean())
     return found
+
+
+def measure_null(
+    weight: Float[Tensor, "shuffle class pixel"], templates: Tensor, live: Tensor, side: int
+) -> dict[str, float]:
+    """What rows look like that were trained on shuffled labels, over all shuffles.
+
+    Raises:
+        ValueError: if there is no shuffle: a claim against a null that is not there would hold for nothing.
+    """
+    if not len(weight):
+        raise ValueError(
+            "there is no classifier on shuffled labels; give the config `shuffles` of at least 1."
+        )
+    matches = [template_correlations(rows, templates, live) for rows in weight]
+    counts = [float((match.argmax(-1).cpu() == torch.arange(10)).sum()) for match in matches]
+    correlations = [float(match.diagonal().mean()) for match in matches]
+    smooth = [smoothness(rows, side) for rows in weight]
+    return {
+        "shuffles": float(len(weight)),
+        "rows_matching_null": sum(counts) / len(counts),
+        "rows_matching_null_most": max(counts),
+        "correlation_null": sum(correlations) / len(correlations),
+        "size_correlation_null": sum(map(abs, correlations)) / len(correlations),
+        "smoothness_null": sum(smooth) / len(smooth),
+    }
 
 
 def _disguised(digits: Digits, linear: Classifiers, templates: Tensor, live: Tensor) -> dict[str, float]:
@@ -105,7 +133,11 @@ def format_numbers(digits: Digits, found: Mapping[str, float]) -> dict[str, str]
     numbers |= {
         name: f"{value:.2f}" for name, value in found.items() if name.startswith(("corr", "smooth", "best"))
     }
-    numbers |= {name: f"{value:.0f}" for name, value in found.items() if name.startswith("rows")}
+    numbers |= {
+        name: f"{value:.0f}" for name, value in found.items() if name.startswith(("rows", "shuffles"))
+    }
+    numbers["rows_matching_null"] = f"{found['rows_matching_null']:.1f}"
+    numbers["permutation_p"] = f"{found['permutation_p_wd1']:.4f}"
     numbers["answers_changed"] = f"{found['answers_changed']:.0f}"
     numbers["participation_wd0"] = f"{found['participation_wd0']:.1f}"
     numbers["participation_wd1"] = f"{found['participation_wd1']:.1f}"
@@ -113,7 +145,5 @@ def format_numbers(digits: Digits, found: Mapping[str, float]) -> dict[str, str]
     numbers["participation_ratio"] = f"{found['participation_wd0'] / found['participation_wd1']:.1f}"
     numbers["pixels"] = str(digits.side**2)
     numbers["side"] = str(digits.side)
-    numbers["data"] = (
-        "MNIST" if digits.name == "mnist" else "scikit-learn's small digits (MNIST was not in reach)"
-    )
+    numbers["data"] = digits.name
     return numbers

@@ -67,6 +67,10 @@ class TextConfig:
     """Sequences that everything is measured on, from modules that no model and no dictionary was trained on."""
     size: int = 512
     """Latents."""
+    small_size: int = 64
+    """Latents of the small dictionary whose features are to split into those of the one that is looked at."""
+    small_k: int = 8
+    """Its active latents."""
     ks: tuple[int, ...] = (8, 16, 32, 64)
     """Active latents of the TopK frontier, ascending."""
     chosen: int = 16
@@ -75,6 +79,8 @@ class TextConfig:
     """Penalties of the ReLU frontier."""
     steps: int = 1200
     """Training steps."""
+    judges_universality: bool = True
+    """Whether claim 5.7b is asked: features become universal late, and its bound belongs to the full training."""
     batch: int = 512
     """Activations a step."""
     learning_rate: float = 2e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from mechscope.labs.sae.language import (
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
 from mechscope.labs.sae.reading import compare_models, detect
+from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.labs.sae.words import format_numbers
@@ -32,6 +34,10 @@ from mechscope.labs.workshop import Workshop
 
 NO_LARGE = "the grid at the published size takes minutes: it is part of the full budget"
 NO_RARE = "latents grow rare over a training of minutes: it is part of the full budget"
+NOT_UNIVERSAL_YET = (
+    "features become universal late, and the bound belongs to dictionaries that were trained to the end: it is checked "
+    "in the full budget"
+)
 NO_TIME = "loading SAELens takes longer than the rest: it is part of the full budget"
 
 
@@ -69,6 +75,8 @@ def _study_text(workshop: Workshop, config: TextConfig, seed: int) -> TextFindin
     study = study_text(workshop, model, texts, config, seed)
     twin = random_twin(model, seed)
     on_twin = train_chosen(workshop, twin, texts, config, seed, "random-weights")
+    smaller = dataclasses.replace(config, size=config.small_size, chosen=config.small_k)
+    small = train_chosen(workshop, model, texts, smaller, seed, "small-dictionary")
     shared = None
     if partner := partner_of(config):
         other = load_language_model(partner, workshop.device)
@@ -80,6 +88,7 @@ def _study_text(workshop: Workshop, config: TextConfig, seed: int) -> TextFindin
         detect(study, twin, on_twin, seed),
         steer(study, config.steered, config.doses, seed),
         probe_comments(study, seed),
+        split(small.W_dec, study.chosen.W_dec, seed),
         shared,
     )
 
@@ -95,6 +104,8 @@ def _not_run(config: SaeConfig, missing: str | None) -> dict[str, str]:
         reasons[RARE] = NO_RARE
     if partner_of(config.text) is None:
         reasons[PARTNER] = _no_partner(config.text)
+    if not config.text.judges_universality:
+        reasons["5.7b"] = NOT_UNIVERSAL_YET
     if not config.exchange:
         reasons[PEER] = NO_TIME
     elif reason := why_no_peer():
@@ -139,6 +150,7 @@ _QUICK_TEXT = TextConfig(
     ks=(8, 16, 64),
     l1=(1.0, 2.0, 4.0),
     steps=250,
+    judges_universality=False,
     dead_after=20_000,
     revival_steps=240,
     detected=60,
@@ -158,4 +170,5 @@ LAB = Lab(
     seeds={"quick": 1, "full": 2},
     inputs=describe_inputs,
     experiment=run_experiment,
+    version=2,
 )

@@ -22,6 +22,7 @@ TEXT_FIGURES = (
     "pages",
     "detection",
     "universality",
+    "splitting",
     "steering",
     "probe",
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mechscope.dictionaries.evaluation.sparse_probing import SparseProbing
 from mechscope.labs.sae.ground_truth import Grid, ToyStudy
 from mechscope.labs.sae.reading import Detected, Shared
+from mechscope.labs.sae.splitting import Splitting
 from mechscope.labs.sae.steering import Steering
 from mechscope.labs.sae.text_study import TextStudy, duel, valley
 
@@ -24,6 +25,8 @@ class TextFindings:
     """What doses did."""
     probing: SparseProbing
     """The baseline."""
+    splitting: Splitting
+    """A small dictionary's features in a larger one."""
     shared: Shared | None
     """Another model; None where there is none."""
 
@@ -103,6 +106,9 @@ def _of_text(text: TextFindings) -> dict[str, float]:
         "detected_features": text.detected.features.mean_auc,
         "detected_neurons": text.detected.neurons.mean_auc,
         "detected_random": text.detected.random.mean_auc,
+        "features_split": 100 * text.splitting.split,
+        "features_split_random": 100 * text.splitting.random_split,
+        "siblings": text.splitting.siblings,
         "steer_signs": 100 * text.steering.signs,
         "steer_monotone": 100 * text.steering.monotone,
         "steer_specific": text.steering.specific,

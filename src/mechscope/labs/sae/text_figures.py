@@ -14,10 +14,11 @@ from mechscope.labs.sae.measures import TextFindings
 from mechscope.labs.sae.plain_bars import bar_figure
 from mechscope.labs.sae.probing import KS
 from mechscope.labs.sae.reading import Shared
+from mechscope.labs.sae.splitting import Splitting
 from mechscope.labs.sae.steering import Steering
 from mechscope.labs.sae.text_study import TextStudy
 from mechscope.results import Provenance, make_result
-from mechscope.viz import Marker, curves
+from mechscope.viz import Marker, bars, curves
 from mechscope.viz.template import new_figure
 from mechscope.viz.ticks import log_axis
 from mechscope.viz.token_grid import token_grid
@@ -76,6 +77,7 @@ def draw_text(text: TextFindings, numbers: Mapping[str, float], seed: int) -> tu
             markers=(Marker(0.5, "guessing", axis="y"),),
         ),
         *([_universality(text.shared, made_by)] if text.shared else []),
+        _splitting(text.splitting, made_by),
         _steering(text.steering, made_by),
         bar_figure(
             "probe",
@@ -276,6 +278,43 @@ def _universality(shared: Shared, made_by: Provenance) -> LabFigure:
         figure,
         "Pearson correlation of activations on the same text. Look which of the two lies further to the right.",
         {"correlations": data},
+    )
+
+
+def _splitting(splitting: Splitting, made_by: Provenance) -> LabFigure:
+    title = "How many features of a larger dictionary each feature of a small one splits into"
+    most = 6
+    names = [*map(str, range(most)), f"{most} and more"]
+    series = {
+        name: torch.bincount(children.clamp(max=most), minlength=most + 1).double() / len(children) * 100
+        for name, children in (
+            ("larger dictionary", splitting.children),
+            ("random rows", splitting.random_children),
+        )
+    }
+    figure = bars(
+        names,
+        series,
+        title=title,
+        x_title="children",
+        y_title="features of the small dictionary (%)",
+        number_format=".0f",
+    )
+    figure.update_xaxes(type="category")
+    data = make_result(
+        torch.stack(list(series.values())),
+        ("series", "label"),
+        title,
+        "%",
+        made_by,
+        {"series": list(series), "label": names},
+    )
+    return LabFigure(
+        "splitting",
+        figure,
+        f"A child is nearer to its parent (cosine above {splitting.related:.2f}) than random rows ever are. Look how "
+        "many features have two children or more, and how many would by chance.",
+        {"children": data},
     )
 
 

@@ -32,6 +32,7 @@ def format_numbers(config: SaeConfig, found: Findings, numbers: Mapping[str, flo
         "text": "There was no language model in this run, so the rest of this page has no numbers.",
         "detected": "",
         "universal": "",
+        "splitting": "",
         "splice": "",
         "probe": "",
         "frontier": "",
@@ -67,6 +68,8 @@ def _format_text(config: TextConfig, text: TextFindings, numbers: Mapping[str, f
         "detected": f"Features {of('detected_features')}, neurons {of('detected_neurons')} (0.5 would be guessing); "
         f"and a dictionary on a model with random weights: {of('detected_random')}.",
         "universal": partner,
+        "splitting": f"Of {config.small_size} features, {of('features_split', 0)} % have two children or more, with "
+        f"random rows {of('features_split_random', 0)} %. Siblings have a mean cosine of {of('siblings')}.",
         "splice": f"With {of('l0', 1)} active latents, {100 * numbers['fvu']:.0f} % of the variance is lost, and the "
         f"model's loss rises from {of('ce')} by {of('delta_ce', 3)} nats. Zeros in their place would cost "
         f"{of('zero_ce', 3)} nats, the mean {of('mean_ce', 3)}. So {of('recovered_zero', 0)} % or "

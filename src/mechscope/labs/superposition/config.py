@@ -106,6 +106,13 @@ class SuperpositionConfig:
     abs_hidden: int = 40
     """Hidden units to do it with."""
 
+    arrangement_starts: int = 0
+    """Claims 1.7c, 1.13 and 1.14: random starts beside the planted ones; 0 leaves the claims out."""
+    arrangement_steps: int = 1000
+    """Their training steps."""
+    arrangement_points: int = 4096
+    """Quasi-random inputs, the same at every step."""
+
     @property
     def groups(self) -> tuple[Group, ...]:
         """Every group that this budget trains, in the lesson's order."""

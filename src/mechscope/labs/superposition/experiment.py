@@ -8,6 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from mechscope.labs.lab import Lab, Outcome
+from mechscope.labs.superposition.arrangement_figures import ARRANGEMENT_FIGURES, draw_arrangements
+from mechscope.labs.superposition.arrangements import Settled, measure_arrangements, stored_arrangements
 from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.config import SuperpositionConfig
 from mechscope.labs.superposition.figures import draw_figures
@@ -16,6 +18,9 @@ from mechscope.labs.superposition.shape_gains import DENSITY, best_shapes, gains
 from mechscope.labs.superposition.training import train_group
 from mechscope.labs.workshop import Workshop
 
+NO_ARRANGEMENTS = (
+    "comparing arrangements to a tenth of a percent takes minutes: it is part of the full budget"
+)
 NOT_ENOUGH = "with one random start a density it is luck which polytopes turn up; run the full budget"
 
 LEFT_OUT = {
@@ -45,16 +50,37 @@ def run_experiment(workshop: Workshop) -> Outcome:
         for seed in workshop.seeds
     }
     measures = {seed: measure(groups, seed) for seed, groups in trained.items()}
+    arranged: dict[int, dict[str, Settled]] = {}
+    if config.arrangement_starts:
+        arranged = {
+            seed: stored_arrangements(
+                workshop,
+                seed,
+                starts=config.arrangement_starts,
+                steps=config.arrangement_steps,
+                points=config.arrangement_points,
+            )
+            for seed in workshop.seeds
+        }
+        for seed, found in arranged.items():
+            measures[seed] |= measure_arrangements(found)
     shapes = workshop.part("shape-gains", lambda: gains(DENSITY))
     left_out = [LEFT_OUT[name] for name in LEFT_OUT if name not in trained[first]]
     not_run = {claim: reason for claim, _, reason in left_out}
     if "polytopes" not in trained[first]:
-        not_run |= dict.fromkeys(("1.7a", "1.7b", "1.7c"), NOT_ENOUGH)
+        not_run |= dict.fromkeys(("1.7a", "1.7b"), NOT_ENOUGH)
+    missing = {figure: reason for _, figure, reason in left_out}
+    if not arranged:
+        not_run["arrangements"] = NO_ARRANGEMENTS
+        missing |= dict.fromkeys(ARRANGEMENT_FIGURES, NO_ARRANGEMENTS)
     return Outcome(
         measures=measures,
-        figures=draw_figures(trained[first], measures[first], shapes, first),
+        figures=(
+            *draw_figures(trained[first], measures[first], shapes, first),
+            *(draw_arrangements(arranged[first], first) if arranged else ()),
+        ),
         not_run=not_run,
-        missing_figures={figure: reason for _, figure, reason in left_out},
+        missing_figures=missing,
         numbers=format_numbers(config, trained[first], measures[first]) | _shape_numbers(shapes),
         weights=_weights(trained[first]),
     )
@@ -139,9 +165,44 @@ def format_numbers(
         "crowd_features": str(config.crowd_features),
         "crowd_hidden": str(config.crowd_hidden),
         "pentagon_angle_off": f"{found['pentagon_angle_off']:.1f}",
+        "tetrahedron": _tetrahedron_words(found),
+        "digons": _digon_words(found),
+        "correlated_sets": _correlated_words(found),
         "privileged": privileged,
         "absolute": absolute,
     }
+
+
+def _tetrahedron_words(found: Mapping[str, float]) -> str:
+    if "tetrahedron_off" not in found:
+        return "This budget did not compare them."
+    return (
+        f"Of {found['arrangement_starts']:.0f} starts it has the lowest loss at every density from 0.65 to 0.9 (by "
+        f"{found['tetrahedron_lead']:.2f} % at least; its cosines are within {found['tetrahedron_off']:.3f} of "
+        f"−1/3). At density 0.3 the best start is {-found['tetrahedron_sparse']:.0f} % better than a tetrahedron can "
+        "be."
+    )
+
+
+def _digon_words(found: Mapping[str, float]) -> str:
+    if "digon_crossing" not in found:
+        return "This budget did not compare them."
+    return (
+        f"Where the others have density 0.1, the curves cross at a fifth feature {found['digon_crossing']:.1f} times "
+        f"sparser; at density 0.05, {found['digon_crossing_sparser']:.1f} times. Made denser instead, it keeps its "
+        "place."
+    )
+
+
+def _correlated_words(found: Mapping[str, float]) -> str:
+    if "octahedra" not in found:
+        return "This budget did not train these networks."
+    return (
+        f"Above density 0.5, {found['pairs_collapsed_dense']:.0f} of 3 pairs have collapsed; below 0.05, "
+        f"{found['pairs_collapsed_sparse']:.0f}. Two triples in three dimensions make an octahedron, and in "
+        f"{found['octahedra_crossed']:.0f} % of {found['octahedra']:.0f} good starts each feature lies opposite one "
+        f"of the other triple; without correlation in {found['octahedra_crossed_alone']:.0f} %."
+    )
 
 
 def _range(low: float, high: float) -> str:
@@ -178,7 +239,7 @@ LAB = Lab(
     step="01",
     slug="superposition",
     title="Toy models of superposition",
-    version=3,
+    version=4,
     idea="A network can hold more features than it has dimensions, if they are rarely there together.",
     claims=CLAIMS,
     lesson=Path(__file__).parent / "lesson.md",
@@ -203,6 +264,7 @@ LAB = Lab(
             abs_starts=2,
             abs_steps=10_000,
             abs_batch=1024,
+            arrangement_starts=8,
         ),
     },
     seeds={"quick": 1, "full": 2},

@@ -6,6 +6,8 @@ whatever torch does with a module's parameters works.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import einsum
@@ -20,6 +22,7 @@ from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 from mechscope.model.tensors import get_offset_position_ids
+from mechscope.model.weight_views import weight_copy
 
 # What queries, keys or values read: the residual stream, or a copy of it for each head.
 ByHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos head d_model"]
@@ -108,8 +111,22 @@ class Attention(ClassicAttention):
 
     def __getattr__(self, name: str) -> torch.Tensor:
         if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
-            return getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
+            with torch.inference_mode(False):
+                repeated = getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
+            return weight_copy(
+                repeated,
+                f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
+                f"head; write to _{name} inside torch.no_grad(), or take a .clone() to have a tensor of your own",
+            )
         return super().__getattr__(name)  # type: ignore[return-value]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
+            raise AttributeError(
+                f"under grouped-query attention {name} only shows _{name} once for every query head: set _{name}, "
+                f"which has {self.cfg.n_kv_heads} heads."
+            )
+        super().__setattr__(name, value)
 
     @property
     def OV(self):

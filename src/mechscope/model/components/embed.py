@@ -11,6 +11,7 @@ from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import LayerNorm
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.tensors import get_offset_position_ids
+from mechscope.model.weight_views import tied_weight
 
 
 class Embed(Component):
@@ -80,13 +81,17 @@ class Unembed(Component):
         self, residual: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_vocab_out"]:
         """[batch pos d_model] -> [batch pos d_vocab_out], soft-capped where the config says so."""
-        return self._cap(F.linear(residual, self.W_U.mT, self.b_U))
+        return self._cap(F.linear(residual, self._by_token(), self.b_U))
 
     def only(
         self, residual: Float[torch.Tensor, "batch pos d_model"], tokens: Int[torch.Tensor, " token"]
     ) -> Float[torch.Tensor, "batch pos token"]:
         """The logits of some tokens, without computing the others: [batch pos d_model] -> [batch pos token]"""
-        return self._cap(F.linear(residual, self.W_U.mT[tokens], self.b_U[tokens]))
+        return self._cap(F.linear(residual, self._by_token()[tokens], self.b_U[tokens]))
+
+    def _by_token(self) -> Float[torch.Tensor, "d_vocab_out d_model"]:
+        """W_U transposed, as it is multiplied."""
+        return self.W_U.mT
 
     def _cap(self, logits: torch.Tensor) -> torch.Tensor:
         cap = self.cfg.output_logits_soft_cap
@@ -102,4 +107,11 @@ class TiedUnembed(Unembed):
 
     @property
     def W_U(self) -> torch.Tensor:  # type: ignore[override]
-        return self._embed[0].W_E.mT
+        return tied_weight(
+            self._by_token().mT,
+            "W_U is the transpose of W_E here, which shares its memory; give new data to embed.W_E, or write into W_U "
+            "inside torch.no_grad()",
+        )
+
+    def _by_token(self) -> Float[torch.Tensor, "d_vocab_out d_model"]:
+        return self._embed[0].W_E

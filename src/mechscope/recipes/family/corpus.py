@@ -92,7 +92,11 @@ def load_corpus(config: FamilyConfig, tokenizer: Tokenizer) -> Corpus:
     except (OSError, safetensors.SafetensorError, KeyError):
         log.info("Tokenizing %s books and %s modules.", len(books), len(code))
     found = _corpus(tokenize(books, tokenizer), tokenize(code, tokenizer))
-    write_atomically(kept, safetensors.torch.save({"books": found.books, "code": found.code}))
+    try:
+        write_atomically(kept, safetensors.torch.save({"books": found.books, "code": found.code}))
+    except OSError as error:
+        # Only the next training would have been spared the work.
+        log.warning("%s The training goes on without it.", error)
     return found
 
 

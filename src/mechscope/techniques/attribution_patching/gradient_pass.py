@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.model.gradients import gradients_on
+
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
     from mechscope.tasks.task import Task
@@ -58,7 +60,7 @@ class GradientPass:
             return started[0]
 
         with (
-            torch.enable_grad(),
+            gradients_on("attribution patching"),
             model.hooks(
                 fwd_hooks=[(bottom, start)],
                 # Told first, the gradient is seen as it comes; dropped, it goes no further down.

@@ -15,6 +15,7 @@ import torch
 from einops import einsum, repeat
 from jaxtyping import Float
 
+from mechscope.model.gradients import gradients_on
 from mechscope.techniques.circuits.contributions import Surroundings
 from mechscope.techniques.circuits.graph import EdgeGraph
 
@@ -61,7 +62,7 @@ def edge_gradients(
     Raises:
         ValueError: for a metric without a gradient.
     """
-    with torch.enable_grad():
+    with gradients_on("scoring edges by their gradients"):
         start = residual.detach().clone().requires_grad_()
         run = _forward(model, graph, start, around, first, before_attention)
         values = metric(run.taps[-1][2])
@@ -136,7 +137,7 @@ def _through_projections(
                 )
             )
     together = torch.cat(mapped)
-    with torch.enable_grad():
+    with gradients_on("scoring edges by their gradients"):
         copies = repeat(
             read, "batch pos d_model -> head batch pos d_model", head=len(together)
         ).requires_grad_()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Bool, Int
+from torch.nn.utils.prune import BasePruningMethod
 
+from mechscope.arguments import checked_arguments
 from mechscope.near_names import did_you_mean_clause
 from mechscope.techniques.layers import check_has_layers
 
@@ -31,6 +33,19 @@ class Stage:
     """Rows of the graph that it writes (heads, an MLP; none for logits)."""
     destinations: range
     """Columns of the graph that it reads."""
+
+
+def _refuse_torch_hooks(model: HookedTransformer) -> None:
+    """A circuit's run computes heads one by one, past the calls on which torch's own hooks of these parts fire."""
+    for layer, block in enumerate(model.blocks):
+        for name, part in ((f"blocks.{layer}", block), (f"blocks.{layer}.attn", block.attn)):
+            # Pruning hooks a part only to keep its weight up to date.
+            hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
+            if any(not isinstance(hook, BasePruningMethod) for hook in hooks):
+                raise ValueError(
+                    f"one of torch's own hooks (register_forward_hook) is on {name}, and a circuit's run would pass "
+                    "it by: change weights by a parametrization instead (torch.nn.utils.parametrize)."
+                )
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class EdgeGraph:
             )
 
     @classmethod
+    @checked_arguments
     def of(cls, model: HookedTransformer, qkv: bool = True) -> EdgeGraph:
         """The graph of a model.
 
@@ -69,9 +85,10 @@ class EdgeGraph:
             qkv: tell a head's three inputs apart.
 
         Raises:
-            ValueError: for a model without layers.
+            ValueError: for a model without layers, or where one of torch's own hooks is on a block or its attention.
         """
         check_has_layers(model, "a circuit")
+        _refuse_torch_hooks(model)
         cfg = model.cfg
         parallel = bool(cfg.parallel_attn_mlp) and not cfg.attn_only
         return cls(cfg.n_layers, cfg.n_heads, cfg.n_kv_heads, bool(cfg.attn_only), parallel, qkv)

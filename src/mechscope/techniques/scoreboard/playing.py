@@ -13,6 +13,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mechscope import planted
 from mechscope.arguments import checked_arguments
 from mechscope.reading import read_json_object
 from mechscope.results import Provenance, Result, make_result, versions, write_atomically
+from mechscope.results.folder_lock import hold_folder
 from mechscope.techniques.circuits import EdgeGraph, auroc
 from mechscope.techniques.scoreboard.contenders import CONTENDERS, Scored
 from mechscope.value_kinds import check_kinds
@@ -194,6 +196,8 @@ def scoreboard(
     Raises:
         KeyError: for a program or method that does not exist.
         ValueError: for empty lists or fewer than 2 examples.
+        FolderInUseError: if another process keeps its matches in `keep`.
+        NotKeptError: if a match cannot be written there; those before it are kept.
     """
     chosen = list(planted.PROGRAMS) if programs is None else list(programs)
     methods = list(CONTENDERS) if contenders is None else list(contenders)
@@ -211,11 +215,26 @@ def scoreboard(
         raise ValueError(
             "a scoreboard needs a program, a method, a condition, a seed and at least 2 pairs of prompts."
         )
+    with nullcontext() if keep is None else hold_folder(keep):
+        return _play_all(
+            chosen, methods, settings, seeds, examples, None if keep is None else Path(keep), progress
+        )
+
+
+def _play_all(
+    programs: Sequence[str],
+    methods: Sequence[str],
+    conditions: Sequence[str],
+    seeds: Sequence[int],
+    examples: int,
+    keep: Path | None,
+    progress: bool,
+) -> Scoreboard:
     matches: list[Match] = []
-    rounds = list(itertools.product(chosen, settings, seeds))
+    rounds = list(itertools.product(programs, conditions, seeds))
     with tqdm(total=len(rounds) * len(methods), desc="scoreboard", disable=not progress) as bar:
         for program, condition, seed in rounds:
-            kept = None if keep is None else Path(keep) / f"{program}-{condition}-{seed}-{examples}.json"
+            kept = None if keep is None else keep / f"{program}-{condition}-{seed}-{examples}.json"
             bar.set_postfix_str(f"{program}, {condition}")
             setting = {
                 **asdict(CONDITIONS[condition]),

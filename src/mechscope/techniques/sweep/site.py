@@ -62,6 +62,8 @@ class Site:
         None for points whose shape is not listed here (a dictionary's, of norms) and for scores and patterns, whose
         last axis is the keys: those have heads only.
         """
+        if self.part != self.owner:
+            return None
         part = self.part.removeprefix("attn.").removeprefix("hook_")
         if self.has_pattern_axes:
             return cfg.n_heads, 0

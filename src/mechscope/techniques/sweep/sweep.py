@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mechscope.arguments import checked_constructor
 from mechscope.model.components import has_own_parts
 from mechscope.model.components.rotary import depends_on_length
+from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
 from mechscope.techniques.sweep.edit import Edit
@@ -298,6 +299,8 @@ class Sweep:
         """Whether somebody expects whole activations: a user's hook, or angles that depend on the text's length."""
         scaling = self.model.cfg.rotary_scaling
         if depends_on_length(scaling, self.cache.length):
+            return True
+        if any(map(has_torch_hooks, self.model.modules())):
             return True
         return any(point.watched and point.needs_all_positions for point in self.model.hook_points())
 

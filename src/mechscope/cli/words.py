@@ -1,0 +1,20 @@
+"""How a command line is printed, so that it can be copied."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+
+def command_line(*words: str | Path | int) -> str:
+    """`mechscope` and these words, quoted for a shell where they need it.
+
+    >>> command_line("sae", "eval", Path("my runs/topk"))
+    "mechscope sae eval 'my runs/topk'"
+    """
+    return shlex.join(["mechscope", *(_as_argument(word) for word in words)])
+
+
+def _as_argument(word: str | Path | int) -> str:
+    # A path that begins with a dash would be read as an option.
+    return f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)

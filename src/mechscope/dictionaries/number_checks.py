@@ -1,0 +1,37 @@
+"""Refuse numbers that no setting can have, before any work."""
+
+from __future__ import annotations
+
+import math
+
+from mechscope.value_kinds import shown
+
+MOST = 2**40
+"""More features, activations or steps than any machine has room or time for."""
+
+
+def check_whole(name: str, value: object, least: int = 1, most: int = MOST) -> None:
+    """Refuse what is no whole number from `least` to `most`.
+
+    Raises:
+        ValueError: with the setting's name.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {shown(value)}.")
+    if value > most:
+        raise ValueError(f"{name} must be a whole number of at most {most:,}, not {shown(value)}.")
+
+
+def check_number(name: str, value: object, *, zero: bool = False) -> None:
+    """Refuse what is no finite number above 0.
+
+    Args:
+        zero: 0 will do too.
+
+    Raises:
+        ValueError: with the setting's name.
+    """
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        wanted = "of at least 0" if zero else "above 0"
+        raise ValueError(f"{name} must be a number {wanted}, not {shown(value)}.")

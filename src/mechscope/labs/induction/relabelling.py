@@ -1,0 +1,64 @@
+"""Do previous-token heads feed induction heads more than other heads do? A permutation test over the heads' labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from math import factorial, isfinite, nan
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+EXACT = 1_000_000
+"""Up to so many relabellings all of them are tried; of more, `DRAWN` are drawn."""
+DRAWN = 50_000
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """The outcome of the test."""
+
+    statistic: float
+    """T, as it is."""
+    p: float
+    """Share of all relabellings of the heads whose T is at least as large; NaN where T is."""
+
+
+def relabelling_test(
+    previous: Float[Tensor, " head_out"],
+    prefix: Float[Tensor, " head_in"],
+    composition: Float[Tensor, "head_out head_in"],
+    seed: int = 0,
+) -> Relabelling:
+    """T = Σ over pairs of (previous-token score - mean) · K-composition · (prefix score - mean), and its p.
+
+    Under the null hypothesis it does not matter which head of a layer has which score. Where all heads of a layer
+    have the same score there is nothing to relabel, and p is 1. It is NaN where a composition is, as between weights
+    that are all zero.
+
+    Args:
+        previous: previous-token scores of the heads of layer 0.
+        prefix: prefix scores of the heads of layer 1.
+        composition: how strongly each head of layer 1 reads each head of layer 0.
+    """
+    first, second = previous.double() - previous.double().mean(), prefix.double() - prefix.double().mean()
+    weights = composition.double()
+    observed = float(first @ weights @ second)
+    if not isfinite(observed):
+        return Relabelling(observed, nan)
+    # Rounding must not make a relabelling that changes nothing look smaller than it.
+    least = observed - 1e-9 * float(first.abs() @ weights.abs() @ second.abs()) - 1e-300
+    if factorial(len(first)) * factorial(len(second)) <= EXACT:
+        by_first, by_second = first[_all_orders(len(first))], second[_all_orders(len(second))]
+        found = by_first @ weights @ by_second.T
+        return Relabelling(observed, float((found >= least).double().mean()))
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.rand(DRAWN, len(scores), generator=generator).argsort(1) for scores in (first, second)]
+    found = torch.einsum("no,oi,ni->n", first[orders[0]], weights, second[orders[1]])
+    # The labels as they are count as one of the draws.
+    return Relabelling(observed, (1 + int((found >= least).sum())) / (1 + DRAWN))
+
+
+def _all_orders(count: int) -> Int[Tensor, "order head"]:
+    return torch.tensor(list(permutations(range(count))))

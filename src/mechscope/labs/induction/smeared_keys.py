@@ -1,0 +1,40 @@
+"""Smeared keys: each head mixes the previous position's key into every key, by a share that it learns.
+
+k_j ← σ(α_h) k_j + (1 - σ(α_h)) k_{j-1}
+
+A key that already holds the token before it is what the second layer of an induction circuit reads. With it one layer
+should be enough. Source: Olsson et al. (2022), "In-context learning and induction heads", argument 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechscope.model.transformer import HookedTransformer
+
+
+@contextmanager
+def smearing(model: HookedTransformer, alpha: Float[Tensor, " head"]) -> Generator[None]:
+    """Within it, the first layer of the model has smeared keys; gradients reach `alpha`."""
+    with model.hooks(fwd_hooks=[("blocks.0.attn.hook_k", partial(_smear, alpha=alpha))]):
+        yield
+
+
+def smear(
+    keys: Float[Tensor, "batch pos head d_head"], alpha: Float[Tensor, " head"]
+) -> Float[Tensor, "batch pos head d_head"]:
+    """Keys with the previous position's mixed in; the first position has only its own."""
+    own = alpha.sigmoid()[:, None]
+    before = torch.cat([keys[:, :1], keys[:, :-1]], dim=1)
+    return own * keys + (1 - own) * before
+
+
+def _smear(keys: Tensor, hook: Any, alpha: Tensor) -> Tensor:
+    return smear(keys, alpha)

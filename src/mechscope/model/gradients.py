@@ -1,0 +1,40 @@
+"""Gradients where a technique needs them, whatever mode its caller is in."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def gradients_on(what: str) -> Generator[None]:
+    """Switch gradients on, also inside `torch.no_grad()`.
+
+    Args:
+        what: what needs them, as the subject of an error's sentence.
+
+    Raises:
+        RuntimeError: inside `torch.inference_mode()`, whose tensors can never have gradients.
+    """
+    refuse_inference_mode(what)
+    with torch.enable_grad():
+        yield
+
+
+def refuse_inference_mode(what: str) -> None:
+    """Raise a RuntimeError inside `torch.inference_mode()`, because `what` needs gradients."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            f"{what} needs gradients, and torch.inference_mode() rules them out: call it outside that block "
+            "(torch.no_grad() does no harm)."
+        )
+
+
+def usable_in_training(value: Any) -> Any:
+    """A copy that autograd accepts, for a tensor that was made in inference mode; everything else as it is."""
+    if isinstance(value, torch.Tensor) and value.is_inference() and not torch.is_inference_mode_enabled():
+        return value.clone()
+    return value

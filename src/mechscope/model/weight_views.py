@@ -1,0 +1,155 @@
+"""Weights put together for reading, whose in-place edits are an error and not silently lost.
+
+`model.W_Q` stacks the layers' weights and `attn.W_K` repeats a grouped head for each of its query heads: both are
+copies, and writing to a copy would not change the model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+
+class _Guarded(torch.Tensor):
+    """A tensor that shows, copies and pickles as a plain one."""
+
+    advice: str = "it is put together from the model's weights"
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return repr(_plain(self))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _plain(self).__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
+        return copy.deepcopy(_plain(self), memo)
+
+
+class WeightCopy(_Guarded):
+    """A copy of weights: like any tensor to read and to compute with, while writing to it is an error.
+
+    So are views of it, such as `model.W_Q[0]`. What is computed from it, `.clone()` included, is a plain tensor.
+    """
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        copies = [part for part in _parts((args, *kwargs.values())) if isinstance(part, WeightCopy)]
+        with torch._C.DisableTorchFunctionSubclass():
+            if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
+                # `x.data -= y` ends by setting .data to what it was.
+                if isinstance(args[0], WeightCopy) and not _same_memory(args[0], args[1]):
+                    raise RuntimeError(_refusal(args[0]))
+                return None
+            before = [_version(part) for part in copies]
+            result = func(*args, **kwargs)
+            for part, version in zip(copies, before, strict=True):
+                if _version(part) != version:
+                    raise RuntimeError(_refusal(part))
+            return _wrapped(result, copies)
+
+
+class TiedWeight(_Guarded):
+    """A view of another weight: writing to it changes that weight, but giving it other `.data` would change nothing."""
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
+                if isinstance(args[0], TiedWeight) and not _same_memory(args[0], args[1]):
+                    raise RuntimeError(_refusal(args[0]))
+                return None
+            return _unwrapped(func(*args, **(kwargs or {})), TiedWeight)
+
+
+def weight_copy(weights: torch.Tensor, advice: str) -> torch.Tensor:
+    """A tensor made from weights, guarded against edits that would be lost.
+
+    Args:
+        weights: a tensor that shares no memory with the parameters.
+        advice: what it is and where to write instead, to end the error's sentence.
+    """
+    guarded = weights.as_subclass(WeightCopy)
+    guarded.advice = advice
+    return guarded
+
+
+def tied_weight(weights: torch.Tensor, advice: str) -> torch.Tensor:
+    """A view of a parameter, guarded against `.data = …`, which would not reach the parameter."""
+    guarded = weights.as_subclass(TiedWeight)
+    guarded.advice = advice
+    return guarded
+
+
+def _refusal(weight: torch.Tensor) -> str:
+    return f"this edit would not reach the model: {weight.advice}."  # type: ignore[attr-defined]
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.as_subclass(torch.Tensor)
+
+
+def _version(tensor: torch.Tensor) -> int:
+    # Inference tensors count no versions; the copies of the model's properties are not made as such.
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _parts(values: Any) -> Iterable[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _parts(value)
+        else:
+            yield value
+
+
+def _same_memory(one: torch.Tensor, other: Any) -> bool:
+    if not isinstance(other, torch.Tensor):
+        return False
+    try:
+        return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # a tensor without memory of its own, as under torch.func
+        return False
+
+
+def _wrapped(result: Any, copies: list[WeightCopy]) -> Any:
+    """Views of the copies as copies, everything else plain."""
+    if isinstance(result, torch.Tensor):
+        owner = next((part for part in copies if _same_memory(part, result)), None)
+        if owner is not None:
+            return weight_copy(result, owner.advice)
+    elif isinstance(result, (list, tuple)):
+        made = [_wrapped(part, copies) for part in result]
+        return _rebuilt(result, made)
+    return _unwrapped(result, WeightCopy)
+
+
+def _unwrapped(result: Any, kind: type[torch.Tensor]) -> Any:
+    if isinstance(result, kind):
+        return result.as_subclass(torch.Tensor)
+    if isinstance(result, (list, tuple)):
+        return _rebuilt(result, [_unwrapped(part, kind) for part in result])
+    return result
+
+
+def _rebuilt(like: list[Any] | tuple[Any, ...], parts: list[Any]) -> Any:
+    if isinstance(like, list):
+        return parts
+    if type(like) is tuple or isinstance(like, torch.Size):
+        return type(like)(parts)
+    return like if not any(isinstance(part, torch.Tensor) for part in parts) else type(like)(parts)  # named
