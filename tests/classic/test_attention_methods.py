@@ -164,23 +164,15 @@ def test_components_are_built_from_a_config_or_a_mapping(kind: str, cfg: str) ->
         assert built.cfg.d_model == BASE["d_model"], part
 
 
-def test_grouped_weights_are_shown_by_query_head_and_assigned() -> None:
+def test_grouped_weights_are_shown_by_query_head() -> None:
     ours, theirs = layers("grouped")
     for name in ("W_K", "W_V", "b_K", "b_V"):
         assert isinstance(getattr(components.GroupedQueryAttention, name), property)
         assert torch.equal(getattr(ours, name), getattr(theirs, name))
-        stored = getattr(ours, f"_{name}")
-        new = torch.randn_like(stored)
-        setattr(ours, name, new)
-        assert torch.equal(getattr(ours, f"_{name}"), new)
-        by_query_head = (2 * new).repeat_interleave(2, dim=0)
-        setattr(ours, name, torch.nn.Parameter(by_query_head))
-        assert torch.equal(getattr(ours, name), by_query_head)
-        assert f"_{name}" in dict(ours.named_parameters())
-    with pytest.raises(ValueError, match="share one slice of W_K"):
-        ours.W_K = torch.randn(4, 24, 8, dtype=torch.float64)
-    with pytest.raises(ValueError, match="W_V has shape"):
-        ours.W_V = torch.randn(3, 24, 8, dtype=torch.float64)
+        with pytest.raises(AttributeError, match=f"set _{name}"):
+            setattr(ours, name, getattr(ours, name) * 2)
+        setattr(ours, f"_{name}", torch.nn.Parameter(getattr(ours, f"_{name}").detach() * 2))
+        assert torch.equal(getattr(ours, name), 2 * getattr(theirs, name))
 
 
 # Subclasses -------------------------------------------------------------------------------------

@@ -111,14 +111,17 @@ class Attention(ClassicAttention):
 
     def __getattr__(self, name: str) -> torch.Tensor:
         if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
-            with torch.inference_mode(False):
-                repeated = getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
-            return weight_copy(
-                repeated,
-                f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
-                f"head; write to _{name} inside torch.no_grad(), or take a .clone() to have a tensor of your own",
-            )
+            return self._shown_by_query_head(name)
         return super().__getattr__(name)  # type: ignore[return-value]
+
+    def _shown_by_query_head(self, name: str) -> torch.Tensor:
+        with torch.inference_mode(False):
+            repeated = getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
+        return weight_copy(
+            repeated,
+            f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
+            f"head; write to _{name} inside torch.no_grad(), or take a .clone() to have a tensor of your own",
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
