@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from mechscope.model.components.attention_mask import AttentionMask
-from mechscope.model.components.classic_attention import OPEN_METHODS, ClassicAttention, alibi_slopes
+from mechscope.model.components.classic_attention import ClassicAttention, alibi_slopes
 from mechscope.model.components.normalization import RMSNorm
 from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
@@ -111,14 +111,17 @@ class Attention(ClassicAttention):
 
     def __getattr__(self, name: str) -> torch.Tensor:
         if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
-            with torch.inference_mode(False):
-                repeated = getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
-            return weight_copy(
-                repeated,
-                f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
-                f"head; write to _{name} inside torch.no_grad(), or take a .clone() to have a tensor of your own",
-            )
+            return self._shown_by_query_head(name)
         return super().__getattr__(name)  # type: ignore[return-value]
+
+    def _shown_by_query_head(self, name: str) -> torch.Tensor:
+        with torch.inference_mode(False):
+            repeated = getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
+        return weight_copy(
+            repeated,
+            f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
+            f"head; write to _{name} inside torch.no_grad(), or take a .clone() to have a tensor of your own",
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
@@ -282,7 +285,7 @@ class Attention(ClassicAttention):
             self.hook_attn_scores.watched
             or self.hook_pattern.watched
             or self.cfg.attn_scores_soft_cap > 0
-            or any(self.overrides(name) for name in OPEN_METHODS)
+            or self.overrides_open_methods
         )
 
     def _fused_attention(

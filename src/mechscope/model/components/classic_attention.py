@@ -6,7 +6,6 @@ overridden, attention stays fused (see `attention.py`).
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.hook_points import HookPoint
 
-# Overriding one of these asks for scores and pattern to be computed openly.
-OPEN_METHODS = frozenset({"calculate_attention_scores", "calculate_z_scores", "apply_causal_mask"})
-OVERRIDABLE = OPEN_METHODS | {"apply_rotary"}
+OVERRIDABLE = ("calculate_attention_scores", "calculate_z_scores", "apply_causal_mask", "apply_rotary")
+"""Methods that the forward pass calls only where they are replaced, because it is faster without them."""
 
 
 class ClassicAttention(Component):
@@ -55,7 +53,20 @@ class ClassicAttention(Component):
 
     def overrides(self, name: str) -> bool:
         """Whether a subclass, or an assignment to this object, replaced a classic method."""
-        return name in _overridden(type(self)) or name in self.__dict__
+        return getattr(type(self), name) is not _CLASSIC[name] or name in self.__dict__
+
+    @property
+    def overrides_open_methods(self) -> bool:
+        """Whether scores and pattern must be computed openly for a replaced method to be called."""
+        cls, own = type(self), self.__dict__
+        return (
+            cls.calculate_attention_scores is not _CLASSIC["calculate_attention_scores"]
+            or cls.calculate_z_scores is not _CLASSIC["calculate_z_scores"]
+            or cls.apply_causal_mask is not _CLASSIC["apply_causal_mask"]
+            or "calculate_attention_scores" in own
+            or "calculate_z_scores" in own
+            or "apply_causal_mask" in own
+        )
 
     # The steps of a forward pass ------------------------------------------------------------
 
@@ -209,12 +220,7 @@ def alibi_slopes(n_heads: int) -> Float[torch.Tensor, " head"]:
     return torch.tensor(slopes)
 
 
-@functools.cache
-def _overridden(cls: type) -> frozenset[str]:
-    """The classic methods that a class does not take from `ClassicAttention`."""
-    return frozenset(
-        name for name in OVERRIDABLE if getattr(cls, name) is not getattr(ClassicAttention, name)
-    )
+_CLASSIC = {name: getattr(ClassicAttention, name) for name in OVERRIDABLE}
 
 
 def _mask_with_positions(positions: torch.Tensor, offset: int) -> torch.Tensor:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import nn
 
 from mechscope.model.components.attention import Attention
 from mechscope.model.components.rotary import RotaryTable
@@ -18,8 +16,7 @@ SHARED = ("W_K", "W_V", "b_K", "b_V")
 class GroupedQueryAttention(Attention):
     """Attention with one slice of `_W_K`, `_W_V`, `_b_K` and `_b_V` for each key/value head.
 
-    `W_K` and its like show a slice for each query head. They are copies: to change the weights, assign
-    (`attn.W_K = new`), with a slice for each key/value head or an equal one for each head of a group.
+    `W_K` and its like show a slice for each query head, and are copies: the weights are changed through `_W_K`.
 
     Raises:
         ValueError: for a config without n_key_value_heads.
@@ -42,46 +39,22 @@ class GroupedQueryAttention(Attention):
     @property
     def W_K(self) -> torch.Tensor:  # type: ignore[override]
         """Key weights, a slice for each query head [head d_model d_head]."""
-        return self._shown("W_K")
+        return self._shown_by_query_head("W_K")
 
     @property
     def W_V(self) -> torch.Tensor:  # type: ignore[override]
         """Value weights, a slice for each query head [head d_model d_head]."""
-        return self._shown("W_V")
+        return self._shown_by_query_head("W_V")
 
     @property
     def b_K(self) -> torch.Tensor:  # type: ignore[override]
         """Key biases, a slice for each query head [head d_head]."""
-        return self._shown("b_K")
+        return self._shown_by_query_head("b_K")
 
     @property
     def b_V(self) -> torch.Tensor:  # type: ignore[override]
         """Value biases, a slice for each query head [head d_head]."""
-        return self._shown("b_V")
-
-    def _shown(self, name: str) -> torch.Tensor:
-        return getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in SHARED and isinstance(value, torch.Tensor):
-            super().__setattr__(f"_{name}", nn.Parameter(self._to_store(name, value)))
-        else:
-            super().__setattr__(name, value)
-
-    def _to_store(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """`value` with one slice for each key/value head."""
-        stored = getattr(self, f"_{name}")
-        if value.shape == stored.shape:
-            return value
-        if value.shape == (self.cfg.n_heads, *stored.shape[1:]):
-            groups = value.unflatten(0, (self.cfg.n_kv_heads, self.group_size))
-            if not torch.equal(groups, groups[:, :1].expand_as(groups)):
-                raise ValueError(
-                    f"heads {self.group_size} by {self.group_size} share one slice of {name} here, and these "
-                    "differ within a group; give one slice for each key/value head."
-                )
-            return groups[:, 0].contiguous()
-        raise ValueError(f"{name} has shape {tuple(stored.shape)} here, not {tuple(value.shape)}.")
+        return self._shown_by_query_head("b_V")
 
 
 def ungroup_weights(
