@@ -16,16 +16,19 @@ def lm_cross_entropy_loss(
     tokens: Int[torch.Tensor, "batch pos"],
     attention_mask: Shaped[torch.Tensor, "batch key"] | None = None,
     per_token: bool = False,
+    *,
+    across_padding: bool = False,
 ) -> Float[torch.Tensor, "*shape"]:
     """Cross-entropy of each next token, in nats; in float32 for logits in bfloat16 or float16.
 
     Args:
         logits: [batch pos d_vocab]; the last position predicts nothing that is known.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; predictions of padding are left out of the mean (and
-            are 0 in `per_token`). A real token is predicted from the real token before it, across padding between
-            the two.
+        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, and from it, are left out of
+            the mean (and are 0 in `per_token`).
         per_token: give [batch pos-1] and not the mean: one loss per token from the second on.
+        across_padding: where padding lies between two real tokens, count the prediction of the second from the first,
+            as a model's forward pass does; without it the second is left out.
 
     Raises:
         ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
@@ -37,9 +40,10 @@ def lm_cross_entropy_loss(
         )
     real = None
     if attention_mask is not None:
-        logits, real = _from_real_tokens(
-            logits, attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
-        )
+        mask = attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
+        real = mask[:, :-1] & mask[:, 1:]
+        if across_padding:
+            logits, real = _from_real_tokens(logits, mask)
     if not per_token:
         _check_anything_to_predict(tokens, real)
     # The last position is computed and dropped: slicing it off first would copy all the logits.

@@ -198,6 +198,16 @@ def real_positions(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, "
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
+def padding_between(mask: Bool[torch.Tensor, "batch pos"]) -> bool:
+    """Whether padding lies between two real tokens of a row.
+
+    >>> padding_between(torch.tensor([[False, True, True, False]])), padding_between(torch.tensor([[True, False, True]]))
+    (False, True)
+    """
+    seen, to_come = mask.cummax(1).values, mask.flip(1).cummax(1).values.flip(1)
+    return bool((~mask & seen & to_come).any())
+
+
 def _dressed(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
     if mask is not None and bool(mask.all()):
         mask = None

@@ -41,7 +41,7 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.switches import ClassicSwitches
-from mechscope.model.token_batch import Tokens, plain_ids, real_positions
+from mechscope.model.token_batch import Tokens, padding_between, plain_ids, real_positions
 from mechscope.model.tokens import PaddingSide
 from mechscope.model.weight_properties import WeightProperties
 
@@ -190,7 +190,12 @@ class HookedTransformer(
             raise ValueError(
                 "a loss needs the tokens that follow: give them as `tokens` with start_at_layer."
             )
-        loss = self.loss_fn(logits, tokens, attention_mask, per_token=loss_per_token)
+        if attention_mask is not None and padding_between(attention_mask):
+            loss = lm_cross_entropy_loss(
+                logits, tokens.to(logits.device), attention_mask, loss_per_token, across_padding=True
+            )
+        else:
+            loss = self.loss_fn(logits, tokens, attention_mask, per_token=loss_per_token)
         return loss if return_type == "loss" else Output(logits, loss)
 
     def input_to_embed(
