@@ -201,8 +201,10 @@ def real_positions(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, "
 def padding_between(mask: Bool[torch.Tensor, "batch pos"]) -> bool:
     """Whether padding lies between two real tokens of a row.
 
-    >>> padding_between(torch.tensor([[False, True, True, False]])), padding_between(torch.tensor([[True, False, True]]))
-    (False, True)
+    >>> padding_between(torch.tensor([[False, True, True, False]]))
+    False
+    >>> padding_between(torch.tensor([[True, False, True]]))
+    True
     """
     seen, to_come = mask.cummax(1).values, mask.flip(1).cummax(1).values.flip(1)
     return bool((~mask & seen & to_come).any())
