@@ -6,14 +6,12 @@ import dataclasses
 import errno
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 
 from mechscope.labs import prepare, read_claims, run_prepared, verify_labs
-from mechscope.labs.verify import prepare_to_verify
 from mechscope.labs.workshop import NotKeptError
 from tests.labs.tiny_lab import tiny_lab
 
@@ -138,23 +136,6 @@ def test_parts_of_older_versions_do_not_pile_up(tmp_path: Path) -> None:
         # Directories made within a tick of the clock are otherwise of one age.
         os.utime(parts / last[-1], (version, version))
     assert {path.name for path in parts.iterdir()} == {*last[-2:], "notes"}
-
-
-def test_only_what_is_run_fetches_anything(tmp_path: Path) -> None:
-    data, told = ["a stand-in"], list[str]()
-
-    def fetch(tell: Callable[[str], None]) -> None:
-        tell("downloading")
-        data[0] = "the real data"
-
-    lab = dataclasses.replace(tiny_lab(tmp_path), inputs=lambda: {"input": data[0]}, fetch=fetch)
-    assert prepare(lab, out=tmp_path / "runs").inputs == {"input": "a stand-in"}
-    preparation, problem = prepare_to_verify(lab, out=tmp_path / "runs", tell=told.append)
-    assert (preparation.inputs, problem) == ({"input": "the real data"}, "no finished run")
-    assert told == ["downloading"]
-    run_prepared(preparation)
-    assert prepare_to_verify(lab, out=tmp_path / "runs", tell=told.append)[1] == ""
-    assert told == ["downloading"]
 
 
 def test_verify_runs_again_where_claims_cannot_be_read(tmp_path: Path) -> None:

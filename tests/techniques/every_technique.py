@@ -118,10 +118,6 @@ def _probed(model: HookedTransformer, task: Task) -> Any:
     ).scores
 
 
-def _some_neurons(model: HookedTransformer) -> range:
-    return range(min(8, model.cfg.d_mlp or 0))
-
-
 def _circuit(model: HookedTransformer) -> techniques.Circuit:
     edges = ["input->a0.h0<v>", "a0.h0->logits", "input->logits"]
     return techniques.Circuit.from_edges(techniques.EdgeGraph.of(model), edges)

@@ -32,7 +32,7 @@ def run(command: Run) -> int:
         from mechscope.labs.side_by_side import choose_jobs, run_steps
 
         prepared = [
-            prepare(find_lab(name), command.budget, command.seed, command.out, command.device, say_on_stderr)
+            prepare(find_lab(name), command.budget, command.seed, command.out, command.device)
             for name in names
         ]
         jobs = choose_jobs(command.jobs, len(prepared), prepared[0].device)
@@ -74,7 +74,7 @@ def same_runs(command: Run | Replications, budget: str = "quick") -> list[str]:
 
 
 def say_on_stderr(words: str) -> None:
-    """Tell the user what is being waited for, beside the output that a program may read."""
+    """Print at once to standard error, so that a program can read standard output."""
     print(words, file=sys.stderr, flush=True)
 
 

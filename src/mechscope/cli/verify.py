@@ -30,9 +30,7 @@ def verify(command: Verify) -> int:
         from mechscope.labs.verify import prepare_to_verify, verification_of
 
         prepared = [
-            prepare_to_verify(
-                find_lab(name), command.budget, command.seed, command.out, command.device, say_on_stderr
-            )
+            prepare_to_verify(find_lab(name), command.budget, command.seed, command.out, command.device)
             for name in names
         ]
         to_run = [preparation for preparation, problem in prepared if problem]

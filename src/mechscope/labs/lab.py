@@ -78,8 +78,6 @@ class Lab:
     """Train, analyse, measure."""
     version: int = 1
     """Counted up when the experiment changes, so that older finished parts are not mixed in."""
-    fetch: Callable[[Callable[[str], None]], None] | None = None
-    """Downloads what a run would rather read than its stand-in; says through its argument what it is doing."""
 
     @property
     def folder_name(self) -> str:

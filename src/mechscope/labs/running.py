@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -62,15 +62,12 @@ def prepare(
     seed: int = 0,
     out: str | Path = "runs",
     device: str = "auto",
-    fetch: Callable[[str], None] | None = None,
     *,
     writes: bool = True,
 ) -> Preparation:
     """Check what was asked for and what is there, before any work begins.
 
     Args:
-        fetch: download what the lab would rather read than its stand-in, and tell this what is being done; without
-            it, a run reads what is on this machine.
         writes: make sure that the run's folder can be written to.
 
     Raises:
@@ -84,8 +81,6 @@ def prepare(
     folder = Path(out) / lab.folder_name / f"{budget}-seed-{seed}"
     if writes:
         check_places(folder)
-    if fetch is not None and lab.fetch is not None:
-        lab.fetch(fetch)
     inputs = lab.inputs()
     fingerprint = fingerprint_of(lab, budget, seed, chosen.type, inputs)
     return Preparation(lab, budget, seeds, chosen, inputs, folder, fingerprint)
@@ -167,7 +162,7 @@ def run_lab(
     Raises:
         As `prepare`, before any work begins.
     """
-    return run_prepared(prepare(lab, budget, seed, out, device, fetch=lambda _: None), progress)
+    return run_prepared(prepare(lab, budget, seed, out, device), progress)
 
 
 def run_prepared(

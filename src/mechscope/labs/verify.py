@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,11 @@ def prepare_to_verify(
     seed: int = 0,
     out: str | Path = "runs",
     device: str = "auto",
-    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Preparation, str]:
     """A run, and why it has to be made before there are verdicts (empty: it is finished, and speaks for the lab).
 
     A run counts as finished only if its lab, settings, inputs and device are what they are now: verdicts
-    reached on stand-in data are not read once the real data is there. Only what has to be run downloads anything.
-
-    Args:
-        tell: is told what is being downloaded.
+    reached with one model or data file do not count once another is read.
 
     Raises:
         As `prepare`.
@@ -76,13 +72,9 @@ def prepare_to_verify(
     # Finished runs may lie where nothing can be written; only a new one needs its folder.
     preparation = prepare(lab, budget, seed, out, device, writes=False)
     problem = why_not_current(preparation)
-    if not problem:
-        return preparation, ""
-    if lab.fetch is None:
+    if problem:
         check_places(preparation.folder)
-        return preparation, problem
-    preparation = prepare(lab, budget, seed, out, device, fetch=tell)
-    return preparation, why_not_current(preparation)
+    return preparation, problem
 
 
 def verification_of(preparation: Preparation, ran_now: bool) -> Verification:
