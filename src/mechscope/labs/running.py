@@ -23,6 +23,7 @@ from mechscope.labs.claims_file import write_claims
 from mechscope.labs.device import pick_device
 from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
+from mechscope.labs.machine import made_on
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import NotKeptError, Workshop
 from mechscope.results import Result, versions, write_atomically
@@ -173,7 +174,8 @@ def run_prepared(
         seconds=elapsed + workshop.reused_seconds,
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
-        machines=tuple(sorted(workshop.machines)),
+        # An experiment without parts has computed everything now and here.
+        machines=tuple(sorted(workshop.machines or {made_on(preparation.device)})),
     )
     try:
         _write_data(folder, outcome)
