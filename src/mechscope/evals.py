@@ -83,7 +83,7 @@ def induction_loss(
 ) -> torch.Tensor:
     """The loss on the second copy of random tokens said twice, in nats per token.
 
-    Random tokens cannot be guessed, but their repetition can: ln(d_vocab) means no induction, 0 perfect
+    Random tokens cannot be guessed, but their repetition can: ln(d_vocab_out) means no induction, 0 perfect
     induction. The first token of the second copy, which nothing announces, is not counted.
 
     Args:
@@ -105,8 +105,10 @@ def induction_loss(
             f"subseq_len must be between 2 and {cfg.n_ctx // 2}, half the model's context, not {subseq_len}."
         )
     tokenizer = model.tokenizer if tokenizer is None else tokenizer
+    # A model that predicts fewer tokens than it reads can only be scored on those that it predicts.
+    n_tokens = min(cfg.d_vocab, cfg.d_vocab_out)
     # Low ids are often special tokens and bytes, high ones rare fragments.
-    low, high = (100, min(cfg.d_vocab, 20_000)) if cfg.d_vocab > 1_000 else (0, cfg.d_vocab)
+    low, high = (100, min(n_tokens, 20_000)) if n_tokens > 1_000 else (0, n_tokens)
     generator = torch.Generator().manual_seed(seed)
     half = torch.randint(low, high, (batch_size, subseq_len), generator=generator)
     tokens = torch.cat([half, half], dim=1)

@@ -26,7 +26,9 @@ class Stub:
     def __init__(self, rule: Any, d_vocab: int, tokenizer: Any = None, n_ctx: int = 64) -> None:
         self.rule = rule
         self.tokenizer = tokenizer
-        self.cfg = SimpleNamespace(d_vocab=d_vocab, n_ctx=n_ctx, default_prepend_bos=True, device="cpu")
+        self.cfg = SimpleNamespace(
+            d_vocab=d_vocab, d_vocab_out=d_vocab, n_ctx=n_ctx, default_prepend_bos=True, device="cpu"
+        )
         self.seen: list[torch.Tensor] = []
 
     def __call__(self, tokens: torch.Tensor, return_type: str = "logits") -> torch.Tensor:
@@ -66,6 +68,21 @@ def test_induction_loss_says_random_tokens_twice() -> None:
     induction_loss(stub, batch_size=3, subseq_len=5, prepend_bos=False, seed=1)
     assert not torch.equal(stub.seen[1], stub.seen[2])
     assert float(induction_loss(tiny_model())) > 0
+
+
+def test_induction_loss_says_only_tokens_that_the_model_can_predict() -> None:
+    stub = Stub(knows_nothing, 7)
+    stub.cfg.d_vocab = 40
+    stub.cfg.d_vocab_out = 7
+    seen: list[torch.Tensor] = []
+
+    def model(tokens: torch.Tensor, return_type: str) -> torch.Tensor:
+        seen.append(tokens)
+        return torch.zeros(*tokens.shape, 7)
+
+    model.cfg, model.tokenizer = stub.cfg, None
+    assert float(induction_loss(model)) == pytest.approx(math.log(7), abs=1e-5)
+    assert int(seen[0].max()) == 6
 
 
 @pytest.mark.parametrize(

@@ -290,3 +290,15 @@ def test_agrees_with_the_classic_encoder() -> None:
             one, other = one[real], other[real]
         assert torch.allclose(one, other, atol=1e-4), name
     assert set(theirs.hook_dict) - {"unembed.hook_in", "unembed.hook_out"} <= set(ours.hook_dict)
+
+
+def test_a_tensor_given_for_two_weights_is_copied():
+    model = encoder()
+    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    first, second = (f"blocks.{layer}.ln1.w" for layer in (0, 1))
+    state[second] = state[first]
+    loaded = HookedEncoder.from_state(model.cfg, state)
+    before = state[first].clone()
+    with torch.no_grad():
+        loaded.blocks[0].ln1.w.add_(1)
+    assert torch.equal(loaded.blocks[1].ln1.w, before)

@@ -32,10 +32,10 @@ from mechscope.model.encoder_components import (
 from mechscope.model.encoder_inputs import EncoderInputs
 from mechscope.model.encoder_weights import EncoderWeights
 from mechscope.model.fit import check_fit
-from mechscope.model.gradients import usable_in_training
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
+from mechscope.model.loading import weights_apart
 from mechscope.model.special_tokens import check_ids, n_ids
 from mechscope.model.switches import ClassicSwitches
 
@@ -131,10 +131,7 @@ class HookedEncoder(
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        state_dict = {
-            name: usable_in_training(value).contiguous()
-            for name, value in drop_tied_unembedding(weights_of(state_dict), cfg).items()
-        }
+        state_dict = weights_apart(drop_tied_unembedding(weights_of(state_dict), cfg))
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")
         own = dataclasses.replace(cfg, init_weights=False, device="meta")

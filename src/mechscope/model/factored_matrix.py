@@ -64,7 +64,7 @@ class FactoredMatrix:
             ) from None
         self.A = A.expand(*leading, *A.shape[-2:])
         self.B = B.expand(*leading, *B.shape[-2:])
-        self._svd: tuple[tuple[int, ...], SVD] | None = None
+        self._svd: tuple[torch.Tensor, torch.Tensor, SVD] | None = None
 
     # Shape ------------------------------------------------------------------------------------
 
@@ -200,23 +200,25 @@ class FactoredMatrix:
     # What the matrix is like ------------------------------------------------------------------
 
     def svd(self) -> SVD:
-        """U, S and V with AB = U diag(S) Vᵀ; computed once, from the factors alone.
+        """U, S and V with AB = U diag(S) Vᵀ, from the factors alone; computed again only after they changed.
 
         With A = Q R and Bᵀ = Q' R', the singular values are those of the small matrix R R'ᵀ.
         """
-        version = _version(self.A, self.B)
         graph_wanted = torch.is_grad_enabled() and (self.A.requires_grad or self.B.requires_grad)
-        if self._svd is not None and version and self._svd[0] == version and not graph_wanted:
-            kept = self._svd[1]
-            if not kept.S.is_inference() or torch.is_inference_mode_enabled():
+        if self._svd is not None and not graph_wanted:
+            # The values are compared, because torch counts no version for an edit through `.data`.
+            A, B, kept = self._svd
+            same = torch.equal(self.A, A) and torch.equal(self.B, B)
+            if same and (not kept.S.is_inference() or torch.is_inference_mode_enabled()):
                 return kept
         A, B = at_least_float32(self.A), at_least_float32(self.B)
         left, left_core = torch.linalg.qr(A)
         right, right_core = torch.linalg.qr(B.mT)
         U, S, Vh = torch.linalg.svd(left_core @ right_core.mT, full_matrices=False)
         result = SVD(*(part.to(self.A.dtype) for part in (left @ U, S, right @ Vh.mT)))
-        if not result.S.requires_grad:  # a kept graph could be walked backward only once
-            self._svd = (version, result)
+        # A kept graph could be walked backward only once, and "meta" tensors have no values to compare.
+        if not (result.S.requires_grad or result.S.is_meta):
+            self._svd = (self.A.detach().clone(), self.B.detach().clone(), result)
         return result
 
     @property
@@ -345,13 +347,6 @@ def _keep_axis(part: Any, length: int, what: str) -> Any:
         part %= length
         return slice(part, part + 1)
     return part
-
-
-def _version(*tensors: torch.Tensor) -> tuple[int, ...]:
-    """Grows with every in-place edit of the tensors; empty where torch does not count them."""
-    if any(tensor.is_inference() for tensor in tensors):
-        return ()
-    return tuple(tensor._version for tensor in tensors)
 
 
 def _show(tensor: torch.Tensor) -> str:
