@@ -375,6 +375,7 @@ generic = patching.generic_activation_patch(
     index_axis_names=("layer", "pos"),
     progress=False,
 )
+# float32, and the two run the patched passes in batches of different sizes
 assert torch.allclose(generic, effects["resid_pre"], atol=1e-4)
 
 # %% Helpers

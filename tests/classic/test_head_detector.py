@@ -10,7 +10,7 @@ import torch
 from mechscope import head_detector
 from mechscope.head_detector import detect_head
 from tests.classic.peers import twins
-from tests.model.tiny import tiny_model
+from tests.model.tiny import exact_model, tiny_model
 
 TOKENS = torch.tensor([[3, 5, 7, 3, 5, 7, 9, 3]])
 
@@ -53,12 +53,12 @@ def test_a_head_that_attends_as_its_name_says_scores_one(head: str) -> None:
 
 
 def test_chosen_heads_several_sequences_and_a_given_cache() -> None:
-    model = tiny_model()
+    model = exact_model()
     every = detect_head(model, TOKENS, "induction_head")
     some = detect_head(model, TOKENS, "induction_head", heads=[(0, 1), (1, 3)])
     assert torch.equal(some, detect_head(model, TOKENS, "induction_head", heads={0: [1], 1: [3]}))
-    assert some[0, 1].item() == pytest.approx(every[0, 1].item(), abs=1e-5)
-    assert some[1, 3].item() == pytest.approx(every[1, 3].item(), abs=1e-5)
+    assert some[0, 1].item() == pytest.approx(every[0, 1].item(), abs=1e-12)
+    assert some[1, 3].item() == pytest.approx(every[1, 3].item(), abs=1e-12)
     assert (some == -1).sum() == 6
     assert (detect_head(model, TOKENS, "induction_head", heads=[]) == -1).all()
     other = torch.tensor([[1, 2, 1, 2, 1, 2, 1, 2]])

@@ -189,22 +189,22 @@ def test_a_scale_for_each_layer_of_a_crosscoder():
 
 def test_jumprelu_moves_its_threshold_by_the_examples_around_it():
     # By hand: threshold 1, window 0.5 wide, so 0.9 and 1.2 are in it and 0.5, 2 are not.
-    cfg = dataclasses.replace(CONFIGS["jumprelu"], d_in=1, d_sae=1, bandwidth=0.5, l0=3.0)
+    cfg = dataclasses.replace(CONFIGS["jumprelu"], d_in=1, d_sae=1, bandwidth=0.5, l0=3.0, dtype="float64")
     dictionary = build(cfg, 0)
     with torch.no_grad():
         dictionary.W_enc.fill_(1.0)
         dictionary.W_dec.fill_(1.0)
         dictionary.threshold.fill_(1.0)
-    x = torch.tensor([[0.5], [0.9], [1.2], [2.0]])
+    x = torch.tensor([[0.5], [0.9], [1.2], [2.0]], dtype=torch.float64)
     loss = dictionary.loss(x)
     loss.total.backward()
     # l0: −(2 in the window) / 0.5, mean of 4, weight 3. mse: d/df = 2 (f − x) / 4 with f − x = −0.9 and 0,
     # times −threshold / 0.5.
     from_l0 = -3.0 * 2 / 0.5 / 4
     from_mse = 2 * (-0.9) / 4 * (-1.0 / 0.5)
-    assert dictionary.threshold.grad.item() == pytest.approx(from_l0 + from_mse, rel=1e-5)
+    assert dictionary.threshold.grad.item() == pytest.approx(from_l0 + from_mse, rel=1e-9)
     # The step passes nothing to the encoder; only active examples do, and they are exact here.
-    assert dictionary.W_enc.grad.item() == pytest.approx(0.0, abs=1e-5)
+    assert dictionary.W_enc.grad.item() == pytest.approx(0.0, abs=1e-12)
     with torch.no_grad():
         dictionary.threshold.fill_(-0.2)
     dictionary.after_step()

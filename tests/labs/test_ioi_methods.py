@@ -287,7 +287,7 @@ def test_a_head_at_its_position_only() -> None:
 
 
 def test_attention_between_positions_is_read_off_the_pattern() -> None:
-    model = small_model(1)
+    model = small_model(1, dtype=torch.float64)
     task = tasks.ioi(model, 12, 0)
     found = attention_between(model, task).values
     _, cache = model.run_with_cache(task.clean, attention_mask=task.attention_mask)
@@ -295,7 +295,7 @@ def test_attention_between_positions_is_read_off_the_pattern() -> None:
     for query, key in LOOKS:
         pattern = cache["blocks.1.attn.hook_pattern"][rows, :, task.positions[query], task.positions[key]]
         read = found.sel(label=f"{query} to {key}").values[1]
-        assert np.allclose(read, pattern.mean(0).detach().numpy(), atol=1e-5)
+        assert np.allclose(read, pattern.mean(0).detach().numpy(), atol=1e-12)
 
 
 def test_a_head_that_copies_and_one_that_does_the_opposite() -> None:

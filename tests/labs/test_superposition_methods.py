@@ -48,11 +48,11 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def random_models(kind: ModelKind, seed: int) -> ToyModels:
+def random_models(kind: ModelKind, seed: int, dtype: torch.dtype = torch.float32) -> ToyModels:
     models = initial_models(kind, 2, 3, 4, 6, generator(seed))
     b = 0.1 * torch.randn(2, 3, 6, generator=generator(seed + 1))
     W_out = torch.randn(2, 3, 4, 6, generator=generator(seed + 2)) if kind == "untied" else models.W_out
-    return dataclasses.replace(models, b=b, W_out=W_out)
+    return dataclasses.replace(models, W=models.W.to(dtype), b=b.to(dtype), W_out=W_out.to(dtype))
 
 
 def regular_polygon(corners: int, turn: float = 0.3) -> torch.Tensor:
@@ -108,16 +108,16 @@ def test_impossible_data_is_refused(kind: FeatureKind, density: float, features:
 @given(SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_are_those_of_one_network_at_a_time(kind: ModelKind, seed: int) -> None:
-    models = random_models(kind, seed)
-    x = torch.rand(2, 6, 5, generator=generator(seed))
+    models = random_models(kind, seed, torch.float64)
+    x = torch.rand(2, 6, 5, generator=generator(seed)).double()
     y = models(x)
     for k in range(2):
         for s in range(3):
             h = models.W[k, s] @ x[k]
             h = h if kind == "linear" else h.relu()
             alone = (models.W_out[k, s].T @ h + models.b[k, s][:, None]).relu()
-            assert torch.allclose(y[k, s], alone, atol=1e-5)
-            assert torch.allclose(models.select(k, s)(x[k : k + 1])[0, 0], alone, atol=1e-5)
+            assert torch.allclose(y[k, s], alone, atol=1e-12)
+            assert torch.allclose(models.select(k, s)(x[k : k + 1])[0, 0], alone, atol=1e-12)
 
 
 @settings(max_examples=6, deadline=None)
@@ -226,9 +226,9 @@ def test_phases_are_told_apart() -> None:
 
 
 def test_units_with_one_feature_are_told_from_others() -> None:
-    W = torch.tensor([[2.0, 0.0, 0.1], [1.0, 1.0, 0.0], [0.0, 0.0, 0.01]])
-    assert largest_share(W).tolist() == pytest.approx([4 / 4.01, 0.5, 1.0], rel=1e-5)
-    assert features_per_unit(W)[1] == pytest.approx(2.0, rel=1e-5)
+    W = torch.tensor([[2.0, 0.0, 0.1], [1.0, 1.0, 0.0], [0.0, 0.0, 0.01]], dtype=torch.float64)
+    assert largest_share(W).tolist() == pytest.approx([4 / 4.01, 0.5, 1.0], rel=1e-9)
+    assert features_per_unit(W)[1] == pytest.approx(2.0, rel=1e-9)
     assert monosemantic_share(W) == 0.5  # the third unit is dead
     assert monosemantic_share(torch.zeros(2, 3)) == 0.0
 
