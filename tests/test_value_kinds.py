@@ -70,4 +70,4 @@ def test_a_dataclass() -> None:
 
 def test_long_values_are_cut() -> None:
     assert shown("a" * 500) == "'" + "a" * 76 + "…"
-    assert shown(10**5000) == "a int"
+    assert shown(10**5000) == "an int"

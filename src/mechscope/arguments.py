@@ -1,8 +1,7 @@
-"""Arguments of public functions, checked against their annotations before any work begins.
+"""Check the arguments of public functions against their annotations before any work begins.
 
-Numbers, names, models, tasks and tensors that stand in each other's place are refused in one sentence that names the
-argument, what was found and what was expected. Values that have the right type but make no sense (a layer that does
-not exist) are for the function itself to refuse.
+An argument of the wrong type is refused in one sentence that names it, what was found and what was expected. Values of
+the right type that make no sense (a layer that does not exist) are for the function itself to refuse.
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from mechscope.value_kinds import NUMBER_WORDS, is_array, is_number, shown
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# How an expected type is called in an error.
+# How an error names the expected type.
 _WORDS = {
     "HookedTransformer": "a model (mechscope.load_model gives one)",
     "HookedEncoder": "an encoder (HookedEncoder.from_pretrained gives one)",
@@ -29,9 +30,7 @@ _WORDS = {
     "Task": "a task (mechscope.tasks makes them)",
     "Dictionary": "a dictionary (mechscope.dictionaries builds or loads one)",
     "ActivationCache": "an activation cache (the second result of model.run_with_cache)",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "True or False",
+    **{kind.__name__: words for kind, words in NUMBER_WORDS.items()},
     "str": "a string",
     "Path": "a path",
     "Tensor": "a tensor",
@@ -129,7 +128,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is collections.abc.Callable or hint is Callable:
         return callable(value)
     if _is_array_hint(hint):
-        return _is_tensor(value)
+        return is_array(value)
     if isinstance(origin, type):
         return _fits_container(value, origin, args)
     return not isinstance(hint, type) or _is_a(value, hint)
@@ -140,10 +139,7 @@ def _is_a(value: Any, hint: type) -> bool:
     if hint is bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     if hint in (int, float):
-        if isinstance(value, bool) or type(value).__name__ == "bool_":
-            return False
-        wanted = numbers.Integral if hint is int else numbers.Real
-        return isinstance(value, wanted) or (_is_tensor(value) and _is_one_number(value, hint))
+        return is_number(value, hint) or (is_array(value) and _is_one_number(value, hint))
     if hint is Path:
         return isinstance(value, (str, os.PathLike)) and str(value) != ""
     if hint is object:
@@ -167,7 +163,7 @@ def _fits_container(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, collections.abc.Iterable):
         return False
     if not isinstance(value, (list, tuple, set, frozenset)):
-        if _is_tensor(value):
+        if is_array(value):
             tensor: Any = value
             return tensor.ndim > 0 and (tensor.ndim == 1 or all(fits(row, args[0]) for row in tensor[:1]))
         if not issubclass(collections.abc.Iterator, origin):  # a list or sequence, not any iterable
@@ -184,10 +180,6 @@ def _is_array_hint(hint: Any) -> bool:
     return hasattr(hint, "array_type") or getattr(hint, "__name__", "") in ("Tensor", "ndarray")
 
 
-def _is_tensor(value: Any) -> bool:
-    return any(base.__name__ in ("Tensor", "ndarray") for base in type(value).__mro__)
-
-
 def _is_one_number(value: Any, hint: type) -> bool:
     kind = str(value.dtype)
     return value.ndim == 0 and "bool" not in kind and (hint is float or "int" in kind)
@@ -201,7 +193,7 @@ def _converted(value: Any, hint: Any) -> Any:
         isinstance(origin, type) and issubclass(origin, collections.abc.Iterable)
         for origin in map(typing.get_origin, options)
     )
-    if lists and not arrays and _is_tensor(value) and value.ndim == 1:
+    if lists and not arrays and is_array(value) and value.ndim == 1:
         return value.tolist()
     if arrays and not lists and (type(value).__name__ == "ndarray" or _is_nested_numbers(value)):
         import torch
@@ -260,7 +252,7 @@ def _sentence(
         if fits(one, hint) and fits(value, hints[other])
     ]
     question = f" Were `{name}` and `{swapped[0]}` swapped?" if swapped else ""
-    return f"{function}: `{name}` is {expected(hint)}, not {described(value)}.{question}"
+    return f"{function}: `{name}` is {expected(hint)}, not {shown(value)}.{question}"
 
 
 def expected(hint: Any) -> str:
@@ -300,23 +292,3 @@ def _plural(hint: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_plural(one) for one in typing.get_args(hint))
     return expected(hint)
-
-
-def described(value: Any) -> str:
-    """A value as an error shows it.
-
-    >>> described(2.5), described([1, 2, 3]), described(object)
-    ('2.5', '[1, 2, 3]', 'the class object')
-    """
-    if value is None or isinstance(value, (bool, numbers.Number, str)):
-        return repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}…"
-    if _is_tensor(value):
-        return f"a {type(value).__name__} of {value.dtype} {tuple(value.shape)}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    if callable(value) and hasattr(value, "__name__"):
-        return f"the function {value.__name__}"
-    if isinstance(value, (list, tuple, set, dict)) and len(repr(value)) < 60:
-        return repr(value)
-    name = type(value).__name__
-    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"

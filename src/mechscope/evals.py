@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mechscope.arguments import checked_arguments
 from mechscope.data.text_datasets import get_dataset
 from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.loss import lm_cross_entropy_loss
@@ -37,12 +38,14 @@ DEFAULT_SEED = 0
 PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 
+@checked_arguments
 def sanity_check(model: HookedTransformer) -> torch.Tensor:
     """The loss on a sentence that any English model should find easy, in nats per token."""
     text = "The sun rises in the east and sets in the west. The sun rises in the east and sets in the west."
     return model(text, return_type="loss")
 
 
+@checked_arguments
 @torch.no_grad()
 def evaluate_on_dataset(
     model: HookedTransformer,
@@ -70,6 +73,7 @@ def evaluate_on_dataset(
     return sum(losses) / len(losses)
 
 
+@checked_arguments
 @torch.no_grad()
 def induction_loss(
     model: HookedTransformer,

@@ -1,4 +1,7 @@
-"""Whether a value is of the kind that an annotation announces: files and notebooks may hold anything."""
+"""Check the kinds of values that come from files, and show a value in an error.
+
+`mechscope.arguments` checks the arguments of functions; what the two have in common is here.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,22 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
+NUMBER_WORDS = {bool: "True or False", int: "a whole number", float: "a number"}
+"""How an error names what was expected."""
+
 
 def not_of_kind(value: object, hint: Any, *, finite: bool = True) -> str | None:
-    """What a value should be, in words, where it is something else; None where it fits.
+    """What a value should have been, in words; None if it fits the annotation.
 
-    A whole number will do for a float, a list for a tuple, and NumPy's numbers for Python's; True is no number.
-    Annotations that are not listed here (classes, literals) are not checked.
+    A whole number is accepted as a float, a list as a tuple, and NumPy's numbers as Python's; True is not a number.
+    Classes and literals are not checked.
 
     >>> not_of_kind("2", int | None), not_of_kind(float("inf"), float), not_of_kind([1, 2], tuple[int, ...])
     ('a whole number', 'a finite number', None)
 
     Args:
         hint: an annotation, as `typing.get_type_hints` gives it.
-        finite: whether infinity and NaN are no numbers.
+        finite: refuse infinity and NaN.
     """
     choices = _choices(hint)
     if value is None and type(None) in choices:
@@ -36,7 +42,7 @@ def check_kinds(kind: type, values: Mapping[str, Any], *, finite: bool = True) -
     """Check values by name against the annotations of a dataclass.
 
     Raises:
-        ValueError: naming the first that is of another kind.
+        ValueError: naming the first value of the wrong kind.
     """
     for name, hint in hints_of(kind).items():
         if name in values and (words := not_of_kind(values[name], hint, finite=finite)) is not None:
@@ -50,17 +56,42 @@ def hints_of(kind: type) -> dict[str, Any]:
     return {name: hint for name, hint in typing.get_type_hints(kind).items() if name in names}
 
 
-def shown(value: object) -> str:
-    """A value as an error shows it: cut where it is long."""
+def shown(value: Any) -> str:
+    """A value as an error shows it: numbers, text and lists as they are but cut to 80 characters, others by their kind.
+
+    >>> shown(2.5), shown([1, 2, 3]), shown(object), shown("a" * 200)[-3:]
+    ('2.5', '[1, 2, 3]', 'the class object', 'aa…')
+    """
+    if is_array(value):
+        return f"a {type(value).__name__} of {value.dtype} {tuple(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    name = type(value).__name__
+    kind = f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+    if value is not None and not isinstance(value, (numbers.Number, str, bytes, list, tuple, set, dict)):
+        return kind
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())  # a list of arrays is otherwise shown on several lines
     except (ValueError, RecursionError):  # a whole number of thousands of digits
-        text = f"a {type(value).__name__}"
+        return kind
     return text if len(text) <= 80 else text[:77] + "…"
 
 
+def is_number(value: Any, kind: type) -> bool:
+    """Whether a value is a number that will do for `kind` (int or float); True and False are not numbers."""
+    wanted = numbers.Integral if kind is int else numbers.Real
+    return isinstance(value, wanted) and not isinstance(value, bool)
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is a tensor or an array, found by name so that torch need not be imported."""
+    return any(base.__name__ in ("Tensor", "ndarray") for base in type(value).__mro__)
+
+
 def first_line(error: BaseException) -> str:
-    """What another library's error says, in one line that is not too long for an error of ours."""
+    """The first line of another library's error, cut to 200 characters."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
@@ -68,15 +99,12 @@ def _problem(value: Any, kind: Any, finite: bool) -> str | None:
     origin = typing.get_origin(kind) or kind
     inside = typing.get_args(kind)
     if kind is bool:
-        return None if isinstance(value, bool) else "True or False"
+        return None if isinstance(value, bool) else NUMBER_WORDS[bool]
     if kind is int:
-        fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        return None if fits else "a whole number"
+        return None if is_number(value, int) else NUMBER_WORDS[int]
     if kind is float:
-        fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if fits and finite and not _is_finite(value):
-            fits = False
-        return None if fits else "a finite number" if finite else "a number"
+        fits = is_number(value, float) and not (finite and not _is_finite(value))
+        return None if fits else "a finite number" if finite else NUMBER_WORDS[float]
     if kind is str:
         return None if isinstance(value, str) else "text"
     if origin in (list, tuple):

@@ -20,10 +20,11 @@ TEMPLATES = ["[A] and [B] sat at the [LOCATION], then [B] gave the [OBJECT] to [
 NOUNS = {"LOCATION": ["sea", "mat"], "OBJECT": ["cat", "box"]}
 
 
-class Stub:
-    """A model whose logits follow from its tokens by a given rule."""
+class Stub(HookedTransformer):
+    """A model without weights, whose logits follow from its tokens by a given rule."""
 
     def __init__(self, rule: Any, d_vocab: int, tokenizer: Any = None, n_ctx: int = 64) -> None:
+        torch.nn.Module.__init__(self)
         self.rule = rule
         self.tokenizer = tokenizer
         self.cfg = SimpleNamespace(
@@ -33,7 +34,7 @@ class Stub:
 
     def __call__(self, tokens: torch.Tensor, return_type: str = "logits") -> torch.Tensor:
         self.seen.append(tokens)
-        logits = torch.zeros(*tokens.shape, self.cfg.d_vocab)
+        logits = torch.zeros(*tokens.shape, self.cfg.d_vocab_out)
         self.rule(tokens, logits)
         return logits
 
@@ -71,18 +72,10 @@ def test_induction_loss_says_random_tokens_twice() -> None:
 
 
 def test_induction_loss_says_only_tokens_that_the_model_can_predict() -> None:
-    stub = Stub(knows_nothing, 7)
-    stub.cfg.d_vocab = 40
+    stub = Stub(knows_nothing, 40)
     stub.cfg.d_vocab_out = 7
-    seen: list[torch.Tensor] = []
-
-    def model(tokens: torch.Tensor, return_type: str) -> torch.Tensor:
-        seen.append(tokens)
-        return torch.zeros(*tokens.shape, 7)
-
-    model.cfg, model.tokenizer = stub.cfg, None
-    assert float(induction_loss(model)) == pytest.approx(math.log(7), abs=1e-5)
-    assert int(seen[0].max()) == 6
+    assert float(induction_loss(stub)) == pytest.approx(math.log(7), abs=1e-5)
+    assert int(stub.seen[0].max()) == 6
 
 
 @pytest.mark.parametrize(

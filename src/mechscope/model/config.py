@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from mechscope.arguments import described
 from mechscope.model.classic_fields import accept_classic_fields, translate_classic_fields
 from mechscope.model.config_checks import check_config_values
 from mechscope.model.devices import check_device
 from mechscope.near_names import did_you_mean
+from mechscope.value_kinds import shown
 
 ActivationName = Literal[
     "relu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "silu", "solu", "solu_ln"
@@ -313,7 +313,7 @@ class HookedTransformerConfig:
         if not isinstance(config_dict, Mapping):
             raise TypeError(
                 "a model is built from a HookedTransformerConfig or a dictionary of its fields, not "
-                f"{described(config_dict)}."
+                f"{shown(config_dict)}."
             )
         fields = dict(config_dict)
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import nn
 
-from mechscope.arguments import described
+from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -22,7 +22,7 @@ def check_device(device: Any) -> torch.device:
         ValueError: for a name that torch does not know, or a device that is not there.
     """
     if not isinstance(device, (str, torch.device, int)) or isinstance(device, bool):
-        raise TypeError(f"a device is a name such as 'cpu', 'cuda' or 'mps', not {described(device)}.")
+        raise TypeError(f"a device is a name such as 'cpu', 'cuda' or 'mps', not {shown(device)}.")
     try:
         found = torch.device(device)
     except RuntimeError:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from mechscope.arguments import described
 from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.loss import check_predictable
 from mechscope.model.special_tokens import (
@@ -21,6 +20,7 @@ from mechscope.model.special_tokens import (
 )
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_id, token_ids
+from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -47,7 +47,7 @@ class TokenizerHelpers:
         if tokenizer is not None and not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")):
             raise TypeError(
                 "a tokenizer is ours (mechscope.Tokenizer) or has the Hugging Face interface (encode, decode, "
-                f"bos_token_id …), not {described(tokenizer)}."
+                f"bos_token_id …), not {shown(tokenizer)}."
             )
         if tokenizer is not None and self.cfg.d_vocab != -1:
             check_ids(tokenizer, self.cfg.d_vocab)
@@ -98,7 +98,7 @@ class TokenizerHelpers:
         """
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):
-            raise TypeError(f"prepend_bos is True, False or None, not {described(prepend_bos)}.")
+            raise TypeError(f"prepend_bos is True, False or None, not {shown(prepend_bos)}.")
         texts = list(input) if isinstance(input, (list, tuple)) else [input]
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
@@ -323,9 +323,7 @@ def _ids(input: Any) -> torch.Tensor:
             f"token ids are whole numbers, not {input.dtype}; a residual stream goes in with start_at_layer."
         )
     if input is None or isinstance(input, dict):
-        raise TypeError(
-            f"a model reads text or token ids (whole numbers [batch pos]), not {described(input)}."
-        )
+        raise TypeError(f"a model reads text or token ids (whole numbers [batch pos]), not {shown(input)}.")
     return token_ids(input, negative=True)  # a negative id is out of the model's range, which is known later
 
 

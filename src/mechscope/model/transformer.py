@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool
 from torch import nn
 
-from mechscope.arguments import described
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
@@ -44,6 +43,7 @@ from mechscope.model.switches import ClassicSwitches
 from mechscope.model.token_batch import Tokens, padding_between, plain_ids, real_positions
 from mechscope.model.tokens import PaddingSide
 from mechscope.model.weight_properties import WeightProperties
+from mechscope.value_kinds import shown
 
 RETURN_TYPES = ("logits", "loss", "both", None)
 
@@ -279,7 +279,7 @@ class HookedTransformer(
         if not isinstance(past_kv_cache, HookedTransformerKeyValueCache):
             raise TypeError(
                 f"past_kv_cache is a HookedTransformerKeyValueCache (init_cache makes one), not "
-                f"{described(past_kv_cache)}."
+                f"{shown(past_kv_cache)}."
             )
         if self.cfg.attention_dir != "causal":
             raise ValueError(
@@ -322,7 +322,7 @@ class HookedTransformer(
             return default
         n_layers = self.cfg.n_layers
         if isinstance(layer, bool) or not isinstance(layer, int):
-            raise TypeError(f"{name} is a whole number, not {described(layer)}.")
+            raise TypeError(f"{name} is a whole number, not {shown(layer)}.")
         if not -n_layers <= layer <= n_layers:
             raise ValueError(f"{name} must be between {-n_layers} and {n_layers}, not {layer}.")
         return layer + n_layers if layer < 0 else layer
