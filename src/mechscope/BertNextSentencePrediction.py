@@ -1,4 +1,4 @@
-"""The classic module `BertNextSentencePrediction`, whose name is also that of its class."""
+"""The classic module `BertNextSentencePrediction`, named like its class."""
 
 from mechscope.model.next_sentence import BertNextSentencePrediction
 

@@ -47,12 +47,11 @@ class WrongArgumentError(TypeError, ValueError):
 def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
     """A decorator: each call's arguments must fit the annotations.
 
-    Sequences are checked element by element where they are lists, tuples or sets; of tensors only the kind is checked.
-    Where a tensor is expected, an array or a list of numbers becomes one; where a list is expected, a tensor or array
-    [n] becomes one.
+    Lists, tuples and sets are checked element by element, tensors only for being tensors. An array or a list of numbers
+    is converted where a tensor is expected, and a tensor or array [n] where a list is expected.
 
     Raises:
-        WrongArgumentError: (when the function is called) for an argument of another type.
+        WrongArgumentError: when the function is called with an argument of the wrong type.
 
     >>> @checked_arguments
     ... def repeat(text: str, times: int = 2) -> str:
@@ -108,7 +107,7 @@ def checked_constructor(cls: type[T]) -> type[T]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the annotated kind; True where the annotation says nothing that can be checked.
+    """Whether a value fits an annotation; True if the annotation cannot be checked.
 
     >>> fits(3, int), fits(True, int), fits("heads", typing.Sequence[str]), fits([1, "a"], list[int])
     (True, False, False, False)
@@ -121,7 +120,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, one) for one in args)
     if origin is typing.Literal:
-        # A string that is not one of the choices is for the function to refuse: it knows why.
+        # The function itself refuses a string that is not one of the choices: it can say why.
         return any(type(value) is type(one) for one in args)
     if origin is typing.Annotated:
         return fits(value, args[0])
@@ -135,7 +134,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def _is_a(value: Any, hint: type) -> bool:
-    """Whether a value is of a class, with the conventions of this package about numbers and paths."""
+    """Whether a value is an instance of a class; numbers and paths follow the package's conventions."""
     if hint is bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     if hint in (int, float):
@@ -146,7 +145,7 @@ def _is_a(value: Any, hint: type) -> bool:
         return True
     if getattr(hint, "_is_protocol", False):
         return all(hasattr(value, name) for name in _members(hint))
-    # Classes that are imported for type checkers only are known by name.
+    # Classes that are imported only for type checkers are compared by name.
     return isinstance(value, hint) or any(base.__name__ == hint.__name__ for base in type(value).__mro__)
 
 
@@ -186,7 +185,7 @@ def _is_one_number(value: Any, hint: type) -> bool:
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """A list as a tensor where only a tensor is expected, a tensor [n] as a list where only a list is."""
+    """Convert a list if only a tensor is expected, and a tensor [n] if only a list is expected."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     arrays = any(map(_is_array_hint, options))
     lists = any(
@@ -203,7 +202,7 @@ def _converted(value: Any, hint: Any) -> Any:
 
 
 def _is_nested_numbers(value: Any) -> bool:
-    """Lists of one length of numbers, or of such lists."""
+    """Whether a value is a list of numbers, or nested lists of equal length."""
     if not isinstance(value, (list, tuple)) or not value:
         return False
     if all(isinstance(one, numbers.Number) for one in value):
@@ -212,7 +211,7 @@ def _is_nested_numbers(value: Any) -> bool:
 
 
 class _ByName(type):
-    """A class that is only known by name, with whatever is looked up in it: `pd.DataFrame` is a DataFrame."""
+    """A placeholder for a class known only by name; attributes work too: `pd.DataFrame` gives a DataFrame."""
 
     def __getattr__(cls, name: str) -> Any:
         if not name[:1].isupper():
@@ -221,7 +220,7 @@ class _ByName(type):
 
 
 class _Names(dict[str, Any]):
-    """The names of a module; one that it imports for type checkers only becomes a class of that name."""
+    """The names of a module; a name that it imports only for type checkers becomes a placeholder class."""
 
     def __missing__(self, name: str) -> Any:
         if name.startswith("__"):

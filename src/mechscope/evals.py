@@ -34,7 +34,7 @@ NOUNS = {
     "OBJECT": ("book", "ring", "basket", "drink"),
 }
 DEFAULT_SEED = 0
-"""An IOIDataset is the same every time, unless a seed says otherwise."""
+"""An IOIDataset is the same every time unless a seed is given."""
 PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 
@@ -188,17 +188,17 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
 
     @staticmethod
     def get_default_names() -> list[str]:
-        """The people, where no others are given."""
+        """The default names of people."""
         return list(NAMES)
 
     @staticmethod
     def get_default_templates() -> list[str]:
-        """The sentences, where no others are given."""
+        """The default sentences."""
         return list(TEMPLATES)
 
     @staticmethod
     def get_default_nouns() -> dict[str, list[str]]:
-        """The words for each other placeholder, where no others are given."""
+        """The default words for each other placeholder."""
         return {kind: list(words) for kind, words in NOUNS.items()}
 
     def get_sample(self, symmetric: bool = False) -> list[dict[str, str]]:
@@ -288,7 +288,7 @@ def _data_loader(name: str, tokenizer: Any, batch_size: int) -> DataLoader[Any]:
 
 
 def make_wiki_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader[Any]:
-    """Batches of tokens of Wikipedia articles (see `get_dataset` for where they are looked for)."""
+    """Batches of tokens of Wikipedia articles (see `get_dataset` for where it searches)."""
     return _data_loader("wiki", tokenizer, batch_size)
 
 
@@ -322,11 +322,11 @@ def evaluate(
     """The mean loss on each of DATASET_NAMES, in nats per token ("wiki_loss", …).
 
     Args:
-        truncate: read at most so many batches of each.
+        truncate: the most batches to read of each.
         tokenizer: None means the model's.
 
     Raises:
-        FileNotFoundError: for a data set that is not on this machine and cannot be fetched.
+        FileNotFoundError: for a data set that is not on this machine and cannot be downloaded.
     """
     tokenizer = model.tokenizer if tokenizer is None else tokenizer
     loaders = {

@@ -153,7 +153,7 @@ def _agreement(
     if error_measure == "mul":
         attention = at_least_float32(attention) * counted
         there = attention.sum((-1, -2))
-        # Where no attention is counted, none of it agrees.
+        # If no attention is counted, the score is 0.
         return (attention * pattern).sum((-1, -2)) / there.masked_fill(there == 0, 1.0)
     difference = (at_least_float32(attention) - pattern).abs() * counted
     return 1 - difference.sum((-1, -2)) / pattern.shape[0]

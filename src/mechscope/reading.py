@@ -1,7 +1,7 @@
-"""Reading files that may be anything: a folder, a pipe, cut short, in another encoding, larger than memory.
+"""Read files safely that may be anything: a folder, a pipe, truncated, in another encoding, larger than memory.
 
-Every error names the file, says what was found there, and what to do about it. Nothing here imports torch when it is
-imported, so that every room may use it.
+Every error names the file, says what was found there, and what to do about it. Importing this module does not import
+torch, so that every room may use it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, cast
 MOST_BYTES_OF_TEXT = 2**29
 """The largest text or JSON file that is read whole: ten times the largest tokenizer.json that is published."""
 MOST_DIGITS = 300
-"""Longest whole number in a JSON file; anything longer does not even fit into a float."""
+"""Most digits of a whole number in a JSON file; a longer one does not even fit into a float."""
 DEEPEST = 100
 """Deepest nesting of a JSON file."""
 MOST_UNPACKED = 2**28
 """Compressed files that unpack to no more than this are read whatever their ratio."""
 LARGEST_RATIO = 100
-"""A compressed file that unpacks to more than this many times its size holds no data that anybody measured."""
+"""A compressed file that unpacks to more than this many times its size is not real data."""
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISCHR, "a device"),
@@ -33,13 +33,13 @@ _KINDS = (
 
 
 def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
-    """`path`, once it is known to be an ordinary file: reading a pipe or a device may never end.
+    """`path` as a Path, after checking that it is an ordinary file: reading a pipe or a device may never end.
 
     Args:
-        at_most: bytes that it may have.
+        at_most: the largest allowed size in bytes.
 
     Raises:
-        FileNotFoundError: if there is nothing.
+        FileNotFoundError: if it does not exist.
         ValueError: for a folder, a pipe, a socket or a device, and for a file that is too large.
     """
     path = Path(path)
@@ -56,7 +56,7 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
             raise ValueError(f"{str(path)!r} is {words}, not a regular file: copy its content into a file.")
     if at_most is not None and found.st_size > at_most:
         raise ValueError(
-            f"{str(path)!r} has {found.st_size:,} bytes, and no more than {at_most:,} are read here: it is not what "
+            f"{str(path)!r} has {found.st_size:,} bytes, but at most {at_most:,} are read here: it is not what "
             "its name says."
         )
     return path
@@ -85,7 +85,7 @@ def read_json(path: str | Path, *, fix: str = "Write or download it again.") -> 
     """The value in a JSON file.
 
     Args:
-        fix: what the error tells the reader to do about a damaged file.
+        fix: advice for the error about a damaged file.
 
     Raises:
         OSError, ValueError: as `read_text` says.
@@ -100,7 +100,7 @@ def parse_json(text: str | bytes, where: str, *, fix: str = "Write or download i
     """The value that a JSON text describes.
 
     Args:
-        where: the file that it comes from, for errors.
+        where: the file's name, for errors.
         fix: as in `read_json`.
 
     Raises:
@@ -122,7 +122,7 @@ def read_json_object(path: str | Path, *, fix: str = "Write or download it again
 
     Raises:
         OSError, ValueError: as `read_json` says.
-        ValueError: for another JSON value.
+        ValueError: for any other JSON value.
     """
     found = read_json(path, fix=fix)
     if not isinstance(found, dict):
@@ -137,20 +137,20 @@ def open_safetensors(
 ) -> Any:
     """A safetensors file whose header has been checked: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`.
 
-    The file is mapped into memory, and a tensor is read when it is asked for. It may be used in a `with` statement.
+    The file is mapped into memory, and tensors are read on demand. Works in a `with` statement.
 
     Args:
         fix: as in `read_json`.
 
     Raises:
         OSError, ValueError: as `regular_file` says.
-        ValueError: for a file that is cut short, damaged or of another kind.
+        ValueError: for a file that is truncated, damaged or of another format.
     """
     from safetensors import SafetensorError, safe_open
 
     path = regular_file(path)
     try:
-        # A dtype newer than this torch, a file cut short, a file of another kind: all end here.
+        # For example a dtype newer than this torch, a truncated file, or another format.
         return safe_open(path, framework=framework)
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ValueError(
@@ -172,16 +172,16 @@ def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = No
     """Refuse a file that would fill the memory when it is unpacked.
 
     Args:
-        unpacked: bytes that it announces.
-        packed: bytes that they take in the file; None means the whole file.
+        unpacked: the declared size in bytes.
+        packed: the compressed size in bytes; None means the whole file.
 
     Raises:
         ValueError: for more than MOST_UNPACKED bytes that are also more than LARGEST_RATIO times as many as packed.
     """
-    packed = os.stat(path).st_size if packed is None else packed  # noqa: PTH116 - a string will do
+    packed = os.stat(path).st_size if packed is None else packed  # noqa: PTH116  - a string is enough
     if unpacked > max(MOST_UNPACKED, LARGEST_RATIO * packed):
         raise ValueError(
-            f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, which no measured data does, so it was not "
+            f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, which real data never does, so it was not "
             "unpacked. If you trust it, unpack it yourself and store it uncompressed."
         )
 
@@ -190,7 +190,7 @@ def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = No
 def naming(path: str | Path) -> Generator[None]:
     """Put a file's name before the ValueErrors and KeyErrors of a block.
 
-    What is wrong inside a file is often known to a lower room, which does not know which file it is.
+    Errors about a file's content often come from code that does not know the file's name.
     """
     try:
         yield

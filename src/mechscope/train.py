@@ -1,4 +1,4 @@
-"""The classic `train`: a plain loop for language models, for notebooks that call it."""
+"""The classic `train`: a plain loop for language models, for notebooks that use it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class HookedTransformerTrainConfig:
     """How `train` trains.
 
     Raises:
-        ValueError: for a value that makes no sense.
+        ValueError: for an impossible value.
     """
 
     num_epochs: int
-    """How often the data set is gone through."""
+    """Passes over the data set."""
     batch_size: int
     """Rows in a step."""
     lr: float = 1e-3
@@ -39,19 +39,19 @@ class HookedTransformerTrainConfig:
     momentum: float = 0.0
     """Momentum of SGD."""
     max_grad_norm: float | None = None
-    """Longer gradients are shortened to this length."""
+    """Gradients are clipped to this norm."""
     weight_decay: float | None = None
     """Decoupled decay under Adam and AdamW, L2 under SGD."""
     optimizer_name: str = "Adam"
     """One of OPTIMIZERS."""
     device: str | torch.device | None = None
-    """Where to train; None takes the best of this machine."""
+    """Device to train on; None means the best available."""
     warmup_steps: int = 0
-    """Steps in which the learning rate rises from 0."""
+    """Steps over which the learning rate rises from 0."""
     save_every: int | None = None
-    """Save the weights after so many steps, into `save_dir`."""
+    """Save the weights to `save_dir` every so many steps."""
     save_dir: str | None = None
-    """A folder for model_STEP.safetensors."""
+    """Folder for the files model_STEP.safetensors."""
     wandb: bool = False
     """Report to Weights & Biases, which must be installed."""
     wandb_project_name: str | None = None
@@ -83,7 +83,7 @@ def train(
 
     Raises:
         ValueError: for an empty data set.
-        ImportError: where Weights & Biases is asked for and not installed.
+        ImportError: if Weights & Biases is requested but not installed.
     """
     if len(cast("Sized", dataset)) == 0:
         raise ValueError("there is nothing to train on: the data set is empty.")

@@ -1,4 +1,4 @@
-"""The classic `weight_processing`: steps that take a state dict and give one.
+"""The classic `weight_processing`: steps that take and return a state dict.
 
 `mechscope.model.weight_processing` has the same steps with a report of what each did.
 """

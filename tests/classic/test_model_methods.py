@@ -72,7 +72,7 @@ def test_what_a_step_gives_loads_and_predicts_the_same(kind: str, step: str) -> 
 
 def test_a_layer_norm_is_not_folded_by_halves() -> None:
     model = tiny_model()
-    with pytest.raises(ValueError, match="folded whole"):
+    with pytest.raises(ValueError, match="folded completely"):
         model.fold_layer_norm(model.state_dict(), center_weights=False)
     rms = tiny_model("RMS")
     rms.fold_layer_norm(rms.state_dict(), fold_biases=False, center_weights=False)
@@ -425,7 +425,7 @@ def test_a_config_with_classic_fields_makes_the_reference_model(fields: dict[str
         ({"use_qk_norm": True, "qk_norm": "full"}, "contradicts use_qk_norm"),
         (
             {"use_local_attn": False, "use_qk_norm": False, "original_architecture": "Olmo2ForCausalLM"},
-            "where its norms stand",
+            "where its norms are",
         ),
     ],
 )

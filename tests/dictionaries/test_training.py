@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(tmp_path):
     with pytest.raises(ValueError, match="training.lr is"):
         train(build(c.TopKConfig(**SIZE, k=3)), stream, TrainingConfig(steps=3, lr=1.0), folder=tmp_path)
     (tmp_path / NAME).write_bytes(b"broken")
-    with pytest.raises(ValueError, match="no checkpoint of a training run"):
+    with pytest.raises(ValueError, match="not a checkpoint of a training run"):
         train(build(c.TopKConfig(**SIZE, k=3)), stream, cfg, folder=tmp_path)
 
 

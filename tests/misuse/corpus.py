@@ -298,7 +298,7 @@ def _reading() -> list[Mistake]:
             "return_type must be one of",
         ),
         ("generate(do_sample='yes')", changed("generate", do_sample="yes"), "True or False"),
-        ("generate(stop_strings=[''])", changed("generate", stop_strings=[""]), "not empty"),
+        ("generate(stop_strings=[''])", changed("generate", stop_strings=[""]), "non-empty"),
         ("generate(freq_penalty=nan)", changed("generate", freq_penalty=NOT_FINITE), "finite"),
         (
             "steps after the end token without one",

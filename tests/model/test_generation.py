@@ -157,7 +157,7 @@ def test_stop_strings_end_a_row(cached: bool) -> None:
     made = model.generate(["d", "a"], 9, stop_strings=["ea", "d"], return_type="tokens", **options)
     assert made.lengths.tolist() == [3, 4]
     assert model.generate(["d", "a"], 9, stop_strings=["ea", "d"], **options) == ["dea", "abcd"]
-    with pytest.raises(ValueError, match="not empty"):
+    with pytest.raises(ValueError, match="non-empty"):
         model.generate("a", 2, stop_strings=[""], **options)
     with pytest.raises(ValueError, match="needs a tokenizer"):
         tiny_model().generate(tiny_tokens(), 2, stop_strings="a", **GREEDY)
@@ -180,7 +180,7 @@ def test_logits_and_cache_are_returned_when_asked_for() -> None:
     assert only.cache is None
     nothing = model.generate(tokens, 0, return_logits=True, **GREEDY)
     assert nothing.logits.shape == (2, 0, 30)
-    with pytest.raises(ValueError, match="says not to use one"):
+    with pytest.raises(ValueError, match="together with use_past_kv_cache=False"):
         model.generate(tokens, 2, past_kv_cache=made.cache, use_past_kv_cache=False, **GREEDY)
 
 

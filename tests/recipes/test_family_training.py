@@ -170,7 +170,7 @@ def test_a_cache_that_cannot_be_written_to_costs_a_warning(tmp_path, monkeypatch
         monkeypatch.setenv("MECHSCOPE_CACHE", str(cache))
         caplog.clear()
         found.append(corpus_module.load_corpus(SMALL, shared_tokenizer()))
-        warned = "could not be written" in caplog.text and "goes on without it" in caplog.text
+        warned = "could not be written" in caplog.text and "continues without it" in caplog.text
         assert warned is (cache.name == "file")
     assert len({one.checksum for one in found}) == 1
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1

@@ -81,7 +81,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path) -> None:
     from safetensors.numpy import save_file
 
     save_file({"values": np.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="a result says"):
+    with pytest.raises(ValueError, match="a result has"):
         load_result(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError, match=r"no result at .*none"):
         load_result(tmp_path / "none")

@@ -267,7 +267,7 @@ def test_a_curve_at_chosen_positions() -> None:
         assert float(curve.effect.values[0, 0]) == pytest.approx(expected, rel=1e-3, abs=1e-4)
     with pytest.raises(ValueError, match="nothing is generated"):
         steering_curve(model, task, vector, 1, positions="generated", **options)
-    with pytest.raises(ValueError, match="the text has others"):
+    with pytest.raises(ValueError, match="not to the text"):
         steering_curve(
             model, task, vector, 1, positions=torch.tensor([1, 2, 3]), text=tiny_tokens(2, 8), **options
         )

@@ -83,7 +83,7 @@ def from_pretrained(
 
 
 def _as_subclass(cls: type[HookedTransformer], model: HookedTransformer) -> HookedTransformer:
-    """The same weights in an object of a user's own class, which is built as it builds itself."""
+    """The same weights in an instance of the user's subclass, made by its own constructor."""
     cfg = dataclasses.replace(model.cfg, init_weights=False)
     own = cls(cfg, model.tokenizer, move_to_device=False, default_padding_side=model.default_padding_side)
     own.take_weights(model)

@@ -12,14 +12,14 @@ from mechscope.checkpoints.schedules import PYTHIA_STEPS, STANFORD_STEPS, schedu
 from mechscope.model.config import HookedTransformerConfig
 
 OFFICIAL_MODEL_NAMES: list[str] = [entry.hub_id for entry in entries()]
-"""Repositories that have a name here."""
+"""Repositories with a name in our table."""
 MODEL_ALIASES: dict[str, list[str]] = {
     entry.hub_id: list(dict.fromkeys((entry.name, *entry.aliases, entry.hub_id.partition("/")[2])))
     for entry in entries()
 }
-"""Repository → the names that it has."""
+"""Repository → its names."""
 DEFAULT_MODEL_ALIASES: list[str] = [entry.name for entry in entries()]
-"""The name of each that is shown."""
+"""The display name of each."""
 STANFORD_CRFM_CHECKPOINTS: list[int] = list(STANFORD_STEPS)
 PYTHIA_CHECKPOINTS: list[int] = list(PYTHIA_STEPS)
 
@@ -47,18 +47,18 @@ def get_official_model_name(model_name: str) -> str:
 
 
 def get_checkpoint_labels(model_name: str, **kwargs: Any) -> tuple[list[int], str]:
-    """The training steps of which a model's weights were kept, and what they count: "step".
+    """The training steps at which a model's weights were saved, and their unit: "step".
 
     Args:
         kwargs: without effect here.
 
     Raises:
-        ValueError: for a model that kept its final weights only.
+        ValueError: for a model with final weights only.
     """
     del kwargs
     schedule = schedule_of(get_official_model_name(model_name))
     if schedule is None:
-        raise ValueError(f"{model_name} kept no checkpoints of its training, only its final weights.")
+        raise ValueError(f"{model_name} has no training checkpoints, only its final weights.")
     return list(schedule.steps), "step"
 
 
@@ -72,13 +72,13 @@ def get_pretrained_model_config(
 
     Raises:
         ValueError: for an unknown name or checkpoint.
-        FileNotFoundError: when the files are out of reach.
+        FileNotFoundError: if the files cannot be found or downloaded.
     """
     return find(model_name, Wanted(None, checkpoint_index, checkpoint_value)).checkpoint.cfg
 
 
 def get_num_params_of_pretrained(model_name: str) -> int:
-    """How many weights the blocks of a model hold, by its config (`cfg.n_params`)."""
+    """How many weights a model's blocks have, computed from its config (`cfg.n_params`)."""
     return get_pretrained_model_config(model_name).n_params
 
 

@@ -1,4 +1,4 @@
-"""One file of a repository on the Hugging Face hub, read where it can be read safely."""
+"""One file of a repository on the Hugging Face hub, read only if that is safe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def download_file_from_hf(
 ) -> Any:
     """A file of a repository: its content for `.json` and `.pth` files, else its path.
 
-    The hub's cache on this machine is looked at first.
+    This machine's hub cache is checked first.
 
     Args:
         repo_name: owner/name.
@@ -33,7 +33,7 @@ def download_file_from_hf(
         kwargs: passed on to `huggingface_hub.hf_hub_download`.
 
     Raises:
-        FileNotFoundError: one sentence that says what to do, when the file is out of reach.
+        FileNotFoundError: if the file cannot be found or downloaded, with what to do.
     """
     from huggingface_hub import hf_hub_download
 
@@ -49,8 +49,8 @@ def download_file_from_hf(
                 **kwargs,
             )
         )
-    except Exception as error:  # each version of the hub's client has its own for an unreachable file
-        why = "this machine is told to stay offline" if is_offline() else f"fetching it failed ({error})"
+    except Exception as error:  # client versions differ in the error that they raise
+        why = "this machine is set to stay offline" if is_offline() else f"fetching it failed ({error})"
         raise FileNotFoundError(
             f"{file_name!r} of {repo_name} is not in this machine's Hugging Face cache, and {why}: load it once with "
             f"a network, or download it from https://huggingface.co/{repo_name} and read it with torch.load."

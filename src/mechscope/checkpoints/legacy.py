@@ -61,7 +61,7 @@ def fit_classic(
 
 
 def _dtype_of(state: Mapping[str, torch.Tensor]) -> torch.dtype:
-    """The type of the embedding; without one, which is an error later, any."""
+    """The data type of the embedding; if it is missing (an error later), that of any tensor."""
     return state["embed.W_E"].dtype if "embed.W_E" in state else torch.float32
 
 
@@ -92,7 +92,7 @@ def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTrans
 
 _AXES = {"embed.W_E": 2, "pos_embed.W_pos": 2, "unembed.W_U": 2, "blocks.0.attn.W_Q": 3, "blocks.0.attn._W_K": 3,
          "blocks.0.mlp.W_in": 2, "blocks.0.attn.q_norm.w": 1}  # fmt: skip
-"""How many axes the tensors have whose shapes tell the config."""
+"""The number of axes of the tensors from whose shapes the config is inferred."""
 
 
 def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def convert(
         n_layers_in_file: layers in the file where only the first `cfg.n_layers` are wanted.
 
     Raises:
-        ValueError: listing every tensor that is missing, unexpected or of another shape, or else every one that is
+        ValueError: listing every tensor that is missing, unexpected or of the wrong shape, or else every one that is
             not finite or not floating point.
     """
     axes = axes_of(cfg)

@@ -46,9 +46,9 @@ def _by_name() -> dict[str, Entry]:
 
 
 def lookup(name: str) -> Entry | None:
-    """The entry of a name, an alias or a hub id, whatever its case; None where there is none.
+    """Find an entry by name, alias or hub id, ignoring case; None if it is unknown.
 
-    A repository that was renamed is found under its old name too, which is an alias behind the same owner.
+    A renamed repository is also found under its old name, which is an alias with the same owner.
     """
     name = name.lower()
     owner, slash, short = name.partition("/")

@@ -71,7 +71,7 @@ def save_model(
     Raises:
         FileExistsError: when the folder holds something else.
         ValueError: when a weight is not finite in the data type on disk.
-        NotKeptError: when it cannot be written, as on a full disk; what was there before still is.
+        NotKeptError: if it cannot be written, for example to a full disk; an earlier file stays intact.
     """
     folder = Path(folder)
     if folder.exists() and not is_own_folder(folder):

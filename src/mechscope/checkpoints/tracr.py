@@ -1,7 +1,7 @@
-"""Models that the Tracr compiler assembled, as weights of ours.
+"""Models that the Tracr compiler assembled, as weights for our models.
 
 Tracr compiles small programs into transformers (Lindner et al. 2023). Its models are read through their
-attributes, so neither Tracr nor JAX need be installed where the weights already are arrays.
+attributes, so neither Tracr nor JAX has to be installed if the weights are arrays already.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ FLOAT32: np.dtype[Any] = np.dtype("float32")
 
 
 def infer_tracr_output_label(model: Any) -> str:
-    """Which variable of the program the model puts out: the one whose values are those of the output encoder.
+    """The program variable that the model outputs: the one whose values are those of the output encoder.
 
     Raises:
-        ValueError: where no variable, or more than one, has these values.
+        ValueError: if no variable, or more than one, has these values.
     """
     outputs = {str(value) for value in _output_columns(model)}
     values: dict[str, set[str]] = {}
@@ -74,7 +74,7 @@ def tracr_config(model: Any) -> HookedTransformerConfig:
     """
     about = model.model_config
     if about.layer_norm:
-        raise ValueError("this Tracr model has layer norms, and there are no weights for them.")
+        raise ValueError("this Tracr model has layer norms, but no weights for them.")
     d_vocab, d_model = _array(model, "token_embed", "embeddings").shape
     return HookedTransformerConfig(
         n_layers=about.num_layers,

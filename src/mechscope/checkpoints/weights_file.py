@@ -94,7 +94,7 @@ def open_weights(path: str | Path) -> TensorSource:
 
     Raises:
         FileNotFoundError: when there are none, or a shard that the index names is missing.
-        ValueError: when a file is not complete or no regular file, or is a pickle that holds more than tensors.
+        ValueError: if a file is incomplete, is not a regular file, or is a pickle that holds more than tensors.
     """
     path = Path(path)
     if path.is_dir():
@@ -128,7 +128,7 @@ def _open_shards(index: Path) -> TensorSource:
     names = sorted(set(cast("dict[str, str]", shard_of).values()))
     if outside := [name for name in names if not _is_plain_name(name)]:
         raise ValueError(
-            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files lie beside their "
+            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files must be beside their "
             "index, so that a downloaded model reads nothing else on this machine. Put the file there and name it "
             "without a path."
         )
@@ -198,7 +198,7 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _check_archive(path: Path) -> tuple[Counter[int], bool]:
-    """The sizes of a zip file's storages, and whether it may be mapped; its checksums have been compared.
+    """Check a zip file's checksums; return the sizes of its storages and whether it may be mapped.
 
     Reading it through once costs a quarter of a second for each gibibyte.
     """
@@ -209,7 +209,7 @@ def _check_archive(path: Path) -> tuple[Counter[int], bool]:
             raise ValueError("two entries of the archive have the same name")
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
         if stored and any(entry.compress_size != entry.file_size for entry in entries):
-            raise ValueError("an entry of the archive has not the size that it announces")
+            raise ValueError("an entry of the archive does not have its declared size")
         check_unpacked_size(path, sum(entry.file_size for entry in entries))
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"the checksum of its entry {damaged!r} is wrong")
@@ -217,7 +217,7 @@ def _check_archive(path: Path) -> tuple[Counter[int], bool]:
 
 
 def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counter[int] | None) -> None:
-    """Whether each tensor has numbers of its own in the file: torch reads on into the next entry where one is short."""
+    """Whether every tensor is fully stored: if one is too short, torch reads on into the next entry."""
     storages: dict[int, int] = {}
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized:
@@ -238,15 +238,15 @@ def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counte
 
 
 def weight_problem(tensor: torch.Tensor) -> str | None:
-    """What makes a tensor useless as a weight: numbers that are not finite, or that are not floating point."""
+    """Why a tensor cannot be a weight: it is not floating point, or not finite."""
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
         return f"is {kind}, and weights are floating point"
     if tensor.element_size() == 1:
-        tensor = tensor.float()  # eight-bit types have next to no arithmetic
+        tensor = tensor.float()  # eight-bit types support almost no arithmetic
     if not tensor.numel():
         return None
-    # The extremes are NaN or infinite exactly where some number is, and cost one reading and no memory.
+    # Minimum and maximum are NaN or infinite exactly if some number is; they take one pass and no memory.
     low, high = torch.aminmax(tensor.detach())
     if math.isfinite(low) and math.isfinite(high):
         return None

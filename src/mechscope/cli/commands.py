@@ -36,7 +36,7 @@ class Run:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return f"Finished parts are kept in {self.out}."
 
 
@@ -66,7 +66,7 @@ class Verify:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return f"Finished parts are kept in {self.out}."
 
 
@@ -88,7 +88,7 @@ class Replications:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return ""
 
 
@@ -112,7 +112,7 @@ class Models:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return f"Finished parts are kept in {self.out / 'work'}." if self.action else ""
 
 
@@ -125,7 +125,7 @@ class Doctor:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return ""
 
 
@@ -153,7 +153,7 @@ class Scoreboard:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return f"Finished models are kept in {self.out / 'matches'}."
 
 

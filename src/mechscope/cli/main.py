@@ -65,7 +65,7 @@ def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
 
 
 def _refuse_empty_values(arguments: Sequence[str]) -> None:
-    """No option and no name may be empty: a variable that is not set in a script is the usual reason.
+    """Refuse empty options and names: usually a variable was not set in a script.
 
     Raises:
         UserError: naming the option.
@@ -82,7 +82,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 def _parse(
     arguments: Sequence[str] | None,
 ) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Sae:
-    # Imported late, like everything heavy: a signal in the first moments should find its handler in place.
+    # Imported late, like everything heavy, so that the signal handler is in place from the first moment.
     import tyro
 
     from mechscope.cli.commands import Command

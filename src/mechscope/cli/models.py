@@ -81,7 +81,7 @@ def _train(command: Models, held: ExitStack) -> int:
     action, *names = command.action
     if action != "train" or not names:
         raise UserError(
-            f"`{command_line('models', *command.action)}` is no command: `mechscope models` lists the models, "
+            f"`{command_line('models', *command.action)}` is not a command: `mechscope models` lists the models, "
             "`mechscope models train NAME` makes a bundled one."
         )
     with user_errors():
@@ -97,7 +97,7 @@ def _train(command: Models, held: ExitStack) -> int:
         work = {recipe.name: command.out / "work" / recipe.name for recipe in recipes}
         for recipe in recipes:
             prepare(recipe, command.out / recipe.name, command.device, work=work[recipe.name])
-        # Of all before the first is made: nobody should learn after an hour that the second cannot be.
+        # Check them all first: nobody should find out after an hour that the second one cannot be made.
         for folder in work.values():
             held.enter_context(hold_folder(folder))
     code = 0

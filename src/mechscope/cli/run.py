@@ -53,7 +53,7 @@ def run(command: Run) -> int:
             report(finished)
             sys.stdout.flush()
     if broken:
-        say_on_stderr(f"{command.kept} The same command goes on from there.")
+        say_on_stderr(f"{command.kept} The same command continues from there.")
     index = write_index(command.out)
     verify = command_line(
         "verify", *([] if len(names) == len(expand(("all",))) else names), *same_runs(command)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed: end in order, say what is kept, and exit with 128 + the signal."""
+"""Ctrl-C, SIGTERM and closing the terminal: end cleanly, report what is kept, and exit with 128 + the signal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Those that ask a program to end."""
+"""Signals that ask a program to end."""
 ONE_REQUEST = 1.0
 """Seconds within which several signals are one request: `timeout` and process managers send two."""
 IMPORTING = "<frozen importlib"
@@ -22,7 +22,7 @@ IMPORTING = "<frozen importlib"
 
 
 class StopRequest(KeyboardInterrupt):
-    """A signal that asked this program to end; what ends well with Ctrl-C ends well with it."""
+    """A signal asked this program to end; it can be handled like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -30,7 +30,7 @@ class StopRequest(KeyboardInterrupt):
 
 
 class Stopping:
-    """What this program does and says where it is asked to end.
+    """End the program on a signal, and say how to continue.
 
     Args:
         arguments: the command line, without the program's name.
@@ -39,17 +39,17 @@ class Stopping:
     def __init__(self, arguments: Sequence[str]) -> None:
         self.command = shlex.join(["mechscope", *arguments])
         self.kept = ""
-        """Which unfinished work is kept where, in words; empty for a command that keeps none."""
+        """Which unfinished work is kept and where; empty for a command that keeps nothing."""
         self._first: float | None = None
 
     def how_to_go_on(self) -> str:
-        """What is kept and the command that goes on from it; empty where nothing is kept."""
+        """What is kept and the command that continues from it; empty if nothing is kept."""
         if not self.kept:
             return ""
-        return f"{self.kept} To go on from there, give the same command again:\n  {self.command}"
+        return f"{self.kept} To continue, run the same command again:\n  {self.command}"
 
     def words(self, number: int) -> str:
-        """What to say where signal `number` ended the work."""
+        """The message after signal `number` ended the work."""
         by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
         return f"Stopped{by}. {self.how_to_go_on() or 'Nothing was written.'}"
 
@@ -58,7 +58,7 @@ class Stopping:
         """While this is open, a request to end raises `StopRequest` in the main thread.
 
         While something is imported, the program ends at once instead: an exception could be swallowed there, and
-        nothing is being written. So it does at the second request. A signal that is ignored (`nohup`) stays ignored.
+        nothing is being written. A second request ends it at once too. An ignored signal (`nohup`) stays ignored.
         """
         if threading.current_thread() is not threading.main_thread() or _started_by_torchrun():
             yield
@@ -95,7 +95,7 @@ def _started_by_torchrun() -> bool:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether this program is importing a module; its own caller may be one that is being imported."""
+    """Whether this program is importing a module (frames outside the program do not count)."""
     while frame is not None and frame.f_globals.get("__name__") != "mechscope.cli.main":
         if frame.f_code.co_filename.startswith(IMPORTING):
             return True

@@ -46,7 +46,7 @@ def verify(command: Verify) -> int:
                 broken.add(finished.preparation.lab.slug)
                 report(finished)
     if broken:
-        say_on_stderr(f"{command.kept} The same command goes on from there.")
+        say_on_stderr(f"{command.kept} The same command continues from there.")
     found = [
         verification_of(preparation, ran_now=bool(problem))
         for preparation, problem in prepared

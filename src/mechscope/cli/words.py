@@ -1,4 +1,4 @@
-"""How a command line is printed, so that it can be copied."""
+"""Print a command line that can be copied and run."""
 
 from __future__ import annotations
 

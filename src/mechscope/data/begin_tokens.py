@@ -11,7 +11,7 @@ import torch
 def get_tokenizer_with_bos(tokenizer: Any) -> Any:
     """A tokenizer that starts every text with the beginning-of-sequence token.
 
-    The tokenizer itself, where it does that already or has no such token; else a copy. The original stays as it is.
+    The tokenizer itself if it does so already or has no such token; otherwise a copy. The original is not changed.
 
     Raises:
         TypeError: for a tokenizer that is not built on the `tokenizers` library.
@@ -25,7 +25,7 @@ def get_tokenizer_with_bos(tokenizer: Any) -> Any:
     backend: Any = getattr(with_bos, "backend_tokenizer", None) or getattr(with_bos, "backend", None)
     if not hasattr(backend, "post_processor"):
         raise TypeError(
-            f"{type(tokenizer).__name__} is not built on the `tokenizers` library, so it cannot be told to start "
+            f"{type(tokenizer).__name__} is not built on the `tokenizers` library, so it cannot be made to start "
             "texts with a token; pass prepend_bos=True to the model instead."
         )
     adds_bos = TemplateProcessing(
@@ -42,7 +42,7 @@ def get_input_with_manually_prepended_bos(bos_token: Any, input: str | list[str]
     """A text, or each of several, with the beginning-of-sequence token in front.
 
     Args:
-        bos_token: the token, or a tokenizer that has one, as calls of the 2.x years give it.
+        bos_token: the token, or a tokenizer that has one, as in calls of release 2.x.
 
     >>> get_input_with_manually_prepended_bos("<s>", ["a", "b"])
     ['<s>a', '<s>b']
@@ -54,11 +54,11 @@ def get_input_with_manually_prepended_bos(bos_token: Any, input: str | list[str]
 def get_tokens_with_bos_removed(tokenizer: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Tokens [batch pos] without the beginning-of-sequence token of each row: [batch pos-1].
 
-    Where padding stands on the left, the token is looked for in every row: it is the last of the leading padding tokens
-    where one token serves as both.
+    With padding on the left, the token is searched for in every row; if the same token is used for padding, it is the
+    last of the leading padding tokens.
 
     Raises:
-        ValueError: for a row that holds no such token.
+        ValueError: for a row without such a token.
     """
     if getattr(tokenizer, "padding_side", "right") == "right":
         return tokens[..., 1:]

@@ -29,7 +29,7 @@ class Digits:
     name: str
     """Which data set."""
     source: str
-    """Where it was read, in a sentence."""
+    """Where the digits were read, in a sentence."""
 
     def to(self, device: str | torch.device) -> Digits:
         """The same digits on another device."""
@@ -44,7 +44,7 @@ def load_digits() -> Digits:
 
     Raises:
         FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
-        ValueError: if a file is not the published one, with both checksums.
+        ValueError: if a file differs from the published one; gives both checksums.
     """
     found = read_mnist()
     train_x, train_y, test_x, test_y = (

@@ -16,13 +16,12 @@ _MOST_AXES = 8
 
 
 def read_idx_bytes(path: Path, size: int) -> bytes:
-    """The bytes of an IDX file, unpacked where its name ends in .gz, of which `size` are expected.
+    """Read an IDX file of `size` bytes; it is unpacked if its name ends in .gz.
 
-    No more than one byte too many is ever unpacked, so that a small file cannot fill the memory; the caller's
-    checksum refuses it.
+    At most one byte more is unpacked, so that a small file cannot fill the memory; the caller's checksum then fails.
 
     Raises:
-        OSError, ValueError: for what is no regular file.
+        OSError, ValueError: if it is not a regular file.
         ValueError: if it cannot be unpacked.
     """
     with regular_file(path).open("rb") as file:
@@ -50,7 +49,7 @@ def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
         raise ValueError(f"{name} holds IDX type 0x{data[2]:02x}; only unsigned bytes (0x08) are read here.")
     axes = data[3]
     if axes > _MOST_AXES:
-        raise ValueError(f"{name} announces {axes} axes; images have three and labels one.")
+        raise ValueError(f"{name} declares {axes} axes; images have three and labels one.")
     start = 4 + 4 * axes
     shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(axes))
     if len(data) < start or len(data) - start != math.prod(shape):
@@ -67,7 +66,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
     '00 00 08 01 00 00 00 03 07 08 09'
 
     Raises:
-        TypeError: for an array of another type.
+        TypeError: for an array of any other type.
     """
     if array.dtype != np.uint8:
         raise TypeError(f"IDX files are written from unsigned bytes here, not from {array.dtype}.")

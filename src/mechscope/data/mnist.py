@@ -1,4 +1,4 @@
-"""MNIST: from the user's own folder or from the package, and in either case checked against its checksums."""
+"""MNIST, from the user's own folder or from the package; its checksums are verified either way."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ FILES = (
 )
 
 UNFINISHED = ".unfinished"
-"""How the names of temporary files end."""
+"""Suffix of temporary files."""
 ABANDONED_AFTER = 3600.0
-"""Seconds after which a temporary file belongs to a process that was killed: writing it takes less than one."""
+"""Seconds after which a temporary file counts as left by a killed process: writing it takes less than one second."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def read_mnist() -> Mnist:
 
     Raises:
         FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there, or the package is incomplete.
-        ValueError: if a file is not the published one, with both checksums.
+        ValueError: if a file differs from the published one; gives both checksums.
     """
     folder = own_folder()
     if folder is not None:
@@ -129,7 +129,7 @@ def read_folder(folder: Path) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is damaged or not the published one, with both checksums.
+        ValueError: if a file is damaged or differs from the published one; gives both checksums.
     """
     return _arrays({file.name: read_verified(folder, file) for file in FILES})
 
@@ -181,7 +181,7 @@ def _read_kept(folder: Path) -> dict[str, bytes] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        log.warning("A file in the cache is damaged and is written again: %s", error)
+        log.warning("A file in the cache is damaged and will be written again: %s", error)
         return None
 
 
@@ -194,7 +194,7 @@ def _keep(data: dict[str, bytes], folder: Path) -> None:
     """Write the files, each under a temporary name first: another process never sees half a file."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f".*{UNFINISHED}"):
-        with suppress(OSError):  # another process may just have finished with it
+        with suppress(OSError):  # another process may have removed it just now
             if time.time() - left.stat().st_mtime > ABANDONED_AFTER:
                 left.unlink()
     for name, content in data.items():

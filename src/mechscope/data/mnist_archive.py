@@ -87,10 +87,10 @@ def split_ink(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def join_ink(runs: np.ndarray, ends: np.ndarray, insides: np.ndarray) -> np.ndarray:
-    """The pixels that `split_ink` took apart.
+    """Restore the pixels from the result of `split_ink`.
 
     Raises:
-        ValueError: if there are more or fewer values than the runs have places for.
+        ValueError: if the number of values does not match the runs.
     """
     ink = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     inside = _inside(ink)

@@ -36,7 +36,7 @@ def get_dataset(dataset_name: str, **kwargs: Any) -> Any:
     Raises:
         ValueError: for an unknown short name.
         ImportError: without the `datasets` library.
-        FileNotFoundError: one sentence that says what to do, when the data set is out of reach.
+        FileNotFoundError: if the data set cannot be found or downloaded, with what to do.
     """
     if dataset_name not in REPOSITORIES and "/" not in dataset_name:
         hint = did_you_mean(dataset_name, list(REPOSITORIES), n=3)
@@ -57,8 +57,8 @@ def get_dataset(dataset_name: str, **kwargs: Any) -> Any:
             return library.load_from_disk(str(folder))
     try:
         return library.load_dataset(repository, **{"split": "train", **kwargs})
-    except Exception as error:  # each version of the library has its own for an unreachable hub
-        why = "this machine is told to stay offline" if is_offline() else f"loading it failed ({error})"
+    except Exception as error:  # library versions differ in the error that they raise
+        why = "this machine is set to stay offline" if is_offline() else f"loading it failed ({error})"
         raise FileNotFoundError(
             f"the data set {dataset_name!r} ({repository}) is not on this machine, and {why}: load it once with a "
             f"network, or save it with save_to_disk as ${DATA_VARIABLE}/datasets/{dataset_name}."
@@ -74,7 +74,7 @@ def keep_single_column(dataset: Any, col_name: str) -> Any:
     """The data set with one column and no others.
 
     Raises:
-        KeyError: where it has no such column.
+        KeyError: if it has no such column.
     """
     columns = list(dataset.features)
     if col_name not in columns:

@@ -290,7 +290,7 @@ class Tokenizer:
         return [self.backend.post_process(encoding, None, add_special_tokens) for encoding in encodings]
 
     def _decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        # Ids may have gaps, so the number of tokens does not say which ids exist.
+        # Ids may have gaps, so the number of tokens does not determine which ids exist.
         unknown = [position for position, index in enumerate(ids) if self.backend.id_to_token(index) is None]
         if not unknown:
             return self.backend.decode(ids, skip_special_tokens=skip_special_tokens)

@@ -81,7 +81,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
 
 
 def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Which tokens are joined, the first ones first. Checked here: the library panics where a result is no token."""
+    """The merges of token pairs in order of priority. Checked here: the library panics if a result is not a token."""
     pairs: list[tuple[str, str]] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -100,11 +100,11 @@ _SETTINGS: dict[str, Any] = {
     "add_bos_token": bool, "add_prefix_space": bool, "do_lower_case": bool, "strip_accents": bool,
     "tokenize_chinese_chars": bool, "drops_space_after_bos": bool, "padding_side": str,
 }  # fmt: skip
-"""What is read of a tokenizer_config.json, beside the special tokens and the longest length."""
+"""The settings read from tokenizer_config.json, besides the special tokens and the maximum length."""
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """A tokenizer_config.json whose settings are of the right kinds; null counts as absent."""
+    """Read a tokenizer_config.json and check the kinds of its settings; null counts as absent."""
     found = {name: value for name, value in _json_if_there(path).items() if value is not None}
     for name, kind in _SETTINGS.items():
         if name in found and (words := not_of_kind(found[name], kind)) is not None:
@@ -217,7 +217,7 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
 
 
 def _check_special(path: Path, described: Mapping[str, Any]) -> None:
-    """Raise ValueError for a special token that is neither a spelling nor an object with one (or null, or false)."""
+    """Raise ValueError unless a special token is a string, an object with one, null or false."""
     for name in SPECIAL_NAMES:
         found = described.get(name)
         if found is not None and found is not False and _spelling(found) is None:

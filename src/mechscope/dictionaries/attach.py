@@ -58,7 +58,7 @@ class Attached:
     error_term: bool = True
     """Whether what the reconstruction missed is added."""
     head: int | None = None
-    """The head that it reads; None: all heads, side by side, or a point without heads."""
+    """The head that it reads; None means all heads concatenated, or a point without heads."""
     head_out: int | None = None
     """The head that it writes."""
 
@@ -130,7 +130,7 @@ def attached(
     points = {name: HookPoint() for name in POINTS}
     head = head_read(dictionary, head)
     if head_out is not None and not dictionary.cfg.transcodes and head_out != head:
-        raise ValueError(f"an autoencoder writes the head that it reads ({head}), not head {head_out}.")
+        raise ValueError(f"an autoencoder writes to the head that it reads ({head}), not to head {head_out}.")
     head_out = head_written(dictionary, head_out, head)
     splice = _Splice(dictionary, points, error_term, head, head_out)
     owner = model.hook_dict[reads]
@@ -145,7 +145,7 @@ def attached(
             else:
                 pairs = [(owner, splice.read), (model.hook_dict[target], splice.write)]
             for place, hook in pairs:
-                # Permanent, so that reset_hooks, which takes the user's hooks off, leaves the dictionary in.
+                # Permanent, so that reset_hooks removes the user's hooks and leaves the dictionary in place.
                 listener = place.add_hook(
                     hook,
                     is_permanent=True,
@@ -256,7 +256,7 @@ class _Splice:
         if self.head is not None:
             x = read_part(activation, self.head, str(hook.name))
         else:
-            # A point with heads is read as one vector, head after head, or each head by a dictionary of its width.
+            # A point with heads is read as one vector of all heads, or head by head by a dictionary of that width.
             x = (
                 activation.flatten(2)
                 if activation.ndim == 4 and activation.shape[-1] != width
@@ -284,7 +284,7 @@ class _Splice:
         before = activation if head is None else read_part(activation, head, name)
         shaped = reconstruction.reshape(before.shape)
         if self.error_term:
-            # In half precision, what is taken off and put back again would not quite be what it was.
+            # In half precision, subtracting something and adding it back does not restore the exact value.
             shaped, wide = at_least_float32(shaped), at_least_float32(before)
             missed = self.points["hook_sae_error"](wide - clean.reshape(before.shape))
             shaped = shaped + missed

@@ -72,7 +72,7 @@ def from_state(
     Raises:
         ValueError: for missing, unknown or misshapen tensors, or ones of another dtype.
     """
-    # Without memory first: a config that does not fit the weights may ask for more than there is.
+    # On the meta device first: a config that does not match the weights might need more memory than there is.
     with torch.device("meta"):
         check_state(_kind(cfg)(cfg), state)
     dictionary = _kind(cfg)(cfg)

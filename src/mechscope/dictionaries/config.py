@@ -292,11 +292,11 @@ def strict(kind: type[Any], fields: Mapping[str, Any], what: str, *, finite: boo
     """The dataclass `kind` from named values.
 
     Args:
-        what: what it describes, for errors.
-        finite: whether numbers must be finite, as every setting must, though not every measurement is.
+        what: what the settings describe, for errors.
+        finite: whether numbers must be finite: settings must be, measurements need not be.
 
     Raises:
-        ValueError: for a name that it lacks, one that it needs, or a value of another kind than its field's.
+        ValueError: for an unknown name, a missing one, or a value of the wrong kind.
     """
     if not isinstance(fields, Mapping):
         raise ValueError(f"{what} must be a table of settings, not {shown(fields)}.")

@@ -1,6 +1,6 @@
 """Which positions of a text count: real tokens, without the first ones and without special tokens.
 
-Attention sees every real token all the same: what is left out is only neither learned from nor measured.
+Attention still sees every real token; excluded positions are only skipped in training and in measurements.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ ExcludeTokens = bool | Sequence[int] | Tensor
 
 
 def excluded_ids(model: Any, exclude: ExcludeTokens) -> tuple[int, ...]:
-    """The ids of the tokens that are left out.
+    """The ids of the tokens to exclude.
 
     Args:
-        model: whose tokenizer says what is special (its begin, end and padding tokens, and whatever else it names
-            so: all of `tokenizer.all_special_ids`).
+        model: its tokenizer defines the special tokens (`tokenizer.all_special_ids`: begin, end, padding and others).
         exclude: True for special tokens, ids of tokens, or False.
 
     Raises:
-        ValueError: for special tokens of a model without a tokenizer, or ids that the model lacks.
-        TypeError: for what is no token id.
+        ValueError: if special tokens are requested without a tokenizer, or for ids that the model lacks.
+        TypeError: for anything that is not a token id.
     """
     if exclude is False or exclude is None:
         return ()
@@ -37,7 +36,7 @@ def excluded_ids(model: Any, exclude: ExcludeTokens) -> tuple[int, ...]:
         tokenizer: Any = getattr(model, "tokenizer", None)
         if tokenizer is None:
             raise ValueError(
-                "this model has no tokenizer that could say which tokens are special: give their ids "
+                "this model has no tokenizer, so its special tokens are unknown: give their ids "
                 "(exclude_special_tokens=[…])."
             )
         return tuple(sorted({int(index) for index in tokenizer.all_special_ids}))
@@ -51,7 +50,7 @@ def excluded_ids(model: Any, exclude: ExcludeTokens) -> tuple[int, ...]:
 
 
 def not_among(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
-    """True at every token that is none of these."""
+    """True at every token that is not one of these."""
     if not excluded:
         return torch.ones_like(tokens, dtype=torch.bool)
     return ~torch.isin(tokens, torch.tensor(list(excluded), device=tokens.device))
@@ -60,12 +59,12 @@ def not_among(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool
 def known_tokens(
     model: Any, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch pos"] | None = None
 ) -> Tokens:
-    """Tokens with which of them are real: as the mask says, or the tokens themselves, or the model's rule for tensors.
+    """Tokens with their attention mask: the given one, the tokens' own, or the model's rule for plain tensors.
 
     They stay on their device.
 
     Raises:
-        ValueError: for tokens that are not whole numbers [batch pos], or a mask of another shape.
+        ValueError: for tokens that are not whole numbers [batch pos], or a mask of the wrong shape.
     """
     if not isinstance(tokens, Tensor) or tokens.ndim != 2 or tokens.is_floating_point() or not len(tokens):
         what = (
@@ -88,11 +87,11 @@ def counted_positions(
     [[False, False, False, True], [False, True, True, True]]
 
     Args:
-        skip_first: this many real tokens at the start of each text are left out.
-        excluded: ids of tokens that are left out wherever they stand.
+        skip_first: how many real tokens to exclude at the start of each text.
+        excluded: ids of tokens to exclude at any position.
 
     Raises:
-        ValueError: for a negative `skip_first`, or where no position is left.
+        ValueError: for a negative `skip_first`, or if no position is left.
     """
     if isinstance(skip_first, bool) or not isinstance(skip_first, int) or skip_first < 0:
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")

@@ -159,7 +159,7 @@ class Dictionary(DictionaryWeights):
             dead: features that an auxiliary loss shall bring back.
 
         Raises:
-            ValueError: for activations of another width or none at all, a transcoder without a target, an autoencoder
+            ValueError: for activations of the wrong width or none at all, a transcoder without a target, an autoencoder
                 with one.
         """
         z, wanted = self._pair(x, target)

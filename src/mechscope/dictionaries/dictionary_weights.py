@@ -39,7 +39,7 @@ class DictionaryWeights(nn.Module):
     metadata: dict[str, Any]
     """Where it came from (`model_name`, `hook_name`, …); saved with it."""
 
-    # Weights made in inference mode could never be trained, so this leaves it.
+    # Weights created in inference mode could never be trained.
     @torch.inference_mode(False)
     def __init__(
         self, cfg: DictionaryConfig, generator: torch.Generator | None = None, ranks: Ranks = ALONE
@@ -61,7 +61,7 @@ class DictionaryWeights(nn.Module):
             draw_directions(self, generator)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Convert every tensor: torch's way into `to`, `half`, `bfloat16`, `float` and `double`; the config follows."""
+        """Convert every tensor, as torch's `to`, `half`, `bfloat16`, `float` and `double` do; update the config."""
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         dtype = str(self.W_enc.dtype).removeprefix("torch.")
         if dtype != self.cfg.dtype:
@@ -97,7 +97,7 @@ class DictionaryWeights(nn.Module):
         return torch.linalg.vector_norm(self.W_dec, dim=-1)
 
     def nonzero_norms(self) -> Float[Tensor, " feature"]:
-        """`decoder_norms` to divide by: 1 for a row of zeros, which stays what it is."""
+        """`decoder_norms` to divide by: 1 for a row of zeros, which stays unchanged."""
         norms = self.decoder_norms()
         return norms.masked_fill(norms == 0, 1.0)
 

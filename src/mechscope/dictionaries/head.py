@@ -1,4 +1,4 @@
-"""Which part of a hook point a dictionary reads and writes: all of it (heads side by side), or one head of it."""
+"""Which part of a hook point a dictionary reads and writes: all of it (heads concatenated), or one head."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 HEAD = "hook_head_index"
-"""Under which name a dictionary's metadata keeps the head that it reads."""
+"""Key of the head that a dictionary reads, in its metadata."""
 HEAD_OUT = "hook_head_index_out"
-"""The same for the head that a transcoder writes."""
+"""Key of the head that a transcoder writes."""
 
 
 def check_head(head: Any, what: str = "head") -> int | None:
@@ -27,20 +27,20 @@ def check_head(head: Any, what: str = "head") -> int | None:
 
 
 def head_read(dictionary: Any, given: int | None = None) -> int | None:
-    """The head that a dictionary reads: the one that is given, or else what its metadata says.
+    """The head that a dictionary reads: the given one, or the one in its metadata.
 
     Raises:
-        ValueError: for what is no head's number.
+        ValueError: for anything that is not the number of a head.
     """
     metadata: Any = getattr(dictionary, "metadata", None) or {}
     return check_head(metadata.get(HEAD), f"the dictionary's {HEAD}") if given is None else check_head(given)
 
 
 def head_written(dictionary: Any, given: int | None = None, read: int | None = None) -> int | None:
-    """The head that a dictionary writes: an autoencoder's is the one that it reads (`read`).
+    """The head that a dictionary writes; an autoencoder writes the head that it reads (`read`).
 
     Raises:
-        ValueError: for what is no head's number.
+        ValueError: for anything that is not the number of a head.
     """
     if given is not None:
         return check_head(given)
@@ -52,10 +52,10 @@ def head_written(dictionary: Any, given: int | None = None, read: int | None = N
 
 
 def read_part(activation: Tensor, head: int | None, hook_name: str) -> Tensor:
-    """What a dictionary reads of an activation [batch pos width]: one head, or everything with heads side by side.
+    """The part of an activation that a dictionary reads [batch pos width]: one head, or all heads concatenated.
 
     Raises:
-        ValueError: for a head of an activation [batch pos width] that has none, or a number that it lacks.
+        ValueError: if the activation has no heads, or no head of this number.
     """
     if head is None:
         return activation.flatten(2)
@@ -64,10 +64,10 @@ def read_part(activation: Tensor, head: int | None, hook_name: str) -> Tensor:
 
 
 def write_part(activation: Tensor, new: Tensor, head: int | None, hook_name: str) -> Tensor:
-    """The activation with `new` in the place of what `read_part` gives; the activation itself stays as it is.
+    """A copy of the activation with `new` in place of what `read_part` returns.
 
     Raises:
-        ValueError: as `read_part`, and where `new` does not fit.
+        ValueError: as `read_part`, and if `new` does not fit.
     """
     if head is None:
         if new.numel() != activation.numel():

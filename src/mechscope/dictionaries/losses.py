@@ -56,7 +56,7 @@ class Loss:
 
 
 def squared_error(y: Float[Tensor, "batch d_out"], target: Float[Tensor, "batch d_out"]) -> Float[Tensor, ""]:
-    """Summed over the width, mean over the batch; in float32 where dictionaries are in half precision."""
+    """Summed over the width, mean over the batch; in float32 if the dictionary is in half precision."""
     return (at_least_float32(y) - at_least_float32(target)).square().sum(-1).mean()
 
 

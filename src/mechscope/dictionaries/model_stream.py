@@ -39,12 +39,12 @@ class ModelStream(BlockStream):
         target_hook_name: where a transcoder writes.
         batch_size: activations a batch.
         buffer_size: activations held at a time.
-        mask: True where a token is real and not padding [batch pos]; None asks the tokens (see `model.as_tokens`).
+        mask: True where a token is real and not padding [batch pos]; None uses their own mask (see `model.as_tokens`).
         exclude_special_tokens: True for the tokenizer's special tokens (begin, end, padding …), or ids of tokens:
-            their positions are left out wherever they stand, while attention still sees them.
-        head: read this head alone, of a hook point that has heads [batch pos head width].
-        target_head: the same for where a transcoder writes.
-        skip_first: real tokens at the start of each row that are left out: a first token's activation is often
+            their positions are excluded everywhere, but attention still sees them.
+        head: read only this head of a hook point with heads [batch pos head width].
+        target_head: the head that a transcoder writes.
+        skip_first: how many real tokens to exclude at the start of each row: a first token's activation is often
             hundreds of times as long as any other.
         rows_at_once: rows of one forward pass.
         dtype: in which activations are kept.
@@ -102,7 +102,7 @@ class ModelStream(BlockStream):
                 f"{self.source} have {available} activations, fewer than the buffer of {buffer_size}: give more "
                 f"text, or buffer_size={available} at most."
             )
-        # Rows may count differently many positions; a buffer for all of them holds every row.
+        # Rows may differ in how many positions count; a buffer for all positions holds any row.
         everything = buffer_size == available
         rows = len(self.tokens) if everything else int(buffer_size // self._counted.sum(1).max())
         # Short rows (padding) fill a buffer less; one with fewer than a batch would never give any.
@@ -199,7 +199,7 @@ class ModelStream(BlockStream):
         return how
 
     def _flat(self, name: str, activation: Tensor, tokens: Tensor, head: int | None) -> Tensor:
-        """[batch pos width]; one head, or heads side by side."""
+        """[batch pos width]: one head, or all heads concatenated."""
         if activation.shape[:2] != tokens.shape or activation.ndim not in (3, 4):
             raise ValueError(
                 f"{name} has shape {tuple(activation.shape)}; a dictionary needs one vector for each of the "

@@ -38,12 +38,12 @@ def normalize(x: Float[Tensor, "*batch d_in"], how: Normalize) -> Normalized:
         return Normalized(x, None, None)
     if how == "constant_norm":
         length = x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-        # A vector of zeros has no direction: it stays what it is, and what is written is turned back to length 0.
+        # A vector of zeros has no direction: it stays zero, and the output is scaled back to length 0.
         return Normalized(x / length.masked_fill(length == 0, 1.0), None, length)
     mean = x.mean(dim=-1, keepdim=True)
-    # Unbiased, so of a single number there is no deviation: it counts as 0.
+    # The unbiased deviation of a single number is undefined; it counts as 0.
     variance = (x - mean).var(dim=-1, keepdim=True) if x.shape[-1] > 1 else torch.zeros_like(mean)
     constant = variance == 0
-    # At 0 a root has no gradient; what is constant gets none, and not NaN.
+    # A square root has no gradient at 0: a constant input gets gradient 0 instead of NaN.
     deviation = variance.masked_fill(constant, 1.0).sqrt().masked_fill(constant, 0.0)
     return Normalized((x - mean) / (deviation + EPSILON), mean, deviation)

@@ -1,4 +1,4 @@
-"""Refuse numbers that no setting can have, before any work."""
+"""Refuse impossible numbers in settings before any work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST = 2**40
 
 
 def check_whole(name: str, value: object, least: int = 1, most: int = MOST) -> None:
-    """Refuse what is no whole number from `least` to `most`.
+    """Refuse anything but a whole number from `least` to `most`.
 
     Raises:
         ValueError: with the setting's name.
@@ -23,10 +23,10 @@ def check_whole(name: str, value: object, least: int = 1, most: int = MOST) -> N
 
 
 def check_number(name: str, value: object, *, zero: bool = False) -> None:
-    """Refuse what is no finite number above 0.
+    """Refuse anything but a finite number above 0.
 
     Args:
-        zero: 0 will do too.
+        zero: allow 0 too.
 
     Raises:
         ValueError: with the setting's name.

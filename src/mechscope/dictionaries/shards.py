@@ -164,7 +164,7 @@ class ShardStream(BlockStream):
         found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         expected = {name: [activations, width] for name, width in widths.items()}
         if found != expected:
-            raise ValueError(f"{path} holds {found}, and its manifest announces {expected}. Write it again.")
+            raise ValueError(f"{path} holds {found}, but its manifest declares {expected}. Write it again.")
 
     def _shard(self, epoch: int, number: int) -> Mapping[str, Any]:
         order = torch.randperm(len(self._shards), generator=seeded(self.seed, 2, epoch))
@@ -230,7 +230,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         check("ends", isinstance(shard["ends"], dict), "an object", shard["ends"])
         check("activations", _is_count(shard["activations"]), "a whole number above 0", shard["activations"])
         check("sha256", isinstance(shard["sha256"], str), "text", shard["sha256"])
-        # A name with a path in it would read elsewhere on this machine.
+        # A name with a path in it could read any file on this machine.
         plain = isinstance(shard["file"], str) and re.fullmatch(r"shard-\d+\.safetensors", shard["file"])
         check("file", bool(plain), "the name of a shard beside the manifest", shard["file"])
     return manifest

@@ -68,7 +68,7 @@ class Stream(ABC):
         return self
 
     def made_from(self) -> Mapping[str, str]:
-        """Checksums, by name, of what activations are computed from and `source` does not tell.
+        """Checksums, by name, of what the activations are computed from, as far as `source` does not identify it.
 
         A training and a folder of shards keep them, and go on only with the same. Not of the activations themselves:
         these differ by rounding from machine to machine.
@@ -285,7 +285,7 @@ def place_in(state: Mapping[str, Any], name: str) -> int:
     """A counter of a stream's state.
 
     Raises:
-        ValueError: for a state that lacks it, or has something else in its place.
+        ValueError: if the state lacks it or has a value of the wrong kind.
     """
     found = state.get(name)
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:

@@ -34,7 +34,7 @@ class Measures:
     l0: float
     """Active features an example."""
     explained_variance: float
-    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0, NaN where nothing
+    """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0; NaN if nothing
     varies."""
     dead_share: float
     """Share of features that have not been active for `dead_after` activations."""
@@ -47,9 +47,9 @@ class Measures:
 class Student:
     """A dictionary that learns.
 
-    One in half precision learns as its copy in float32 (`learner`): a step changes a weight by a ten-thousandth of
-    itself, which bfloat16 and float16 would round away, and squares of small gradients would be 0. What is trained,
-    measured and kept in checkpoints is that copy; `hand_over` rounds it into the dictionary itself.
+    A dictionary in half precision is trained as a float32 copy (`learner`): a step changes a weight by a ten-thousandth
+    of its size, which bfloat16 and float16 would round away, and squares of small gradients would be 0. The copy is
+    trained, measured and checkpointed; `hand_over` rounds it into the dictionary itself.
     """
 
     def __init__(self, name: str, dictionary: Dictionary, cfg: TrainingConfig) -> None:
@@ -132,7 +132,7 @@ class Student:
 
     @torch.no_grad()
     def hand_over(self) -> None:
-        """Put what has been learned into the dictionary, rounded to its data type."""
+        """Copy the trained weights into the dictionary, rounded to its data type."""
         if self.learner is not self.dictionary:
             own = self.dictionary.state_dict()
             self.dictionary.take_state(
@@ -175,7 +175,7 @@ class Student:
 
 @torch.no_grad()
 def _in_float32(dictionary: Dictionary) -> Dictionary:
-    """A copy whose weights are the same numbers in float32."""
+    """A copy with the same weights in float32."""
     cfg = dataclasses.replace(dictionary.cfg, dtype="float32")
     copied = type(dictionary)(cfg, None, dictionary.ranks).to(dictionary.W_enc.device)
     own = copied.state_dict()

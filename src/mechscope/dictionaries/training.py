@@ -135,7 +135,7 @@ def train(
             dynamic_ncols=True,
         ) as bar,
     ):
-        # Also after an interruption, the dictionaries hold what was learned until then.
+        # After an interruption too, the dictionaries hold the weights trained so far.
         stack.callback(_hand_over, students)
         for number in range(done, cfg.steps):
             batch = next(stream)

@@ -68,7 +68,7 @@ class Keeper:
             if last:
                 raise
             if not self._warned:
-                log.warning("%s The training goes on meanwhile.", error)
+                log.warning("%s Training continues.", error)
             self._warned = True
 
 
@@ -114,12 +114,12 @@ def _opened(path: Path, run: Mapping[str, Any]) -> Generator[tuple[Any, dict[str
     """A checkpoint's file and description, which is that of this run."""
     try:
         with open_safetensors(
-            path, fix="It is no checkpoint of a training run: remove it to begin anew."
+            path, fix="It is not a checkpoint of a training run: remove it to start over."
         ) as file:
             described = parse_json((file.metadata() or {}).get("training", "null"), str(path))
             if not _is_description(described):
                 raise ValueError(
-                    f"{path} {_NO_CHECKPOINT.format('it does not say of which run, or how far')}"
+                    f"{path} {_NO_CHECKPOINT.format('it does not identify the run or the step')}"
                 )
             _check_same(path, described["run"], run)
             yield file, described
@@ -127,7 +127,7 @@ def _opened(path: Path, run: Mapping[str, Any]) -> Generator[tuple[Any, dict[str
         raise ValueError(f"{path} {_NO_CHECKPOINT.format(error)}") from error
 
 
-_NO_CHECKPOINT = "is no checkpoint of a training run ({}); remove it to begin anew."
+_NO_CHECKPOINT = "is not a checkpoint of a training run ({}); remove it to start over."
 
 
 def _is_description(described: Any) -> bool:

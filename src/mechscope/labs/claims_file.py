@@ -44,7 +44,7 @@ class ClaimsFile:
     claims: tuple[Mapping[str, Any], ...]
     """The verdicts as plain JSON values."""
     machines: tuple[str, ...] = ()
-    """Processors and thread counts that it was computed with, in words; empty in files of older versions."""
+    """Processors and thread counts that computed it, in words; empty in files of older versions."""
 
     def count(self, status: str) -> int:
         """How many claims ended as pass, fail or not-run."""

@@ -50,7 +50,7 @@ def write_index(out: str | Path) -> Path:
         OSError: if it cannot be written, or another process does not finish writing it within a minute.
     """
     out = Path(out)
-    # Of two that finish together, the later one must see the other's run: it waits.
+    # If two runs finish together, the second waits, so that its page lists the first.
     with hold_folder(out, wait=60, name=".index.lock"):
         return _write_index(out)
 

@@ -86,7 +86,7 @@ class Lab:
 
     @property
     def remarks(self) -> dict[str, str]:
-        """What is known about why a claim does not come out, by the claim's id; only of those of which it is."""
+        """Known reasons why a claim fails, by claim id; only for claims with a known reason."""
         return {claim.id: claim.remark for claim in self.claims if claim.remark}
 
     def run(
@@ -130,7 +130,7 @@ class LabRun:
     versions: Mapping[str, str]
     """Package → version."""
     machines: tuple[str, ...] = ()
-    """Processors and thread counts that it was computed with, in words."""
+    """Processors and thread counts that computed it, in words."""
 
     @property
     def report(self) -> Path:

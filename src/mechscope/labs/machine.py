@@ -1,4 +1,4 @@
-"""What a number was computed on: long trainings amplify the last bit of a sum, and that depends on the machine."""
+"""Describe the machine that computed a result: long trainings amplify the last bit of a sum, which depends on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def made_on(device: torch.device) -> str:
 
 @cache
 def processor_name() -> str:
-    """The processor's name as the machine gives it; where it gives none, its architecture."""
+    """The processor's name as the machine reports it, or else its architecture."""
     if CPUINFO.is_file():
         found = re.search(
             r"^(?:model name|Model)\s*:\s*(.+)$", CPUINFO.read_text(errors="replace"), re.MULTILINE

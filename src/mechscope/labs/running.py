@@ -32,7 +32,7 @@ from mechscope.results.files import check_file, check_folder, keeping
 from mechscope.results.folder_lock import hold_folder
 
 HIGHEST_SEED = 2**32 - 1
-"""Of any random generator that an experiment may use."""
+"""The largest seed that every random generator accepts."""
 FINGERPRINT = re.compile("[0-9a-f]{16}")
 PACKAGES = ("mechscope", "torch", "numpy", "xarray", "plotly", "safetensors", "scikit-learn")
 
@@ -88,7 +88,7 @@ def prepare(
 
 
 def check_request(lab: Lab, budget: Budget, seed: int, out: str | Path) -> tuple[int, ...]:
-    """Check what a run is called by, and return its seeds.
+    """Check the budget, seed and folder of a run, and return its seeds.
 
     Raises:
         ValueError: for an unknown budget, an impossible seed, or an empty name for the folder of runs.
@@ -104,15 +104,15 @@ def check_request(lab: Lab, budget: Budget, seed: int, out: str | Path) -> tuple
         many = f" and {lab.seeds[budget] - 1} more" if first >= 0 and lab.seeds[budget] > 1 else ""
         raise ValueError(f"a seed is a whole number from 0 to {HIGHEST_SEED:,}, not {seed!r}{many}.")
     if not str(out).strip():
-        raise ValueError("the folder for runs has an empty name: name one, or '.' for this folder.")
+        raise ValueError("the folder for runs has an empty name: give its name, or '.' for this folder.")
     return tuple(range(first, last + 1))
 
 
 def check_places(folder: Path) -> None:
-    """Make sure that everything a run leaves in its folder can be written at its end; leaves nothing there.
+    """Make sure that all files of a run can be written to its folder, without leaving anything there.
 
     Raises:
-        OSError: if that is not so, with what to do.
+        OSError: if one cannot, with what to do.
     """
     for inner in (folder, folder / "parts", folder / "figures"):
         check_folder(inner)
@@ -186,7 +186,7 @@ def run_prepared(
 def run_in_held_folder(
     preparation: Preparation, progress: bool | None = False, line: int | None = None, label: str = ""
 ) -> LabRun:
-    """`run_prepared` where the caller, or the process that started this one, holds the folder."""
+    """`run_prepared`, if the caller or the parent process already holds the folder's lock."""
     lab, folder = preparation.lab, preparation.folder
     workshop = Workshop(
         config=lab.configs[preparation.budget],
@@ -217,7 +217,7 @@ def run_in_held_folder(
         seconds=elapsed + workshop.reused_seconds,
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
-        # An experiment without parts has computed everything now and here.
+        # An experiment without parts computed everything in this run.
         machines=tuple(sorted(workshop.machines or {made_on(preparation.device)})),
     )
     with keeping(folder):

@@ -112,10 +112,10 @@ def run_steps(
         progress: bars: True, False, or None for "on a terminal".
 
     Raises:
-        FolderInUseError: if another process writes to the folder of one of them, before any work.
+        FolderInUseError: if another process uses one of their folders, before any work.
     """
     with ExitStack() as stack:
-        # Of all steps before the first is run: nobody should learn after an hour that the second cannot be.
+        # Check all steps first: nobody should find out after an hour that the second one cannot run.
         for preparation in preparations:
             stack.enter_context(hold_folder(preparation.folder))
         held = stack.pop_all()
@@ -197,9 +197,9 @@ def _start(
 
 @contextmanager
 def _starting() -> Generator[None]:
-    """A process that is started here never sees Ctrl-C, which a terminal sends to all: this process tells it to stop.
+    """A process started here ignores Ctrl-C, which a terminal sends to all processes: this process stops it instead.
 
-    Nor does this process see a signal between the start and the place where it remembers what it started.
+    Signals to this process are held back until the new process has been recorded.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -231,7 +231,7 @@ def _work(task: _Task, pipe: Connection, lock: Any) -> None:
         pipe.send(_told(run_in_held_folder(preparation, task.progress, task.line, task.label)))
     except KeyboardInterrupt:
         pipe.close()
-        # Whoever stopped this knows; where that was not the process that started it, that one sees it here.
+        # If a process other than the parent stopped this one, the parent learns of it here.
         sys.exit(128 + signal.SIGTERM)
     except Exception as error:
         pipe.send(_why(error))
@@ -291,7 +291,7 @@ def _clear_bars(progress: bool | None) -> None:
 
 
 def _why(error: Exception) -> dict[str, Any]:
-    """Why a step could not be finished, with the traceback where a defect of ours may be the reason."""
+    """Why a step could not be finished, with the traceback if the cause may be a defect of ours."""
     not_kept = as_not_kept(error) if isinstance(error, OSError) else None
     if not_kept is not None:
         return {"problem": str(not_kept)}

@@ -61,7 +61,7 @@ def prepare_to_verify(
     out: str | Path = "runs",
     device: str = "auto",
 ) -> tuple[Preparation, str]:
-    """A run, and why it has to be made before there are verdicts (empty: it is finished, and speaks for the lab).
+    """Prepare a run; also return why it has to be made first (empty if it is finished and current).
 
     A run counts as finished only if its lab, settings, inputs and device are what they are now: verdicts
     reached with one model or data file do not count once another is read.
@@ -69,7 +69,7 @@ def prepare_to_verify(
     Raises:
         As `prepare`.
     """
-    # Finished runs may lie where nothing can be written; only a new one needs its folder.
+    # A finished run may be in a read-only folder; only a new run has to write.
     preparation = prepare(lab, budget, seed, out, device, writes=False)
     problem = why_not_current(preparation)
     if problem:
@@ -84,7 +84,7 @@ def verification_of(preparation: Preparation, ran_now: bool) -> Verification:
 
 
 def why_not_current(preparation: Preparation) -> str:
-    """Why there are no verdicts that speak for the lab as it is now, in words; empty where there are."""
+    """Why a run has no current verdicts, in words; empty if it has."""
     path = preparation.folder / "claims.json"
     if not path.is_file():
         return "no finished run"

@@ -26,7 +26,7 @@ from mechscope.results.files import NotKeptError, keeping, write_atomically
 log = logging.getLogger(__name__)
 
 UNRECORDED = "a processor that was not recorded"
-"""Said of parts that an older version wrote."""
+"""Shown for parts written by an older version."""
 
 Part = dict[str, Tensor]
 
@@ -58,7 +58,7 @@ class Workshop:
     reused_seconds: float = 0.0
     """Time of the parts that an earlier run had finished."""
     machines: set[str] = field(default_factory=set)
-    """Processors and thread counts that the parts were computed with, in words, whoever computed them."""
+    """Processors and thread counts that computed the parts, in words, including parts from earlier runs."""
     _put_aside_at: dict[str, float] = field(default_factory=dict)
     _counted: set[str] = field(default_factory=set)
     _warned: bool = False
@@ -109,7 +109,7 @@ class Workshop:
             self._write(self.state_path(name), tensors, {"seconds": f"{spent:.3f}"})
         except NotKeptError as error:
             if not self._warned:
-                log.warning("%s The training goes on meanwhile.", error)
+                log.warning("%s Training continues.", error)
             self._warned = True
 
     def take_up(self, name: str) -> Part | None:

@@ -18,7 +18,7 @@ def caching_hook(
 ) -> HookFunction:
     """A hook that keeps a detached activation (or gradient) in `cache`, under its point's name and `suffix`.
 
-    What is kept shares no memory with the weights or with what the pass was given.
+    Kept activations share no memory with the weights or with the inputs of the pass.
 
     Args:
         device: where to keep it; None leaves it where it is.

@@ -1,6 +1,6 @@
-"""Fields of the classic config that ours has under another name, or does not have.
+"""Translate fields of the classic config that ours has under another name or does not have.
 
-Each is used, refused, or one of the few that decide nothing here.
+Each is used, refused, or one of the few without effect here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 Config = TypeVar("Config", bound=type)
 
-# Field → the value that it has in a classic config when nobody set it.
+# Field → its default in a classic config.
 CLASSIC_FIELDS: dict[str, Any] = {
     "use_local_attn": False,
     "use_qk_norm": False,
@@ -46,7 +46,7 @@ CLASSIC_FIELDS: dict[str, Any] = {
     "layer_norm_folding": False,
 }
 
-# What no model here can do: a value that asks for it is an error.
+# Unsupported features: a value that requests one is an error.
 REFUSED = {
     "load_in_4bit": "weights of 4 bits are not supported; load the model in float16 or bfloat16",
     "num_experts": "mixtures of experts are not supported",
@@ -57,7 +57,7 @@ REFUSED = {
     "ungroup_grouped_query_attention": "call set_ungroup_grouped_query_attention(True) on the model once it has its "
     "weights",
 }
-# Architectures whose norms the classic code places by their name and not by a field.
+# Architectures whose norms the classic code places by name instead of by a field.
 PLACED_BY_NAME = ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM")
 
 
@@ -65,7 +65,7 @@ def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of our config, from a mapping that may hold classic ones.
 
     Raises:
-        ValueError: for a classic field that asks for what no model here can do, or that contradicts one of
+        ValueError: for a classic field that requests an unsupported feature, or that contradicts one of
             ours.
     """
     classic = {name: fields[name] for name in CLASSIC_FIELDS if name in fields}
@@ -76,7 +76,7 @@ def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     whole = "use_local_attn" in classic and "use_qk_norm" in classic
     if whole and fields.get("original_architecture") in PLACED_BY_NAME and "norm_placement" not in fields:
         raise ValueError(
-            f"a classic config of {fields['original_architecture']} does not say where its norms stand; load the "
+            f"a classic config of {fields['original_architecture']} does not specify where its norms are; load the "
             "checkpoint with load_model, which does."
         )
     if classic.get("use_local_attn") is False:
@@ -96,7 +96,7 @@ def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _put(ours: dict[str, Any], name: str, value: Any, classic_name: str) -> None:
     if ours.get(name, value) not in (value, None, "none", "pre"):
-        raise ValueError(f"{name}={ours[name]!r} contradicts {classic_name}, which says {value!r}.")
+        raise ValueError(f"{name}={ours[name]!r} contradicts {classic_name}={value!r}.")
     ours[name] = value
 
 
@@ -134,7 +134,7 @@ def _rotary_scaling(classic: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _field_value(config: Any, name: str) -> Any:
-    """A classic field as a config of ours has it: its part of `rotary_scaling`, or the classic default."""
+    """A classic field read from our config: its part of `rotary_scaling`, or the classic default."""
     scaling = config.rotary_scaling or {}
     for switch, (kind, parts) in _SCALINGS.items():
         if name == switch:

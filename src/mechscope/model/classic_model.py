@@ -1,4 +1,4 @@
-"""Classic methods of a model that are neither its forward pass nor its weights by name."""
+"""Classic methods of a model, apart from its forward pass and its weight properties."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 StateDict = Mapping[str, torch.Tensor]
 
-# What a model of each architecture was trained on, or the nearest thing that anybody can load.
+# The training data of each architecture, or the closest data set that is public.
 TRAINING_DATA = {
     "neel": "c4_code",
     "neel-solu-old": "pile",
@@ -70,7 +70,7 @@ class ClassicModel(nn.Module):
         """How many positions a key/value cache holds; 0 without one.
 
         Raises:
-            ValueError: for a cache of another batch size or another model.
+            ValueError: for a cache of a different batch size or model.
         """
         if past_kv_cache is None:
             return 0
@@ -78,7 +78,7 @@ class ClassicModel(nn.Module):
         expected = (batch_size, found[1], self.cfg.n_kv_heads, self.cfg.d_head)
         if found != expected:
             raise ValueError(
-                f"the key/value cache holds {found} [batch pos head d_head], and this model and batch need {expected}."
+                f"the key/value cache holds {found} [batch pos head d_head], but this model and batch need {expected}."
             )
         return found[1]
 
@@ -98,9 +98,9 @@ class ClassicModel(nn.Module):
             pos_offset: how many positions came before.
             prepend_bos: without effect here.
             attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
-            tokens: without effect: positions do not depend on them.
-            return_shortformer_pos_embed: also give what a shortformer model adds to queries and keys (else None).
-            device: without effect: it stays where `embed` is.
+            tokens: ignored, because positions do not depend on them.
+            return_shortformer_pos_embed: also return what a shortformer model adds to queries and keys (else None).
+            device: ignored; the result is on the device of `embed`.
         """
         del prepend_bos, tokens, device
         kind = self.cfg.positional_embedding_type
@@ -117,7 +117,7 @@ class ClassicModel(nn.Module):
     # Weight processing, a state dict at a time ----------------------------------------------
 
     def fill_missing_keys(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
-        """The state dict with the model's own tensors where it has none; warns where a matrix was missing."""
+        """Fill in missing tensors of a state dict from the model; warns if a matrix was missing."""
         own = self.state_dict()
         missing = [name for name in own if name not in state_dict]
         matrices = [name for name in missing if "W_" in name]
@@ -159,8 +159,8 @@ class ClassicModel(nn.Module):
             kwargs: passed on to `get_dataset`.
 
         Raises:
-            ValueError: for a model of which no such data set is known.
-            FileNotFoundError: where it is not on this machine and cannot be fetched.
+            ValueError: for a model without a known data set.
+            FileNotFoundError: if it is not on this machine and cannot be downloaded.
         """
         name = TRAINING_DATA.get(self.cfg.original_architecture or "")
         if name is None:
@@ -168,7 +168,7 @@ class ClassicModel(nn.Module):
                 f"no data set is known for {self.cfg.original_architecture or 'this'} models: set model.dataset to "
                 'texts of your own, as a list of {"text": …}.'
             )
-        # By name, because data stands beside the model and not below it.
+        # By name, because the data room is not below the model room.
         self.dataset = importlib.import_module("mechscope.data.text_datasets").get_dataset(name, **kwargs)
         return self.dataset
 
@@ -178,10 +178,10 @@ class ClassicModel(nn.Module):
         prepend_bos: bool | None = None,
         padding_side: Literal["left", "right"] | None = None,
     ) -> Any:
-        """A random text of `dataset`, which is loaded where it is not set (see `load_sample_training_dataset`).
+        """A random text of `dataset`, which is loaded if it is not set (see `load_sample_training_dataset`).
 
         Args:
-            tokenize: as tokens [1 pos] of at most n_ctx, not as text.
+            tokenize: return tokens [1 pos], at most n_ctx, instead of text.
             prepend_bos, padding_side: for tokens (see `to_tokens`).
         """
         dataset = self.load_sample_training_dataset() if self.dataset is None else self.dataset

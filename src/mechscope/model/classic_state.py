@@ -1,9 +1,9 @@
-"""State dicts as other programs save them: wrapped, with prefixes, and with what holds no weights.
+"""Read state dicts as other programs save them: wrapped, with prefixes, and with buffers that are not weights.
 
 Training scripts save `{"model": …, "optimizer": …}`; `torch.compile` and data parallel put `_orig_mod.` and `module.`
 in front of every name; the classic class also saves each block's causal mask and its filler. `weights_of` gives the
-weights alone, under our names. `ClassicStateDict` answers in the other direction: what the classic class has and ours
-has not can be asked for by name.
+weights alone, under our names. `ClassicStateDict` works in the other direction: buffers that only the classic
+class has can be looked up by name.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "weights")
-"""Under which names training scripts save a model's weights among other things."""
+"""Keys under which training scripts save a model's weights."""
 BUFFERS = re.compile(r"(^|\.)(mask|IGNORE|rotary_sin|rotary_cos|alibi)$")
-"""Names that classic checkpoints carry and that hold no weights."""
+"""Names of buffers in classic checkpoints that are not weights."""
 _PREFIXES = re.compile(r"^(?:(?:module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
 _MASK = re.compile(r"blocks\.(\d+)\.attn\.(mask|IGNORE)")
 
 
 def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping of tensors inside `{"model": {…}, "epoch": 3}` and its like; a state dict as it is.
+    """Extract the tensors from `{"model": {…}, "epoch": 3}` and the like; a state dict is returned unchanged.
 
     >>> unwrapped({"model": {"embed.W_E": torch.ones(1)}, "step": 3}).keys()
     dict_keys(['embed.W_E'])
@@ -45,7 +45,7 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
     """The weights of a state dict: unwrapped, without prefixes, and without the classic class's buffers.
 
     Raises:
-        ValueError: where two names become one.
+        ValueError: if two names become the same.
     """
     inner = unwrapped(state)
     found: OrderedDict[str, torch.Tensor] = OrderedDict()
@@ -56,7 +56,7 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
         if plain in found:
             raise ValueError(f"the state dict has {plain!r} twice, with a prefix and without one.")
         found[plain] = value
-    # torch keeps the versions of modules there.
+    # torch stores the versions of modules there.
     metadata = getattr(inner, "_metadata", None)
     if metadata is not None:
         found._metadata = metadata  # type: ignore[attr-defined]
@@ -66,10 +66,10 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
 def drop_tied_unembedding(
     state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig
 ) -> Mapping[str, torch.Tensor]:
-    """The state dict for a model with tied embeddings: without a W_U that says the same as W_E.
+    """The state dict for a model with tied embeddings, without a W_U that repeats W_E.
 
     Raises:
-        ValueError: where W_U is not the transpose of W_E, so that tying them would change the model.
+        ValueError: if W_U is not the transpose of W_E, so that tying them would change the model.
     """
     if not cfg.tie_word_embeddings or "unembed.W_U" not in state:
         return state
@@ -78,17 +78,17 @@ def drop_tied_unembedding(
         same = W_U.shape == W_E.mT.shape and torch.equal(W_U.to(W_E), W_E.mT)
         if not same:
             raise ValueError(
-                "the config has tie_word_embeddings=True and the weights have an unembedding that is not the "
+                "the config has tie_word_embeddings=True, but the weights have an unembedding that is not the "
                 "transpose of the embedding: set tie_word_embeddings=False to keep both."
             )
     return OrderedDict((name, value) for name, value in state.items() if name != "unembed.W_U")
 
 
 class ClassicStateDict(OrderedDict[str, Any]):
-    """A model's state dict, which also answers for the classic class's buffers when they are asked for by name.
+    """A model's state dict, in which the classic class's buffers can also be looked up by name.
 
     `state["blocks.0.attn.mask"]` and `state["blocks.0.attn.IGNORE"]` exist for notebooks that copy them from one state
-    dict to another. They are not among the names, so that saving, counting and comparing see the weights alone.
+    dict to another. They are not listed among the names, so that saving, counting and comparing see only the weights.
     """
 
     _metadata: Any
@@ -126,7 +126,7 @@ class ClassicStateDicts:
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Every weight by name (`torch.nn.Module.state_dict`).
 
-        `state["blocks.0.attn.mask"]` and `….IGNORE` can be asked for, as of the classic class; they are not listed.
+        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed.
         """
         found = super().state_dict(*args, **kwargs)  # type: ignore[misc]
         if args or kwargs.get("destination") is not None or kwargs.get("prefix"):
@@ -139,12 +139,12 @@ class ClassicStateDicts:
     ) -> Any:
         """Copy weights into this model (`torch.nn.Module.load_state_dict`).
 
-        Also of a file that the classic class, a training script, `torch.compile` or data parallel saved: wrappers
-        (`{"model": …}`), prefixes (`_orig_mod.`, `module.`) and the classic buffers are left out.
+        The state dict may come from the classic class, a training script, `torch.compile` or data parallel: wrappers
+        (`{"model": …}`), prefixes (`_orig_mod.`, `module.`) and the classic buffers are removed.
 
         Raises:
             RuntimeError: for missing, unexpected and misshapen tensors.
-            ValueError: for an unembedding that differs from the embedding where the config ties them.
+            ValueError: for an unembedding that differs from the embedding although the config ties them.
         """
         weights = drop_tied_unembedding(weights_of(state_dict), self.cfg)
         return super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]

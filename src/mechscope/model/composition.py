@@ -42,7 +42,7 @@ def composition_scores(
     right_gram = right.B @ right.B.mT
     squared = einsum(left_gram @ middle @ right_gram, middle, "... i j, ... i j -> ...")
     lengths = left.norm() * right.norm()
-    # A matrix of zeros writes nothing that could be read.
+    # A matrix of zeros writes nothing to read.
     return squared.clamp(min=0).sqrt() / lengths.masked_fill(lengths == 0, 1.0)
 
 

@@ -43,7 +43,7 @@ CLASSIC_SWITCHES = (
     "use_hook_tokens",
 )
 
-# Spellings in old saved configs, with nothing left for them to decide.
+# Fields in old saved configs that no longer have an effect.
 IGNORED_CLASSIC_FIELDS = frozenset({"dtype_str", "initializer_range_"})
 
 
@@ -170,7 +170,7 @@ class HookedTransformerConfig:
 
     def __post_init__(self) -> None:
         for name in ("attn_scale", "initializer_range", "rotary_base"):
-            # Classic configs hold whole numbers and NumPy's.
+            # Classic configs contain whole numbers and NumPy numbers.
             value = getattr(self, name)
             if isinstance(value, (int, np.floating)) and not isinstance(value, bool):
                 setattr(self, name, float(value))
@@ -253,12 +253,12 @@ class HookedTransformerConfig:
 
     @property
     def use_local_attn(self) -> bool:
-        """The classic question whether any layer attends to a window only."""
+        """Whether any layer has local attention (classic name)."""
         return self.attn_types is not None and "local" in self.attn_types
 
     @property
     def use_qk_norm(self) -> bool:
-        """The classic question whether queries and keys are normed head by head."""
+        """Whether queries and keys are normed head by head (classic name)."""
         return self.qk_norm == "per_head"
 
     @property
@@ -268,7 +268,7 @@ class HookedTransformerConfig:
 
     @property
     def rotary_scaling_factor(self) -> float:
-        """The classic name for the factor of linear rotary scaling; 1 where there is none."""
+        """The factor of linear rotary scaling under its classic name; 1 without scaling."""
         scaling = self.rotary_scaling or {}
         return float(scaling["factor"]) if scaling.get("type") == "linear" else 1.0
 
@@ -307,7 +307,7 @@ class HookedTransformerConfig:
         """A config from a mapping of field names to values; classic fields are translated.
 
         Raises:
-            ValueError: for a field that does not exist, with the nearest names; for one that is needed and missing;
+            ValueError: for an unknown field, with the nearest names; for a missing field;
                 and for values that a config refuses.
         """
         if not isinstance(config_dict, Mapping):
@@ -362,10 +362,10 @@ def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> Non
 
 
 ConfigLike = HookedTransformerConfig | Mapping[str, Any]
-"""What the parts of a model are built from: a config, or a mapping of its fields."""
+"""A config, or a mapping of its fields, from which a model's parts are built."""
 
 
-# What each kind of rotary scaling needs, and what it may have.
+# Required and optional keys of each kind of rotary scaling.
 _ROTARY_SCALINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "linear": (("factor",), ()),
     "llama3": (("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), ()),

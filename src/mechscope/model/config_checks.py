@@ -1,6 +1,6 @@
-"""Whether the values of a config are of the kinds that its fields announce, and in ranges that a model can have.
+"""Check that the values of a config have the declared kinds and are in possible ranges.
 
-The kinds are read off the annotations, so a new field is checked as soon as it is written.
+The kinds come from the annotations, so a new field is checked automatically.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from mechscope.value_kinds import hints_of, not_of_kind, shown
 
 MOST_LAYERS = 10_000
-"""Far more blocks than any model has; a damaged config that announces more would keep the loader busy for hours."""
+"""Far more blocks than any model has; with a damaged config, the loader could otherwise run for hours."""
 LARGEST = 2**31 - 1
-"""Of every width, length and count."""
+"""The largest width, length or count."""
 
-# Field → (least, largest, what else is allowed because it stands for "unset").
+# Field → (least, largest, other allowed values that mean "unset").
 _RANGES: dict[str, tuple[float, float, float | None]] = {
     "n_layers": (0, MOST_LAYERS, None),
     "d_model": (1, LARGEST, None),
@@ -46,7 +46,7 @@ def check_config_values(cfg: Any) -> None:
     """Check every field of a config dataclass, and turn NumPy's numbers into Python's.
 
     Raises:
-        ValueError: for a value of another kind than the field's, a number that is not finite, or one out of range.
+        ValueError: for a value of the wrong kind, a number that is not finite, or one out of range.
     """
     for name, hint in hints_of(type(cfg)).items():
         value = getattr(cfg, name)

@@ -1,4 +1,4 @@
-"""Defaults of a model, replaced for a while."""
+"""Override a model's defaults temporarily."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from types import TracebackType
 from typing import Any
 
 USE_DEFAULT_VALUE = None
-"""What an argument is when its default is wanted."""
+"""The argument value that means the default."""
 
 SIDES = ("left", "right")
 
 
 def override_or_use_default_value(default_flag: Any, override: Any = None) -> Any:
-    """`override`, or the default where it is None.
+    """`override`, or the default if it is None.
 
     >>> override_or_use_default_value(True), override_or_use_default_value(True, False)
     (True, False)
@@ -21,14 +21,14 @@ def override_or_use_default_value(default_flag: Any, override: Any = None) -> An
 
 
 class LocallyOverridenDefaults:
-    """A `with` block in which a model prepends BOS or pads otherwise than by default.
+    """A `with` block in which a model's defaults for BOS and padding are overridden.
 
     Args:
-        model: whose defaults are replaced; they come back at the end, also after an exception.
+        model: its defaults are overridden, and restored at the end, also after an exception.
         overrides: `prepend_bos` (True, False) and `padding_side` ("left", "right"); None keeps the default.
 
     Raises:
-        ValueError: for another name or value.
+        ValueError: for an unknown name or value.
     """
 
     def __init__(self, model: Any, **overrides: Any) -> None:
@@ -61,7 +61,7 @@ class LocallyOverridenDefaults:
         bos, side = self.overrides.get("prepend_bos"), self.overrides.get("padding_side")
         targets = [] if bos is None else [(self.model.cfg, "default_prepend_bos", bos)]
         if side is not None:
-            # Both say it: the model's own calls follow the first, whoever calls the tokenizer the second.
+            # Both are set: the model follows the config, and direct calls of the tokenizer follow its own setting.
             owners = ((self.model, "default_padding_side"), (self.model.tokenizer, "padding_side"))
             targets += [(owner, name, side) for owner, name in owners if hasattr(owner, name)]
         return targets

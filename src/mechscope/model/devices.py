@@ -19,7 +19,7 @@ def check_device(device: Any) -> torch.device:
 
     Raises:
         TypeError: for anything but a name or a torch.device.
-        ValueError: for a name that torch does not know, or a device that is not there.
+        ValueError: for an unknown name, or a device that this machine lacks.
     """
     if not isinstance(device, (str, torch.device, int)) or isinstance(device, bool):
         raise TypeError(f"a device is a name such as 'cpu', 'cuda' or 'mps', not {shown(device)}.")
@@ -35,20 +35,20 @@ def check_device(device: Any) -> torch.device:
     )
     if missing:
         raise ValueError(
-            f"device {str(found)!r} was asked for, and torch finds none on this machine: use 'cpu' (`mechscope doctor` "
+            f"device {str(found)!r} was requested, but torch finds none on this machine: use 'cpu' (`mechscope doctor` "
             "says what is there)."
         )
     return found
 
 
 class Devices(nn.Module):
-    """A module whose config says where its weights are and of which data type, however they were moved."""
+    """A module whose config keeps track of the device and data type of its weights."""
 
     cfg: HookedTransformerConfig
 
-    @torch.inference_mode(False)  # a weight that inference mode converted could not be trained
+    @torch.inference_mode(False)  # a weight converted in inference mode could not be trained
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
-        """Convert every tensor: torch's way into `to`, `half`, `bfloat16`, `float`, `double` and `cuda`, also
+        """Convert every tensor; torch calls this for `to`, `half`, `bfloat16`, `float`, `double` and `cuda`, also
         when the model is part of another module."""
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         parameter = next(self.parameters())

@@ -73,7 +73,7 @@ class DirectLogitAttribution:
             return (scaled * directions).sum(-1)
         except RuntimeError:
             raise ValueError(
-                f"tokens give directions {tuple(directions.shape)} and the stack is {tuple(scaled.shape)} [component "
+                f"tokens give directions {tuple(directions.shape)}, but the stack is {tuple(scaled.shape)} [component "
                 "batch pos d_model]: give one token, one for each of the batch, or one for each of batch and positions."
             ) from None
 
@@ -134,7 +134,7 @@ class DirectLogitAttribution:
         """A norm's scale [batch pos 1], also where it was taken head by head [batch pos head 1]."""
         scale = self[name]
         if scale.ndim == (4 if self.has_batch_dim else 3):
-            # The same numbers at another place of a tensor may be summed in another order.
+            # Equal numbers at other offsets of a tensor may be summed in another order.
             first = scale[..., :1, :].expand_as(scale)
             if not torch.allclose(scale, first, rtol=8 * torch.finfo(scale.dtype).eps, atol=0):
                 raise ValueError(f"the heads read different inputs in this pass: {name!r} has no one scale.")

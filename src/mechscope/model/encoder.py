@@ -65,7 +65,7 @@ class HookedEncoder(
         ValueError: for a config that is no BERT's (LayerNorm, standard positions, MLPs).
     """
 
-    # Weights made in inference mode could never be trained, so this leaves it.
+    # Weights created in inference mode could never be trained.
     @torch.inference_mode(False)
     def __init__(
         self,
@@ -194,7 +194,7 @@ class HookedEncoder(
             input: text, texts, or token ids [batch pos] or [pos].
             return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest word in place of
                 each mask token ("cat"; for several, row by row, "Prediction 0: cat", "Prediction 1: mat");
-                "hidden", the encoder's output [batch pos d_model]; or None. "auto" is "logits" where there
+                "hidden", the encoder's output [batch pos d_model]; or None. "auto" is "logits" if there
                 is a head for them, else "hidden".
             token_type_ids: which sentence each token is of [batch pos]; None means the tokenizer's for
                 text, the first for tokens.

@@ -101,8 +101,8 @@ class BertBlock(Component):
         """[batch pos d_model] -> [batch pos d_model]
 
         Args:
-            additive_attention_mask: added to the scores, -inf where nobody may read [batch 1 1 key].
-            mask: who may attend to whom; None means everybody to everybody.
+            additive_attention_mask: added to the scores, -inf at keys that no query may read [batch 1 1 key].
+            mask: which queries may read which keys; None means all of them.
         """
         resid_pre = self.hook_resid_pre(resid_pre)
         inputs = (

@@ -27,7 +27,7 @@ class EncoderInputs:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Texts (or pairs of them) as token ids, token types and attention mask, each [batch pos].
 
-        The ids are `Tokens`, which know their padding, so that they may also be given alone.
+        The ids are `Tokens`, which know their padding, so they can also be passed alone.
 
 
         Raises:
@@ -102,7 +102,7 @@ class EncoderInputs:
         return tokens.to(device), None if types is None else types.to(device), mask
 
     def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor) -> str | list[str]:
-        """The likeliest word for each mask token, in the classic format: one alone, or a numbered list."""
+        """The likeliest word for each mask token, in the classic format: a single word, or a numbered list."""
         tokenizer = self.tokenizer
         mask_id = None if tokenizer is None else tokenizer.mask_token_id
         if tokenizer is None or mask_id is None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 PROMPT_POSITIONS: ContextVar[int | None] = ContextVar("prompt positions", default=None)
-"""While `generate` runs a pass: how many positions are of the prompt, cached ones included. The rest was generated."""
+"""While `generate` runs a pass: how many positions belong to the prompt, including cached ones."""
 GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens")
 
 
@@ -30,12 +30,12 @@ class Generated(NamedTuple):
     """What `generate` returns when logits or the key/value cache are asked for."""
 
     output: Any
-    """Text, texts or `Tokens`, as `return_type` says."""
+    """Text, texts or `Tokens`, depending on `return_type`."""
     logits: torch.Tensor | None
     """The logits that each new token was chosen from [batch new d_vocab_out], if asked for."""
     cache: HookedTransformerKeyValueCache | None
     """Keys and values of everything but the last new token, if asked for: `generate(output[:, -1:],
-    past_kv_cache=cache)` goes on from here."""
+    past_kv_cache=cache)` continues from here."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Generation:
     ) -> Any:
         """The input continued by up to `max_new_tokens` tokens.
 
-        Every row is continued from its last real token, wherever its padding is, and gives what it gives alone.
+        Every row is continued from its last real token, wherever its padding is, as if it were alone.
 
         Args:
             input: text, texts, or tokens [batch pos].
@@ -94,20 +94,20 @@ class Generation:
             do_sample: draw from the distribution; False takes the likeliest token each time.
             top_k, top_p, temperature, freq_penalty: see `sample_logits`.
             use_past_kv_cache: reuse the keys and values of what was read; False reads all anew each time.
-            prepend_bos, padding_side: for text; padding is on the left unless said otherwise.
+            prepend_bos, padding_side: for text; padding is on the left by default.
             return_type: "input" (text for text, tokens for tokens), "str" or "tokens".
             verbose: show a progress bar.
             seed: make the draw repeatable, whatever torch's global generator holds.
-            attention_mask: 0 where a token is padding [batch pos]; None asks the tokens (see `as_tokens`).
-            stop_strings: a row whose new text contains one of these stops there, like at an end token; the string
+            attention_mask: 0 where a token is padding [batch pos]; None uses their own mask (see `as_tokens`).
+            stop_strings: a row whose new text contains one of these stops there, as at an end token; the string
                 stays in the output.
-            past_kv_cache: keys and values of text that came before `input`; the new ones are added to it.
+            past_kv_cache: keys and values of the text before `input`; the new ones are added to it.
             return_logits, return_cache: return a `Generated` with the logits that each new token was chosen from,
-                and with the key/value cache, beside the output.
+                and the key/value cache, besides the output.
 
         Returns:
-            text, texts, or `Tokens` [batch pos+new] (which know what is padding); a `Generated` where logits or
-            the cache were asked for.
+            text, texts, or `Tokens` [batch pos+new] (which know what is padding); a `Generated` if logits or
+            the cache were requested.
 
         Raises:
             ValueError: for text without a tokenizer, a context that would outgrow n_ctx, a bidirectional model,
@@ -202,7 +202,7 @@ class Generation:
         use_past_kv_cache: bool,
         seed: int | None,
     ) -> _Run:
-        """The prompt and what goes with it, checked before any pass."""
+        """The prompt and its options, checked before any pass."""
         if self.cfg.attention_dir != "causal":
             raise ValueError(
                 "a bidirectional model cannot continue text: each of its positions was trained to see what follows."
@@ -210,12 +210,12 @@ class Generation:
         if max_new_tokens < 0:
             raise ValueError(f"max_new_tokens must not be negative, not {max_new_tokens}.")
         if past_kv_cache is not None and not use_past_kv_cache:
-            raise ValueError("past_kv_cache was given and use_past_kv_cache=False says not to use one.")
+            raise ValueError("past_kv_cache was given together with use_past_kv_cache=False.")
         is_text = isinstance(input, (str, list))
         side = (padding_side or "left") if is_text else padding_side
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]
         if bool((tokens.lengths == 0).any()):
-            raise ValueError("a row of the input is padding only, so there is nothing to continue.")
+            raise ValueError("a row of the input contains only padding, so there is nothing to continue.")
         batch, length = tokens.shape
         length += 0 if past_kv_cache is None else past_kv_cache.length
         if length + max_new_tokens > self.cfg.n_ctx:
@@ -225,14 +225,14 @@ class Generation:
             )
         if self.cfg.d_vocab_out > self.cfg.d_vocab:
             raise ValueError(
-                f"this model predicts {self.cfg.d_vocab_out} tokens and reads {self.cfg.d_vocab}: it could not read "
+                f"this model predicts {self.cfg.d_vocab_out} tokens but reads {self.cfg.d_vocab}: it could not read "
                 "what it generates."
             )
         strings = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings or ())
         if strings:
             self._need_tokenizer("stop_strings")  # type: ignore[attr-defined]
             if not all(isinstance(one, str) and one for one in strings):
-                raise ValueError(f"stop_strings are texts that are not empty, not {stop_strings!r}.")
+                raise ValueError(f"stop_strings must be non-empty strings, not {stop_strings!r}.")
         if past_kv_cache is None and use_past_kv_cache:
             past_kv_cache = HookedTransformerKeyValueCache.init_cache(self.cfg, tokens.device, batch)
         generator = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
@@ -248,7 +248,7 @@ class Generation:
         temperature: float,
         freq_penalty: float,
     ) -> Iterator[torch.Tensor]:
-        """Append one token to every row at a time; gives the logits that it was chosen from [batch d_vocab_out]."""
+        """Append one token to every row at a time; yields the logits that it was chosen from [batch d_vocab_out]."""
         prompt = run.tokens.shape[1]
         cached = 0 if run.cache is None else run.cache.length
         for step in range(max_new_tokens):

@@ -1,4 +1,4 @@
-"""Gradients where a technique needs them, whatever mode its caller is in."""
+"""Switch gradients on for techniques that need them, whatever mode the caller is in."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def refuse_inference_mode(what: str) -> None:
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
             f"{what} needs gradients, and torch.inference_mode() rules them out: call it outside that block "
-            "(torch.no_grad() does no harm)."
+            "(torch.no_grad() is fine)."
         )
 
 
 def usable_in_training(value: Any) -> Any:
-    """A copy that autograd accepts, for a tensor that was made in inference mode; everything else as it is."""
+    """A copy that autograd accepts of a tensor created in inference mode; anything else unchanged."""
     if isinstance(value, torch.Tensor) and value.is_inference() and not torch.is_inference_mode_enabled():
         return value.clone()
     return value

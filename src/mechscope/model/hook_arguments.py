@@ -1,4 +1,4 @@
-"""The (name, function) pairs that hooks are given as, checked before a pass."""
+"""Check the (name, function) pairs of hooks before a pass."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mechscope.model.hook_points import HookFunction, NamesFilter, describe
 
 
 def hook_pairs(hooks: Any, what: str) -> list[tuple[NamesFilter, HookFunction]]:
-    """The (name, function) pairs that somebody asks for, each checked.
+    """Check (name, function) pairs and return them.
 
     Args:
-        what: what the argument is called, for errors.
+        what: the argument's name, for errors.
 
     Raises:
         TypeError: for anything else.
@@ -29,10 +29,10 @@ def hook_pairs(hooks: Any, what: str) -> list[tuple[NamesFilter, HookFunction]]:
 
 
 def check_hook(name: Any, hook: Any) -> None:
-    """See that a hook can be called as `hook(activation, hook=point)`.
+    """Check that a hook can be called as `hook(activation, hook=point)`.
 
     Raises:
-        TypeError: where it cannot, or where name and function are swapped.
+        TypeError: if it cannot, or if name and function are swapped.
     """
     if not callable(hook):
         order = " Were the name and the function swapped?" if callable(name) else ""
@@ -45,4 +45,4 @@ def check_hook(name: Any, hook: Any) -> None:
             f"({error}): define it as def {describe(hook)}(activation, hook)."
         ) from None
     except ValueError:
-        return  # a builtin that does not tell its arguments
+        return  # a builtin without an inspectable signature

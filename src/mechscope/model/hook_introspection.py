@@ -1,4 +1,4 @@
-"""Which hooks are on: the classic questions about hook points, and the older names for caching."""
+"""List hooks: the classic queries about hook points, and the older names for caching."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class HookPointIntrospection:
         including_permanent: bool = True,
         level: int | None = None,
     ) -> bool:
-        """Whether anything listens here (see `hooks_in` for the arguments)."""
+        """Whether there is a hook here (see `hooks_in` for the arguments)."""
         return bool(self.hooks_in(dir, including_permanent, level))
 
 
 class HookIntrospectionMixin:
-    """`list_hooks`, for whatever has a `hook_dict`."""
+    """`list_hooks` for classes with a `hook_dict`."""
 
     hook_dict: dict[str, HookPoint]
 
@@ -68,7 +68,7 @@ class HookIntrospectionMixin:
         dir: Literal["fwd", "bwd", "both"] = "both",
         including_permanent: bool = True,
     ) -> dict[str, list[Listener]]:
-        """The hooks that are on, by the name of their hook point; points without any are left out.
+        """The active hooks by the name of their hook point; points without hooks are omitted.
 
         Args:
             name_filter: a name, a list of names or a predicate; None means every point.
@@ -84,7 +84,7 @@ class HookIntrospectionMixin:
 
 
 class OlderHookNames:
-    """Methods that the classic `HookedRootModule` kept for notebooks of its first years."""
+    """Methods that the classic `HookedRootModule` kept for old notebooks."""
 
     if TYPE_CHECKING:
         check_hooks_to_add: Callable[..., None]
@@ -100,7 +100,7 @@ class OlderHookNames:
         level: int | None = None,
         prepend: bool = False,
     ) -> None:
-        """Add a hook to one hook point, after `check_hooks_to_add` had its say."""
+        """Add a hook to one hook point, after `check_hooks_to_add` has accepted it."""
         self.check_hooks_to_add(
             hook_point, hook_point_name, hook, dir=dir, is_permanent=is_permanent, prepend=prepend
         )
@@ -116,7 +116,7 @@ class OlderHookNames:
         """Keep every activation of later passes in `cache`; `run_with_cache` is the safer way.
 
         Raises:
-            ValueError: without a dictionary, because nobody could ever see what was kept.
+            ValueError: without a dictionary, because the activations would be lost.
         """
         self._cache_into(cache, None, incl_bwd, device, remove_batch_dim)
 

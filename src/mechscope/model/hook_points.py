@@ -31,13 +31,13 @@ NamePredicate = Callable[[str], bool]
 NamesFilter = str | Sequence[str] | NamePredicate | None
 DIRECTIONS = ("fwd", "bwd", "both")
 
-# Lists of listeners are replaced as wholes, never changed in place, so that a run in another thread reads
+# Lists of listeners are replaced as a whole, never changed in place, so that a run in another thread reads
 # either the old list or the new one. The lock is for two threads that replace one list at the same time.
 _CHANGING_LISTENERS = threading.Lock()
 
 
 def has_torch_hooks(module: nn.Module) -> bool:
-    """Whether torch's own hooks (`register_forward_hook` and its like) are on a module."""
+    """Whether a module has torch's own hooks (`register_forward_hook` and the like)."""
     return bool(
         module._forward_hooks
         or module._backward_hooks
@@ -47,7 +47,7 @@ def has_torch_hooks(module: nn.Module) -> bool:
 
 
 class HookScope:
-    """A stretch of code whose listeners see only the runs made inside it.
+    """A block of code whose listeners see only the runs made inside it.
 
     Args:
         owner: the model that the listeners are on.
@@ -64,21 +64,21 @@ _SCOPES: ContextVar[tuple[HookScope, ...]] = ContextVar("hook_scopes", default=(
 
 @contextmanager
 def hook_scope(owner: nn.Module) -> Generator[HookScope]:
-    """Open a scope for the length of a `with` block, in this thread and this asyncio task.
+    """Open a scope for a `with` block, in this thread and this asyncio task.
 
-    What is started from inside with a copy of the context (`asyncio.create_task`, `asyncio.to_thread`) is inside, too.
+    Work started from inside with a copy of the context (`asyncio.create_task`, `asyncio.to_thread`) is inside too.
     """
     scope = HookScope(owner)
     _SCOPES.set((*_SCOPES.get(), scope))
     try:
         yield scope
     finally:
-        # Not ContextVar.reset, which fails where a generator is closed in another context than it was opened in.
+        # Not ContextVar.reset, which fails if a generator is closed in a different context from the one that opened it.
         _SCOPES.set(tuple(other for other in _SCOPES.get() if other is not scope))
 
 
 def open_scopes(owner: nn.Module) -> list[HookScope]:
-    """The owner's scopes that the running code is inside of, outermost first."""
+    """The owner's scopes around the running code, outermost first."""
     return [scope for scope in _SCOPES.get() if scope.owner is owner]
 
 
@@ -93,7 +93,7 @@ class Listener:
     """The function neither edits nor replaces the activation (the cache's own hooks)."""
     fired: int = 0
     connected: int = 0
-    """How often a backward pass could come to it: the activation had a gradient."""
+    """How often a backward pass could reach it because the activation had a gradient."""
     label: str = ""
     """What the caller called the place, to name in errors."""
     by_position: bool = False
@@ -126,7 +126,7 @@ class HookPoint(HookPointIntrospection, nn.Module):
 
     @property
     def ctx(self) -> dict[str, Any]:
-        """A dictionary for what hooks want to remember; each thread has its own."""
+        """A dictionary in which hooks can store values; each thread has its own."""
         if threading.current_thread() is threading.main_thread():
             return self._main_ctx
         contexts = _ctx_of_thread.__dict__.setdefault("contexts", WeakKeyDictionary())
@@ -134,12 +134,12 @@ class HookPoint(HookPointIntrospection, nn.Module):
 
     @property
     def listeners(self) -> list[Listener]:
-        """Who listens to the activations of a run made here and now: the model's listeners and the open scopes'."""
+        """The listeners of a run started now: the model's and those of the open scopes."""
         return _in_reach(self.fwd_hooks)
 
     @property
     def watched(self) -> bool:
-        """Whether anything listens here, to a run made here and now."""
+        """Whether anything here listens to a run started now."""
         if has_torch_hooks(self):
             return True
         if not (self.fwd_hooks or self.bwd_hooks):
@@ -186,7 +186,7 @@ class HookPoint(HookPointIntrospection, nn.Module):
                         "returned a value, which would be ignored: return nothing, or add it without reads_only."
                     )
             else:
-                # A copy for each, because the listener before may have kept the tensor that it was shown.
+                # A copy for each, because the previous listener may have kept its tensor.
                 activation = activation.clone()
                 result = _unpack(listener.hook(activation, hook=self))
                 if result is not None and result is not activation:
@@ -259,9 +259,9 @@ class HookPoint(HookPointIntrospection, nn.Module):
         including_permanent: bool = False,
         level: int | None = None,
     ) -> None:
-        """Take listeners off: all, or those of one context level; permanent ones only if asked.
+        """Remove listeners: all, or those of one context level; permanent ones only on request.
 
-        Those of scopes that other threads or tasks are in stay.
+        Listeners of scopes that are open in other threads or tasks stay.
         """
         if dir not in DIRECTIONS:
             raise ValueError(f"dir must be one of {DIRECTIONS}, not {dir!r}.")
@@ -294,7 +294,7 @@ class HookPoint(HookPointIntrospection, nn.Module):
         self.fwd_hooks, self.bwd_hooks, self._main_ctx = other.fwd_hooks, other.bwd_hooks, other._main_ctx
 
     def clear_context(self) -> None:
-        """Forget what hooks stored in `ctx`, in this thread."""
+        """Clear what hooks stored in `ctx` in this thread."""
         self.ctx.clear()
 
     def layer(self) -> int:
@@ -310,7 +310,7 @@ _ctx_of_thread = threading.local()
 
 
 def _in_reach(listeners: list[Listener]) -> list[Listener]:
-    """Those that hear a run made here and now."""
+    """Those that see a run started now."""
     if not listeners:
         return listeners
     scopes = _SCOPES.get()

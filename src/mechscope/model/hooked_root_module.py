@@ -48,7 +48,7 @@ class _Added:
     requests: list[tuple[str, Direction, list[tuple[HookPoint, Listener]]]] = field(default_factory=list)
 
     def never_fired(self) -> list[str]:
-        """Forward requests that no activation came to."""
+        """Forward hooks that no activation reached."""
         return [
             request
             for request, direction, added in self.requests
@@ -56,7 +56,7 @@ class _Added:
         ]
 
     def never_connected(self) -> list[str]:
-        """Backward requests that no gradient can come to; where one can, the backward pass may still be to come."""
+        """Backward hooks that no gradient can reach; others may still fire in a later backward pass."""
         return [
             request
             for request, direction, added in self.requests
@@ -69,7 +69,7 @@ class _Added:
                 point.discard(listener)
 
     def keep(self) -> None:
-        """Hand the listeners over to the model, whose every run they see from now on."""
+        """Give the listeners to the model: from now on they see every run."""
         for _, _, added in self.requests:
             for _, listener in added:
                 listener.scope = None
@@ -89,11 +89,11 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
 
     @property
     def context_level(self) -> int:
-        """How many `with model.hooks(...)` blocks the running code is inside of."""
+        """How many `with model.hooks(...)` blocks surround the running code."""
         return len(open_scopes(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy that can be trained, also where it is made in inference mode."""
+        """A copy that can be trained, even if it is made in inference mode."""
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
         with torch.inference_mode(False):
@@ -194,8 +194,8 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     ) -> list[tuple[HookPoint, Listener]]:
         """Add `hook` to the points that `name` (a name, a list or a predicate) selects.
 
-        It stays until `reset_hooks`, and every run of the model meets it, whichever thread makes the run. Prefer
-        `with model.hooks(...)`, which takes it off by itself. `scope` limits it to runs inside a `hook_scope`.
+        It stays until `reset_hooks` and acts on every run of the model in any thread. Prefer
+        `with model.hooks(...)`, which removes it automatically. `scope` limits it to runs inside a `hook_scope`.
         """
         check_hook(name, hook)
         added = []
@@ -268,7 +268,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
     ) -> Generator[HookedRootModule]:
         """Hooks for the length of a `with` block; exactly these come off at its end.
 
-        Runs that other threads or asyncio tasks make in the meantime do not meet them; tasks that are started inside
+        Runs that other threads or asyncio tasks make in the meantime are not affected; tasks that are started inside
         the block do.
 
         Args:

@@ -86,7 +86,7 @@ def init_kaiming_uniform_(
     Args:
         a: the slope of a leaky ReLU.
         nonlinearity: what follows the weight, by torch's name.
-        gain: a factor of the standard deviation besides.
+        gain: an additional factor of the standard deviation.
         mode: "fan_in" keeps the scale of activations, "fan_out" that of gradients.
     """
     bound = math.sqrt(3.0) * _kaiming_std(param, a, nonlinearity, gain, mode)

@@ -1,4 +1,4 @@
-"""Small helpers for looking around in a notebook."""
+"""Small helpers for exploring in a notebook."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def select_compatible_kwargs(kwargs_dict: Mapping[str, Any], callable: Callable[
 
 
 def is_library_available(name: str) -> bool:
-    """Whether a library is installed; it is not imported."""
+    """Whether a library is installed, without importing it."""
     return name in sys.modules or importlib.util.find_spec(name) is not None
 
 
 def logits_to_df(logits: torch.Tensor, tokenizer: Any = None, top_k: int | None = None) -> Any:
     """The logits of one position [d_vocab] as a data frame, the likeliest token first.
 
-    Its columns are token_index, token_string (where a tokenizer is given), logit, log_prob (in nats) and probability.
+    Its columns are token_index, token_string (if a tokenizer is given), logit, log_prob (in nats) and probability.
 
     Args:
         top_k: only so many rows.
@@ -53,12 +53,12 @@ def logits_to_df(logits: torch.Tensor, tokenizer: Any = None, top_k: int | None 
 
 
 def check_structure(t1: torch.Tensor, t2: torch.Tensor, *, verbose: bool = False) -> None:
-    """Print whether two matrices rise and fall at the same places, from row to row and from column to column.
+    """Print whether two matrices rise and fall at the same entries, from row to row and from column to column.
 
     Prints PASSED, or the rows or columns after which they part.
 
     Raises:
-        ValueError: for tensors that are no matrices of one shape.
+        ValueError: unless both tensors are matrices of the same shape.
     """
     if t1.ndim != 2 or t1.shape != t2.shape:
         raise ValueError(

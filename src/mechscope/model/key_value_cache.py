@@ -76,9 +76,9 @@ class HookedTransformerKeyValueCache:
         """Positions held, padding included.
 
         Raises:
-            ValueError: where layers hold different numbers, as after a pass that stopped at an inner layer.
+            ValueError: if layers hold different numbers, as after a pass that stopped at an inner layer.
         """
-        if not self.entries:  # a model without layers has keys of no layer to count
+        if not self.entries:  # a model without layers caches nothing
             return self.previous_attention_mask.shape[1]
         held = {entry.past_keys.shape[1] for entry in self.entries}
         if len(held) > 1:
@@ -90,10 +90,10 @@ class HookedTransformerKeyValueCache:
         return held.pop()
 
     def check(self, cfg: HookedTransformerConfig) -> None:
-        """See that the cache was made for a model of this shape.
+        """Check that the cache was made for a model of this shape.
 
         Raises:
-            ValueError: for another number of layers, key/value heads or dimensions of a head.
+            ValueError: for a different number of layers, key/value heads or dimensions per head.
         """
         if len(self.entries) != cfg.n_layers:
             raise ValueError(
@@ -104,7 +104,7 @@ class HookedTransformerKeyValueCache:
             shape = tuple(entry.past_keys.shape[2:])
             if shape != (cfg.n_kv_heads, cfg.d_head):
                 raise ValueError(
-                    f"layer {layer} of the key/value cache holds keys {list(shape)} [kv_head d_head] and the model's "
+                    f"layer {layer} of the key/value cache holds keys {list(shape)} [kv_head d_head], but the model's "
                     f"are {[cfg.n_kv_heads, cfg.d_head]}: it belongs to another model."
                 )
 

@@ -1,6 +1,6 @@
-"""Memory that a pass reads and does not own: the weights, what the caller handed in, what hooks put in its place.
+"""Track memory that a pass reads but does not own: weights, the caller's inputs, tensors returned by hooks.
 
-An activation that lies in such memory must be copied before it is kept, or an edit of a cache would change the model.
+An activation in such memory must be copied before it is kept, or an edit of a cache would change the model.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import nn
 
 
 class LentMemory:
-    """The storages that one pass borrows; nothing is computed until `lends` asks.
+    """The storages that one pass borrows, collected on the first call of `lends`.
 
     Args:
         module: the module that runs, with its parameters and buffers.
-        inputs: what it was called with.
+        inputs: its arguments.
     """
 
     def __init__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -33,7 +33,7 @@ class LentMemory:
         self._added.add(_address(tensor))
 
     def lends(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor lies in borrowed memory."""
+        """Whether a tensor is in borrowed memory."""
         if self._storages is None:
             held = [*self._module.parameters(), *self._module.buffers(), *_tensors_in(self._inputs)]
             self._storages = {_address(tensor) for tensor in held}
@@ -46,7 +46,7 @@ _PASS: ContextVar[LentMemory | None] = ContextVar("pass", default=None)
 
 @contextmanager
 def borrowing(module: nn.Module, *inputs: Any) -> Generator[None]:
-    """The length of one pass."""
+    """A context around one pass."""
     token = _PASS.set(LentMemory(module, inputs))
     try:
         yield
@@ -55,13 +55,13 @@ def borrowing(module: nn.Module, *inputs: Any) -> Generator[None]:
 
 
 def lend(tensor: torch.Tensor) -> None:
-    """Note that the running pass goes on with a tensor that may be somebody else's."""
+    """Record that the running pass continues with a tensor that may belong to somebody else."""
     if (running := _PASS.get()) is not None:
         running.add(tensor)
 
 
 def own_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor to keep: as it is where nobody else's memory is behind it and all of its memory shows, else a copy.
+    """A tensor that is safe to keep: itself if it owns its memory and uses all of it, otherwise a copy.
 
     A part of a larger tensor is copied too, because a view would keep the whole of it in memory; and so is an expanded
     tensor, which could not be written to. Outside a pass nothing is known about the tensor, so it is copied.

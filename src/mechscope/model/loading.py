@@ -24,8 +24,8 @@ from mechscope.model.weight_processing import process_weights
 def weights_apart(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The same tensors, each contiguous and in memory of its own: optimizers, pruning and file formats rely on it.
 
-    Tensors that already are stay uncopied. A checkpoint may give one tensor twice, for the two norms of a parallel
-    block, say: the second is copied.
+    Tensors that already are so are not copied. If a checkpoint uses one tensor for two weights, such as the two norms
+    of a parallel block, the second is copied.
     """
     apart: dict[str, torch.Tensor] = {}
     taken: set[int] = set()
@@ -165,8 +165,8 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     ) -> None:
         """Process weights in the classic layout (see `process_weights`) and use them.
 
-        What such a file may hold besides or lack is settled first (see `complete_state_dict`). Blocks and attention
-        layers of a class of your own stay, and so does what a subclass of the model has besides.
+        Extra and missing entries are handled first (see `complete_state_dict`). Blocks and attention layers of your own
+        classes stay, and so do additional modules of a subclass of the model.
         """
         state_dict = drop_tied_unembedding(weights_of(state_dict), self.cfg)
         base = _library_class(type(self))
@@ -197,8 +197,8 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     def set_ungroup_grouped_query_attention(self, ungroup_grouped_query_attention: bool) -> None:
         """Give each query head keys and values of its own, so that they can be read and patched head by head.
 
-        The same predictions, with more weights: `cfg.n_key_value_heads` becomes None, and what the heads of a group
-        shared is theirs alone from then on.
+        Predictions stay the same, with more weights: `cfg.n_key_value_heads` becomes None, and the heads of a group no
+        longer share theirs.
 
         Raises:
             ValueError: for False on a model that was ungrouped (load it again), or where an attention layer is of
@@ -230,8 +230,8 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     def take_weights(self, other: HookedRootModule) -> None:
         """Use another model's weights and config, with this one's hooks and classes.
 
-        Norms and unembeddings whose kind differs are replaced; everything else keeps its class, so an attention layer
-        of your own is still one.
+        Norms and unembeddings of a different kind are replaced; everything else keeps its class, including attention
+        layers of your own.
         """
         points, cfg = dict(self.hook_dict), self.cfg
         _graft(self, other)
@@ -264,12 +264,12 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
 
 
 def _library_class(cls: type) -> Any:
-    """The class of ours that a subclass, which may be built otherwise, comes from."""
+    """Our base class of a subclass, whose constructor may differ."""
     return next(base for base in cls.__mro__ if base.__module__.startswith("mechscope."))
 
 
 def _extra_children(model: nn.Module, base: type) -> set[str]:
-    """Children that a subclass has besides those of the class of ours."""
+    """Children of a subclass that our class does not have."""
     if type(model) is base:
         return set()
     known = {
@@ -289,7 +289,7 @@ def _extra_children(model: nn.Module, base: type) -> set[str]:
 
 
 def _graft(own: nn.Module, other: nn.Module) -> None:
-    """Give `own` the parameters of `other`, and its children where they are of another kind."""
+    """Give `own` the parameters of `other`, and its children if they are of a different kind."""
     for name, parameter in other.named_parameters(recurse=False):
         own.register_parameter(name, parameter)
     for name, child in other.named_children():
@@ -305,6 +305,6 @@ def _graft(own: nn.Module, other: nn.Module) -> None:
 
 
 def _has_other_parameters(mine: nn.Module, child: nn.Module) -> bool:
-    """Whether `child` has parameters that `mine` lacks, as an untied unembedding and a tied one."""
+    """Whether `child` has parameters that `mine` lacks, like an untied unembedding compared with a tied one."""
     held = {name for name, _ in mine.named_parameters(recurse=False)}
     return any(name not in held for name, _ in child.named_parameters(recurse=False))

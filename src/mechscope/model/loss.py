@@ -24,11 +24,11 @@ def lm_cross_entropy_loss(
     Args:
         logits: [batch pos d_vocab]; the last position predicts nothing that is known.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, and from it, are left out of
-            the mean (and are 0 in `per_token`).
-        per_token: give [batch pos-1] and not the mean: one loss per token from the second on.
-        across_padding: where padding lies between two real tokens, count the prediction of the second from the first,
-            as a model's forward pass does; without it the second is left out.
+        attention_mask: 0 where a token is padding [batch pos]; predictions of padding and from padding are excluded
+            from the mean (and are 0 in `per_token`).
+        per_token: return [batch pos-1] instead of the mean: one loss per token from the second on.
+        across_padding: if padding is between two real tokens, count the prediction of the second from the first, as a
+            model's forward pass does; otherwise the second is excluded.
 
     Raises:
         ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
@@ -68,7 +68,7 @@ def _from_real_tokens(
     source = torch.where(mask, positions, -1).cummax(1).values
     real = mask[:, 1:] & (source[:, :-1] >= 0)
     if bool((source == positions)[:, :-1][real].all()):
-        return logits, real  # no padding between real tokens, which spares a copy of the logits
+        return logits, real  # no padding between real tokens, so the logits need no copy
     rows = torch.arange(len(mask), device=mask.device)[:, None]
     return logits[rows, source.clamp(min=0)], real
 
@@ -76,7 +76,7 @@ def _from_real_tokens(
 def _check_anything_to_predict(
     tokens: Int[torch.Tensor, "batch pos"], real: Bool[torch.Tensor, "batch prediction"] | None = None
 ) -> None:
-    """Refuse the mean over no predictions, which would be NaN."""
+    """Refuse a mean over no predictions, which would be NaN."""
     if tokens[:, 1:].numel() == 0:
         raise ValueError(
             f"there is no next token to predict in tokens of shape {tuple(tokens.shape)}: a mean loss or accuracy "

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mechscope.model.encoder import HookedEncoder
     from mechscope.model.hook_points import NamesFilter
 
-# What each of the two logits stands for.
+# The meaning of each of the two logits.
 ANSWERS = ("The sentences are sequential", "The sentences are NOT sequential")
 RETURN_TYPES = ("logits", "predictions", None)
 
@@ -25,14 +25,14 @@ class BertNextSentencePrediction:
         model: an encoder with a pooler and a next-sentence head.
 
     Raises:
-        ValueError: where the encoder lacks one of them.
+        ValueError: if the encoder lacks one of them.
     """
 
     def __init__(self, model: HookedEncoder) -> None:
         missing = [head for head in ("pooler", "nsp_head") if not hasattr(model, head)]
         if missing:
             raise ValueError(
-                f"next-sentence prediction needs a pooler and a next-sentence head, and these weights have no "
+                f"next-sentence prediction needs a pooler and a next-sentence head, but these weights have no "
                 f"{' and no '.join(missing)}; load a whole BERT (bert-base-cased)."
             )
         self.model = model
@@ -73,7 +73,7 @@ class BertNextSentencePrediction:
         Args:
             input: two sentences, or token ids [batch pos].
             return_type: "logits"; "predictions", one of `ANSWERS` (a list of them for a larger batch); or None.
-            token_type_ids: which sentence each token is of [batch pos]; needed where ids are given.
+            token_type_ids: the sentence that each token belongs to [batch pos]; required with ids.
             one_zero_attention_mask: 1 where a token is real, 0 where it is padding [batch pos].
 
         Raises:
@@ -84,7 +84,7 @@ class BertNextSentencePrediction:
         if isinstance(input, torch.Tensor):
             if token_type_ids is None:
                 raise ValueError(
-                    "token ids do not say where the second sentence begins: give token_type_ids [batch pos], "
+                    "token ids do not show where the second sentence begins: give token_type_ids [batch pos], "
                     "0 for the first sentence and 1 for the second, or two sentences as text."
                 )
             tokens = input if input.ndim == 2 else input[None]
@@ -116,7 +116,7 @@ class BertNextSentencePrediction:
         """`forward`, and its activations (see `HookedRootModule.run_with_cache` for the arguments).
 
         Raises:
-            RuntimeError: for a named hook point that this task does not reach, as those of the word head.
+            RuntimeError: for a named hook point that this task does not reach, such as those of the word head.
         """
         cache, hooks, _ = self.model.get_caching_hooks(
             names_filter, device=device, remove_batch_dim=remove_batch_dim, pos_slice=pos_slice
@@ -129,7 +129,7 @@ class BertNextSentencePrediction:
             missing = [name for name, _ in hooks if name not in cache]
             if missing:
                 raise RuntimeError(
-                    f"{', '.join(map(repr, missing))} was asked for, and next-sentence prediction does not compute it."
+                    f"{', '.join(map(repr, missing))} was requested, but next-sentence prediction does not compute it."
                 )
         if not return_cache_object:
             return output, cache

@@ -1,4 +1,4 @@
-"""Computing with more digits than a model's own data type has.
+"""Compute with more digits than a model's own data type has.
 
 bfloat16 keeps 8 significant bits and float16 keeps 11: enough for an activation, too few for a sum of many or a
 small difference of large numbers. So losses, log-probabilities, metrics and statistics are computed in float32,
@@ -11,7 +11,7 @@ import torch
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor itself where it is float32 or float64, else a float32 copy.
+    """The tensor itself if it is float32 or float64, otherwise a float32 copy.
 
     >>> at_least_float32(torch.ones(1, dtype=torch.bfloat16)).dtype
     torch.float32

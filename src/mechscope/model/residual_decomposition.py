@@ -166,7 +166,7 @@ class ResidualDecomposition(DirectLogitAttribution):
                 else "give a larger one, or -1 for all"
             )
             raise ValueError(
-                f"{activation_name!r} is taken from the layers before `layer`, and there are none: {why}."
+                f"{activation_name!r} is taken from the layers before `layer`, but there are none: {why}."
             )
         return torch.stack(
             [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]
@@ -183,7 +183,7 @@ class ResidualDecomposition(DirectLogitAttribution):
         """What each neuron of one layer's MLP added [batch pos neuron d_model].
 
         Args:
-            project_output_onto: directions [d_model] or [d_model direction]; only what is added along them is computed,
+            project_output_onto: directions [d_model] or [d_model direction]; only the part along them is computed,
                 [batch pos neuron] or [batch pos neuron direction].
         """
         self._refuse_output_norms("neuron")
@@ -212,7 +212,7 @@ class ResidualDecomposition(DirectLogitAttribution):
 
         Args:
             project_output_onto: directions [d_model] or [d_model direction]; each term is projected on them, layer by
-                layer, which spares the memory of the whole stack.
+                layer, which saves the memory of the whole stack.
         """
         last = self._layers(layer)
         pieces: list[torch.Tensor] = []

@@ -27,11 +27,11 @@ def sample_logits(
         top_p: only the smallest set of tokens with at least this probability (nucleus sampling,
             Holtzman et al. 2020).
         temperature: logits are divided by it; 0 takes the likeliest token.
-        freq_penalty: subtracted from a token's logit for each time it stands in `tokens`; tokens that have no
+        freq_penalty: subtracted from a token's logit for each time it occurs in `tokens`; tokens that have no
             logit (d_vocab_out below d_vocab) do not count.
-        tokens: what the rows hold so far [batch pos]; the padding of `Tokens` does not count.
+        tokens: the rows so far [batch pos]; the padding of `Tokens` does not count.
         generator: where randomness comes from; None means torch's global generator.
-        repetition_penalty: a positive logit of a token that stands in `tokens` is divided by it, a negative one
+        repetition_penalty: a positive logit of a token that occurs in `tokens` is divided by it, a negative one
             multiplied (Keskar et al. 2019); 1 changes nothing.
     """
     if not 0 < repetition_penalty < float("inf"):

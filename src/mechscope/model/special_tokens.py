@@ -1,4 +1,4 @@
-"""What a tokenizer puts around a text by itself, and which ids it may give."""
+"""Find out which special tokens a tokenizer adds to a text, and which ids it may return."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_t
 def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Ids of the text alone: no begin token in front of it and no end or separator token behind it.
 
-    A special token that the text itself spells out stays.
+    A special token that is written in the text stays.
     """
     try:
         return list(tokenizer.encode(text, add_special_tokens=False))
-    except TypeError:  # a tokenizer with the bare minimum of an interface
+    except TypeError:  # a tokenizer with a minimal interface
         row, empty = list(tokenizer.encode(text)), list(tokenizer.encode(""))
         bos, eos = (getattr(tokenizer, name, None) for name in ("bos_token_id", "eos_token_id"))
         begins = bos is not None and empty[:1] == [bos]
@@ -23,17 +23,17 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def ids_in_front(tokenizer: Any) -> list[int]:
-    """The ids that the tokenizer puts in front of every text by itself."""
+    """The ids that the tokenizer adds in front of every text."""
     inside, whole = text_ids(tokenizer, "a"), list(tokenizer.encode("a"))
     for start in range(len(whole) - len(inside), 0, -1):
         if whole[start : start + len(inside)] == inside:
-            # With no ids for the text itself, what stands in front and behind cannot be told apart.
+            # Without ids for the text itself, the tokens before and after it cannot be distinguished.
             return whole[:start] if inside else [one for one in whole[:1] if one == tokenizer.bos_token_id]
     return []
 
 
 def begin_ids(tokenizer: Any) -> list[int]:
-    """What a text starts with when it is read with `prepend_bos`; empty for a tokenizer without a begin token.
+    """The tokens in front of a text that is read with `prepend_bos`; empty for a tokenizer without a begin token.
 
     Usually this is the begin token. Whatever else the tokenizer puts in front of every text follows it.
     """
@@ -43,7 +43,7 @@ def begin_ids(tokenizer: Any) -> list[int]:
 
 
 def with_begin(begin: list[int], ids: list[int]) -> list[int]:
-    """`ids` after the begin token, which is not repeated where they already start with it.
+    """`ids` after the begin token, which is not repeated if they already start with it.
 
     >>> with_begin([1], [5, 6]), with_begin([1], [1, 5, 6])
     ([1, 5, 6], [1, 5, 6])
@@ -55,15 +55,15 @@ def with_begin(begin: list[int], ids: list[int]) -> list[int]:
 
 
 def n_ids(tokenizer: Any) -> int:
-    """The highest id that the tokenizer may give, plus 1: ids may have gaps, so this may exceed `len(tokenizer)`."""
+    """The highest id that the tokenizer may return, plus 1: ids may have gaps, so this may exceed `len(tokenizer)`."""
     return 1 + max(_vocabulary(tokenizer).values(), default=len(tokenizer) - 1)
 
 
 def check_ids(tokenizer: Any, d_vocab: int) -> None:
-    """See that a model of `d_vocab` tokens has a row for every id that the tokenizer may give.
+    """Check that a model of `d_vocab` tokens has a row for every id that the tokenizer may return.
 
     Special tokens without a role in text (a marker for images, in a tokenizer that text models share with others) do
-    not count: no text holds them unless somebody writes them out, and the model then refuses the id.
+    not count: they are in no text unless somebody writes them out, and then the model refuses the id.
 
     Raises:
         ValueError: with both numbers and the tokens that the model lacks.
@@ -74,7 +74,7 @@ def check_ids(tokenizer: Any, d_vocab: int) -> None:
         shown = ", ".join(f"{token!r} ({index})" for token, index in listed[:4])
         more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
         raise ValueError(
-            f"this tokenizer gives ids up to {listed[-1][1]} and the model has d_vocab={d_vocab} tokens "
+            f"this tokenizer returns ids up to {listed[-1][1]}, but the model has d_vocab={d_vocab} tokens "
             f"(ids 0 to {d_vocab - 1}). The model lacks {shown}{more}. Use the tokenizer that belongs to the model, "
             f"or build a model with d_vocab={listed[-1][1] + 1} or more."
         )

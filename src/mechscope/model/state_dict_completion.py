@@ -1,4 +1,4 @@
-"""A classic state dict made to fit a config: what it lacks and may lack, what it holds besides."""
+"""Make a classic state dict fit a config: fill in what may be missing and drop extra entries."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def complete_state_dict(
 ) -> tuple[HookedTransformerConfig, dict[str, torch.Tensor]]:
     """A config and weights that fit each other, for processing.
 
-    - Scales and shifts of norms that the config has as folded are folded, or, with `fold_ln=False`, left out with a
+    - Scales and shifts of norms that the config has as folded are folded, or, with `fold_ln=False`, dropped with a
       warning, because that changes what the weights compute.
-    - Where the config has norms and the weights hold none of them, they were folded before they were saved.
+    - If the config has norms but the weights have none, they were folded before they were saved.
     - Biases that are missing are the model's own.
-    - Buffers, and position embeddings that nothing reads, are left out.
+    - Buffers, and position embeddings that nothing reads, are dropped.
 
     Args:
         own: the model's own tensors.
@@ -65,7 +65,7 @@ def _settle_norms(
         else f"the config has them as folded ({kind}) and fold_ln=False asks not to fold them"
     )
     warnings.warn(
-        f"{len(held)} scales and shifts of norms ({held[0]} …) are left out, because {why}; the model does not compute "
+        f"{len(held)} scales and shifts of norms ({held[0]} …) are dropped, because {why}; the model does not compute "
         "what it computed with them.",
         stacklevel=4,
     )

@@ -40,7 +40,7 @@ def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tenso
 
 
 def get_matrix_corner(matrix: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tensor:
-    """`get_corner`, by the name that it has for matrices."""
+    """`get_corner` under its other classic name."""
     return get_corner(matrix, n)
 
 

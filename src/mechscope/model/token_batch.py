@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Int
 
-# Operations that move, select or repeat tokens: the attention mask goes through them in the same way.
+# Operations that move, select or repeat tokens: they are applied to the attention mask too.
 _REARRANGING: frozenset[Any] = frozenset(
     {
         *(
@@ -83,7 +83,7 @@ _REARRANGING: frozenset[Any] = frozenset(
         torch.Tensor.mT.__get__,  # type: ignore[attr-defined]
     }
 )
-# Of these only the device reaches the mask, which stays boolean.
+# These change only the mask's device; it stays boolean.
 _CONVERTING: frozenset[Any] = frozenset({torch.Tensor.to, torch.Tensor.int, torch.Tensor.long})
 
 
@@ -91,8 +91,8 @@ class Tokens(torch.Tensor):
     """Token ids [batch pos] or [pos] with their attention mask: which of them are real and which padding.
 
     An ordinary integer tensor in every other way. `to_tokens` and `generate` return it, and whatever reads
-    tokens asks it which are real, so that nothing has to be guessed from ids: a padding token is often the
-    begin or end token too. Indexing, slicing, `cat`, `stack`, `repeat`, `to` and other operations that only
+    tokens uses its mask instead of guessing from ids: a padding token is often the begin or end token
+    too. Indexing, slicing, `cat`, `stack`, `repeat`, `to` and other operations that only
     rearrange tokens keep the mask; arithmetic gives plain tensors.
 
     Args:
@@ -101,7 +101,7 @@ class Tokens(torch.Tensor):
 
     Raises:
         TypeError: for ids that are not whole numbers, or a mask of something other than 0 and 1.
-        ValueError: for a mask of another shape.
+        ValueError: for a mask of the wrong shape.
 
     >>> tokens = Tokens([[7, 7, 3], [1, 2, 3]], attention_mask=[[0, 0, 1], [1, 1, 1]])
     >>> tokens[:, 1:].attention_mask.tolist()
@@ -112,7 +112,7 @@ class Tokens(torch.Tensor):
 
     _mask: torch.Tensor | None
 
-    if TYPE_CHECKING:  # what torch declares as plain tensors
+    if TYPE_CHECKING:  # torch declares these as plain tensors
 
         def __getitem__(self, indices: Any) -> Tokens: ...
         def __iter__(self) -> Iterator[Tokens]: ...
@@ -136,12 +136,12 @@ class Tokens(torch.Tensor):
 
     @property
     def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
-        """True where a token is real; None where all are."""
+        """True where a token is real; None if all are."""
         return self._mask
 
     @property
     def is_real(self) -> Bool[torch.Tensor, "batch pos"]:
-        """True where a token is real, also where all are."""
+        """True where a token is real, never None."""
         return torch.ones_like(self.ids, dtype=torch.bool) if self._mask is None else self._mask
 
     @property
@@ -182,7 +182,7 @@ def plain_ids(ids: Any) -> torch.Tensor:
 
 
 def last_real(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, " batch"]:
-    """The position of each row's last real token [batch]; the last position where none is real.
+    """The position of each row's last real token [batch]; the last position if none is real.
 
     >>> last_real(torch.tensor([[True, True, False], [False, True, True]])).tolist()
     [1, 2]
@@ -199,7 +199,7 @@ def real_positions(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, "
 
 
 def padding_between(mask: Bool[torch.Tensor, "batch pos"]) -> bool:
-    """Whether padding lies between two real tokens of a row.
+    """Whether a row has padding between two real tokens.
 
     >>> padding_between(torch.tensor([[False, True, True, False]]))
     False
@@ -236,7 +236,7 @@ def _undressed(result: Any, args: Sequence[Any]) -> Any:
 
 
 def _mask_through(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What the operation makes of the mask; None where every token is real."""
+    """The mask after the operation; None if every token is real."""
     first = args[0]
     parts: list[Any] = list(first) if isinstance(first, (list, tuple)) else [first]
     if all(getattr(part, "_mask", None) is None for part in parts):
@@ -254,11 +254,9 @@ def _checked_mask(attention_mask: Any, tokens: torch.Tensor) -> torch.Tensor:
     mask = plain_ids(attention_mask)
     if tuple(mask.shape) != tuple(tokens.shape):
         raise ValueError(
-            f"attention_mask has shape {tuple(mask.shape)} and the tokens {tuple(tokens.shape)}; they must be the "
+            f"attention_mask has shape {tuple(mask.shape)} but the tokens {tuple(tokens.shape)}; they must be the "
             "same [batch pos]."
         )
     if mask.dtype != torch.bool and not bool(((mask == 0) | (mask == 1)).all()):
-        raise ValueError(
-            "attention_mask holds 1 where a token is real and 0 where it is padding, nothing else."
-        )
+        raise ValueError("attention_mask must contain only 1 (real token) and 0 (padding).")
     return mask.to(tokens.device, torch.bool)

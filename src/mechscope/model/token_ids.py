@@ -1,4 +1,4 @@
-"""Token ids however they are written: integers of any kind, nested lists, arrays and tensors."""
+"""Convert token ids of any kind: integers, nested lists, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def is_token_id(value: Any) -> bool:
-    """Whether a value is one whole number: an int, NumPy's, or a tensor or array with a single integer.
+    """Whether a value is one whole number: an int, a NumPy integer, or a tensor or array with a single integer.
 
     A truth value is not.
     """
@@ -41,7 +41,7 @@ def token_id(value: Any, what: str = "a token id") -> int:
 
 
 def token_ids(values: Any, what: str = "token ids", *, negative: bool = False) -> torch.Tensor:
-    """Token ids as an integer tensor (int64) of the shape in which they are written.
+    """Token ids as an integer tensor (int64) of the same shape.
 
     Integers of any kind and width, tensors, arrays, and lists, tuples and ranges of them, nested in any depth.
     A tensor stays on its device.
@@ -50,10 +50,10 @@ def token_ids(values: Any, what: str = "token ids", *, negative: bool = False) -
     torch.Size([2, 2])
 
     Args:
-        negative: allow negative numbers, where -1 fills up.
+        negative: allow negative numbers, for -1 as filler.
 
     Raises:
-        TypeError: for truth values, floating-point numbers, text, or anything else that is no whole number.
+        TypeError: for truth values, floating-point numbers, text, or anything else that is not a whole number.
         ValueError: for rows of different lengths, or a negative id.
     """
     ids = _as_tensor(values, what)

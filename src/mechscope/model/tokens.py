@@ -38,7 +38,7 @@ class TokenizerHelpers:
     def set_tokenizer(self, tokenizer: Any, default_padding_side: PaddingSide | None = None) -> None:
         """Give the model a tokenizer (ours, or anything with the Hugging Face interface).
 
-        A model whose d_vocab is not set takes the tokenizer's highest id plus 1.
+        If a model's d_vocab is not set, it becomes the tokenizer's highest id plus 1.
 
         Raises:
             ValueError: for a tokenizer with ids that the model lacks. (A model may have more rows than the
@@ -94,7 +94,7 @@ class TokenizerHelpers:
                 `cfg.default_prepend_bos`. It is never doubled.
             padding_side: where padding goes; None follows `default_padding_side`.
             move_to_device: put the ids on `cfg.device`.
-            truncate: cut at n_ctx tokens, with a warning that says how many texts were cut.
+            truncate: cut at n_ctx tokens, with a warning that counts the cut texts.
         """
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):
@@ -109,7 +109,7 @@ class TokenizerHelpers:
         longest = max(len(row) for row in rows)
         padding = [longest - len(row) for row in rows]
         if any(padding) and tokenizer.pad_token_id is None:
-            raise ValueError("texts of different lengths need a padding token, and this tokenizer has none.")
+            raise ValueError("texts of different lengths need a padding token, but this tokenizer has none.")
 
         def padded(values: list[list[int]], filler: int | None) -> torch.Tensor:
             fill = [[filler] * count for count in padding]
@@ -129,11 +129,11 @@ class TokenizerHelpers:
         *,
         move_to_device: bool = True,
     ) -> Tokens:
-        """What the model reads: token ids [batch pos] on its device, with which of them are real.
+        """The model's input: token ids [batch pos] on its device, with their attention mask.
 
-        `attention_mask` says which, if given; otherwise `Tokens` know it themselves, and so does text. Of a plain
-        tensor every token is real, except in a model that pads on the left: there, as in the classic interface,
-        the padding tokens that begin a row are padding (but a beginning-of-sequence token).
+        A given `attention_mask` is used; otherwise the mask of `Tokens`, or that of tokenized text. In a plain tensor
+        every token is real, except in a model that pads on the left: there, as in the classic interface, padding
+        tokens at the start of a row are padding (except a beginning-of-sequence token).
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos].
@@ -142,7 +142,7 @@ class TokenizerHelpers:
             move_to_device: put the ids on `cfg.device`.
 
         Raises:
-            ValueError: for ids or a mask of another shape, or text without a tokenizer.
+            ValueError: for ids or a mask of the wrong shape, or text without a tokenizer.
             TypeError: for anything that is neither text nor whole numbers.
         """
         if _is_text(input):
@@ -178,7 +178,7 @@ class TokenizerHelpers:
         begin = begin_ids(self.tokenizer)
         if not begin:
             raise ValueError(
-                "prepend_bos needs a beginning-of-sequence token, and this tokenizer has none: pass "
+                "prepend_bos needs a beginning-of-sequence token, but this tokenizer has none: pass "
                 "prepend_bos=False, or set cfg.default_prepend_bos to False."
             )
         return with_begin(begin, ids)
@@ -234,7 +234,7 @@ class TokenizerHelpers:
 
         Raises:
             TypeError: for anything but a string.
-            ValueError: for a string that is several tokens, or none, with the tokens.
+            ValueError: for a string that is not exactly one token; shows its tokens.
         """
         if not isinstance(string, str):
             raise TypeError(f"to_single_token takes a string, not a {type(string).__name__}.")
@@ -245,7 +245,7 @@ class TokenizerHelpers:
         return ids[0]
 
     def to_single_str_token(self, int_token: int | torch.Tensor | np.integer[Any]) -> str:
-        """The string of one token id: an int, NumPy's, or a tensor that holds one."""
+        """The string of one token id: an int, a NumPy integer, or a tensor with one."""
         single = int_token.reshape(()) if getattr(int_token, "shape", None) == (1,) else int_token  # type: ignore[union-attr]
         return self._need_tokenizer("to_single_str_token").decode(
             [token_id(single)], clean_up_tokenization_spaces=False
@@ -285,7 +285,7 @@ class TokenizerHelpers:
     def tokens_to_residual_directions(self, tokens: str | int | list[str] | torch.Tensor) -> torch.Tensor:
         """The column of W_U for each token: what the residual stream must hold to raise its logit.
 
-        One token gives [d_model]; more give [... d_model], in the shape in which they are written.
+        One token gives [d_model]; more give [... d_model], in the same shape.
 
         Raises:
             TypeError, ValueError: for anything that is neither strings nor token ids, or an id that the model cannot
@@ -300,7 +300,7 @@ class TokenizerHelpers:
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 
     def _ids_of(self, tokens: Any) -> torch.Tensor:
-        """Ids of tokens that are written as strings of one token each, as ids, or as nested lists of either."""
+        """Convert tokens given as single-token strings, ids, or nested lists of either to ids."""
         if isinstance(tokens, str):
             return torch.tensor(self.to_single_token(tokens))
         if isinstance(tokens, (list, tuple)) and any(isinstance(one, (str, list, tuple)) for one in tokens):
@@ -315,7 +315,7 @@ def _is_text(input: Any) -> bool:
 
 
 def _ids(input: Any) -> torch.Tensor:
-    """Token ids of any kind as an integer tensor; `Tokens` stay as they are."""
+    """Token ids of any kind as an integer tensor; `Tokens` stay unchanged."""
     if isinstance(input, Tokens):
         return input
     if isinstance(input, torch.Tensor) and input.is_floating_point():

@@ -84,7 +84,7 @@ class HookedTransformer(
     blocks: Sequence[TransformerBlock]
     ln_final: nn.Module
 
-    # Weights made in inference mode could never be trained, so this leaves it.
+    # Weights created in inference mode could never be trained.
     @torch.inference_mode(False)
     def __init__(
         self,
@@ -151,7 +151,7 @@ class HookedTransformer(
             start_at_layer: skip the embedding and the blocks before this one; negative counts from the end.
             tokens: with `start_at_layer`, the tokens that a loss needs.
             shortformer_pos_embed: with `start_at_layer`, the position embedding of a shortformer model.
-            attention_mask: 0 where a token is padding [batch pos]; None asks the tokens (see `as_tokens`).
+            attention_mask: 0 where a token is padding [batch pos]; None uses their own mask (see `as_tokens`).
             stop_at_layer: return the residual stream at the start of this layer; negative counts from the end.
             past_kv_cache: earlier tokens' keys and values; the new ones are added.
 
@@ -254,10 +254,10 @@ class HookedTransformer(
     def make_attention_mask(
         self, length: int, padding: Bool[torch.Tensor, "batch key"] | None = None, offset: int = 0
     ) -> AttentionMask:
-        """Who may attend to whom when the last `length` of `offset + length` positions are computed.
+        """Which queries may read which keys when the last `length` of `offset + length` positions are computed.
 
         Args:
-            padding: True where a token is real, over all positions [batch offset+length]; None where all are.
+            padding: True where a token is real, over all positions [batch offset+length]; None if all are.
         """
         if padding is not None and padding.shape[1] != offset + length:
             raise ValueError(
@@ -367,7 +367,7 @@ class HookedTransformer(
 def _over_all_positions(
     tokens: Tokens, past_kv_cache: HookedTransformerKeyValueCache | None
 ) -> torch.Tensor | None:
-    """Which of the cached positions and the new ones are real [batch key_pos]; None where all are."""
+    """Which of the cached positions and the new ones are real [batch key_pos]; None if all are."""
     if past_kv_cache is None:
         return tokens.attention_mask
     mask = past_kv_cache.append_attention_mask(tokens.is_real)
@@ -375,7 +375,7 @@ def _over_all_positions(
 
 
 def _last(attention_mask: Any, length: int) -> torch.Tensor | None:
-    """The mask of the new positions, of a mask that may cover cached ones too."""
+    """The part of a mask for the new positions; it may cover cached ones too."""
     return None if attention_mask is None else plain_ids(attention_mask)[:, -length:]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WeightProperties:
-    """`model.W_Q` [layer head d_model d_head] and its like; each access stacks afresh.
+    """`model.W_Q` [layer head d_model d_head] and the like; each access stacks them again.
 
     A stack is a copy, so writing to it is an error (`WeightCopy`): write to `model.blocks[layer].attn.W_Q`.
     """
@@ -33,7 +33,7 @@ class WeightProperties:
         return weight_copy(
             stacked,
             f"model.{name} is a stacked copy of all layers' weights; write to model.blocks[layer].{part}.{name} inside "
-            "torch.no_grad(), or take a .clone() to have a tensor of your own",
+            "torch.no_grad(), or .clone() it for a tensor of your own",
         )
 
     @property
@@ -67,8 +67,8 @@ class WeightProperties:
             joined = torch.cat([self.W_E, self.W_pos], dim=0)
         return weight_copy(
             joined,
-            "model.W_E_pos is a copy of model.W_E and model.W_pos; write to those inside torch.no_grad(), or take a "
-            ".clone() to have a tensor of your own",
+            "model.W_E_pos is a copy of model.W_E and model.W_pos; write to those inside torch.no_grad(), or "
+            ".clone() it for a tensor of your own",
         )
 
     @property

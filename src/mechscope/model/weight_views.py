@@ -1,4 +1,4 @@
-"""Weights put together for reading, whose in-place edits are an error and not silently lost.
+"""Weights combined for reading; editing them in place is an error instead of being silently lost.
 
 `model.W_Q` stacks the layers' weights and `attn.W_K` repeats a grouped head for each of its query heads: both are
 copies, and writing to a copy would not change the model.
@@ -14,9 +14,9 @@ import torch
 
 
 class _Guarded(torch.Tensor):
-    """A tensor that shows, copies and pickles as a plain one."""
+    """A tensor that is displayed, copied and pickled like a plain one."""
 
-    advice: str = "it is put together from the model's weights"
+    advice: str = "it is combined from the model's weights"
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return repr(_plain(self))
@@ -29,9 +29,9 @@ class _Guarded(torch.Tensor):
 
 
 class WeightCopy(_Guarded):
-    """A copy of weights: like any tensor to read and to compute with, while writing to it is an error.
+    """A copy of weights: read it and compute with it like any tensor, but writing to it is an error.
 
-    So are views of it, such as `model.W_Q[0]`. What is computed from it, `.clone()` included, is a plain tensor.
+    So are views of it, such as `model.W_Q[0]`. Results computed from it, including `.clone()`, are plain tensors.
     """
 
     @classmethod
@@ -46,7 +46,7 @@ class WeightCopy(_Guarded):
         copies = [part for part in _parts((args, *kwargs.values())) if isinstance(part, WeightCopy)]
         with torch._C.DisableTorchFunctionSubclass():
             if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
-                # `x.data -= y` ends by setting .data to what it was.
+                # `x.data -= y` ends by assigning .data to itself.
                 if isinstance(args[0], WeightCopy) and not _same_memory(args[0], args[1]):
                     raise RuntimeError(_refusal(args[0]))
                 return None
@@ -59,7 +59,7 @@ class WeightCopy(_Guarded):
 
 
 class TiedWeight(_Guarded):
-    """A view of another weight: writing to it changes that weight, but giving it other `.data` would change nothing."""
+    """A view of another weight: writing to it changes that weight, but assigning its `.data` would not."""
 
     @classmethod
     def __torch_function__(
@@ -82,7 +82,7 @@ def weight_copy(weights: torch.Tensor, advice: str) -> torch.Tensor:
 
     Args:
         weights: a tensor that shares no memory with the parameters.
-        advice: what it is and where to write instead, to end the error's sentence.
+        advice: what it is and where to write instead; the end of the error message.
     """
     guarded = weights.as_subclass(WeightCopy)
     guarded.advice = advice
@@ -106,7 +106,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _version(tensor: torch.Tensor) -> int:
-    # Inference tensors count no versions; the copies of the model's properties are not made as such.
+    # Inference tensors have no version counter; the model's properties never return such tensors.
     return -1 if tensor.is_inference() else tensor._version
 
 
@@ -123,12 +123,12 @@ def _same_memory(one: torch.Tensor, other: Any) -> bool:
         return False
     try:
         return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # a tensor without memory of its own, as under torch.func
+    except (RuntimeError, NotImplementedError):  # a tensor without memory, as under torch.func
         return False
 
 
 def _wrapped(result: Any, copies: list[WeightCopy]) -> Any:
-    """Views of the copies as copies, everything else plain."""
+    """Keep views of the copies guarded; make everything else plain."""
     if isinstance(result, torch.Tensor):
         owner = next((part for part in copies if _same_memory(part, result)), None)
         if owner is not None:

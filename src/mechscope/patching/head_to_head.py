@@ -1,4 +1,4 @@
-"""Patch the direct path from one head to another's queries, keys or values, and to nothing else."""
+"""Patch only the direct path from one head to another's queries, keys or values."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def get_act_patch_direct_path(
     component: Component = "q",
     verbose: bool = True,
 ) -> Float[torch.Tensor, "layer head"]:
-    """What each later head does to the metric when it alone reads the source head's clean output: [layer head].
+    """The metric when only one later head reads the source head's clean output, for each head: [layer head].
 
-    The later head's queries (keys, values) change by what the source head's change adds to them, with the
-    corrupted run's norm scale; whatever else reads the source head reads its corrupted output. Layers up to the
+    The later head's queries (keys, values) change by the source head's direct contribution, with the corrupted run's
+    norm scale; everything else reads the source head's corrupted output. Layers up to the
     source's are 0.
 
-    Source: Wang et al. 2022, "Interpretability in the Wild" (path patching), with the norm held still.
+    Source: Wang et al. 2022, "Interpretability in the Wild" (path patching), with the norm's scale frozen.
 
     Args:
         corrupted_tokens: tokens [batch pos] (or text) of the run that is patched.
         clean_cache, corrupted_cache: activations of the two runs.
         patching_metric: from logits [batch pos d_vocab] to a number.
-        component: what of the later head is patched: "q", "k" or "v".
+        component: the later head's input to patch: "q", "k" or "v".
         verbose: show a progress bar.
 
     Raises:
@@ -121,7 +121,7 @@ def _check(
         )
     if cfg.norm_placement != "pre":
         raise ValueError(
-            "this model norms each sublayer's output, so no single head has a direct path to another."
+            "this model norms each sublayer's output, so single heads have no direct paths between them."
         )
     if component != "q" and cfg.n_key_value_heads is not None:
         raise ValueError(
@@ -132,7 +132,7 @@ def _check(
 
 
 def _through_norm(model: HookedTransformer, cache: Any, layer: int, change: torch.Tensor) -> torch.Tensor:
-    """What a small change of the residual stream is after a layer's first norm, whose scale is held still."""
+    """A change of the residual stream after a layer's first norm with its scale frozen."""
     norm = model.blocks[layer].ln1
     if not isinstance(norm, Norm):
         return change

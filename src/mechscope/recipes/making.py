@@ -67,10 +67,10 @@ def make(
 
     Raises:
         FileNotFoundError: if something that the recipe needs is missing on this machine, before any work.
-        OSError: if `folder` holds something else than a model of ours, or a place cannot be written to, before any
+        OSError: if `folder` holds something other than a model of ours, or cannot be written to, before any
             work.
-        FolderInUseError: if another process works in `work`, before any work.
-        NotKeptError: if a disk is full; what was finished is in `work`.
+        FolderInUseError: if another process uses `work`, before any work.
+        NotKeptError: if a disk is full; finished parts are kept in `work`.
         ValueError: for a device that is not there, or a card with a placeholder that nothing fills.
         MissedConditionsError: if the model is not what it must be; it then lies beside its parts, to be looked at.
     """
@@ -117,15 +117,15 @@ def prepare(
     chosen = pick_device(device)
     folder = Path(folder)
     if not folder.name:
-        raise ValueError(f"{str(folder)!r} names no folder for a model.")
+        raise ValueError(f"{str(folder)!r} is not the name of a folder for a model.")
     if (reason := recipe.missing()) is not None:
         raise FileNotFoundError(f"{recipe.name} cannot be made here: {reason}")
     for place in (folder, *([] if work is None else [Path(work) / "model"])):
         if place.exists() and not recipe.store.is_own(place):
             raise FileExistsError(
-                f"{str(place)!r} exists and is no model that mechscope wrote: choose another."
+                f"{str(place)!r} exists and is not a model written by mechscope: choose another folder."
             )
-        # A model is written beside its place and put there whole.
+        # A model is written to a temporary folder beside it and then renamed.
         check_folder(place.parent)
     if work is not None:
         check_folder(Path(work) / "parts")
@@ -247,7 +247,7 @@ def _as_written(figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def _put_in_place(staged: Path, folder: Path) -> Path:
-    # Copied: the work folder may lie on another disk, and only what is on one disk can be renamed.
+    # Copied, because the work folder may be on another disk, and renaming works only within a disk.
     with replacing_folder(folder) as new:
         shutil.copytree(staged, new, dirs_exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""NumPy arrays from whatever holds numbers: tensors of any type and device, arrays, lists."""
+"""Convert numbers to NumPy arrays: tensors of any type and device, arrays, lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders that are either wholly there or not there at all."""
+"""Write files and folders completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says where a disk, or a user's share of it, is full."""
+"""System errors for a full disk or an exceeded quota."""
 UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished")
 """Names of temporary files."""
 
@@ -30,9 +30,9 @@ class NotKeptError(OSError):
 
 
 def as_not_kept(error: OSError) -> NotKeptError | None:
-    """The error in words, if it says that something could not be kept because a disk is full; else None.
+    """A NotKeptError if the error means that a disk is full; otherwise None.
 
-    Where no file of ours is behind it, that is the standard output or a library's temporary file.
+    If no file of ours is involved, it is standard output or a library's temporary file.
     """
     if isinstance(error, NotKeptError):
         return error
@@ -74,11 +74,11 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
         remove_unfinished(path.parent)
         descriptor, temporary = _locked_temporary_file(path)
         try:
-            # Open until it is renamed: the lock says that somebody is still at work on it.
+            # Kept open until it is renamed: the lock shows that it is still in use.
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
-                # mkstemp makes files that only their owner reads; a report is for everyone the umask allows.
+                # mkstemp makes files that only their owner can read; a report should follow the umask.
                 umask = os.umask(0)
                 os.umask(umask)
                 temporary.chmod(0o666 & ~umask)
@@ -86,7 +86,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
                 if os.name == "posix":
                     temporary.replace(path)
             if os.name != "posix":
-                # Windows renames no file that is open, and removes none either.
+                # Windows can neither rename nor remove an open file.
                 temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -98,19 +98,19 @@ def remove_unfinished(folder: Path) -> None:
     """Remove the temporary files that killed processes have left in a folder.
 
     A process holds a lock on its temporary file for as long as it writes, and the system takes that lock away when the
-    process ends, however it ends: what is locked is left alone.
+    process ends, however it ends. Locked files are not touched.
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if UNFINISHED.fullmatch(entry.name)]
     for name in names:
-        # Whatever goes wrong here, the file that is to be written does not depend on it.
+        # A failure here must not prevent the file from being written.
         with suppress(OSError):
             _remove_if_unlocked(folder / name)
 
 
 @contextmanager
 def replacing_folder(folder: str | Path) -> Generator[Path]:
-    """A new folder to fill, which takes the place of `folder` when the context ends without an error.
+    """A new folder to fill, which replaces `folder` when the context ends without an error.
 
     A reader sees the old folder or the new one. Folders that killed processes have left beside it are removed; where
     one was killed between moving the old folder away and the new one in, the old one is put back first.
@@ -144,22 +144,22 @@ def replacing_folder(folder: str | Path) -> Generator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Make sure that `path` can be written later on, as far as that can be told without leaving anything there.
+    """Make sure that `path` can be written later, as far as that can be checked without leaving anything there.
 
     Raises:
         ValueError: for an empty name.
-        OSError: if there is something there that is no file, or its folder cannot be made or written to; with what to
+        OSError: if it exists and is not a file, or its folder cannot be created or written to; with what to
             do.
     """
     if not path.name:
-        raise ValueError(f"{str(path)!r} names no file to write to.")
+        raise ValueError(f"{str(path)!r} is not the name of a file to write to.")
     if error := _no_file_goes_there(path):
         raise type(error)(f"{path} cannot be written: {error.strerror}. Choose another name.")
     check_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that files can be written to a folder, or that it can be made; leaves nothing there.
+    """Make sure that files can be written to a folder, or that it can be created, without leaving anything there.
 
     Raises:
         OSError: if not, with what to do.
@@ -167,14 +167,14 @@ def check_folder(folder: Path) -> None:
     try:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         if not there.is_dir():
-            because = "is a file" if there.is_file() else "is no folder"
+            because = "is a file" if there.is_file() else "is not a folder"
             where = (
                 f"{folder} {because}"
                 if there == folder
                 else f"{folder} cannot be made, because {there} {because}"
             )
             raise NotADirectoryError(f"{where}; choose another folder.")
-        # Asking the system (os.access) is not enough: it says yes to root on a disk that cannot be written to.
+        # os.access is not enough: for root it reports read-only disks as writable.
         with tempfile.TemporaryFile(dir=there):
             pass
     except NotADirectoryError:
@@ -209,7 +209,7 @@ def _no_file_goes_there(path: Path) -> OSError | None:
     if stat.S_ISDIR(mode):
         return IsADirectoryError(errno.EISDIR, "a folder has this name")
     if not stat.S_ISREG(mode):
-        return OSError(errno.EINVAL, "it is a device, a pipe or a socket, and no file")
+        return OSError(errno.EINVAL, "it is a device, a pipe or a socket, not a file")
     return None
 
 
@@ -218,7 +218,7 @@ def _locked_temporary_file(path: Path) -> tuple[int, Path]:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
         with suppress(OSError):  # a file system without locks: its unfinished files stay
             lock_descriptor(descriptor)
-        # Between its making and its locking, another process may have taken it for one left behind.
+        # Before it was locked, another process may have removed it as abandoned.
         if Path(name).exists():
             return descriptor, Path(name)
         os.close(descriptor)
@@ -234,7 +234,7 @@ def _remove_if_unlocked(path: Path) -> None:
 
 
 def _lock_folder(folder: Path) -> int | None:
-    """A descriptor that holds a lock on the folder; None where folders cannot be locked."""
+    """A descriptor that holds a lock on the folder; None if folders cannot be locked."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -18,7 +18,7 @@ from mechscope.results.files import make_folder
 log = logging.getLogger(__name__)
 
 LOCK = ".mechscope.lock"
-"""The file that is locked, in the folder itself, by whoever writes all that is there."""
+"""The lock file, inside the folder, for a process that writes to all of it."""
 
 
 class FolderInUseError(OSError):
@@ -33,14 +33,14 @@ class FolderInUseError(OSError):
 
 @contextmanager
 def hold_folder(folder: str | Path, *, wait: float = 0.0, name: str = LOCK) -> Generator[None]:
-    """Keep other processes from writing to a folder, as long as they ask here too.
+    """Keep other processes from writing to a folder, if they take this lock too.
 
-    The operating system holds the lock and takes it away when the process ends, however it ends, so a dead process
-    blocks nobody. The same thread may hold a folder several times.
+    The operating system releases the lock when the process ends, however it ends, so a dead process blocks nobody. The
+    same thread may hold a folder several times.
 
     Args:
         wait: seconds to wait for another process.
-        name: the file that is locked; those who write different things to a folder need not wait for each other.
+        name: the lock file; processes that write different files to a folder can use different locks.
 
     Raises:
         FolderInUseError: if another process (or thread) holds it.
@@ -67,7 +67,7 @@ def hold_folder(folder: str | Path, *, wait: float = 0.0, name: str = LOCK) -> G
         yield
     finally:
         if lock.lock_counter == 1:
-            # While it is held: whoever has the file open already sees that it is gone, and opens the next one.
+            # Removed while locked: a process that has it open notices that it is gone and opens a new one.
             with suppress(OSError):
                 path.unlink()
         lock.release()

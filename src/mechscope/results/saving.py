@@ -59,7 +59,7 @@ def load_result(path: str | Path) -> Result:
     except (safetensors.SafetensorError, TypeError, AttributeError) as error:  # a dtype that NumPy lacks
         raise ValueError(f"{path} cannot be read as a result ({error}); write it again.") from error
     if metadata.get("format") != FORMAT or values is None:
-        raise ValueError(f"{path} says format {shown(metadata.get('format'))}; a result says {FORMAT!r}.")
+        raise ValueError(f"{path} has format {shown(metadata.get('format'))}; a result has {FORMAT!r}.")
     header = parse_json(metadata.get("result", "null"), str(path))
     try:
         check_kinds(_Header, header if isinstance(header, dict) else {"result": header})
@@ -80,7 +80,7 @@ def load_result(path: str | Path) -> Result:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a file says about its values."""
+    """Read a file's description of its values."""
 
     title: str
     unit: str

@@ -55,7 +55,7 @@ def assemble(
 
     Args:
         prepend_bos: whether prompts start with the begin token; None follows the model (see `Reader.begin`). It is
-            not repeated in front of a prompt that spells it out.
+            not added to a prompt that already starts with it.
 
     Raises:
         ValueError: for prompts longer than the model's context, or no BOS token where one is wanted.
@@ -67,8 +67,8 @@ def assemble(
     for number, (ours, theirs) in enumerate(zip(clean, corrupted, strict=True)):
         if len(ours) != len(theirs):
             raise ValueError(
-                f"pair {number}: one prompt spells out the begin token and the other does not, so they would not "
-                "stay aligned. Spell it out in both or in neither, or pass prepend_bos=False."
+                f"pair {number}: one prompt starts with the begin token and the other does not, so they would not "
+                "stay aligned. Write it in both or in neither, or pass prepend_bos=False."
             )
     lengths = torch.tensor([len(row) for row in clean])
     end = lengths - 1

@@ -1,4 +1,4 @@
-"""What a task measures: one number per example, read from the logits where an answer is due.
+"""A task's metric: one number per example, computed from the logits at the answer positions.
 
 Every metric takes logits [batch answer d_vocab] at the answers' positions and gives values [batch];
 an example with several answers gets their mean. Logits in bfloat16 or float16 are measured in float32.
@@ -39,7 +39,7 @@ class Answers:
     def __post_init__(self) -> None:
         for name in ("positions", "correct", "wrong"):
             if (given := getattr(self, name)) is not None:
-                # Integers of any width index alike from here on.
+                # From here on, all indices are int64.
                 object.__setattr__(self, name, token_ids(given, f"{name} of answers", negative=True))
         if self.positions.ndim != 2:
             raise ValueError(f"answer positions are [batch answer], not {tuple(self.positions.shape)}.")
@@ -95,7 +95,7 @@ class Metric:
         """One value an example [batch].
 
         Raises:
-            ValueError: where wrong answers or a reference are missing, the shape does not fit, or an answer has no
+            ValueError: if wrong answers or a reference are missing, the shape does not fit, or an answer has no
                 logit.
         """
         if self.needs_wrong and answers.wrong is None:
@@ -111,7 +111,7 @@ class Metric:
             )
         if answers.highest >= logits.shape[-1]:
             raise ValueError(
-                f"an answer is token id {answers.highest}, and the logits cover ids 0 to {logits.shape[-1] - 1} only: "
+                f"an answer is token id {answers.highest}, but the logits cover only ids 0 to {logits.shape[-1] - 1}: "
                 "the model cannot predict it (d_vocab_out)."
             )
         return self.function(

@@ -42,10 +42,10 @@ def from_prompts(
         correct: an answer a prompt, one token each (" Mary", with its space), or several of which each is right.
         wrong: the same for wrong answers; None where there are none in particular.
         positions: names of positions; a number for all prompts or one for each, counted in the tokens of the text
-            (without a begin token that is put in front), from the end where negative. "end" is added.
+            (without counting an added begin token), from the end where negative. "end" is added.
         metric: logit difference where left out, or log-probability without wrong answers.
         prepend_bos: start with the begin token; None follows the model's `cfg.default_prepend_bos`, as
-            `model(text)` does. It is not repeated in front of a prompt that spells it out.
+            `model(text)` does. It is not added to a prompt that already starts with it.
 
     Raises:
         ValueError: for empty lists or lists of different lengths, a pair whose prompts differ in tokens or do not
@@ -99,8 +99,8 @@ def from_tokens(
 ) -> Task:
     """A task from prompts as tokens [batch pos], for models without a tokenizer.
 
-    Prompts of different lengths come as `Tokens`, which know their padding (`model.to_tokens` gives them, and
-    `Tokens(ids, attention_mask)` makes them); the task then pads on the right. Of plain tensors every token is real.
+    Pass prompts of different lengths as `Tokens`, which know their padding (`model.to_tokens` gives them, and
+    `Tokens(ids, attention_mask)` makes them); the task then pads on the right. In plain tensors every token is real.
 
     Args:
         correct: right tokens [batch], or [batch answer] where several answers are due.
@@ -160,7 +160,7 @@ def from_tokens(
 
 
 def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]], what: str) -> Tokens:
-    """The same rows with their padding, if any, behind the text."""
+    """The same rows with any padding moved behind the text."""
     known = Tokens(token_ids(tokens, what), getattr(tokens, "attention_mask", None))
     if known.attention_mask is None or known.ndim != 2:
         return known
@@ -192,7 +192,9 @@ def _rows(answers: Any, batch: int, what: str) -> torch.Tensor:
     """Answers as token ids [batch answer]."""
     ids = token_ids(answers, f"{what} answers")
     if ids.numel() == 0 or ids.numel() % batch:
-        raise ValueError(f"{what} has {ids.numel()} answers for {batch} prompts; give each prompt as many.")
+        raise ValueError(
+            f"{what} has {ids.numel()} answers for {batch} prompts; every prompt needs the same number."
+        )
     return ids.reshape(batch, -1)
 
 

@@ -114,11 +114,11 @@ class Reader:
         """The ids that a prompt starts with, as `model.to_tokens` would start it.
 
         Args:
-            prepend_bos: None follows the model's `cfg.default_prepend_bos`, and for a tokenizer by itself, whether
-                the tokenizer puts its begin token in front of texts.
+            prepend_bos: None follows the model's `cfg.default_prepend_bos`, or, without a model,
+                whether the tokenizer adds its begin token to texts.
 
         Raises:
-            ValueError: where a begin token is asked for and the tokenizer has none.
+            ValueError: if a begin token is requested but the tokenizer has none.
         """
         if prepend_bos is False:
             return []

@@ -38,7 +38,7 @@ def repeated_random_tokens(
         model: any model (no tokenizer is needed), or the number of its tokens.
         half: tokens a half; 20 where left out, or fewer where the context or the vocabulary is small.
         answers: where answers are due: everywhere in the second half but its last token, or at its end only.
-        bos: a token to begin with, never drawn; "auto" takes the tokenizer's begin token where the model's texts
+        bos: the first token, never drawn; "auto" takes the tokenizer's begin token where the model's texts
             start with one (`cfg.default_prepend_bos`).
 
     Raises:

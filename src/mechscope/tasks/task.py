@@ -34,9 +34,9 @@ class Task:
     name: str
     """Short, as it stands in titles: "IOI"."""
     clean: Int[torch.Tensor, "batch pos"]
-    """Prompts that show the behaviour, padded on the right where lengths differ; kept as `Tokens`."""
+    """Prompts that show the behaviour, padded on the right if lengths differ; stored as `Tokens`."""
     corrupted: Int[torch.Tensor, "batch pos"]
-    """Their twins, token for token aligned, that give no ground for it; kept as `Tokens`."""
+    """Their corrupted counterparts, aligned token by token; stored as `Tokens`."""
     answers: Answers
     """Where answers are due, right and wrong tokens."""
     metric: Metric = METRICS["logit_difference"]
@@ -85,13 +85,13 @@ class Task:
             )
 
     def _with_mask(self, tokens: torch.Tensor, which: str) -> Tokens:
-        """The prompts as `Tokens`, padded as `lengths` says."""
+        """The prompts as `Tokens`, with padding according to `lengths`."""
         mask = self.attention_mask
         known = tokens.attention_mask if isinstance(tokens, Tokens) else None
         if known is not None and (mask is None or not torch.equal(known, mask.to(known.device))):
             raise ValueError(
-                f"{self.name}: the {which} prompts have padding that `lengths` does not tell of. A task's prompts are "
-                "padded on the right, with `lengths` beside them; tasks.from_tokens makes one of any padded batch."
+                f"{self.name}: the {which} prompts have padding that contradicts `lengths`. A task's prompts are "
+                "padded on the right and have `lengths`; tasks.from_tokens makes a task from any padded batch."
             )
         return Tokens(plain_ids(tokens), mask)
 
@@ -121,7 +121,7 @@ class Task:
 
     @property
     def real_tokens(self) -> Bool[torch.Tensor, "batch pos"]:
-        """True where a token is real, also where all are."""
+        """True where a token is real, never None."""
         mask = self.attention_mask
         return torch.ones(self.clean.shape, dtype=torch.bool) if mask is None else mask
 

@@ -58,7 +58,7 @@ class AblationValues:
             )
         if not own and how in ("resample", "template_mean") and tokens.attention_mask is not None:
             raise ValueError(
-                f"{how} takes values position by position: the reference prompts must have no padding."
+                f"{how} takes values position by position, so the reference prompts must not have padding."
             )
         self.run = BaseRun(model, tokens)
         self.words = "the corrupted prompts" if own else f"{len(tokens)} reference prompts"

@@ -47,7 +47,7 @@ class AttentionStatistics:
     first: Result
     """Attention to position 0: the sink."""
     first_by_norm: Result
-    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves (0 where nothing is moved)."""
+    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves (0 if nothing is moved)."""
 
     def figure(self) -> Any:
         """The five measures side by side."""
@@ -81,7 +81,7 @@ def attention_statistics(
     Args:
         data: a task (its clean prompts) or tokens [batch pos].
         batch_size: prompts a pass; one layer's patterns are in memory at a time.
-        attention_mask: for plain tokens, True where a token is real; None asks the tokens.
+        attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Raises:
         ValueError: for prompts the model cannot read or of one token only, or a model that gives NaN.
@@ -152,7 +152,7 @@ def _measures(
     positions: Int[torch.Tensor, "batch pos"],
     firsts: Int[torch.Tensor, " batch"],
 ) -> list[Float[torch.Tensor, "batch head query"]]:
-    """One value per measure and query; distance and first position are told in real tokens."""
+    """One value per measure and query; distance and first position count real tokens."""
     distance = (positions[:, :, None] - positions[:, None, :]).abs().to(pattern.dtype)[:, None]
     moved = pattern * norms[:, :, None]
     first = firsts[:, None, None, None].expand(*pattern.shape[:-1], 1)
@@ -166,7 +166,7 @@ def _measures(
 
 
 def _shares(sizes: Float[torch.Tensor, "*rest key"]) -> Float[torch.Tensor, "*rest key"]:
-    """Each key's share of the sum; 0 for all where nothing is moved."""
+    """Each key's share of the sum; 0 for all if nothing is moved."""
     total = sizes.sum(-1, keepdim=True)
     return sizes / total.masked_fill(total == 0, 1.0)
 
@@ -198,7 +198,7 @@ def norm_weighted_attention(
 
     Args:
         example: which prompt.
-        attention_mask: for plain tokens, True where a token is real; None asks the tokens. Padding is left out.
+        attention_mask: for plain tokens, True where a token is real; None: the tokens' own. Padding is excluded.
 
     Raises:
         ValueError: for a layer, head or prompt that is not there.

@@ -76,7 +76,7 @@ TARGETS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torch.Tensor:
     """A pattern for these tokens as weights [batch query key].
 
-    A named pattern counts real tokens only: padding is neither a query nor a key, and lies between no two tokens.
+    A named pattern counts only real tokens: padding is neither a query nor a key, and adds no distance between tokens.
 
     Args:
         pattern: a name from `TARGETS`, a matrix [query key] or [batch query key], or a function of the tokens
@@ -112,11 +112,11 @@ def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torc
 def _on_real_tokens(
     target: Callable[[torch.Tensor], torch.Tensor], tokens: Int[torch.Tensor, "batch pos"]
 ) -> Bool[torch.Tensor, "batch query key"]:
-    """The pattern of each row's real tokens, as if no padding stood before or between them."""
+    """The pattern of each row's real tokens, as if there were no padding before or between them."""
     if not isinstance(tokens, Tokens) or tokens.attention_mask is None:
         return target(plain_ids(tokens))
     real = tokens.is_real
-    # Real tokens first, in their order; then the pattern goes back to where they stand.
+    # Real tokens are moved to the front in order; then the pattern is moved back to their positions.
     order = (~real).to(torch.int8).sort(dim=1, stable=True).indices
     found = target(tokens.ids.gather(1, order))
     back = order.argsort(1)

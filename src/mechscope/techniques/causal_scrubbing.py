@@ -249,7 +249,7 @@ def _prompts(model: HookedTransformer, task: Task, prompts: torch.Tensor | None)
     prompts = read_tokens(model, prompts)
     if prompts.attention_mask is not None:
         raise ValueError(
-            "further prompts must have no padding: scrubbing exchanges activations position by position."
+            "further prompts must not have padding: scrubbing exchanges activations position by position."
         )
     if prompts.shape[1] != task.length:
         raise ValueError(

@@ -53,7 +53,7 @@ class Composition:
     def excess(self) -> Result:
         """Standard deviations above the baseline's mean."""
         difference, spread = self.scores.values - self.baseline.values, self.baseline_sd.values
-        # A head without weights has score, mean and spread 0: nothing above chance.
+        # A head with zero weights has score, mean and spread 0: nothing above chance.
         values = difference / spread.where((spread != 0) | (difference != 0), 1.0)
         return self.scores.replace(
             values=values, title=f"{self.scores.title}, above chance", unit="standard deviations"
@@ -109,7 +109,7 @@ def composition_scores(
     layers, heads = model.cfg.n_layers, model.cfg.n_heads
     if layers < 2:
         found = "one layer" if layers else "no layers"
-        raise ValueError(f"composition is between heads of different layers, and this model has {found}.")
+        raise ValueError(f"composition is between heads of different layers, but this model has {found}.")
     if draws < 2:
         raise ValueError(f"the spread of a baseline needs at least 2 draws, not {draws}.")
     writes = [_writes(model, layer) for layer in range(layers)]
@@ -158,7 +158,7 @@ def random_composition(
     """
     writes, reads = (part.detach().cpu().float()[:, :width] for part in (writes, reads))
     norms = writes.norm(dim=-1)[:, None] * reads.norm(dim=-1)
-    norms = norms.masked_fill(norms == 0, 1.0)  # of a head without weights: its score is 0
+    norms = norms.masked_fill(norms == 0, 1.0)  # for a head with zero weights: its score is 0
     scores: list[torch.Tensor] = []
     for _ in range(draws):
         left, right = (_frames(len(part), width, part.shape[1], generator) for part in (writes, reads))

@@ -90,7 +90,7 @@ def direct_logit_attribution(
     """
     _check(model, task, by, positions)
     if top < 1:
-        raise ValueError(f"top is how many neurons are named, at least 1, not {top}.")
+        raise ValueError(f"top, the number of neurons to name, must be at least 1, not {top}.")
     prompts = as_prompts(model, task)
     terms = LogitTerms(model, prompts, everywhere=positions == "all")
     values, dims, coords = _contributions(terms, by, top, np.array(prompts.labels))

@@ -105,7 +105,7 @@ def head_scores(
         pattern: "previous", "duplicate", "induction", "first", "same" (see `attention_targets`), a matrix
             [query key], or a function from tokens [batch pos] to [batch query key].
         seeds: seeds of the random tokens.
-        attention_mask: for plain tokens, True where a token is real; None asks the tokens.
+        attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Raises:
         KeyError: for a pattern that does not exist.
@@ -143,7 +143,7 @@ def detect_heads(
         values = _scores(model, prompts, wanted, batch_size)
         return DetectedHeads(_result(values, wanted, prompts.provenance), None)
     if attention_mask is not None:
-        raise ValueError("attention_mask goes with tokens, and `data` was left out.")
+        raise ValueError("attention_mask needs tokens, but `data` was not given.")
     if not seeds:
         raise ValueError("random tokens need at least one seed.")
     draws: list[torch.Tensor] = []

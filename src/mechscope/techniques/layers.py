@@ -1,4 +1,4 @@
-"""Is there such a layer, and are there any: the same answer from every technique."""
+"""Check that a model has layers, and a given layer, with the same error in every technique."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def check_has_layers(model: HookedTransformer, what: str) -> None:
     """Refuse a model without layers.
 
     Args:
-        what: what needs them, as the beginning of a sentence: "activation patching".
+        what: the subject of the error's sentence, such as "activation patching".
 
     Raises:
         ValueError: for a model with n_layers=0.
     """
     if model.cfg.n_layers == 0:
         raise ValueError(
-            f"{what} needs a model with layers, and this one has none (n_layers=0): it only embeds and unembeds. "
+            f"{what} needs a model with layers, but this one has none (n_layers=0): it only embeds and unembeds. "
             "Use a model with at least one layer, or read this one with logit_lens or direct_logit_attribution."
         )
 
@@ -28,7 +28,7 @@ def check_layer(model: HookedTransformer, layer: int) -> None:
     """Refuse a layer that the model does not have.
 
     Raises:
-        ValueError: with how many there are.
+        ValueError: with the number of layers.
     """
     n_layers = model.cfg.n_layers
     if not 0 <= layer < n_layers:

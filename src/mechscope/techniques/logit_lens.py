@@ -70,7 +70,7 @@ class LogitLens:
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
     """The first prompts' top token as text [batch][layer][pos]."""
     labels: tuple[tuple[str, ...], ...]
-    """Those prompts' own tokens; "" where padding comes before a token, nothing where it comes last."""
+    """Those prompts' own tokens; "" for padding before a token, nothing for padding at the end."""
 
     def figure(self, example: int = 0) -> Any:
         """The top token at every layer and position of one prompt, coloured by its probability.
@@ -129,7 +129,7 @@ def logit_lens(
         top: how many top tokens are kept.
         batch_size: prompts a pass.
         keep_text: of how many prompts the figure's text is kept.
-        attention_mask: for plain tokens, True where a token is real; None asks the tokens. Padding is NaN.
+        attention_mask: for plain tokens, True where a token is real; None uses their own mask. Padding is NaN.
 
     Units: logits, probability, tokens (rank), nats (KL).
 
@@ -176,7 +176,7 @@ def logit_lens(
 
 
 _END = "the end"
-"""Stands for the residual stream after the last block, which may be the sum of two activations."""
+"""Represents the residual stream after the last block, which may be the sum of two activations."""
 
 
 def _points(model: HookedTransformer, incl_mid: bool) -> tuple[list[str], list[float]]:
@@ -234,7 +234,7 @@ def _read(
 
 
 def _logits(model: HookedTransformer, residual: torch.Tensor) -> torch.Tensor:
-    """What the model would say if it ended here, as numbers that probabilities can be computed from."""
+    """The model's logits if it ended here, in float32 or better."""
     return at_least_float32(model.unembed(model.ln_final(residual)))
 
 

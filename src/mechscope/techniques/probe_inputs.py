@@ -71,7 +71,7 @@ def as_labels(labels: Any, tokens: Tokens, kind: Kind, metric: Metric) -> ProbeL
             f"[{batch}] or one a token [{batch} {length}]."
         )
     real = np.ones(found.shape, dtype=bool) if found.ndim == 1 else tokens.is_real.cpu().numpy()
-    told = found[real]  # labels of padding say nothing
+    told = found[real]  # labels of padding are ignored
     if found.dtype.kind == "f" and not np.isfinite(told).all():
         raise ValueError(f"{int((~np.isfinite(told)).sum())} labels are not finite.")
     if kind == "regression":
@@ -127,7 +127,7 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
             )
         if task is None and len(prompts.tokens.lengths.unique()) > 1:
             raise ValueError(
-                "the prompts have different lengths, so one position means different things in different prompts; give "
+                "the prompts have different lengths, so a position differs in meaning from prompt to prompt; give "
                 "positions as numbers that every prompt has, such as [-1] for the last token."
             )
         chosen = list(range(int(prompts.tokens.lengths[0]) if task is None else length))

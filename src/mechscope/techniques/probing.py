@@ -145,11 +145,11 @@ def linear_probe(
 
     Args:
         data: a task (its clean prompts), or tokens [batch pos].
-        labels: one an example [batch], or one a token [batch pos] (those of padding are ignored): classes of any
+        labels: one per example [batch], or one per token [batch pos] (those of padding are ignored): classes of any
             kind, or numbers.
         site: "resid" for the stream at the start of every layer and at the end (`layer` then counts the layers
             that have run), or a short hook name ("mlp_out", "z") for that activation in every layer.
-        positions: "all", "answers", a named position of the task, or numbers, which count each prompt's real tokens
+        positions: "all", "answers", a named position of the task, or numbers, which index each prompt's real tokens
             (negative ones from its last).
         kind: "classification" (logistic), "regression" (ridge) or "mean difference" (two classes).
         metric: "accuracy" or "auroc" (two classes); "r2" for regression. None is the first that fits.
@@ -158,7 +158,7 @@ def linear_probe(
         strength: of the L2 penalty on standardised activations.
         test_share: how much is held out.
         seeds: one split each; the scores are their mean, their worst and their best.
-        attention_mask: for plain tokens, True where a token is real; None asks the tokens.
+        attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Raises:
         KeyError: for a site that the model does not have, or a position that the task does not name.

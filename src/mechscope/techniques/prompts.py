@@ -42,7 +42,7 @@ class Prompts:
 
     @property
     def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
-        """True where a token is real; None where all are."""
+        """True where a token is real; None if all are."""
         return self.tokens.attention_mask
 
     @property
@@ -51,10 +51,10 @@ class Prompts:
         return self.tokens.is_real
 
     def index_of(self, position: int) -> Int[torch.Tensor, " batch"]:
-        """Where each prompt's real token number `position` stands [batch]; negative counts from its last one.
+        """The index of each prompt's real token number `position` [batch]; negative counts from its last one.
 
         Raises:
-            ValueError: where a prompt has too few tokens.
+            ValueError: if a prompt has too few tokens.
         """
         return index_of_real(self.tokens, position)
 
@@ -79,8 +79,8 @@ def as_prompts(
     """The prompts of a task (its clean ones), or of tokens [batch pos] or [pos], or of text.
 
     Args:
-        name: what tokens without a task are called in the provenance.
-        attention_mask: for plain tokens, True or 1 where a token is real; None asks the tokens (see
+        name: the name of tokens without a task in the provenance.
+        attention_mask: for plain tokens, True or 1 where a token is real; None uses their own mask (see
             `model.as_tokens`).
 
     Raises:
@@ -102,7 +102,7 @@ def as_prompts(
 def read_tokens(
     model: HookedTransformer, data: Any, attention_mask: Bool[torch.Tensor, "batch pos"] | None = None
 ) -> Tokens:
-    """Tokens or text that is not a task's, as this model reads it, checked before any run.
+    """Tokens or text without a task, as this model reads them, checked before any run.
 
     Raises:
         ValueError: for anything else, ids out of range, a prompt of padding only, or one longer than the context.
@@ -113,19 +113,19 @@ def read_tokens(
     check_tokens(model, tokens)
     if bool((tokens.lengths == 0).any()):
         empty = (tokens.lengths == 0).nonzero()[0].item()
-        raise ValueError(f"prompt {empty} is padding only: its attention mask has no 1.")
+        raise ValueError(f"prompt {empty} contains only padding: its attention mask has no 1.")
     return tokens
 
 
 def index_of_real(tokens: Tokens, position: int) -> Int[torch.Tensor, " batch"]:
-    """Where each row's real token number `position` stands [batch]; negative counts from its last one.
+    """The index of each row's real token number `position` [batch]; negative counts from its last one.
 
     >>> rows = Tokens([[9, 9, 3], [1, 2, 3]], attention_mask=[[0, 0, 1], [1, 1, 1]])
     >>> index_of_real(rows, 0).tolist(), index_of_real(rows, -1).tolist()
     ([2, 0], [2, 2])
 
     Raises:
-        ValueError: where a row has too few tokens.
+        ValueError: if a row has too few tokens.
     """
     lengths = tokens.lengths
     shortest = int(lengths.min())

@@ -2,7 +2,7 @@
 
 A model that was loaded with folded norms gives its own weights back. Others (norms that cannot be folded,
 weights as trained) get the scale of each norm in what reads it, or, where a block norms its sublayers'
-outputs, in what it writes. What depends on the token, the number that a norm divides by, is left out. All are
+outputs, in what it writes. The part that depends on the token, a norm's divisor, is omitted. All are
 float32 or float64, whatever the model's own type.
 """
 

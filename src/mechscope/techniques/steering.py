@@ -80,10 +80,10 @@ def steering_vector(
         positive: prompts that show it; or a task, whose clean prompts are positive and corrupted ones negative.
         negative: prompts that do not, where `positive` is no task. They need not be as long.
         layer: before which layer the residual stream is read (and should be added).
-        positions: where it is read: names of a task's positions, or numbers, which count each prompt's real tokens
-            (negative ones from its last). By default where answers are due, or each prompt's last token.
+        positions: where it is read: names of a task's positions, or numbers, which index each prompt's real tokens
+            (negative ones from its last). By default the answer positions, or each prompt's last token.
         attention_mask, negative_mask: for plain tokens of the positive and the negative prompts, True where a token
-            is real; None asks the tokens.
+            is real; None uses their own mask.
 
     Raises:
         ValueError: for missing or needless negative prompts, a layer that does not exist, or means that
@@ -166,7 +166,7 @@ def steered(
     positions: Positions | None = None,
     task: Task | None = None,
 ) -> Generator[HookedTransformer]:
-    """While the `with` block lasts, coefficient * vector is added before a layer, at every position or at some.
+    """Within the `with` block, add coefficient * vector before a layer, at every position or at some.
 
     Works for reading, for caching, and for writing:
 
@@ -177,9 +177,9 @@ def steered(
         positions: where it is added. None: everywhere. "last": each prompt's last token; "prompt": all of its tokens;
             "generated": only what `generate` writes; "all": both. A number or several count each prompt's real tokens,
             negative ones from its last; an integer tensor [batch] has one number for each prompt; a mask [batch pos]
-            says it position by position. Names are those of the task's positions. Padding is never steered, and
+            selects positions directly. Names are those of the task's positions. Padding is never steered, and
             writing with and without a key/value cache gives the same.
-        task: whose positions the names are.
+        task: defines the named positions.
 
     Raises:
         KeyError: for a name that the task does not have.
@@ -204,7 +204,7 @@ def steered(
             where = steered_now.get()
             if where is None or where.shape != residual.shape[:2]:
                 raise ValueError(
-                    "steering at chosen positions needs whole passes through model(…), which say what is read; this "
+                    "steering at chosen positions needs whole passes through model(…), which show what is read; this "
                     f"one has a residual stream of shape {tuple(residual.shape)}."
                 )
             return torch.where(where[..., None], (residual + added).to(residual.dtype), residual)
@@ -233,7 +233,7 @@ def steering_curve(
     """The metric over the coefficient, beside random directions, and the cost on other text.
 
     Args:
-        vector: what is added, times the coefficient, before `layer`.
+        vector: added before `layer`, times the coefficient.
         text: tokens on which steering should change nothing; by default the prompts that are steered. Tokens that
             the model cannot predict (d_vocab_out below d_vocab) do not count in its perplexity.
         positions: where it is added, as in `steered`; None: everywhere. With a text of its own, numbers, "last" or
@@ -263,8 +263,8 @@ def steering_curve(
     if text is not None:
         if chosen is not None and not chosen.of_any_text:
             raise ValueError(
-                'these positions are the prompts\' own, and the text has others: give numbers, "last" or "prompt", '
-                "or leave the text out."
+                'these positions belong to the prompts, not to the text: give numbers, "last" or "prompt", '
+                "or do not give a text."
             )
         text = read_tokens(model, text)
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
@@ -308,7 +308,7 @@ def steering_curve(
 
 
 def _check_text(model: HookedTransformer, tokens: torch.Tensor, what: str) -> None:
-    """See that there is a token whose probability makes a perplexity."""
+    """Check that the perplexity is over at least one token."""
     if tokens.shape[1] < 2:
         raise ValueError(
             f"{what} needs at least two positions: perplexity is measured on the tokens that follow."

@@ -1,4 +1,4 @@
-"""At which positions a model is steered: by number, by name, by a mask, or only what it writes itself."""
+"""The positions at which a model is steered: by number, by name, by a mask, or only generated tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = ("all", "last", "prompt", "generated")
 
 @dataclass(frozen=True)
 class SteeringPositions:
-    """Positions that are steered, in whatever the model reads.
+    """Positions that are steered in any input of the model.
 
     Numbers count the real tokens of each prompt; what `generate` writes comes after the prompt and has no numbers.
     """
@@ -47,7 +47,7 @@ class SteeringPositions:
 
     @property
     def of_any_text(self) -> bool:
-        """Whether they mean something in every batch of tokens."""
+        """Whether they are meaningful for any batch of tokens."""
         return not self.by_row and self.mask is None and not self.generated
 
     def within(
@@ -60,7 +60,7 @@ class SteeringPositions:
             prompt_positions: how many positions belong to the prompt; None: all.
 
         Raises:
-            ValueError: for numbers outside of a prompt, or positions of another batch.
+            ValueError: for numbers outside of a prompt, or positions of a different batch.
         """
         batch, length = real.shape
         count = length if prompt_positions is None else prompt_positions
@@ -95,13 +95,13 @@ class SteeringPositions:
 
 
 def steering_positions(positions: Positions, task: Task | None = None) -> SteeringPositions:
-    """Read what a caller means by positions.
+    """Parse the positions that a caller gives.
 
     Args:
-        positions: "all", "last", "prompt" or "generated"; a number or several, which count each prompt's real tokens
+        positions: "all", "last", "prompt" or "generated"; a number or several, which index each prompt's real tokens
             (negative ones from its last); names of the task's positions; an integer tensor [batch] with one number for
-            each prompt; a mask [batch pos] of truth values.
-        task: whose positions the names are.
+            each prompt; a boolean mask [batch pos].
+        task: defines the named positions.
 
     Raises:
         KeyError: for a name that the task does not have.
@@ -151,7 +151,7 @@ def steering_positions(positions: Positions, task: Task | None = None) -> Steeri
 def positions_of_passes(
     model: HookedTransformer, positions: SteeringPositions
 ) -> Generator[ContextVar[torch.Tensor | None]]:
-    """While the `with` block lasts, the variable holds which positions of the current pass are steered [batch pos]."""
+    """Within the `with` block, the variable holds which positions of the current pass are steered [batch pos]."""
     current: ContextVar[torch.Tensor | None] = ContextVar("steered", default=None)
     signature = inspect.signature(model.forward)
 
@@ -180,7 +180,7 @@ def _real_tokens(model: HookedTransformer, given: dict[str, Any]) -> Bool[torch.
             real = torch.ones(shape, dtype=torch.bool, device=given["input"].device)
             return real if mask is None else mask[:, -shape[1] :].to(real)
     if mask is not None and not isinstance(read, (str, list)):
-        # It may cover the cached positions too.
+        # The mask may cover the cached positions too.
         read = Tokens(model.as_tokens(read).ids, mask[..., -read.shape[-1] :].reshape(-1, read.shape[-1]))
         return read.is_real
     return model.as_tokens(read, given.get("prepend_bos"), given.get("padding_side"), mask).is_real

@@ -1,4 +1,4 @@
-"""The classic `utilities`: what `utils` has, under the name that the 3.x years gave it."""
+"""The classic `utilities`: the contents of `utils` under their 3.x name."""
 
 from mechscope.utils import *  # noqa: F403 - the same names, whatever they are
 from mechscope.utils import __all__ as __all__

@@ -1,8 +1,8 @@
-"""Text that a figure shows letter for letter.
+"""Escape text so that a figure shows it literally.
 
 Plotly reads what it is given as markup: the token `<s>` would vanish, `<b>x</b>` would be set in bold type, and two
-dollar signs would enclose a formula. So every word that comes from a model, a tokenizer or a caller passes through
-`escape` on its way into a figure, or through `escape_in_template` where it becomes part of a hover template.
+dollar signs would enclose a formula. So every text from a model, a tokenizer or a caller goes through `escape`
+before it is put into a figure, or through `escape_in_template` where it becomes part of a hover template.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def escape(text: object) -> str:
 
 
 def escape_in_template(text: object) -> str:
-    """A text within a `hovertemplate` or `texttemplate`, where `%{…}` would be filled in.
+    """Escape a text within a `hovertemplate` or `texttemplate`, where `%{…}` would be filled in.
 
     >>> escape_in_template("100 %{x}")
     '100 &#37;{x}'
@@ -30,7 +30,7 @@ def escape_in_template(text: object) -> str:
 
 
 def unescape(text: str) -> str:
-    """The text that a figure shows for an escaped one: for pages that write a figure's title themselves.
+    """Undo `escape`, for pages that show a figure's title themselves.
 
     >>> unescape(escape("<s> & $more$"))
     '<s> & $more$'

@@ -1,7 +1,7 @@
-"""What a Hugging Face config.json may say: the kind of value of every field that an adapter reads.
+"""The kind of value that each field of a Hugging Face config.json must have, for every field that an adapter reads.
 
-A file can say anything. A value of another kind would end as a TypeError in the midst of an adapter, as a model that
-computes nonsense (a negative epsilon), or not at all (2⁴⁰ layers).
+A file can contain anything. An unchecked value of the wrong kind would cause a TypeError deep inside an adapter, a
+model that computes nonsense (a negative epsilon), or a load that never ends (2⁴⁰ layers).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Kind:
     """A kind of value."""
 
     words: str
-    """What it is, for errors."""
+    """The kind in words, for errors."""
     fits: Callable[[Any], bool]
-    """Whether a value is one."""
+    """Whether a value is of this kind."""
 
 
 def _is_whole(value: Any, least: int, largest: int) -> bool:
@@ -86,7 +86,7 @@ SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("text", lambda value: isinstance(value, str))
 TEXTS = Kind("a list of names", _is_texts)
 PATTERN = Kind('a list of names and counts such as [[["global", "local"], 12]]', _is_pattern)
-ROPE = Kind("a table of rotary settings that lacks none and whose numbers are positive and finite", _is_rope)
+ROPE = Kind("a complete table of rotary settings whose numbers are positive and finite", _is_rope)
 
 _ROPE_KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(
@@ -132,14 +132,14 @@ FIELDS: Mapping[str, Kind] = {
     "attention_types": PATTERN,
     **dict.fromkeys(("rope_parameters", "rope_scaling"), ROPE),
 }  # fmt: skip
-"""Field of config.json → what it must be where it is not null."""
+"""Field of config.json → its kind, unless it is null."""
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
     """Check every field that an adapter may read.
 
     Raises:
-        ValueError: listing every value that is not what it must be.
+        ValueError: listing every value of the wrong kind.
     """
     problems: list[str] = []
     for name, kind in FIELDS.items():

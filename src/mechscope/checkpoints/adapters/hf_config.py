@@ -28,7 +28,7 @@ class HfConfig:
     """Fields by name, where null counts as absent; a missing field that is needed is an error.
 
     Raises:
-        ValueError: for values of another kind than their fields'.
+        ValueError: for values of the wrong kind.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -139,7 +139,7 @@ def _yarn(described: Mapping[str, Any], config: HfConfig) -> dict[str, Any]:
 
 
 def context_length(config: HfConfig) -> int:
-    """How many tokens fit: `max_position_embeddings`, or what YaRN or dynamic scaling stretches that to."""
+    """How many tokens fit: `max_position_embeddings`, or the longer context after YaRN or dynamic scaling."""
     length: int = config["max_position_embeddings"]
     scaling = rope(config).scaling
     if scaling is not None and scaling["type"] in ("yarn", "dynamic"):

@@ -35,7 +35,7 @@ class SourceOptions:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return ""
 
     model: Annotated[str | None, Name] = None
@@ -55,7 +55,7 @@ class SourceOptions:
     skip_first: Annotated[int | None, Whole] = None
     """Positions at the start of each row that are left out (default: 1)."""
     head: Annotated[int | None, Whole] = None
-    """Read this head alone (the hook point has heads: attn.hook_q, attn.hook_z …); default: all, side by side."""
+    """Read only this head (the hook point has heads: attn.hook_q, attn.hook_z …); default: all, side by side."""
     exclude_special_tokens: Annotated[bool, Flag] = False
     """Leave out the tokenizer's special tokens (begin, end, padding …) wherever they stand; attention sees them."""
 
@@ -112,7 +112,7 @@ class Train(SourceOptions):
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return "" if self.print_config else f"The last checkpoint is kept in {self.out}."
 
 
@@ -197,7 +197,7 @@ class Sweep(SourceOptions):
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return "" if self.print_config else f"Finished points and the last checkpoint are kept in {self.out}."
 
 
@@ -217,5 +217,5 @@ class Sae:
 
     @property
     def kept(self) -> str:
-        """What of unfinished work is kept where."""
+        """Which unfinished work is kept, and where."""
         return self.command.kept

@@ -44,7 +44,7 @@ def evaluate(command: Eval) -> int:
         "versions": versions(),
     }
     written = json.dumps(described, indent=1) + "\n"
-    # Shown first: what took so long is not lost where it cannot be written.
+    # Printed first, so that the results are not lost if the file cannot be written.
     if command.json:
         print(written, end="", flush=True)
         write_atomically(out, written)

@@ -35,7 +35,7 @@ def train(command: Train) -> int:
             ranks = ALONE if alone else stack.enter_context(start_ranks(wanted))
             device = device if alone else ranks.device
             if ranks.first and command.out.is_dir():
-                # Before the model is loaded; where there is no folder yet, nobody writes to it.
+                # Before the model is loaded. A folder that does not exist yet cannot be in use.
                 stack.enter_context(hold_folder(command.out))
             prepared = prepare_job(job, command.out, device, ranks=ranks, split=command.data == "split")
         training = prepared.job.training
@@ -53,7 +53,7 @@ def train(command: Train) -> int:
         try:
             run = run_job(prepared, progress=False if command.no_progress else None)
         except FloatingPointError as error:
-            # Nothing of ours broke: the settings let the loss run away.
+            # Not a defect: with these settings the loss diverged.
             raise UserError(str(error)) from error
         if ranks.first:
             last = run.history.values.isel(step=-1)

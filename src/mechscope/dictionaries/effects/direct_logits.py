@@ -83,7 +83,7 @@ def direct_feature_attribution(
     terms = LogitTerms(model, prompts)
     direction = terms.direction_at(attached.writes)
     if attached.head_out is not None:
-        # Heads lie side by side there, as wide as what is written.
+        # Heads are concatenated there, with the width of the output.
         direction = direction.unflatten(-1, (-1, attached.dictionary.cfg.width_out))[
             ..., attached.head_out, :
         ]

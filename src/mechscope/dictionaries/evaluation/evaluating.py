@@ -140,13 +140,13 @@ def evaluate(
         model: the model to read activations from and to splice the dictionary into.
         hook_name: where the dictionary reads; needed with a model.
         hook_out: where a transcoder writes.
-        attention_mask: with a model, True where a token is real; None asks the tokens (see `model.as_tokens`).
-        skip_first: with a model, real tokens at the start of each text that are left out.
-        exclude_special_tokens: with a model, True to leave out the tokenizer's special tokens (begin, end, padding …)
-            wherever they stand, or ids of the tokens to leave out. Attention sees them all the same.
+        attention_mask: with a model, True where a token is real; None uses their own mask (see `model.as_tokens`).
+        skip_first: with a model, how many real tokens to exclude at the start of each text.
+        exclude_special_tokens: with a model, True to exclude the tokenizer's special tokens (begin, end, padding …) at
+            any position, or ids of the tokens to exclude. Attention still sees them.
         head: with a model, the head that the dictionary reads; None: the one that its metadata names under
             "hook_head_index", or all heads.
-        head_out: the same for what a transcoder writes.
+        head_out: the same for the head that a transcoder writes.
         truth: true feature directions, where they are known; compared with W_dec.
         batch_size: activation vectors at a time.
         text_batch_size: with a model, texts at a time.

@@ -83,11 +83,11 @@ def feature_pages(
     """The data of these features' pages. Memory: one number for each token and feature asked for.
 
     Args:
-        attention_mask: True where a token is real; None asks the tokens (see `model.as_tokens`). Features at padding
-            count as inactive, and padding not at all.
-        skip_first: real tokens at the start of each text that count as padding does: a dictionary is often trained
+        attention_mask: True where a token is real; None: their own (see `model.as_tokens`). Features at padding
+            count as inactive, and padding is not counted.
+        skip_first: how many real tokens at the start of each text to treat as padding: a dictionary is often trained
             without them.
-        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens that count as padding does.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens, to treat as padding.
         head: the head that the dictionary reads; None: the one that its metadata names, or all.
         through: what turns the dictionary's width into the stream's (see `logit_effects`).
         contexts: how many top contexts.

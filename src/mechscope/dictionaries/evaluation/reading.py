@@ -37,7 +37,7 @@ def read_activations(
 
     Args:
         head: read this head alone.
-        head_out: the same for what is written, where hook_out is given.
+        head_out: the head that is written, if hook_out is given.
 
     Raises:
         KeyError: for a hook point that the model does not have.
@@ -72,7 +72,7 @@ def read_features(
     """Activations of some features at every token. Holds these features' activations for all tokens, and no others'.
 
     Args:
-        head: read this head alone; None: the one that the dictionary's metadata names, or all.
+        head: read only this head; None: the one that the dictionary's metadata names, or all.
 
     Raises:
         KeyError: for a hook point that the model does not have.

@@ -99,12 +99,12 @@ def spliced_loss(
         tokens: texts [batch pos].
         hook_name: where the dictionary reads (and writes, if it is no transcoder). Heads are read side by side.
         hook_out: where a transcoder writes.
-        attention_mask: True where a token is real; None asks the tokens (see `model.as_tokens`).
-        skip_first: real tokens at the start that are left as they are and not counted: dictionaries are often trained
+        attention_mask: True where a token is real; None uses their own mask (see `model.as_tokens`).
+        skip_first: how many real tokens at the start stay unchanged and are not counted: dictionaries are often trained
             without the first token, whose activation is unlike all others.
-        exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens are left as
-            they are, and neither what is predicted there nor their own prediction is counted. Attention sees them.
-        head: the dictionary reads (and writes) this head alone; None: the one that its metadata names under
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens stay
+            unchanged, and predictions of them and from them are not counted. Attention still sees them.
+        head: the dictionary reads (and writes) only this head; None: the one that its metadata names under
             "hook_head_index", or all heads. The other heads stay as they are.
         head_out: the head that a transcoder writes.
         batch_size: texts at a time. Two passes are made: one for the mean, one for the losses.
@@ -123,7 +123,7 @@ def spliced_loss(
     mask = counted_positions(tokens, skip_first, excluded)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    # A prediction counts where the token that is predicted does, from the real token before it.
+    # A prediction counts if its target token counts; it is made at the real token before that.
     real = mask[:, :-1] & mask[:, 1:]
     if not real.any():
         raise ValueError(
@@ -256,8 +256,8 @@ def _mean_activation(
 
 
 def _loss(logits: Tensor, tokens: Tensor, counted: Bool[Tensor, "batch prediction"]) -> float:
-    """The summed loss of the predictions that count, each from the position right before it."""
+    """The summed loss of the predictions that count, each made at the position before its target."""
     targets = plain_ids(tokens).clone()
-    targets[:, 1:][~counted] = 0  # whether the model can predict the others does not matter
+    targets[:, 1:][~counted] = 0  # the model need not be able to predict the others
     losses = lm_cross_entropy_loss(logits, targets, per_token=True)
     return float(losses[counted].double().sum())

@@ -33,7 +33,7 @@ class Universality:
 
     @property
     def median(self) -> float:
-        """Median over the units that change; NaN where none does."""
+        """Median over the units that change; NaN if none does."""
         some = self.max_correlation[~self.max_correlation.isnan()]
         return float(some.median()) if len(some) else float("nan")
 

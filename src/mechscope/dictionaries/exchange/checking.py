@@ -19,9 +19,9 @@ KINDS: dict[str, Any] = {
     "dict_class": str | None, "trainer": dict[str, Any] | None, "skip_connection": bool | None,
     "transcode": bool | None,
 }  # fmt: skip
-"""Settings of other tools whose values are read here, and of which kind they must be."""
+"""Settings of other tools that are read here, and the kinds that they must have."""
 COUNTS = ("k", "group_sizes")
-"""Tensors that are whole numbers beside the weights."""
+"""Tensors of whole numbers that are stored beside the weights."""
 
 
 def check_settings(
@@ -62,7 +62,7 @@ def check_settings(
 
 
 def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | None], where: str) -> None:
-    """Raises ValueError that lists every missing, unknown or misshapen tensor, and every one that is no weight: not
+    """Raises ValueError that lists every missing, unknown or misshapen tensor, and every one that is not a weight: not
     finite, or not floating point.
 
     Args:

@@ -16,9 +16,9 @@ from mechscope.value_kinds import first_line
 
 
 def must_exist(*paths: Path) -> None:
-    """Raises FileNotFoundError that names every path where there is nothing, and what lies beside it.
+    """Raises FileNotFoundError that names every missing path and what is beside it.
 
-    A folder, pipe or device in the place of a file is an error too.
+    A folder, pipe or device instead of a file is an error too.
     """
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -63,14 +63,14 @@ def read_npz(path: Path) -> dict[str, Tensor]:
         _check_arrays(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(_in_our_order(archive[name])) for name in archive.files}
-    except Exception as error:  # zip, zlib and NumPy each raise their own
+    except Exception as error:  # zip, zlib and NumPy raise different errors
         raise ValueError(
             f"{str(path)!r} is not a whole archive of arrays ({first_line(error)}); fetch it again."
         ) from error
 
 
 def _check_arrays(path: Path) -> None:
-    """Compare the arrays' shapes with the sizes that the archive announces: NumPy makes room before it reads."""
+    """Compare the arrays' shapes with their sizes in the archive, because NumPy allocates before it reads."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len({entry.filename for entry in entries}) < len(entries):
@@ -90,7 +90,7 @@ def _check_arrays(path: Path) -> None:
                 announced = file.tell() + math.prod(shape) * dtype.itemsize
             if announced != entry.file_size:
                 raise ValueError(
-                    f"{entry.filename} announces shape {shape} of {dtype}, which is {announced:,} bytes, and has "
+                    f"{entry.filename} declares shape {shape} of {dtype}, which is {announced:,} bytes, and has "
                     f"{entry.file_size:,}"
                 )
 

@@ -209,7 +209,7 @@ def load_sweep(path: Path) -> Sweep:
     }
     if wrong := [name for name, kind in kinds.items() if not isinstance(described.get(name), kind)]:
         raise ValueError(
-            f"{path} lacks {', '.join(wrong)}, or has something else there. Run the sweep again."
+            f"{path} lacks {', '.join(wrong)}, or has a value of the wrong kind there. Run the sweep again."
         )
     points, tried = (tuple(_point(point, path) for point in described[kind]) for kind in ("points", "tried"))
     with naming(path):

@@ -93,10 +93,10 @@ class Sweeper:
                 self._kept(Wanted(contender.architecture, sparsity, rate, seed))
 
     def run(self) -> Sweep:
-        """Train and evaluate what is not there yet, while no other process works in the same folder.
+        """Train and evaluate what is still missing, holding the folder's lock.
 
         Raises:
-            FolderInUseError: where another process works there, before any training.
+            FolderInUseError: if another process uses the folder, before any training.
             FloatingPointError: where a loss is no longer finite.
             NotKeptError: where something cannot be written; the points that are finished are kept.
         """
@@ -233,7 +233,7 @@ class Sweeper:
     def _spent(self) -> float:
         if not self._seconds.is_file():
             return 0.0
-        found = read_json(self._seconds, fix="Remove it; only the time that was spent before is lost.")
+        found = read_json(self._seconds, fix="Remove it; only the record of time spent so far is lost.")
         if (words := not_of_kind(found, float)) is not None:
             raise ValueError(f"{self._seconds} should hold {words}, not {shown(found)}. Remove it.")
         return float(found)

@@ -95,10 +95,10 @@ def prepare_job(
 
 
 def check_places(job: TrainingJob, folder: Path) -> None:
-    """Make sure that everything a job leaves in its folder can be written; leaves nothing there.
+    """Make sure that all files of a job can be written to its folder, without leaving anything there.
 
     Raises:
-        OSError: if that is not so, with what to do.
+        OSError: if one cannot, with what to do.
     """
     for file in (JOB, CHECKPOINT, HISTORY):
         check_file(folder / file)
@@ -122,7 +122,7 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
     """Train, going on from a checkpoint where there is one; leaves each dictionary in a folder of its name.
 
     Raises:
-        FolderInUseError: where another process works in the folder, before any step.
+        FolderInUseError: if another process uses the folder, before any step.
         FloatingPointError: where a loss is no longer finite.
         NotKeptError: where what came out cannot be written.
     """

@@ -22,7 +22,7 @@ class SourceConfig:
     target_hook: tuple[str, ...] = ()
     """Where a transcoder writes; empty: an autoencoder."""
     head: int | None = None
-    """The head that is read, where the hook point has heads; None: all of them, side by side."""
+    """The head that is read, if the hook point has heads; None means all heads concatenated."""
     target_head: int | None = None
     """The head that a transcoder writes."""
     text: str = "library"
@@ -39,8 +39,8 @@ class SourceConfig:
     skip_first: int = 1
     """Positions at the start of each row that are left out: a first token's activation is unlike all others."""
     exclude_special_tokens: bool | tuple[int, ...] = False
-    """True: positions of the tokenizer's special tokens (begin, end, padding …) are left out wherever they stand, in
-    training and evaluation, while attention still sees them. Ids: positions of these tokens are."""
+    """True: positions of the tokenizer's special tokens (begin, end, padding …) are excluded from
+    training and evaluation, but attention still sees them. Ids: exclude these tokens instead."""
     batch_size: int = 1024
     """Activations a training step."""
     buffer_size: int | None = None

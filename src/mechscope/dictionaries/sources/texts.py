@@ -22,7 +22,7 @@ ENDINGS = (".txt", ".md", ".py", ".rst", ".html", ".tex", ".csv", ".json")
 PIECE = 50_000
 """Letters after which a document is cut, so that the text that is read first is of many documents."""
 MOST_TEXT = 2**32
-"""Bytes of a file of text; all of it is held in memory."""
+"""Size limit of a text file in bytes; the whole file is held in memory."""
 FEWEST = 20
 """Fewer documents than this are cut into so many pieces, of which some can be held out."""
 

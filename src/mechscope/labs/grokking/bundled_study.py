@@ -1,4 +1,4 @@
-"""The bundled model, looked at closer than a short training allows: is its explanation faithful?"""
+"""Study of the bundled model, which is trained longer than a run can afford: is its explanation faithful?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ABSENT = f"this installation comes without {NAME}"
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What replacing parts of the bundled model by what the explanation says they are does to it."""
+    """Effects of replacing parts of the bundled model by what the explanation says they are."""
 
     p: int
     """Its modulus."""
@@ -37,7 +37,7 @@ class Faithfulness:
     losses: Mapping[str, float]
     """Replacement → loss over all pairs, in nats (see `replacement_losses`)."""
     other_losses: Mapping[str, float]
-    """The same with as many other frequencies in the place of the keys: the null."""
+    """The same with as many other frequencies instead of the keys: the null."""
     shares: Float[Tensor, "key 2"]
     """How much of each key direction's reading of the neurons cos and sin w_k(a+b) explain."""
     random_shares: Float[Tensor, " direction"]
@@ -45,14 +45,14 @@ class Faithfulness:
 
 
 def describe_bundled() -> str:
-    """Which weights would be read, in words."""
+    """The weights that would be read, in words."""
     if NAME not in bundled_names():
         return f"{ABSENT} (claims 2.12 and 2.13 are not run)"
     return f"{NAME}, bundled (sha256 {bundled_checksum(NAME)}…)"
 
 
 def study_bundled(workshop: Workshop) -> Faithfulness | None:
-    """Measure the bundled model; None where it is not there."""
+    """Measure the bundled model; None if it is not there."""
     if NAME not in bundled_names():
         return None
     seed = workshop.seeds[0]
@@ -87,7 +87,7 @@ def study_bundled(workshop: Workshop) -> Faithfulness | None:
 
 
 def other_frequencies(p: int, keys: list[int], seed: int) -> list[int]:
-    """As many frequencies as there are keys, drawn from those that are none."""
+    """As many frequencies as there are keys, drawn from those that are not keys."""
     left = [k for k in range(1, p // 2 + 1) if k not in keys]
     order = torch.randperm(len(left), generator=torch.Generator().manual_seed(seed))
     return sorted(left[row] for row in order[: len(keys)].tolist())

@@ -271,7 +271,7 @@ CLAIMS = (
     ),
     Claim(
         id="2.11d",
-        statement="But they are not as clean as ours: much in them lies beside the key frequencies.",
+        statement="But they are not as clean as ours: much of them lies outside the key frequencies.",
         paper="R² 0.56 and 0.78; share of W_L outside 11 and 4.5 %; separation 0.94 × and 2.1 ×",
         source=_APOLLO,
         tag="X",

@@ -75,7 +75,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
         if rounding:
             measures[seed] |= measure_rounding(rounding[seed])
         if bundled:
-            # This model is not of a seed: every seed is told the same.
+            # The bundled model does not depend on the seed.
             measures[seed] |= measure_bundled(bundled)
         if third:
             measures[seed] |= {name: float(value) for name, value in third.items() if value.ndim == 0}
@@ -190,7 +190,7 @@ def _bundled_words(found: Mapping[str, float]) -> str:
     return (
         f"The loss changes by {change('sums')}, {change('waves')} and {change('inside')}. Without these directions "
         f"it is {found['replaced_outside']:.2f} nats, where guessing costs {found['bundled_guessing']:.2f}. (The "
-        "paper saw −77, −70 and −50 %, and 5.27 nats.) With the mean over all pairs kept, which can tell no pair "
+        "paper saw −77, −70 and −50 %, and 5.27 nats.) With the mean over all pairs kept, which cannot tell one pair "
         f"from another, the first two changes are {change('sums_and_mean')} and {change('waves_and_mean')}."
     )
 

@@ -1,4 +1,4 @@
-"""Is the explanation faithful? Parts of a model are replaced by what the explanation says they are, and the loss asked.
+"""Is the explanation faithful? Replace parts of a model by what the explanation says they are, and measure the loss.
 
 Source: Nanda et al. (2023), "Progress measures for grokking via mechanistic interpretability", Table 1 and section 4.4.
 """
@@ -22,7 +22,7 @@ from mechscope.techniques.fourier import (
 )
 
 RANDOM_DIRECTIONS = 64
-"""Random directions of neuron space that the key directions are compared with."""
+"""How many random directions of neuron space the key directions are compared with."""
 
 
 def replacement_losses(anatomy: Anatomy, keys: Sequence[int]) -> dict[str, float]:
@@ -35,7 +35,7 @@ def replacement_losses(anatomy: Anatomy, keys: Sequence[int]) -> dict[str, float
         that leaves out is kept. "sums and mean", "waves and mean": with the mean over all pairs kept as well.
     """
     neurons = anatomy.neurons
-    # What does not go through the neurons stays as it is: the way past them, and the biases.
+    # What bypasses the neurons (the direct path and the biases) stays unchanged.
     rest = anatomy.logits - neurons @ anatomy.W_L
     onto_sums = torch.cat([sum_basis(anatomy.p, k) for k in keys])
     sums = torch.einsum("wab,wn->abn", onto_sums, torch.einsum("wab,abn->wn", onto_sums, neurons))
@@ -90,7 +90,7 @@ def random_direction_shares(anatomy: Anatomy, keys: Sequence[int], seed: int) ->
 
 
 def only_waves(logits: Float[Tensor, "p p p"], keys: Sequence[int]) -> Float[Tensor, "p p p"]:
-    """The logits with nothing left but products of waves of a and b of one key frequency, the constant left out."""
+    """The part of the logits made of products of waves of a and b of the same key frequency, without the constant."""
     frequencies = basis_frequencies(len(logits))
     kept = torch.zeros(len(logits), len(logits), dtype=torch.bool)
     for key in keys:

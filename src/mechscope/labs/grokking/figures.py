@@ -343,7 +343,7 @@ def _decay_words(decay: float, usual: float) -> str:
 
 def _dates(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
     shares = [100 * sweep[name].fraction for name in SHARES]
-    # One that never got there is drawn at the last epoch that it was given.
+    # A model that never got there is drawn at its last epoch.
     epochs = [min(sweep[name].solved, LONGEST) for name in SHARES]
     title = "When does it understand? By share of the pairs trained on"
     figure = curves(

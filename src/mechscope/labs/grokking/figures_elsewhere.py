@@ -1,4 +1,4 @@
-"""The figures of step 02 that are not of the models that a run trains for its story."""
+"""Figures of step 02 about models other than the two that every run trains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPLACED = {
 
 
 def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
-    """Loss with each part replaced, beside the same with other frequencies."""
+    """Loss with each part replaced, by key frequencies and by others."""
     title = "What is left of the model when only the explanation is left"
     series = {
         "key frequencies": [found.losses[name] for name in REPLACED],
@@ -49,8 +49,8 @@ def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
     return LabFigure(
         "faithfulness",
         figure,
-        f"The scale is logarithmic; guessing costs {torch.tensor(found.p).log():.1f} nats. Look which replacements "
-        "leave the loss where it was, and what happens with other frequencies in the place of the keys.",
+        f"The scale is logarithmic; guessing costs {torch.tensor(found.p).log():.1f} nats. Note which replacements "
+        "leave the loss where it was, and what happens with other frequencies instead of the keys.",
         {"losses": data},
     )
 
@@ -81,7 +81,7 @@ def draw_directions(found: Faithfulness, seed: int) -> LabFigure:
     return LabFigure(
         "directions",
         figure,
-        "The share of each reading that cos and sin w_k(a+b) of its own frequency explain. Look how much higher the "
+        "The share of each reading that cos and sin w_k(a+b) of its own frequency explain. Note how much higher the "
         "key directions stand than the best of many random ones.",
         {"shares": data},
     )
@@ -109,7 +109,7 @@ def draw_rounding(found: Mapping[str, Structure], seed: int) -> LabFigure:
     return LabFigure(
         "rounding",
         figure,
-        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Look "
-        "which of the two models keeps more beside its key frequencies.",
+        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Note "
+        "which of the two models keeps more outside its key frequencies.",
         {"left": data},
     )

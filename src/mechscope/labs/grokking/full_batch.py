@@ -191,7 +191,7 @@ def _logits_to_gradients(
 def _rounded_gradients(
     logits: Float[Tensor, "pair p"], answer: Tensor, gradients: Float[Tensor, "pair p"]
 ) -> Tensor:
-    """The mean cross-entropy of a float32 softmax, and its gradients: what a plain loss gives, rounding included."""
+    """The mean cross-entropy of a float32 softmax and its gradients, as a plain loss computes them."""
     log_probability = logits.log_softmax(1)
     right = answer[:, None]
     loss = -log_probability.gather(1, right).mean()

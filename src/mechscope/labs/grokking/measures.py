@@ -135,7 +135,7 @@ def _accuracy(config: ModelConfig, frequencies: Sequence[int], *, spoil: bool) -
 
 
 def measure_sweep(runs: Mapping[str, SweepRun]) -> dict[str, float]:
-    """What claims 2.10 and 2.14 ask for, and the other end accuracies."""
+    """The measures of claims 2.10 and 2.14, and the other final accuracies."""
     delays = {f"sweep_{name}_delay".replace("-", "_"): run.delay for name, run in runs.items()}
     ends = {f"sweep_{name}_accuracy".replace("-", "_"): run.accuracy for name, run in runs.items()}
     epochs = [runs[name].solved for name in SCARCE]
@@ -145,14 +145,14 @@ def measure_sweep(runs: Mapping[str, SweepRun]) -> dict[str, float]:
         delays
         | ends
         | {
-            # One that never got there is later than any other; two such are no order.
+            # A model that never got there is later than any other; two of them have no order.
             "sweep_least_later": min(
                 later / earlier if math.isfinite(earlier) else math.nan
                 for earlier, later in itertools.pairwise(epochs)
             ),
             "sweep_latest_over_earliest": epochs[-1] / epochs[0] if math.isfinite(epochs[-1]) else math.nan,
             "sweep_weak_decay_later": min(runs["weak-decay"].solved, LONGEST) / usual,
-            # Too strong a decay may never get clean, which is the other thing that the claim allows.
+            # With too strong a decay the loss may never get low, which the claim allows too.
             "sweep_strong_decay": strong / usual if math.isfinite(strong) else 0.0,
         }
         | {f"sweep_{name}_solved".replace("-", "_"): min(run.solved, LONGEST) for name, run in runs.items()}

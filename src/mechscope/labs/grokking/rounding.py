@@ -1,4 +1,4 @@
-"""What a float32 loss leaves behind: two trainings that differ in nothing but the rounding of their loss.
+"""What a float32 loss leaves behind: two trainings that differ only in the rounding of their loss.
 
 Once a probability rounds to 1 in float32, the gradient of its loss is 0. From then on weight decay alone moves the
 weights until the loss is large enough to be seen again, and the clean-up never comes to an end.

@@ -22,9 +22,9 @@ from mechscope.techniques.fourier import (
 SINGLE = 0.85
 """A neuron of which one frequency explains more than this share is a single-frequency neuron."""
 SINGLE_HEAD = 0.95
-"""A head of whose attention one frequency explains at least this share is a single-frequency head."""
+"""If one frequency explains at least this share of a head's attention, it is a single-frequency head."""
 MOST_KEYS = 6
-"""So many key frequencies at most: with all of them, nothing could ever be outside."""
+"""The most key frequencies that count: if all counted, nothing could be outside them."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def explained_by_cosines(logits: Float[Tensor, "p p p"], keys: Sequence[int]) ->
 def outside_keys(W_L: Float[Tensor, "d_mlp p"], keys: Sequence[int]) -> float:
     """1 - ‖P W_L‖² / ‖W_L‖²: the share of the squared Frobenius norm without cos and sin of the key frequencies.
 
-    What is the same for every answer is removed first, because it changes no probability. Of more than six
+    The part that is equal for all answers is removed first, because it changes no probability. Of more than six
     frequencies only the six strongest count as keys.
     """
     coefficients = to_fourier(W_L, 1)[:, 1:]

@@ -17,7 +17,7 @@ SOLVED = 1e-2
 DECAY_SHARE = 0.6
 """Share of the pairs at which the decay is varied."""
 SHARES = ("most-of-all", "most", "much", "half", "standard")
-"""Trainings that differ in their share of the pairs only, from the largest to the smallest that groks."""
+"""Trainings that differ only in their share of the pairs, from the largest to the smallest that groks."""
 SCARCE = ("much", "half", "standard")
 """Those of them whose dates are compared: with more data a small modulus spends its time on fitting all the facts."""
 LONGEST = 3000
@@ -44,7 +44,7 @@ class SweepRun:
 
     @property
     def solved(self) -> float:
-        """Epoch at which the test loss was low for the first time; infinite where it never was."""
+        """Epoch at which the test loss was low for the first time; infinite if it never was."""
         low = self.history.epoch[self.history.test_loss < SOLVED]
         return float(low[0]) if len(low) else math.inf
 

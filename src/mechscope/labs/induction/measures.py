@@ -30,7 +30,7 @@ RELABELLED_P = 0.05
 SATURATED_RANDOM, SATURATED_OTHERS = 1.5, 1.3
 """Heads that are alike: mean K-composition over that of random directions, and over Q- and V-composition."""
 FORMED = 0.5
-"""Prefix score from which there is an induction head at all."""
+"""The lowest prefix score that counts as an induction head."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def measure(
 
 
 def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
-    """What claim 3.12 asks of the one-layer model with smeared keys."""
+    """The measures of claim 3.12 for the one-layer model with smeared keys."""
     return {
         "prefix_smeared": float(smeared.history.prefix[-1].max()),
         "gain_smeared": -float(smeared.history.in_context[-1]),
@@ -154,11 +154,11 @@ def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
 
 
 def composition_evidence(analysis: Analysis) -> dict[str, float]:
-    """How far K-composition goes beyond what is asked of it (1 or more: it is there), and the numbers behind that.
+    """K-composition relative to the required threshold (at least 1 means it is present), and the numbers behind it.
 
-    Where heads differ, relabelling them tells whether previous-token heads are the ones that induction heads read.
-    Where all heads of both layers but one pass for their kind, there is hardly anything to relabel: then heads must
-    compose by their keys more than random ones do, and more than by their queries and values.
+    If heads differ, relabelling them tests whether induction heads read the previous-token heads in particular. If all
+    heads of both layers but one qualify as their kind, there is hardly anything to relabel: then heads must compose by
+    keys more than random heads do, and more than by queries and values.
     """
     found = relabelling_test(analysis.previous[0], analysis.prefix[1], analysis.composition["K"])
     mean = {kind: float(scores.mean()) for kind, scores in analysis.composition.items()}
@@ -176,7 +176,7 @@ def composition_evidence(analysis: Analysis) -> dict[str, float]:
 
 
 def is_saturated(analysis: Analysis) -> bool:
-    """Whether an induction head has formed and nearly all heads of both layers pass for their kind."""
+    """Whether an induction head has formed and nearly all heads of both layers qualify as their kind."""
     heads = analysis.prefix.shape[1]
     formed = float(analysis.prefix[1].max()) >= FORMED
     return formed and min(len(analysis.previous_heads), len(analysis.induction_heads)) >= heads - 1

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 DRAWN = 99_999
-"""Random orders that p is estimated from."""
+"""Number of random orders that p is estimated from."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class TogetherTest:
     """The outcome."""
 
     r: float
-    """Pearson correlation of the increments; NaN where a curve has none or they are all alike."""
+    """Pearson correlation of the increments; NaN if a curve's increments are all equal."""
     p: float
-    """How often increments in random order correlate at least as much; NaN where r is."""
+    """Share of random orders of the increments that correlate at least as much; NaN if r is NaN."""
 
 
 def increments_test(
     first: Float[Tensor, " step"], second: Float[Tensor, " step"], seed: int = 0
 ) -> TogetherTest:
-    """Correlation of what two curves gain from one checkpoint to the next, and its one-sided permutation p.
+    """Correlation of two curves' increments from checkpoint to checkpoint, and its one-sided permutation p.
 
     Two curves that rise over a training correlate whatever they have to do with each other; their increments do only
     if they rise at the same time.
@@ -46,5 +46,5 @@ def increments_test(
     order = torch.rand(DRAWN, len(a), generator=generator).argsort(1)
     observed = float(a @ b)
     as_much = (b[order] @ a) >= observed - 1e-9 * size
-    # The order as it is counts as one of the draws.
+    # The observed order counts as one of the draws.
     return TogetherTest(observed / size, (1 + int(as_much.sum())) / (1 + DRAWN))

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 EXACT = 1_000_000
-"""Up to so many relabellings all of them are tried; of more, `DRAWN` are drawn."""
+"""The most relabellings that are all tried; if there are more, `DRAWN` are drawn."""
 DRAWN = 50_000
 
 
@@ -22,7 +22,7 @@ class Relabelling:
     statistic: float
     """T, as it is."""
     p: float
-    """Share of all relabellings of the heads whose T is at least as large; NaN where T is."""
+    """Share of all relabellings of the heads whose T is at least as large; NaN if T is NaN."""
 
 
 def relabelling_test(
@@ -47,7 +47,7 @@ def relabelling_test(
     observed = float(first @ weights @ second)
     if not isfinite(observed):
         return Relabelling(observed, nan)
-    # Rounding must not make a relabelling that changes nothing look smaller than it.
+    # Rounding must not make a relabelling with equal T count as smaller.
     least = observed - 1e-9 * float(first.abs() @ weights.abs() @ second.abs()) - 1e-300
     if factorial(len(first)) * factorial(len(second)) <= EXACT:
         by_first, by_second = first[_all_orders(len(first))], second[_all_orders(len(second))]
@@ -56,7 +56,7 @@ def relabelling_test(
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.rand(DRAWN, len(scores), generator=generator).argsort(1) for scores in (first, second)]
     found = torch.einsum("no,oi,ni->n", first[orders[0]], weights, second[orders[1]])
-    # The labels as they are count as one of the draws.
+    # The observed labels count as one of the draws.
     return Relabelling(observed, (1 + int((found >= least).sum())) / (1 + DRAWN))
 
 

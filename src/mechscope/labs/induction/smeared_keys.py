@@ -22,7 +22,7 @@ from mechscope.model.transformer import HookedTransformer
 
 @contextmanager
 def smearing(model: HookedTransformer, alpha: Float[Tensor, " head"]) -> Generator[None]:
-    """Within it, the first layer of the model has smeared keys; gradients reach `alpha`."""
+    """Context in which the first layer of the model has smeared keys; gradients reach `alpha`."""
     with model.hooks(fwd_hooks=[("blocks.0.attn.hook_k", partial(_smear, alpha=alpha))]):
         yield
 

@@ -159,7 +159,7 @@ def text_measures(found: dict[int, TextHistory]) -> dict[str, float]:
     """The numbers that claims about the language models are checked on."""
     one, two = found[1], found[2]
     together = increments_test(two.best_prefix, -two.repeated)
-    # A null: the same curves, one of them a checkpoint late. The one that looks more like moving together counts.
+    # A null: the same curves, with either of them a checkpoint late. The stronger correlation of the two counts.
     shifted = min(
         increments_test(two.best_prefix[1:], -two.repeated[:-1]),
         increments_test(two.best_prefix[:-1], -two.repeated[1:]),

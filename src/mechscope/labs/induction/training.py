@@ -50,7 +50,7 @@ class TrainedModel:
     model: HookedTransformer
     """Its weights at the end."""
     history: History
-    """Its scores on the way."""
+    """Its scores during training."""
     blocks: Int[Tensor, "batch pos"]
     """BOS and a block twice."""
     like_training: Int[Tensor, "batch pos"]
@@ -75,7 +75,7 @@ class SmearedModel:
     """A one-layer model with smeared keys."""
 
     history: History
-    """Its scores on the way."""
+    """Its scores during training."""
     own_share: Float[Tensor, " head"]
     """How much of each key is its own position's, at the end; the rest is the previous one's."""
 

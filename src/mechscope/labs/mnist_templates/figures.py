@@ -164,7 +164,7 @@ class _Artist:
     def decay_numbers(self) -> LabFigure:
         names = [f"decay {decay:g}" for decay in self.trained.decays] + ["shuffled labels"]
         linear = self.trained.linear
-        # The first of the shuffles stands for all of them here.
+        # The first shuffle represents all of them here.
         drawn = linear.weight[: len(names)]
         matches = [template_correlations(rows, self.class_templates, self.live) for rows in drawn]
         right = [

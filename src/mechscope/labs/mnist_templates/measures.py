@@ -78,10 +78,10 @@ def measure(digits: Digits, trained: Trained) -> dict[str, float]:
 def measure_null(
     weight: Float[Tensor, "shuffle class pixel"], templates: Tensor, live: Tensor, side: int
 ) -> dict[str, float]:
-    """What rows look like that were trained on shuffled labels, over all shuffles.
+    """Statistics of rows trained on shuffled labels, over all shuffles.
 
     Raises:
-        ValueError: if there is no shuffle: a claim against a null that is not there would hold for nothing.
+        ValueError: if there are no shuffles: a claim would then be compared with an empty null.
     """
     if not len(weight):
         raise ValueError(

@@ -57,7 +57,7 @@ def template_correlations(
 def row_permutation_p(
     match: Float[Tensor, "row class"], count: int = 9_999, seed: int = 0
 ) -> Float[Tensor, ""]:
-    """How often rows in random order match their classes as well as they do in their own order.
+    """Share of random row orders that match the classes at least as well as the actual order.
 
     The statistic is the mean correlation of row c with class c. Source: Monte Carlo permutation test; the observed
     order counts as one of the draws, so p is never below 1 / (count + 1).
@@ -65,7 +65,7 @@ def row_permutation_p(
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(count, len(match), generator=generator).argsort(-1).to(match.device)
     drawn = match.double()[order, torch.arange(len(match), device=match.device)].mean(-1)
-    # Rounding must not make a permutation that is the observed order look worse than it.
+    # Rounding must not make the observed order count as worse than itself.
     as_good = drawn >= match.double().diagonal().mean() - 1e-12
     return (1 + as_good.sum()) / (1 + count)
 

@@ -68,7 +68,7 @@ class TextConfig:
     size: int = 512
     """Latents."""
     small_size: int = 64
-    """Latents of the small dictionary whose features are to split into those of the one that is looked at."""
+    """Number of latents of the small dictionary, whose features should split in the larger one."""
     small_k: int = 8
     """Its active latents."""
     ks: tuple[int, ...] = (8, 16, 32, 64)
@@ -80,7 +80,7 @@ class TextConfig:
     steps: int = 1200
     """Training steps."""
     judges_universality: bool = True
-    """Whether claim 5.7b is asked: features become universal late, and its bound belongs to the full training."""
+    """Whether claim 5.7b is checked: features become universal late, and its bound belongs to the full training."""
     batch: int = 512
     """Activations a step."""
     learning_rate: float = 2e-3

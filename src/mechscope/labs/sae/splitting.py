@@ -1,4 +1,4 @@
-"""Feature splitting: what a small dictionary has one latent for, a larger one has several for.
+"""Feature splitting: one latent of a small dictionary corresponds to several of a larger one.
 
 Source: Bricken et al. (2023), "Towards Monosemanticity", on feature splitting.
 """
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 DRAWS = 20
-"""Draws of random rows from which it is read how near to a latent they come."""
+"""How many times random rows are drawn to see how near they come to a latent."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Splitting:
     children: Int[Tensor, " small"]
     """How many children each latent of the small dictionary has."""
     random_children: Int[Tensor, " small"]
-    """The same with other random rows in the place of the large dictionary's."""
+    """The same with random rows instead of the large dictionary's."""
     siblings: float
     """Mean cosine between children of the same parent. 1 means copies of one feature, or no siblings at all."""
 
@@ -35,18 +35,18 @@ class Splitting:
 
     @property
     def random_split(self) -> float:
-        """The same of random rows."""
+        """The same for random rows."""
         return float((self.random_children >= 2).double().mean())
 
 
 def split(small: Float[Tensor, "small d_in"], large: Float[Tensor, "large d_in"], seed: int) -> Splitting:
     """Match every decoder row of the large dictionary with the nearest one of the small.
 
-    How near is near is read off random rows, many times as many as the dictionary has: a child is nearer to its parent
-    than any of them is to any latent.
+    The threshold comes from random rows, many times more than the dictionary has: a child is nearer to its parent than
+    any random row is to any latent.
 
     Raises:
-        ValueError: if the two are not of one width.
+        ValueError: if their widths differ.
     """
     if small.shape[1] != large.shape[1]:
         raise ValueError(
@@ -72,7 +72,7 @@ def split(small: Float[Tensor, "small d_in"], large: Float[Tensor, "large d_in"]
 
 
 def permuted_rows(rows: Float[Tensor, "latent d_in"], seed: int) -> Float[Tensor, "latent d_in"]:
-    """Random directions that keep what is typical of each neuron: its weights are shuffled over the latents."""
+    """Random directions with each neuron's typical weights: they are shuffled over the latents."""
     order = torch.rand(rows.shape, generator=torch.Generator().manual_seed(seed)).argsort(0)
     return rows.detach().cpu().gather(0, order)
 

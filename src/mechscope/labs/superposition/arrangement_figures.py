@@ -58,7 +58,7 @@ def _tetrahedron(found: Settled, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "tetrahedron",
         figure,
-        "The second curve is the best start that is no tetrahedron. Look where it lies above the first: there the "
+        "The second curve is the best start that is not a tetrahedron. Where it lies above the first, the "
         f"best of all is one. (Largest distance of the best start's cosines from −1/3, by density: {words}.)",
         {"losses": data},
     )

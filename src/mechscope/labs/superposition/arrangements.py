@@ -29,11 +29,11 @@ TETRAHEDRON_DENSITY = (0.65, 0.7, 0.8, 0.9)
 SPARSE = 0.3
 """A density at which it is not."""
 DIGON_DENSITY = (0.1, 0.05)
-"""Densities of the four equal features beside the sparser one; the first is that of the claim."""
+"""Densities of the four equal features; the first is the claim's."""
 DIGON_RATIO = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.25, 0.2)
 """Densities of the fifth feature, as multiples of the others'."""
 NEARLY = 2
-"""The first so many of these are not looked at for a crossing."""
+"""How many of these, from the first, are skipped in the search for a crossing."""
 DENSER = 2.5
 """The null: the fifth feature is denser instead."""
 PAIR_DENSITY = (0.7, 0.6, 0.03, 0.02)
@@ -133,14 +133,14 @@ def pentagon() -> Float[Tensor, "2 5"]:
 
 
 def two_digons() -> Float[Tensor, "2 5"]:
-    """Four of the five features in two antipodal pairs; feature 0 is left out."""
+    """Four of the five features in two antipodal pairs, without feature 0."""
     return torch.tensor([[0.0, 1, -1, 0, 0], [0, 0, 0, 1, -1]])
 
 
 def stored_arrangements(
     workshop: Workshop, seed: int, *, starts: int, steps: int, points: int
 ) -> dict[str, Settled]:
-    """`study_arrangements`, or what an earlier run kept of it."""
+    """`study_arrangements`, or the saved result of an earlier run."""
 
     def compute() -> dict[str, Tensor]:
         found = study_arrangements(seed, starts=starts, steps=steps, points=points)
@@ -155,7 +155,7 @@ def study_arrangements(seed: int, *, starts: int, steps: int, points: int) -> di
     """Every comparison of the lab: "tetrahedron", "digons", "pairs", "triples", and the last two without correlation.
 
     Args:
-        starts: random starts of each setting, beside the planted ones.
+        starts: random starts per setting, besides the planted ones.
         steps, points: of each training; the tetrahedron's has four times the points.
     """
     how = {"steps": steps, "points": points, "seed": 2 * seed}
@@ -194,9 +194,9 @@ def cosines(W: Float[Tensor, "*stack hidden feature"]) -> Float[Tensor, "*stack 
 
 
 def off_tetrahedron(W: Float[Tensor, "*stack 3 4"]) -> Float[Tensor, "*stack"]:
-    """How far the worst cosine is from -1/3; infinite where a feature has no direction.
+    """How far the worst cosine is from -1/3; infinite if a feature has no direction.
 
-    Dimensionality alone could not tell: it is 3/4 whichever way a feature points along its line.
+    Dimensionality alone could not show it: it is 3/4 whether a feature points one way or the opposite way.
     """
     others = cosines(W)[..., ~torch.eye(4, dtype=torch.bool)]
     off = (others + 1 / 3).abs().amax(-1)
@@ -215,7 +215,7 @@ def crossing(
 ) -> float:
     """The ratio at which the first arrangement's loss rises above the second's, on a straight line in logarithms.
 
-    Leads of less than a thousandth count as none: there both starts have ended in the same arrangement.
+    Leads of less than a thousandth are ignored: there both starts have ended in the same arrangement.
 
     Returns:
         NaN if the first is not as good at the first ratio and worse at the last.
@@ -240,7 +240,7 @@ def collapsed_pairs(W: Float[Tensor, "2 6"]) -> int:
 
 
 def antipodes(W: Float[Tensor, "3 6"]) -> list[int]:
-    """The feature that lies opposite each one (cosine below -0.85); empty if the six are no octahedron."""
+    """The feature opposite each one (cosine below -0.85); empty if the six do not form an octahedron."""
     together = cosines(W)
     lowest = together.min(dim=1)
     opposite = lowest.indices.tolist()

@@ -107,7 +107,7 @@ class SuperpositionConfig:
     """Hidden units to do it with."""
 
     arrangement_starts: int = 0
-    """Claims 1.7c, 1.13 and 1.14: random starts beside the planted ones; 0 leaves the claims out."""
+    """Claims 1.7c, 1.13 and 1.14: random starts besides the planted ones; 0 skips these claims."""
     arrangement_steps: int = 1000
     """Their training steps."""
     arrangement_points: int = 4096

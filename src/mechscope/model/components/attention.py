@@ -1,7 +1,7 @@
 """Multi-head attention, fused while nobody looks inside it.
 
-Weights have the classic shapes, one slice per head, and lie in memory as any tensor of their shape does, so that
-whatever torch does with a module's parameters works.
+Weights have the classic shapes, one slice per head, and are contiguous in memory, so that everything that
+torch does with a module's parameters works.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Attention(ClassicAttention):
     Args:
         cfg: the model's config.
         attn_type: "global", or "local" for attention to the last `cfg.window_size` positions.
-        layer_id: which block this is; decides its scale under `scale_attn_by_inverse_layer_idx`.
+        layer_id: the block's number; sets the scale under `scale_attn_by_inverse_layer_idx`.
         rotary: the table that turns its queries and keys; None makes one where positions are rotary.
 
     Parameters: W_Q [head d_model d_head], W_O [head d_head d_model], b_Q [head d_head], b_O
@@ -120,7 +120,7 @@ class Attention(ClassicAttention):
         return weight_copy(
             repeated,
             f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
-            f"head; write to _{name} inside torch.no_grad(), or take a .clone() to have a tensor of your own",
+            f"head; write to _{name} inside torch.no_grad(), or .clone() it for a tensor of your own",
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -163,11 +163,11 @@ class Attention(ClassicAttention):
 
         Args:
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
-            additive_attention_mask: added to the scores, -inf where nobody may read [batch 1 1 key].
+            additive_attention_mask: added to the scores, -inf at keys that no query may read [batch 1 1 key].
             attention_mask: 0 where a position is padding [batch key], earlier positions included.
             position_bias: also added to the scores [1 head query key].
-            mask: who may attend to whom, where the caller knows; it then stands for `attention_mask`, and
-                `positions` and `offset` come with it.
+            mask: which queries may read which keys, if already computed; it replaces `attention_mask` and requires
+                `positions` and `offset`.
             positions: where each token stands [batch pos], if not `offset` and on.
             offset: how many positions came before.
         """
@@ -189,10 +189,10 @@ class Attention(ClassicAttention):
     def _classic_mask(
         self, length: int, offset: int, attention_mask: torch.Tensor | None, device: torch.device
     ) -> tuple[AttentionMask, torch.Tensor | None]:
-        """Who may attend to whom, and where the tokens stand, from a mask of padding [batch key]."""
+        """Which queries may read which keys, and the tokens' positions, from a padding mask [batch key]."""
         if attention_mask is not None and attention_mask.shape[1] != offset + length:
             raise ValueError(
-                f"attention_mask covers {attention_mask.shape[1]} positions and there are {offset + length}, "
+                f"attention_mask covers {attention_mask.shape[1]} positions, but there are {offset + length}, "
                 "cached ones included."
             )
         causal = self.cfg.attention_dir == "causal"
@@ -209,7 +209,7 @@ class Attention(ClassicAttention):
         mask: AttentionMask,
         bias: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """What each query takes from the values: fused, or openly where scores or pattern are watched.
+        """What each query takes from the values: fused, or step by step if scores or pattern have hooks.
 
         Args:
             bias: added to the scores, in a shape that expands to [batch head query key].
@@ -364,22 +364,22 @@ class Attention(ClassicAttention):
         return F.linear(z.flatten(2), self._stored("W_O").flatten(0, 1).mT, self._stored("b_O"))
 
     def _stored(self, name: str) -> torch.Tensor:
-        """A weight, past torch's slow search for attributes unless a parametrization or pruning computes it."""
+        """A weight, bypassing torch's slow attribute lookup unless a parametrization or pruning computes it."""
         parameter = self._parameters.get(name)
         return getattr(self, name) if parameter is None else parameter
 
 
-# From this many positions on, one product for all heads saves more than it costs to copy their weights side by side.
+# From this many positions on, one product for all heads saves more than concatenating their weights costs.
 POSITIONS_FOR_ONE_PRODUCT = 96
 
 
 def project(
     x: ByHead, weight: Float[torch.Tensor, "head d_model d_head"], bias: Float[torch.Tensor, "head d_head"]
 ) -> Float[torch.Tensor, "batch pos head d_head"]:
-    """What each head makes of x, which may be split by head.
+    """Each head's projection of x, which may be split by head.
 
-    The weights of all heads side by side would be one matrix; they lie one after the other, so for few positions the
-    heads are a batch of products, and for many their weights are first copied side by side.
+    The heads' weights are stored one after the other, not as one matrix. For few positions the heads are computed as a
+    batch of products; for many, their weights are first concatenated.
     """
     if x.ndim == 4:
         return (

@@ -41,16 +41,16 @@ class AttentionMask:
 
     @property
     def positions(self) -> Int[torch.Tensor, "batch key"] | None:
-        """Where each token in reach stands among its row's real tokens; None where that is its index."""
+        """The position of each token among its row's real tokens; None if that is its index."""
         if self._positions is None and self.padding is not None:
             self._positions = real_positions(self.padding)
         return self._positions
 
     @property
     def distance(self) -> Int[torch.Tensor, "*batch query key"]:
-        """How far each key lies behind each query, in real tokens [query_pos key_pos]; negative for later keys.
+        """How many real tokens each key is before each query [query_pos key_pos]; negative for later keys.
 
-        Where queries stand elsewhere in every example, or padding lies between real tokens, [batch query_pos key_pos].
+        [batch query_pos key_pos] if positions differ between examples or padding is between real tokens.
         """
         if self._distance is None:
             keys = torch.arange(self.key_length, device=self.device)

@@ -59,7 +59,7 @@ class TransformerBlock(Component):
 
     @property
     def normalization_type(self) -> str | None:
-        """The kind of norm that the config names."""
+        """The class of norm that the config names."""
         return self.cfg.normalization_type
 
     def forward(
@@ -76,7 +76,7 @@ class TransformerBlock(Component):
         """[batch pos d_model] -> [batch pos d_model]
 
         Args:
-            shortformer_pos_embed: what queries and keys read besides.
+            shortformer_pos_embed: added to the input of queries and keys.
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
             attention_mask: 0 where a position is padding [batch key], earlier positions included.
             mask, positions, offset: see `Attention.forward`.
@@ -118,7 +118,7 @@ class TransformerBlock(Component):
     def apply_mlp(
         self, normalized_resid: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """What the MLP adds when it reads a stream that its norm has seen already."""
+        """The MLP's output for an input that has already been normed."""
         mlp_out = self.mlp(normalized_resid)
         if self.ln2_post is not None:
             mlp_out = self.ln2_post(mlp_out)

@@ -1,4 +1,4 @@
-"""Calling blocks and attention layers, ours or somebody's own with the classic arguments."""
+"""Call blocks and attention layers, ours or custom ones with the classic arguments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_attention(
     positions: torch.Tensor | None,
     offset: int,
 ) -> torch.Tensor:
-    """What an attention layer makes of the inputs of queries, keys and values."""
+    """The output of an attention layer for the inputs of queries, keys and values."""
     if takes_our_mask(type(attn)):
         return attn(
             *inputs,
@@ -71,7 +71,7 @@ def run_block(
 
 @functools.cache
 def takes_our_mask(cls: type) -> bool:
-    """Whether the class's `forward` takes `mask`, `positions` and `offset`, as ours do and classic ones do not."""
+    """Whether the class's `forward` takes `mask`, `positions` and `offset`, as our classes do, unlike classic ones."""
     parameters = inspect.signature(cls.forward).parameters  # type: ignore[attr-defined]
     return {"mask", "positions", "offset"} <= parameters.keys() or any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
@@ -86,9 +86,9 @@ def _padding(attention_mask: torch.Tensor | None, mask: AttentionMask | None) ->
 
 
 def has_own_parts(model: Any) -> bool:
-    """Whether blocks, attention layers or MLPs of a model are of somebody's own class, or have methods of their own.
+    """Whether blocks, attention layers or MLPs of a model are of a custom class or have overridden methods.
 
-    Such a part is to be called as a whole: what it computes from its pieces is not known.
+    Such a part must be called as a whole, because its inner steps are unknown.
     """
     return any(_is_own(block) for block in model.blocks)
 

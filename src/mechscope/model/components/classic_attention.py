@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from mechscope.model.hook_points import HookPoint
 
 OVERRIDABLE = ("calculate_attention_scores", "calculate_z_scores", "apply_causal_mask", "apply_rotary")
-"""Methods that the forward pass calls only where they are replaced, because it is faster without them."""
+"""Methods that the forward pass calls only if they are overridden, because it is faster without them."""
 
 
 class ClassicAttention(Component):
-    """`calculate_qkv_matrices` and its like; `Attention` inherits them and calls them."""
+    """`calculate_qkv_matrices` and the like; `Attention` inherits and calls them."""
 
     cfg: HookedTransformerConfig
     scale: float
@@ -43,7 +43,7 @@ class ClassicAttention(Component):
 
     @property
     def attn_scale(self) -> float:
-        """What attention scores are divided by, under its classic name."""
+        """The divisor of attention scores, under its classic name."""
         return self.scale
 
     @property
@@ -57,7 +57,7 @@ class ClassicAttention(Component):
 
     @property
     def overrides_open_methods(self) -> bool:
-        """Whether scores and pattern must be computed openly for a replaced method to be called."""
+        """Whether scores and pattern must be computed step by step so that an overridden method is called."""
         cls, own = type(self), self.__dict__
         return (
             cls.calculate_attention_scores is not _CLASSIC["calculate_attention_scores"]
@@ -84,7 +84,7 @@ class ClassicAttention(Component):
         q: Float[torch.Tensor, "batch query head d_head"],
         k: Float[torch.Tensor, "batch key kv_head d_head"],
     ) -> Float[torch.Tensor, "batch head query key"]:
-        """q·k / scale, soft-capped where the config says so; nothing is hidden yet."""
+        """q·k / scale, soft-capped if the config says so; nothing is masked yet."""
         scores = q.transpose(1, 2) @ self._by_query_head(k).permute(0, 2, 3, 1)
         scores = scores / self.scale
         cap = self.cfg.attn_scores_soft_cap
@@ -96,19 +96,19 @@ class ClassicAttention(Component):
         past_kv_pos_offset: int = 0,
         attention_mask: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch head query key"]:
-        """Scores with -inf where a query may not read a key.
+        """Scores, with -inf where a query may not read a key.
 
         Args:
             past_kv_pos_offset: how many of the keys came before the first query.
             attention_mask: 0 where a key is padding [batch key].
 
         Raises:
-            ValueError: where keys are not as many as earlier positions and queries together.
+            ValueError: if the number of keys is not that of earlier positions and queries together.
         """
         queries, keys = attn_scores.shape[-2:]
         if queries + past_kv_pos_offset != keys:
             raise ValueError(
-                f"there are {keys} keys, and {past_kv_pos_offset} earlier positions with {queries} queries make "
+                f"there are {keys} keys, but {past_kv_pos_offset} earlier positions and {queries} queries make "
                 f"{queries + past_kv_pos_offset}: give past_kv_pos_offset={keys - queries}."
             )
         mask = AttentionMask(queries, keys, padding=attention_mask, causal=True, device=attn_scores.device)
@@ -186,7 +186,7 @@ class ClassicAttention(Component):
 
     @staticmethod
     def create_alibi_slope(n_ctx: int, device: torch.device | str | None = None) -> torch.Tensor:
-        """-(how far each key lies behind each query), 0 for later keys [query key].
+        """Minus the distance from each query back to each key, 0 for later keys [query key].
 
         >>> ClassicAttention.create_alibi_slope(3).tolist()
         [[0.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-2.0, -1.0, 0.0]]
@@ -224,7 +224,7 @@ _CLASSIC = {name: getattr(ClassicAttention, name) for name in OVERRIDABLE}
 
 
 def _mask_with_positions(positions: torch.Tensor, offset: int) -> torch.Tensor:
-    """An attention mask [batch offset+pos] that puts the last tokens at these positions."""
+    """An attention mask [batch offset+pos] that gives the last tokens these positions."""
     earlier = torch.arange(offset, device=positions.device) < positions[:, :1]
     first = torch.ones_like(positions[:, :1])
     return torch.cat([earlier.to(positions.dtype), first, positions.diff(dim=1)], dim=1)

@@ -47,12 +47,12 @@ class PosEmbed(Component):
         *,
         positions: Int[torch.Tensor, "batch pos"] | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """Embeddings of where tokens stand [batch pos d_model].
+        """Position embeddings [batch pos d_model].
 
         Args:
             past_kv_pos_offset: how many positions came before the first token.
             attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
-            positions: where each token stands [batch pos], where the caller knows.
+            positions: the position of each token [batch pos], if already computed.
         """
         if attention_mask is not None:
             positions = get_offset_position_ids(past_kv_pos_offset, attention_mask.to(tokens.device))
@@ -90,7 +90,7 @@ class Unembed(Component):
         return self._cap(F.linear(residual, self._by_token()[tokens], self.b_U[tokens]))
 
     def _by_token(self) -> Float[torch.Tensor, "d_vocab_out d_model"]:
-        """W_U transposed, as it is multiplied."""
+        """W_U transposed, as used in the product."""
         return self.W_U.mT
 
     def _cap(self, logits: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ SHARED = ("W_K", "W_V", "b_K", "b_V")
 class GroupedQueryAttention(Attention):
     """Attention with one slice of `_W_K`, `_W_V`, `_b_K` and `_b_V` for each key/value head.
 
-    `W_K` and its like show a slice for each query head, and are copies: the weights are changed through `_W_K`.
+    `W_K` and the like are copies with a slice for each query head; change the weights through `_W_K`.
 
     Raises:
         ValueError: for a config without n_key_value_heads.
@@ -60,7 +60,7 @@ class GroupedQueryAttention(Attention):
 def ungroup_weights(
     cfg: HookedTransformerConfig, state_dict: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The weights of a model whose query heads have keys and values of their own, from one where they share them."""
+    """Expand shared key and value weights so that every query head has its own."""
     group = cfg.n_heads // cfg.n_kv_heads
     found: dict[str, torch.Tensor] = {}
     for name, value in state_dict.items():

@@ -35,7 +35,7 @@ class Norm(Component):
         super().__init__()
         cfg = HookedTransformerConfig.unwrap(cfg)
         self.cfg = cfg
-        # With eps=0 a constant vector would be 0/0; the smallest float32 makes it 0 and changes no other vector.
+        # With eps=0 a constant vector would give 0/0; the smallest float32 makes it 0 and affects no other vector.
         self.eps = max(cfg.eps, torch.finfo(torch.float32).tiny)
         self.length = cfg.d_model if length is None else length
         self.centre = centre

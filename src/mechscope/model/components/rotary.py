@@ -16,7 +16,7 @@ from mechscope.model.config import HookedTransformerConfig
 
 
 class _Turns(NamedTuple):
-    """Cosines and sines [pos rotary_dim], and the length of text that their frequencies are for (0: any)."""
+    """Cosines and sines [pos rotary_dim], and the text length that their frequencies are for (0: any)."""
 
     cos: torch.Tensor
     sin: torch.Tensor
@@ -39,9 +39,9 @@ class RotaryTable:
         self._turns: _Turns | None = None
 
     def frequencies(self, length: int = 0) -> Float[torch.Tensor, " pair"]:
-        """Radians a position for each pair [rotary_dim / 2], in float32 as the reference models do.
+        """Radians per position for each pair [rotary_dim / 2], in float32 like the reference models.
 
-        `length` is that of the text, which matters to "dynamic" scaling only.
+        `length` is the text's length, which only matters for "dynamic" scaling.
         """
         exponents = torch.arange(0, self.rotary_dim, 2, dtype=torch.float32) / self.rotary_dim
         base = stretched_base(self.base, self.rotary_dim, self.scaling, length)
@@ -80,7 +80,7 @@ class RotaryTable:
         return cos[:, :, None].to(x.dtype), sin[:, :, None].to(x.dtype)
 
     def _build(self, length: int, device: torch.device, stretched_to: int) -> _Turns:
-        # The table outlives the pass that makes it, and a tensor made in inference mode could not be trained with.
+        # The table outlives its pass, and a tensor created in inference mode could not be used in training.
         with torch.inference_mode(False), torch.no_grad():
             angles = torch.outer(torch.arange(length, dtype=torch.float32), self.frequencies(stretched_to))
             angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
@@ -101,7 +101,7 @@ class RotaryTable:
 
 
 def own_rotary_table(cfg: HookedTransformerConfig, attn_type: str) -> RotaryTable | None:
-    """The table of a layer that shares it with no other; None where positions are not rotary."""
+    """The table of a layer that does not share one; None if positions are not rotary."""
     if cfg.positional_embedding_type != "rotary":
         return None
     if attn_type == "local" and cfg.rotary_base_local is not None:
@@ -131,7 +131,7 @@ def scale_frequencies(
     "linear" divides all by a factor (Chen et al. 2023). "llama3" divides only those whose wave is
     long, keeps those whose wave is short, and blends between (Llama 3.1's published rule). "yarn" does so too, and
     blends evenly over the pairs in between (Peng et al. 2023, section 3.2). "dynamic" changes the base instead
-    (`stretched_base`). `base` is what the frequencies were made from.
+    (`stretched_base`). `base` is the base of the frequencies.
     """
     if scaling is None or scaling["type"] == "dynamic":
         return frequencies
@@ -180,7 +180,7 @@ def attention_factor(scaling: dict[str, Any] | None) -> float:
 
 
 def original_context(scaling: dict[str, Any] | None) -> int:
-    """How many tokens "dynamic" scaling leaves as they are."""
+    """How many tokens "dynamic" scaling leaves unchanged."""
     assert scaling is not None
     return int(scaling["original_max_position_embeddings"])
 

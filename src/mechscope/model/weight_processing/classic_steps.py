@@ -1,4 +1,4 @@
-"""The steps of weight processing as the classic functions give them: a state dict in, a state dict out.
+"""The steps of weight processing with the classic signature: a state dict in, a state dict out.
 
 The layout stays that of the config: a folded norm is left as a scale of 1 and a shift of 0, so the result loads
 into the model that the weights came from.
@@ -29,28 +29,28 @@ class ProcessWeights:
         """Fold norms into the weights that read them (see `weight_processing.fold_layer_norm`).
 
         Args:
-            fold_biases, center_weights: True for LayerNorm; for RMSNorm, which has no shift and no mean to take away,
+            fold_biases, center_weights: True for LayerNorm; for RMSNorm, which has no shift and subtracts no mean,
                 they decide nothing.
 
         Raises:
-            ValueError: for a LayerNorm that is to be folded by halves.
+            ValueError: if only a part of a LayerNorm should be folded.
         """
         cfg = HookedTransformerConfig.unwrap(cfg)
         if cfg.normalization_type in ("LN", "LNPre") and not (fold_biases and center_weights):
             raise ValueError(
-                "a LayerNorm is folded whole: its scale and its shift, and the mean that it takes away. Leave "
+                "a LayerNorm can only be folded completely: its scale, its shift and its mean subtraction. Leave "
                 "fold_biases and center_weights at True."
             )
         return _steps(state_dict, cfg, {"fold_ln": True})
 
     @staticmethod
     def center_writing_weights(state_dict: StateDict, cfg: Config) -> dict[str, torch.Tensor]:
-        """Make what is written to the residual stream have mean 0 over d_model."""
+        """Center the weights that write to the residual stream: mean 0 over d_model."""
         return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), {"center_writing_weights": True})
 
     @staticmethod
     def center_unembed(state_dict: StateDict, cfg: Config) -> dict[str, torch.Tensor]:
-        """Make logits have mean 0 over the vocabulary."""
+        """Center the unembedding: logits with mean 0 over the vocabulary."""
         return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), {"center_unembed": True})
 
     @staticmethod
@@ -75,7 +75,7 @@ class ProcessWeights:
         fold_value_biases: bool = True,
         refactor_factored_attn_matrices: bool = False,
     ) -> dict[str, torch.Tensor]:
-        """The steps together (see `weight_processing.process_weights`, which also says what it did)."""
+        """All steps (see `weight_processing.process_weights`, which also reports what it did)."""
         asked = {
             "fold_ln": fold_ln,
             "center_writing_weights": center_writing_weights,

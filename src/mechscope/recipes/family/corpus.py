@@ -95,8 +95,8 @@ def load_corpus(config: FamilyConfig, tokenizer: Tokenizer) -> Corpus:
     try:
         write_atomically(kept, safetensors.torch.save({"books": found.books, "code": found.code}))
     except OSError as error:
-        # Only the next training would have been spared the work.
-        log.warning("%s The training goes on without it.", error)
+        # It would only have saved the next training the work.
+        log.warning("%s Training continues without it.", error)
     return found
 
 

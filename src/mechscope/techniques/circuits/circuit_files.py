@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "mechscope circuit 1"
 LARGEST_SCORE = torch.finfo(torch.float32).max
 MOST_HEADS = 20_000
-"""Twice as many as the largest published models have; a damaged file that announces more would fill the memory."""
+"""Twice as many as the largest published models have; a damaged file with more could exhaust the memory."""
 
 
 def save_circuit(circuit: Circuit, path: str | Path) -> Path:

@@ -36,10 +36,10 @@ class Stage:
 
 
 def _refuse_torch_hooks(model: HookedTransformer) -> None:
-    """A circuit's run computes heads one by one, past the calls on which torch's own hooks of these parts fire."""
+    """Refuse torch's own hooks on these parts: a circuit's run computes heads one by one, so they would not fire."""
     for layer, block in enumerate(model.blocks):
         for name, part in ((f"blocks.{layer}", block), (f"blocks.{layer}.attn", block.attn)):
-            # Pruning hooks a part only to keep its weight up to date.
+            # Pruning adds a hook only to keep the weight up to date.
             hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
             if any(not isinstance(hook, BasePruningMethod) for hook in hooks):
                 raise ValueError(
@@ -85,7 +85,7 @@ class EdgeGraph:
             qkv: tell a head's three inputs apart.
 
         Raises:
-            ValueError: for a model without layers, or where one of torch's own hooks is on a block or its attention.
+            ValueError: for a model without layers, or if one of torch's own hooks is on a block or its attention.
         """
         check_has_layers(model, "a circuit")
         _refuse_torch_hooks(model)

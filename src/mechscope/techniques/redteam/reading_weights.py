@@ -56,7 +56,7 @@ def _readers(model: HookedTransformer, site: str, layer: int, head: int | None) 
 
 def _behind_norm(model: HookedTransformer, matrix: torch.Tensor, norm: Any) -> torch.Tensor:
     """What a matrix reads of the stream before a norm that weighs and centres it (its scale aside)."""
-    matrix = matrix.detach().double()  # in a narrow type the mean would not quite come out
+    matrix = matrix.detach().double()  # in half precision the mean would not be exact
     if model.cfg.norm_placement != "pre":
         return matrix
     weight = getattr(norm, "w", None)

@@ -196,7 +196,7 @@ def scoreboard(
     Raises:
         KeyError: for a program or method that does not exist.
         ValueError: for empty lists or fewer than 2 examples.
-        FolderInUseError: if another process keeps its matches in `keep`.
+        FolderInUseError: if another process uses the folder `keep`.
         NotKeptError: if a match cannot be written there; those before it are kept.
     """
     chosen = list(planted.PROGRAMS) if programs is None else list(programs)

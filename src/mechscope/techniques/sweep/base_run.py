@@ -20,14 +20,14 @@ class BaseRun:
     Args:
         model: the model.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; None asks the tokens (see `model.as_tokens`).
+        attention_mask: 0 where a token is padding [batch pos]; None uses the tokens' own mask (see `model.as_tokens`).
     """
 
     def __init__(
         self, model: HookedTransformer, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> None:
         self.model = model
-        # Tokens that know what is padding: slices of them need no mask beside them.
+        # Tokens that know their padding: slices of them need no separate mask.
         self.tokens = model.as_tokens(tokens, attention_mask=attention_mask)
         self.attention_mask = self.tokens.attention_mask
         self.batch, self.length = self.tokens.shape

@@ -111,10 +111,10 @@ class Edit:
             raise ValueError(f"positions are one an example [{batch}], not {tuple(self.pos.shape)}.")
 
     def check_axes(self, cfg: HookedTransformerConfig, length: int) -> None:
-        """See that heads, keys, entries and the basis are those of this model's activation.
+        """Check that heads, keys, entries and the basis fit this model's activation.
 
         Raises:
-            ValueError: where they are not.
+            ValueError: if they do not.
         """
         axes = self.site.axes(cfg)
         if axes is None:

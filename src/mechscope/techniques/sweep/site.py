@@ -57,7 +57,7 @@ class Site:
         return cls(int(match[1]), match[2])
 
     def axes(self, cfg: HookedTransformerConfig) -> tuple[int | None, int] | None:
-        """How many heads the activation has (None where it has no axis of heads), and the size of its last axis.
+        """How many heads the activation has (None without an axis of heads), and the size of its last axis.
 
         None for points whose shape is not listed here (a dictionary's, of norms) and for scores and patterns, whose
         last axis is the keys: those have heads only.

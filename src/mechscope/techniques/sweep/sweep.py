@@ -156,7 +156,7 @@ class Sweep:
         description: str,
     ) -> torch.Tensor:
         """Measure each row: its logits at `reads`, or its residual stream where those are not known."""
-        # Parts of a user's own may read any position, and are called as a whole.
+        # Custom parts may read any position, so they are called as a whole.
         whole = self._somebody_listens() or has_own_parts(self.model)
         causal = self.model.cfg.attention_dir == "causal"
         free_suffix = causal and not whole
@@ -296,7 +296,7 @@ class Sweep:
         return fit
 
     def _somebody_listens(self) -> bool:
-        """Whether somebody expects whole activations: a user's hook, or angles that depend on the text's length."""
+        """Whether whole activations are needed: for a user's hook, or for angles that depend on the text's length."""
         scaling = self.model.cfg.rotary_scaling
         if depends_on_length(scaling, self.cache.length):
             return True
@@ -326,7 +326,7 @@ class Sweep:
 
 
 def refuse_own_forward(model: HookedTransformer) -> None:
-    """Refuse a model whose class overrides `forward`, because nobody else can resume inside that.
+    """Refuse a model whose class overrides `forward`: a sweep cannot resume inside it.
 
     Raises:
         ValueError: for such a model.
@@ -334,7 +334,7 @@ def refuse_own_forward(model: HookedTransformer) -> None:
     forward = type(model).forward
     if not forward.__module__.startswith("mechscope."):
         raise ValueError(
-            f"{type(model).__name__} has a forward pass of its own, and patching resumes inside a forward pass: use "
+            f"{type(model).__name__} overrides the forward pass, but patching resumes inside a forward pass: use "
             "model.run_with_hooks for each intervention, or override a part of a block instead."
         )
 

@@ -128,7 +128,7 @@ class Wavefront:
             yield together, after
 
     def _start(self, window: range, rows: Sequence[Row], layer: int = 0) -> torch.Tensor:
-        """What a block receives in rows that begin there [row batch window d_model]."""
+        """A block's input in rows that begin there [row batch window d_model]."""
         start = repeat(
             self.base.resid(layer)[:, window.start : window.stop],
             "batch pos d_model -> row batch pos d_model",
