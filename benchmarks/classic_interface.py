@@ -97,7 +97,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One public name of the reference, and what became of it here."""
+    """One public name of the reference, and how it compares here."""
 
     section: str
     name: str
@@ -137,7 +137,7 @@ def unexplained(all_rows: list[Row]) -> list[str]:
 
 
 def stale(all_rows: list[Row]) -> list[str]:
-    """Reasons for differences that are not there."""
+    """Reasons for differences that do not exist."""
     names = {row.name for row in all_rows}
     gone = [name for name in SAME_CALL_OTHER_ANSWER if name not in names]
     missing = [key for row in all_rows if row.missing for key in row.keys]
@@ -279,7 +279,7 @@ def _is_field(cls: type, name: str) -> bool:
 
 
 def _attribute_rows(section: str, full: str, theirs: Any, ours: Any) -> Iterator[Row]:
-    """What an object holds: its own attributes, parameters, buffers and children."""
+    """An object's own attributes, parameters, buffers and children."""
     held = dict(vars(theirs))
     for registry in ("_parameters", "_buffers", "_modules"):
         held |= held.pop(registry, {}) or {}
@@ -296,7 +296,7 @@ def _attribute_rows(section: str, full: str, theirs: Any, ours: Any) -> Iterator
 
 
 def call_differences(path: str, theirs: Any, ours: Any) -> tuple[tuple[str, str], ...]:
-    """Each parameter that the reference takes and ours does not take alike."""
+    """Each parameter of the reference that ours does not accept in the same way."""
     try:
         reference, own = _parameters(theirs), _parameters(ours)
     except (TypeError, ValueError):
@@ -475,7 +475,7 @@ def page(all_rows: list[Row]) -> str:
             lines.append(f"| `{row.name}` | {_cell('; '.join(texts))} | {_cell(reason)} |")
     lines += [
         "",
-        "## The same call, another answer on purpose",
+        "## The same call with a deliberately different result",
         "",
         "| name | what differs, and why |",
         "|---|---|",

@@ -6,7 +6,7 @@ fits gives the reason, and a key that fits nothing is an error.
 
 BRIDGE = "part of TransformerBridge, the 3.x wrapper around Hugging Face modules; models here are HookedTransformers"
 NO_FAMILY = "the model family is not supported"
-ONE_DEVICE = "helpers for one model on several GPUs; a model lies on one device here"
+ONE_DEVICE = "helpers for one model on several GPUs; a model is on one device here"
 
 DIFFERENT: dict[str, str] = {
     "utils.download_file_from_hf(cache_dir)": "None is the hub's own cache, wherever it is on this machine",
@@ -20,11 +20,11 @@ DIFFERENT: dict[str, str] = {
     "HookedTransformer.HookedTransformer.generate(generation_kwargs)": "an unknown option is an error, not ignored",
     "HookedTransformer.HookedTransformer.generate_stream(*)": "yields one token at a time, as a tensor; 3.x yields "
     "chunks of tokens or of text, so nothing written for it could run unchanged",
-    "HookedTransformerConfig.HookedTransformerConfig(order)": "the order of 2.x; everybody names the fields",
+    "HookedTransformerConfig.HookedTransformerConfig(order)": "the order of 2.x; fields are normally passed by name",
     "HookedTransformerConfig.HookedTransformerConfig(act_fn)": "a model with MLPs names its activation, as in 2.x: "
-    "3.x takes relu in silence",
+    "3.x silently uses relu",
     "HookedTransformerConfig.HookedTransformerConfig.act_fn": "a model with MLPs names its activation, as in 2.x: "
-    "3.x takes relu in silence",
+    "3.x silently uses relu",
     "HookedEncoder.HookedEncoder(kwargs)": "an unknown option is an error, not ignored",
     "HookedEncoder.HookedEncoder.forward(return_type)": '"auto" is "logits" for whatever has a word head; an encoder '
     "without one (MiniLM) gives its hidden states",
@@ -52,7 +52,7 @@ MISSING: dict[str, str] = {
     "config": "the module's names are in HookedTransformerConfig",
     "pretrained": "one weight conversion per family; mechscope.checkpoints has its own",
     "supported_models": "its names are in loading_from_pretrained",
-    "lit": "the Language Interpretability Tool is a program of its own, which gave up its releases",
+    "lit": "the Language Interpretability Tool is a separate program that is no longer released",
     "utils.clear_huggingface_cache": "deletes every model on the machine, other programs' too",
     "*warn_if_mps": "one warning of one release of torch",
     "*ModelWithCfg": "a type of a private helper",
@@ -70,11 +70,11 @@ MISSING: dict[str, str] = {
     "*.T": "a type variable",
     "FactoredMatrix.TensorLike": "a type for type checkers",
     "components.*.ROTARY_INITIAL_CACHE_SIZE": "tables of rotary angles grow as they are needed",
-    "components.*.mask": "a buffer that is empty since 3.0; masks are made for a pass, and state_dict() answers for it",
-    "components.*.IGNORE": "the number -inf; state_dict() answers for it",
+    "components.*.mask": "a buffer that is empty since 3.0; masks are made for a pass; state_dict() still has it",
+    "components.*.IGNORE": "the number -inf; state_dict() still has it",
     "components.Unembed.hook_*": "new in 3.5: what they show is ln_final.hook_normalized (scaled) and the logits",
     "components.BertPooler.activation": "tanh, which has no state",
-    "components.*.select_activation_function": "called once by the constructor there; `act_fn` holds what it chose",
+    "components.*.select_activation_function": "called once by the constructor there; `act_fn` holds its choice",
     "head_detector.*_ERR": "texts of errors; ours say what was found",
     "evals.*mmlu*": "a benchmark of knowledge, which evaluation libraries keep up to date",
     "evals.MMLU_*": "a benchmark of knowledge, which evaluation libraries keep up to date",
@@ -103,7 +103,7 @@ SAME_CALL_OTHER_ANSWER: dict[str, str] = {
     "hook_points.HookPoint.add_hook": "an in-place edit stays where it is made: the hook gets a copy",
     "past_key_value_caching.TransformerLensKeyValueCacheEntry.append": "keys are kept after they are turned, so a "
     "rotary key is never turned twice; there they are kept unturned",
-    "head_detector.detect_head": "options and a list of heads hold for several texts too (the reference drops them), "
+    "head_detector.detect_head": "options and a list of heads work for several texts too (the reference drops them), "
     "and scores are not rounded to three digits",
     "head_detector.get_supported_heads": "returns the names; there it prints them",
     "HookedTransformer.HookedTransformer.forward": "the loss of a batch of texts leaves padding out on either side",
@@ -111,7 +111,7 @@ SAME_CALL_OTHER_ANSWER: dict[str, str] = {
     "thousand texts end in a dropped row",
     "utils.Slice.unwrap": "one index drops its axis, as it does in the cache's methods; run_with_cache keeps it, as "
     "there",
-    "components.PosEmbed.forward": "what stands at padding is the first position's embedding; there it is zero",
+    "components.PosEmbed.forward": "padding gets the first position's embedding; there it is zero",
     "components.AbstractAttention.create_alibi_multipliers": "the slopes of the paper (and of BLOOM) also where the "
     "number of heads is no power of two",
     "components.AbstractAttention.calculate_qkv_matrices": "hook_q "
