@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mechscope.labs.claim import Claim, Condition
 from mechscope.labs.grokking.config import ROUNDING, SMALL
 
@@ -31,6 +33,9 @@ _ROUNDING = (
 
 
 _BUNDLED = "The bundled model grokking-p113"
+# Losses of the bundled model, relative to its own and to that of guessing.
+_TO_WHOLE = partial(Condition, than="replaced_whole", than_what="the whole model", unit="nats")
+_TO_GUESSING = partial(Condition, than="bundled_guessing", than_what="guessing", unit="nats")
 
 
 def _story(size: str, rise: float) -> tuple[Condition, ...]:
@@ -346,29 +351,20 @@ CLAIMS = (
                 than_what="neurons projected on the 2K directions",
                 unit="nats",
             ),
-            Condition(
+            _TO_WHOLE(
                 "replaced_inside",
                 "neurons projected on the 2K directions",
                 high=2,
-                than="replaced_whole",
-                than_what="the whole model",
-                unit="nats",
             ),
-            Condition(
+            _TO_GUESSING(
                 "replaced_outside",
                 "neurons without the 2K directions",
                 low=0.95,
-                than="bundled_guessing",
-                than_what="guessing",
-                unit="nats",
             ),
-            Condition(
+            _TO_GUESSING(
                 "other_sums",
                 "sums of other frequencies in the neurons",
                 low=0.5,
-                than="bundled_guessing",
-                than_what="guessing",
-                unit="nats",
             ),
         ),
         needs="bundled",
@@ -381,29 +377,20 @@ CLAIMS = (
         tag="P",
         how="As in 2.12a, with the mean over all pairs kept in neurons and logits: it says nothing about a pair.",
         conditions=(
-            Condition(
+            _TO_WHOLE(
                 "replaced_sums_and_mean",
                 "only cos and sin w_k(a+b) in the neurons",
                 high=1,
-                than="replaced_whole",
-                than_what="the whole model",
-                unit="nats",
             ),
-            Condition(
+            _TO_WHOLE(
                 "replaced_waves_and_mean",
                 "only key frequencies in the logits",
                 high=1,
-                than="replaced_whole",
-                than_what="the whole model",
-                unit="nats",
             ),
-            Condition(
+            _TO_GUESSING(
                 "other_sums_and_mean",
                 "sums of other frequencies in the neurons",
                 low=0.5,
-                than="bundled_guessing",
-                than_what="guessing",
-                unit="nats",
             ),
         ),
         needs="bundled",

@@ -15,6 +15,7 @@ from mechscope.labs.grokking.spectra import frequency_norms, number_embedding
 from mechscope.labs.grokking.structure import SINGLE
 from mechscope.labs.grokking.sweep import LONGEST, SHARES, SweepRun
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import stacked_result
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves, escape, heatmap
 
@@ -64,14 +65,7 @@ def _series(
 ) -> LabFigure:
     drawn = {key: values.clamp(min=FLOOR) if log_y else values for key, values in series.items()}
     figure = curves(epoch, drawn, title=title, x_title="epoch", y_title=y_title, log_y=log_y, markers=markers)
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "step"),
-        title,
-        y_title,
-        made_by,
-        {"series": list(series), "step": epoch.numpy()},
-    )
+    data = stacked_result(series, ("series", "step"), title, y_title, made_by, {"step": epoch.numpy()})
     return LabFigure(name, figure, caption, {"curves": data})
 
 
@@ -133,14 +127,7 @@ def _by_frequency(
             xanchor="right",
             yanchor="bottom",
         )
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "frequency"),
-        title,
-        y_title,
-        made_by,
-        {"series": list(series), "frequency": frequency},
-    )
+    data = stacked_result(series, ("series", "frequency"), title, y_title, made_by, {"frequency": frequency})
     return LabFigure(name, figure, caption, {"norms": data})
 
 

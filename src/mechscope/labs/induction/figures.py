@@ -17,6 +17,7 @@ from mechscope.labs.induction.measures import Analysis, curves
 from mechscope.labs.induction.rivals import RivalScores
 from mechscope.labs.induction.training import TrainedModel
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import stacked_result
 from mechscope.results import Provenance, make_result
 from mechscope.techniques.redteam import Evidence
 from mechscope.viz import Marker, attention_pattern, bars
@@ -77,14 +78,7 @@ def _loss_by_position(
         markers=[Marker(half + 1, "the repeat begins"), Marker(guessing, "guessing", axis="y")],
     )
     figure.update_yaxes(rangemode="tozero")
-    data = make_result(
-        torch.stack(list(losses.values())),
-        ("model", "pos"),
-        title,
-        "nats",
-        made_by,
-        {"model": list(losses), "pos": position},
-    )
+    data = stacked_result(losses, ("model", "pos"), title, "nats", made_by, {"pos": position})
     return LabFigure(
         "loss-by-position",
         figure,
@@ -137,13 +131,8 @@ def _loss_curves(two: TrainedModel, one: TrainedModel, made_by: Provenance) -> L
         y_title="loss on the second copy (nats)",
     )
     figure.update_yaxes(rangemode="tozero")
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("model", "step"),
-        title,
-        "nats",
-        made_by,
-        {"model": list(series), "step": two.history.step.numpy()},
+    data = stacked_result(
+        series, ("model", "step"), title, "nats", made_by, {"step": two.history.step.numpy()}
     )
     return LabFigure(
         "loss-curves",
@@ -173,14 +162,7 @@ def _phase_change(two: TrainedModel, made_by: Provenance) -> LabFigure:
         y_title="share of the whole change",
         markers=[Marker(sum(dates) / len(dates), "half of the way")],
     )
-    data = make_result(
-        torch.stack(list(ways.values())),
-        ("series", "step"),
-        title,
-        "share",
-        made_by,
-        {"series": list(ways), "step": history.step.numpy()},
-    )
+    data = stacked_result(ways, ("series", "step"), title, "share", made_by, {"step": history.step.numpy()})
     return LabFigure(
         "phase-change",
         figure,
@@ -202,13 +184,8 @@ def _head_scores(analysis: Analysis, made_by: Provenance) -> LabFigure:
         names, series, title=title, x_title="head (layer.head)", y_title="mean attention", number_format=".2f"
     )
     figure.update_xaxes(type="category")
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "label"),
-        title,
-        "attention probability",
-        made_by,
-        {"series": list(series), "label": names},
+    data = stacked_result(
+        series, ("series", "label"), title, "attention probability", made_by, {"label": names}
     )
     return LabFigure(
         "head-scores",
@@ -339,13 +316,8 @@ def _without_previous(analysis: Analysis, made_by: Provenance) -> LabFigure:
         names, series, title=title, x_title="head of layer 1", y_title="prefix score", number_format=".2f"
     )
     figure.update_xaxes(type="category")
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "head"),
-        title,
-        "attention probability",
-        made_by,
-        {"series": list(series), "head": names},
+    data = stacked_result(
+        series, ("series", "head"), title, "attention probability", made_by, {"head": names}
     )
     return LabFigure(
         "without-previous",

@@ -10,6 +10,7 @@ from mechscope.labs.induction.gpt2 import HeadTable
 from mechscope.labs.induction.text_models import NAMES, TextHistory
 from mechscope.labs.induction.training import SmearedModel, TrainedModel
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import stacked_result
 from mechscope.results import Provenance, make_result
 from mechscope.techniques.redteam import Evidence
 from mechscope.viz import curves, heatmap
@@ -60,14 +61,7 @@ def draw_text_models(found: dict[int, TextHistory], seed: int) -> tuple[LabFigur
             points=True,
         )
         figure.update_yaxes(rangemode="tozero")
-        data = make_result(
-            torch.stack(list(series.values())),
-            ("series", "step"),
-            title,
-            unit,
-            made_by,
-            {"series": list(series), "step": shared},
-        )
+        data = stacked_result(series, ("series", "step"), title, unit, made_by, {"step": shared})
         drawn.append(LabFigure(name, figure, caption, {"curves": data}))
     return tuple(drawn)
 

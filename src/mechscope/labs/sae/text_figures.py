@@ -17,6 +17,7 @@ from mechscope.labs.sae.reading import Shared
 from mechscope.labs.sae.splitting import Splitting
 from mechscope.labs.sae.steering import Steering
 from mechscope.labs.sae.text_study import TextStudy
+from mechscope.labs.stacked import stacked_result
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves
 from mechscope.viz.template import new_figure
@@ -155,14 +156,7 @@ def _densities(study: TextStudy, made_by: Provenance) -> LabFigure:
         y_title="latents",
         points=True,
     )
-    data = make_result(
-        np.stack(list(series.values())),
-        ("series", "bin"),
-        title,
-        "latents",
-        made_by,
-        {"series": list(series), "bin": middles},
-    )
+    data = stacked_result(series, ("series", "bin"), title, "latents", made_by, {"bin": middles})
     return LabFigure(
         "densities",
         figure,
@@ -265,14 +259,7 @@ def _universality(shared: Shared, made_by: Provenance) -> LabFigure:
         markers=[Marker(shared.features, "median feature"), Marker(shared.neurons, "median neuron")],
         points=True,
     )
-    data = make_result(
-        np.stack(list(series.values())),
-        ("series", "bin"),
-        title,
-        "share of units",
-        made_by,
-        {"series": list(series), "bin": middles},
-    )
+    data = stacked_result(series, ("series", "bin"), title, "share of units", made_by, {"bin": middles})
     return LabFigure(
         "universality",
         figure,
@@ -301,14 +288,7 @@ def _splitting(splitting: Splitting, made_by: Provenance) -> LabFigure:
         number_format=".0f",
     )
     figure.update_xaxes(type="category")
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "label"),
-        title,
-        "%",
-        made_by,
-        {"series": list(series), "label": names},
-    )
+    data = stacked_result(series, ("series", "label"), title, "%", made_by, {"label": names})
     return LabFigure(
         "splitting",
         figure,
@@ -332,13 +312,8 @@ def _steering(steering: Steering, made_by: Provenance) -> LabFigure:
         y_title="logit change",
         points=True,
     )
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "coefficient"),
-        title,
-        "logits",
-        made_by,
-        {"series": list(series), "coefficient": list(steering.doses)},
+    data = stacked_result(
+        series, ("series", "coefficient"), title, "logits", made_by, {"coefficient": list(steering.doses)}
     )
     return LabFigure(
         "steering",

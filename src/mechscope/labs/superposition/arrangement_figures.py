@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import stacked_result
 from mechscope.labs.superposition.arrangements import (
     DIGON_DENSITY,
     DIGON_RATIO,
@@ -80,14 +81,7 @@ def _digons(found: Settled, made_by: Provenance) -> LabFigure:
         points=True,
     )
     figure.update_xaxes(autorange="reversed")
-    data = make_result(
-        torch.stack(list(series.values())),
-        ("series", "density"),
-        title,
-        "%",
-        made_by,
-        {"series": list(series), "density": DIGON_RATIO},
-    )
+    data = stacked_result(series, ("series", "density"), title, "%", made_by, {"density": DIGON_RATIO})
     return LabFigure(
         "digons",
         figure,
@@ -100,14 +94,7 @@ def _digons(found: Settled, made_by: Provenance) -> LabFigure:
 def _pairs(found: Settled, made_by: Provenance) -> LabFigure:
     panels = {f"p = {p:g}": W for p, W in zip(PAIR_DENSITY, found.best, strict=True)}
     title = "Three correlated pairs in a plane, from dense to sparse"
-    data = make_result(
-        torch.stack(list(panels.values())),
-        ("label", "dimension", "feature"),
-        title,
-        "weight",
-        made_by,
-        {"label": list(panels)},
-    )
+    data = stacked_result(panels, ("label", "dimension", "feature"), title, "weight", made_by)
     return LabFigure(
         "correlated-sets",
         draw_planes(panels, title=title, columns=2),

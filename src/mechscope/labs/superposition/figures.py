@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import stacked_result
 from mechscope.labs.superposition.config import COUNT_DENSITY
 from mechscope.labs.superposition.crowd_figures import draw_crowd
 from mechscope.labs.superposition.geometry import represented
@@ -50,14 +51,7 @@ def draw_figures(
 def _planes(
     name: str, panels: Mapping[str, Tensor], title: str, caption: str, made_by: Provenance, columns: int = 3
 ) -> LabFigure:
-    data = make_result(
-        torch.stack(list(panels.values())),
-        ("label", "dimension", "feature"),
-        title,
-        "weight",
-        made_by,
-        {"label": list(panels)},
-    )
+    data = stacked_result(panels, ("label", "dimension", "feature"), title, "weight", made_by)
     return LabFigure(name, draw_planes(panels, title=title, columns=columns), caption, {"W": data})
 
 
@@ -123,14 +117,7 @@ def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     )
     layout: Any = figure.layout
     layout.meta = {**layout.meta, "max_width": 760}
-    data = make_result(
-        torch.stack(list(grams.values())),
-        ("label", "row", "col"),
-        title,
-        "response",
-        made_by,
-        {"label": list(grams)},
-    )
+    data = stacked_result(grams, ("label", "row", "col"), title, "response", made_by)
     return LabFigure(
         "gram",
         figure,
@@ -201,13 +188,13 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     )
     figure.update_xaxes(tickangle=0, tickvals=_few(side), ticktext=[f"{columns[i]:.2g}" for i in _few(side)])
     figure.update_yaxes(showticklabels=False, col=2)
-    data = make_result(
-        torch.stack(list(maps.values())),
+    data = stacked_result(
+        maps,
         ("label", "density", "importance"),
         title,
         ", ".join(f"{number} = {name}" for number, name in enumerate(PHASES)),
         made_by,
-        {"label": list(maps), "density": rows.tolist(), "importance": columns.tolist()},
+        {"density": rows.tolist(), "importance": columns.tolist()},
     )
     return LabFigure(
         "phases",
