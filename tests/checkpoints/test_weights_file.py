@@ -304,7 +304,7 @@ def test_an_index_names_nothing_outside_its_folder(gpt2: tuple[Any, Path], kind:
         name: outside.format(kind) if file == shard.name else file for name, file in names.items()
     }
     index.write_text(json.dumps(described))
-    with pytest.raises(ValueError, match="weight files lie beside their index"):
+    with pytest.raises(ValueError, match="weight files must be beside their index"):
         load_model(folder)
 
 

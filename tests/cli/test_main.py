@@ -167,7 +167,7 @@ def test_ctrl_c_says_how_to_go_on(
     code, _, err = call(capsys, "run", "tiny")
     assert code == 130
     assert err == (
-        "\nStopped. Finished parts are kept in runs. To go on from there, give the same command again:\n"
+        "\nStopped. Finished parts are kept in runs. To continue, run the same command again:\n"
         "  mechscope run tiny\n"
     )
 

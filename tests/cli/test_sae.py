@@ -235,7 +235,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
         patch.setattr(Student, "step", stopping)
         code, _, err = call(capsys, "train", *options)
     assert code == 130
-    assert "To go on from there, give the same command again:\n  mechscope sae train" in err
+    assert "To continue, run the same command again:\n  mechscope sae train" in err
     assert call(capsys, "train", *options)[0] == 0
     # A finished one is read back, not trained again.
     monkeypatch.setattr(Student, "step", stopping)

@@ -55,7 +55,7 @@ def test_a_signal_during_an_import_that_swallows_it_ends_the_program(
     assert done.stdout == ""
     by = " by SIGTERM" if number == signal.SIGTERM else ""
     assert done.stderr == (
-        f"\nStopped{by}. Finished parts are kept in my runs. To go on from there, give the same command again:\n"
+        f"\nStopped{by}. Finished parts are kept in my runs. To continue, run the same command again:\n"
         "  mechscope run 00 --out 'my runs'\n"
     )
 

@@ -260,7 +260,7 @@ def _reading() -> list[Mistake]:
         (
             "an attention mask of other numbers",
             lambda: model()(tokens(), attention_mask=tokens()),
-            "1 where a token is real",
+            "must contain only 1",
         ),
         ("past_kv_cache={}", lambda: model()(tokens(), past_kv_cache={}), "HookedTransformerKeyValueCache"),
         (
@@ -579,7 +579,7 @@ def _techniques() -> list[Mistake]:
         (
             "logit_lens of a prompt of padding",
             changed("logit_lens", attention_mask=torch.zeros(8, 7)),
-            "padding only",
+            "only padding",
         ),
         (
             "a mask for a task",

@@ -74,7 +74,7 @@ def test_an_encoder_keeps_its_separators() -> None:
     encoder = HookedEncoder(fields, tokenizer=make_tokenizer("<s> $A </s>", ours=True, vocab=vocab))
     assert encoder.cfg.d_vocab == 10
     assert encoder.to_tokens("a b")[0].tolist() == [[1, 3, 9, 2]]
-    with pytest.raises(ValueError, match=r"ids up to 9 and the model has d_vocab=5"):
+    with pytest.raises(ValueError, match=r"ids up to 9, but the model has d_vocab=5"):
         HookedEncoder({**fields, "d_vocab": 5}, tokenizer=make_tokenizer(vocab=vocab))
 
 
@@ -91,7 +91,7 @@ def test_ids_with_gaps(ours: bool) -> None:
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_tokenizer_with_ids_that_the_model_lacks(ours: bool) -> None:
     tokenizer = make_tokenizer(ours=ours)
-    with pytest.raises(ValueError, match=r"ids up to 4 and the model has d_vocab=4 .* lacks 'b' \(4\)"):
+    with pytest.raises(ValueError, match=r"ids up to 4, but the model has d_vocab=4 .* lacks 'b' \(4\)"):
         HookedTransformer({**FIELDS, "d_vocab": 4}, tokenizer=tokenizer)
     model = HookedTransformer({**FIELDS, "d_vocab": 9}, tokenizer=tokenizer)
     assert model.cfg.d_vocab == 9, "more rows than tokens are fine"

@@ -142,7 +142,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
         ("file", "file is a file; choose another folder."),
         ("file/inner/more", "cannot be made, because .*file is a file; choose another folder."),
         ("/proc/nothing", "the folder /proc/nothing cannot be written to .*; choose another folder."),
-        ("pipe/inner", "cannot be made, because .*pipe is no folder; choose another folder."),
+        ("pipe/inner", "cannot be made, because .*pipe is not a folder; choose another folder."),
         ("x" * 300, "cannot be written to .File name too long.; choose another folder."),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_place_that_cannot_be_written_to_is_found_out_beforehand(
 
 @pytest.mark.parametrize("path", [Path(), Path()])
 def test_a_file_has_a_name(path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'\.' names no file"):
+    with pytest.raises(ValueError, match=r"'\.' is not the name of a file"):
         check_file(path)
 
 

@@ -81,5 +81,5 @@ def test_an_answer_without_a_logit_is_named():
         torch.zeros(2, 1, dtype=torch.long), torch.tensor([[[3]], [[4]]]), torch.tensor([[[35]], [[1]]])
     )
     for metric in METRICS.values():
-        with pytest.raises(ValueError, match="token id 35, and the logits cover ids 0 to 29 only"):
+        with pytest.raises(ValueError, match="token id 35, but the logits cover only ids 0 to 29"):
             metric(torch.zeros(2, 1, 30), answers, torch.zeros(2, 1, 30))

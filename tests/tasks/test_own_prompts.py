@@ -81,7 +81,7 @@ def test_prompts_are_read_as_the_model_reads_text(
 
 
 def test_one_prompt_of_a_pair_may_not_spell_out_the_begin_token_alone() -> None:
-    with pytest.raises(ValueError, match="pair 0: one prompt spells out the begin token"):
+    with pytest.raises(ValueError, match="pair 0: one prompt starts with the begin token"):
         tasks.from_prompts(Letters(prepends_bos=True), ["^bc"], ["abc"], ["e"])
 
 
