@@ -19,8 +19,8 @@ from mechscope.model.special_tokens import (
     text_ids,
     with_begin,
 )
-from mechscope.model.token_batch import Tokens, plain_ids
-from mechscope.model.token_ids import token_id, token_ids
+from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
+from mechscope.model.token_ids import is_text, token_id, token_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -145,12 +145,12 @@ class TokenizerHelpers:
             ValueError: for ids or a mask of another shape, or text without a tokenizer.
             TypeError: for anything that is neither text nor whole numbers.
         """
-        if _is_text(input):
+        if is_text(input):
             tokens = self.to_tokens(input, prepend_bos, padding_side)  # type: ignore[arg-type]
         else:
             tokens = _ids(input)
         if attention_mask is not None:
-            mask = plain_ids(attention_mask)
+            mask = plain_mask(attention_mask)
             tokens = Tokens(plain_ids(tokens), mask[None] if mask.ndim == 1 and tokens.ndim == 2 else mask)
         if tokens.ndim not in (1, 2):
             raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
@@ -306,12 +306,6 @@ class TokenizerHelpers:
         if isinstance(tokens, (list, tuple)) and any(isinstance(one, (str, list, tuple)) for one in tokens):
             return token_ids([self._ids_of(one) for one in tokens])
         return token_ids(tokens)
-
-
-def _is_text(input: Any) -> bool:
-    return isinstance(input, str) or (
-        isinstance(input, (list, tuple)) and any(isinstance(part, str) for part in input)
-    )
 
 
 def _ids(input: Any) -> torch.Tensor:
