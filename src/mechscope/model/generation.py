@@ -214,7 +214,10 @@ class Generation:
         side = (padding_side or "left") if is_text(input) else padding_side
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]
         if bool((tokens.lengths == 0).any()):
-            raise ValueError("a row of the input is padding only, so there is nothing to continue.")
+            raise ValueError(
+                "a row of the input has no token (an empty text without a begin token, or padding only), so there is "
+                "nothing to continue."
+            )
         batch, length = tokens.shape
         length += 0 if past_kv_cache is None else past_kv_cache.length
         if length + max_new_tokens > self.cfg.n_ctx:
