@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
-from mechscope.model.names import get_act_name
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
