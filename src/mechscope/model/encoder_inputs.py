@@ -114,6 +114,8 @@ class EncoderInputs:
 
 def _ids(given: Any) -> torch.Tensor:
     """Token ids of any kind as an integer tensor; floating-point tensors are refused later, with their shape."""
-    if isinstance(given, torch.Tensor) and (isinstance(given, Tokens) or given.is_floating_point()):
+    if isinstance(given, Tokens):
+        return given.long()
+    if isinstance(given, torch.Tensor) and given.is_floating_point():
         return given
     return token_ids(given, negative=True)

@@ -309,9 +309,9 @@ class TokenizerHelpers:
 
 
 def _ids(input: Any) -> torch.Tensor:
-    """Token ids of any kind as an integer tensor; `Tokens` stay as they are."""
+    """Token ids of any kind as an integer tensor; `Tokens` keep their mask."""
     if isinstance(input, Tokens):
-        return input
+        return input.long()
     if isinstance(input, torch.Tensor) and input.is_floating_point():
         raise ValueError(
             f"token ids are whole numbers, not {input.dtype}; a residual stream goes in with start_at_layer."
