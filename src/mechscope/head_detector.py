@@ -188,15 +188,15 @@ def _sequences(
     model: HookedTransformer, seq: str | list[Any] | tuple[Any, ...] | torch.Tensor
 ) -> list[torch.Tensor]:
     """Each sequence as tokens [1 pos]."""
-    if not is_text(seq) and len(seq):
-        ids = seq if isinstance(seq, torch.Tensor) else token_ids(seq)
-        rows = model.as_tokens(ids.reshape(-1, ids.shape[-1]))
-        sequences: list[torch.Tensor] = [row.ids[row.is_real][None] for row in rows]
-    else:
+    if is_text(seq) or not len(seq):
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:
             raise ValueError("there is no sequence to detect heads on: the list is empty.")
-        sequences = [model.to_tokens(text, truncate=False) for text in texts]
+        sequences: list[torch.Tensor] = [model.to_tokens(text, truncate=False) for text in texts]  # type: ignore[arg-type]
+    else:
+        ids = seq if isinstance(seq, torch.Tensor) else token_ids(seq)
+        rows = model.as_tokens(ids.reshape(-1, ids.shape[-1]))
+        sequences = [row.ids[row.is_real][None] for row in rows]
     for tokens in sequences:
         length = tokens.shape[-1]
         if not 1 < length <= model.cfg.n_ctx:

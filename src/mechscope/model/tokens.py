@@ -122,7 +122,7 @@ class TokenizerHelpers:
 
     def as_tokens(
         self,
-        input: str | list[Any] | torch.Tensor | np.ndarray,
+        input: str | list[Any] | tuple[Any, ...] | range | torch.Tensor | np.ndarray,
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
         attention_mask: Any = None,
