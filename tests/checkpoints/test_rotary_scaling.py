@@ -90,6 +90,15 @@ def test_keys_of_a_shorter_text_are_not_used_for_a_longer_one() -> None:
     assert torch.equal(longer, by_hand)
 
 
+def test_the_table_does_not_grow_with_every_change_of_length() -> None:
+    model = dynamic_model()
+    for length in (8, 11) * 20:
+        model(tiny_tokens(batch=1, length=length))
+    table = model.blocks[0].attn.rotary
+    assert table is not None and table._turns is not None
+    assert len(table._turns.cos) <= 64
+
+
 @pytest.mark.parametrize("side", ["left", "right", "between"])
 def test_each_text_of_a_padded_batch_has_the_angles_of_its_own_length(side: str) -> None:
     model, ids = dynamic_model(), tiny_tokens(batch=3, length=11)

@@ -73,8 +73,10 @@ class RotaryTable:
             or turns.cos.device != x.device
             or turns.stretched_to != stretched_to
         ):
-            held = 32 if turns is None else len(turns.cos)
-            turns = self._turns = self._build(max(length, 2 * held), x.device, stretched_to)
+            size = 64 if turns is None else len(turns.cos)
+            # It doubles only where it is too short: another device or another length of text needs no longer table.
+            size = size if length <= size else max(length, 2 * size)
+            turns = self._turns = self._build(size, x.device, stretched_to)
         if positions is None:
             cos, sin = turns.cos[None, offset:length], turns.sin[None, offset:length]
         else:
