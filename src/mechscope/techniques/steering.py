@@ -338,9 +338,7 @@ def _costs(
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
         divergence = (usual.exp() * (usual - at_least_float32(logits).log_softmax(-1))).sum(-1)[real].mean()
-        losses = lm_cross_entropy_loss(
-            logits, following.to(logits.device), tokens.attention_mask, per_token=True, across_padding=True
-        )
+        losses = lm_cross_entropy_loss(logits, following, tokens.attention_mask, True, across_padding=True)
         return torch.stack([divergence, losses[counted].mean()])
 
     return sweep.run(edits, measure, "cost of steering")
