@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -64,7 +65,8 @@ class SVDInterpreter:
                     f"num_vectors must be between 1 and {directions.shape[1]}, the rank of this matrix, "
                     f"not {num_vectors}."
                 )
-            return (self.model.W_U.mT @ directions[:, :num_vectors]).unsqueeze(1)
+            unembedding = self.model.W_U.mT.to(directions.dtype)
+            return (unembedding @ directions[:, :num_vectors]).unsqueeze(1)
 
     def _directions(self, vector_type: VectorType, layer: int, head: int | None) -> torch.Tensor:
         """Singular vectors in the residual stream, as columns [d_model rank]."""
@@ -76,8 +78,8 @@ class SVDInterpreter:
         if self.cfg.attn_only:
             raise ValueError(f"this model is attention-only: it has no {vector_type}; use 'OV'.")
         if vector_type == "w_out":
-            return torch.linalg.svd(block.mlp.W_out, full_matrices=False).Vh.mT
-        W_in = block.mlp.W_in
+            return torch.linalg.svd(at_least_float32(block.mlp.W_out), full_matrices=False).Vh.mT
+        W_in = at_least_float32(block.mlp.W_in)
         scale = getattr(block.ln2, "w", None)
         if scale is not None:
             W_in = W_in * scale[:, None]

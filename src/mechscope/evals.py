@@ -54,6 +54,8 @@ def evaluate_on_dataset(
 ) -> float:
     """The mean loss over batches with "tokens" [batch pos], in nats per token.
 
+    A batch may also hold an "attention_mask" [batch pos], as tokenizers give it; `Tokens` know their own.
+
     Args:
         truncate: read at most so many batches.
         device: where the tokens go; None means the model's.
@@ -67,7 +69,8 @@ def evaluate_on_dataset(
         if number >= truncate:
             break
         tokens = batch["tokens"].to(_device_of(model) if device is None else device)
-        losses.append(float(model(tokens, return_type="loss").mean()))
+        mask = batch.get("attention_mask")
+        losses.append(float(model(tokens, return_type="loss", attention_mask=mask).mean()))
     if not losses:
         raise ValueError("there is nothing to evaluate on: the data loader gave no batch.")
     return sum(losses) / len(losses)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_ids import is_text, token_ids
 from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def get_supported_heads() -> tuple[str, ...]:
 @checked_arguments
 def detect_head(
     model: HookedTransformer,
-    seq: str | list[str] | Int[torch.Tensor, "*batch pos"],
+    seq: str | list[Any] | tuple[Any, ...] | Int[torch.Tensor, "*batch pos"],
     detection_pattern: Float[torch.Tensor, "pos pos"] | HeadName,
     heads: Heads = None,
     cache: Any = None,
@@ -86,7 +87,7 @@ def detect_head(
     """Score every head by how its attention agrees with a pattern [layer head].
 
     Args:
-        seq: a text, several (the scores are averaged), or tokens [pos] or [batch pos].
+        seq: a text, several (the scores are averaged), or token ids [pos] or [batch pos], in a tensor or lists.
         detection_pattern: the name of a head, or a lower triangular matrix [dest_pos src_pos].
         heads: (layer, head) pairs, or lists of heads by layer; others score -1. None means all.
         cache: activations of a run on `seq` (a single sequence), to spare another one.
@@ -183,16 +184,19 @@ def _scores(
     return _agreement(attention, pattern, exclude_bos, exclude_current_token, error_measure)
 
 
-def _sequences(model: HookedTransformer, seq: str | list[str] | torch.Tensor) -> list[torch.Tensor]:
+def _sequences(
+    model: HookedTransformer, seq: str | list[Any] | tuple[Any, ...] | torch.Tensor
+) -> list[torch.Tensor]:
     """Each sequence as tokens [1 pos]."""
-    if isinstance(seq, torch.Tensor):
-        rows = model.as_tokens(seq.reshape(-1, seq.shape[-1]))
-        sequences: list[torch.Tensor] = [row.ids[row.is_real][None] for row in rows]
-    else:
+    if is_text(seq) or not len(seq):
         texts = [seq] if isinstance(seq, str) else list(seq)
         if not texts:
             raise ValueError("there is no sequence to detect heads on: the list is empty.")
-        sequences = [model.to_tokens(text, truncate=False) for text in texts]
+        sequences: list[torch.Tensor] = [model.to_tokens(text, truncate=False) for text in texts]  # type: ignore[arg-type]
+    else:
+        ids = seq if isinstance(seq, torch.Tensor) else token_ids(seq)
+        rows = model.as_tokens(ids.reshape(-1, ids.shape[-1]))
+        sequences = [row.ids[row.is_real][None] for row in rows]
     for tokens in sequences:
         length = tokens.shape[-1]
         if not 1 < length <= model.cfg.n_ctx:

@@ -90,6 +90,27 @@ def test_keys_of_a_shorter_text_are_not_used_for_a_longer_one() -> None:
     assert torch.equal(longer, by_hand)
 
 
+def test_the_table_does_not_grow_with_every_change_of_length() -> None:
+    model = dynamic_model()
+    for length in (8, 11) * 20:
+        model(tiny_tokens(batch=1, length=length))
+    table = model.blocks[0].attn.rotary
+    assert table is not None and table._turns is not None
+    assert len(table._turns.cos) <= 64
+
+
+@pytest.mark.parametrize("side", ["left", "right", "between"])
+def test_each_text_of_a_padded_batch_has_the_angles_of_its_own_length(side: str) -> None:
+    model, ids = dynamic_model(), tiny_tokens(batch=3, length=11)
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    gap = {"left": slice(0, 3), "right": slice(8, 11), "between": slice(4, 7)}[side]
+    mask[0, gap] = False
+    mask[1, [0, 2, 4, 5, 9, 10]] = False  # no longer than the original context
+    together = model(ids, attention_mask=mask)
+    for row, real, logits in zip(ids, mask, together, strict=True):
+        torch.testing.assert_close(logits[real], model(row[real])[0])
+
+
 @pytest.mark.parametrize(
     ("scaling", "said"),
     [

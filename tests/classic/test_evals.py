@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mechscope import evals
 from mechscope.evals import IOIDataset, induction_loss, ioi_eval
+from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 from tests.classic.words import word_tokenizer
 from tests.model.tiny import tiny_model, tiny_tokens
@@ -187,6 +188,19 @@ def test_other_misuse() -> None:
         ioi_eval(Stub(knows_nothing, 30), [same_start])
     with pytest.raises(ValueError, match="no batch"):
         evals.evaluate_on_dataset(tiny_model(), [])
+
+
+def test_the_attention_mask_of_a_batch_is_read() -> None:
+    model = tiny_model(dtype=torch.float64)
+    tokens = tiny_tokens(3, 8)
+    mask = torch.tensor([[1] * 8, [0, 0, 0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0]])
+    alone = [
+        model(row[real], return_type="loss", loss_per_token=True).flatten()
+        for row, real in zip(tokens, mask.bool(), strict=True)
+    ]
+    expected = float(torch.cat(alone).mean().detach())
+    for batch in ({"tokens": tokens, "attention_mask": mask}, {"tokens": Tokens(tokens, mask)}):
+        assert evals.evaluate_on_dataset(model, [batch]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_loss_on_a_data_set_and_sanity_check() -> None:

@@ -56,3 +56,15 @@ def test_agrees_with_the_peer() -> None:
         expected = peer.get_singular_vectors(kind, layer_index=1, num_vectors=4, head_index=head)
         assert found.shape == expected.shape
         assert torch.allclose(found.abs(), expected.abs(), atol=1e-4), kind
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("which", ["OV", "w_in", "w_out"])
+def test_low_precision(which: Any, dtype: torch.dtype) -> None:
+    """The directions of the very same weights, in float32."""
+    narrow = tiny_model().to(dtype)
+    wide = tiny_model()
+    wide.load_state_dict({name: value.float() for name, value in narrow.state_dict().items()})
+    found = SVDInterpreter(narrow).get_singular_vectors(which, 0, num_vectors=1, head_index=1)
+    expected = SVDInterpreter(wide).get_singular_vectors(which, 0, num_vectors=1, head_index=1)
+    assert torch.cosine_similarity(found.flatten().float(), expected.flatten(), 0).abs() > 0.999

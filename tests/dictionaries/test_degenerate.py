@@ -176,3 +176,26 @@ def test_splicing_leaves_out_what_the_model_cannot_predict() -> None:
     with torch.no_grad():
         expected = model.loss_fn(model(tokens), tokens, mask)
     assert masked.ce == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8,), (1, 8), (2, 0, 8), (2, 3, 8)])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_activations_of_any_shape(name: str, shape: tuple[int, ...]) -> None:
+    """A single vector, none at all, or several axes of them: each gives what it gives as a row."""
+    dictionary = _built(name)
+    dictionary.eval()
+    if hasattr(dictionary, "threshold"):
+        with torch.no_grad():
+            dictionary.threshold.fill_(0.1)
+    width = dictionary.cfg.d_in
+    x = torch.randn(*shape[:-1], width, generator=torch.Generator().manual_seed(0))
+    rows = x.reshape(-1, width)
+    given = [dictionary.encode(x), dictionary(x), dictionary.decode(dictionary.encode(x), x)]
+    alone = [dictionary.encode(rows), dictionary(rows), dictionary.decode(dictionary.encode(rows), rows)]
+    if hasattr(dictionary, "encode_sparse"):
+        given.append(dictionary.decode(dictionary.encode_sparse(x), x))
+        alone.append(dictionary.decode(dictionary.encode_sparse(rows), rows))
+    for found, expected in zip(given, alone, strict=True):
+        torch.testing.assert_close(found, expected.view(*shape[:-1], expected.shape[-1]))
+    if len(rows) and not dictionary.cfg.transcodes:
+        torch.testing.assert_close(dictionary.loss(x).total, dictionary.loss(rows).total)

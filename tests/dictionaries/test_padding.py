@@ -9,6 +9,9 @@ import torch
 
 from mechscope import dictionaries as d
 from mechscope.dictionaries.counted_positions import counted_positions, known_tokens
+from mechscope.dictionaries.evaluation.automatic_detection import automatic_detection
+from mechscope.dictionaries.evaluation.contexts import spread_contexts, top_contexts
+from mechscope.dictionaries.evaluation.detection import windows
 from mechscope.dictionaries.evaluation.evaluating import evaluate
 from mechscope.dictionaries.evaluation.feature_page import feature_pages
 from mechscope.dictionaries.evaluation.reading import read_features
@@ -115,3 +118,46 @@ def test_misuse_says_what_is_wrong(model: HookedTransformer) -> None:
             counted_positions(tokens, skip_first)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="leaves no position"):
         counted_positions(tokens, 3)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "between"])
+def test_contexts_hold_no_padding(side: str) -> None:
+    texts = [[1, 2, 3, 4, 5, 6], [7, 8, 9]]
+    ids, mask = {
+        "left": ([[1, 2, 3, 4, 5, 6], [0, 0, 0, 7, 8, 9]], [[1] * 6, [0, 0, 0, 1, 1, 1]]),
+        "right": ([[1, 2, 3, 4, 5, 6], [7, 8, 9, 0, 0, 0]], [[1] * 6, [1, 1, 1, 0, 0, 0]]),
+        "between": ([[1, 2, 3, 4, 5, 6], [7, 0, 8, 0, 0, 9]], [[1] * 6, [1, 0, 1, 0, 0, 1]]),
+    }[side]
+    tokens = Tokens(ids, mask)
+    values = (tokens.ids == 8) * 2.0 + (tokens.ids == 4) * 1.0
+    values = values.masked_fill(~tokens.is_real, 9.0)  # whatever a dictionary says of padding
+    found = top_contexts(tokens, values, window=(2, 1))
+    assert [context.tokens for context in found] == [(7, 8, 9), (2, 3, 4, 5)]
+    assert [context.activations for context in found] == [(0.0, 2.0, 0.0), (0.0, 0.0, 1.0, 0.0)]
+    for context in found:
+        assert context.tokens[context.position - context.start] == tokens.ids[context.text, context.position]
+    groups = spread_contexts(tokens, values, 2, by="interval", window=(2, 1))
+    assert [context.tokens for group in groups for context in group.contexts] == [(7, 8, 9), (2, 3, 4, 5)]
+    for text, row, real in zip(texts, windows(tokens, 3), tokens.is_real, strict=True):
+        assert torch.equal(row[real], windows(torch.tensor([text]), 3)[0])
+        assert bool((row[~real] == -1).all())
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_units_are_not_detected_at_padding(side: Any) -> None:
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(1, 6, (12, 9), generator=generator)
+    lengths = torch.randint(4, 10, (12,), generator=generator)
+    activations = ((ids == 2) | (ids == 4)).double()[..., None] * torch.rand(12, 9, 1, generator=generator)
+
+    def padded(pad: int, filler: int, noise: float) -> Any:
+        mask = torch.arange(9 + pad) < lengths[:, None]
+        wide = torch.cat([ids, torch.full((12, pad), 5)], 1).masked_fill(~mask, filler)
+        values = torch.cat([activations, torch.zeros(12, pad, 1)], 1).masked_fill(~mask[..., None], noise)
+        if side == "left":
+            wide, values, mask = wide.flip(1), values.flip(1), mask.flip(1)
+        return automatic_detection(Tokens(wide, mask), values, window=2, examples=5, least=2)
+
+    few, many = padded(0, 2, 0.0), padded(4, 3, 7.0)
+    assert torch.equal(few.auc, many.auc) and torch.equal(few.balanced_accuracy, many.balanced_accuracy)
+    assert bool(few.auc.isfinite().all())

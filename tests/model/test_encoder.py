@@ -144,6 +144,23 @@ def test_an_encoder_sees_the_future_and_no_padding() -> None:
     assert torch.allclose(hidden[:, :-1], model(tokens[:, :-1], return_type="hidden"), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "made", [torch.Tensor.bool, torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.float]
+)
+def test_masks_types_and_ids_of_any_kind(made: Any) -> None:
+    model, ids = encoder(), tokens_of()
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    types = mask.clone()
+    expected = model(ids, token_type_ids=types, attention_mask=mask)
+    torch.testing.assert_close(expected[1, :5], model(ids[1:2, :5], token_type_ids=types[1:2, :5])[0])
+    for name in ("attention_mask", "one_zero_attention_mask"):
+        assert torch.equal(model(ids, token_type_ids=types, **{name: made(mask)}), expected)
+    for listed in (ids.tolist(), ids.to(torch.uint8), ids.numpy().astype("uint8"), ids.int()):
+        assert torch.equal(model(listed, token_type_ids=types.tolist(), attention_mask=mask), expected)
+    assert torch.equal(model(ids[0].tolist()), model(ids[:1]))
+
+
 def test_return_types() -> None:
     model, tokens = encoder(), tokens_of()
     assert model(tokens).shape == model(tokens[0]).expand(3, -1, -1).shape == (3, 9, 50)
@@ -211,6 +228,7 @@ def test_heads_follow_the_weights_given() -> None:
         (lambda m: m(tokens_of(), token_type_ids=torch.full((3, 9), 2)), "token type 2 is out of range"),
         (lambda m: m(tokens_of(), token_type_ids=torch.zeros(9, dtype=torch.long)), r"\(9,\).*\(3, 9\)"),
         (lambda m: m(tokens_of(), attention_mask=torch.ones(3, 8)), r"\(3, 8\).*\(3, 9\)"),
+        (lambda m: m(tokens_of(), attention_mask=torch.full((3, 9), 2)), "attention_mask holds 1"),
         (
             lambda m: m(
                 tokens_of(), attention_mask=torch.ones(3, 9), one_zero_attention_mask=torch.ones(3, 9)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -191,3 +195,18 @@ def test_a_frequency_penalty_does_not_count_padding() -> None:
     together = model.generate(["abcdef", "x"], 5, **options)
     alone = [model.generate(text, 5, **options)[0, -5:] for text in ("abcdef", "x")]
     assert torch.equal(together[:, -5:], torch.stack(alone))
+
+
+@pytest.mark.parametrize("made", [list, tuple, np.array, torch.tensor], ids=str)
+def test_ids_may_be_written_in_lists(made: Callable[[list[list[int]]], Any]) -> None:
+    """They are ids and not text: tokens come back, and a first token that is also the padding token is real."""
+    model = tiny_model(dtype=torch.float64)
+    model.set_tokenizer(Letters())
+    model.cfg.default_prepend_bos = False
+    ids = [[0, 5, 6], [0, 8, 9]]
+    by_hand = torch.tensor(ids)
+    for _ in range(3):
+        by_hand = torch.cat([by_hand, model(by_hand)[:, -1:].argmax(-1)], 1)
+    settings: dict[str, Any] = {"do_sample": False, "stop_at_eos": False, "verbose": False}
+    assert torch.equal(model.generate(made(ids), 3, **settings), by_hand)
+    assert torch.equal(model.generate(made(ids[0]), 3, **settings), by_hand[:1])  # type: ignore[arg-type]

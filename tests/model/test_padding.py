@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
+from mechscope.model.loss import lm_accuracy, lm_cross_entropy_loss
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 from tests.model.letters import Letters
@@ -201,3 +202,37 @@ def test_text_that_is_cut_is_told() -> None:
     with pytest.warns(UserWarning, match=r"1 of 2 texts had more than n_ctx=24 tokens \(the longest 40\)"):
         tokens = model.to_tokens(["a" * 40, "ab"], prepend_bos=False)
     assert tokens.lengths.tolist() == [24, 2]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_losses_of_logits_ask_the_tokens(side: Literal["left", "right"]) -> None:
+    model = model_of("rotary", apart=False)
+    together, alone = batch_of(model, side, prepend=False)
+    logits = model(together)
+    each = torch.cat([model(tokens, return_type="loss", loss_per_token=True)[0] for tokens in alone])
+    for loss in (model.loss_fn, lm_cross_entropy_loss):
+        same(loss(logits, together), each.mean())
+        same(loss(logits, together, per_token=True).sum(), each.sum())
+    likeliest = together.ids.clone()
+    likeliest[:, 1:] = torch.where(torch.arange(len(TEXTS))[:, None] < 2, logits[:, :-1].argmax(-1), 29)
+    # In the first two rows every token is the likeliest one, in the others none is.
+    guessed = Tokens(likeliest, together.attention_mask)
+    counts = [len(tokens[0]) - 1 for tokens in alone]
+    same(lm_accuracy(logits, guessed), torch.tensor(sum(counts[:2]) / sum(counts)))
+    assert lm_accuracy(logits, guessed, per_token=True).sum(1).tolist() == [*counts[:2], 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_integers_of_any_width(dtype: torch.dtype) -> None:
+    model = model_of("rotary", apart=True)
+    wide, _ = batch_of(model, "left", prepend=True)
+    narrow = Tokens(wide.ids.to(dtype), wide.attention_mask)
+    for tokens, expected in ((narrow, wide), (narrow.ids, wide.ids)):
+        logits = model(tokens)
+        same(logits, model(expected))
+        for loss in (model(tokens, return_type="loss"), model.loss_fn(logits, tokens)):
+            same(loss, model(expected, return_type="loss"))
+        assert torch.equal(model.generate(tokens, 3, **GREEDY), model.generate(expected, 3, **GREEDY))
+        middle = model(tokens, stop_at_layer=1)
+        resumed = model(middle, start_at_layer=1, tokens=tokens, return_type="loss")
+        same(resumed, model(expected, return_type="loss"))

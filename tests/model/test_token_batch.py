@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from einops import rearrange, repeat
 from torch.utils.data import DataLoader
 
-from mechscope.model.token_batch import Tokens, last_real, real_positions
+from mechscope.model.token_batch import Tokens, last_real, plain_ids, real_positions
+from tests.model.tiny import tiny_model
 
 IDS = torch.tensor([[0, 0, 5, 6, 7], [1, 2, 3, 0, 0], [4, 0, 0, 8, 9], [1, 2, 3, 4, 5]])
 MASK = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 1, 1], [1, 1, 1, 1, 1]]).bool()
+
+
+def saved_and_loaded(tokens: torch.Tensor) -> torch.Tensor:
+    file = io.BytesIO()
+    torch.save(tokens, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
 
 KEPT: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "a row": lambda t: t[0],
@@ -40,6 +51,8 @@ KEPT: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "rearrange": lambda t: rearrange(t, "batch pos -> pos batch"),
     "einops repeat": lambda t: repeat(t, "batch pos -> (k batch) pos", k=3),
     "a data loader": lambda t: next(iter(DataLoader(t, batch_size=3))),  # type: ignore[arg-type]
+    "stack into memory of one's own": lambda t: torch.stack(list(t), out=plain_ids(torch.empty_like(t))),
+    "a saved file": lambda t: saved_and_loaded(t),
 }
 
 
@@ -49,6 +62,31 @@ def test_the_mask_goes_where_the_tokens_go(name: str) -> None:
     assert isinstance(kept, Tokens)
     assert torch.equal(kept.ids.long(), KEPT[name](IDS).long())
     assert torch.equal(kept.is_real, KEPT[name](MASK.to(torch.uint8)).bool())
+
+
+def test_worker_processes_of_a_data_loader_keep_the_mask() -> None:
+    loader = DataLoader(Tokens(IDS, MASK), batch_size=2, num_workers=1)  # type: ignore[arg-type]
+    rows = torch.cat(list(loader))
+    assert isinstance(rows, Tokens)
+    assert torch.equal(rows.ids, IDS)
+    assert torch.equal(rows.is_real, MASK)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "said"),
+    [
+        ("1111", TypeError, "attention_mask is 1"),
+        ({"mask": 1}, TypeError, "attention_mask is 1"),
+        ([[1, 1], [1]], ValueError, "rows of different lengths"),
+        (MASK[:, 1:], ValueError, "must be the same"),
+        (MASK * 2, ValueError, "nothing else"),
+    ],
+)
+def test_a_mask_that_is_none(mask: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        Tokens(IDS, mask)
+    with pytest.raises(error, match=said):
+        tiny_model()(IDS, attention_mask=mask)
 
 
 @pytest.mark.parametrize(

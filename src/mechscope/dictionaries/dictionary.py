@@ -19,7 +19,7 @@ from torch import Tensor
 from mechscope.dictionaries.dictionary_weights import DictionaryWeights
 from mechscope.dictionaries.distributed.selection import among_all
 from mechscope.dictionaries.encoder_product import encoder_product
-from mechscope.dictionaries.features import SparseFeatures
+from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.geometric_median import geometric_median
 from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
 from mechscope.dictionaries.normalization import Normalized, normalize
@@ -178,7 +178,7 @@ class Dictionary(DictionaryWeights):
             raise ValueError(
                 f"a loss is a mean over activations, and there are none in shape {tuple(x.shape)}."
             )
-        z = self._inside(x).z.flatten(0, -2)
+        z = as_rows(self._inside(x).z)
         if not self.cfg.transcodes:
             if target is not None:
                 raise ValueError(
@@ -192,7 +192,7 @@ class Dictionary(DictionaryWeights):
                 f"the target of inputs {tuple(x.shape)} must have shape {(*x.shape[:-1], self.cfg.width_out)}, "
                 f"not {tuple(target.shape)}."
             )
-        return z, (target.to(z.dtype) * self.scale_out).flatten(0, -2)
+        return z, as_rows(target.to(z.dtype) * self.scale_out)
 
     def _auxiliary(self, z: Tensor, left_over: Tensor, dead: DeadFeatures) -> Tensor:
         """Squared error of the dead features' reconstruction of what the living left over.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 
@@ -30,6 +30,11 @@ Features = Tensor | SparseFeatures
 """Features [*batch feature], written out or not."""
 
 
+def as_rows(values: Shaped[Tensor, "*batch width"]) -> Shaped[Tensor, "example width"]:
+    """One row for each vector, also for a single vector."""
+    return values.reshape(-1, values.shape[-1])
+
+
 def count_active(features: Features) -> Float[Tensor, "*batch"]:
     """L0: how many features are above zero in each example."""
     values = features if isinstance(features, Tensor) else features.values
@@ -39,7 +44,7 @@ def count_active(features: Features) -> Float[Tensor, "*batch"]:
 def fired(features: Features) -> Bool[Tensor, " feature"]:
     """Which features are above zero in at least one example."""
     if isinstance(features, Tensor):
-        return (features > 0).flatten(0, -2).any(0)
+        return as_rows(features > 0).any(0)
     happened = torch.zeros(features.d_sae, dtype=torch.bool, device=features.values.device)
     happened[features.indices[features.values > 0]] = True
     return happened
@@ -48,5 +53,5 @@ def fired(features: Features) -> Bool[Tensor, " feature"]:
 def times_active(features: Features) -> Int[Tensor, " feature"]:
     """In how many examples each feature is above zero."""
     if isinstance(features, Tensor):
-        return (features > 0).flatten(0, -2).sum(0)
+        return as_rows(features > 0).sum(0)
     return torch.bincount(features.indices[features.values > 0], minlength=features.d_sae)

@@ -182,7 +182,7 @@ class HookedEncoder(
 
     def forward(
         self,
-        input: str | list[str] | torch.Tensor,
+        input: str | list[Any] | torch.Tensor,
         return_type: Literal["auto", "logits", "predictions", "hidden"] | None = "auto",
         token_type_ids: torch.Tensor | None = None,
         one_zero_attention_mask: torch.Tensor | None = None,
@@ -191,7 +191,7 @@ class HookedEncoder(
         """Logits, predictions, hidden states or nothing, for text or tokens [batch pos].
 
         Args:
-            input: text, texts, or token ids [batch pos] or [pos].
+            input: text, texts, or token ids [batch pos] or [pos], in a tensor, an array or lists.
             return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest word in place of
                 each mask token ("cat"; for several, row by row, "Prediction 0: cat", "Prediction 1: mat");
                 "hidden", the encoder's output [batch pos d_model]; or None. "auto" is "logits" if there

@@ -9,6 +9,7 @@ import torch
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.encoder_components import BertEmbed
 from mechscope.model.token_batch import Tokens
+from mechscope.model.token_ids import is_text, token_ids
 
 
 class EncoderInputs:
@@ -28,7 +29,6 @@ class EncoderInputs:
         """Texts (or pairs of them) as token ids, token types and attention mask, each [batch pos].
 
         The ids are `Tokens`, which know their padding, so they can also be passed alone.
-
 
         Raises:
             ValueError: without a tokenizer.
@@ -56,10 +56,10 @@ class EncoderInputs:
     def _read(
         self, given: Any, types: torch.Tensor | None, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        if isinstance(given, (str, list)):
+        if is_text(given):
             tokens, own_types, own_mask = self.to_tokens(given)
             return tokens, own_types if types is None else types, own_mask if mask is None else mask
-        tokens = torch.as_tensor(given)
+        tokens = _ids(given)
         return tokens[None] if tokens.ndim == 1 else tokens, types, mask
 
     def _checked(
@@ -67,9 +67,11 @@ class EncoderInputs:
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """The inputs on the right device, after a look at shapes and ranges."""
         device = self.embed.embed.W_E.device
+        tokens = _ids(tokens)
         if isinstance(tokens, Tokens):
             mask = tokens.attention_mask if mask is None else mask
             tokens = tokens.ids
+        types = None if types is None else token_ids(types, "token_type_ids")
         if tokens.is_floating_point() or tokens.ndim != 2 or tokens.numel() == 0:
             raise ValueError(
                 f"tokens are whole numbers [batch pos], not {tokens.dtype} of shape {tuple(tokens.shape)}."
@@ -93,12 +95,8 @@ class EncoderInputs:
                     f"{what} {low if low < 0 else high} is out of range: this encoder knows 0 to {count - 1}."
                 )
         if mask is not None:
-            if mask.shape != tokens.shape:
-                raise ValueError(
-                    f"the attention mask has shape {tuple(mask.shape)} and the tokens {tuple(tokens.shape)}."
-                )
-            mask = mask.to(device, torch.bool)
-            mask = None if bool(mask.all()) else mask
+            known = Tokens(tokens, mask).attention_mask
+            mask = None if known is None else known.to(device)
         return tokens.to(device), None if types is None else types.to(device), mask
 
     def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor) -> str | list[str]:
@@ -112,3 +110,12 @@ class EncoderInputs:
             raise ValueError("there is nothing to predict: no token is the tokenizer's mask token.")
         words = [tokenizer.decode([word]) for word in logits[masked].argmax(-1).tolist()]
         return words[0] if len(words) == 1 else [f"Prediction {i}: {word}" for i, word in enumerate(words)]
+
+
+def _ids(given: Any) -> torch.Tensor:
+    """Token ids of any kind as an integer tensor; floating-point tensors are refused later, with their shape."""
+    if isinstance(given, Tokens):
+        return given.long()
+    if isinstance(given, torch.Tensor) and given.is_floating_point():
+        return given
+    return token_ids(given, negative=True)

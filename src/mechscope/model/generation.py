@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
@@ -16,7 +17,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
 from mechscope.model.token_batch import Tokens, last_real
-from mechscope.model.token_ids import token_ids
+from mechscope.model.token_ids import is_text, token_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -61,7 +62,7 @@ class Generation:
     @torch.no_grad()
     def generate(
         self,
-        input: str | list[str] | torch.Tensor = "",
+        input: str | list[Any] | tuple[Any, ...] | torch.Tensor | np.ndarray = "",
         max_new_tokens: int = 10,
         stop_at_eos: bool = True,
         eos_token_id: int | Sequence[int] | torch.Tensor | None = None,
@@ -88,7 +89,7 @@ class Generation:
         Every row is continued from its last real token, wherever its padding is, as if it were alone.
 
         Args:
-            input: text, texts, or tokens [batch pos].
+            input: text, texts, or token ids [batch pos] or [pos], in a tensor, an array or lists.
             stop_at_eos: a row that produced an end token is filled with padding from then on.
             eos_token_id: the end token or tokens; None takes the tokenizer's.
             do_sample: draw from the distribution; False takes the likeliest token each time.
@@ -137,10 +138,9 @@ class Generation:
             if return_logits:
                 kept.append(logits)
         output: Any = run.tokens
-        is_text = isinstance(input, (str, list))
-        if return_type in ("str", "string") or (return_type == "input" and is_text):
+        if return_type in ("str", "string") or (return_type == "input" and is_text(input)):
             texts = [self._decode(row.ids[row.is_real]) for row in run.tokens]
-            output = texts if isinstance(input, list) or len(texts) > 1 else texts[0]
+            output = texts if isinstance(input, (list, tuple)) or len(texts) > 1 else texts[0]
         if not (return_logits or return_cache):
             return output
         no_logits = self.b_U.new_empty(len(run.tokens), 0, self.cfg.d_vocab_out)  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ class Generation:
     @torch.no_grad()
     def generate_stream(
         self,
-        input: str | list[str] | torch.Tensor = "",
+        input: str | list[Any] | tuple[Any, ...] | torch.Tensor | np.ndarray = "",
         max_new_tokens: int = 10,
         *,
         stop_at_eos: bool = True,
@@ -190,7 +190,7 @@ class Generation:
 
     def _start(
         self,
-        input: str | list[str] | torch.Tensor,
+        input: str | list[Any] | tuple[Any, ...] | torch.Tensor | np.ndarray,
         max_new_tokens: int,
         *,
         ends: list[int],
@@ -211,11 +211,13 @@ class Generation:
             raise ValueError(f"max_new_tokens must not be negative, not {max_new_tokens}.")
         if past_kv_cache is not None and not use_past_kv_cache:
             raise ValueError("past_kv_cache was given together with use_past_kv_cache=False.")
-        is_text = isinstance(input, (str, list))
-        side = (padding_side or "left") if is_text else padding_side
+        side = (padding_side or "left") if is_text(input) else padding_side
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]
         if bool((tokens.lengths == 0).any()):
-            raise ValueError("a row of the input contains only padding, so there is nothing to continue.")
+            raise ValueError(
+                "a row of the input has no token (an empty text without a begin token, or padding only), so there is "
+                "nothing to continue."
+            )
         batch, length = tokens.shape
         length += 0 if past_kv_cache is None else past_kv_cache.length
         if length + max_new_tokens > self.cfg.n_ctx:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
+from mechscope.model.token_ids import token_ids
 
 IGNORED = -100
 
 
 def lm_cross_entropy_loss(
     logits: Float[torch.Tensor, "batch pos d_vocab"],
-    tokens: Int[torch.Tensor, "batch pos"],
+    tokens: Integer[torch.Tensor, "batch pos"],
     attention_mask: Shaped[torch.Tensor, "batch key"] | None = None,
     per_token: bool = False,
     *,
@@ -24,11 +26,11 @@ def lm_cross_entropy_loss(
     Args:
         logits: [batch pos d_vocab]; the last position predicts nothing that is known.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; predictions of padding and from padding are excluded
-            from the mean (and are 0 in `per_token`).
-        per_token: return [batch pos-1] instead of the mean: one loss per token from the second on.
-        across_padding: if padding is between two real tokens, count the prediction of the second from the first, as a
-            model's forward pass does; otherwise the second is excluded.
+        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, and from it, are left out of
+            the mean (and are 0 in `per_token`). None asks the tokens, if they are `Tokens`.
+        per_token: give [batch pos-1] and not the mean: one loss per token from the second on.
+        across_padding: where padding lies between two real tokens, count the prediction of the second from the first,
+            as a model's forward pass does; without it the second is left out.
 
     Raises:
         ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
@@ -38,9 +40,12 @@ def lm_cross_entropy_loss(
         raise ValueError(
             f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
         )
+    if attention_mask is None and isinstance(tokens, Tokens):
+        attention_mask = tokens.attention_mask
+    tokens = token_ids(plain_ids(tokens), negative=True)
     real = None
     if attention_mask is not None:
-        mask = attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
+        mask = plain_mask(attention_mask)[:, -tokens.shape[1] :].to(logits.device, torch.bool)
         real = mask[:, :-1] & mask[:, 1:]
         if across_padding:
             logits, real = _from_real_tokens(logits, mask)
@@ -74,7 +79,7 @@ def _from_real_tokens(
 
 
 def _check_anything_to_predict(
-    tokens: Int[torch.Tensor, "batch pos"], real: Bool[torch.Tensor, "batch prediction"] | None = None
+    tokens: Integer[torch.Tensor, "batch pos"], real: Bool[torch.Tensor, "batch prediction"] | None = None
 ) -> None:
     """Refuse a mean over no predictions, which would be NaN."""
     if tokens[:, 1:].numel() == 0:
@@ -89,7 +94,7 @@ def _check_anything_to_predict(
         )
 
 
-def check_predictable(tokens: Int[torch.Tensor, "*shape"], d_vocab_out: int) -> None:
+def check_predictable(tokens: Integer[torch.Tensor, "*shape"], d_vocab_out: int) -> None:
     """Refuse tokens that have no logit.
 
     Raises:
@@ -106,11 +111,18 @@ def check_predictable(tokens: Int[torch.Tensor, "*shape"], d_vocab_out: int) -> 
 
 def lm_accuracy(
     logits: Float[torch.Tensor, "batch pos d_vocab"],
-    tokens: Int[torch.Tensor, "batch pos"],
+    tokens: Integer[torch.Tensor, "batch pos"],
     per_token: bool = False,
 ) -> Shaped[torch.Tensor, "*shape"]:
-    """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1]."""
+    """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1].
+
+    The padding of `Tokens` does not count: it is False in `per_token`.
+    """
+    real = tokens.attention_mask if isinstance(tokens, Tokens) else None
+    counted = None if real is None else (real[:, :-1] & real[:, 1:]).to(logits.device)
     if not per_token:
-        _check_anything_to_predict(tokens)
-    correct = logits[:, :-1].argmax(-1) == tokens[:, 1:]
-    return correct if per_token else correct.float().mean()
+        _check_anything_to_predict(tokens, counted)
+    correct = logits[:, :-1].argmax(-1) == plain_ids(tokens)[:, 1:]
+    if counted is None:
+        return correct if per_token else correct.float().mean()
+    return correct & counted if per_token else (correct & counted).sum() / counted.sum()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Int
 
-# Operations that move, select or repeat tokens: they are applied to the attention mask too.
+from mechscope.value_kinds import shown
+
+# Operations that move, select or repeat tokens: the attention mask goes through them in the same way.
 _REARRANGING: frozenset[Any] = frozenset(
     {
         *(
@@ -174,11 +176,35 @@ class Tokens(torch.Tensor):
         return f"{plain}  # real tokens in each row: {self.lengths.tolist()}"
 
 
+# `torch.load` reads saved tokens back as what they are: it makes nothing but tensors and what is listed here.
+torch.serialization.add_safe_globals([Tokens])
+
+
 def plain_ids(ids: Any) -> torch.Tensor:
     """Ids of any kind as a plain tensor that shares their memory where it can."""
     with torch._C.DisableTorchFunctionSubclass():  # type: ignore[attr-defined]
         tensor = torch.as_tensor(ids)
         return tensor if type(tensor) is torch.Tensor else tensor.as_subclass(torch.Tensor)
+
+
+def plain_mask(attention_mask: Any) -> torch.Tensor:
+    """An attention mask of any kind (tensor, array, nested lists) as a plain tensor.
+
+    Raises:
+        TypeError: for something that holds no numbers.
+        ValueError: for rows of different lengths.
+    """
+    try:
+        return plain_ids(attention_mask)
+    except ValueError:
+        raise ValueError(
+            "attention_mask has rows of different lengths; it has the shape of the tokens."
+        ) from None
+    except (TypeError, RuntimeError):
+        raise TypeError(
+            "attention_mask is 1 (or True) where a token is real and 0 where it is padding, in a tensor, an array or "
+            f"nested lists [batch pos], not {shown(attention_mask)}."
+        ) from None
 
 
 def last_real(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, " batch"]:
@@ -247,11 +273,13 @@ def _mask_through(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any
         part.is_real if isinstance(part, Tokens) else torch.ones_like(part, dtype=torch.bool)
         for part in parts
     ]
-    return func(masks if isinstance(first, (list, tuple)) else masks[0], *args[1:], **kwargs)
+    # A DataLoader's worker processes stack rows into memory of their own (`out`), which is for the ids.
+    options = {name: value for name, value in kwargs.items() if name != "out"}
+    return func(masks if isinstance(first, (list, tuple)) else masks[0], *args[1:], **options)
 
 
 def _checked_mask(attention_mask: Any, tokens: torch.Tensor) -> torch.Tensor:
-    mask = plain_ids(attention_mask)
+    mask = plain_mask(attention_mask)
     if tuple(mask.shape) != tuple(tokens.shape):
         raise ValueError(
             f"attention_mask has shape {tuple(mask.shape)} but the tokens {tuple(tokens.shape)}; they must be the "

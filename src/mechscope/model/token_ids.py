@@ -10,6 +10,13 @@ import numpy as np
 import torch
 
 
+def is_text(value: Any) -> bool:
+    """Whether a value is a text or a list or tuple with one in it; other lists hold token ids."""
+    return isinstance(value, str) or (
+        isinstance(value, (list, tuple)) and any(isinstance(part, str) for part in value)
+    )
+
+
 def is_token_id(value: Any) -> bool:
     """Whether a value is one whole number: an int, a NumPy integer, or a tensor or array with a single integer.
 

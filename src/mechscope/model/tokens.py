@@ -18,8 +18,8 @@ from mechscope.model.special_tokens import (
     text_ids,
     with_begin,
 )
-from mechscope.model.token_batch import Tokens, plain_ids
-from mechscope.model.token_ids import token_id, token_ids
+from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
+from mechscope.model.token_ids import is_text, token_id, token_ids
 from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class TokenizerHelpers:
 
     def as_tokens(
         self,
-        input: str | list[Any] | torch.Tensor | np.ndarray,
+        input: str | list[Any] | tuple[Any, ...] | range | torch.Tensor | np.ndarray,
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
         attention_mask: Any = None,
@@ -145,12 +145,12 @@ class TokenizerHelpers:
             ValueError: for ids or a mask of the wrong shape, or text without a tokenizer.
             TypeError: for anything that is neither text nor whole numbers.
         """
-        if _is_text(input):
+        if is_text(input):
             tokens = self.to_tokens(input, prepend_bos, padding_side)  # type: ignore[arg-type]
         else:
             tokens = _ids(input)
         if attention_mask is not None:
-            mask = plain_ids(attention_mask)
+            mask = plain_mask(attention_mask)
             tokens = Tokens(plain_ids(tokens), mask[None] if mask.ndim == 1 and tokens.ndim == 2 else mask)
         if tokens.ndim not in (1, 2):
             raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
@@ -308,16 +308,10 @@ class TokenizerHelpers:
         return token_ids(tokens)
 
 
-def _is_text(input: Any) -> bool:
-    return isinstance(input, str) or (
-        isinstance(input, (list, tuple)) and any(isinstance(part, str) for part in input)
-    )
-
-
 def _ids(input: Any) -> torch.Tensor:
-    """Token ids of any kind as an integer tensor; `Tokens` stay unchanged."""
+    """Token ids of any kind as an integer tensor; `Tokens` keep their mask."""
     if isinstance(input, Tokens):
-        return input
+        return input.long()
     if isinstance(input, torch.Tensor) and input.is_floating_point():
         raise ValueError(
             f"token ids are whole numbers, not {input.dtype}; a residual stream goes in with start_at_layer."

@@ -29,6 +29,7 @@ from mechscope.model.components import (
 )
 from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import make_norm
+from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
@@ -40,7 +41,7 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.switches import ClassicSwitches
-from mechscope.model.token_batch import Tokens, padding_between, plain_ids, real_positions
+from mechscope.model.token_batch import Tokens, padding_between, plain_ids, plain_mask, real_positions
 from mechscope.model.tokens import PaddingSide
 from mechscope.model.weight_properties import WeightProperties
 from mechscope.value_kinds import shown
@@ -268,8 +269,12 @@ class HookedTransformer(
         device = self.W_E.device
         if padding is not None:
             padding = padding.to(device, torch.bool)
-            # In a causal model no real token can see padding that comes after all real tokens.
-            trailing = causal and offset == 0 and bool((padding[:, 1:] <= padding[:, :-1]).all())
+            # In a causal model no real token can see padding that comes after all real tokens. (Angles that depend
+            # on a text's length need to know where it ends.)
+            dynamic = depends_on_length(self.cfg.rotary_scaling, length)
+            trailing = (
+                causal and offset == 0 and not dynamic and bool((padding[:, 1:] <= padding[:, :-1]).all())
+            )
             padding = None if trailing or bool(padding.all()) else padding
         return AttentionMask(length, offset + length, padding=padding, causal=causal, device=device)
 
@@ -375,8 +380,8 @@ def _over_all_positions(
 
 
 def _last(attention_mask: Any, length: int) -> torch.Tensor | None:
-    """The part of a mask for the new positions; it may cover cached ones too."""
-    return None if attention_mask is None else plain_ids(attention_mask)[:, -length:]
+    """The mask of the new positions, of a mask that may cover cached ones too."""
+    return None if attention_mask is None else plain_mask(attention_mask)[:, -length:]
 
 
 def _rotary_table(

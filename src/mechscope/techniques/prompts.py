@@ -19,7 +19,16 @@ from mechscope.techniques.naming import model_name
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-TaskOrTokens = Task | Int[torch.Tensor, "batch pos"] | Int[torch.Tensor, " pos"] | str | list[str]
+TaskOrTokens = (
+    Task
+    | Int[torch.Tensor, "batch pos"]
+    | Int[torch.Tensor, " pos"]
+    | str
+    | list[Any]
+    | tuple[Any, ...]
+    | range
+)
+"""A task, text or texts, or token ids: in a tensor, an array or lists."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ def read_tokens(
     Raises:
         ValueError: for anything else, ids out of range, a prompt of padding only, or one longer than the context.
     """
-    if not isinstance(data, (torch.Tensor, str, list, np.ndarray)):
+    if not isinstance(data, (torch.Tensor, str, list, tuple, range, np.ndarray)):
         raise ValueError(f"give a Task, tokens [batch pos], or text, not {type(data).__name__}.")
     tokens = model.as_tokens(data, attention_mask=attention_mask)
     check_tokens(model, tokens)

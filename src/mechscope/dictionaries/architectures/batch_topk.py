@@ -17,7 +17,7 @@ from torch import Tensor
 from mechscope.dictionaries.config import BatchTopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.selection import largest_of_batch
-from mechscope.dictionaries.features import SparseFeatures
+from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 
 
@@ -60,7 +60,7 @@ class BatchTopKDictionary(Dictionary):
         if self.threshold >= 0 and not self._selecting:
             return positive * (positive > self.threshold.to(pre.dtype))
         count = round(cast("BatchTopKConfig", self.cfg).k * (pre.numel() // pre.shape[-1]))
-        best = largest_of_batch(positive.flatten(0, -2), count, self.ranks)
+        best = largest_of_batch(as_rows(positive), count, self.ranks)
         flat = positive.flatten()
         return torch.zeros_like(flat).scatter(0, best, flat[best]).view_as(pre)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mechscope.dictionaries.config import JumpReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
+from mechscope.dictionaries.features import as_rows
 from mechscope.model.precision import at_least_float32
 
 
@@ -69,7 +70,7 @@ class _Jump(torch.autograd.Function):
         pre, threshold = ctx.saved_tensors
         (flowing,) = gradients
         into_threshold = -(threshold * _window(pre, threshold, ctx.bandwidth) * flowing)
-        return flowing * (pre > threshold), into_threshold.flatten(0, -2).sum(0), None
+        return flowing * (pre > threshold), as_rows(into_threshold).sum(0), None
 
 
 class _Step(torch.autograd.Function):
@@ -86,4 +87,4 @@ class _Step(torch.autograd.Function):
         pre, threshold = ctx.saved_tensors
         (flowing,) = gradients
         into_threshold = -(_window(pre, threshold, ctx.bandwidth) * flowing)
-        return None, into_threshold.flatten(0, -2).sum(0), None
+        return None, as_rows(into_threshold).sum(0), None

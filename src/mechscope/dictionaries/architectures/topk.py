@@ -15,7 +15,7 @@ from torch import Tensor
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.selection import among_all
-from mechscope.dictionaries.features import SparseFeatures
+from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
 from mechscope.dictionaries.sparse import encode_topk, sparse_decode
 from mechscope.dictionaries.top_k import top_k
@@ -44,14 +44,14 @@ class TopKDictionary(Dictionary):
             pre = pre * self.decoder_norms()
         values, indices = top_k(pre, min(self.k, self.features_here))
         if not self.ranks.alone:
-            kept = among_all(values.flatten(0, -2), indices.flatten(0, -2), self.k, self.ranks)
+            kept = among_all(as_rows(values), as_rows(indices), self.k, self.ranks)
             values = values * kept.view_as(values)
         return torch.zeros_like(pre).scatter(-1, indices, torch.relu(values))
 
     def encode_sparse(self, x: Float[Tensor, "*batch d_in"]) -> SparseFeatures:
         """`encode` without the zeros."""
         z = self._inside(x).z
-        found = self._select(z.flatten(0, -2))
+        found = self._select(as_rows(z))
         shape = (*z.shape[:-1], found.values.shape[-1])
         return SparseFeatures(found.values.view(shape), found.indices.view(shape), self.features_here)
 
@@ -72,12 +72,12 @@ class TopKDictionary(Dictionary):
 
     def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
         if isinstance(features, SparseFeatures):
-            values = features.values.flatten(0, -2)
-            indices = features.indices.flatten(0, -2)
+            values = as_rows(features.values)
+            indices = as_rows(features.indices)
             if self.rescales:
                 values = values / self.nonzero_norms()[indices]
-            written = sparse_decode(values, indices, self.W_dec).view(*features.values.shape[:-1], -1)
-            return self._complete(written, z)
+            written = sparse_decode(values, indices, self.W_dec)
+            return self._complete(written.view(*features.values.shape[:-1], written.shape[-1]), z)
         if self.rescales:
             features = features / self.nonzero_norms()
         return super()._write(features, z)

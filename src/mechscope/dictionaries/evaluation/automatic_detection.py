@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.detection import ExampleContexts, detection, windows
+from mechscope.model.token_batch import Tokens
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def automatic_detection(
     """Explain each unit by its top contexts in one half of the texts and detect it in the other half.
 
     Args:
+        tokens: texts; the padding of `Tokens` does not count.
         activations: of features or neurons at these tokens.
         units: which; None: all.
         active_share: a unit is active above the value that this share of the first half exceeds; None: above 0.
@@ -91,10 +93,16 @@ def automatic_detection(
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(tokens), generator=generator)
     halves = order[: len(tokens) // 2], order[len(tokens) // 2 :]
-    contexts = [windows(tokens[half], window).flatten(0, 1) for half in halves]
+    known = Tokens(tokens)
+    real = [known.is_real[half].flatten().to(activations.device) for half in halves]
+    contexts = [
+        windows(known[half], window).flatten(0, 1)[keep] for half, keep in zip(halves, real, strict=True)
+    ]
     auc, accuracy = (torch.full((len(chosen),), float("nan"), dtype=torch.float64) for _ in range(2))
     for place, unit in enumerate(chosen):
-        first, second = (activations[half][..., unit].flatten() for half in halves)
+        first, second = (
+            activations[half][..., unit].flatten()[keep] for half, keep in zip(halves, real, strict=True)
+        )
         level = 0.0 if active_share is None else float(torch.quantile(first.double(), 1 - active_share))
         sides = [(values > level, values <= level) for values in (first, second)]
         if any(int(side.sum()) < least for pair in sides for side in pair):

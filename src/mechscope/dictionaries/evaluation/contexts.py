@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.token_batch import Tokens
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Context:
     activation: float
     """The feature's activation there."""
     start: int
-    """The first position of the window."""
+    """The first position of the window: the token at `position` is number `position - start` of `tokens`, also where
+    padding, which is not shown, lies between."""
     tokens: tuple[int, ...]
     """Tokens of the window around it."""
     activations: tuple[float, ...]
@@ -60,6 +62,7 @@ def top_contexts(
     """The places where a feature is most active, strongest first; inactive places are not shown.
 
     Args:
+        tokens: texts; the padding of `Tokens` is neither counted nor shown.
         activations: of one feature at these tokens.
         window: tokens shown before and after.
         one_a_text: show at most one place of a text.
@@ -68,6 +71,7 @@ def top_contexts(
         ValueError: for shapes that do not fit, or a count below 1.
     """
     _check(tokens, activations, count, window)
+    tokens, activations = _real(tokens, activations)
     if one_a_text:
         values, positions = activations.max(1)
         texts = torch.arange(len(tokens))
@@ -110,6 +114,7 @@ def spread_contexts(
         raise ValueError(
             f"groups must be at least 1 and by 'quantile' or 'interval'; got {groups} and {by!r}."
         )
+    tokens, activations = _real(tokens, activations)
     flat = activations.flatten().double()
     active = flat[flat > 0]
     if not len(active):
@@ -131,18 +136,28 @@ def spread_contexts(
     return tuple(reversed(found))
 
 
+def _real(tokens: Tensor, activations: Tensor) -> tuple[Tokens, Tensor]:
+    """The tokens with which of them are real, and activations that are 0 at padding."""
+    known = Tokens(tokens)
+    if known.attention_mask is None:
+        return known, activations
+    return known, activations.masked_fill(~known.is_real.to(activations.device), 0)
+
+
 def _context(
-    tokens: Tensor, activations: Tensor, text: int, position: int, window: tuple[int, int]
+    tokens: Tokens, activations: Tensor, text: int, position: int, window: tuple[int, int]
 ) -> Context:
-    start = max(0, position - window[0])
-    shown = slice(start, position + window[1] + 1)
+    real = tokens.is_real[text].nonzero().squeeze(-1)
+    at = int((real < position).sum())
+    first = max(0, at - window[0])
+    shown = real[first : at + window[1] + 1]
     return Context(
         text=text,
         position=position,
         activation=float(activations[text, position]),
-        start=start,
-        tokens=tuple(tokens[text, shown].tolist()),
-        activations=tuple(activations[text, shown].tolist()),
+        start=position - (at - first),
+        tokens=tuple(tokens.ids[text, shown].tolist()),
+        activations=tuple(activations[text, shown.to(activations.device)].tolist()),
     )
 
 

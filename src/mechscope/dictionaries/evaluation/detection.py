@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.token_batch import Tokens
 
 Explanation = Callable[[Tensor], Tensor]
 """Contexts [example window], the feature's token last → a score, or True where it should be active [example]."""
@@ -136,12 +137,20 @@ class ExampleContexts:
 
 @checked_arguments
 def windows(tokens: Int[Tensor, "batch pos"], size: int) -> Int[Tensor, "batch pos window"]:
-    """For each token, it and the size-1 before it; PADDING before the text begins.
+    """For each token, it and the size-1 real ones before it; PADDING before the text begins.
+
+    At the padding of `Tokens` there is a window of PADDING only.
 
     >>> windows(torch.tensor([[5, 6, 7]]), 2).tolist()
     [[[-1, 5], [5, 6], [6, 7]]]
     """
     if size < 1:
         raise ValueError(f"a window has at least one token, not {size}.")
-    before = tokens.new_full((len(tokens), size - 1), PADDING)
-    return torch.cat([before, tokens], dim=1).unfold(1, size, 1)
+    known = Tokens(tokens)
+    ids, real = known.ids, known.is_real
+    before = ids.new_full((len(ids), size - 1), PADDING)
+    # With all padding in front of the text, the tokens before a token are the real ones.
+    order = real.to(torch.uint8).argsort(dim=1, stable=True)
+    moved = ids.masked_fill(~real, PADDING).gather(1, order)
+    found = torch.cat([before, moved], dim=1).unfold(1, size, 1)
+    return found.gather(1, order.argsort(dim=1)[..., None].expand(-1, -1, size))

@@ -57,13 +57,15 @@ class RotaryTable:
         length = offset + x.shape[1]
         stretched_to = 0
         if depends_on_length(self.scaling, length):
-            stretched_to = length if positions is None else int(positions.max()) + 1
             if offset:
                 raise ValueError(
                     f"with dynamic rotary scaling every angle depends on the length of the text once it is longer than "
                     f"{original_context(self.scaling)} tokens, so earlier keys cannot be used again: run all "
                     f"{length} tokens without a key/value cache (generate: use_past_kv_cache=False)."
                 )
+            if positions is not None:
+                return self._at_own_lengths(x, positions)
+            stretched_to = length
         turns = self._turns
         if (
             turns is None
@@ -71,21 +73,38 @@ class RotaryTable:
             or turns.cos.device != x.device
             or turns.stretched_to != stretched_to
         ):
-            held = 32 if turns is None else len(turns.cos)
-            turns = self._turns = self._build(max(length, 2 * held), x.device, stretched_to)
+            size = 64 if turns is None else len(turns.cos)
+            # It doubles only where it is too short: another device or another length of text needs no longer table.
+            size = size if length <= size else max(length, 2 * size)
+            turns = self._turns = self._build(size, x.device, stretched_to)
         if positions is None:
             cos, sin = turns.cos[None, offset:length], turns.sin[None, offset:length]
         else:
             cos, sin = turns.cos[positions], turns.sin[positions]
         return cos[:, :, None].to(x.dtype), sin[:, :, None].to(x.dtype)
 
+    def _at_own_lengths(
+        self, x: Float[torch.Tensor, "batch pos head d_head"], positions: Int[torch.Tensor, "batch pos"]
+    ) -> tuple[Float[torch.Tensor, "batch pos 1 rotary_dim"], Float[torch.Tensor, "batch pos 1 rotary_dim"]]:
+        """cos and sin where each text of a padded batch has the frequencies of its own length, as it has alone."""
+        lengths, row = (positions.amax(1) + 1).unique(return_inverse=True)
+        frequencies = torch.stack([self.frequencies(length) for length in lengths.tolist()]).to(x.device)[row]
+        cos, sin = self._turned_by(positions[:, :, None] * frequencies[:, None])
+        return cos[:, :, None].to(x.dtype), sin[:, :, None].to(x.dtype)
+
     def _build(self, length: int, device: torch.device, stretched_to: int) -> _Turns:
         # The table outlives its pass, and a tensor created in inference mode could not be used in training.
         with torch.inference_mode(False), torch.no_grad():
-            angles = torch.outer(torch.arange(length, dtype=torch.float32), self.frequencies(stretched_to))
-            angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
-            size = attention_factor(self.scaling)
-            return _Turns((angles.cos() * size).to(device), (angles.sin() * size).to(device), stretched_to)
+            positions = torch.arange(length, dtype=torch.float32)
+            cos, sin = self._turned_by(torch.outer(positions, self.frequencies(stretched_to)))
+            return _Turns(cos.to(device), sin.to(device), stretched_to)
+
+    def _turned_by(
+        self, angles: Float[torch.Tensor, "*rows pair"]
+    ) -> tuple[Float[torch.Tensor, "*rows rotary_dim"], Float[torch.Tensor, "*rows rotary_dim"]]:
+        angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
+        size = attention_factor(self.scaling)
+        return angles.cos() * size, angles.sin() * size
 
     def __call__(
         self,
