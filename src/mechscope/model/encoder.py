@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
-from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
+from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
@@ -133,7 +133,7 @@ class HookedEncoder(
         """
         state_dict = {
             name: usable_in_training(value).contiguous()
-            for name, value in drop_tied_unembedding(weights_of(state_dict), cfg).items()
+            for name, value in drop_unused(weights_of(state_dict), cfg).items()
         }
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")

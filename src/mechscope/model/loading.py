@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import nn
 
-from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
+from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
@@ -50,7 +50,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        weights = drop_tied_unembedding(weights_of(state_dict), cfg)
+        weights = drop_unused(weights_of(state_dict), cfg)
         # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
         state_dict = {name: usable_in_training(value).contiguous() for name, value in weights.items()}
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
@@ -153,7 +153,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         What such a file may hold besides or lack is settled first (see `complete_state_dict`). Blocks and attention
         layers of a class of your own stay, and so does what a subclass of the model has besides.
         """
-        state_dict = drop_tied_unembedding(weights_of(state_dict), self.cfg)
+        state_dict = drop_unused(weights_of(state_dict), self.cfg)
         base = _library_class(type(self))
         extra = _extra_children(self, base)
         theirs = {name: value for name, value in state_dict.items() if name.partition(".")[0] in extra}
