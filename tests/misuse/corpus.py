@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import mechscope as ms
-from mechscope import dictionaries, tasks, techniques
+from mechscope import dictionaries, tasks, techniques, utils
 from mechscope.data.word_tokenizer import word_tokenizer
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from tests.misuse.calls import (
@@ -792,7 +792,68 @@ def attached_twice() -> Any:
         return None
 
 
+def _helpers() -> list[Mistake]:
+    stack = torch.zeros(3, 8, 7, 32)
+    logits, ids = torch.zeros(1, 5, 7), torch.zeros(1, 5, dtype=torch.int64)
+    with_nan = ms.FactoredMatrix(torch.full((3, 3), NOT_FINITE), torch.zeros(3, 3))
+    cache = clean_cache
+    rows: list[tuple[str, Callable[[], Any], str]] = [
+        ("apply_ln_to_stack('stack')", lambda: cache().apply_ln_to_stack("stack"), "a tensor"),  # type: ignore[arg-type]
+        (
+            "a stack of another width",
+            lambda: cache().apply_ln_to_stack(stack[..., :5]),
+            "vectors of the residual",
+        ),
+        (
+            "a stack of one vector",
+            lambda: cache().apply_ln_to_stack(torch.zeros(32)),
+            "vectors of the residual",
+        ),
+        ("a stack of another batch", lambda: cache().apply_ln_to_stack(stack[:, :3]), "not of this pass"),
+        (
+            "a stack of fewer positions",
+            lambda: cache().apply_ln_to_stack(stack[:, :, :4]),
+            "not of this pass",
+        ),
+        ("logit_attrs of no tokens", changed("logit_attrs", tokens=[]), "no tokens"),
+        ("cache['resid_pre', True]", lambda: cache()["resid_pre", True], "whole number"),
+        ("cache['q', 0, 'mlp']", lambda: cache()["q", 0, "mlp"], "an activation of 'attn'"),
+        ("ActivationCache(model, activations)", lambda: ms.ActivationCache(model(), {}), "by hook name"),  # type: ignore[arg-type]
+        ("a cache of numbers", lambda: ms.ActivationCache({"hook_embed": 1}, model()), "holds tensors"),  # type: ignore[dict-item]
+        ("cache.to('gpu')", lambda: cache().to("gpu"), "'cuda'"),
+        ("cache.toggle_autodiff('no')", lambda: cache().toggle_autodiff("no"), "True or False"),  # type: ignore[arg-type]
+        ("FactoredMatrix(1, 2)", lambda: ms.FactoredMatrix(1, 2), "A is a tensor"),  # type: ignore[arg-type]
+        (
+            "factors of two data types",
+            lambda: ms.FactoredMatrix(torch.zeros(2, 3), torch.zeros(3, 2, dtype=torch.float64)),
+            "one data type",
+        ),
+        ("eigenvalues of NaN", lambda: with_nan.eigenvalues, "NaN or infinite"),
+        ("singular values of NaN", lambda: with_nan.S, "NaN or infinite"),
+        ("a corner of -1 rows", lambda: with_nan.get_corner(-1), "at least one"),
+        ("a loss of float tokens", lambda: utils.lm_cross_entropy_loss(logits, ids.float()), "whole numbers"),
+        ("accuracy of float tokens", lambda: utils.lm_accuracy(logits, ids.float()), "whole numbers"),
+        ("accuracy of tokens of another length", lambda: utils.lm_accuracy(logits, ids[:, :4]), "must agree"),
+        ("a token drawn from NaN", lambda: utils.sample_logits(logits[0] / 0), "no token to draw"),
+        ("sample_logits(top_k=1.5)", lambda: utils.sample_logits(logits[0], top_k=1.5), "whole number"),  # type: ignore[arg-type]
+        (
+            "repeat_along_head_dimension(0)",
+            lambda: utils.repeat_along_head_dimension(logits, 0),
+            "at least one",
+        ),
+        ("more positions before than there are", lambda: utils.get_offset_position_ids(9, ids), "0 to the 5"),
+        ("the transpose of a vector", lambda: utils.transpose(torch.zeros(3)), "a matrix"),
+        ("test_prompt of a string as a model", lambda: utils.test_prompt("a", "b", "model"), "a model"),  # type: ignore[arg-type]
+        (
+            "composition_scores of a tensor",
+            lambda: utils.composition_scores(logits, with_nan),
+            "FactoredMatrix",
+        ),  # type: ignore[arg-type]
+    ]
+    return [Mistake("caches, matrices and helpers", *row) for row in rows]
+
+
 def corpus() -> list[Mistake]:
     """Every mistake, kind after kind."""
-    kinds = (_hooks, _reading, _configs, _tasks, _interventions, _techniques, _dictionaries)
+    kinds = (_hooks, _reading, _configs, _tasks, _interventions, _techniques, _dictionaries, _helpers)
     return [mistake for kind in kinds for mistake in kind()]

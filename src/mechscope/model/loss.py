@@ -6,14 +6,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 
 IGNORED = -100
 
 
+@checked_arguments
 def lm_cross_entropy_loss(
     logits: Float[torch.Tensor, "batch pos d_vocab"],
-    tokens: Int[torch.Tensor, "batch pos"],
+    tokens: Shaped[torch.Tensor, "*batch_and_pos"],
     attention_mask: Shaped[torch.Tensor, "batch key"] | None = None,
     per_token: bool = False,
     *,
@@ -34,10 +36,7 @@ def lm_cross_entropy_loss(
         ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
             or a mean over no predictions at all.
     """
-    if logits.shape[:2] != tokens.shape:
-        raise ValueError(
-            f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
-        )
+    _check_agreement(logits, tokens)
     real = None
     if attention_mask is not None:
         mask = attention_mask[:, -tokens.shape[1] :].to(logits.device, torch.bool)
@@ -58,6 +57,16 @@ def lm_cross_entropy_loss(
     if per_token:
         return losses
     return losses.mean() if real is None else losses.sum() / real.sum()
+
+
+def _check_agreement(logits: torch.Tensor, tokens: torch.Tensor) -> None:
+    """Refuse logits and tokens that are not [batch pos d_vocab] and [batch pos] of the same text."""
+    if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
+        )
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise TypeError(f"token ids are whole numbers, not {tokens.dtype}.")
 
 
 def _from_real_tokens(
@@ -104,12 +113,14 @@ def check_predictable(tokens: Int[torch.Tensor, "*shape"], d_vocab_out: int) -> 
         )
 
 
+@checked_arguments
 def lm_accuracy(
     logits: Float[torch.Tensor, "batch pos d_vocab"],
-    tokens: Int[torch.Tensor, "batch pos"],
+    tokens: Shaped[torch.Tensor, "*batch_and_pos"],
     per_token: bool = False,
 ) -> Shaped[torch.Tensor, "*shape"]:
     """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1]."""
+    _check_agreement(logits, tokens)
     if not per_token:
         _check_anything_to_predict(tokens)
     correct = logits[:, :-1].argmax(-1) == tokens[:, 1:]
