@@ -849,6 +849,63 @@ def _helpers() -> list[Mistake]:
             lambda: utils.composition_scores(logits, with_nan),
             "FactoredMatrix",
         ),  # type: ignore[arg-type]
+        ("run_with_cache(device='gpu')", lambda: model().run_with_cache(tokens(), device="gpu"), "'cuda'"),
+        (
+            "run_with_cache(incl_bwd='yes')",
+            lambda: model().run_with_cache(tokens(), incl_bwd="yes"),
+            "True or False",
+        ),
+        ("run_with_hooks(reset_hooks_end='no')", lambda: hooked(reset_hooks_end="no"), "True or False"),
+        ("add_hook(None, fn)", lambda: model().add_hook(None, returning(lambda a: a)), "not None"),
+        (
+            "add_hook(level='top')",
+            lambda: model().add_hook(HOOK, returning(lambda a: a), level="top"),  # type: ignore[arg-type]
+            "level",
+        ),
+        (
+            "a hook that returns another device",
+            lambda: hooked((HOOK, returning(lambda a: a.to("meta")))),
+            "on meta",
+        ),
+        ("model(padding_side=3)", lambda: model()(tokens(), padding_side=3), "'left' or 'right'"),  # type: ignore[arg-type]
+        (
+            "positions of a shortformer at the start",
+            lambda: model()(tokens(), shortformer_pos_embed=torch.zeros(8, 7, 32)),
+            "start_at_layer",
+        ),
+        ("generate([])", lambda: model().generate([], 2, verbose=False), "empty"),
+        (
+            "generate(temprature=1)",
+            lambda: model().generate(tokens(), 2, temprature=1),
+            "Did you mean temperature",
+        ),  # type: ignore[call-arg]
+        ("model.to(torch.int8)", lambda: small_model().to(torch.int8), "floating point"),
+        ("model.to(dtype='int8')", lambda: small_model().to(dtype="int8"), "data type"),
+        ("model.to(3.5)", lambda: small_model().to(3.5), "device"),
+        ("set_use_attn_result('yes')", lambda: small_model().set_use_attn_result("yes"), "True or False"),  # type: ignore[arg-type]
+        ("load_state_dict of a path", lambda: small_model().load_state_dict("model.pt"), "a mapping"),  # type: ignore[arg-type]
+        (
+            "load_and_process_state_dict(fold_ln='yes')",
+            lambda: small_model().load_and_process_state_dict(model().state_dict(), fold_ln="yes"),  # type: ignore[arg-type]
+            "True or False",
+        ),
+        ("directions of no tokens", lambda: model().tokens_to_residual_directions([]), "no tokens"),
+        (
+            "a key/value cache of no config",
+            lambda: HookedTransformerKeyValueCache.init_cache(3),  # type: ignore[arg-type]
+            "model.cfg",
+        ),
+        (
+            "a key/value cache of no rows",
+            lambda: HookedTransformerKeyValueCache.init_cache(model().cfg, "cpu", 0),
+            "at least 1",
+        ),
+        (
+            "default_padding_side='middle'",
+            lambda: ms.HookedTransformer(FIELDS, default_padding_side="middle"),
+            "left",
+        ),  # type: ignore[arg-type]
+        ("seed=-1", lambda: config(seed=-1), "seed must be between 0"),
     ]
     return [Mistake("caches, matrices and helpers", *row) for row in rows]
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from mechscope.arguments import described
+
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
@@ -33,6 +35,8 @@ def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> unwrapped({"model": {"embed.W_E": torch.ones(1)}, "step": 3}).keys()
     dict_keys(['embed.W_E'])
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state dict is a mapping from names to tensors, not {described(state)}.")
     while True:
         inside = [name for name in WRAPPERS if isinstance(state.get(name), Mapping)]
         if not inside and len(state) == 1:

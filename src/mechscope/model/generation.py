@@ -211,6 +211,8 @@ class Generation:
             raise ValueError(f"max_new_tokens must not be negative, not {max_new_tokens}.")
         if past_kv_cache is not None and not use_past_kv_cache:
             raise ValueError("past_kv_cache was given and use_past_kv_cache=False says not to use one.")
+        if not isinstance(input, str) and len(input) == 0:
+            raise ValueError("there is nothing to continue: the input is empty.")
         is_text = isinstance(input, (str, list))
         side = (padding_side or "left") if is_text else padding_side
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import nn
 
+from mechscope.arguments import check_switches
 from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
@@ -153,6 +154,13 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         What such a file may hold besides or lack is settled first (see `complete_state_dict`). Blocks and attention
         layers of a class of your own stay, and so does what a subclass of the model has besides.
         """
+        check_switches(
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
         state_dict = drop_unused(weights_of(state_dict), self.cfg)
         base = _library_class(type(self))
         extra = _extra_children(self, base)
@@ -189,6 +197,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             ValueError: for False on a model that was ungrouped (load it again), or where an attention layer is of
                 a class of your own.
         """
+        check_switches(ungroup_grouped_query_attention=ungroup_grouped_query_attention)
         if not ungroup_grouped_query_attention:
             if self._ungrouped:
                 raise ValueError("this model was ungrouped, and its heads may differ by now; load it again.")
