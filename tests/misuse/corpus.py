@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import mechscope as ms
-from mechscope import dictionaries, tasks, techniques, utils
+from mechscope import dictionaries, evals, planted, tasks, techniques, utils, viz
 from mechscope.data.word_tokenizer import word_tokenizer
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from tests.misuse.calls import (
@@ -906,6 +906,24 @@ def _helpers() -> list[Mistake]:
             "left",
         ),  # type: ignore[arg-type]
         ("seed=-1", lambda: config(seed=-1), "seed must be between 0"),
+        ("ioi_eval(num_samples=0)", lambda: evals.IOIDataset(object(), num_samples=0), "num_samples"),
+        ("ioi_eval of a string", lambda: evals.ioi_eval("gpt2"), "a model"),  # type: ignore[arg-type]
+        ("induction_loss of a string", lambda: evals.induction_loss("gpt2"), "a model"),  # type: ignore[arg-type]
+        ("induction_loss(device='gpu')", lambda: evals.induction_loss(model(), device="gpu"), "'cuda'"),
+        ("planted.load(noise=nan)", lambda: planted.load("induction", noise=NOT_FINITE), "noise"),
+        ("planted.load(margin=nan)", lambda: planted.load("induction", margin=NOT_FINITE), "margin"),
+        ("a figure of a list", lambda: viz.bars(["a"], [1], title="t", x_title="x", y_title="y"), "series"),  # type: ignore[arg-type]
+        (
+            "a figure without columns",
+            lambda: viz.image_grid(torch.zeros(2, 3, 3), ["a", "b"], title="pixels", unit="ink", columns=0),
+            "columns",
+        ),
+        (
+            "a spread of another length",
+            lambda: viz.ranked_bars(["a"], [1], title="t", x_title="x", y_title="y", spread=[1, 2]),
+            "spread",
+        ),
+        ("render_result(3)", lambda: viz.render_result(3), "result"),  # type: ignore[arg-type]
     ]
     return [Mistake("caches, matrices and helpers", *row) for row in rows]
 
