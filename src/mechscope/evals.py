@@ -41,6 +41,7 @@ PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 def sanity_check(model: HookedTransformer) -> torch.Tensor:
     """The loss on a sentence that any English model should find easy, in nats per token."""
+    _check_model(model)
     text = "The sun rises in the east and sets in the west. The sun rises in the east and sets in the west."
     return model(text, return_type="loss")
 
@@ -61,6 +62,7 @@ def evaluate_on_dataset(
     Raises:
         ValueError: where there is no batch.
     """
+    _check_model(model)
     losses = []
     for number, batch in enumerate(data_loader):
         if number >= truncate:
@@ -99,8 +101,7 @@ def induction_loss(
     Raises:
         ValueError: for copies that are too short or do not fit in the context.
     """
-    if not hasattr(model, "cfg"):
-        raise TypeError(f"model is a model (mechscope.load_model gives one), not {described(model)}.")
+    _check_model(model)
     device = None if device is None else check_device(device)
     for name, value in (("batch_size", batch_size), ("subseq_len", 2 if subseq_len is None else subseq_len)):
         if not fits(value, int):
@@ -110,6 +111,8 @@ def induction_loss(
     cfg = model.cfg
     if subseq_len is None:
         subseq_len = min(384, cfg.n_ctx // 2)
+    if isinstance(subseq_len, bool) or not isinstance(subseq_len, int):
+        raise TypeError(f"subseq_len is a whole number of tokens, not {described(subseq_len)}.")
     if not 2 <= subseq_len <= cfg.n_ctx // 2:
         raise ValueError(
             f"subseq_len must be between 2 and {cfg.n_ctx // 2}, half the model's context, not {subseq_len}."
@@ -256,8 +259,7 @@ def ioi_eval(
     Raises:
         ValueError: where two names of a sentence begin with the same token.
     """
-    if not hasattr(model, "cfg"):
-        raise TypeError(f"model is a model (mechscope.load_model gives one), not {described(model)}.")
+    _check_model(model)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     if dataset is None:
@@ -283,6 +285,11 @@ def ioi_eval(
             differences.append(float(before_answer[answer] - before_answer[other]))
     found = torch.tensor(differences)
     return {"Logit Difference": float(found.mean()), "Accuracy": float((found > 0).float().mean())}
+
+
+def _check_model(model: Any) -> None:
+    if not (callable(model) and hasattr(model, "cfg")):
+        raise TypeError(f"a model is evaluated (mechscope.load_model gives one), not {described(model)}.")
 
 
 def _device_of(model: HookedTransformer) -> torch.device | str:

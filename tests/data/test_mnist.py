@@ -285,7 +285,7 @@ def test_a_torn_gzip_is_named(
     torn = gzip.compress(small_files["train-images-idx3-ubyte"])[:-2000]
     (tmp_path / "data" / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(torn)
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path / "data"))
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz cannot be read"):
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz cannot be unpacked"):
         load_digits()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope import tasks
+from mechscope import checkpoints, tasks
 from mechscope.checkpoints import load_model
 from mechscope.labs import Lab, check_claims
 from mechscope.labs.ioi import LAB, IOIConfig
@@ -52,7 +52,7 @@ def test_the_twin_comes_with_its_tokenizer_and_is_small() -> None:
     model = twin()
     task = tasks.ioi(model, n=64, seed=0)
     assert float(task.baselines(model).clean.mean()) > 1
-    folder = Path(load_model.__code__.co_filename).parent / "bundled" / "ioi-twin"
+    folder = Path(checkpoints.__file__).parent / "bundled" / "ioi-twin"
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 2e6
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert "name mover" in card

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from mechscope.labs import Outcome
 from mechscope.labs import machine as machine_module
 from mechscope.labs import workshop as workshop_module
 from mechscope.labs.claims_file import read_claims
@@ -69,6 +71,18 @@ def test_parts_of_another_machine_are_not_claimed_for_this_one(
         lab.run(out=tmp_path / "runs", device="cpu")
     again = lab.run(out=tmp_path / "runs", device="cpu")
     assert again.machines == ("Elsewhere, 64 threads",)
+
+
+def test_an_experiment_without_parts_ran_here(tmp_path: Path) -> None:
+    (tmp_path / "plain.md").write_text("Nothing is measured here.\n", encoding="utf-8")
+    lab = dataclasses.replace(
+        tiny_lab(tmp_path),
+        lesson=tmp_path / "plain.md",
+        experiment=lambda workshop: Outcome(
+            {seed: {"value": 1.0} for seed in workshop.seeds}, (), {"stars": "none"}
+        ),
+    )
+    assert lab.run(out=tmp_path / "runs", device="cpu").machines == (made_on(torch.device("cpu")),)
 
 
 def test_claims_of_an_older_version_are_read(tmp_path: Path) -> None:

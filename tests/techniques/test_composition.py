@@ -19,9 +19,10 @@ def whole_scores(model: torch.nn.Module, kind: str, out: tuple[int, int], into: 
     def reads(layer: int, name: str) -> torch.Tensor:
         block = model.blocks[layer]
         d = model.cfg.d_model
-        centre = torch.eye(d) - 1 / d if getattr(block.ln1, "centre", False) else torch.eye(d)
+        eye = torch.eye(d, dtype=model.cfg.dtype)
+        centre = eye - 1 / d if getattr(block.ln1, "centre", False) else eye
         scale = getattr(block.ln1, "w", None)
-        scale = torch.eye(d) if scale is None else torch.diag(scale)
+        scale = eye if scale is None else torch.diag(scale)
         return centre @ scale @ getattr(block.attn, name)
 
     def writes(layer: int) -> torch.Tensor:

@@ -101,6 +101,8 @@ def read_claims(path: str | Path) -> ClaimsFile:
     if content.get("format") != FORMAT:
         raise ValueError(f"{path} does not say format {FORMAT!r}; run the lab again.")
     _check_fields(path, "it", content, _FILE)
+    if "machines" in content:  # files of earlier versions do not have them
+        _check_fields(path, "it", content, {"machines": list[str]})
     _check_fields(path, "lab", content["lab"], {"title": str})
     for number, claim in enumerate(content["claims"]):
         _check_fields(path, f"claim {number}", claim, _CLAIM)

@@ -24,6 +24,7 @@ from mechscope.labs.claims_file import write_claims
 from mechscope.labs.device import pick_device
 from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
+from mechscope.labs.machine import made_on
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import Workshop
 from mechscope.results import Result, versions, write_atomically
@@ -221,7 +222,8 @@ def run_in_held_folder(
         seconds=elapsed + workshop.reused_seconds,
         reused_seconds=workshop.reused_seconds,
         versions=versions(PACKAGES),
-        machines=tuple(sorted(workshop.machines)),
+        # An experiment without parts has computed everything now and here.
+        machines=tuple(sorted(workshop.machines or {made_on(preparation.device)})),
     )
     with keeping(folder):
         _write_data(folder, outcome)

@@ -22,6 +22,22 @@ from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
 
+def weights_apart(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors, contiguous and each in memory of its own, as optimizers and file formats rely on.
+
+    Only those are copied that are neither: a parallel block's two norms, say, where a checkpoint has one for both.
+    """
+    apart: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for name, value in state_dict.items():
+        value = usable_in_training(value).contiguous()
+        if value.data_ptr() in taken and value.numel():
+            value = value.clone()
+        taken.add(value.data_ptr())
+        apart[name] = value
+    return apart
+
+
 class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     """`from_state`, `from_pretrained` and processing in place."""
 
@@ -51,9 +67,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        weights = drop_unused(weights_of(state_dict), cfg)
-        # Contiguous, as torch's own modules have them: optimizers, pruning and file formats rely on it.
-        state_dict = {name: usable_in_training(value).contiguous() for name, value in weights.items()}
+        state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)

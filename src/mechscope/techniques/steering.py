@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
@@ -337,7 +338,7 @@ def _costs(
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
         divergence = (usual.exp() * (usual - at_least_float32(logits).log_softmax(-1))).sum(-1)[real].mean()
-        losses = model.loss_fn(logits, following, tokens.attention_mask, per_token=True)
+        losses = lm_cross_entropy_loss(logits, following, tokens.attention_mask, True, across_padding=True)
         return torch.stack([divergence, losses[counted].mean()])
 
     return sweep.run(edits, measure, "cost of steering")

@@ -153,6 +153,11 @@ def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
     }
 
 
+def _times(value: float, unit: float) -> float:
+    """`value` as a multiple of `unit`; 0 where both are 0: heads without weights compose with no other."""
+    return value / unit if unit else 0.0 if not value else float("inf")
+
+
 def composition_evidence(analysis: Analysis) -> dict[str, float]:
     """How far K-composition goes beyond what is asked of it (1 or more: it is there), and the numbers behind that.
 
@@ -162,8 +167,8 @@ def composition_evidence(analysis: Analysis) -> dict[str, float]:
     """
     found = relabelling_test(analysis.previous[0], analysis.prefix[1], analysis.composition["K"])
     mean = {kind: float(scores.mean()) for kind, scores in analysis.composition.items()}
-    beyond_random = mean["K"] / (SATURATED_RANDOM * analysis.composition_random["K"])
-    beyond_others = mean["K"] / (SATURATED_OTHERS * max(mean["Q"], mean["V"]))
+    beyond_random = _times(mean["K"], SATURATED_RANDOM * analysis.composition_random["K"])
+    beyond_others = _times(mean["K"], SATURATED_OTHERS * max(mean["Q"], mean["V"]))
     saturated = is_saturated(analysis)
     return {
         "relabelling_p": found.p,
