@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from mechscope.near_names import near_names
 from mechscope.value_kinds import NUMBER_WORDS, is_array, is_number, shown
 
 P = ParamSpec("P")
@@ -70,7 +71,10 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
     def checking(*args: P.args, **kwargs: P.kwargs) -> T:
         if not hints:
             hints.update(_resolved(function, signature))
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name_of}: {error}.{_nearest(kwargs, signature)}") from None
         for name, value in bound.arguments.items():
             hint = hints[name]
             if hint is Any or (value is None and signature.parameters[name].default is None):
@@ -90,6 +94,25 @@ def checked_arguments(function: Callable[P, T]) -> Callable[P, T]:
         return function(*bound.args, **bound.kwargs)
 
     return checking
+
+
+def _nearest(kwargs: Mapping[str, Any], signature: inspect.Signature) -> str:
+    """Which argument was meant, where a name is unknown."""
+    unknown = next((name for name in kwargs if name not in signature.parameters), None)
+    near = [] if unknown is None else near_names(unknown, signature.parameters)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def check_switches(**switches: object) -> None:
+    """Refuse what is neither True nor False, by name.
+
+    >>> check_switches(reset_hooks_end="no")
+    Traceback (most recent call last):
+    mechscope.arguments.WrongArgumentError: reset_hooks_end is True or False, not 'no'.
+    """
+    for name, value in switches.items():
+        if not fits(value, bool):
+            raise WrongArgumentError(f"{name} is True or False, not {shown(value)}.")
 
 
 def checked_constructor(cls: type[T]) -> type[T]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mechscope.arguments import fits
 from mechscope.data.text_datasets import get_dataset
 from mechscope.data.token_rows import tokenize_and_concatenate
+from mechscope.model.devices import check_device
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.token_batch import Tokens
 from mechscope.value_kinds import shown
@@ -104,6 +106,12 @@ def induction_loss(
         ValueError: for copies that are too short or do not fit in the context.
     """
     _check_model(model)
+    device = None if device is None else check_device(device)
+    for name, value in (("batch_size", batch_size), ("subseq_len", 2 if subseq_len is None else subseq_len)):
+        if not fits(value, int):
+            raise TypeError(f"{name} is a whole number, not {shown(value)}.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     cfg = model.cfg
     if subseq_len is None:
         subseq_len = min(384, cfg.n_ctx // 2)
@@ -165,6 +173,8 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         if tokenizer is None:
             raise ValueError("IOIDataset needs a tokenizer to make tokens of its sentences.")
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, not {num_samples}.")
         self.tokenizer = tokenizer
         self.prepend_bos = prepend_bos
         self.templates = list(self.get_default_templates() if templates is None else templates)
@@ -256,6 +266,8 @@ def ioi_eval(
         ValueError: where two names of a sentence begin with the same token.
     """
     _check_model(model)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     if dataset is None:
         dataset = IOIDataset(
             model.tokenizer if tokenizer is None else tokenizer, num_samples=num_samples, symmetric=symmetric

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_file import DictSource, mismatch_message, open_weights, read_pickle
 from tests.checkpoints.tiny_models import CONTEXT, reference_logits, relative_error, token_ids
+from tests.model.tiny import tiny_model
 
 Tiny = Callable[[str], tuple[Any, Path]]
 
@@ -380,3 +381,20 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path, name: str) -> None
     (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(ValueError, match="is a device"):
         load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.to_sparse(), "sparse or quantized"),
+        (lambda t: t.to("meta"), "have no numbers"),
+    ],
+)
+def test_tensors_in_memory_that_are_not_ordinary(
+    change: Callable[[torch.Tensor], torch.Tensor], said: str
+) -> None:
+    model = tiny_model("plain")
+    state = dict(model.state_dict())
+    state["blocks.0.attn.b_O"] = change(state["blocks.0.attn.b_O"])
+    with pytest.raises(ValueError, match=rf"blocks.0.attn.b_O.*({said})"):
+        load_model(state, cfg=model.cfg, process=False)

@@ -86,3 +86,31 @@ def test_classes_of_dictionary_learning(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ValueError, match=f"dict_class is '{kind}'; known are 'AutoEncoder'"):
         load_dictionary(tmp_path)
     assert "crosscoders" in listed()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"metadata": {"hook_name": 3}}, "hook_name must be text"),
+        (
+            {
+                "metadata": {"hook_name": "blocks.1.hook_resid_pre", "hook_layer": 1},
+                "reshape_activations": "hook_z",
+            },
+            "is no hook_z",
+        ),
+    ],
+)
+def test_places_that_make_no_sense(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    config = files.saelens_config("standard") | changes
+    files.write(tmp_path, ("cfg.json", config), "sae_weights.safetensors", files.saelens_state("standard"))
+    with pytest.raises(ValueError, match=says):
+        load_dictionary(tmp_path)
+
+
+def test_a_k_that_no_activation_uses(tmp_path: Path) -> None:
+    """In the older, flat form a config had a k of its own; with ReLU it says nothing that could be done."""
+    config = {"d_in": files.D_IN, "d_sae": files.D_SAE, "activation_fn_str": "relu", "k": 3}
+    files.write(tmp_path, ("cfg.json", config), "sae_weights.safetensors", files.saelens_state("standard"))
+    with pytest.raises(ValueError, match="belongs to activation_fn 'topk'"):
+        load_dictionary(tmp_path)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import mechscope as ms
-from mechscope import dictionaries, tasks, techniques
+from mechscope import dictionaries, evals, planted, tasks, techniques, utils, viz
 from mechscope.data.word_tokenizer import word_tokenizer
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from tests.misuse.calls import (
@@ -792,7 +792,143 @@ def attached_twice() -> Any:
         return None
 
 
+def _helpers() -> list[Mistake]:
+    stack = torch.zeros(3, 8, 7, 32)
+    logits, ids = torch.zeros(1, 5, 7), torch.zeros(1, 5, dtype=torch.int64)
+    with_nan = ms.FactoredMatrix(torch.full((3, 3), NOT_FINITE), torch.zeros(3, 3))
+    cache = clean_cache
+    rows: list[tuple[str, Callable[[], Any], str]] = [
+        ("apply_ln_to_stack('stack')", lambda: cache().apply_ln_to_stack("stack"), "a tensor"),  # type: ignore[arg-type]
+        (
+            "a stack of another width",
+            lambda: cache().apply_ln_to_stack(stack[..., :5]),
+            "vectors of the residual",
+        ),
+        (
+            "a stack of one vector",
+            lambda: cache().apply_ln_to_stack(torch.zeros(32)),
+            "vectors of the residual",
+        ),
+        ("a stack of another batch", lambda: cache().apply_ln_to_stack(stack[:, :3]), "not of this pass"),
+        (
+            "a stack of fewer positions",
+            lambda: cache().apply_ln_to_stack(stack[:, :, :4]),
+            "not of this pass",
+        ),
+        ("logit_attrs of no tokens", changed("logit_attrs", tokens=[]), "no tokens"),
+        ("cache['resid_pre', True]", lambda: cache()["resid_pre", True], "whole number"),
+        ("cache['q', 0, 'mlp']", lambda: cache()["q", 0, "mlp"], "an activation of 'attn'"),
+        ("ActivationCache(model, activations)", lambda: ms.ActivationCache(model(), {}), "by hook name"),  # type: ignore[arg-type]
+        ("a cache of numbers", lambda: ms.ActivationCache({"hook_embed": 1}, model()), "holds tensors"),  # type: ignore[dict-item]
+        ("cache.to('gpu')", lambda: cache().to("gpu"), "'cuda'"),
+        ("cache.toggle_autodiff('no')", lambda: cache().toggle_autodiff("no"), "True or False"),  # type: ignore[arg-type]
+        ("FactoredMatrix(1, 2)", lambda: ms.FactoredMatrix(1, 2), "A is a tensor"),  # type: ignore[arg-type]
+        (
+            "factors of two data types",
+            lambda: ms.FactoredMatrix(torch.zeros(2, 3), torch.zeros(3, 2, dtype=torch.float64)),
+            "one data type",
+        ),
+        ("eigenvalues of NaN", lambda: with_nan.eigenvalues, "NaN or infinite"),
+        ("singular values of NaN", lambda: with_nan.S, "NaN or infinite"),
+        ("a corner of -1 rows", lambda: with_nan.get_corner(-1), "at least one"),
+        ("a loss of float tokens", lambda: utils.lm_cross_entropy_loss(logits, ids.float()), "whole numbers"),
+        ("accuracy of float tokens", lambda: utils.lm_accuracy(logits, ids.float()), "whole numbers"),
+        ("accuracy of tokens of another length", lambda: utils.lm_accuracy(logits, ids[:, :4]), "must agree"),
+        ("a token drawn from NaN", lambda: utils.sample_logits(logits[0] / 0), "no token to draw"),
+        ("sample_logits(top_k=1.5)", lambda: utils.sample_logits(logits[0], top_k=1.5), "whole number"),  # type: ignore[arg-type]
+        (
+            "repeat_along_head_dimension(0)",
+            lambda: utils.repeat_along_head_dimension(logits, 0),
+            "at least one",
+        ),
+        ("more positions before than there are", lambda: utils.get_offset_position_ids(9, ids), "0 to the 5"),
+        ("the transpose of a vector", lambda: utils.transpose(torch.zeros(3)), "a matrix"),
+        ("test_prompt of a string as a model", lambda: utils.test_prompt("a", "b", "model"), "a model"),  # type: ignore[arg-type]
+        (
+            "composition_scores of a tensor",
+            lambda: utils.composition_scores(logits, with_nan),
+            "FactoredMatrix",
+        ),  # type: ignore[arg-type]
+        ("run_with_cache(device='gpu')", lambda: model().run_with_cache(tokens(), device="gpu"), "'cuda'"),
+        (
+            "run_with_cache(incl_bwd='yes')",
+            lambda: model().run_with_cache(tokens(), incl_bwd="yes"),
+            "True or False",
+        ),
+        ("run_with_hooks(reset_hooks_end='no')", lambda: hooked(reset_hooks_end="no"), "True or False"),
+        ("add_hook(None, fn)", lambda: model().add_hook(None, returning(lambda a: a)), "not None"),
+        (
+            "add_hook(level='top')",
+            lambda: model().add_hook(HOOK, returning(lambda a: a), level="top"),  # type: ignore[arg-type]
+            "level",
+        ),
+        (
+            "a hook that returns another device",
+            lambda: hooked((HOOK, returning(lambda a: a.to("meta")))),
+            "on meta",
+        ),
+        ("model(padding_side=3)", lambda: model()(tokens(), padding_side=3), "'left' or 'right'"),  # type: ignore[arg-type]
+        (
+            "positions of a shortformer at the start",
+            lambda: model()(tokens(), shortformer_pos_embed=torch.zeros(8, 7, 32)),
+            "start_at_layer",
+        ),
+        ("generate([])", lambda: model().generate([], 2, verbose=False), "empty"),
+        (
+            "generate(temprature=1)",
+            lambda: model().generate(tokens(), 2, temprature=1),
+            "Did you mean temperature",
+        ),  # type: ignore[call-arg]
+        ("model.to(torch.int8)", lambda: small_model().to(torch.int8), "floating point"),
+        ("model.to(dtype='int8')", lambda: small_model().to(dtype="int8"), "data type"),
+        ("model.to(3.5)", lambda: small_model().to(3.5), "device"),
+        ("set_use_attn_result('yes')", lambda: small_model().set_use_attn_result("yes"), "True or False"),  # type: ignore[arg-type]
+        ("load_state_dict of a path", lambda: small_model().load_state_dict("model.pt"), "a mapping"),  # type: ignore[arg-type]
+        (
+            "load_and_process_state_dict(fold_ln='yes')",
+            lambda: small_model().load_and_process_state_dict(model().state_dict(), fold_ln="yes"),  # type: ignore[arg-type]
+            "True or False",
+        ),
+        ("directions of no tokens", lambda: model().tokens_to_residual_directions([]), "no tokens"),
+        (
+            "a key/value cache of no config",
+            lambda: HookedTransformerKeyValueCache.init_cache(3),  # type: ignore[arg-type]
+            "model.cfg",
+        ),
+        (
+            "a key/value cache of no rows",
+            lambda: HookedTransformerKeyValueCache.init_cache(model().cfg, "cpu", 0),
+            "at least 1",
+        ),
+        (
+            "default_padding_side='middle'",
+            lambda: ms.HookedTransformer(FIELDS, default_padding_side="middle"),
+            "left",
+        ),  # type: ignore[arg-type]
+        ("seed=-1", lambda: config(seed=-1), "seed must be between 0"),
+        ("ioi_eval(num_samples=0)", lambda: evals.IOIDataset(object(), num_samples=0), "num_samples"),
+        ("ioi_eval of a string", lambda: evals.ioi_eval("gpt2"), "a model"),  # type: ignore[arg-type]
+        ("induction_loss of a string", lambda: evals.induction_loss("gpt2"), "a model"),  # type: ignore[arg-type]
+        ("induction_loss(device='gpu')", lambda: evals.induction_loss(model(), device="gpu"), "'cuda'"),
+        ("planted.load(noise=nan)", lambda: planted.load("induction", noise=NOT_FINITE), "noise"),
+        ("planted.load(margin=nan)", lambda: planted.load("induction", margin=NOT_FINITE), "margin"),
+        ("a figure of a list", lambda: viz.bars(["a"], [1], title="t", x_title="x", y_title="y"), "series"),  # type: ignore[arg-type]
+        (
+            "a figure without columns",
+            lambda: viz.image_grid(torch.zeros(2, 3, 3), ["a", "b"], title="pixels", unit="ink", columns=0),
+            "columns",
+        ),
+        (
+            "a spread of another length",
+            lambda: viz.ranked_bars(["a"], [1], title="t", x_title="x", y_title="y", spread=[1, 2]),
+            "spread",
+        ),
+        ("render_result(3)", lambda: viz.render_result(3), "result"),  # type: ignore[arg-type]
+    ]
+    return [Mistake("caches, matrices and helpers", *row) for row in rows]
+
+
 def corpus() -> list[Mistake]:
     """Every mistake, kind after kind."""
-    kinds = (_hooks, _reading, _configs, _tasks, _interventions, _techniques, _dictionaries)
+    kinds = (_hooks, _reading, _configs, _tasks, _interventions, _techniques, _dictionaries, _helpers)
     return [mistake for kind in kinds for mistake in kind()]

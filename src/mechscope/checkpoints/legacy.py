@@ -15,7 +15,7 @@ import torch
 
 from mechscope.checkpoints.classic_layout import classic_shapes
 from mechscope.checkpoints.mapping import check_shapes
-from mechscope.model.classic_state import drop_tied_unembedding, weights_of
+from mechscope.model.classic_state import drop_unused, weights_of
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.reading import naming
 
@@ -52,7 +52,7 @@ def fit_classic(
     if not isinstance(cfg, HookedTransformerConfig):
         with naming(where):
             cfg = infer_config(state, **(cfg or {}))
-    state = dict(drop_tied_unembedding(state, cfg))
+    state = dict(drop_unused(state, cfg))
     shapes = classic_shapes(cfg)
     if "unembed.b_U" not in state:
         state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=_dtype_of(state))

@@ -220,11 +220,8 @@ def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counte
     """Whether every tensor is fully stored: if one is too short, torch reads on into the next entry."""
     storages: dict[int, int] = {}
     for name, tensor in state.items():
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            raise ValueError(
-                f"{str(path)!r}: {name} is a sparse or quantized tensor; save it as an ordinary one "
-                "(tensor.to_dense(), tensor.dequantize())."
-            )
+        if not _is_ordinary(tensor):
+            raise ValueError(f"{str(path)!r}: {name} {_NOT_ORDINARY}.")
         storage = tensor.untyped_storage()
         # A tensor may repeat its numbers (stride 0), and so be larger than the file.
         check_unpacked_size(path, tensor.numel() * tensor.element_size(), storage.nbytes())
@@ -237,8 +234,21 @@ def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counte
         )
 
 
+_NOT_ORDINARY = (
+    "is a sparse or quantized tensor; make it an ordinary one (tensor.to_dense(), tensor.dequantize())"
+)
+
+
+def _is_ordinary(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_quantized
+
+
 def weight_problem(tensor: torch.Tensor) -> str | None:
-    """Why a tensor cannot be a weight: it is not floating point, or not finite."""
+    """What makes a tensor useless as a weight: no numbers, numbers that are not finite, or not floating point."""
+    if not _is_ordinary(tensor):
+        return _NOT_ORDINARY
+    if tensor.device.type == "meta":
+        return 'is on the "meta" device, where tensors have no numbers'
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
         return f"is {kind}, and weights are floating point"

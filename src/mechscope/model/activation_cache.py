@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.model.devices import check_device
 from mechscope.model.display import CacheDisplay
 from mechscope.model.lent_memory import own_copy
 from mechscope.model.names import get_act_name
 from mechscope.model.residual_decomposition import ResidualDecomposition
 from mechscope.model.slice import Slice
 from mechscope.near_names import near_names
+from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -30,6 +32,14 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
     def __init__(
         self, cache_dict: dict[str, torch.Tensor], model: HookedTransformer, has_batch_dim: bool = True
     ) -> None:
+        if not isinstance(cache_dict, Mapping) or not hasattr(model, "cfg"):
+            raise TypeError(
+                "a cache is made from activations by hook name and the model that computed them: "
+                f"ActivationCache({{name: tensor}}, model), not {shown(cache_dict)} and {shown(model)}."
+            )
+        for name, value in cache_dict.items():
+            if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+                raise TypeError(f"a cache holds tensors by hook name, not {shown(value)} under {name!r}.")
         self.cache_dict = cache_dict
         self.model = model
         self.has_batch_dim = has_batch_dim
@@ -105,6 +115,7 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
 
     def to(self, device: torch.device | str, move_model: bool = False) -> ActivationCache:
         """Move the activations (and, if asked, the model) to a device."""
+        device = check_device(device)
         self.cache_dict = {name: value.to(device) for name, value in self.items()}
         if move_model:
             self.model.to(device)
@@ -112,6 +123,8 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
 
     def toggle_autodiff(self, mode: bool = False) -> None:
         """Switch torch's gradients on or off, globally, as the classic method does."""
+        if not isinstance(mode, bool):
+            raise TypeError(f"mode is True or False, not {mode!r}.")
         torch.set_grad_enabled(mode)
 
     def remove_batch_dim(self) -> ActivationCache:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.loss import check_predictable
 from mechscope.model.precision import at_least_float32
 
@@ -58,6 +59,7 @@ class PromptTest:
     __repr__ = __str__
 
 
+@checked_arguments
 def test_prompt(
     prompt: str,
     answer: str | list[str],
@@ -83,6 +85,8 @@ def test_prompt(
     answers = [answer] if isinstance(answer, str) else list(answer)
     if not answers or not all(answers):
         raise ValueError(f"an answer is needed, not {answer!r}.")
+    if top_k < 0:
+        raise ValueError(f"top_k is how many of the likeliest tokens to show, from 0, not {top_k}.")
     prompt_ids = model.to_tokens(prompt, prepend_bos=prepend_bos)
     results = []
     for text in answers:

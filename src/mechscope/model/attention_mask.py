@@ -7,7 +7,10 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Int
 
+from mechscope.arguments import checked_arguments
 
+
+@checked_arguments
 def get_attention_mask(
     tokenizer: Any,
     tokens: Int[torch.Tensor, "*batch pos"],

@@ -1,9 +1,9 @@
 """Read state dicts as other programs save them: wrapped, with prefixes, and with buffers that are not weights.
 
-Training scripts save `{"model": …, "optimizer": …}`; `torch.compile` and data parallel put `_orig_mod.` and `module.`
-in front of every name; the classic class also saves each block's causal mask and its filler. `weights_of` gives the
-weights alone, under our names. `ClassicStateDict` works in the other direction: buffers that only the classic
-class has can be looked up by name.
+Training scripts save `{"model": …, "optimizer": …}`; `torch.compile`, data parallel and Lightning put `_orig_mod.`,
+`module.` and `model.` in front of every name; the classic class also saves each block's causal mask and its filler.
+`weights_of` gives the weights alone, under our names. `ClassicStateDict` answers in the other direction: what the
+classic class has and ours has not can be asked for by name.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from mechscope.value_kinds import shown
+
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
@@ -22,6 +24,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "weights")
 """Keys under which training scripts save a model's weights."""
 BUFFERS = re.compile(r"(^|\.)(mask|IGNORE|rotary_sin|rotary_cos|alibi)$")
 """Names of buffers in classic checkpoints that are not weights."""
+EMBEDDINGS = frozenset({"model.embed.W_E", "model.embed.embed.W_E"})
 _PREFIXES = re.compile(r"^(?:(?:module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
 _MASK = re.compile(r"blocks\.(\d+)\.attn\.(mask|IGNORE)")
 
@@ -32,6 +35,8 @@ def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> unwrapped({"model": {"embed.W_E": torch.ones(1)}, "step": 3}).keys()
     dict_keys(['embed.W_E'])
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state dict is a mapping from names to tensors, not {shown(state)}.")
     while True:
         inside = [name for name in WRAPPERS if isinstance(state.get(name), Mapping)]
         if not inside and len(state) == 1:
@@ -49,8 +54,12 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
     """
     inner = unwrapped(state)
     found: OrderedDict[str, torch.Tensor] = OrderedDict()
+    names = {name: _PREFIXES.sub("", name) for name in inner}
+    # Lightning's; Hugging Face's names begin so too, and keep it.
+    if all(plain.startswith("model.") for plain in names.values()) and EMBEDDINGS & set(names.values()):
+        names = {name: plain.removeprefix("model.") for name, plain in names.items()}
     for name, value in inner.items():
-        plain = _PREFIXES.sub("", name)
+        plain = names[name]
         if BUFFERS.search(plain):
             continue
         if plain in found:
@@ -63,14 +72,19 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
     return found
 
 
-def drop_tied_unembedding(
+def drop_unused(
     state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig
 ) -> Mapping[str, torch.Tensor]:
-    """The state dict for a model with tied embeddings, without a W_U that repeats W_E.
+    """The state dict without weights that a model of this config does not read.
+
+    That is a W_U that says the same as W_E where embeddings are tied, and the table of positions that the classic class
+    keeps beside ALiBi and never adds.
 
     Raises:
         ValueError: if W_U is not the transpose of W_E, so that tying them would change the model.
     """
+    if cfg.positional_embedding_type == "alibi" and "pos_embed.W_pos" in state:
+        state = OrderedDict((name, value) for name, value in state.items() if name != "pos_embed.W_pos")
     if not cfg.tie_word_embeddings or "unembed.W_U" not in state:
         return state
     W_U, W_E = state["unembed.W_U"], state.get("embed.W_E")
@@ -139,12 +153,12 @@ class ClassicStateDicts:
     ) -> Any:
         """Copy weights into this model (`torch.nn.Module.load_state_dict`).
 
-        The state dict may come from the classic class, a training script, `torch.compile` or data parallel: wrappers
-        (`{"model": …}`), prefixes (`_orig_mod.`, `module.`) and the classic buffers are removed.
+        The state dict may come from the classic class, a training script, `torch.compile`, data parallel or Lightning:
+        wrappers (`{"model": …}`), prefixes (`_orig_mod.`, `module.`, `model.`) and the classic buffers are removed.
 
         Raises:
             RuntimeError: for missing, unexpected and misshapen tensors.
             ValueError: for an unembedding that differs from the embedding although the config ties them.
         """
-        weights = drop_tied_unembedding(weights_of(state_dict), self.cfg)
+        weights = drop_unused(weights_of(state_dict), self.cfg)
         return super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]

@@ -6,10 +6,12 @@ import torch
 from einops import einsum
 from jaxtyping import Float
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.precision import at_least_float32
 
 
+@checked_arguments
 def composition_scores(
     left: FactoredMatrix, right: FactoredMatrix, broadcast_dims: bool = True
 ) -> Float[torch.Tensor, "*pairs"]:

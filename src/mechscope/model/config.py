@@ -212,6 +212,8 @@ class HookedTransformerConfig:
     def _check(self) -> None:
         if self.n_heads < 1:
             raise ValueError(f"n_heads must be at least 1, not {self.n_heads}.")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be between 0 and {2**32 - 1}, not {self.seed}.")
         _check_choice("act_fn", self.act_fn, (*ACTIVATION_NAMES, None))
         _check_choice("normalization_type", self.normalization_type, NORMALIZATION_TYPES)
         _check_choice("norm_placement", self.norm_placement, ("pre", "pre_and_post", "post"))

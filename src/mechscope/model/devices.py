@@ -62,9 +62,19 @@ class Devices(nn.Module):
         # Old notebooks pass print_details, also as the second argument: there is nothing to print.
         del print_details
         where = () if device_or_dtype is None else (device_or_dtype,)
-        for value in (*where, *args, kwargs.get("device", "cpu")):
-            if isinstance(value, (str, torch.device)):
+        for value in (*where, *args, kwargs.get("device", "cpu"), kwargs.get("dtype")):
+            if isinstance(value, (str, torch.device)) and value is not kwargs.get("dtype"):
                 check_device(value)
+            elif isinstance(value, torch.dtype):
+                if not value.is_floating_point:
+                    raise ValueError(
+                        f"weights are floating point, so a model cannot be converted to {value}."
+                    )
+            elif isinstance(value, (str, float)):
+                raise TypeError(
+                    f"a model moves to a device ('cpu', 'cuda') and converts to a data type (torch.float16), not to "
+                    f"{value!r}."
+                )
         nn.Module.to(self, *where, *(value for value in args if not isinstance(value, bool)), **kwargs)
         return self
 

@@ -49,6 +49,8 @@ class DirectLogitAttribution:
             has_batch_dim: whether the stack has a batch axis.
         """
         directions = self._logit_directions(tokens)
+        if directions.numel() == 0:
+            raise ValueError("there are no tokens to attribute to.")
         if incorrect_tokens is not None:
             wrong = self._logit_directions(incorrect_tokens)
             if wrong.shape != directions.shape:
@@ -85,6 +87,7 @@ class DirectLogitAttribution:
                 directions = directions * weight
         return directions
 
+    @checked_arguments
     def apply_ln_to_stack(
         self,
         residual_stack: torch.Tensor,
@@ -105,8 +108,16 @@ class DirectLogitAttribution:
             batch_slice: which of the batch to keep, of the stack and of the scale.
             recompute_ln: put each component through the final norm, learned weights and all, as if it
                 were the whole stream.
+
+        Raises:
+            ValueError: for a stack that is not of this pass: of another width, batch or number of positions.
         """
         cfg = self.model.cfg
+        if residual_stack.ndim < 2 or residual_stack.shape[-1] != cfg.d_model:
+            raise ValueError(
+                f"components are vectors of the residual stream, [component … {cfg.d_model}], not of shape "
+                f"{tuple(residual_stack.shape)}."
+            )
         if cfg.normalization_type is None:
             return residual_stack
         last = self._layers(layer)
@@ -128,6 +139,19 @@ class DirectLogitAttribution:
             scale = Slice.unwrap(batch_slice).apply(scale, dim=0)
         elif self.has_batch_dim and scale.shape[0] == 1:
             scale = scale[0]
+        try:
+            fits = (
+                torch.broadcast_shapes(residual_stack.shape[:-1], scale.shape[:-1])
+                == residual_stack.shape[:-1]
+            )
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"the stack {tuple(residual_stack.shape)} is not of this pass, whose scale {name!r} is "
+                f"{tuple(scale.shape)} where it was asked for: give components [component batch pos d_model] of the "
+                "same batch and positions (pos_slice, batch_slice and has_batch_dim say which they are)."
+            )
         return residual_stack / scale
 
     def _one_scale(self, name: str) -> torch.Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
-from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
+from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
@@ -131,7 +131,7 @@ class HookedEncoder(
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        state_dict = weights_apart(drop_tied_unembedding(weights_of(state_dict), cfg))
+        state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")
         own = dataclasses.replace(cfg, init_weights=False, device="meta")

@@ -10,6 +10,7 @@ from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.encoder_components import BertEmbed
 from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import is_text, token_ids
+from mechscope.value_kinds import shown
 
 
 class EncoderInputs:
@@ -59,6 +60,10 @@ class EncoderInputs:
         if is_text(given):
             tokens, own_types, own_mask = self.to_tokens(given)
             return tokens, own_types if types is None else types, own_mask if mask is None else mask
+        if given is None or isinstance(given, (dict, bytes)):
+            raise TypeError(
+                f"an encoder reads text or token ids (whole numbers [batch pos]), not {shown(given)}."
+            )
         tokens = _ids(given)
         return tokens[None] if tokens.ndim == 1 else tokens, types, mask
 
@@ -85,6 +90,8 @@ class EncoderInputs:
         for what, ids, count in (("token id", tokens, self.cfg.d_vocab), ("token type", types, n_types)):
             if ids is None:
                 continue
+            if not isinstance(ids, torch.Tensor):
+                raise TypeError(f"{what}s are a tensor [batch pos], not {shown(ids)}.")
             if ids.shape != tokens.shape:
                 raise ValueError(
                     f"{what}s have shape {tuple(ids.shape)} and the tokens {tuple(tokens.shape)}."

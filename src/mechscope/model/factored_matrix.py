@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Complex, Float
 
 from mechscope.model.precision import at_least_float32
+from mechscope.value_kinds import shown
 
 
 class SVD(NamedTuple):
@@ -45,6 +46,11 @@ class FactoredMatrix:
     def __init__(
         self, A: Float[torch.Tensor, "... ldim mdim"], B: Float[torch.Tensor, "... mdim rdim"]
     ) -> None:
+        for name, factor in (("A", A), ("B", B)):
+            if not isinstance(factor, torch.Tensor):
+                raise TypeError(f"{name} is a tensor [... row column], not {shown(factor)}.")
+        if A.dtype != B.dtype:
+            raise ValueError(f"the factors of a matrix have one data type; A has {A.dtype}, B {B.dtype}.")
         if A.ndim < 2 or B.ndim < 2:
             raise ValueError(
                 f"the factors of a matrix have at least two axes; A has shape {_show(A)}, B {_show(B)}. "
@@ -212,6 +218,7 @@ class FactoredMatrix:
             if same and (not kept.S.is_inference() or torch.is_inference_mode_enabled()):
                 return kept
         A, B = at_least_float32(self.A), at_least_float32(self.B)
+        self._need_finite("singular values")
         left, left_core = torch.linalg.qr(A)
         right, right_core = torch.linalg.qr(B.mT)
         U, S, Vh = torch.linalg.svd(left_core @ right_core.mT, full_matrices=False)
@@ -251,6 +258,7 @@ class FactoredMatrix:
             ValueError: where AB is not square.
         """
         self._need_square("eigenvalues")
+        self._need_finite("eigenvalues")
         wide = FactoredMatrix(at_least_float32(self.A), at_least_float32(self.B))
         return torch.linalg.eigvals(wide.BA if self.mdim <= self.ldim else wide.AB)
 
@@ -279,6 +287,8 @@ class FactoredMatrix:
 
     def get_corner(self, k: int = 3) -> Float[torch.Tensor, "*leading k k"]:
         """The first k rows and columns of AB [... k k], to look at."""
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"a corner has at least one row and column, not {k!r}.")
         return self.A[..., :k, :] @ self.B[..., :, :k]
 
     # Parts ------------------------------------------------------------------------------------
@@ -321,6 +331,11 @@ class FactoredMatrix:
             index = (*index, *fill)
         *leading, rows, columns = index
         return tuple(leading), _keep_axis(rows, self.ldim, "row"), _keep_axis(columns, self.rdim, "column")
+
+    def _need_finite(self, what: str) -> None:
+        # Solvers stop the process, not only the call, when they meet NaN.
+        if not bool(self.A.isfinite().all() and self.B.isfinite().all()):
+            raise ValueError(f"a matrix with NaN or infinite entries has no {what}.")
 
     def _need_square(self, what: str) -> None:
         if self.ldim != self.rdim:

@@ -37,6 +37,8 @@ def check_hook(name: Any, hook: Any) -> None:
     if not callable(hook):
         order = " Were the name and the function swapped?" if callable(name) else ""
         raise TypeError(f"a hook must be a function of (activation, hook), not {hook!r}.{order}")
+    if name is None:
+        raise TypeError("a hook needs the name of its point, a list of names or a predicate, not None.")
     try:
         inspect.signature(hook).bind(None, hook=None)
     except TypeError as error:

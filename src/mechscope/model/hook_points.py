@@ -208,6 +208,11 @@ class HookPoint(HookPointIntrospection, nn.Module):
                 f"{who} returned shape {tuple(result.shape)}; the activation has shape "
                 f"{tuple(activation.shape)} and its replacement must have it too."
             )
+        if result.device != activation.device:
+            raise ValueError(
+                f"{who} returned a tensor on {result.device}; the activation is on {activation.device}: "
+                f"convert with .to(activation.device)."
+            )
         if result.dtype != activation.dtype:
             raise ValueError(
                 f"{who} returned {result.dtype}; the activation is {activation.dtype}: "

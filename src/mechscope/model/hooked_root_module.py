@@ -17,7 +17,9 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
+from mechscope.arguments import check_switches
 from mechscope.model.caching_hooks import caching_hook
+from mechscope.model.devices import check_device
 from mechscope.model.gradients import refuse_inference_mode, usable_in_training
 from mechscope.model.hook_arguments import check_hook, hook_pairs
 from mechscope.model.hook_introspection import HookIntrospectionMixin, OlderHookNames
@@ -198,6 +200,8 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         `with model.hooks(...)`, which removes it automatically. `scope` limits it to runs inside a `hook_scope`.
         """
         check_hook(name, hook)
+        check_switches(is_permanent=is_permanent, prepend=prepend, reads_only=reads_only)
+        _check_level(level)
         added = []
         for matched in self.match_hook_names(name):
             self.check_hooks_to_add(self.hook_dict[matched], matched, hook, dir, is_permanent, prepend)
@@ -284,6 +288,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
                 never can.
         """
         fwd_hooks, bwd_hooks = hook_pairs(fwd_hooks, "fwd_hooks"), hook_pairs(bwd_hooks, "bwd_hooks")
+        check_switches(reset_hooks_end=reset_hooks_end, clear_contexts=clear_contexts)
         passes = self._passes
         with self._listening(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts) as added:
             yield self
@@ -363,6 +368,8 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         pos_slice: Any = None,
     ) -> tuple[dict[str, torch.Tensor], list[tuple[str, HookFunction]], list[tuple[str, HookFunction]]]:
         """A dictionary and the (name, function) pairs that fill it during a pass."""
+        check_switches(incl_bwd=incl_bwd, remove_batch_dim=remove_batch_dim)
+        device = None if device is None else check_device(device)
         cache = {} if cache is None else cache
         if isinstance(pos_slice, int):
             pos_slice = [pos_slice]  # as in the classic library, one position keeps its axis
@@ -420,6 +427,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         Returns:
             the output of the pass, and a dictionary from hook names to activations.
         """
+        check_switches(incl_bwd=incl_bwd, reset_hooks_end=reset_hooks_end, clear_contexts=clear_contexts)
         if incl_bwd:
             refuse_inference_mode("incl_bwd")
             if not torch.is_grad_enabled():
@@ -444,6 +452,11 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
+
+
+def _check_level(level: object) -> None:
+    if level is not None and (isinstance(level, bool) or not isinstance(level, int)):
+        raise TypeError(f"level is how many contexts deep a hook was added, a whole number, not {level!r}.")
 
 
 def _both(forward: _Pairs, backward: _Pairs) -> tuple[tuple[Direction, _Pairs], tuple[Direction, _Pairs]]:

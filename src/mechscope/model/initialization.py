@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.config import HookedTransformerConfig
 
 
@@ -43,6 +44,7 @@ def _draw(tensor: torch.Tensor, cfg: HookedTransformerConfig) -> torch.Tensor:
     return tensor.normal_(0.0, std)
 
 
+@checked_arguments
 def calc_fan_in_and_fan_out(tensor: torch.Tensor) -> tuple[int, int]:
     """How many numbers flow into and out of each unit of a weight in the classic layout.
 
@@ -65,6 +67,7 @@ def calc_fan_in_and_fan_out(tensor: torch.Tensor) -> tuple[int, int]:
 # The classic functions, which fill a weight in place ----------------------------------------------
 
 
+@checked_arguments
 def init_xavier_uniform_(param: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
     """Draw uniformly with the variance of Glorot and Bengio 2010, in place."""
     fan_in, fan_out = calc_fan_in_and_fan_out(param)
@@ -72,12 +75,14 @@ def init_xavier_uniform_(param: torch.Tensor, gain: float = 1.0) -> torch.Tensor
     return nn.init.uniform_(param, -bound, bound)
 
 
+@checked_arguments
 def init_xavier_normal_(param: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
     """Draw from a normal distribution with the variance of Glorot and Bengio 2010, in place."""
     fan_in, fan_out = calc_fan_in_and_fan_out(param)
     return nn.init.normal_(param, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)))
 
 
+@checked_arguments
 def init_kaiming_uniform_(
     param: torch.Tensor, a: float = 0, nonlinearity: str = "relu", gain: float = 1.0, mode: str = "fan_in"
 ) -> torch.Tensor:
@@ -93,6 +98,7 @@ def init_kaiming_uniform_(
     return nn.init.uniform_(param, -bound, bound)
 
 
+@checked_arguments
 def init_kaiming_normal_(
     param: torch.Tensor, a: float = 0, nonlinearity: str = "relu", gain: float = 1.0, mode: str = "fan_in"
 ) -> torch.Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.devices import check_device
+from mechscope.value_kinds import shown
 
 
 @dataclass
@@ -64,7 +66,17 @@ class HookedTransformerKeyValueCache:
         device: torch.device | str | None = None,
         batch_size: int = 1,
     ) -> HookedTransformerKeyValueCache:
-        """A cache with no positions yet, for a batch of `batch_size`."""
+        """A cache with no positions yet, for a batch of `batch_size`.
+
+        Raises:
+            TypeError, ValueError: without a config, for a batch of no rows, or a device that is not there.
+        """
+        cfg = getattr(cfg, "cfg", cfg)
+        if not hasattr(cfg, "n_kv_heads"):
+            raise TypeError(f"a key/value cache is made for a config (model.cfg), not {shown(cfg)}.")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is a whole number of at least 1, not {batch_size!r}.")
+        device = None if device is None else check_device(device)
         entries = [
             HookedTransformerKeyValueCacheEntry.init_cache_entry(cfg, device, batch_size)
             for _ in range(cfg.n_layers)

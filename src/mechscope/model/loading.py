@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import nn
 
-from mechscope.model.classic_state import ClassicStateDicts, drop_tied_unembedding, weights_of
+from mechscope.arguments import check_switches
+from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit
@@ -67,7 +68,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         Raises:
             ValueError: naming every missing, unexpected and misshapen tensor at once.
         """
-        state_dict = weights_apart(drop_tied_unembedding(weights_of(state_dict), cfg))
+        state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
         # Built on "meta", where tensors have shapes and no storage, then given the real ones.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
@@ -168,7 +169,14 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         Extra and missing entries are handled first (see `complete_state_dict`). Blocks and attention layers of your own
         classes stay, and so do additional modules of a subclass of the model.
         """
-        state_dict = drop_tied_unembedding(weights_of(state_dict), self.cfg)
+        check_switches(
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=center_unembed,
+            fold_value_biases=fold_value_biases,
+            refactor_factored_attn_matrices=refactor_factored_attn_matrices,
+        )
+        state_dict = drop_unused(weights_of(state_dict), self.cfg)
         base = _library_class(type(self))
         extra = _extra_children(self, base)
         theirs = {name: value for name, value in state_dict.items() if name.partition(".")[0] in extra}
@@ -204,6 +212,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             ValueError: for False on a model that was ungrouped (load it again), or where an attention layer is of
                 a class of your own.
         """
+        check_switches(ungroup_grouped_query_attention=ungroup_grouped_query_attention)
         if not ungroup_grouped_query_attention:
             if self._ungrouped:
                 raise ValueError("this model was ungrouped, and its heads may differ by now; load it again.")

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer, Shaped
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
 from mechscope.model.token_ids import token_ids
@@ -13,9 +14,10 @@ from mechscope.model.token_ids import token_ids
 IGNORED = -100
 
 
+@checked_arguments
 def lm_cross_entropy_loss(
     logits: Float[torch.Tensor, "batch pos d_vocab"],
-    tokens: Integer[torch.Tensor, "batch pos"],
+    tokens: Shaped[torch.Tensor, "*batch_and_pos"],
     attention_mask: Shaped[torch.Tensor, "batch key"] | None = None,
     per_token: bool = False,
     *,
@@ -36,10 +38,7 @@ def lm_cross_entropy_loss(
         ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
             or a mean over no predictions at all.
     """
-    if logits.shape[:2] != tokens.shape:
-        raise ValueError(
-            f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
-        )
+    _check_agreement(logits, tokens)
     if attention_mask is None and isinstance(tokens, Tokens):
         attention_mask = tokens.attention_mask
     tokens = token_ids(plain_ids(tokens), negative=True)
@@ -63,6 +62,16 @@ def lm_cross_entropy_loss(
     if per_token:
         return losses
     return losses.mean() if real is None else losses.sum() / real.sum()
+
+
+def _check_agreement(logits: torch.Tensor, tokens: torch.Tensor) -> None:
+    """Refuse logits and tokens that are not [batch pos d_vocab] and [batch pos] of the same text."""
+    if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
+        )
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise TypeError(f"token ids are whole numbers, not {tokens.dtype}.")
 
 
 def _from_real_tokens(
@@ -109,15 +118,17 @@ def check_predictable(tokens: Integer[torch.Tensor, "*shape"], d_vocab_out: int)
         )
 
 
+@checked_arguments
 def lm_accuracy(
     logits: Float[torch.Tensor, "batch pos d_vocab"],
-    tokens: Integer[torch.Tensor, "batch pos"],
+    tokens: Shaped[torch.Tensor, "*batch_and_pos"],
     per_token: bool = False,
 ) -> Shaped[torch.Tensor, "*shape"]:
     """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1].
 
     The padding of `Tokens` does not count: it is False in `per_token`.
     """
+    _check_agreement(logits, tokens)
     real = tokens.attention_mask if isinstance(tokens, Tokens) else None
     counted = None if real is None else (real[:, :-1] & real[:, 1:]).to(logits.device)
     if not per_token:

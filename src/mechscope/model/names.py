@@ -41,7 +41,8 @@ def get_act_name(name: str, layer: int | str | None = None, layer_type: str | No
 
     Raises:
         TypeError: for a name that is no string.
-        ValueError: for a layer that is no whole number from 0, or a layer beside a full name.
+        ValueError: for a layer that is no whole number from 0, a layer beside a full name, or a part of the block
+            that does not have the activation.
     """
     if not isinstance(name, str):
         raise TypeError(f"an activation's name is a string, not {type(name).__name__} ({name!r}).")
@@ -64,10 +65,11 @@ def get_act_name(name: str, layer: int | str | None = None, layer_type: str | No
 
 def _part(name: str, layer: int | str | None, layer_type: str | None) -> str:
     """The component between block and hook point, with its dot."""
-    if name in IN_ATTENTION:
-        return "attn."
-    if name in IN_MLP:
-        return "mlp."
+    for home, names in (("attn", IN_ATTENTION), ("mlp", IN_MLP)):
+        if name in names:
+            if layer_type is not None and LAYER_TYPES.get(layer_type, layer_type) not in (home, ""):
+                raise ValueError(f"{name!r} is an activation of {home!r}, not of {layer_type!r}.")
+            return f"{home}."
     if layer_type is not None:
         part = LAYER_TYPES.get(layer_type, layer_type)
     elif name in IN_NORM and layer is None:
@@ -82,6 +84,6 @@ def _layer_number(name: str, layer: int | str) -> int:
         number = int(layer)
     except (TypeError, ValueError):
         number = -1
-    if number < 0 or isinstance(layer, float):
+    if number < 0 or isinstance(layer, (bool, float)):
         raise ValueError(f"the layer of {name!r} must be a whole number from 0, not {layer!r}.")
     return number

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 
 
+@checked_arguments
 def sample_logits(
     final_logits: Float[torch.Tensor, "batch d_vocab"],
     top_k: int | None = None,
@@ -40,6 +42,8 @@ def sample_logits(
         raise ValueError(f"temperature must be a finite number from 0, not {temperature}.")
     if not abs(freq_penalty) < float("inf"):
         raise ValueError(f"freq_penalty must be finite, not {freq_penalty}.")
+    if not bool((final_logits > -torch.inf).any(-1).all()) or bool(final_logits.isnan().any()):
+        raise ValueError("the logits hold NaN, or a row with nothing above −∞: there is no token to draw.")
     final_logits = at_least_float32(final_logits)
     if repetition_penalty != 1:
         if tokens is None:

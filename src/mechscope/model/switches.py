@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mechscope.arguments import check_switches
+
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.hook_points import HookPoint
@@ -30,14 +32,17 @@ class ClassicSwitches:
 
     def set_use_attn_result(self, use_attn_result: bool) -> None:
         """Whether `run_with_cache()` keeps each head's result [batch pos head d_model]."""
+        check_switches(use_attn_result=use_attn_result)
         self.cfg.use_attn_result = use_attn_result
 
     def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
         """Whether `run_with_cache()` keeps each head's query, key and value inputs."""
+        check_switches(use_split_qkv_input=use_split_qkv_input)
         self.cfg.use_split_qkv_input = use_split_qkv_input
 
     def set_use_attn_in(self, use_attn_in: bool) -> None:
         """Whether `run_with_cache()` keeps each head's input."""
+        check_switches(use_attn_in=use_attn_in)
         if use_attn_in and self.cfg.n_key_value_heads is not None:
             raise ValueError(
                 "hook_attn_in has a slice for each query head, and this model's keys and values are grouped: "
@@ -47,6 +52,7 @@ class ClassicSwitches:
 
     def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
         """Whether `run_with_cache()` keeps the MLPs' inputs."""
+        check_switches(use_hook_mlp_in=use_hook_mlp_in)
         if use_hook_mlp_in and self.cfg.attn_only:
             raise ValueError("this model is attention-only: there is no hook_mlp_in.")
         self.cfg.use_hook_mlp_in = use_hook_mlp_in

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
 
 
@@ -28,6 +29,7 @@ def to_numpy(tensor: Any) -> np.ndarray:
     raise TypeError(f"to_numpy takes a tensor, an array, a list or a number, not {type(tensor).__name__}.")
 
 
+@checked_arguments
 def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tensor:
     """The first n entries of every axis (of a FactoredMatrix: of its rows and columns), to look at.
 
@@ -36,6 +38,8 @@ def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tenso
     """
     if isinstance(tensor, FactoredMatrix):
         return tensor.get_corner(n)
+    if n < 1:
+        raise ValueError(f"a corner has at least one entry an axis, not {n}.")
     return tensor[(slice(n),) * tensor.ndim]
 
 
@@ -44,44 +48,62 @@ def get_matrix_corner(matrix: torch.Tensor | FactoredMatrix, n: int = 3) -> torc
     return get_corner(matrix, n)
 
 
+@checked_arguments
 def remove_batch_dim(tensor: torch.Tensor) -> torch.Tensor:
     """[1 ...] -> [...]; a tensor whose first axis is longer comes back as it is."""
     return tensor.squeeze(0) if tensor.ndim and tensor.shape[0] == 1 else tensor
 
 
+@checked_arguments
 def transpose(tensor: torch.Tensor) -> torch.Tensor:
     """[... a b] -> [... b a]"""
+    if tensor.ndim < 2:
+        raise ValueError(f"a transpose is of a matrix [... row column], not of shape {tuple(tensor.shape)}.")
     return tensor.mT
 
 
+@checked_arguments
 def is_square(x: torch.Tensor) -> bool:
     """Whether this is one square matrix."""
     return x.ndim == 2 and x.shape[0] == x.shape[1]
 
 
+@checked_arguments
 def is_lower_triangular(x: torch.Tensor) -> bool:
     """Whether this is one square matrix with nothing above its diagonal."""
     return is_square(x) and torch.equal(x, x.tril())
 
 
+@checked_arguments
 def get_cumsum_along_dim(tensor: torch.Tensor, dim: int, reverse: bool = False) -> torch.Tensor:
     """Running sums along an axis, from its end if `reverse`."""
     return tensor.flip(dim).cumsum(dim).flip(dim) if reverse else tensor.cumsum(dim)
 
 
+@checked_arguments
 def get_offset_position_ids(past_kv_pos_offset: int, attention_mask: torch.Tensor) -> torch.Tensor:
     """Where each token after the first `past_kv_pos_offset` stands among its row's real ones [batch pos].
 
     >>> get_offset_position_ids(0, torch.tensor([[0, 0, 1, 1]])).tolist()
     [[0, 0, 0, 1]]
     """
+    if not 0 <= past_kv_pos_offset <= attention_mask.shape[-1]:
+        raise ValueError(
+            f"past_kv_pos_offset is how many tokens came before, 0 to the {attention_mask.shape[-1]} of the mask, not "
+            f"{past_kv_pos_offset}."
+        )
     return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, past_kv_pos_offset:]
 
 
+@checked_arguments
 def repeat_along_head_dimension(
     tensor: torch.Tensor, n_heads: int, clone_tensor: bool = True
 ) -> torch.Tensor:
     """[batch pos d_model] -> [batch pos head d_model]; without `clone_tensor` a view, not to be edited."""
+    if tensor.ndim != 3 or n_heads < 1:
+        raise ValueError(
+            f"a tensor [batch pos d_model] is repeated for at least one head, not {tuple(tensor.shape)} for {n_heads}."
+        )
     repeated = tensor.unsqueeze(2).expand(-1, -1, n_heads, -1)
     return repeated.clone() if clone_tensor else repeated
 
@@ -96,13 +118,18 @@ def filter_dict_by_prefix(dictionary: Mapping[str, Any], prefix: str) -> dict[st
     return {name.removeprefix(start): value for name, value in dictionary.items() if name.startswith(start)}
 
 
+@checked_arguments
 def get_nested_attr(obj: Any, attr_str: str) -> Any:
     """`get_nested_attr(model, "blocks.0.attn.W_Q")`: attributes and places of a list, by dots."""
     for part in attr_str.split("."):
-        obj = obj[int(part)] if part.isdigit() else getattr(obj, part)
+        try:
+            obj = obj[int(part)] if part.isdigit() else getattr(obj, part)
+        except (AttributeError, IndexError, KeyError) as error:
+            raise type(error)(f"{attr_str!r}: there is no {part!r} in a {type(obj).__name__}.") from None
     return obj
 
 
+@checked_arguments
 def set_nested_attr(obj: Any, attr_str: str, value: Any) -> None:
     """Set what `get_nested_attr` gets."""
     *parents, last = attr_str.split(".")

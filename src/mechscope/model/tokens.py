@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import check_switches
 from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.loss import check_predictable
 from mechscope.model.special_tokens import (
@@ -60,7 +61,7 @@ class TokenizerHelpers:
         ):
             tokenizer.pad_token = tokenizer.eos_token
         if default_padding_side is not None:
-            self.default_padding_side = _check_side(default_padding_side)
+            self.default_padding_side = check_side(default_padding_side)
         bos = tokenizer.bos_token_id
         self.cfg.tokenizer_prepends_bos = bos is not None and bos in ids_in_front(tokenizer)
         if self.cfg.d_vocab == -1:
@@ -99,13 +100,14 @@ class TokenizerHelpers:
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):
             raise TypeError(f"prepend_bos is True, False or None, not {shown(prepend_bos)}.")
+        check_switches(move_to_device=move_to_device, truncate=truncate)
         texts = list(input) if isinstance(input, (list, tuple)) else [input]
         if not texts or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"to_tokens takes a string or a list of strings, not {input!r:.80}.")
         rows = [self._encode(text, prepend_bos) for text in texts]
         if truncate:
             rows = _cut(rows, self.cfg.n_ctx)
-        side = _check_side(padding_side or self.default_padding_side)
+        side = check_side(padding_side or self.default_padding_side)
         longest = max(len(row) for row in rows)
         padding = [longest - len(row) for row in rows]
         if any(padding) and tokenizer.pad_token_id is None:
@@ -295,6 +297,8 @@ class TokenizerHelpers:
         if isinstance(tokens, str):
             return W_U[:, self.to_single_token(tokens)]
         ids = self._ids_of(tokens).to(W_U.device)
+        if ids.numel() == 0:
+            raise ValueError("there are no tokens to give directions of.")
         check_predictable(ids, W_U.shape[1])
         directions = W_U.mT[ids]
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
@@ -332,7 +336,7 @@ def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:
     return [row[:n_ctx] for row in rows]
 
 
-def _check_side(side: str) -> PaddingSide:
+def check_side(side: str) -> PaddingSide:
     if side not in ("left", "right"):
         raise ValueError(f"padding_side must be 'left' or 'right', not {side!r}.")
     return side

@@ -42,7 +42,7 @@ from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.switches import ClassicSwitches
 from mechscope.model.token_batch import Tokens, padding_between, plain_ids, plain_mask, real_positions
-from mechscope.model.tokens import PaddingSide
+from mechscope.model.tokens import PaddingSide, check_side
 from mechscope.model.weight_properties import WeightProperties
 from mechscope.value_kinds import shown
 
@@ -99,6 +99,7 @@ class HookedTransformer(
         self.cfg = copy.copy(HookedTransformerConfig.unwrap(cfg))
         self.tokenizer = None
         default_padding_side = default_padding_side or "right"
+        check_side(default_padding_side)
         self.default_padding_side = default_padding_side
         self.set_tokenizer(tokenizer, default_padding_side)
         cfg = self.cfg
@@ -164,7 +165,13 @@ class HookedTransformer(
         first = self._layer_number(start_at_layer, "start_at_layer", default=0)
         last = self._layer_number(stop_at_layer, "stop_at_layer", default=self.cfg.n_layers)
         offset = self._cached_positions(past_kv_cache)
+        if padding_side is not None:
+            check_side(padding_side)
         if start_at_layer is None:
+            if shortformer_pos_embed is not None:
+                raise ValueError(
+                    "shortformer_pos_embed goes with start_at_layer; without it the model makes its own."
+                )
             residual, tokens, shortformer_pos_embed, attention_mask = self.input_to_embed(
                 input, prepend_bos, padding_side, attention_mask, past_kv_cache
             )

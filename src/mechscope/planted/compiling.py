@@ -14,6 +14,7 @@ a value, and the passes lowering, allocation, weights).
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Sequence
 
@@ -71,7 +72,10 @@ def compile_program(
         ValueError: for a program that cannot be compiled, or noise that makes its answers wrong.
     """
     program = _as_program(program, vocab, length, name, causal)
-    if noise < 0 or sharpness <= 0 or margin <= 0 or extra_neurons < 0:
+    if (
+        not (0 <= noise < math.inf and 0 < sharpness < math.inf and 0 < margin < math.inf)
+        or extra_neurons < 0
+    ):
         raise ValueError(
             f"noise={noise} and extra_neurons={extra_neurons} must not be negative, sharpness={sharpness} and "
             f"margin={margin} must be positive."

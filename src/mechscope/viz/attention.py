@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.heatmap import heatmap
 
 
+@checked_arguments
 def attention_pattern(pattern: Any, *, title: str, tokens: Sequence[str] | None = None) -> go.Figure:
     """Heat map of one head's pattern [query, key] (rows sum to 1).
 

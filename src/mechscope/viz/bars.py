@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.curves import Marker, add_level, add_marker
 from mechscope.viz.escaping import escape, escape_in_template
@@ -16,6 +17,7 @@ PATTERNS = ("", "/", "x", ".", "\\", "+")
 """Series differ in hatching as well as in colour."""
 
 
+@checked_arguments
 def bars(
     names: Sequence[str],
     series: Mapping[str, Any],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.palette import LIGHT_PALETTE
@@ -41,6 +42,7 @@ class _Node:
     head: int = 0
 
 
+@checked_arguments
 def circuit_graph(
     edges: Sequence[str], scores: Sequence[float] | None = None, *, title: str, unit: str = ""
 ) -> go.Figure:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_array
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
@@ -27,6 +28,7 @@ class Marker:
     """"x" for an event at x = at, "y" for a level at y = at."""
 
 
+@checked_arguments
 def curves(
     x: Any,
     series: Mapping[str, Any],

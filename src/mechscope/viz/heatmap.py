@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
 
 
+@checked_arguments
 def heatmap(
     values: Any,
     *,

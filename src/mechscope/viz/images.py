@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.heatmap import colour_axis
 from mechscope.viz.template import new_figure
 
 
+@checked_arguments
 def image_grid(
     images: Any,
     labels: Sequence[str],
@@ -44,6 +46,8 @@ def image_grid(
         stack = stack / np.where(peaks > 0, peaks, 1.0)
         unit = f"{unit}, each ÷ its largest"
     count, height, width = stack.shape
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, not {columns}.")
     columns = max(1, min(columns, count))
     rows = -(-count // columns)
     gap, header = max(1, width // 14), max(2, height * 2 // 9)

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape, escape_in_template, unescape
 from mechscope.viz.heatmap import colour_axis
@@ -17,6 +18,7 @@ from mechscope.viz.template import LIGHT, house_template
 MOST_LABELS = 12
 
 
+@checked_arguments
 def heatmap_panels(
     panels: Mapping[str, Any],
     *,
@@ -47,6 +49,8 @@ def heatmap_panels(
     shape = next(iter(maps.values())).shape
     if len(shape) != 2 or any(values.shape != shape for values in maps.values()):
         raise ValueError(f"panels are maps of one shape, not {[values.shape for values in maps.values()]}.")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, not {columns}.")
     columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
     own = not isinstance(unit, str)

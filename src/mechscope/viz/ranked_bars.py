@@ -7,11 +7,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.template import new_figure
 
 
+@checked_arguments
 def ranked_bars(
     names: Sequence[str],
     values: Any,
@@ -34,6 +36,10 @@ def ranked_bars(
     if lengths.shape != (len(names),) or not len(names):
         raise ValueError(
             f"{title!r} has {len(names)} names and values of shape {lengths.shape}; give one each."
+        )
+    if spread is not None and as_floats(spread).shape != lengths.shape:
+        raise ValueError(
+            f"{title!r} has {len(names)} values and a spread of shape {as_floats(spread).shape}."
         )
     words = [escape(name) for name in names]
     figure = new_figure(title, x_title, y_title, height=120 + 22 * len(names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.dims import DIMS
 from mechscope.results.result import Result
 from mechscope.results.showing import register_renderer
@@ -19,6 +20,7 @@ ORDERED = ("step", "pos", "rank", "layer")
 """Dims along which a line makes sense."""
 
 
+@checked_arguments
 def render_result(result: Result) -> go.Figure:
     """The figure of a result.
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 
 
+@checked_arguments
 def token_grid(
     values: Any,
     texts: Sequence[Sequence[str]],

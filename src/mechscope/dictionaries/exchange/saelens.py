@@ -268,6 +268,7 @@ def _folds(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metadata(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     metadata = cast("dict[str, Any]", dict(settings.get("metadata") or {}))
+    _check_place(metadata, settings.get("reshape_activations", "none"), where)
     for name in (HEAD, HEAD_OUT):
         try:
             check_head(metadata.get(name), name)
@@ -279,3 +280,16 @@ def _metadata(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{settings['reshape_activations']!r}), which contradict each other."
         )
     return metadata
+
+
+def _check_place(metadata: Mapping[str, Any], reshape: object, where: str) -> None:
+    """Refuse the name of a hook point that is no text, or that has no heads to lay side by side."""
+    for name in ("hook_name", "hook_name_out"):
+        hook_name = metadata.get(name)
+        if hook_name is not None and not isinstance(hook_name, str):
+            raise ValueError(f"{where}: {name} must be text, not {hook_name!r}.")
+    hook_name = metadata.get("hook_name")
+    if reshape == "hook_z" and hook_name is not None and not hook_name.endswith("hook_z"):
+        raise ValueError(
+            f"{where}: reshape_activations 'hook_z' reads heads side by side, and hook_name {hook_name!r} is no hook_z."
+        )

@@ -105,6 +105,10 @@ def to_present(
         present["architecture"] = "topk"
         present["k"] = options.pop("k", flat.get("k"))
         one_of("activation_fn_kwargs.signed", options.pop("signed", False), (False,), where)
+    elif flat.get("k") is not None:
+        raise ValueError(
+            f"{where}: k {flat['k']!r} belongs to activation_fn 'topk', and this one is {activation!r}."
+        )
     if options:
         raise ValueError(f"{where}: unknown activation_fn_kwargs {', '.join(options)}.")
     if activation != "topk" and architecture == "topk":
