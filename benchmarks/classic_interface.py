@@ -81,6 +81,9 @@ OLDER_NAMES: dict[str, tuple[str, ...]] = {
     "past_key_value_caching": ("HookedTransformerKeyValueCache", "HookedTransformerKeyValueCacheEntry"),
 }
 
+SUBMODULES = {"model_bridge", "pretrained"}
+"""Submodules that importing the reference brings along without naming them."""
+
 SMALL: dict[str, Any] = {
     "n_layers": 1,
     "d_model": 8,
@@ -183,11 +186,13 @@ def _public_names(module: types.ModuleType) -> list[str]:
     names: list[str] = []
     listed = getattr(module, "__all__", ())
     constants = _assigned_names(module)
+    # A package also has the submodules that anybody has imported so far: only those count that are always there.
+    modules = _imported_names(module) | {key.split(".")[0] for key in MODULES} | SUBMODULES
     for name, value in vars(module).items():
         if name.startswith("_"):
             continue
         if isinstance(value, types.ModuleType):
-            own = package and value.__name__.startswith(REFERENCE)
+            own = package and value.__name__.startswith(REFERENCE) and name in modules
         elif inspect.isclass(value) or inspect.isroutine(value):
             home = getattr(value, "__module__", "") or ""
             own = home.startswith(REFERENCE) if _reexports(module) else home == module.__name__
@@ -195,11 +200,21 @@ def _public_names(module: types.ModuleType) -> list[str]:
             own = name in constants
         if own or name in listed:
             names.append(name)
-    return names
+    return sorted(names) if package else names
 
 
 def _reexports(module: types.ModuleType) -> bool:
     return hasattr(module, "__path__") or module.__name__ == f"{REFERENCE}.utils"
+
+
+def _imported_names(module: types.ModuleType) -> set[str]:
+    source = Path(module.__file__ or "").read_text()
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def _assigned_names(module: types.ModuleType) -> set[str]:

@@ -84,7 +84,12 @@ def test_odd_values_are_refused_or_mean_something(name: str, seed: int) -> None:
     [
         ("llama", "rms_norm_eps", -1, "rms_norm_eps must be a finite number of at least 0, not -1"),
         ("gpt2", "layer_norm_epsilon", float("nan"), "layer_norm_epsilon must be a finite number"),
-        ("llama", "rope_parameters", {"rope_theta": float("inf")}, "rope_parameters must be a table"),
+        (
+            "llama",
+            "rope_parameters",
+            {"rope_theta": float("inf")},
+            "rope_parameters must be a complete table",
+        ),
         (
             "qwen2",
             "tie_word_embeddings",

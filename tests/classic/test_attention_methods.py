@@ -107,7 +107,7 @@ def test_a_layer_by_itself_takes_the_classic_arguments(kind: str) -> None:
         assert same(found[real], expected[real]), arguments
     named = ours(query_input=x, key_input=x, value_input=x, past_kv_cache_entry=None)
     assert same(named, theirs(query_input=x, key_input=x, value_input=x))
-    with pytest.raises(ValueError, match="covers 4 positions and there are 9"):
+    with pytest.raises(ValueError, match="covers 4 positions, but there are 9"):
         ours(x, x, x, attention_mask=PADDING[:, :4])
 
 
@@ -402,5 +402,5 @@ def test_patching_refuses_a_forward_pass_of_ones_own() -> None:
 
     model = Own(tiny_model().cfg)
     _, clean = model.run_with_cache(tiny_tokens())
-    with pytest.raises(ValueError, match="Own has a forward pass of its own"):
+    with pytest.raises(ValueError, match="Own overrides the forward pass"):
         patching.get_act_patch_resid_pre(model, tiny_tokens(), clean, lambda logits: logits.mean())

@@ -123,10 +123,12 @@ def test_packed_digits_that_would_fill_the_memory_are_not_unpacked(tmp_path: Pat
         for _ in range(3):
             file.write(bytes(10_000_000))
     tracemalloc.start()
-    with pytest.raises(ValueError, match=r"more than 66 bytes"):
-        read_verified(tmp_path, FILE)
-    assert tracemalloc.get_traced_memory()[1] < 2**20
-    tracemalloc.stop()
+    try:
+        with pytest.raises(ValueError, match=r"more than 66 bytes"):
+            read_verified(tmp_path, FILE)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "tok.bin"])

@@ -221,7 +221,7 @@ def test_heads_that_a_point_lacks(model, tokens) -> None:
         spliced_loss(model, dictionary, tokens, "blocks.0.hook_resid_post")
     with pytest.raises(ValueError, match="no head 9"):
         ModelStream(model, tokens, Z, head=9, batch_size=9, buffer_size=45)
-    with pytest.raises(ValueError, match="writes the head that it reads"):
+    with pytest.raises(ValueError, match="writes to the head that it reads"):
         dictionary.attached(model, head=1, head_out=2).__enter__()
     with pytest.raises(ValueError, match="but head 1"):
         write_part(torch.zeros(2, 3, 4, 8), torch.zeros(2, 3, 5), 1, Z)

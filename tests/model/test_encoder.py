@@ -228,7 +228,7 @@ def test_heads_follow_the_weights_given() -> None:
         (lambda m: m(tokens_of(), token_type_ids=torch.full((3, 9), 2)), "token type 2 is out of range"),
         (lambda m: m(tokens_of(), token_type_ids=torch.zeros(9, dtype=torch.long)), r"\(9,\).*\(3, 9\)"),
         (lambda m: m(tokens_of(), attention_mask=torch.ones(3, 8)), r"\(3, 8\).*\(3, 9\)"),
-        (lambda m: m(tokens_of(), attention_mask=torch.full((3, 9), 2)), "attention_mask holds 1"),
+        (lambda m: m(tokens_of(), attention_mask=torch.full((3, 9), 2)), "must contain only 1"),
         (
             lambda m: m(
                 tokens_of(), attention_mask=torch.ones(3, 9), one_zero_attention_mask=torch.ones(3, 9)

@@ -197,7 +197,9 @@ def test_a_frequency_penalty_does_not_count_padding() -> None:
     assert torch.equal(together[:, -5:], torch.stack(alone))
 
 
-@pytest.mark.parametrize("made", [list, tuple, np.array, torch.tensor], ids=["list", "tuple", "array", "tensor"])
+@pytest.mark.parametrize(
+    "made", [list, tuple, np.array, torch.tensor], ids=["list", "tuple", "array", "tensor"]
+)
 def test_ids_may_be_written_in_lists(made: Callable[[list[list[int]]], Any]) -> None:
     """They are ids and not text: tokens come back, and a first token that is also the padding token is real."""
     model = tiny_model(dtype=torch.float64)

@@ -79,7 +79,7 @@ def test_worker_processes_of_a_data_loader_keep_the_mask() -> None:
         ({"mask": 1}, TypeError, "attention_mask is 1"),
         ([[1, 1], [1]], ValueError, "rows of different lengths"),
         (MASK[:, 1:], ValueError, "must be the same"),
-        (MASK * 2, ValueError, "nothing else"),
+        (MASK * 2, ValueError, r"only 1 \(real token\) and 0"),
     ],
 )
 def test_a_mask_that_is_none(mask: Any, error: type[Exception], said: str) -> None:

@@ -201,7 +201,7 @@ def test_a_killed_making_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(FileExistsError, match="no model that mechscope wrote"):
+    with pytest.raises(FileExistsError, match="is not a model written by mechscope"):
         prepare(RECIPES[0], tmp_path)
 
 

@@ -59,8 +59,8 @@ def _tetrahedron(found: Settled, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "tetrahedron",
         figure,
-        "The second curve is the best start that is not a tetrahedron. Where it lies above the first, the "
-        f"best of all is one. (Largest distance of the best start's cosines from −1/3, by density: {words}.)",
+        "Look for where the second curve, the best start that is not a tetrahedron, lies above the first: "
+        f"there the best of all is one. (Largest distance of the best start's cosines from −1/3, by density: {words}.)",
         {"losses": data},
     )
 
