@@ -118,6 +118,8 @@ def rows() -> list[Row]:
     """Every public name of the reference."""
     found: dict[str, Row] = {}
     with contextlib.redirect_stdout(io.StringIO()):  # the reference says where it moves its models
+        for theirs in MODULES:  # first all, because a package has the submodules that were imported
+            _import(REFERENCE, theirs)
         for theirs, ours in MODULES.items():
             for row in _module_rows(theirs, ours):
                 found.setdefault(row.name, row)
