@@ -10,6 +10,7 @@ import torch
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.token_batch import real_positions
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
@@ -92,7 +93,7 @@ def get_offset_position_ids(past_kv_pos_offset: int, attention_mask: torch.Tenso
             f"past_kv_pos_offset is how many tokens came before, 0 to the {attention_mask.shape[-1]} of the mask, not "
             f"{past_kv_pos_offset}."
         )
-    return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, past_kv_pos_offset:]
+    return real_positions(attention_mask)[:, past_kv_pos_offset:]
 
 
 @checked_arguments

@@ -45,10 +45,7 @@ class WeightCopy(_Guarded):
         kwargs = kwargs or {}
         copies = [part for part in _parts((args, *kwargs.values())) if isinstance(part, WeightCopy)]
         with torch._C.DisableTorchFunctionSubclass():
-            if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
-                # `x.data -= y` ends by assigning .data to itself.
-                if isinstance(args[0], WeightCopy) and not _same_memory(args[0], args[1]):
-                    raise RuntimeError(_refusal(args[0]))
+            if _assigns_data(func, args, WeightCopy):
                 return None
             before = [_version(part) for part in copies]
             result = func(*args, **kwargs)
@@ -70,9 +67,7 @@ class TiedWeight(_Guarded):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         with torch._C.DisableTorchFunctionSubclass():
-            if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
-                if isinstance(args[0], TiedWeight) and not _same_memory(args[0], args[1]):
-                    raise RuntimeError(_refusal(args[0]))
+            if _assigns_data(func, args, TiedWeight):
                 return None
             return _unwrapped(func(*args, **(kwargs or {})), TiedWeight)
 
@@ -94,6 +89,16 @@ def tied_weight(weights: torch.Tensor, advice: str) -> torch.Tensor:
     guarded = weights.as_subclass(TiedWeight)
     guarded.advice = advice
     return guarded
+
+
+def _assigns_data(func: Callable[..., Any], args: tuple[Any, ...], kind: type[_Guarded]) -> bool:
+    """Whether a call assigns `.data`, which is refused where it would give a tensor of this kind other memory."""
+    if func != torch.Tensor.data.__set__:  # type: ignore[attr-defined]
+        return False
+    # `x.data -= y` ends by assigning .data to itself.
+    if isinstance(args[0], kind) and not _same_memory(args[0], args[1]):
+        raise RuntimeError(_refusal(args[0]))
+    return True
 
 
 def _refusal(weight: torch.Tensor) -> str:

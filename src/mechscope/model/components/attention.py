@@ -21,6 +21,7 @@ from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+from mechscope.model.precision import at_least_float32
 from mechscope.model.tensors import get_offset_position_ids
 from mechscope.model.weight_views import weight_copy
 
@@ -326,7 +327,7 @@ class Attention(ClassicAttention):
         if bias is not None:
             scores = scores + bias
         scores = self.hook_attn_scores(scores)
-        wide = scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
+        wide = at_least_float32(scores)
         if mask.padding is None or allowed is None:
             pattern = F.softmax(wide, dim=-1)
         else:

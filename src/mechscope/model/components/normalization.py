@@ -16,6 +16,7 @@ from torch import nn
 from mechscope.model.components.component import Component
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
+from mechscope.model.precision import at_least_float32
 
 
 class Norm(Component):
@@ -57,7 +58,7 @@ class Norm(Component):
                 return torch.layer_norm(x, (self.length,), self.w, self.b, self.eps)
             return torch.rms_norm(x, (self.length,), self.w, self.eps)
         dtype = x.dtype
-        wide = x if dtype in (torch.float32, torch.float64) else x.float()
+        wide = at_least_float32(x)
         if self.centre:
             wide = wide - wide.mean(-1, keepdim=True)
         scale = self.hook_scale((wide.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
