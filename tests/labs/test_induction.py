@@ -56,6 +56,20 @@ def weights(trained: TrainedModel) -> dict[str, torch.Tensor]:
     return trained.model.state_dict()
 
 
+def killed_at_thirteen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Interrupt training at step 13, once; the list gets every step whose batch was asked for."""
+    real, steps = training_module.training_batch, []
+
+    def batch(config: InductionConfig, seed: int, step: int) -> torch.Tensor:
+        steps.append(step)
+        if step == 13 and steps.count(13) == 1:
+            raise KeyboardInterrupt
+        return real(config, seed, step)
+
+    monkeypatch.setattr(training_module, "training_batch", batch)
+    return steps
+
+
 # Training -------------------------------------------------------------------------------------------
 
 
@@ -63,15 +77,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train_model(workshop(tmp_path / "whole"), 2, seed=0)
-    real, steps = training_module.training_batch, []
-
-    def killed_at_thirteen(config: InductionConfig, seed: int, step: int) -> torch.Tensor:
-        steps.append(step)
-        if step == 13 and steps.count(13) == 1:
-            raise KeyboardInterrupt
-        return real(config, seed, step)
-
-    monkeypatch.setattr(training_module, "training_batch", killed_at_thirteen)
+    steps = killed_at_thirteen(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train_model(workshop(tmp_path / "stopped", patience=0), 2, seed=0)
     resumed = train_model(workshop(tmp_path / "stopped", patience=0), 2, seed=0)
@@ -88,15 +94,7 @@ def test_a_stopped_training_with_smeared_keys_goes_on_too(
 ) -> None:
     whole = train_smeared(workshop(tmp_path / "whole"), seed=0)
     assert not whole.own_share.equal(torch.full((2,), 0.5))  # it was learned
-    real, steps = training_module.training_batch, []
-
-    def killed_at_thirteen(config: InductionConfig, seed: int, step: int) -> torch.Tensor:
-        steps.append(step)
-        if step == 13 and steps.count(13) == 1:
-            raise KeyboardInterrupt
-        return real(config, seed, step)
-
-    monkeypatch.setattr(training_module, "training_batch", killed_at_thirteen)
+    killed_at_thirteen(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train_smeared(workshop(tmp_path / "stopped", patience=0), seed=0)
     resumed = train_smeared(workshop(tmp_path / "stopped", patience=0), seed=0)

@@ -218,7 +218,7 @@ CALLS: dict[str, Call] = {
 }
 """Each technique's name in `mechscope.techniques` (several, where one call runs them together), and its call."""
 WITHOUT_A_MODEL = {"load_circuit", "scoreboard"}
-"""Public names that take no model of the user's: one reads a file, one compiles its own models."""
+"""Public names that are not called with a model: one reads a file, the other compiles models itself."""
 
 
 def names_called() -> set[str]:

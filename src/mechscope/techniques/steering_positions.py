@@ -124,8 +124,8 @@ def steering_positions(positions: Positions, task: Task | None = None) -> Steeri
     if not several:
         raise ValueError("the list of positions is empty; name some, or leave it out for all.")
     words = {one for one in several if isinstance(one, str)}
-    named = words - {*KINDS} if task is None else {one for one in words if one in task.positions}
-    unknown = words - {*KINDS} - named if task is not None else named
+    named = set() if task is None else {one for one in words if one in task.positions}
+    unknown = words - {*KINDS} - named
     if unknown:
         if task is None:
             raise ValueError(
