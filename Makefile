@@ -13,7 +13,7 @@ PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraint
 help:
 	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
 	@echo "make replicate  every lab's full budget (it goes on where it stopped), and docs/replications.md"
-	@echo "make test       create $(VENV), install, run the tests (under 20 minutes on two cores)"
+	@echo "make test       create $(VENV), install, run the tests (under 12 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
 	@echo "make test-processors  the tests as other processors would compute them; ARGS=tests/model for some of them"
 	@echo "make bench      speed and memory beside the peers, written to docs"
