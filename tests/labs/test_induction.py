@@ -20,7 +20,7 @@ from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.gpt2 import describe_gpt2, gpt2_in_reach
 from mechscope.labs.induction.hand_wired import hand_wired_induction
-from mechscope.labs.induction.measures import analyse, measure, measure_smeared
+from mechscope.labs.induction.measures import analyse, measure, measure_smeared, measure_turning
 from mechscope.labs.induction.rivals import RULE, RivalScores, score_rivals
 from mechscope.labs.induction.training import (
     History,
@@ -120,6 +120,32 @@ def test_smeared_keys_must_make_the_difference(
     assert check_claims([claim], {0: found})[0].status == status
 
 
+def learned(first: torch.Tensor, second: torch.Tensor) -> History:
+    """A history in which the loss of each token falls by `first` early on, and by `second` at step 500."""
+    step = torch.arange(0, 1001, 20)
+    early, late = (step / 400).clamp(max=1), torch.sigmoid((step - 500) / 15)
+    losses = 5 - early[:, None] * first - late[:, None] * second
+    return dataclasses.replace(history(0.9, 2.0, 1.0), token_losses=losses)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_only_a_turn_of_two_layers_that_one_layer_lacks_passes(seed: int) -> None:
+    first, second = torch.rand(2, 60, generator=torch.Generator().manual_seed(seed))
+    first[30:], second[:30] = 0, 0  # other tokens: a right angle
+    turns, straight = learned(first, second), learned(first, first)
+    (claim,) = [claim for claim in CLAIMS if claim.id == "3.13"]
+
+    def status(two: History, one: History) -> str:
+        return check_claims([claim], {0: measure_turning(two, one)})[0].status
+
+    assert status(turns, straight) == "pass"
+    assert status(turns, turns) == "fail"
+    assert status(straight, turns) == "fail"
+    # The same turn at another time than the change is none.
+    late = dataclasses.replace(turns, prefix=turns.prefix.roll(-20, 0))
+    assert measure_turning(late, straight)["turn_2l"] < 45
+
+
 def test_both_models_see_the_same_data_and_seeds_differ(tmp_path: Path) -> None:
     shop = workshop(tmp_path)
     two, one, other = train_model(shop, 2, 0), train_model(shop, 1, 0), train_model(shop, 2, 1)
@@ -152,7 +178,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
     monkeypatch.setattr(experiment_module, "study_text_models", lambda workshop: None)
     monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
-    full = dataclasses.replace(SMALL, smeared=True)
+    full = dataclasses.replace(SMALL, smeared=True, turning=True)
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": full}, seeds={"quick": 1, "full": 2})
 
 
@@ -162,10 +188,10 @@ def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path)
     assert status["3.1"] == status["3.8"] == "pass"
     assert status["3.2"] == status["3.4a"] == status["3.6"] == "fail"
     assert status["3.7"] == status["3.10"] == status["3.11"] == status["3.4b"] == "not-run"
-    assert status["3.9"] == status["3.12"] == "fail"
+    assert status["3.9"] == status["3.12"] == status["3.13"] == "fail"
     html = run.report.read_text(encoding="utf-8")
     assert "No figure here this time: GPT-2 small is not on this machine" in html
-    assert html.count("<figure ") == len(run.outcome.figures) == 14
+    assert html.count("<figure ") == len(run.outcome.figures) == 15
     assert "[[number" not in html
     assert "[[figure" not in html
     assert json.loads((run.folder / "claims.json").read_text())["claims"][1]["seeds"] == [0, 1]
@@ -216,7 +242,10 @@ def history(prefix: float, gain: float, repeated: float, abrupt: bool = True) ->
     step = torch.arange(0, 1001, 20)
     way = torch.sigmoid((step - 500) / 20) if abrupt else step / 1000
     scores = (prefix * way)[:, None, None].expand(-1, 2, 4)
-    return History(step, 5 - way, -gain * way, 5 - (5 - repeated) * way, scores, scores)
+    losses = 5 - way
+    return History(
+        step, losses, -gain * way, 5 - (5 - repeated) * way, scores, scores, losses[:, None].expand(-1, 3)
+    )
 
 
 def trained_from_bundle(change: Callable[[HookedTransformer], None] = lambda model: None) -> TrainedModel:
@@ -227,7 +256,7 @@ def trained_from_bundle(change: Callable[[HookedTransformer], None] = lambda mod
     return TrainedModel(model, history(0.8, 2.5, 0.5), blocks, like_training)
 
 
-ELSEWHERE = {"gpt2-small": "not here", "text-models": "not here", "smeared": "not here"}
+ELSEWHERE = dict.fromkeys(("gpt2-small", "text-models", "smeared", "turning"), "not here")
 
 
 @cache
@@ -247,7 +276,7 @@ def verdicts(
 def test_the_bundled_model_passes() -> None:
     found = verdicts(trained_from_bundle())
     assert {claim: status for claim, status in found.items() if status != "pass"} == dict.fromkeys(
-        ("3.7", "3.4b", "3.10", "3.11", "3.12"), "not-run"
+        ("3.7", "3.4b", "3.10", "3.11", "3.12", "3.13"), "not-run"
     )
 
 

@@ -35,6 +35,7 @@ from mechscope.labs.induction.text_models import (
     text_measures,
 )
 from mechscope.labs.induction.training import History, TrainedModel, held_out_batches
+from mechscope.labs.induction.turning import largest_turn, principal_path, turning_angles
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.package_files import held_out
 
@@ -129,6 +130,48 @@ def test_a_flat_curve_has_no_date() -> None:
         halfway_step(torch.arange(3), torch.ones(3))
 
 
+# Which way the losses go ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 150.0])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_corner_in_many_dimensions_is_measured_at_its_angle(angle: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    there, aside = torch.linalg.qr(torch.randn(50, 2, generator=generator, dtype=torch.float64)).Q.T
+    onward = math.cos(math.radians(angle)) * there + math.sin(math.radians(angle)) * aside
+    # Uneven steps: only where the path goes may count.
+    pace = torch.rand(40, generator=generator, dtype=torch.float64).cumsum(0)
+    pace = pace / pace[-1]
+    losses = 4 - torch.cat([pace[:, None] * there, there + pace[:, None] * onward])
+    path, share = principal_path(losses)
+    assert share == pytest.approx(1)
+    angles = turning_angles(path)
+    step = torch.arange(80)
+    assert largest_turn(step, angles, 39.5, 0.6) == pytest.approx(angle, abs=1e-4)
+    assert largest_turn(step, angles, 20, 3) == pytest.approx(0, abs=1e-4)
+    assert largest_turn(step, angles, 0, 0.5) == 0  # too near the end to tell
+
+
+def test_a_model_that_waits_before_it_learns_on_does_not_turn() -> None:
+    way = torch.cat([torch.linspace(0, 1, 20), torch.ones(15), torch.linspace(1, 2, 20)]).double()
+    losses = way[:, None] * torch.tensor([1.0, 2.0, 0.5])
+    angles = turning_angles(principal_path(losses)[0])
+    assert float(angles[angles.isfinite()].max()) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("losses", "what"),
+    [
+        (torch.ones(5, 3), "never change"),
+        (torch.rand(2, 3), "at least 3 looks"),
+        (torch.rand(5, 1), "2 tokens"),
+    ],
+)
+def test_losses_without_a_path_are_refused(losses: torch.Tensor, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        principal_path(losses)
+
+
 # Circuits -------------------------------------------------------------------------------------------
 
 
@@ -138,7 +181,9 @@ def trained(model: HookedTransformer, half: int = 7) -> TrainedModel:
     curve = torch.tensor([3.0, 2.0, 1.0])
     scores = torch.rand(3, model.cfg.n_layers, model.cfg.n_heads)
     blocks = tokens_of(6, half)
-    return TrainedModel(model, History(step, curve, -curve, curve, scores, scores), blocks, blocks.clone())
+    losses = curve[:, None].expand(-1, 3)
+    history = History(step, curve, -curve, curve, scores, scores, losses)
+    return TrainedModel(model, history, blocks, blocks.clone())
 
 
 def test_the_analysis_reads_the_weights_as_the_dense_products_do() -> None:

@@ -243,4 +243,34 @@ CLAIMS = (
         ),
         needs="smeared",
     ),
+    Claim(
+        id="3.13",
+        statement="At the phase change the two-layer model begins to learn something else: the path of its per-token "
+        "losses turns. With one layer it does not.",
+        paper="a turn in the plane of the first two principal components, with two and more layers only",
+        source=f"{_OLSSON}; measure and bounds are ours",
+        tag="P",
+        how="Loss on each token of the held-out sequences at every look at the training, projected on the first two "
+        "principal components of each model. Turn: angle between the last 15 % of the path's length before a look and "
+        "the next 15 %; the largest within 10 % of the training around the change of the two-layer model's prefix "
+        "score.",
+        remark="Both paths bend, and with one layer just as far. On random tokens nothing can be learned before the "
+        "change, so there is no first direction to turn away from; and any path that slows down bends in this plane. "
+        "The paper's models had learned pairs and triples of words before. Three trainings on random tokens with "
+        "preferred successors (bigrams whose log probabilities vary by 0.6, 1.2 and 2 nats) formed no induction head "
+        "in as many steps. The bundled language models cannot be asked: they turn where their training data changes "
+        "from random tokens to text.",
+        conditions=(
+            Condition("turn_2l", "largest turn at the change, two layers", low=45, unit="degrees"),
+            Condition(
+                "turn_1l",
+                "one layer",
+                high=0.5,
+                than="turn_2l",
+                than_what="that with two",
+                unit="degrees",
+            ),
+        ),
+        needs="turning",
+    ),
 )

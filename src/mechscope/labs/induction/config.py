@@ -45,6 +45,8 @@ class InductionConfig:
     """Sequences in each of the two test batches."""
     smeared: bool = False
     """Whether the one-layer model is trained once more, with smeared keys."""
+    turning: bool = False
+    """Whether it is asked which way the losses of single tokens go. That takes several seeds to tell."""
     wider: InductionConfig | None = None
     """Settings of the last seed, where there are several: the same claims on a larger vocabulary."""
 

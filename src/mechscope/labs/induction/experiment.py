@@ -25,7 +25,7 @@ from mechscope.labs.induction.gpt2 import (
     head_table,
     load_gpt2,
 )
-from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared
+from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared, measure_turning
 from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_models import (
     describe_text_models,
@@ -39,12 +39,14 @@ from mechscope.labs.induction.training import (
     train_model,
     train_smeared,
 )
+from mechscope.labs.induction.turning_figure import draw_turning
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.page_words import with_minus
 from mechscope.labs.workshop import Workshop
 from mechscope.techniques.redteam import Evidence
 
 NO_SMEARED = "one more training: it is part of the full budget"
+NO_TURNING = "one seed cannot tell: it is part of the full budget"
 
 
 def run_experiment(workshop: Workshop) -> Outcome:
@@ -71,6 +73,11 @@ def run_experiment(workshop: Workshop) -> Outcome:
             found |= measure_smeared(smeared[seed])
     else:
         not_run["smeared"] = missing["smeared-keys"] = NO_SMEARED
+    if workshop.config.turning:
+        for seed, found in measures.items():
+            found |= measure_turning(two[seed].history, one[seed].history)
+    else:
+        not_run["turning"] = missing["turning"] = NO_TURNING
     if gpt2 is None:
         not_run["gpt2-small"] = missing["gpt2"] = NO_GPT2
     if text is None:
@@ -86,6 +93,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
         measures=measures,
         figures=(
             *draw_figures(two[first], one[first], analyses[first], rivals[first], evidence, first),
+            *((draw_turning(two[first], one[first], first),) if workshop.config.turning else ()),
             *((draw_smeared(two[first], one[first], smeared[first], first),) if smeared else ()),
             *(draw_text_models(text, first) if text else ()),
             *((draw_gpt2(gpt2, first),) if gpt2 else ()),
@@ -165,6 +173,7 @@ def format_numbers(
         "agrees": _percent(evidence["rule"], "agrees with the model"),
         "composition_test": _composition_words(found),
         "smeared": _smeared_words(found),
+        "turning": _turning_words(found),
         "text_models": _text_words(found),
         "gpt2": f"{gpt2.found()} of the 9 heads known from the literature are where they should be."
         if gpt2
@@ -180,6 +189,16 @@ def _smeared_words(found: Mapping[str, float]) -> str:
         f"{found['prefix_1l']:.2f}, and context is worth {found['gain_smeared']:.2f} nats to it instead of "
         f"{found['gain_1l']:.2f}. The head that mixes most keeps {100 * found['smeared_own_least']:.0f} % of a "
         "position's own key."
+    )
+
+
+def _turning_words(found: Mapping[str, float]) -> str:
+    if "turn_2l" not in found:
+        return "This budget did not ask."
+    return (
+        f"Around the change the path turns by {found['turn_2l']:.0f} degrees with two layers and by "
+        f"{found['turn_1l']:.0f} with one; the sharpest turns anywhere are {found['turn_anywhere_2l']:.0f} and "
+        f"{found['turn_anywhere_1l']:.0f}."
     )
 
 
@@ -264,11 +283,13 @@ LAB = Lab(
         "quick": InductionConfig(),
         # The last seed on four times the vocabulary, which takes about three times as long.
         "full": InductionConfig(
-            smeared=True, wider=InductionConfig(n_tokens=512, batch=64, steps=1500, smeared=True)
+            smeared=True,
+            turning=True,
+            wider=InductionConfig(n_tokens=512, batch=64, steps=1500, smeared=True, turning=True),
         ),
     },
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,
     experiment=run_experiment,
-    version=3,
+    version=4,
 )

@@ -17,6 +17,7 @@ from mechscope.labs.induction.losses import in_context_score, token_losses
 from mechscope.labs.induction.relabelling import relabelling_test
 from mechscope.labs.induction.rivals import RULE, RivalScores, best_plain
 from mechscope.labs.induction.training import History, SmearedModel, TrainedModel
+from mechscope.labs.induction.turning import largest_turn, principal_path, turning_angles
 from mechscope.results import Result
 from mechscope.techniques.composition import Kind, composition_scores
 from mechscope.techniques.ov_qk_circuits import copying_scores
@@ -31,6 +32,8 @@ SATURATED_RANDOM, SATURATED_OTHERS = 1.5, 1.3
 """Heads that are alike: mean K-composition over that of random directions, and over Q- and V-composition."""
 FORMED = 0.5
 """The lowest prefix score that counts as an induction head."""
+NEAR_CHANGE = 0.1
+"""How far from the phase change a turn may be to count as one with it, as a share of the training."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,20 @@ def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
         "gain_smeared": -float(smeared.history.in_context[-1]),
         "smeared_own_least": float(smeared.own_share.min()),
     }
+
+
+def measure_turning(two: History, one: History) -> dict[str, float]:
+    """The measures of claim 3.13: how far both paths of per-token losses turn around the two-layer model's change."""
+    change = change_points(two)["prefix"]
+    within = NEAR_CHANGE * float(two.step[-1])
+    found: dict[str, float] = {}
+    for name, history in (("2l", two), ("1l", one)):
+        path, share = principal_path(history.token_losses)
+        angles = turning_angles(path)
+        found[f"turn_{name}"] = largest_turn(history.step, angles, change, within)
+        found[f"turn_anywhere_{name}"] = largest_turn(history.step, angles, change, float("inf"))
+        found[f"turn_plane_{name}"] = 100 * share
+    return found
 
 
 def _times(value: float, unit: float) -> float:

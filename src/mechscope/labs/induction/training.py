@@ -41,6 +41,8 @@ class History:
     """Prefix score of every head."""
     previous: Float[Tensor, "step layer head"]
     """Previous-token score of every head."""
+    token_losses: Float[Tensor, "step token"]
+    """Loss on each token of the held-out sequences, in nats."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def _look(model: HookedTransformer, step: int, blocks: Tensor, like_training: Te
         "repeated": torch.tensor(repeated_loss(token_losses(model, blocks), blocks.shape[1] // 2)),
         "prefix": scores.prefix,
         "previous": scores.previous,
+        "token_losses": losses.flatten().cpu(),
     }
 
 
