@@ -32,7 +32,7 @@ from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConf
 from mechscope.dictionaries.stream import Batch  # noqa: E402
 from mechscope.dictionaries.student import Student  # noqa: E402
 from mechscope.dictionaries.training_config import TrainingConfig  # noqa: E402
-from mechscope.results.files import check_file, write_atomically  # noqa: E402
+from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "dictionaries.md"
 BEGIN, END = (

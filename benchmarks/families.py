@@ -34,7 +34,7 @@ from transformers.utils import logging as transformers_logging
 
 from mechscope.checkpoints.adapters import FAMILIES
 from mechscope.checkpoints.load import load_model
-from mechscope.results.files import check_file, write_atomically
+from mechscope.storage.files import check_file, write_atomically
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "families.md"
 PROMISED = 1e-4

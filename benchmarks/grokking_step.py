@@ -29,7 +29,7 @@ from mechscope.labs.grokking import ModelConfig  # noqa: E402
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch  # noqa: E402
 from mechscope.labs.grokking.pairs import split_pairs  # noqa: E402
 from mechscope.labs.grokking.training import initial_weights, to_transformer  # noqa: E402
-from mechscope.results.files import check_file, write_atomically  # noqa: E402
+from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
 OPTIONS = {"lr": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0}
 OUTPUT = Path(__file__).parent.parent / "docs" / "grokking-step.md"

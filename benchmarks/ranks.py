@@ -79,7 +79,7 @@ def main() -> None:
     if given.measure:
         measure(given.steps)
         return
-    from mechscope.results.files import check_file, write_atomically
+    from mechscope.storage.files import check_file, write_atomically
 
     if given.write:
         check_file(PAGE)

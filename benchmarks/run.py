@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    from mechscope.results.files import check_file, write_atomically
+    from mechscope.storage.files import check_file, write_atomically
 
     target = ROOT / "docs" / "benchmarks.md"
     check_file(target)

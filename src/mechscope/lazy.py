@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,10 @@ from mechscope.near_names import did_you_mean_clause
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], modules: Sequence[str] = ()
+    package: str,
+    homes: Mapping[str, str],
+    modules: Sequence[str] = (),
+    moved: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The `__getattr__` and `__dir__` of a package whose names live in its submodules.
 
@@ -23,7 +27,10 @@ def lazy_names(
         package: its full name.
         homes: name → the full name of the module that has it.
         modules: submodules that are public themselves.
+        moved: name → the package that it has moved to. For one version it is still found here, with a
+            DeprecationWarning.
     """
+    moved = moved or {}
 
     class LazyPackage(ModuleType):
         def __setattr__(self, name: str, value: Any) -> None:
@@ -39,6 +46,13 @@ def lazy_names(
             value = getattr(importlib.import_module(homes[name]), name)
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
+        elif name in moved:
+            warnings.warn(
+                f"{package}.{name} has moved: use {moved[name]}.{name}. The old name will go in the next version.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return getattr(importlib.import_module(moved[name]), name)
         else:
             hint = did_you_mean_clause(name, [*homes, *modules], n=3)
             raise AttributeError(f"module {package!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")

@@ -15,7 +15,7 @@ from mechscope.checkpoints import registry, save
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import save_model
 from mechscope.model.transformer import HookedTransformer
-from mechscope.results.files import NotKeptError
+from mechscope.storage.files import NotKeptError
 from tests.checkpoints.tiny_encoders import tiny_bert
 from tests.checkpoints.tiny_models import CONTEXT, token_ids
 from tests.model.tiny import BASE, VARIANTS, assert_same_model, close

@@ -18,8 +18,8 @@ from mechscope.dictionaries.frontier import sweeping
 from mechscope.dictionaries.jobs import running as jobs
 from mechscope.labs import registry
 from mechscope.recipes import registry as recipes
-from mechscope.results.folder_lock import hold_folder
-from mechscope.techniques.scoreboard import playing
+from mechscope.scoreboard import playing
+from mechscope.storage.folder_lock import hold_folder
 from tests.labs.tiny_lab import tiny_lab
 from tests.recipes.tiny_recipe import Tiny, TinyConfig, tiny_recipe
 
@@ -304,7 +304,7 @@ def test_finished_runs_are_read_where_nothing_can_be_written(
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("mechscope.results.files.tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("mechscope.storage.files.tempfile.TemporaryFile", read_only)
     code, out, err = call(capsys, "verify", "tiny", "--device", "cpu")
     assert (code, err) == (0, "")
     assert "1 passed" in out

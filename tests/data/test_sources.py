@@ -6,8 +6,8 @@ import tarfile
 import pytest
 
 from mechscope.data.books import ARCHIVE, books_archive, missing_books, read_books
-from mechscope.data.folder import DATA_VARIABLE
 from mechscope.data.python_code import MODULES, read_standard_library
+from mechscope.storage.folders import DATA_VARIABLE
 
 
 def write_archive(path, books):

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from mechscope.checkpoints.registry import BUNDLED
+from mechscope.checkpoints.weights_checksum import checksum_of_files, checksum_of_parameters
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.frontier.points import read_point, write_point
@@ -21,7 +22,6 @@ from mechscope.dictionaries.stream import TensorStream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_checkpoint import NAME
 from mechscope.dictionaries.training_config import TrainingConfig
-from mechscope.dictionaries.weights_checksum import checksum_of_files, checksum_of_parameters
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from tests.dictionaries.test_frontier import point

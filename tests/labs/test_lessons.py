@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import mechscope.labs
-from mechscope.labs.markdown import figures_placed, render_lesson
+from mechscope.pages.markdown import figures_placed, render_lesson
 
 LESSONS = sorted(Path(mechscope.labs.__file__).parent.glob("*/lesson.md"))
 

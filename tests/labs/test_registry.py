@@ -8,7 +8,7 @@ import pytest
 
 from mechscope.labs import LABS, all_labs, find_entry, find_lab
 from mechscope.labs.lab import BUDGETS
-from mechscope.labs.markdown import figures_placed, to_mathml
+from mechscope.pages.markdown import figures_placed, to_mathml
 
 
 @pytest.mark.parametrize("name", ["00", "0", "mnist-templates", "MNIST_templates", "00-mnist-templates"])

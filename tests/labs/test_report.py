@@ -12,8 +12,8 @@ import pytest
 
 from mechscope.labs import registry, render_report
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.markdown import figures_placed, render_lesson, to_mathml
-from mechscope.labs.page_figures import figure_html
+from mechscope.pages.figures import figure_html
+from mechscope.pages.markdown import figures_placed, render_lesson, to_mathml
 from mechscope.viz.panels import heatmap_panels
 from tests.labs.tiny_lab import CLAIMS, tiny_lab
 

@@ -16,7 +16,7 @@ import torch
 from mechscope.labs import prepare, registry
 from mechscope.labs.index_page import write_index
 from mechscope.labs.side_by_side import choose_jobs, run_steps
-from mechscope.results.folder_lock import FolderInUseError
+from mechscope.storage.folder_lock import FolderInUseError
 from tests.labs.tiny_lab import tiny_lab
 
 MODULE = """

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mechscope.data.folder import DATA_VARIABLE
 from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family import corpus as corpus_module
@@ -14,6 +13,7 @@ from mechscope.recipes.family.corpus import Corpus
 from mechscope.recipes.family.package_files import shared_tokenizer
 from mechscope.recipes.family.training import learning_rate, state_at, train_weights
 from mechscope.recipes.registry import KINDS, RECIPES
+from mechscope.storage.folders import DATA_VARIABLE
 
 SMALL = FamilyConfig(
     "gelu", 2, d_model=16, d_head=8, n_heads=2, first_steps=5, second_steps=7, first_batch=4, second_batch=16,

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from mechscope.techniques.probe_fitting import control_labels, fit_probe, splits
+from mechscope.linear_probes import control_labels, fit_probe, splits
 from mechscope.techniques.probing import linear_probe
 from tests.model.tiny import exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task

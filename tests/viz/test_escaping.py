@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.page_figures import figure_html
 from mechscope.labs.superposition.plane import draw_planes
+from mechscope.pages.figures import figure_html
 from mechscope.results import Provenance, make_result
 from mechscope.viz import (
     Marker,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mechscope.checkpoints.weights_file import INDEX_FILES, SINGLE_FILES
-from mechscope.data.folder import DATA_VARIABLE, data_folder, is_offline
+from mechscope.storage.folders import DATA_VARIABLE, data_folder, is_offline
 
 DESCRIPTIONS = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

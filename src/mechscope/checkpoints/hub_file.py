@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mechscope.data.folder import is_offline
+from mechscope.storage.folders import is_offline
 
 HERE = "."
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
 from mechscope.reading import naming, read_json_object
-from mechscope.results.files import replacing_folder
+from mechscope.storage.files import replacing_folder
 
 FORMAT = "mechscope"
 VERSION = 1

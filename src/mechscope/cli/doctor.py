@@ -98,8 +98,8 @@ def check_torch() -> list[Check]:
 
 def check_data() -> list[Check]:
     """The data folder, and every data set that the labs read, checksums included."""
-    from mechscope.data.folder import DATA_VARIABLE, data_folder
     from mechscope.data.mnist import read_mnist
+    from mechscope.storage.folders import DATA_VARIABLE, data_folder
 
     try:
         folder = data_folder()
@@ -120,8 +120,8 @@ def check_data() -> list[Check]:
 
 def check_cache() -> Check:
     """Whether downloads and prepared data can be kept."""
-    from mechscope.data.folder import cache_folder
-    from mechscope.results.files import check_folder
+    from mechscope.storage.files import check_folder
+    from mechscope.storage.folders import cache_folder
 
     folder = cache_folder()
     try:
@@ -157,7 +157,7 @@ def check_models() -> list[Check]:
 
 def check_hub() -> list[Check]:
     """Whether the Hugging Face hub can be reached."""
-    from mechscope.data.folder import OFFLINE_VARIABLES, is_offline
+    from mechscope.storage.folders import OFFLINE_VARIABLES, is_offline
 
     if is_offline():
         return [
@@ -180,7 +180,7 @@ def check_hub() -> list[Check]:
 
 def check_disk() -> list[Check]:
     """Room for reports, here and in the cache."""
-    from mechscope.data.folder import cache_folder
+    from mechscope.storage.folders import cache_folder
 
     checks = []
     for name, folder in (("disk, this folder", Path.cwd()), ("disk, cache", cache_folder())):

@@ -50,8 +50,8 @@ def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        from mechscope.results.files import as_not_kept
-        from mechscope.results.folder_lock import FolderInUseError
+        from mechscope.storage.files import as_not_kept
+        from mechscope.storage.folder_lock import FolderInUseError
 
         if isinstance(error, FolderInUseError):
             print(f"mechscope: {error}", file=sys.stderr)

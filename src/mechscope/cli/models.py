@@ -91,7 +91,7 @@ def _train(command: Models, held: ExitStack) -> int:
         for name in names:
             check_name(name)
         from mechscope.recipes.making import MissedConditionsError, make, prepare
-        from mechscope.results.folder_lock import hold_folder
+        from mechscope.storage.folder_lock import hold_folder
 
         recipes = [find_recipe(name) for name in dict.fromkeys(names)]
         work = {recipe.name: command.out / "work" / recipe.name for recipe in recipes}

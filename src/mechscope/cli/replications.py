@@ -8,7 +8,7 @@ from mechscope.cli.commands import Replications
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.run import same_runs
 from mechscope.cli.words import command_line
-from mechscope.results.files import check_file, write_atomically
+from mechscope.storage.files import check_file, write_atomically
 
 
 def replications(command: Replications) -> int:

@@ -8,13 +8,13 @@ from typing import Any
 
 from mechscope.cli.commands import Scoreboard
 from mechscope.cli.errors import user_errors
-from mechscope.results.files import check_file, check_folder, write_atomically
-from mechscope.results.folder_lock import hold_folder
+from mechscope.storage.files import check_file, check_folder, write_atomically
+from mechscope.storage.folder_lock import hold_folder
 
 
 def print_means(played: Any, kind: str) -> None:
     """Mean AUROC under each condition, as an aligned table."""
-    from mechscope.techniques.scoreboard import CONTENDERS
+    from mechscope.scoreboard import CONTENDERS
 
     columns = played.conditions()
     rows = {condition: played.summary(kind, condition) for condition in columns}
@@ -37,8 +37,8 @@ def scoreboard(command: Scoreboard) -> int:
 
 def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     from mechscope import planted
-    from mechscope.techniques.scoreboard import CONTENDERS, scoreboard_page, scoreboard_svg
-    from mechscope.techniques.scoreboard import scoreboard as play_all
+    from mechscope.scoreboard import CONTENDERS, scoreboard_page, scoreboard_svg
+    from mechscope.scoreboard import scoreboard as play_all
 
     with user_errors():
         for name in command.programs:

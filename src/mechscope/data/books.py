@@ -6,8 +6,8 @@ import lzma
 import tarfile
 from pathlib import Path
 
-from mechscope.data.folder import DATA_VARIABLE, data_folder
 from mechscope.reading import check_unpacked_size, regular_file
+from mechscope.storage.folders import DATA_VARIABLE, data_folder
 
 ARCHIVE = "text/classic_books.tar.xz"
 """Where the archive of books lies in the data folder."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mechscope.data.folder import DATA_VARIABLE, cache_folder, data_folder
 from mechscope.data.idx import parse_idx, read_idx_bytes
 from mechscope.data.mnist_archive import REINSTALL, unpack_mnist
+from mechscope.storage.folders import DATA_VARIABLE, cache_folder, data_folder
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from mechscope.data.folder import DATA_VARIABLE, data_folder, is_offline
 from mechscope.near_names import did_you_mean
+from mechscope.storage.folders import DATA_VARIABLE, data_folder, is_offline
 
 # Short names of the classic `get_dataset`, and the repositories of 10,000 to 20,000 texts behind them.
 REPOSITORIES = {

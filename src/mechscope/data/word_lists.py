@@ -7,8 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mechscope.data.folder import DATA_VARIABLE, data_folder
 from mechscope.reading import read_json_object
+from mechscope.storage.folders import DATA_VARIABLE, data_folder
 from mechscope.value_kinds import not_of_kind, shown
 
 PUBLISHED_IOI = "ioi/ioi_reference.json"

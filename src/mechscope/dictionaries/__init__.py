@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
     from mechscope.dictionaries.distributed.split_stream import SplitStream
     from mechscope.dictionaries.distributed.starting import start_ranks
-    from mechscope.dictionaries.effects.attribution import attribute_features
-    from mechscope.dictionaries.effects.direct_logits import FeatureLogits, direct_feature_attribution
-    from mechscope.dictionaries.effects.edges import FeatureEdges, attribute_edges
-    from mechscope.dictionaries.effects.feature_effects import FeatureEffects
-    from mechscope.dictionaries.effects.patching import ablate_features, patch_features
     from mechscope.dictionaries.features import SparseFeatures
     from mechscope.dictionaries.files import load, save
     from mechscope.dictionaries.losses import DeadFeatures, Loss
@@ -51,9 +46,6 @@ _HOMES = {
     "DeadFeatures": f"{_HERE}.losses",
     "Dictionary": f"{_HERE}.dictionary",
     "DictionaryConfig": f"{_HERE}.config",
-    "FeatureEdges": f"{_HERE}.effects.edges",
-    "FeatureEffects": f"{_HERE}.effects.feature_effects",
-    "FeatureLogits": f"{_HERE}.effects.direct_logits",
     "GatedConfig": f"{_HERE}.config",
     "GeneratorStream": f"{_HERE}.stream",
     "JumpReluConfig": f"{_HERE}.config",
@@ -70,18 +62,13 @@ _HOMES = {
     "TopKConfig": f"{_HERE}.config",
     "TrainingConfig": f"{_HERE}.training_config",
     "TrainingRun": f"{_HERE}.training",
-    "ablate_features": f"{_HERE}.effects.patching",
     "attached": f"{_HERE}.attach",
-    "attribute_edges": f"{_HERE}.effects.edges",
-    "attribute_features": f"{_HERE}.effects.attribution",
     "build": f"{_HERE}.building",
     "config_from_dict": f"{_HERE}.config",
-    "direct_feature_attribution": f"{_HERE}.effects.direct_logits",
     "estimate_scale": f"{_HERE}.stream",
     "from_state": f"{_HERE}.building",
     "gather_dictionary": f"{_HERE}.distributed.gathering",
     "load": f"{_HERE}.files",
-    "patch_features": f"{_HERE}.effects.patching",
     "save": f"{_HERE}.files",
     "start_ranks": f"{_HERE}.distributed.starting",
     "train": f"{_HERE}.training",
@@ -89,6 +76,20 @@ _HOMES = {
     "write_shards": f"{_HERE}.shards",
 }
 _MODULES = ("config", "evaluation", "exchange", "synthetic")
+
+_MOVED = dict.fromkeys(
+    (
+        "FeatureEdges",
+        "FeatureEffects",
+        "FeatureLogits",
+        "ablate_features",
+        "attribute_edges",
+        "attribute_features",
+        "direct_feature_attribution",
+        "patch_features",
+    ),
+    "mechscope.feature_effects",
+)
 
 __all__ = [
     "ALONE",
@@ -98,9 +99,6 @@ __all__ = [
     "DeadFeatures",
     "Dictionary",
     "DictionaryConfig",
-    "FeatureEdges",
-    "FeatureEffects",
-    "FeatureLogits",
     "GatedConfig",
     "GeneratorStream",
     "JumpReluConfig",
@@ -117,21 +115,16 @@ __all__ = [
     "TopKConfig",
     "TrainingConfig",
     "TrainingRun",
-    "ablate_features",
     "attached",
-    "attribute_edges",
-    "attribute_features",
     "build",
     "config",
     "config_from_dict",
-    "direct_feature_attribution",
     "estimate_scale",
     "evaluation",
     "exchange",
     "from_state",
     "gather_dictionary",
     "load",
-    "patch_features",
     "save",
     "start_ranks",
     "synthetic",
@@ -140,4 +133,4 @@ __all__ = [
     "write_shards",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, _MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, _MODULES, _MOVED)

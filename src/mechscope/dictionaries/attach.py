@@ -29,7 +29,7 @@ from mechscope.dictionaries.head import head_read, head_written, read_part, writ
 from mechscope.model.hook_points import HookPoint, Listener, hook_scope
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.precision import at_least_float32
-from mechscope.techniques.sweep.site import OF_A_DICTIONARY
+from mechscope.model.sites import OF_A_DICTIONARY
 
 POINTS = (
     "hook_sae_input",

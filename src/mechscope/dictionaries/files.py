@@ -13,7 +13,7 @@ from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.reading import naming, read_json_object, read_safetensors
-from mechscope.results.files import write_atomically
+from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import shown
 
 CONFIG = "config.json"

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_constructor
+from mechscope.checkpoints.weights_checksum import DIGITS, checksum_of_parameters
 from mechscope.dictionaries.counted_positions import (
     ExcludeTokens,
     counted_positions,
@@ -19,7 +20,6 @@ from mechscope.dictionaries.counted_positions import (
 from mechscope.dictionaries.head import check_head, read_part
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
-from mechscope.dictionaries.weights_checksum import DIGITS, checksum_of_parameters
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.transformer import HookedTransformer

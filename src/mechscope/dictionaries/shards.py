@@ -20,7 +20,7 @@ from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import naming, open_safetensors, read_json_object, regular_file
-from mechscope.results.files import NotKeptError, keeping, write_atomically
+from mechscope.storage.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import shown
 
 MANIFEST = "manifest.json"

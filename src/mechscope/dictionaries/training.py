@@ -34,9 +34,9 @@ from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoin
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.model.gradients import refuse_inference_mode
 from mechscope.reading import naming
-from mechscope.results.files import keeping
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
+from mechscope.storage.files import keeping
 
 SCALE_SAMPLE = 4096
 SHOWN = 3

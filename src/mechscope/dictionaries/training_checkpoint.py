@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.reading import open_safetensors, parse_json
-from mechscope.results.files import NotKeptError, keeping, write_atomically
+from mechscope.storage.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import not_of_kind
 
 log = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mechscope.labs.claim import TAGS, CheckedClaim, Claim, Condition, Finding, check_claims
     from mechscope.labs.claims_file import ClaimsFile, read_claims, write_claims
-    from mechscope.labs.device import pick_device
     from mechscope.labs.lab import BUDGETS, Budget, Lab, LabFigure, LabRun, Outcome
     from mechscope.labs.registry import LABS, LabEntry, all_labs, find_entry, find_lab
     from mechscope.labs.report import render_report, write_report
     from mechscope.labs.running import Preparation, prepare, run_lab, run_prepared
     from mechscope.labs.verify import Verification, verify_labs
     from mechscope.labs.workshop import Workshop
+    from mechscope.model.device_choice import pick_device
 
 _HOMES = {
     "BUDGETS": "lab",

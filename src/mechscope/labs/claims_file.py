@@ -13,7 +13,7 @@ from typing import Any, cast
 from mechscope.labs.claim import CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
 from mechscope.reading import read_json_object
-from mechscope.results import write_atomically
+from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import not_of_kind, shown
 
 FORMAT = "mechscope claims 1"

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from mechscope.labs import registry
 from mechscope.labs.claims_file import ClaimsFile, read_claims
-from mechscope.labs.page_frame import render_page
-from mechscope.labs.page_words import duration
 from mechscope.labs.registry import LabEntry
-from mechscope.results import write_atomically
-from mechscope.results.folder_lock import hold_folder
+from mechscope.pages.frame import render_page
+from mechscope.pages.words import duration
+from mechscope.storage.files import write_atomically
+from mechscope.storage.folder_lock import hold_folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _write_index(out: Path) -> Path:
     steps = [_Step(entry, _runs(out, entry)) for entry in registry.LABS]
     counted = [step.runs[0].found for step in steps if step.runs]
     page = render_page(
-        "index.html",
+        Path(__file__).parent / "index.html",
         steps=steps,
         totals={
             status: sum(found.count(status) for found in counted) for status in ("pass", "fail", "not-run")

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
-import plotly.graph_objects as go
 from torch import Tensor
 
 from mechscope.labs.claim import CheckedClaim, Claim
+from mechscope.pages.figures import PageFigure
 from mechscope.results import Result
 
 if TYPE_CHECKING:
@@ -21,17 +22,16 @@ BUDGETS: tuple[Budget, ...] = ("quick", "full")
 
 
 @dataclass(frozen=True)
-class LabFigure:
+class LabFigure(PageFigure):
     """A figure with the words that go with it, and its numbers."""
 
-    name: str
-    """Short name: the lesson places the figure by it, and its data file bears it."""
-    figure: go.Figure
-    """The picture, titled, with both axes named."""
-    caption: str
-    """What is drawn, and what to look for in it."""
     data: Mapping[str, Result] = field(default_factory=dict)
     """The numbers behind it, written beside the report."""
+
+    @property
+    def numbers_link(self) -> str | None:
+        """From the report to the file with the numbers behind the figure; None if it has none."""
+        return f"figures/{quote(self.name)}.json" if self.data else None
 
 
 @dataclass(frozen=True)

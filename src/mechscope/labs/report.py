@@ -11,12 +11,12 @@ from markupsafe import Markup
 
 from mechscope.labs.claim import TAGS, CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
-from mechscope.labs.markdown import figures_placed, render_lesson
-from mechscope.labs.page_figures import figure_html
-from mechscope.labs.page_frame import render_page
 from mechscope.labs.page_places import INDEX, neighbours
-from mechscope.labs.page_words import code_spans, duration, first_capital, number, with_minus
-from mechscope.results import write_atomically
+from mechscope.pages.figures import figure_html
+from mechscope.pages.frame import render_page
+from mechscope.pages.markdown import figures_placed, render_lesson
+from mechscope.pages.words import code_spans, duration, first_capital, number, with_minus
+from mechscope.storage.files import write_atomically
 
 
 def write_report(run: LabRun) -> Path:
@@ -40,7 +40,7 @@ def render_report(run: LabRun) -> str:
         for name, reason in outcome.missing_figures.items()
     }
     return render_page(
-        "report.html",
+        Path(__file__).with_suffix(".html"),
         run=run,
         lab=run.lab,
         lesson=Markup(render_lesson(text, numbers, {**blocks, **missing})),

@@ -21,15 +21,15 @@ import torch
 
 from mechscope.labs.claim import check_claims
 from mechscope.labs.claims_file import write_claims
-from mechscope.labs.device import pick_device
 from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.machine import made_on
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import Workshop
-from mechscope.results import Result, versions, write_atomically
-from mechscope.results.files import check_file, check_folder, keeping
-from mechscope.results.folder_lock import hold_folder
+from mechscope.model.device_choice import pick_device
+from mechscope.results import Result, versions
+from mechscope.storage.files import check_file, check_folder, keeping, write_atomically
+from mechscope.storage.folder_lock import hold_folder
 
 HIGHEST_SEED = 2**32 - 1
 """The largest seed that every random generator accepts."""

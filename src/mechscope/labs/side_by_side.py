@@ -26,8 +26,8 @@ from tqdm import tqdm
 from mechscope.labs.lab import LabRun
 from mechscope.labs.registry import find_entry
 from mechscope.labs.running import Preparation, prepare, run_in_held_folder
-from mechscope.results.files import as_not_kept
-from mechscope.results.folder_lock import hold_folder
+from mechscope.storage.files import as_not_kept
+from mechscope.storage.folder_lock import hold_folder
 
 STATUSES = ("pass", "fail", "not-run")
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from mechscope.labs.machine import made_on
 from mechscope.reading import open_safetensors
-from mechscope.results.files import NotKeptError, keeping, write_atomically
+from mechscope.storage.files import NotKeptError, keeping, write_atomically
 
 log = logging.getLogger(__name__)
 

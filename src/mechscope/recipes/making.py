@@ -19,12 +19,12 @@ from torch import Tensor
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.checkpoints.schedules import OWN_FILE
 from mechscope.labs.claim import Condition
-from mechscope.labs.device import pick_device
 from mechscope.labs.workshop import Workshop
+from mechscope.model.device_choice import pick_device
 from mechscope.recipes.recipe import Made, Recipe
-from mechscope.results import versions, write_atomically
-from mechscope.results.files import check_folder, keeping, replacing_folder
-from mechscope.results.folder_lock import hold_folder
+from mechscope.results import versions
+from mechscope.storage.files import check_folder, keeping, replacing_folder, write_atomically
+from mechscope.storage.folder_lock import hold_folder
 
 OWN_WORDS = ("name", "command", "parameters", "shape", "python", "torch", "made_on")
 """Placeholders that every card may use without a word from its recipe."""

@@ -13,7 +13,7 @@ from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_nam
 from mechscope.reading import read_json_object
 from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.recipes.store import TRANSFORMER
-from mechscope.results import write_atomically
+from mechscope.storage.files import write_atomically
 
 HEAD = """# Bundled models
 

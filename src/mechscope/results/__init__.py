@@ -1,7 +1,6 @@
 """Results: labelled arrays that know their unit and where they came from, and that show themselves."""
 
 from mechscope.results.dims import DIMS, check_dims
-from mechscope.results.files import write_atomically
 from mechscope.results.provenance import Provenance, versions
 from mechscope.results.result import Result, make_result
 from mechscope.results.saving import load_result, save_result
@@ -18,5 +17,4 @@ __all__ = [
     "render",
     "save_result",
     "versions",
-    "write_atomically",
 ]

@@ -12,9 +12,9 @@ import safetensors
 import safetensors.numpy
 
 from mechscope.reading import open_safetensors, parse_json
-from mechscope.results.files import write_atomically
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
+from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import check_kinds, shown
 
 FORMAT = "mechscope result 1"

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mechscope.techniques.path_patching import path_patching, path_patching_every_head
     from mechscope.techniques.probing import linear_probe
     from mechscope.techniques.redteam import Behaviour, Direction, Heads, redteam
-    from mechscope.techniques.scoreboard import scoreboard
     from mechscope.techniques.steering import steered, steering_curve, steering_vector
     from mechscope.techniques.subspace_patching import subspace_patching
     from mechscope.techniques.svd import neuron_tokens, singular_directions
@@ -79,7 +78,6 @@ _HOMES = {
     "path_patching": "mechscope.techniques.path_patching",
     "path_patching_every_head": "mechscope.techniques.path_patching",
     "redteam": "mechscope.techniques.redteam",
-    "scoreboard": "mechscope.techniques.scoreboard",
     "singular_directions": "mechscope.techniques.svd",
     "steered": "mechscope.techniques.steering",
     "steering_curve": "mechscope.techniques.steering",
@@ -88,6 +86,8 @@ _HOMES = {
     "top_token_pairs": "mechscope.techniques.ov_qk_circuits",
     "without_direction": "mechscope.techniques.directional_ablation",
 }
+
+_MOVED = {"scoreboard": "mechscope.scoreboard"}
 
 __all__ = [
     "Behaviour",
@@ -128,7 +128,6 @@ __all__ = [
     "path_patching",
     "path_patching_every_head",
     "redteam",
-    "scoreboard",
     "singular_directions",
     "steered",
     "steering_curve",
@@ -138,4 +137,4 @@ __all__ = [
     "without_direction",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, moved=_MOVED)

@@ -30,9 +30,9 @@ from jaxtyping import Int
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.node_names import parse_node
 from mechscope.techniques.prompts import read_tokens
 from mechscope.techniques.scrubbing_hypothesis import Feature, Part, check_tree

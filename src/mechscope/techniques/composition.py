@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 from mechscope.arguments import checked_arguments
 from mechscope.model.composition import composition_scores as pair_scores
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.readable_weights import centred, read_weight, write_weight
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.results.arrays import as_floats
-from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

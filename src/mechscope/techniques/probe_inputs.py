@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mechscope.linear_probes import Kind, Metric
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
-from mechscope.techniques.probe_fitting import Kind, Metric
 from mechscope.techniques.prompts import Prompts
 
 if TYPE_CHECKING:

@@ -22,11 +22,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.model.names import get_act_name
-from mechscope.model.token_batch import Tokens
-from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.probe_fitting import (
+from mechscope.linear_probes import (
     KINDS,
     METRICS_OF,
     WORDS,
@@ -37,6 +33,10 @@ from mechscope.techniques.probe_fitting import (
     fit_probe,
     splits,
 )
+from mechscope.model.names import get_act_name
+from mechscope.model.token_batch import Tokens
+from mechscope.results import Provenance, Result, make_result
+from mechscope.techniques.layers import check_has_layers
 from mechscope.techniques.probe_inputs import as_labels, probe_activations, probe_positions
 from mechscope.techniques.prompts import TaskOrTokens, as_prompts
 

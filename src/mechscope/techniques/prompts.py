@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+from mechscope.model.model_name import model_name
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance
 from mechscope.tasks.labels import numbered
 from mechscope.tasks.task import Task
-from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.model_name import model_name
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
@@ -29,7 +30,6 @@ from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.beside_random import check_count
 from mechscope.techniques.layers import check_layer
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.places import Place, named_places
 from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
 from mechscope.techniques.steering_positions import Positions, positions_of_passes, steering_positions

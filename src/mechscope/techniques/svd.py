@@ -19,11 +19,11 @@ from jaxtyping import Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.labels import visible
 from mechscope.techniques.attention_statistics import check_head
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.prompts import token_texts
 from mechscope.techniques.readable_weights import (
     embedding,

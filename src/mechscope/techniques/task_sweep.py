@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Float
 
+from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Baselines, Task
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.sweep import Edit, Sweep
 from mechscope.techniques.sweep.base_run import BaseRun
 from mechscope.techniques.sweep.sweep import Intervention

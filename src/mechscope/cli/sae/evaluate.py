@@ -13,9 +13,9 @@ def evaluate(command: Eval) -> int:
     with user_errors():
         from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
-        from mechscope.labs.device import pick_device
+        from mechscope.model.device_choice import pick_device
         from mechscope.results import versions
-        from mechscope.results.files import check_file, write_atomically
+        from mechscope.storage.files import check_file, write_atomically
 
         device = pick_device(command.device)
         dictionary = load_dictionary(command.folder)

@@ -34,11 +34,11 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
         return 0
     with user_errors():
         from mechscope.dictionaries.frontier.docs_page import frontiers_page, plots
+        from mechscope.dictionaries.frontier.sweep_page import write_sweep_report
         from mechscope.dictionaries.frontier.sweeping import Sweeper
-        from mechscope.labs.device import pick_device
-        from mechscope.labs.sweep_report import write_sweep_report
-        from mechscope.results.files import check_file, check_folder, write_atomically
-        from mechscope.results.folder_lock import hold_folder
+        from mechscope.model.device_choice import pick_device
+        from mechscope.storage.files import check_file, check_folder, write_atomically
+        from mechscope.storage.folder_lock import hold_folder
 
         device = pick_device(command.device)
         for _, folder in wanted.values():

@@ -21,8 +21,8 @@ def train(command: Train) -> int:
         from mechscope.dictionaries.distributed.ranks import ALONE
         from mechscope.dictionaries.distributed.starting import start_ranks, torchrun_size
         from mechscope.dictionaries.jobs.running import prepare_job, run_job
-        from mechscope.labs.device import pick_device
-        from mechscope.results.folder_lock import hold_folder
+        from mechscope.model.device_choice import pick_device
+        from mechscope.storage.folder_lock import hold_folder
 
         alone = torchrun_size() == 1
         if not alone and command.device == "mps":

@@ -26,8 +26,8 @@ from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
 from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
 from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
 from mechscope.dictionaries.head import head_read, head_written
+from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

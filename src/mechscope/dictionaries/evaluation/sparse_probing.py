@@ -14,7 +14,7 @@ import numpy as np
 
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.k_sparse import as_examples, check_ks, most_telling
-from mechscope.techniques.probe_fitting import fit_probe, splits
+from mechscope.linear_probes import fit_probe, splits
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.evaluation.k_sparse import Array, as_examples, check_ks, most_telling
-from mechscope.techniques.probe_fitting import splits
+from mechscope.linear_probes import splits
 
 
 @dataclass(frozen=True)

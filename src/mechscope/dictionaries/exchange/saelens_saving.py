@@ -14,7 +14,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import BatchTopKConfig, JumpReluConfig, ReluConfig, TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.saelens import CONFIG, NORMALIZE, SPARSITY, WEIGHTS
-from mechscope.results.files import write_atomically
+from mechscope.storage.files import write_atomically
 
 FORM = "6.0.0"
 

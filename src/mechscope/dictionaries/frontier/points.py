@@ -14,7 +14,8 @@ from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
 from mechscope.reading import naming, read_json_object
-from mechscope.results import versions, write_atomically
+from mechscope.results import versions
+from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import shown
 
 FORMAT = "mechscope-sweep-1"

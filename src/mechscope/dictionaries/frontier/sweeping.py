@@ -32,8 +32,8 @@ from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.reading import read_json
-from mechscope.results.files import keeping, write_atomically
-from mechscope.results.folder_lock import hold_folder
+from mechscope.storage.files import keeping, write_atomically
+from mechscope.storage.folder_lock import hold_folder
 from mechscope.value_kinds import not_of_kind, shown
 
 TOGETHER = 8

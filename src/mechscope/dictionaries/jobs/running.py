@@ -25,8 +25,8 @@ from mechscope.dictionaries.training import TrainingRun, describe_run, train
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import steps_done
 from mechscope.reading import read_json_object
-from mechscope.results.files import check_file, check_folder, keeping, write_atomically
-from mechscope.results.folder_lock import hold_folder
+from mechscope.storage.files import check_file, check_folder, keeping, write_atomically
+from mechscope.storage.folder_lock import hold_folder
 
 JOB = "job.json"
 """The file of a folder that says whose it is."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mechscope.checkpoints.find import Wanted, find
 from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.weights_checksum import checksum_of_files
 from mechscope.checkpoints.weights_file import PICKLE_SUFFIXES
-from mechscope.dictionaries.weights_checksum import checksum_of_files
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mechscope.checkpoints.weights_checksum import DIGITS
 from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
@@ -25,7 +26,6 @@ from mechscope.dictionaries.sources.known import known_features
 from mechscope.dictionaries.sources.models import model_checksum, open_model, row_length, token_rows
 from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream, hash_of
-from mechscope.dictionaries.weights_checksum import DIGITS
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from mechscope.checkpoints import load_model
 from mechscope.checkpoints.weights_file import read_pickle
-from mechscope.data.folder import data_folder
 from mechscope.labs.grokking.anatomy import anatomy_of_transformer
 from mechscope.labs.grokking.full_batch import Weights
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.structure import analyse_structure
 from mechscope.labs.workshop import Workshop
 from mechscope.reading import regular_file
+from mechscope.storage.folders import data_folder
 
 FILES = {
     "modular_addition/seed0.model_epoch_60000.pt": "6fdbd78ba624dfbfa36866152926a071bcdd6d5248fc1a83b4289d41b0d9268d",

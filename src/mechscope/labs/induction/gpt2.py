@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mechscope.checkpoints.hub import find_on_this_machine, weight_files
 from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.weights_checksum import checksum_of_files
 from mechscope.data.repeated_tokens import repeated_twice
-from mechscope.dictionaries.weights_checksum import checksum_of_files
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.model.transformer import HookedTransformer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mechscope.data.folder import data_folder
 from mechscope.data.word_lists import PUBLISHED_IOI
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.heads import GPT2_CLASSES
@@ -14,6 +13,7 @@ from mechscope.labs.ioi.published import (
     published_measures,
     second_mention_measures,
 )
+from mechscope.storage.folders import data_folder
 from mechscope.tasks.indirect_object import ioi, ioi_double_io
 from mechscope.tasks.ioi_words import get_ioi_words
 from mechscope.tasks.reader import Reader

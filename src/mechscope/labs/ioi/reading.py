@@ -11,11 +11,11 @@ from einops import einsum
 from torch import Tensor
 
 from mechscope.labs.ioi.heads import Head
+from mechscope.model.model_name import model_name
 from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.head_detectors import detect_heads
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.ov_qk_circuits import full_circuit
 from mechscope.techniques.readable_weights import unembedding, write_weight
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits import Circuit, EdgeGraph
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.node_names import NodeName, all_heads, parse_node
 from mechscope.techniques.path_patching import path_patching
 

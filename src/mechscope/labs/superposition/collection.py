@@ -22,7 +22,7 @@ from mechscope.labs.superposition.toy_models import ToyModels
 from mechscope.labs.superposition.training import Group, TrainedGroup
 from mechscope.near_names import did_you_mean
 from mechscope.reading import read_json_object
-from mechscope.results import write_atomically
+from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import check_kinds
 
 BUNDLED = "superposition-instances"

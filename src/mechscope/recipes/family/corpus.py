@@ -15,11 +15,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechscope.data.books import books_archive, read_books
-from mechscope.data.folder import cache_folder
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.recipes.family.config import FamilyConfig
-from mechscope.results import write_atomically
+from mechscope.storage.files import write_atomically
+from mechscope.storage.folders import cache_folder
 
 log = logging.getLogger(__name__)
 

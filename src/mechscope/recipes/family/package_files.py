@@ -14,7 +14,7 @@ from torch import Tensor
 from mechscope.data.ngrams import NGram
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_files import tokenizer_from_folder
-from mechscope.results import write_atomically
+from mechscope.storage.files import write_atomically
 
 FOLDER = Path(__file__).parent / "shared"
 """Where these files lie; `prepare` makes them."""

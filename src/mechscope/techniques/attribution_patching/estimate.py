@@ -29,6 +29,7 @@ import torch
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
@@ -37,7 +38,6 @@ from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
 from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
 from mechscope.techniques.attribution_patching.sites import By, Target, resolve_sites
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import torch
 
 from mechscope.arguments import checked_arguments
 from mechscope.reading import naming, read_json
-from mechscope.results.files import write_atomically
+from mechscope.storage.files import write_atomically
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.value_kinds import not_of_kind, shown

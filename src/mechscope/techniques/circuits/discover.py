@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
@@ -22,7 +23,6 @@ from mechscope.techniques.circuits.edge_scores import Scores
 from mechscope.techniques.circuits.evaluation import Evaluation, evaluate
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.pruning import Prune, by_threshold, greedy, top_edges, top_nodes
-from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

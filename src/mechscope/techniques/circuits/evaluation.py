@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
@@ -29,7 +30,6 @@ from mechscope.techniques.circuits.null_circuits import (
     random_circuit,
 )
 from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
-from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
@@ -24,7 +25,6 @@ from mechscope.techniques.circuits.null_circuits import (
     random_circuit,
 )
 from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
-from mechscope.techniques.naming import model_name
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.model.model_name import model_name
 from mechscope.tasks.task import Task
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.redteam.answering import (
     Respond,
     fit_rivals_to_prompts,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.model.model_name import model_name
 from mechscope.tasks.task import Task
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.redteam.bootstrap import SIGNIFICANT, Bootstrap, Estimate, p_value
 from mechscope.techniques.redteam.evidence import Verdict
 from mechscope.techniques.redteam.head_patches import HeadPatches, Nodes

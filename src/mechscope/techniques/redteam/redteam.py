@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.model_name import model_name
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.redteam.behaviour_rungs import BehaviourLadder
 from mechscope.techniques.redteam.bootstrap import FEWEST_DRAWS
 from mechscope.techniques.redteam.direction_patches import DirectionPatches

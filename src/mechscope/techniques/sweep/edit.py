@@ -11,7 +11,7 @@ import torch
 
 from mechscope.arguments import checked_constructor
 from mechscope.model.precision import at_least_float32
-from mechscope.techniques.sweep.site import Site
+from mechscope.model.sites import Site
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig

@@ -18,10 +18,10 @@ from einops import rearrange, repeat
 from mechscope.model.components import run_block
 from mechscope.model.hook_points import hook_scope
 from mechscope.model.precision import at_least_float32
+from mechscope.model.sites import Site
 from mechscope.techniques.sweep.base_run import BaseRun, repeat_rows
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.plan import Row
-from mechscope.techniques.sweep.site import Site
 
 if TYPE_CHECKING:
     from mechscope.model.hook_points import HookPoint, Listener

@@ -12,8 +12,7 @@ import torch
 
 from mechscope import planted
 from mechscope.cli.main import main
-from mechscope.techniques.circuits import EdgeGraph
-from mechscope.techniques.scoreboard import (
+from mechscope.scoreboard import (
     CONDITIONS,
     CONTENDERS,
     Contender,
@@ -26,6 +25,7 @@ from mechscope.techniques.scoreboard import (
     scoreboard_page,
     scoreboard_svg,
 )
+from mechscope.techniques.circuits import EdgeGraph
 
 
 @pytest.mark.parametrize("seed", [0, 3])

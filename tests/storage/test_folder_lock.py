@@ -14,11 +14,11 @@ from pathlib import Path
 import filelock
 import pytest
 
-from mechscope.results.folder_lock import FolderInUseError, hold_folder
+from mechscope.storage.folder_lock import FolderInUseError, hold_folder
 
 HOLDS = """
 import sys, time
-from mechscope.results.folder_lock import hold_folder
+from mechscope.storage.folder_lock import hold_folder
 with hold_folder(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

@@ -14,21 +14,20 @@ from mechscope.dictionaries.frontier.tables import (
     point_table,
     rate_table,
 )
-from mechscope.labs.lab import LabFigure
-from mechscope.labs.page_figures import figure_html
-from mechscope.labs.page_frame import render_page
-from mechscope.results import write_atomically
+from mechscope.pages.figures import PageFigure, figure_html
+from mechscope.pages.frame import render_page
+from mechscope.storage.files import write_atomically
 
 
 def render_sweep_report(sweep: Sweep) -> str:
     """The page as one HTML document that fetches nothing."""
     figures = [
-        figure_html(LabFigure(name, figure, measure.caption, {}))
+        figure_html(PageFigure(name, figure, measure.caption))
         for name, (figure, measure) in frontier_figures(sweep).items()
     ]
     training = sweep.config.training
     return render_page(
-        "sweep.html",
+        Path(__file__).with_suffix(".html"),
         sweep=sweep,
         activations=f"{training.steps * sweep.config.source.batch_size:,}",
         figures=figures,

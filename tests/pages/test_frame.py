@@ -7,15 +7,18 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from mechscope.labs import page_frame
-from mechscope.labs.page_frame import render_page
+import mechscope
+from mechscope.pages import frame as page_frame
+from mechscope.pages.frame import render_page
 
-TEMPLATES = Path(page_frame.__file__).parent / "page"
+TEMPLATES = Path(page_frame.__file__).parent / "templates"
+PACKAGE = Path(mechscope.__file__).parent
+INDEX = PACKAGE / "labs" / "index.html"
 FRAMES = ("frame.html", "figures_frame.html")
 
 
 def test_every_page_stands_in_a_frame_and_has_no_head_of_its_own() -> None:
-    pages = [path for path in TEMPLATES.glob("*.html") if path.name not in FRAMES]
+    pages = [path for path in PACKAGE.rglob("*.html") if path.parent != TEMPLATES]
     assert len(pages) >= 3
     for page in pages:
         text = page.read_text(encoding="utf-8")
@@ -25,7 +28,7 @@ def test_every_page_stands_in_a_frame_and_has_no_head_of_its_own() -> None:
 
 
 def test_a_page_without_figures_does_without_plotly_and_its_script() -> None:
-    page = render_page("index.html", steps=[], totals={"pass": 0, "fail": 0, "not-run": 0})
+    page = render_page(INDEX, steps=[], totals={"pass": 0, "fail": 0, "not-run": 0})
     assert page.startswith("<!doctype html>")
     assert "<title>Replications · mechscope</title>" in page
     assert "font-variant-numeric" in page  # the styles
@@ -35,7 +38,7 @@ def test_a_page_without_figures_does_without_plotly_and_its_script() -> None:
 
 def test_what_a_page_was_not_given_is_an_error_and_not_a_gap() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'totals' is undefined"):
-        render_page("index.html", steps=[])
+        render_page(INDEX, steps=[])
 
 
 def test_strings_are_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -46,8 +49,8 @@ def test_strings_are_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "{% block heading %}<h1>{{ words }}</h1>{% endblock %}{% block main %}{% endblock %}",
         encoding="utf-8",
     )
-    monkeypatch.setattr(page_frame, "_PAGE", tmp_path)
-    page = render_page("small.html", words="1 < 2 & 3")
+    monkeypatch.setattr(page_frame, "_TEMPLATES", tmp_path)
+    page = render_page(tmp_path / "small.html", words="1 < 2 & 3")
     assert page.count("1 &lt; 2 &amp; 3") == 2
     # The frame's own parts stand as they are.
     assert page.count("plotly.js v") == 1
@@ -59,6 +62,6 @@ def test_a_page_that_fills_too_few_blocks_is_refused(monkeypatch: pytest.MonkeyP
     (tmp_path / "frame.html").write_text((TEMPLATES / "frame.html").read_text(encoding="utf-8"))
     (tmp_path / "styles.css").write_text("")
     (tmp_path / "bare.html").write_text('{% extends "frame.html" %}{% block title %}bare{% endblock %}')
-    monkeypatch.setattr(page_frame, "_PAGE", tmp_path)
+    monkeypatch.setattr(page_frame, "_TEMPLATES", tmp_path)
     with pytest.raises(jinja2.TemplateRuntimeError, match="Required block 'heading' not found"):
-        render_page("bare.html")
+        render_page(tmp_path / "bare.html")

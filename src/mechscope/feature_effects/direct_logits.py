@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.effects.feature_effects import (
+from mechscope.feature_effects.feature_effects import (
     FeatureEffects,
     check_attached,
     effects_result,

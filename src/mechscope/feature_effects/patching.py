@@ -16,7 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.effects.feature_effects import (
+from mechscope.feature_effects.feature_effects import (
     FeatureEffects,
     check_attached,
     check_by,

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import lock_descriptor
 
-from mechscope.results import write_atomically
-from mechscope.results.files import NotKeptError, check_file, check_folder, replacing_folder
+from mechscope.storage.files import NotKeptError, check_file, check_folder, replacing_folder, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -75,7 +74,7 @@ def test_a_file_that_outgrows_what_the_system_allows(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-from mechscope.results import files
+from mechscope.storage import files
 os.fsync = lambda _: os.kill(os.getpid(), int(sys.argv[2]))
 files.write_atomically(sys.argv[1], b"half")
 """

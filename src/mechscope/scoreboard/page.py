@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from mechscope.techniques.scoreboard.contenders import CONTENDERS
-from mechscope.techniques.scoreboard.playing import CONDITIONS, DISGUISE, Scoreboard
+from mechscope.scoreboard.contenders import CONTENDERS
+from mechscope.scoreboard.playing import CONDITIONS, DISGUISE, Scoreboard
 
 REMARKS = Path(__file__).with_name("remarks.md")
 """What the developers make of the full scoreboard."""

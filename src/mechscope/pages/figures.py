@@ -1,22 +1,39 @@
-"""Figures on a page: what its script (page/figures.js) draws, and the themes that it draws in."""
+"""Figures on a page: what its script (templates/figures.js) draws, and the themes that it draws in."""
 
 from __future__ import annotations
 
 import html
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
+import plotly.graph_objects as go
 from markupsafe import Markup
 
-from mechscope.labs.lab import LabFigure
-from mechscope.labs.page_words import code_spans, with_minus
+from mechscope.pages.words import code_spans, with_minus
 from mechscope.viz import DARK, LIGHT, house_template
 from mechscope.viz.escaping import unescape
 
 
-def figure_html(figure: LabFigure) -> Markup:
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure with the words that go with it."""
+
+    name: str
+    """Short name: the page places the figure by it."""
+    figure: go.Figure
+    """The picture, titled, with both axes named."""
+    caption: str
+    """What is drawn, and what to look for in it."""
+
+    @property
+    def numbers_link(self) -> str | None:
+        """From the page to the file with the numbers behind the figure; None if there is none."""
+        return None
+
+
+def figure_html(figure: PageFigure) -> Markup:
     """A figure with its heading and caption, ready for the page's script to draw."""
     content = json.loads(str(figure.figure.to_json()))
     layout = content["layout"]
@@ -39,10 +56,9 @@ def figure_html(figure: LabFigure) -> Markup:
     )
 
 
-def _without_script(figure: LabFigure) -> str:
-    # A figure with data has a file beside the report.
-    path = f"figures/{quote(figure.name)}.json"
-    numbers = f' Its numbers: <a href="{path}">{path}</a>' if figure.data else ""
+def _without_script(figure: PageFigure) -> str:
+    link = figure.numbers_link
+    numbers = f' Its numbers: <a href="{link}">{link}</a>' if link else ""
     return f'<noscript><p class="missing">This picture needs JavaScript.{numbers}</p></noscript>'
 
 

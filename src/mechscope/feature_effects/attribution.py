@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.effects.feature_effects import (
+from mechscope.feature_effects.feature_effects import (
     FeatureEffects,
     at_places,
     check_attached,
@@ -29,13 +29,13 @@ from mechscope.dictionaries.effects.feature_effects import (
     places_of,
     pulled_back,
 )
+from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
 from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.sweep.base_run import BaseRun
 from mechscope.techniques.task_sweep import SHARE, Direction, in_words
 

@@ -21,19 +21,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.effects.attribution import Written, how, mean_gradient
-from mechscope.dictionaries.effects.feature_effects import (
+from mechscope.feature_effects.attribution import Written, how, mean_gradient
+from mechscope.feature_effects.feature_effects import (
     check_attached,
     check_features,
     features_to_try,
 )
 from mechscope.model.gradients import gradients_on
+from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
 from mechscope.techniques.attribution_patching.two_runs import TwoRuns
-from mechscope.techniques.naming import model_name
 from mechscope.techniques.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:

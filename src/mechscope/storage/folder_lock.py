@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mechscope.results.files import make_folder
+from mechscope.storage.files import make_folder
 
 log = logging.getLogger(__name__)
 

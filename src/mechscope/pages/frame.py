@@ -1,6 +1,7 @@
 """The frame that every page shares. Styles, script and Plotly are inside the page: it fetches nothing.
 
-A page is a template in page/ that extends frame.html, or figures_frame.html where it has figures, and fills its blocks.
+A page is a template of the room that fills it. It extends frame.html, or figures_frame.html where it has figures, both
+in templates/, and fills their blocks.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from mechscope.labs.page_figures import theme_templates
+from mechscope.pages.figures import theme_templates
 
-_PAGE = Path(__file__).parent / "page"
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(template: str, **content: Any) -> str:
+def render_page(template: Path, **content: Any) -> str:
     """A page as one HTML document.
 
     Args:
-        template: a file in page/.
+        template: its file.
         content: what its blocks ask for; strings are escaped, `Markup` stands as it is.
 
     Raises:
         jinja2.UndefinedError: if the template asks for something that is not there.
     """
     environment = Environment(
-        loader=FileSystemLoader(_PAGE),
+        loader=FileSystemLoader([template.parent, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -36,11 +37,11 @@ def render_page(template: str, **content: Any) -> str:
     )
     # Called by the frames that want them: Plotly is megabytes, which a page without figures does without.
     for_frames = {"part": _part, "plotly": _plotly, "themes": theme_templates}
-    return environment.get_template(template, globals=for_frames).render(content)
+    return environment.get_template(template.name, globals=for_frames).render(content)
 
 
 def _part(name: str) -> Markup:
-    return Markup((_PAGE / name).read_text(encoding="utf-8"))
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _plotly() -> Markup:

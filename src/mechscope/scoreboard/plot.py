@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from mechscope.techniques.scoreboard.contenders import CONTENDERS
-from mechscope.techniques.scoreboard.playing import Scoreboard
+from mechscope.scoreboard.contenders import CONTENDERS
+from mechscope.scoreboard.playing import Scoreboard
 from mechscope.viz.palette import LIGHT_PALETTE
 
 ROW, TOP, LEFT, WIDTH, RIGHT = 30, 58, 300, 420, 24
