@@ -7,6 +7,7 @@ import torch
 
 import mechscope as ms
 from mechscope import dictionaries as d
+from mechscope import feature_effects as effects
 from mechscope.dictionaries.evaluation.logit_lists import logit_effects, logit_lists
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "examples/out/feature_attribution.html")
@@ -34,10 +35,10 @@ task = ms.tasks.from_prompts(
     prepend_bos=True,
 )
 with dictionary.attached(model, where) as attached:
-    patched = d.patch_features(model, task, attached, progress=False)
-    guessed = d.attribute_features(model, task, attached)
-    along = d.attribute_features(model, task, attached, steps=16, progress=False)
-    direct = d.direct_feature_attribution(model, task, attached)
+    patched = effects.patch_features(model, task, attached, progress=False)
+    guessed = effects.attribute_features(model, task, attached)
+    along = effects.attribute_features(model, task, attached, steps=16, progress=False)
+    direct = effects.direct_feature_attribution(model, task, attached)
 
 out.parent.mkdir(parents=True, exist_ok=True)
 patched.figure(15).write_html(out, include_plotlyjs=True)

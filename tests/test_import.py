@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -42,3 +43,17 @@ def test_every_public_name_resolves() -> None:
 )
 def test_a_class_and_its_module_may_share_a_name(lines: str) -> None:
     assert fresh(f"{lines}; print(again is FactoredMatrix, isinstance(again, type))") == "True True"
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "now"),
+    [
+        ("dictionaries", "patch_features", "mechscope.feature_effects"),
+        ("dictionaries", "FeatureEffects", "mechscope.feature_effects"),
+        ("techniques", "scoreboard", "mechscope.scoreboard"),
+    ],
+)
+def test_a_name_that_has_moved_is_still_found_and_says_where_it_is(package: str, name: str, now: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"has moved: use {now}.{name}"):
+        found = getattr(importlib.import_module(f"mechscope.{package}"), name)
+    assert found is getattr(importlib.import_module(now), name)

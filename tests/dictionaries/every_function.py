@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mechscope import dictionaries as d
+from mechscope import feature_effects as effects
 from mechscope.dictionaries import evaluation as e
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.transformer import HookedTransformer
@@ -76,7 +77,7 @@ def _spliced(s: Setting, call: Callable[[Any], Any]) -> Any:
 
 def _edges(s: Setting) -> Any:
     with s.dictionary.attached(s.model, WHERE) as earlier, s.later.attached(s.model, LATER) as later:
-        return d.attribute_edges(s.model, s.task, earlier, later, (1, 5), progress=False).edges
+        return effects.attribute_edges(s.model, s.task, earlier, later, (1, 5), progress=False).edges
 
 
 def _attached_loss(s: Setting) -> torch.Tensor:
@@ -95,17 +96,17 @@ def _trained(s: Setting) -> torch.Tensor:
 CALLS: dict[str, Callable[[Setting], Any]] = {
     "attached, Attached": _attached_loss,
     "attribute_features, FeatureEffects": lambda s: _spliced(
-        s, lambda a: [d.attribute_features(s.model, s.task, a, steps=n, progress=False) for n in (1, 3)]
+        s, lambda a: [effects.attribute_features(s.model, s.task, a, steps=n, progress=False) for n in (1, 3)]
     ),
     "attribute_edges, FeatureEdges": _edges,
     "direct_feature_attribution, FeatureLogits": lambda s: _spliced(
-        s, lambda a: d.direct_feature_attribution(s.model, s.task, a, features=range(10))
+        s, lambda a: effects.direct_feature_attribution(s.model, s.task, a, features=range(10))
     ),
     "patch_features": lambda s: _spliced(
-        s, lambda a: d.patch_features(s.model, s.task, a, features=range(10), progress=False)
+        s, lambda a: effects.patch_features(s.model, s.task, a, features=range(10), progress=False)
     ),
     "ablate_features": lambda s: _spliced(
-        s, lambda a: d.ablate_features(s.model, s.task, a, "mean", features=range(10), progress=False)
+        s, lambda a: effects.ablate_features(s.model, s.task, a, "mean", features=range(10), progress=False)
     ),
     "train, ModelStream, TrainingRun, TrainingConfig, TopKConfig, build": _trained,
     "estimate_scale, TensorStream": lambda s: (

@@ -10,12 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mechscope.dictionaries import (
-    ModelStream,
-    ablate_features,
-    attribute_features,
-    direct_feature_attribution,
-)
+from mechscope.dictionaries import ModelStream
 from mechscope.dictionaries.evaluation import (
     evaluate,
     feature_pages,
@@ -26,6 +21,7 @@ from mechscope.dictionaries.evaluation import (
 from mechscope.dictionaries.exchange import load_dictionary, save_saelens
 from mechscope.dictionaries.files import load, save
 from mechscope.dictionaries.head import write_part
+from mechscope.feature_effects import ablate_features, attribute_features, direct_feature_attribution
 from mechscope.tasks import from_tokens
 from tests.dictionaries.helpers import shaken
 from tests.model.tiny import tiny_model

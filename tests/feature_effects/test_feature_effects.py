@@ -9,18 +9,13 @@ import torch
 from torch.testing import assert_close
 
 import mechscope as ms
-from mechscope.dictionaries import (
-    BatchTopKConfig,
-    Dictionary,
-    ReluConfig,
-    TopKConfig,
+from mechscope.dictionaries import BatchTopKConfig, Dictionary, ReluConfig, TopKConfig, build, transcoder
+from mechscope.feature_effects import (
     ablate_features,
     attribute_edges,
     attribute_features,
-    build,
     direct_feature_attribution,
     patch_features,
-    transcoder,
 )
 from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import mechscope as ms
-from mechscope import dictionaries, evals, planted, tasks, techniques, utils, viz
+from mechscope import dictionaries, evals, feature_effects, planted, tasks, techniques, utils, viz
 from mechscope.data.word_tokenizer import word_tokenizer
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from tests.misuse.calls import (
@@ -780,7 +780,7 @@ def _dictionaries() -> list[Mistake]:
         ),
         (
             "patch_features of tokens",
-            lambda: dictionaries.patch_features(model(), tokens(), attached()),
+            lambda: feature_effects.patch_features(model(), tokens(), attached()),
             "a task",
         ),
     ]
