@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mechscope.labs.grokking.claims_other_models import OTHER_MODELS
+from mechscope.labs.grokking.claims_composition import COMPOSITION_CLAIMS
+from mechscope.labs.grokking.claims_other_models import OTHER_MODELS, YARDSTICKS
 from mechscope.labs.grokking.claims_paper_model import PAPER_MODEL
 
-CLAIMS = (*PAPER_MODEL, *OTHER_MODELS)
+CLAIMS = (*PAPER_MODEL, *OTHER_MODELS, *COMPOSITION_CLAIMS, *YARDSTICKS)

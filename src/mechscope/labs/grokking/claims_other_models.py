@@ -288,6 +288,9 @@ OTHER_MODELS = (
         ),
         needs="sweep",
     ),
+)
+
+YARDSTICKS = (
     Claim(
         id="2.s1",
         statement="The whole story at a small modulus: memorised first, grokked later.",
