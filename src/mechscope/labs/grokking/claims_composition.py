@@ -10,10 +10,9 @@ _CHUGHTAI = (
     "authors' repository"
 )
 _TRAINING = (
-    f"Their network with {COMPOSITION.n_neurons} neurons and {100 * COMPOSITION.fraction:.0f} % of the 14,400 pairs, "
-    f"full batch, AdamW; embeddings of width {COMPOSITION.d_embed} (theirs 256), learning rate "
-    f"{COMPOSITION.learning_rate:g} (0.001), weight decay {COMPOSITION.weight_decay:g} (1), {COMPOSITION.epochs:,} "
-    "epochs (250,000)."
+    f"Their network: {COMPOSITION.n_neurons} neurons, {100 * COMPOSITION.fraction:.0f} % of the 14,400 pairs, full "
+    f"batch, AdamW, weight decay {COMPOSITION.weight_decay:g}; but embeddings of width {COMPOSITION.d_embed} (theirs "
+    f"256), learning rate {COMPOSITION.learning_rate:g} (0.001) and {COMPOSITION.epochs:,} epochs (250,000)."
 )
 # A network that knows nothing could be said to use few irreps, or to lose nothing without them.
 _GROKKED = Condition("s5_test_accuracy", "test accuracy at the end", low=99.5, unit="%")
