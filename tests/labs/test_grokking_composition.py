@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ from mechscope.labs.grokking.composition_network import (
     run_neurons,
 )
 from mechscope.labs.grokking.config import CompositionConfig
-from mechscope.labs.grokking.pairs import all_pairs
+from mechscope.labs.grokking.pairs import Pairs, all_pairs
 from mechscope.labs.grokking.permutations import SymmetricGroup, symmetric_group
 
 TINY = CompositionConfig(n=3, d_embed=5, n_neurons=16, epochs=40, look_every=10)
@@ -165,7 +166,7 @@ def test_embedding_shares_by_least_squares() -> None:
 # Training --------------------------------------------------------------------------------------------
 
 
-def workshop(folder: Path, **options: float) -> Workshop:
+def workshop(folder: Path, **options: Any) -> Workshop:
     return Workshop(TINY, (0,), torch.device("cpu"), folder, "f", **options)
 
 
@@ -175,7 +176,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     whole = train_composition(workshop(tmp_path / "whole"), TINY, 0)
     real, calls = loss_and_gradients, []
 
-    def stopped_at_23(weights: dict[str, torch.Tensor], pairs: object):
+    def stopped_at_23(weights: dict[str, torch.Tensor], pairs: Pairs):
         calls.append(None)
         if len(calls) == 23:
             raise KeyboardInterrupt

@@ -10,9 +10,10 @@ _CHUGHTAI = (
     "authors' repository"
 )
 _TRAINING = (
-    f"Their network: {COMPOSITION.n_neurons} neurons, {100 * COMPOSITION.fraction:.0f} % of the 14,400 pairs, full "
-    f"batch, AdamW, weight decay {COMPOSITION.weight_decay:g}; but embeddings of width {COMPOSITION.d_embed} (theirs "
-    f"256), learning rate {COMPOSITION.learning_rate:g} (0.001) and {COMPOSITION.epochs:,} epochs (250,000)."
+    f"Their network: embeddings of width {COMPOSITION.d_embed}, {COMPOSITION.n_neurons} neurons, "
+    f"{100 * COMPOSITION.fraction:.0f} % of the 14,400 pairs, full batch, AdamW; but learning rate "
+    f"{COMPOSITION.learning_rate:g} (theirs 0.001), weight decay {COMPOSITION.weight_decay:g} (1) and "
+    f"{COMPOSITION.epochs:,} epochs (250,000)."
 )
 # A network that knows nothing could be said to use few irreps, or to lose nothing without them.
 _GROKKED = Condition("s5_test_accuracy", "test accuracy at the end", low=99.5, unit="%")
