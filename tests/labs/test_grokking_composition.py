@@ -127,7 +127,7 @@ def test_characters_are_found_in_the_right_order_only() -> None:
 
 
 def test_only_clear_similarities_are_keys() -> None:
-    assert key_irreps(["a", "b", "c"], torch.tensor([0.051, 0.049, -0.9])) == ("a",)
+    assert key_irreps(["a", "b", "c"], torch.tensor([0.0051, 0.0049, -0.9])) == ("a",)
 
 
 @pytest.mark.parametrize(("keys", "seed"), [(["3+1"], 0), (["2+2", "1+1+1+1"], 1)])

@@ -22,8 +22,8 @@ from mechscope.labs.grokking.full_batch import plain_loss
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.permutations import SymmetricGroup
 
-KEY_SIMILARITY = 0.05
-"""Cosine similarity of the logits with an irrep's character above which the irrep counts as key."""
+KEY_SIMILARITY = 0.005
+"""Cosine similarity of the logits with an irrep's character above which it counts as key, as in the authors' code."""
 
 
 def character_similarities(

@@ -238,7 +238,7 @@ def _composition_words(found: Mapping[str, float]) -> str:
         f"It knew its pairs by heart at epoch {found['s5_memorised_epoch']:,.0f}, and all of them from epoch "
         f"{found['s5_grokked_epoch']:,.0f} on. The characters of {found['s5_keys']:.0f} of the six irreps explain "
         f"{found['s5_explained']:.0f} % of its logits. When it had only memorised, all six explained "
-        f"{found['s5_memorised_explained']:.0f} %. With the two permutations in the wrong order, those that notice the "
+        f"{found['s5_memorised_explained']:.1f} %. With the two permutations in the wrong order, those that notice the "
         f"order fall from {found['s5_ordered_explained']:.0f} to {found['s5_swapped_explained']:.1f} %."
     )
 
