@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +102,6 @@ def small_group(**changes: Any) -> Group:
 
 
 # Training -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def in_float64() -> Iterator[None]:
-    """Two ways of training are compared in float64: Adam enlarges the rounding of small gradients with every step."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(

@@ -38,7 +38,7 @@ class ReadWeights(Protocol):
     """
 
     def __call__(
-        self, cfg: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
+        self, cfg: HookedTransformerConfig, dtype: torch.dtype, /, *, own: bool = False
     ) -> dict[str, torch.Tensor]: ...
 
 
