@@ -1,11 +1,36 @@
-"""Results: labelled arrays that know their unit and where they came from, and that show themselves."""
+"""Results: labelled arrays that know their unit and where they came from, and that show themselves.
 
-from mechscope.results.dims import DIMS, check_dims
-from mechscope.results.files import write_atomically
-from mechscope.results.provenance import Provenance, versions
-from mechscope.results.result import Result, make_result
-from mechscope.results.saving import load_result, save_result
-from mechscope.results.showing import register_renderer, render
+Names are imported when first used: writing a file completely or not at all needs no xarray, and loading a model writes
+none of the labelled arrays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mechscope.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mechscope.results.dims import DIMS, check_dims
+    from mechscope.results.files import write_atomically
+    from mechscope.results.provenance import Provenance, versions
+    from mechscope.results.result import Result, make_result
+    from mechscope.results.saving import load_result, save_result
+    from mechscope.results.showing import register_renderer, render
+
+_HOMES = {
+    "DIMS": "dims",
+    "Provenance": "provenance",
+    "Result": "result",
+    "check_dims": "dims",
+    "load_result": "saving",
+    "make_result": "result",
+    "register_renderer": "showing",
+    "render": "showing",
+    "save_result": "saving",
+    "versions": "provenance",
+    "write_atomically": "files",
+}
 
 __all__ = [
     "DIMS",
@@ -20,3 +45,5 @@ __all__ = [
     "versions",
     "write_atomically",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

@@ -109,6 +109,7 @@ class Family:
         *,
         dtype: torch.dtype | None = None,
         n_layers_in_file: int | None = None,
+        own: bool = False,
     ) -> dict[str, torch.Tensor]:
         """Our state dict from their tensors; see `mapping.convert`."""
         in_file = {plain: name for name in source.names() if (plain := self._plain_name(name)) is not None}
@@ -122,6 +123,7 @@ class Family:
             encoder=self.encoder,
             dtype=dtype,
             n_layers_in_file=n_layers_in_file,
+            own=own,
         )
 
     def _plain_name(self, name: str) -> str | None:
