@@ -20,7 +20,13 @@ from typing import Any, Protocol, cast
 import torch
 
 from mechscope.model.classic_state import unwrapped
-from mechscope.reading import check_unpacked_size, open_safetensors, read_json_object, regular_file
+from mechscope.reading import (
+    check_name,
+    check_unpacked_size,
+    open_safetensors,
+    read_json_object,
+    regular_file,
+)
 from mechscope.value_kinds import first_line
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -96,7 +102,7 @@ def open_weights(path: str | Path) -> TensorSource:
         FileNotFoundError: when there are none, or a shard that the index names is missing.
         ValueError: if a file is incomplete, is not a regular file, or is a pickle that holds more than tensors.
     """
-    path = Path(path)
+    path = check_name(path)
     if path.is_dir():
         for name in SINGLE_FILES:
             if (path / name).exists():

@@ -104,7 +104,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
         # By name, because checkpoints stands above the model and imports it.
         loader = importlib.import_module("mechscope.checkpoints.classic")
-        del n_devices, move_to_device  # one model lies on one device here, and is built there
+        del move_to_device  # the model is built on its device
         return loader.from_pretrained(
             cls,
             model_name,
@@ -123,6 +123,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             n_ctx=n_ctx,
             checkpoint_index=checkpoint_index,
             checkpoint_value=checkpoint_label if checkpoint_value is None else checkpoint_value,
+            n_devices=n_devices,
             **from_pretrained_kwargs,
         )
 

@@ -233,13 +233,14 @@ class Attention(ClassicAttention):
     ]:
         """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
         q, k, v = self.calculate_qkv_matrices(query_input, key_input, value_input)
+        q, k = self.normed_queries(q), self.normed_keys(k)
         return self._turn_query(q, positions, offset), self._turn_key(k, positions, offset), v
 
     def _project_all(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        q = self._query(self._project("Q", query_input))
-        k = self._key(self._project("K", key_input))
+        q = self.hook_q(self._project("Q", query_input))
+        k = self.hook_k(self._project("K", key_input))
         v = self.hook_v(self._project("V", value_input))
         return q, k, v
 
@@ -267,10 +268,22 @@ class Attention(ClassicAttention):
         return project(x, self._stored(f"{prefix}W_{which}"), self._stored(f"{prefix}b_{which}"))
 
     def _query(self, q: torch.Tensor) -> torch.Tensor:
-        return self.hook_q(q if self.q_norm is None else self._normalize(self.q_norm, q))
+        return self.normed_queries(self.hook_q(q))
 
     def _key(self, k: torch.Tensor) -> torch.Tensor:
-        return self.hook_k(k if self.k_norm is None else self._normalize(self.k_norm, k))
+        return self.normed_keys(self.hook_k(k))
+
+    def normed_queries(
+        self, q: Float[torch.Tensor, "batch pos head d_head"]
+    ) -> Float[torch.Tensor, "batch pos head d_head"]:
+        """What `hook_q` saw, after the norm on queries (`cfg.qk_norm`) if the model has one."""
+        return q if self.q_norm is None else self._normalize(self.q_norm, q)
+
+    def normed_keys(
+        self, k: Float[torch.Tensor, "batch pos kv_head d_head"]
+    ) -> Float[torch.Tensor, "batch pos kv_head d_head"]:
+        """What `hook_k` saw, after the norm on keys (`cfg.qk_norm`) if the model has one."""
+        return k if self.k_norm is None else self._normalize(self.k_norm, k)
 
     def _turn_query(self, q: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
         return q if self.rotary is None else self.hook_rot_q(self.turn(q, positions, offset))
