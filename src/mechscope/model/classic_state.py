@@ -140,7 +140,9 @@ class ClassicStateDicts:
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Every weight by name (`torch.nn.Module.state_dict`).
 
-        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed.
+        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed. To
+        load these weights into a model of the classic class, whose buffers differ from version to version, let it keep
+        its own: `classic.load_state_dict({**classic.state_dict(), **model.state_dict()})`.
         """
         found = super().state_dict(*args, **kwargs)  # type: ignore[misc]
         if args or kwargs.get("destination") is not None or kwargs.get("prefix"):

@@ -19,6 +19,7 @@ from mechscope.model.components.classic_attention import ClassicAttention, alibi
 from mechscope.model.components.normalization import RMSNorm
 from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
+from mechscope.model.gradients import forward_gradients
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 from mechscope.model.precision import at_least_float32
@@ -300,6 +301,7 @@ class Attention(ClassicAttention):
             or self.hook_pattern.watched
             or self.cfg.attn_scores_soft_cap > 0
             or self.overrides_open_methods
+            or forward_gradients()
         )
 
     def _fused_attention(
