@@ -139,7 +139,7 @@ def _open_shards(index: Path) -> TensorSource:
             "without a path."
         )
     shards = [index.parent / name for name in names]
-    absent = [shard.name for shard in shards if not shard.exists()]
+    absent = [shard.name for shard in shards if not check_name(shard).exists()]
     if absent:
         raise FileNotFoundError(
             f"{str(index.parent)!r} lacks {len(absent)} of {len(shards)} weight files: {_listed(absent)}."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from mechscope.model.fit import check_types
 from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ class ClassicStateDicts:
 
         Raises:
             RuntimeError: for missing, unexpected and misshapen tensors.
-            ValueError: for an unembedding that differs from the embedding although the config ties them.
+            ValueError: for an unembedding that differs from the embedding although the config ties them, and for
+                tensors that are not floating point (torch would convert them).
         """
         weights = drop_unused(weights_of(state_dict), self.cfg)
+        check_types(weights, super().state_dict())  # type: ignore[misc]
         return super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]

@@ -14,7 +14,7 @@ from mechscope.arguments import check_switches
 from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.fit import check_fit
+from mechscope.model.fit import check_fit, check_types
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.state_dict_completion import complete_state_dict
@@ -184,6 +184,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         own = {
             name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
         }
+        check_types(state_dict, own, finite=True)
         cfg, state = complete_state_dict(
             self.cfg, {name: value for name, value in state_dict.items() if name not in theirs}, own, fold_ln
         )
