@@ -21,7 +21,13 @@ from typing import Any, Protocol, cast
 import torch
 
 from mechscope.model.classic_state import unwrapped
-from mechscope.reading import check_unpacked_size, open_safetensors, read_json_object, regular_file
+from mechscope.reading import (
+    check_name,
+    check_unpacked_size,
+    open_safetensors,
+    read_json_object,
+    regular_file,
+)
 from mechscope.value_kinds import first_line
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -131,7 +137,7 @@ def open_weights(path: str | Path) -> TensorSource:
         FileNotFoundError: when there are none, or a shard that the index names is missing.
         ValueError: if a file is incomplete, is not a regular file, or is a pickle that holds more than tensors.
     """
-    path = Path(path)
+    path = check_name(path)
     if path.is_dir():
         for name in SINGLE_FILES:
             if (path / name).exists():
@@ -168,7 +174,7 @@ def _open_shards(index: Path) -> TensorSource:
             "without a path."
         )
     shards = [index.parent / name for name in names]
-    absent = [shard.name for shard in shards if not shard.exists()]
+    absent = [shard.name for shard in shards if not check_name(shard).exists()]
     if absent:
         raise FileNotFoundError(
             f"{str(index.parent)!r} lacks {len(absent)} of {len(shards)} weight files: {_listed(absent)}."

@@ -295,12 +295,12 @@ class TokenizerHelpers:
         """
         W_U: torch.Tensor = self.W_U  # type: ignore[attr-defined]
         if isinstance(tokens, str):
-            return W_U[:, self.to_single_token(tokens)]
+            return W_U[:, self.to_single_token(tokens)].clone()  # no view of the weights
         ids = self._ids_of(tokens).to(W_U.device)
         if ids.numel() == 0:
             raise ValueError("there are no tokens to give directions of.")
         check_predictable(ids, W_U.shape[1])
-        directions = W_U.mT[ids]
+        directions = W_U.mT[ids] if ids.ndim else W_U.mT[ids].clone()
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 
     def _ids_of(self, tokens: Any) -> torch.Tensor:

@@ -34,6 +34,7 @@ from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
 from mechscope.model.generation import Generation
+from mechscope.model.gradients import values_are_known
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
@@ -310,6 +311,8 @@ class HookedTransformer(
             raise ValueError(
                 f"{length} positions are more than this model's context of n_ctx={self.cfg.n_ctx}; shorten the input."
             )
+        if not values_are_known(tokens):
+            return
         low, high = torch.aminmax(tokens)
         if int(low) < 0 or int(high) >= self.cfg.d_vocab:
             bad = int(low) if int(low) < 0 else int(high)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 Positions = str | int | Sequence[str | int] | torch.Tensor
 KINDS = ("all", "last", "prompt", "generated")
+
+
+class ChosenPositions(Protocol):
+    """A choice of positions in any batch of tokens."""
+
+    def within(
+        self, real: Bool[torch.Tensor, "batch pos"], prompt_positions: int | None = None
+    ) -> Bool[torch.Tensor, "batch pos"]:
+        """True at the chosen ones (see `SteeringPositions.within`)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -149,9 +159,9 @@ def steering_positions(positions: Positions, task: Task | None = None) -> Steeri
 
 @contextmanager
 def positions_of_passes(
-    model: HookedTransformer, positions: SteeringPositions
+    model: HookedTransformer, positions: ChosenPositions
 ) -> Generator[ContextVar[torch.Tensor | None]]:
-    """Within the `with` block, the variable holds which positions of the current pass are steered [batch pos]."""
+    """During each pass within the `with` block, the variable holds which of its positions are chosen [batch pos]."""
     current: ContextVar[torch.Tensor | None] = ContextVar("steered", default=None)
     signature = inspect.signature(model.forward)
 
@@ -164,11 +174,18 @@ def positions_of_passes(
             real = torch.cat([past.previous_attention_mask.to(real), real], 1)
         current.set(positions.within(real, PROMPT_POSITIONS.get())[:, cached:])
 
-    handle = model.register_forward_pre_hook(before, with_kwargs=True)
+    def after(*_: Any) -> None:
+        current.set(None)
+
+    handles = (
+        model.register_forward_pre_hook(before, with_kwargs=True),
+        model.register_forward_hook(after, always_call=True),
+    )
     try:
         yield current
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _real_tokens(model: HookedTransformer, given: dict[str, Any]) -> Bool[torch.Tensor, "batch pos"]:
