@@ -99,7 +99,8 @@ def test_tokens_chosen_or_written_bring_their_mask() -> None:
     first_rows = torch.tensor([[True], [True], [False], [False]])
     chosen = torch.where(first_rows, tokens, other)
     expected = torch.where(first_rows, MASK, MASK.flip(0))
-    assert torch.equal(chosen.is_real, expected)  # type: ignore[attr-defined]
+    assert isinstance(chosen, Tokens)
+    assert torch.equal(chosen.is_real, expected)
     written = other.clone()
     written[:2] = tokens[:2]
     assert torch.equal(written, chosen)

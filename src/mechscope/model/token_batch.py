@@ -12,15 +12,85 @@ from mechscope.value_kinds import shown
 
 # Operations that move, select or repeat tokens, as functions and as methods: the attention mask goes through them in
 # the same way.
-_REARRANGING_NAMES = """
-    __getitem__ adjoint as_strided atleast_1d atleast_2d atleast_3d broadcast_to cat chunk clone column_stack concat
-    concatenate contiguous cpu cuda detach diagonal dstack expand expand_as flatten flip fliplr flipud gather hsplit
-    hstack index_select int long moveaxis movedim narrow narrow_copy permute pin_memory ravel repeat repeat_interleave
-    reshape reshape_as roll rot90 row_stack select short split stack squeeze swapaxes swapdims t take_along_dim
-    tensor_split tile to transpose type type_as unbind unflatten unfold unsqueeze view view_as vsplit vstack
-""".split()
+_REARRANGING_NAMES = [
+    "__getitem__",
+    "adjoint",
+    "as_strided",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "clone",
+    "column_stack",
+    "concat",
+    "concatenate",
+    "contiguous",
+    "cpu",
+    "cuda",
+    "detach",
+    "diagonal",
+    "dstack",
+    "expand",
+    "expand_as",
+    "flatten",
+    "flip",
+    "fliplr",
+    "flipud",
+    "gather",
+    "hsplit",
+    "hstack",
+    "index_select",
+    "int",
+    "long",
+    "moveaxis",
+    "movedim",
+    "narrow",
+    "narrow_copy",
+    "permute",
+    "pin_memory",
+    "ravel",
+    "repeat",
+    "repeat_interleave",
+    "reshape",
+    "reshape_as",
+    "roll",
+    "rot90",
+    "row_stack",
+    "select",
+    "short",
+    "split",
+    "stack",
+    "squeeze",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "take_along_dim",
+    "tensor_split",
+    "tile",
+    "to",
+    "transpose",
+    "type",
+    "type_as",
+    "unbind",
+    "unflatten",
+    "unfold",
+    "unsqueeze",
+    "view",
+    "view_as",
+    "vsplit",
+    "vstack",
+]
 # These give new values to some tokens, which stay real or padding as they were.
-_REPLACING_NAMES = "index_copy index_fill index_put masked_fill masked_scatter scatter".split()
+_REPLACING_NAMES = [
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "masked_fill",
+    "masked_scatter",
+    "scatter",
+]
 
 
 def _functions(names: Sequence[str]) -> frozenset[Any]:
@@ -109,8 +179,8 @@ class Tokens(torch.Tensor):
         kwargs = kwargs or {}
         if func is torch.nn.functional.pad and _has_mask(args):
             raise ValueError(
-                "torch.nn.functional.pad cannot know whether the new tokens are real: use torch.cat([...]) for real ones, "
-                "or Tokens(pad(tokens.ids, ...), pad(tokens.is_real, ...)) for padding."
+                "torch.nn.functional.pad cannot know whether the new tokens are real: use torch.cat([...]) for real "
+                "ones, or Tokens(pad(tokens.ids, ...), pad(tokens.is_real, ...)) for padding."
             )
         with torch._C.DisableTorchFunctionSubclass():  # type: ignore[attr-defined]
             result = func(*args, **kwargs)
@@ -236,7 +306,7 @@ def _real(part: Any) -> Any:
 
 
 def _rearranged(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Any:
-    """The result with the mask after the same operation; a plain tensor if no tokens were rearranged, as in `W[tokens]`."""
+    """The result with the mask after the same operation; a plain tensor if no tokens were rearranged (`W[tokens]`)."""
     # A DataLoader's worker processes stack rows into memory of their own (`out`), which is for the ids.
     options = {name: value for name, value in kwargs.items() if name != "out"}
     if args:
@@ -262,10 +332,9 @@ def _rearranged(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: 
 
 def _mask_where(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> torch.Tensor | None:
     """The mask of tokens chosen from two places; a token that a plain value replaces stays real or padding."""
-    given = dict(
-        zip(("input", "condition", "other") if func is torch.Tensor.where else _WHERE, args, strict=False)
-    )
-    given.update({"input" if name == "self" else name: value for name, value in kwargs.items()})
+    names = ("input", "condition", "other") if func is torch.Tensor.where else _WHERE
+    given: dict[str, Any] = dict(zip(names, args, strict=False))
+    given |= {"input" if name == "self" else name: value for name, value in kwargs.items()}
     parts = given.get("input"), given.get("other")
     if not _has_mask(parts) or not isinstance(result, torch.Tensor):
         return None
