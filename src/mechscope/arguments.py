@@ -285,6 +285,8 @@ def expected(hint: Any) -> str:
     """
     if hint is None or hint is types.NoneType:
         return "None"
+    if hint is Any:
+        return "anything"
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         words = list(dict.fromkeys(expected(one) for one in args))
@@ -308,6 +310,8 @@ def expected(hint: Any) -> str:
 
 def _plural(hint: Any) -> str:
     words = {int: "whole numbers", float: "numbers", str: "strings", bool: "booleans"}
+    if hint is Any:
+        return "values"
     if isinstance(hint, type) and hint in words:
         return words[hint]
     origin = typing.get_origin(hint)
