@@ -26,6 +26,7 @@ CASES: list[tuple[Any, str, Any]] = [
     (np.array([1, 1]), "array", [1, 1]),
     (torch.tensor([3, 0]), "array", [3, 0]),
     ([], "array", []),
+    (range(1, 4), "array", [1, 2, 3]),
 ]
 
 

@@ -14,6 +14,7 @@ SliceInput = (
     | tuple[int | None, int | None, int | None]
     | slice
     | list[int]
+    | range
     | torch.Tensor
     | np.ndarray
     | None
@@ -25,8 +26,8 @@ class Slice:
     """One of four ways to choose along an axis.
 
     None keeps everything ("identity"); a whole number takes one index and drops the axis ("int"); a
-    tuple gives the arguments of `slice(...)`, as does a slice itself ("slice"); a list, an array or
-    a tensor lists indices, or marks them with booleans ("array").
+    tuple gives the arguments of `slice(...)`, as does a slice itself ("slice"); a list, a range, an array
+    or a tensor lists indices, or marks them with booleans ("array").
 
     >>> tokens = torch.arange(10)
     >>> Slice((2, 5)).apply(tokens), Slice([0, -1]).apply(tokens), Slice(3).apply(tokens)
@@ -41,6 +42,8 @@ class Slice:
             input_slice = input_slice.detach().cpu().numpy()
         if isinstance(input_slice, np.ndarray) and input_slice.ndim == 0:
             input_slice = input_slice[()]
+        if isinstance(input_slice, range):
+            input_slice = list(input_slice)
         if input_slice is None:
             self.slice, self.mode = slice(None), "identity"
         elif isinstance(input_slice, (int, np.integer)) and not isinstance(input_slice, (bool, np.bool_)):

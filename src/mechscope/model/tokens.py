@@ -111,7 +111,10 @@ class TokenizerHelpers:
         longest = max(len(row) for row in rows)
         padding = [longest - len(row) for row in rows]
         if any(padding) and tokenizer.pad_token_id is None:
-            raise ValueError("texts of different lengths need a padding token, but this tokenizer has none.")
+            raise ValueError(
+                "texts of different lengths need a padding token, but this tokenizer has none: set tokenizer.pad_token "
+                "(any of its tokens will do, because padding is masked), or read the texts one by one."
+            )
 
         def padded(values: list[list[int]], filler: int | None) -> torch.Tensor:
             fill = [[filler] * count for count in padding]
