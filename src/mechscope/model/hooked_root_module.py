@@ -372,7 +372,7 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         device = None if device is None else check_device(device)
         cache = {} if cache is None else cache
         chosen = None if pos_slice is None else Slice.unwrap(pos_slice)
-        if chosen is not None and chosen is not pos_slice and chosen.mode == "int":
+        if chosen is not None and chosen is not pos_slice and isinstance(chosen.slice, int):
             chosen = Slice([chosen.slice])  # as in the classic library, one position keeps its axis
 
         def keep(suffix: str) -> HookFunction:

@@ -121,6 +121,41 @@ class Slice:
         return f"Slice: {self.slice} Mode: {self.mode} "
 
 
+def chosen_indices(chosen: Any, count: int, what: str) -> list[int]:
+    """Which of `count` things are chosen: their numbers, from 0.
+
+    Args:
+        chosen: a slice, a whole number or several (negative ones from the end), or a mask [count], in any kind of list,
+            array or tensor.
+        what: their name in errors, in the plural.
+
+    Raises:
+        ValueError: for anything else, a number out of range, a mask of another length, or an empty choice.
+
+    >>> chosen_indices([0, -1], 4, "examples"), chosen_indices([True, False, False, True], 4, "examples")
+    ([0, 3], [0, 3])
+    """
+    listed: Any = list(chosen) if isinstance(chosen, tuple) else chosen
+    if listed is None:
+        raise ValueError(f"say which {what}: by slice, by number or by a mask [{count}].")
+    found = Slice(listed).slice
+    if isinstance(found, slice):
+        rows = list(range(count)[found])
+    else:
+        numbers = np.atleast_1d(found)
+        if numbers.ndim > 1 or (numbers.dtype == np.bool_ and len(numbers) != count):
+            kind = "mask" if numbers.dtype == np.bool_ else "choice"
+            raise ValueError(f"there are {count} {what}, and the {kind} has shape {numbers.shape}.")
+        rows = np.flatnonzero(numbers).tolist() if numbers.dtype == np.bool_ else numbers.tolist()
+    outside = [row for row in rows if not -count <= row < count]
+    if outside or not rows:
+        raise ValueError(
+            f"{what} are 0 to {count - 1}; "
+            + (f"there is no number {outside[0]}." if outside else "none of them was chosen.")
+        )
+    return [row % count for row in rows]
+
+
 def _indices(values: list[Any] | np.ndarray) -> np.ndarray:
     indices = np.asarray(values)
     if indices.size == 0:
