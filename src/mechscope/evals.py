@@ -174,12 +174,12 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         if tokenizer is None:
             raise ValueError("IOIDataset needs a tokenizer to make tokens of its sentences.")
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, not {num_samples}.")
         if prepend_bos and not begin_ids(tokenizer):
             raise ValueError(
                 "prepend_bos needs a beginning-of-sequence token, but this tokenizer has none: pass prepend_bos=False."
             )
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, not {num_samples}.")
         self.tokenizer = tokenizer
         self.prepend_bos = prepend_bos
         self.templates = list(self.get_default_templates() if templates is None else templates)

@@ -79,7 +79,7 @@ def read_features(
         KeyError: for a hook point that the model does not have.
         TypeError, ValueError: for a feature that the dictionary does not have, or anything but whole numbers.
     """
-    wanted = token_ids(list(features), "features")
+    wanted = token_ids(list(features), "features", negative=True)
     parts: list[Tensor] = []
     stream = read_activations(
         model,
