@@ -166,4 +166,8 @@ class ClassicStateDicts:
         """
         weights = drop_unused(weights_of(state_dict), self.cfg)
         check_types(weights, super().state_dict())  # type: ignore[misc]
-        return super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
+        found = super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
+        # With assign=True the weights may have another device and data type than before.
+        parameter = next(self.parameters())  # type: ignore[attr-defined]
+        self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
+        return found

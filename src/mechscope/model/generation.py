@@ -217,7 +217,7 @@ class Generation:
                 "not say how a generated token is to be embedded. Embed it yourself and call "
                 "model(residual, start_at_layer=0) for each token."
             )
-        if not isinstance(input, str) and len(input) == 0:
+        if not isinstance(input, str) and getattr(input, "ndim", 1) > 0 and len(input) == 0:
             raise ValueError("there is nothing to continue: the input is empty.")
         side = (padding_side or "left") if is_text(input) else padding_side
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]

@@ -382,12 +382,12 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         check_switches(incl_bwd=incl_bwd, remove_batch_dim=remove_batch_dim)
         device = None if device is None else check_device(device)
         cache = {} if cache is None else cache
-        if isinstance(pos_slice, int):
-            pos_slice = [pos_slice]  # as in the classic library, one position keeps its axis
-        pos_slice = None if pos_slice is None else Slice.unwrap(pos_slice)
+        chosen = None if pos_slice is None else Slice.unwrap(pos_slice)
+        if chosen is not None and chosen is not pos_slice and isinstance(chosen.slice, int):
+            chosen = Slice([chosen.slice])  # as in the classic library, one position keeps its axis
 
         def keep(suffix: str) -> HookFunction:
-            return caching_hook(cache, suffix, device, remove_batch_dim, pos_slice)
+            return caching_hook(cache, suffix, device, remove_batch_dim, chosen)
 
         names = self.match_hook_names(names_filter)
         if callable(names_filter):

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import nn
 
+from mechscope.arguments import fits
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
@@ -336,8 +337,9 @@ class HookedTransformer(
         if layer is None:
             return default
         n_layers = self.cfg.n_layers
-        if isinstance(layer, bool) or not isinstance(layer, int):
+        if not fits(layer, int):
             raise TypeError(f"{name} is a whole number, not {shown(layer)}.")
+        layer = int(layer)
         if not -n_layers <= layer <= n_layers:
             raise ValueError(f"{name} must be between {-n_layers} and {n_layers}, not {layer}.")
         return layer + n_layers if layer < 0 else layer

@@ -17,6 +17,7 @@ from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_file import PICKLE_SUFFIXES
 from mechscope.dictionaries.weights_checksum import checksum_of_files
 from mechscope.model.encoder import HookedEncoder
+from mechscope.model.special_tokens import text_ids
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
@@ -125,7 +126,7 @@ def token_rows(
         raise ValueError(f"context is {length}, which leaves no room for text.")
     ids: list[int] = []
     for piece in pieces:
-        ids += tokenizer.encode(piece, add_special_tokens=False)
+        ids += text_ids(tokenizer, piece)
         if len(ids) >= at_most:
             break
     count = min(len(ids), at_most) // width
