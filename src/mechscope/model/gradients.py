@@ -42,7 +42,7 @@ def usable_in_training(value: Any) -> Any:
 
 def values_are_known(tensor: torch.Tensor) -> bool:
     """Whether a tensor's values can be looked at: under `torch.vmap` there is one for each of many calls."""
-    functorch = torch._C._functorch
+    functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - without type stubs
     while functorch.is_functorch_wrapped_tensor(tensor):
         if functorch.is_batchedtensor(tensor):
             return False
