@@ -114,8 +114,6 @@ SAME_CALL_OTHER_ANSWER: dict[str, str] = {
     "components.PosEmbed.forward": "padding gets the first position's embedding; there it is zero",
     "components.AbstractAttention.create_alibi_multipliers": "the slopes of the paper (and of BLOOM) also where the "
     "number of heads is no power of two",
-    "components.AbstractAttention.calculate_qkv_matrices": "hook_q "
-    "and hook_k see queries and keys after their own norm (Qwen 3, Gemma 3), as attention does",
     "HookedTransformer.HookedTransformer.set_ungroup_grouped_query_attention": "gives heads weights of their own for "
     "good, where the reference copies activations in each pass",
     "HookedTransformer.HookedTransformer.n_params_total": "tied embeddings are counted once",

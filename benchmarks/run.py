@@ -157,7 +157,11 @@ def generate(contenders: Contenders, rounds: int) -> list[Timing]:
 
 
 def load(folder: Path, rounds: int) -> list[Timing]:
-    """Load and process a folder in a fresh process: CPU seconds after imports, and peak memory."""
+    """Load and process a folder in a fresh process: CPU seconds after imports, and peak memory.
+
+    Raises:
+        AssertionError: if loading holds much more than the weights that it returns.
+    """
     ready = "import torch; torch.set_num_threads(1)\nfrom pathlib import Path\n"
     timed = (
         "start = time.process_time()\n{}\n"
@@ -166,7 +170,9 @@ def load(folder: Path, rounds: int) -> list[Timing]:
     codes = {
         "mechscope": ready
         + "import mechscope; mechscope.load_model\nimport mechscope.model.transformer\n"
-        + timed.format(f"model = mechscope.load_model({str(folder)!r})"),
+        + "print(f'before={peak_mb()}')\n"
+        + timed.format(f"model = mechscope.load_model({str(folder)!r})")
+        + "print(f'weights={sum(w.nbytes for w in model.parameters()) / 2**20}')\n",
         "plain": ready
         + "from benchmarks.plain_gpt2 import load_and_process_plain\n"
         + timed.format(f"weights = load_and_process_plain(Path({str(folder)!r}))"),
@@ -187,6 +193,10 @@ def load(folder: Path, rounds: int) -> list[Timing]:
         for label, code in codes.items():
             runs[label] += run_in_process(code, 1)
     ours = runs["mechscope"]
+    held = median_of(ours, "peak") - median_of(ours, "before")
+    weights = median_of(ours, "weights")
+    # One tensor of the file at a time, and 32 MiB of the file beside it.
+    assert held < 1.2 * weights, f"loading {weights:.0f} MiB of weights took {held:.0f} MiB of memory"
     medians = {label: median_of(results, "seconds") for label, results in runs.items()}
     peaks = {label: median_of(results, "peak") for label, results in runs.items()}
     ratios = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -28,6 +29,17 @@ torch.set_num_threads(int(os.environ.get("MECHSCOPE_TEST_THREADS", "1")))
 # Nothing in the tests may reach a network; the peers would try.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture
+def in_float64() -> Iterator[None]:
+    """What a test draws is float64.
+
+    For comparing two ways of training: Adam divides a gradient by its size, and so enlarges the rounding of small ones.
+    """
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

@@ -23,6 +23,16 @@ def test_importing_loads_neither_torch_nor_numpy() -> None:
     assert fresh(code) == "[]"
 
 
+def test_loading_a_model_imports_no_tables_and_no_figures() -> None:
+    # They are 76 MB, half as much as torch.
+    heavy = ("xarray", "pandas", "plotly", "sklearn", "scipy", "transformers")
+    code = (
+        "import sys, mechscope; model = mechscope.load_model('mini-gelu-1l'); model('one two')\n"
+        f"print([m for m in {heavy!r} if m in sys.modules])"
+    )
+    assert fresh(code) == "[]"
+
+
 def test_every_public_name_resolves() -> None:
     import mechscope
 

@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from mechscope.checkpoints.load import load_model
+from mechscope.data.tokenizer_files import tokenizer_from_folder
+from mechscope.dictionaries.exchange import load_dictionary, load_saelens
+from mechscope.dictionaries.files import load
+from mechscope.dictionaries.shards import ShardStream
+from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.reading import (
     LARGEST_RATIO,
     MOST_UNPACKED,
+    check_name,
     check_unpacked_size,
     naming,
     open_safetensors,
@@ -22,6 +29,21 @@ from mechscope.reading import (
     read_text,
     regular_file,
 )
+from mechscope.results.saving import load_result
+
+NAMED: dict[str, Callable[[Path], object]] = {
+    "regular_file": regular_file,
+    "check_name": check_name,
+    "load_model": load_model,
+    "load_dictionary": load_dictionary,
+    "load_saelens": load_saelens,
+    "load": load,
+    "ShardStream": lambda path: ShardStream(path, batch_size=1),
+    "load_result": load_result,
+    "tokenizer_from_folder": tokenizer_from_folder,
+    "read_texts": lambda path: read_texts(str(path), 0),
+}
+"""Functions that read a file or folder whose name the user gives."""
 
 
 @pytest.mark.parametrize(
@@ -42,6 +64,25 @@ def test_only_regular_files_are_opened(
     assert str(tmp_path / "thing") in str(caught.value)
     with pytest.raises(FileNotFoundError, match="there is no file .*nothing"):
         read(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("n" * 5000, ValueError, "a name of 5,[0-9]+ characters is too long for a file or folder: '.*'…"),
+        ("n" * 300, ValueError, "a name of [0-9]+ characters is too long"),
+        ("a\0b", ValueError, "cannot be the name of a file"),
+        ("loop", OSError, "cannot be read: Too many levels"),
+    ],
+)
+@pytest.mark.parametrize("read", NAMED)
+def test_a_name_that_the_system_refuses(
+    read: str, name: str, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(error, match=said) as caught:
+        NAMED[read](tmp_path / name)
+    assert len(str(caught.value)) < 400
 
 
 def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:

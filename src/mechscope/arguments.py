@@ -208,7 +208,10 @@ def _is_one_number(value: Any, hint: type) -> bool:
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """Convert a list if only a tensor is expected, and a tensor [n] if only a list is expected."""
+    """Convert a list if only a tensor is expected, a tensor [n] if only a list is, and integers to Python's.
+
+    As an index, NumPy's uint8 would be taken for a mask, and as a seed no integer but Python's will do.
+    """
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     arrays = any(map(_is_array_hint, options))
     lists = any(
@@ -217,11 +220,26 @@ def _converted(value: Any, hint: Any) -> Any:
     )
     if lists and not arrays and is_array(value) and value.ndim == 1:
         return value.tolist()
+    if int in options and _is_other_integer(value) and not (arrays and is_array(value)):
+        return int(value)
+    if type(value) in (list, tuple) and any(map(_lists_integers, options)):
+        return type(value)(int(one) if _is_other_integer(one) else one for one in value)
     if arrays and not lists and (type(value).__name__ == "ndarray" or _is_nested_numbers(value)):
         import torch
 
         return torch.as_tensor(value)
     return value
+
+
+def _is_other_integer(value: Any) -> bool:
+    """Whether a value is a single integer of NumPy or torch."""
+    return not isinstance(value, int) and _is_a(value, int)
+
+
+def _lists_integers(hint: Any) -> bool:
+    """Whether an annotation is a list, tuple or the like of whole numbers, perhaps among others."""
+    inner = typing.get_args(hint)[:1] if isinstance(typing.get_origin(hint), type) else ()
+    return any(one is int or int in typing.get_args(one) for one in inner)
 
 
 def _is_nested_numbers(value: Any) -> bool:
@@ -285,6 +303,8 @@ def expected(hint: Any) -> str:
     """
     if hint is None or hint is types.NoneType:
         return "None"
+    if hint is Any:
+        return "anything"
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         words = list(dict.fromkeys(expected(one) for one in args))
@@ -308,6 +328,8 @@ def expected(hint: Any) -> str:
 
 def _plural(hint: Any) -> str:
     words = {int: "whole numbers", float: "numbers", str: "strings", bool: "booleans"}
+    if hint is Any:
+        return "values"
     if isinstance(hint, type) and hint in words:
         return words[hint]
     origin = typing.get_origin(hint)

@@ -18,6 +18,7 @@ from mechscope.data.text_datasets import get_dataset
 from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.devices import check_device
 from mechscope.model.loss import lm_cross_entropy_loss
+from mechscope.model.special_tokens import begin_ids, text_ids, with_begin
 from mechscope.model.token_batch import Tokens
 from mechscope.value_kinds import shown
 
@@ -156,8 +157,8 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         seed: of the choice; None means 0.
 
     Raises:
-        ValueError: for fewer than two names, a template that lacks [A] or [B], or a placeholder that has
-            no words.
+        ValueError: for a tokenizer without the beginning-of-sequence token that is wanted, fewer than two names,
+            a template that lacks [A] or [B], or a placeholder that has no words.
     """
 
     def __init__(
@@ -175,6 +176,10 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
             raise ValueError("IOIDataset needs a tokenizer to make tokens of its sentences.")
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, not {num_samples}.")
+        if prepend_bos and not begin_ids(tokenizer):
+            raise ValueError(
+                "prepend_bos needs a beginning-of-sequence token, but this tokenizer has none: pass prepend_bos=False."
+            )
         self.tokenizer = tokenizer
         self.prepend_bos = prepend_bos
         self.templates = list(self.get_default_templates() if templates is None else templates)
@@ -233,18 +238,14 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         sample = self.samples[index]
-        prompt = self._ids(sample["text"])
+        prompt = text_ids(self.tokenizer, sample["text"])
         if self.prepend_bos:
-            prompt = [self.tokenizer.bos_token_id, *prompt]
+            prompt = with_begin(begin_ids(self.tokenizer), prompt)
         return {
             "prompt": torch.tensor(prompt),
-            "IO": torch.tensor(self._ids(sample["IO"])),
-            "S": torch.tensor(self._ids(sample["S"])),
+            "IO": torch.tensor(text_ids(self.tokenizer, sample["IO"])),
+            "S": torch.tensor(text_ids(self.tokenizer, sample["S"])),
         }
-
-    def _ids(self, text: str) -> list[int]:
-        """Token ids without special tokens."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
 @torch.no_grad()
@@ -258,6 +259,9 @@ def ioi_eval(
 ) -> dict[str, float]:
     """How well a model names the indirect object.
 
+    Without a data set, sentences begin with the beginning-of-sequence token if the model's texts do
+    (`cfg.default_prepend_bos`).
+
     Returns:
         "Logit Difference", the mean of the answer's logit less the other name's, and "Accuracy", the
         share of sentences where it is positive. A name of several tokens counts by its first one.
@@ -270,7 +274,10 @@ def ioi_eval(
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     if dataset is None:
         dataset = IOIDataset(
-            model.tokenizer if tokenizer is None else tokenizer, num_samples=num_samples, symmetric=symmetric
+            model.tokenizer if tokenizer is None else tokenizer,
+            num_samples=num_samples,
+            symmetric=symmetric,
+            prepend_bos=getattr(model.cfg, "default_prepend_bos", True),
         )
     differences = []
     for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=list):
@@ -288,7 +295,7 @@ def ioi_eval(
                     "apart; give the data set other names."
                 )
             before_answer = row[length - len(entry["IO"]) - 1]
-            differences.append(float(before_answer[answer] - before_answer[other]))
+            differences.append(float(before_answer[answer]) - float(before_answer[other]))
     found = torch.tensor(differences)
     return {"Logit Difference": float(found.mean()), "Accuracy": float((found > 0).float().mean())}
 

@@ -6,6 +6,7 @@ torch, so that every room may use it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -24,6 +25,8 @@ MOST_UNPACKED = 2**28
 """Compressed files that unpack to no more than this are read whatever their ratio."""
 LARGEST_RATIO = 100
 """A compressed file that unpacks to more than this many times its size is not real data."""
+LONGEST_SHOWN = 120
+"""Characters of a name that are shown in an error."""
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISCHR, "a device"),
@@ -47,8 +50,11 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
         found = path.stat()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no file {str(path)!r}.") from error
-    except ValueError as error:  # a zero byte in the name
-        raise ValueError(f"{str(path)!r} cannot be the name of a file ({error}).") from error
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # a zero byte in the name, a file in place of a folder, a loop of links …
+        raise _unreachable(path, error) from error
     if stat.S_ISDIR(found.st_mode):
         raise ValueError(f"{str(path)!r} is a folder, not a regular file: give a file inside it.")
     for is_kind, words in _KINDS:
@@ -60,6 +66,39 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
             "its name says."
         )
     return path
+
+
+def check_name(path: str | Path) -> Path:
+    """`path` as a Path, after checking that the system can look it up; nothing need exist there.
+
+    Raises:
+        ValueError: for a name that is too long or has a zero byte.
+        OSError: where the system refuses to look, for example without permission; with the name and the reason.
+    """
+    path = Path(path)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (ValueError, OSError) as error:
+        raise _unreachable(path, error) from error
+    return path
+
+
+def _unreachable(path: Path, error: ValueError | OSError) -> Exception:
+    """The error for a path that cannot be looked up, with its name (shortened if it is long) and the reason."""
+    name = str(path)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return ValueError(
+            f"a name of {len(name):,} characters is too long for a file or folder: {_shortened(name)}."
+        )
+    if isinstance(error, OSError):
+        return type(error)(f"{_shortened(name)} cannot be read: {error.strerror or error}.")
+    return ValueError(f"{_shortened(name)} cannot be the name of a file ({error}).")
+
+
+def _shortened(name: str) -> str:
+    return repr(name) if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]!r}…"
 
 
 def read_text(path: str | Path, *, at_most: int = MOST_BYTES_OF_TEXT) -> str:

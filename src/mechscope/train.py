@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,10 @@ def train(
 ) -> HookedTransformer:
     """Train a model to predict the next token of rows with "tokens" [pos], as `tokenize_and_concatenate` makes them.
 
+    Rows may also hold an "attention_mask" [pos], as tokenizers give it. A model in half precision is trained as a
+    float32 copy, whose weights are rounded into it at the end and at every save: bfloat16 would round most steps
+    away, and in float16 squared gradients become 0.
+
     Returns:
         the model, trained in place.
 
@@ -93,8 +98,10 @@ def train(
     torch.manual_seed(config.seed)
     device = config.device or get_device()
     model.to(device)
+    learner = copy.deepcopy(model).float() if model.cfg.dtype.itemsize < 4 else model
     model.train()
-    optimizer = _optimizer(model, config)
+    learner.train()
+    optimizer = _optimizer(learner, config)
     warmup = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
     )
@@ -103,10 +110,11 @@ def train(
         samples = 0
         for step, batch in enumerate(rows):
             tokens = batch["tokens"].to(device)
-            loss = model(tokens, return_type="loss")
+            mask = batch.get("attention_mask")
+            loss = learner(tokens, return_type="loss", attention_mask=mask)
             loss.backward()
             if config.max_grad_norm is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+                torch.nn.utils.clip_grad_norm_(learner.parameters(), config.max_grad_norm)
             optimizer.step()
             warmup.step()
             optimizer.zero_grad()
@@ -115,11 +123,21 @@ def train(
             if config.print_every is not None and step % config.print_every == 0:
                 print(f"Epoch {epoch} Samples {samples} Step {step} Loss {loss.item()}")  # noqa: T201 - asked for
             if config.save_every is not None and step % config.save_every == 0:
+                _hand_over(learner, model)
                 weights = {name: value.contiguous() for name, value in model.state_dict().items()}
                 save_file(weights, Path(config.save_dir or ".") / f"model_{step}.safetensors")
             if config.max_steps is not None and step >= config.max_steps:
                 break
+    _hand_over(learner, model)
     return model
+
+
+@torch.no_grad()
+def _hand_over(learner: HookedTransformer, model: HookedTransformer) -> None:
+    """Round what was learnt into the model, unless the model itself was trained."""
+    if learner is not model:
+        for own, learnt in zip(model.parameters(), learner.parameters(), strict=True):
+            own.copy_(learnt)
 
 
 def _optimizer(model: HookedTransformer, config: HookedTransformerTrainConfig) -> torch.optim.Optimizer:

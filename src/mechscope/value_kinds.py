@@ -10,6 +10,7 @@ import math
 import numbers
 import types
 import typing
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
@@ -54,6 +55,28 @@ def hints_of(kind: type) -> dict[str, Any]:
     """The annotations of a dataclass's fields."""
     names = {field.name for field in dataclasses.fields(kind)}
     return {name: hint for name, hint in typing.get_type_hints(kind).items() if name in names}
+
+
+def one_line(text: str) -> str:
+    r"""Text with its line breaks, tabs and other control characters as Python writes them.
+
+    >>> print(one_line("a\nb\t"))
+    a\nb\t
+    """
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
+        for letter in text
+    )
+
+
+def visible(text: str) -> str:
+    r"""A token without the spaces around it, with line breaks as \n; quoted if nothing else would be seen.
+
+    >>> print(visible(" cat"), visible("  "), visible("a\n"), visible("\n"))
+    cat '  ' a\n '\n'
+    """
+    seen = text.strip(" ")
+    return one_line(seen) if any(one.isprintable() and not one.isspace() for one in seen) else repr(text)
 
 
 def shown(value: Any) -> str:

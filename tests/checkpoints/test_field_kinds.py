@@ -11,6 +11,8 @@ import pytest
 import transformers
 
 from mechscope.checkpoints.adapters import HfConfig, family_of
+from mechscope.checkpoints.adapters.families import FAMILIES
+from mechscope.checkpoints.adapters.family import REFUSED_EVERYWHERE
 from mechscope.checkpoints.adapters.field_kinds import FIELDS
 from mechscope.model.config import HookedTransformerConfig
 from tests.checkpoints.test_hf_config import to_version_4
@@ -29,35 +31,43 @@ def read(fields: dict[str, Any]) -> HookedTransformerConfig:
     return family_of(config).read_config(config)
 
 
-class Watched(HfConfig):
-    """Keeps the names that are asked for."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        super().__init__(fields)
-        self.asked: set[str] = set()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.asked.add(name)
-        return super().get(name, default)
-
-    def __getitem__(self, name: str) -> Any:
-        self.asked.add(name)
-        return super().__getitem__(name)
-
-
 @pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("name", TINY)
 def test_every_field_that_is_read_has_a_kind(name: str, version: int) -> None:
     fields = json.loads(described(name))
     if version == 4:
         to_version_4(fields)
-    config = Watched(fields)
+    config = HfConfig(fields)
     family = family_of(config)
     family.read_config(config)
     family.tensors(config, ())
-    refused = {"quantization_config", "add_cross_attention", "pruned_heads", "use_bidirectional_attention"}
-    refused |= {refusal.name for refusal in family.refused}
+    refused = {refusal.name for refusal in (*REFUSED_EVERYWHERE, *family.refused)}
     assert config.asked - refused - {*FIELDS} == set()
+
+
+@pytest.mark.parametrize("model_type", [name for family in FAMILIES for name in family.model_types])
+def test_every_field_that_transformers_writes_is_read_refused_or_without_effect(model_type: str) -> None:
+    """Warnings are errors in tests: no field of a default config causes one, and one that nobody knows does."""
+    fields = transformers.AutoConfig.for_model(model_type).to_dict()
+    read(fields)
+    fields.get("text_config", fields).update(residual_multiplier=0.5, embedding_scale=None, unused=False)
+    with pytest.warns(UserWarning, match=r"does not use: residual_multiplier=0\.5\. If they"):
+        read(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("llama", {"attn_logit_softcapping": 30.0}),
+        ("llama", {"embedding_multiplier": 12.0}),
+        ("gpt2", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_theta": 500.0}),
+        ("pythia", {"scale_attn_by_inverse_layer_idx": True}),
+        ("olmo-2", {"query_pre_attn_scalar": 3}),
+    ],
+)
+def test_a_field_of_another_family_is_reported(name: str, fields: dict[str, Any]) -> None:
+    with pytest.warns(UserWarning, match=f"does not use: .*{list(fields)[-1]}"):
+        read({**json.loads(described(name)), **fields})
 
 
 @pytest.mark.parametrize("seed", [0, 1])

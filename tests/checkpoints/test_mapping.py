@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -135,3 +137,44 @@ def test_arithmetic_is_done_in_the_wider_type(wanted: torch.dtype | None):
     assert ours.dtype == (wanted or torch.bfloat16)
     exact = 1 + torch.tensor(1e-3, dtype=torch.bfloat16).to(wanted or torch.float32)
     assert ours[0] == exact.to(ours.dtype)
+
+
+FUSED: Table = {
+    "embed.W_E": Take("e", "d_vocab d_model"),
+    "unembed.W_U": Take("u", "d_vocab_out d_model -> d_model d_vocab_out"),
+    **{
+        f"blocks.{{i}}.attn.{ours}": Take(
+            "l.{i}.qkv", "(qkv_head d_head) d_model -> qkv_head d_model d_head", part=part
+        )
+        for ours, part in (("W_Q", slice(0, 2)), ("_W_K", slice(2, 3)), ("_W_V", slice(3, 4)))
+    },
+    "blocks.{i}.attn.b_Q": Take("l.{i}.b", "(head d_head) -> head d_head"),
+    "blocks.{i}.attn.W_O": Take("l.{i}.o", "(head d_head) d_model -> head d_head d_model"),
+}
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_are_contiguous_and_with_own_nobody_elses(own: bool, dtype: torch.dtype):
+    shapes = {"e": (7, 4), "u": (7, 4)}
+    for layer in range(2):
+        shapes |= {f"l.{layer}.qkv": (12, 4), f"l.{layer}.b": (6,), f"l.{layer}.o": (6, 4)}
+    stored = {name: torch.randn(shape) for name, shape in shapes.items()}
+    cfg = dataclasses.replace(CFG, tie_word_embeddings=False)
+    state = convert(
+        DictSource(stored, "here"), FUSED, cfg, rename=lambda name: name, ignored=lambda name: False,
+        dtype=dtype, own=own,
+    )  # fmt: skip
+    theirs = {tensor.untyped_storage().data_ptr() for tensor in stored.values()}
+    addresses = [tensor.untyped_storage().data_ptr() for tensor in state.values()]
+    assert all(tensor.is_contiguous() and tensor.dtype == dtype for tensor in state.values())
+    assert torch.equal(state["unembed.W_U"], stored["u"].T.to(dtype))
+    heads = stored["l.1.qkv"].to(dtype).view(4, 3, 4).transpose(1, 2)
+    assert torch.equal(torch.cat([state[f"blocks.1.attn.{name}"] for name in ("W_Q", "_W_K", "_W_V")]), heads)
+    assert torch.equal(state["blocks.0.attn.W_O"], stored["l.0.o"].to(dtype).view(2, 3, 4))
+    if own or dtype != torch.float32:
+        assert len({*addresses}) == len(addresses) and not theirs & {*addresses}
+    else:
+        # What is stored as it is needed is not copied.
+        assert state["embed.W_E"].data_ptr() == stored["e"].data_ptr()
+        assert state["blocks.0.attn.W_O"].data_ptr() == stored["l.0.o"].data_ptr()

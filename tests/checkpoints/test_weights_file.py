@@ -15,7 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mechscope.checkpoints import weights_file
 from mechscope.checkpoints.load import load_model
+from mechscope.checkpoints.save import save_model
 from mechscope.checkpoints.weights_file import DictSource, mismatch_message, open_weights, read_pickle
 from tests.checkpoints.tiny_models import CONTEXT, reference_logits, relative_error, token_ids
 from tests.model.tiny import tiny_model
@@ -398,3 +400,61 @@ def test_tensors_in_memory_that_are_not_ordinary(
     state["blocks.0.attn.b_O"] = change(state["blocks.0.attn.b_O"])
     with pytest.raises(ValueError, match=rf"blocks.0.attn.b_O.*({said})"):
         load_model(state, cfg=model.cfg, process=False)
+
+
+# Reading once --------------------------------------------------------------------------------------
+
+
+def mappings_of(path: Path) -> int:
+    """How many mappings of a file this process has."""
+    return Path("/proc/self/maps").read_text().count(str(path))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's list of mapped files")
+def test_what_is_read_once_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "model.safetensors"
+    stored = {f"w{number}": torch.randn(50, 50) for number in range(20)}
+    save_file(stored, path)
+    source = open_weights(path)
+    opened = mappings_of(path)
+    monkeypatch.setattr(weights_file, "PEEKED_AT_ONCE", 25_000)
+    most = 0
+    for name in source.names():
+        assert torch.equal(source.peek(name), stored[name])
+        most = max(most, mappings_of(path) - opened)
+    kept = source.peek("w0")  # a tensor that somebody keeps stays readable
+    for name in source.names():
+        source.peek(name)
+    assert torch.equal(kept, stored["w0"])
+    assert 1 <= most <= 2  # the library's own and torch's
+    del source, kept
+    assert mappings_of(path) == 0
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(3), "b": torch.zeros(3)}, path)
+    source = open_weights(path)
+    monkeypatch.setattr(weights_file, "PEEKED_AT_ONCE", 0)
+    source.peek("a")
+    save_file({"a": torch.ones(3), "b": torch.ones(3)}, tmp_path / "new")
+    (tmp_path / "new").replace(path)
+    with pytest.raises(ValueError, match="changed while it was being read. Load it again"):
+        source.peek("b")
+
+
+@pytest.mark.parametrize("process", [False, True])
+@pytest.mark.parametrize("form", ["classic", "gpt2"])
+def test_a_processed_model_keeps_no_file_open(tiny: Tiny, tmp_path: Path, process: bool, form: str):
+    if form == "gpt2":
+        folder = tiny("gpt2")[1]
+    else:
+        folder = tmp_path / "own"
+        save_model(tiny_model("plain"), folder)
+    model = load_model(folder, process=process)
+    if Path("/proc/self/maps").exists():
+        assert (mappings_of(folder / "model.safetensors") == 0) is process
+    # And what is edited in memory stays there.
+    with torch.no_grad():
+        model.embed.W_E.zero_()
+    assert load_model(folder, process=process).embed.W_E.any()

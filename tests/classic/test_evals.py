@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from mechscope.evals import IOIDataset, induction_loss, ioi_eval
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 from tests.classic.words import word_tokenizer
+from tests.model.letters import Letters
 from tests.model.tiny import tiny_model, tiny_tokens
 
 TEMPLATES = ["[A] and [B] sat at the [LOCATION], then [B] gave the [OBJECT] to [A]"]
@@ -178,6 +180,48 @@ def test_a_sentence_counts_the_same_in_any_batch() -> None:
 def test_a_data_set_that_cannot_be_made_is_an_error(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         dataset(**options)
+
+
+def test_sentences_begin_as_the_models_texts_do() -> None:
+    tokenizer = word_tokenizer()
+    for begins in (True, False):
+        stub = Stub(knows_nothing, len(tokenizer), tokenizer)
+        stub.cfg.default_prepend_bos = begins
+        # Names of one sentence may begin with the same token in this tokenizer: what was read is what counts.
+        with contextlib.suppress(ValueError):
+            ioi_eval(stub, num_samples=2)
+        assert all((row[0] == tokenizer.bos_token_id) == begins for batch in stub.seen for row in batch)
+        assert stub.seen
+
+
+def test_data_sets_of_other_tokenizers() -> None:
+    letters = Letters()
+    words: dict[str, Any] = {"templates": ["^[B] saw [A]"], "names": ["ann", "bob"], "num_samples": 4}
+    data = IOIDataset(letters, **words)  # its encode has no add_special_tokens
+    assert all(
+        entry["prompt"].tolist().count(0) == 1 for entry in data
+    )  # written in the text, so not doubled
+    letters.bos_token_id = None  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="this tokenizer has none: pass prepend_bos=False"):
+        IOIDataset(letters, **words)
+    words["templates"] = ["[B] saw [A]"]
+    assert all(0 not in entry["prompt"] for entry in IOIDataset(letters, prepend_bos=False, **words))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_differences_of_logits_in_half_precision(dtype: torch.dtype) -> None:
+    class Narrow(Stub):
+        def __call__(self, tokens: torch.Tensor, return_type: str = "logits") -> torch.Tensor:
+            return super().__call__(tokens, return_type).to(dtype)
+
+    def rule(tokens: torch.Tensor, logits: torch.Tensor) -> None:
+        logits[:, :, 5], logits[:, :, 6] = (
+            100.0,
+            0.30078125,
+        )  # both exact in bfloat16, unlike their difference
+
+    entry = {"prompt": torch.tensor([0, 7, 5]), "IO": torch.tensor([5]), "S": torch.tensor([6])}
+    assert ioi_eval(Narrow(rule, 30), [entry])["Logit Difference"] == pytest.approx(99.69921875, abs=1e-4)
 
 
 def test_other_misuse() -> None:

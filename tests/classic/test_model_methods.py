@@ -415,8 +415,49 @@ def test_a_config_with_classic_fields_makes_the_reference_model(fields: dict[str
 
 
 @pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"n_devices": 2}, "n_devices=2 has no effect: a model is on one device"),
+        ({"trust_remote_code": True}, "never run"),
+        ({"norm_topk_prob": True}, "mixtures of experts"),
+        ({"layer_norm_folding": True}, "process_weights_"),
+    ],
+)
+def test_a_classic_field_without_effect_causes_a_warning(fields: dict[str, Any], says: str) -> None:
+    with pytest.warns(UserWarning, match=says):
+        mechscope.HookedTransformerConfig(**BASE, **fields)
+    with pytest.warns(UserWarning, match=says):
+        mechscope.HookedTransformerConfig.from_dict({**BASE, **fields})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"n_devices": 2}, {"device_map": "auto"}, {"trust_remote_code": True}, {"cache_dir": "somewhere"}],
+)
+def test_a_loader_option_without_effect_causes_a_warning(options: dict[str, Any]) -> None:
+    with pytest.warns(UserWarning, match=f"{next(iter(options))}=.* has no effect"):
+        HookedTransformer.from_pretrained("mini-attn-only-1l", **options)
+
+
+def test_a_label_of_a_checkpoint_is_kept() -> None:
+    cfg = mechscope.HookedTransformerConfig(
+        **BASE, from_checkpoint=True, checkpoint_index=3, checkpoint_value=8, checkpoint_label_type="step"
+    )
+    assert (cfg.from_checkpoint, cfg.checkpoint_label_type, cfg.to_dict()["checkpoint_label_type"]) == (
+        True,
+        "step",
+        "step",
+    )
+
+
+@pytest.mark.parametrize(
     ("fields", "reason"),
     [
+        ({"uses_rms_norm": True}, "contradicts normalization_type='LN'"),
+        ({"from_checkpoint": True}, "give checkpoint_index or checkpoint_value"),
+        ({"rotary_scaling_factor": 2.0}, "no effect with positional_embedding_type='standard'"),
+        ({"rotary_adjacent_pairs": True}, "no effect with positional_embedding_type='standard'"),
+        ({"rotary_base_local": 100.0}, "no effect with positional_embedding_type='standard'"),
         ({"load_in_4bit": True}, "4 bits"),
         ({"num_experts": 8, "experts_per_token": 2}, "mixtures of experts"),
         ({"decoder_start_token_id": 0}, "encoder-decoder"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import itertools
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import mechscope
 from mechscope import evals, loading_from_pretrained, train
@@ -288,6 +290,42 @@ def test_training_does_what_the_reference_does(
     assert len(printed.splitlines()) == len(theirs_printed) == 4
     for name, value in ours.state_dict().items():
         assert torch.allclose(value, peer.state_dict()[name].to(value.dtype), atol=1e-5), name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("how", [{}, {"optimizer_name": "SGD"}, {"weight_decay": 0.1}])
+def test_training_in_half_precision_learns_as_in_float32(
+    how: dict[str, Any], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    narrow = tiny_model().to(dtype)
+    wide, before = copy.deepcopy(narrow).float(), copy.deepcopy(narrow).float()
+    for model, folder in ((narrow, "narrow"), (wide, "wide")):
+        config = train.HookedTransformerTrainConfig(
+            2,
+            4,
+            lr=1e-4,
+            device="cpu",
+            print_every=None,
+            save_every=1,
+            save_dir=str(tmp_path / folder),
+            **how,
+        )
+        train.train(model, config, rows())
+    assert narrow.cfg.dtype == dtype and not torch.equal(wide.W_E, before.W_E)
+    for name, value in narrow.state_dict().items():
+        assert torch.equal(value, wide.state_dict()[name].to(dtype)), name
+    saved = load_file(tmp_path / "narrow" / "model_2.safetensors")
+    assert torch.equal(saved["embed.W_E"], narrow.embed.W_E)
+
+
+def test_training_leaves_padding_out() -> None:
+    masked = [{"tokens": torch.arange(8), "attention_mask": torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])}] * 4
+    short = [{"tokens": torch.arange(3, 8)}] * 4
+    models = [tiny_model(dtype=torch.float64), tiny_model(dtype=torch.float64)]
+    for model, data in zip(models, (masked, short), strict=True):
+        train.train(model, train.HookedTransformerTrainConfig(1, 4, device="cpu", print_every=None), data)  # type: ignore[arg-type]
+    for name, value in models[0].state_dict().items():
+        torch.testing.assert_close(value, models[1].state_dict()[name])
 
 
 def test_training_saves_and_refuses(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ The script ends in a training that one rank cannot finish.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -47,6 +48,7 @@ SETTINGS = TrainingConfig(
     checkpoint_every=3,
 )
 RESAMPLING = dataclasses.replace(SETTINGS, revive="resample", resample_every=4, clip=None)
+IN_FLOAT32 = ("topk", "batch_topk", "gated")
 # Of those that are stopped and taken up: each kind of state that a checkpoint holds.
 RESUMED = ("topk", "batch_topk", "jumprelu", "gated", "skip-topk-transcoder")
 
@@ -73,15 +75,19 @@ def data(dtype: torch.dtype = torch.float64) -> TensorStream:
 class Interrupted(TensorStream):
     """A stream that ends in the middle."""
 
+    end = STOP
+
     def __next__(self):
-        if self._epoch * (200 // BATCH) + self._next // BATCH >= STOP:
+        if self._epoch * (200 // BATCH) + self._next // BATCH >= self.end:
             raise InterruptedError("stopped here")
         return super().__next__()
 
 
-def interrupted() -> Interrupted:
-    """The same data, until step STOP."""
-    return Interrupted(*whole_data(), batch_size=BATCH, seed=1)
+def interrupted(dtype: torch.dtype = torch.float64, end: int = STOP) -> Interrupted:
+    """The same data, until a step."""
+    stream = Interrupted(*whole_data(dtype), batch_size=BATCH, seed=1)
+    stream.end = end
+    return stream
 
 
 def model_stream() -> ModelStream:
@@ -120,15 +126,22 @@ def run_all(ranks: Ranks, folder: Path) -> dict[str, object]:
     found["resampling"] = train(
         built(tuple(CONFIGS), ranks), stream, RESAMPLING
     ).history.values.values.tolist()
-    for name, bf16 in (("float32", False), ("bfloat16", True)):
-        settings = dataclasses.replace(SETTINGS, bf16=bf16)
-        dictionaries = built(("topk", "batch_topk", "gated"), ranks, "float32")
-        found[name] = train(dictionaries, data(torch.float32), settings).history.values.values.tolist()
+    bf16 = dataclasses.replace(SETTINGS, bf16=True)
+    found["bfloat16"] = train(
+        built(IN_FLOAT32, ranks, "float32"), data(torch.float32), bf16
+    ).history.values.values.tolist()
     try:
         train(built(RESUMED, ranks), interrupted(), SETTINGS, folder=folder / "stopped")
     except InterruptedError:
         found["stopped"] = True
     return found
+
+
+def float32_until(end: int, ranks: Ranks, folder: Path) -> None:
+    """Train in float32 until a step, from where the folder's checkpoint is; a checkpoint follows each step."""
+    settings = dataclasses.replace(SETTINGS, checkpoint_every=1)
+    with contextlib.suppress(InterruptedError):
+        train(built(IN_FLOAT32, ranks, "float32"), interrupted(torch.float32, end), settings, folder=folder)
 
 
 def resume(ranks: Ranks, folder: Path) -> list[object]:
@@ -190,6 +203,7 @@ def main() -> None:
             shutil.copytree(folder / "stopped", folder / "for-two")
             write_shards(data(), folder / "shards", shards=3, batches=3)
         ranks.wait()
+        float32_until(STOP + 1, ranks, folder / "float32-next")
         found["resumed from two"] = resume(ranks, folder / "for-two")
         found["resumed from one"] = resume(ranks, folder / "from-one")
         streams = {

@@ -182,7 +182,7 @@ def test_a_saelens_folder_of_one_head(model, tokens, tmp_path: Path, older: bool
     save_file(state, tmp_path / "sae_weights.safetensors")
     where = {"hook_name": hook, "hook_head_index": HEAD}
     settings = {"architecture": "standard", "d_in": D_HEAD, "d_sae": 24, "dtype": "float64"}
-    settings |= {"hook_layer": 0, **where} if older else {"metadata": where}
+    settings |= {"hook_layer": int(hook.split(".")[1]), **where} if older else {"metadata": where}
     (tmp_path / "cfg.json").write_text(json.dumps(settings))
     dictionary = load_dictionary(tmp_path)
     expected = by_hand(model, tokens, hook, dictionary)

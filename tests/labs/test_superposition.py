@@ -128,6 +128,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     assert not list((tmp_path / "stopped").glob("*unfinished*"))
 
 
+@pytest.mark.usefixtures("in_float64")
 def test_the_finalists_are_those_with_the_lowest_loss_and_train_as_if_alone(tmp_path: Path) -> None:
     group = small_group(starts=5, steps=40)
     alone = train_group(workshop(tmp_path / "all"), group, seed=3)
@@ -138,7 +139,7 @@ def test_the_finalists_are_those_with_the_lowest_loss_and_train_as_if_alone(tmp_
     assert chosen.models.W.shape[:2] == chosen.loss.shape == (2, 2)
     for setting in range(2):
         rows = [
-            next(k for k in range(5) if alone.models.W[setting, k].allclose(W, atol=1e-5))
+            next(k for k in range(5) if alone.models.W[setting, k].allclose(W, rtol=0, atol=1e-9))
             for W in chosen.models.W[setting]
         ]
         assert rows == sorted(rows)
@@ -171,6 +172,7 @@ def test_finalists_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert resumed.loss.equal(whole.loss), at
 
 
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_training_is_torch_s_adamw(tmp_path: Path, seed: int) -> None:
     group = small_group(starts=1, density=(0.5,), importance=geometric(6, 0.8, 1))
@@ -185,8 +187,9 @@ def test_training_is_torch_s_adamw(tmp_path: Path, seed: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert torch.allclose(ours.W[0, 0], W.detach(), atol=1e-4)
-    assert torch.allclose(ours.b[0, 0], b.detach(), atol=1e-4)
+    assert W.dtype == torch.float64
+    torch.testing.assert_close(ours.W[0, 0], W.detach(), rtol=0, atol=1e-9)
+    torch.testing.assert_close(ours.b[0, 0], b.detach(), rtol=0, atol=1e-9)
 
 
 def test_a_group_that_does_not_fit_together_is_refused() -> None:

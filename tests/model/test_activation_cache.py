@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -136,6 +137,9 @@ def test_slices_of_batch_and_positions() -> None:
     some = cache.apply_slice_to_batch_dim([0])
     assert some["q", 0].shape[0] == 1
     _, last = model.run_with_cache(tiny_tokens(), pos_slice=-1)
+    for number in (np.int64(-1), torch.tensor(-1), np.array(-1)):
+        same = model.run_with_cache(tiny_tokens(), pos_slice=number)[1]
+        assert all(torch.equal(value, last[name]) for name, value in same.items())
     for name, value in last.items():
         axis = -2 if name.endswith(("pattern", "scores")) else 1
         assert torch.allclose(value, cache[name].narrow(axis, -1, 1), atol=1e-5), name

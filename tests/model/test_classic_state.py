@@ -177,6 +177,34 @@ def test_what_cannot_be_loaded() -> None:
     assert unwrapped({}) == {} and weights_of({}) == {}
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.uint8, torch.bool, torch.complex64])
+def test_weights_that_are_not_floating_point(dtype: torch.dtype) -> None:
+    model = HookedTransformer(BASE)
+    state = {**model.state_dict()}
+    before = {name: value.clone() for name, value in state.items()}
+    state["blocks.1.attn.W_O"] = state["blocks.1.attn.W_O"].to(dtype)
+    for load in (
+        model.load_state_dict,
+        model.load_and_process_state_dict,
+        lambda state: HookedTransformer.from_state(model.cfg, state),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"type of blocks.1.attn.W_O: {str(dtype)[6:]}, and weights are floating"
+        ):
+            load(state)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_processed(value: float) -> None:
+    model = HookedTransformer(BASE)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state["embed.W_E"][3, 1] = value
+    with pytest.raises(ValueError, match="values of embed.W_E: 1 of .* are not finite"):
+        model.load_and_process_state_dict(state)
+    model.load_state_dict(state)  # a diverged training is saved and loaded as it is
+
+
 @torch.no_grad()
 def test_tied_embeddings() -> None:
     theirs = classic("plain")

@@ -10,6 +10,8 @@ import torch
 
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.encoder import HookedEncoder
+from mechscope.model.next_sentence import BertNextSentencePrediction
+from mechscope.model.token_batch import Tokens
 
 FIELDS: dict[str, Any] = {
     "n_layers": 2,
@@ -107,9 +109,12 @@ def test_equals_bert_in_every_head_and_pattern(bert: Any, padding: str | None) -
         mask[0, 6:] = mask[1, 4:] = 0
     if padding == "left":
         mask[0, :3] = mask[1, :5] = 0
+    # Ours count real tokens; theirs count from the start of the row unless they are told.
+    positions = (mask.cumsum(1) - 1).clamp(min=0) if padding == "left" else None
     with torch.no_grad():
         expected = bert(
             tokens,
+            position_ids=positions,
             token_type_ids=types,
             attention_mask=mask,
             output_hidden_states=True,
@@ -130,6 +135,29 @@ def test_equals_bert_in_every_head_and_pattern(bert: Any, padding: str | None) -
     hidden = ours.encoder_output(tokens, types, mask)
     following = ours.nsp_head(ours.pooler(hidden))
     assert torch.allclose(following, expected.seq_relationship_logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "between"])
+def test_padded_texts_give_the_same_as_alone(side: str) -> None:
+    model = encoder(dtype=torch.float64)
+    rows = [tokens_of()[0, :4], tokens_of()[1], tokens_of()[2, :6]]
+    where = {"left": lambda n: range(9 - n, 9), "right": range, "between": lambda n: [0, *range(10 - n, 9)]}[
+        side
+    ]
+    ids, mask = torch.full((3, 9), 7), torch.zeros(3, 9, dtype=torch.long)
+    for number, row in enumerate(rows):
+        ids[number, list(where(len(row)))] = row
+        mask[number, list(where(len(row)))] = 1
+    follows = BertNextSentencePrediction(model)
+    types = torch.zeros_like(ids)
+    for given in (Tokens(ids, mask), ids):
+        beside = {} if isinstance(given, Tokens) else {"one_zero_attention_mask": mask}
+        logits = model(given, **beside)
+        both = follows(given, token_type_ids=types, **beside)
+        for number, row in enumerate(rows):
+            torch.testing.assert_close(logits[number][mask[number].bool()], model(row)[0])
+            alone = follows(row[None], token_type_ids=types[:1, : len(row)])
+            torch.testing.assert_close(both[number], alone[0])
 
 
 def test_an_encoder_sees_the_future_and_no_padding() -> None:

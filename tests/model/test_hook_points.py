@@ -188,6 +188,30 @@ def test_a_misspelt_name_is_refused_with_the_nearest(names: str | list[str]) -> 
         assert no_listeners(model)
 
 
+@pytest.mark.parametrize("variant", ["plain", "grouped", "shortformer"])
+@pytest.mark.parametrize("block", ["", "blocks.0.", "blocks."])
+def test_a_predicate_that_matches_whole_blocks_changes_nothing_in_them(variant: str, block: str) -> None:
+    """Inputs split by head would give norms another shape, and grouped heads cannot have them all."""
+    model, tokens = tiny_model(variant), tiny_tokens()
+    _, every = model.run_with_cache(tokens)
+    _, found = model.run_with_cache(tokens, names_filter=lambda name: name.startswith(block))
+    assert list(found) == [name for name in every if name.startswith(block)]
+    assert all(torch.equal(found[name], every[name]) for name in found)
+
+
+def test_a_predicate_may_name_optional_points() -> None:
+    model, tokens = tiny_model(), tiny_tokens()
+    ends = ("hook_result", "hook_z")
+    for wanted in (ends, ends[:1]):
+        _, cache = model.run_with_cache(
+            tokens, names_filter=lambda name, wanted=wanted: name.endswith(wanted)
+        )
+        assert {name.rpartition(".")[2] for name in cache} == {*wanted}
+    model.set_use_attn_result(True)
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: True)
+    assert "blocks.0.attn.hook_result" in cache
+
+
 def test_a_predicate_that_matches_nothing_is_refused() -> None:
     model = tiny_model()
     with pytest.raises(ValueError, match="matches none of the"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +63,35 @@ def test_weights_are_out_of_reach_of_an_edit() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with model.hooks(fwd_hooks=[(list(model.match_hook_names(None)), overwrite)]):
         model(tiny_tokens())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("variant", ["plain", "rotary", "shortformer", "tied", "no norm"])
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda model, tokens: model.embed(tokens),
+        lambda model, tokens: model.pos_embed(tokens) if hasattr(model, "pos_embed") else None,
+        lambda model, tokens: model.pos_embed(tokens[:1], 2) if hasattr(model, "pos_embed") else None,
+        lambda model, tokens: model.input_to_embed(tokens),
+        lambda model, tokens: model(tokens, stop_at_layer=0),
+        lambda model, tokens: model.tokens_to_residual_directions(3),
+        lambda model, tokens: model.tokens_to_residual_directions(torch.tensor(3)),
+        lambda model, tokens: model.tokens_to_residual_directions([3, 4]),
+        lambda model, tokens: model.accumulated_bias(1),
+        lambda model, tokens: model(tokens),
+    ],
+)
+@torch.no_grad()
+def test_weights_are_out_of_reach_of_what_a_model_gives(
+    variant: str, give: Callable[[HookedTransformer, torch.Tensor], Any]
+) -> None:
+    model, tokens = tiny_model(variant), tiny_tokens()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    given = give(model, tokens.clone())
+    for part in given if isinstance(given, tuple) else (given,):
+        if isinstance(part, torch.Tensor):
+            part.fill_(7)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 

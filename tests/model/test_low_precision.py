@@ -89,7 +89,7 @@ def test_a_loss_in_float64_stays_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["half", "bfloat16", "double", "float", "to", "part of a module", "a part before"]
+    "how", ["half", "bfloat16", "double", "float", "to", "part of a module", "a part before", "assigned"]
 )
 def test_config_follows_every_conversion(how: str, tmp_path) -> None:
     model = small_model(n_layers=1).to(torch.bfloat16 if how == "float" else torch.float32)
@@ -100,6 +100,9 @@ def test_config_follows_every_conversion(how: str, tmp_path) -> None:
     elif how == "a part before":
         model.blocks.half()
         model.double()
+    elif how == "assigned":
+        narrow = {name: value.half() for name, value in model.state_dict().items()}
+        model.load_state_dict(narrow, assign=True)
     else:
         getattr(model, how)()
     dtype = model.W_E.dtype

@@ -98,8 +98,20 @@ def test_what_is_no_whole_number(kind: str) -> None:
         model.tokens_to_residual_directions(given)
 
 
+@pytest.mark.parametrize("given", [{3, 1}, frozenset([1]), {1: 2}, {1: 2}.keys()], ids=str)
+def test_ids_without_an_order_are_refused(given: Any) -> None:
+    model = reader()
+    for read in (token_ids, model.to_string, model, lambda ids: model.generate(ids, verbose=False)):
+        with pytest.raises(TypeError, match=r"stand in an order|a model reads|is a string, a list"):
+            read(given)
+
+
 def test_clear_errors() -> None:
     model = reader()
+    with pytest.raises(ValueError, match=r"\[batch pos\] or \[pos\], not \(\)"):
+        model.generate(torch.tensor(3), verbose=False)
+    with pytest.raises(TypeError, match=r"a string, a list of values or a tensor, not 3"):
+        model.generate(3, verbose=False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rows of different shapes"):
         model.to_string([[1, 2], [3]])
     with pytest.raises(ValueError, match="cannot be negative"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -90,3 +92,12 @@ def test_a_tokenizer_may_decide_the_vocabulary() -> None:
     assert model.cfg.d_vocab == model.cfg.d_vocab_out == 30
     with pytest.raises(ValueError, match="d_vocab is needed"):
         HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "attn_only": True})
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("mode", ["first", "last"])
+def test_padding_is_no_token_to_find(side: Any, mode: Any) -> None:
+    model = tiny_model(d_vocab=40)
+    model.set_tokenizer(Letters(apart=False))  # pads with its begin token
+    row = model.to_tokens(["^a", "^abcdef"], prepend_bos=False, padding_side=side)[:1]
+    assert model.get_token_position("^", row, mode=mode) == (5 if side == "left" else 0)

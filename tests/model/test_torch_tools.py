@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file, save_model
 from torch import nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.nn.utils import parameters_to_vector, parametrizations, parametrize, prune, vector_to_parameters
 
 from mechscope.model.encoder import HookedEncoder
@@ -248,6 +248,46 @@ def test_weights_given_for_one_call(variant: str) -> None:
     assert not close(model(tokens), other(tokens))
     loss = functional_call(model, weights, (tokens,), {"return_type": "loss"})
     assert len(torch.autograd.grad(loss, list(weights.values()))) == len(weights)
+
+
+@pytest.mark.parametrize("variant", KINDS)
+def test_gradients_of_each_text_by_vmap(variant: str) -> None:
+    model, tokens = tiny_model(variant, dtype=torch.float64), tiny_tokens()
+    weights = dict(model.named_parameters())
+
+    def loss(weights: dict[str, torch.Tensor], text: torch.Tensor) -> torch.Tensor:
+        return functional_call(model, weights, (text[None],), {"return_type": "loss"})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as below
+        found = vmap(grad(loss), in_dims=(None, 0))(weights, tokens)
+    for row, text in enumerate(tokens):
+        model.zero_grad(set_to_none=True)
+        loss(weights, text).backward()
+        for name, expected in gradients(model).items():
+            assert close(found[name][row], expected, 1e-10), name
+
+
+@pytest.mark.parametrize("variant", KINDS)
+def test_gradients_forwards(variant: str) -> None:
+    """The derivative along a direction is the gradient's product with it."""
+    model, tokens = tiny_model(variant, dtype=torch.float64), tiny_tokens()
+    weights = {name: value.detach() for name, value in model.named_parameters()}
+    made = torch.Generator().manual_seed(5)
+    along = {
+        name: torch.randn(value.shape, generator=made, dtype=value.dtype) for name, value in weights.items()
+    }
+
+    def loss(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return functional_call(model, weights, (tokens,), {"return_type": "loss"})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own formulas are scripted, which torch deprecates
+        _, found = jvp(loss, (weights,), (along,))
+    backwards = grad(loss)(weights)
+    assert float(found) == pytest.approx(
+        sum(float((backwards[name] * along[name]).sum()) for name in along), rel=1e-8
+    )
 
 
 def test_an_ensemble_by_vmap() -> None:

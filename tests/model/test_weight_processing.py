@@ -14,6 +14,7 @@ from mechscope.model import weight_processing
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.model.weight_processing import process_weights
+from mechscope.model.weight_processing.process import run_steps
 from tests.model.tiny import BASE, VARIANTS, tiny_model, tiny_tokens
 
 REFACTORABLE = [
@@ -318,3 +319,20 @@ def test_agrees_with_the_classic_processing(variant: str, refactor: bool) -> Non
             found, wanted = found.abs(), wanted.abs()
         # the peer makes part of its decomposition in float32 whatever the weights are
         assert torch.allclose(found, wanted, atol=1e-3 if refactor else 1e-7), name
+
+
+ONE_STEP = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
+
+
+@pytest.mark.parametrize("asked", [ONE_STEP, *[(step,) for step in ONE_STEP], ONE_STEP[1:3]], ids="+".join)
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_in_place_gives_the_same_weights(variant: str, asked: tuple[str, ...]) -> None:
+    """Tied weights too: the unembedding is at first a view of an embedding that a later step edits."""
+    model = tiny_model(variant)
+    expected = run_steps(model.cfg, model.state_dict(), dict.fromkeys(asked, True))
+    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    found = run_steps(model.cfg, state, dict.fromkeys(asked, True), in_place=True)
+    assert found.cfg == expected.cfg and found.report == expected.report
+    assert found.state_dict is state and state.keys() == expected.state_dict.keys()
+    for name, value in expected.state_dict.items():
+        assert torch.equal(state[name], value), name

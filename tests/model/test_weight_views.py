@@ -6,7 +6,9 @@ import copy
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -81,6 +83,25 @@ def test_writing_to_grouped_keys_and_values_is_refused(write: str) -> None:
             WRITES[write](getattr(attention, name))
         with pytest.raises(AttributeError, match=f"set _{name}"):
             setattr(attention, name, torch.zeros(4, 24, 8))
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_numpy_array_of_a_stack_is_read_only_and_that_of_a_weight_is_not(name: str) -> None:
+    model = tiny_model()
+    ways: tuple[Callable[[torch.Tensor], Any], ...] = (
+        lambda x: x.detach().numpy(),
+        lambda x: x.numpy(force=True),
+        lambda x: x.detach()[0].cpu().numpy(),
+        lambda x: np.asarray(x.detach()),
+    )
+    for array_of in ways:
+        array = array_of(getattr(model, name))
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    array = getattr(model, name).detach().numpy().copy()
+    array[...] = 7  # a copy is the caller's own
+    model.blocks[0].attn.W_Q.detach().numpy()[...] = 7
+    assert bool((model.W_Q[0] == 7).all())
 
 
 def test_factors_of_a_circuit() -> None:

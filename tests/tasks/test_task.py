@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,15 @@ def test_a_part_of_a_task_is_a_task() -> None:
     first, second = task.split(0.25)
     assert (first.n_examples, second.n_examples) == (1, 3)
     some = task.select([3, 0])
+    for same in (np.array([3, 0]), torch.tensor([-1, 0]), (3, 0), range(3, -1, -3)):
+        assert torch.equal(task.select(same).clean, some.clean)
+    mask = [True, False, True, False]
+    for given in (mask, np.array(mask), torch.tensor(mask), [0, 2], slice(None, None, 2)):
+        assert torch.equal(task.select(given).clean, task.clean[[0, 2]])
+    assert task.select(np.int64(2)).n_examples == 1
+    for wrong in ([0.5], [4], [-5], [], mask[:3], "12", {0, 1}, None, [[0, 1]]):
+        with pytest.raises(ValueError, match=r"example|slice|indices"):
+            task.select(wrong)  # type: ignore[arg-type]
     assert torch.equal(some.clean, task.clean[[3, 0]])
     assert torch.equal(some.answers.correct, task.answers.correct[[3, 0]])
     assert some.templates is not None and some.templates.tolist() == [1, 0]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mechscope import techniques
+from mechscope.model.token_batch import Tokens, last_real
 from mechscope.model.transformer import HookedTransformer
 from mechscope.results import Result
 from mechscope.tasks import from_tokens
@@ -63,7 +64,8 @@ def direction_of(model: HookedTransformer) -> torch.Tensor:
 
 
 def _next_in_line(prompts: torch.Tensor) -> torch.Tensor:
-    return (prompts[:, -1:] + 1) % D_VOCAB
+    last = last_real(Tokens(prompts).is_real)
+    return (prompts[torch.arange(len(prompts)), last][:, None] + 1) % D_VOCAB
 
 
 def _numbers_in_pairs(model: HookedTransformer) -> torch.Tensor:
@@ -192,7 +194,7 @@ CALLS: dict[str, Call] = {
     "without_direction": _without,
     "orthogonalize_weights": _orthogonalized,
     "steering_vector": lambda m, t: techniques.steering_vector(
-        m, t, layer=m.cfg.n_layers - 1, positions=[t.length - 1]
+        m, t, layer=m.cfg.n_layers - 1, positions=[-1]
     ),
     "steered": _steered,
     "steering_curve": lambda m, t: techniques.steering_curve(

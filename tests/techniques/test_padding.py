@@ -20,10 +20,12 @@ from mechscope.techniques.ablation_values import AblationValues
 from mechscope.techniques.attention_statistics import MEASURES, attention_statistics, norm_weighted_attention
 from mechscope.techniques.head_detectors import detect_heads
 from mechscope.techniques.logit_lens import logit_lens
+from mechscope.techniques.places import named_places
 from mechscope.techniques.probing import linear_probe
 from mechscope.techniques.steering import steered, steering_curve, steering_vector
 from tests.model.letters import Letters
 from tests.model.tiny import tiny_model
+from tests.techniques.every_technique import CALLS, D_VOCAB, LENGTH, numbers_of, small_model
 
 TEXTS = ["^abab^", "^xyzxyzxy", "cdcd", "^^a^b^a"]
 SIDES: tuple[Literal["left", "right", "between"], ...] = ("left", "right", "between")
@@ -280,3 +282,70 @@ def test_a_task_in_a_model_that_pads_on_the_left() -> None:
     close(task.baselines(model).clean, expected)
     with pytest.raises(ValueError, match="knows its own padding"):
         logit_lens(model, task, attention_mask=torch.ones_like(clean))
+
+
+def prompts_padded_with(filler: int) -> tasks.Task:
+    """Random prompts of four to seven tokens; the same for every filler except for the padding's ids."""
+    lengths = torch.tensor([7, 5, 6, 7, 4, 7, 5, 6])
+    mask = torch.arange(LENGTH) < lengths[:, None]
+    clean = torch.randint(0, D_VOCAB, mask.shape, generator=torch.Generator().manual_seed(0))
+    corrupted = clean.clone()
+    corrupted[:, 2:] = (corrupted[:, 2:] + 7) % D_VOCAB
+    rows = [Tokens(each.masked_fill(~mask, filler), mask) for each in (clean, corrupted)]
+    return tasks.from_tokens(*rows, correct=list(range(8)), wrong=list(range(8, 16)))
+
+
+READ_NO_TOKENS = {
+    "composition_scores",
+    "copying_scores",
+    "embedding_spectrum, gini",
+    "fourier_spectrum, fourier_basis",
+    "full_circuit",
+    "head_scores",
+    "key_frequencies",
+    "neuron_frequencies",
+    "neuron_tokens",
+    "singular_directions",
+    "top_token_pairs",
+    "value_norms",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - READ_NO_TOKENS))
+def test_ids_of_padding_change_nothing(name: str) -> None:
+    model = small_model(dtype=torch.float64)
+    if name in ("causal_scrubbing", "direct_logit_attribution"):
+        with pytest.raises(ValueError, match="prompts"):
+            CALLS[name](model, prompts_padded_with(0))
+        return
+    found, again = (dict(read_numbers(CALLS[name](model, prompts_padded_with(each)))) for each in (0, 13))
+    assert found.keys() == again.keys()
+    assert found
+    for where, values in found.items():
+        np.testing.assert_allclose(again[where], values, rtol=1e-9, atol=1e-11, err_msg=where)
+
+
+def read_numbers(found: Any) -> list[tuple[str, np.ndarray]]:
+    return [(where, values) for where, values, _ in numbers_of(found)]
+
+
+def test_numbered_positions_of_a_task_count_real_tokens() -> None:
+    task, model = prompts_padded_with(0), small_model(dtype=torch.float64)
+    lengths = task.lengths
+    assert lengths is not None
+    last = named_places(task, -1)[0].pos
+    assert torch.equal(torch.as_tensor(last), lengths - 1)
+    close(steering_vector(model, task, layer=1, positions=-1), steering_vector(model, task, layer=1))
+    with pytest.raises(ValueError, match="outside 0 to 3, the tokens of the shortest prompt"):
+        steering_vector(model, task, layer=1, positions=4)
+
+
+def test_top_tokens_at_padding() -> None:
+    model = model_of()
+    tokens = padded(model, "left", TEXTS)
+    lens = logit_lens(model, tokens, progress=False)
+    padding = ~tokens.is_real
+    assert (lens.top_tokens.movedim(1, 2)[padding] == -1).all()
+    assert np.isnan(lens.top_probability.values.values.swapaxes(1, 2)[padding.numpy()]).all()
+    assert (lens.top_tokens.movedim(1, 2)[~padding] >= 0).all()
+    assert [text == "" for text in lens.top_texts[2][0]] == padding[2].tolist()

@@ -17,6 +17,8 @@ from mechscope.labs.lab import LabFigure
 from mechscope.labs.superposition.plane import draw_planes
 from mechscope.pages.figures import figure_html
 from mechscope.results import Provenance, make_result
+from mechscope.tasks.labels import numbered
+from mechscope.value_kinds import visible
 from mechscope.viz import (
     Marker,
     attention_pattern,
@@ -33,7 +35,7 @@ from mechscope.viz import (
 )
 from mechscope.viz.escaping import escape, escape_in_template
 
-TOKENS = ["<s>", "<b>x</b>", "a&b", "&lt;", "$x$", "%{x}", "<|endoftext|>", "<br>"]
+TOKENS = ["<s>", "<b>x</b>", "a&b", "&lt;", "$x$", "%{x}", "<|endoftext|>", "<br>", "7", "2024-05-01"]
 COUNT = len(TOKENS)
 WORDS = {"title": "of <s>", "x_title": "x of <s>", "y_title": "y of <s>"}
 MARKERS = (Marker(0.5, "at <s>"), Marker(0.5, "level <s>", axis="y"))
@@ -86,6 +88,13 @@ def label_result() -> Any:
     )
 
 
+def position_result() -> Any:
+    source = Provenance("a model", "a task")
+    return make_result(
+        torch.arange(float(COUNT)), ("pos",), WORDS["title"], "unit of <s>", source, {"pos": TOKENS}
+    )
+
+
 SQUARE = np.arange(COUNT * COUNT, dtype=float).reshape(COUNT, COUNT)
 FIGURES: dict[str, Callable[[], go.Figure]] = {
     "attention pattern": lambda: attention_pattern(np.eye(COUNT), title=WORDS["title"], tokens=TOKENS),
@@ -106,6 +115,7 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
     "planes": lambda: draw_planes({token: torch.eye(2) for token in TOKENS}, title=WORDS["title"]),
     "pattern of a result": lambda: render_result(pattern_result()),
     "bars of a result": lambda: render_result(label_result()),
+    "curve of a result": lambda: render_result(position_result()),
 }  # fmt: skip
 
 
@@ -141,6 +151,40 @@ def test_titles_on_a_page_are_escaped_once() -> None:
     figure = heatmap(SQUARE, unit="unit", **WORDS)
     page = str(figure_html(LabFigure("name", figure, "A caption with <s>.", {})))
     assert "<h3>of &lt;s&gt;</h3>" in page and "with &lt;s&gt;" in page and "&amp;lt;" not in page
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "doors"])
+def test_line_breaks_are_written_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plotly draws a line break as a space, so `a\\nb` would look like two words and `\\n` like nothing."""
+    if name == "doors":
+        found = shown_strings(circuit_graph(["input->a0.h1<q>"], [1.0], title="a\nb", unit="a\tb"))
+    else:
+        monkeypatch.setattr(f"{__name__}.TOKENS", [f"{token}a\nb" for token in TOKENS])
+        monkeypatch.setitem(WORDS, "title", "a\nb")
+        found = shown_strings(FIGURES[name]())
+    assert any("a\\nb" in text for text in found)
+    assert not any("a\nb" in text for text in found)
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\r\n\t", "\u200b", "\x00"])
+def test_tokens_without_anything_to_see_are_quoted(blank: str) -> None:
+    assert visible(blank) == repr(blank)
+    assert numbered(["a", blank]) == ("0 a", f"1 {blank!r}")
+    figure = token_grid([[1.0]], [[blank]], title="t", x_title="x", y_title="y", unit="u")
+    assert shown(figure.data[0].text[0][0]) == repr(blank)
+
+
+def test_bars_and_series_of_one_name_stay_apart() -> None:
+    figure = bars(["the", "cat", "the"], {"s": [1.0, 2.0, 3.0]}, title="t", x_title="x", y_title="y")
+    assert list(figure.data[0].x) == ["the", "cat", "the (2)"]
+    assert list(figure.data[0].y) == [1.0, 2.0, 3.0]
+    assert figure.layout.xaxis.type == "category"
+    source = Provenance("a model", "a task")
+    coords = {"label": ["the", "the"], "step": [1, 2, 3]}
+    lines = render_result(
+        make_result(torch.arange(6.0).view(2, 3), ("label", "step"), "t", "u", source, coords)
+    )
+    assert [list(line.y) for line in lines.data] == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
 
 
 def test_escape() -> None:

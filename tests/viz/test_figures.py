@@ -186,3 +186,11 @@ def test_a_pattern_is_drawn_as_one() -> None:
 def test_too_many_dims_say_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"isel\(layer=0\)"):
         render_result(make_result(np.zeros((2, 2, 2)), ("layer", "head", "pos"), "T", "nats", MADE_BY))
+
+
+def test_a_pattern_of_a_padded_prompt() -> None:
+    pattern = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.25, 0.75]])  # the first query is padding
+    assert attention_pattern(pattern, title="t").data[0].z.shape == (3, 3)
+    for wrong in (np.zeros((3, 3)), pattern.T, 2 * pattern):
+        with pytest.raises(ValueError, match=r"sums to (0|1.25|2), not 1: is it scores, or transposed"):
+            attention_pattern(wrong, title="t")

@@ -6,20 +6,22 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from mechscope.checkpoints.adapters import HfConfig, family_of
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
+from mechscope.checkpoints.mapping import as_stored
 from mechscope.checkpoints.save import is_own_config, own_config
 from mechscope.checkpoints.weights_file import (
     DictSource,
     TensorSource,
-    check_weights,
     open_weights,
     read_pickle,
+    refuse_weights,
+    weight_problem,
 )
 from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
@@ -28,14 +30,26 @@ from mechscope.reading import naming, read_json_object, regular_file
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
 
 
+class ReadWeights(Protocol):
+    """Reads the state dict of the layers that a config keeps, in a data type.
+
+    With `own`, nobody else holds the tensors or their mapping, so that they can be edited; otherwise they may be the
+    file's memory or the caller's.
+    """
+
+    def __call__(
+        self, cfg: HookedTransformerConfig, dtype: torch.dtype, /, *, own: bool = False
+    ) -> dict[str, torch.Tensor]: ...
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What `load_model` needs to know about a set of weights."""
 
     cfg: HookedTransformerConfig
     """The config of the whole model as it is stored."""
-    read: Callable[[HookedTransformerConfig, torch.dtype], dict[str, torch.Tensor]]
-    """The state dict of the layers that a config keeps, in a data type."""
+    read: ReadWeights
+    """Reads the weights."""
     where: str
     """Where it came from, for messages."""
     encoder: bool = False
@@ -115,9 +129,11 @@ def _from_hugging_face(
     whole = family.read_config(config, model_name=Path(where).name if folder else config["model_type"])
     opened = source()
 
-    def read(cfg: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    def read(
+        cfg: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
+    ) -> dict[str, torch.Tensor]:
         layers = dataclasses.replace(whole, n_layers=cfg.n_layers, attn_types=cfg.attn_types)
-        state = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers)
+        state = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers, own=own)
         return restrict(state, cfg)
 
     return Checkpoint(whole, read, where, family.encoder, folder)
@@ -135,7 +151,7 @@ def _stored_classic(
             raise ValueError(
                 f"{source.where}: its config says n_layers={cfg.n_layers}, and the weights have {len(blocks)} blocks."
             )
-    return _fixed(cfg, state, source.where, folder, encoder)
+    return _fixed(cfg, state, source.where, folder, encoder, source)
 
 
 def _fixed(
@@ -144,10 +160,29 @@ def _fixed(
     where: str,
     folder: Path | None = None,
     encoder: bool = False,
+    source: TensorSource | None = None,
 ) -> Checkpoint:
-    def read(wanted: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        check_weights(restrict(state, wanted).items(), where)
-        return {name: tensor.to(dtype) for name, tensor in restrict(state, wanted).items()}
+    """A checkpoint of tensors that have their names and shapes already; `source` is where they were taken from."""
+    stored = set(source.names()) if source is not None else set[str]()
+
+    def read(
+        wanted: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
+    ) -> dict[str, torch.Tensor]:
+        kept, read = restrict(state, wanted), dict[str, torch.Tensor]()
+        problems: list[str] = []
+        for name, tensor in kept.items():
+            once = tensor
+            if source is not None and name in stored and source.shape(name) == tuple(tensor.shape):
+                once = source.peek(name)
+            if (problem := weight_problem(once)) is not None:
+                problems.append(f"{name} {problem}")
+            elif not problems:
+                made = as_stored(once, dtype)
+                if made is once:
+                    made = once.clone() if own else tensor
+                read[name] = made
+        refuse_weights(problems, where)
+        return read
 
     return Checkpoint(cfg, read, where, encoder, folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,17 @@ WITHOUT_EFFECT = frozenset(
      "n_devices", "move_to_device", "fold_ln_", "use_fast", "device_map", "attn_implementation"}
 )  # fmt: skip
 """Options of the classic loader that have nothing left to decide here."""
+UNFULFILLED = {
+    "n_devices": (1, "a model is on one device; choose it with device=…"),
+    "device_map": (None, "a model is on one device; choose it with device=…"),
+    "trust_remote_code": (False, "code that comes with a checkpoint is never run"),
+    "cache_dir": (
+        None,
+        "downloads are kept where Hugging Face's own tools keep them; set HF_HOME to move them",
+    ),
+    "attn_implementation": (None, "mechscope has its own attention"),
+}
+"""Option → the value that asks for nothing, and why any other value causes a warning."""
 
 
 def from_pretrained(
@@ -49,6 +61,9 @@ def from_pretrained(
     unknown = from_pretrained_kwargs.keys() - PASSED_ON - WITHOUT_EFFECT
     if unknown:
         raise TypeError(f"from_pretrained has no argument {', '.join(sorted(unknown))}.")
+    for name, (nothing, why) in UNFULFILLED.items():
+        if from_pretrained_kwargs.get(name, nothing) not in (nothing, None):
+            warnings.warn(f"{name}={from_pretrained_kwargs[name]!r} has no effect: {why}.", stacklevel=3)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_model(

@@ -19,6 +19,7 @@ from mechscope.checkpoints.checkpoint import (
     open_state,
 )
 from mechscope.checkpoints.schedules import find_step, schedule_in, schedule_of
+from mechscope.reading import check_name
 
 _TOY_MODELS = (
     "{0} is a collection of toy models, not a transformer: mechscope.load_toy_models({0!r}) loads it."
@@ -60,6 +61,8 @@ def find(source: object, wanted: Wanted, cfg: GivenConfig = None) -> Found:
         TypeError: for anything else.
     """
     path = Path(source).expanduser() if isinstance(source, str | Path) else None
+    if path is not None:
+        check_name(path)
     name = source if isinstance(source, str) else str(path)
     if path is not None and not _is_local_model(path, name):
         return _find_by_name(name, wanted, cfg)

@@ -14,7 +14,8 @@ from mechscope.checkpoints.find import Wanted, find
 from mechscope.data.tokenizer_files import has_tokenizer, tokenizer_from_folder
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
 from mechscope.model.transformer import HookedTransformer
-from mechscope.model.weight_processing import ProcessedWeights, process_weights
+from mechscope.model.weight_processing import ProcessedWeights
+from mechscope.model.weight_processing.process import run_steps
 
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
 
@@ -106,18 +107,19 @@ def _processed(
 ) -> ProcessedWeights:
     # Folding multiplies weights: in a narrow type every step would round again.
     exact = torch.promote_types(wanted.dtype, torch.float32)
-    processed = process_weights(
+    state = found.read(wanted, exact, own=True)
+    # In place, and each tensor rounded as it is taken: a second copy of the weights would be the peak of memory.
+    processed = run_steps(
         dataclasses.replace(wanted, dtype=exact),
-        found.read(wanted, exact),
-        **steps,
-        refactor_factored_attn_matrices=refactor,
+        state,
+        {**steps, "refactor_factored_attn_matrices": refactor},
+        in_place=True,
     )
     if exact == wanted.dtype:
         return processed
+    rounded = {name: state.pop(name).to(wanted.dtype) for name in list(state)}
     return dataclasses.replace(
-        processed,
-        cfg=dataclasses.replace(processed.cfg, dtype=wanted.dtype),
-        state_dict={name: tensor.to(wanted.dtype) for name, tensor in processed.state_dict.items()},
+        processed, cfg=dataclasses.replace(processed.cfg, dtype=wanted.dtype), state_dict=rounded
     )
 
 

@@ -7,7 +7,7 @@ side is the shape expected there and whose right side is ours, both in named axe
                                 "d_model (qkv head d_head) -> qkv head d_model d_head", part=0)
 
 `{i}` runs over the layers. What comes out is a view of the checkpoint's own memory wherever the pattern
-allows one.
+allows one that is contiguous.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ import torch
 from einops import rearrange
 
 from mechscope.checkpoints.classic_layout import classic_shapes, grouped_name
-from mechscope.checkpoints.weights_file import TensorSource, check_weights, mismatch_message
+from mechscope.checkpoints.weights_file import (
+    TensorSource,
+    mismatch_message,
+    refuse_weights,
+    weight_problem,
+)
 from mechscope.model.config import HookedTransformerConfig
 
 Axes = Mapping[str, int]
@@ -102,14 +107,18 @@ def convert(
     encoder: bool = False,
     dtype: torch.dtype | None = None,
     n_layers_in_file: int | None = None,
+    own: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Our state dict from a checkpoint's tensors.
+    """Our state dict from a checkpoint's tensors, each contiguous.
+
+    One tensor of the checkpoint is read at a time, so that no more than one is in memory beside the weights.
 
     Args:
         rename: the checkpoint's name without the prefix that some programs add, None to pass over it.
         ignored: whether an unused tensor of that name is known to carry nothing.
         encoder: the table is complete as it is; otherwise biases that it lacks are zeros.
         n_layers_in_file: layers in the file where only the first `cfg.n_layers` are wanted.
+        own: copy every tensor, so that the weights can be edited; otherwise what fits stays the checkpoint's memory.
 
     Raises:
         ValueError: listing every tensor that is missing, unexpected or of the wrong shape, or else every one that is
@@ -119,19 +128,42 @@ def convert(
     in_file = _by_plain_name(source, rename)
     takes = _expanded(table, cfg.n_layers)
     _check(source, takes, in_file, axes, _names_of(table, n_layers_in_file or cfg.n_layers), ignored)
-    used = dict.fromkeys(in_file[take.name] for take in takes.values())
-    check_weights(((name, source.get(name)) for name in used), source.where)
-
-    state: dict[str, torch.Tensor] = {}
+    users: dict[str, list[str]] = {}
     for ours, take in takes.items():
-        tensor = take.apply(source.get(in_file[take.name]), axes)
-        wanted = dtype or tensor.dtype
-        if take.then is not None:
-            # In the wider type, as the family's own forward pass does; then down to what is wanted.
-            exact = torch.promote_types(torch.promote_types(tensor.dtype, wanted), torch.float32)
-            tensor = take.then(tensor.to(exact), axes)
-        state[grouped_name(ours, cfg)] = tensor.to(wanted)
+        users.setdefault(in_file[take.name], []).append(ours)
+
+    made: dict[str, torch.Tensor] = {}
+    problems: list[str] = []
+    for name, names in users.items():
+        stored = source.peek(name)
+        if (problem := weight_problem(stored)) is not None:
+            problems.append(f"{name} {problem}")
+        elif not problems:
+            for ours in names:
+                made[ours] = _made(takes[ours], stored, axes, dtype)
+                if made[ours].untyped_storage().data_ptr() == stored.untyped_storage().data_ptr():
+                    made[ours] = made[ours].clone() if own else takes[ours].apply(source.get(name), axes)
+        del stored  # before the next one is read
+    refuse_weights(problems, source.where)
+    state = {grouped_name(ours, cfg): made[ours] for ours in takes}
     return state if encoder else _with_zero_biases(state, classic_shapes(cfg), source.where)
+
+
+def _made(take: Take, stored: torch.Tensor, axes: Axes, dtype: torch.dtype | None) -> torch.Tensor:
+    tensor = take.apply(stored, axes)
+    wanted = dtype or tensor.dtype
+    if take.then is not None:
+        # In the wider type, as the family's own forward pass does; then down to what is wanted.
+        exact = torch.promote_types(torch.promote_types(tensor.dtype, wanted), torch.float32)
+        tensor = take.then(tensor.to(exact), axes)
+    return as_stored(tensor, wanted)
+
+
+def as_stored(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The tensor in a data type and contiguous, with one copy at most."""
+    if tensor.dtype == dtype and tensor.is_contiguous():
+        return tensor
+    return torch.empty(tensor.shape, dtype=dtype, device=tensor.device).copy_(tensor)
 
 
 def _expanded(table: Table, n_layers: int) -> dict[str, Take]:

@@ -14,30 +14,44 @@ import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 
 from mechscope.model.classic_state import unwrapped
-from mechscope.reading import check_unpacked_size, open_safetensors, read_json_object, regular_file
+from mechscope.reading import (
+    check_name,
+    check_unpacked_size,
+    open_safetensors,
+    read_json_object,
+    regular_file,
+)
 from mechscope.value_kinds import first_line
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
+PEEKED_AT_ONCE = 32 * 2**20
+"""Bytes of a file that stay in memory after they were read once."""
 SHOWN = 12
 """Names of a kind that an error lists before it only counts."""
 
 
 class TensorSource(Protocol):
-    """Named tensors: their names and shapes for nothing, their values on request."""
+    """Named tensors: their names and shapes for nothing, their values on request.
+
+    `get` gives a tensor to keep. `peek` gives one to read once, check and copy from: nothing of it stays in memory
+    afterwards, and it must not be edited.
+    """
 
     where: str
 
     def names(self) -> list[str]: ...
     def shape(self, name: str) -> tuple[int, ...]: ...
     def get(self, name: str) -> torch.Tensor: ...
+    def peek(self, name: str) -> torch.Tensor: ...
 
 
 class SafetensorsSource:
@@ -46,13 +60,16 @@ class SafetensorsSource:
     def __init__(self, paths: Iterable[Path], where: str) -> None:
         self.where = where
         self._file_of: dict[str, Any] = {}
-        first_in: dict[str, Path] = {}
+        self._path_of: dict[str, Path] = {}
+        self._versions: dict[Path, tuple[int, ...]] = {}
+        self._peeked: _Peeked | None = None
         for path in paths:
+            self._versions[path] = _version(path)
             opened = open_safetensors(path)
             for name in opened.keys():  # noqa: SIM118 - not a mapping
-                if name in first_in:
-                    raise ValueError(_twice(where, name, first_in[name], path))
-                self._file_of[name], first_in[name] = opened, path
+                if name in self._path_of:
+                    raise ValueError(_twice(where, name, self._path_of[name], path))
+                self._file_of[name], self._path_of[name] = opened, path
 
     def names(self) -> list[str]:
         return list(self._file_of)
@@ -62,6 +79,27 @@ class SafetensorsSource:
 
     def get(self, name: str) -> torch.Tensor:
         return self._file_of[name].get_tensor(name)
+
+    def peek(self, name: str) -> torch.Tensor:
+        # What a process has read of a mapping counts as its memory while the mapping exists; so it is made anew each
+        # time that this much was read of it, which costs a third of a millisecond.
+        path = self._path_of[name]
+        if self._peeked is None or self._peeked.path != path or self._peeked.read > PEEKED_AT_ONCE:
+            self._peeked = None  # the old mapping ends before the new one begins
+            self._peeked = _Peeked(path, open_safetensors(path))
+            if _version(path) != self._versions[path]:
+                raise ValueError(f"{str(path)!r} changed while it was being read. Load it again.")
+        tensor = self._peeked.file.get_tensor(name)
+        self._peeked.read += tensor.nbytes
+        return tensor
+
+
+@dataclass
+class _Peeked:
+    path: Path
+    file: Any
+    read: int = 0
+    """Bytes."""
 
 
 class DictSource:
@@ -88,6 +126,9 @@ class DictSource:
             self._copied.add(name)
         return self._tensors[name].detach()
 
+    def peek(self, name: str) -> torch.Tensor:
+        return self._tensors[name].detach()
+
 
 def open_weights(path: str | Path) -> TensorSource:
     """The weights in a folder (whole or in shards) or in one file.
@@ -96,7 +137,7 @@ def open_weights(path: str | Path) -> TensorSource:
         FileNotFoundError: when there are none, or a shard that the index names is missing.
         ValueError: if a file is incomplete, is not a regular file, or is a pickle that holds more than tensors.
     """
-    path = Path(path)
+    path = check_name(path)
     if path.is_dir():
         for name in SINGLE_FILES:
             if (path / name).exists():
@@ -133,7 +174,7 @@ def _open_shards(index: Path) -> TensorSource:
             "without a path."
         )
     shards = [index.parent / name for name in names]
-    absent = [shard.name for shard in shards if not shard.exists()]
+    absent = [shard.name for shard in shards if not check_name(shard).exists()]
     if absent:
         raise FileNotFoundError(
             f"{str(index.parent)!r} lacks {len(absent)} of {len(shards)} weight files: {_listed(absent)}."
@@ -156,6 +197,11 @@ def _open_shards(index: Path) -> TensorSource:
             f"{str(index.parent)!r}: no weight file has {_listed(absent)}, which the index names."
         )
     return source
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_plain_name(name: str) -> bool:
@@ -266,7 +312,13 @@ def weight_problem(tensor: torch.Tensor) -> str | None:
 
 def check_weights(weights: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
     """Raise one ValueError that lists every tensor that cannot be a weight; see `weight_problem`."""
-    problems = [f"{name} {problem}" for name, tensor in weights if (problem := weight_problem(tensor))]
+    refuse_weights(
+        [f"{name} {problem}" for name, tensor in weights if (problem := weight_problem(tensor))], where
+    )
+
+
+def refuse_weights(problems: list[str], where: str) -> None:
+    """Raise one ValueError about all of some weights' problems, if there are any."""
     if problems:
         raise ValueError(f"{where}: {_listed(problems, '; ')}. Download or train the weights again.")
 

@@ -58,7 +58,12 @@ def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
             return 2
         not_kept = as_not_kept(error)
         if not_kept is None:
-            raise
+            if not str(error):
+                raise
+            # What the system refused is all that there is to say.
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"mechscope: {where}{error.strerror or error}", file=sys.stderr)
+            return 1
         print(f"mechscope: {not_kept} {stopping.how_to_go_on()}".rstrip(), file=sys.stderr)
         return 1
     return code

@@ -17,7 +17,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from mechscope.data.special_tokens import SPECIAL_NAMES
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
-from mechscope.reading import MOST_BYTES_OF_TEXT, read_json_object, read_text, regular_file
+from mechscope.reading import MOST_BYTES_OF_TEXT, check_name, read_json_object, read_text, regular_file
 from mechscope.value_kinds import first_line, not_of_kind, shown
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
         FileNotFoundError: when the folder holds none, with the names that were looked for.
         ValueError: for a file that cannot be read as what its name says.
     """
-    folder = Path(folder)
+    folder = check_name(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r} to read a tokenizer from.")
     settings = _settings(folder / "tokenizer_config.json")

@@ -16,20 +16,26 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
+from mechscope.dictionaries.trained_model import warn_of_other_model
+from mechscope.dictionaries.trained_positions import POSITIONS, trained_positions
 from mechscope.model.hook_points import HookPoint, Listener, hook_scope
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.pass_positions import positions_of_passes
 from mechscope.model.precision import at_least_float32
 from mechscope.model.sites import OF_A_DICTIONARY
+from mechscope.model.transformer import HookedTransformer
 
 POINTS = (
     "hook_sae_input",
@@ -100,6 +106,9 @@ def attached(
 
     Like the hooks of `model.hooks`, it is there for the runs of this thread or asyncio task only.
 
+    Where its metadata names the positions that it was trained on ("seqpos_slice"), the others stay as they are,
+    whatever its features become there.
+
     Args:
         hook_name: where it reads; None: what its metadata says under "hook_name".
         error_term: add what the reconstruction of the unedited features misses, so that only edits have an effect.
@@ -116,6 +125,7 @@ def attached(
         ValueError: without a name, at another point than the metadata names (see `elsewhere`), where another
             dictionary reads already, for a transcoder without a place to write, and, during a pass, for activations of
             another width or without the head.
+        UserWarning: if its metadata describes another model, or texts that begin otherwise.
     """
     reads = _named(dictionary, model, hook_name, "hook_name", elsewhere)
     if dictionary.cfg.transcodes:
@@ -132,10 +142,22 @@ def attached(
     if head_out is not None and not dictionary.cfg.transcodes and head_out != head:
         raise ValueError(f"an autoencoder writes to the head that it reads ({head}), not to head {head_out}.")
     head_out = head_written(dictionary, head_out, head)
+    positions = trained_positions(dictionary)
+    if positions is not None and not isinstance(model, HookedTransformer):
+        raise ValueError(
+            f"the dictionary was trained on positions {positions}, which only a HookedTransformer can tell apart, not "
+            f"a {type(model).__name__}."
+        )
+    warn_of_other_model(dictionary, model)
     splice = _Splice(dictionary, points, error_term, head, head_out)
     owner = model.hook_dict[reads]
     listeners: list[tuple[HookPoint, Listener]] = []
-    with hook_scope(model) as scope:
+    with ExitStack() as contexts:
+        scope = contexts.enter_context(hook_scope(model))
+        if positions is not None:
+            splice.written = contexts.enter_context(
+                positions_of_passes(cast("HookedTransformer", model), positions)
+            )
         try:
             for name, point in points.items():
                 point.name = f"{reads}.{name}"
@@ -149,7 +171,7 @@ def attached(
                 listener = place.add_hook(
                     hook,
                     is_permanent=True,
-                    by_position=not dictionary.mixes_examples,
+                    by_position=not dictionary.mixes_examples and positions is None,
                     width=width,
                     scope=scope,
                 )
@@ -192,6 +214,24 @@ def _named(
 ) -> str:
     trained_at = dictionary.metadata.get(key)
     what = "hook_name" if key == "hook_name" else "writes (a transcoder's target)"
+    layer = dictionary.metadata.get("layer")
+    if (
+        trained_at is None
+        and key == "hook_name"
+        and name is not None
+        and isinstance(layer, int)
+        and not elsewhere
+    ):
+        found = model.match_hook_names(name)[0]
+        at = re.match(r"blocks\.(\d+)\.", found)
+        if at is not None and layer not in (
+            int(at[1]),
+            int(at[1]) - found.endswith("hook_resid_pre"),
+        ):
+            raise ValueError(
+                f"the dictionary's metadata says layer={layer}, and it would be attached to {found!r}, whose "
+                "activations it was not trained on: pass elsewhere=True if that is what you want."
+            )
     if name is None:
         if trained_at is None:
             raise ValueError(f"give {what}: the dictionary's metadata has no {key!r}.")
@@ -229,6 +269,8 @@ class _Splice:
         self.dictionary, self.points, self.error_term = dictionary, points, error_term
         self.head, self.head_out = head, head_out
         self.waiting: tuple[Tensor, Tensor] | None = None
+        self.written: ContextVar[Tensor | None] | None = None
+        """At which positions of the current pass something is written [batch pos]; None: at all."""
 
     def both(self, activation: Tensor, hook: HookPoint) -> Tensor:
         """Read and write at one place."""
@@ -289,4 +331,13 @@ class _Splice:
             missed = self.points["hook_sae_error"](wide - clean.reshape(before.shape))
             shaped = shaped + missed
         written = self.points["hook_sae_output"](shaped).to(activation.dtype)
-        return written if head is None else write_part(activation, written, head, name)
+        whole = written if head is None else write_part(activation, written, head, name)
+        if self.written is None:
+            return whole
+        where = self.written.get()
+        if where is None or where.shape != activation.shape[:2]:
+            raise RuntimeError(
+                f"the dictionary at {name} is used at some positions only ({POSITIONS} in its metadata), and this pass "
+                "does not say which positions it computes: run the model itself, or set the metadata entry to None."
+            )
+        return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), whole, activation)

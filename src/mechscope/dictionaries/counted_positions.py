@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.dictionaries.trained_positions import TrainedPositions
 from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import token_ids
 
@@ -19,18 +20,26 @@ ExcludeTokens = bool | Sequence[int] | Tensor
 """True: the tokenizer's special tokens; ids: these tokens; False: none."""
 
 
-def excluded_ids(model: Any, exclude: ExcludeTokens) -> tuple[int, ...]:
+EXCLUDED = "exclude_special_tokens"
+"""Key, in a dictionary's metadata, of the tokens that were excluded from its training: true, false, or ids."""
+
+
+def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = None) -> tuple[int, ...]:
     """The ids of the tokens to exclude.
 
     Args:
         model: its tokenizer defines the special tokens (`tokenizer.all_special_ids`: begin, end, padding and others).
-        exclude: True for special tokens, ids of tokens, or False.
+        exclude: True for special tokens, ids of tokens, or False; None: what the dictionary's metadata says.
+        dictionary: whose metadata counts where `exclude` is None.
 
     Raises:
         ValueError: if special tokens are requested without a tokenizer, or for ids that the model lacks.
         TypeError: for anything that is not a token id.
     """
-    if exclude is False or exclude is None:
+    if exclude is None:
+        metadata: Any = getattr(dictionary, "metadata", None) or {}
+        exclude = metadata.get(EXCLUDED) or False
+    if exclude is False:
         return ()
     if exclude is True:
         tokenizer: Any = getattr(model, "tokenizer", None)
@@ -79,7 +88,10 @@ def known_tokens(
 
 
 def counted_positions(
-    tokens: Tokens, skip_first: int = 0, excluded: Sequence[int] = ()
+    tokens: Tokens,
+    skip_first: int = 0,
+    excluded: Sequence[int] = (),
+    positions: TrainedPositions | None = None,
 ) -> Bool[Tensor, "batch pos"]:
     """True at the positions that count: real tokens, wherever padding stands, without the first and the excluded ones.
 
@@ -89,6 +101,7 @@ def counted_positions(
     Args:
         skip_first: how many real tokens to exclude at the start of each text.
         excluded: ids of tokens to exclude at any position.
+        positions: the positions that the dictionary was trained on; None: all.
 
     Raises:
         ValueError: for a negative `skip_first`, or if no position is left.
@@ -97,8 +110,11 @@ def counted_positions(
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
     real = tokens.is_real
     counted = real & (real.long().cumsum(1) > skip_first) & not_among(tokens.ids, excluded)
+    if positions is not None:
+        counted &= positions.within(real)
     if not bool(counted.any()):
         without = f" and without the tokens {list(excluded)}" if excluded else ""
+        without += f" and positions {positions} (the dictionary's)" if positions is not None else ""
         raise ValueError(
             f"skip_first={skip_first}{without} leaves no position of {tuple(tokens.shape)} tokens (padding aside)."
         )

@@ -18,6 +18,7 @@ from mechscope.dictionaries.config import DictionaryConfig
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.initial_weights import draw_directions
 from mechscope.dictionaries.state_check import SCALES, check_state
+from mechscope.model.fit import check_types
 
 
 class DictionaryWeights(nn.Module):
@@ -49,8 +50,8 @@ class DictionaryWeights(nn.Module):
         self.mine = ranks.share(cfg.d_sae)
         self.metadata = {}
         dtype: torch.dtype = getattr(torch, cfg.dtype)
-        # W_enc lies as its transpose, feature by feature, so that the sparse gradients are written row by row.
-        self.W_enc = nn.Parameter(torch.empty(self.features_here, cfg.d_in, dtype=dtype).T)
+        # Contiguous, because tools that flatten parameters (LBFGS, pruning, safetensors) need it.
+        self.W_enc = nn.Parameter(torch.empty(cfg.d_in, self.features_here, dtype=dtype))
         self.W_dec = nn.Parameter(torch.empty(self.features_here, cfg.width_out, dtype=dtype))
         self.b_dec = nn.Parameter(torch.zeros(cfg.width_out, dtype=dtype))
         self.W_skip = nn.Parameter(torch.zeros(cfg.width_out, cfg.d_in, dtype=dtype)) if cfg.skip else None
@@ -59,6 +60,18 @@ class DictionaryWeights(nn.Module):
         self._add_parameters(dtype)
         if generator is not None:
             draw_directions(self, generator)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Copy tensors into this dictionary (`torch.nn.Module.load_state_dict`).
+
+        Raises:
+            RuntimeError: for missing, unexpected and misshapen tensors.
+            ValueError: for tensors that are not floating point, which torch would convert.
+        """
+        check_types(state_dict, self.state_dict())
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Convert every tensor, as torch's `to`, `half`, `bfloat16`, `float` and `double` do; update the config."""

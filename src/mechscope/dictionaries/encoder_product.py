@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.model.gradients import forward_gradients
+
 Tensors = TypeVarTuple("Tensors")
 
 
@@ -23,6 +25,10 @@ def encoder_product(
 ) -> Float[Tensor, "*batch feature"]:
     """Pre-activations; without b_dec nothing is subtracted, without b_enc nothing added."""
     z, b_dec, W_enc, b_enc = as_autocast(z, b_dec, W_enc, b_enc)
+    if torch._C._are_functorch_transforms_active() or forward_gradients():
+        # torch.func takes derivatives of torch's own operations only.
+        read = z if b_dec is None else z - b_dec
+        return read @ W_enc if b_enc is None else read @ W_enc + b_enc
     pre = cast("Tensor", _EncoderProduct.apply(z.reshape(-1, z.shape[-1]), b_dec, W_enc, b_enc))
     return pre.view(*z.shape[:-1], pre.shape[-1])
 
@@ -56,7 +62,6 @@ class _EncoderProduct(torch.autograd.Function):
         return (
             flowing @ W_enc.T if for_z else None,
             -(W_enc @ summed) if for_b_dec and summed is not None else None,
-            # Feature by feature, as W_enc lies.
-            (flowing.T @ z).T if for_W_enc else None,
+            z.T @ flowing if for_W_enc else None,
             summed if for_b_enc else None,
         )

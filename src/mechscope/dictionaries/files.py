@@ -12,7 +12,7 @@ from mechscope.checkpoints.weights_file import check_weights
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.reading import naming, read_json_object, read_safetensors
+from mechscope.reading import check_name, naming, read_json_object, read_safetensors
 from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import shown
 
@@ -51,7 +51,7 @@ def load(folder: str | Path) -> Dictionary:
         FileNotFoundError: if the folder lacks one of the two files.
         ValueError: for a damaged file, another format, or weights that are not finite or not those of the config.
     """
-    folder = Path(folder)
+    folder = check_name(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).exists():
             raise FileNotFoundError(

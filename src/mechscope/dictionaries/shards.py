@@ -19,7 +19,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
-from mechscope.reading import naming, open_safetensors, read_json_object, regular_file
+from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import shown
 
@@ -97,7 +97,7 @@ class ShardStream(BlockStream):
 
     def __init__(self, folder: str | Path, *, batch_size: int, seed: int = 0) -> None:
         super().__init__(batch_size, seed)
-        self.folder = Path(folder)
+        self.folder = check_name(folder)
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(
                 f"{self.folder} has no {MANIFEST}: write activations there with write_shards."

@@ -15,7 +15,7 @@ import safetensors.torch
 from torch import Tensor
 
 from mechscope.dictionaries.differing import UNTOLD, differences
-from mechscope.reading import open_safetensors, parse_json
+from mechscope.reading import check_name, open_safetensors, parse_json
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import not_of_kind
 
@@ -83,7 +83,7 @@ def read_checkpoint(
     Raises:
         ValueError: if it is damaged, or belongs to another run; the error says where they differ.
     """
-    path = folder / NAME
+    path = check_name(folder / NAME)
     if not path.exists():
         return None
     with _opened(path, run) as (file, described):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -40,7 +41,6 @@ CLASSIC_FIELDS: dict[str, Any] = {
     "trust_remote_code": False,
     "n_params": None,
     "from_checkpoint": False,
-    "checkpoint_label_type": None,
     "ungroup_grouped_query_attention": False,
     "uses_rms_norm": False,
     "layer_norm_folding": False,
@@ -56,6 +56,13 @@ REFUSED = {
     "decoder_start_token_id": "encoder-decoder models are not supported",
     "ungroup_grouped_query_attention": "call set_ungroup_grouped_query_attention(True) on the model once it has its "
     "weights",
+}
+# Requests that change no prediction, but would not be fulfilled: each causes a warning.
+WITHOUT_EFFECT = {
+    "n_devices": "a model is on one device (cfg.device); move it with model.to(…)",
+    "trust_remote_code": "code that comes with a checkpoint is never run",
+    "norm_topk_prob": "it belongs to mixtures of experts, and this model is none",
+    "layer_norm_folding": "fold the norms with model.process_weights_(fold_ln=True), or see normalization_type",
 }
 # Architectures whose norms the classic code places by name instead of by a field.
 PLACED_BY_NAME = ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM")
@@ -73,6 +80,20 @@ def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, why in REFUSED.items():
         if classic.get(name, CLASSIC_FIELDS[name]) != CLASSIC_FIELDS[name]:
             raise ValueError(f"{name}={classic[name]!r}: {why}.")
+    for name, why in WITHOUT_EFFECT.items():
+        if classic.get(name, CLASSIC_FIELDS[name]) not in (CLASSIC_FIELDS[name], None):
+            warnings.warn(f"{name}={classic[name]!r} has no effect: {why}.", stacklevel=4)
+    if classic.get("uses_rms_norm") and not str(ours.get("normalization_type", "LN")).startswith("RMS"):
+        raise ValueError(
+            f"uses_rms_norm=True contradicts normalization_type={ours.get('normalization_type', 'LN')!r}: set "
+            "normalization_type='RMS'."
+        )
+    if classic.get("from_checkpoint") and not (
+        {"checkpoint_index", "checkpoint_value"} & {name for name, value in ours.items() if value is not None}
+    ):
+        raise ValueError(
+            "from_checkpoint=True does not say which checkpoint: give checkpoint_index or checkpoint_value instead."
+        )
     whole = "use_local_attn" in classic and "use_qk_norm" in classic
     if whole and fields.get("original_architecture") in PLACED_BY_NAME and "norm_placement" not in fields:
         raise ValueError(

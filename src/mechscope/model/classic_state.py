@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from mechscope.model.fit import check_types
 from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ class ClassicStateDicts:
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Every weight by name (`torch.nn.Module.state_dict`).
 
-        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed.
+        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed. To
+        load these weights into a model of the classic class, whose buffers differ from version to version, let it keep
+        its own: `classic.load_state_dict({**classic.state_dict(), **model.state_dict()})`.
         """
         found = super().state_dict(*args, **kwargs)  # type: ignore[misc]
         if args or kwargs.get("destination") is not None or kwargs.get("prefix"):
@@ -158,7 +161,13 @@ class ClassicStateDicts:
 
         Raises:
             RuntimeError: for missing, unexpected and misshapen tensors.
-            ValueError: for an unembedding that differs from the embedding although the config ties them.
+            ValueError: for an unembedding that differs from the embedding although the config ties them, and for
+                tensors that are not floating point (torch would convert them).
         """
         weights = drop_unused(weights_of(state_dict), self.cfg)
-        return super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
+        check_types(weights, super().state_dict())  # type: ignore[misc]
+        found = super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
+        # With assign=True the weights may have another device and data type than before.
+        parameter = next(self.parameters())  # type: ignore[attr-defined]
+        self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
+        return found

@@ -162,6 +162,8 @@ class HookedTransformerConfig:
     """Which training checkpoint these weights are, by index."""
     checkpoint_value: int | None = None
     """Which training checkpoint these weights are, by step or token count."""
+    checkpoint_label_type: str | None = None
+    """Whether checkpoint_value counts steps ("step") or tokens ("token")."""
     use_attn_result: bool = False
     use_split_qkv_input: bool = False
     use_attn_in: bool = False
@@ -230,6 +232,17 @@ class HookedTransformerConfig:
             raise ValueError(f"rotary_dim={self.rotary_dim} must be even and at most d_head={self.d_head}.")
         if self.rotary_scaling is not None:
             _check_rotary_scaling(self.rotary_scaling, self.rotary_dim)
+        if self.positional_embedding_type != "rotary":
+            given = {
+                "rotary_scaling": self.rotary_scaling is not None,
+                "rotary_base_local": self.rotary_base_local is not None,
+                "rotary_adjacent_pairs": self.rotary_adjacent_pairs,
+            }
+            if unused := [name for name, is_given in given.items() if is_given]:
+                raise ValueError(
+                    f"{', '.join(unused)} would have no effect with positional_embedding_type="
+                    f"{self.positional_embedding_type!r}: set it to 'rotary', or leave this out."
+                )
         if self.attn_types is not None:
             if len(self.attn_types) != self.n_layers:
                 raise ValueError(

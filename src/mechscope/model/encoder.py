@@ -38,6 +38,7 @@ from mechscope.model.initialization import init_weights
 from mechscope.model.loading import weights_apart
 from mechscope.model.special_tokens import check_ids, n_ids
 from mechscope.model.switches import ClassicSwitches
+from mechscope.model.token_batch import real_positions
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
@@ -239,7 +240,12 @@ class HookedEncoder(
     ) -> torch.Tensor:
         """The hidden states after the last block [batch pos d_model], before any head."""
         tokens, token_type_ids, mask = self._checked(tokens, token_type_ids, one_zero_attention_mask)
-        residual = self.hook_full_embed(self.embed(tokens, token_type_ids))
+        # Positions count real tokens, so that a text gives the same wherever its padding is. Where padding only follows
+        # the text, these are the positions in the row.
+        positions = None
+        if mask is not None and bool((mask[:, 1:] > mask[:, :-1]).any()):
+            positions = real_positions(mask)
+        residual = self.hook_full_embed(self.embed(tokens, token_type_ids, positions=positions))
         allowed = AttentionMask(
             tokens.shape[1], tokens.shape[1], padding=mask, causal=False, device=residual.device
         )

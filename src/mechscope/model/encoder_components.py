@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from mechscope.model.components import Attention, AttentionMask, Embed, LayerNorm, PosEmbed
@@ -55,12 +55,19 @@ class BertEmbed(Component):
         self,
         input_ids: Int[torch.Tensor, "batch pos"],
         token_type_ids: Int[torch.Tensor, "batch pos"] | None = None,
+        *,
+        positions: Int[torch.Tensor, "batch pos"] | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos] -> [batch pos d_model]; without token types every token is of the first sentence."""
+        """[batch pos] -> [batch pos d_model].
+
+        Args:
+            token_type_ids: the sentence that each token belongs to; None means the first.
+            positions: each token's position in its text; None counts from the start of the row.
+        """
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         words = self.hook_embed(self.embed(input_ids))
-        positions = self.hook_pos_embed(self.pos_embed(input_ids))
+        positions = self.hook_pos_embed(self.pos_embed(input_ids, positions=positions))
         types = self.hook_token_type_embed(self.token_type_embed(token_type_ids))
         return self.ln(words + positions + types)
 
@@ -154,10 +161,16 @@ class BertPooler(Component):
         self.hook_pooler_out = HookPoint()
 
     def forward(
-        self, resid: Float[torch.Tensor, "batch pos d_model"]
+        self,
+        resid: Float[torch.Tensor, "batch pos d_model"],
+        attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
     ) -> Float[torch.Tensor, "batch d_model"]:
-        """[batch pos d_model] -> [batch d_model]"""
-        return self.hook_pooler_out(torch.tanh(F.linear(resid[:, 0], self.W.mT, self.b)))
+        """[batch pos d_model] -> [batch d_model]; with a mask, from the first position where it is true."""
+        first = resid[:, 0]
+        if attention_mask is not None:
+            rows = torch.arange(len(resid), device=resid.device)
+            first = resid[rows, attention_mask.to(resid.device, torch.int8).argmax(1)]
+        return self.hook_pooler_out(torch.tanh(F.linear(first, self.W.mT, self.b)))
 
 
 class BertNSPHead(Component):

@@ -211,7 +211,13 @@ class Generation:
             raise ValueError(f"max_new_tokens must not be negative, not {max_new_tokens}.")
         if past_kv_cache is not None and not use_past_kv_cache:
             raise ValueError("past_kv_cache was given together with use_past_kv_cache=False.")
-        if not isinstance(input, str) and len(input) == 0:
+        if isinstance(input, torch.Tensor) and input.is_floating_point():
+            raise ValueError(
+                f"generate continues text or token ids, not embeddings ({input.dtype} {tuple(input.shape)}), which do "
+                "not say how a generated token is to be embedded. Embed it yourself and call "
+                "model(residual, start_at_layer=0) for each token."
+            )
+        if not isinstance(input, str) and getattr(input, "ndim", 1) > 0 and len(input) == 0:
             raise ValueError("there is nothing to continue: the input is empty.")
         side = (padding_side or "left") if is_text(input) else padding_side
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]

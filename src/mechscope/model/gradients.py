@@ -38,3 +38,18 @@ def usable_in_training(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.is_inference() and not torch.is_inference_mode_enabled():
         return value.clone()
     return value
+
+
+def values_are_known(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's values can be looked at: under `torch.vmap` there is one for each of many calls."""
+    functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - without type stubs
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return False
+        tensor = functorch.get_unwrapped(tensor)
+    return True
+
+
+def forward_gradients() -> bool:
+    """Whether gradients are computed forwards (`torch.func.jvp`), for which torch's fused attention has no formula."""
+    return torch.autograd.forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]

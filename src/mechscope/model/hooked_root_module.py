@@ -358,6 +358,17 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         with self.hooks(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts):
             return self(*model_args, **model_kwargs)
 
+    def _without_optional(self, names: list[str]) -> list[str]:
+        """A predicate's matches without the optional points of blocks that it matches whole.
+
+        Whoever asks for everything in a block wants what the pass computes there, as the classic class gives it, and
+        not to change how it is computed (inputs split by head).
+        """
+        optional, chosen = self.optional_hook_names(), set(names)
+        parts = {name: name.split(".")[:2] if name.startswith("blocks.") else [] for name in self.hook_dict}
+        missed = [parts[name] for name in self.hook_dict if name not in chosen and name not in optional]
+        return [name for name in names if name not in optional or parts[name] in missed]
+
     def get_caching_hooks(
         self,
         names_filter: NamesFilter = None,
@@ -371,14 +382,16 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
         check_switches(incl_bwd=incl_bwd, remove_batch_dim=remove_batch_dim)
         device = None if device is None else check_device(device)
         cache = {} if cache is None else cache
-        if isinstance(pos_slice, int):
-            pos_slice = [pos_slice]  # as in the classic library, one position keeps its axis
-        pos_slice = None if pos_slice is None else Slice.unwrap(pos_slice)
+        chosen = None if pos_slice is None else Slice.unwrap(pos_slice)
+        if chosen is not None and chosen is not pos_slice and isinstance(chosen.slice, int):
+            chosen = Slice([chosen.slice])  # as in the classic library, one position keeps its axis
 
         def keep(suffix: str) -> HookFunction:
-            return caching_hook(cache, suffix, device, remove_batch_dim, pos_slice)
+            return caching_hook(cache, suffix, device, remove_batch_dim, chosen)
 
         names = self.match_hook_names(names_filter)
+        if callable(names_filter):
+            names = self._without_optional(names)
         forward = [(name, keep("")) for name in names]
         backward = [(name, keep("_grad")) for name in names] if incl_bwd else []
         return cache, forward, backward
@@ -417,7 +430,8 @@ class HookedRootModule(HookIntrospectionMixin, OlderHookNames, nn.Module):
 
         Args:
             names_filter: which points to keep: a name, a list, a predicate, or None for all but the
-                optional ones. What is not named is not computed where that saves work.
+                optional ones (see `optional_hook_names`). A predicate that matches a whole block selects no
+                optional ones there. What is not named is not computed where that saves work.
             device: where to keep them.
             remove_batch_dim: drop the leading axis of a batch of one.
             incl_bwd: also run backward from the output (a scalar) and keep gradients, under

@@ -14,7 +14,7 @@ from mechscope.arguments import check_switches
 from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.fit import check_fit
+from mechscope.model.fit import check_fit, check_types
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.state_dict_completion import complete_state_dict
@@ -104,7 +104,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
         # By name, because checkpoints stands above the model and imports it.
         loader = importlib.import_module("mechscope.checkpoints.classic")
-        del n_devices, move_to_device  # one model lies on one device here, and is built there
+        del move_to_device  # the model is built on its device
         return loader.from_pretrained(
             cls,
             model_name,
@@ -123,6 +123,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             n_ctx=n_ctx,
             checkpoint_index=checkpoint_index,
             checkpoint_value=checkpoint_label if checkpoint_value is None else checkpoint_value,
+            n_devices=n_devices,
             **from_pretrained_kwargs,
         )
 
@@ -183,6 +184,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         own = {
             name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
         }
+        check_types(state_dict, own, finite=True)
         cfg, state = complete_state_dict(
             self.cfg, {name: value for name, value in state_dict.items() if name not in theirs}, own, fold_ln
         )

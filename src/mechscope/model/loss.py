@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer, Shaped
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.gradients import values_are_known
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
 from mechscope.model.token_ids import token_ids
@@ -109,6 +110,8 @@ def check_predictable(tokens: Integer[torch.Tensor, "*shape"], d_vocab_out: int)
     Raises:
         ValueError: naming the first token from d_vocab_out on.
     """
+    if not values_are_known(tokens):
+        return
     unknown = tokens[tokens >= d_vocab_out]
     if len(unknown):
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from mechscope.model.activation_cache import ActivationCache
+from mechscope.model.token_batch import Tokens
 
 if TYPE_CHECKING:
     from mechscope.model.encoder import HookedEncoder
@@ -93,7 +94,8 @@ class BertNextSentencePrediction:
             token_type_ids = types if token_type_ids is None else token_type_ids
             one_zero_attention_mask = mask if one_zero_attention_mask is None else one_zero_attention_mask
         hidden = self.model.encoder_output(tokens, token_type_ids, one_zero_attention_mask)
-        logits = self.model.nsp_head(self.model.pooler(hidden))
+        real = Tokens(tokens, one_zero_attention_mask).is_real
+        logits = self.model.nsp_head(self.model.pooler(hidden, real))
         if return_type is None:
             return None
         if return_type == "logits":

@@ -14,6 +14,7 @@ SliceInput = (
     | tuple[int | None, int | None, int | None]
     | slice
     | list[int]
+    | range
     | torch.Tensor
     | np.ndarray
     | None
@@ -25,8 +26,8 @@ class Slice:
     """One of four ways to choose along an axis.
 
     None keeps everything ("identity"); a whole number takes one index and drops the axis ("int"); a
-    tuple gives the arguments of `slice(...)`, as does a slice itself ("slice"); a list, an array or
-    a tensor lists indices, or marks them with booleans ("array").
+    tuple gives the arguments of `slice(...)`, as does a slice itself ("slice"); a list, a range, an array
+    or a tensor lists indices, or marks them with booleans ("array").
 
     >>> tokens = torch.arange(10)
     >>> Slice((2, 5)).apply(tokens), Slice([0, -1]).apply(tokens), Slice(3).apply(tokens)
@@ -41,6 +42,8 @@ class Slice:
             input_slice = input_slice.detach().cpu().numpy()
         if isinstance(input_slice, np.ndarray) and input_slice.ndim == 0:
             input_slice = input_slice[()]
+        if isinstance(input_slice, range):
+            input_slice = list(input_slice)
         if input_slice is None:
             self.slice, self.mode = slice(None), "identity"
         elif isinstance(input_slice, (int, np.integer)) and not isinstance(input_slice, (bool, np.bool_)):
@@ -116,6 +119,41 @@ class Slice:
 
     def __repr__(self) -> str:
         return f"Slice: {self.slice} Mode: {self.mode} "
+
+
+def chosen_indices(chosen: Any, count: int, what: str) -> list[int]:
+    """Which of `count` things are chosen: their numbers, from 0.
+
+    Args:
+        chosen: a slice, a whole number or several (negative ones from the end), or a mask [count], in any kind of list,
+            array or tensor.
+        what: their name in errors, in the plural.
+
+    Raises:
+        ValueError: for anything else, a number out of range, a mask of another length, or an empty choice.
+
+    >>> chosen_indices([0, -1], 4, "examples"), chosen_indices([True, False, False, True], 4, "examples")
+    ([0, 3], [0, 3])
+    """
+    listed: Any = list(chosen) if isinstance(chosen, tuple) else chosen
+    if listed is None:
+        raise ValueError(f"say which {what}: by slice, by number or by a mask [{count}].")
+    found = Slice(listed).slice
+    if isinstance(found, slice):
+        rows = list(range(count)[found])
+    else:
+        numbers = np.atleast_1d(found)
+        if numbers.ndim > 1 or (numbers.dtype == np.bool_ and len(numbers) != count):
+            kind = "mask" if numbers.dtype == np.bool_ else "choice"
+            raise ValueError(f"there are {count} {what}, and the {kind} has shape {numbers.shape}.")
+        rows = np.flatnonzero(numbers).tolist() if numbers.dtype == np.bool_ else numbers.tolist()
+    outside = [row for row in rows if not -count <= row < count]
+    if outside or not rows:
+        raise ValueError(
+            f"{what} are 0 to {count - 1}; "
+            + (f"there is no number {outside[0]}." if outside else "none of them was chosen.")
+        )
+    return [row % count for row in rows]
 
 
 def _indices(values: list[Any] | np.ndarray) -> np.ndarray:

@@ -10,83 +10,103 @@ from jaxtyping import Bool, Int
 
 from mechscope.value_kinds import shown
 
-# Operations that move, select or repeat tokens: the attention mask goes through them in the same way.
-_REARRANGING: frozenset[Any] = frozenset(
-    {
-        *(
-            getattr(torch.Tensor, name)
-            for name in (
-                "__getitem__",
-                "chunk",
-                "clone",
-                "contiguous",
-                "cpu",
-                "cuda",
-                "detach",
-                "expand",
-                "expand_as",
-                "flatten",
-                "flip",
-                "index_select",
-                "int",
-                "long",
-                "movedim",
-                "narrow",
-                "permute",
-                "repeat",
-                "repeat_interleave",
-                "reshape",
-                "roll",
-                "select",
-                "split",
-                "squeeze",
-                "t",
-                "tile",
-                "to",
-                "transpose",
-                "unbind",
-                "unflatten",
-                "unsqueeze",
-                "view",
-                "view_as",
-            )
-        ),
-        *(
-            getattr(torch, name)
-            for name in (
-                "atleast_2d",
-                "cat",
-                "chunk",
-                "clone",
-                "concat",
-                "concatenate",
-                "flatten",
-                "flip",
-                "hstack",
-                "index_select",
-                "movedim",
-                "narrow",
-                "permute",
-                "repeat_interleave",
-                "reshape",
-                "roll",
-                "select",
-                "split",
-                "squeeze",
-                "stack",
-                "tile",
-                "transpose",
-                "unbind",
-                "unsqueeze",
-                "vstack",
-            )
-        ),
-        torch.Tensor.T.__get__,  # type: ignore[attr-defined]
-        torch.Tensor.mT.__get__,  # type: ignore[attr-defined]
-    }
-)
+# Operations that move, select or repeat tokens, as functions and as methods: the attention mask goes through them in
+# the same way.
+_REARRANGING_NAMES = [
+    "__getitem__",
+    "adjoint",
+    "as_strided",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "clone",
+    "column_stack",
+    "concat",
+    "concatenate",
+    "contiguous",
+    "cpu",
+    "cuda",
+    "detach",
+    "diagonal",
+    "dstack",
+    "expand",
+    "expand_as",
+    "flatten",
+    "flip",
+    "fliplr",
+    "flipud",
+    "gather",
+    "hsplit",
+    "hstack",
+    "index_select",
+    "int",
+    "long",
+    "moveaxis",
+    "movedim",
+    "narrow",
+    "narrow_copy",
+    "permute",
+    "pin_memory",
+    "ravel",
+    "repeat",
+    "repeat_interleave",
+    "reshape",
+    "reshape_as",
+    "roll",
+    "rot90",
+    "row_stack",
+    "select",
+    "short",
+    "split",
+    "stack",
+    "squeeze",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "take_along_dim",
+    "tensor_split",
+    "tile",
+    "to",
+    "transpose",
+    "type",
+    "type_as",
+    "unbind",
+    "unflatten",
+    "unfold",
+    "unsqueeze",
+    "view",
+    "view_as",
+    "vsplit",
+    "vstack",
+]
+# These give new values to some tokens, which stay real or padding as they were.
+_REPLACING_NAMES = [
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "masked_fill",
+    "masked_scatter",
+    "scatter",
+]
+
+
+def _functions(names: Sequence[str]) -> frozenset[Any]:
+    return frozenset(
+        getattr(owner, name) for name in names for owner in (torch, torch.Tensor) if hasattr(owner, name)
+    )
+
+
+_REARRANGING: frozenset[Any] = _functions(_REARRANGING_NAMES) | {
+    getattr(torch.Tensor, name).__get__ for name in ("data", "H", "mH", "mT", "T")
+}
 # These change only the mask's device; it stays boolean.
-_CONVERTING: frozenset[Any] = frozenset({torch.Tensor.to, torch.Tensor.int, torch.Tensor.long})
+_CONVERTING = _functions(("int", "long", "short", "to", "type", "type_as"))
+_REPLACING = _functions(_REPLACING_NAMES)
+_WHERE = ("condition", "input", "other")
+_PAD_SEQUENCE: Any = torch._C._nn.pad_sequence  # type: ignore[attr-defined]
 
 
 class Tokens(torch.Tensor):
@@ -95,7 +115,8 @@ class Tokens(torch.Tensor):
     An ordinary integer tensor in every other way. `to_tokens` and `generate` return it, and whatever reads
     tokens uses its mask instead of guessing from ids: a padding token is often the begin or end token
     too. Indexing, slicing, `cat`, `stack`, `repeat`, `to` and other operations that only
-    rearrange tokens keep the mask; arithmetic gives plain tensors.
+    rearrange tokens keep the mask; so do `where`, `masked_fill` and the like, which replace some of them, and
+    `torch.nn.utils.rnn.pad_sequence` extends it. Arithmetic gives plain tensors.
 
     Args:
         ids: whole numbers [batch pos] or [pos], shared and not copied.
@@ -156,12 +177,24 @@ class Tokens(torch.Tensor):
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func is torch.nn.functional.pad and _has_mask(args):
+            raise ValueError(
+                "torch.nn.functional.pad cannot know whether the new tokens are real: use torch.cat([...]) for real "
+                "ones, or Tokens(pad(tokens.ids, ...), pad(tokens.is_real, ...)) for padding."
+            )
         with torch._C.DisableTorchFunctionSubclass():  # type: ignore[attr-defined]
             result = func(*args, **kwargs)
-            if func not in _REARRANGING or not args:
-                return _undressed(result, args)
-            mask = _mask_through(func, args, kwargs)
-            return _dressed_like(result, mask)
+            if func in _REARRANGING:
+                return _rearranged(func, args, kwargs, result)
+            if func in (torch.where, torch.Tensor.where):
+                return _dressed_like(result, _mask_where(func, args, kwargs, result))
+            if func in _REPLACING and isinstance(args[0], Tokens):
+                return _dressed_like(result, args[0]._mask)
+            if func is _PAD_SEQUENCE:
+                return _dressed_like(result, _mask_of_sequences(*args, **kwargs))
+            if args and isinstance(args[0], Tokens):
+                _follow_edit(func, args, kwargs)
+            return _undressed(result, args)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tokens:
         return self.clone()
@@ -261,21 +294,73 @@ def _undressed(result: Any, args: Sequence[Any]) -> Any:
     return plain_ids(result)
 
 
-def _mask_through(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """The mask after the operation; None if every token is real."""
-    first = args[0]
-    parts: list[Any] = list(first) if isinstance(first, (list, tuple)) else [first]
-    if all(getattr(part, "_mask", None) is None for part in parts):
-        return None
-    if func in _CONVERTING:
-        return parts[0]._mask.to(func(first, *args[1:], **kwargs).device)
-    masks: list[torch.Tensor] = [
-        part.is_real if isinstance(part, Tokens) else torch.ones_like(part, dtype=torch.bool)
-        for part in parts
-    ]
+def _has_mask(parts: Any) -> bool:
+    return any(getattr(part, "_mask", None) is not None for part in parts)
+
+
+def _real(part: Any) -> Any:
+    """Where tokens are real; True everywhere for a plain tensor, and a number is returned as True."""
+    if isinstance(part, Tokens):
+        return part.is_real
+    return torch.ones_like(part, dtype=torch.bool) if isinstance(part, torch.Tensor) else True
+
+
+def _rearranged(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Any:
+    """The result with the mask after the same operation; a plain tensor if no tokens were rearranged (`W[tokens]`)."""
     # A DataLoader's worker processes stack rows into memory of their own (`out`), which is for the ids.
     options = {name: value for name, value in kwargs.items() if name != "out"}
-    return func(masks if isinstance(first, (list, tuple)) else masks[0], *args[1:], **options)
+    if args:
+        first, *others = args
+    else:
+        first, others = (
+            options.pop(next(name for name in ("input", "tensors", "self") if name in options)),
+            [],
+        )
+    several = isinstance(first, (list, tuple))
+    parts = first if several else [first]
+    if not any(isinstance(part, Tokens) for part in parts):
+        return _undressed(result, args)
+    if not _has_mask(parts):
+        return _dressed_like(result, None)
+    if func in _CONVERTING:
+        return _dressed_like(
+            result, first._mask.to(result.device) if isinstance(result, torch.Tensor) else None
+        )
+    real = [_real(part) for part in parts] if several else _real(first)
+    return _dressed_like(result, func(real, *others, **options))
+
+
+def _mask_where(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> torch.Tensor | None:
+    """The mask of tokens chosen from two places; a token that a plain value replaces stays real or padding."""
+    names = ("input", "condition", "other") if func is torch.Tensor.where else _WHERE
+    given: dict[str, Any] = dict(zip(names, args, strict=False))
+    given |= {"input" if name == "self" else name: value for name, value in kwargs.items()}
+    parts = given.get("input"), given.get("other")
+    if not _has_mask(parts) or not isinstance(result, torch.Tensor):
+        return None
+    if all(isinstance(part, Tokens) for part in parts):
+        return torch.where(given["condition"], *(part.is_real for part in parts))  # type: ignore[union-attr]
+    known = next(part for part in parts if isinstance(part, Tokens))
+    return known.is_real.expand_as(result)
+
+
+def _mask_of_sequences(
+    sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+) -> torch.Tensor:
+    return _PAD_SEQUENCE([_real(row) for row in sequences], batch_first, 0.0, padding_side)
+
+
+def _follow_edit(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Keep the mask of tokens that were edited in place: tokens written into them, or another shape."""
+    tokens = args[0]
+    if func is torch.Tensor.__setitem__ and isinstance(args[2], Tokens) and _has_mask((tokens, args[2])):
+        mask = tokens.is_real.clone()  # the old one may belong to other tokens too
+        mask[args[1]] = args[2].is_real
+        tokens._mask = None if bool(mask.all()) else mask
+    elif func is torch.Tensor.copy_ and isinstance(args[1], Tokens):
+        tokens._mask = None if args[1]._mask is None else args[1]._mask.expand_as(tokens).clone()
+    elif tokens._mask is not None and tokens._mask.shape != tokens.shape:  # such as unsqueeze_
+        tokens._mask = func(tokens._mask.clone(), *args[1:], **kwargs)
 
 
 def _checked_mask(attention_mask: Any, tokens: torch.Tensor) -> torch.Tensor:

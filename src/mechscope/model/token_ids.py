@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,10 @@ def _as_tensor(values: Any, what: str) -> torch.Tensor:
         return torch.tensor(operator.index(values))
     if isinstance(values, (str, bytes, bool, np.bool_)) or not isinstance(values, Iterable):
         raise TypeError(f"{what} are whole numbers, not {values!r:.60}.")
+    if isinstance(values, (Set, Mapping)):
+        raise TypeError(
+            f"{what} stand in an order, which a {type(values).__name__} does not have: give a list."
+        )
     listed = list(values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if all(type(value) is int for value in listed):  # pyright: ignore[reportUnknownVariableType]
         return torch.tensor(listed, dtype=torch.int64)

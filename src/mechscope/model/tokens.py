@@ -111,7 +111,10 @@ class TokenizerHelpers:
         longest = max(len(row) for row in rows)
         padding = [longest - len(row) for row in rows]
         if any(padding) and tokenizer.pad_token_id is None:
-            raise ValueError("texts of different lengths need a padding token, but this tokenizer has none.")
+            raise ValueError(
+                "texts of different lengths need a padding token, but this tokenizer has none: set tokenizer.pad_token "
+                "(any of its tokens will do, because padding is masked), or read the texts one by one."
+            )
 
         def padded(values: list[list[int]], filler: int | None) -> torch.Tensor:
             fill = [[filler] * count for count in padding]
@@ -261,10 +264,10 @@ class TokenizerHelpers:
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
     ) -> int:
-        """Where a token stands in a text or in ids: its first or last position.
+        """Where a token stands in a text or in ids: its first or last position. Padding is skipped.
 
         Raises:
-            ValueError: where it does not occur.
+            ValueError: if it does not occur.
         """
         if mode not in ("first", "last"):
             raise ValueError(f"mode must be 'first' or 'last', not {mode!r}.")
@@ -279,7 +282,10 @@ class TokenizerHelpers:
         wanted = (
             self.to_single_token(single_token) if isinstance(single_token, str) else token_id(single_token)
         )
-        places = (tokens == wanted).nonzero().flatten().tolist()
+        found = tokens == wanted
+        if isinstance(tokens, Tokens):
+            found = found & tokens.is_real
+        places = found.nonzero().flatten().tolist()
         if not places:
             raise ValueError(f"the token {single_token!r} does not occur in the input.")
         return places[0] if mode == "first" else places[-1]
@@ -295,12 +301,12 @@ class TokenizerHelpers:
         """
         W_U: torch.Tensor = self.W_U  # type: ignore[attr-defined]
         if isinstance(tokens, str):
-            return W_U[:, self.to_single_token(tokens)]
+            return W_U[:, self.to_single_token(tokens)].clone()  # no view of the weights
         ids = self._ids_of(tokens).to(W_U.device)
         if ids.numel() == 0:
             raise ValueError("there are no tokens to give directions of.")
         check_predictable(ids, W_U.shape[1])
-        directions = W_U.mT[ids]
+        directions = W_U.mT[ids] if ids.ndim else W_U.mT[ids].clone()
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
 
     def _ids_of(self, tokens: Any) -> torch.Tensor:

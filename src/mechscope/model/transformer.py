@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import nn
 
+from mechscope.arguments import fits
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
@@ -34,6 +35,7 @@ from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
 from mechscope.model.generation import Generation
+from mechscope.model.gradients import values_are_known
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
@@ -310,6 +312,8 @@ class HookedTransformer(
             raise ValueError(
                 f"{length} positions are more than this model's context of n_ctx={self.cfg.n_ctx}; shorten the input."
             )
+        if not values_are_known(tokens):
+            return
         low, high = torch.aminmax(tokens)
         if int(low) < 0 or int(high) >= self.cfg.d_vocab:
             bad = int(low) if int(low) < 0 else int(high)
@@ -333,8 +337,9 @@ class HookedTransformer(
         if layer is None:
             return default
         n_layers = self.cfg.n_layers
-        if isinstance(layer, bool) or not isinstance(layer, int):
+        if not fits(layer, int):
             raise TypeError(f"{name} is a whole number, not {shown(layer)}.")
+        layer = int(layer)
         if not -n_layers <= layer <= n_layers:
             raise ValueError(f"{name} must be between {-n_layers} and {n_layers}, not {layer}.")
         return layer + n_layers if layer < 0 else layer

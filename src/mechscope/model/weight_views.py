@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -31,7 +32,8 @@ class _Guarded(torch.Tensor):
 class WeightCopy(_Guarded):
     """A copy of weights: read it and compute with it like any tensor, but writing to it is an error.
 
-    So are views of it, such as `model.W_Q[0]`. Results computed from it, including `.clone()`, are plain tensors.
+    So are views of it, such as `model.W_Q[0]` and the array of `.numpy()`, which is read-only. Results computed from
+    it, including `.clone()`, are plain tensors.
     """
 
     @classmethod
@@ -52,6 +54,10 @@ class WeightCopy(_Guarded):
             for part, version in zip(copies, before, strict=True):
                 if _version(part) != version:
                     raise RuntimeError(_refusal(part))
+            if isinstance(result, np.ndarray):
+                # It shares the copy's memory, where an edit would be lost as well; NumPy refuses to write to it.
+                result.flags.writeable = False
+                return result
             return _wrapped(result, copies)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from mechscope.reading import open_safetensors, parse_json
+from mechscope.reading import check_name, open_safetensors, parse_json
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.storage.files import write_atomically
@@ -49,7 +49,7 @@ def load_result(path: str | Path) -> Result:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is not one that `save_result` wrote, or is cut short or damaged.
     """
-    path = Path(path)
+    path = check_name(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no result at {path}.")
     try:

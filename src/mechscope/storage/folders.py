@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mechscope.reading import check_name
+
 DATA_VARIABLE = "MECHSCOPE_DATA"
 """Environment variable that names a folder with data sets, one subfolder each."""
 
@@ -21,7 +23,7 @@ def data_folder() -> Path | None:
     named = os.environ.get(DATA_VARIABLE, "").strip()
     if not named:
         return None
-    folder = Path(named).expanduser()
+    folder = check_name(Path(named).expanduser())
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{DATA_VARIABLE} names {folder}, and there is no such folder; point it at one or unset it."

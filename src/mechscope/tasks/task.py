@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.model.slice import chosen_indices
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_ids
 from mechscope.tasks.labels import numbered
@@ -212,20 +213,18 @@ class Task:
         """The same task, measured otherwise."""
         return dataclasses.replace(self, metric=get_metric(metric))
 
-    def select(self, examples: Sequence[int] | torch.Tensor | slice) -> Task:
-        """Some of the examples."""
-        chosen = examples if isinstance(examples, slice) else torch.as_tensor(examples, dtype=torch.long)
+    def select(self, examples: int | Sequence[int] | Sequence[bool] | torch.Tensor | slice) -> Task:
+        """Some of the examples: by slice, by number, or by a mask [batch].
+
+        Raises:
+            ValueError: for anything else, numbers out of range, or an empty choice.
+        """
+        rows = chosen_indices(examples, self.n_examples, f"examples of {self.name}")
+        chosen = torch.tensor(rows)
 
         def pick(values: Any) -> Any:
             return None if values is None else values[chosen]
 
-        rows = range(self.n_examples)[chosen] if isinstance(chosen, slice) else chosen.tolist()
-        outside = [row for row in rows if not -self.n_examples <= row < self.n_examples]
-        if outside or not rows:
-            raise ValueError(
-                f"{self.name} has examples 0 to {self.n_examples - 1}; "
-                + (f"there is no example {outside[0]}." if outside else "none of them was chosen.")
-            )
         return dataclasses.replace(
             self,
             clean=self.clean[chosen],

@@ -66,9 +66,9 @@ class LogitLens:
     top_probability: Result
     """Probabilities of the top tokens (batch, layer, pos, rank), of every prompt."""
     top_tokens: Int[torch.Tensor, "batch layer pos rank"]
-    """Their ids."""
+    """Their ids; -1 at padding."""
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
-    """The first prompts' top token as text [batch][layer][pos]."""
+    """The first prompts' top token as text [batch][layer][pos]; "" at padding."""
     labels: tuple[tuple[str, ...], ...]
     """Those prompts' own tokens; "" for padding before a token, nothing for padding at the end."""
 
@@ -228,9 +228,10 @@ def _read(
     missing = (wanted < 0).all(-1)[:, None].expand_as(values[0])
     values[:3, missing] = torch.nan
     values[:, ~prompts.real[rows][:, None].expand_as(values[0])] = torch.nan
-    return values, torch.return_types.topk(
-        (torch.stack([one.values for one in best], 1), torch.stack([one.indices for one in best], 1))
-    )
+    padding = ~prompts.real[rows][:, None, :, None]
+    probabilities = torch.stack([one.values for one in best], 1).masked_fill(padding, torch.nan)
+    ids = torch.stack([one.indices for one in best], 1).masked_fill(padding, -1)
+    return values, torch.return_types.topk((probabilities, ids))
 
 
 def _logits(model: HookedTransformer, residual: torch.Tensor) -> torch.Tensor:
@@ -299,7 +300,10 @@ def _mean(values: Float[torch.Tensor, "batch layer pos"]) -> Float[torch.Tensor,
 def _texts(
     model: HookedTransformer, tokens: Int[torch.Tensor, "batch layer pos"]
 ) -> tuple[tuple[tuple[str, ...], ...], ...]:
-    return tuple(tuple(tuple(token_texts(model, row)) for row in prompt) for prompt in tokens)
+    return tuple(
+        tuple(tuple(token_texts(model, [token])[0] if token >= 0 else "" for token in row) for row in prompt)
+        for prompt in tokens.tolist()
+    )
 
 
 def _labels(model: HookedTransformer, prompts: Prompts, count: int) -> tuple[tuple[str, ...], ...]:

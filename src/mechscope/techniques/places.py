@@ -43,7 +43,7 @@ def each_place(task: Task) -> list[Place]:
 
 
 def named_places(task: Task, positions: Sequence[str | int] | str | int) -> list[Place]:
-    """The positions that these numbers and names mean; -1 is the last.
+    """The positions that these numbers and names mean; numbers count each prompt's real tokens, -1 is the last.
 
     Raises:
         KeyError: for a name that the task does not have.
@@ -62,7 +62,11 @@ def _place(task: Task, one: str | int) -> Place:
                 f"{task.name} has no position called {one!r}; it has {', '.join(map(repr, task.positions)) or 'none'}."
             )
         return Place(one, task.positions[one])
-    if not -task.length <= one < task.length:
-        raise ValueError(f"position {one} is outside 0 to {task.length - 1}.")
-    pos = one % task.length
+    shortest = task.length if task.lengths is None else int(task.lengths.min())
+    if not -shortest <= one < shortest:
+        which = "" if task.lengths is None else ", the tokens of the shortest prompt"
+        raise ValueError(f"position {one} is outside 0 to {shortest - 1}{which}.")
+    if one < 0 and task.lengths is not None and not bool((task.lengths == shortest).all()):
+        return Place(str(one), task.lengths + one)
+    pos = one % shortest
     return Place(task.position_labels()[pos] if task.aligned else str(pos), pos)

@@ -78,14 +78,14 @@ def as_labels(labels: Any, tokens: Tokens, kind: Kind, metric: Metric) -> ProbeL
         if found.dtype.kind not in "fiub":
             raise ValueError(f"regression needs numbers for labels, not {found.dtype}.")
         if len(np.unique(told)) < 2:
-            raise ValueError(f"every label is {told[0]!r}: there is nothing to predict.")
+            raise ValueError(f"every label is {told.tolist()[0]!r}: there is nothing to predict.")
         return ProbeLabels(found.astype(float), ("value",))
     classes, told_numbers, counts = np.unique(told, return_inverse=True, return_counts=True)
     if len(classes) < 2:
-        raise ValueError(f"every label is {classes[0]!r}: a probe needs at least two classes.")
+        raise ValueError(f"every label is {classes.tolist()[0]!r}: a probe needs at least two classes.")
     if counts.min() < 2:
         raise ValueError(
-            f"class {classes[counts.argmin()]!r} has one example; it needs one to fit and one to test."
+            f"class {classes.tolist()[counts.argmin()]!r} has one example; it needs one to fit and one to test."
         )
     if found.dtype.kind == "f" and len(classes) > 20:
         raise ValueError(f"{len(classes)} different decimal numbers are no classes; use kind='regression'.")

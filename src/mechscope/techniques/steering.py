@@ -24,6 +24,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.model_name import model_name
 from mechscope.model.names import get_act_name
+from mechscope.model.pass_positions import positions_of_passes
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
@@ -32,7 +33,7 @@ from mechscope.techniques.beside_random import check_count
 from mechscope.techniques.layers import check_layer
 from mechscope.techniques.places import Place, named_places
 from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
-from mechscope.techniques.steering_positions import Positions, positions_of_passes, steering_positions
+from mechscope.techniques.steering_positions import Positions, steering_positions
 from mechscope.techniques.subspaces import random_subspaces
 from mechscope.techniques.sweep import Edit, Sweep
 from mechscope.techniques.task_sweep import Direction, TaskSweep

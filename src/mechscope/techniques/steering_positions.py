@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from mechscope.model.generation import PROMPT_POSITIONS
-from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import is_token_id, token_ids
 
 if TYPE_CHECKING:
-    from mechscope.model.transformer import HookedTransformer
     from mechscope.tasks.task import Task
 
 Positions = str | int | Sequence[str | int] | torch.Tensor
@@ -145,42 +139,3 @@ def steering_positions(positions: Positions, task: Task | None = None) -> Steeri
         numbers=(*numbers.tolist(), *((-1,) if "last" in words else ())),
         by_row=() if task is None else tuple(task.positions[name] for name in sorted(named)),
     )
-
-
-@contextmanager
-def positions_of_passes(
-    model: HookedTransformer, positions: SteeringPositions
-) -> Generator[ContextVar[torch.Tensor | None]]:
-    """Within the `with` block, the variable holds which positions of the current pass are steered [batch pos]."""
-    current: ContextVar[torch.Tensor | None] = ContextVar("steered", default=None)
-    signature = inspect.signature(model.forward)
-
-    def before(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = signature.bind(*args, **kwargs).arguments
-        past = given.get("past_kv_cache")
-        real = _real_tokens(model, given)
-        cached = 0 if past is None else past.length
-        if past is not None and cached:
-            real = torch.cat([past.previous_attention_mask.to(real), real], 1)
-        current.set(positions.within(real, PROMPT_POSITIONS.get())[:, cached:])
-
-    handle = model.register_forward_pre_hook(before, with_kwargs=True)
-    try:
-        yield current
-    finally:
-        handle.remove()
-
-
-def _real_tokens(model: HookedTransformer, given: dict[str, Any]) -> Bool[torch.Tensor, "batch pos"]:
-    """Which tokens of a pass are real, from the arguments of `forward`."""
-    read, mask = given["input"], given.get("attention_mask")
-    if given.get("start_at_layer") is not None:
-        shape, read = read.shape[:2], given.get("tokens")
-        if read is None:
-            real = torch.ones(shape, dtype=torch.bool, device=given["input"].device)
-            return real if mask is None else mask[:, -shape[1] :].to(real)
-    if mask is not None and not isinstance(read, (str, list)):
-        # The mask may cover the cached positions too.
-        read = Tokens(model.as_tokens(read).ids, mask[..., -read.shape[-1] :].reshape(-1, read.shape[-1]))
-        return read.is_real
-    return model.as_tokens(read, given.get("prepend_bos"), given.get("padding_side"), mask).is_real

@@ -15,7 +15,7 @@ from mechscope.viz.heatmap import heatmap
 
 @checked_arguments
 def attention_pattern(pattern: Any, *, title: str, tokens: Sequence[str] | None = None) -> go.Figure:
-    """Heat map of one head's pattern [query, key] (rows sum to 1).
+    """Heat map of one head's pattern [query, key] (rows sum to 1, or are 0 where the query is padding).
 
     Raises:
         ValueError: if it is not a matrix, or a row's weights do not sum to 1.
@@ -26,6 +26,8 @@ def attention_pattern(pattern: Any, *, title: str, tokens: Sequence[str] | None 
             f"one head's pattern is a matrix [query, key], not shape {matrix.shape}; pick a head first."
         )
     sums = matrix.sum(-1)
+    if matrix.any():
+        sums[(matrix == 0).all(-1)] = 1.0
     if not np.allclose(sums, 1, atol=1e-2):
         row = int(np.abs(sums - 1).argmax())
         raise ValueError(

@@ -12,6 +12,7 @@ from mechscope.results.arrays import as_floats
 from mechscope.viz.curves import Marker, add_level, add_marker
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import new_figure
+from mechscope.viz.ticks import distinct
 
 PATTERNS = ("", "/", "x", ".", "\\", "+")
 """Series differ in hatching as well as in colour."""
@@ -36,6 +37,7 @@ def bars(
     if not series:
         raise ValueError(f"{title!r} has no series to draw.")
     figure = new_figure(title, x_title, y_title)
+    labels = distinct([escape(label) for label in names])
     for index, (name, values) in enumerate(series.items()):
         heights = as_floats(values)
         if heights.shape != (len(names),):
@@ -43,7 +45,7 @@ def bars(
                 f"series {name!r} of {title!r} has shape {heights.shape}; there are {len(names)} names."
             )
         figure.add_bar(
-            x=[escape(label) for label in names],
+            x=labels,
             y=heights,
             name=escape(name),
             marker={
@@ -55,6 +57,9 @@ def bars(
             showlegend=len(series) > 1,
             hovertemplate=f"%{{x}}<br>{escape_in_template(name)}: %{{y:{number_format}}}<extra></extra>",
         )
+    figure.update_xaxes(
+        type="category"
+    )  # names such as "7" and "2024" would make an axis of numbers or dates
     levels = [marker for marker in markers if marker.axis == "y"]
     for marker in markers:
         # A word on a level would lie on the bars that reach it.

@@ -13,7 +13,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_array
 from mechscope.viz.escaping import escape, escape_in_template
 from mechscope.viz.template import DASHES, new_figure
-from mechscope.viz.ticks import log_axis
+from mechscope.viz.ticks import distinct, log_axis
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ def curves(
         raise ValueError(f"{title!r} has no series to draw.")
     x = as_array(x)
     figure = new_figure(title, x_title, y_title)
+    if x.dtype.kind in "OU":
+        x = np.array(distinct([escape(label) for label in x.tolist()]), dtype=object)
+        figure.update_xaxes(type="category")
     for index, (name, values) in enumerate(series.items()):
         y = as_array(values)
         if y.shape != x.shape:

@@ -1,13 +1,16 @@
 """Escape text so that a figure shows it literally.
 
-Plotly reads what it is given as markup: the token `<s>` would vanish, `<b>x</b>` would be set in bold type, and two
-dollar signs would enclose a formula. So every text from a model, a tokenizer or a caller goes through `escape`
-before it is put into a figure, or through `escape_in_template` where it becomes part of a hover template.
+Plotly reads what it is given as markup: the token `<s>` would vanish, `<b>x</b>` would be set in bold type, two
+dollar signs would enclose a formula, and a line break would be drawn as a space. So every text from a model, a
+tokenizer or a caller goes through `escape` before it is put into a figure, or through `escape_in_template` where it
+becomes part of a hover template.
 """
 
 from __future__ import annotations
 
 import html
+
+from mechscope.value_kinds import one_line
 
 
 def escape(text: object) -> str:
@@ -16,7 +19,7 @@ def escape(text: object) -> str:
     >>> escape("<s> & more")
     '&lt;s&gt; &amp; more'
     """
-    escaped = html.escape(str(text), quote=False)
+    escaped = html.escape(one_line(str(text)), quote=False)
     return escaped.replace("$", "&#36;") if escaped.count("$") > 1 else escaped
 
 

@@ -15,6 +15,7 @@ from mechscope.viz.curves import curves
 from mechscope.viz.heatmap import heatmap
 from mechscope.viz.images import image_grid
 from mechscope.viz.spectrum import spectrum
+from mechscope.viz.ticks import distinct
 
 ORDERED = ("step", "pos", "rank", "layer")
 """Dims along which a line makes sense."""
@@ -89,7 +90,7 @@ def _series(result: Result, dims: tuple[str, ...], kind: str) -> go.Figure:
     names = (
         [str(label) for label in result.values.coords[dims[0]].values] if len(dims) == 2 else [result.title]
     )
-    series = dict(zip(names, rows, strict=True))
+    series = dict(zip(distinct(names), rows, strict=True))
     if kind == "curves":
         return curves(coords, series, title=result.title, x_title=DIMS[along], y_title=result.unit)
     if kind == "spectrum":

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 MOST = 12
 """Numbers that an axis has room for."""
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """The labels with a number after each that was there before: Plotly draws bars of one name on one another.
+
+    >>> distinct(["the", "cat", "the", "the"])
+    ['the', 'cat', 'the (2)', 'the (3)']
+    """
+    found: list[str] = []
+    for label in labels:
+        copies = (label if number == 1 else f"{label} ({number})" for number in count(1))
+        found.append(next(one for one in copies if one not in found))
+    return found
 
 
 def log_axis(values: Iterable[float]) -> dict[str, Any]:

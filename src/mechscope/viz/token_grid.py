@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from mechscope.arguments import checked_arguments
 from mechscope.results.arrays import as_floats
+from mechscope.value_kinds import visible
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 
@@ -45,7 +46,7 @@ def token_grid(
         matrix, title=title, x_title=x_title, y_title=y_title, unit=unit, x=x, y=y, write_numbers=False
     )
     grid: Any = figure.data[0]
-    whole = np.array([[text.strip() or repr(text) for text in row] for row in texts], dtype=object)
+    whole = np.array([[visible(text) for text in row] for row in texts], dtype=object)
     grid.text = [
         [escape(text if len(text) <= longest else text[: longest - 1] + "…") for text in row] for row in whole
     ]

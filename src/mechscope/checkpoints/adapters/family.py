@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from mechscope.checkpoints.adapters.hf_config import HfConfig
 from mechscope.checkpoints.mapping import Table, convert
 from mechscope.checkpoints.weights_file import TensorSource
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.value_kinds import shown
 
 Reader = str | Callable[[HfConfig], Any]
 """How one of our config fields is read: a field of config.json, or a function of it."""
@@ -41,6 +43,7 @@ class Refusal:
 REFUSED_EVERYWHERE = (
     Refusal("quantization_config", (), "the weights are quantized; load the unquantized checkpoint"),
     Refusal("add_cross_attention", (False,), "the model also attends to an encoder"),
+    Refusal("is_encoder_decoder", (False,), "the model is an encoder and a decoder"),
     Refusal("pruned_heads", ({},), "some heads were cut out of some layers"),
     Refusal("use_bidirectional_attention", (False,), "the model attends to later positions"),
 )
@@ -97,6 +100,14 @@ class Family:
             name: config[reader] if isinstance(reader, str) else reader(config)
             for name, reader in self.config.items()
         }
+        self.tensors(config, ())  # which fields they depend on
+        if unread := config.unread():
+            listed = ", ".join(f"{name}={shown(config.fields[name])}" for name in unread)
+            warnings.warn(
+                f"config.json of this {self.name} checkpoint has settings that mechscope does not know and does not "
+                f"use: {listed}. If they change what the model computes, its predictions here are wrong.",
+                stacklevel=2,
+            )
         fields.setdefault("default_prepend_bos", self.prepends_bos)
         fields["original_architecture"] = next(iter(config.get("architectures", [])), self.architectures[0])
         return HookedTransformerConfig.from_dict({**fields, **overrides})
@@ -109,6 +120,7 @@ class Family:
         *,
         dtype: torch.dtype | None = None,
         n_layers_in_file: int | None = None,
+        own: bool = False,
     ) -> dict[str, torch.Tensor]:
         """Our state dict from their tensors; see `mapping.convert`."""
         in_file = {plain: name for name in source.names() if (plain := self._plain_name(name)) is not None}
@@ -122,6 +134,7 @@ class Family:
             encoder=self.encoder,
             dtype=dtype,
             n_layers_in_file=n_layers_in_file,
+            own=own,
         )
 
     def _plain_name(self, name: str) -> str | None:

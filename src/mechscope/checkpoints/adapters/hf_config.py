@@ -24,6 +24,34 @@ SUPPORTED_ACTIVATIONS = {
 }
 
 
+_WITHOUT_EFFECT = """
+    _attn_implementation _attn_implementation_autoset _attn_implementation_internal _commit_hash _name_or_path
+    _num_labels _output_attentions architectures attention_dropout attention_probs_dropout_prob
+    attention_softmax_in_fp32 attention_types attn_implementation attn_pdrop auto_map bad_words_ids
+    begin_suppress_tokens bias_dropout_fusion boi_token_id boi_token_index bos_token_id cache_implementation
+    chunk_size_feed_forward classifier_dropout classifier_dropout_prob decoder_start_token_id directionality
+    diversity_penalty do_sample dropout dtype early_stopping embd_pdrop embed_dropout embedding_dropout
+    encoder_no_repeat_ngram_size eoi_token_id eoi_token_index eos_token_id exponential_decay_length_penalty
+    ffn_dropout finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing hidden_dropout
+    hidden_dropout_prob id2label image_token_id image_token_index init_std initializer_range is_decoder
+    keys_to_ignore_at_inference label2id layer_types layerdrop length_penalty masked_softmax_fusion max_length
+    max_window_layers min_length mm_tokens_per_image model_type n_ctx n_special no_repeat_ngram_size
+    num_beam_groups num_beams num_labels num_return_sequences original_max_position_embeddings
+    output_attentions output_hidden_states output_past output_scores pad_token_id predict_special_tokens
+    prefix pretraining_tp problem_type reorder_and_upcast_attn repetition_penalty resid_dropout resid_pdrop
+    return_dict return_dict_in_generate rotary sep_token_id sliding_window slow_but_exact summary_activation
+    summary_first_dropout summary_proj_to_labels summary_type summary_use_proj suppress_tokens
+    task_specific_params temperature tf_legacy_loss tie_encoder_decoder tokenizer_class top_k top_p
+    torch_dtype torchscript transformers_version type_vocab_size typical_p unk_token_id use_bfloat16 use_cache
+    vision_feature_select_strategy
+"""
+WITHOUT_EFFECT = frozenset(_WITHOUT_EFFECT.split())
+"""Fields that change no prediction of finished weights: dropout, initial weights, heads for other tasks, how text is
+generated, ids that the tokenizer says too, and the order of roundings. (`layer_types`, `sliding_window`,
+`max_window_layers`, `attention_types` and `original_max_position_embeddings` count where another field says so, and are
+then asked for.)"""
+
+
 class HfConfig:
     """Fields by name, where null counts as absent; a missing field that is needed is an error.
 
@@ -39,12 +67,16 @@ class HfConfig:
             fields = {**outer, **text, "architectures": fields.get("architectures")}
         check_fields(fields)
         self.fields = fields
+        self.asked: set[str] = set()
+        """Fields that were asked for."""
 
     def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
         value = self.fields.get(name)
         return default if value is None else value
 
     def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
         value = self.fields.get(name)
         if value is None:
             raise ValueError(
@@ -54,7 +86,17 @@ class HfConfig:
         return value
 
     def __contains__(self, name: str) -> bool:
+        self.asked.add(name)
         return self.fields.get(name) is not None
+
+    def unread(self) -> list[str]:
+        """Fields that nobody asked for, that are not off (null, false, empty), and of which it is not known that they
+        change no prediction."""
+        return [
+            name
+            for name, value in self.fields.items()
+            if name not in self.asked and name not in WITHOUT_EFFECT and value not in (None, False, [], {})
+        ]
 
 
 @dataclass(frozen=True)

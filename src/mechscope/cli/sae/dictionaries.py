@@ -23,8 +23,10 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
     Raises:
         ValueError: for settings that cannot be.
     """
+    from mechscope.dictionaries.counted_positions import EXCLUDED
     from mechscope.dictionaries.head import HEAD, HEAD_OUT
     from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
+    from mechscope.dictionaries.trained_model import BEGINS
 
     kept: dict[str, Any] = dict(dictionary.metadata.get("source", {}))
     if not kept:
@@ -35,9 +37,11 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
             ("target_hook", "hook_name_out"),
             ("head", HEAD),
             ("target_head", HEAD_OUT),
-            ("exclude_special_tokens", "exclude_special_tokens"),
+            ("exclude_special_tokens", EXCLUDED),
+            ("prepend_bos", BEGINS),
+            ("context", "context_size"),
         ):
-            if dictionary.metadata.get(name) not in (None, "", False):
+            if dictionary.metadata.get(name) not in (None, ""):
                 kept[setting] = dictionary.metadata[name]
     settings = source_settings(command, kept)
     if not settings.get("synthetic") and not (settings.get("model") and settings.get("hook")):

@@ -26,6 +26,7 @@ from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
 from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
 from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
 from mechscope.dictionaries.head import head_read, head_written
+from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 
@@ -121,7 +122,7 @@ def evaluate(
     hook_out: str | None = None,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
-    exclude_special_tokens: ExcludeTokens = False,
+    exclude_special_tokens: ExcludeTokens | None = None,
     head: int | None = None,
     head_out: int | None = None,
     truth: Float[Tensor, "true d_model"] | None = None,
@@ -160,7 +161,7 @@ def evaluate(
     given |= {"head": head, "head_out": head_out}
     if model is None:
         extra = [key for key, value in given.items() if value is not None] + ["skip_first"] * (skip_first > 0)
-        extra += ["exclude_special_tokens"] * (exclude_special_tokens is not False)
+        extra += ["exclude_special_tokens"] * (exclude_special_tokens not in (None, False))
         if extra:
             raise ValueError(
                 f"{', '.join(extra)} say where in a model to read; give the model too, or leave them out."
@@ -200,7 +201,8 @@ def evaluate(
         )
         head = head_read(dictionary, head)
         tokens = known_tokens(model, data, attention_mask)
-        counted = counted_positions(tokens, skip_first, excluded_ids(model, exclude_special_tokens))
+        excluded = excluded_ids(model, exclude_special_tokens, dictionary)
+        counted = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary))
         stream = read_activations(
             model,
             tokens,

@@ -22,6 +22,7 @@ from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, sp
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
 from mechscope.dictionaries.evaluation.reading import read_features
+from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.transformer import HookedTransformer
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def feature_pages(
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
-    exclude_special_tokens: ExcludeTokens = False,
+    exclude_special_tokens: ExcludeTokens | None = None,
     head: int | None = None,
     through: Tensor | None = None,
     contexts: int = 20,
@@ -86,8 +87,9 @@ def feature_pages(
         attention_mask: True where a token is real; None: their own (see `model.as_tokens`). Features at padding
             count as inactive, and padding is not counted.
         skip_first: how many real tokens at the start of each text to treat as padding: a dictionary is often trained
-            without them.
-        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens, to treat as padding.
+            without them. Positions outside of the "seqpos_slice" in its metadata count as padding too.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens, to treat as padding; None:
+            what the dictionary's metadata says.
         head: the head that the dictionary reads; None: the one that its metadata names, or all.
         through: what turns the dictionary's width into the stream's (see `logit_effects`).
         contexts: how many top contexts.
@@ -104,7 +106,8 @@ def feature_pages(
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
     tokens = known_tokens(model, tokens, attention_mask)
-    real = counted_positions(tokens, skip_first, excluded_ids(model, exclude_special_tokens)).cpu()
+    excluded = excluded_ids(model, exclude_special_tokens, dictionary)
+    real = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
     values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size, head=head)
     count = int(real.sum())
     values = values * real.to(values)[..., None]

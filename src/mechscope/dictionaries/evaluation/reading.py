@@ -15,6 +15,7 @@ from mechscope.dictionaries.evaluation.batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
 from mechscope.dictionaries.head import head_read, read_part
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_ids import token_ids
 
 if TYPE_CHECKING:
     from mechscope.model.encoder import HookedEncoder
@@ -76,9 +77,9 @@ def read_features(
 
     Raises:
         KeyError: for a hook point that the model does not have.
-        ValueError: for a feature that the dictionary does not have.
+        TypeError, ValueError: for a feature that the dictionary does not have, or anything but whole numbers.
     """
-    wanted = torch.as_tensor(list(features), dtype=torch.long)
+    wanted = token_ids(list(features), "features", negative=True)
     parts: list[Tensor] = []
     stream = read_activations(
         model,

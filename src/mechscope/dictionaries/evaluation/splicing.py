@@ -24,6 +24,8 @@ from mechscope.dictionaries.counted_positions import (
 )
 from mechscope.dictionaries.evaluation.batches import Codes
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
+from mechscope.dictionaries.trained_model import warn_of_other_model
+from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import plain_ids
@@ -87,7 +89,7 @@ def spliced_loss(
     hook_out: str | None = None,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
-    exclude_special_tokens: ExcludeTokens = False,
+    exclude_special_tokens: ExcludeTokens | None = None,
     head: int | None = None,
     head_out: int | None = None,
     batch_size: int = 8,
@@ -103,7 +105,8 @@ def spliced_loss(
         skip_first: how many real tokens at the start stay unchanged and are not counted: dictionaries are often trained
             without the first token, whose activation is unlike all others.
         exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens stay
-            unchanged, and predictions of them and from them are not counted. Attention still sees them.
+            unchanged, and predictions of them and from them are not counted. Attention still sees them. None: what the
+            dictionary's metadata says. Positions outside of its "seqpos_slice" are excluded in the same way.
         head: the dictionary reads (and writes) only this head; None: the one that its metadata names under
             "hook_head_index", or all heads. The other heads stay as they are.
         head_out: the head that a transcoder writes.
@@ -119,8 +122,9 @@ def spliced_loss(
     tokens = known_tokens(model, tokens, attention_mask)
     head = head_read(dictionary, head)
     head_out = head_written(dictionary, head_out, head)
-    excluded = excluded_ids(model, exclude_special_tokens)
-    mask = counted_positions(tokens, skip_first, excluded)
+    excluded = excluded_ids(model, exclude_special_tokens, dictionary)
+    mask = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary))
+    warn_of_other_model(dictionary, model, tokens.ids)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     # A prediction counts if its target token counts; it is made at the real token before that.

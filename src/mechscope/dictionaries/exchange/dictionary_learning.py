@@ -68,6 +68,8 @@ _TRAINING = """
     threshold_start_step top_k_aux trainer_class wandb_name warmup_steps
 """
 TRAINING = frozenset(_TRAINING.split())
+BUFFER = ("d_submodule", "io", "n_ctxs", "ctx_len", "refresh_batch_size", "out_batch_size", "device")
+"""How the activations were gathered; "io" says whether they are a submodule's input or output."""
 
 
 @checked_arguments
@@ -110,7 +112,11 @@ def load_dictionary_learning(
     _check(found, kind, d_in, d_sae, str(weights))
     state = _renamed(found, kind)
     cfg = _config(found, state, kind, settings, where)
-    metadata = {name: settings[name] for name in ("lm_name", "layer", "submodule_name") if name in settings}
+    metadata = {
+        name: settings[name]
+        for name in ("lm_name", "layer", "submodule_name")
+        if settings.get(name) is not None
+    }
     if "lm_name" in metadata:
         metadata["model_name"] = metadata.pop("lm_name")
     return make(cfg, state, {**metadata, "format": "dictionary_learning", "dict_class": kind})
@@ -119,6 +125,7 @@ def load_dictionary_learning(
 def _trainer(config: Mapping[str, Any], where: str, ignore: Collection[str]) -> dict[str, Any]:
     check_settings(config, needed=("trainer",), known=("buffer",), ignore=ignore, where=where)
     trainer = config["trainer"]
+    _check_buffer(config.get("buffer"), f"{where}, buffer", ignore)
     if not isinstance(trainer, dict):
         raise ValueError(f"{where}: trainer is a {type(trainer).__name__}; it should hold settings.")
     settings = cast("dict[str, Any]", trainer)
@@ -130,6 +137,17 @@ def _trainer(config: Mapping[str, Any], where: str, ignore: Collection[str]) -> 
         where=f"{where}, trainer",
     )
     return settings
+
+
+def _check_buffer(buffer: object, where: str, ignore: Collection[str]) -> None:
+    """Refuse a buffer that gave the trainer other pairs of activations than an autoencoder reads and writes."""
+    if buffer is None:
+        return
+    if not isinstance(buffer, dict):
+        raise ValueError(f"{where}: should hold settings, not a {type(buffer).__name__}.")
+    settings = cast("dict[str, Any]", buffer)
+    check_settings(settings, needed=(), known=BUFFER, ignore=ignore, where=where)
+    one_of("io", settings.get("io", "out"), ("in", "out"), where)
 
 
 def _widths(

@@ -11,7 +11,7 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange import dictionary_learning, gemma_scope, saelens, sparsify
 from mechscope.dictionaries.files import WEIGHTS, load
 from mechscope.near_names import did_you_mean
-from mechscope.reading import regular_file
+from mechscope.reading import check_name, regular_file
 
 Format = Literal["auto", "mechscope", "saelens", "dictionary_learning", "sparsify", "gemma_scope"]
 
@@ -40,7 +40,7 @@ def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collec
         FileNotFoundError: if there is nothing at `path`, or a file is missing.
         ValueError: where the format cannot be told, with what was seen; and whatever its reader says.
     """
-    path = Path(path)
+    path = check_name(path)
     if format not in get_args(Format):
         hint = did_you_mean(format, get_args(Format), show=repr)
         raise ValueError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}.{hint}")

@@ -20,7 +20,7 @@ def must_exist(*paths: Path) -> None:
 
     A folder, pipe or device instead of a file is an error too.
     """
-    missing = [path for path in paths if not path.exists()]
+    missing = [path for path in paths if not reading.check_name(path).exists()]
     if missing:
         folder = missing[0].parent
         there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []

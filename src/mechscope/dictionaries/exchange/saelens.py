@@ -28,8 +28,9 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of, make
 from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange.saelens_metadata import check_metadata
 from mechscope.dictionaries.exchange.saelens_older import is_older, to_present
-from mechscope.dictionaries.head import HEAD, HEAD_OUT, check_head
+from mechscope.dictionaries.head import HEAD
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -95,18 +96,20 @@ def load_saelens(
         input_scale: for normalize_activations="expected_average_only_in", whose factor is not in the config: what
             activations were multiplied by in training (1 if it is folded into the weights already). None looks for
             it in activation_scaler.json.
-        ignore: settings with unknown names that are known to change nothing.
+        ignore: settings and entries of the metadata with unknown names that are known to change nothing.
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
         ValueError: for damaged files, an unknown architecture, setting or value, or tensors that are missing, unknown
             or of the wrong shape; all of these at once.
+        UserWarning: for unknown entries of the metadata, which nothing uses (see `saelens_metadata`).
     """
     folder = Path(folder)
     must_exist(folder / CONFIG, folder / WEIGHTS)
     where = str(folder / CONFIG)
     settings = read_json(folder / CONFIG)
     state = read_safetensors(folder / WEIGHTS)
+    names = ignore
     if is_older(settings):
         settings, state = to_present(settings, state, ignore, folder)
         ignore = ()
@@ -132,7 +135,7 @@ def load_saelens(
     dictionary = make(
         _with_decoder_norm(cfg, state),
         state,
-        {**_metadata(settings, where), "format": "saelens", **_folds(settings)},
+        {**_metadata(settings, where, names), "format": "saelens", **_folds(settings)},
     )
     if scale is not None:
         dictionary.set_scale(scale)
@@ -266,30 +269,18 @@ def _folds(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {} if reshape == "none" else {"reshape_activations": reshape}
 
 
-def _metadata(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _metadata(settings: Mapping[str, Any], where: str, ignore: Collection[str]) -> dict[str, Any]:
     metadata = cast("dict[str, Any]", dict(settings.get("metadata") or {}))
-    _check_place(metadata, settings.get("reshape_activations", "none"), where)
-    for name in (HEAD, HEAD_OUT):
-        try:
-            check_head(metadata.get(name), name)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-    if metadata.get(HEAD) is not None and settings.get("reshape_activations", "none") != "none":
-        raise ValueError(
-            f"{where}: it reads one head ({HEAD} {metadata[HEAD]}) and all heads side by side (reshape_activations "
-            f"{settings['reshape_activations']!r}), which contradict each other."
-        )
-    return metadata
-
-
-def _check_place(metadata: Mapping[str, Any], reshape: object, where: str) -> None:
-    """Refuse the name of a hook point that is no text, or that has no heads to lay side by side."""
-    for name in ("hook_name", "hook_name_out"):
-        hook_name = metadata.get(name)
-        if hook_name is not None and not isinstance(hook_name, str):
-            raise ValueError(f"{where}: {name} must be text, not {hook_name!r}.")
+    check_metadata(metadata, where, ignore)
+    reshape = settings.get("reshape_activations", "none")
     hook_name = metadata.get("hook_name")
     if reshape == "hook_z" and hook_name is not None and not hook_name.endswith("hook_z"):
         raise ValueError(
             f"{where}: reshape_activations 'hook_z' reads heads side by side, and hook_name {hook_name!r} is no hook_z."
         )
+    if metadata.get(HEAD) is not None and reshape != "none":
+        raise ValueError(
+            f"{where}: it reads one head ({HEAD} {metadata[HEAD]}) and all heads side by side (reshape_activations "
+            f"{reshape!r}), which contradict each other."
+        )
+    return metadata

@@ -23,6 +23,8 @@ METADATA = (
     "hook_name",
     "hook_layer",
     "hook_head_index",
+    "hook_head_index_out",
+    "hook_name_out",
     "model_from_pretrained_kwargs",
     "prepend_bos",
     "exclude_special_tokens",

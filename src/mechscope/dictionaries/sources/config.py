@@ -36,6 +36,8 @@ class SourceConfig:
     """Tokens (known features: activations) kept apart to evaluate on."""
     context: int | None = None
     """Tokens a row; None: the model's context, at most 128."""
+    prepend_bos: bool | None = None
+    """Whether each row begins with the begin token; None: as the model's texts do."""
     skip_first: int = 1
     """Positions at the start of each row that are left out: a first token's activation is unlike all others."""
     exclude_special_tokens: bool | tuple[int, ...] = False

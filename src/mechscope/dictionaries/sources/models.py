@@ -17,6 +17,7 @@ from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_checksum import checksum_of_files
 from mechscope.checkpoints.weights_file import PICKLE_SUFFIXES
 from mechscope.model.encoder import HookedEncoder
+from mechscope.model.special_tokens import text_ids
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
@@ -99,29 +100,33 @@ def token_rows(
     length: int,
     at_most: int,
     what: str = "the text",
+    *,
+    prepend_bos: bool | None = None,
 ) -> Int[Tensor, "batch pos"]:
     """Text as rows of `length` tokens, end to end, until `at_most` tokens of it are in them.
 
     Args:
         what: whose pieces they are, for errors.
+        prepend_bos: whether a decoder's rows begin with the begin token; None: where its texts do.
 
     A decoder's row begins with its BOS token where its texts do; an encoder's begins with CLS and ends with SEP.
 
     Raises:
-        ValueError: for a model without a tokenizer, or text that does not fill one row.
+        ValueError: for a model without a tokenizer, text that does not fill one row, or a begin token that the
+            tokenizer lacks.
     """
     tokenizer: Any = model.tokenizer
     if tokenizer is None:
         raise ValueError(
             f"{model.cfg.model_name or 'this model'} has no tokenizer, so it cannot read text: choose another model."
         )
-    before, after = _ends(model, tokenizer)
+    before, after = _ends(model, tokenizer, prepend_bos)
     width = length - len(before) - len(after)
     if width < 1:
         raise ValueError(f"context is {length}, which leaves no room for text.")
     ids: list[int] = []
     for piece in pieces:
-        ids += tokenizer.encode(piece, add_special_tokens=False)
+        ids += text_ids(tokenizer, piece)
         if len(ids) >= at_most:
             break
     count = min(len(ids), at_most) // width
@@ -135,8 +140,13 @@ def token_rows(
     return Tokens(torch.cat([ends[0], rows, ends[1]], dim=1))
 
 
-def _ends(model: HookedTransformer | HookedEncoder, tokenizer: Any) -> tuple[list[Any], list[Any]]:
+def _ends(
+    model: HookedTransformer | HookedEncoder, tokenizer: Any, prepend_bos: bool | None
+) -> tuple[list[Any], list[Any]]:
     if isinstance(model, HookedEncoder):
         return [tokenizer.cls_token_id], [tokenizer.sep_token_id]
-    begins = model.cfg.default_prepend_bos and tokenizer.bos_token_id is not None
+    if prepend_bos and tokenizer.bos_token_id is None:
+        raise ValueError("prepend_bos is true, and this model's tokenizer has no begin token: leave it out.")
+    wanted = model.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
+    begins = wanted and tokenizer.bos_token_id is not None
     return [tokenizer.bos_token_id] if begins else [], []

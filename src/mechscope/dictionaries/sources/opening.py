@@ -137,6 +137,7 @@ class ModelSource(Source):
             self._length,
             config.held_out,
             f"what is held out of {config.text}",
+            prepend_bos=config.prepend_bos,
         )
         self._excluded = excluded_ids(self.model, config.exclude_special_tokens)
         where = " + ".join(config.hook)
@@ -157,6 +158,7 @@ class ModelSource(Source):
             self._length,
             self.config.tokens,
             f"what is read of {self.config.text}",
+            prepend_bos=self.config.prepend_bos,
         )
 
     @property

@@ -13,7 +13,7 @@ from mechscope.data.books import books_archive, read_books
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries.seeding import seeded
 from mechscope.near_names import did_you_mean
-from mechscope.reading import read_text
+from mechscope.reading import check_name, read_text
 
 NAMED = ("library", "docstrings", "books")
 """Texts that have a name."""
@@ -83,7 +83,7 @@ def docstrings(source: str) -> str:
 
 
 def _read_path(text: str) -> dict[str, str]:
-    path = Path(text).expanduser()
+    path = check_name(Path(text).expanduser())
     if not path.exists():
         hint = did_you_mean(text, NAMED, show=repr)
         raise FileNotFoundError(

@@ -76,6 +76,30 @@ class ModelConfig:
         )
 
 
+@dataclass(frozen=True)
+class CompositionConfig:
+    """A network that composes permutations, and its training: full batch, so that an epoch is a step."""
+
+    n: int = 5
+    """Things that are permuted."""
+    fraction: float = 0.4
+    """Share of all pairs of permutations that is trained on, as in the paper."""
+    d_embed: int = 256
+    """Width of each of the two embeddings, as in the paper."""
+    n_neurons: int = 128
+    """ReLU neurons, as in the paper."""
+    learning_rate: float = 1e-2
+    """After the warm-up; the paper has 1e-3."""
+    warm_up: int = 10
+    """Epochs over which the learning rate rises."""
+    weight_decay: float = 1.5
+    """Decoupled (AdamW); the paper has 1, with which it may take too long to grok."""
+    epochs: int = 5000
+    """The paper has 250,000."""
+    look_every: int = 100
+    """Epochs between two looks at losses, accuracies and characters."""
+
+
 SMALL = ModelConfig(
     p=59,
     fraction=0.4,
@@ -93,3 +117,6 @@ PAPER = ModelConfig(look_every=100, keep_every=200)
 
 ROUNDING = replace(SMALL, epochs=5000, settled=0.0)
 """The small model, trained on after it has grokked: long enough for rounding to show."""
+
+COMPOSITION = CompositionConfig()
+"""Composition in S5: the paper's network at ten times its learning rate and half as much decay again."""

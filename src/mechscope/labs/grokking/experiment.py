@@ -9,9 +9,22 @@ from pathlib import Path
 
 from mechscope.labs.grokking.bundled_study import ABSENT, describe_bundled, measure_bundled, study_bundled
 from mechscope.labs.grokking.claims import CLAIMS
-from mechscope.labs.grokking.config import PAPER, ROUNDING, SMALL, ModelConfig
+from mechscope.labs.grokking.composition import Composition, measure_composition, train_composition
+from mechscope.labs.grokking.config import (
+    COMPOSITION,
+    PAPER,
+    ROUNDING,
+    SMALL,
+    CompositionConfig,
+    ModelConfig,
+)
 from mechscope.labs.grokking.figures import draw_figures
-from mechscope.labs.grokking.figures_elsewhere import draw_directions, draw_faithfulness, draw_rounding
+from mechscope.labs.grokking.figures_elsewhere import (
+    draw_characters,
+    draw_directions,
+    draw_faithfulness,
+    draw_rounding,
+)
 from mechscope.labs.grokking.measures import (
     Analysis,
     analyse,
@@ -30,6 +43,7 @@ from mechscope.labs.workshop import Workshop
 NO_PAPER = "training p = 113 takes minutes: it is part of the full budget"
 NO_SWEEP = "nine more trainings: they are part of the full budget"
 NO_ROUNDING = "two trainings of 5,000 epochs: they are part of the full budget"
+NO_COMPOSITION = "training a network to compose permutations takes minutes: it is part of the full budget"
 NO_MODELS = "the published models are not on this machine: put them under $MECHSCOPE_DATA/models"
 
 
@@ -45,6 +59,8 @@ class GrokkingConfig:
     """Whether data and weight decay are varied, with the small model."""
     rounding: ModelConfig | None = None
     """Trained twice in the full budget, with a float64 and a float32 loss."""
+    composition: CompositionConfig | None = None
+    """Trained in the full budget: composes permutations."""
     hand_wired: ModelConfig = field(default=PAPER)
     """Architecture that is wired by hand."""
 
@@ -64,6 +80,9 @@ def run_experiment(workshop: Workshop) -> Outcome:
     rounding: dict[int, dict[str, Structure]] = {}
     if config.rounding:
         rounding = {seed: rounding_experiment(workshop, config.rounding, seed) for seed in workshop.seeds}
+    composition: dict[int, Composition] = {}
+    if config.composition:
+        composition = {seed: train_composition(workshop, config.composition, seed) for seed in workshop.seeds}
     bundled = study_bundled(workshop)
     measures: dict[int, dict[str, float]] = {}
     for seed in workshop.seeds:
@@ -74,6 +93,8 @@ def run_experiment(workshop: Workshop) -> Outcome:
             measures[seed] |= measure_sweep(sweeps[seed])
         if rounding:
             measures[seed] |= measure_rounding(rounding[seed])
+        if composition:
+            measures[seed] |= measure_composition(composition[seed])
         if bundled:
             # The bundled model does not depend on the seed.
             measures[seed] |= measure_bundled(bundled)
@@ -85,6 +106,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
         ({} if large else {"p113": NO_PAPER})
         | ({} if sweeps else {"sweep": NO_SWEEP})
         | ({} if rounding else {"rounding": NO_ROUNDING})
+        | ({} if composition else {"composition": NO_COMPOSITION})
         | ({} if bundled else {"bundled": ABSENT})
     )
     return Outcome(
@@ -93,11 +115,13 @@ def run_experiment(workshop: Workshop) -> Outcome:
             *draw_figures(shown, sweeps.get(first), third, first),
             *((draw_faithfulness(bundled, first), draw_directions(bundled, first)) if bundled else ()),
             *((draw_rounding(rounding[first], first),) if rounding else ()),
+            *((draw_characters(composition[first], first),) if composition else ()),
         ),
         not_run=not_run | ({} if third else {"models": NO_MODELS}),
         missing_figures=({} if sweeps else dict.fromkeys(("sweep", "dates"), NO_SWEEP))
         | ({} if third else {"clock-and-pizza": NO_MODELS})
         | ({} if rounding else {"rounding": NO_ROUNDING})
+        | ({} if composition else {"characters": NO_COMPOSITION})
         | ({} if bundled else dict.fromkeys(("faithfulness", "directions"), ABSENT)),
         numbers=format_numbers(shown, measures[first], "p113" if large else "small"),
         weights={f"p{shown.trained.config.p}.{key}": value for key, value in shown.trained.weights.items()},
@@ -144,6 +168,8 @@ def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> di
         "dates": _dates_words(found),
         "bundled": _bundled_words(found),
         "rounding": _rounding_words(found),
+        "composition": _composition_words(found),
+        "composition_ablation": _composition_ablation_words(found),
         "separation": _power(of("separation")),
         "restricted_epoch": epoch("restricted_epoch"),
         "test_epoch": epoch("test_epoch"),
@@ -205,6 +231,29 @@ def _rounding_words(found: Mapping[str, float]) -> str:
     )
 
 
+def _composition_words(found: Mapping[str, float]) -> str:
+    if "s5_explained" not in found:
+        return "This budget did not train it."
+    return (
+        f"It knew its pairs by heart at epoch {found['s5_memorised_epoch']:,.0f}, and all of them from epoch "
+        f"{found['s5_grokked_epoch']:,.0f} on. The characters of {found['s5_keys']:.0f} of the six irreps explain "
+        f"{found['s5_explained']:.0f} % of its logits. When it had only memorised, all six explained "
+        f"{found['s5_memorised_explained']:.1f} %. With the two permutations in the wrong order, those that notice the "
+        f"order fall from {found['s5_ordered_explained']:.0f} to {found['s5_swapped_explained']:.1f} %."
+    )
+
+
+def _composition_ablation_words(found: Mapping[str, float]) -> str:
+    if "s5_whole" not in found:
+        return "This budget did not train it."
+    return (
+        f"The loss of the whole network over all pairs is {found['s5_whole']:.1e} nats. With nothing left in the "
+        f"neurons but the key irreps it is {found['s5_keys_kept']:.1e}; without them it is "
+        f"{found['s5_keys_removed']:.1f}, where guessing costs {found['s5_guessing']:.1f}. Keeping only the other "
+        f"irreps leaves {found['s5_others_kept']:.1f}."
+    )
+
+
 def _third_party_words(found: Mapping[str, float]) -> str:
     if "clock_irrelevance" not in found:
         return "The published models were not on this machine, so this part was not run."
@@ -235,7 +284,10 @@ LAB = Lab(
     idea="A network can learn an algorithm, and the algorithm can be read out of its weights.",
     claims=CLAIMS,
     lesson=Path(__file__).parent / "lesson.md",
-    configs={"quick": GrokkingConfig(), "full": GrokkingConfig(large=PAPER, sweep=True, rounding=ROUNDING)},
+    configs={
+        "quick": GrokkingConfig(),
+        "full": GrokkingConfig(large=PAPER, sweep=True, rounding=ROUNDING, composition=COMPOSITION),
+    },
     seeds={"quick": 1, "full": 2},
     inputs=describe_inputs,
     experiment=run_experiment,

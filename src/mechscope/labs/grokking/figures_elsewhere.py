@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from mechscope.labs.grokking.bundled_study import NAME, Faithfulness
+from mechscope.labs.grokking.composition import Composition
 from mechscope.labs.grokking.structure import Structure
 from mechscope.labs.lab import LabFigure
 from mechscope.results import Provenance, make_result
@@ -112,4 +113,54 @@ def draw_rounding(found: Mapping[str, Structure], seed: int) -> LabFigure:
         "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Note "
         "which of the two models keeps more outside its key frequencies.",
         {"left": data},
+    )
+
+
+IRREPS = {
+    "4+1": "standard (4)",
+    "3+2": "3+2 (5)",
+    "3+1+1": "3+1+1 (6)",
+    "2+2+1": "2+2+1 (5)",
+    "2+1+1+1": "standard × sign (4)",
+    "1+1+1+1+1": "sign (1)",
+}
+"""Irrep of the permutations of five things → its name in the figure, with its dimension."""
+
+
+def draw_characters(found: Composition, seed: int) -> LabFigure:
+    """How much of the logits each irrep's character explains: at the end, before, and in the wrong order."""
+    names = [IRREPS.get(name, name) for name in found.names]
+    at_end = found.history.similarity[-1]
+    memorised = found.history.similarity[found.memorised_look]
+    series = {
+        "at the end": at_end,
+        "when memorised": memorised,
+        "at the end, b before a": found.swapped,
+    }
+    shares = {what: (100 * similarity.square()).tolist() for what, similarity in series.items()}
+    title = "Which irreps' characters the logits are made of"
+    figure = bars(
+        names,
+        shares,
+        title=title,
+        x_title="irrep (and its dimension)",
+        y_title="variance explained (%)",
+        number_format=".1f",
+    )
+    data = make_result(
+        torch.tensor(list(shares.values()), dtype=torch.float64),
+        ("series", "label"),
+        title,
+        "% of variance",
+        Provenance(
+            "network of two embeddings", f"composition of permutations of {found.group.n} things", seed
+        ),
+        {"series": list(shares), "label": names},
+    )
+    return LabFigure(
+        "characters",
+        figure,
+        "Each bar is the share of the logits' variance, constant over the answers removed. Look for how few irreps the "
+        "finished network uses, and which one does not notice that the order is wrong.",
+        {"shares": data},
     )

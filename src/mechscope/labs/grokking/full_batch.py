@@ -104,7 +104,7 @@ class _Space:
 
     def __init__(self, pairs: Pairs, tables: Tables, rounded: bool = False) -> None:
         self.answer = pairs.answer
-        self.to_gradients = _rounded_gradients if rounded else _logits_to_gradients
+        self.to_gradients = _rounded_gradients if rounded else exact_loss_to_gradients
         self.row_sums = RowSums(pairs, tables.rows.shape[0])
         self.d_sums = tables.bias.detach().new_zeros(len(pairs), len(tables.bias))
 
@@ -167,7 +167,7 @@ class _PairLoss(torch.autograd.Function):
         return (None, *(above.to(gradient.dtype) * gradient for gradient in ctx.saved_tensors))
 
 
-def _logits_to_gradients(
+def exact_loss_to_gradients(
     logits: Float[Tensor, "pair p"], answer: Tensor, gradients: Float[Tensor, "pair p"]
 ) -> Tensor:
     """The mean cross-entropy in float64; its gradients for the logits are written to `gradients`.

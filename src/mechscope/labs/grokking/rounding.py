@@ -31,7 +31,7 @@ def rounding_experiment(workshop: Workshop, base: ModelConfig, seed: int) -> dic
 
 
 def measure_rounding(found: Mapping[str, Structure]) -> dict[str, float]:
-    """What claim 2.11d compares, in percent."""
+    """What claim 2.11e compares, in percent."""
     return {
         f"rounding_{name}_{measure}": 100 * value
         for name, structure in found.items()

@@ -26,26 +26,24 @@ def draw_turning(two: TrainedModel, one: TrainedModel, seed: int) -> LabFigure:
     for name, trained in (("two layers", two), ("one layer", one)):
         losses = trained.history.token_losses
         path, _ = principal_path(losses)
-        # A component's sign is arbitrary; both paths are drawn from left to right.
-        path = path * (path[-1] - path[0]).sign() / losses.shape[1] ** 0.5
+        path = path / losses.shape[1] ** 0.5
+        # The sign of a component is arbitrary: both paths go from left to right, and bend upwards.
+        away = torch.stack([path[-1, 0] - path[0, 0], path[at_change, 1]])
+        path = torch.where(away < 0, -path, path)
         paths[name] = path
         x, y = path.T.tolist()
+        here = [index == at_change for index in range(len(step))]
         figure.add_scatter(
             x=x,
             y=y,
             mode="lines+markers",
             name=name,
-            marker={"size": 4},
+            marker={
+                "size": [12 if change else 4 for change in here],
+                "symbol": ["diamond" if change else "circle" for change in here],
+            },
             customdata=step.tolist(),
             hovertemplate="step %{customdata}<extra>" + name + "</extra>",
-        )
-        figure.add_scatter(
-            x=[x[at_change]],
-            y=[y[at_change]],
-            mode="markers",
-            name=f"{name}, step {int(step[at_change])}",
-            marker={"size": 11, "symbol": "diamond"},
-            hoverinfo="skip",
         )
     figure.update_yaxes(scaleanchor="x")
     data = stacked_result(

@@ -230,6 +230,11 @@ CLAIMS = (
         "split: two children or more. Random rows keep each neuron's weights and shuffle them over the latents; the "
         "null is a second draw of them. Siblings that were copies of one feature would have cosine 1. The bounds are "
         "ours.",
+        remark="On the full budget few latents split by this measure (18.75 and 9.375 % in seeds 0 and 1), while "
+        "after the shorter training of the quick budget more than half do. The measure is strict: a child must be "
+        "nearer than the nearest of 10,240 random rows. Beside the nearest one percent of random rows instead, 91 and "
+        "86 % of the small dictionary's latents have two children or more. The measure and its bound were chosen on "
+        "the quick budget and have not been changed since.",
         conditions=(
             Condition("features_split", "small latents that split", low=50, unit="%"),
             Condition(

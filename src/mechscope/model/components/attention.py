@@ -19,6 +19,7 @@ from mechscope.model.components.classic_attention import ClassicAttention, alibi
 from mechscope.model.components.normalization import RMSNorm
 from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
+from mechscope.model.gradients import forward_gradients
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 from mechscope.model.precision import at_least_float32
@@ -233,13 +234,14 @@ class Attention(ClassicAttention):
     ]:
         """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
         q, k, v = self.calculate_qkv_matrices(query_input, key_input, value_input)
+        q, k = self.normed_queries(q), self.normed_keys(k)
         return self._turn_query(q, positions, offset), self._turn_key(k, positions, offset), v
 
     def _project_all(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        q = self._query(self._project("Q", query_input))
-        k = self._key(self._project("K", key_input))
+        q = self.hook_q(self._project("Q", query_input))
+        k = self.hook_k(self._project("K", key_input))
         v = self.hook_v(self._project("V", value_input))
         return q, k, v
 
@@ -267,10 +269,22 @@ class Attention(ClassicAttention):
         return project(x, self._stored(f"{prefix}W_{which}"), self._stored(f"{prefix}b_{which}"))
 
     def _query(self, q: torch.Tensor) -> torch.Tensor:
-        return self.hook_q(q if self.q_norm is None else self._normalize(self.q_norm, q))
+        return self.normed_queries(self.hook_q(q))
 
     def _key(self, k: torch.Tensor) -> torch.Tensor:
-        return self.hook_k(k if self.k_norm is None else self._normalize(self.k_norm, k))
+        return self.normed_keys(self.hook_k(k))
+
+    def normed_queries(
+        self, q: Float[torch.Tensor, "batch pos head d_head"]
+    ) -> Float[torch.Tensor, "batch pos head d_head"]:
+        """What `hook_q` saw, after the norm on queries (`cfg.qk_norm`) if the model has one."""
+        return q if self.q_norm is None else self._normalize(self.q_norm, q)
+
+    def normed_keys(
+        self, k: Float[torch.Tensor, "batch pos kv_head d_head"]
+    ) -> Float[torch.Tensor, "batch pos kv_head d_head"]:
+        """What `hook_k` saw, after the norm on keys (`cfg.qk_norm`) if the model has one."""
+        return k if self.k_norm is None else self._normalize(self.k_norm, k)
 
     def _turn_query(self, q: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
         return q if self.rotary is None else self.hook_rot_q(self.turn(q, positions, offset))
@@ -287,6 +301,7 @@ class Attention(ClassicAttention):
             or self.hook_pattern.watched
             or self.cfg.attn_scores_soft_cap > 0
             or self.overrides_open_methods
+            or forward_gradients()
         )
 
     def _fused_attention(

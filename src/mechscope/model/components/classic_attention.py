@@ -73,7 +73,8 @@ class ClassicAttention(Component):
     def calculate_qkv_matrices(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], before rotary turns.
+        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], before norms on queries and keys
+        (`cfg.qk_norm`) and before rotary turns: what `hook_q`, `hook_k` and `hook_v` see.
 
         Each input is [batch pos d_model], or [batch pos head d_model] where it is split by head.
         """

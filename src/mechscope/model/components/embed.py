@@ -59,7 +59,8 @@ class PosEmbed(Component):
         if positions is not None:
             return F.embedding(positions, self.W_pos)
         batch, length = tokens.shape[:2]
-        return self.W_pos[past_kv_pos_offset : past_kv_pos_offset + length].expand(batch, -1, -1)
+        # A copy: an edit of what a caller was given must not reach the weights.
+        return self.W_pos[past_kv_pos_offset : past_kv_pos_offset + length].repeat(batch, 1, 1)
 
 
 class Unembed(Component):

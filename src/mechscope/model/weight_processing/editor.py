@@ -26,14 +26,18 @@ class WeightEditor:
     """Weights that may be edited, and a record of the edits' rounding errors.
 
     Args:
-        state_dict: the weights; neither the mapping nor its tensors are changed.
+        state_dict: the weights; unless `in_place`, neither the mapping nor its tensors are changed.
         measure: compare a sample of entries with float64, all of them, or none.
+        in_place: edit the tensors of a dict, each of which has memory of its own, and the dict itself.
     """
 
-    def __init__(self, state_dict: Mapping[str, torch.Tensor], measure: Measure = "sample") -> None:
-        self.tensors = dict(state_dict)
+    def __init__(
+        self, state_dict: Mapping[str, torch.Tensor], measure: Measure = "sample", *, in_place: bool = False
+    ) -> None:
+        self.tensors = state_dict if in_place and isinstance(state_dict, dict) else dict(state_dict)
         self.measure = measure
-        self._owned: set[str] = set()
+        self._owned: set[str] = set(state_dict) if in_place else set()
+        self._borrowed_from: dict[str, str] = {}
         self.start_step()
 
     def start_step(self) -> None:
@@ -90,12 +94,17 @@ class WeightEditor:
 
     def put(self, name: str, tensor: torch.Tensor) -> None:
         """Replace or add a tensor that nobody else holds."""
+        if (lender := self._borrowed_from.pop(name, None)) is not None:
+            self._owned.add(lender)
         self.tensors[name] = tensor
         self._owned.add(name)
         self.changed[name] = None
 
-    def share(self, name: str, tensor: torch.Tensor) -> None:
-        """Add a tensor that someone else holds too; an edit will copy it."""
+    def share(self, name: str, lender: str, tensor: torch.Tensor) -> None:
+        """Add a view of another tensor; an edit of either will copy it, unless the other was replaced by then."""
+        if lender in self._owned:
+            self._owned.discard(lender)
+            self._borrowed_from[name] = lender
         self.tensors[name] = tensor
         self._owned.discard(name)
 

@@ -72,11 +72,17 @@ def run_steps(
     state_dict: Mapping[str, torch.Tensor],
     asked: Mapping[str, bool],
     measure_error: bool | Literal["sample"] = "sample",
+    *,
+    in_place: bool = False,
 ) -> ProcessedWeights:
-    """Take the steps of `asked` that are True, in the order of STEPS."""
+    """Take the steps of `asked` that are True, in the order of STEPS.
+
+    Args:
+        in_place: edit the mapping, which must be a dict, and its tensors, each of which has memory of its own.
+    """
     measure: Measure = "sample" if measure_error == "sample" else "full" if measure_error else "none"
     dtype = cfg.dtype
-    weights = WeightEditor(state_dict, measure)
+    weights = WeightEditor(state_dict, measure, in_place=in_place)
     steps = []
     with torch.no_grad():
         for name, take in STEPS.items():

@@ -12,5 +12,5 @@ def untie(cfg: HookedTransformerConfig, weights: WeightEditor) -> HookedTransfor
     """Give the weights a W_U that can be edited; for the moment it is W_E transposed, not a copy."""
     if not cfg.tie_word_embeddings:
         return cfg
-    weights.share("unembed.W_U", weights["embed.W_E"].mT)
+    weights.share("unembed.W_U", "embed.W_E", weights["embed.W_E"].mT)
     return dataclasses.replace(cfg, tie_word_embeddings=False)

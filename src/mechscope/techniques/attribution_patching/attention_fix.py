@@ -84,8 +84,8 @@ class AttentionFix:
 
         with torch.no_grad(), self.model.hooks(fwd_hooks=[(f"{attn}.hook_attn_scores", catch)]):
             self.model.blocks[layer].attn.attend(
-                runs[queries_of][f"{attn}.{self.names['q']}"],
-                runs[keys_of][f"{attn}.{self.names['k']}"],
+                runs[queries_of].queries(layer),
+                runs[keys_of].keys(layer),
                 self.base[f"{attn}.hook_v"],
                 self._mask,
             )

@@ -56,21 +56,31 @@ class DirectionPatches:
     def removed(self, directions: Sequence[torch.Tensor]) -> torch.Tensor:
         """The metric [direction batch] of the clean run with the corrupted prompts' mean component along each.
 
-        The mean is position by position, or over all examples where positions mean different things.
+        The mean is over examples, at each of the hypothesis's positions or, if it names none, at each real token.
         """
         run = self.into_clean
         other = at_least_float32(run.source[self.hypothesis.hook])
-        if self.bench.task.aligned or len(self.places) > 1 or self.places[0] is None:
-            value = other.mean(0, keepdim=True).expand_as(other)
+        if self.places == [None]:
+            real = self._real(other)
+            value = (other.where(real, 0).sum(0) / real.sum(0).clamp(min=1)).expand_as(other)
         else:
-            # One position an example: the mean over those.
+            value = other.clone()
             rows = torch.arange(len(other), device=other.device)
-            pos = torch.as_tensor(self.places[0], device=other.device)
-            value = other[rows, pos].mean(0).expand_as(other)
+            for place in self.places:
+                pos = torch.as_tensor(place, device=other.device)
+                value[rows, pos] = other[rows, pos].mean(0)
         return self._run(run, value, directions)
 
+    def _real(self, values: torch.Tensor) -> torch.Tensor:
+        """Where values [batch pos ...] belong to real tokens, with as many axes."""
+        real = self.bench.task.real_tokens.to(values.device)
+        return real.reshape(*real.shape, *[1] * (values.ndim - 2))
+
     def activations(self) -> tuple[Float[torch.Tensor, "example d"], Float[torch.Tensor, "example d"]]:
-        """Clean and corrupted activations at the site, one an example and position, in double precision."""
+        """Clean and corrupted activations at the site for each example and position, in double precision.
+
+        Padding is NaN.
+        """
         found: list[torch.Tensor] = []
         for cache in (self.into_clean.sweep.cache, self.into_corrupted.sweep.cache):
             values = cache[self.hypothesis.hook].double()
@@ -78,7 +88,7 @@ class DirectionPatches:
                 values = values[:, :, self.hypothesis.head]
             rows = torch.arange(len(values), device=values.device)
             if self.places == [None]:
-                found.append(values)
+                found.append(values.where(self._real(values), torch.nan))
             else:
                 each = [values[rows, torch.as_tensor(pos, device=values.device)] for pos in self.places]
                 found.append(torch.stack(each, 1))
@@ -92,6 +102,7 @@ class DirectionPatches:
             draws = torch.randn(count, d, generator=generator, dtype=torch.float64)
         else:
             rows = torch.cat(self.activations()).flatten(0, 1).cpu()
+            rows = rows[rows.isfinite().all(1)]
             rows = rows - rows.mean(0)
             # A random mixture of the centred activations has their covariance.
             draws = torch.randn(count, len(rows), generator=generator, dtype=torch.float64) @ rows

@@ -213,13 +213,13 @@ class DirectionLadder:
 def _threshold_accuracy(
     clean: torch.Tensor, corrupted: torch.Tensor, direction: torch.Tensor, half: int
 ) -> torch.Tensor:
-    """Accuracy of each held-out pair [example]; threshold and sign come from the first half."""
+    """Accuracy of each held-out pair [example]; threshold and sign come from the first half. NaN is left out."""
     along = torch.stack([clean, corrupted]) @ direction.to(clean)
-    means = along[:, :half].mean(1)  # [2 place]: each place has a threshold of its own
+    means = along[:, :half].nanmean(1)  # [2 place]: each place has a threshold of its own
     middle, sign = means.mean(0), torch.sign(means[0] - means[1])
     beyond = (along[:, half:] - middle) * sign
     right = torch.stack([beyond[0] > 0, beyond[1] < 0]).double()
-    return right.mean((0, 2))
+    return right.where(beyond.isfinite(), torch.nan).nanmean((0, 2))
 
 
 def _some(effect: Estimate) -> Verdict:

@@ -36,8 +36,9 @@ def swaps(task: Task, rounds: int, generator: torch.Generator) -> Edited:
     tokens = rows.clean.cpu().clone()
     last = task.answers.positions.amax(1).cpu().repeat(rounds)
     pool = torch.cat([task.clean, task.corrupted]).cpu()
-    columns = [column.unique() for column in pool.unbind(1)]
-    everything = pool.unique()
+    real = torch.cat([task.real_tokens, task.real_tokens]).cpu()
+    columns = [column[there].unique() for column, there in zip(pool.unbind(1), real.unbind(1), strict=True)]
+    everything = pool[real].unique()
     # A token that never varies is part of the frame (a BOS): other tokens there are no prompts of this kind.
     free = torch.tensor([len(column) > 1 for column in columns])
     words: list[str] = []

@@ -53,8 +53,19 @@ class BaseRun:
 
     @property
     def key_hook(self) -> str:
-        """The point at which keys are ready to be attended to."""
+        """The last point that keys pass before they are attended to."""
         return "hook_rot_k" if self.model.cfg.positional_embedding_type == "rotary" else "hook_k"
+
+    def queries(self, layer: int) -> torch.Tensor:
+        """Queries, ready to attend [batch pos head d_head]."""
+        if self.model.cfg.positional_embedding_type == "rotary":
+            return self[f"blocks.{layer}.attn.hook_rot_q"]
+        return self.model.blocks[layer].attn.normed_queries(self[f"blocks.{layer}.attn.hook_q"])
+
+    def keys(self, layer: int) -> torch.Tensor:
+        """Keys, ready to be attended to [batch pos kv_head d_head]."""
+        keys = self[f"blocks.{layer}.attn.{self.key_hook}"]
+        return keys if self.key_hook == "hook_rot_k" else self.model.blocks[layer].attn.normed_keys(keys)
 
     def resid(self, layer: int) -> torch.Tensor:
         """What a block receives [batch pos d_model], before its own hook points; n_layers gives the end."""
@@ -72,7 +83,7 @@ class BaseRun:
         """Keys and values before `start`, once for each of `rows` interventions."""
         if start == 0:
             return None
-        keys = self[f"blocks.{layer}.attn.{self.key_hook}"][:, :start]
+        keys = self.keys(layer)[:, :start]
         values = self[f"blocks.{layer}.attn.hook_v"][:, :start]
         return HookedTransformerKeyValueCacheEntry(
             repeat_rows(keys, rows), repeat_rows(values, rows), frozen=True
