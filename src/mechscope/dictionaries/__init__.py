@@ -77,7 +77,7 @@ _HOMES = {
 }
 _MODULES = ("config", "evaluation", "exchange", "synthetic")
 
-_MOVED = dict.fromkeys(
+_MOVED: dict[str, str] = dict.fromkeys(
     (
         "FeatureEdges",
         "FeatureEffects",
