@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from mechscope.reading import check_name
 
 DATA_VARIABLE = "MECHSCOPE_DATA"
@@ -32,12 +34,11 @@ def data_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Where verified downloads are kept: $MECHSCOPE_CACHE, else mechscope/ in the user's cache folder."""
+    """Where what can be made again is kept: $MECHSCOPE_CACHE, else mechscope/ in the user's cache folder."""
     named = os.environ.get("MECHSCOPE_CACHE", "").strip()
     if named:
         return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME", "").strip()
-    return (Path(base) if base else Path.home() / ".cache") / "mechscope"
+    return user_cache_path("mechscope", appauthor=False)
 
 
 def is_offline() -> bool:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 SHARE_OF_FREE = 0.25
-_UNKNOWN = 2 << 30
 
 
 def free_memory(device: torch.device | str) -> int:
-    """Bytes that are free on a device; 2 GiB where the system does not say."""
+    """Bytes that are free on a device; in main memory, those that the system would give without swapping."""
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return _UNKNOWN
+    return psutil.virtual_memory().available
 
 
 def memory_budget(memory: int | None, device: torch.device | str) -> int:
