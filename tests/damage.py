@@ -1,7 +1,8 @@
 """Files spoiled in many ways, and what a loader may do with them.
 
-A loader may load the values that were written, warn of a setting that it does not know, or raise ValueError, KeyError or
-OSError. Warnings and errors have the name of the file or of its folder. Any other exception, a hang, or (where the format has a checksum) other values is a fault.
+A loader may load the values that were written, warn of a setting that it does not know, or raise ValueError, KeyError
+or OSError. Warnings and errors have the name of the file or of its folder. Any other exception, a hang, or (where the
+format has a checksum) other values is a fault.
 """
 
 from __future__ import annotations
