@@ -1,7 +1,8 @@
 """Files spoiled in many ways, and what a loader may do with them.
 
-A loader may load the values that were written, or raise ValueError, KeyError or OSError with the name of the file or
-of its folder. Any other exception, a hang, or (where the format has a checksum) other values is a fault.
+A loader may load the values that were written, warn of a setting that it does not know, or raise ValueError, KeyError
+or OSError. Warnings and errors have the name of the file or of its folder. Any other exception, a hang, or (where the
+format has a checksum) other values is a fault.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _check(kind: Kind, folder: Path, name: Path, label: str, expected: object, s
     try:
         with time_limit():
             found = kind.read(folder)
-    except ALLOWED as error:
+    # In tests a warning is an error; a user gets the values as well.
+    except (*ALLOWED, UserWarning) as error:
         message = str(error)
         assert not isinstance(error, TimeoutError), f"{where}: the loader hangs"
         assert name.name in message or str(folder) in message, f"{where}: the error names no file: {error!r}"
