@@ -202,7 +202,7 @@ def test_the_model_is_as_described() -> None:
         (
             selector_width(select(tokens, tokens, equal, prefer=positions)),
             {"vocab": VOCAB, "length": 2},
-            "cannot also prefer",
+            "without `prefer`",
         ),
         (
             elementwise(lambda *values: "a", *[positions] * 6),

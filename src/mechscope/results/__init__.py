@@ -1,4 +1,4 @@
-"""Results: labelled arrays that know their unit and where they came from, and that show themselves."""
+"""Results: labelled arrays with a unit and provenance, which can be displayed as figures."""
 
 from mechscope.results.dims import DIMS, check_dims
 from mechscope.results.provenance import Provenance, versions

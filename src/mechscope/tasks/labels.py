@@ -1,4 +1,4 @@
-"""How a token stands on an axis."""
+"""Axis labels for tokens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def numbered(texts: Sequence[str]) -> tuple[str, ...]:
-    """Tokens with their positions, "3 John": two equal tokens are two positions."""
+    """Tokens with their positions, as in "3 John", so that equal tokens get different labels."""
     return tuple(f"{pos} {visible(text)}" for pos, text in enumerate(texts))
 
 
 def visible(text: str) -> str:
-    """A token without the spaces around it; quoted, where it is nothing else."""
+    """A token without surrounding spaces; a token of spaces only is quoted."""
     return text.strip() or repr(text)
