@@ -62,8 +62,8 @@ def lookup_neurons(
     numbers = [index for index, reading in enumerate(inputs) if reading.variable.numerical]
     if len(numbers) > 1:
         raise ValueError(
-            f"{output.name!r} maps {len(numbers)} numerical inputs at once, but an elementwise map can take only one. Turn "
-            "the others into values first, each with its own elementwise map."
+            f"{output.name!r} maps {len(numbers)} numerical inputs at once, but an elementwise map can take only one. "
+            "Turn the others into values first, each with its own elementwise map."
         )
     neurons = Neurons()
     directions = {value: output.encoding[index] for index, value in enumerate(output.values)}
