@@ -62,7 +62,7 @@ def test_an_unreachable_hub_gives_the_same_sentence(
 ):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with pytest.raises(FileNotFoundError, match="cannot be reached: load it once with a network"):
+    with pytest.raises(FileNotFoundError, match="cannot be reached: load it once with network access"):
         load_model("roneneldan/TinyStories-1M")
 
 
@@ -172,5 +172,5 @@ def test_what_would_be_fetched():
 
 def test_only_named_models_have_revisions(tiny: Tiny):
     _, folder = tiny("gpt2")
-    with pytest.raises(ValueError, match="models that are named"):
+    with pytest.raises(ValueError, match="models given by name"):
         load_model(folder, revision="main")

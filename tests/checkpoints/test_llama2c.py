@@ -84,7 +84,7 @@ def test_untied_head(tmp_path: Path, numbers: np.ndarray):
 def test_another_size_is_not_this_format(tmp_path: Path, numbers: np.ndarray, difference: int):
     path = write(tmp_path / "model.bin", SMALL, numbers, LENGTH + difference)
     assert not is_llama2c(path)
-    with pytest.raises(ValueError, match="where its header announces"):
+    with pytest.raises(ValueError, match="but its header implies"):
         read_llama2c(path)
     assert is_llama2c(write(path, SMALL, numbers, LENGTH))
 
@@ -92,7 +92,7 @@ def test_another_size_is_not_this_format(tmp_path: Path, numbers: np.ndarray, di
 @pytest.mark.parametrize("header", [(0, *SMALL[1:]), (13, *SMALL[1:]), (*SMALL[:4], 3, 30, 8)])
 def test_a_senseless_header(tmp_path: Path, numbers: np.ndarray, header: tuple[int, ...]):
     path = write(tmp_path / "model.bin", header, numbers, LENGTH)
-    with pytest.raises(ValueError, match="seven sensible integers"):
+    with pytest.raises(ValueError, match="valid llama2.c header of seven integers"):
         read_llama2c(path)
     path.write_bytes(b"short")
     assert not is_llama2c(path)

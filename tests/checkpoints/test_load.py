@@ -34,7 +34,7 @@ def test_names_and_labels(tiny: Tiny):
         ({"first_n_layers": 4}, "3 layers"),
         ({"first_n_layers": -1}, "3 layers"),
         ({"dtype": "float31"}, "not a data type"),
-        ({"cfg": {"act_fn": "relu"}}, "config.json of its own"),
+        ({"cfg": {"act_fn": "relu"}}, "has its own config.json"),
     ],
 )
 def test_arguments_that_do_not_fit(tiny: Tiny, arguments: dict[str, Any], said: str):

@@ -176,7 +176,7 @@ def test_every_bundled_model_loads():
     [
         ({"n_layers": 2**40}, "n_layers must be a whole number"),
         ({"n_layers": 9_999}, "do not fit the config"),
-        ({"class": "HookedEncoder", "n_layers": 9_999}, "says n_layers=9999, and the weights have 2 blocks"),
+        ({"class": "HookedEncoder", "n_layers": 9_999}, "says n_layers=9999, but the weights have 2 blocks"),
         ({"class": 5}, "class must be the name of a class"),
         ({"format_version": "1"}, "format version '1'"),
         ({"eps": -1}, "eps must be a number of at least 0"),

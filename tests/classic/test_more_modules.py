@@ -247,7 +247,7 @@ def test_tracr_models_that_cannot_be_read() -> None:
     for call, reason in (
         (lambda: tracr.tracr_config(normed), "layer norms"),
         (lambda: tracr.infer_tracr_output_label(ambiguous), "2 variables"),
-        (lambda: tracr.make_tracr_categorical_unembed(assembled(), "tokens"), "holds no 'tokens:z'"),
+        (lambda: tracr.make_tracr_categorical_unembed(assembled(), "tokens"), "has no 'tokens:z'"),
         (lambda: tracr.tracr_config(numerical), "categorical"),
     ):
         with pytest.raises(ValueError, match=reason):

@@ -204,7 +204,7 @@ def test_tokens_without_a_bos_to_remove() -> None:
     class Marks:
         padding_side, bos_token_id, pad_token_id = "left", 1, 0
 
-    with pytest.raises(ValueError, match="row 1 holds no beginning-of-sequence"):
+    with pytest.raises(ValueError, match="row 1 has no beginning-of-sequence"):
         utils.get_tokens_with_bos_removed(Marks(), torch.tensor([[1, 5, 6], [0, 5, 6]]))
 
 

@@ -93,7 +93,7 @@ def test_mnist_is_there_without_a_data_folder_or_a_network(
 
 def test_the_hub_offline_reachable_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "told to stay offline" in check_hub()[0].found
+    assert "set to stay offline" in check_hub()[0].found
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.delenv("MECHSCOPE_OFFLINE", raising=False)
     asked: list[tuple[str, int]] = []

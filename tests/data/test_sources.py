@@ -34,10 +34,10 @@ def test_a_damaged_archive_is_named(tmp_path):
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:200] + b"\0" * 50 + whole[250:], b"no archive"):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a whole archive of books"):
+        with pytest.raises(ValueError, match="not a complete archive of books"):
             read_books(path)
     write_archive(path, {"a.txt": "text"})
-    with pytest.raises(ValueError, match="holds no book"):
+    with pytest.raises(ValueError, match="contains no books"):
         read_books(path)
 
 

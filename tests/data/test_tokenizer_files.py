@@ -142,7 +142,7 @@ def test_llama2c_splits_anything_as_llama2c_does(
 
 
 @pytest.mark.parametrize(
-    ("cut", "said"), [(-3, "announces"), (2000, "ends in the middle|announces|more than 259")]
+    ("cut", "said"), [(-3, "declares"), (2000, "ends in the middle|declares|more than 259")]
 )
 def test_llama2c_vocabulary_cut_short(data: Path, tmp_path: Path, cut: int, said: str):
     path = tmp_path / "tok512.bin"

@@ -62,7 +62,7 @@ def test_unknown_words_are_unknown() -> None:
 def test_bad_vocabularies() -> None:
     with pytest.raises(ValueError, match="at least one"):
         word_tokenizer([])
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="occurs twice"):
         word_tokenizer([" cat", " cat"])
     with pytest.raises(ValueError, match=r"not one piece but \['the', ' cat'\]"):
         word_tokenizer(["the cat"])

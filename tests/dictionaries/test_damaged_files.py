@@ -182,8 +182,8 @@ def test_arrays_that_would_fill_the_memory(
     ("change", "said"),
     [
         (lambda tensor: tensor * torch.nan, "not finite"),
-        (lambda tensor: tensor.round().long(), "is int64, and weights are floating point"),
-        (lambda tensor: tensor > 0, "is bool, and weights are floating point"),
+        (lambda tensor: tensor.round().long(), "is int64, but weights must be floating point"),
+        (lambda tensor: tensor > 0, "is bool, but weights must be floating point"),
     ],
 )
 def test_what_is_no_weight_is_refused(

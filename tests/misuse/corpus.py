@@ -398,7 +398,7 @@ def _tasks() -> list[Mistake]:
         (
             "from_prompts with lists of two lengths",
             changed("from_prompts", corrupted=["abd"]),
-            "as long as one another",
+            "must have the same length",
         ),
         (
             "from_prompts with pairs of two lengths",
@@ -431,7 +431,7 @@ def _tasks() -> list[Mistake]:
             "corruption",
         ),
         ("select of an example that is not there", lambda: task().select([99]), "99|out of"),
-        ("split(0)", lambda: task().split(0.0), "one side empty"),
+        ("split(0)", lambda: task().split(0.0), "one part empty"),
         ("with_metric('accuracy ')", lambda: task().with_metric("accuracy "), "accuracy"),
     ]
     return [Mistake("tasks", *row) for row in rows]

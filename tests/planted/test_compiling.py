@@ -170,7 +170,7 @@ def test_the_model_is_as_described() -> None:
         (tokens, {}, "needs vocab"),
         (tokens, {"vocab": VOCAB}, "needs vocab"),
         (tokens, {"vocab": ("a", "a"), "length": 2}, "different tokens"),
-        (tokens, {"vocab": ("BOS", "a"), "length": 2}, "stands before every input"),
+        (tokens, {"vocab": ("BOS", "a"), "length": 2}, "prepended to every input"),
         (tokens, {"vocab": VOCAB, "length": 0}, "at least 1"),
         (tokens, {"vocab": VOCAB, "length": 2, "noise": -1.0}, "must not be negative"),
         (tokens, {"vocab": VOCAB, "length": 2, "extra_heads": -1}, "extra_heads=-1"),
@@ -179,7 +179,7 @@ def test_the_model_is_as_described() -> None:
             {"vocab": VOCAB, "length": 2},
             "output is a number",
         ),
-        (mean(select_where(positions, bool), tokens), {"vocab": VOCAB, "length": 2}, "numbers to average"),
+        (mean(select_where(positions, bool), tokens), {"vocab": VOCAB, "length": 2}, "mean needs numbers"),
         (
             aggregate(select(mean(select_where(positions, bool), constant(1)), tokens, equal), tokens),
             {"vocab": VOCAB, "length": 2},
@@ -202,7 +202,7 @@ def test_the_model_is_as_described() -> None:
         (
             selector_width(select(tokens, tokens, equal, prefer=positions)),
             {"vocab": VOCAB, "length": 2},
-            "cannot also prefer",
+            "without `prefer`",
         ),
         (
             elementwise(lambda *values: "a", *[positions] * 6),

@@ -45,7 +45,7 @@ def test_seeds_give_different_disguises_and_the_same_one_again() -> None:
 
 
 def test_noise_that_drowns_a_program_is_refused() -> None:
-    with pytest.raises(ValueError, match="drowns histogram"):
+    with pytest.raises(ValueError, match="is too much for histogram"):
         planted.load("histogram", noise=0.5)
 
 

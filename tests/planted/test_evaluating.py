@@ -66,7 +66,7 @@ def test_sums_on_circles() -> None:
 
 def test_a_broken_promise_is_told() -> None:
     promised = elementwise(lambda here: here, positions, note="small", possible=lambda here: here < 3)
-    with pytest.raises(ValueError, match="small was promised never to meet"):
+    with pytest.raises(ValueError, match="small declared that its inputs are never"):
         Evaluation(ROW)(promised)
 
 

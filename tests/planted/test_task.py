@@ -47,7 +47,7 @@ def test_metric_is_taken_by_name() -> None:
     ("arguments", "words"),
     [
         ({"n": 0}, "at least 1"),
-        ({"at": 99}, "no position"),
+        ({"at": 99}, "not a position"),
         ({"at": 1}, "no two inputs"),
     ],
 )
@@ -60,11 +60,11 @@ def test_inputs_are_checked() -> None:
     model = planted.load("parity")
     with pytest.raises(ValueError, match="takes 9 tokens"):
         model.run(["1 0"])
-    with pytest.raises(KeyError, match="does not read '2'"):
+    with pytest.raises(KeyError, match="has no token '2'"):
         model.run(["1 0 1 0 1 0 1 0 2"])
     with pytest.raises(ValueError, match="list of inputs"):
         model.run("1 0 1 0 1 0 1 0 1")
-    with pytest.raises(ValueError, match="no input"):
+    with pytest.raises(ValueError, match="at least one input"):
         model.run([])
     with pytest.raises(ValueError, match="at least 1"):
         model.check(0)

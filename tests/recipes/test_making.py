@@ -69,7 +69,7 @@ def test_a_model_without_checkpoints_says_so(tmp_path, monkeypatch):
     )
     make(recipe, tmp_path / "tiny", work=tmp_path.parent / f"{tmp_path.name}-work")
     monkeypatch.setattr(names, "BUNDLED", tmp_path)
-    with pytest.raises(ValueError, match="final weights only"):
+    with pytest.raises(ValueError, match="only its final weights"):
         load_model("tiny", checkpoint_index=0)
 
 

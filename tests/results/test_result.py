@@ -46,7 +46,7 @@ def test_a_result_cannot_be_changed() -> None:
         ([[1.0]], ("layer", "layer"), {}, "named twice"),
         ([[1.0]], ("layer",), {}, r"shape \(1, 1\) but 1 dims"),
         ([1.0, 2.0], ("layer",), {"layer": [1]}, "the axis has 2 entries"),
-        ([1.0], ("layer",), {"head": [1]}, "name no dimension"),
+        ([1.0], ("layer",), {"head": [1]}, "are not dimensions"),
     ],
 )
 def test_what_does_not_fit_is_refused(values: list, dims: tuple, coords: dict, message: str) -> None:

@@ -162,9 +162,9 @@ def test_ones_own_words() -> None:
 
 def test_bad_input() -> None:
     reader = all_words()
-    with pytest.raises(ValueError, match="no IOI corruption is called 'abc'; there are ABC, S2"):
+    with pytest.raises(ValueError, match="unknown IOI corruption 'abc'; choose from ABC, S2"):
         tasks.ioi(reader, corruption="abc")
-    with pytest.raises(ValueError, match='order is "BABA"'):
+    with pytest.raises(ValueError, match='order must be "BABA"'):
         tasks.ioi(reader, order="AB")
     with pytest.raises(ValueError, match="mixed orders"):
         tasks.ioi(reader, order="mixed", aligned=True)
@@ -192,7 +192,7 @@ def test_bad_input() -> None:
         tasks.ioi(reader, words={"templates": ["Tomorrow [S] and [IO] met at the [PLACE], [S] gave"]})
     with pytest.raises(ValueError, match="two sentences"):
         tasks.ioi_double_io(reader, templates=0)
-    with pytest.raises(ValueError, match='mention is "IO"'):
+    with pytest.raises(ValueError, match='mention must be "IO"'):
         tasks.ioi_double_io(reader, mention="B")
     with pytest.raises(ValueError, match="n_ctx=10"):
         tasks.ioi(reading_model(10), n=4)

@@ -65,11 +65,11 @@ def test_every_builder_keeps_the_contract(name: str) -> None:
         build(model, n=0)
     with pytest.raises(ValueError, match="no tokenizer"):
         build(type("Model", (), {"cfg": model.cfg, "tokenizer": None})())
-    with pytest.raises(KeyError, match="no metric"):
+    with pytest.raises(KeyError, match="unknown metric 'loss'"):
         build(model, metric="loss")
     if name != "ioi":
         assert build(model, n=12, template=0).aligned
-        with pytest.raises(ValueError, match="template is a number from 0"):
+        with pytest.raises(ValueError, match="template must be a number from 0"):
             build(model, template=99)
 
 
@@ -96,7 +96,7 @@ def test_greater_than(tokenizer: Tokenizer, seed: int) -> None:
 
 def test_greater_than_needs_two_digit_tokens() -> None:
     letters = word_tokenizer(text_pieces("the year 17"))
-    with pytest.raises(ValueError, match="token for every two digits.*'<unk>'"):
+    with pytest.raises(ValueError, match="token for each of 00 to 99.*'<unk>'"):
         tasks.greater_than(letters)
 
 
@@ -188,7 +188,7 @@ def test_own_vocabularies_suffice_task_by_task() -> None:
         assert texts(alone, alone.clean, tokenizer) == texts(among, among.clean, all_words())
         assert len(tokenizer) < len(all_words())
     tasks.ioi_double_io(word_tokenizer(tasks.vocabulary("ioi")), n=30)
-    with pytest.raises(KeyError, match="no task of words is called 'sorting'; there are ioi"):
+    with pytest.raises(KeyError, match="no task made of words called 'sorting'; choose from ioi"):
         tasks.vocabulary("sorting")
 
 

@@ -61,7 +61,7 @@ def test_several_answers_are_averaged_and_examples_are_kept_apart() -> None:
 
 
 def test_what_a_metric_cannot_do_it_says() -> None:
-    with pytest.raises(ValueError, match="names no wrong ones"):
+    with pytest.raises(ValueError, match="has no wrong ones"):
         METRICS["logit_difference"](LOGITS, answers([0]))
     with pytest.raises(ValueError, match="clean run"):
         METRICS["kl_divergence"](LOGITS, answers([0]))

@@ -81,7 +81,7 @@ def test_prompts_are_read_as_the_model_reads_text(
 
 
 def test_one_prompt_of_a_pair_may_not_spell_out_the_begin_token_alone() -> None:
-    with pytest.raises(ValueError, match="pair 0: one prompt starts with the begin token"):
+    with pytest.raises(ValueError, match="pair 0: only one of the prompts starts with the begin token"):
         tasks.from_prompts(Letters(prepends_bos=True), ["^bc"], ["abc"], ["e"])
 
 
@@ -136,7 +136,7 @@ def test_bad_prompts() -> None:
         build(correct=[[], " loud"])
     with pytest.raises(ValueError, match="does not know ' cow'"):
         build(clean=["The cow sat. It was", CLEAN[1]])
-    with pytest.raises(ValueError, match="pair 0: position 'x' is 7, and the prompt has 6 tokens"):
+    with pytest.raises(ValueError, match="pair 0: position 'x' is 7, but the prompt has 6 tokens"):
         build(positions={"x": 7})
     with pytest.raises(ValueError, match="1 entries for 2 prompts"):
         build(positions={"x": [1]})
@@ -154,12 +154,12 @@ def test_from_tokens() -> None:
     assert task.aligned and task.baselines(model).clean.shape == (4,)
     two = tasks.from_tokens(clean, corrupted, torch.ones(4, 2, dtype=torch.long), answers_at=[3, -1])
     assert two.answers.positions.tolist() == [[3, 5]] * 4
-    with pytest.raises(ValueError, match="1 answers a prompt and answers_at names 2"):
+    with pytest.raises(ValueError, match="1 answers per prompt but answers_at names 2"):
         tasks.from_tokens(clean, corrupted, [1, 2, 3, 4], answers_at=[3, -1])
     with pytest.raises(ValueError, match=r"not \(4, 6\) and \(4, 5\)"):
         tasks.from_tokens(clean, corrupted[:, :5], [1, 2, 3, 4])
     with pytest.raises(ValueError, match="pair 2: both prompts are the same"):
         mixed = torch.cat([corrupted[:2], clean[2:3], corrupted[3:]])
         tasks.from_tokens(clean, mixed, [1, 2, 3, 4])
-    with pytest.raises(ValueError, match="is 6, and the prompt has 6"):
+    with pytest.raises(ValueError, match="is 6, but the prompt has 6"):
         tasks.from_tokens(clean, corrupted, [1, 2, 3, 4], answers_at=6)

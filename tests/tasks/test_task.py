@@ -68,7 +68,7 @@ def test_a_part_of_a_task_is_a_task() -> None:
     assert some.templates is not None and some.templates.tolist() == [1, 0]
     assert torch.equal(some.positions["end"], task.positions["end"][[3, 0]])
     assert some.labels is not None and len(some.labels) == 2
-    with pytest.raises(ValueError, match="leaves one side empty"):
+    with pytest.raises(ValueError, match="leaves one part empty"):
         task.split(0.01)
 
 
@@ -90,7 +90,7 @@ def changed(**changes: Any) -> Task:
         ({"clean": torch.zeros(3, dtype=torch.long)}, r"\[batch pos\]"),
         ({"clean": torch.zeros(3, 0, dtype=torch.long)}, r"\[batch pos\]"),
         ({"corrupted": tiny_task().clean}, "identical"),
-        ({"positions": {"S": torch.tensor([0, 1])}}, "positions of 'S'"),
+        ({"positions": {"S": torch.tensor([0, 1])}}, "'S' needs one position for each of 3 prompts"),
         ({"positions": {"S": torch.tensor([0, 1, 6])}}, "between 0 and 5"),
         ({"answers": tiny_task(batch=2).answers}, "3 prompts but 2 rows"),
     ],

@@ -56,7 +56,7 @@ def test_repeated_random_tokens_fit_what_there_is() -> None:
         tasks.repeated_random_tokens(10, half=6, bos=0)
     with pytest.raises(ValueError, match="bos=30"):
         tasks.repeated_random_tokens(tiny_model(), bos=30)
-    with pytest.raises(ValueError, match='"all" positions'):
+    with pytest.raises(ValueError, match='must be "all"'):
         tasks.repeated_random_tokens(30, answers="first")
     with pytest.raises(TypeError, match="not str"):
         tasks.repeated_random_tokens("gpt2")
@@ -76,7 +76,7 @@ def test_modular_addition(change: str) -> None:
     for options, message in (
         ({"p": 1}, "at least 2"),
         ({"p": 3, "n": 10}, "9 pairs"),
-        ({"change": "c"}, 'is "a"'),
+        ({"change": "c"}, 'must be "a"'),
     ):
         with pytest.raises(ValueError, match=message):
             tasks.modular_addition(**options)
@@ -96,7 +96,7 @@ def test_rewriting(name: str, seed: int) -> None:
             assert tokens[row, 6:].tolist() == expected[:-1]
         assert not set(task.clean[row, :5].tolist()) & set(task.corrupted[row, :5].tolist())
     assert task.answers.positions[0].tolist() == [5, 6, 7, 8, 9]
-    with pytest.raises(ValueError, match=f"{name}: .* need 10 different values; there are 9"):
+    with pytest.raises(ValueError, match=f"{name}: .* need 10 different values, but there are only 9"):
         getattr(tasks, name)(length=5, n_values=9)
 
 

@@ -153,7 +153,7 @@ def test_a_task_that_explains_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="score alike"):
         patch(model, task.with_metric(constant), "z", progress=False)
     vector = Metric("vector", "logits", lambda logits, answers, reference: logits[:, :, 0].mT)
-    with pytest.raises(ValueError, match="one number an example"):
+    with pytest.raises(ValueError, match="one number per example"):
         patch(model, task.with_metric(vector), "z", progress=False)
     missing = Metric("nan", "logits", lambda logits, answers, reference: logits[:, 0, 0] * torch.nan)
     with pytest.raises(ValueError, match="not finite"):

@@ -150,7 +150,7 @@ def test_mistakes_are_explained() -> None:
         direct_logit_attribution(model, task, "heads")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no neurons"):
         direct_logit_attribution(model, task, "neuron")
-    with pytest.raises(ValueError, match="2 answers a prompt"):
+    with pytest.raises(ValueError, match="2 answers per prompt"):
         direct_logit_attribution(model, task, positions="all")
     with torch.no_grad():
         model.W_E[3:] = torch.nan

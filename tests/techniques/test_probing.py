@@ -166,7 +166,7 @@ def test_mistakes_are_explained() -> None:
     labels = torch.arange(20) % 2
     for arguments, message in (
         ({"labels": torch.zeros(20)}, "at least two classes"),
-        ({"labels": torch.zeros(3)}, "one an example"),
+        ({"labels": torch.zeros(3)}, "one per example"),
         ({"labels": torch.full((20,), torch.nan)}, "not finite"),
         (
             {"labels": torch.randn(40)[:20].repeat_interleave(2)[:20].sort().values[:20], "kind": "what"},

@@ -85,11 +85,11 @@ def test_many_edges_stay_inside_and_few_are_fine(count: int) -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match="is no node of a circuit"):
+    with pytest.raises(ValueError, match="is not a node of a circuit"):
         circuit_graph(["x->logits"], title="T")
     with pytest.raises(ValueError, match="src->dst"):
         circuit_graph(["logits"], title="T")
-    with pytest.raises(ValueError, match="1 edges and 2 scores"):
+    with pytest.raises(ValueError, match="1 edges but 2 scores"):
         circuit_graph(["input->logits"], [1, 2], title="T")
     with pytest.raises(ValueError, match="needs a title"):
         circuit_graph([], title=" ")

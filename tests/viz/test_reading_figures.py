@@ -49,7 +49,7 @@ def test_rows_are_named_between_panels_only_where_there_is_room(
 def test_panels_refuse_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="at least one map"):
         heatmap_panels({}, **WORDS, unit="nats")
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="same shape"):
         heatmap_panels({"a": [[0, 1]], "b": [[1]]}, **WORDS, unit="nats")
 
 
@@ -72,5 +72,5 @@ def test_ranked_bars_keep_bars_of_one_name_apart() -> None:
     assert list(figure.data[0].y) == [0, 1]
     assert list(figure.layout.yaxis.ticktext) == ["a → b", "a → b"]
     assert list(figure.data[0].error_x.array) == [0.1, 0.2]
-    with pytest.raises(ValueError, match="one each"):
+    with pytest.raises(ValueError, match="one value per name"):
         ranked_bars(["a"], [1.0, 2.0], **WORDS)

@@ -1,4 +1,4 @@
-"""From a name or a path to a ready model; every name is imported when it is first used."""
+"""Load models by name or path, and save them. Names are imported on first use."""
 
 from __future__ import annotations
 

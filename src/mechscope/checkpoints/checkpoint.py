@@ -1,4 +1,4 @@
-"""A checkpoint: a config and where its weights are, before anything is processed or built."""
+"""A checkpoint: a config and access to its weights, before anything is processed or built."""
 
 from __future__ import annotations
 
@@ -47,34 +47,34 @@ class Checkpoint:
     """What `load_model` needs to know about a set of weights."""
 
     cfg: HookedTransformerConfig
-    """The config of the whole model as it is stored."""
+    """The config of the whole model as stored."""
     read: ReadWeights
     """Reads the weights."""
     where: str
-    """Where it came from, for messages."""
+    """Where it comes from, for messages."""
     encoder: bool = False
-    """Whether it is a HookedEncoder's."""
+    """Whether it belongs to a HookedEncoder."""
     tokenizer_folder: Path | None = None
-    """Where a tokenizer may lie."""
+    """Folders that may contain a tokenizer."""
 
 
 def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = None) -> Checkpoint:
-    """The checkpoint in a folder: a Hugging Face model, one of ours, a toy model, or llama2.c's.
+    """The checkpoint in a folder: a Hugging Face model, one of ours, a toy model, or a llama2.c file.
 
     Args:
-        weights: which weights, where a folder keeps several: a file's path in a folder of ours, a regular expression
-            for a toy model's.
+        weights: which weights to use if the folder has several: a file's path in one of our folders, or a regular
+            expression for a toy model's file.
 
     Raises:
-        FileNotFoundError: when the folder lacks a config or weights.
-        ValueError: when what is there is not a model that can be loaded.
+        FileNotFoundError: if the folder lacks a config or weights.
+        ValueError: if its content is not a model that can be loaded.
     """
     described = folder / "config.json"
     if not described.exists():
         return _open_single_file_in(folder, cfg)
     fields = read_json_object(described)
     if cfg is not None:
-        raise ValueError(f"{str(folder)!r} has a config.json of its own; leave cfg out.")
+        raise ValueError(f"{str(folder)!r} has its own config.json; leave cfg out.")
     if is_own_config(fields):
         own = own_config(fields, str(described))
         stored = open_weights(folder if weights is None else folder / weights)
@@ -87,7 +87,7 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
 
 
 def open_file(path: Path, cfg: GivenConfig = None) -> Checkpoint:
-    """The checkpoint in one file: llama2.c's, or a state dict in the classic layout."""
+    """The checkpoint in one file: a llama2.c model, or a state dict in the classic layout."""
     regular_file(path)
     if path.suffix == ".bin" and is_llama2c(path):
         found, state = read_llama2c(path)
@@ -99,7 +99,7 @@ def open_file(path: Path, cfg: GivenConfig = None) -> Checkpoint:
 def open_state(
     state: Mapping[str, torch.Tensor], cfg: GivenConfig, where: str = "the state dict", *, copy: bool = True
 ) -> Checkpoint:
-    """The checkpoint in a state dict, classic or (with its config.json as `cfg`) Hugging Face's."""
+    """The checkpoint in a state dict: classic, or Hugging Face's if its config.json is passed as `cfg`."""
     state = weights_of(state)
     if isinstance(cfg, Mapping) and "model_type" in cfg:
         return _from_hugging_face(cfg, lambda: DictSource(state, where, copy=copy), where)
@@ -149,7 +149,7 @@ def _stored_classic(
         blocks = {name.split(".")[1] for name in state if name.startswith("blocks.")}
         if len(blocks) != cfg.n_layers:
             raise ValueError(
-                f"{source.where}: its config says n_layers={cfg.n_layers}, and the weights have {len(blocks)} blocks."
+                f"{source.where}: the config says n_layers={cfg.n_layers}, but the weights have {len(blocks)} blocks."
             )
     return _fixed(cfg, state, source.where, folder, encoder, source)
 
@@ -206,7 +206,7 @@ def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
     found = weight_files(folder, pattern)
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
-        raise FileNotFoundError(f"{str(folder)!r} should hold one file of weights; found {listed}.")
+        raise FileNotFoundError(f"{str(folder)!r} should contain one file of weights; found {listed}.")
     if found[0].suffix == ".safetensors":
         return open_weights(found[0])
     return DictSource(read_pickle(found[0]), str(found[0]))
@@ -218,6 +218,6 @@ def _open_single_file_in(folder: Path, cfg: GivenConfig) -> Checkpoint:
         return open_file(models[0])
     present = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
     raise FileNotFoundError(
-        f"{str(folder)!r} holds no config.json and no single llama2.c model, so it cannot be loaded; found "
+        f"{str(folder)!r} contains neither a config.json nor exactly one llama2.c model, so it cannot be loaded; found "
         f"{present}. For a state dict give the file's own path."
     )

@@ -16,7 +16,7 @@ WITHOUT_EFFECT = frozenset(
     {"cache_dir", "local_files_only", "trust_remote_code", "low_cpu_mem_usage", "token", "use_auth_token",
      "n_devices", "move_to_device", "fold_ln_", "use_fast", "device_map", "attn_implementation"}
 )  # fmt: skip
-"""Options of the classic loader that have nothing left to decide here."""
+"""Options of the classic loader that no longer have an effect."""
 UNFULFILLED = {
     "n_devices": (1, "a model is on one device; choose it with device=…"),
     "device_map": (None, "a model is on one device; choose it with device=…"),
@@ -52,11 +52,11 @@ def from_pretrained(
 ) -> Any:
     """A model by its classic name; see `load_model`.
 
-    As the classic method did, it uses the GPU when there is one and no device is named.
+    Like the classic method, it uses a GPU if there is one and no device is given.
 
     Raises:
-        TypeError: for an argument that neither it nor the classic method has.
-        ValueError: where `load_model` does, or when the name is not that of a decoder.
+        TypeError: for an argument that neither this nor the classic method has.
+        ValueError: as `load_model`, and if the named model is not a decoder.
     """
     unknown = from_pretrained_kwargs.keys() - PASSED_ON - WITHOUT_EFFECT
     if unknown:
@@ -98,7 +98,7 @@ def from_pretrained(
 
 
 def _as_subclass(cls: type[HookedTransformer], model: HookedTransformer) -> HookedTransformer:
-    """The same weights in an instance of the user's subclass, made by its own constructor."""
+    """Move the weights into an instance of the user's subclass, built by its own constructor."""
     cfg = dataclasses.replace(model.cfg, init_weights=False)
     own = cls(cfg, model.tokenizer, move_to_device=False, default_padding_side=model.default_padding_side)
     own.take_weights(model)

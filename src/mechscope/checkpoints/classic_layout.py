@@ -1,4 +1,4 @@
-"""The names and shapes of the classic hooked state dict, written down once.
+"""The names and shapes of the classic hooked state dict, defined once.
 
 `embed.W_E` [d_vocab, d_model], `blocks.0.attn.W_Q` [head, d_model, d_head], …,
 `unembed.W_U` [d_model, d_vocab_out].
@@ -40,7 +40,7 @@ def _block_shapes(cfg: HookedTransformerConfig) -> dict[str, tuple[int, ...]]:
         if cfg.norm_placement != "post":
             shapes |= _norm_shapes(norm, cfg.normalization_type, D)
         if cfg.norm_placement != "pre" and cfg.normalization_type is not None:
-            # The norm of a sublayer's output can be folded into nothing, so it keeps its weights.
+            # The norm of a sublayer's output cannot be folded into anything, so it keeps its weights.
             shapes |= _norm_shapes(f"{norm}_post", cfg.normalization_type.removesuffix("Pre"), D)
     shapes |= {
         "attn.W_Q": (H, D, h),
@@ -72,7 +72,7 @@ def _norm_shapes(name: str, kind: str | None, width: int) -> dict[str, tuple[int
 
 
 def grouped_name(name: str, cfg: HookedTransformerConfig) -> str:
-    """`blocks.0.attn.W_K` under the name that grouped-query attention stores it by: `blocks.0.attn._W_K`."""
+    """The name under which grouped-query attention stores `blocks.0.attn.W_K`: `blocks.0.attn._W_K`."""
     if cfg.n_key_value_heads is None:
         return name
     return re.sub(r"\.attn\.([Wb]_[KV])$", r".attn._\1", name)

@@ -1,4 +1,4 @@
-"""Model names in the form of the classic loader: official names are repositories of the Hugging Face hub."""
+"""Model names as in the classic loader, where official names are repositories on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mechscope.checkpoints.schedules import PYTHIA_STEPS, STANFORD_STEPS, schedu
 from mechscope.model.config import HookedTransformerConfig
 
 OFFICIAL_MODEL_NAMES: list[str] = [entry.hub_id for entry in entries()]
-"""Repositories with a name in our table."""
+"""Repositories in our table."""
 MODEL_ALIASES: dict[str, list[str]] = {
     entry.hub_id: list(dict.fromkeys((entry.name, *entry.aliases, entry.hub_id.partition("/")[2])))
     for entry in entries()
 }
 """Repository → its names."""
 DEFAULT_MODEL_ALIASES: list[str] = [entry.name for entry in entries()]
-"""The display name of each."""
+"""The display name of each model."""
 STANFORD_CRFM_CHECKPOINTS: list[int] = list(STANFORD_STEPS)
 PYTHIA_CHECKPOINTS: list[int] = list(PYTHIA_STEPS)
 
@@ -34,14 +34,14 @@ def get_official_model_name(model_name: str) -> str:
     """The repository of a name or an alias.
 
     Raises:
-        ValueError: for an unknown name, with the nearest ones.
+        ValueError: for an unknown name; suggests the closest ones.
     """
     entry = lookup(model_name)
     if entry is None:
         near = nearest_names(model_name)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(
-            f"no model of the table is called {model_name!r}.{hint} `mechscope models` lists the names."
+            f"there is no model called {model_name!r}.{hint} `mechscope models` lists the names."
         )
     return entry.hub_id
 
@@ -50,10 +50,10 @@ def get_checkpoint_labels(model_name: str, **kwargs: Any) -> tuple[list[int], st
     """The training steps at which a model's weights were saved, and their unit: "step".
 
     Args:
-        kwargs: without effect here.
+        kwargs: ignored.
 
     Raises:
-        ValueError: for a model with final weights only.
+        ValueError: for a model that has only its final weights.
     """
     del kwargs
     schedule = schedule_of(get_official_model_name(model_name))
@@ -68,7 +68,7 @@ def get_pretrained_model_config(
     checkpoint_index: int | None = None,
     checkpoint_value: int | None = None,
 ) -> HookedTransformerConfig:
-    """The config of a model as its weights are stored, without reading the weights.
+    """The config of a model as stored, without reading the weights.
 
     Raises:
         ValueError: for an unknown name or checkpoint.
@@ -78,7 +78,7 @@ def get_pretrained_model_config(
 
 
 def get_num_params_of_pretrained(model_name: str) -> int:
-    """How many weights a model's blocks have, computed from its config (`cfg.n_params`)."""
+    """The number of weights in a model's blocks, computed from its config (`cfg.n_params`)."""
     return get_pretrained_model_config(model_name).n_params
 
 

@@ -1,4 +1,4 @@
-"""From what a caller named to an opened checkpoint."""
+"""Find and open the checkpoint that a caller asked for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOY_MODELS = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which version of a repository is wanted; nothing set means its newest."""
+    """The requested version of a repository; by default the newest."""
 
     revision: str | None = None
     checkpoint_index: int | None = None
@@ -36,13 +36,13 @@ class Wanted:
 
     @property
     def of_training(self) -> bool:
-        """Whether a checkpoint from during training is wanted."""
+        """Whether an intermediate training checkpoint is requested."""
         return self.checkpoint_index is not None or self.checkpoint_value is not None
 
 
 @dataclass(frozen=True)
 class Found:
-    """An opened checkpoint, the name to show, and which training checkpoint it is."""
+    """An opened checkpoint, its display name, and which training checkpoint it is."""
 
     checkpoint: Checkpoint
     name: str
@@ -52,12 +52,12 @@ class Found:
 def find(source: object, wanted: Wanted, cfg: GivenConfig = None) -> Found:
     """Open a name, a path, a state dict or a Hugging Face model in memory.
 
-    A file or folder on this machine goes before a name, except that a folder which happens to have a
-    model's name must hold a model.
+    A file or folder on this machine takes precedence over a model name, but a folder that happens to
+    have a model's name counts only if it contains a model.
 
     Raises:
-        ValueError: for a name that is not known, or a version that does not exist.
-        FileNotFoundError: when the files are out of reach.
+        ValueError: for an unknown name, or a version that does not exist.
+        FileNotFoundError: if the files cannot be found or downloaded.
         TypeError: for anything else.
     """
     path = Path(source).expanduser() if isinstance(source, str | Path) else None
@@ -67,7 +67,7 @@ def find(source: object, wanted: Wanted, cfg: GivenConfig = None) -> Found:
     if path is not None and not _is_local_model(path, name):
         return _find_by_name(name, wanted, cfg)
     if wanted != Wanted():
-        raise ValueError("revision and checkpoint_… belong to models that are named, not to files.")
+        raise ValueError("revision and checkpoint_… apply to models given by name, not to files.")
     if path is not None and path.is_dir():
         if (path / registry.TOY_MODELS_FILE).is_file():
             raise ValueError(_TOY_MODELS.format(name))
@@ -108,7 +108,7 @@ def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(
             f"there is no model, folder or file named {name!r}.{hint} `mechscope models` lists the names; a "
-            "repository of the Hugging Face hub is written owner/name."
+            "repository on the Hugging Face hub is written owner/name."
         )
     hub_id, shown = (entry.hub_id, entry.name) if entry else (name, name)
     revision, weights, labels = _version(hub_id, shown, wanted)
@@ -126,7 +126,7 @@ def _find_bundled(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
     if schedule is None:
         with_some = [other for other in registry.bundled_names() if schedule_in(registry.BUNDLED / other)]
         raise ValueError(
-            f"{name} keeps its final weights only; bundled models with training checkpoints: "
+            f"{name} has only its final weights; bundled models with training checkpoints: "
             f"{', '.join(with_some) or 'none'}."
         )
     index, step = find_step(schedule, name, wanted.checkpoint_index, wanted.checkpoint_value)
@@ -135,7 +135,7 @@ def _find_bundled(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
 
 
 def _version(hub_id: str, shown: str, wanted: Wanted) -> tuple[str | None, str | None, dict[str, int]]:
-    """Revision of the repository, regular expression of the weights' file, and the config's labels."""
+    """The repository's revision, a regular expression for the weights file, and the labels for the config."""
     if not wanted.of_training:
         return wanted.revision, None, {}
     if wanted.revision is not None:
@@ -145,10 +145,10 @@ def _version(hub_id: str, shown: str, wanted: Wanted) -> tuple[str | None, str |
         index, step = find_step(schedule, shown, wanted.checkpoint_index, wanted.checkpoint_value)
         return schedule.revision.format(step), None, {"checkpoint_index": index, "checkpoint_value": step}
     if hub_id.startswith("NeelNanda/") and wanted.checkpoint_value is not None:
-        # The toy models keep their checkpoints as files, named by tokens or steps seen.
+        # The toy models store their checkpoints as files, named by the tokens or steps seen.
         value = wanted.checkpoint_value
         return None, rf"^checkpoints/.*_0*{value}\.pth$", {"checkpoint_value": value}
-    raise ValueError(f"{shown} has no known schedule of training checkpoints; name a revision instead.")
+    raise ValueError(f"{shown} has no known schedule of training checkpoints; give a revision instead.")
 
 
 def _is_hub_id(name: str) -> bool:

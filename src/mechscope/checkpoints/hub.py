@@ -1,7 +1,7 @@
-"""From a model's name to a folder on this machine that holds its files.
+"""Find or download the folder with a model's files.
 
-The Hugging Face hub's cache is looked at first, then the data folder (`MECHSCOPE_DATA`), and only then the
-network. Nothing here runs when the package is imported.
+Searches the Hugging Face cache first, then the data folder (`MECHSCOPE_DATA`), and only then the network.
+Nothing here runs when the package is imported.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ WEIGHT_CHOICES: tuple[tuple[str, ...], ...] = (
     ("*final.pth",),
     ("*.pt",),
 )
-"""Which files hold the weights, the first choice first; a choice counts when its first pattern matches."""
+"""Alternative sets of weight files in order of preference; the first set whose first pattern matches is used."""
 
 
 def locate(name: str, hub_id: str, *, revision: str | None = None, weights: str | None = None) -> Path:
-    """A folder with the model's files, fetched if it has to be and may be.
+    """A folder with the model's files, downloaded if necessary and allowed.
 
     Args:
         name: the model's name, for the data folder and for messages.
         hub_id: its repository.
         revision: a branch, tag or commit of the repository.
-        weights: a regular expression for the file of weights, where a repository keeps several.
+        weights: a regular expression for the weights file, if a repository has several.
 
     Raises:
-        FileNotFoundError: one sentence that says what to do, when the files are out of reach.
-        ValueError: when the hub has no such repository or revision, or asks for a licence first.
+        FileNotFoundError: if the files cannot be found or downloaded; says how to fix it.
+        ValueError: if the hub has no such repository or revision, or requires accepting a licence first.
     """
     for repository in dict.fromkeys((hub_id, name)):
         if folder := _cached(repository, revision, weights):
@@ -48,14 +48,14 @@ def locate(name: str, hub_id: str, *, revision: str | None = None, weights: str 
     if folder := in_data_folder(name, hub_id, revision=revision, weights=weights):
         return folder
     if is_offline():
-        raise FileNotFoundError(_out_of_reach(name, hub_id, "this machine is told to stay offline"))
+        raise FileNotFoundError(_out_of_reach(name, hub_id, "this machine is set to stay offline"))
     return _fetch(name, hub_id, revision, weights)
 
 
 def in_data_folder(
     name: str, hub_id: str | None = None, *, revision: str | None = None, weights: str | None = None
 ) -> Path | None:
-    """The model's folder under MECHSCOPE_DATA, itself or in `models/`; a revision is a subfolder."""
+    """The model's folder in MECHSCOPE_DATA or its `models/`; a revision is a subfolder."""
     data = data_folder()
     if data is None:
         return None
@@ -69,7 +69,7 @@ def in_data_folder(
 
 
 def find_on_this_machine(name: str, hub_id: str) -> tuple[str, Path | None]:
-    """Where `locate` finds a model of the table (cache, data folder or hub), and its folder. Fetches nothing."""
+    """Where `locate` would find a model of the table (cache, data folder or hub), and its folder. Downloads nothing."""
     for repository in dict.fromkeys((hub_id, name)):
         if folder := _cached(repository, None, None):
             return "cache", folder
@@ -78,7 +78,7 @@ def find_on_this_machine(name: str, hub_id: str) -> tuple[str, Path | None]:
 
 
 def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
-    """The files of weights in a folder: those that match, or the first choice that it holds."""
+    """The weight files in a folder: those that match `weights`, or the preferred set that it contains."""
     if weights is not None:
         files = (path for path in sorted(folder.rglob("*")) if path.is_file())
         return [path for path in files if re.search(weights, path.relative_to(folder).as_posix())]
@@ -93,7 +93,7 @@ def _is_complete(folder: Path, weights: str | None) -> bool:
         return False
     if (folder / "config.json").is_file():
         return bool(weight_files(folder, weights))
-    return any(folder.glob("*.bin"))  # llama2.c's folders: everything is in the one file
+    return any(folder.glob("*.bin"))  # llama2.c folders have everything in one file
 
 
 def _cached(repository: str, revision: str | None, weights: str | None) -> Path | None:
@@ -115,18 +115,18 @@ def _fetch(name: str, hub_id: str, revision: str | None, weights: str | None) ->
     from huggingface_hub import errors as hub_errors
 
     try:
-        # This call fails at once without a network; listing the files' tree would retry for 23 seconds.
+        # This call fails at once without a network; listing the file tree would retry for 23 seconds.
         about = HfApi().model_info(hub_id, revision=revision, timeout=10)
         chosen = choose_files([file.rfilename for file in about.siblings or []], weights)
         if not chosen:
             raise ValueError(
-                f"the repository {hub_id} holds no weights that mechscope reads "
+                f"the repository {hub_id} has no weights that mechscope can read "
                 f"({weights or ', '.join(SINGLE_FILES + INDEX_FILES)})."
             )
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=chosen))
     except hub_errors.GatedRepoError as error:
         raise ValueError(
-            f"{hub_id} asks for its licence to be accepted: open https://huggingface.co/{hub_id}, accept it, "
+            f"{hub_id} requires accepting its licence: open https://huggingface.co/{hub_id}, accept it, "
             "and log in with `hf auth login` (or set HF_TOKEN)."
         ) from error
     except hub_errors.RevisionNotFoundError as error:
@@ -138,16 +138,16 @@ def _fetch(name: str, hub_id: str, revision: str | None, weights: str | None) ->
         ) from error
     except ValueError:
         raise
-    except Exception as error:  # httpx, requests, sockets: each version of the hub's client has its own
+    except Exception as error:  # each version of the hub's client raises its own (httpx, requests, sockets)
         raise FileNotFoundError(
             _out_of_reach(name, hub_id, "the Hugging Face hub cannot be reached")
         ) from error
 
 
 def choose_files(files: Iterable[str], weights: str | None = None) -> list[str]:
-    """What to fetch of a repository: config, tokenizer, and one set of weights.
+    """The files of a repository to download: config, tokenizer, and one set of weights.
 
-    Empty when the repository has no weights that can be read.
+    Empty if the repository has no readable weights.
     """
     files = list(files)
     held = [file for file in files if weights is not None and re.search(weights, file)]
@@ -159,7 +159,7 @@ def choose_files(files: Iterable[str], weights: str | None = None) -> list[str]:
 
 def _out_of_reach(name: str, hub_id: str, why: str) -> str:
     return (
-        f"{name!r} is not on this machine and {why}: load it once with a network, or put the files of "
+        f"{name!r} is not on this machine and {why}: load it once with network access, or put the files of "
         f"https://huggingface.co/{hub_id} (config.json, weights, tokenizer) into a folder and pass its path "
         f"or place it at ${DATA_VARIABLE}/{name}."
     )

@@ -1,4 +1,4 @@
-"""One file of a repository on the Hugging Face hub, read only if that is safe."""
+"""Read one file of a repository on the Hugging Face hub, safely."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def download_file_from_hf(
     force_is_torch: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """A file of a repository: its content for `.json` and `.pth` files, else its path.
+    """Download a file of a repository; returns the content of `.json` and `.pth` files, else the path.
 
     This machine's hub cache is checked first.
 
     Args:
         repo_name: owner/name.
         file_name: the file's name, in `subfolder`.
-        cache_dir: where the hub's files are kept; None means the usual cache.
-        force_is_torch: read it as a torch file whatever its name; only tensors and plain values are read.
+        cache_dir: the folder of the hub's cache; None means the usual one.
+        force_is_torch: read it as a torch file whatever its name; only tensors and plain values are allowed.
         kwargs: passed on to `huggingface_hub.hf_hub_download`.
 
     Raises:
-        FileNotFoundError: if the file cannot be found or downloaded, with what to do.
+        FileNotFoundError: if the file cannot be found or downloaded; says how to fix it.
     """
     from huggingface_hub import hf_hub_download
 

@@ -1,7 +1,7 @@
 """State dicts in the classic layout: `.pt` files of papers and courses, and the field's toy models.
 
-Shapes say most of a config; what they cannot say (the activation, whether missing norms are absent or
-folded) has to be given.
+Most of a config can be inferred from tensor shapes; the rest (the activation, whether missing norms are
+absent or folded) has to be given.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOY_FIELDS = frozenset(
     {"d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "d_vocab_out", "act_fn",
      "attn_only", "final_rms", "eps", "attention_dir", "parallel_attn_mlp", "gated_mlp", "tokenizer_name"}
 )  # fmt: skip
-"""Fields that a toy model's config.json shares with ours; the others describe its training."""
+"""Fields that a toy model's config.json has in common with ours; the others describe its training."""
 
 
 def is_classic(state: Mapping[str, torch.Tensor]) -> bool:
@@ -32,7 +32,7 @@ def is_classic(state: Mapping[str, torch.Tensor]) -> bool:
 
 
 def without_buffers(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights alone, detached: classic files carry the causal mask and its filler too."""
+    """Only the weights, detached: classic files also contain the causal mask and its fill value."""
     return {name: tensor.detach() for name, tensor in weights_of(state).items()}
 
 
@@ -41,12 +41,12 @@ def fit_classic(
     cfg: HookedTransformerConfig | Mapping[str, Any] | None,
     where: str,
 ) -> tuple[HookedTransformerConfig, dict[str, torch.Tensor]]:
-    """A complete config for a classic state dict, and the state dict that fits it.
+    """A complete config for a classic state dict, and the matching state dict.
 
-    `cfg` may be a config, or the fields that shapes cannot tell.
+    `cfg` may be a config, or only the fields that cannot be inferred from shapes.
 
     Raises:
-        ValueError: when a field is needed and not given, or the tensors do not fit the config.
+        ValueError: if a required field is missing, or the tensors do not fit the config.
     """
     state = without_buffers(state)
     if not isinstance(cfg, HookedTransformerConfig):
@@ -61,15 +61,15 @@ def fit_classic(
 
 
 def _dtype_of(state: Mapping[str, torch.Tensor]) -> torch.dtype:
-    """The data type of the embedding; if it is missing (an error later), that of any tensor."""
+    """The data type of the embedding, or of any tensor if there is no embedding (which is an error later)."""
     return state["embed.W_E"].dtype if "embed.W_E" in state else torch.float32
 
 
 def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTransformerConfig:
-    """A config from the shapes of a classic state dict and the given fields, which have the last word.
+    """Infer a config from the shapes of a classic state dict; given fields take precedence.
 
     Raises:
-        ValueError: naming the fields that have to be given.
+        ValueError: if fields must be given; names them.
     """
     if not is_classic(state):
         shown = ", ".join(list(state)[:6])
@@ -81,7 +81,9 @@ def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTrans
             "folded into the weights, or normalization_type=None if the model has no norms."
         )
     if not fields["attn_only"] and "act_fn" not in fields:
-        raise ValueError("shapes do not tell the activation: give act_fn, for example 'relu' or 'gelu'.")
+        raise ValueError(
+            "the activation cannot be inferred from shapes: give act_fn, for example 'relu' or 'gelu'."
+        )
     if "n_ctx" not in fields:
         raise ValueError(
             "this state dict has no position table: give positional_embedding_type ('rotary', 'alibi' or "
@@ -92,7 +94,7 @@ def infer_config(state: Mapping[str, torch.Tensor], **given: Any) -> HookedTrans
 
 _AXES = {"embed.W_E": 2, "pos_embed.W_pos": 2, "unembed.W_U": 2, "blocks.0.attn.W_Q": 3, "blocks.0.attn._W_K": 3,
          "blocks.0.mlp.W_in": 2, "blocks.0.attn.q_norm.w": 1}  # fmt: skip
-"""The number of axes of the tensors from whose shapes the config is inferred."""
+"""The number of axes of each tensor from which the config is inferred."""
 
 
 def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -100,10 +102,12 @@ def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         name for name in state if name.startswith("blocks.") and not re.match(r"blocks\.\d{1,6}\.", name)
     ]
     if strange:
-        raise ValueError(f"the tensor {strange[0]!r} belongs to no block: names are blocks.0.…, blocks.1.… .")
+        raise ValueError(
+            f"the tensor {strange[0]!r} belongs to no block: names must be blocks.0.…, blocks.1.… ."
+        )
     for name, axes in _AXES.items():
         if name in state and state[name].ndim != axes:
-            raise ValueError(f"{name} has {state[name].ndim} axes, and should have {axes}.")
+            raise ValueError(f"{name} has {state[name].ndim} axes, but should have {axes}.")
     blocks = {int(name.split(".")[1]) for name in state if name.startswith("blocks.")}
     first = {name.removeprefix("blocks.0."): tensor for name, tensor in state.items()
              if name.startswith("blocks.0.")}  # fmt: skip
@@ -135,12 +139,12 @@ def _shape_fields(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def is_toy_config(fields: Mapping[str, Any]) -> bool:
-    """Whether a config.json is that of a toy model on the hub."""
+    """Whether a config.json belongs to a toy model on the hub."""
     return "model_type" not in fields and {"d_model", "n_layers", "n_heads", "n_ctx"} <= fields.keys()
 
 
 def toy_config(fields: Mapping[str, Any], name: str, where: str = "config.json") -> HookedTransformerConfig:
-    """Our config from a toy model's.
+    """Convert a toy model's config to ours.
 
     Args:
         where: the file, for errors.

@@ -1,8 +1,8 @@
 """llama2.c version 0 model files: seven integers, then every matrix in a fixed order.
 
 The header is seven little-endian int32: dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocabulary
-(negative when the unembedding is a matrix of its own) and seq_len. Matrices are [out, in], each kind
-stacked over layers; the rotary tables at the end are recomputed here, not read.
+(negative if the unembedding is stored separately) and seq_len. Matrices are [out, in], each kind stacked
+over layers; the rotary tables at the end are recomputed here, not read.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ HEADER = struct.Struct("<7i")
 
 
 def is_llama2c(path: str | Path) -> bool:
-    """Whether a file begins with a plausible header and has exactly the size that it announces."""
+    """Whether a file has a plausible header and exactly the size that the header implies."""
     path = Path(path)
     header = _header(path)
     return header is not None and path.stat().st_size == _expected_bytes(header)
 
 
 def read_llama2c(path: str | Path) -> tuple[HookedTransformerConfig, dict[str, torch.Tensor]]:
-    """Config and state dict; every matrix is a view of the mapped file.
+    """Read config and state dict; every matrix is a view of the mapped file.
 
     Raises:
-        ValueError: when the file's size is not what its header announces.
+        ValueError: if the file's size does not match its header.
     """
     path = Path(path)
     header = _header(path)
     if header is None:
-        raise ValueError(f"{str(path)!r} does not begin with a llama2.c header of seven sensible integers.")
+        raise ValueError(f"{str(path)!r} does not begin with a valid llama2.c header of seven integers.")
     size, expected = path.stat().st_size, _expected_bytes(header)
     if size != expected:
         raise ValueError(
-            f"{str(path)!r} has {size:,} bytes where its header announces {expected:,}: it is cut short, or "
+            f"{str(path)!r} has {size:,} bytes, but its header implies {expected:,}: it is truncated, or "
             "not a llama2.c version 0 file."
         )
     dim, hidden, n_layers, n_heads, n_kv_heads, signed_vocab, n_ctx = header
@@ -67,7 +67,7 @@ def read_llama2c(path: str | Path) -> tuple[HookedTransformerConfig, dict[str, t
         model_name=path.stem,
         original_architecture="llama2.c",
     )
-    # Copy-on-write: the file itself never changes.
+    # Copy-on-write: the file itself is never modified.
     mapped: np.ndarray[Any, Any] = np.memmap(path, dtype="<f4", mode="c", offset=HEADER.size)
     numbers = torch.from_numpy(mapped)  # pyright: ignore[reportUnknownMemberType]
     stacked: dict[str, torch.Tensor] = {}

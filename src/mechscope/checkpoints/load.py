@@ -1,4 +1,4 @@
-"""`load_model`: from a name, a path, a state dict or a Hugging Face model to a model that is ready to run."""
+"""`load_model`: load a ready-to-run model from a name, a path, a state dict or a Hugging Face model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mechscope.model.weight_processing.process import run_steps
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
 
 
-# Weights read in inference mode could not be trained.
+# Weights read in inference mode cannot be trained.
 @torch.inference_mode(False)
 def load_model(
     name_or_path: str | Path | Mapping[str, torch.Tensor] | Any,
@@ -43,34 +43,32 @@ def load_model(
     default_padding_side: Literal["left", "right"] = "right",
     cfg: GivenConfig = None,
 ) -> Any:
-    """A ready `HookedTransformer` (for BERT, a `HookedEncoder`).
+    """Load a ready-to-run `HookedTransformer` (for BERT, a `HookedEncoder`).
 
     Args:
         name_or_path: a bundled model, a name or alias of the model table, a repository of the Hugging Face
-            hub, a folder, a file, a state dict, or a Hugging Face model that is in memory (which is copied).
-        process: rewrite the weights into the form that is easiest to read, with the same log-probabilities
-            (`model.processing_report` says how exactly); the four flags after it override it one by one.
+            hub, a folder, a file, a state dict, or a Hugging Face model in memory (which is copied).
+        process: rewrite the weights into a form that is easier to interpret, with the same log-probabilities
+            (`model.processing_report` gives the error); each of the next four flags overrides one part of it.
         refactor_factored_attn_matrices: also rotate each head into its singular directions.
-        device: where the weights go; None means CUDA where there is one, else the CPU.
-        dtype: data type of the weights; None means float32. Narrow types are processed in float32.
-        tokenizer: one to use instead of the checkpoint's own, or the folder of one.
+        device: where to put the weights; None means CUDA if available, else the CPU.
+        dtype: data type of the weights; None means float32. Weights of narrower types are processed in float32.
+        tokenizer: a tokenizer, or the folder of one, to use instead of the checkpoint's own.
         revision: a branch, tag or commit of the repository.
-        checkpoint_index: a training checkpoint by index, negative from the end.
+        checkpoint_index: a training checkpoint by index; negative ones count from the end.
         checkpoint_value: a training checkpoint by its step.
-        first_n_layers: keep only so many layers.
+        first_n_layers: keep only this many layers.
         n_ctx: longest sequence, if not the checkpoint's own.
         default_prepend_bos: whether text starts with a BOS token; None follows the family.
-        cfg: for a state dict, its config, or the fields of one that shapes do not tell.
+        cfg: for a state dict, its config, or only the fields that cannot be inferred from shapes.
 
     Raises:
-        ValueError: for an unknown name (with the nearest ones), a setting that the model here does not
-            have, or tensors that do not fit, all listed at once.
-        FileNotFoundError: when the files are out of reach, with what to do.
+        ValueError: for an unknown name (suggests the closest ones), an unsupported setting, or tensors that
+            do not fit, all listed at once.
+        FileNotFoundError: if the files cannot be found or downloaded; says how to fix it.
     """
     if isinstance(name_or_path, str) and not name_or_path.strip():
-        raise ValueError(
-            "load_model was given an empty name; `mechscope models` lists the names that it knows."
-        )
+        raise ValueError("load_model was given an empty name; `mechscope models` lists the valid names.")
     found = find(name_or_path, Wanted(revision, checkpoint_index, checkpoint_value), cfg)
     wanted_dtype = dtype_from_name(dtype) if isinstance(dtype, str) else dtype or torch.float32
     wanted = _restricted(found.checkpoint.cfg, first_n_layers, n_ctx)
@@ -105,7 +103,7 @@ def load_model(
 def _processed(
     found: Checkpoint, wanted: HookedTransformerConfig, steps: Mapping[str, bool], refactor: bool
 ) -> ProcessedWeights:
-    # Folding multiplies weights: in a narrow type every step would round again.
+    # Folding multiplies weights; in a narrow type every step would add rounding error.
     exact = torch.promote_types(wanted.dtype, torch.float32)
     state = found.read(wanted, exact, own=True)
     # In place, and each tensor rounded as it is taken: a second copy of the weights would be the peak of memory.
@@ -138,7 +136,7 @@ def _restricted(
 ) -> HookedTransformerConfig:
     if first_n_layers is not None:
         if not 0 <= first_n_layers <= cfg.n_layers:
-            raise ValueError(f"first_n_layers={first_n_layers}, and this model has {cfg.n_layers} layers.")
+            raise ValueError(f"first_n_layers={first_n_layers}, but this model has {cfg.n_layers} layers.")
         kinds = cfg.attn_types[:first_n_layers] if cfg.attn_types is not None else None
         cfg = dataclasses.replace(cfg, n_layers=first_n_layers, attn_types=kinds)
     if n_ctx is not None:

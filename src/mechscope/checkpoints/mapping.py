@@ -1,13 +1,13 @@
-"""A small language for saying where each of our tensors comes from.
+"""A small language that describes where each of our tensors comes from.
 
-A table maps one of our names to a `Take`: the name in the checkpoint and an einops pattern whose left
-side is the shape expected there and whose right side is ours, both in named axes:
+A table maps each of our names to a `Take`: the name in the checkpoint, and an einops pattern in named axes
+whose left side is the shape expected in the checkpoint and whose right side is ours:
 
     "blocks.{i}.attn.W_Q": Take("h.{i}.attn.c_attn.weight",
                                 "d_model (qkv head d_head) -> qkv head d_model d_head", part=0)
 
-`{i}` runs over the layers. What comes out is a view of the checkpoint's own memory wherever the pattern
-allows one that is contiguous.
+`{i}` runs over the layers. The result is a view of the checkpoint's memory wherever the pattern allows one that is
+contiguous.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ Part = int | slice | Callable[[Axes], slice]
 
 @dataclass(frozen=True)
 class Take:
-    """One of our tensors as a rearranged part of one of the checkpoint's."""
+    """One of our tensors, described as a rearranged part of one of the checkpoint's tensors."""
 
     name: str
     """Name in the checkpoint, with `{i}` for the layer."""
     pattern: str
-    """einops pattern in named axes; without an arrow the shape stays."""
+    """einops pattern in named axes; without an arrow, the shape is unchanged."""
     part: Part | None = None
-    """Index or slice of the first axis, after rearranging."""
+    """Index or slice of the first axis after rearranging."""
     then: Callable[[torch.Tensor, Axes], torch.Tensor] | None = None
-    """Arithmetic that the family leaves to its forward pass and ours bakes into the weight."""
+    """Arithmetic that the family does in its forward pass and that we bake into the weight."""
 
     def expected_shape(self, axes: Axes) -> tuple[int, ...]:
         """The shape that the checkpoint's tensor must have."""
@@ -66,12 +66,12 @@ Table = Mapping[str, Take]
 
 
 def plus_one(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
-    """A norm's scale that the checkpoint stores as its distance from one (Gemma)."""
+    """Restore a norm scale that the checkpoint stores minus one (Gemma)."""
     return tensor + 1
 
 
 def times_sqrt_d_model(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
-    """An embedding that the family scales when it reads it (Gemma)."""
+    """Apply the scaling that the family applies to its embedding in the forward pass (Gemma)."""
     return tensor * math.sqrt(axes["d_model"])
 
 
@@ -109,19 +109,19 @@ def convert(
     n_layers_in_file: int | None = None,
     own: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Our state dict from a checkpoint's tensors, each contiguous.
+    """Convert a checkpoint's tensors to our state dict, each of them contiguous.
 
-    One tensor of the checkpoint is read at a time, so that no more than one is in memory beside the weights.
+    One tensor of the checkpoint is read at a time, so that at most one is in memory beside the weights.
 
     Args:
-        rename: the checkpoint's name without the prefix that some programs add, None to pass over it.
-        ignored: whether an unused tensor of that name is known to carry nothing.
-        encoder: the table is complete as it is; otherwise biases that it lacks are zeros.
-        n_layers_in_file: layers in the file where only the first `cfg.n_layers` are wanted.
+        rename: from a name in the checkpoint to the name without program-specific prefixes; None skips the tensor.
+        ignored: whether an unused tensor of that name may be ignored.
+        encoder: if True, the table is complete; otherwise missing biases are filled with zeros.
+        n_layers_in_file: number of layers in the file, if only the first `cfg.n_layers` are needed.
         own: copy every tensor, so that the weights can be edited; otherwise what fits stays the checkpoint's memory.
 
     Raises:
-        ValueError: listing every tensor that is missing, unexpected or of the wrong shape, or else every one that is
+        ValueError: lists every tensor that is missing, unexpected or of the wrong shape, or else every one that is
             not finite or not floating point.
     """
     axes = axes_of(cfg)
@@ -189,7 +189,9 @@ def _by_plain_name(source: TensorSource, rename: Callable[[str], str | None]) ->
         if plain is None:
             continue
         if plain in in_file:
-            raise ValueError(f"{source.where} has {in_file[plain]!r} and {name!r}: one tensor twice.")
+            raise ValueError(
+                f"{source.where} has both {in_file[plain]!r} and {name!r}, which are the same tensor."
+            )
         in_file[plain] = name
     return in_file
 

@@ -1,4 +1,4 @@
-"""Looking up a model by its name: bundled ones, and those of the table in `model_table`."""
+"""Look up models by name: bundled ones, and those in `model_table`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mechscope.near_names import near_names
 
 BUNDLED = Path(__file__).parent / "bundled"
 TOY_MODELS_FILE = "toy_models.json"
-"""What a folder of toy models has in place of a config.json."""
+"""The file that a folder of toy models has instead of a config.json."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that has a name here."""
+    """A named model."""
 
     name: str
-    """The name to use."""
+    """Its main name."""
     hub_id: str
     """Its repository on the Hugging Face hub."""
     aliases: tuple[str, ...]
@@ -40,7 +40,7 @@ def _by_name() -> dict[str, Entry]:
         for name in (entry.name, entry.hub_id, entry.hub_id.partition("/")[2], *entry.aliases):
             if found.setdefault(name.lower(), entry) is not entry:
                 raise ValueError(
-                    f"the model table gives {name!r} to {found[name.lower()].name} and {entry.name}."
+                    f"the model table gives the name {name!r} to both {found[name.lower()].name} and {entry.name}."
                 )
     return found
 
@@ -59,12 +59,12 @@ def lookup(name: str) -> Entry | None:
 
 
 def bundled_names() -> list[str]:
-    """Models that come with the package, for `load_model`."""
+    """Bundled models, for `load_model`."""
     return _folders_with("config.json")
 
 
 def toy_model_names() -> list[str]:
-    """Collections of toy models that come with the package, for `load_toy_models`."""
+    """Bundled collections of toy models, for `load_toy_models`."""
     return _folders_with(TOY_MODELS_FILE)
 
 
@@ -75,12 +75,12 @@ def _folders_with(file: str) -> list[str]:
 
 
 def model_names() -> list[str]:
-    """Every name that `load_model` knows: bundled models first, then the table's names in its order."""
+    """Every name that `load_model` knows: bundled models first, then the table's names in table order."""
     return [*bundled_names(), *(entry.name for entry in entries())]
 
 
 def nearest_names(name: str, n: int = 4) -> list[str]:
-    """The known names most like an unknown one."""
+    """The known names closest to an unknown one."""
     known = {known_name.lower(): known_name for known_name in (*bundled_names(), *toy_model_names())}
     known |= {spelling: entry.name for spelling, entry in _by_name().items()}
     near = near_names(name.lower(), known, n=n, cutoff=0.5)

@@ -1,6 +1,6 @@
-"""mechscope's own folder for a model: `config.json` with our fields, `model.safetensors`, a tokenizer.
+"""mechscope's own model format: a folder with `config.json`, `model.safetensors` and a tokenizer.
 
-A folder is written under a temporary name and renamed when it is whole.
+A folder is written under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mechscope.storage.files import replacing_folder
 FORMAT = "mechscope"
 VERSION = 1
 NOT_SAVED = ("device", "seed", "init_weights", "init_mode", "initializer_range", "tokenizer_prepends_bos")
-"""Fields about how a model was made or where it runs, not about what it is."""
+"""Fields that describe how a model was made or where it runs, not what it is."""
 
 
 def is_own_config(fields: Mapping[str, Any]) -> bool:
@@ -32,16 +32,15 @@ def is_own_config(fields: Mapping[str, Any]) -> bool:
 
 
 def own_config(fields: Mapping[str, Any], where: str) -> HookedTransformerConfig:
-    """The config in a config.json of ours.
+    """Read the config from one of our config.json files.
 
     Raises:
-        ValueError: for a newer version of the format, a field that this version does not know, or a value that a
-            config refuses.
+        ValueError: for a newer version of the format, an unknown field, or an invalid value.
     """
     version = fields.get("format_version", 0)
     if not isinstance(version, int) or version > VERSION:
         raise ValueError(
-            f"{where} has format version {version!r} and this mechscope reads up to "
+            f"{where} has format version {version!r}, but this mechscope reads up to "
             f"{VERSION}: upgrade mechscope."
         )
     if not isinstance(fields.get("class", ""), str):
@@ -63,19 +62,21 @@ def save_model(
     """Write a `HookedTransformer` or `HookedEncoder` to a folder that `load_model` reads.
 
     Args:
-        model: anything with `cfg`, `state_dict()` and, where it has one, a `tokenizer` of ours.
-        folder: where to; a folder that `save_model` wrote before is replaced.
-        dtype: data type on disk; None keeps the weights' own.
-        card: text for `card.md`, that says what the model is and where it comes from.
+        model: anything with `cfg`, `state_dict()` and optionally one of our tokenizers as `tokenizer`.
+        folder: where to write; a folder written by `save_model` before is replaced.
+        dtype: data type on disk; None keeps that of the weights.
+        card: text for `card.md`, describing what the model is and where it comes from.
 
     Raises:
-        FileExistsError: when the folder holds something else.
-        ValueError: when a weight is not finite in the data type on disk.
+        FileExistsError: if the folder contains anything else.
+        ValueError: if a weight is not finite in the data type on disk.
         NotKeptError: if it cannot be written, for example to a full disk; an earlier file stays intact.
     """
     folder = Path(folder)
     if folder.exists() and not is_own_folder(folder):
-        raise FileExistsError(f"{str(folder)!r} exists and is no model that mechscope wrote: choose another.")
+        raise FileExistsError(
+            f"{str(folder)!r} exists and is not a model written by mechscope: choose another folder."
+        )
     dtype = dtype_from_name(dtype) if isinstance(dtype, str) else dtype
     tensors = _for_disk(without_buffers(model.state_dict()), dtype)
     fields = {name: value for name, value in _changed_fields(model.cfg).items() if name not in NOT_SAVED}
@@ -86,7 +87,7 @@ def save_model(
         except SafetensorError as error:
             raise OSError(f"model.safetensors: {error}") from error
         (unfinished / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        # safetensors makes files that only their owner reads; a model is for everyone the umask allows.
+        # safetensors creates files that only their owner can read; apply the usual umask instead.
         (unfinished / "model.safetensors").chmod((unfinished / "config.json").stat().st_mode)
         if card is not None:
             (unfinished / "card.md").write_text(card, encoding="utf-8")
@@ -97,7 +98,7 @@ def save_model(
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Whether a folder was written by `save_model`, or is empty and can be."""
+    """Whether a folder was written by `save_model`, or is empty and can be overwritten."""
     try:
         return is_own_config(read_json_object(folder / "config.json"))
     except (OSError, ValueError):
@@ -111,13 +112,13 @@ def _for_disk(state: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> d
         if not torch.isfinite(stored).all():
             reason = "is not finite" if not torch.isfinite(tensor).all() else f"does not fit into {dtype}"
             raise ValueError(f"{name} {reason}, so the model was not saved.")
-        # safetensors refuses tensors that share memory; tied weights are stored once by their name already.
+        # safetensors rejects tensors that share memory; tied weights are already stored only once.
         tensors[name] = stored.clone() if stored.data_ptr() == tensor.data_ptr() else stored
     return tensors
 
 
 def _changed_fields(cfg: HookedTransformerConfig) -> dict[str, Any]:
-    """Fields that differ from their defaults: what a reader of config.json wants to see."""
+    """Fields that differ from their defaults, to keep config.json readable."""
     defaults = {
         field.name: field.default
         for field in dataclasses.fields(cfg)

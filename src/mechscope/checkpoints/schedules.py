@@ -1,4 +1,4 @@
-"""Training checkpoints: which steps were kept, and where each lies: a revision of a repository, or a file."""
+"""Training checkpoints: which steps were saved, and where: in a revision of a repository, or in a file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ STANFORD_STEPS = (
     *range(20_000, 400_001, 1_000),
 )
 OWN_FILE = "checkpoints/step-{}.safetensors"
-"""Where a folder of ours keeps the weights of a step."""
+"""Where our own folders store the weights of a step."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The training steps of which a repository or a folder keeps the weights."""
+    """The training steps whose weights a repository or a folder contains."""
 
     steps: tuple[int, ...]
     revision: str
-    """How a revision (in a folder of ours, a file) is spelt, with `{}` for the step."""
+    """Pattern of a revision's name (in our own folders, of a file's), with `{}` for the step."""
 
 
 def schedule_of(hub_id: str) -> Schedule | None:
-    """The schedule of a repository, or None where it keeps its final weights only."""
+    """The schedule of a repository, or None if it has only its final weights."""
     if hub_id.lower().startswith("eleutherai/pythia-"):
         return Schedule(PYTHIA_STEPS, "step{}")
     if hub_id.lower().startswith("stanford-crfm/"):
@@ -36,17 +36,17 @@ def schedule_of(hub_id: str) -> Schedule | None:
 
 
 def schedule_in(folder: Path) -> Schedule | None:
-    """The schedule of a folder of ours, read off its files; None where it keeps its final weights only."""
+    """The schedule of one of our folders, from its files; None if it has only its final weights."""
     found = (re.fullmatch(r"step-(\d+)", path.stem) for path in folder.glob(OWN_FILE.format("*")))
     steps = sorted(int(match[1]) for match in found if match)
     return Schedule(tuple(steps), OWN_FILE) if steps else None
 
 
 def find_step(schedule: Schedule, name: str, index: int | None, value: int | None) -> tuple[int, int]:
-    """(index, step) of a checkpoint named by its index (negative counts from the end) or by its step.
+    """(index, step) of a checkpoint given by its index (negative counts from the end) or by its step.
 
     Raises:
-        ValueError: for both at once, an index out of range, or a step that was not kept.
+        ValueError: if both are given, the index is out of range, or the step was not saved.
     """
     steps = schedule.steps
     if index is not None and value is not None:
@@ -56,13 +56,11 @@ def find_step(schedule: Schedule, name: str, index: int | None, value: int | Non
             near = sorted(steps, key=lambda step: abs(step - value))[:2]
             nearest = f"nearest are {near[0]} and {near[1]}" if len(near) > 1 else f"only one is {near[0]}"
             raise ValueError(
-                f"{name} kept no checkpoint at step {value}; the {nearest} "
+                f"{name} has no checkpoint at step {value}; the {nearest} "
                 f"({len(steps)} from {steps[0]} to {steps[-1]})."
             )
         return steps.index(value), value
     assert index is not None
     if not -len(steps) <= index < len(steps):
-        raise ValueError(
-            f"{name} kept {len(steps)} checkpoints; checkpoint_index={index} is not one of them."
-        )
+        raise ValueError(f"{name} has {len(steps)} checkpoints; checkpoint_index={index} is out of range.")
     return index % len(steps), steps[index]

@@ -1,7 +1,7 @@
-"""Models that the Tracr compiler assembled, as weights for our models.
+"""Import models made by the Tracr compiler.
 
 Tracr compiles small programs into transformers (Lindner et al. 2023). Its models are read through their
-attributes, so neither Tracr nor JAX has to be installed if the weights are arrays already.
+attributes, so neither Tracr nor JAX has to be installed if the weights are already arrays.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def infer_tracr_output_label(model: Any) -> str:
     fitting = [label for label, found in values.items() if found == outputs]
     if len(fitting) != 1:
         raise ValueError(
-            f"the values {sorted(outputs)} of the output encoder are those of {len(fitting)} variables "
+            f"the values {sorted(outputs)} of the output encoder match {len(fitting)} variables "
             f"({', '.join(fitting) or 'none'}); name the program's output with output_label."
         )
     return fitting[0]
@@ -42,14 +42,14 @@ def infer_tracr_output_label(model: Any) -> str:
 def make_tracr_categorical_unembed(
     model: Any, output_label: str | None = None, *, dtype: np.dtype[Any] = FLOAT32
 ) -> np.ndarray:
-    """The matrix [d_model, d_vocab_out] that reads each value of the output off the residual stream.
+    """The matrix [d_model, d_vocab_out] that reads each output value from the residual stream.
 
     Args:
         output_label: the program's output variable; None infers it.
         dtype: NumPy data type of the matrix.
 
     Raises:
-        ValueError: for a variable that the residual stream does not hold.
+        ValueError: for a variable that is not in the residual stream.
     """
     label = infer_tracr_output_label(model) if output_label is None else output_label
     rows = {name: row for row, name in enumerate(model.residual_labels)}
@@ -59,7 +59,7 @@ def make_tracr_categorical_unembed(
         name = f"{label}:{value}"
         if name not in rows:
             raise ValueError(
-                f"the residual stream holds no {name!r}; output_label must be one of its variables, such as "
+                f"the residual stream has no {name!r}; output_label must be one of its variables, such as "
                 f"{', '.join(sorted({row.rpartition(':')[0] for row in rows if ':' in row})[:4])}."
             )
         unembed[rows[name], int(column)] = 1
@@ -67,10 +67,10 @@ def make_tracr_categorical_unembed(
 
 
 def tracr_config(model: Any) -> HookedTransformerConfig:
-    """The config of a HookedTransformer that computes what a Tracr model computes.
+    """The config of a HookedTransformer that computes the same function as a Tracr model.
 
     Raises:
-        ValueError: for a model with layer norms, which Tracr compiles no weights for.
+        ValueError: for a model with layer norms, for which Tracr compiles no weights.
     """
     about = model.model_config
     if about.layer_norm:
@@ -137,7 +137,7 @@ def tracr_state_dict(
 
 
 def _output_columns(model: Any) -> Mapping[Any, int]:
-    """Output value → its column among the logits."""
+    """Output value → its column in the logits."""
     columns = getattr(getattr(model, "output_encoder", None), "encoding_map", None)
     if not isinstance(columns, Mapping):
         raise ValueError(

@@ -1,10 +1,10 @@
-"""Which weights a model has, in sixteen digits: activations of other weights are other activations.
+"""A sixteen-digit checksum of a model's weights, since other weights give other activations.
 
-Files are read where there are any. Weights that were folded when they were loaded differ in their last bit from machine
-to machine, and a training that is taken up elsewhere is still the same one.
+It is computed from the files if there are any: weights that were folded on loading differ in their last bit between
+machines, and a training that is resumed on another machine must still count as the same one.
 
-It costs a reading of the weights, once for each source that is opened: about a tenth of a second for an encoder of 22
-million parameters and a second for each gibibyte (more from a slow disk), which is little beside forward passes.
+Each source that is opened reads its weights once: about a tenth of a second for an encoder of 22 million parameters and
+a second per gibibyte (more from a slow disk), which is little compared with the forward passes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DIGITS = 16
 
 
 def checksum_of_files(files: Iterable[Path]) -> str:
-    """Of the files' contents, in their order; where they lie and what they are called does not matter."""
+    """Checksum of the files' contents, in the given order; their paths and names do not matter."""
     digest = hashlib.sha256()
     for path in files:
         with regular_file(path).open("rb") as file:
@@ -31,7 +31,7 @@ def checksum_of_files(files: Iterable[Path]) -> str:
 
 
 def checksum_of_parameters(model: nn.Module) -> str:
-    """Of a model that is in memory: its parameters' names, types, shapes and bytes."""
+    """Checksum of a model in memory: its parameters' names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
         digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)};".encode())

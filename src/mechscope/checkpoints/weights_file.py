@@ -1,11 +1,11 @@
-"""Weights on disk as named tensors that are read when they are asked for.
+"""Weights on disk as named tensors that are read lazily.
 
-safetensors files are mapped into memory: a tensor costs nothing until it is read, and a change made to
-it in memory never reaches the file. The header of every file is checked before any tensor exists, so a
-file that is cut short or is something else is an error at once.
+safetensors files are mapped into memory: a tensor costs nothing until it is read, and changes in memory
+never reach the file. The header of every file is checked first, so a truncated file or one of another format
+raises an error at once.
 
-torch's zip files are mapped too, but only where every entry is stored as it is: torch maps whatever lies at
-an entry's place, compressed or not. Their checksums and sizes are compared first.
+torch's zip files are mapped too, but only if every entry is stored uncompressed: torch maps the bytes of an
+entry even if they are compressed. Their checksums and sizes are compared first.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 PEEKED_AT_ONCE = 32 * 2**20
 """Bytes of a file that stay in memory after they were read once."""
 SHOWN = 12
-"""Names of a kind that an error lists before it only counts."""
+"""How many names an error lists before it only gives their number."""
 
 
 class TensorSource(Protocol):
-    """Named tensors: their names and shapes for nothing, their values on request.
+    """Named tensors: names and shapes are cheap, values are read on request.
 
-    `get` gives a tensor to keep. `peek` gives one to read once, check and copy from: nothing of it stays in memory
+    `get` returns a tensor to keep. `peek` returns one to read once, check and copy from: nothing of it stays in memory
     afterwards, and it must not be edited.
     """
 
@@ -103,9 +103,9 @@ class _Peeked:
 
 
 class DictSource:
-    """Tensors that are in memory already.
+    """Tensors that are already in memory.
 
-    With `copy`, what is handed out is independent of the caller's tensors; each is copied once, so that
+    With `copy`, the returned tensors are independent of the caller's; each is copied only once, so that
     several views of a fused tensor share one copy, in the original memory layout.
     """
 
@@ -131,11 +131,11 @@ class DictSource:
 
 
 def open_weights(path: str | Path) -> TensorSource:
-    """The weights in a folder (whole or in shards) or in one file.
+    """Open the weights in a folder (one file or shards) or in a single file.
 
     Raises:
-        FileNotFoundError: when there are none, or a shard that the index names is missing.
-        ValueError: if a file is incomplete, is not a regular file, or is a pickle that holds more than tensors.
+        FileNotFoundError: if there are none, or a shard listed in the index is missing.
+        ValueError: if a file is incomplete, is not a regular file, or is a pickle that contains more than tensors.
     """
     path = check_name(path)
     if path.is_dir():
@@ -147,7 +147,7 @@ def open_weights(path: str | Path) -> TensorSource:
                 return _open_shards(path / name)
         present = ", ".join(sorted(item.name for item in path.iterdir())[:SHOWN]) or "nothing"
         raise FileNotFoundError(
-            f"{str(path)!r} holds no weights: looked for {', '.join(SINGLE_FILES + INDEX_FILES)}, "
+            f"{str(path)!r} contains no weights: looked for {', '.join(SINGLE_FILES + INDEX_FILES)}, "
             f"and found {present}."
         )
     if not path.exists():
@@ -163,13 +163,13 @@ def _open_shards(index: Path) -> TensorSource:
         isinstance(name, str) for name in cast("dict[str, Any]", shard_of).values()
     ):
         raise ValueError(
-            f'{str(index)!r} is not an index of weight files: it needs a "weight_map" from the names of tensors to the '
+            f'{str(index)!r} is not an index of weight files: it needs a "weight_map" from tensor names to the '
             "names of files. Download it again."
         )
     names = sorted(set(cast("dict[str, str]", shard_of).values()))
     if outside := [name for name in names if not _is_plain_name(name)]:
         raise ValueError(
-            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files must be beside their "
+            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files must be next to their "
             "index, so that a downloaded model reads nothing else on this machine. Put the file there and name it "
             "without a path."
         )
@@ -177,7 +177,7 @@ def _open_shards(index: Path) -> TensorSource:
     absent = [shard.name for shard in shards if not check_name(shard).exists()]
     if absent:
         raise FileNotFoundError(
-            f"{str(index.parent)!r} lacks {len(absent)} of {len(shards)} weight files: {_listed(absent)}."
+            f"{str(index.parent)!r} is missing {len(absent)} of {len(shards)} weight files: {_listed(absent)}."
         )
     source: TensorSource
     if index.name.startswith("model.safetensors"):
@@ -194,7 +194,7 @@ def _open_shards(index: Path) -> TensorSource:
     absent = sorted(set(cast("dict[str, str]", shard_of)) - set(source.names()))
     if absent:
         raise ValueError(
-            f"{str(index.parent)!r}: no weight file has {_listed(absent)}, which the index names."
+            f"{str(index.parent)!r}: no weight file has {_listed(absent)}, which the index lists."
         )
     return source
 
@@ -209,44 +209,44 @@ def _is_plain_name(name: str) -> bool:
 
 
 def _twice(where: str, name: str, first: Path, second: Path) -> str:
-    return f"{where!r} has {name!r} in {first.name} and in {second.name}: one tensor twice."
+    return f"{where!r} has {name!r} in both {first.name} and {second.name}."
 
 
 def read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that `torch.save` wrote, without running any code that it holds.
+    """Read the tensors of a file written by `torch.save`, without running any code in it.
 
     Raises:
         OSError, ValueError: for a folder, a pipe or a device.
-        ValueError: for a file that is cut short or damaged, holds other objects, or is not a state dict.
+        ValueError: for a file that is truncated or damaged, contains other objects, or is not a state dict.
     """
     path = regular_file(path)
     sizes: Counter[int] | None = None
     try:
         mapped = False
-        if zipfile.is_zipfile(path):  # torch 1.6 and later; the older layout cannot be mapped
+        if zipfile.is_zipfile(path):  # torch 1.6 and later; the older format cannot be mapped
             sizes, mapped = _check_archive(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # pickle, zip and torch each raise their own
+    except Exception as error:  # pickle, zip and torch each raise different errors
         raise ValueError(
-            f"{str(path)!r} ({path.stat().st_size:,} bytes) cannot be read as a file of tensors: it is cut "
-            f"short, of another format, or holds Python objects, which are never run. ({first_line(error)})"
+            f"{str(path)!r} ({path.stat().st_size:,} bytes) cannot be read as a file of tensors: it is "
+            f"truncated, has another format, or contains Python objects, which are never run. ({first_line(error)})"
         ) from error
     if not isinstance(found, Mapping):
-        raise ValueError(f"{str(path)!r} holds a {type(found).__name__}, not a state dict.")
+        raise ValueError(f"{str(path)!r} contains a {type(found).__name__}, not a state dict.")
     state = dict(unwrapped(cast("Mapping[str, Any]", found)))
     others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if others:
-        raise ValueError(f"{str(path)!r} holds more than tensors: {_listed(others)}.")
+        raise ValueError(f"{str(path)!r} contains more than tensors: {_listed(others)}.")
     if unnamed := [repr(name) for name in state if not isinstance(name, str)]:
-        raise ValueError(f"{str(path)!r} holds tensors whose names are not text: {_listed(unnamed)}.")
+        raise ValueError(f"{str(path)!r} contains tensors whose names are not text: {_listed(unnamed)}.")
     _check_storages(path, state, sizes)
     return state
 
 
 def _check_archive(path: Path) -> tuple[Counter[int], bool]:
-    """Check a zip file's checksums; return the sizes of its storages and whether it may be mapped.
+    """Check a zip file's checksums; return the sizes of its storages and whether it can be mapped.
 
-    Reading it through once costs a quarter of a second for each gibibyte.
+    Reading the whole file costs a quarter of a second per gibibyte.
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -263,20 +263,20 @@ def _check_archive(path: Path) -> tuple[Counter[int], bool]:
 
 
 def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counter[int] | None) -> None:
-    """Whether every tensor is fully stored: if one is too short, torch reads on into the next entry."""
+    """Whether every tensor is stored completely: if one is too short, torch reads into the next entry."""
     storages: dict[int, int] = {}
     for name, tensor in state.items():
         if not _is_ordinary(tensor):
             raise ValueError(f"{str(path)!r}: {name} {_NOT_ORDINARY}.")
         storage = tensor.untyped_storage()
-        # A tensor may repeat its numbers (stride 0), and so be larger than the file.
+        # A tensor may repeat its numbers (stride 0) and so be larger than the file.
         check_unpacked_size(path, tensor.numel() * tensor.element_size(), storage.nbytes())
         if storage.nbytes():
             storages[storage.data_ptr()] = storage.nbytes()
     if sizes is not None and Counter(storages.values()) - sizes:
         raise ValueError(
-            f"{str(path)!r} ({path.stat().st_size:,} bytes) is damaged: its tensors are not as large as the entries "
-            "that hold their numbers. Download or write it again."
+            f"{str(path)!r} ({path.stat().st_size:,} bytes) is damaged: its tensors do not have the size of the "
+            "entries that store their numbers. Download or write it again."
         )
 
 
@@ -290,19 +290,19 @@ def _is_ordinary(tensor: torch.Tensor) -> bool:
 
 
 def weight_problem(tensor: torch.Tensor) -> str | None:
-    """What makes a tensor useless as a weight: no numbers, numbers that are not finite, or not floating point."""
+    """Why a tensor cannot be a weight (no numbers, not finite, or not floating point), or None if it can."""
     if not _is_ordinary(tensor):
         return _NOT_ORDINARY
     if tensor.device.type == "meta":
         return 'is on the "meta" device, where tensors have no numbers'
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
-        return f"is {kind}, and weights are floating point"
+        return f"is {kind}, but weights must be floating point"
     if tensor.element_size() == 1:
         tensor = tensor.float()  # eight-bit types support almost no arithmetic
     if not tensor.numel():
         return None
-    # Minimum and maximum are NaN or infinite exactly if some number is; they take one pass and no memory.
+    # Minimum and maximum are NaN or infinite exactly if any number is; they need one pass and no memory.
     low, high = torch.aminmax(tensor.detach())
     if math.isfinite(low) and math.isfinite(high):
         return None
@@ -330,7 +330,7 @@ def mismatch_message(
     extra: Iterable[str] = (),
     misshapen: Iterable[tuple[str, tuple[int, ...], tuple[int, ...]]] = (),
 ) -> str | None:
-    """One message about everything wrong with a set of tensors, or None when all is well.
+    """One message that lists everything wrong with a set of tensors, or None if nothing is.
 
     `misshapen` holds (name, shape found, shape expected).
     """
@@ -340,8 +340,8 @@ def mismatch_message(
     if extra := sorted(extra):
         parts.append(f"{len(extra)} unexpected: {_listed(extra)}")
     if misshapen := sorted(misshapen):
-        told = [f"{name} {list(found)} instead of {list(expected)}" for name, found, expected in misshapen]
-        parts.append(f"{len(misshapen)} of the wrong shape: {_listed(told)}")
+        listed = [f"{name} {list(found)} instead of {list(expected)}" for name, found, expected in misshapen]
+        parts.append(f"{len(misshapen)} of the wrong shape: {_listed(listed)}")
     if not parts:
         return None
     return f"the tensors of {where} do not fit the config: " + "; ".join(parts) + "."

@@ -162,7 +162,7 @@ def check_hub() -> list[Check]:
     if is_offline():
         return [
             Check(
-                "Hugging Face hub", "note", f"told to stay offline ({' or '.join(OFFLINE_VARIABLES)} is set)"
+                "Hugging Face hub", "note", f"set to stay offline ({' or '.join(OFFLINE_VARIABLES)} is set)"
             )
         ]
     address = urlsplit(os.environ.get("HF_ENDPOINT", "") or "https://huggingface.co")

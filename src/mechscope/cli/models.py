@@ -39,7 +39,7 @@ class Listing:
     where: str
     """One of WHERE."""
     megabytes: float | None
-    """Size of its weights' files; None where they are not on this machine."""
+    """Size of its weights' files; None if they are not on this machine."""
 
 
 def models(command: Models) -> int:

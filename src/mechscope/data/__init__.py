@@ -1,1 +1,1 @@
-"""Text, digits and synthetic sequences: what goes into a model, and where it lies on disk."""
+"""Model inputs: text, digits and synthetic sequences, and where they are on disk."""

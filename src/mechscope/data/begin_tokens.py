@@ -1,4 +1,4 @@
-"""Tokenizers, texts and tokens with and without their beginning-of-sequence token."""
+"""Add or remove the beginning-of-sequence (BOS) token of tokenizers, texts and tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 def get_tokenizer_with_bos(tokenizer: Any) -> Any:
     """A tokenizer that starts every text with the beginning-of-sequence token.
 
-    The tokenizer itself if it does so already or has no such token; otherwise a copy. The original is not changed.
+    Returns the tokenizer itself if it already does so or has no such token, otherwise a changed copy.
 
     Raises:
         TypeError: for a tokenizer that is not built on the `tokenizers` library.
@@ -25,7 +25,7 @@ def get_tokenizer_with_bos(tokenizer: Any) -> Any:
     backend: Any = getattr(with_bos, "backend_tokenizer", None) or getattr(with_bos, "backend", None)
     if not hasattr(backend, "post_processor"):
         raise TypeError(
-            f"{type(tokenizer).__name__} is not built on the `tokenizers` library, so it cannot be made to start "
+            f"{type(tokenizer).__name__} is not built on the `tokenizers` library, so it cannot be changed to start "
             "texts with a token; pass prepend_bos=True to the model instead."
         )
     adds_bos = TemplateProcessing(
@@ -39,10 +39,10 @@ def get_tokenizer_with_bos(tokenizer: Any) -> Any:
 
 
 def get_input_with_manually_prepended_bos(bos_token: Any, input: str | list[str]) -> str | list[str]:
-    """A text, or each of several, with the beginning-of-sequence token in front.
+    """Prepend the beginning-of-sequence token to a text, or to each of several texts.
 
     Args:
-        bos_token: the token, or a tokenizer that has one, as in calls of release 2.x.
+        bos_token: the token, or (as in release 2.x) a tokenizer that has one.
 
     >>> get_input_with_manually_prepended_bos("<s>", ["a", "b"])
     ['<s>a', '<s>b']
@@ -52,10 +52,10 @@ def get_input_with_manually_prepended_bos(bos_token: Any, input: str | list[str]
 
 
 def get_tokens_with_bos_removed(tokenizer: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Tokens [batch pos] without the beginning-of-sequence token of each row: [batch pos-1].
+    """Remove the beginning-of-sequence token from each row of tokens: [batch pos] → [batch pos-1].
 
-    With padding on the left, the token is searched for in every row; if the same token is used for padding, it is the
-    last of the leading padding tokens.
+    With padding on the left, each row is searched for the token. If the tokenizer pads with the same token, the last
+    of the leading ones is removed.
 
     Raises:
         ValueError: for a row without such a token.
@@ -72,7 +72,7 @@ def get_tokens_with_bos_removed(tokenizer: Any, tokens: torch.Tensor) -> torch.T
     found = rows.gather(1, where.clamp(min=0)[:, None])[:, 0] == bos
     if not bool(found.all()):
         row = int((~found).nonzero()[0])
-        raise ValueError(f"row {row} holds no beginning-of-sequence token ({bos}).")
+        raise ValueError(f"row {row} has no beginning-of-sequence token ({bos}).")
     keep = torch.ones_like(rows, dtype=torch.bool).scatter(1, where[:, None], False)
     left = rows[keep].view(len(rows), -1)
     return left if tokens.ndim == 2 else left[0]

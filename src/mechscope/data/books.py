@@ -10,16 +10,16 @@ from mechscope.reading import check_unpacked_size, regular_file
 from mechscope.storage.folders import DATA_VARIABLE, data_folder
 
 ARCHIVE = "text/classic_books.tar.xz"
-"""Where the archive of books lies in the data folder."""
+"""Path of the archive of books in the data folder."""
 
 
 def missing_books() -> str | None:
-    """Why the books cannot be read, with what to do; None where they can."""
+    """Why the books cannot be read and how to fix it; None if they can be read."""
     data = data_folder()
     if data is None:
-        return f"the books are not in reach: set {DATA_VARIABLE} to a folder that holds {ARCHIVE}."
+        return f"the books cannot be found: set {DATA_VARIABLE} to a folder that contains {ARCHIVE}."
     if not (data / ARCHIVE).is_file():
-        return f"{data / ARCHIVE} is not there; {DATA_VARIABLE} must name a folder that holds it."
+        return f"{data / ARCHIVE} does not exist; {DATA_VARIABLE} must name a folder that contains {ARCHIVE}."
     return None
 
 
@@ -27,7 +27,7 @@ def books_archive() -> Path:
     """The archive of books.
 
     Raises:
-        FileNotFoundError: if it is out of reach, with what to do.
+        FileNotFoundError: if it cannot be found; says how to fix it.
     """
     if (reason := missing_books()) is not None:
         raise FileNotFoundError(reason)
@@ -37,12 +37,12 @@ def books_archive() -> Path:
 
 
 def read_books(archive: Path) -> dict[str, str]:
-    """Title (the file's name without its ending) → text, in the order of the titles.
+    """Title (the file name without its suffix) → text, sorted by title.
 
-    Line ends are made one newline each, and stray byte-order marks are taken out.
+    Line endings become single newlines, and stray byte-order marks are removed.
 
     Raises:
-        ValueError: if the archive is damaged, or holds no book.
+        ValueError: if the archive is damaged or contains no books.
     """
     found: dict[str, str] = {}
     try:
@@ -56,7 +56,7 @@ def read_books(archive: Path) -> dict[str, str]:
                     text = file.read().decode("utf-8").replace("\ufeff", "").replace("\r\n", "\n")
                     found[Path(member.name).stem] = text
     except (tarfile.TarError, lzma.LZMAError, EOFError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise ValueError(f"{str(archive)!r} is not a whole archive of books: {error}.") from error
+        raise ValueError(f"{str(archive)!r} is not a complete archive of books: {error}.") from error
     if not found:
-        raise ValueError(f"{str(archive)!r} holds no book (files that end in .md).")
+        raise ValueError(f"{str(archive)!r} contains no books (files that end in .md).")
     return dict(sorted(found.items()))

@@ -14,20 +14,19 @@ ROUNDS = 30
 
 
 class _Copier(Rival):
-    """A proposal from the context, trusted with a weight, over the unigram.
+    """A mixture of a proposal from the context and the unigram.
 
-    P(x) = w proposal(x) + (1 - w) unigram(x); where there is nothing to propose, the unigram alone. `fit` counts the
-    unigram and finds the weight that makes the tokens most likely (expectation–maximisation); a weight that is given
-    is kept.
+    P(x) = w proposal(x) + (1 - w) unigram(x), or the unigram alone where the context proposes nothing. `fit` counts
+    the unigram and, unless the weight was given, finds the most likely weight (expectation–maximisation).
 
     Raises:
-        ValueError: for a weight outside of 0 to 1.
+        ValueError: for a weight outside 0 to 1.
     """
 
     def __init__(self, d_vocab: int, weight: float | None = None) -> None:
         super().__init__(d_vocab)
         if weight is not None and not 0 <= weight < 1:
-            raise ValueError(f"the weight of a copy is from 0 up to but not including 1, not {weight!r}.")
+            raise ValueError(f"the weight of a copy must be at least 0 and below 1, not {weight!r}.")
         self.given = weight
         self.weight = 0.5 if weight is None else float(weight)
         self.unigram = Unigram(d_vocab)
@@ -39,7 +38,7 @@ class _Copier(Rival):
 
     @abstractmethod
     def _proposed(self, tokens: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """The proposal's probability of one wanted token a position, and where it proposes anything [batch pos]."""
+        """Probability of the wanted token in the proposal, and where there is a proposal, both [batch pos]."""
 
     @abstractmethod
     def _add(self, found: Tensor, tokens: Tensor, weight: Tensor) -> None:
@@ -54,7 +53,7 @@ class _Copier(Rival):
         base = self.unigram.log_probability_of(tokens[:, :-1], after).exp()[there]
         copied, weight = proposed[there], 0.5
         for _ in range(ROUNDS if len(copied) else 0):
-            # One part in a million stays with the unigram, so that no surprise is infinite.
+            # Keep a millionth of the weight on the unigram, so that no surprisal is infinite.
             weight = min(float((weight * copied / (weight * copied + (1 - weight) * base)).mean()), 1 - 1e-6)
         self.weight = weight
 
@@ -68,7 +67,7 @@ class _Copier(Rival):
 
 
 class RepeatLast(_Copier):
-    """The current token again."""
+    """Predicts the current token again."""
 
     name = "repeat the last token"
 
@@ -80,10 +79,10 @@ class RepeatLast(_Copier):
 
 
 class Copying(_Copier):
-    """Any token of the context so far, the current one included, each time it stood there counting.
+    """Predicts tokens by how often they occurred in the context so far, including the current one.
 
     Args:
-        decay: weight of a token relative to the one after it: 1 forgets nothing, 0.9 prefers the recent.
+        decay: weight of a token relative to the one after it: 1 weights all equally, 0.9 prefers recent ones.
     """
 
     name = "copying"
@@ -91,11 +90,11 @@ class Copying(_Copier):
     def __init__(self, d_vocab: int, weight: float | None = None, decay: float = 1.0) -> None:
         super().__init__(d_vocab, weight)
         if not 0 < decay <= 1:
-            raise ValueError(f"decay is above 0 and at most 1, not {decay!r}.")
+            raise ValueError(f"decay must be above 0 and at most 1, not {decay!r}.")
         self.decay = float(decay)
 
     def _shares(self, length: int) -> Tensor:
-        """How much of the proposal falls to each earlier position [pos earlier]."""
+        """The weight of each earlier position in the proposal [pos earlier]."""
         back = torch.arange(length)[:, None] - torch.arange(length)
         kept = torch.where(back >= 0, self.decay ** back.clamp(min=0).float(), 0.0)
         return kept / kept.sum(-1, keepdim=True)
@@ -112,7 +111,7 @@ class Copying(_Copier):
 
 
 class Induction(_Copier):
-    """What followed the last time that the current token (or the last `match` tokens) stood before.
+    """Predicts what followed the previous occurrence of the current token (or of the last `match` tokens).
 
     Raises:
         ValueError: for a match below 1.
@@ -123,18 +122,20 @@ class Induction(_Copier):
     def __init__(self, d_vocab: int, weight: float | None = None, match: int = 1) -> None:
         super().__init__(d_vocab, weight)
         if isinstance(match, bool) or not isinstance(match, int) or match < 1:
-            raise ValueError(f"match is how many tokens must agree, at least 1, not {match!r}.")
+            raise ValueError(
+                f"match is the number of tokens that must agree and must be at least 1, not {match!r}."
+            )
         self.match = match
 
     def sources(self, tokens: Tensor) -> Tensor:
-        """The position that each position copies from [batch pos]; -1 where nothing like it stood before."""
+        """The position that each position copies from [batch pos]; -1 if there is no earlier match."""
         length = tokens.shape[1]
         earlier = torch.arange(length)[:, None] > torch.arange(length)
         found: list[Tensor] = []
         for row in tokens:  # [pos pos] at a time
             alike = same = row[:, None] == row
             for _ in range(self.match - 1):
-                # The token before must agree too; the first position has none.
+                # The previous token must agree too; the first position has none.
                 same = torch.nn.functional.pad(same, (1, 0, 1, 0))[:-1, :-1]
                 alike = alike & same
             last = torch.where(alike & earlier, torch.arange(length), -1).amax(-1)

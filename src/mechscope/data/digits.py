@@ -14,14 +14,14 @@ from mechscope.data.mnist import read_mnist
 
 @dataclass(frozen=True)
 class Digits:
-    """A data set of digit images, held whole: training loops slice it, no loader needed."""
+    """A data set of digit images in memory: training loops slice it, so no loader is needed."""
 
     train_x: Float[Tensor, "batch pixel"]
-    """Brightness from 0 (paper) to 1 (ink), rows of pixels one after another."""
+    """Brightness from 0 (paper) to 1 (ink), pixels in row-major order."""
     train_y: Int[Tensor, " batch"]
     """The digit, 0 to 9."""
     test_x: Float[Tensor, "batch pixel"]
-    """Images that training never sees."""
+    """Held-out images, never used for training."""
     test_y: Int[Tensor, " batch"]
     """Their digits."""
     side: int
@@ -29,7 +29,7 @@ class Digits:
     name: str
     """Which data set."""
     source: str
-    """Where the digits were read, in a sentence."""
+    """Where the digits were read from, in a sentence."""
 
     def to(self, device: str | torch.device) -> Digits:
         """The same digits on another device."""
@@ -38,13 +38,13 @@ class Digits:
 
 
 def load_digits() -> Digits:
-    """MNIST's 60,000 digits to train on and 10,000 to test on, from the package; needs no network.
+    """MNIST's 60,000 training and 10,000 test digits, from the package; needs no network.
 
-    A folder `mnist/` with the four IDX files under $MECHSCOPE_DATA is read instead if there is one.
+    If $MECHSCOPE_DATA contains a folder `mnist/` with the four IDX files, that is read instead.
 
     Raises:
-        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
-        ValueError: if a file differs from the published one; gives both checksums.
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that does not exist.
+        ValueError: if a file differs from the published one; the error gives both checksums.
     """
     found = read_mnist()
     train_x, train_y, test_x, test_y = (
@@ -57,14 +57,14 @@ def load_digits() -> Digits:
         test_y=_labels(test_y),
         side=28,
         name="MNIST",
-        source=f"MNIST, from {found.where}; the four files' checksums agree with the published ones.",
+        source=f"MNIST, from {found.where}; the checksums of the four files match the published ones.",
     )
 
 
 def describe_digits() -> str:
-    """What `load_digits` reads, in words; MNIST's checksums are verified.
+    """A description of what `load_digits` reads; MNIST's checksums are verified.
 
-    The words do not say where it was read: the same digits are the same input wherever they came from.
+    It does not say where the files were read from: the same digits are the same input wherever they came from.
 
     Raises:
         As `load_digits`.

@@ -1,4 +1,4 @@
-"""A batch of encoded texts: padded, as lists or tensors, with its fields as keys and as attributes."""
+"""A batch of encoded texts, as lists or padded tensors; each field is both a key and an attribute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pad_and_stack(
     single: bool,
     offsets: bool,
 ) -> Encoding:
-    """Rows of equal length (where padding is wanted) from encodings of any length.
+    """Pad encodings to one length (if padding is requested) and stack them.
 
     Raises:
         ValueError: for padding without a padding token, an unknown side, or ragged tensors.
@@ -51,7 +51,7 @@ def pad_and_stack(
         )
     if as_tensors and wanted is None and len(set(lengths)) > 1:
         raise ValueError(
-            f"texts of {min(lengths)} to {max(lengths)} tokens make no tensor: pass padding=True, "
+            f"texts of {min(lengths)} to {max(lengths)} tokens cannot be stacked into a tensor: pass padding=True, "
             "or leave return_tensors out."
         )
 

@@ -16,9 +16,10 @@ _MOST_AXES = 8
 
 
 def read_idx_bytes(path: Path, size: int) -> bytes:
-    """Read an IDX file of `size` bytes; it is unpacked if its name ends in .gz.
+    """Read an IDX file of `size` bytes; a file whose name ends in .gz is unpacked.
 
-    At most one byte more is unpacked, so that a small file cannot fill the memory; the caller's checksum then fails.
+    A larger file is unpacked to at most size + 1 bytes, so that it cannot exhaust the memory; the caller's checksum
+    then fails.
 
     Raises:
         OSError, ValueError: if it is not a regular file.
@@ -35,7 +36,7 @@ def read_idx_bytes(path: Path, size: int) -> bytes:
 
 
 def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
-    """The array of unsigned bytes in IDX bytes.
+    """Parse IDX bytes into an array of unsigned bytes.
 
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])).tolist()
     [7, 8, 9]
@@ -46,7 +47,7 @@ def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
     if len(data) < 4 or data[:2] != b"\0\0":
         raise ValueError(f"{name} does not start like an IDX file: {data[:4].hex(' ') or 'empty'}.")
     if data[2] != _UNSIGNED_BYTE:
-        raise ValueError(f"{name} holds IDX type 0x{data[2]:02x}; only unsigned bytes (0x08) are read here.")
+        raise ValueError(f"{name} has IDX type 0x{data[2]:02x}; only unsigned bytes (0x08) are supported.")
     axes = data[3]
     if axes > _MOST_AXES:
         raise ValueError(f"{name} declares {axes} axes; images have three and labels one.")
@@ -54,13 +55,14 @@ def parse_idx(data: bytes, name: str = "the file") -> np.ndarray:
     shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(axes))
     if len(data) < start or len(data) - start != math.prod(shape):
         raise ValueError(
-            f"{name} announces shape {shape}, which is {math.prod(shape)} bytes, and holds {max(0, len(data) - start)}."
+            f"{name} declares shape {shape}, which is {math.prod(shape)} bytes, but it contains "
+            f"{max(0, len(data) - start)}."
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    """The IDX bytes of an array of unsigned bytes.
+    """Serialize an array of unsigned bytes as IDX.
 
     >>> idx_bytes(np.array([7, 8, 9], np.uint8)).hex(" ")
     '00 00 08 01 00 00 00 03 07 08 09'
@@ -69,6 +71,6 @@ def idx_bytes(array: np.ndarray) -> bytes:
         TypeError: for an array of any other type.
     """
     if array.dtype != np.uint8:
-        raise TypeError(f"IDX files are written from unsigned bytes here, not from {array.dtype}.")
+        raise TypeError(f"only unsigned bytes can be written as IDX here, not {array.dtype}.")
     header = bytes([0, 0, _UNSIGNED_BYTE, array.ndim])
     return header + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()

@@ -65,7 +65,7 @@ FILES = (
 UNFINISHED = ".unfinished"
 """Suffix of temporary files."""
 ABANDONED_AFTER = 3600.0
-"""Seconds after which a temporary file counts as left by a killed process: writing it takes less than one second."""
+"""Age in seconds at which a temporary file is taken for a killed process's leftover; writing takes under a second."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Mnist:
     """The four arrays, every checksum verified."""
 
     arrays: dict[str, np.ndarray]
-    """Part (such as "train-images") → unsigned bytes."""
+    """File (such as "train-images") → unsigned bytes."""
     where: str
-    """Where they were read, in words that a report can show."""
+    """Where they were read from, as text for a report."""
 
 
 def read_mnist() -> Mnist:
@@ -85,7 +85,7 @@ def read_mnist() -> Mnist:
     and a warning is logged.
 
     Raises:
-        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there, or the package is incomplete.
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that does not exist, or the package is incomplete.
         ValueError: if a file differs from the published one; gives both checksums.
     """
     folder = own_folder()
@@ -112,7 +112,7 @@ def read_mnist() -> Mnist:
 
 
 def own_folder() -> Path | None:
-    """$MECHSCOPE_DATA/mnist if all four files are there, plain or as .gz; else None. Reads nothing.
+    """$MECHSCOPE_DATA/mnist if it has all four files, plain or as .gz; else None. Reads no file.
 
     Raises:
         FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
@@ -138,7 +138,7 @@ def read_verified(folder: Path, file: IdxFile) -> bytes:
     """The uncompressed bytes of one file, size and checksum checked.
 
     Raises:
-        FileNotFoundError: if it is there neither plain nor as .gz.
+        FileNotFoundError: if it is missing, both plain and as .gz.
         ValueError: if it is not the published file.
     """
     path = _path_in(folder, file)

@@ -1,8 +1,8 @@
-"""MNIST as the package carries it: 70,000 images in 8.6 MB, which unpack to the published files byte for byte.
+"""MNIST as shipped in the package: 70,000 images in 8.6 MB, which unpack to the published files byte for byte.
 
-An image is strokes of ink on paper. Three arrays describe all images, read as one long row of pixels: the lengths of
+An image consists of strokes of ink on paper. Three arrays describe all images as one long row of pixels: the lengths of
 the runs of paper and ink, the brightness at the two ends of every run of ink, and the brightness between them. The
-ends are nearly random and the rest nearly saturated, so a compressor does better on each alone than on the images.
+ends are nearly random and the rest nearly saturated, so the three arrays compress better than the images do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from mechscope.data.idx import idx_bytes
 
 FOLDER = Path(__file__).parent / "mnist_files"
-"""Where the package keeps the archive, with a note of where the digits come from."""
+"""The archive's folder in the package, with a note on where the digits come from."""
 REINSTALL = "install mechscope again"
 """What to do about a damaged archive."""
 SIDE = 28
@@ -27,10 +27,10 @@ LONGEST_RUN = 255
 
 
 def unpack_mnist(folder: Path = FOLDER, n_train: int = 60_000) -> dict[str, bytes]:
-    """The four IDX files by name. Takes about a second.
+    """Unpack the four IDX files, by name. Takes about a second.
 
     Args:
-        n_train: how many of the images come first, as the training set.
+        n_train: how many images belong to the training set, which comes first.
 
     Raises:
         FileNotFoundError: if a file of the archive is missing.
@@ -51,7 +51,7 @@ def unpack_mnist(folder: Path = FOLDER, n_train: int = 60_000) -> dict[str, byte
 
 
 def pack_mnist(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Write the archive that `unpack_mnist` reads. Takes some 15 seconds for all of MNIST.
+    """Write the archive that `unpack_mnist` reads. Takes about 15 seconds for all of MNIST.
 
     Args:
         arrays: "train-images", "train-labels", "t10k-images" and "t10k-labels", all unsigned bytes.
@@ -105,7 +105,7 @@ def join_ink(runs: np.ndarray, ends: np.ndarray, insides: np.ndarray) -> np.ndar
 
 
 def _inside(ink: np.ndarray) -> np.ndarray:
-    """Whether a pixel and both its neighbours are ink."""
+    """True where a pixel and both its neighbours are ink."""
     around = np.pad(ink, 1)
     return around[:-2] & ink & around[2:]
 

@@ -1,7 +1,7 @@
 """n-gram rivals: the next token from the last few, by counting.
 
-Counts are kept as sorted lists of those n-grams that occurred, so that memory grows with the text and not with the
-vocabulary; only the answer [batch pos d_vocab] is dense.
+Counts are stored as sorted lists of the n-grams that occurred, so that memory grows with the text and not with the
+vocabulary; only the result [batch pos d_vocab] is dense.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mechscope.data.rival import Rival, add_counts, look_up
 
 @dataclass(frozen=True)
 class _Level:
-    """All k-grams that occurred, sorted; a k-gram is its (k-1)-gram's place in the level below, and a token."""
+    """All k-grams that occurred, sorted. A k-gram is the index of its (k-1)-gram in the level below, and a token."""
 
     codes: Tensor
-    """place of the (k-1)-gram times d_vocab plus the token [gram]."""
+    """Index of the (k-1)-gram times d_vocab, plus the token [gram]."""
     tokens: Tensor
     """The last token of each [gram]."""
     counts: Tensor
@@ -29,27 +29,27 @@ class _Level:
 
 
 class NGram(Rival):
-    """The next token from the last n - 1, interpolated with all shorter contexts.
+    """The next token given the last n - 1, interpolated with all shorter contexts.
 
     P_k(x | context) = (count(context, x) + s P_{k-1}(x | shorter context)) / (count(context) + s), down to P_0 = 1 /
-    d_vocab, with the smoothing s in counts: a context seen often speaks for itself, one never seen leaves the word
-    to the shorter one. Source: Dirichlet-prior smoothing (MacKay and Peto 1995).
+    d_vocab, with the smoothing s in counts: frequent contexts dominate, and an unseen context falls back on the
+    shorter one. Source: Dirichlet-prior smoothing (MacKay and Peto 1995).
 
     >>> tokens = torch.tensor([[0, 1, 2, 0, 1, 2]])
     >>> NGram(3, n=2).fit(tokens).log_probabilities(tokens)[0, 0].argmax().item()
     1
 
     Raises:
-        ValueError: for n below 1 or a smoothing of zero or less.
+        ValueError: for n below 1 or smoothing that is not positive.
     """
 
     def __init__(self, d_vocab: int, n: int = 3, smoothing: float = 1.0) -> None:
         super().__init__(d_vocab)
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n is the length of the n-grams, at least 1, not {n!r}.")
+            raise ValueError(f"n is the length of the n-grams and must be at least 1, not {n!r}.")
         if not smoothing > 0:
             raise ValueError(
-                f"the smoothing is a number of counts above 0, not {smoothing!r}: zero gives log 0."
+                f"smoothing is a number of counts and must be above 0, not {smoothing!r}: zero gives log 0."
             )
         self.n, self.smoothing = n, float(smoothing)
         self.name = {1: "unigram", 2: "bigram", 3: "trigram"}.get(n, f"{n}-gram")
@@ -61,7 +61,7 @@ class NGram(Rival):
         for k in range(self.n):
             if k >= tokens.shape[1]:
                 break
-            # The first token of a sequence is no one's next token, except in the counts of single tokens.
+            # The first token of a sequence is no next token, so only the counts of single tokens include it.
             codes = places * self.d_vocab + tokens[:, k:]
             found, inverse, counts = codes.unique(return_inverse=True, return_counts=True)
             sums = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -71,7 +71,7 @@ class NGram(Rival):
     def _probabilities(self, tokens: Tensor) -> Tensor:
         found = torch.full((*tokens.shape, self.d_vocab), 1 / self.d_vocab)
         for k, level in enumerate(self._levels[: tokens.shape[1] + 1]):
-            # Positions before k - 1 have no context of k tokens and keep what shorter ones said.
+            # Positions before k - 1 have no context of k tokens and keep the estimate from shorter contexts.
             here = found[:, max(k - 1, 0) :]
             _, start, end, total = self._contexts(tokens, k)
             table = (start.flatten(), end.flatten(), level.tokens, level.counts)
@@ -90,7 +90,7 @@ class NGram(Rival):
         return found
 
     def _contexts(self, tokens: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each k-token context's place below level k, where its continuations start and end there, and their count.
+        """For each k-token context: its index below level k, where its continuations start and end, and their count.
 
         All [batch pos-k+1]; a context that never occurred has no continuations.
         """
@@ -107,14 +107,14 @@ class NGram(Rival):
 
 
 class Unigram(NGram):
-    """How often each token comes, whatever stands before."""
+    """The frequency of each token, whatever the context."""
 
     def __init__(self, d_vocab: int, smoothing: float = 1.0) -> None:
         super().__init__(d_vocab, 1, smoothing)
 
 
 class Bigram(NGram):
-    """The next token from the current one, interpolated with how often each comes."""
+    """The next token given the current one, interpolated with token frequencies."""
 
     def __init__(self, d_vocab: int, smoothing: float = 1.0) -> None:
         super().__init__(d_vocab, 2, smoothing)

@@ -1,7 +1,6 @@
-"""Python source that every machine has: modules of the running interpreter's standard library.
+"""Python source available on every machine: the standard library of the running interpreter.
 
-Licence: Python Software Foundation. The text differs a little from one Python version to the next, so whoever uses
-it records the version.
+Licence: Python Software Foundation. The text differs slightly between Python versions, so callers record the version.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ MODULES = (
     "textwrap", "threading", "timeit", "token", "tokenize", "trace", "traceback", "tracemalloc", "tty",
     "turtle", "types", "typing", "uuid", "warnings", "wave", "weakref", "webbrowser", "zipapp",
 )  # fmt: skip
-"""Modules of one file that Python 3.11, 3.12 and 3.13 all have."""
+"""Single-file modules that exist in Python 3.11, 3.12 and 3.13."""
 
 PACKAGES = (
     "asyncio", "collections", "concurrent", "ctypes", "curses", "dbm", "email", "html", "http", "importlib",
     "json", "logging", "multiprocessing", "sqlite3", "tkinter", "unittest", "urllib", "venv", "wsgiref",
     "xml", "xmlrpc",
 )  # fmt: skip
-"""Packages that they all have."""
+"""Packages that exist in all three."""
 
 HELD_OUT_CODE = ("calendar.py", "shlex.py", "statistics.py", "textwrap.py")
-"""Modules that no bundled model is trained on, so that every machine has text to test them with."""
+"""Held-out modules: no bundled model is trained on them, so every machine has text to test models with."""
 
 
 def read_standard_library() -> dict[str, str]:
-    """Path inside the library → source, in the order of the paths; tests are left out, line ends are one newline.
+    """Path inside the library → source, sorted by path; tests are excluded, line endings are single newlines.
 
     Raises:
-        FileNotFoundError: if this Python came without its library's source.
+        FileNotFoundError: if this Python was installed without the library's source.
     """
     library = Path(sysconfig.get_paths()["stdlib"])
     paths = [library / f"{module}.py" for module in MODULES]
@@ -52,7 +51,7 @@ def read_standard_library() -> dict[str, str]:
     }
     if len(found) < len(MODULES) // 2:
         raise FileNotFoundError(
-            f"only {len(found)} of the standard library's modules have their source here; this Python was installed "
+            f"only {len(found)} of the standard library's modules have source files; this Python was installed "
             "without it."
         )
     return dict(sorted(found.items()))

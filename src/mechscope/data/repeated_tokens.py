@@ -1,4 +1,4 @@
-"""Sequences of random tokens with a repeat in them: nothing can be predicted but what was seen before."""
+"""Sequences of random tokens with a repeated segment: only the repetition is predictable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def random_repeats(
     longest: int,
     generator: torch.Generator,
 ) -> Int[Tensor, "batch pos"]:
-    """Random tokens after a BOS, in which one segment of random length comes back after a random gap.
+    """Random tokens after a BOS, with one segment of random length repeated after a random gap.
 
     Tokens are 0 … n_tokens - 1; the BOS is n_tokens.
 
@@ -23,17 +23,17 @@ def random_repeats(
         shortest, longest: bounds of the repeated segment's length, both included.
 
     Raises:
-        ValueError: if two copies of the longest segment do not fit beside the BOS.
+        ValueError: if two copies of the longest segment and the BOS do not fit.
     """
     if not 1 <= shortest <= longest or 2 * longest > length - 1:
         raise ValueError(
-            f"a segment of {shortest} to {longest} tokens cannot stand twice in {length} tokens, one of them the "
+            f"a segment of {shortest} to {longest} tokens does not fit twice into {length} tokens, one of them the "
             f"BOS; the longest that fits is {(length - 1) // 2}."
         )
     tokens = torch.randint(0, n_tokens, (batch, length), generator=generator)
     segment = torch.randint(shortest, longest + 1, (batch, 1), generator=generator)
     free = length - 1 - 2 * segment
-    # The free tokens are shared out: some before the first copy, some between, the rest after the second.
+    # Divide the free tokens: some before the first copy, some between the copies, the rest after the second.
     before = (torch.rand(batch, 1, generator=generator) * (free + 1)).long()
     between = (torch.rand(batch, 1, generator=generator) * (free - before + 1)).long()
     first = 1 + before

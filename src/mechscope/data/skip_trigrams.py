@@ -1,4 +1,4 @@
-"""Skip-trigrams: "a … b → c", the current token and one that stood anywhere before it."""
+"""Skip-trigrams, "a … b → c": predict from the current token and one anywhere before it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mechscope.data.rival import Rival, add_counts, look_up
 
 
 class SkipTrigram(Rival):
-    """The next token from the current one b and the most telling earlier one a.
+    """The next token given the current token b and the most informative earlier token a.
 
-    For each a that stands up to `window` tokens before b (each time counting),
+    For each occurrence of a up to `window` tokens before b,
     P(c | a … b) = (count(a … b, c) + s P(c | b)) / (count(a … b) + s), with the bigram's P(c | b) and the smoothing
-    s in counts. Of all the a before a position, the one is taken whose prediction departs most from the bigram's
-    (Kullback–Leibler divergence): pairs that were seen rarely depart little, so evidence counts. Source of the idea:
-    Elhage et al. 2021, "Skip-trigrams" in one-layer attention-only transformers. Memory while fitting grows with the
-    text times the window: about half a gigabyte for 200,000 tokens and a window of 16.
+    s in counts. Each position uses the a whose prediction differs most from the bigram's (Kullback–Leibler
+    divergence); smoothing keeps rare pairs close to the bigram, so well-supported pairs win. Source of the idea:
+    Elhage et al. 2021, "Skip-trigrams" in one-layer attention-only transformers. Memory while fitting grows with
+    text length times window: about half a gigabyte for 200,000 tokens and a window of 16.
 
     Raises:
-        ValueError: for a window below 1 or a smoothing of zero or less.
+        ValueError: for a window below 1 or smoothing that is not positive.
     """
 
     name = "skip-trigram"
@@ -28,15 +28,17 @@ class SkipTrigram(Rival):
     def __init__(self, d_vocab: int, window: int = 16, smoothing: float = 2.0) -> None:
         super().__init__(d_vocab)
         if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-            raise ValueError(f"the window is how far back to look, at least 1 token, not {window!r}.")
+            raise ValueError(
+                f"window is how many tokens to look back and must be at least 1, not {window!r}."
+            )
         if not smoothing > 0:
-            raise ValueError(f"the smoothing is a number of counts above 0, not {smoothing!r}.")
+            raise ValueError(f"smoothing is a number of counts and must be above 0, not {smoothing!r}.")
         self.window, self.smoothing = window, float(smoothing)
         self.bigram = Bigram(d_vocab)
 
     def _fit(self, tokens: Tensor) -> None:
         if tokens.shape[1] < 3:
-            raise ValueError("sequences of two tokens hold no skip-trigram; give longer ones.")
+            raise ValueError("sequences of two tokens contain no skip-trigram; give longer ones.")
         self.bigram.fit(tokens)
         pairs: list[Tensor] = []
         following: list[Tensor] = []
@@ -57,13 +59,13 @@ class SkipTrigram(Rival):
         expected = self.bigram.log_probability_of(current[:, None], self._tokens[:, None])[:, 0].exp()
         seen = (self._counts + s * expected) / (self._totals[owner] + s)
         part = torch.zeros(len(self._pairs)).index_add_(0, owner, seen * (seen / expected).log())
-        # What the pair never led to is only scaled down.
+        # Tokens that never followed the pair are only scaled down.
         left = s * (1 - torch.zeros(len(self._pairs)).index_add_(0, owner, expected)).clamp(min=0)
         scale = s / (self._totals + s)
         return part + left / (self._totals + s) * scale.log()
 
     def _most_telling(self, tokens: Tensor) -> Tensor:
-        """The pair to go by at each position [batch pos]; -1 where none tells anything."""
+        """The most informative pair at each position [batch pos]; -1 if no pair is informative."""
         best = torch.full(tokens.shape, -1)
         most = torch.zeros(tokens.shape)
         for back in range(1, min(self.window, tokens.shape[1] - 1) + 1):

@@ -11,7 +11,7 @@ SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token"
 
 
 class SpecialToken:
-    """The spelling of a special token, or None; only a spelling of the vocabulary can be set."""
+    """The spelling of a special token, or None; it can only be set to a token of the vocabulary."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -26,15 +26,15 @@ class SpecialToken:
         if tokenizer.backend.token_to_id(token) is None:
             raise ValueError(
                 f"{self.name}={token!r} is not one of this tokenizer's {len(tokenizer):,} tokens, "
-                "so no row of a model's embedding belongs to it."
+                "so no row of the model's embedding corresponds to it."
             )
-        # It keeps its id, and is never split from now on.
+        # The token keeps its id and is never split from now on.
         tokenizer.backend.add_special_tokens([token])  # pyright: ignore[reportUnknownMemberType]
         tokenizer.special_tokens_map[self.name] = token
 
 
 class SpecialTokenId:
-    """The id that goes with a `SpecialToken`."""
+    """The id of a `SpecialToken`."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.token = name.removesuffix("_id")

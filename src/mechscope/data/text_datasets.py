@@ -1,4 +1,4 @@
-"""Text data sets under the names that notebooks use, from this machine or the Hugging Face hub."""
+"""Text data sets by the short names used in notebooks, from this machine or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def get_dataset(dataset_name: str, **kwargs: Any) -> Any:
     Raises:
         ValueError: for an unknown short name.
         ImportError: without the `datasets` library.
-        FileNotFoundError: if the data set cannot be found or downloaded, with what to do.
+        FileNotFoundError: if the data set cannot be found or downloaded; says how to fix it.
     """
     if dataset_name not in REPOSITORIES and "/" not in dataset_name:
         hint = did_you_mean(dataset_name, list(REPOSITORIES), n=3)
         raise ValueError(
-            f"there is no data set called {dataset_name!r}: give a repository of the hub (owner/name) or one of "
+            f"there is no data set called {dataset_name!r}: give a repository on the hub (owner/name) or one of "
             f"{', '.join(REPOSITORIES)}.{hint}"
         )
     repository = REPOSITORIES.get(dataset_name, dataset_name)
@@ -50,7 +50,7 @@ def get_dataset(dataset_name: str, **kwargs: Any) -> Any:
     except ModuleNotFoundError as error:
         raise ImportError(
             "text data sets are read by the `datasets` library, which is not installed: pip install datasets. Without "
-            "it, any list of texts does for `tokenize_and_concatenate`."
+            "it, `tokenize_and_concatenate` accepts any list of texts."
         ) from error
     for folder in _local_folders(dataset_name, repository):
         if folder.is_dir():
@@ -60,8 +60,8 @@ def get_dataset(dataset_name: str, **kwargs: Any) -> Any:
     except Exception as error:  # library versions differ in the error that they raise
         why = "this machine is set to stay offline" if is_offline() else f"loading it failed ({error})"
         raise FileNotFoundError(
-            f"the data set {dataset_name!r} ({repository}) is not on this machine, and {why}: load it once with a "
-            f"network, or save it with save_to_disk as ${DATA_VARIABLE}/datasets/{dataset_name}."
+            f"the data set {dataset_name!r} ({repository}) is not on this machine, and {why}: load it once with "
+            f"network access, or save it with save_to_disk as ${DATA_VARIABLE}/datasets/{dataset_name}."
         ) from error
 
 

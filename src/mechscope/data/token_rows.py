@@ -1,4 +1,4 @@
-"""Texts joined into one stream of tokens and cut into rows of equal length, as models are trained on."""
+"""Join texts into one stream of tokens and cut it into rows of equal length, ready for training."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def tokenize_and_concatenate(
     num_proc: int = 10,
     set_format: bool = True,
 ) -> TokenRows:
-    """Rows of `max_length` tokens from texts, or from rows with a column of text.
+    """Rows of `max_length` tokens from texts, or from records with a text column.
 
-    Texts are joined with the end-of-sequence token between them. What is left at the end and fills no
-    row is dropped.
+    Texts are joined with the end-of-sequence token between them. A remainder too short to fill a row
+    is dropped.
 
     Args:
-        dataset: texts, or mappings with `column_name` (a Hugging Face data set is such).
-        tokenizer: makes the tokens.
-        streaming, num_proc, set_format: accepted from old notebooks, without effect.
-        max_length: tokens in a row, the beginning-of-sequence token included.
+        dataset: texts, or mappings with `column_name` (such as a Hugging Face data set).
+        tokenizer: encodes the texts.
+        streaming, num_proc, set_format: accepted for old notebooks; they have no effect.
+        max_length: tokens per row, including the beginning-of-sequence token.
         add_bos_token: start every row with the beginning-of-sequence token.
 
     Raises:
-        ValueError: where there is too little text for one row, or the tokenizer lacks a token that is
-            needed.
+        ValueError: if there is too little text for one row, or the tokenizer lacks a required special
+            token.
         KeyError: for a row without the column.
     """
     del streaming, num_proc, set_format

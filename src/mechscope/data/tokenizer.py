@@ -1,7 +1,7 @@
-"""A tokenizer with the interface that notebooks expect, over the `tokenizers` library alone.
+"""A tokenizer with the interface that notebooks expect, built on the `tokenizers` library alone.
 
-Text goes in, token ids come out, and back; special tokens have names; batches are padded on the
-side that is asked for. Reading a tokenizer from disk is in `tokenizer_files`.
+It converts text to token ids and back, names the special tokens, and pads batches on either side.
+Reading a tokenizer from disk is in `tokenizer_files`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Tokenizer:
     """Text to token ids and back, with Hugging Face's method names.
 
-    A beginning-of-sequence token that is not named falls back to the end-of-sequence token (as in
-    GPT-2, where one token is both), and so does the padding token.
+    If no beginning-of-sequence or padding token is given, the end-of-sequence token takes its role (as
+    in GPT-2, where one token is both beginning and end).
 
     >>> from mechscope.data.tokenizer_files import tokenizer_from_folder
     >>> tokenizer = tokenizer_from_folder("gpt2")                           # doctest: +SKIP
@@ -32,7 +32,7 @@ class Tokenizer:
     ([15496, 995], False)
 
     Raises:
-        ValueError: when a special token is not in the vocabulary.
+        ValueError: if a special token is not in the vocabulary.
     """
 
     bos_token = SpecialToken()
@@ -66,7 +66,7 @@ class Tokenizer:
         drops_space_after_bos: bool = False,
         name_or_path: str = "",
     ) -> None:
-        # A file may carry the padding and truncation of the last program that used it.
+        # A file may contain the padding and truncation settings of the program that wrote it.
         backend.no_padding()
         backend.no_truncation()
         self.backend = backend
@@ -109,13 +109,13 @@ class Tokenizer:
         With `return_tensors="pt"` each is a tensor [batch pos]; otherwise lists, nested as the input was.
 
         Raises:
-            ValueError: for tensors of texts of unequal length without padding, or a missing max_length.
+            ValueError: if tensors are requested for texts of unequal length without padding, or max_length is missing.
         """
         if (truncation or padding == "max_length") and max_length is None:
             max_length = self.model_max_length
             if max_length is None:
                 raise ValueError(
-                    "truncation and padding='max_length' need a max_length: this tokenizer names none."
+                    "truncation and padding='max_length' need a max_length: this tokenizer has no default."
                 )
         single = isinstance(text, str)
         texts = [text] if isinstance(text, str) else list(text)
@@ -163,20 +163,22 @@ class Tokenizer:
     ) -> str:
         """The text of a sequence of token ids.
 
-        A single token keeps the space that begins it. An id that the vocabulary lacks (models often have a few
-        unused rows) reads `<no token 50300>`.
+        A single token keeps its leading space. An id outside the vocabulary (models often have a few unused
+        embedding rows) decodes to `<no token 50300>`.
 
         Raises:
-            ValueError: for a negative id, for more than one sequence, or when asked to clean up spaces.
+            ValueError: for a negative id, for more than one sequence, or if cleaning up spaces is requested.
         """
         if clean_up_tokenization_spaces:
-            raise ValueError("cleaning up spaces would change the text; ask for the text as it is.")
+            raise ValueError(
+                "cleaning up spaces would change the text; leave clean_up_tokenization_spaces out."
+            )
         ids = _as_id_list(token_ids)
         if len(ids) == 1 and not skip_special_tokens:
             return self.token_texts(ids)[0]
         if not self.drops_space_after_bos or self.bos_token_id not in ids:
             return self._decode(ids, skip_special_tokens)
-        # Encoding put a space before the first word; it belongs to the token, not to the text.
+        # Encoding added a space before the first word; it is part of the token, not of the text.
         cut = ids.index(self.bos_token_id) + 1
         head, tail = self._decode(ids[:cut], skip_special_tokens), self.decode(ids[cut:], skip_special_tokens)
         return head + tail.removeprefix(" ")
@@ -195,9 +197,9 @@ class Tokenizer:
         return self.backend.encode(text, add_special_tokens=False).tokens
 
     def token_texts(self, token_ids: Iterable[int] | torch.Tensor) -> list[str]:
-        """What each token adds to a text, leading space included: `[" the", " cat"]`.
+        """The text of each token, including its leading space: `[" the", " cat"]`.
 
-        A SentencePiece decoder by itself would drop the space that begins each word.
+        A SentencePiece decoder alone would drop the leading space of each word.
         """
         texts: list[str] = []
         for index in _as_id_list(token_ids):
@@ -214,7 +216,7 @@ class Tokenizer:
         return [self.convert_ids_to_tokens(index) for index in _as_id_list(ids)]
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of one spelling or of several; one that is not in the vocabulary gives unk's id, or None."""
+        """The id of one spelling or of several; an unknown spelling gives the id of the unknown token, or None."""
         if isinstance(tokens, str):
             found = self.backend.token_to_id(tokens)
             return found if found is not None else self.unk_token_id
@@ -228,7 +230,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Tokens without those added later; `len()` counts all."""
+        """Number of tokens, excluding those added later; `len()` counts all."""
         return self.backend.get_vocab_size(with_added_tokens=False)
 
     def __len__(self) -> int:
@@ -236,7 +238,7 @@ class Tokenizer:
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """The special tokens that have a role, each once."""
+        """The special tokens that are set, without duplicates."""
         return list(dict.fromkeys(self.special_tokens_map.values()))
 
     @property
@@ -282,7 +284,7 @@ class Tokenizer:
             return self.backend.encode_batch(batch, add_special_tokens=add_special_tokens)
         if pairs is not None:
             raise ValueError("truncation of pairs is not supported: shorten the texts before encoding them.")
-        # Room is left for the special tokens, so that a closing [SEP] survives.
+        # Leave room for the special tokens, so that a closing [SEP] survives.
         reserved = self.backend.num_special_tokens_to_add(False) if add_special_tokens else 0
         encodings = self.backend.encode_batch(texts, add_special_tokens=False)
         for encoding in encodings:

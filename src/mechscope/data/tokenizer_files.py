@@ -1,7 +1,7 @@
-"""Reading a tokenizer from a folder, whichever of the usual sets of files it holds.
+"""Read a tokenizer from a folder in any of the usual file layouts.
 
-`tokenizer.json`, or `vocab.json` and `merges.txt`, or GPT-2's original `encoder.json` and `vocab.bpe`,
-or a WordPiece `vocab.txt`, or llama2.c's `tok*.bin`; the special tokens come from
+These are: `tokenizer.json`; `vocab.json` with `merges.txt`; GPT-2's original `encoder.json` with
+`vocab.bpe`; a WordPiece `vocab.txt`; llama2.c's `tok*.bin`. The special tokens come from
 `tokenizer_config.json`, `special_tokens_map.json` and the ids in `config.json`, in this order.
 """
 
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 BYTE_PAIR_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 GPT2_END_OF_TEXT = "<|endoftext|>"
-NO_LENGTH_LIMIT = 10**9  # tokenizer_config.json spells "no limit" as a huge number
+NO_LENGTH_LIMIT = 10**9  # tokenizer_config.json writes "no limit" as a huge number
 
 
 def has_tokenizer(folder: str | Path) -> bool:
-    """Whether `tokenizer_from_folder` finds files that it reads."""
+    """Whether the folder contains files that `tokenizer_from_folder` can read."""
     folder = Path(folder)
     sets = (("tokenizer.json",), ("vocab.txt",), *BYTE_PAIR_FILES)
     whole = any(all((folder / name).exists() for name in names) for names in sets)
@@ -36,11 +36,11 @@ def has_tokenizer(folder: str | Path) -> bool:
 
 
 def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
-    """The tokenizer that a folder holds.
+    """The tokenizer in a folder.
 
     Raises:
-        FileNotFoundError: when the folder holds none, with the names that were looked for.
-        ValueError: for a file that cannot be read as what its name says.
+        FileNotFoundError: if the folder has no tokenizer; lists the file names that were looked for.
+        ValueError: for a file whose content does not match its name.
     """
     folder = check_name(folder)
     if not folder.is_dir():
@@ -62,7 +62,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
             else ""
         )
         raise FileNotFoundError(
-            f"{str(folder)!r} holds no tokenizer: looked for tokenizer.json, vocab.json with merges.txt, "
+            f"{str(folder)!r} contains no tokenizer: looked for tokenizer.json, vocab.json with merges.txt, "
             f"encoder.json with vocab.bpe, vocab.txt and tok*.bin.{hint}"
         )
     special = _special_tokens(folder, settings, backend)
@@ -81,7 +81,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
 
 
 def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The merges of token pairs in order of priority. Checked here: the library panics if a result is not a token."""
+    """The merges in order of priority. They are checked here because the library panics if a result is not a token."""
     pairs: list[tuple[str, str]] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -104,7 +104,7 @@ _SETTINGS: dict[str, Any] = {
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """Read a tokenizer_config.json and check the kinds of its settings; null counts as absent."""
+    """Read a tokenizer_config.json and check the types of its settings; null counts as absent."""
     found = {name: value for name, value in _json_if_there(path).items() if value is not None}
     for name, kind in _SETTINGS.items():
         if name in found and (words := not_of_kind(found[name], kind)) is not None:
@@ -184,14 +184,14 @@ def _prepend(backend: tokenizers.Tokenizer, bos: str) -> None:
 
 
 def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.Tokenizer) -> dict[str, str]:
-    """Spellings by role; a role that no file fills is left out."""
+    """Role → spelling, for the roles that some file defines."""
     found: dict[str, str] = {}
     mapped = _json_if_there(folder / "special_tokens_map.json")
     _check_special(folder / "special_tokens_map.json", mapped)
     for described in (settings, mapped):
         for name in SPECIAL_NAMES:
             token = _spelling(described.get(name))
-            # A token that the vocabulary lacks would have an id past the model's embedding.
+            # A token outside the vocabulary would get an id past the end of the model's embedding.
             if token is not None and backend.token_to_id(token) is not None:
                 found.setdefault(name, token)
     ids = _json_if_there(folder / "config.json")
@@ -202,7 +202,7 @@ def _special_tokens(folder: Path, settings: dict[str, Any], backend: tokenizers.
             raise ValueError(
                 f"{where!r}: {name}_id must be a whole number or a list of them, not {shown(index)}."
             )
-        if isinstance(index, list):  # several ends: the first
+        if isinstance(index, list):  # several end tokens: use the first
             index = next(iter(cast("list[Any]", index)), None)
         token = backend.id_to_token(index) if isinstance(index, int) and 0 <= index < 2**32 else None
         if token is not None:

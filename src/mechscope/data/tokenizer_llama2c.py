@@ -1,8 +1,8 @@
 """llama2.c's vocabulary file (`tok512.bin`): pieces with scores, merged as SentencePiece does.
 
-Layout, little-endian: int32 longest piece in bytes, then for each token a float32 score, an int32
-length and the bytes. Token 0 is unknown, 1 begins and 2 ends a text, 3 to 258 are single bytes; the rest
-are pieces with the space that precedes a word kept in the piece.
+Layout, little-endian: an int32 with the length of the longest piece in bytes, then for each token a float32
+score, an int32 length and the bytes. Token 0 is unknown, 1 begins a text and 2 ends it, 3 to 258 are single
+bytes; the rest are pieces, which include the space before a word.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ FIRST_PIECE = 3 + 256
 def tokenizer_from_llama2c(path: str | Path) -> Tokenizer:
     """The tokenizer in a llama2.c vocabulary file.
 
-    Encoding begins with the BOS token and a space before the first word; decoding drops that space
-    after a BOS and nowhere else, so that any slice of a text keeps its spaces.
+    Encoding adds the BOS token and a space before the first word; decoding drops that space only
+    after a BOS, so that any slice of a text keeps its spaces.
 
     Raises:
-        ValueError: when the file ends early or is not a vocabulary.
+        ValueError: if the file ends early or is not a vocabulary.
     """
     path = Path(path)
     pieces = _read_pieces(path)
@@ -59,7 +59,7 @@ def tokenizer_from_llama2c(path: str | Path) -> Tokenizer:
 
 
 def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tuple[str, str]]:
-    """Every way to join two tokens into a third, the best score first."""
+    """All pairs of tokens that join into a third, best score first."""
     ranked: list[tuple[float, int, str, str]] = []
     for index, (piece, score) in enumerate(pieces[FIRST_PIECE:], start=FIRST_PIECE):
         for cut in range(1, len(piece)):
@@ -72,16 +72,16 @@ def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tupl
 def _read_pieces(path: Path) -> list[tuple[str, float]]:
     data = regular_file(path, at_most=MOST_BYTES_OF_TEXT).read_bytes()
     pieces: list[tuple[str, float]] = []
-    position = 4  # past the longest length
+    position = 4  # skip the length of the longest piece
     while position < len(data):
         if position + 8 > len(data):
-            raise ValueError(f"{str(path)!r} ends in the middle of token {len(pieces)}: it is not complete.")
+            raise ValueError(f"{str(path)!r} ends in the middle of token {len(pieces)}: it is incomplete.")
         score, length = struct.unpack_from("<fi", data, position)
         position += 8
         if not 0 <= length <= len(data) - position:
             raise ValueError(
-                f"{str(path)!r}: token {len(pieces)} announces {length} bytes and {len(data) - position} "
-                "are left: the file is not complete, or no llama2.c vocabulary."
+                f"{str(path)!r}: token {len(pieces)} declares {length} bytes but only {len(data) - position} "
+                "are left: the file is incomplete, or is not a llama2.c vocabulary."
             )
         piece = data[position : position + length]
         try:

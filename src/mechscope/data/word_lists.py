@@ -1,4 +1,4 @@
-"""Word lists and sentence templates: our own, and the published ones where a data folder holds them."""
+"""Word lists and sentence templates: our own, and the published ones if the data folder has them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mechscope.storage.folders import DATA_VARIABLE, data_folder
 from mechscope.value_kinds import not_of_kind, shown
 
 PUBLISHED_IOI = "ioi/ioi_reference.json"
-"""The published IOI words inside the data folder."""
+"""Path of the published IOI words in the data folder."""
 
 
 @cache
@@ -29,7 +29,7 @@ def published_ioi_words() -> dict[str, Any]:
     """Names, places, objects and templates of Wang et al. 2022, read from the data folder.
 
     Raises:
-        FileNotFoundError: where the data folder is not named or does not hold them.
+        FileNotFoundError: if there is no data folder, or it does not contain them.
         ValueError: for a damaged file.
     """
     folder = data_folder()
@@ -51,5 +51,5 @@ def published_ioi_words() -> dict[str, Any]:
                 f"{str(path)!r}: {name} must be {words}, not {shown(found.get(name))}. Download it again."
             )
     if isinstance(found["templates"], dict) and "BABA" not in found["templates"]:
-        raise ValueError(f"{str(path)!r} has no templates of the kind BABA. Download it again.")
+        raise ValueError(f"{str(path)!r} has no BABA templates. Download it again.")
     return found

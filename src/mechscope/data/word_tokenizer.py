@@ -1,7 +1,7 @@
-"""A tokenizer whose vocabulary is a list of words: small models read generated sentences with it.
+"""A tokenizer whose vocabulary is a list of words, for small models that read generated sentences.
 
-A text falls into pieces as in GPT-2's tokenizer: a word carries the space before it, so that the pieces
-joined give the text back, letter for letter. Numbers fall into pairs of digits (" 17", "32").
+Text is split as in GPT-2's tokenizer: a word includes the space before it, so that joining the pieces
+restores the text exactly. Numbers are split into pairs of digits (" 17", "32").
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _splitter() -> pre_tokenizers.PreTokenizer:
 
 
 def text_pieces(texts: str | Iterable[str]) -> list[str]:
-    """The different pieces of some texts, in the order in which they come: a vocabulary for `word_tokenizer`.
+    """The distinct pieces of some texts, in order of first occurrence: a vocabulary for `word_tokenizer`.
 
     >>> text_pieces("Then Mary, then John.")
     ['Then', ' Mary', ',', ' then', ' John', '.']
@@ -39,16 +39,16 @@ def text_pieces(texts: str | Iterable[str]) -> list[str]:
 def word_tokenizer(words: Iterable[str]) -> Tokenizer:
     """A tokenizer for exactly these pieces; ids 0, 1, 2 are `<bos>`, `<pad>`, `<unk>`, then the words in order.
 
-    Inside a text a word carries its space (" cat"); at the start of a text it has none ("Cat"). The pieces of
-    sentences come from `text_pieces`, those of a task from `mechscope.tasks.vocabulary`. No BOS is added unless
-    asked for; a piece that is not in the vocabulary becomes `<unk>`.
+    Inside a text a word includes its space (" cat"); at the start of a text it does not ("Cat"). `text_pieces`
+    gives the pieces of sentences, `mechscope.tasks.vocabulary` those of a task. A BOS is added only on request; a
+    piece outside the vocabulary becomes `<unk>`.
 
     >>> tokenizer = word_tokenizer(text_pieces("The cat sat."))
     >>> tokenizer.encode("The cat sat."), tokenizer.decode([3, 4, 5, 6])
     ([3, 4, 5, 6], 'The cat sat.')
 
     Raises:
-        ValueError: for no words, a word that comes twice, or one that the tokenizer would split.
+        ValueError: for an empty list, a repeated word, or a word that the tokenizer would split.
     """
     listed = [words] if isinstance(words, str) else list(words)
     if not listed:
@@ -57,7 +57,7 @@ def word_tokenizer(words: Iterable[str]) -> Tokenizer:
     seen: set[str] = set()
     for word in listed:
         if word in seen or word in special:
-            raise ValueError(f"the word {word!r} comes twice in the vocabulary; each piece is one token.")
+            raise ValueError(f"the word {word!r} occurs twice in the vocabulary; each piece is one token.")
         if text_pieces(word) != [word]:
             raise ValueError(
                 f"{word!r} is not one piece but {text_pieces(word)}; text_pieces(texts) gives the pieces of texts."

@@ -40,7 +40,7 @@ class Dictionary(DictionaryWeights):
             features share; `encode` gives the rank's own, and all ranks must make the same calls.
 
     Raises:
-        ValueError: where the features cannot be divided evenly among the ranks.
+        ValueError: if the features cannot be divided evenly among the ranks.
     """
 
     # What an architecture says -----------------------------------------------------------------
@@ -88,7 +88,7 @@ class Dictionary(DictionaryWeights):
                 normalization of each vector can only be undone with it.
 
         Raises:
-            ValueError: where a normalization must be undone and x is missing.
+            ValueError: if a normalization must be undone and x is missing.
         """
         written = self._write(features, None if x is None or self.W_skip is None else self._inside(x).z)
         if self.cfg.normalize != "none" and not self.cfg.transcodes:
@@ -154,7 +154,7 @@ class Dictionary(DictionaryWeights):
 
         Args:
             x: what is read.
-            target: what should be written; None where it is what is read.
+            target: what should be written; None if it is what is read.
             sparsity: factor on the sparsity penalty (its warm-up).
             dead: features that an auxiliary loss shall bring back.
 

@@ -18,7 +18,7 @@ def geometric_median(
         tolerance: it stops where the summed distance falls by less than this share.
 
     Raises:
-        ValueError: where there are no points.
+        ValueError: if there are no points.
     """
     if points.ndim != 2 or not len(points):
         raise ValueError(f"the geometric median needs points [batch d_in], not shape {tuple(points.shape)}.")

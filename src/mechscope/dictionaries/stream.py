@@ -29,7 +29,7 @@ class Batch:
     x: Float[Tensor, "batch d_in"]
     """What is read."""
     target: Float[Tensor, "batch d_out"] | None = None
-    """What should be written; None where it is what is read."""
+    """What should be written; None if it is what is read."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,7 +54,7 @@ class Stream(ABC):
     @property
     @abstractmethod
     def d_out(self) -> int | None:
-        """Width of the targets; None where there are none."""
+        """Width of the targets; None if there are none."""
 
     @abstractmethod
     def peek(self, n: int) -> Batch:
@@ -348,7 +348,7 @@ def estimate_scale(sample: Batch, source: str) -> Scales:
     Source: Conerly et al. 2024, "Update on how we train SAEs".
 
     Raises:
-        ValueError: where all are zero.
+        ValueError: if all are zero.
     """
     scale_out = None if sample.target is None else _factor(sample.target, source)
     return Scales(_factor(sample.x, source), scale_out)

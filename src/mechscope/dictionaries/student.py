@@ -82,7 +82,7 @@ class Student:
         """Learn from a batch; `number` counts from 0.
 
         Raises:
-            FloatingPointError: where the loss is no longer finite; the weights are those before the step.
+            FloatingPointError: if the loss is no longer finite; the weights are those before the step.
         """
         dictionary, cfg = self.learner, self.cfg
         device = dictionary.W_enc.device
@@ -146,7 +146,7 @@ class Student:
         return gather_tensors(self._tensors(), self.feature_axes(), self.dictionary.ranks)
 
     def feature_axes(self) -> dict[str, int | None]:
-        """Along which axis of each tensor of `state` features lie; None where they share it."""
+        """Along which axis of each tensor of `state` features lie; None if they share it."""
         axes = {
             name: None if name.startswith("adam.step.") else self.learner.feature_axis(name.split(".")[-1])
             for name in self._tensors()

@@ -107,7 +107,7 @@ def correlated(
         together: correlation of the Gaussian variables behind two features of a group, from 0 to 1.
 
     Raises:
-        ValueError: where groups do not come out even, or for a correlation outside 0 to 1.
+        ValueError: if groups do not come out even, or for a correlation outside 0 to 1.
     """
     _even(features, group)
     if not 0 <= together <= 1:
@@ -136,7 +136,7 @@ def anticorrelated(
     """At most one feature of a group is present.
 
     Raises:
-        ValueError: where groups do not come out even, or where a group would have to be present more than always.
+        ValueError: if groups do not come out even, or where a group would have to be present more than always.
     """
     _even(features, group)
     groups = features // group
@@ -174,7 +174,7 @@ def hierarchical(
         inherited: probability of a child where its parent is present.
 
     Raises:
-        ValueError: where families do not come out even, or for probabilities that are none.
+        ValueError: if families do not come out even, or for probabilities that are none.
     """
     _even(features, children + 1)
     if not 0 < inherited <= 1:

@@ -86,7 +86,7 @@ def train(
         ValueError: for dictionaries that do not fit the stream, a checkpoint of another run, or ranks that were
             given different things; all before any step.
         RuntimeError: inside `torch.inference_mode()`.
-        FloatingPointError: where a loss is no longer finite.
+        FloatingPointError: if a loss is no longer finite.
         NotKeptError: if what came out cannot be written; a checkpoint on the way that cannot be is only warned of.
     """
     refuse_inference_mode("training")

@@ -23,7 +23,7 @@ class Replication:
     lab: Lab
     """Which step."""
     found: ClaimsFile | None
-    """Its verdicts; None where there is no current run."""
+    """Its verdicts; None if there is no current run."""
     problem: str
     """Why there is none, in words; empty where there is."""
 

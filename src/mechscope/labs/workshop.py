@@ -113,7 +113,7 @@ class Workshop:
             self._warned = True
 
     def take_up(self, name: str) -> Part | None:
-        """The state that was put aside under `name`, or None where there is none to go on from."""
+        """The state that was put aside under `name`, or None if there is none to go on from."""
         self._put_aside_at[name] = time.monotonic()
         kept = self._read(self.state_path(name))
         return None if kept is None else {key: tensor.to(self.device) for key, tensor in kept[0].items()}

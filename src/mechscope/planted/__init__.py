@@ -1,4 +1,4 @@
-"""Models whose circuit is known because it was compiled from a program: ground truth for every technique."""
+"""Models compiled from programs, whose true circuit is therefore known: ground truth for every technique."""
 
 from mechscope.planted.catalogue import catalogue
 from mechscope.planted.circles import Circles

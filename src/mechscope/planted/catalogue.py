@@ -1,4 +1,4 @@
-"""What is in the library, as a table."""
+"""The library of programs as a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mechscope.planted.library import PROGRAMS, STEADY_NOISE, load
 
 @checked_arguments
 def catalogue() -> pd.DataFrame:
-    """One row a program at its default sizes: the model's shape, its true circuit's size, what it computes."""
+    """One row per program at its default sizes: model shape, size of the true circuit, what it computes."""
     rows: list[dict[str, object]] = []
     for name in PROGRAMS:
         planted = load(name)

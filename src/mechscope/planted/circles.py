@@ -1,4 +1,4 @@
-"""Residues written as points on circles, one circle a frequency."""
+"""Residues encoded as points on circles, one circle per frequency."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class Circles:
     frequencies: tuple[int, ...]
 
     def __call__(self, residue: Any) -> tuple[float, ...]:
-        """The point of a residue, in 2 numbers a frequency."""
+        """The point of a residue, as two numbers per frequency."""
         angles = [2 * math.pi * frequency * residue / self.modulus for frequency in self.frequencies]
         return tuple(part for angle in angles for part in (math.cos(angle), math.sin(angle)))

@@ -1,14 +1,14 @@
-"""From a program to a planted model, pass by pass.
+"""Compile a program to a planted model, pass by pass.
 
-    lower      expressions          -> heads and maps, each after what it reads
-    schedule   heads and maps       -> a layer and a head number each
+    lower      expressions          -> heads and maps, in dependency order
+    schedule   heads and maps       -> a layer and a head number for each
     lay_out    variables            -> dimensions of the residual stream
     write      all of these         -> weights
     disguise   weights              -> weights with noise, in other bases
     truth      heads, maps, places  -> the graph in the published naming
 
-Source: Weiss et al. 2021 (programs as transformers), Lindner et al. 2023 (compiling them with a basis direction
-a value, and the passes lowering, allocation, weights).
+Source: Weiss et al. 2021 (programs as transformers), Lindner et al. 2023 (compiling them with one basis direction
+per value, in the passes lowering, allocation, weights).
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ def compile_program(
     margin: float = 6.0,
     device: str = "cpu",
 ) -> PlantedModel:
-    """A model that computes a program, with its true circuit.
+    """Compile a program to a model with a known circuit.
 
     Args:
-        program: a `Program`, or just the output's expression (a token's string at each position).
+        program: a `Program`, or only its output expression (a token's string at each position).
         vocab: for an expression, the tokens of the inputs.
-        length: for an expression, how many tokens an input has, BOS not counted.
+        length: for an expression, how many tokens an input has, not counting BOS.
         name: for an expression, its name.
-        causal: for an expression, whether positions see only themselves and earlier ones.
-        noise: strength of random weights added everywhere; 0.01 is small beside the circuit's own.
-        rotate: rotate the residual stream's, the heads' and the neurons' bases, and renumber the heads.
-        seed: of noise, rotation, renumbering and the place of extra layers.
-        extra_layers, extra_heads, extra_neurons: capacity that computes nothing (layers; heads and neurons a layer).
-        sharpness: how many nats a selected key's attention score is above the others'; attention leaks about
-            exp(-sharpness) a key; 4 is enough for the library.
-        margin: how many logits the right answer is above every other token.
-        device: where the model is.
+        causal: for an expression, whether positions attend only to themselves and earlier ones.
+        noise: scale of random weights added everywhere; 0.01 is small compared with the circuit's weights.
+        rotate: rotate the bases of residual stream, heads and neurons, and renumber the heads.
+        seed: seed of noise, rotation, renumbering and the positions of extra layers.
+        extra_layers, extra_heads, extra_neurons: unused capacity (layers; heads and neurons per layer).
+        sharpness: by how many nats a selected key's attention score exceeds the others; each other key gets about
+            exp(-sharpness) of the attention; 4 is enough for the library.
+        margin: by how many logits the right answer exceeds every other token.
+        device: where to put the model.
 
     Raises:
-        ValueError: for a program that cannot be compiled, or noise that makes its answers wrong.
+        ValueError: for a program that cannot be compiled, or noise that makes answers wrong.
     """
     program = _as_program(program, vocab, length, name, causal)
     if (
@@ -112,17 +112,19 @@ def _check_noise(planted: PlantedModel) -> None:
     found = planted.check(200, seed=planted.seed)
     if not found.exact:
         raise ValueError(
-            f"noise={planted.noise:g} drowns {planted.name}: {found.wrong} of {found.answers} answers are wrong; "
-            "take less."
+            f"noise={planted.noise:g} is too much for {planted.name}: {found.wrong} of {found.answers} answers are "
+            "wrong; use less noise."
         )
 
 
 def _vocabulary(program: Program, plan: Plan) -> tuple[str, ...]:
-    """BOS, what may stand in an input, and what else may be answered."""
+    """BOS, the tokens of inputs, and any other tokens of answers."""
     answers = [*plan.output.classes, *([] if plan.none_answer is None else [plan.none_answer])]
     vocabulary = tuple(dict.fromkeys((BOS, *program.alphabet, *(str(answer) for answer in answers))))
     if BOS in program.alphabet:
-        raise ValueError(f"{program.name}: {BOS!r} stands before every input and cannot be in the alphabet.")
+        raise ValueError(
+            f"{program.name}: {BOS!r} is prepended to every input and cannot be in the alphabet."
+        )
     return vocabulary
 
 
@@ -132,7 +134,7 @@ def _as_program(
     if isinstance(program, Program):
         if vocab is not None or length is not None:
             raise ValueError(
-                "a Program has its own alphabet and length; give vocab and length with an expression only."
+                "a Program has its own alphabet and length; give vocab and length only with an expression."
             )
         return program
     if vocab is None or length is None:
@@ -146,7 +148,7 @@ def _as_program(
 
     return Program(
         name=name,
-        description=f"{name}: an expression of one's own.",
+        description=f"{name}: a user-defined expression.",
         output=program,
         alphabet=alphabet,
         length=length,

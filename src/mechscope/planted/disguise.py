@@ -1,7 +1,7 @@
-"""Hide a compiled circuit: small random weights everywhere, and bases in which nothing stands on an axis.
+"""Hide a compiled circuit: add small random weights everywhere, and rotate all bases so that nothing is axis-aligned.
 
-Rotations change no activation that a hook by node would show beyond its basis: without norms, a model whose
-residual stream, queries and keys, values and neurons are expressed in other bases computes the same logits.
+Rotations change activations only by a change of basis: without norms, a model whose residual stream, queries and
+keys, values and neurons are expressed in other bases computes the same logits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Tensor = torch.Tensor
 def add_noise(weights: Weights, noise: float, generator: torch.Generator) -> Weights:
     """Normal noise on every weight, of standard deviation noise / sqrt(number of inputs of a unit).
 
-    So a unit that reads a residual stream of length one hears noise of about `noise`, whatever the width.
+    So the noise in a unit that reads a residual stream of norm one is about `noise`, whatever the width.
     """
     if noise == 0:
         return weights
@@ -35,7 +35,7 @@ def add_noise(weights: Weights, noise: float, generator: torch.Generator) -> Wei
 
 
 def rotate(weights: Weights, generator: torch.Generator) -> Weights:
-    """The same function in a random basis of the residual stream and of each head, its neurons in random order."""
+    """The same function in random bases of the residual stream and of each head, with neurons in random order."""
     residual = random_rotation(weights.W_E.shape[1], generator)
     layers, heads, _, d_head = weights.W_Q.shape
     if layers * heads:
@@ -84,6 +84,6 @@ def rotate(weights: Weights, generator: torch.Generator) -> Weights:
 
 
 def random_rotation(size: int, generator: torch.Generator) -> Tensor:
-    """A random orthogonal matrix [size size], uniform over all of them, in float64."""
+    """A uniformly random orthogonal matrix [size size], in float64."""
     q, r = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))
     return q * torch.sign(torch.diagonal(r))

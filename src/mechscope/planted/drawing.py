@@ -1,4 +1,4 @@
-"""Inputs of a program, and pairs of them that make a task."""
+"""Draw inputs of a program, and pairs of inputs for a task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mechscope.planted.planted_model import PlantedModel
 
 PATIENCE = 200
-"""Draws a pair before giving up."""
+"""How often to draw per pair before giving up."""
 
 
 def draw_inputs(program: Program, n: int, seed: int = 0) -> list[tuple[str, ...]]:
@@ -33,7 +33,7 @@ def draw_inputs(program: Program, n: int, seed: int = 0) -> list[tuple[str, ...]
 
 
 def all_inputs(program: Program, most: int) -> list[tuple[str, ...]] | None:
-    """Every input, or None where they cannot be counted or are more than `most`."""
+    """Every input, or None if they cannot be enumerated or there are more than `most`."""
     if program.every is None:
         return None
     rows = list(islice(program.every(), most + 1))
@@ -47,17 +47,17 @@ def draw_task(
     metric: str | Metric = "logit_difference",
     at: int | None = None,
 ) -> Task:
-    """Clean inputs, each with another whose answer differs at the position asked about.
+    """Clean inputs, each paired with another whose answer differs at the chosen position.
 
     Raises:
-        ValueError: where pairs with different answers are not found.
+        ValueError: if no pairs with different answers are found.
     """
     measure = get_metric(metric)
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}.")
     if at is not None and not 0 <= at <= planted.program.length:
         raise ValueError(
-            f"at={at} is no position of {planted.name}; they are 0 (BOS) to {planted.program.length}."
+            f"at={at} is not a position of {planted.name}; positions are 0 (BOS) to {planted.program.length}."
         )
     rng = random.Random(seed)
     program = planted.program
@@ -75,10 +75,10 @@ def draw_task(
             if differ:
                 break
         else:
-            asked = "" if at is None else f" at position {at}"
+            where = "" if at is None else f" at position {at}"
             raise ValueError(
-                f"{planted.name}: no two inputs with different answers{asked} in {PATIENCE} draws; "
-                "is an answer due there?"
+                f"{planted.name}: no two inputs with different answers{where} in {PATIENCE} draws; "
+                "does the program have an answer there?"
             )
         pos = rng.choice(differ)
         clean.append(pair[0])
@@ -97,6 +97,6 @@ def draw_task(
         metric=measure,
         positions={"answer": positions},
         labels=tuple((planted.vocabulary[0], *row) for row in clean),
-        corruption="another random input, whose answer differs at the position asked about",
+        corruption="another random input, whose answer differs at the chosen position",
         seed=seed,
     )

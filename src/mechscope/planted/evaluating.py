@@ -1,7 +1,7 @@
-"""What a program computes, in plain Python: the reference that a compiled model is held against.
+"""Evaluate a program in plain Python: the reference for checking a compiled model.
 
-Numbers are exact fractions. Where an aggregate finds values that disagree, it has no single value; such a
-position is UNDEFINED, and so is all that depends on it, until no answer is expected there.
+Numbers are exact fractions. Where an aggregate selects values that disagree, it has no single value: the
+position is UNDEFINED, and so is everything that depends on it. That is allowed if no answer is expected there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Undefined:
 
 
 UNDEFINED = _Undefined()
-"""The value where selected values disagree."""
+"""The value of an aggregate whose selected values disagree."""
 
 
 class Evaluation:
@@ -49,7 +49,7 @@ class Evaluation:
         self._known: dict[Expression, list[Value]] = {}
 
     def __call__(self, expression: Expression) -> list[Value]:
-        """One value a position of the input, BOS not counted."""
+        """One value per position of the input, not counting BOS."""
         if expression not in self._known:
             self._known[expression] = self._compute(expression)
         return self._known[expression]
@@ -81,10 +81,10 @@ class Evaluation:
                 pairs = zip(self(expression.first), self(expression.second), strict=True)
                 return [_residue(first, second, expression.modulus) for first, second in pairs]
             case _:
-                raise TypeError(f"{type(expression).__name__} is no expression that can be evaluated.")
+                raise TypeError(f"{type(expression).__name__} is not an expression that can be evaluated.")
 
     def _selected(self, selector: Selector) -> list[list[int] | None]:
-        """The selected keys of each query; None where an undefined value decides."""
+        """The selected keys of each query; None if the selection depends on an undefined value."""
         columns = [(self(atom.key), self(atom.query), atom.predicate) for atom in selector.atoms]
         preferred = [self(expression) for expression in selector.prefer]
         found: list[list[int] | None] = []
@@ -109,14 +109,14 @@ class Evaluation:
 
 
 def evaluate(program: Program, row: Sequence[str]) -> list[str | None]:
-    """The answer at every position, BOS first; None where there is none.
+    """The answer at every position, starting with BOS; None where there is none.
 
     Raises:
-        ValueError: where the input has another length, or an answer that is due is not determined.
+        ValueError: if the input has the wrong length, or an expected answer is not determined.
     """
     if len(row) != program.length:
         raise ValueError(
-            f"{program.name} takes {program.length} tokens (BOS not counted); this input has {len(row)}."
+            f"{program.name} takes {program.length} tokens (not counting BOS); this input has {len(row)}."
         )
     output: list[Value] = [None, *Evaluation(row, program.causal)(program.output)]
     due = set(range(len(output)) if program.answers_at is None else program.answers_at(tuple(row)))
@@ -141,13 +141,13 @@ def _apply(expression: Elementwise, values: Sequence[Value]) -> Value:
     known = all(value is not None for value in values)
     if known and expression.possible is not None and not expression.possible(*values):
         raise ValueError(
-            f"{expression.note or 'an elementwise map'} was promised never to meet {tuple(values)}."
+            f"{expression.note or 'an elementwise map'} declared that its inputs are never {tuple(values)}."
         )
     return call(expression, values)
 
 
 def _holds(key: Value, query: Value, predicate: object) -> bool | None:
-    """Whether a condition holds; None where that is undefined."""
+    """Whether a condition holds; None if undefined."""
     if key is None or query is None:
         return False
     if key is UNDEFINED or query is UNDEFINED:

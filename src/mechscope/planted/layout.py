@@ -1,4 +1,4 @@
-"""The residual stream's rooms: which dimensions hold which variable."""
+"""The layout of the residual stream: which dimensions store which variable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Layout:
 
 
 def lay_out(plan: Plan) -> Layout:
-    """A room for what the input writes and for what each part writes, side by side."""
+    """Assign consecutive dimensions to what the input writes and to what each component writes."""
     rooms: dict[Variable, slice] = {}
     start = BOS_DIM + 1
     for variable in (plan.one, plan.tokens, plan.positions, *(part.output for part in plan.parts)):

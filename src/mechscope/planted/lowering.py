@@ -1,7 +1,7 @@
-"""From expressions to heads and maps.
+"""Translate expressions to heads and maps.
 
-A function of one value of a variable becomes a way of reading it and costs nothing; a function of several values,
-or of a number, becomes neurons; every aggregate becomes a head; a selector's width a head and neurons.
+A function of one variable becomes a way of reading it and costs nothing; a function of several variables, or of a
+number, becomes neurons; every aggregate becomes a head; a selector width becomes a head and neurons.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from mechscope.planted.program import (
 )
 
 MOST_MEANS = 500
-"""Different means that a numerical aggregate may have."""
+"""The largest number of different means that a numerical aggregate may have."""
 
 
 def lower(program: Program) -> Plan:
-    """The heads and maps of a program, each after those that it reads.
+    """The heads and maps of a program, in dependency order.
 
     Raises:
-        ValueError: for a program that needs what heads and neurons here cannot do, with what to do instead.
+        ValueError: for a program that cannot be expressed by heads and neurons here; says what to do instead.
     """
     lowering = _Lowering(program)
     output, none_answer = lowering.output()
@@ -66,7 +66,7 @@ class _Lowering:
         self._known: dict[Expression, Reading] = {}
 
     def output(self) -> tuple[Reading, Value]:
-        """The output's reading, and the answer where it is None: the unembedding's bias can say that."""
+        """How to read the output, and the answer where it is None, which the unembedding's bias provides."""
         expression = self.program.output
         if isinstance(expression, Elementwise) and expression.sees_none and len(expression.inputs) == 1:
             inner = self.read(expression.inputs[0])
@@ -74,11 +74,13 @@ class _Lowering:
                 return inner.through(expression.function), expression.function(None)
         reading = self.read(expression)
         if reading.variable.numerical:
-            raise ValueError(f"{self.program.name}: the output is a number; map it to tokens by elementwise.")
+            raise ValueError(
+                f"{self.program.name}: the output is a number; map it to tokens with elementwise."
+            )
         return reading, None
 
     def read(self, expression: Expression) -> Reading:
-        """How to read an expression; the parts that compute it are planned when it is first asked for."""
+        """How to read an expression; the components that compute it are planned on first use."""
         if expression not in self._known:
             self._known[expression] = self._lower(expression)
         return self._known[expression]
@@ -100,7 +102,7 @@ class _Lowering:
             case CircleSum():
                 return self._circle_sum(expression)
             case _:
-                raise TypeError(f"{type(expression).__name__} is no expression that can be compiled.")
+                raise TypeError(f"{type(expression).__name__} is not an expression that can be compiled.")
 
     def _elementwise(self, expression: Elementwise) -> Reading:
         inputs = [self.read(part) for part in expression.inputs]
@@ -129,7 +131,7 @@ class _Lowering:
         return Reading(output, output.values)
 
     def _plain(self, reading: Reading) -> Reading:
-        """A reading that is the same whatever the variable holds is a constant."""
+        """Turn a reading that does not depend on the variable's value into a constant."""
         if not reading.may_be_none and len(reading.classes) == 1:
             return Reading(self.one, reading.classes)
         return reading
@@ -141,8 +143,8 @@ class _Lowering:
             for reading in (key, query):
                 if reading.variable.numerical:
                     raise ValueError(
-                        f"{reading.variable.name!r} is a number and cannot be a key or a query; turn it into values by "
-                        "elementwise first."
+                        f"{reading.variable.name!r} is a number and cannot be a key or a query; turn it into values "
+                        "with elementwise first."
                     )
             selects = [
                 float(None not in (one, other) and bool(atom.predicate(other, one)))
@@ -190,13 +192,13 @@ class _Lowering:
         return Reading(output, values)
 
     def _lengths(self, numbers: tuple[Value, ...]) -> torch.Tensor:
-        """How numbers are written [value, 1]: as large as the input is long, so that shares of it lie well apart."""
+        """The encoding of numbers [value, 1], scaled by the input's length to separate fractions of it well."""
         scaled = [self.program.length * float(cast("Fraction", number or 0)) for number in numbers]
         return torch.tensor(scaled, dtype=torch.float64)[:, None]
 
     def _width(self, expression: SelectorWidth) -> Reading:
         if expression.selector.prefer:
-            raise ValueError("a selector whose width is counted cannot also prefer some of its keys.")
+            raise ValueError("selector_width needs a selector without `prefer`.")
         atoms, _ = self._selector(expression.selector)
         note = expression.note or "width"
         shares = tuple(Fraction(1, width + 1) for width in range(self.program.length, -1, -1))
@@ -228,7 +230,7 @@ class _Lowering:
             )
             if not fits or reading.values != reading.variable.values:
                 raise ValueError(
-                    f"{reading.variable.name!r} is not written on circles of modulus {expression.modulus} and "
+                    f"{reading.variable.name!r} is not encoded on circles of modulus {expression.modulus} and "
                     f"frequencies {expression.frequencies}; aggregate it with encode=Circles(modulus, frequencies)."
                 )
         encoding = encoding_of(residues, circle)
@@ -239,15 +241,15 @@ class _Lowering:
 
 
 def _means(value: Reading, length: int) -> tuple[Fraction, ...]:
-    """Every mean of up to `length` values that can be read, smallest first.
+    """Every possible mean of up to `length` values, in ascending order.
 
     Raises:
-        ValueError: where what is read is no number, or the means are too many.
+        ValueError: if a value is not a number, or there are too many means.
     """
     numbers: set[Fraction] = {Fraction(0)} if value.may_be_none else set()
     for one in value.values:
         if one is not None and not isinstance(one, (int, float, Fraction)):
-            raise ValueError(f"mean needs numbers to average; {value.variable.name!r} has the value {one!r}.")
+            raise ValueError(f"mean needs numbers, but {value.variable.name!r} can have the value {one!r}.")
         numbers.add(Fraction(one or 0))
     means, sums = {Fraction(0)}, {Fraction(0)}
     for count in range(1, length + 1):
@@ -262,7 +264,7 @@ def _means(value: Reading, length: int) -> tuple[Fraction, ...]:
 
 
 def _in_order(values: object) -> tuple[Value, ...]:
-    """The different values, sorted where they can be."""
+    """The distinct values, sorted if they can be compared."""
     different = list(dict.fromkeys(cast("list[Value]", values)))
     try:
         return tuple(sorted(different))  # type: ignore[type-var]

@@ -1,8 +1,7 @@
 """Elementwise maps as ReLU neurons.
 
-Of values in directions of their own, a neuron fires for one combination: relu(sum of the directions - (inputs - 1)).
-Of a number, neurons draw the straight lines between the points that it can take, so that the map is exact at the
-points and has a slope between them.
+For values with one direction each, a neuron detects one combination: relu(sum of the directions - (inputs - 1)).
+For a number, neurons interpolate linearly between its possible values, so that the map is exact at those points.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from mechscope.planted.program import Value
 
 MOST_NEURONS = 20_000
 SEGMENTS = 16
-"""Straight pieces that stand for a square between -2 and 2; its error is at most (4 / SEGMENTS)² / 4."""
+"""Linear pieces that approximate a square between -2 and 2; the error is at most (4 / SEGMENTS)² / 4."""
 
 Gate = tuple[list[tuple[Variable, Vector]], float, float]
-"""What to read, the bias, and what BOS adds: 1 where a combination of values is there, else at most 0."""
+"""What to read, the bias, and what BOS adds: 1 for the given combination of values, else at most 0."""
 
 
 def combinations(
     inputs: Sequence[Reading], sees_none: bool, possible: Callable[..., bool] | None
 ) -> list[tuple[Value, ...]]:
-    """Every combination of values that the inputs may have together.
+    """Every combination of values that the inputs can have.
 
     Raises:
-        ValueError: for more than a model can hold neurons for.
+        ValueError: if there are too many for the neurons of a model.
     """
     choices = [
         (*reading.classes, None) if sees_none and reading.may_be_none else reading.classes
@@ -55,16 +54,16 @@ def lookup_neurons(
     output: Variable,
     one: Variable,
 ) -> Neurons:
-    """Neurons for a function given by its value at every combination; at most one input is a number.
+    """Neurons for a function given by its value at every combination; at most one input may be a number.
 
     Raises:
-        ValueError: for two numerical inputs, or more neurons than is sensible.
+        ValueError: for several numerical inputs, or too many neurons.
     """
     numbers = [index for index, reading in enumerate(inputs) if reading.variable.numerical]
     if len(numbers) > 1:
         raise ValueError(
-            f"{output.name!r} maps {len(numbers)} numerical inputs at once; an elementwise map can take one. Turn the "
-            "others into values by an elementwise map of their own."
+            f"{output.name!r} maps {len(numbers)} numerical inputs at once, but an elementwise map can take only one. "
+            "Turn the others into values first, each with its own elementwise map."
         )
     neurons = Neurons()
     directions = {value: output.encoding[index] for index, value in enumerate(output.values)}
@@ -94,7 +93,7 @@ def lookup_neurons(
 
 
 def _gate(conditions: list[tuple[Reading, Value]], one: Variable) -> Gate:
-    """1 where every reading has its value, at most 0 elsewhere and at BOS."""
+    """A gate that is 1 where every reading has its value, and at most 0 elsewhere and at BOS."""
     if not conditions:
         return [(one, one.encoding[0])], 0.0, 0.0
     reads: list[tuple[Variable, Vector]] = []
@@ -110,10 +109,10 @@ def _gate(conditions: list[tuple[Reading, Value]], one: Variable) -> Gate:
 
 
 def _polyline(neurons: Neurons, number: Variable, gate: Gate, points: list[tuple[float, Vector]]) -> None:
-    """Straight lines through the points, flat outside them, where the gate is open."""
+    """Linear interpolation between the points, constant outside them, active where the gate is open."""
     reads, bias, at_bos = gate
     neurons.add(reads, bias, points[0][1], at_bos)
-    # One more than the number can span, so that a closed gate stays closed under noise.
+    # One more than the number's range, so that a closed gate stays closed under noise.
     reach = number.encoding.max() - number.encoding.min() + 1.0
     identity = torch.ones(1, dtype=torch.float64)
     slope = torch.zeros_like(points[0][1])
@@ -128,7 +127,7 @@ def _polyline(neurons: Neurons, number: Variable, gate: Gate, points: list[tuple
 
 
 def circle_neurons(first: Reading, second: Reading, n_frequencies: int, one: Variable) -> Neurons:
-    """Neurons that add angles: from (cos, sin) of two angles a frequency to (cos, sin) of their sum.
+    """Neurons that add angles: for each frequency, from (cos, sin) of two angles to (cos, sin) of their sum.
 
     (cos a + cos b)² + (sin a - sin b)² = 2 + 2 cos(a + b), and (sin a + cos b)² + (cos a + sin b)² = 2 + 2 sin(a + b).
     """
@@ -156,9 +155,9 @@ def circle_neurons(first: Reading, second: Reading, n_frequencies: int, one: Var
 
 
 def _half_square(neurons: Neurons, reads: list[tuple[Variable, Vector]], out: Vector) -> None:
-    """`out` times the square of what is read, by straight pieces between -2 and 2, folded at zero.
+    """`out` times the square of the input, approximated by linear pieces between -2 and 2.
 
-    Even and zero at zero, so that it needs no constant: relu(x) and relu(-x) grow alike.
+    The square is even and zero at zero, so it needs no constant: relu(x) and relu(-x) get the same pieces.
     """
     step = 4.0 / SEGMENTS
     knots = [step * index for index in range(SEGMENTS // 2)]

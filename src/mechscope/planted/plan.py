@@ -1,8 +1,8 @@
-"""What stands between a program and its weights: variables, ways of reading them, heads and neurons, without places.
+"""The intermediate form between a program and its weights: variables, readings, heads and neurons, not yet placed.
 
-A variable is a piece of the residual stream that one component writes: a direction a value, or one direction
-whose length is a number. A reading is a variable seen through a function of its value; it costs nothing, because
-the function goes into the weights of whoever reads.
+A variable is a part of the residual stream that one component writes: one direction per value, or a single direction
+scaled by a number. A reading is a function of a variable's value; it costs nothing, because the function becomes part
+of the weights of the component that reads it.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ ONE = "one"
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """What one component writes and others read."""
+    """The output of one component, which others read."""
 
     name: str
     values: tuple[Value, ...]
-    """Every value it can have, None not counted; None is written as zero."""
+    """Every value it can have, except None, which is written as zero."""
     encoding: Matrix
     """The direction of each value [value, dim], in float64."""
     numerical: bool = False
-    """Whether it is a number along one direction, not one direction a value."""
+    """Whether it is a number along one direction, rather than one direction per value."""
     may_be_none: bool = False
     varies: bool = True
     """Whether it depends on the tokens; positions and constants are the same in every input."""
 
     @property
     def width(self) -> int:
-        """Dimensions of the residual stream that it takes."""
+        """How many dimensions of the residual stream it uses."""
         return self.encoding.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A variable seen through a function: the value read for each value of the variable."""
+    """A function of a variable: the value read for each value of the variable."""
 
     variable: Variable
     values: tuple[Value, ...]
 
     @property
     def classes(self) -> tuple[Value, ...]:
-        """The different values that can be read, None not counted, in order of appearance."""
+        """The distinct values that can be read, except None, in order of appearance."""
         return tuple(dict.fromkeys(value for value in self.values if value is not None))
 
     @property
@@ -61,28 +61,28 @@ class Reading:
         return self.variable.may_be_none or None in self.values
 
     def through(self, function: Callable[[Value], Value]) -> Reading:
-        """The same variable seen through one more function (None stays None)."""
+        """The same variable with one more function applied (None stays None)."""
         return Reading(
             self.variable, tuple(None if value is None else function(value) for value in self.values)
         )
 
     def weights(self, targets: Matrix) -> Matrix:
-        """The matrix [dim, out] that turns the variable's direction of each value into its row of `targets`.
+        """The matrix [dim, out] that maps the direction of each value to its row of `targets`.
 
         Raises:
-            ValueError: where the variable's encoding cannot be read that way by a linear map.
+            ValueError: if no linear map does this for the variable's encoding.
         """
         encoding = self.variable.encoding
         weights = torch.linalg.pinv(encoding) @ targets
         if not torch.allclose(encoding @ weights, targets, atol=1e-9):
             raise ValueError(
-                f"{self.variable.name!r} takes {encoding.shape[1]} dimensions for {len(encoding)} values, and a linear "
-                "map cannot read this function from it; put an elementwise map between, or leave out its encoding."
+                f"{self.variable.name!r} has {encoding.shape[1]} dimensions for {len(encoding)} values, and a linear "
+                "map cannot read this function from it; add an elementwise map in between, or leave out its encoding."
             )
         return weights
 
     def indicator(self, wanted: Sequence[Value]) -> Matrix:
-        """One row a value of the variable, a 1 in the column of the value read [value, wanted]."""
+        """One row per value of the variable, with a 1 in the column of the value read [value, wanted]."""
         return torch.tensor(
             [[float(value == column) for column in wanted] for value in self.values], dtype=torch.float64
         ).reshape(len(self.values), len(wanted))
@@ -95,25 +95,25 @@ class AtomPlan:
     key: Reading
     query: Reading
     table: Matrix
-    """1 where the query's value selects the key's [query value, key value]."""
+    """1 if the query's value selects the key's [query value, key value]."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeadPlan:
-    """An attention head: whom each position looks at, and what it brings."""
+    """An attention head: which positions it attends to, and what it copies from them."""
 
     output: Variable
     atoms: tuple[AtomPlan, ...]
     prefer: tuple[Reading, ...]
     value: Reading
     targets: Matrix
-    """What each value of the variable read becomes [value, dim of output]."""
+    """The output for each value of the variable that is read [value, dim of output]."""
     counts: bool = False
-    """Whether BOS is always selected too, so that its share of the attention tells how many others are."""
+    """Whether BOS is always selected too, so that its attention tells how many other keys are."""
     note: str = ""
 
     def reads(self) -> list[tuple[Reading, str]]:
-        """What it reads, and by which of its inputs: q, k or v."""
+        """What it reads, and through which input: q, k or v."""
         return [
             *((atom.query, "q") for atom in self.atoms),
             *((atom.key, "k") for atom in self.atoms),
@@ -124,18 +124,18 @@ class HeadPlan:
 
 @dataclass
 class Neurons:
-    """ReLU neurons that together write one variable, one list entry each."""
+    """ReLU neurons that together write one variable; each list has one entry per neuron."""
 
     reads: list[list[tuple[Variable, Vector]]] = field(default_factory=list)
     bias: list[float] = field(default_factory=list)
     at_bos: list[float] = field(default_factory=list)
-    """Added to the bias at BOS, where nothing must fire."""
+    """Added to the bias at BOS, where no neuron may fire."""
     out: list[Vector] = field(default_factory=list)
 
     def add(
         self, reads: list[tuple[Variable, Vector]], bias: float, out: Vector, at_bos: float = 0.0
     ) -> None:
-        """One neuron more, unless it would write nothing."""
+        """Add a neuron, unless it would write nothing."""
         if bool(out.any()):
             self.reads.append(reads)
             self.bias.append(bias)
@@ -162,7 +162,7 @@ class MapPlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A whole program: heads and maps in an order in which each follows what it reads."""
+    """A whole program: heads and maps in dependency order."""
 
     tokens: Variable
     positions: Variable
@@ -170,11 +170,11 @@ class Plan:
     parts: tuple[HeadPlan | MapPlan, ...]
     output: Reading
     none_answer: Value = None
-    """The token predicted where the output variable is None, if any."""
+    """The token to predict where the output is None, if any."""
 
 
 def one_hot(values: Sequence[Value]) -> Matrix:
-    """A dimension a value [value, value]."""
+    """One dimension per value [value, value]."""
     return torch.eye(len(values), dtype=torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""A model whose circuit is known, because it was written: weights, program and true graph side by side."""
+"""A compiled model with a known circuit: weights, program and true graph."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 BOS = "BOS"
 MOST_INPUTS = 20_000
-"""Inputs that `check` goes through before it draws a sample instead."""
+"""Up to this many inputs, `check` tries all of them; above it, a random sample."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a comparison of model and reference found."""
+    """The result of comparing a model with the reference interpreter."""
 
     inputs: int
     """Inputs compared."""
     complete: bool
-    """Whether these are all inputs that there are."""
+    """Whether these are all possible inputs."""
     answers: int
     """Answers compared."""
     wrong: int
     """Answers that the model gets wrong."""
     margin: float
-    """The smallest lead of a right answer over the next best token, in logits."""
+    """The smallest margin of a right answer over the next best token, in logits."""
 
     @property
     def exact(self) -> bool:
@@ -53,17 +53,17 @@ class PlantedModel:
     model: HookedTransformer
     program: Program
     vocabulary: tuple[str, ...]
-    """The string of each token id; id 0 is BOS."""
+    """The string of each token id; token 0 is BOS."""
     true_edges: frozenset[str]
-    """Edges along which something that depends on the tokens flows to the output: `a0.h1->a1.h0<k>`."""
+    """Edges that carry token-dependent information to the output: `a0.h1->a1.h0<k>`."""
     fixed_edges: frozenset[str]
-    """Edges that carry only positions, BOS and constants, the same in every input; no swap of inputs shows them."""
+    """Edges that carry only positions, BOS and constants; these never change, so swapping inputs cannot reveal them."""
     true_nodes: frozenset[str]
     """The ends of the true edges."""
     notes: dict[str, str]
-    """What each working component does, in words, by node."""
+    """Node → a description of what that component does."""
     noise: float = 0.0
-    """How strong the random weights are that were added (0: none)."""
+    """Scale of the random weights that were added (0: none)."""
     rotated: bool = False
     """Whether bases are rotated and heads renumbered."""
     seed: int = 0
@@ -71,12 +71,12 @@ class PlantedModel:
 
     @property
     def description(self) -> str:
-        """Precisely what it computes."""
+        """A precise description of what it computes."""
         return self.program.description
 
     @property
     def true_heads(self) -> tuple[tuple[int, int], ...]:
-        """(layer, head) of the heads that do something, heads with a fixed job included."""
+        """(layer, head) of the heads that do something, including heads with an input-independent job."""
         heads = (node[1:].split(".h") for node in self.notes if node.startswith("a"))
         return tuple(sorted((int(layer), int(head)) for layer, head in heads))
 
@@ -84,7 +84,7 @@ class PlantedModel:
         """Token ids with BOS first; each input is a sequence of tokens, or text with spaces between them.
 
         Raises:
-            ValueError: for an input of another length.
+            ValueError: for an input of the wrong length.
             KeyError: for a token that the model does not know.
         """
         ids = {token: index for index, token in enumerate(self.vocabulary)}
@@ -92,33 +92,33 @@ class PlantedModel:
         for row in _rows(inputs):
             if len(row) != self.program.length:
                 raise ValueError(
-                    f"{self.name} takes {self.program.length} tokens (BOS not counted), not {len(row)}: "
+                    f"{self.name} takes {self.program.length} tokens (not counting BOS), not {len(row)}: "
                     f"{' '.join(row)!r}."
                 )
             unknown = [token for token in row if token not in self.program.alphabet]
             if unknown:
                 raise KeyError(
-                    f"{self.name} does not read {unknown[0]!r}; its tokens are {' '.join(self.program.alphabet)}."
+                    f"{self.name} has no token {unknown[0]!r}; its tokens are {' '.join(self.program.alphabet)}."
                 )
             rows.append([0, *(ids[token] for token in row)])
         if not rows:
-            raise ValueError(f"{self.name} was given no input.")
+            raise ValueError(f"{self.name} needs at least one input.")
         return torch.tensor(rows)
 
     def run(self, inputs: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str]]:
-        """The token that the model predicts at every position, BOS's first."""
+        """The token that the model predicts at every position, starting with BOS."""
         with torch.no_grad():
             best = self.model(self.encode(inputs).to(self.model.W_E.device)).argmax(-1)
         return [[self.vocabulary[index] for index in row] for row in best.tolist()]
 
     def expected(self, inputs: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str | None]]:
-        """The right answer at every position by the reference interpreter, BOS's first; None where none is due."""
+        """The reference interpreter's answer at every position, starting with BOS; None where there is none."""
         return [evaluate(self.program, row) for row in _rows(inputs)]
 
     def check(self, n: int | None = None, seed: int = 0) -> Check:
-        """Compare with the reference on all inputs, or on `n` drawn ones.
+        """Compare with the reference interpreter on all inputs, or on `n` random ones.
 
-        Where there are more than 20,000 inputs or they cannot be counted, 2,000 are drawn.
+        If there are more than 20,000 inputs or they cannot be enumerated, 2,000 are drawn.
         """
         rows = None if n is not None else all_inputs(self.program, MOST_INPUTS)
         complete = rows is not None
@@ -135,7 +135,7 @@ class PlantedModel:
         return Check(len(rows), complete, answers, wrong, margin)
 
     def leads(self, rows: Sequence[tuple[str, ...]]) -> torch.Tensor:
-        """How many logits each right answer is above the next best token [answer]."""
+        """The margin of each right answer over the next best token, in logits [answer]."""
         ids = {token: index for index, token in enumerate(self.vocabulary)}
         due = [
             (row, pos, ids[answer])
@@ -158,16 +158,16 @@ class PlantedModel:
         metric: str | Metric = "logit_difference",
         at: int | None = None,
     ) -> Task:
-        """Pairs of random inputs whose answers differ at one position, where the one input's answer is
-        right and the other's is wrong.
+        """Make a task from pairs of random inputs whose answers differ at one position; there the clean
+        input's answer is right and the corrupted input's wrong.
 
         Args:
-            n: pairs.
-            at: ask at this position only (so that positions mean the same in every pair); None draws one of
-                those where the two answers differ.
+            n: number of pairs.
+            at: the answer position of every pair (so that positions mean the same in all pairs); None draws one
+                of those where the two answers differ.
 
         Raises:
-            ValueError: where no such pairs are found.
+            ValueError: if no such pairs are found.
         """
         return draw_task(self, n, seed, metric, at)
 

@@ -1,9 +1,9 @@
-"""Programs of the RASP family: what a planted model is told to compute, as expressions over a sequence.
+"""RASP-like programs: what a planted model should compute, as expressions over a sequence.
 
-An expression has one value a position. The leaves are `tokens`, `positions` (1 for the first token after BOS)
-and `constant`; `select` says which positions look where, `aggregate` brings what is found there, `selector_width`
-counts it, `elementwise` computes at each position by itself. A value of None means "nothing was found".
-Source: Weiss et al. 2021 (RASP, the language); Lindner et al. 2023 (Tracr, that it compiles to a transformer).
+An expression has one value per position. The leaves are `tokens`, `positions` (1 for the first token after BOS) and
+`constant`; `select` chooses which positions attend where, `aggregate` copies the values found there,
+`selector_width` counts them, and `elementwise` computes at each position separately. None means "nothing was found".
+Source: Weiss et al. 2021 (RASP, the language); Lindner et al. 2023 (Tracr, which compiles it to transformers).
 
     >>> before = aggregate(select(positions, positions, lambda key, query: key == query - 1), tokens, "token before")
     >>> induction = aggregate(select(before, tokens, equal, prefer=positions), tokens, "induction")
@@ -20,24 +20,24 @@ from typing import Any
 from mechscope.arguments import checked_arguments
 
 Value = Hashable
-"""A token, a number, a pair of them: what an expression has at one position; None where nothing was found."""
+"""The value of an expression at one position: a token, a number or a pair; None if nothing was found."""
 Predicate = Callable[..., bool]
-"""From a key's value and a query's value to whether the query selects the key."""
+"""Given a key's value and a query's value, whether the query selects the key."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expression:
-    """One value a position. Two expressions are the same only if they are one object, and are then computed once."""
+    """One value per position. Expressions are compared by identity, and each object is computed only once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens(Expression):
-    """The token that stands at the position."""
+    """The token at the position."""
 
 
 @dataclass(frozen=True, eq=False)
 class Positions(Expression):
-    """Which position it is: 1 for the first token after BOS."""
+    """The position: 1 for the first token after BOS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +49,22 @@ class Constant(Expression):
 
 @dataclass(frozen=True, eq=False)
 class Elementwise(Expression):
-    """A function of the values of other expressions at the same position: an MLP, or merely a way of reading."""
+    """A function of other expressions at the same position: an MLP, or only a way of reading."""
 
     function: Callable[..., Value]
-    """From one value an input to a value."""
+    """Maps one value per input to the output value."""
     inputs: tuple[Expression, ...]
     note: str = ""
-    """What it is, in words."""
+    """A description of it."""
     sees_none: bool = False
-    """Call the function also where an input is None; otherwise None in gives None out."""
+    """Also call the function if an input is None; otherwise a None input gives None."""
     possible: Callable[..., bool] | None = None
-    """Which values can occur together (spares neurons); None means that all can."""
+    """Which combinations of values can occur (saves neurons); None means all of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Atom:
-    """One condition of a selector: a predicate of one expression at the key and one at the query."""
+    """One condition of a selector: a predicate of a key expression and a query expression."""
 
     key: Expression
     query: Expression
@@ -73,11 +73,11 @@ class Atom:
 
 @dataclass(frozen=True, eq=False)
 class Selector:
-    """Which keys each query selects: those for which every condition holds. Combine two with `&`."""
+    """Which keys each query selects: those that satisfy every condition. Combine two selectors with `&`."""
 
     atoms: tuple[Atom, ...]
     prefer: tuple[Expression, ...] = ()
-    """Of the keys selected, only those with the greatest value of the first of these count, then of the second …"""
+    """Tie-breakers: keep only the selected keys with the greatest value of the first of these, then of the second …"""
 
     def __and__(self, other: Selector) -> Selector:
         return Selector(self.atoms + other.atoms, self.prefer + other.prefer)
@@ -85,20 +85,20 @@ class Selector:
 
 @dataclass(frozen=True, eq=False)
 class Aggregate(Expression):
-    """What stands at the selected positions: an attention head."""
+    """The value at the selected positions: an attention head."""
 
     selector: Selector
     values: Expression
     note: str = ""
     numerical: bool = False
-    """The mean of the selected values (0 where none is), not the one value that they share."""
+    """Take the mean of the selected values (0 if none is selected), instead of their common value."""
     encode: Callable[[Any], tuple[float, ...]] | None = None
-    """The direction in which a value is written; None gives each a dimension of its own."""
+    """The direction in which each value is written; None gives every value its own dimension."""
 
 
 @dataclass(frozen=True, eq=False)
 class SelectorWidth(Expression):
-    """How many positions are selected: a head that also attends to BOS, and an MLP that counts from BOS's share."""
+    """How many positions are selected: a head that also attends to BOS, and an MLP that infers the count from that."""
 
     selector: Selector
     note: str = ""
@@ -106,10 +106,10 @@ class SelectorWidth(Expression):
 
 @dataclass(frozen=True, eq=False)
 class CircleSum(Expression):
-    """The sum of two residues modulo `modulus`, both written as points on circles, by multiplication of angles.
+    """The sum of two residues modulo `modulus`, both encoded as points on circles, computed by adding angles.
 
-    cos(w(a+b)) and sin(w(a+b)) come from squares of sums of cosines and sines, and each square from ReLUs.
-    Source: Nanda et al. 2023 ("Progress measures for grokking"), the algorithm; Zhong et al. 2023, its name, "clock".
+    cos(w(a+b)) and sin(w(a+b)) are sums of squares of sums of cosines and sines; ReLUs approximate each square.
+    Source: Nanda et al. 2023 ("Progress measures for grokking"; the algorithm); Zhong et al. 2023 (its name, "clock").
     """
 
     first: Expression
@@ -140,10 +140,10 @@ def select(
     predicate: Predicate,
     prefer: Expression | tuple[Expression, ...] = (),
 ) -> Selector:
-    """The positions whose key fits the query: `predicate(key, query)`; False wherever one of them is None.
+    """Select the positions where `predicate(key, query)` is true; it is False wherever one of them is None.
 
     Args:
-        prefer: of several selected, keep only those where this is greatest (`prefer=positions`: the latest).
+        prefer: if several are selected, keep only those where this is greatest (`prefer=positions`: the latest).
     """
     return Selector(
         (Atom(keys, queries, predicate),), (prefer,) if isinstance(prefer, Expression) else prefer
@@ -152,7 +152,7 @@ def select(
 
 @checked_arguments
 def select_where(keys: Expression, predicate: Callable[..., bool]) -> Selector:
-    """The positions where a predicate of the key alone holds, whatever the query."""
+    """Select the positions where a predicate of the key holds, whatever the query."""
     return select(keys, constant(1), lambda key, query: predicate(key))
 
 
@@ -163,13 +163,13 @@ def aggregate(
     note: str = "",
     encode: Callable[[Any], tuple[float, ...]] | None = None,
 ) -> Aggregate:
-    """The value at the selected positions, which must agree; None where none is selected."""
+    """The value at the selected positions, which must all agree; None if none is selected."""
     return Aggregate(selector, values, note, encode=encode)
 
 
 @checked_arguments
 def mean(selector: Selector, values: Expression, note: str = "") -> Aggregate:
-    """The mean of numbers over the selected positions; 0 where none is selected."""
+    """The mean of numbers over the selected positions; 0 if none is selected."""
     return Aggregate(selector, values, note, numerical=True)
 
 
@@ -187,7 +187,7 @@ def elementwise(
     sees_none: bool = False,
     possible: Callable[..., bool] | None = None,
 ) -> Elementwise:
-    """A function at each position by itself.
+    """Apply a function at each position separately.
 
     Raises:
         ValueError: without an input.
@@ -199,32 +199,32 @@ def elementwise(
 
 @dataclass(frozen=True)
 class Program:
-    """An expression with the inputs that it is meant for."""
+    """An expression together with its inputs."""
 
     name: str
     description: str
-    """Precisely what it computes, for a reader."""
+    """A precise description of what it computes."""
     output: Expression
-    """The token to predict at each position (a token's string), None for no prediction."""
+    """The token to predict at each position (as a string), or None for no prediction."""
     alphabet: tuple[str, ...]
-    """Tokens that may stand in the input."""
+    """Tokens that may occur in the input."""
     length: int
-    """Tokens of an input, BOS not counted."""
+    """Number of tokens in an input, not counting BOS."""
     draw: Callable[[random.Random], tuple[str, ...]]
-    """One random input."""
+    """Draws one random input."""
     every: Callable[[], Iterable[tuple[str, ...]]] | None = None
-    """All inputs, where they can be counted."""
+    """All inputs, if they can be enumerated."""
     answers_at: Callable[[tuple[str, ...]], Iterable[int]] | None = None
-    """At which positions an input has an answer; None means wherever the output is not None."""
+    """The positions where an input has an answer; None means wherever the output is not None."""
     causal: bool = True
-    """Whether a position sees only itself and earlier ones."""
+    """Whether a position attends only to itself and earlier ones."""
     encode_tokens: Callable[[str], tuple[float, ...]] | None = None
-    """The embedding of a token; None gives each a dimension of its own."""
+    """The embedding of a token; None gives every token its own dimension."""
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError(f"{self.name}: length must be at least 1, not {self.length}.")
         if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
             raise ValueError(
-                f"{self.name}: the alphabet must have different tokens, not {list(self.alphabet)}."
+                f"{self.name}: the tokens of the alphabet must differ, not {list(self.alphabet)}."
             )

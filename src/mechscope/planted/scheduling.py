@@ -1,4 +1,4 @@
-"""Which layer and which head computes what: each part as early as what it reads allows."""
+"""Assign layers and heads: each component comes as early as its inputs allow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mechscope.planted.plan import HeadPlan, MapPlan, Plan, Variable
 
 @dataclass(frozen=True)
 class Place:
-    """A head, or (without one) an MLP."""
+    """The place of a component: a head, or an MLP if `head` is None."""
 
     layer: int
     head: int | None = None
@@ -23,14 +23,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A place for every part."""
+    """A place for every component."""
 
     places: dict[HeadPlan | MapPlan, Place]
     n_layers: int
     n_heads: int
 
     def heads(self) -> dict[HeadPlan, Place]:
-        """The heads and where they are."""
+        """The heads and their places."""
         return {part: place for part, place in self.places.items() if isinstance(part, HeadPlan)}
 
     def maps(self, layer: int) -> list[MapPlan]:
@@ -43,15 +43,15 @@ class Schedule:
 def schedule(
     plan: Plan, extra_layers: int = 0, extra_heads: int = 0, seed: int = 0, shuffle: bool = False
 ) -> Schedule:
-    """A place for every part of a plan.
+    """Assign a place to every component of a plan.
 
     Args:
-        extra_layers: layers that compute nothing, put anywhere (by `seed`) among the others.
+        extra_layers: layers that compute nothing, inserted at random (by `seed`) among the others.
         extra_heads: heads that compute nothing, in every layer.
-        shuffle: number the heads of a layer at random (by `seed`).
+        shuffle: number the heads of each layer in random order (by `seed`).
 
     Raises:
-        ValueError: for a negative number of extras.
+        ValueError: for negative numbers.
     """
     if extra_layers < 0 or extra_heads < 0:
         raise ValueError(
@@ -79,7 +79,7 @@ def schedule(
 
 
 def _depths(plan: Plan) -> dict[HeadPlan | MapPlan, int]:
-    """The layer of each part: a head reads what earlier layers wrote, a map also the heads of its own layer."""
+    """The layer of each component: a head reads earlier layers, a map also the heads of its own layer."""
     ready: dict[Variable, tuple[int, int]] = {}
     depth: dict[HeadPlan | MapPlan, int] = {}
     for part in plan.parts:

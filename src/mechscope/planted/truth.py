@@ -1,8 +1,8 @@
 """The true computational graph of a compiled program, in the published names of nodes and edges.
 
-An edge is true where what flows along it depends on the tokens and is needed for the output. What is the same in
-every input (positions, BOS, constants) flows along *fixed* edges: swapping one input for another cannot show them,
-only zero or mean ablation can.
+An edge is true if it carries information that depends on the tokens and is needed for the output. Information that is
+the same in every input (positions, BOS, constants) flows along *fixed* edges: swapping inputs cannot reveal them, only
+zero or mean ablation can.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from mechscope.planted.scheduling import Schedule
 
 @dataclass(frozen=True)
 class Truth:
-    """Nodes, edges, and each component's job in words."""
+    """Nodes, edges, and a description of each component's job."""
 
     edges: frozenset[str]
-    """Edges that carry what depends on the tokens."""
+    """Edges that carry token-dependent information."""
     fixed_edges: frozenset[str]
-    """Edges that carry only what is the same in every input."""
+    """Edges that carry only information that is the same in every input."""
     nodes: frozenset[str]
     """The ends of the true edges."""
     notes: dict[str, str]
-    """What each component that does something does."""
+    """Node → what that component does, for components that do something."""
 
 
 def find_truth(plan: Plan, places: Schedule) -> Truth:
-    """The graph of a plan whose parts have found their places."""
+    """The graph of a plan whose components have been placed."""
     source: dict[Variable, str] = dict.fromkeys((plan.tokens, plan.positions, plan.one), "input")
     source |= {part.output: place.node for part, place in places.places.items()}
     varying: set[str] = set()
@@ -42,7 +42,7 @@ def find_truth(plan: Plan, places: Schedule) -> Truth:
 
     for part, place in places.places.items():
         if isinstance(part, HeadPlan):
-            # Every key says whether it is BOS, where a query that finds nothing looks.
+            # Every key encodes whether it is BOS, because a query without a match attends to BOS.
             fixed.add(f"input->{place.node}<k>")
             for reading, which in part.reads():
                 add(reading.variable, f"{place.node}<{which}>")
@@ -51,7 +51,7 @@ def find_truth(plan: Plan, places: Schedule) -> Truth:
                 fixed.add(f"input->{place.node}")
             for variable in {variable for reads in part.neurons.reads for variable, _ in reads}:
                 add(variable, place.node)
-        notes.setdefault(place.node, []).append(_words(part))
+        notes.setdefault(place.node, []).append(_description(part))
     add(plan.output.variable, "logits")
     ends = {end.split("<")[0] for edge in varying for end in edge.split("->")}
     return Truth(
@@ -62,7 +62,7 @@ def find_truth(plan: Plan, places: Schedule) -> Truth:
     )
 
 
-def _words(part: HeadPlan | MapPlan) -> str:
+def _description(part: HeadPlan | MapPlan) -> str:
     if isinstance(part, MapPlan):
         return part.note or part.output.name
     keys = _names(atom.key.variable for atom in part.atoms) or "any token"
@@ -78,5 +78,5 @@ def _words(part: HeadPlan | MapPlan) -> str:
 
 
 def _names(variables: Iterable[Variable]) -> str:
-    """The names of variables, each once, constants left out."""
+    """The distinct names of variables, without constants."""
     return " and ".join(dict.fromkeys(variable.name for variable in variables if variable.name != ONE))

@@ -1,4 +1,4 @@
-"""The weights of a planted model: those of the parts, written into place, in float64."""
+"""Write the weights of a planted model, in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class Weights:
-    """Every weight of a HookedTransformer without norms, stacked over layers."""
+    """All weights of a HookedTransformer without norms, stacked over layers."""
 
     W_E: Float[Tensor, "d_vocab d_model"]
     W_pos: Float[Tensor, "pos d_model"]
@@ -38,7 +38,7 @@ class Weights:
     b_U: Float[Tensor, " d_vocab"]  # noqa: N815
 
     def items(self) -> list[tuple[str, Tensor]]:
-        """Names and tensors."""
+        """Pairs of name and tensor."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]
 
 
@@ -51,11 +51,11 @@ def write_weights(
     margin: float,
     extra_neurons: int = 0,
 ) -> Weights:
-    """The weights that compute a plan; whatever computes nothing is zero.
+    """The weights that compute a plan; unused ones are zero.
 
     Args:
-        sharpness: how many nats a selected key's attention score is above any other's.
-        margin: how many logits the answer is above every other token.
+        sharpness: by how many nats a selected key's attention score exceeds the others.
+        margin: by how many logits the answer exceeds every other token.
         extra_neurons: neurons that compute nothing, in every layer.
     """
     neurons = [sum(len(part.neurons) for part in places.maps(layer)) for layer in range(places.n_layers)]
@@ -107,11 +107,11 @@ def write_weights(
 
 
 Slot = tuple[dict[Variable, Tensor], float, dict[Variable | None, Tensor]]
-"""One dimension of a head's queries and keys: what the query reads, its bias, what the key reads (None: BOS)."""
+"""One dimension of a head's queries and keys: query input, query bias, key input (None: BOS)."""
 
 
 def _query_key(part: HeadPlan, sharpness: float) -> list[Slot]:
-    """Scores: `strength` for each condition that holds, a bonus for preferred keys, and BOS just below a full match."""
+    """Scores: `strength` per satisfied condition, a bonus for preferred keys, and BOS just below a full match."""
     bonus: dict[Variable, Tensor] = {}
     ranks, base = 0, 1
     for reading in reversed(part.prefer):
@@ -123,7 +123,7 @@ def _query_key(part: HeadPlan, sharpness: float) -> list[Slot]:
         bonus[reading.variable] = bonus.get(reading.variable, torch.zeros_like(weights)) + weights
         ranks += base * len(ordered)
         base *= len(ordered) + 1
-    # Between a full match and the next best there must be room for BOS, unless it is selected itself.
+    # Leave room for BOS between a full match and the next best score, unless BOS itself is selected.
     strength = sharpness * (1 if part.counts else 2 + ranks)
     root = strength**0.5
     slots: list[Slot] = []
@@ -145,7 +145,7 @@ def _query_key(part: HeadPlan, sharpness: float) -> list[Slot]:
 
 
 def _factor(table: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """A table [query, key] as a sum of products, one for each different row or column, whichever are fewer."""
+    """Factor a table [query, key] into a sum of products, one per distinct row or column, whichever are fewer."""
     if table.numel() == 0:
         return []
     by_row, row_of = torch.unique(table, dim=0, return_inverse=True)
@@ -168,7 +168,7 @@ def _write_neurons(weights: Weights, layer: int, start: int, part: MapPlan, layo
 
 
 def _embeddings(plan: Plan, layout: Layout, vocabulary: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Token and position embedding; BOS stands at position 0 and is in no other room than its own."""
+    """Token and position embeddings; BOS is at position 0 and writes only to its own dimension."""
     W_E, W_pos = (
         _zeros(len(vocabulary), layout.d_model),
         _zeros(len(plan.positions.values) + 1, layout.d_model),
@@ -193,7 +193,7 @@ def _unembedding(plan: Plan, layout: Layout, vocabulary: tuple[str, ...], margin
     try:
         read = plan.output.weights(targets)
     except ValueError:
-        # On circles every residue is read by its own direction: the right one fits best.
+        # On circles, each residue is read along its own direction; the right one matches best.
         read = encoding.T @ targets / encoding.square().sum(1).mean()
     W_U[layout[plan.output.variable]] = read
     return W_U
@@ -211,7 +211,7 @@ def _zeros(*shape: int) -> Tensor:
 
 
 def build_model(weights: Weights, name: str, causal: bool, device: str = "cpu") -> HookedTransformer:
-    """A HookedTransformer (no norms, ReLU, scores not divided) with these weights, in float32."""
+    """A HookedTransformer (no norms, ReLU, unscaled attention scores) with these weights, in float32."""
     n_layers, n_heads, d_model, d_head = weights.W_Q.shape
     d_mlp = weights.W_in.shape[-1]
     attention = ("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O", "b_O")

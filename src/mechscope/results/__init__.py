@@ -1,4 +1,4 @@
-"""Results: labelled arrays that know their unit and where they came from, and that show themselves.
+"""Results: labelled arrays with a unit and provenance, which can be displayed as figures.
 
 Names are imported when first used: xarray takes a while to load, and loading a model needs none of it.
 """

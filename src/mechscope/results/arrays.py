@@ -1,4 +1,4 @@
-"""Convert numbers to NumPy arrays: tensors of any type and device, arrays, lists."""
+"""Convert tensors of any type and device, arrays and lists to NumPy arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one vocabulary of axis names, so that a heat map, a table and a test all read the same words."""
+"""The single vocabulary of axis names, shared by figures, tables and tests."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ DIMS: dict[str, str] = {
     "width": "latents in the dictionary",
     "l0": "active latents (L0)",
 }
-"""Dimension name → the words for it on an axis. Later techniques add theirs here and nowhere else."""
+"""Dimension name → axis label. New techniques add their dimensions here and nowhere else."""
 
 
 def check_dims(dims: Iterable[object]) -> tuple[str, ...]:
     """The dims as a tuple of names.
 
     Raises:
-        ValueError: for a name outside the vocabulary, with the nearest names in it.
+        ValueError: for a name outside the vocabulary; suggests the closest ones.
     """
     names = tuple(str(dim) for dim in dims)
     for name in names:
@@ -70,5 +70,5 @@ def check_dims(dims: Iterable[object]) -> tuple[str, ...]:
             hint = did_you_mean_clause(name, DIMS, n=3) or f"the vocabulary is: {', '.join(DIMS)}."
             raise ValueError(f"{name!r} is not a dimension that results use; {hint}")
     if len(set(names)) < len(names):
-        raise ValueError(f"a dimension is named twice in {names}; every axis needs a name of its own.")
+        raise ValueError(f"a dimension is named twice in {names}; every axis needs a different name.")
     return names

@@ -1,4 +1,4 @@
-"""Where a result came from: enough to make it again."""
+"""Where a result came from, in enough detail to reproduce it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Provenance:
     """
 
     model: str
-    """Which model, by name or by what it was trained on."""
+    """The model, by name or by what it was trained on."""
     task: str
-    """Which task, data set or technique."""
+    """The task, data set or technique."""
     seed: int | None = None
-    """Seed of every random draw, or None where nothing was drawn."""
+    """Seed of every random draw, or None if nothing was random."""
     versions: dict[str, str] = field(default_factory=lambda: versions())
-    """Package → version at the time."""
+    """Package → version when the result was made."""
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f", seed {self.seed}"
@@ -30,7 +30,7 @@ class Provenance:
 
 
 def versions(packages: tuple[str, ...] = ("mechscope", "torch", "numpy")) -> dict[str, str]:
-    """Python's version and those of the packages that are installed; reads metadata, imports nothing.
+    """Versions of Python and of the installed packages among these; reads metadata, imports nothing.
 
     >>> sorted(versions(("numpy", "surely-not-installed")))
     ['numpy', 'python']

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """A labelled array with its meaning.
+    """A labelled array with its title, unit and provenance.
 
-    Make one with `make_result`; look things up by name, never by axis number:
+    Make one with `make_result`, and index it by name, never by axis number:
 
     >>> scores = make_result([[0.1, 0.9], [0.2, 0.3]], dims=("layer", "head"), title="prefix score",
     ...                      unit="probability", provenance=Provenance("toy", "induction", seed=0))
@@ -37,13 +37,13 @@ class Result:
     values: xr.DataArray
     """The numbers, with dims from `mechscope.results.DIMS` and a coordinate for each."""
     title: str
-    """What the numbers are, in a few words."""
+    """What the numbers are, as a short title."""
     unit: str
     """Unit of the values: nats, logits, probability, accuracy, …; "1" for a pure number."""
     provenance: Provenance
     """Model, task, seed and versions."""
     kind: str = ""
-    """How to draw it where the dims leave a choice: "", "curves", "bars", "heatmap", "images", "spectrum"."""
+    """How to draw it if the dims leave a choice: "", "curves", "bars", "heatmap", "images", "spectrum"."""
 
     def __post_init__(self) -> None:
         dims = check_dims(self.values.dims)
@@ -74,7 +74,7 @@ class Result:
         return save_result(self, path)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """A row for each number: a column for each dim, and one called "value".
+        """One row per number, with a column for each dim and one called "value".
 
         >>> result = make_result([0.5, 0.7], ("layer",), "accuracy", "accuracy", Provenance("toy", "parity"))
         >>> result.to_dataframe().columns.tolist()
@@ -100,7 +100,7 @@ def make_result(
     coords: Mapping[str, Any] | None = None,
     kind: str = "",
 ) -> Result:
-    """A result from anything array-like (a tensor too); missing coordinates count from 0.
+    """Make a result from anything array-like, including tensors; missing coordinates count from 0.
 
     Raises:
         ValueError: if the dims do not fit the array's axes or a coordinate's length its axis.
@@ -108,7 +108,9 @@ def make_result(
     array = as_array(values)
     names = check_dims(dims)
     if array.ndim != len(names):
-        raise ValueError(f"{title!r} has shape {array.shape} but {len(names)} dims {names}; name every axis.")
+        raise ValueError(
+            f"{title!r} has shape {array.shape} but {len(names)} dims {names}; give one name per axis."
+        )
     given = dict(coords or {})
     labels: dict[str, Any] = {}
     for name, size in zip(names, array.shape, strict=True):
@@ -118,5 +120,7 @@ def make_result(
                 f"coordinate {name!r} of {title!r} has shape {labels[name].shape}; the axis has {size} entries."
             )
     if given:
-        raise ValueError(f"coords {sorted(given)} of {title!r} name no dimension of it; dims are {names}.")
+        raise ValueError(
+            f"coords {sorted(given)} of {title!r} are not dimensions of it; its dims are {names}."
+        )
     return Result(xr.DataArray(array, dims=names, coords=labels), title, unit, provenance, kind)

@@ -1,4 +1,4 @@
-"""One result, one file: the array as safetensors, the words as its metadata. Nothing is pickled."""
+"""Save a result in one file: the array as safetensors, the text as its metadata. Nothing is pickled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMAT = "mechscope result 1"
 
 
 def save_result(result: Result, path: str | Path) -> Path:
-    """Write a result to `path` (by custom ending in .safetensors), whole or not at all."""
+    """Write a result to `path` (usually ending in .safetensors), completely or not at all."""
     header = {
         "title": result.title,
         "unit": result.unit,
@@ -47,7 +47,7 @@ def load_result(path: str | Path) -> Result:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is not one that `save_result` wrote, or is cut short or damaged.
+        ValueError: if the file was not written by `save_result`, or is truncated or damaged.
     """
     path = check_name(path)
     if not path.exists():

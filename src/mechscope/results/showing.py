@@ -1,4 +1,4 @@
-"""`result.show()` without knowing who draws: the figure room registers itself here."""
+"""The renderer behind `result.show()`; `mechscope.viz` registers itself here."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def render(result: Result) -> Any:
     """The figure of a result.
 
     Raises:
-        RuntimeError: if no renderer registered itself and mechscope.viz cannot be imported.
+        RuntimeError: if no renderer is registered and mechscope.viz cannot be imported.
     """
     if _renderer is None:
-        # By name and late: results stay below viz in the import order, and cost nothing until shown.
+        # Imported late and by name: results stay below viz in the import order and load no plotting library.
         try:
             importlib.import_module("mechscope.viz")
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""Tasks: what is studied, in one object that every technique takes; names are imported when first used."""
+"""Tasks: prompts, answers and a metric in one object that every technique takes. Names are imported on first use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Subject–verb agreement: "I have heard that the boys near the tree" → " are", not " is".
 
-Sources: Finlayson et al. 2021; Marks et al. 2024 (task and corruption); sentences and words are ours.
+Sources: Finlayson et al. 2021; Marks et al. 2024 (task and corruption). The sentences and words are our own.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ def subject_verb_agreement(
     metric: str | Metric = "logit_difference",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """The verb must agree with the subject: right are the verbs of its number, wrong those of the other.
+    """The verb must agree with the subject: verbs of the subject's number are right, those of the other number wrong.
 
-    The corrupted twin has the same subject in the other number, so that the answer flips; the distractor stays.
-    Singular and plural subjects take turns. Positions: subject, distractor (where there is one), end. Sources:
-    Finlayson et al. 2021; Marks et al. 2024.
+    The corrupted prompt has the same subject in the other number, so the answer flips; the distractor stays.
+    Singular and plural subjects alternate. Positions: subject, distractor (if any), end. Sources: Finlayson et al.
+    2021; Marks et al. 2024.
 
     Args:
         structure: "simple"; "prepositional", with a second noun after a preposition; "relative", with a relative
             clause.
         distractor: whether the second noun has the "same" number as the clean subject or the "other" one (the
-            hard case); either by chance where left out.
-        template: number of a template, so that all prompts are alike; they take turns where left out.
+            hard case); random if omitted.
+        template: index of one template to use for all prompts; if omitted, prompts cycle through the templates.
 
     Raises:
-        ValueError: for too few words that are single tokens, an unknown structure, or a distractor that has no
-            place in a simple sentence.
+        ValueError: if too few words are single tokens, the structure is unknown, or a distractor is given for a
+            simple sentence.
     """
     check_count(n)
     if structure not in STRUCTURES:
-        raise ValueError(f"structure is one of {', '.join(STRUCTURES)}, not {structure!r}.")
+        raise ValueError(f"structure must be one of {', '.join(STRUCTURES)}, not {structure!r}.")
     if distractor not in (None, "same", "other"):
-        raise ValueError(f'distractor is "same", "other" or None for either, not {distractor!r}.')
+        raise ValueError(f'distractor must be "same", "other" or None for either, not {distractor!r}.')
     if structure == "simple" and distractor is not None:
-        raise ValueError('a simple sentence has no distractor: take structure="prepositional" or "relative".')
+        raise ValueError('a simple sentence has no distractor: use structure="prepositional" or "relative".')
     reader, lists = Reader(model), word_lists("subject_verb_agreement")
     people = _both_numbers(reader, lists["subjects"], "subjects", 2)
     second = people if structure == "relative" else _both_numbers(reader, lists["things"], "things", 1)
@@ -97,7 +97,7 @@ def subject_verb_agreement(
 
 
 def subject_verb_agreement_texts() -> list[str]:
-    """Texts that hold every piece of an agreement prompt and of its answers."""
+    """Texts that contain every piece of the agreement prompts and their answers."""
     lists = word_lists("subject_verb_agreement")
     pairs = {**lists["subjects"], **lists["things"], **lists["verbs"]}
     example = {"SUBJECT": next(iter(lists["subjects"])), "DISTRACTOR": next(iter(lists["things"]))}
@@ -108,14 +108,14 @@ def subject_verb_agreement_texts() -> list[str]:
 def _both_numbers(
     reader: Reader, listed: dict[str, str], what: str, at_least: int
 ) -> dict[str, tuple[int, int]]:
-    """Words whose singular and plural are one token each, by the singular."""
+    """Singular → token ids of singular and plural, for words where each is one token."""
     single = reader.words([word for pair in listed.items() for word in pair], what)
     kept = {
         one: (single[one], single[many]) for one, many in listed.items() if one in single and many in single
     }
     if len(kept) < at_least:
         raise ValueError(
-            f"{len(kept)} of {len(listed)} {what} are one token in this tokenizer in both numbers; at least "
+            f"{len(kept)} of {len(listed)} {what} are a single token in both singular and plural; at least "
             f"{at_least} are needed."
         )
     return kept

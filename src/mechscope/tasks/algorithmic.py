@@ -1,6 +1,6 @@
-"""Algorithmic tasks of plain tokens, for models with a small vocabulary of their own and no tokenizer.
+"""Algorithmic tasks on plain tokens, for models with a small vocabulary and no tokenizer.
 
-Numbers are tokens of their own value; the separator and the class tokens follow them.
+The number k is token k; the separator and the class tokens come after the numbers.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def modular_addition(
 ) -> Task:
     """a, b, "=" → (a + b) mod p. Tokens 0 to p - 1 are numbers, p is "=". Source: Nanda et al. 2023.
 
-    The corrupted twin has another a or b (`change`); its own sum is the wrong answer. Positions: a, b, end.
+    The corrupted prompt has another a or b (`change`); its sum is the wrong answer. Positions: a, b, end.
 
     Args:
-        n: how many pairs, drawn without repetition; None for all p² in order.
+        n: how many pairs, drawn without replacement; None for all p² in order.
 
     Raises:
-        ValueError: for p below 2, more than p² pairs, or another `change`.
+        ValueError: for p below 2, more than p² pairs, or an unknown `change`.
     """
     if p < 2:
-        raise ValueError(f"p is at least 2, not {p!r}.")
+        raise ValueError(f"p must be at least 2, not {p!r}.")
     if change not in ("a", "b"):
-        raise ValueError(f'change is "a" or "b", not {change!r}.')
+        raise ValueError(f'change must be "a" or "b", not {change!r}.')
     if n is not None:
         check_count(n)
         if n > p * p:
@@ -73,14 +73,14 @@ def sorting(
     *,
     metric: str | Metric = "logit_difference",
 ) -> Task:
-    """Numbers, a separator, then the same numbers from the smallest up; answers are due from the separator on.
+    """Numbers, a separator, then the same numbers in ascending order, which the model must predict.
 
-    Tokens 0 to n_values - 1 are numbers (all different in a prompt), n_values is the separator. The corrupted twin
-    is a list of other numbers with its own sorted copy; the wrong answer is what stands there. Positions:
+    Tokens 0 to n_values - 1 are numbers (all different within a prompt), n_values is the separator. The corrupted
+    prompt has other numbers with their sorted copy; its token at the same position is the wrong answer. Positions:
     separator, end.
 
     Raises:
-        ValueError: where there are fewer than 2 * length values.
+        ValueError: if there are fewer than 2 * length values.
     """
     return _rewriting("sorting", sorted, length, n_values, n, seed, metric)
 
@@ -94,10 +94,10 @@ def reversal(
     *,
     metric: str | Metric = "logit_difference",
 ) -> Task:
-    """Numbers, a separator, then the same numbers from the last to the first; otherwise as `sorting`.
+    """Numbers, a separator, then the same numbers in reverse order; otherwise like `sorting`.
 
     Raises:
-        ValueError: where there are fewer than 2 * length values.
+        ValueError: if there are fewer than 2 * length values.
     """
     return _rewriting("reversal", lambda values: values[::-1], length, n_values, n, seed, metric)
 
@@ -110,18 +110,18 @@ def balanced_brackets(
     *,
     metric: str | Metric = "logit_difference",
 ) -> Task:
-    """Brackets, "=", and the question whether they balance.
+    """Brackets, then "=": do they balance?
 
     Tokens: 0 "(", 1 ")", 2 "=", 3 the answer "balanced", 4 the answer "not balanced". Balanced and unbalanced
-    prompts take turns. In the corrupted twin an opening and a closing bracket have changed places, so that their
-    number tells nothing and the answer flips. Positions: end.
+    prompts alternate. The corrupted prompt swaps an opening and a closing bracket, so the answer flips while the
+    counts stay equal and give nothing away. Positions: end.
 
     Raises:
         ValueError: for a length that is odd or below 4.
     """
     check_count(n)
     if length < 4 or length % 2:
-        raise ValueError(f"length is an even number of brackets, at least 4, not {length!r}.")
+        raise ValueError(f"length must be an even number of brackets, at least 4, not {length!r}.")
     draw = random.Random(f"brackets {seed}")
     balanced = [_dyck(length, draw) for _ in range(n)]
     broken = [_broken(row, draw) for row in balanced]
@@ -139,7 +139,7 @@ def balanced_brackets(
         metric=get_metric(metric),
         positions={"end": end},
         labels=_labels(clean, {0: "(", 1: ")", 2: "="}),
-        corruption="two brackets change places; the answer flips",
+        corruption="two brackets are swapped; the answer flips",
         seed=seed,
     )
 
@@ -156,8 +156,8 @@ def _rewriting(
     check_count(n)
     if length < 2 or n_values < 2 * length:
         raise ValueError(
-            f"{name}: a list of {length} numbers (at least 2) and its twin of others need {2 * length} different "
-            f"values; there are {n_values}."
+            f"{name}: a list of {length} numbers (at least 2) and its corrupted counterpart need {2 * length} "
+            f"different values, but there are only {n_values}."
         )
     draw = random.Random(f"{name} {seed}")
     drawn = [draw.sample(range(n_values), 2 * length) for _ in range(n)]
@@ -166,7 +166,7 @@ def _rewriting(
     where = torch.arange(length, 2 * length).expand(n, -1).clone()
     return Task(
         name,
-        # The last answer is not read: nothing follows it.
+        # Drop the last answer: nothing follows it, so it is never an input.
         clean[:, :-1].clone(),
         corrupted[:, :-1].clone(),
         Answers(where, clean[:, length + 1 :, None].clone(), corrupted[:, length + 1 :, None].clone()),
@@ -189,7 +189,7 @@ def _dyck(length: int, draw: random.Random) -> list[int]:
 
 
 def _broken(row: list[int], draw: random.Random) -> list[int]:
-    """The same brackets with two of them exchanged so that they no longer balance."""
+    """The same brackets with two of them swapped so that they no longer balance."""
     ways = [
         exchanged
         for first in range(len(row))

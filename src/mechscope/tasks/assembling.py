@@ -1,4 +1,4 @@
-"""From pairs of token lists to a task: padding, the beginning-of-sequence token, labels, checks."""
+"""Build a task from pairs of token lists: padding, the beginning-of-sequence token, labels, checks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mechscope.tasks.task import Task
 
 @dataclass(frozen=True)
 class Pair:
-    """One example: a clean prompt, its corrupted twin, and the answer that is due at the end."""
+    """One example: a clean prompt, its corrupted counterpart, and the answers after the last token."""
 
     clean: Sequence[int]
     corrupted: Sequence[int]
     correct: Sequence[int]
     """Right tokens."""
     wrong: Sequence[int] | None = None
-    """Wrong tokens to hold against them."""
+    """Wrong tokens to compare them with."""
     positions: Mapping[str, int] = field(default_factory=dict)
     """Named positions; "end" is added."""
     template: int = 0
@@ -30,13 +30,13 @@ class Pair:
 
 
 def check_count(n: int) -> None:
-    """See that a number of examples was asked for."""
+    """Raise ValueError unless n is a positive number of examples."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n is the number of examples, at least 1, not {n!r}.")
+        raise ValueError(f"n is the number of examples and must be at least 1, not {n!r}.")
 
 
 def fill_up(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    """Rows of different lengths as one tensor [row longest], filled on the right."""
+    """Rows of different lengths as one tensor [row longest], padded on the right."""
     longest = max(len(row) for row in rows)
     return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows], dtype=torch.long)
 
@@ -51,14 +51,14 @@ def assemble(
     seed: int | None,
     prepend_bos: bool | None = None,
 ) -> Task:
-    """The task of these pairs, seen to fit the model where one was given.
+    """The task made of these pairs, checked against the model if one was given.
 
     Args:
         prepend_bos: whether prompts start with the begin token; None follows the model (see `Reader.begin`). It is
             not added to a prompt that already starts with it.
 
     Raises:
-        ValueError: for prompts longer than the model's context, or no BOS token where one is wanted.
+        ValueError: for prompts longer than the model's context, or a missing BOS token.
     """
     begin = reader.begin(prepend_bos)
     clean = [with_begin(begin, list(pair.clean)) for pair in pairs]
@@ -67,8 +67,8 @@ def assemble(
     for number, (ours, theirs) in enumerate(zip(clean, corrupted, strict=True)):
         if len(ours) != len(theirs):
             raise ValueError(
-                f"pair {number}: one prompt starts with the begin token and the other does not, so they would not "
-                "stay aligned. Write it in both or in neither, or pass prepend_bos=False."
+                f"pair {number}: only one of the prompts starts with the begin token, so they would not "
+                "stay aligned. Write it in both prompts or in neither, or pass prepend_bos=False."
             )
     lengths = torch.tensor([len(row) for row in clean])
     end = lengths - 1

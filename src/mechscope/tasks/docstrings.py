@@ -1,7 +1,7 @@
-"""Docstring: the next argument to document, in a function whose docstring goes through its arguments in order.
+"""Docstring: which argument comes next, in a docstring that documents a function's arguments in order?
 
 Source: Heimersheim and Janiak 2023, "A circuit for Python docstrings in a 4-layer attention-only transformer"
-(task, corruptions, metric); names and words are ours.
+(task, corruptions, metric). The names and words are our own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mechscope.tasks.template import fill_text, read_templates, slots_of
 
 ARGUMENTS = ("A", "B", "C", "D", "E")
 CORRUPTIONS = {
-    "both": "the documented arguments and C are other names: neither order nor answer can be read off",
+    "both": "the documented arguments and C get other names: neither the order nor the answer can be inferred",
     "docstring": "the docstring documents two names that the function does not have",
     "answer": "C has another name in the definition",
 }
@@ -36,22 +36,22 @@ def docstring(
     metric: str | Metric = "logit_difference",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """A Python function with arguments A, B, C …, whose docstring has come to `:param`, after A and B: right is C.
+    """A Python function with arguments A, B, C …, whose docstring documents A and B and ends in `:param`: C is right.
 
-    Wrong are the other arguments and the names that the corruption puts in. Positions: A_def, B_def, C_def (in the
+    The other arguments and the names inserted by the corruption are wrong. Positions: A_def, B_def, C_def (in the
     definition), A_doc, B_doc (in the docstring), end. Source: Heimersheim and Janiak 2023.
 
     Args:
         corruption: "both" (the default), "docstring" or "answer"; see `docstrings.CORRUPTIONS`.
-        template: number of a template, so that all prompts are alike; they take turns where left out.
+        template: index of one template to use for all prompts; if omitted, prompts cycle through the templates.
 
     Raises:
-        ValueError: for too few names that are single tokens, or an unknown corruption.
+        ValueError: if too few names are single tokens, or the corruption is unknown.
     """
     check_count(n)
     if corruption not in CORRUPTIONS:
         raise ValueError(
-            f"no docstring corruption is called {corruption!r}; there are {', '.join(CORRUPTIONS)}."
+            f"unknown docstring corruption {corruption!r}; choose from {', '.join(CORRUPTIONS)}."
         )
     reader, lists = Reader(model), word_lists("docstring")
     functions = reader.words(lists["functions"], "function names")
@@ -106,7 +106,7 @@ def docstring(
 
 
 def docstring_texts() -> list[str]:
-    """Texts that hold every piece of a docstring prompt."""
+    """Texts that contain every piece of the docstring prompts."""
     lists = word_lists("docstring")
     example = _example(lists["functions"], lists["arguments"], lists["words"])
     listed = (*lists["functions"], *lists["arguments"], *lists["words"])

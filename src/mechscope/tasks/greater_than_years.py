@@ -1,6 +1,6 @@
 """Greater-than: "… began in the year 1732 and ended in the year 17" → a number above 32.
 
-Source: Hanna, Liu and Variengien 2023 (task, corruption, metric); the sentences are ours.
+Source: Hanna, Liu and Variengien 2023 (task, corruption, metric). The sentences are our own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mechscope.tasks.template import fill_text, read_templates
 
 CENTURIES = tuple(range(11, 19))
 LOW, FIRST, LAST = 1, 2, 98
-"""The corrupted start year ends in 01; clean ones in 02 to 98, so that something lies above and below."""
+"""The corrupted start year ends in 01, clean ones in 02 to 98, so that there are endings above and below."""
 
 
 @checked_arguments
@@ -31,15 +31,15 @@ def greater_than(
     metric: str | Metric = "probability_difference",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """Something began in a year and ended in the same century: right are all later two-digit endings.
+    """Something began in a year and ended in the same century: all later two-digit endings are right.
 
-    Wrong are the endings up to the start year's own. The corrupted twin starts in year 01, so that every ending
-    but two is right and the start gives no ground to prefer the later ones. Positions: noun, XX (the century), YY
-    (the start year's ending), end. Source: Hanna et al. 2023, section 2.
+    Endings up to and including the start year's are wrong. The corrupted prompt starts in year 01, so that all but
+    two endings are right and the start year gives no reason to prefer later ones. Positions: noun, XX (the
+    century), YY (the start year's ending), end. Source: Hanna et al. 2023, section 2.
 
     Args:
         model: a model whose tokenizer writes 1732 as " 17" and "32" (GPT-2's does), or such a tokenizer.
-        template: number of a template, so that all prompts are alike; they take turns where left out.
+        template: index of one template to use for all prompts; if omitted, prompts cycle through the templates.
 
     Raises:
         ValueError: for a tokenizer without two-digit tokens.
@@ -57,7 +57,7 @@ def greater_than(
     pairs: list[Pair] = []
     for index in range(n):
         number, form = forms[index % len(forms)]
-        # First the ending: some centuries have fewer years of two tokens, and must not tilt the draw.
+        # Draw the ending first: some centuries have fewer two-token years, which must not bias the endings.
         ending = draw.choice(sorted({year for _, year in years}))
         century = draw.choice([one for one, year in years if year == ending])
         fixed = {"NOUN": draw.choice([*nouns.values()]), "XX": century_ids[century]}
@@ -87,7 +87,7 @@ def greater_than(
 
 
 def greater_than_texts() -> list[str]:
-    """Texts that hold every piece of a greater-than prompt and of its answers."""
+    """Texts that contain every piece of the greater-than prompts and their answers."""
     lists = word_lists("greater_than")
     example = {"NOUN": lists["nouns"][0], "XX": "17", "YY": "32"}
     return [
@@ -99,14 +99,14 @@ def greater_than_texts() -> list[str]:
 
 
 def _years(reader: Reader) -> tuple[list[int], list[tuple[int, int]]]:
-    """Tokens of the endings 00 to 99, and the years (century, ending) that are two tokens."""
+    """Token ids of the endings 00 to 99, and the years (century, ending) that are two tokens."""
     endings: list[int] = []
     for ending in range(100):
         token = reader.token(f"{ending:02d}")
         if token is None:
             example = list(reader.texts(reader.pieces(" 1732")))
             raise ValueError(
-                "greater-than needs a tokenizer with a token for every two digits, 00 to 99: this one has none for "
+                "greater-than needs a tokenizer with a token for each of 00 to 99: this one has none for "
                 f"{ending:02d} and writes ' 1732' as {example}. GPT-2's tokenizer will do, and so will "
                 'word_tokenizer(tasks.vocabulary("greater_than")).'
             )

@@ -1,7 +1,7 @@
 """Indirect object identification: "When Mary and John went out, John gave a drink to" → " Mary".
 
-Source: Wang et al. 2022, "Interpretability in the Wild" (task, corruptions, metric). Sentences and words are ours
-unless the published ones are asked for.
+Source: Wang et al. 2022, "Interpretability in the Wild" (task, corruptions, metric). The sentences and words are our
+own unless the published ones are requested.
 """
 
 from __future__ import annotations
@@ -39,25 +39,26 @@ def ioi(
     metric: str | Metric = "logit_difference",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """Which of two names comes next: the one that was not repeated. Right is IO, wrong is S.
+    """Which of two names comes next? The one that was not repeated: IO is right, S is wrong.
 
-    The clean prompts depend on the seed, the words, the order and the templates, not on the corruption. Templates
-    and orders take turns, so that each occurs equally often. Positions: IO, S1, S1+1, S2, end. Source: Wang et al.
+    The clean prompts depend on the seed, the words, the order and the templates, but not on the corruption. Templates
+    and orders alternate, so that each occurs equally often. Positions: IO, S1, S1+1, S2, end. Source: Wang et al.
     2022, section 2 and appendix A.
 
     Args:
         model: a model with a tokenizer, or a tokenizer.
-        corruption: what the twins change; see `IOI_CORRUPTIONS`. "ABC", the paper's, puts three other names in.
+        corruption: what the corrupted prompts change; see `IOI_CORRUPTIONS`. "ABC", the paper's, uses three
+            other names.
         words: "ours"; "published", from the data folder; or a mapping with names, places, objects, templates.
-        order: "BABA" names the subject first, "ABBA" the indirect object; "mixed" (the default) takes turns.
-        templates: numbers of the templates to use; all where left out.
-        aligned: only the largest set of templates in which every name stands at the same position.
+        order: "BABA" names the subject first, "ABBA" the indirect object; "mixed" (the default) alternates.
+        templates: indices of the templates to use; all if omitted.
+        aligned: use only the largest set of templates that have every name at the same position.
         prepend_bos: start with the begin token; None follows the model's `cfg.default_prepend_bos`. The paper's
             prompts have none.
 
     Raises:
-        ValueError: for too few words that are single tokens, or unknown corruptions, orders and templates.
-        FileNotFoundError: for published words that are not there.
+        ValueError: if too few words are single tokens, or for an unknown corruption, order or template.
+        FileNotFoundError: if the published words are requested but missing.
     """
     return _build(
         "IOI", model, n, seed, corruption, words, order, templates, aligned, metric, prepend_bos, None
@@ -81,15 +82,15 @@ def ioi_double_io(
 ) -> Task:
     """IOI with one more sentence that names the indirect object again, so that both names are repeated.
 
-    A circuit that looks for the repeated name is misled by it. `mention="S"` names the subject instead, and
-    "other" a third person: the controls. The name stands at the position C; the rest is as in `ioi`, with those
-    templates that have two sentences. Source: Wang et al. 2022, section 4 (adversarial examples).
+    This misleads a circuit that looks for the repeated name. As controls, `mention="S"` names the subject instead,
+    and "other" a third person. The added name is at position C; the rest is as in `ioi`, using only templates with
+    two sentences. Source: Wang et al. 2022, section 4 (adversarial examples).
 
     Raises:
         ValueError: as `ioi`, and where no template has two sentences.
     """
     if mention not in ("IO", "S", "other"):
-        raise ValueError(f'mention is "IO", "S" or "other", not {mention!r}.')
+        raise ValueError(f'mention must be "IO", "S" or "other", not {mention!r}.')
     name = {"IO": "IOI, IO named twice", "S": "IOI, S named three times", "other": "IOI, a third name"}[
         mention
     ]
@@ -99,7 +100,7 @@ def ioi_double_io(
 
 
 def ioi_texts() -> list[str]:
-    """Texts that hold every piece of our IOI prompts."""
+    """Texts that contain every piece of our IOI prompts."""
     ours = get_ioi_words("ours")
     sentences = [f" {text.replace('[C]', ours.names[0])}" for text in word_lists("ioi")["extra_sentences"]]
     return [*ours.texts(), *sentences]
@@ -129,7 +130,7 @@ def _build(
     objects = reader.words(listed.objects, "objects")
     known = IOIWords(tuple(kept), tuple(places), tuple(objects), listed.templates)
     forms = _forms(reader, known, order, templates, aligned, mention is not None)
-    # Two draws: another corruption leaves the clean prompts as they are.
+    # Two random streams, so that the corruption does not affect the clean prompts.
     draw, draw_other = random.Random(f"ioi {seed}"), random.Random(f"ioi {seed} {corruption}")
     draw.shuffle(forms)
     pairs: list[Pair] = []
@@ -165,16 +166,16 @@ def _forms(
     aligned: bool,
     mention: bool,
 ) -> list[tuple[int, Template]]:
-    """The templates to take turns in, each with its number, in the orders that are wanted."""
+    """The templates to cycle through in the requested orders, each with its index."""
     if order not in (None, "mixed", *ORDERS):
-        raise ValueError(f'order is "BABA", "ABBA" or "mixed", not {order!r}.')
+        raise ValueError(f'order must be "BABA", "ABBA" or "mixed", not {order!r}.')
     if aligned and order == "mixed":
-        raise ValueError('mixed orders put the names at different positions: take order="BABA" or "ABBA".')
+        raise ValueError('mixed orders put the names at different positions: use order="BABA" or "ABBA".')
     orders = ORDERS if order == "mixed" or (order is None and not aligned) else (order or "BABA",)
     count = len(words.templates)
     chosen = range(count) if templates is None else [templates] if isinstance(templates, int) else templates
     if len(chosen) == 0 or any(not 0 <= number < count for number in chosen):
-        raise ValueError(f"templates are numbers from 0 to {count - 1}, at least one, not {templates!r}.")
+        raise ValueError(f"templates must be one or more numbers from 0 to {count - 1}, not {templates!r}.")
     sentences = word_lists("ioi")["extra_sentences"] if mention else [None]
     forms: list[tuple[int, Template]] = []
     for kind, sentence in enumerate(sentences):
@@ -186,10 +187,10 @@ def _forms(
             )
             for one in orders if text is not None else ():
                 identity = (kind * len(ORDERS) + ORDERS.index(one)) * count + number
-                # The order swaps the first two names, which a further sentence does not touch.
+                # The order only swaps the first two names, so the added sentence is unaffected.
                 forms.append((identity, read_template(reader, in_order(text or "", one), words.example())))
     if not forms:
-        raise ValueError("none of these templates has two sentences, between which another can be put.")
+        raise ValueError("none of these templates has two sentences to insert another one between.")
     if not aligned:
         return forms
     shapes = [(len(form.ids), *(form.slots.get(slot, ()) for slot in ("IO", "S", "C"))) for _, form in forms]

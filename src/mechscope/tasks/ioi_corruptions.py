@@ -1,4 +1,4 @@
-"""What an IOI prompt's corrupted twin changes, and what each change takes away."""
+"""The corruptions of IOI prompts: which names each one changes and what information that removes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Names:
-    """The tokens of the names of one prompt, by where they stand."""
+    """The name tokens of one prompt, by role."""
 
     io: int
     s1: int
     s2: int
     extra: int
-    """In the further sentence of `ioi_double_io`."""
+    """In the added sentence of `ioi_double_io`."""
 
     def slots(self) -> dict[str, int | Sequence[int]]:
-        """For a template whose slots are IO, S and C; in either order S1 is the earlier S."""
+        """The names by template slot (IO, S and C); in either order S1 is the earlier S."""
         return {"IO": self.io, "S": (self.s1, self.s2), "C": self.extra}
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A change of the names."""
+    """A way to change the names."""
 
     says: str
-    """What it does, in words."""
+    """A description of the change."""
     needs: int
-    """Different names that it takes, the prompt's own two included."""
+    """How many different names it needs, including the two in the prompt."""
     change: Callable[[Names, Sequence[int]], Names]
-    """From the clean names and other names drawn at random."""
+    """Corrupted names from the clean ones and randomly drawn others."""
 
 
 def _swap(names: Names) -> Names:
@@ -45,7 +45,7 @@ IOI_CORRUPTIONS: dict[str, Corruption] = {
         lambda names, others: Names(*others[:3], extra=others[3] if len(others) > 3 else names.extra),
     ),
     "S2": Corruption(
-        "S2 becomes IO; the other name is now the repeated one and the answer flips",
+        "S2 becomes IO; now the other name is repeated and the answer flips",
         2,
         lambda names, others: Names(names.io, names.s1, names.io, names.extra),
     ),
@@ -60,30 +60,30 @@ IOI_CORRUPTIONS: dict[str, Corruption] = {
         lambda names, others: Names(names.io, others[0], names.s2, names.extra),
     ),
     "IO_random": Corruption(
-        "IO becomes a third name; the repetition stays, the answer to copy is another",
+        "IO becomes a third name; the repetition stays, but the answer to copy is different",
         3,
         lambda names, others: Names(others[0], names.s1, names.s2, names.extra),
     ),
     "names": Corruption(
-        "IO and S change places everywhere; the answer flips and so does the order of the names",
+        "IO and S are swapped everywhere; the answer flips and so does the order of the names",
         2,
         lambda names, others: _swap(names),
     ),
     "order": Corruption(
-        "the first two names change places; the answer stays, and only positions tell the prompts apart",
+        "the first two names are swapped; the answer stays, and the prompts differ only in positions",
         2,
         lambda names, others: Names(names.s1, names.io, names.s2, names.extra),
     ),
 }
-"""Every corruption by name. Right and wrong answers stay those of the clean prompt."""
+"""Every corruption by name. The right and wrong answers are always those of the clean prompt."""
 
 
 def get_corruption(name: str) -> Corruption:
     """A corruption by name.
 
     Raises:
-        ValueError: for a name that does not exist, with those that do.
+        ValueError: for an unknown name; lists the known ones.
     """
     if name not in IOI_CORRUPTIONS:
-        raise ValueError(f"no IOI corruption is called {name!r}; there are {', '.join(IOI_CORRUPTIONS)}.")
+        raise ValueError(f"unknown IOI corruption {name!r}; choose from {', '.join(IOI_CORRUPTIONS)}.")
     return IOI_CORRUPTIONS[name]

@@ -1,4 +1,4 @@
-"""Words and templates for indirect object identification: ours, the published ones, or one's own."""
+"""Words and templates for indirect object identification: ours, the published ones, or the user's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ORDERS = ("BABA", "ABBA")
 
 @dataclass(frozen=True)
 class IOIWords:
-    """What IOI prompts are made of."""
+    """The words and templates of IOI prompts."""
 
     names: tuple[str, ...]
     places: tuple[str, ...]
     objects: tuple[str, ...]
     templates: tuple[str, ...]
-    """With slots [S], [IO], [PLACE], [OBJECT]; the subject first, cut before the answer."""
+    """Sentences with slots [S], [IO], [PLACE], [OBJECT], subject first, that stop before the answer."""
 
     def example(self) -> dict[str, str]:
         """A word for every slot."""
@@ -34,31 +34,31 @@ class IOIWords:
         }
 
     def texts(self) -> list[str]:
-        """Texts that hold every piece that any prompt of these words can hold."""
+        """Texts that contain every piece of any prompt made from these words."""
         forms = [in_order(text, order) for text in self.templates for order in ORDERS]
         words = (*self.names, *self.places, *self.objects)
         return [*(fill_text(form, self.example()) for form in forms), *(f" {word}" for word in words)]
 
 
 def get_ioi_words(words: str | Mapping[str, Sequence[str]]) -> IOIWords:
-    """ "ours", "published" (Wang et al. 2022, from the data folder), or a mapping with lists of one's own.
+    """Words by name: "ours", "published" (Wang et al. 2022, from the data folder), or a mapping of your own lists.
 
-    A mapping may hold "names", "places", "objects" and "templates"; what it leaves out is ours.
+    A mapping may have "names", "places", "objects" and "templates"; ours are used for any that it omits.
 
     Raises:
-        ValueError: for another name, an unknown list, or a template without one [IO] and two [S].
-        FileNotFoundError: for "published" where the data folder does not hold it.
+        ValueError: for an unknown name, an unknown list, or a template without one [IO] and two [S].
+        FileNotFoundError: for "published" if the data folder does not contain it.
     """
     ours = word_lists("ioi")
     if isinstance(words, str):
         if words not in ("ours", "published"):
-            raise ValueError(f'words are "ours", "published" or a mapping of lists, not {words!r}.')
+            raise ValueError(f'words must be "ours", "published" or a mapping of lists, not {words!r}.')
         found: Mapping[str, Any] = ours if words == "ours" else published_ioi_words()
     else:
         unknown = [key for key in words if key not in ("names", "places", "objects", "templates")]
         if unknown:
             raise ValueError(
-                f"IOI words are lists of names, places, objects and templates, not {unknown[0]!r}."
+                f"IOI words must be lists of names, places, objects and templates, not {unknown[0]!r}."
             )
         found = {**ours, **words}
     templates = found["templates"]
@@ -79,23 +79,23 @@ def in_order(template: str, order: str) -> str:
 
 
 def with_mention(template: str, sentence: str) -> str | None:
-    """The template with a further sentence before its last one; None where it has but one sentence."""
+    """The template with another sentence before its last one; None if it has only one sentence."""
     first, stop, last = template.rpartition(". ")
     fits = stop and sorted(slot for slot in slots_of(first) if slot in ("S", "IO")) == ["IO", "S"]
     return f"{first}. {sentence} {last}" if fits else None
 
 
 def _normal(template: str) -> str:
-    """In our spelling: [S] and [IO] for the published [B] and [A], without the answer at the end."""
+    """The template in our notation: [S] and [IO] for the published [B] and [A], without the answer at the end."""
     text = template.replace("[B]", "[S]").replace("[A]", "[IO]").removesuffix("[IO]").rstrip()
     slots = slots_of(text)
     if slots.count("IO") != 1 or slots.count("S") != 2 or slots[-1] == "IO":
         raise ValueError(
-            f"an IOI template names [IO] once and [S] twice, [S] last of them; {template!r} does not."
+            f"an IOI template must name [IO] once and [S] twice, ending with [S]; {template!r} does not."
         )
     if [slot for slot in slots if slot in ("S", "IO")] != ["S", "IO", "S"]:
         raise ValueError(
-            f"an IOI template begins with [S] (order='ABBA' swaps the names); {template!r} does not."
+            f"an IOI template must begin with [S] (order='ABBA' swaps the names); {template!r} does not."
         )
     unknown = [slot for slot in slots if slot not in ("S", "IO", "PLACE", "OBJECT")]
     if unknown:

@@ -1,4 +1,4 @@
-"""How a token stands on an axis."""
+"""Axis labels for tokens."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from mechscope.value_kinds import visible
 
 
 def numbered(texts: Sequence[str]) -> tuple[str, ...]:
-    """Tokens with their positions, "3 John": two equal tokens are two positions."""
+    """Tokens with their positions, as in "3 John", so that equal tokens get different labels."""
     return tuple(f"{pos} {visible(text)}" for pos, text in enumerate(texts))

@@ -1,7 +1,7 @@
 """A task's metric: one number per example, computed from the logits at the answer positions.
 
-Every metric takes logits [batch answer d_vocab] at the answers' positions and gives values [batch];
-an example with several answers gets their mean. Logits in bfloat16 or float16 are measured in float32.
+Every metric takes logits [batch answer d_vocab] at the answer positions and returns values [batch],
+averaged over the answers of an example. Logits in bfloat16 or float16 are converted to float32 first.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ MetricFunction = Callable[[Logits, "Answers", Logits | None], Float[torch.Tensor
 
 @dataclass(frozen=True)
 class Answers:
-    """Where answers are due and which tokens are right and wrong there.
+    """The answer positions, and which tokens are right and wrong there.
 
-    Several tokens may be right (every later year, in greater-than); where examples have different
-    numbers of them, -1 fills up.
+    Several tokens may be right (every later year, in greater-than). If examples have different
+    numbers of them, rows are padded with -1.
     """
 
     positions: Int[torch.Tensor, "batch answer"]
-    """Positions whose logits predict the answers."""
+    """Positions whose logits should predict the answers."""
     correct: Int[torch.Tensor, "batch answer choice"]
-    """Right tokens, -1 for none."""
+    """Right tokens, padded with -1."""
     wrong: Int[torch.Tensor, "batch answer other"] | None = None
-    """Wrong tokens to hold against them, -1 for none; None where a task has no particular wrong answer."""
+    """Wrong tokens to compare them with, padded with -1; None if the task has no particular wrong answers."""
 
     def __post_init__(self) -> None:
         for name in ("positions", "correct", "wrong"):
@@ -42,7 +42,7 @@ class Answers:
                 # From here on, all indices are int64.
                 object.__setattr__(self, name, token_ids(given, f"{name} of answers", negative=True))
         if self.positions.ndim != 2:
-            raise ValueError(f"answer positions are [batch answer], not {tuple(self.positions.shape)}.")
+            raise ValueError(f"answer positions must be [batch answer], not {tuple(self.positions.shape)}.")
         for name, tokens in (("correct", self.correct), ("wrong", self.wrong)):
             if tokens is None:
                 continue
@@ -56,7 +56,7 @@ class Answers:
 
     @cached_property
     def highest(self) -> int:
-        """The highest token among right and wrong answers."""
+        """The highest token id among the right and wrong answers."""
         return max(int(tokens.max()) for tokens in (self.correct, self.wrong) if tokens is not None)
 
     def select(self, examples: torch.Tensor | slice) -> Answers:
@@ -65,34 +65,34 @@ class Answers:
         return Answers(self.positions[examples], self.correct[examples], wrong)
 
     def to(self, device: torch.device | str) -> Answers:
-        """The same on another device."""
+        """The same answers on another device."""
         wrong = None if self.wrong is None else self.wrong.to(device)
         return Answers(self.positions.to(device), self.correct.to(device), wrong)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named measure of an example's logits.
+    """A named function of an example's logits.
 
-    Call it as `metric(logits, answers, reference)`; see `METRICS` for those that exist.
+    Call it as `metric(logits, answers, reference)`; `METRICS` lists the built-in ones.
     """
 
     name: str
-    """In words, for titles: "logit difference"."""
+    """Readable name for titles: "logit difference"."""
     unit: str
     """logits, nats, probability or accuracy."""
     function: MetricFunction
     needs_wrong: bool = False
-    """Whether it holds right answers against wrong ones."""
+    """Whether it compares right answers with wrong ones."""
     needs_reference: bool = False
     """Whether it compares with the logits of the clean run."""
     reads_answers_only: bool = False
-    """Whether the logits of right and wrong tokens are all that it reads (no softmax over the rest)."""
+    """Whether it depends only on the logits of right and wrong tokens (no softmax over the rest)."""
 
     def __call__(
         self, logits: Logits, answers: Answers, reference: Logits | None = None
     ) -> Float[torch.Tensor, " batch"]:
-        """One value an example [batch].
+        """One value per example [batch].
 
         Raises:
             ValueError: if wrong answers or a reference are missing, the shape does not fit, or an answer has no
@@ -100,14 +100,14 @@ class Metric:
         """
         if self.needs_wrong and answers.wrong is None:
             raise ValueError(
-                f"{self.name} holds right answers against wrong ones; this task names no wrong ones."
+                f"{self.name} compares right answers with wrong ones, but this task has no wrong ones."
             )
         if self.needs_reference and reference is None:
             raise ValueError(f"{self.name} compares with the clean run; give its logits as `reference`.")
         if logits.shape[:2] != answers.positions.shape:
             raise ValueError(
-                f"logits have shape {tuple(logits.shape)}; the answers are {tuple(answers.positions.shape)}, so "
-                "[batch answer d_vocab] at the answers' positions is needed."
+                f"logits have shape {tuple(logits.shape)} and answers {tuple(answers.positions.shape)}; expected "
+                "logits [batch answer d_vocab] at the answer positions."
             )
         if answers.highest >= logits.shape[-1]:
             raise ValueError(
@@ -120,7 +120,7 @@ class Metric:
 
 
 def mean_logit(logits: Logits, tokens: Int[torch.Tensor, "batch answer choice"]) -> torch.Tensor:
-    """The mean logit over a set of tokens [batch answer]."""
+    """The mean logit of a set of tokens [batch answer]."""
     logits, there = at_least_float32(logits), tokens >= 0
     chosen = logits.gather(-1, tokens.clamp(min=0).to(logits.device)) * there.to(logits)
     return chosen.sum(-1) / there.sum(-1).to(logits)
@@ -190,20 +190,20 @@ METRICS: dict[str, Metric] = {
     ),
     "kl_divergence": Metric("KL divergence from the clean run", "nats", _kl_divergence, needs_reference=True),
 }
-"""Every metric by its name in code."""
+"""Every built-in metric by name."""
 
 
 @checked_arguments
 def get_metric(metric: str | Metric) -> Metric:
-    """A metric by name, or the one given.
+    """Look up a metric by name; a `Metric` is returned as it is.
 
     Raises:
-        KeyError: for a name that does not exist, with those that do.
+        KeyError: for an unknown name; lists the known ones.
     """
     if isinstance(metric, Metric):
         return metric
     if metric not in METRICS:
         raise KeyError(
-            f"no metric is called {metric!r}; there are {', '.join(METRICS)}, or give a Metric of your own."
+            f"unknown metric {metric!r}; choose from {', '.join(METRICS)}, or pass a Metric of your own."
         )
     return METRICS[metric]

@@ -1,4 +1,4 @@
-"""The words that a task needs, as a vocabulary for a tokenizer of words."""
+"""The words that a task needs, as a vocabulary for a word tokenizer."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ TEXTS = {
 
 @checked_arguments
 def vocabulary(*tasks: str) -> list[str]:
-    """Every piece of the prompts and answers of these tasks (of all where none is named), with our words.
+    """Every piece of the prompts and answers of the named tasks (of all tasks if none is named), with our words.
 
-    `mechscope.data.word_tokenizer.word_tokenizer(vocabulary("ioi"))` reads all that `ioi` and `ioi_double_io` draw,
-    so that a small model can be trained on them, and every language task built, without a tokenizer from elsewhere.
+    `mechscope.data.word_tokenizer.word_tokenizer(vocabulary("ioi"))` can encode every prompt of `ioi` and
+    `ioi_double_io`, so a small model can be trained on them without downloading a tokenizer.
 
     >>> words = vocabulary("ioi")
     >>> " Anna" in words, "When" in words
     (True, False)
 
     Raises:
-        KeyError: for a task that is not made of words, with those that are.
+        KeyError: for an unknown task or one without words; lists the tasks made of words.
     """
     for name in tasks:
         if name not in TEXTS:
-            raise KeyError(f"no task of words is called {name!r}; there are {', '.join(TEXTS)}.")
+            raise KeyError(f"there is no task made of words called {name!r}; choose from {', '.join(TEXTS)}.")
     return text_pieces(text for name in tasks or TEXTS for text in TEXTS[name]())

@@ -1,4 +1,4 @@
-"""Tasks of one's own: from pairs of prompts as text, or as tokens."""
+"""Build a task from your own pairs of prompts, as text or as tokens."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ def from_prompts(
     corruption: str = "",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """A task from prompts as text; the answer is due after the last token.
+    """Build a task from text prompts; the answer comes after the last token.
 
-    Prompts may differ in length from pair to pair; within a pair both must have the same number of tokens.
+    Pairs may differ in length, but the two prompts of a pair must have the same number of tokens.
 
     Args:
         model: a model with a tokenizer, or a tokenizer.
-        correct: an answer a prompt, one token each (" Mary", with its space), or several of which each is right.
-        wrong: the same for wrong answers; None where there are none in particular.
-        positions: names of positions; a number for all prompts or one for each, counted in the tokens of the text
-            (without counting an added begin token), from the end where negative. "end" is added.
-        metric: logit difference where left out, or log-probability without wrong answers.
+        correct: for each prompt, one right answer or several; each is a single token (" Mary", with its space).
+        wrong: likewise for wrong answers; None if there are no particular ones.
+        positions: name → position, one for all prompts or one per prompt, counted in the tokens of the text (an
+            added begin token does not count); negative positions count from the end. "end" is added.
+        metric: if omitted, the logit difference, or the log-probability if there are no wrong answers.
         prepend_bos: start with the begin token; None follows the model's `cfg.default_prepend_bos`, as
             `model(text)` does. It is not added to a prompt that already starts with it.
 
     Raises:
-        ValueError: for empty lists or lists of different lengths, a pair whose prompts differ in tokens or do not
-            differ at all, an answer that is not one token, or a position outside of its prompt.
+        ValueError: for empty lists or lists of different lengths, a pair whose prompts are identical or differ in
+            length, an answer that is not one token, or a position outside its prompt.
     """
     reader = Reader(model)
     _check_lists(clean, corrupted, correct, wrong)
@@ -61,7 +61,7 @@ def from_prompts(
         if len(ours) != len(theirs):
             raise ValueError(
                 f"pair {number}: the clean prompt has {len(ours)} tokens and the corrupted one {len(theirs)}; "
-                "patching puts one in the place of the other, token by token, so they must have the same number.\n"
+                "patching replaces one with the other token by token, so they must have the same length.\n"
                 f"  clean:     {list(reader.texts(ours))}\n  corrupted: {list(reader.texts(theirs))}"
             )
         if ours == theirs:
@@ -97,15 +97,16 @@ def from_tokens(
     metric: str | Metric | None = None,
     corruption: str = "",
 ) -> Task:
-    """A task from prompts as tokens [batch pos], for models without a tokenizer.
+    """Build a task from prompts as tokens [batch pos], for models without a tokenizer.
 
-    Pass prompts of different lengths as `Tokens`, which know their padding (`model.to_tokens` gives them, and
-    `Tokens(ids, attention_mask)` makes them); the task then pads on the right. In plain tensors every token is real.
+    Pass prompts of different lengths as `Tokens`, which know their padding (`model.to_tokens` returns them, and
+    `Tokens(ids, attention_mask)` makes them); the task then pads on the right. In a plain tensor every token counts
+    as real.
 
     Args:
-        correct: right tokens [batch], or [batch answer] where several answers are due.
+        correct: right tokens [batch], or [batch answer] if there are several answers.
         wrong: wrong tokens of the same shape, or None.
-        answers_at: position or positions whose logits predict the answers, from the end where negative.
+        answers_at: position or positions whose logits predict the answers; negative ones count from the end.
         positions: as in `from_prompts`.
 
     Raises:
@@ -114,13 +115,13 @@ def from_tokens(
     ours, theirs = _right_padded(clean, "clean prompts"), _right_padded(corrupted, "corrupted prompts")
     if ours.ndim != 2 or ours.numel() == 0 or ours.shape != theirs.shape:
         raise ValueError(
-            f"clean and corrupted prompts are tokens [batch pos] of one shape, not {tuple(ours.shape)} and "
+            f"clean and corrupted prompts must be tokens [batch pos] of the same shape, not {tuple(ours.shape)} and "
             f"{tuple(theirs.shape)}."
         )
     if not torch.equal(ours.lengths, theirs.lengths):
         raise ValueError(
             f"clean prompts have {ours.lengths.tolist()} tokens and corrupted ones {theirs.lengths.tolist()} (padding "
-            "not counted); patching puts one in the place of the other, so each pair must have the same number."
+            "not counted); patching replaces one with the other, so both prompts of a pair must have the same length."
         )
     same = (ours == theirs).all(1).nonzero().flatten().tolist()
     if same:
@@ -136,8 +137,8 @@ def from_tokens(
     for what, found in (("correct", right), ("wrong", not_right)):
         if found is not None and found.shape[1] != len(at):
             raise ValueError(
-                f"{what} has {found.shape[1]} answers a prompt and answers_at names {len(at)} positions; they must "
-                "be as many."
+                f"{what} has {found.shape[1]} answers per prompt but answers_at names {len(at)} positions; the two "
+                "numbers must agree."
             )
     named = {
         key: torch.tensor([_position(key, one, row, batch, lengths[row]) for row in range(batch)])
@@ -160,7 +161,7 @@ def from_tokens(
 
 
 def _right_padded(tokens: torch.Tensor | Sequence[Sequence[int]], what: str) -> Tokens:
-    """The same rows with any padding moved behind the text."""
+    """The same rows with padding moved to the right."""
     known = Tokens(token_ids(tokens, what), getattr(tokens, "attention_mask", None))
     if known.attention_mask is None or known.ndim != 2:
         return known
@@ -180,12 +181,12 @@ def _check_lists(
         given["wrong"] = wrong
     for what, values in given.items():
         if isinstance(values, str):
-            raise ValueError(f"{what} is a list with an entry for each prompt, not the text {values!r}.")
+            raise ValueError(f"{what} must be a list with one entry per prompt, not the text {values!r}.")
         if len(values) == 0:
             raise ValueError(f"{what} is empty; a task needs at least one pair of prompts.")
     if len({len(values) for values in given.values()}) > 1:
         counts = ", ".join(f"{len(values)} {what}" for what, values in given.items())
-        raise ValueError(f"the lists must be as long as one another, not {counts}.")
+        raise ValueError(f"the lists must have the same length, not {counts}.")
 
 
 def _rows(answers: Any, batch: int, what: str) -> torch.Tensor:
@@ -193,7 +194,7 @@ def _rows(answers: Any, batch: int, what: str) -> torch.Tensor:
     ids = token_ids(answers, f"{what} answers")
     if ids.numel() == 0 or ids.numel() % batch:
         raise ValueError(
-            f"{what} has {ids.numel()} answers for {batch} prompts; every prompt needs the same number."
+            f"{what} has {ids.numel()} answers for {batch} prompts; every prompt needs the same number of answers."
         )
     return ids.reshape(batch, -1)
 
@@ -209,11 +210,11 @@ def _answer(reader: Reader, answer: Answer, what: str) -> list[int]:
 
 
 def _position(name: str, where: int | Sequence[int], number: int, count: int, length: int) -> int:
-    """The position of one prompt, counted from its beginning."""
+    """The position in one prompt, counted from its beginning."""
     given = token_ids(where, f"positions[{name!r}]", negative=True)
     if given.ndim > 1 or (given.ndim == 1 and len(given) != count):
         raise ValueError(f"positions[{name!r}] has {given.numel()} entries for {count} prompts.")
     found = int(given if given.ndim == 0 else given[number])
     if not -length <= found < length:
-        raise ValueError(f"pair {number}: position {name!r} is {found}, and the prompt has {length} tokens.")
+        raise ValueError(f"pair {number}: position {name!r} is {found}, but the prompt has {length} tokens.")
     return found % length

@@ -1,6 +1,6 @@
 """Gendered pronouns: "… that Anna is a kind teacher, and I think that" → " she".
 
-Source: Mathwin et al. 2023 (task and metric); sentences and names are ours.
+Source: Mathwin et al. 2023 (task and metric). The sentences and names are our own.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def gendered_pronoun(
     metric: str | Metric = "logit_difference",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """A person is introduced by a given name; right is the pronoun usual for it, wrong the other one.
+    """A person is introduced by a given name; the pronoun usual for that name is right, the other one wrong.
 
-    The corrupted twin has a name of the other gender, so that the answer flips. Names for women and for men take
-    turns. Positions: name, noun, end. Source: Mathwin et al. 2023.
+    The corrupted prompt has a name of the other gender, so the answer flips. Names for women and for men alternate.
+    Positions: name, noun, end. Source: Mathwin et al. 2023.
 
     Args:
-        gender: clean names for "women" or "men" only; both where left out.
-        template: number of a template, so that all prompts are alike; they take turns where left out.
+        gender: use only clean names for "women" or for "men"; both if omitted.
+        template: index of one template to use for all prompts; if omitted, prompts cycle through the templates.
 
     Raises:
-        ValueError: for too few names that are single tokens, or an unknown gender or template.
+        ValueError: if too few names are single tokens, or for an unknown gender or template.
     """
     check_count(n)
     if gender not in (None, "women", "men"):
-        raise ValueError(f'gender is "women", "men" or None for both, not {gender!r}.')
+        raise ValueError(f'gender must be "women", "men" or None for both, not {gender!r}.')
     reader, lists = Reader(model), word_lists("gendered_pronoun")
     names = {one: reader.words(lists[one], f"names for {one}") for one in PRONOUNS}
     pronouns = {one: reader.need_token(word, "the pronoun") for one, word in PRONOUNS.items()}
@@ -87,7 +87,7 @@ def gendered_pronoun(
 
 
 def gendered_pronoun_texts() -> list[str]:
-    """Texts that hold every piece of a gendered-pronoun prompt and of its answers."""
+    """Texts that contain every piece of the gendered-pronoun prompts and their answers."""
     lists = word_lists("gendered_pronoun")
     example = {
         "NAME": lists["women"][0],

@@ -1,4 +1,4 @@
-"""A tokenizer as the task builders need it: plain ids of a text, and words that are one token."""
+"""The tokenizer interface of the task builders: plain ids of a text, and checks that words are one token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mechscope.model.special_tokens import begin_ids, ids_in_front, text_ids
 
 
 class Reader:
-    """Reads texts with a model's tokenizer, or with one that is given by itself.
+    """Encodes text with a model's tokenizer or with a given one.
 
     Raises:
         ValueError: for a model without a tokenizer.
-        TypeError: for something that is neither.
+        TypeError: for anything that is neither.
     """
 
     def __init__(self, source: Any) -> None:
@@ -22,15 +22,15 @@ class Reader:
         self.tokenizer: Any = source.tokenizer if hasattr(source, "tokenizer") else source
         if self.tokenizer is None:
             raise ValueError(
-                "this task is made of text and the model has no tokenizer: call model.set_tokenizer(tokenizer), or "
-                "take a task of plain tokens such as repeated_random_tokens."
+                "this task consists of text, but the model has no tokenizer: call model.set_tokenizer(tokenizer), or "
+                "use a task of plain tokens such as repeated_random_tokens."
             )
         if not hasattr(self.tokenizer, "encode") or not hasattr(self.tokenizer, "decode"):
             raise TypeError(
                 f"a task needs a model with a tokenizer, or a tokenizer, not {type(source).__name__}."
             )
         self.unknown: int | None = getattr(self.tokenizer, "unk_token_id", None)
-        # GPT-2 names its end of text as its unknown token, and never meets an unknown one.
+        # GPT-2 declares its end-of-text token as the unknown token too, but can encode any text.
         if self.unknown == getattr(self.tokenizer, "eos_token_id", None):
             self.unknown = None
 
@@ -42,25 +42,25 @@ class Reader:
         """Ids of a text.
 
         Raises:
-            ValueError: where the tokenizer does not know a part of it, with the parts.
+            ValueError: if the tokenizer does not know parts of it; lists those parts.
         """
         ids = self.encode(text)
         if self.unknown is not None and self.unknown in ids:
             parts = [piece for piece in text_pieces(text) if self.unknown in self.encode(piece)]
             raise ValueError(
                 f"the tokenizer does not know {', '.join(map(repr, parts)) or 'a part'} of {text!r}. Choose other "
-                "words or templates; or make a tokenizer for them: word_tokenizer(tasks.vocabulary(name)) for a task, "
+                "words or templates, or make a tokenizer for them: word_tokenizer(tasks.vocabulary(name)) for a task, "
                 "word_tokenizer(text_pieces(texts)) for texts."
             )
         return ids
 
     def pieces(self, text: str) -> list[int]:
-        """Ids of a text as it stands in the middle of another: " Mary" is not the start of a sentence."""
+        """Ids of a text as it occurs inside another: " Mary" is not the start of a sentence."""
         if not text.startswith(" "):
             return self.encode(text)
         before = self.encode("a")
         ids = self.encode("a" + text)
-        # Tokenizers of the SentencePiece kind put a space of their own before a text that begins with none.
+        # SentencePiece tokenizers add a space before a text that begins with none.
         return ids[len(before) :] if ids[: len(before)] == before else self.encode(text)
 
     def token(self, text: str) -> int | None:
@@ -72,22 +72,26 @@ class Reader:
         """The id of a text that must be one token.
 
         Raises:
-            ValueError: where it is several, or unknown, with the tokens.
+            ValueError: if it is unknown, or several tokens; lists them.
         """
         found = self.token(text)
         if found is not None:
             return found
         if self.unknown in self.pieces(text):
             raise ValueError(f"{what} {text!r} is not in the tokenizer's vocabulary.")
-        hint = "" if text.startswith(" ") else f" Inside a sentence a word carries its space: {' ' + text!r}."
+        hint = (
+            ""
+            if text.startswith(" ")
+            else f" Inside a sentence a word includes its leading space: {' ' + text!r}."
+        )
         pieces = list(self.texts(self.pieces(text)))
         raise ValueError(f"{what} {text!r} is not one token but {len(pieces)}: {pieces}.{hint}")
 
     def words(self, words: Iterable[str], what: str, at_least: int = 1) -> dict[str, int]:
-        """The ids of those words that are one token after a space.
+        """Word → id, for the words that are one token after a space.
 
         Raises:
-            ValueError: where fewer than `at_least` are, with the words that are not.
+            ValueError: if fewer than `at_least` are; lists the words that are not.
         """
         listed = list(dict.fromkeys(words))
         ids = {word: self.token(" " + word) for word in listed}
@@ -98,14 +102,14 @@ class Reader:
                 f" and {len(left_out) - 12} more" if len(left_out) > 12 else ""
             )
             raise ValueError(
-                f"{len(kept)} of {len(listed)} {what} are one token in this tokenizer and at least {at_least} are "
+                f"{len(kept)} of {len(listed)} {what} are one token in this tokenizer, and at least {at_least} are "
                 f"needed; left out: {shown or 'none'}. Give words that it knows as single tokens; a word tokenizer "
                 "for a task is word_tokenizer(tasks.vocabulary(name))."
             )
         return kept
 
     def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """Each token as text, its leading space included."""
+        """Each token as text, including its leading space."""
         if hasattr(self.tokenizer, "token_texts"):
             return tuple(self.tokenizer.token_texts(list(ids)))
         return tuple(self.tokenizer.decode([index]) for index in ids)
@@ -129,12 +133,12 @@ class Reader:
         found = begin_ids(self.tokenizer)
         if not found and prepend_bos:
             raise ValueError(
-                "prepend_bos needs a beginning-of-sequence token, and this tokenizer has none; leave it out."
+                "prepend_bos needs a beginning-of-sequence token, but this tokenizer has none; leave prepend_bos out."
             )
         return found
 
     @property
     def pad(self) -> int:
-        """What fills shorter prompts; it is masked, so any token would do."""
+        """The token that pads shorter prompts; it is masked, so any token would do."""
         found = getattr(self.tokenizer, "pad_token_id", None)
         return 0 if found is None else found

@@ -1,4 +1,4 @@
-"""Random tokens, then the same again: what induction predicts and nothing else can."""
+"""Random tokens, then the same again: only induction can predict the second half."""
 
 from __future__ import annotations
 
@@ -27,29 +27,31 @@ def repeated_random_tokens(
     bos: int | Literal["auto"] | None = "auto",
     metric: str | Metric = "logit_difference",
 ) -> Task:
-    """Random tokens twice; in the corrupted twin the first half is other tokens, so that nothing repeats.
+    """Random tokens twice; the corrupted prompt has other tokens in its first half, so that nothing repeats.
 
-    Right is the token that followed last time. Wrong is the token that stands in its place in the corrupted first
-    half: as good as any other to one who does not look back. All tokens of a pair of prompts differ, so what was
-    seen before is never ambiguous. Positions: "A1" (where the last answer's current token stood first), "B1" (the
-    right answer, one later), "start2" (the second half begins), "end". Source: Olsson et al. 2022.
+    The token that followed last time is right. The token in its place in the corrupted first half is wrong; without
+    looking back, both are equally likely. All tokens of a pair of prompts differ, so the earlier occurrence is never
+    ambiguous. Positions: "A1" (first occurrence of the token before the last answer), "B1" (the right answer, one
+    later), "start2" (start of the second half), "end". Source: Olsson et al. 2022.
 
     Args:
-        model: any model (no tokenizer is needed), or the number of its tokens.
-        half: tokens a half; 20 where left out, or fewer where the context or the vocabulary is small.
-        answers: where answers are due: everywhere in the second half but its last token, or at its end only.
-        bos: the first token, never drawn; "auto" takes the tokenizer's begin token where the model's texts
+        model: any model (no tokenizer is needed), or the size of its vocabulary.
+        half: tokens per half; if omitted, 20, or fewer if the context or the vocabulary is small.
+        answers: "all" positions of the second half except its last token, or only the "last" answer.
+        bos: the first token, never drawn at random; "auto" uses the tokenizer's begin token if the model's texts
             start with one (`cfg.default_prepend_bos`).
 
     Raises:
-        ValueError: where two halves do not fit the context, or there are too few tokens.
+        ValueError: if two halves do not fit the context, or there are too few tokens.
     """
     check_count(n)
     if answers not in ("all", "last"):
-        raise ValueError(f'answers are due at "all" positions or at the "last", not {answers!r}.')
+        raise ValueError(
+            f'answers must be "all" (every position of the second half) or "last", not {answers!r}.'
+        )
     cfg, tokenizer = getattr(model, "cfg", None), getattr(model, "tokenizer", None)
     if cfg is None and (isinstance(model, bool) or not isinstance(model, int)):
-        raise TypeError(f"give a model or the number of its tokens, not {type(model).__name__}.")
+        raise TypeError(f"pass a model or the size of its vocabulary, not {type(model).__name__}.")
     d_vocab: int = model if cfg is None else min(cfg.d_vocab, cfg.d_vocab_out)
     n_ctx: int | None = None if cfg is None else cfg.n_ctx
     first_token: int | None
@@ -67,11 +69,11 @@ def repeated_random_tokens(
     tokens = [token for token in range(d_vocab) if token not in special]
     start = 0 if first_token is None else 1
     room = len(tokens) // 2 if n_ctx is None else min(len(tokens) // 2, (n_ctx - start) // 2)
-    # The last token of the second half is left out: nothing follows it.
+    # Drop the last token of the second half: nothing follows it.
     half = min(USUAL_HALF, room) if half is None else half
     if not 2 <= half <= room:
         raise ValueError(
-            f"two halves of {half} tokens and their corrupted twins need {2 * half} different tokens and "
+            f"two halves of {half} tokens and their corrupted counterparts need {2 * half} different tokens and "
             f"{start + 2 * half} positions, halves at least 2 tokens; this model has {len(tokens)} tokens"
             + ("." if n_ctx is None else f" and a context of {n_ctx}, so half may be up to {room}.")
         )

@@ -1,7 +1,7 @@
-"""A task: what is studied, in one object that every technique takes.
+"""A task: the behaviour under study, in one object that every technique takes.
 
-Clean prompts on which a model shows a behaviour, corrupted twins of the same length on which the
-behaviour has no ground, the answers, the positions that have names, and the metric.
+It holds clean prompts on which a model shows the behaviour, corrupted prompts of the same length that
+give no reason for it, the answers, the named positions, and the metric.
 """
 
 from __future__ import annotations
@@ -29,41 +29,43 @@ class Task:
     """Clean and corrupted prompts, answers, named positions and a metric.
 
     Raises:
-        ValueError: where the parts do not fit one another, or clean and corrupted prompts are the same.
+        ValueError: if the parts do not fit together, or clean and corrupted prompts are the same.
     """
 
     name: str
-    """Short, as it stands in titles: "IOI"."""
+    """Short name for titles: "IOI"."""
     clean: Int[torch.Tensor, "batch pos"]
     """Prompts that show the behaviour, padded on the right if lengths differ; stored as `Tokens`."""
     corrupted: Int[torch.Tensor, "batch pos"]
     """Their corrupted counterparts, aligned token by token; stored as `Tokens`."""
     answers: Answers
-    """Where answers are due, right and wrong tokens."""
+    """The answer positions, and the right and wrong tokens there."""
     metric: Metric = METRICS["logit_difference"]
-    """What is measured."""
+    """What to measure."""
     positions: Mapping[str, Int[torch.Tensor, " batch"]] = field(default_factory=dict)
-    """Positions with a name, one an example: "S2", "end"."""
+    """Named positions, such as "S2" and "end", one per example."""
     lengths: Int[torch.Tensor, " batch"] | None = None
-    """How many tokens of each prompt are real; None where all are."""
+    """How many tokens of each prompt are not padding; None if all are."""
     templates: Int[torch.Tensor, " batch"] | None = None
-    """Which template each prompt came from, for means by template."""
+    """The template of each prompt, for averages by template."""
     labels: tuple[tuple[str, ...], ...] | None = None
     """The clean prompts' tokens as text [batch][pos], for figures."""
     corruption: str = ""
-    """What the corruption changes, in words."""
+    """A description of what the corruption changes."""
     seed: int | None = None
-    """Seed of the draw."""
+    """Seed of the random draw."""
 
     def __post_init__(self) -> None:
         for name in ("clean", "corrupted"):
             object.__setattr__(self, name, token_ids(getattr(self, name), f"{self.name}: {name} prompts"))
         if self.clean.ndim != 2 or self.clean.numel() == 0:
-            raise ValueError(f"{self.name}: prompts are tokens [batch pos], not {tuple(self.clean.shape)}.")
+            raise ValueError(
+                f"{self.name}: prompts must be tokens [batch pos], not {tuple(self.clean.shape)}."
+            )
         if self.clean.shape != self.corrupted.shape:
             raise ValueError(
                 f"{self.name}: clean prompts have shape {tuple(self.clean.shape)} and corrupted ones "
-                f"{tuple(self.corrupted.shape)}; patching puts one in the place of the other, so each pair must "
+                f"{tuple(self.corrupted.shape)}; patching replaces one with the other, so both prompts of a pair must "
                 "have the same number of tokens."
             )
         for prompts in ("clean", "corrupted"):
@@ -77,7 +79,7 @@ class Task:
         for name, where in sites.items():
             if len(where) != batch or bool((where < 0).any()) or bool((where >= length).any()):
                 raise ValueError(
-                    f"{self.name}: the positions of {name!r} must be one for each of {batch} prompts, between 0 and "
+                    f"{self.name}: {name!r} needs one position for each of {batch} prompts, between 0 and "
                     f"{length - 1}."
                 )
         if bool((self.clean == self.corrupted).all()):
@@ -103,31 +105,31 @@ class Task:
 
     @property
     def length(self) -> int:
-        """Positions, padding included."""
+        """Number of positions, including padding."""
         return self.clean.shape[1]
 
     @property
     def aligned(self) -> bool:
-        """Whether one position means the same in every prompt, so that effects may be told position by position."""
+        """Whether each position means the same in every prompt, so that effects can be reported per position."""
         same_length = self.lengths is None or len(self.lengths.unique()) == 1
         where = [self.answers.positions, *(named[:, None] for named in self.positions.values())]
         return same_length and all(bool((site == site[:1]).all()) for site in where)
 
     @property
     def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
-        """True where a token is real; None where all are."""
+        """True where a token is not padding; None if there is no padding."""
         if self.lengths is None:
             return None
         return torch.arange(self.length, device=self.lengths.device) < self.lengths[:, None]
 
     @property
     def real_tokens(self) -> Bool[torch.Tensor, "batch pos"]:
-        """True where a token is real, never None."""
+        """True where a token is not padding; never None."""
         mask = self.attention_mask
         return torch.ones(self.clean.shape, dtype=torch.bool) if mask is None else mask
 
     def position_labels(self) -> list[str]:
-        """A label for every position, such as "3 John"; of the first prompt, where that stands for all."""
+        """A label for every position, such as "3 John", taken from the first prompt if it represents all."""
         if self.labels is None:
             return [str(pos) for pos in range(self.length)]
         named = {int(where[0]): name for name, where in self.positions.items()} if self.aligned else {}
@@ -140,14 +142,14 @@ class Task:
     def logits(
         self, model: HookedTransformer, tokens: Int[torch.Tensor, "batch pos"]
     ) -> Float[torch.Tensor, "batch answer d_vocab"]:
-        """The model's logits where answers are due; nothing else is unembedded."""
+        """The model's logits at the answer positions; only those are unembedded."""
         residual = model(
             tokens, stop_at_layer=model.cfg.n_layers, attention_mask=self.real_tokens, return_type=None
         )
         return model.unembed(model.ln_final(self.at_answers(residual)))
 
     def at_answers(self, activation: torch.Tensor) -> torch.Tensor:
-        """An activation [batch pos ...] at the answers' positions [batch answer ...]."""
+        """Select an activation [batch pos ...] at the answer positions: [batch answer ...]."""
         where = self.answers.positions.to(activation.device)
         return activation[torch.arange(len(where), device=activation.device)[:, None], where]
 
@@ -156,16 +158,16 @@ class Task:
         logits: Float[torch.Tensor, "batch answer d_vocab"],
         reference: Float[torch.Tensor, "batch answer d_vocab"] | None = None,
     ) -> Float[torch.Tensor, " batch"]:
-        """The metric of each example from logits at the answers (see `logits`).
+        """The metric of each example, from logits at the answer positions (see `logits`).
 
         Raises:
-            ValueError: where the metric is no single number an example.
+            ValueError: if the metric does not return one number per example.
         """
         values = self.metric(logits, self.answers, reference)
         if tuple(values.shape) != (len(logits),):
             raise ValueError(
-                f"the metric {self.metric.name!r} gave shape {tuple(values.shape)} for {len(logits)} examples; it "
-                "must give one number an example [batch]."
+                f"the metric {self.metric.name!r} returned shape {tuple(values.shape)} for {len(logits)} examples; it "
+                "must return one number per example [batch]."
             )
         return values
 
@@ -173,8 +175,8 @@ class Task:
         """The metric on the clean and on the corrupted prompts, checked to differ.
 
         Raises:
-            ValueError: where a value is not finite, or where the two are so close that a share of their
-                difference means nothing.
+            ValueError: if a value is not finite, or the two are so close that dividing by their difference
+                is meaningless.
         """
         self.check(model)
         with torch.no_grad():
@@ -185,10 +187,10 @@ class Task:
         return Baselines(clean, corrupted, clean_logits, corrupted_logits)
 
     def check(self, model: HookedTransformer) -> None:
-        """See that the prompts fit the model, before anything long begins.
+        """Check that the prompts fit the model, before any long computation.
 
         Raises:
-            ValueError: for tokens that the model does not know, or prompts longer than its context.
+            ValueError: for tokens outside the model's vocabulary, or prompts longer than its context.
         """
         if self.length > model.cfg.n_ctx:
             raise ValueError(
@@ -210,7 +212,7 @@ class Task:
     # Variations -----------------------------------------------------------------------------
 
     def with_metric(self, metric: str | Metric) -> Task:
-        """The same task, measured otherwise."""
+        """The same task with another metric."""
         return dataclasses.replace(self, metric=get_metric(metric))
 
     def select(self, examples: int | Sequence[int] | Sequence[bool] | torch.Tensor | slice) -> Task:
@@ -237,10 +239,10 @@ class Task:
         )
 
     def split(self, share: float = 0.5) -> tuple[Task, Task]:
-        """Two tasks with the first `share` of the examples and the rest: one to find with, one to test with."""
+        """Two tasks, with the first `share` of the examples and with the rest, for discovery and for testing."""
         cut = round(self.n_examples * share)
         if not 0 < cut < self.n_examples:
-            raise ValueError(f"a share of {share} of {self.n_examples} examples leaves one side empty.")
+            raise ValueError(f"a share of {share} of {self.n_examples} examples leaves one part empty.")
         return self.select(slice(0, cut)), self.select(slice(cut, None))
 
     def __repr__(self) -> str:
@@ -253,7 +255,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The metric where the behaviour is shown and where it has no ground."""
+    """The metric on the clean and on the corrupted prompts."""
 
     clean: Float[torch.Tensor, " batch"]
     corrupted: Float[torch.Tensor, " batch"]
@@ -270,20 +272,20 @@ class Baselines:
 
     @property
     def difference(self) -> float:
-        """Mean clean metric minus mean corrupted metric: what there is to explain."""
+        """Mean clean metric minus mean corrupted metric: the effect to explain."""
         return float(self.clean.mean() - self.corrupted.mean())
 
     def check_difference(self) -> float:
-        """The difference, where it is large enough to divide by.
+        """The difference, checked to be large enough to divide by.
 
         Raises:
-            ValueError: where it is near zero beside the spread of the metric.
+            ValueError: if it is near zero compared with the size of the metric.
         """
         spread = float(torch.cat([self.clean, self.corrupted]).abs().mean())
         if abs(self.difference) <= 1e-4 * max(spread, 1e-6):
             raise ValueError(
                 f"clean and corrupted prompts score alike ({float(self.clean.mean()):.6g} and "
-                f"{float(self.corrupted.mean()):.6g}), so a share of their difference means nothing: the model does "
+                f"{float(self.corrupted.mean()):.6g}), so dividing by their difference is meaningless: the model does "
                 "not show the behaviour, or the corruption does not remove it. normalize=False gives raw values."
             )
         return self.difference

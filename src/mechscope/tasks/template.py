@@ -1,4 +1,4 @@
-"""A sentence with slots, read once by the tokenizer and then filled with single tokens as often as one likes."""
+"""A sentence with slots: tokenized once, then filled with single tokens as often as needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SLOT = re.compile(r"\[([A-Z]+[0-9]*)\]")
 
 
 def slots_of(text: str) -> list[str]:
-    """The names of a template's slots in order, repetitions included.
+    """The names of a template's slots in order, including repetitions.
 
     >>> slots_of("When [S] and [IO] met, [S] spoke to")
     ['S', 'IO', 'S']
@@ -21,25 +21,25 @@ def slots_of(text: str) -> list[str]:
 
 
 def fill_text(text: str, words: Mapping[str, str]) -> str:
-    """The template as a sentence, each slot with its word."""
+    """The template as a sentence, with a word in each slot."""
     return SLOT.sub(lambda slot: words[slot.group(1)], text)
 
 
 @dataclass(frozen=True)
 class Template:
-    """The tokens of a template and where its slots stand in them."""
+    """The tokens of a template and the positions of its slots."""
 
     text: str
     ids: tuple[int, ...]
-    """Tokens, with some word in each slot."""
+    """Tokens of the template, with an example word in each slot."""
     slots: Mapping[str, tuple[int, ...]]
-    """Positions of each slot, one for each time it occurs."""
+    """Positions of each slot, one per occurrence."""
 
     def fill(self, words: Mapping[str, int | Sequence[int]]) -> list[int]:
-        """The tokens with these in the slots: one token for all occurrences of a slot, or one for each.
+        """Fill the slots with tokens: one token for all occurrences of a slot, or one per occurrence.
 
         Raises:
-            KeyError: for a slot that no word is given for.
+            KeyError: for a slot without a word.
         """
         ids = list(self.ids)
         for slot, positions in self.slots.items():
@@ -51,21 +51,21 @@ class Template:
 
 
 def read_template(reader: Reader, text: str, example: Mapping[str, str]) -> Template:
-    """A template's tokens and slots, found by filling it with example words that are single tokens.
+    """Find a template's tokens and slots by filling it with example words that are single tokens.
 
     Raises:
-        ValueError: where the tokenizer does not know a part of it, or joins a slot with its surroundings.
+        ValueError: if the tokenizer does not know a part of the text, or merges a slot with its surroundings.
     """
     ids = reader.encode_known(fill_text(text, example))
     slots: dict[str, list[int]] = {}
     for slot in SLOT.finditer(text):
         before = fill_text(text[: slot.start()], example)
-        # The space before a word belongs to the word's token.
+        # The space before a word is part of the word's token.
         start = len(reader.encode(before.removesuffix(" ")))
         upto = reader.encode(before + example[slot.group(1)])
         if len(upto) != start + 1 or ids[: start + 1] != upto:
             raise ValueError(
-                f"in {text!r} the tokenizer joins [{slot.group(1)}] with what stands beside it: "
+                f"in {text!r} the tokenizer merges [{slot.group(1)}] with its surroundings: "
                 f"{list(reader.texts(upto))[-3:]}. Slots must be single tokens between words."
             )
         slots.setdefault(slot.group(1), []).append(start)
@@ -75,12 +75,12 @@ def read_template(reader: Reader, text: str, example: Mapping[str, str]) -> Temp
 def read_templates(
     reader: Reader, texts: Sequence[str], example: Mapping[str, str], number: int | None
 ) -> list[tuple[int, Template]]:
-    """All templates, or the one of this number, each with its number.
+    """All templates, or only the one with index `number`, each with its index.
 
     Raises:
-        ValueError: for a number that none has; and as `read_template`.
+        ValueError: for an index out of range, and as `read_template`.
     """
     if number is not None and not 0 <= number < len(texts):
-        raise ValueError(f"template is a number from 0 to {len(texts) - 1}, not {number!r}.")
+        raise ValueError(f"template must be a number from 0 to {len(texts) - 1}, not {number!r}.")
     chosen = range(len(texts)) if number is None else [number]
     return [(one, read_template(reader, texts[one], example)) for one in chosen]

@@ -146,8 +146,8 @@ def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> Non
             raise ValueError(f"positions='all' goes with by='component' or 'layer', not {by!r}.")
         if task.answers.positions.shape[1] > 1:
             raise ValueError(
-                f"{task.name} has {task.answers.positions.shape[1]} answers a prompt, so no one answer to look for "
-                "at every position; use positions='answers'."
+                f"{task.name} has {task.answers.positions.shape[1]} answers per prompt, so there is no single "
+                "answer to look for at every position; use positions='answers'."
             )
     if by in ("head", "neuron", "source"):
         check_has_layers(model, f"direct logit attribution by {by}")

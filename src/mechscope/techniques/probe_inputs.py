@@ -67,7 +67,7 @@ def as_labels(labels: Any, tokens: Tokens, kind: Kind, metric: Metric) -> ProbeL
     batch, length = tokens.shape
     if found.shape not in ((batch,), (batch, length)):
         raise ValueError(
-            f"labels have shape {found.shape}; with prompts {(batch, length)} they must be one an example "
+            f"labels have shape {found.shape}; with prompts {(batch, length)} they must be one per example "
             f"[{batch}] or one a token [{batch} {length}]."
         )
     real = np.ones(found.shape, dtype=bool) if found.ndim == 1 else tokens.is_real.cpu().numpy()
@@ -113,7 +113,7 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
             )
         if positions == "answers":
             if task.answers.positions.shape[1] > 1:
-                raise ValueError(f"{task.name} has several answers a prompt; give positions as numbers.")
+                raise ValueError(f"{task.name} has several answers per prompt; give positions as numbers.")
             return ProbePositions(task.answers.positions.cpu().numpy(), ("answer",))
         if positions not in task.positions:
             names = ", ".join(map(repr, ("all", "answers", *task.positions)))

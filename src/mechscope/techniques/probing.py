@@ -270,7 +270,7 @@ def _groups(groups: Any, tokens: Tokens) -> NDArray[Any] | None:
         return None if len(which.unique()) == len(tokens) else which.cpu().numpy()
     found = np.asarray(groups)
     if found.shape != (len(tokens),):
-        raise ValueError(f"groups are one an example, {len(tokens)} of them, not shape {found.shape}.")
+        raise ValueError(f"groups must be one per example, {len(tokens)} of them, not shape {found.shape}.")
     _, which = np.unique(found, return_inverse=True)
     if which.max() < 1:
         raise ValueError("all examples are of one group (or all prompts are equal), so none can be held out.")

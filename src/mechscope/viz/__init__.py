@@ -1,4 +1,4 @@
-"""Figures: one house style, one builder a kind of picture, and the renderer that `result.show()` asks for."""
+"""Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`."""
 
 from mechscope.viz.attention import attention_pattern
 from mechscope.viz.bars import bars

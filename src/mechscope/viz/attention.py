@@ -1,4 +1,4 @@
-"""One head's attention pattern: from which position to which, with the tokens written along both sides."""
+"""One head's attention pattern as a heat map, with the tokens along both axes."""
 
 from __future__ import annotations
 

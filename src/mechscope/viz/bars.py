@@ -1,4 +1,4 @@
-"""Bars: one number a name, grouped where there are several series."""
+"""Bars: one number per name, grouped if there are several series."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mechscope.viz.template import new_figure
 from mechscope.viz.ticks import distinct
 
 PATTERNS = ("", "/", "x", ".", "\\", "+")
-"""Series differ in hatching as well as in colour."""
+"""Series differ in hatching as well as colour."""
 
 
 @checked_arguments
@@ -29,10 +29,10 @@ def bars(
     markers: Sequence[Marker] = (),
     number_format: str = ".3g",
 ) -> go.Figure:
-    """Grouped bars, each with its number written on it.
+    """Grouped bars, each labelled with its number.
 
     Raises:
-        ValueError: if a series does not have one value a name, or there is none.
+        ValueError: if there is no series, or a series does not have one value per name.
     """
     if not series:
         raise ValueError(f"{title!r} has no series to draw.")
@@ -62,7 +62,7 @@ def bars(
     )  # names such as "7" and "2024" would make an axis of numbers or dates
     levels = [marker for marker in markers if marker.axis == "y"]
     for marker in markers:
-        # A word on a level would lie on the bars that reach it.
+        # A label on a level would overlap the bars that reach it.
         (add_level if marker.axis == "y" else add_marker)(figure, marker)
     figure.update_layout(showlegend=len(series) > 1 or bool(levels), barmode="group", bargap=0.25)
     return figure

@@ -1,7 +1,7 @@
 """A circuit drawn as a graph: the input at the bottom, layers upwards, logits on top.
 
-A head is a box with three doors at its lower side, from left to right q, k and v; an edge comes in by the one
-that it feeds. Colour says whether an edge helps or hurts, width how much.
+A head is a box with three inputs at its lower side, from left to right q, k and v; each edge ends at the input
+that it feeds. Colour shows whether an edge helps or hurts, width how much.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from mechscope.viz.template import LIGHT, house_template
 
 _NODE = re.compile(r"input|logits|a(\d+)\.h(\d+)(?:<([qkv])>)?|m(\d+)")
 DOORS = {"q": -0.27, "k": 0.0, "v": 0.27}
-"""Where each of a head's inputs is, in shares of the box's width."""
+"""The position of each of a head's inputs, as a fraction of the box's width."""
 DASH = {"q": "dash", "k": "dot", "v": "solid", "": "solid"}
 HELPS, HURTS = LIGHT_PALETTE.series[1], LIGHT_PALETTE.series[0]
 BOXES = {"head": "#4d5a6b", "mlp": "#2b8a6e", "end": "#7b8794"}
-"""Solid fills with white words on them, so that both themes can show them."""
+"""Solid fills with white text, which work in both themes."""
 HALF_WIDTH, HALF_HEIGHT = 0.4, 0.19
 WIDTHS = (1.0, 1.8, 3.0, 4.6)
 _POINTS = 32
 BOWS = (0.0, 0.5, -0.5, 0.8, -0.8, 1.1, -1.1, 1.5, -1.5, 2.0, -2.0, 2.6, -2.6, 3.4, -3.4)
-"""How far to the side an edge that skips rows may step."""
+"""How far an edge that skips rows may bend to the side."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Node:
     name: str
     kind: str
     row: tuple[int, int]
-    """Where it stands from below: layer, and attention before MLP."""
+    """Its row, counted from the bottom: by layer, attention before MLP."""
     head: int = 0
 
 
@@ -46,21 +46,21 @@ class _Node:
 def circuit_graph(
     edges: Sequence[str], scores: Sequence[float] | None = None, *, title: str, unit: str = ""
 ) -> go.Figure:
-    """A figure of a circuit; best read at 5 to 200 edges.
+    """Draw a circuit; readable with about 5 to 200 edges.
 
     Args:
         edges: names `src->dst`, such as `a0.h1->a1.h3<k>` or `m0->logits`.
-        scores: a number an edge, for colour and width; without, all edges look alike.
-        title: what is shown.
-        unit: of the scores.
+        scores: one number per edge, for colour and width; without scores, all edges look the same.
+        title: what the figure shows.
+        unit: unit of the scores.
 
     Raises:
-        ValueError: for a name that is no edge, or another number of scores than of edges.
+        ValueError: for an invalid edge name, or if the numbers of scores and edges differ.
     """
     if not title.strip():
         raise ValueError("a figure needs a title; say which circuit is shown.")
     if scores is not None and len(scores) != len(edges):
-        raise ValueError(f"there are {len(edges)} edges and {len(scores)} scores; give one each.")
+        raise ValueError(f"there are {len(edges)} edges but {len(scores)} scores; give one score per edge.")
     ends = [_ends(edge) for edge in edges]
     nodes = {node.name: node for source, destination, _ in ends for node in (source, destination)}
     nodes |= {name: _parse(name)[0] for name in ("input", "logits")}
@@ -84,11 +84,12 @@ def circuit_graph(
 
 
 def _parse(name: str) -> tuple[_Node, str]:
-    """A node, and which of its inputs is meant."""
+    """A node and the name of one of its inputs."""
     match = _NODE.fullmatch(name)
     if match is None:
         raise ValueError(
-            f"{name!r} is no node of a circuit; nodes are input, a3.h1 (as a reader a3.h1<q>, <k> or <v>), m2, logits."
+            f"{name!r} is not a node of a circuit; nodes are input, a3.h1 (as a reader a3.h1<q>, <k> or <v>), m2, "
+            "logits."
         )
     if name in ("input", "logits"):
         return _Node(name, "end", (-1, 0) if name == "input" else (10**6, 0)), ""
@@ -101,22 +102,22 @@ def _parse(name: str) -> tuple[_Node, str]:
 def _ends(edge: str) -> tuple[_Node, _Node, str]:
     parts = edge.split("->")
     if len(parts) != 2:
-        raise ValueError(f"{edge!r} is no edge; an edge is written src->dst.")
+        raise ValueError(f"{edge!r} is not an edge; an edge is written src->dst.")
     source, _ = _parse(parts[0])
     destination, door = _parse(parts[1])
     return source, destination, door
 
 
 def _lay_out(nodes: list[_Node]) -> tuple[dict[str, tuple[float, float]], int, int]:
-    """A place for each node, how many stand in the widest row, and how many rows there are."""
+    """The coordinates of each node, the size of the widest row, and the number of rows."""
     levels = sorted({node.row for node in nodes})
     rows = [sorted((n for n in nodes if n.row == level), key=lambda n: n.head) for level in levels]
     width = max(len(row) for row in rows)
     places: dict[str, tuple[float, float]] = {}
     for y, row in enumerate(rows):
-        # Rows are spread to the full width where they hold several nodes, so that edges have room.
+        # Spread rows with several nodes over the full width, so that edges have room.
         spread = 1.0 if len(row) < 2 else min(1.6, (width - 1) / (len(row) - 1))
-        # A node alone would stand in the way of every edge that passes; alternate rows step aside.
+        # A single node in the centre would block every edge that passes; shift alternate rows sideways.
         aside = 0.0 if rows[y][0].kind == "end" or len(row) > 1 else (0.42 if y % 2 else -0.42)
         for index, node in enumerate(row):
             places[node.name] = ((index - (len(row) - 1) / 2) * spread + aside, float(y))
@@ -200,9 +201,9 @@ def _legend_line(figure: go.Figure, name: str, colour: str, dash: str) -> None:
 def _route(
     start: tuple[float, float], end: tuple[float, float], door: str, boxes: np.ndarray, half: float
 ) -> np.ndarray:
-    """The least bent of some curves that run behind the fewest boxes.
+    """Of several curves, the straightest of those that pass behind the fewest boxes.
 
-    A line that passes behind a box looks as if it came from there.
+    A line that passes behind a box looks as if it started there.
     """
     between = boxes[(boxes[:, 1] > start[1]) & (boxes[:, 1] < end[1])]
     best, fewest = _curve(start, end, door, 0.0), np.inf
@@ -216,7 +217,7 @@ def _route(
 
 
 def _curve(start: tuple[float, float], end: tuple[float, float], door: str, bow: float) -> np.ndarray:
-    """A Bézier curve [point, x and y] that leaves a box upwards and comes in from below."""
+    """A Bézier curve [point, x and y] that leaves a box at the top and enters the next from below."""
     x0, y0 = start[0], start[1] + HALF_HEIGHT
     x1, y1 = end[0] + DOORS.get(door, 0.0) * 2 * HALF_WIDTH, end[1] - HALF_HEIGHT
     rise = y1 - y0
@@ -241,7 +242,7 @@ def _draw_nodes(
             line={"width": 0, "dash": "solid"},
             layer="above",
         )
-        # An annotation is drawn over shapes, a text trace would be under them.
+        # Annotations are drawn over shapes; a text trace would be hidden under them.
         figure.add_annotation(
             x=x,
             y=y,

@@ -18,12 +18,12 @@ from mechscope.viz.ticks import distinct, log_axis
 
 @dataclass(frozen=True)
 class Marker:
-    """A line across the figure with a word beside it: an event (vertical) or a level (horizontal)."""
+    """A labelled line across the figure: an event (vertical) or a level (horizontal)."""
 
     at: float
-    """Where, in the axis's own unit."""
+    """Position, in the unit of the axis."""
     label: str
-    """The word beside the line."""
+    """The label of the line."""
     axis: str = "x"
     """"x" for an event at x = at, "y" for a level at y = at."""
 
@@ -41,10 +41,10 @@ def curves(
     log_y: bool = False,
     points: bool = False,
 ) -> go.Figure:
-    """One line a series over the shared `x`.
+    """One line per series over a shared `x`.
 
     Raises:
-        ValueError: if a series is not as long as `x`, or there is none.
+        ValueError: if there is no series, or a series is not as long as `x`.
     """
     if not series:
         raise ValueError(f"{title!r} has no series to draw.")
@@ -67,7 +67,7 @@ def curves(
         )
     for marker in markers:
         add_marker(figure, marker)
-    # One curve is named by the title; a legend would only repeat it.
+    # The title already names a single curve; a legend would only repeat it.
     figure.update_layout(showlegend=len(series) > 1, hovermode="x unified")
     if log_x:
         figure.update_xaxes(log_axis(x))
@@ -77,13 +77,13 @@ def curves(
 
 
 def add_level(figure: go.Figure, marker: Marker) -> None:
-    """Draw a level that the legend names: for a figure whose bars would hide a word beside the line.
+    """Draw a level and name it in the legend, for figures whose bars would hide a label at the line.
 
     Raises:
-        ValueError: for a marker that is no level.
+        ValueError: for a marker that is not a level.
     """
     if marker.axis != "y":
-        raise ValueError(f"a level stands on axis 'y', not {marker.axis!r}.")
+        raise ValueError(f"a level must be on axis 'y', not {marker.axis!r}.")
     figure.add_shape(
         type="line",
         x0=0,
@@ -97,7 +97,7 @@ def add_level(figure: go.Figure, marker: Marker) -> None:
 
 
 def add_marker(figure: go.Figure, marker: Marker) -> None:
-    """Draw a marker; its colour comes from the template, so that it follows the theme."""
+    """Draw a marker; its colour comes from the template and so follows the theme."""
     if marker.axis == "x":
         figure.add_shape(type="line", x0=marker.at, x1=marker.at, y0=0, y1=1, yref="paper")
         figure.add_annotation(
@@ -115,4 +115,4 @@ def add_marker(figure: go.Figure, marker: Marker) -> None:
             yshift=2,
         )
     else:
-        raise ValueError(f"a marker stands on axis 'x' or 'y', not {marker.axis!r}.")
+        raise ValueError(f"a marker must be on axis 'x' or 'y', not {marker.axis!r}.")

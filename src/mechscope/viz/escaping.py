@@ -1,9 +1,8 @@
 """Escape text so that a figure shows it literally.
 
-Plotly reads what it is given as markup: the token `<s>` would vanish, `<b>x</b>` would be set in bold type, two
-dollar signs would enclose a formula, and a line break would be drawn as a space. So every text from a model, a
-tokenizer or a caller goes through `escape` before it is put into a figure, or through `escape_in_template` where it
-becomes part of a hover template.
+Plotly interprets text as markup: the token `<s>` would vanish, `<b>x</b>` would be set in bold, two dollar signs would
+enclose a formula, and a line break would be drawn as a space. So every text from a model, a tokenizer or a caller goes
+through `escape` before it enters a figure, or through `escape_in_template` if it becomes part of a hover template.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from mechscope.value_kinds import one_line
 
 
 def escape(text: object) -> str:
-    """A text for a title, a label, a legend entry, an annotation or `customdata`.
+    """Escape text for a title, a label, a legend entry, an annotation or `customdata`.
 
     >>> escape("<s> & more")
     '&lt;s&gt; &amp; more'
@@ -33,7 +32,7 @@ def escape_in_template(text: object) -> str:
 
 
 def unescape(text: str) -> str:
-    """Undo `escape`, for pages that show a figure's title themselves.
+    """Undo `escape`, for pages that display a figure's title themselves.
 
     >>> unescape(escape("<s> & $more$"))
     '<s> & $more$'

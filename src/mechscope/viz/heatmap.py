@@ -32,9 +32,9 @@ def heatmap(
 
     Args:
         unit: what the colours measure, written on the colour bar.
-        x, y: labels of the columns and rows; counted from 0 if missing.
-        centred: zero in the middle of a diverging scale; None means where signs are mixed.
-        write_numbers: print each number in its cell; None means where there are at most 64.
+        x, y: labels of the columns and rows; counted from 0 if omitted.
+        centred: centre a diverging colour scale at zero; None does so if signs are mixed.
+        write_numbers: print each number in its cell; None does so for up to 64 cells.
         square: cells as high as they are wide.
 
     Raises:
@@ -58,7 +58,7 @@ def heatmap(
         texttemplate="%{z:.2f}" if (matrix.size <= 64 if write_numbers is None else write_numbers) else None,
     )
     figure.update_layout(coloraxis=colour_axis(matrix, unit, centred))
-    # Numbers as ticks with words for labels: word axes would merge rows that share a label.
+    # Use numeric ticks with text labels: a categorical axis would merge rows that share a label.
     figure.update_xaxes(
         tickvals=_ticks(len(columns)), ticktext=[columns[i] for i in _ticks(len(columns))], showgrid=False
     )
@@ -73,13 +73,13 @@ def heatmap(
     if square:
         figure.update_yaxes(scaleanchor="x", constrain="domain")
         figure.update_xaxes(constrain="domain")
-        # Wider than this, a page would only put empty space between the squares and the colour bar.
+        # A wider figure would only add empty space between the squares and the colour bar.
         figure.update_layout(meta={"max_width": figure.layout.height + 140})
     return figure
 
 
 def colour_axis(values: np.ndarray, unit: str, centred: bool | None) -> dict[str, Any]:
-    """A colour axis whose zero is the neutral colour where signs are mixed (or `centred` says so)."""
+    """A colour axis with zero as the neutral colour if signs are mixed (or if `centred` is set)."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if centred is None:

@@ -25,7 +25,7 @@ def image_grid(
     columns: int = 5,
     each_its_own_scale: bool = False,
 ) -> go.Figure:
-    """Images [image, row, column] as one mosaic with a label over each.
+    """Images [image, row, column] as one mosaic, each with a label above it.
 
     They share one colour scale, so that the colours of two images can be compared.
 
@@ -34,13 +34,13 @@ def image_grid(
         each_its_own_scale: divide each image by its largest magnitude first, to compare shapes only.
 
     Raises:
-        ValueError: if `images` has no three axes or there is not one label an image.
+        ValueError: if `images` does not have three axes, or there is not one label per image.
     """
     stack = as_floats(images)
     if stack.ndim != 3 or not stack.size:
         raise ValueError(f"image_grid needs images [image, row, column], not shape {stack.shape}.")
     if len(labels) != len(stack):
-        raise ValueError(f"{len(labels)} labels for {len(stack)} images; give one each.")
+        raise ValueError(f"{len(labels)} labels for {len(stack)} images; give one label per image.")
     if each_its_own_scale:
         peaks = np.abs(stack).max(axis=(1, 2), keepdims=True)
         stack = stack / np.where(peaks > 0, peaks, 1.0)
@@ -70,15 +70,15 @@ def image_grid(
         figure.add_annotation(
             x=left + (width - 1) / 2, y=top - 0.7, text=escape(label), yanchor="bottom", font={"size": 11}
         )
-    # A page that draws the figure at another width takes the height from the aspect.
+    # A page that draws the figure at another width computes the height from the aspect ratio.
     margin = {"l": 0, "r": 0, "t": 4, "b": 4}
     figure.update_layout(
         coloraxis=colour_axis(stack, unit, None), meta={"aspect": aspect, "margin_without_title": margin}
     )
-    # Fixed ranges: header and gaps are part of the picture.
+    # Fixed ranges, because the labels and gaps are part of the picture.
     figure.update_xaxes(range=[-0.5, columns * cell_width - gap - 0.5])
     figure.update_yaxes(range=[rows * cell_height - 0.5, -0.5])
-    # Rows and columns of a mosaic have no ticks worth reading; the axes stay for their titles' sake in data files.
+    # The ticks of a mosaic are meaningless; the axes are kept because data files need their titles.
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, scaleanchor="x", constrain="domain")
     return figure

@@ -1,4 +1,4 @@
-"""Colours that colour-blind readers can tell apart, on a light page and on a dark one."""
+"""Colours that colour-blind readers can distinguish, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one theme. Series keep their place in `series` when the theme changes."""
+    """The colours of one theme. A series keeps its index in `series` when the theme changes."""
 
     text: str
-    """Words on and around a figure."""
+    """Text on and around a figure."""
     faint: str
     """Grid lines and axes."""
     reference: str
-    """Lines that only say where something is: zero, chance, a threshold."""
+    """Reference lines: zero, chance, a threshold."""
     series: tuple[str, ...]
-    """One colour a series, in order: Okabe and Ito's set without its yellow and black."""
+    """One colour per series, in order: Okabe and Ito's set without yellow and black."""
     sequential: tuple[str, ...]
-    """From nothing to much."""
+    """Sequential scale, from low to high."""
     diverging: tuple[str, ...]
-    """From negative (cool) through zero (the page) to positive (warm)."""
+    """Diverging scale, from negative (cool) through zero (the page colour) to positive (warm)."""
 
 
 LIGHT_PALETTE = Palette(

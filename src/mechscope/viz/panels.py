@@ -1,4 +1,4 @@
-"""Several maps side by side, one title each, rows shared: how heads differ by more than one measure."""
+"""Several heat maps side by side with shared rows, to compare heads by more than one measure."""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ def heatmap_panels(
     limits: tuple[float, float] | None = None,
     columns: int = 3,
 ) -> go.Figure:
-    """Heat maps [row, column] of one shape, a title over each.
+    """Heat maps [row, column] of the same shape, each with a title above it.
 
     Args:
         panels: the name of each map and its values.
-        unit: what the colours measure. One unit for all means one colour scale; a unit for each panel, by its
-            name, gives each a scale of its own, so that colours are not compared between them.
+        unit: what the colours measure. One unit for all means a shared colour scale; a mapping from panel name to
+            unit gives each panel its own scale, so colours cannot be compared between panels.
         limits: the ends of a shared scale; None takes them from the values.
-        columns: panels in a row.
+        columns: panels per row.
 
     Raises:
-        ValueError: where there is no panel, or they differ in shape.
+        ValueError: if there are no panels, or they differ in shape.
     """
     if not panels or not title.strip() or not x_title.strip() or not y_title.strip():
         raise ValueError("panels need at least one map, a title and both axis titles.")
     maps = {name: as_floats(values) for name, values in panels.items()}
     shape = next(iter(maps.values())).shape
     if len(shape) != 2 or any(values.shape != shape for values in maps.values()):
-        raise ValueError(f"panels are maps of one shape, not {[values.shape for values in maps.values()]}.")
+        raise ValueError(
+            f"panels must have the same shape, not {[values.shape for values in maps.values()]}."
+        )
     if columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}.")
     columns = min(columns, len(maps))
@@ -85,7 +87,7 @@ def heatmap_panels(
             texttemplate="%{z:.2f}" if values.size <= 36 else None,
         )
         figure.update_xaxes(_axis(labels["x"]), row=row, col=column)
-        # Rows are the same all over: where panels stand close, labels between them would lie on cells.
+        # All panels share their rows, and in a tight layout labels between panels would cover cells.
         rows_named = {"showticklabels": own or column == 1, "autorange": "reversed"}
         figure.update_yaxes({**_axis(labels["y"]), **rows_named}, row=row, col=column)
         if own:

@@ -1,4 +1,4 @@
-"""Bars lying down, one a row, in the order given: long names are read from left to right."""
+"""Horizontal bars, one per row in the given order, so that long names are readable."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def ranked_bars(
     spread: Any = None,
     number_format: str = ".3g",
 ) -> go.Figure:
-    """Horizontal bars, the first on top, each with its number.
+    """Horizontal bars, the first on top, each labelled with its number.
 
     Args:
-        spread: half the length of an error bar for each, if any.
+        spread: half the length of each bar's error bar, if any.
 
     Raises:
-        ValueError: where there is not one value a name, or none at all.
+        ValueError: if there are no values, or not one per name.
     """
     lengths = as_floats(values)
     if lengths.shape != (len(names),) or not len(names):
         raise ValueError(
-            f"{title!r} has {len(names)} names and values of shape {lengths.shape}; give one each."
+            f"{title!r} has {len(names)} names but values of shape {lengths.shape}; give one value per name."
         )
     if spread is not None and as_floats(spread).shape != lengths.shape:
         raise ValueError(
-            f"{title!r} has {len(names)} values and a spread of shape {as_floats(spread).shape}."
+            f"{title!r} has {len(names)} values but a spread of shape {as_floats(spread).shape}; give one per value."
         )
     words = [escape(name) for name in names]
     figure = new_figure(title, x_title, y_title, height=120 + 22 * len(names))
     figure.add_bar(
         x=lengths,
-        # Numbers as places with words for labels: bars that share a name would be laid on one another.
+        # Use numeric positions with text labels: bars that share a name would overlap.
         y=list(range(len(names))),
         orientation="h",
         texttemplate=f"%{{x:{number_format}}}",

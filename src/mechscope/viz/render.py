@@ -1,4 +1,4 @@
-"""Which picture fits a result: decided by its dims, with `kind` to choose where they leave a choice."""
+"""Choose the figure for a result: by its dims, and by `kind` if the dims leave a choice."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mechscope.viz.spectrum import spectrum
 from mechscope.viz.ticks import distinct
 
 ORDERED = ("step", "pos", "rank", "layer")
-"""Dims along which a line makes sense."""
+"""Ordered dims, along which a line makes sense."""
 
 
 @checked_arguments
 def render_result(result: Result) -> go.Figure:
-    """The figure of a result.
+    """Build the figure of a result.
 
-    Dims decide: (…, row, col) images; (query, key) a pattern; an ordered dim alone or beside one more,
-    lines; any other two, a heat map; one, bars. `result.kind` overrides.
+    The dims decide: (…, row, col) gives images; (query, key) a pattern; an ordered dim, alone or with one
+    other, lines; any other two dims a heat map; any other single dim bars. `result.kind` overrides this.
 
     Raises:
-        ValueError: if no picture fits, with the dims and what would.
+        ValueError: if no figure fits; says how to select dims that do.
     """
     dims = tuple(str(dim) for dim in result.values.dims)
     kind = result.kind or _kind_of(dims)
@@ -43,7 +43,7 @@ def render_result(result: Result) -> go.Figure:
     if kind in ("curves", "bars", "spectrum") and len(dims) in (1, 2):
         return _series(result, dims, kind)
     raise ValueError(
-        f"no picture for {result.title!r} with dims {dims} (kind {result.kind!r}); select along a dimension first, "
+        f"no figure fits {result.title!r} with dims {dims} (kind {result.kind!r}); select along a dimension first, "
         f"such as .values.isel({dims[0] if dims else 'dim'}=0), until one or two are left."
     )
 

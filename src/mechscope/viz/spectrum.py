@@ -1,4 +1,4 @@
-"""Eigenvalue spectra: how many directions carry the weight."""
+"""Eigenvalue spectra: how many directions matter."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ DARK = "mechscope-dark"
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-"""Series differ in dash as well as in colour, so that a grey print still reads."""
+"""Series differ in dash as well as colour, so that they can be told apart in greyscale."""
 
 
 @cache
@@ -46,7 +46,7 @@ def _template(palette: Palette) -> go.layout.Template:
     layout = {
         "font": {"family": FONT, "size": 13, "color": palette.text},
         "title": {"font": {"size": 16}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
-        # Transparent, so that a figure lies on whatever page holds it.
+        # Transparent, so that the page behind the figure shows through.
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "colorway": list(palette.series),
@@ -64,7 +64,7 @@ def _template(palette: Palette) -> go.layout.Template:
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
         "margin": {"l": 12, "r": 12, "t": 64, "b": 12},
         "hoverlabel": {"font": {"family": FONT}},
-        # A line drawn by a builder takes its colour from here, so that it follows the theme.
+        # Lines drawn by builders take their colour from here, so that they follow the theme.
         "shapedefaults": {"line": {"color": palette.reference, "width": 1.5, "dash": "dash"}},
         "annotationdefaults": {"font": {"color": palette.text}, "showarrow": False},
     }
@@ -72,14 +72,14 @@ def _template(palette: Palette) -> go.layout.Template:
 
 
 def new_figure(title: str, x_title: str, y_title: str, height: int = 380) -> go.Figure:
-    """An empty figure in the light house style, with its title and both axis titles (units included).
+    """An empty figure in the light house style, with its title and both axis titles (including units).
 
     Raises:
-        ValueError: if one of the three is empty: a figure that does not say what it shows is a defect.
+        ValueError: if a title is empty: every figure must say what it shows.
     """
     for what, words in (("title", title), ("x_title", x_title), ("y_title", y_title)):
         if not words.strip():
-            raise ValueError(f"a figure needs a {what}; say what is shown and in which unit.")
+            raise ValueError(f"a figure needs a {what}; say what it shows and in which unit.")
     figure = go.Figure()
     figure.update_layout(
         template=house_template(LIGHT),

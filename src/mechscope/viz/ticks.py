@@ -1,4 +1,4 @@
-"""Where an axis has its numbers: round ones, few enough to read."""
+"""Tick positions: round numbers, few enough to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 MOST = 12
-"""Numbers that an axis has room for."""
+"""How many numbers fit on an axis."""
 
 
 def distinct(labels: Sequence[str]) -> list[str]:
@@ -25,11 +25,11 @@ def distinct(labels: Sequence[str]) -> list[str]:
 
 
 def log_axis(values: Iterable[float]) -> dict[str, Any]:
-    """A logarithmic Plotly axis for these values, each of its numbers written out.
+    """A logarithmic Plotly axis for these values, with every tick label written in full.
 
-    Left to itself, Plotly leaves the power of ten out between powers (2, 5, 0.1), which reads as if these were numbers.
-    Where 1, 2, 5 of each power would be too many, the powers stand alone; where values are close together, even steps.
-    What has no logarithm is left out, as in the drawing.
+    By default Plotly omits the power of ten between powers (2, 5, 0.1), so the labels read as plain numbers. Ticks are
+    at 1, 2, 5 times each power of ten; if that is too many, at the powers only; if values are close together, at even
+    steps. Values without a logarithm are ignored, as in the plot itself.
     """
     drawn = [float(value) for value in values if 0 < value < math.inf]
     if not drawn:
@@ -44,7 +44,7 @@ def log_axis(values: Iterable[float]) -> dict[str, Any]:
 
 
 def ticks(low: float, high: float, *, log: bool) -> list[float]:
-    """Round numbers from low to high: 1, 2, 5 of each power of ten, or even steps.
+    """Round numbers from low to high: 1, 2, 5 times each power of ten, or even steps.
 
     >>> ticks(0.03, 0.4, log=True)
     [0.05, 0.1, 0.2]

@@ -1,4 +1,4 @@
-"""A heat map with a token written in every cell: what is read where, and how surely."""
+"""A heat map with a token in every cell, for example predictions and their probabilities."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def token_grid(
     """Heat map of `values` [row, column] with `texts` in its cells.
 
     Args:
-        top_row_first: False puts the last row on top: layers grow upwards, as a transformer is drawn.
-        longest: characters of a text that are written; the whole text is in the hover label.
+        top_row_first: False puts the last row on top, so that layers go upwards as in drawings of a transformer.
+        longest: how many characters of a text to show; the full text is in the hover label.
 
     Raises:
-        ValueError: where texts, labels and values do not fit one another.
+        ValueError: if the shapes of texts, labels and values do not match.
     """
     matrix = as_floats(values)
     shape = (len(texts), len(texts[0]) if texts else 0)
@@ -59,7 +59,7 @@ def token_grid(
     )
     if not top_row_first:
         figure.update_yaxes(autorange=True)
-    # One row of text a cell, and all columns' labels: a reader looks for a word, not for every third.
+    # One line of text per cell, and a label for every column: readers look for specific words.
     columns = [escape(label) for label in (x if x is not None else range(shape[1]))]
     figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
     figure.update_layout(height=max(300, min(900, 190 + 30 * shape[0])))

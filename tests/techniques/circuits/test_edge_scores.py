@@ -113,7 +113,7 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="at least one step"):
         eap_ig_inputs(model, task, steps=0)
     vector = dataclasses.replace(task.metric, function=lambda logits, answers, reference: logits)
-    with pytest.raises(ValueError, match="one number an example"):
+    with pytest.raises(ValueError, match="one number per example"):
         edge_attribution_patching(model, dataclasses.replace(task, metric=vector))
     broken = exact_model("plain")
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""One declarative adapter for each family of Hugging Face checkpoints."""
+"""One declarative adapter per family of Hugging Face checkpoints."""
 
 from mechscope.checkpoints.adapters.families import FAMILIES, family_of
 from mechscope.checkpoints.adapters.family import Family, Refusal

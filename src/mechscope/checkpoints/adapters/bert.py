@@ -1,7 +1,7 @@
 """BERT (Devlin et al. 2018) and sentence encoders built on it, for `HookedEncoder`.
 
-Which heads a checkpoint has is read from its tensors: masked-language-model head, next-sentence head and
-pooler are each there or not.
+The tensors of a checkpoint show which of the masked-language-model head, next-sentence head and pooler
+it has.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def tensors(config: HfConfig, names: Collection[str]) -> Table:
         table |= WORD_HEAD
         if not config.get("tie_word_embeddings", True):
             table |= UNEMBEDDING
-            if "cls.predictions.decoder.bias" in names:  # a bias of its own, too
+            if "cls.predictions.decoder.bias" in names:  # the decoder has its own bias too
                 table["unembed.b_U"] = Take("cls.predictions.decoder.bias", "d_vocab")
     if "cls.seq_relationship.weight" in names:
         table |= SENTENCE_HEAD

@@ -1,4 +1,4 @@
-"""Every family that can be loaded, and which one a checkpoint belongs to."""
+"""All supported families, and the lookup from a checkpoint to its family."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def family_of(config: HfConfig) -> Family:
     """The family that a config.json belongs to.
 
     Raises:
-        ValueError: for another model type, with those that are supported, or for another task's head.
+        ValueError: for an unsupported model type (lists the supported ones), or for a head of another task.
     """
     model_type = config.get("model_type")
     family = next((family for family in FAMILIES if model_type in family.model_types), None)

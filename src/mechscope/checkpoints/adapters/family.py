@@ -1,4 +1,4 @@
-"""What an adapter is: a family's name, how its config reads, and where its tensors go."""
+"""The structure of an adapter: a family's name, how to read its config, and where its tensors go."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from mechscope.model.config import HookedTransformerConfig
 from mechscope.value_kinds import shown
 
 Reader = str | Callable[[HfConfig], Any]
-"""How one of our config fields is read: a field of config.json, or a function of it."""
+"""How to read one of our config fields: a field of config.json, or a function of it."""
 
 ConfigTable = Mapping[str, Reader]
-"""Our config's fields, each with where it is read."""
+"""Our config fields, and where to read each one."""
 
 
 def always(value: Any) -> Reader:
-    """A field that is the same for every model of a family."""
+    """A field with the same value for every model of a family."""
     return lambda config: value
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A setting that would change the arithmetic in a way that the model here does not have."""
+    """A setting that would change the arithmetic in an unsupported way."""
 
     name: str
     """The field of config.json."""
     allowed: tuple[Any, ...]
-    """Values that are fine; so is the field's absence."""
+    """Supported values; a missing field is fine too."""
     why: str
-    """What the setting does."""
+    """What an unsupported value means."""
 
 
 REFUSED_EVERYWHERE = (
     Refusal("quantization_config", (), "the weights are quantized; load the unquantized checkpoint"),
-    Refusal("add_cross_attention", (False,), "the model also attends to an encoder"),
+    Refusal("add_cross_attention", (False,), "the model also attends to an encoder's output"),
     Refusal("is_encoder_decoder", (False,), "the model is an encoder and a decoder"),
-    Refusal("pruned_heads", ({},), "some heads were cut out of some layers"),
+    Refusal("pruned_heads", ({},), "some heads were removed from some layers"),
     Refusal("use_bidirectional_attention", (False,), "the model attends to later positions"),
 )
 
@@ -63,31 +63,31 @@ class Family:
     architectures: tuple[str, ...]
     """`architectures` in config.json that carry weights we use."""
     special: str
-    """What sets the family apart, in a few words, for people."""
+    """What distinguishes the family, in a few words for readers."""
     config: ConfigTable
-    """The table of the config."""
+    """How to read the config."""
     tensors: Callable[[HfConfig, Collection[str]], Table]
-    """Our tensors, each with where it is taken; told the config and the names in the checkpoint."""
+    """From the config and the tensor names in the checkpoint to our tensors and where each comes from."""
     prefixes: tuple[str, ...] = ()
-    """Prefixes that some programs put before every name, the longest first."""
+    """Prefixes that some programs add to every name, longest first."""
     passed_over: tuple[str, ...] = ()
     """Prefixes of other parts of a checkpoint (a vision tower)."""
     ignored: tuple[str, ...] = ()
-    """Patterns of names that carry no weights of their own: masks, rotary tables, tied copies."""
+    """Patterns of names that carry no independent weights: masks, rotary tables, tied copies."""
     refused: tuple[Refusal, ...] = ()
-    """Settings that are an error."""
+    """Settings that raise an error."""
     prepends_bos: bool = True
-    """Whether text starts with a beginning-of-sequence token unless asked otherwise (the classic default)."""
+    """Default for prepending a beginning-of-sequence token to text (as in the classic loader)."""
     encoder: bool = False
-    """Whether the state dict is a HookedEncoder's."""
+    """Whether the state dict belongs to a HookedEncoder."""
     renames: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Endings of names that older checkpoints spell differently."""
+    """Suffixes of names that older checkpoints spell differently."""
 
     def read_config(self, config: HfConfig, **overrides: Any) -> HookedTransformerConfig:
-        """Our config from theirs.
+        """Convert their config to ours.
 
         Raises:
-            ValueError: for a setting that the model here does not have.
+            ValueError: for an unsupported setting.
         """
         for refusal in (*REFUSED_EVERYWHERE, *self.refused):
             found = config.get(refusal.name)
@@ -122,7 +122,7 @@ class Family:
         n_layers_in_file: int | None = None,
         own: bool = False,
     ) -> dict[str, torch.Tensor]:
-        """Our state dict from their tensors; see `mapping.convert`."""
+        """Convert their tensors to our state dict; see `mapping.convert`."""
         in_file = {plain: name for name in source.names() if (plain := self._plain_name(name)) is not None}
         ignored = [re.compile(pattern) for pattern in self.ignored]
         return convert(

@@ -1,6 +1,6 @@
-"""The kind of value that each field of a Hugging Face config.json must have, for every field that an adapter reads.
+"""The valid values of each field of a Hugging Face config.json that an adapter reads.
 
-A file can contain anything. An unchecked value of the wrong kind would cause a TypeError deep inside an adapter, a
+A file can contain anything. Without these checks, a wrong value would cause a TypeError deep inside an adapter, a
 model that computes nonsense (a negative epsilon), or a load that never ends (2⁴⁰ layers).
 """
 
@@ -20,7 +20,7 @@ class Kind:
     """A kind of value."""
 
     words: str
-    """The kind in words, for errors."""
+    """Description for error messages."""
     fits: Callable[[Any], bool]
     """Whether a value is of this kind."""
 
@@ -41,7 +41,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_pattern(value: Any) -> bool:
-    """[[["global", "local"], 12]]: names of layers, each list with how often it is repeated."""
+    """[[["global", "local"], 12]]: lists of layer types, each with a repeat count."""
     if not isinstance(value, (list, tuple)):
         return False
     pairs = [
@@ -58,7 +58,7 @@ def _is_rope(value: Any) -> bool:
         return False
     for name, item in cast("Mapping[str, Any]", value).items():
         if (isinstance(item, Mapping) or name in _LAYER_TYPES) and not _is_rope(item):
-            return False  # one table for each kind of layer
+            return False  # one table per type of layer
         if name in ("rope_type", "type") and not isinstance(item, str | None):
             return False
         if name in _ROPE_KINDS and item is not None and not _ROPE_KINDS[name].fits(item):

@@ -1,8 +1,8 @@
-"""Gemma 1 to 3 (Google 2024, 2025): norms stored as distances from one, a scaled embedding.
+"""Gemma 1 to 3 (Google 2024, 2025): norm weights stored minus one, and a scaled embedding.
 
-Both conventions are baked into the weights on loading, so that a norm multiplies by its weight and the
-embedding is what enters the residual stream. The unembedding is the unscaled embedding, and is a view of
-the file's own memory.
+Loading bakes both conventions into the weights, so that a norm multiplies by its weight and the embedding
+is what enters the residual stream. The unembedding is the unscaled embedding, as a view of the file's
+memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mechscope.checkpoints.mapping import Table, Take, plus_one, times_sqrt_d_mo
 
 
 def gelu(config: HfConfig) -> str:
-    """The first configs said "gelu" where the model was trained with the tanh form."""
+    """The first configs said "gelu" although the model was trained with the tanh form."""
     named = activation("hidden_activation", "hidden_act")(config)
     return "gelu_pytorch_tanh" if named == "gelu" and "hidden_activation" not in config else named
 
@@ -74,7 +74,7 @@ GEMMA2_CONFIG: ConfigTable = {
 
 
 def gemma3_kinds(config: HfConfig) -> list[str]:
-    """Five local layers, then a global one, unless the config says another period."""
+    """Five local layers, then a global one, unless the config gives another period."""
     period = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern") or 6
     return layer_kinds(config, lambda layer: (layer + 1) % period != 0)
 
@@ -83,7 +83,7 @@ def gemma3_local_base(config: HfConfig) -> float:
     return rope(config, layer_type="sliding_attention", base=10_000.0, base_field="rope_local_base_freq").base
 
 
-# A Gemma 3 with a picture tower names only what differs from these.
+# The config of a Gemma 3 with a vision tower lists only what differs from these.
 GEMMA3_CONFIG: ConfigTable = {
     **GEMMA2_CONFIG,
     "n_heads": lambda config: config.get("num_attention_heads", 8),

@@ -12,13 +12,13 @@ from mechscope.checkpoints.mapping import Table, Take
 
 
 def attention_kinds(config: HfConfig) -> list[str]:
-    """ "global" or "local" for each layer; `attention_types` says it as patterns with repeat counts."""
+    """ "global" or "local" for each layer; `attention_types` stores it as patterns with repeat counts."""
     kinds: list[Any] = config.get("attention_layers") or [
         kind for pattern, times in config["attention_types"] for _ in range(times) for kind in pattern
     ]
     if len(kinds) != config["num_layers"]:
         raise ValueError(
-            f"attention_types describes {len(kinds)} layers and num_layers is {config['num_layers']}."
+            f"attention_types describes {len(kinds)} layers, but num_layers is {config['num_layers']}."
         )
     return kinds
 

@@ -1,6 +1,6 @@
-"""A Hugging Face `config.json`, whichever version of transformers wrote it.
+"""A Hugging Face `config.json` written by any version of transformers.
 
-Version 5 moved the rotary settings into `rope_parameters` and says the kind of every layer in
+Version 5 moved the rotary settings into `rope_parameters` and lists the type of every layer in
 `layer_types`; earlier files have `rope_theta`, `rope_scaling`, `partial_rotary_factor` and a period.
 """
 
@@ -53,7 +53,7 @@ then asked for.)"""
 
 
 class HfConfig:
-    """Fields by name, where null counts as absent; a missing field that is needed is an error.
+    """Fields by name; null counts as absent, and reading a missing required field raises an error.
 
     Raises:
         ValueError: for values of the wrong kind.
@@ -62,7 +62,7 @@ class HfConfig:
     def __init__(self, fields: Mapping[str, Any]) -> None:
         fields = dict(fields)
         if isinstance(text := fields.get("text_config"), Mapping):
-            # A model with a picture tower keeps its language model's settings one level down.
+            # A model with a vision tower nests the settings of its language model one level down.
             outer = {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
             fields = {**outer, **text, "architectures": fields.get("architectures")}
         check_fields(fields)
@@ -106,7 +106,7 @@ class Rope:
     base: float
     scaling: dict[str, Any] | None
     fraction: float
-    """The part of a head that rotates."""
+    """The fraction of a head's dimensions that rotates."""
 
 
 def rope(
@@ -118,10 +118,10 @@ def rope(
     base_field: str = "rope_theta",
     fraction_field: str = "partial_rotary_factor",
 ) -> Rope:
-    """The rotary settings, from either spelling.
+    """The rotary settings, from either layout.
 
     Raises:
-        ValueError: for a scaling whose angles the model here does not compute.
+        ValueError: for an unsupported scaling.
     """
     described: dict[str, Any] = dict(config.get("rope_parameters", {}))
     if any(isinstance(value, Mapping) for value in described.values()):
@@ -181,7 +181,7 @@ def _yarn(described: Mapping[str, Any], config: HfConfig) -> dict[str, Any]:
 
 
 def context_length(config: HfConfig) -> int:
-    """How many tokens fit: `max_position_embeddings`, or the longer context after YaRN or dynamic scaling."""
+    """The context length: `max_position_embeddings`, or the longer context after YaRN or dynamic scaling."""
     length: int = config["max_position_embeddings"]
     scaling = rope(config).scaling
     if scaling is not None and scaling["type"] in ("yarn", "dynamic"):
@@ -190,20 +190,20 @@ def context_length(config: HfConfig) -> int:
 
 
 def rotary_dim(config: HfConfig, found: Rope) -> int:
-    """How many leading dimensions of a head rotate."""
+    """The number of leading dimensions of a head that rotate."""
     return int(head_width(config) * found.fraction)
 
 
 def head_width(config: HfConfig) -> int:
-    """`head_dim`, or the width divided among the heads."""
+    """`head_dim`, or else the width divided by the number of heads."""
     return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
 
 
 def activation(*names: str) -> Callable[[HfConfig], str]:
-    """The activation named by the first of these fields that is there.
+    """The activation named by the first of these fields that is present.
 
     Raises (when read):
-        ValueError: for an activation that the model here does not have.
+        ValueError: for an unsupported activation.
     """
 
     def read(config: HfConfig) -> str:
@@ -221,7 +221,7 @@ def layer_kinds(config: HfConfig, is_local: Callable[[int], bool]) -> list[str]:
     """ "global" or "local" for each layer: from `layer_types`, or by the family's rule `is_local(layer)`.
 
     Raises:
-        ValueError: for a kind of layer that is neither.
+        ValueError: for a type of layer that is neither.
     """
     n_layers = config["num_hidden_layers"]
     named = config.get("layer_types") or [
@@ -231,6 +231,6 @@ def layer_kinds(config: HfConfig, is_local: Callable[[int], bool]) -> list[str]:
     unknown = sorted(set(named) - set(known))
     if unknown:
         raise ValueError(
-            f"this checkpoint has layers of kind {', '.join(unknown)}; mechscope has {', '.join(known)}."
+            f"this checkpoint has layers of type {', '.join(unknown)}; mechscope supports {', '.join(known)}."
         )
     return [known[kind] for kind in named]

@@ -1,4 +1,4 @@
-"""Llama 1 to 3 (Touvron et al. 2023, Dubey et al. 2024), and the tables that its many relatives share."""
+"""Llama 1 to 3 (Touvron et al. 2023, Dubey et al. 2024), and the tables that related families share."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ IGNORED = (r"\.rotary_emb\.inv_freq$", r"^lm_head\.weight$")
 
 
 def attention_biases(config: HfConfig) -> Table:
-    """The four biases of attention, where `attention_bias` says that the checkpoint has them."""
+    """The four attention biases, if `attention_bias` says that the checkpoint has them."""
     return {**QKV_BIASES, **OUTPUT_BIAS} if config.get("attention_bias", False) else {}
 
 
 def head(config: HfConfig) -> Table:
-    """The unembedding, where it is not the embedding."""
+    """The unembedding, if it is not tied to the embedding."""
     return {} if config.get("tie_word_embeddings", False) else HEAD
 
 
@@ -97,6 +97,6 @@ LLAMA = Family(
     ignored=IGNORED,
     refused=(
         Refusal("mlp_bias", (False,), "the gated MLP has biases on both of its input branches"),
-        Refusal("pretraining_tp", (1,), "the matrices are to be multiplied in slices"),
+        Refusal("pretraining_tp", (1,), "the matrices are multiplied in slices"),
     ),
 )

@@ -11,7 +11,7 @@ from mechscope.checkpoints.mapping import Table
 
 
 def attention_kinds(config: HfConfig) -> list[str] | None:
-    """Every layer is local where a window is given, unless `layer_types` says otherwise."""
+    """Every layer is local if the config has a window, unless `layer_types` says otherwise."""
     return layer_kinds(config, lambda layer: True) if "sliding_window" in config else None
 
 

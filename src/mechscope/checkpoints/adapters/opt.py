@@ -14,7 +14,7 @@ def width(config: HfConfig) -> int:
     """The residual stream's width.
 
     Raises:
-        ValueError: where the embedding has a width of its own (OPT-350m).
+        ValueError: if the embedding has a different width (OPT-350m).
     """
     embedding = config.get("word_embed_proj_dim", config["hidden_size"])
     if embedding != config["hidden_size"]:
@@ -34,7 +34,7 @@ CONFIG: ConfigTable = {
     "n_ctx": "max_position_embeddings",
     "d_vocab": "vocab_size",
     "act_fn": activation("activation_function"),
-    # Without a learned scale and shift the norm is what folding would leave.
+    # A norm without a learned scale and shift is the same as a folded one.
     "normalization_type": lambda config: (
         "LN" if config.get("layer_norm_elementwise_affine", True) else "LNPre"
     ),
@@ -89,7 +89,7 @@ OPT = Family(
     name="OPT",
     model_types=("opt",),
     architectures=("OPTForCausalLM",),
-    special="ReLU, positions stored two rows late (not OPT-350m, whose norms come last)",
+    special="ReLU, position table with two unused rows (not OPT-350m, whose norms come last)",
     config=CONFIG,
     tensors=tensors,
     prefixes=("model.decoder.", "decoder."),

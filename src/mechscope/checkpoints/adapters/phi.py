@@ -76,7 +76,7 @@ PHI = Family(
     tensors=phi_tensors,
     prefixes=llama.PREFIXES,
     ignored=llama.IGNORED,
-    refused=(Refusal("qk_layernorm", (False,), "queries and keys pass through a LayerNorm of their own"),),
+    refused=(Refusal("qk_layernorm", (False,), "queries and keys pass through an extra LayerNorm"),),
     prepends_bos=False,
 )
 

@@ -11,7 +11,7 @@ from mechscope.checkpoints.mapping import Table
 
 
 def attention_kinds(config: HfConfig) -> list[str] | None:
-    """The layers from `max_window_layers` on are local, where windows are switched on at all."""
+    """Layers from `max_window_layers` on are local, if windows are enabled."""
     if not config.get("use_sliding_window", False) or "sliding_window" not in config:
         return None
     first_local = config.get("max_window_layers", config["num_hidden_layers"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
-    """What its file and the options say about its activations; None where neither says anything.
+    """What its file and the options say about its activations; None if neither says anything.
 
     Raises:
         ValueError: for settings that cannot be.
@@ -56,7 +56,7 @@ def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device,
     """The source of a dictionary's activations, whose widths are those of the dictionary.
 
     Raises:
-        ValueError: where they are not, and whatever `open_source` says.
+        ValueError: if they are not, and whatever `open_source` says.
     """
     from mechscope.dictionaries.sources.opening import open_source
 

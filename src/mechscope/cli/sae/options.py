@@ -204,7 +204,7 @@ def check_presets(command: Sweep) -> None:
     """A preset is whole: options that would change it are refused.
 
     Raises:
-        UserError: where both are given.
+        UserError: if both are given.
     """
     kept = ("preset", "print_config", "out", "docs", "device", "no_progress")
     names = [field.name for field in dataclasses.fields(command) if field.name not in kept]

@@ -44,7 +44,7 @@ class Ranks:
         """Which of all features are this rank's.
 
         Raises:
-            ValueError: where they cannot be divided evenly.
+            ValueError: if they cannot be divided evenly.
         """
         each, left = divmod(features, self.size)
         if left or not each:

@@ -85,7 +85,7 @@ def torchrun_size() -> int:
     """How many processes torchrun started; 1 without it.
 
     Raises:
-        ValueError: where WORLD_SIZE is not a whole number above 0.
+        ValueError: if WORLD_SIZE is not a whole number above 0.
     """
     given = os.environ.get("WORLD_SIZE", "1")
     if not given.isdecimal() or int(given) < 1:

@@ -55,7 +55,7 @@ class Correlations:
         """Take a batch in: the same examples on both sides.
 
         Raises:
-            ValueError: where the sides have different numbers of examples.
+            ValueError: if the sides have different numbers of examples.
         """
         a, b = (written_out(side).detach().flatten(0, -2).double() for side in (first, second))
         if len(a) != len(b):

@@ -38,7 +38,7 @@ def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collec
 
     Raises:
         FileNotFoundError: if there is nothing at `path`, or a file is missing.
-        ValueError: where the format cannot be told, with what was seen; and whatever its reader says.
+        ValueError: if the format cannot be told, with what was seen; and whatever its reader says.
     """
     path = check_name(path)
     if format not in get_args(Format):
@@ -64,7 +64,7 @@ def tell_format(path: Path) -> str:
     """The format of a folder, or of a weights file.
 
     Raises:
-        ValueError: where it has the weights of none, or of several.
+        ValueError: if it has the weights of none, or of several.
     """
     if path.is_file() and path.suffix in (".pt", ".npz"):
         return "dictionary_learning" if path.suffix == ".pt" else "gemma_scope"

@@ -62,7 +62,7 @@ class AtL0:
 
     @property
     def mean(self) -> float | None:
-        """Mean FVU; None where no seed reaches there."""
+        """Mean FVU; None if no seed reaches there."""
         return sum(self.fvu) / len(self.fvu) if self.fvu else None
 
     @property

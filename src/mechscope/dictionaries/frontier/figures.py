@@ -38,7 +38,7 @@ class Measure:
     axis: str
     """Its axis, with the unit."""
     value: Callable[[Point], float | None]
-    """The number of a point; None where it was not measured."""
+    """The number of a point; None if it was not measured."""
     caption: str
     """What to look for."""
     log: bool = False

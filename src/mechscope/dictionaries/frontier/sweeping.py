@@ -97,8 +97,8 @@ class Sweeper:
 
         Raises:
             FolderInUseError: if another process uses the folder, before any training.
-            FloatingPointError: where a loss is no longer finite.
-            NotKeptError: where something cannot be written; the points that are finished are kept.
+            FloatingPointError: if a loss is no longer finite.
+            NotKeptError: if something cannot be written; the points that are finished are kept.
         """
         with hold_folder(self.folder):
             return self._run()

@@ -57,7 +57,7 @@ def _place(name: str) -> str | Path:
 
 
 def _layers_needed(where: str | Path, hooks: Sequence[str]) -> int | None:
-    """How many layers of an encoder are read; None where all are loaded."""
+    """How many layers of an encoder are read; None if all are loaded."""
     checkpoint = find(where, Wanted()).checkpoint
     if not checkpoint.encoder or not hooks:
         return None
@@ -71,7 +71,7 @@ def minilm_folder() -> Path:
     """Where the package's weights lie.
 
     Raises:
-        FileNotFoundError: where the package is not installed.
+        FileNotFoundError: if the package is not installed.
     """
     found = importlib.util.find_spec(MINILM.replace("-", "_"))
     if found is None or found.origin is None:

@@ -50,7 +50,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def d_out(self) -> int | None:
-        """Width of the targets; None where there are none."""
+        """Width of the targets; None if there are none."""
 
     @abstractmethod
     def stream(self, seed: int) -> Stream:

@@ -34,13 +34,13 @@ _TO_GUESSING = partial(Condition, than="bundled_guessing", than_what="guessing",
 OTHER_MODELS = (
     Claim(
         id="2.10",
-        statement="No weight decay, no grokking; with little data none either; with much there is nothing to wait for.",
+        statement="There is no grokking without weight decay or with little data, and no delay with much data.",
         paper="decay 0: none; ≥ 60 % of the data: at once; ≤ 20 %: none",
         source=NANDA,
         tag="P",
         how=f"The small model with 20 %, {_STANDARD}, 60 and 80 % of the pairs, and with {_STANDARD} and no decay. "
-        "Delay: epochs from memorising to grokking. A small modulus has few pairs, so its shares are not the paper's: "
-        "the order is compared.",
+        "Delay: epochs from memorising to grokking. A small modulus has few pairs, so its fractions are not the "
+        "paper's, and only the order is compared.",
         conditions=(
             Condition("sweep_no_decay_accuracy", "test accuracy without decay", high=90, unit="%"),
             Condition("sweep_little_accuracy", "test accuracy with 20 % of the data", high=90, unit="%"),
@@ -65,7 +65,7 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.11a",
-        statement="A clock and a pizza: two published models add with frequencies too, in two ways that can be told "
+        statement="A clock and a pizza: two published models also add with frequencies, in two ways that can be told "
         "apart.",
         paper="distance irrelevance 0.8483 (clock), 0.1717 (pizza); gradient symmetricity 0.346 and 0.9937",
         source=_PIZZA,
@@ -83,11 +83,11 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.11b",
-        statement="The authors' own sample of the clock's gradients says the same, within its error.",
+        statement="The authors' own sample of the clock's gradients agrees, within its error.",
         paper="gradient symmetricity 0.3336 on 100 triples, standard error 0.041",
         source=_PIZZA,
         tag="X",
-        how="All 59³ triples (a, b, c) in the order that Python's Random(42) shuffles them into, the first hundred. "
+        how="The first hundred of all 59³ triples (a, b, c), in the order that Python's Random(42) shuffles them into. "
         "Standard error: the spread over all triples, divided by ten.",
         conditions=(
             Condition("clock_symmetricity_sample", "on the authors' sample", low=0.3306, high=0.3366),
@@ -97,7 +97,7 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.11c",
-        statement="Models that others grokked are made of the same parts: few frequencies and single-frequency "
+        statement="Models grokked by others have the same structure: few frequencies and single-frequency "
         "neurons.",
         paper="as 2.3 and 2.6; accuracy 99.969 and 99.922 %",
         source=_APOLLO,
@@ -127,11 +127,11 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.11d",
-        statement="But they are not as clean as ours: much of them lies outside the key frequencies.",
+        statement="But they are less clean than ours: much of their weight lies outside the key frequencies.",
         paper="R² 0.56 and 0.78; share of W_L outside 11 and 4.5 %; separation 0.94 × and 2.1 ×",
         source=_APOLLO,
         tag="X",
-        how="As in 2.4, 2.5 and 2.9. Not clean: each model misses what these claims ask of ours.",
+        how="As in 2.4, 2.5 and 2.9. Not clean: each model fails the bounds that these claims set for ours.",
         conditions=tuple(
             condition
             for index in (0, 1)
@@ -147,7 +147,7 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.11e",
-        statement="A loss in float32 is enough to leave that behind: where probabilities round to 1, the clean-up "
+        statement="A float32 loss is enough to explain this: once probabilities round to 1, the clean-up "
         "stops.",
         paper="float32: R² 0.925, residual 0.099; float64: 0.964, 0.065",
         source="measured for this project",
@@ -175,16 +175,16 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.12a",
-        statement="What the explanation names is enough, and without it nothing is left.",
+        statement="The explanation is sufficient, and without what it names nothing is left.",
         paper="only cos and sin w_k(a+b) in the neurons: loss −77 %; only key frequencies in the logits: −70 %; "
         "neurons projected on the 2K directions that W_L reads: −50 %, on the rest: 5.27 nats",
         source=f"{NANDA}, section 4.4",
         tag="P",
-        how=f"{_BUNDLED}, loss over all pairs; the order of the four is compared. In the paper the first three lie "
-        "below the whole model's loss. In this model they lie above it when, as there, means are dropped too (see "
-        "2.12b for what keeping them does), and the projection on the 2K directions costs three quarters more "
-        "instead of half: that part of the paper's numbers does not come out here. Null: other frequencies in the "
-        "place of the keys.",
+        how=f"{_BUNDLED}, loss over all pairs; the order of the four is compared. In the paper the first three are "
+        "below the whole model's loss. In this model they are above it if means are dropped, as in the paper (see "
+        "2.12b for keeping them), and the projection on the 2K directions raises the loss by three quarters instead of "
+        "halving it: that part of the paper's numbers is not reproduced here. Null: other frequencies instead of the "
+        "keys.",
         conditions=(
             Condition(
                 "replaced_sums",
@@ -222,11 +222,12 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.12b",
-        statement="It is better than the model: what else the neurons and logits do, from pair to pair, is noise.",
+        statement="It does better than the model: everything else that varies from pair to pair is noise.",
         paper="−77 % and −70 %",
         source=f"{NANDA}, section 4.4",
         tag="P",
-        how="As in 2.12a, with the mean over all pairs kept in neurons and logits: it says nothing about a pair.",
+        how="As in 2.12a, but keeping the mean over all pairs in neurons and logits, which carries no information "
+        "about a pair.",
         conditions=(
             _TO_WHOLE(
                 "replaced_sums_and_mean",
@@ -248,12 +249,12 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.13",
-        statement="The directions that the answers read hold just cos and sin of w_k(a+b).",
+        statement="The directions that the answers read contain only cos and sin of w_k(a+b).",
         paper="93.2 to 98.2 % of the variance (Table 1); the bundled model 98.4 to 99.5 %",
         source=f"{NANDA}; the bundled model's numbers were measured for this project",
         tag="P",
-        how=f"{_BUNDLED}. u_k and v_k: from where in neuron space W_L writes cos and sin w_k c. Least squares of u_k · "
-        "neurons on cos and sin w_k(a+b), over all pairs. Null: random directions of neuron space.",
+        how=f"{_BUNDLED}. u_k and v_k: the directions of neuron space from which W_L writes cos and sin w_k c. Least "
+        "squares of u_k · neurons on cos and sin w_k(a+b), over all pairs. Null: random directions of neuron space.",
         conditions=(
             Condition("direction_share_least", "least of all directions", low=93.2, unit="%"),
             Condition(
@@ -269,15 +270,16 @@ OTHER_MODELS = (
     ),
     Claim(
         id="2.14",
-        statement="Where data is scarce, the less of it there is, the later the model groks; and the weaker the decay.",
+        statement="If data is scarce, the model groks later with less data, and later with weaker decay.",
         paper="share → epoch at test loss < .01: .95 → 279, .6 → 556, .5 → 1,109, .4 → 3,324, .3 → 8,258; decay .3 "
         "later, 3 earlier or never clean",
         source=f"the authors' saved curves to {NANDA}",
         tag="C",
         how=f"The small model with 60, 50 and {_STANDARD} of the pairs, and with 60 % and 0.3 and 3 × its decay: first "
-        "look at which the test loss is below 0.01. The order is compared, and that it takes several times as long in "
-        "the end. With 80 and 95 % (drawn, not compared) the paper's order does not hold at this modulus: under the "
-        "small model's strong decay it takes longer to fit more facts, and its test loss falls with its training loss.",
+        "evaluation at which the test loss is below 0.01. We compare the order, and require that the slowest takes "
+        "several times as long. With 80 and 95 % (drawn, not compared) the paper's order does not hold at this "
+        "modulus: with the small model's strong decay it takes longer to fit more facts, and test and training loss "
+        "fall together.",
         conditions=(
             Condition(
                 "sweep_least_later", "from one share to the next smaller one, least", low=1, unit="× as late"
@@ -295,11 +297,11 @@ YARDSTICKS = (
         id="2.s1",
         statement="The whole story at a small modulus: memorised first, grokked later.",
         paper="as 2.1 and 2.2, without their dates",
-        source="a yardstick of this project",
+        source="a criterion of this project",
         tag="design",
         how=_SMALL,
-        remark="When a model groks is a matter of luck. Of ten other seeds eight did within the 4,000 epochs that this "
-        "training may take; the two others, trained on, at 4,750 and 7,250.",
+        remark="When a model groks depends on the seed. Of ten other seeds eight did so within the 4,000 epochs that "
+        "this training may take; the other two, trained for longer, at epochs 4,750 and 7,250.",
         conditions=(
             Condition("small_test_accuracy", "test accuracy at the end", low=99.5, unit="%"),
             Condition(
@@ -324,11 +326,11 @@ YARDSTICKS = (
     ),
     Claim(
         id="2.s2",
-        statement="The small model too computes with a handful of frequencies, and with little else.",
+        statement="The small model, too, computes with only a few frequencies and little else.",
         paper="as 2.3 to 2.6 and 2.9",
-        source="a yardstick of this project",
+        source="a criterion of this project",
         tag="design",
-        how="As in 2.3 to 2.6 and 2.9, with wider bounds for what is left over. Heads are left to p = 113.",
+        how="As in 2.3 to 2.6 and 2.9, with wider bounds for the remainder. Heads are only checked for p = 113.",
         conditions=(
             Condition("small_keys", "key frequencies", low=2, high=8),
             Condition("small_explained", "variance of the logits explained", low=90, unit="%"),
@@ -350,15 +352,15 @@ YARDSTICKS = (
     ),
     Claim(
         id="2.h",
-        statement="The explanation suffices: weights written by hand from it add without a mistake.",
+        statement="The explanation is sufficient: weights written by hand from it add without a mistake.",
         paper="100 %",
-        source="a yardstick of this project; the circuit is the pizza of Zhong et al. (2023)",
+        source="a criterion of this project; the circuit is the pizza of Zhong et al. (2023)",
         tag="design",
         how="The same architecture with p = 113 and five frequencies drawn from the seed; all 12,769 pairs. "
-        "The same weights with the neurons' second harmonic replaced by the first must fail.",
+        "The same weights with the neurons' second harmonic replaced by the first harmonic must fail.",
         conditions=(
             Condition("hand_wired_accuracy", "accuracy on all pairs", low=100, unit="%"),
-            Condition("hand_wired_spoilt", "accuracy when spoilt", high=10, unit="%"),
+            Condition("hand_wired_spoilt", "accuracy with the doubling removed", high=10, unit="%"),
         ),
     ),
 )

@@ -39,11 +39,11 @@ STORY_HOW = (
 PAPER_MODEL = (
     Claim(
         id="2.1",
-        statement="It groks: trained on 30 % of the pairs, the model comes to know all others, long after.",
+        statement="It groks: trained on 30 % of the pairs, the model learns all the others, much later.",
         paper="≈ 10,000 epochs, test accuracy → 100 %",
         source=NANDA,
         tag="P",
-        how=f"{_TRAINING} First look from which test accuracy stays ≥ 99.5 %.",
+        how=f"{_TRAINING} First evaluation from which test accuracy stays ≥ 99.5 %.",
         conditions=(
             Condition("p113_grokked_epoch", "epoch of grokking", low=5000, high=20000),
             Condition("p113_test_accuracy", "test accuracy at the end", low=99.5, unit="%"),
@@ -52,15 +52,15 @@ PAPER_MODEL = (
     ),
     Claim(
         id="2.2",
-        statement="It had memorised its training pairs long before, and knew nothing of the others.",
+        statement="It had memorised its training pairs long before, and knew nothing about the others.",
         paper="training accuracy 100 % by ≈ 1,400 epochs, test near chance",
         source=NANDA,
         tag="P",
-        how="First look from which training accuracy stays 100 %; 50 % later than the paper's date at most (a date to "
-        "be reached “by” is not missed by being early). At the next checkpoint: test loss against guessing, and "
-        "accuracy on test pairs (a, b) of which (b, a) was not trained on either: what is "
-        "learned early is that the order does not matter. The paper's date is where it draws the border between two "
-        "phases; in the authors' saved 30 % run the training loss is below 0.01 at epoch 274.",
+        how="First evaluation from which training accuracy stays 100 %; at most 50 % later than the paper's date "
+        "(being earlier is no failure). At the next checkpoint: test loss compared with guessing, and accuracy on test "
+        "pairs (a, b) for which (b, a) was not trained on either, because what is learned early is that the order does "
+        "not matter. The paper's date is where it draws the border between two phases; in the authors' saved 30 % run "
+        "the training loss is below 0.01 at epoch 274.",
         conditions=(
             Condition("p113_memorised_epoch", "epoch of memorising", high=2100),
             Condition(
@@ -77,11 +77,12 @@ PAPER_MODEL = (
     ),
     Claim(
         id="2.3",
-        statement="It computes with a handful of frequencies.",
+        statement="It computes with only a few frequencies.",
         paper="3 to 6 (which ones depends on the seed)",
         source=NANDA,
         tag="P",
-        how="Fourier norms of W_L = W_out W_U over the logits; key are those above a quarter of the largest.",
+        how="Fourier norms of W_L = W_out W_U over the logits; key frequencies are those above a quarter of the "
+        "largest.",
         conditions=(Condition("p113_keys", "key frequencies", low=3, high=6),),
         needs="p113",
     ),
@@ -97,34 +98,34 @@ PAPER_MODEL = (
     ),
     Claim(
         id="2.5",
-        statement="The map from neurons to logits has hardly more than two directions for each key frequency.",
+        statement="The map from neurons to logits has little more than two directions per key frequency.",
         paper="residual < 0.55 % of the (squared) Frobenius norm",
         source=NANDA,
         tag="P",
-        how="1 − ‖P W_L‖² / ‖W_L‖², P projecting on cos and sin of the key frequencies (six at most), what is the same "
-        "for every answer removed. That the paper's share is of the squared norm is our inference: in the published "
-        "model, 10.8 % of the norm of its frequency-14 neurons and 1.16 % of its square lie outside the keys. Trained "
-        "with decay 0.1 (0.99 %), with a float32 loss (11 %) or without decay (16 %), a model must fail.",
+        how="1 − ‖P W_L‖² / ‖W_L‖², where P projects on cos and sin of the key frequencies (six at most), after "
+        "removing what is the same for every answer. We infer that the paper's share is of the squared norm: in the "
+        "published model, 10.8 % of the norm of its frequency-14 neurons and 1.16 % of its square lie outside the "
+        "keys. A model trained with decay 0.1 (0.99 %), with a float32 loss (11 %) or without decay (16 %) must fail.",
         conditions=(Condition("p113_outside", "share outside the key frequencies", high=0.55, unit="%"),),
         needs="p113",
     ),
     Claim(
         id="2.6",
-        statement="Neurons specialise: most of them deal with a single frequency.",
+        statement="Neurons specialise: most of them compute with a single frequency.",
         paper="84.6 % of the neurons are explained by more than 85 %",
         source=NANDA,
         tag="P",
         how="2-D Fourier transform of each neuron over all pairs; share of its variance in products of {1, cos, sin} "
         "w_k a with {1, cos, sin} w_k b of its best frequency. Neurons that never fire count as not explained.",
-        remark="The lesson shows what the others are: neurons that are active on nearly every pair, so that their ReLU "
-        "does nothing, and that hardly move the logits. Rounding has a say here: seed 0 lies close to the bound, and "
-        "on the other side of it if the same training adds its numbers up in another order.",
+        remark="The lesson shows what the other neurons are: they are active on nearly every pair, so that their ReLU "
+        "does nothing, and they hardly affect the logits. Rounding matters here: seed 0 is close to the bound, and "
+        "falls on the other side of it if the same training sums its numbers in another order.",
         conditions=(Condition("p113_single_neurons", "single-frequency neurons", low=75, unit="%"),),
         needs="p113",
     ),
     Claim(
         id="2.7",
-        statement="So do heads: what each attends to varies with a single frequency.",
+        statement="So do heads: the attention of each varies with a single frequency.",
         paper="97.9 to 99.1 % of the variance (mainline model; the authors' other runs 83 to 97 and 39 to 67 %)",
         source=NANDA,
         tag="P",
@@ -135,7 +136,8 @@ PAPER_MODEL = (
     ),
     Claim(
         id="2.8",
-        statement="Under a flat training loss the algorithm grows first, and only then is the memory cleaned away.",
+        statement="While the training loss is flat, the algorithm grows first, and only then are memorised facts "
+        "removed.",
         paper="restricted loss falls before test loss, excluded loss rises; Gini jumps and Σw² drops in the clean-up",
         source=NANDA,
         tag="P",
@@ -145,12 +147,12 @@ PAPER_MODEL = (
     ),
     Claim(
         id="2.9",
-        statement="Taking any key frequency out hurts, taking any other out does not.",
+        statement="Removing any key frequency hurts; removing any other frequency does not.",
         paper="separation of at least 10 ×",
         source=f"the authors' notebook to {NANDA}",
         tag="C",
-        how="cos and sin w_k(a+b) of one frequency out of the logits; change of the loss over all pairs, smallest of "
-        "the keys over largest of the others.",
+        how="Remove cos and sin w_k(a+b) of one frequency from the logits; change of the loss over all pairs, smallest "
+        "among the keys over largest among the others.",
         conditions=(Condition("p113_separation", "separation", low=10, unit="×"),),
         needs="p113",
     ),

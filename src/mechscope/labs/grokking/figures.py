@@ -20,7 +20,7 @@ from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves, escape, heatmap
 
 FLOOR = 1e-10
-"""Losses are drawn down to here: the logarithm of zero has no place."""
+"""The lowest loss that is drawn, since zero has no logarithm."""
 
 
 def draw_figures(
@@ -75,10 +75,11 @@ def _losses(shown: Analysis, made_by: Provenance) -> LabFigure:
         "losses",
         history.epoch,
         {"trained on": history.train_loss, "never seen": history.test_loss},
-        "Loss on pairs that were trained on, and on all others",
+        "Loss on training pairs and on all others",
         "loss (nats)",
-        "Look how far one curve has fallen before the other begins, and how long that one stays above mere guessing "
-        f"({math.log(shown.trained.config.p):.1f} nats). Nothing in the first tells that the second will fall.",
+        "Look how far one curve has fallen before the other starts to fall, and how long that one stays above guessing "
+        f"({math.log(shown.trained.config.p):.1f} nats). Nothing in the first curve predicts that the second will "
+        "fall.",
         made_by,
         log_y=True,
     )
@@ -90,7 +91,7 @@ def _accuracies(shown: Analysis, made_by: Provenance) -> LabFigure:
         "accuracies",
         history.epoch,
         {"trained on": 100 * history.train_accuracy, "never seen": 100 * history.test_accuracy},
-        "The same in right answers",
+        "The same, as right answers",
         "right answers (%)",
         "Look at the gap in time between the two rises.",
         made_by,
@@ -111,7 +112,7 @@ def _by_frequency(
     count = len(next(iter(series.values())))
     frequency = np.arange(1, count + 1)
     figure = bars([str(k) for k in frequency], series, title=title, x_title="frequency k", y_title=y_title)
-    # Numbers on so many bars would only be noise; the axis has them.
+    # Numbers on so many bars would be clutter; the axis shows them.
     figure.update_traces(texttemplate=None)
     figure.update_layout(bargap=0.1)
     figure.update_xaxes(type="category", nticks=20)
@@ -136,10 +137,10 @@ def _embedding(shown: Analysis, made_by: Provenance) -> LabFigure:
     return _by_frequency(
         "embedding",
         {"before training": start, "after": shown.structure.embedding_norms},
-        "Which waves the embedding of the numbers is made of",
+        "The waves in the embedding of the numbers",
         "norm",
-        "The size of each wave in W_E, over the numbers. Before training every frequency is there. Look how many are "
-        "left.",
+        "The size of each wave in W_E, over the numbers. Before training, every frequency is present. Look how many "
+        "are left.",
         made_by,
     )
 
@@ -149,7 +150,7 @@ def _to_logits(shown: Analysis, made_by: Provenance) -> LabFigure:
     return _by_frequency(
         "to-logits",
         {"after training": norms},
-        "Which waves the neurons can write to the answers",
+        "The waves that the neurons can write to the answers",
         "norm",
         "The size of each wave in W_L, over the answers. Look for the ones above the line (a quarter of the largest): "
         f"these are the key frequencies, {', '.join(map(str, shown.structure.keys))} here.",
@@ -163,7 +164,7 @@ def _neuron(shown: Analysis, made_by: Provenance) -> LabFigure:
     neurons = anatomy_of_weights(shown.trained.weights, p).neurons
     best = shown.structure.neuron_shares.amax(0)
     spread = neurons.flatten(0, 1).std(0)
-    # Of the purest neurons with the longest wave, which is the easiest to see, the one that does most.
+    # Among the purest neurons with the longest wave, which is easiest to see, the one with the largest effect.
     own = shown.structure.neuron_shares.argmax(0) + 1
     pure = best >= best.quantile(0.75)
     chosen = int((spread * (pure & (own == own[pure].min()))).argmax())
@@ -187,8 +188,8 @@ def _neuron(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "neuron",
         figure,
-        f"Look how often the pattern comes along a side, and compare with its frequency, {frequency}: that explains "
-        f"{100 * float(best[chosen]):.0f} % of it.",
+        f"Count how often the pattern repeats along a side, and compare with its frequency, {frequency}, which "
+        f"explains {100 * float(best[chosen]):.0f} % of it.",
         {"neuron": data},
     )
 
@@ -210,7 +211,7 @@ def _neurons(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "neurons",
         figure,
-        "Look how far to the right the curve stays above the line: these neurons deal with one frequency each.",
+        "Look how far to the right the curve stays above the line: these neurons use one frequency each.",
         {"shares": data},
     )
 
@@ -232,8 +233,8 @@ def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "heads",
         figure,
-        "The attention from “=” to the first number, over all pairs. Look whether one wave of each number is all there "
-        "is to it.",
+        "The attention from “=” to the first number, over all pairs. Is one wave of each number all there "
+        "is to it?",
         {"shares": data},
     )
 
@@ -243,12 +244,12 @@ def _ablation(shown: Analysis, made_by: Provenance) -> LabFigure:
     return _by_frequency(
         "ablation",
         {"loss without it": structure.loss_without.clamp(min=FLOOR)},
-        "Take one frequency out of the logits",
+        "Removing one frequency from the logits",
         "loss over all pairs (nats)",
-        f"The line is the whole model's loss. Look which bars leave it ({', '.join(map(str, structure.keys))} are the "
-        "key frequencies), and by how many powers of ten.",
+        f"The line is the loss of the whole model. Look which bars differ from it "
+        f"({', '.join(map(str, structure.keys))} are the key frequencies), and by how many powers of ten.",
         made_by,
-        markers=(Marker(max(structure.loss, FLOOR), "nothing taken out"),),
+        markers=(Marker(max(structure.loss, FLOOR), "nothing removed"),),
         log_y=True,
     )
 
@@ -264,10 +265,10 @@ def _progress(shown: Analysis, made_by: Provenance) -> LabFigure:
             "restricted": progress.restricted,
             "excluded": progress.excluded,
         },
-        "What happens under a flat training loss",
+        "What happens while the training loss is flat",
         "loss (nats)",
-        "Restricted (on pairs never seen): only the key frequencies left. Excluded (on pairs trained on): only they "
-        "taken out. Look when each of them moves, and what the training loss does meanwhile.",
+        "Restricted (on unseen pairs): only the key frequencies are kept. Excluded (on training pairs): only they are "
+        "removed. Look when each of them moves, and what the training loss does meanwhile.",
         made_by,
         log_y=True,
     )
@@ -285,8 +286,8 @@ def _clean_up(shown: Analysis, made_by: Provenance) -> LabFigure:
         },
         "Fewer frequencies, smaller weights",
         "value",
-        "The Gini coefficient is 0 where all frequencies have the same share and near 1 where few have it all. Look "
-        "for the time at which the weights shrink and the Ginis rise fastest.",
+        "The Gini coefficient is 0 if all frequencies have the same share, and near 1 if a few have nearly all of it. "
+        "Look for the time at which the weights shrink and the Ginis rise fastest.",
         made_by,
     )
 
@@ -304,7 +305,7 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
         y_title="right answers on the others (%)",
         number_format=".0f",
     )
-    # Left alone, the axis takes "20 %" for a number and drops the bar of the training without decay.
+    # By default, the axis would read "20 %" as a number and drop the bar of the training without decay.
     figure.update_xaxes(type="category")
     made_by = Provenance("one-layer transformer, small", "addition modulo p", seed)
     data = make_result(accuracy, ("label",), title, "%", made_by, {"label": names})
@@ -316,8 +317,8 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
     return LabFigure(
         "sweep",
         figure,
-        "The small model, same number of epochs at most. Look which trainings never got there. "
-        f"From memorising to grokking it took, where it happened: {delays or 'it never happened'}.",
+        "The small model, same number of epochs at most. Look which training runs never grokked. "
+        f"Epochs from memorising to grokking: {delays or 'it never happened'}.",
         {"accuracy": data},
     )
 
@@ -330,9 +331,9 @@ def _decay_words(decay: float, usual: float) -> str:
 
 def _dates(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
     shares = [100 * sweep[name].fraction for name in SHARES]
-    # A model that never got there is drawn at its last epoch.
+    # A model that never reached it is drawn at its last epoch.
     epochs = [min(sweep[name].solved, LONGEST) for name in SHARES]
-    title = "When does it understand? By share of the pairs trained on"
+    title = "When does it understand? By share of training pairs"
     figure = curves(
         shares,
         {"test loss below 0.01": epochs},
@@ -349,8 +350,8 @@ def _dates(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
     return LabFigure(
         "dates",
         figure,
-        "The scale is logarithmic. Look how much a tenth of the pairs costs on the left; on the right, where hardly a "
-        "fact is missing, what takes time is to fit them all.",
+        "The scale is logarithmic. On the left, look how much time a tenth of the pairs costs; on the right, where "
+        "hardly a fact is missing, what takes time is to fit them all.",
         {"epochs": data},
     )
 
@@ -375,7 +376,7 @@ def _clock_and_pizza(third_party: Mapping[str, Tensor]) -> LabFigure:
     return LabFigure(
         "clock-and-pizza",
         figure,
-        "Both are at most 1. Look which of the two models' answers depend on the distance of the two numbers (a low "
-        "irrelevance), and which treats both numbers alike.",
+        "Both are at most 1. Look which model's answers depend on the distance of the two numbers (a low "
+        "irrelevance), and which model treats both numbers alike.",
         {"measures": data},
     )

@@ -25,7 +25,7 @@ REPLACED = {
 
 def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
     """Loss with each part replaced, by key frequencies and by others."""
-    title = "What is left of the model when only the explanation is left"
+    title = "How well the model does with only the explanation kept"
     series = {
         "key frequencies": [found.losses[name] for name in REPLACED],
         "as many others": [found.other_losses[name] for name in REPLACED],
@@ -51,7 +51,7 @@ def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
         "faithfulness",
         figure,
         f"The scale is logarithmic; guessing costs {torch.tensor(found.p).log():.1f} nats. Note which replacements "
-        "leave the loss where it was, and what happens with other frequencies instead of the keys.",
+        "leave the loss where it was, and what happens if other frequencies are kept instead.",
         {"losses": data},
     )
 
@@ -82,8 +82,8 @@ def draw_directions(found: Faithfulness, seed: int) -> LabFigure:
     return LabFigure(
         "directions",
         figure,
-        "The share of each reading that cos and sin w_k(a+b) of its own frequency explain. Note how much higher the "
-        "key directions stand than the best of many random ones.",
+        "The share of each direction's variance that cos and sin w_k(a+b) of its frequency explain. Note how much "
+        "higher the key directions are than the best of many random ones.",
         {"shares": data},
     )
 

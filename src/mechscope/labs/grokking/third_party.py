@@ -46,7 +46,7 @@ MIXERS = {
 
 
 def models_folder() -> Path | None:
-    """The folder with all four models, or None where MECHSCOPE_DATA does not have them.
+    """The folder with all four models, or None if MECHSCOPE_DATA does not have them.
 
     Raises:
         ValueError: if a file is there and is not the one that was published.

@@ -10,13 +10,13 @@ _ELHAGE = "Elhage et al. (2021), “A mathematical framework for transformer cir
 CLAIMS = (
     Claim(
         id="3.1",
-        statement="The prefix score reads what it should: 1 for a head that always looks at the token after the "
-        "last occurrence, and mere chance for one that looks everywhere equally.",
+        statement="The prefix score measures what it should: 1 for a head that always looks at the token after the "
+        "last occurrence, and chance level for one that looks everywhere equally.",
         paper="a definition",
         source=_OLSSON,
         tag="P",
         how="Mean attention from a token's second occurrence to the token after its first, on blocks of random tokens "
-        "that stand twice after a BOS. Checked on a head wired by hand and on uniform attention.",
+        "repeated twice after a BOS. Checked on a hand-wired head and on uniform attention.",
         conditions=(
             Condition("prefix_of_hand_wired", "score of the hand-wired induction head", low=0.999),
             Condition(
@@ -48,17 +48,20 @@ CLAIMS = (
     ),
     Claim(
         id="3.3",
-        statement="It happens at once: in-context learning, the induction head and the loss on repeated tokens change "
-        "together and abruptly.",
+        statement="It happens abruptly: in-context learning, the induction head and the loss on repeated tokens change "
+        "at the same time.",
         paper="one narrow window of training, for all three",
         source=_OLSSON,
         tag="P",
-        how="A curve's change point is where it has gone half of its whole way. Abrupt: it goes more than half of the "
-        "way within some 15 % of the training (a straight line goes 15 %).",
+        how="A curve's change point is where half of its total change has happened. Abrupt: more than half of the "
+        "change happens within some 15 % of the training (for a straight line it would be 15 %).",
         conditions=(
             Condition("change_spread", "change points apart, share of training", high=10, unit="%"),
             Condition(
-                "abrupt_in_context", "of its way in 15 % of training: in-context score", low=50, unit="%"
+                "abrupt_in_context",
+                "share of its change within 15 % of training: in-context score",
+                low=50,
+                unit="%",
             ),
             Condition("abrupt_prefix", "prefix score", low=50, unit="%"),
             Condition("abrupt_repeated", "loss on repeated tokens", low=50, unit="%"),
@@ -66,25 +69,25 @@ CLAIMS = (
     ),
     Claim(
         id="3.4a",
-        statement="Previous-token heads feed induction heads by K-composition: it can be read off the weights.",
+        statement="Previous-token heads feed induction heads by K-composition, as the weights show.",
         paper="induction heads read previous-token heads by their keys; unrelated heads about 1/√d_model",
         source=f"{_ELHAGE}; the test is this project's",
         tag="P",
         how="‖W_OV W_QKᵀ‖ / (‖W_OV‖ ‖W_QK‖) for each head of layer 0 with each of layer 1, LayerNorms folded in. T = Σ "
         "over pairs of (previous-token score − mean) · K-composition · (prefix score − mean); p: share of all "
-        "relabellings of the heads with a T at least as large; asked is p ≤ 0.05. Where all heads but one of each "
-        "layer pass for their kind (at least half of the best score), there is nothing to relabel; asked is then "
-        "that mean K-composition is 1.5 × that of random directions and 1.3 × that by queries and by values. “The "
-        "largest pair joins two such heads” would be vacuous there. Evidence: the asked p over the p found, or the "
-        "smaller of the two ratios over what is asked of it.",
+        "relabellings of the heads with a T at least as large; required: p ≤ 0.05. If all heads but one of each layer "
+        "are of the layer's kind (at least half of the best score), there is nothing to relabel; then mean "
+        "K-composition must be 1.5 × that of random directions and 1.3 × that by queries and by values. “The largest "
+        "pair joins two such heads” would be vacuous there. Evidence: the required p over the measured p, or the "
+        "smaller of the two ratios, each over its required value.",
         conditions=(
-            Condition("composition_evidence", "evidence over what is asked", low=1),
+            Condition("composition_evidence", "evidence, relative to what is required", low=1),
             Condition("random_times_root_d", "random heads' score × √d_model", low=0.9, high=1.1),
         ),
     ),
     Claim(
         id="3.4b",
-        statement="So they do in a language model, and not before its training.",
+        statement="The same holds in a language model after training, but not before.",
         paper="p = .007; before the phase change .72 to .86 (measured for this project)",
         source=f"{_ELHAGE}; the test is this project's",
         tag="X",
@@ -97,7 +100,7 @@ CLAIMS = (
     ),
     Claim(
         id="3.5",
-        statement="Induction heads copy: what they attend to, they make likelier.",
+        statement="Induction heads copy: they make the token that they attend to likelier.",
         paper="> 0.5",
         source=_ELHAGE,
         tag="P",
@@ -107,15 +110,14 @@ CLAIMS = (
     ),
     Claim(
         id="3.6",
-        statement="It is causal: without previous-token heads there is no induction; without induction heads hardly "
-        "any in-context learning, while other heads matter little.",
+        statement="It is causal: without previous-token heads there is no induction, and without induction heads "
+        "hardly any in-context learning, while other heads matter little.",
         paper="induction heads carry most of in-context learning",
         source=f"{_OLSSON}; the bounds of 60 % and 20 % are from a course's code",
         tag="P",
         how="Heads' outputs are replaced by their means, position by position. For the second and third number all "
-        "attention patterns are held as they were (pattern-preserving), so that only what a head itself "
-        "writes is lost. "
-        "A quarter as the bound on the remaining prefix score is ours.",
+        "attention patterns are frozen (pattern-preserving), so that only what a head itself writes is lost. "
+        "The bound of a quarter on the remaining prefix score is ours.",
         conditions=(
             Condition(
                 "prefix_without_previous",
@@ -137,13 +139,13 @@ CLAIMS = (
         source="Wang et al. (2022), “Interpretability in the wild”; a course's code",
         tag="P",
         how="50 random tokens twice, 10 sequences; induction heads in the top 8 by prefix score, previous-token heads "
-        "in the top 2, duplicate-token heads in the top 3 by their scores. One slip is allowed.",
-        conditions=(Condition("gpt2_heads_found", "of the nine heads where they should be", low=8),),
+        "in the top 2, duplicate-token heads in the top 3 by their scores. One miss is allowed.",
+        conditions=(Condition("gpt2_heads_found", "of the nine heads ranked where they should be", low=8),),
         needs="gpt2-small",
     ),
     Claim(
         id="3.8",
-        statement="The mechanism is sufficient: weights written by hand, nothing trained, solve the task.",
+        statement="The mechanism is sufficient: weights written by hand, without training, solve the task.",
         paper="100 %",
         source="constructed for this project",
         tag="design",
@@ -153,17 +155,17 @@ CLAIMS = (
     ),
     Claim(
         id="3.9",
-        statement="Nothing plainer does it: counting n-grams, or copying any token of the context, gains less than "
-        "half of what two layers gain.",
+        statement="Simpler methods are not enough: counting n-grams, or copying any token of the context, gains less "
+        "than half of what two layers gain.",
         paper="no number",
         source="constructed for this project",
         tag="design",
-        how="Unigram, bigram, trigram, skip-trigram and two copying rivals are fitted to 1,024 sequences of the "
-        "training's kind; the best of them by in-context gain stands beside the two-layer model on the same tests.",
+        how="Unigram, bigram, trigram, skip-trigram and two copying baselines are fitted to 1,024 sequences like those "
+        "of the training; the best by in-context gain is compared with the two-layer model on the same tests.",
         conditions=(
             Condition(
                 "gain_rival",
-                "in-context gain, best rival",
+                "in-context gain, best baseline",
                 high=0.5,
                 than="gain_2l",
                 than_what="two layers",
@@ -174,20 +176,20 @@ CLAIMS = (
                 "loss on the second copy, two layers",
                 high=0.5,
                 than="repeated_rival",
-                than_what="that rival's",
+                than_what="that baseline's",
                 unit="nats",
             ),
         ),
     ),
     Claim(
         id="3.10",
-        statement="In language models too: with two layers there is an induction head, with one there is none.",
+        statement="The same holds in language models: two layers form an induction head, one layer does not.",
         paper="only models with at least two layers have induction heads",
         source=f"{_ELHAGE}; {_OLSSON}; the bounds are ours",
         tag="P",
         how="The bundled mini-attn-only-1l and -2l at the end of their training: best prefix score on random tokens "
-        "that stand twice, and how far the loss on the second copy fell since the first checkpoint. Their first "
-        "phase of training was on repeated random tokens, then came text: see their cards.",
+        "repeated twice, and how far the loss on the second copy fell since the first checkpoint. Their first "
+        "training phase was on repeated random tokens, the second on text: see their cards.",
         conditions=(
             Condition("text_prefix_2l", "best prefix score, two layers", low=0.5),
             Condition("text_prefix_1l", "best prefix score, one layer", high=0.1),
@@ -209,25 +211,26 @@ CLAIMS = (
         paper="r = .90, p = .00015 (measured for this project); one narrow window of training",
         source=f"{_OLSSON}; the test is this project's",
         tag="P",
-        how="What the best prefix score gains from one checkpoint to the next, and what the loss on repeated tokens "
-        "loses: their correlation, and p over 100,000 orders of the checkpoints. Null: the same with either curve a "
-        "checkpoint late. The in-context gain on code does not move with the head, and is not claimed to.",
+        how="The increase of the best prefix score from one checkpoint to the next, and the decrease of the loss on "
+        "repeated tokens: their correlation, and p over 100,000 orders of the checkpoints. Null: the same with either "
+        "curve shifted by one checkpoint. The in-context gain on code does not change with the head, and no claim says "
+        "so.",
         conditions=(
             Condition("text_together_r", "correlation of the increments", low=0),
             Condition("text_together_p", "its permutation p", high=0.01),
-            Condition("text_shifted_p", "p with a curve a checkpoint late", low=0.05),
+            Condition("text_shifted_p", "p with one curve shifted by a checkpoint", low=0.05),
             Condition("text_checkpoints", "checkpoints looked at", low=8),
         ),
         needs="text-models",
     ),
     Claim(
         id="3.12",
-        statement="If keys already hold the token before, one layer is enough to form an induction head.",
+        statement="If keys already contain the previous token, one layer is enough to form an induction head.",
         paper="one-layer models with smeared keys form induction heads; the others do not",
         source=f"{_OLSSON}; the bounds are ours",
         tag="P",
         how="The one-layer model of 3.2, same data and budget, but each head mixes the previous position's key into "
-        "every key by a share that it learns. Best prefix score at the end, beside that of the same model with "
+        "every key in a learned proportion. Best prefix score at the end, compared with the same model with "
         "ordinary keys.",
         conditions=(
             Condition("prefix_smeared", "best prefix score, one layer with smeared keys", low=0.5),
@@ -256,10 +259,10 @@ CLAIMS = (
         "score.",
         remark="Both paths bend, and with one layer just as far. On random tokens nothing can be learned before the "
         "change, so there is no first direction to turn away from; and any path that slows down bends in this plane. "
-        "The paper's models had learned pairs and triples of words before. Three trainings on random tokens with "
-        "preferred successors (bigrams whose log probabilities vary by 0.6, 1.2 and 2 nats) formed no induction head "
-        "in as many steps. The bundled language models cannot be asked: they turn where their training data changes "
-        "from random tokens to text.",
+        "The paper's models had learned pairs and triples of words before. In three training runs on random tokens "
+        "with preferred successors (bigrams whose log probabilities vary by 0.6, 1.2 and 2 nats) no induction head "
+        "formed in the same number of steps. The bundled language models cannot decide this: they turn where their "
+        "training data changes from random tokens to text.",
         conditions=(
             Condition("turn_2l", "largest turn at the change, two layers", low=45, unit="degrees"),
             Condition(

@@ -25,11 +25,11 @@ from mechscope.viz import curves as draw_curves
 from mechscope.viz.panels import heatmap_panels
 
 SHOWN_RIVALS = ("copying", "induction")
-"""Rivals whose losses are drawn position by position."""
+"""Baselines whose losses are drawn position by position."""
 SHOWN_HALF = 20
-"""Block length of the example whose attention patterns are drawn: like those that were trained on."""
+"""Block length of the example whose attention patterns are drawn, similar to the training data."""
 LABEL_EVERY = 5
-"""Positions from one written label of that example to the next; more of them hide each other on a phone."""
+"""Distance between the axis labels of that example; closer labels would overlap on a phone."""
 
 
 def draw_figures(
@@ -82,9 +82,10 @@ def _loss_by_position(
     return LabFigure(
         "loss-by-position",
         figure,
-        "Averaged over the test sequences, after training. Look for the cliff: one token after the repeat has begun, "
-        "the two-layer model knows what comes next. The rivals have no weights: “copying” bets on any token of the "
-        "context, “induction” on what followed the current token last time. Which of them is the one-layer model like?",
+        "Averaged over the test sequences, after training. Look for the cliff: one token after the repeat begins, "
+        "the two-layer model knows what comes next. The baselines have no weights: “copying” bets on any token of the "
+        "context, “induction” on what followed the current token last time. Which of them does the one-layer model "
+        "resemble?",
         {"losses": data},
     )
 
@@ -99,12 +100,12 @@ def _rivals(
     }
     names = sorted(found, key=lambda name: -found[name])
     values = torch.tensor([found[name] for name in names])
-    title = "What plainer explanations can do on the second copy"
+    title = "How simpler explanations do on the second copy"
     figure = bars(
         names,
         {"loss": values},
         title=title,
-        x_title="rival or model",
+        x_title="baseline or model",
         y_title="loss on the second copy (nats)",
         number_format=".2f",
         markers=[Marker(math.log(two.model.cfg.d_vocab - 1), "guessing", axis="y")],
@@ -113,9 +114,9 @@ def _rivals(
     return LabFigure(
         "rivals",
         figure,
-        "All on the same test sequences. A rival above the line is worse than guessing: chance pairs in the sequences "
-        "that it was counted on mislead it. Look where the two models stand, and whether the rule “what followed last "
-        "time” explains all of what two layers can do.",
+        "All on the same test sequences. A baseline above the line is worse than guessing: chance pairs in the "
+        "sequences that it was counted on mislead it. Look where the two models are, and whether the rule “what "
+        "followed last time” explains all of what two layers can do.",
         {"losses": data},
     )
 
@@ -137,8 +138,8 @@ def _loss_curves(two: TrainedModel, one: TrainedModel, made_by: Provenance) -> L
     return LabFigure(
         "loss-curves",
         figure,
-        "Same data, same number of steps. Look for the moment at which the two-layer model leaves the slow slope, "
-        "and for the level below which the one-layer model never gets.",
+        "Same data, same number of steps. Look for the moment when the two-layer model leaves the slow slope, "
+        "and for the level that the one-layer model never gets below.",
         {"losses": data},
     )
 
@@ -160,7 +161,7 @@ def _phase_change(two: TrainedModel, made_by: Provenance) -> LabFigure:
         title=title,
         x_title="training step",
         y_title="share of the whole change",
-        markers=[Marker(sum(dates) / len(dates), "half of the way")],
+        markers=[Marker(sum(dates) / len(dates), "halfway")],
     )
     data = stacked_result(ways, ("series", "step"), title, "share", made_by, {"step": history.step.numpy()})
     return LabFigure(
@@ -211,7 +212,7 @@ def _example_patterns(two: TrainedModel, analysis: Analysis, made_by: Provenance
             "previous-head",
             0,
             int(analysis.previous[0].argmax()),
-            "A head of layer 0 on a few random tokens that stand twice. Look for the line just below the diagonal: "
+            "A head of layer 0 on a few random tokens, repeated twice. Look for the line just below the diagonal: "
             "each position attends to the one before.",
         ),
         (
@@ -271,9 +272,9 @@ def _composition(analysis: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "composition",
         figure,
-        f"From the weights alone, no data; random directions score {analysis.composition_random['K']:.2f}. Look on the "
-        "left whether the large scores are where a previous-token head (row) meets an induction head (column). The "
-        "other two panels are the control: a large number there says that something is read, not that it is this "
+        f"From the weights alone, no data; random directions score {analysis.composition_random['K']:.2f}. On the "
+        "left, check whether the large scores are where a previous-token head (row) meets an induction head (column). "
+        "The other two panels are the control: a large number there says that something is read, not that it is this "
         "circuit.",
         {"composition": data},
     )
@@ -283,11 +284,11 @@ def _copying(analysis: Analysis, made_by: Provenance) -> LabFigure:
     return _bars_by_head(
         "copying",
         analysis.copying,
-        "Does a head make likelier what it attends to?",
+        "Does a head make the token that it attends to likelier?",
         "copying score",
         "1: every direction that the head passes on raises its own token; −1: it lowers it. Look at the induction "
         f"heads ({', '.join(f'{layer}.{head}' for layer, head in analysis.induction_heads)}), and whether this score "
-        "tells them from the others.",
+        "distinguishes them from the others.",
         made_by,
     )
 
@@ -296,11 +297,11 @@ def _ablation(analysis: Analysis, made_by: Provenance) -> LabFigure:
     return _bars_by_head(
         "ablation",
         100 * analysis.removed,
-        "What is lost when one head's output is taken out",
+        "What is lost when one head is ablated",
         "in-context gain lost (%)",
-        "All attention patterns are held as they were, so only what the head itself writes is missing. Look at layer "
-        "0: its heads matter through layer 1's patterns, and hardly by what they write to the output. Taking out all "
-        f"induction heads together loses {100 * analysis.removed_by_induction:.0f} %.",
+        "All attention patterns are frozen, so only what the head itself writes is missing. Look at layer "
+        "0: its heads matter through layer 1's patterns, and hardly through what they write to the output. Ablating "
+        f"all induction heads together loses {100 * analysis.removed_by_induction:.0f} %.",
         made_by,
     )
 

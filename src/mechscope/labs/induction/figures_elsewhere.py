@@ -1,4 +1,4 @@
-"""Step 03's figures of what was not trained here: language models, GPT-2 small, and the red team's ladders."""
+"""Step 03's figures of models not trained here: language models, GPT-2 small, and the red team's evidence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draw_text_models(found: dict[int, TextHistory], seed: int) -> tuple[LabFigur
             prefix,
             "Best prefix score of two language models while they learn",
             "attention",
-            "Each point is a saved checkpoint. These models were first trained on random tokens that come back, and "
+            "Each point is a saved checkpoint. These models were first trained on repeated random tokens, and "
             "then on books and code. Look when the two-layer model's score jumps, and whether it survives the text.",
         ),
         (
@@ -48,8 +48,8 @@ def draw_text_models(found: dict[int, TextHistory], seed: int) -> tuple[LabFigur
             losses,
             "Loss on repeats and on code over the same checkpoints",
             "nats",
-            "Look whether the loss on repeated random tokens falls where the prefix score rises, and what happens to "
-            "the loss on code only later. The one-layer model learns the code as well as it can, and not the repeats.",
+            "Does the loss on repeated random tokens fall where the prefix score rises? And what happens to "
+            "the loss on code only later? The one-layer model learns the code as well as it can, but not the repeats.",
         ),
     ):
         figure = curves(
@@ -74,7 +74,7 @@ def draw_smeared(two: TrainedModel, one: TrainedModel, smeared: SmearedModel, se
         "one layer": one.history,
     }
     series = {name: history.prefix.amax((1, 2)) for name, history in histories.items()}
-    title = "One layer can do it if its keys hold the token before"
+    title = "One layer can do it if its keys contain the previous token"
     figure = curves(
         two.history.step, series, title=title, x_title="training step", y_title="best prefix score"
     )
@@ -90,8 +90,8 @@ def draw_smeared(two: TrainedModel, one: TrainedModel, smeared: SmearedModel, se
     return LabFigure(
         "smeared-keys",
         figure,
-        "Same data and number of steps for all three. Look which of the one-layer models forms the head, and which "
-        "of the two that form it is first.",
+        "Same data and number of steps for all three. Which of the one-layer models forms the head? And which "
+        "of the two models that form it is first?",
         {"scores": data},
     )
 
@@ -112,27 +112,27 @@ def draw_gpt2(table: HeadTable, seed: int) -> LabFigure:
     return LabFigure(
         "gpt2",
         figure,
-        "Look for the dark cells 5.1, 5.5, 6.9, 7.2 and 7.10, which papers name again and again.",
+        "Look for the dark cells 5.1, 5.5, 6.9, 7.2 and 7.10, which many papers mention.",
         {"scores": data},
     )
 
 
 def draw_evidence(name: str, evidence: Evidence, made_by: Provenance) -> LabFigure:
-    """A ladder of evidence; what speaks against the claim is on top."""
+    """A figure of the evidence, with what speaks against the claim on top."""
     rungs = [rung for rung in evidence.rungs if rung.measured is not None]
     values = torch.tensor([math.nan if rung.measured is None else rung.measured for rung in rungs])
     data = make_result(
         values,
         ("label",),
         evidence.claim,
-        "share or logits, as the check has it",
+        "share or logits, depending on the check",
         made_by,
         {"label": [f"{rung.name}: {rung.verdict}" for rung in rungs]},
     )
     return LabFigure(
         f"redteam-{name}",
         evidence.figure(),
-        f"Each row is an attempt to show the claim wrong; crosses succeeded. Look at those first, then at how far a "
-        f"dot is from its grey null. The cheapest next attempt: {evidence.cheapest_falsifier}",
+        f"Each row is an attempt to prove the claim wrong; crosses mark those that succeeded. Look at those first, "
+        f"then at how far a dot is from its grey null. The cheapest next attempt: {evidence.cheapest_falsifier}",
         {"rungs": data},
     )

@@ -89,7 +89,7 @@ def describe_text_models() -> str:
 
 
 def study_text_models(workshop: Workshop) -> dict[int, TextHistory] | None:
-    """Layers → history of that model; None where the models are not there."""
+    """Layers → history of that model; None if the models are not there."""
     if why_no_text_models() is not None:
         return None
     found: dict[int, TextHistory] = {}

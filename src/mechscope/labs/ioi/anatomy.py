@@ -53,9 +53,9 @@ class Anatomy:
     roles: Roles
     """Each head of the circuit with its class and place."""
     projections: Projections | None
-    """Attention of the name movers beside what they write; None where there are none."""
+    """Attention of the name movers beside what they write; None if there are none."""
     backups: Backups | None
-    """The knock-out of the name movers; None where there are none."""
+    """The knock-out of the name movers; None if there are none."""
     judgement: Judgement
     """Faithfulness, completeness, minimality, and the nulls."""
     agreement: Agreement
@@ -92,7 +92,7 @@ def dissect(
 
     Raises:
         ValueError: for a model of one layer, or a task without those positions.
-        NoCircuitError: where no head speaks to the logits, or the corrupted prompts score like the clean ones.
+        NoCircuitError: if no head speaks to the logits, or the corrupted prompts score like the clean ones.
     """
     check_fit(model, task)
     behaviour = measure_behaviour(model, judged)

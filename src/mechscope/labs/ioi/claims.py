@@ -1,4 +1,4 @@
-"""What step 04 must find again: on GPT-2 small what the paper says, on the twin and the planted circuit our own."""
+"""The claims of step 04: on GPT-2 small those of the paper, on the twin and the planted circuit our own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _twin(number: int, statement: str, how: str, *conditions: Condition, needs: 
     return Claim(
         f"4.t{number}",
         f"{statement}.",
-        "none: our own yardstick",
+        "none: our own criterion",
         OURS,
         "design",
         _sentence(how),
@@ -60,7 +60,7 @@ PUBLISHED: tuple[Claim, ...] = (
     ),
     _gpt2(
         "2",
-        "It prefers the indirect object nearly always, and half of the time puts half of its probability there",
+        "It nearly always prefers the indirect object, and gives it about half of the probability",
         "99.3 %; probability 49 %",
         "share of prompts with a positive logit difference; mean probability of the indirect object",
         _on_gpt2("accuracy", "prompts on which IO beats S", low=98, unit="%"),
@@ -76,7 +76,7 @@ PUBLISHED: tuple[Claim, ...] = (
     ),
     _gpt2(
         "4",
-        "Name movers look at the indirect object, and write what they look at",
+        "Name movers attend to the indirect object, and write what they attend to",
         "attention .59; correlation above .81",
         "attention from the end to IO, mean of 9.9, 10.0, 9.6; Pearson's r between attention to a name and what is "
         "written towards its logit",
@@ -95,14 +95,14 @@ PUBLISHED: tuple[Claim, ...] = (
     ),
     _gpt2(
         "6",
-        "S-inhibition heads look from the end at the second mention of the subject",
+        "S-inhibition heads attend from the end to the second mention of the subject",
         ".51",
         "mean attention from the end to S2 of 7.3, 7.9, 8.6, 8.10",
         _on_gpt2("inhibition_attention", "attention to S2", low=0.43, high=0.59),
     ),
     _gpt2(
         "7",
-        "Without the three name movers hardly anything is lost, because backups step in",
+        "Without the three name movers hardly anything is lost, because backup heads step in",
         "5 %",
         "mean ablation by template and position; the direct effect of the eight backups before and after",
         _on_gpt2("movers_lost", "logit difference lost", high=20, unit="%"),
@@ -112,7 +112,7 @@ PUBLISHED: tuple[Claim, ...] = (
         "8",
         "The 26 heads alone, each at its position, do most of what the model does",
         "87 %",
-        "F(C) / F(M), everything else on its mean by template; with no head at work little may be left, or the ratio "
+        "F(C) / F(M), everything else at its mean by template; with no head active little may be left, or the ratio "
         "means nothing (random weights pass without this)",
         _on_gpt2("faithfulness", "faithfulness", low=70, high=110, unit="%"),
         _on_gpt2("nothing", "what is left without any head", high=25, unit="%"),
@@ -129,14 +129,15 @@ PUBLISHED: tuple[Claim, ...] = (
         "10",
         "Nearly every head of the circuit matters",
         "each at least 1 % of F(M)",
-        "largest change of F when the head leaves the circuit, or the circuit without its siblings",
+        "largest change of F when the head is removed from the circuit, or from the circuit without the rest of its "
+        "class",
         _on_gpt2("needed_heads", "heads that matter, of 26", low=22),
     ),
     _gpt2(
         "11",
         "Naming the indirect object a second time misleads the model, naming the subject a third time does not",
         "23.4 % errors, logit difference 1.23 (control .4 %)",
-        "one more sentence between the two that IOI has",
+        "one more sentence between the two of an IOI prompt",
         _on_gpt2("misled_errors", "errors with IO named twice", low=15, high=32, unit="%"),
         _on_gpt2("control_errors", "errors with S named three times", high=2, unit="%"),
     ),
@@ -145,7 +146,7 @@ PUBLISHED: tuple[Claim, ...] = (
         "Attribution patching agrees with patching on heads; it is weak on the first MLP and the early residual stream",
         "r ≥ .9",
         "clean into corrupted; r over all 144 heads, and over the residual stream of the first four layers; the first "
-        "MLP's estimate beside its patch",
+        "MLP's estimate compared with its patch",
         _on_gpt2("attribution_r", "correlation over heads", low=0.9),
         _on_gpt2(
             "attribution_r_early",
@@ -169,7 +170,7 @@ PUBLISHED: tuple[Claim, ...] = (
     ),
     _gpt2(
         "13b",
-        "ACDC finds the edges that the paper draws",
+        "ACDC finds the edges of the paper's circuit",
         "edge AUC .869",
         "the largest threshold at which ACDC keeps an edge, against the edges between classes",
         _on_gpt2("acdc_edge_auc", "edge AUC", low=0.789, high=0.949),
@@ -181,7 +182,7 @@ PUBLISHED: tuple[Claim, ...] = (
         "13c",
         "ACDC finds the edges of two other published circuits",
         "edge AUC .853 (Greater-Than; the 68 edges that it kept are all in the circuit) and .982 (Docstring)",
-        "as 4.13b, by the KL divergence from the clean run, each circuit in the model that it was found in, against "
+        "as 4.13b, by the KL divergence from the clean run, each circuit in the model it was found in, against "
         "its edges as they were drawn",
         _on_gpt2("acdc_greater_than", "edge AUC on Greater-Than", low=0.773, high=0.933),
         _on_gpt2("acdc_docstring", "edge AUC on Docstring", low=0.902, high=1),
@@ -195,22 +196,22 @@ PUBLISHED: tuple[Claim, ...] = (
 OFFLINE: tuple[Claim, ...] = (
     _twin(
         1,
-        "The twin infers who was not named twice, with pairs of names and with templates that it never met",
-        "names that met in no story of two people or more, in templates of which none was seen; the same names in any "
+        "The twin infers who was not named twice, even for pairs of names and templates that it never saw",
+        "pairs of names that occur together in no training story, in unseen templates; the same names in any "
         "order, where no position gives the answer away",
         _on_twin("held_out_accuracy", "IO beats S, held-out pairs of names and templates", low=95, unit="%"),
         _on_twin("any_order_accuracy", "IO beats S, names in any order", low=95, unit="%"),
     ),
     _twin(
         2,
-        "Nothing simple does it: no n-gram, no skip-trigram, no copying, no rule about where names stand",
-        "rivals fitted on stories of the twin's kind, and four rules, on names in any order; ties count half",
-        _on_twin("best_rival", "best rival or rule", high=75, unit="%"),
+        "Nothing simple solves it: no n-gram, no skip-trigram, no copying, no rule about the positions of names",
+        "baselines fitted on stories like the twin's, and four rules, on names in any order; ties count half",
+        _on_twin("best_rival", "best baseline or rule", high=75, unit="%"),
     ),
     _twin(
         3,
-        "Path patching back from the logits finds the chain: a mark at the second mention, heads at the end that read "
-        "it, heads that copy the other name",
+        "Path patching back from the logits finds the chain: heads that mark the second mention, heads at the end that "
+        "read the mark, heads that copy the other name",
         "threshold of 5 % of the effect; classes by position, attention and direct effect",
         _on_twin("movers", "name movers", low=1),
         _on_twin("readers", "S-inhibition heads and S-suppressors", low=1),
@@ -226,7 +227,7 @@ OFFLINE: tuple[Claim, ...] = (
     ),
     _twin(
         5,
-        "Knocking out any link of the chain costs more than knocking out as many heads from outside",
+        "Knocking out any link of the chain costs more than knocking out equally many heads outside it",
         "mean ablation of each class by itself, the class that costs least; the null is the median of random sets",
         _on_twin(
             "least_lost",
@@ -239,7 +240,7 @@ OFFLINE: tuple[Claim, ...] = (
     ),
     _twin(
         6,
-        "The circuit alone does what the model does, and other circuits of its size do not",
+        "The circuit alone does what the model does, and other circuits of the same size do not",
         "F(C) / F(M) on prompts that it was not found with; nulls never draw the circuit itself",
         _on_twin("faithfulness", "faithfulness", low=70, high=110, unit="%"),
         _on_twin("nothing", "what is left without any head", high=25, unit="%"),
@@ -279,18 +280,18 @@ OFFLINE: tuple[Claim, ...] = (
     ),
     _twin(
         11,
-        "Where the circuit is known because it was planted, the pipeline finds exactly that",
+        "If the circuit is known because it was planted, the pipeline finds exactly that circuit",
         "planted IOI circuits with rotated bases, renumbered and idle heads and an idle layer: same heads, same edges",
         Condition("planted_exact", "planted circuits recovered exactly", low=100, unit="%"),
     ),
     _twin(
         12,
-        "Twins trained from other seeds learn it too",
+        "Twins trained from other seeds learn the task too",
         "the share of new seeds that reach 95 % on held-out names and templates",
         Condition("retrained_share", "seeds that learn it", low=100, unit="%"),
         needs=RETRAINED,
     ),
 )
-"""What runs everywhere."""
+"""The claims that can be tested on every machine."""
 
 CLAIMS: tuple[Claim, ...] = (*PUBLISHED, *OFFLINE)

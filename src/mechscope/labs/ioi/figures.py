@@ -47,7 +47,7 @@ def _rivals(rivals: Mapping[str, float], found: Mapping[str, float], made_by: Pr
     everyone = {**rivals, "the twin": found["twin_any_order_accuracy"]}
     names = sorted(everyone, key=lambda name: everyone[name])
     values = [everyone[name] for name in names]
-    title = "Who can tell which name was said once?"
+    title = "Which methods can tell which name occurred once?"
     figure = ranked_bars(
         names,
         values,
@@ -60,8 +60,8 @@ def _rivals(rivals: Mapping[str, float], found: Mapping[str, float], made_by: Pr
     return LabFigure(
         "rivals",
         figure,
-        "Names that never met, in any order, so that no place gives it away; 50 % is guessing. Look how far "
-        "the best rule gets that does not know who was named twice.",
+        "Pairs of names that never occurred together, in any order, so that no position gives the answer away; 50 % is "
+        "guessing. Look how far the best rule gets without knowing which name occurred twice.",
         {"accuracy": data},
     )
 
@@ -70,7 +70,7 @@ def _direct(anatomy: Anatomy) -> LabFigure:
     return _by_layer(
         "direct-attribution",
         anatomy.direct,
-        "What each head adds to the logit difference directly",
+        "Each head's direct contribution to the logit difference",
         "Look for the few heads that write the answer, and for heads that write against it.",
     )
 
@@ -90,8 +90,8 @@ def _stream(anatomy: Anatomy) -> LabFigure:
     return LabFigure(
         "stream",
         figure,
-        "The run on foreign names, with one piece of the residual stream put back. Look where the answer starts "
-        "from, and where it has moved before the last layer.",
+        "The run on other names, with one piece of the residual stream restored. Look where the answer starts "
+        "out, and where it has moved before the last layer.",
         {"effects": anatomy.stream},
     )
 
@@ -110,8 +110,8 @@ def _sites(anatomy: Anatomy) -> LabFigure:
     return LabFigure(
         "sites",
         figure,
-        "What was thought on the true sentence, put back one head at a time. Look which heads matter by their "
-        "queries, which by their keys, and which by their values: that is how they take part in a chain.",
+        "Activations from the original sentence, restored one head at a time. Look which heads matter through their "
+        "queries, which through their keys, and which through their values: that is their role in the chain.",
         {f"effects-{site}": result for site, result in anatomy.by_head.items()},
     )
 
@@ -131,7 +131,7 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
     figure = heatmap_panels(
         panels,
         title=title,
-        x_title="head that speaks",
+        x_title="sending head",
         y_title="layer",
         unit="share of the effect",
         columns=2,
@@ -139,15 +139,15 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
     return LabFigure(
         "path-patching",
         figure,
-        "Each map asks about other listeners; only the direct path from the speaker is changed. Look at the first map, "
-        "then find who speaks to its strong heads in the next ones"
-        + (f" (the listeners: {', '.join(listeners)})." if listeners else "."),
+        "Each map is about different receivers; only the direct path from the sending head is changed. Look at the "
+        "first map, then find the heads that write to its strong heads in the next ones"
+        + (f" (the receivers: {', '.join(listeners)})." if listeners else "."),
         {f"stage-{number}": stage.effects for number, stage in enumerate(stages[:6])},
     )
 
 
 def _short(name: str) -> str:
-    # Names of all listeners would run into the next map's title, on a phone at the latest.
+    # The names of all receivers would run into the next map's title, at least on a phone.
     listeners = _listeners(name)
     if not listeners:
         return "to the logits"
@@ -162,9 +162,9 @@ def _listeners(name: str) -> list[str]:
 
 def _attention(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     labels = [str(label) for label in anatomy.attention.values.coords["label"].values]
-    heads, names = _told(anatomy)
+    heads, names = _heads_by_class(anatomy)
     table = np.array([[look(anatomy.attention, head, label) for label in labels] for head in heads])
-    title = "Where the circuit's heads look"
+    title = "Where the circuit's heads attend"
     figure = heatmap(
         table,
         title=title,
@@ -187,7 +187,7 @@ def _attention(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "attention",
         figure,
-        "Means over prompts. Look at each head where it works: at S2 for those that mark the second mention, from the "
+        "Means over prompts. Look at each head where it works: at S2 for those that mark the second mention, at the "
         "end for the others.",
         {"attention": data},
     )
@@ -202,8 +202,8 @@ def _circuit(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "circuit",
         figure,
-        "Every path that carries enough of the effect. Look for the chain from the input to the logits, and by which "
-        "door (query, key or value) each word comes in.",
+        "Every path that carries enough of the effect. Look for the chain from the input to the logits, and through "
+        "which input (query, key or value) each message arrives.",
         {"edges": data},
     )
 
@@ -212,9 +212,9 @@ def _copying(anatomy: Anatomy) -> LabFigure:
     return _by_layer(
         "copying",
         anatomy.copying,
-        "Does a head, looking at a name, say that name?",
-        "From the weights alone: how often a name is among the five likeliest tokens after a head has looked at it. "
-        "Look whether the name movers stand out.",
+        "Does a head that attends to a name predict that name?",
+        "From the weights alone: how often a name is among the five likeliest tokens after a head has attended to it. "
+        "Do the name movers stand out?",
     )
 
 
@@ -232,7 +232,7 @@ def _by_layer(name: str, result: Result, title: str, caption: str) -> LabFigure:
     return LabFigure(name, figure, caption, {"values": result})
 
 
-def _told(anatomy: Anatomy) -> tuple[list[Head], list[str]]:
-    """Heads in the order of their classes, and how they are called in a figure."""
+def _heads_by_class(anatomy: Anatomy) -> tuple[list[Head], list[str]]:
+    """Heads ordered by class, and their labels in figures."""
     pairs = [(head, kind) for kind, heads in anatomy.roles.classes.items() for head in heads]
     return [head for head, _ in pairs], [f"{name_of(head)} {kind}" for head, kind in pairs]

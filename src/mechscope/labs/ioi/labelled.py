@@ -21,7 +21,7 @@ def labelled(
 
     Args:
         dim: what stands along it.
-        labels: what each number belongs to; None where they are draws.
+        labels: what each number belongs to; None if they are draws.
     """
     coords = None if labels is None else {dim: list(labels)}
     return make_result(torch.tensor(list(values), dtype=torch.float64), (dim,), title, unit, made_by, coords)

@@ -71,7 +71,7 @@ class Measured:
     rivals: dict[str, float]
     """Each rival's and rule's accuracy (%)."""
     anatomy: Anatomy | None
-    """What the pipeline found; None where it found no circuit."""
+    """What the pipeline found; None if it found no circuit."""
     reason: str = ""
     """Why there is no circuit."""
 

@@ -22,7 +22,7 @@ CLAIMS = (
     ),
     Claim(
         id="0.2",
-        statement="Answering with the nearest class mean does much worse: the weights are more than averages.",
+        statement="Answering with the nearest class mean is much worse: the weights are more than averages.",
         paper="82.03 %",
         source=_OURS,
         tag="X",
@@ -52,7 +52,7 @@ CLAIMS = (
     ),
     Claim(
         id="0.3b",
-        statement="How well the rows match their digits' templates, and that weight decay makes them match better.",
+        statement="The rows match their digits' templates, and match them better with weight decay.",
         paper="mean correlation 0.48 (decay 0), 0.64 (decay 1), 0.785 (decay 5)",
         source=_OURS,
         tag="X",
@@ -79,7 +79,7 @@ CLAIMS = (
     ),
     Claim(
         id="0.3c",
-        statement="Nothing is hidden: a digit's score is its bias plus what each pixel says, exactly.",
+        statement="Nothing is hidden: a digit's score is exactly its bias plus the contributions of the pixels.",
         paper="exact",
         source="linear algebra",
         tag="design",
@@ -131,7 +131,7 @@ CLAIMS = (
     ),
     Claim(
         id="0.4b",
-        statement="By how much, on MNIST.",
+        statement="The size of this trade-off on MNIST.",
         paper="decay 1: 91.4–91.8 %, smoothness 0.88; decay 0: 0.80; decay 5: 89–90 %, 0.92",
         source=_OURS,
         tag="X",
@@ -146,7 +146,7 @@ CLAIMS = (
     ),
     Claim(
         id="0.4c",
-        statement="How rough the rows are that shuffled labels give.",
+        statement="Shuffled labels give rough rows.",
         paper="smoothness 0.382 ± 0.014 at decay 1 (24 shuffles); 0.331 at decay 0, 0.481 at decay 5",
         source=_OURS,
         tag="X",
@@ -156,9 +156,9 @@ CLAIMS = (
     ),
     Claim(
         id="0.5a",
-        statement="A hidden layer ends the easy reading: its units' weights match digits worse than linear rows do.",
+        statement="A hidden layer is harder to read: its units' weights match digits worse than linear rows do.",
         paper="worse, by the same measure",
-        source="a yardstick of this project",
+        source="a criterion of this project",
         tag="design",
         how="For each row, the largest |correlation| with any of the ten templates; mean over rows. "
         "128 ReLU units against 10 linear rows, at equal weight decay (0, and 1).",
@@ -181,16 +181,16 @@ CLAIMS = (
     ),
     Claim(
         id="0.5b",
-        statement="And yet that network is the better classifier.",
+        statement="Yet that network is the better classifier.",
         paper="≥ 97 %",
-        source="a yardstick of this project",
+        source="a criterion of this project",
         tag="design",
         how="784 → 128 ReLU → 10, AdamW, learning rate falling to zero, no weight decay; test accuracy.",
         conditions=(Condition("accuracy_relu_wd0", "test accuracy", low=97.0, unit="%"),),
     ),
     Claim(
         id="0.6",
-        statement="A bilinear layer is accurate and readable: weight decay leaves only few eigenfeatures a digit.",
+        statement="A bilinear layer is accurate and readable: weight decay leaves only a few eigenfeatures per digit.",
         paper="effective rank 38.5 → 15.5 (2.5 times fewer) at 97–98 %",
         source=_BILINEAR,
         tag="Q",

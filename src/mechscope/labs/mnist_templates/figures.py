@@ -75,8 +75,8 @@ class _Artist:
             CLASSES,
             "What the trained classifier looks for: its ten weight rows",
             "logits per unit of brightness",
-            "Warm pixels speak for a digit when there is ink, cool ones speak against it. Look for the cool hole in "
-            "the middle of “0”, and for the cool flanks of “1”.",
+            "Ink on a warm pixel is evidence for the digit, ink on a cool one is evidence against it. Look for the "
+            "cool hole in the middle of “0”, and for the cool flanks of “1”.",
         )
 
     def templates(self) -> LabFigure:
@@ -84,10 +84,10 @@ class _Artist:
             "templates",
             self.class_templates,
             CLASSES,
-            "What tells each digit from the others in the data",
+            "What distinguishes each digit from the others in the data",
             "brightness",
             "Each digit's average image minus the average of the other nine averages. Nothing here was trained. "
-            "Look back and forth between this figure and the last.",
+            "Compare this figure with the last one.",
         )
 
     def match(self) -> LabFigure:
@@ -137,8 +137,8 @@ class _Artist:
             labels,
             f"Why the first test image is called “{label}” and not “{runner_up}”",
             "logits",
-            "What each inked pixel says: weight × brightness. The pixels (plus the bias) sum to the score exactly. "
-            "Look at the last picture: the few warm strokes that decide between the two.",
+            "The contribution of each inked pixel: weight × brightness. The pixels (plus the bias) sum exactly to the "
+            "score. Look at the last picture: the few warm strokes that decide between the two.",
             columns=3,
         )
 
@@ -153,7 +153,7 @@ class _Artist:
             "decay-images",
             rows,
             labels,
-            "The same four rows under more and more weight decay",
+            "The same four rows with more and more weight decay",
             "weight",
             "Each picture has its own scale, so compare shapes. Look for speckle giving way to strokes from the top "
             "row down, and at the last row, trained on shuffled labels: the same method finds nothing to draw.",
@@ -164,7 +164,7 @@ class _Artist:
     def decay_numbers(self) -> LabFigure:
         names = [f"decay {decay:g}" for decay in self.trained.decays] + ["shuffled labels"]
         linear = self.trained.linear
-        # The first shuffle represents all of them here.
+        # The first shuffle stands for all of them here.
         drawn = linear.weight[: len(names)]
         matches = [template_correlations(rows, self.class_templates, self.live) for rows in drawn]
         right = [
@@ -202,8 +202,8 @@ class _Artist:
             [f"unit {index}" for index in range(10)],
             "The first ten hidden units of a more accurate network",
             "weight",
-            "Not picked: simply the first ten. Look for a digit. There are strokes and patches in some, but hardly a "
-            "number that you could name.",
+            "These are not selected: simply the first ten. Look for a digit. Some have strokes and patches, but hardly "
+            "a digit that you could name.",
         )
 
     def spectra(self) -> LabFigure:
@@ -230,7 +230,7 @@ class _Artist:
 
     def eigenfeatures(self) -> LabFigure:
         without, decayed = (leading_patterns(eigen, self.means).float() for eigen in self.eigen)
-        # A pattern's sign means nothing; the two of one digit are drawn with the one in which they are most alike.
+        # The sign of a pattern is arbitrary: draw the two patterns of a digit with the signs that make them most alike.
         without = without * torch.where((without * decayed).sum(-1, keepdim=True) < 0, -1.0, 1.0)
         rows = torch.cat([decayed, without])
         return self.picture(
@@ -239,7 +239,7 @@ class _Artist:
             [f"{name}, decay {decay}" for decay in ("1", "0") for name in CLASSES],
             "The strongest eigenfeature of each digit, with and without weight decay",
             "weight",
-            "First two lines: with decay. Last two: without. Look for whole digits or their decisive strokes, and for "
-            "what decay has cleaned. A pattern counts squared, so warm and cool could be swapped.",
+            "First two rows: with decay. Last two: without. Look for whole digits or their decisive strokes, and for "
+            "what decay has removed. A pattern counts squared, so warm and cool could be swapped.",
             each_its_own_scale=True,
         )

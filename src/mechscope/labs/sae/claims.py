@@ -13,16 +13,16 @@ _OURS = "design of this lab"
 
 MODEL, PARTNER, LARGE, PEER = "language model", "partner model", "published size", "SAELens"
 RARE = "long training"
-"""What claims need."""
+"""Prerequisites of claims."""
 
 CLAIMS = (
     Claim(
         id="5.1a",
-        statement="Where the features are known, a sparse autoencoder finds them (a quarter of the published size).",
+        statement="If the features are known, a sparse autoencoder finds them (at a quarter of the published size).",
         paper="mean max cosine similarity ≥ 0.9 at the best cell of the grid",
         source=_SHARKEY,
         tag="design",
-        how="Correlated features, rarer from one to the next, on random directions, two for each dimension; "
+        how="Correlated features, each rarer than the one before, in random directions, two per dimension; "
         "ReLU with an L1 penalty; grid of penalties and sizes; mean over true features of the largest cosine with a "
         "decoder row. Nulls: the best cell's twin trained on activations whose dimensions were permuted "
         "independently, and one that was not trained.",
@@ -33,11 +33,11 @@ CLAIMS = (
     ),
     Claim(
         id="5.1b",
-        statement="So it does at the published size: 512 features in 256 dimensions, about five at once.",
+        statement="It does so at the published size too: 512 features in 256 dimensions, about five active at once.",
         paper="mean max cosine similarity ≥ 0.9 at the best cell of the grid",
         source=_SHARKEY,
         tag="C",
-        how="As 5.1a; each feature 0.99 times as often as the one before.",
+        how="As 5.1a; each feature is 0.99 times as frequent as the one before.",
         conditions=(
             Condition("large_mmcs", "MMCS at the best cell", low=0.9),
             Condition("large_null", "MMCS of the better null", high=0.7, than="large_mmcs", than_what="that"),
@@ -46,7 +46,7 @@ CLAIMS = (
     ),
     Claim(
         id="5.2",
-        statement="The features that step 01's toy model keeps in superposition are recovered from its hidden space.",
+        statement="The features that step 01's toy model stores in superposition are recovered from its hidden layer.",
         paper="≥ 0.95 for represented features",
         source=_OURS,
         tag="design",
@@ -73,7 +73,7 @@ CLAIMS = (
     ),
     Claim(
         id="5.3b",
-        statement="With the auxiliary loss few of TopK's latents are dead, however few may be active.",
+        statement="With the auxiliary loss few of TopK's latents are dead, whatever the number of active latents.",
         paper="< 10 %",
         source=f"{_GAO}, as quoted in courses",
         tag="Q",
@@ -87,9 +87,10 @@ CLAIMS = (
         paper="order",
         source=f"{_BRICKEN} (resampling); {_GAO} (auxiliary loss)",
         tag="P",
-        how="TopK with many latents and a high learning rate, which kills some; same text, same steps; in training, "
-        "dead is what has been silent for an eighth of it; counted is the share never active on the held-out text. "
-        "With 4 active latents in place of 32 neither cure helped: what so few leave over, no dead latent can win.",
+        how="TopK with many latents and a high learning rate, which kills some; same text, same steps. During "
+        "training, a latent that has been silent for an eighth of it counts as dead; the result is the share never "
+        "active on the held-out text. With 4 active latents instead of 32 neither method helped: so few slots leave no "
+        "chance to a dead latent.",
         conditions=(
             Condition(
                 "dead_auxiliary",
@@ -110,14 +111,14 @@ CLAIMS = (
     ),
     Claim(
         id="5.5",
-        statement="Under L1 the densities of latents are bimodal: some latents hardly ever fire.",
+        statement="With an L1 penalty the densities of latents are bimodal: some latents hardly ever fire.",
         paper="an ultra-low-density cluster",
         source=_BRICKEN,
         tag="P",
-        how="log10 of density over all text that was trained on, of a ReLU dictionary of its own: four latents for "
-        "each neuron, more than three times the steps of the others, the penalty at its full strength from the first; "
-        "12 bins, smoothed over 3; the deepest valley between two peaks, and what lies below it. With the frontier's "
-        "training and densities on the held-out text there was one hump; with a penalty that rises, a second of 3 %.",
+        how="log10 of density over all training text, for a separate ReLU dictionary: four latents per neuron, more "
+        "than three times the steps of the others, the full penalty from the first step; 12 bins, smoothed over 3; the "
+        "deepest valley between two peaks, and the share below it. With the frontier's training and densities on "
+        "held-out text there was one hump; with a penalty that ramps up, a second one of 3 %.",
         conditions=(
             Condition("valley", "valley over the lower peak", high=0.8),
             Condition("below_valley", "living latents below the valley", low=5, high=95, unit="%"),
@@ -126,13 +127,13 @@ CLAIMS = (
     ),
     Claim(
         id="5.6",
-        statement="In a one-layer language model, a few latents at a time do most of what the MLP does.",
+        statement="In a one-layer language model, a few active latents do most of what the MLP does.",
         paper="79 % of the loss recovered (zero ablation)",
         source=_BRICKEN,
         tag="P",
         how="The TopK dictionary on the neurons of the bundled one-layer model, spliced in at every position but BOS "
         "of held-out text. Loss recovered: 1 − ΔCE / ΔCE of zero ablation, and the same for mean ablation; ΔCE in nats "
-        "beside them, since a ratio to a harsh ablation is always near 1.",
+        "is also reported, since a ratio to a harsh ablation is always near 1.",
         conditions=(
             Condition("recovered_zero", "loss recovered, zero ablation", low=75, unit="%"),
             Condition("recovered_mean", "loss recovered, mean ablation", low=75, unit="%"),
@@ -149,9 +150,9 @@ CLAIMS = (
         paper="features beat neurons (automatic interpretability)",
         source=_BRICKEN,
         tag="Q",
-        how="Proxy without a reader: top contexts of a unit in one half of the held-out text, as log-odds of their "
-        "last four tokens, tell its active contexts from others in the other half (AUC). The same question for all: "
-        "active is the top 1 % of tokens. Units drawn at random.",
+        how="A proxy without human raters: top contexts of a unit in one half of the held-out text, as log-odds of "
+        "their last four tokens, separate its active contexts from others in the other half (AUC). Active means the "
+        "same for all units: the top 1 % of tokens. Units are drawn at random.",
         conditions=(
             Condition(
                 "detected_features",
@@ -165,19 +166,19 @@ CLAIMS = (
     ),
     Claim(
         id="5.7b",
-        statement="Features are more universal than neurons: another model's dictionary has them too.",
+        statement="Features are more universal than neurons: the dictionary of another model has them too.",
         paper="median max-correlation 0.72 for features, 0.46 for neurons",
         source=_BRICKEN,
         tag="Q",
         how="Another bundled model of the same family and width on the same held-out text, with a dictionary of its "
         "own; best correlation of each unit with one of the other side, median. After the quick budget's 250 steps the "
         "gap is about 0.13; the full budget's 1,200 steps bring it above 0.2.",
-        conditions=(Condition("universality_gap", "median of features less that of neurons", low=0.15),),
+        conditions=(Condition("universality_gap", "median of features minus that of neurons", low=0.15),),
         needs=PARTNER,
     ),
     Claim(
         id="5.8",
-        statement="Adding a feature's decoder row moves the tokens that it promotes, the more the more is added.",
+        statement="Adding a feature's decoder row raises the tokens that it promotes, in proportion to the dose.",
         paper="sign and dose response",
         source=_OURS,
         tag="design",
@@ -193,8 +194,8 @@ CLAIMS = (
     ),
     Claim(
         id="5.9",
-        statement="An honest baseline: one feature does not read more than a dense probe on the same neurons.",
-        paper="printed beside the dictionary",
+        statement="An honest baseline: one feature is no better than a dense probe on the same neurons.",
+        paper="reported next to the dictionary",
         source=_OURS,
         tag="design",
         how="Held-out AUROC of “this token begins inside a comment”, three splits by sequence: logistic probes on the "
@@ -207,7 +208,7 @@ CLAIMS = (
     ),
     Claim(
         id="5.10",
-        statement="A dictionary handed to SAELens reconstructs there what it does here.",
+        statement="A dictionary exported to SAELens gives the same reconstructions there as here.",
         paper="equal to 1e-5",
         source=_OURS,
         tag="design",
@@ -221,7 +222,7 @@ CLAIMS = (
     ),
     Claim(
         id="5.11",
-        statement="Features split: what a small dictionary has one latent for, a larger one has several for.",
+        statement="Features split: where a small dictionary has one latent, a larger one has several.",
         paper="features of a small dictionary split into several of a larger one (no number)",
         source=_BRICKEN,
         tag="P",

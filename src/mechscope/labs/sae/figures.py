@@ -29,7 +29,7 @@ TEXT_FIGURES = (
 """Figures that need a language model."""
 
 MOST_LABELS = 10
-"""Features whose numbers are written along a side of the map of cosines."""
+"""How many features are labelled along a side of the map of cosines."""
 
 
 def draw_figures(found: Findings, numbers: Mapping[str, float], seed: int) -> tuple[LabFigure, ...]:
@@ -80,11 +80,11 @@ def _nulls(grid: Grid, made_by: Provenance) -> LabFigure:
     return bar_figure(
         "nulls",
         found,
-        "What the same score gives to dictionaries that know nothing",
+        "The same score for dictionaries that have learned nothing",
         "dictionary",
         "MMCS",
-        "In a low dimension the nearest of many random directions is never far. Look how high the two that know "
-        "nothing stand: 0 is not where this scale begins.",
+        "In few dimensions the nearest of many random directions is never far. Look how high the two that have learned "
+        "nothing score: this scale does not begin at 0.",
         made_by,
     )
 
@@ -115,6 +115,7 @@ def _toy(toy: ToyStudy, made_by: Provenance) -> LabFigure:
         "recovered",
         figure,
         "Cosine of latents with true features, each latent in the row of its one-to-one partner. Look at the diagonal: "
-        "1 means found. And off it: the features themselves are not orthogonal, that is what superposition is.",
+        "1 means found. And off the diagonal: the features themselves are not orthogonal, because that is what "
+        "superposition is.",
         {"cosines": data},
     )

@@ -28,7 +28,7 @@ class TextFindings:
     splitting: Splitting
     """A small dictionary's features in a larger one."""
     shared: Shared | None
-    """Another model; None where there is none."""
+    """Another model; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Findings:
     toy: ToyStudy
     """Step 01's model."""
     text: TextFindings | None
-    """The language model; None where there is none."""
+    """The language model; None if there is none."""
     exchange: Mapping[str, float] = field(default_factory=dict[str, float])
     """Differences from SAELens; empty where it was not asked."""
 

@@ -51,7 +51,7 @@ class TextStudy:
     chosen: Dictionary
     """The TopK dictionary that is looked at."""
     rare: Activity | None
-    """Of the ReLU dictionary that was trained long, over the text that it was trained on; None where there is none."""
+    """Of the ReLU dictionary that was trained long, over the text that it was trained on; None if there is none."""
 
     @property
     def scores(self) -> Evaluation:

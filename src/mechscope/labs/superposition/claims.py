@@ -38,7 +38,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.3",
-        statement="Five features in a plane: two are represented where all are dense, all five where they "
+        statement="Five features in a plane: two are represented if all are dense, all five if they "
         "are sparse.",
         paper="2 → 5",
         source=_OURS,
@@ -57,7 +57,7 @@ CLAIMS = (
         paper="D = 2/5, 72° apart; 36 of 40 seeds",
         source=_OURS,
         tag="P",
-        how="Importance 1, density 0.05. A start counts if all five |D_i − 0.4| < 0.03. Luck of the "
+        how="Importance 1, density 0.05. A start counts if all five |D_i − 0.4| < 0.03. Depends on the "
         "start: the share of "
         "40 starts. Angles between neighbours in the start with the lowest loss (its bound of 5° is ours).",
         conditions=(
@@ -68,8 +68,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.5",
-        statement="Two features, one dimension: whether they share it is a phase change, where the closed "
-        "form says.",
+        statement="Two features, one dimension: whether they share it changes in a phase transition, where the closed "
+        "form predicts.",
         paper="p* = 4I/(2 + 5I) for I ≤ 1, 4/(5 + 2I) for I ≥ 1; trained transitions at 1.1 to 1.6 p*",
         source=f"{_ELHAGE} for the phase diagram; the closed form is derived in this lab",
         tag="P",
@@ -85,7 +85,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.6",
-        statement="Dimensions per feature stick: at 1 where all is dense, at 1/2 over a whole range of "
+        statement="Dimensions per feature form plateaus: at 1 if all features are dense, at 1/2 over a range of "
         "densities, where "
         "features come in antipodal pairs.",
         paper="≥ 90 % of represented features within .02 of 1/2 at 1 − S from .3 to .55; m/‖W‖² = 1 if dense",
@@ -101,7 +101,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.7a",
-        statement="Between the plateaus, features gather in small polytopes of their own: pairs, "
+        statement="Between the plateaus, features form separate small polytopes: pairs, "
         "pentagons, square "
         "antiprisms.",
         paper="D clusters at 1/2, 2/5, 3/8",
@@ -119,7 +119,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.7b",
-        statement="A rarer polytope, where features are there more often than not: triangles.",
+        statement="A rarer polytope, if features are present more often than not: triangles.",
         paper="D cluster at 2/3; best effort",
         source=_OURS,
         tag="P",
@@ -130,8 +130,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.7c",
-        statement="The rarest polytope: where four features share three dimensions and are there more often than "
-        "not, a regular tetrahedron is the best arrangement; sparser, it is not.",
+        statement="The rarest polytope: if four features share three dimensions and are present more often than not, a "
+        "regular tetrahedron is the best arrangement; if they are sparser, it is not.",
         paper="D cluster at 3/4; loss .0961 against .0981 at density .65 and .0954 against .0953 at .9, 13 % worse "
         "than the best at .3 (measured for this project)",
         source=_OURS,
@@ -143,15 +143,15 @@ CLAIMS = (
             Condition("tetrahedron_off", "largest distance of a cosine from −1/3, best start", high=0.03),
             Condition("tetrahedron_lead", "lead over the next arrangement, least", low=0.01, unit="%"),
             Condition(
-                "tetrahedron_sparse", "best loss at 0.3, less the tetrahedron's", low=-16, high=-10, unit="%"
+                "tetrahedron_sparse", "best loss at 0.3, minus the tetrahedron's", low=-16, high=-10, unit="%"
             ),
         ),
         needs="arrangements",
     ),
     Claim(
         id="1.8",
-        statement="However the features arrange themselves, the shares of dimensions add up to the "
-        "dimensions there are.",
+        statement="However the features arrange themselves, their dimensionalities add up to the number of "
+        "dimensions.",
         paper="ΣD_i = m; 15.95 to 16.0 for m = 16",
         source=_OURS,
         tag="P",
@@ -163,7 +163,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.9",
-        statement="Features that come together get orthogonal directions; features that exclude each "
+        statement="Features that occur together get orthogonal directions; features that exclude each "
         "other, opposite ones.",
         paper="|cos| < .1 and cos < −.9",
         source=_ELHAGE,
@@ -176,9 +176,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.10",
-        statement="With a ReLU on the hidden layer, its units are the basis: one feature each where "
-        "features are dense, "
-        "several where they are sparse.",
+        statement="With a ReLU on the hidden layer, its units form a privileged basis: one feature each if features "
+        "are dense, several if they are sparse.",
         paper="monosemantic at 1 − S ≥ .5; all polysemantic at .05 to .08",
         source=_ELHAGE,
         tag="P",
@@ -192,9 +191,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.11",
-        statement="A network can compute in superposition: absolute values of more features than it has "
-        "units for. The "
-        "sparser they are, the fewer units are monosemantic.",
+        statement="A network can compute in superposition: absolute values of more features than it has units for. "
+        "The sparser they are, the fewer units are monosemantic.",
         paper="falls monotonically with sparsity",
         source=_ELHAGE,
         tag="P",
@@ -217,8 +215,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.12",
-        statement="Superposition makes vulnerable: the more features share a dimension, the more a small "
-        "push can do.",
+        statement="Superposition makes networks vulnerable: the more features share a dimension, the more damage a "
+        "small push does.",
         paper="more than 3 times as vulnerable as without superposition, and tracks 1/D*",
         source=_ELHAGE,
         tag="P",
@@ -257,8 +255,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.14a",
-        statement="Pairs of features that come together share one direction, their principal component, where they are "
-        "dense, and have one each where they are sparse.",
+        statement="Pairs of features that occur together share one direction, their principal component, if they are "
+        "dense, and have one each if they are sparse.",
         paper="collapse above density 0.5, none below 0.05",
         source=_ELHAGE,
         tag="P",
@@ -273,7 +271,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.14b",
-        statement="Two correlated triples make an octahedron, and who lie opposite come from different triples.",
+        statement="Two correlated triples form an octahedron, and opposite features come from different triples.",
         paper="antipodes come from different sets",
         source=_ELHAGE,
         tag="P",

@@ -75,8 +75,8 @@ def save_toy_models(collection: ToyCollection, folder: str | Path) -> Path:
     """Write a collection to a folder that `load_toy_models` reads; weights become float16.
 
     Raises:
-        FileExistsError: when the folder holds something else.
-        ValueError: when a weight is not finite in float16.
+        FileExistsError: if the folder holds something else.
+        ValueError: if a weight is not finite in float16.
     """
     folder = Path(folder)
     if folder.exists() and not is_toy_folder(folder):

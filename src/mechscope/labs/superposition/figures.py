@@ -23,7 +23,7 @@ from mechscope.viz import curves
 from mechscope.viz.panels import heatmap_panels
 
 PHASE_COLOURS = ("#A8D5F2", "#66B99A", "#0B5A94", "#9AA3AE")
-"""Of what a network does with one dimension; four kinds, so four colours and no scale."""
+"""What a network does with one dimension: four kinds, so four colours instead of a scale."""
 
 
 def draw_figures(
@@ -67,14 +67,14 @@ def _intro(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         "Five features in a plane, from dense to sparse",
         "Each arrow is a feature's direction; feature 0 matters most, feature 4 least. Above each panel: the density p "
         "and the number of features represented. Look at how many arrows there are, and at the moment when two of them "
-        "begin to point opposite ways.",
+        "begin to point in opposite directions.",
         made_by,
     )
 
 
 def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     series = {"ours (median)": count_medians(group), "reference": list(map(float, COUNT_PAPER))}
-    title = "How many of 20 features five dimensions hold"
+    title = "How many of 20 features are represented in five dimensions"
     figure = curves(
         COUNT_DENSITY,
         series,
@@ -97,8 +97,8 @@ def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "counting",
         figure,
-        "Density is the share of inputs in which a feature is there. Look at the left end, where there are exactly as "
-        "many features as dimensions, and at how early the curve leaves it. Reference: the counts of claim 1.2.",
+        "Density is the share of inputs in which a feature is present. Look at the left end, where there are exactly "
+        "as many features as dimensions, and at how early the curve leaves it. Reference: the counts of claim 1.2.",
         {"counts": data},
     )
 
@@ -106,7 +106,7 @@ def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
 def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     shown = [0, 2, 4, 6]
     grams = {f"density {COUNT_DENSITY[k]:g}": group.best_W[k].T @ group.best_W[k] for k in shown}
-    title = "Who gets in the way of whom: WᵀW"
+    title = "Which features interfere: WᵀW"
     figure = heatmap_panels(
         grams,
         title=title,
@@ -121,8 +121,8 @@ def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "gram",
         figure,
-        "Row i shows what output i gets from each feature that is present alone, before the bias and the ReLU. Look at "
-        "the diagonal getting longer, and at the price: cells off it. Look which sign they prefer.",
+        "Row i shows what output i receives from each feature on its own, before the bias and the ReLU. Look at "
+        "the diagonal getting longer, and at the price: the cells off it. Which sign do they prefer?",
         {"gram": data},
     )
 
@@ -138,9 +138,9 @@ def _pentagon(group: TrainedGroup, found: Mapping[str, float], made_by: Provenan
     return _planes(
         "pentagon",
         panels,
-        "Five equal sparse features: where they settle",
+        "The arrangements of five equal sparse features",
         f"Three of {len(order)} random starts. Look for equal angles of 72°. {found['pentagons']:.0f} % of the starts "
-        "end as a regular pentagon; look whether the one with the highest loss is among them.",
+        "end as a regular pentagon. Is the one with the highest loss among them?",
         made_by,
     )
 
@@ -199,8 +199,8 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "phases",
         figure,
-        "Every cell on the left is a network of its own (the best of a few): does it keep feature 0 alone, feature 1 "
-        "alone, or both? The line is p*. Look how sharply one colour gives way to the next, how far the trained edge "
+        "Every cell on the left is a separate network (the best of a few): does it keep only feature 0, only feature "
+        "1, or both? The line is p*. Look how sharply one colour gives way to the next, how far the trained boundary "
         "lies from the line, and for patches where training got stuck.",
         {"phases": data},
     )
@@ -211,7 +211,7 @@ def _pairs(together: TrainedGroup, apart: TrainedGroup, made_by: Provenance) -> 
     return _planes(
         "pairs",
         panels,
-        "Features that come together, and features that exclude each other",
+        "Features that occur together, and features that exclude each other",
         "Left: features 0 and 1 are always present together, so are 2 and 3. Right: they never are. Look at the angle "
         "between 0 and 1.",
         made_by,
@@ -224,7 +224,7 @@ def _privileged(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     for p, W in zip(group.group.density, group.best_W, strict=True):
         order = W.abs().argmax(1).argsort()
         panels[f"density {p:g}"] = W[order]
-    title = "Which features each hidden unit answers to"
+    title = "Which features each hidden unit responds to"
     figure = heatmap_panels(panels, title=title, x_title="feature", y_title="hidden unit", unit="weight")
     data = make_result(
         torch.stack(list(panels.values())),
@@ -238,7 +238,7 @@ def _privileged(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         "privileged",
         figure,
         "Hidden units with a ReLU, the best start of each density, sorted by their strongest feature. Look for rows "
-        "with one warm cell (units with a name), and for the density at which there are none left.",
+        "with one warm cell (units with a single meaning), and for the density at which there are none left.",
         {"W": data},
     )
 
@@ -264,7 +264,7 @@ def _absolute(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         "absolute",
         figure,
         f"{group.models.W.shape[-1]} features, {group.models.W.shape[-2]} units; mean over the starts. Look for the "
-        "density at which units stop having one job.",
+        "density at which units stop having a single job.",
         {"shares": data},
     )
 

@@ -22,7 +22,7 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
     """The columns of each W [2, feature] as arrows from the origin; a feature keeps its colour and number.
 
     Raises:
-        ValueError: where there is no panel, or a hidden layer is not a plane.
+        ValueError: if there is no panel, or a hidden layer is not a plane.
     """
     if not panels or any(W.shape[0] != 2 for W in panels.values()):
         raise ValueError(f"arrows need planes, not hidden layers of {[W.shape[0] for W in panels.values()]}.")

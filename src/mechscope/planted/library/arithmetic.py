@@ -1,4 +1,4 @@
-"""Sums: of digits with carry, and modulo a number by angles."""
+"""Addition: of digits with carry, and modular by adding angles."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mechscope.planted.program import (
 
 
 def addition(digits: int = 2, base: int = 10) -> Program:
-    """Two numbers of so many digits and their sum, most significant digit first, with carries.
+    """Two numbers with `digits` digits each and their sum with carries, most significant digit first.
 
-    Each column's sum is made at the second number's digit. A column gets a carry if the nearest column below it
-    whose sum is not base - 1 has a sum of base or more.
+    Each column's sum is computed at the second number's digit. A column receives a carry if the nearest lower column
+    whose sum is not base - 1 has a sum of at least base.
     """
     if digits < 1 or not 2 <= base <= 10:
         raise ValueError(f"digits={digits} must be at least 1 and base={base} between 2 and 10.")
     symbols = tuple(str(digit) for digit in range(base))
     equals = 2 * digits + 2
-    """Where the equals sign is; the first answer is due there."""
+    """The position of the equals sign, which predicts the first answer."""
 
     def numeral(number: int, width: int) -> tuple[str, ...]:
         return tuple(str(number // base**place % base) for place in reversed(range(width)))
@@ -42,12 +42,12 @@ def addition(digits: int = 2, base: int = 10) -> Program:
         first = rng.randrange(base**digits)
         second = rng.randrange(base**digits)
         if rng.random() < 0.3:
-            # Long carries are rare by chance: make columns that sum to base - 1.
+            # Long carries are rare in random numbers, so generate columns that sum to base - 1.
             second = base**digits - 1 - first + rng.randint(0, 1)
         return line(first, min(second, base**digits - 1))
 
     def column(answer: int) -> int:
-        """The position of the second number's digit in the column whose sum is due at an answer's position."""
+        """The position of the second number's digit in the column that an answer position predicts."""
         return answer - digits - 1
 
     def add(first: str, second: str) -> int | None:
@@ -89,10 +89,10 @@ def addition(digits: int = 2, base: int = 10) -> Program:
 
 
 def modular_addition(modulus: int = 13, frequencies: tuple[int, ...] = (1, 2, 3, 5)) -> Program:
-    """Two residues and their sum, by the addition of angles. Nanda et al. 2023, the algorithm."""
+    """Two residues and their sum, computed by adding angles. Nanda et al. 2023 (algorithm)."""
     if modulus < 3 or not frequencies or any(not 0 < 2 * one < modulus for one in frequencies):
         raise ValueError(
-            f"modulus={modulus} must be at least 3 and frequencies={frequencies} between 1 and less than half of it."
+            f"modulus={modulus} must be at least 3, and frequencies={frequencies} at least 1 and less than half of it."
         )
     residues = tuple(str(residue) for residue in range(modulus))
     circle = Circles(modulus, tuple(frequencies))

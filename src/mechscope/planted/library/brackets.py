@@ -25,9 +25,9 @@ OPENER = {")": "(", "]": "["}
 def dyck2(length: int = 6) -> Program:
     """Whether the brackets so far are balanced, open or broken. Weiss et al. 2021, the task (Dyck-2).
 
-    Depth is the mean of +1 and -1 times the number of tokens. A closing bracket belongs to the latest opening one
-    that brought the depth to the level which the closing one leaves; if that is of the other kind, or there is
-    none, the text is broken from there on.
+    Depth is the mean of +1 and -1 times the number of tokens. A closing bracket matches the latest opening one that
+    raised the depth to the level that the closing one leaves; if that one is of the other kind or missing, the text
+    is broken from there on.
     """
     alphabet = ("(", ")", "[", "]")
     opens = elementwise(lambda token: 1 if token in "([" else -1, tokens)
@@ -70,7 +70,7 @@ def dyck2(length: int = 6) -> Program:
     )
 
     def draw(rng: random.Random) -> tuple[str, ...]:
-        # Mostly right, so that all three verdicts are frequent at every position.
+        # Mostly well-formed, so that all three answers are frequent at every position.
         carelessness = rng.choice((0.0, 0.1, 0.4))
         stack: list[str] = []
         text: list[str] = []
@@ -92,8 +92,8 @@ def dyck2(length: int = 6) -> Program:
     return Program(
         name="dyck2",
         description=(
-            "Brackets () and []. At every position: 'broken' where some bracket so far closes none or one of the other "
-            "kind, else 'balanced' where none is left open, else 'open'."
+            "Brackets () and []. At every position: 'broken' if some bracket so far closes nothing or a bracket of the "
+            "other kind, else 'balanced' if none is open, else 'open'."
         ),
         output=output,
         alphabet=alphabet,

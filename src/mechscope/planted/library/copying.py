@@ -1,4 +1,4 @@
-"""Programs that find a token and copy it, or say that they found it."""
+"""Programs that find a token and copy it or report that they found it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def letters(n: int) -> tuple[str, ...]:
     """The first letters of the alphabet.
 
     Raises:
-        ValueError: for fewer than 2 or more than there are.
+        ValueError: for fewer than 2 or more than 26.
     """
     if not 2 <= n <= 26:
         raise ValueError(f"n_tokens must be between 2 and 26, not {n}.")
@@ -66,7 +66,7 @@ def induction(n_tokens: int = 8, length: int = 12) -> Program:
     before = aggregate(
         select(positions, positions, lambda key, query: key == query - 1), tokens, "token before"
     )
-    # Where the current token stood before, "token before" is written on its successor.
+    # An earlier occurrence of the current token is recorded as "token before" at its successor.
     output = aggregate(select(before, tokens, equal, prefer=positions), tokens, "induction")
     return _sequences(
         "induction",
@@ -96,9 +96,9 @@ TEMPLATE: tuple[str, ...] = ("then", "#", ",", "#", "and", "#", "met", "so", "to
 
 
 def ioi(n_names: int = 6) -> Program:
-    """The name that occurs once: duplicate-token head, S-inhibition head, name mover. Wang et al. 2022, the chain.
+    """The name that occurs once: duplicate-token head, S-inhibition head, name mover, as in Wang et al. 2022.
 
-    Three names, two of them the same, in any order; so where the repeated name comes a second time varies too.
+    Three names in any order, two of them the same; so the position of the second occurrence varies too.
     """
     if not 3 <= n_names <= len(NAMES):
         raise ValueError(f"n_names must be between 3 and {len(NAMES)}, not {n_names}.")

@@ -24,7 +24,7 @@ def _program(
     name: str, description: str, output: Expression, alphabet: tuple[str, ...], length: int
 ) -> Program:
     def draw(rng: random.Random) -> tuple[str, ...]:
-        # Some inputs with few different tokens, so that high counts occur too.
+        # Include inputs with few different tokens, so that high counts occur too.
         some = rng.sample(alphabet, rng.randint(2, len(alphabet)))
         return tuple(rng.choices(some, k=length))
 
@@ -40,7 +40,7 @@ def _program(
 
 
 def histogram(n_tokens: int = 4, length: int = 6) -> Program:
-    """How often the current token has occurred so far, itself included. Weiss et al. 2021, the task."""
+    """How often the current token has occurred so far, including itself. Weiss et al. 2021 (task)."""
     count = selector_width(select(tokens, tokens, equal), "count of own token")
     return _program(
         "histogram",
@@ -52,7 +52,7 @@ def histogram(n_tokens: int = 4, length: int = 6) -> Program:
 
 
 def most_frequent(n_tokens: int = 4, length: int = 7) -> Program:
-    """The most frequent token so far; of equally frequent ones, the one that occurred last."""
+    """The most frequent token so far; ties go to the one that occurred last."""
     count = selector_width(select(tokens, tokens, equal), "count of own token")
     # The last occurrence of a token carries its full count.
     everywhere = select(count, positions, lambda key, query: True, prefer=(count, positions))
@@ -66,7 +66,7 @@ def most_frequent(n_tokens: int = 4, length: int = 7) -> Program:
 
 
 def pattern_count(pattern: str = "ab", n_tokens: int = 3, length: int = 7) -> Program:
-    """How often two given tokens have stood side by side so far."""
+    """How often a given pair of adjacent tokens has occurred so far."""
     alphabet = letters(n_tokens)
     if len(pattern) != 2 or any(token not in alphabet for token in pattern):
         raise ValueError(f"pattern must be two of the tokens {' '.join(alphabet)}, not {pattern!r}.")
@@ -86,7 +86,7 @@ def pattern_count(pattern: str = "ab", n_tokens: int = 3, length: int = 7) -> Pr
 
 
 def parity(window: int = 4, length: int = 9) -> Program:
-    """Whether the ones among the last `window` tokens are even or odd in number."""
+    """Whether the number of ones among the last `window` tokens is even or odd."""
     if not 1 <= window <= length:
         raise ValueError(f"window must be between 1 and length={length}, not {window}.")
     ones = select_where(tokens, lambda token: token == "1") & select(

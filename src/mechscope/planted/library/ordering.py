@@ -1,4 +1,4 @@
-"""Programs that put tokens in another order."""
+"""Programs that reorder tokens."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def reversal(n_tokens: int = 6, longest: int = 5) -> Program:
         return range(bar, 2 * bar - 1)
 
     bar = aggregate(select_where(tokens, lambda token: token == BAR), positions, "where the bar is")
-    # The first answer is due at the bar, one step after the word's last token.
+    # The bar predicts the first answer, one step after the word's last token.
     mirror = elementwise(
         lambda bar, here: 2 * bar - 1 - here if here <= 2 * bar - 2 else None,
         bar,
@@ -68,7 +68,7 @@ def reversal(n_tokens: int = 6, longest: int = 5) -> Program:
 
 
 def sort(n_tokens: int = 6, length: int = 6) -> Program:
-    """At position i the i-th smallest token, ties included; attends both ways. Weiss et al. 2021, the algorithm."""
+    """At position i the i-th smallest token, counting ties; bidirectional. Weiss et al. 2021 (algorithm)."""
     alphabet = letters(n_tokens)
     smaller = selector_width(select(tokens, tokens, lambda key, query: key < query), "smaller tokens")
     same_before = selector_width(
@@ -99,7 +99,7 @@ def sort(n_tokens: int = 6, length: int = 6) -> Program:
 
 
 def sort_next(n_tokens: int = 8, size: int = 5) -> Program:
-    """Different tokens, a bar, and then the tokens in order: always the smallest that is larger than the current."""
+    """Different tokens, a bar, and then the tokens in order: each is the smallest one above the current token."""
     alphabet = letters(n_tokens)
     if not 2 <= size <= n_tokens:
         raise ValueError(f"size must be between 2 and n_tokens={n_tokens}, not {size}.")

@@ -36,7 +36,7 @@ PROGRAMS: dict[str, Callable[..., Program]] = {
         modular_addition,
     )
 }
-"""Every program of the library; the function's arguments are the program's sizes."""
+"""Every program of the library; the arguments of its function are the program's sizes."""
 
 STEADY_NOISE: dict[str, float] = {
     "previous_token": 0.05,
@@ -55,7 +55,7 @@ STEADY_NOISE: dict[str, float] = {
     "addition": 0.003,
     "modular_addition": 0.03,
 }
-"""Noise at which each program, at its default sizes, still gives every answer right; counting bears least."""
+"""Noise at which each program, at its default sizes, still gets every answer right; counting tolerates least."""
 
 
 @checked_arguments
@@ -77,19 +77,19 @@ def load(
 
     Args:
         name: one of `PROGRAMS`.
-        noise: see `STEADY_NOISE` for how much each bears.
-        sizes: the program's own sizes, such as `length` or `n_tokens`; the rest is as in `compile_program`.
+        noise: see `STEADY_NOISE` for how much each program tolerates.
+        sizes: the program's sizes, such as `length` or `n_tokens`; the other arguments are as in `compile_program`.
 
     Raises:
-        KeyError: for a name that does not exist, with the nearest ones.
-        ValueError: for sizes that the program does not have, or noise that makes answers wrong.
+        KeyError: for an unknown name; suggests the closest ones.
+        ValueError: for unknown sizes, or noise that makes answers wrong.
 
     >>> load("induction").run(["a b c d a b c d a b c d"])[0][5:]
     ['b', 'c', 'd', 'a', 'b', 'c', 'd', 'a']
     """
     if name not in PROGRAMS:
         hint = did_you_mean(name, PROGRAMS, n=2)
-        raise KeyError(f"no planted program is called {name!r}; there are {', '.join(PROGRAMS)}.{hint}")
+        raise KeyError(f"unknown planted program {name!r}; choose from {', '.join(PROGRAMS)}.{hint}")
     builder = PROGRAMS[name]
     known = builder.__code__.co_varnames[: builder.__code__.co_argcount]
     unknown = [size for size in sizes if size not in known]
