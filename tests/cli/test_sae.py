@@ -213,7 +213,7 @@ def test_a_killed_training_goes_on_with_the_same_weights(
     assert not (killed / "topk").exists(), "the training was over before it was killed"
     code, said, _ = call(capsys, "train", *options, "--out", killed)
     assert code == 0
-    assert "going on from step " in said
+    assert "resuming from step " in said
     assert f" in {killed}\n" in said
     assert call(capsys, "train", *options, "--out", whole)[0] == 0
     resumed, unbroken = weights(killed / "topk"), weights(whole / "topk")
@@ -479,7 +479,7 @@ def test_a_training_says_from_where_it_goes_on(
     command = ["train", *KNOWN, "--checkpoint-every", "5", "--out", str(tmp_path / "out")]
     assert call(capsys, *command)[0] == 130
     monkeypatch.setattr(Student, "step", step)
-    assert "going on from step 5 in" in call(capsys, *command)[1]
+    assert "resuming from step 5 in" in call(capsys, *command)[1]
 
 
 @pytest.mark.parametrize("which", ["checkpoint", "all"])
@@ -516,7 +516,7 @@ def test_a_full_disk_is_no_traceback_and_ends_no_training(
     monkeypatch.setattr(TrainingCheckpoint, "write", write)
     code, said, _ = call(capsys, *command)
     assert code == 0
-    assert "going on from step 4 in" in said
+    assert "resuming from step 4 in" in said
     assert call(capsys, "train", *KNOWN, "--checkpoint-every", "4", "--out", tmp_path / "whole")[0] == 0
     again, whole = weights(out / "topk"), weights(tmp_path / "whole" / "topk")
     assert all(torch.equal(again[name], whole[name]) for name in whole)

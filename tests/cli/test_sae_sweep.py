@@ -49,7 +49,7 @@ def test_a_sweep_leaves_a_report_and_every_number(
     assert "8 dictionaries of 32 features on 128 known features" in said
     found = load_sweep(out / "sweep.json")
     # After so few steps nothing can be compared at equal L0, so all numbers are there.
-    assert "No two of them reach the same L0" in said
+    assert "No two architectures reach the same L0" in said
     assert all(f"{point.fvu:.4f}" in said for point in found.points)
     assert len(found.points) == 8
     assert len(found.tried) == 4
@@ -82,7 +82,7 @@ def test_frontiers_that_meet_are_shown_at_equal_l0() -> None:
     assert "FVU at L0 4" in said
     assert "TopK than ReLU-L1" in said
     assert "agrees" in said
-    assert "No two of them" not in said
+    assert "No two architectures" not in said
 
 
 def test_points_that_are_finished_are_kept(
@@ -153,7 +153,7 @@ def test_on_a_model_the_cost_to_the_model_is_drawn(
     )
     assert (code, err) == (0, "")
     # One point of an architecture is no line on which anything could be read off.
-    assert "No two of them reach the same L0: try other sparsities." in said
+    assert "No two architectures reach the same L0: try other sparsities." in said
     for each in load_sweep(out / "sweep.json").points:
         assert f"{each.fvu:.4f}" in said
     assert "What the reconstruction costs" in (out / "report.html").read_text()
@@ -241,7 +241,7 @@ def test_a_disk_that_is_full_or_would_be(
     [
         (["--preset", "synthetik"], "Did you mean synthetic?"),
         (["--preset", "synthetic", "--k", "3"], "--k would change it"),
-        ([*TINY, "--docs", "page.md"], "name them with --preset"),
+        ([*TINY, "--docs", "page.md"], "needs --preset"),
         ([*TINY, "--architecture", "crosscoder"], "sae train"),
         ([*TINY, "--k", "64"], "only d_sae = 32 features"),
         (["--k", "3"], "say where activations come from"),

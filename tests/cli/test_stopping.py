@@ -88,7 +88,7 @@ def test_a_request_to_end_is_an_exception_where_work_is_done(
     finally:
         signal.signal(number, before)
     assert raised.value.number == number
-    assert stopping.words(number).startswith(
+    assert stopping.message(number).startswith(
         "Stopped. " if number == signal.SIGINT else f"Stopped by {number.name}. "
     )
 

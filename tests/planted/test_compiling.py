@@ -169,7 +169,7 @@ def test_the_model_is_as_described() -> None:
     [
         (tokens, {}, "needs vocab"),
         (tokens, {"vocab": VOCAB}, "needs vocab"),
-        (tokens, {"vocab": ("a", "a"), "length": 2}, "different tokens"),
+        (tokens, {"vocab": ("a", "a"), "length": 2}, "alphabet must differ"),
         (tokens, {"vocab": ("BOS", "a"), "length": 2}, "prepended to every input"),
         (tokens, {"vocab": VOCAB, "length": 0}, "at least 1"),
         (tokens, {"vocab": VOCAB, "length": 2, "noise": -1.0}, "must not be negative"),

@@ -170,7 +170,7 @@ def test_bad_input() -> None:
         tasks.ioi(reader, order="mixed", aligned=True)
     with pytest.raises(ValueError, match="numbers from 0 to 15"):
         tasks.ioi(reader, templates=16)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="one or more numbers"):
         tasks.ioi(reader, templates=[])
     with pytest.raises(ValueError, match="at least 1"):
         tasks.ioi(reader, n=0)

@@ -1,1 +1,1 @@
-"""The command line: thin, no science in it."""
+"""The command line: a thin layer without any science."""

@@ -1,4 +1,4 @@
-"""How an option's value is named in the help, and whether its default is added there."""
+"""How the help names an option's value, and whether it shows the default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tyro
 
 
 def _kind(metavar: str | None = None) -> Any:
-    # Without a hint: these options' own words say what holds where they are not given.
+    # No hint: the help texts of these options describe their defaults themselves.
     return tyro.conf.arg(help_behavior_hint="", metavar=metavar)
 
 
@@ -22,18 +22,18 @@ Numbers = _kind("X…")
 Flag = _kind()
 
 Folder = tyro.conf.arg(metavar="FOLDER")
-"""A folder with a default, which the help adds; or one that must be given."""
+"""A folder, either required or with a default that the help shows."""
 Count = tyro.conf.arg(metavar="N")
-"""A whole number with a default, which the help adds."""
+"""A whole number with a default that the help shows."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def choices(*words: str) -> Any:
-    """Words to choose from, in an option that may also be left open."""
+    """A choice of words for an option that may also be omitted."""
     return _kind(f"{{{','.join(words)}}}")
 
 
 def positional(metavar: str) -> Any:
-    """Names that stand without an option before them."""
+    """Positional arguments."""
     return _kind(metavar)

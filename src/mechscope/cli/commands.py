@@ -1,4 +1,4 @@
-"""The subcommands and their options, as dataclasses: the help text is made from them, so nothing heavy is imported."""
+"""The subcommands and their options as dataclasses, from which the help is generated without heavy imports."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from mechscope.cli.sae.commands import Sae
 class Run:
     """Run steps: train, analyse, compare with the published numbers, write a report.
 
-    A run that was stopped goes on from its finished parts when the same command is given again.
+    To resume a run that was stopped, give the same command again.
     """
 
     steps: Annotated[tuple[str, ...], tyro.conf.Positional, positional("STEP…")] = ()
     """Steps by number or name (00, mnist-templates, 03, induction), or all."""
     budget: Literal["quick", "full"] = "quick"
-    """quick: a minute or a few, one seed. full: several seeds, and larger models where the step says so."""
+    """quick: a few minutes, one seed. full: several seeds, and larger models in some steps."""
     seed: Annotated[int, Count] = 0
     """The first seed."""
     out: Annotated[Path, Folder] = Path("runs")
     """Folder for reports and finished parts."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     jobs: Annotated[int, Whole] = 0
-    """How many steps run at once; 0: one for each processor core, and one at a time on a GPU."""
+    """How many steps to run at once; 0 means one per processor core, or one at a time on a GPU."""
     no_progress: Annotated[bool, Flag] = False
-    """No progress bars (they only show on a terminal anyway)."""
+    """Hide the progress bars (which appear only on a terminal)."""
 
     @property
     def kept(self) -> str:
@@ -42,27 +42,27 @@ class Run:
 
 @dataclass(frozen=True)
 class Verify:
-    """Say which claims hold on this machine: from finished runs, and from new ones where there is none.
+    """Report which claims hold on this machine, from finished runs, and from new ones where they are missing.
 
-    Exits with 0 only if nothing failed. What was not run is neither a pass nor a failure.
+    Exits with 0 only if nothing failed. A claim that was not run is neither a pass nor a failure.
     """
 
     steps: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[STEP…]")] = ()
-    """Steps by number or name; all of them if none is given."""
+    """Steps by number or name; all steps if none is given."""
     budget: Literal["quick", "full"] = "quick"
-    """Which runs to read, and to make where they are missing."""
+    """The budget of the runs to read, and to make if they are missing."""
     seed: Annotated[int, Count] = 0
     """The first seed of those runs."""
     out: Annotated[Path, Folder] = Path("runs")
     """Folder for reports and finished parts."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     jobs: Annotated[int, Whole] = 0
-    """How many steps run at once; 0: one for each processor core, and one at a time on a GPU."""
+    """How many steps to run at once; 0 means one per processor core, or one at a time on a GPU."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
     no_progress: Annotated[bool, Flag] = False
-    """No progress bars (they only show on a terminal anyway)."""
+    """Hide the progress bars (which appear only on a terminal)."""
 
     @property
     def kept(self) -> str:
@@ -72,17 +72,17 @@ class Verify:
 
 @dataclass(frozen=True)
 class Replications:
-    """Write the page that says, claim by claim, what was reproduced: from finished runs, running nothing.
+    """Write a page that lists, claim by claim, what was reproduced. Uses finished runs and starts none.
 
-    A step whose run is missing, or is of other settings, data or version than now, is named as such.
+    A step is marked if its run is missing, or was made with other settings, data or another version.
     """
 
     budget: Literal["quick", "full"] = "full"
-    """Which runs to read."""
+    """The budget of the runs to read."""
     seed: Annotated[int, Count] = 0
     """The first seed of those runs."""
     out: Annotated[Path, Folder] = Path("runs")
-    """Folder of the runs; the page goes there too, as replications.md."""
+    """Folder of the runs, where the page is also written, as replications.md."""
     docs: Annotated[Path | None, File] = None
     """Also write the page to this file."""
 
@@ -94,21 +94,21 @@ class Replications:
 
 @dataclass(frozen=True)
 class Models:
-    """List the models that can be loaded by name and where each one is, or make a bundled one again: train NAME.
+    """List the models that can be loaded by name and where each one is, or retrain a bundled one: train NAME.
 
-    A training that was stopped goes on where it was when the same command is given again.
+    To resume a training that was stopped, give the same command again.
     """
 
     action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[train NAME…]")] = ()
-    """Nothing, to list them; or train and the names of bundled models, to make these from scratch."""
+    """Nothing, to list the models; or train and the names of bundled models, to train these from scratch."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
     out: Annotated[Path, Folder] = Path("runs/models")
-    """For train: the folder in which each model gets a folder with its name."""
+    """For train: the folder in which each model gets a subfolder with its name."""
     device: Device = "auto"
-    """For train: where to compute; auto takes a GPU if there is one."""
+    """For train: where to compute; auto uses a GPU if there is one."""
     no_progress: Annotated[bool, Flag] = False
-    """For train: no progress bar (it only shows on a terminal anyway)."""
+    """For train: hide the progress bar (which appears only on a terminal)."""
 
     @property
     def kept(self) -> str:
@@ -118,7 +118,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what is installed, which data and models are in reach, and how to fix what is not."""
+    """Report what is installed, which data and models are available, and how to fix problems."""
 
     json: Annotated[bool, Flag] = False
     """Print JSON instead of text."""
@@ -131,25 +131,25 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Hold every method that finds parts of a circuit against planted circuits, and print how well each does.
+    """Test every circuit-finding method on planted circuits, and print how well each does.
 
-    A run that was stopped goes on from the models that were finished.
+    To resume a run that was stopped, give the same command again.
     """
 
     programs: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[PROGRAM…]")] = ()
-    """Planted programs by name (induction, ioi, …); all of them if none is given."""
+    """Planted programs by name (induction, ioi, …); all programs if none is given."""
     methods: Annotated[tuple[str, ...], Names] = ()
-    """Methods by name (eap-ig, acdc, patch-noise, …); all of them if none is given."""
+    """Methods by name (eap-ig, acdc, patch-noise, …); all methods if none is given."""
     seeds: Annotated[int, Count] = 3
     """How many seeds."""
     examples: Annotated[int, Count] = 64
-    """How many pairs of prompts for each model."""
+    """How many pairs of prompts per model."""
     out: Annotated[Path, Folder] = Path("runs/scoreboard")
     """Folder for the matches (JSON), the tables (Markdown) and the plot (SVG)."""
     docs: Annotated[Path | None, File] = None
-    """Also write the page to this file, and the plot beside it."""
+    """Also write the page to this file, and the plot next to it."""
     no_progress: Annotated[bool, Flag] = False
-    """No progress bar (it only shows on a terminal anyway)."""
+    """Hide the progress bar (which appears only on a terminal)."""
 
     @property
     def kept(self) -> str:

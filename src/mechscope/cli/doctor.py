@@ -1,4 +1,4 @@
-"""`mechscope doctor`: what is here, what is in reach, and how to fix what is not."""
+"""`mechscope doctor`: check the installation, data and models, and say how to fix problems."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Check:
     """One line of the doctor's report."""
 
     name: str
-    """What was looked at."""
+    """What was checked."""
     status: Literal["ok", "note", "problem"]
-    """note: something is missing that nothing needs; problem: something will not work."""
+    """note: something optional is missing; problem: something will not work."""
     found: str
     """What was found."""
     fix: str = ""
-    """What to do about it; empty where there is nothing to do."""
+    """How to fix it; empty if there is nothing to fix."""
 
 
 def doctor(command: Doctor) -> int:
@@ -79,11 +79,11 @@ def check_packages() -> list[Check]:
 
 
 def check_torch() -> list[Check]:
-    """Devices that torch can compute on, and the threads it uses."""
+    """The devices that torch can use, and its number of threads."""
     try:
         import torch
     except Exception as error:
-        # A broken torch fails with OSError, RuntimeError or ImportError, depending on what is broken.
+        # A broken torch raises OSError, RuntimeError or ImportError, depending on what is broken.
         return [Check("torch", "problem", f"does not import: {error}", "pip install --force-reinstall torch")]
     devices = ["cpu"]
     if torch.cuda.is_available():
@@ -97,7 +97,7 @@ def check_torch() -> list[Check]:
 
 
 def check_data() -> list[Check]:
-    """The data folder, and every data set that the labs read, checksums included."""
+    """The data folder, and every data set that the labs read, including checksums."""
     from mechscope.data.mnist import read_mnist
     from mechscope.storage.folders import DATA_VARIABLE, data_folder
 
@@ -119,7 +119,7 @@ def check_data() -> list[Check]:
 
 
 def check_cache() -> Check:
-    """Whether downloads and prepared data can be kept."""
+    """Whether downloads and prepared data can be cached."""
     from mechscope.storage.files import check_folder
     from mechscope.storage.folders import cache_folder
 
@@ -132,7 +132,7 @@ def check_cache() -> Check:
 
 
 def check_models() -> list[Check]:
-    """Bundled models and those of the hub that are on this machine."""
+    """Bundled models, and models of the hub that are on this machine."""
     from mechscope.checkpoints.hub import find_on_this_machine
     from mechscope.checkpoints.registry import bundled_names, entries, toy_model_names
 
@@ -148,10 +148,8 @@ def check_models() -> list[Check]:
     )
     checks = [Check("models", "ok", found)]
     if "gpt2" not in here:
-        fix = (
-            "python -c \"import mechscope; mechscope.load_model('gpt2-small')\" once with a network (0.5 GB)"
-        )
-        checks.append(Check("GPT-2 small", "note", "not here; claims about it are not run", fix))
+        fix = "python -c \"import mechscope; mechscope.load_model('gpt2-small')\" once with network access (0.5 GB)"
+        checks.append(Check("GPT-2 small", "note", "not on this machine; claims about it are not run", fix))
     return checks
 
 
@@ -174,12 +172,12 @@ def check_hub() -> list[Check]:
         with socket.create_connection((host, port), timeout=3):
             return [Check("Hugging Face hub", "ok", f"{host} answers")]
     except OSError as error:
-        fix = "nothing to do if you mean to work offline; else check the network, the proxy, or HF_ENDPOINT"
+        fix = "nothing if you want to work offline; otherwise check the network, the proxy, or HF_ENDPOINT"
         return [Check("Hugging Face hub", "note", f"{host} cannot be reached ({error})", fix)]
 
 
 def check_disk() -> list[Check]:
-    """Room for reports, here and in the cache."""
+    """Free disk space for reports, here and in the cache."""
     from mechscope.storage.folders import cache_folder
 
     checks = []
@@ -187,7 +185,7 @@ def check_disk() -> list[Check]:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(there).free / 1e9
         if free < 1:
-            fix = "a report takes 7 MB, GPT-2 small 0.5 GB: make room"
+            fix = "a report takes 7 MB, GPT-2 small 0.5 GB: free some space"
             checks.append(Check(name, "problem", f"{free:.1f} GB free", fix))
         else:
             checks.append(Check(name, "ok", f"{free:,.0f} GB free"))

@@ -1,4 +1,4 @@
-"""What a user can mend is one line; everything else keeps its traceback."""
+"""Errors that the user can fix are printed as one line; all others keep their traceback."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something that the person at the keyboard can mend; its text says how."""
+    """An error that the user can fix; its message says how."""
 
 
 @contextmanager
 def user_errors() -> Generator[None]:
-    """Turn the checks' errors into a `UserError`. Only around checks of what was asked for, never around work."""
+    """Turn the errors of checks into a `UserError`. Use it only around checks of arguments, never around work."""
     try:
         yield
     except KeyError as error:

@@ -1,8 +1,8 @@
-"""`mechscope`: read the command line, hand over to the command, turn what went wrong into an exit code.
+"""`mechscope`: parse the command line, run the command, and turn errors into exit codes.
 
 Exit codes: 0 done · 1 a claim failed, something could not be finished or written, or doctor found a problem ·
-2 the request cannot be met as it stands · 130 stopped with Ctrl-C, 143 by SIGTERM, 129 with its terminal ·
-141 nobody reads the output any more. A defect of ours keeps its traceback.
+2 the arguments are invalid · 130 stopped with Ctrl-C, 143 by SIGTERM, 129 because the terminal closed ·
+141 the output pipe was closed. A bug keeps its traceback.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    # Read by OpenMP when torch is loaded. Its threads wait for each other in a busy loop otherwise, and beside any
-    # other program on the same cores a training step of milliseconds was seen to take a hundred times as long.
+    # OpenMP reads this when torch is loaded. By default its threads wait for each other in a busy loop; with another
+    # program on the same cores, a training step of milliseconds was seen to take a hundred times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     stopping = Stopping(sys.argv[1:] if arguments is None else arguments)
     with stopping.handled():
@@ -43,10 +43,10 @@ def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
         return 2
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, StopRequest) else signal.SIGINT
-        print(f"\n{stopping.words(number)}", file=sys.stderr)
+        print(f"\n{stopping.message(number)}", file=sys.stderr)
         return 128 + number
     except BrokenPipeError:
-        # The reader went away (`mechscope models | head`). Python would complain once more while shutting down.
+        # The reader of the pipe has exited (`mechscope models | head`). Avoid a second error at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
@@ -64,16 +64,16 @@ def _run(arguments: Sequence[str] | None, stopping: Stopping) -> int:
             where = f"{error.filename}: " if error.filename else ""
             print(f"mechscope: {where}{error.strerror or error}", file=sys.stderr)
             return 1
-        print(f"mechscope: {not_kept} {stopping.how_to_go_on()}".rstrip(), file=sys.stderr)
+        print(f"mechscope: {not_kept} {stopping.how_to_resume()}".rstrip(), file=sys.stderr)
         return 1
     return code
 
 
 def _refuse_empty_values(arguments: Sequence[str]) -> None:
-    """Refuse empty options and names: usually a variable was not set in a script.
+    """Reject empty options and names, which usually come from an unset variable in a script.
 
     Raises:
-        UserError: naming the option.
+        UserError: names the option.
     """
     option = ""
     for word in arguments:
@@ -87,7 +87,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 def _parse(
     arguments: Sequence[str] | None,
 ) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Sae:
-    # Imported late, like everything heavy, so that the signal handler is in place from the first moment.
+    # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
     from mechscope.cli.commands import Command
@@ -102,7 +102,7 @@ def _parse(
 
 
 def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboard | Sae) -> int:
-    # Imported late: help and mistakes in the options are answered without loading torch.
+    # Imported late, so that help and option errors do not load torch.
     from mechscope.cli.commands import Models, Replications, Run, Sae, Scoreboard, Verify
 
     if isinstance(command, Run):

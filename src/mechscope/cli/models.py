@@ -1,4 +1,4 @@
-"""`mechscope models`: every model that has a name, and where it is; `mechscope models train` makes a bundled one."""
+"""`mechscope models` lists the named models and where they are; `mechscope models train` retrains a bundled one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WHERE = {
     "bundled": "comes with mechscope",
     "cache": "in the Hugging Face cache of this machine",
     "data folder": "in the folder that MECHSCOPE_DATA names",
-    "hub": "on the Hugging Face hub only; fetched when it is first loaded",
+    "hub": "on the Hugging Face hub only; downloaded when first loaded",
 }
 TOY_MODELS = "toy models (load_toy_models)"
-"""The family of collections of toy models, which are no transformers."""
+"""The family of toy-model collections, which are not transformers."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,23 @@ class Listing:
     """One model that can be loaded by name."""
 
     name: str
-    """What to give to load_model, or to load_toy_models where the family says so."""
+    """The name for load_model, or for load_toy_models if the family says so."""
     aliases: tuple[str, ...]
     """Other names for it."""
     family: str
-    """The group of the model table that it stands in, "bundled", or TOY_MODELS."""
+    """Its group in the model table, "bundled", or TOY_MODELS."""
     parameters: str
-    """Number of parameters as the name tells it, such as "70m"; empty where it does not."""
+    """Number of parameters according to the name, such as "70m"; empty if the name does not say."""
     hub_id: str
-    """Its repository; empty for a bundled model."""
+    """Its repository on the hub; empty for a bundled model."""
     where: str
     """One of WHERE."""
     megabytes: float | None
-    """Size of its weights' files; None if they are not on this machine."""
+    """Size of its weight files; None if they are not on this machine."""
 
 
 def models(command: Models) -> int:
-    """Print the list, or make what was named after "train"."""
+    """Print the list, or train the models named after "train"."""
     if command.action:
         return train(command)
     with user_errors():
@@ -65,14 +65,14 @@ def models(command: Models) -> int:
             also = f"also {', '.join(listing.aliases)}" if listing.aliases else ""
             print(f"    {listing.name:<{width}} {size:>10}  {also}".rstrip())
     print(
-        'mechscope.load_model("NAME") loads one; so it does a folder, or another hub id of a supported family.'
+        'mechscope.load_model("NAME") loads one; it also accepts a folder, or any hub repository of a supported family.'
     )
-    print("`mechscope models train NAME` makes a bundled one again from scratch.")
+    print("`mechscope models train NAME` trains a bundled one again from scratch.")
     return 0
 
 
 def train(command: Models) -> int:
-    """Make bundled models from their recipes, each into OUT/NAME; 1 where one did not come out as it must."""
+    """Train bundled models from their recipes into OUT/NAME; returns 1 if one failed its conditions."""
     with ExitStack() as held:
         return _train(command, held)
 
@@ -82,10 +82,10 @@ def _train(command: Models, held: ExitStack) -> int:
     if action != "train" or not names:
         raise UserError(
             f"`{command_line('models', *command.action)}` is not a command: `mechscope models` lists the models, "
-            "`mechscope models train NAME` makes a bundled one."
+            "`mechscope models train NAME` trains a bundled one."
         )
     with user_errors():
-        # Names first: a typing mistake should not wait for torch.
+        # Check names first: a typo should not have to wait for torch.
         from mechscope.recipes.registry import check_name, find_recipe
 
         for name in names:
@@ -97,7 +97,7 @@ def _train(command: Models, held: ExitStack) -> int:
         work = {recipe.name: command.out / "work" / recipe.name for recipe in recipes}
         for recipe in recipes:
             prepare(recipe, command.out / recipe.name, command.device, work=work[recipe.name])
-        # Check them all first: nobody should find out after an hour that the second one cannot be made.
+        # Check all of them first, so that nobody finds out after an hour that the second one cannot be made.
         for folder in work.values():
             held.enter_context(hold_folder(folder))
     code = 0
@@ -121,10 +121,10 @@ def _train(command: Models, held: ExitStack) -> int:
 
 
 def list_models() -> list[Listing]:
-    """Bundled models first, then the table's in its order. Fetches nothing.
+    """Bundled models first, then those of the table in table order. Downloads nothing.
 
     Raises:
-        FileNotFoundError: if MECHSCOPE_DATA names a folder that is not there.
+        FileNotFoundError: if MECHSCOPE_DATA names a folder that does not exist.
     """
     from mechscope.checkpoints.hub import find_on_this_machine, weight_files
     from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries, toy_model_names

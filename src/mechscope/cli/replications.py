@@ -1,4 +1,4 @@
-"""`mechscope replications`: the page of what was reproduced and what was not, from finished runs."""
+"""`mechscope replications`: write the page of what was and was not reproduced, from finished runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mechscope.storage.files import check_file, write_atomically
 
 
 def replications(command: Replications) -> int:
-    """Write the page and say what went into it; an error if there is no run to read at all."""
+    """Write the page and summarise it; raises an error if there is no run to read."""
     with user_errors():
         from mechscope.labs.registry import all_labs
         from mechscope.labs.replications import read_replications, replications_page
@@ -31,7 +31,7 @@ def replications(command: Replications) -> int:
                 )
         if not any(replication.found for replication in found):
             raise UserError(
-                f"no step has a current run with the {command.budget} budget and seed {command.seed} under "
+                f"no step has a current run with the {command.budget} budget and seed {command.seed} in "
                 f"{command.out}; make them with `{command_line('run', 'all', *same_runs(command))}`."
             )
     page = replications_page(found, command.budget, command.seed)

@@ -1,4 +1,4 @@
-"""`mechscope run`: check everything that was asked for, then run step after step."""
+"""`mechscope run`: check all arguments, then run the steps one after another."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def run(command: Run) -> int:
-    """Run the steps and say where their reports are.
+    """Run the steps and print where their reports are.
 
-    0 also where claims failed (that is `verify`'s to judge); 1 where a step could not be finished.
+    Returns 1 if a step could not be finished, else 0, even if claims failed (that is for `verify` to judge).
     """
     names = expand(command.steps)
     with user_errors():
-        # Names first: a typing mistake should not wait for torch.
+        # Check names first: a typo should not have to wait for torch.
         from mechscope.labs.registry import find_entry, find_lab
 
         for name in names:
@@ -63,7 +63,7 @@ def run(command: Run) -> int:
 
 
 def same_runs(command: Run | Replications, budget: str = "quick") -> list[str]:
-    """The options with which another command reads these runs, where they are not its defaults.
+    """The non-default options with which another command reads these runs.
 
     Args:
         budget: the other command's default.
@@ -74,12 +74,12 @@ def same_runs(command: Run | Replications, budget: str = "quick") -> list[str]:
 
 
 def say_on_stderr(words: str) -> None:
-    """Print at once to standard error, so that a program can read standard output."""
+    """Print to standard error without buffering, so that programs can read standard output."""
     print(words, file=sys.stderr, flush=True)
 
 
 def report(finished: Finished) -> None:
-    """Say what became of a step: verdicts on standard output, what stopped it on standard error."""
+    """Report on a step: verdicts on standard output, errors on standard error."""
     lab = finished.preparation.lab
     if not finished.ok:
         print(f"{lab.step} {lab.slug}: not finished. {finished.problem}", file=sys.stderr)
@@ -100,10 +100,10 @@ def report(finished: Finished) -> None:
 
 
 def expand(steps: Sequence[str]) -> list[str]:
-    """Step names with "all" replaced by every step, each once.
+    """Step names without duplicates, with "all" replaced by every step.
 
     Raises:
-        UserError: if none is named.
+        UserError: if no step is named.
     """
     from mechscope.labs.registry import LABS
 

@@ -1,4 +1,4 @@
-"""`mechscope scoreboard`: every method against circuits that are known."""
+"""`mechscope scoreboard`: test every method on known circuits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def print_means(played: Any, kind: str) -> None:
 
 
 def scoreboard(command: Scoreboard) -> int:
-    """Play, print the tables, and leave matches, tables and plot in a folder."""
+    """Run the methods, print the tables, and write matches, tables and plot to a folder."""
     with ExitStack() as held:
         return _scoreboard(command, held)
 
@@ -44,11 +44,11 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
         for name in command.programs:
             if name not in planted.PROGRAMS:
                 raise KeyError(
-                    f"no planted program is called {name!r}; there are {', '.join(planted.PROGRAMS)}."
+                    f"unknown planted program {name!r}; choose from {', '.join(planted.PROGRAMS)}."
                 )
         for name in command.methods:
             if name not in CONTENDERS:
-                raise KeyError(f"no method is called {name!r}; there are {', '.join(CONTENDERS)}.")
+                raise KeyError(f"unknown method {name!r}; choose from {', '.join(CONTENDERS)}.")
         if command.seeds < 1 or command.examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
         pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])
@@ -57,7 +57,7 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
         for file in (*pages, *plots, table):
             check_file(file)
         if doubled := sorted({str(page) for page, plot in zip(pages, plots, strict=True) if page == plot}):
-            raise ValueError(f"{doubled[0]} is where the plot goes; give --docs a name that ends in .md.")
+            raise ValueError(f"the plot is written to {doubled[0]}; give --docs a name that ends in .md.")
         matches = command.out / "matches"
         check_folder(matches)
         held.enter_context(hold_folder(command.out))

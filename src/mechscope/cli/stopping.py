@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a program to end."""
+"""Signals that ask a program to stop."""
 ONE_REQUEST = 1.0
-"""Seconds within which several signals are one request: `timeout` and process managers send two."""
+"""Signals within this many seconds count as one request: `timeout` and process managers send two."""
 IMPORTING = "<frozen importlib"
-"""Where Python's import runs."""
+"""The file name of Python's import machinery in stack frames."""
 
 
 class StopRequest(KeyboardInterrupt):
-    """A signal asked this program to end; it can be handled like Ctrl-C."""
+    """A signal asked this program to stop; it can be handled like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -30,35 +30,35 @@ class StopRequest(KeyboardInterrupt):
 
 
 class Stopping:
-    """End the program on a signal, and say how to continue.
+    """Stop the program on a signal, and say how to resume.
 
     Args:
-        arguments: the command line, without the program's name.
+        arguments: the command line without the program's name.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.command = shlex.join(["mechscope", *arguments])
         self.kept = ""
-        """Which unfinished work is kept and where; empty for a command that keeps nothing."""
+        """What unfinished work is saved and where; empty for a command that saves nothing."""
         self._first: float | None = None
 
-    def how_to_go_on(self) -> str:
-        """What is kept and the command that continues from it; empty if nothing is kept."""
+    def how_to_resume(self) -> str:
+        """What is saved and the command that resumes it; empty if nothing is saved."""
         if not self.kept:
             return ""
         return f"{self.kept} To continue, run the same command again:\n  {self.command}"
 
-    def words(self, number: int) -> str:
-        """The message after signal `number` ended the work."""
+    def message(self, number: int) -> str:
+        """The message after signal `number` stopped the work."""
         by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
-        return f"Stopped{by}. {self.how_to_go_on() or 'Nothing was written.'}"
+        return f"Stopped{by}. {self.how_to_resume() or 'Nothing was written.'}"
 
     @contextmanager
     def handled(self) -> Generator[None]:
-        """While this is open, a request to end raises `StopRequest` in the main thread.
+        """Inside this context, a request to stop raises `StopRequest` in the main thread.
 
-        While something is imported, the program ends at once instead: an exception could be swallowed there, and
-        nothing is being written. A second request ends it at once too. An ignored signal (`nohup`) stays ignored.
+        During an import the program exits at once instead: an exception could be swallowed there, and nothing is
+        being written. A second request also exits at once. An ignored signal (`nohup`) stays ignored.
         """
         if threading.current_thread() is not threading.main_thread() or _started_by_torchrun():
             yield
@@ -84,18 +84,18 @@ class Stopping:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
             with contextlib.suppress(OSError):
-                os.write(2, f"\n{self.words(number)}\n".encode())
+                os.write(2, f"\n{self.message(number)}\n".encode())
             os._exit(128 + number)
         raise StopRequest(number)
 
 
 def _started_by_torchrun() -> bool:
-    # Its processes wait for each other outside of Python, where no exception reaches them; it has words of its own.
+    # Its processes wait for each other outside Python, where no exception reaches them; torchrun has its own message.
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether this program is importing a module (frames outside the program do not count)."""
+    """Whether this program is importing a module (ignoring frames outside the program)."""
     while frame is not None and frame.f_globals.get("__name__") != "mechscope.cli.main":
         if frame.f_code.co_filename.startswith(IMPORTING):
             return True

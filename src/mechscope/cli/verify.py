@@ -58,7 +58,7 @@ def verify(command: Verify) -> int:
 
 
 def to_json(found: Sequence[Verification]) -> str:
-    """The verdicts for a program."""
+    """The verdicts as JSON."""
     content = {
         "failed": sum(verification.count("fail") for verification in found),
         "steps": [
@@ -78,7 +78,7 @@ def to_json(found: Sequence[Verification]) -> str:
 
 
 def to_table(found: Sequence[Verification]) -> str:
-    """The verdicts for a person."""
+    """The verdicts as a readable table."""
     lines: list[str] = []
     for verification in found:
         lines.append(f"{verification.lab.step} · {verification.lab.title}")

@@ -1,4 +1,4 @@
-"""Print a command line that can be copied and run."""
+"""Format a command line that can be copied and run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def command_line(*words: str | Path | int) -> str:
-    """`mechscope` and these words, quoted for a shell where they need it.
+    """`mechscope` followed by these arguments, with shell quoting where necessary.
 
     >>> command_line("sae", "eval", Path("my runs/topk"))
     "mechscope sae eval 'my runs/topk'"

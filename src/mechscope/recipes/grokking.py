@@ -20,14 +20,14 @@ from mechscope.recipes.recipe import Made, Recipe
 
 NAME = "grokking-p113"
 BEFORE = (0.0, 0.025, 0.05, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.85, 0.9, 0.95)
-"""Checkpoints that are bundled, as shares of the way to grokking: dense at the start, where the facts are memorised,
+"""Bundled checkpoints, as fractions of the time to grokking: dense at the start, where the facts are memorised,
 and at the end, where the test loss falls."""
 AFTER = (0.0, 0.1, 0.25, 0.5)
-"""The same from there to the end of the clean-up; the end itself is always bundled."""
+"""The same, from grokking to the end of the clean-up; the end itself is always bundled."""
 
 
 def train(workshop: Workshop) -> Made:
-    """Train to the end of the clean-up; hand over the model and the checkpoints that are worth their bytes."""
+    """Train to the end of the clean-up; return the model and the most useful checkpoints."""
     trained = train_model(workshop, workshop.config, workshop.seeds[0], NAME)
     history, rows = trained.history, bundled_rows(trained)
     keys = keys_of(neurons_to_logits(trained.weights))
@@ -54,7 +54,7 @@ def train(workshop: Workshop) -> Made:
 
 
 def bundled_rows(trained: Trained) -> list[int]:
-    """Rows of the kept checkpoints that are nearest to the wanted points of the training; the last is the end."""
+    """Indices of the saved checkpoints nearest to the wanted points of the training; the last one is the end."""
     epochs, history = trained.kept_epochs, trained.history
     end, grokked = float(epochs[-1]), first_epoch(history.epoch, history.test_accuracy >= GROKKED)
     grokked = min(grokked, end)
@@ -68,7 +68,7 @@ def _state(trained: Trained, weights: Mapping[str, Tensor]) -> Mapping[str, Tens
 
 
 def measure(model: HookedTransformer) -> dict[str, float]:
-    """What step 02 asks of the finished model."""
+    """The measures of step 02 on the finished model."""
     anatomy = anatomy_of_transformer(model)
     structure = analyse_structure(anatomy)
     return {
@@ -86,26 +86,26 @@ def measure(model: HookedTransformer) -> dict[str, float]:
 
 CARD = """# {name}
 
-A one-layer transformer that was trained by mechscope to add modulo {p} and groks: first it learns its training pairs
-by heart, thousands of epochs later it comes to know all the others. Everything that step 02 looks at is inside it, and
-its checkpoints show it coming about.
+A one-layer transformer that mechscope trained to add modulo {p}, and that groks: first it memorises its training pairs,
+and thousands of epochs later it learns all the others. Everything that step 02 studies can be found in it, and its
+checkpoints show how it develops.
 
 - Made by: `{command}` ({made_on}), seed {seed}.
 - Shape: {shape}; no norms, no biases but the MLP's, learned positions. {parameters} numbers, stored in float16.
-- Tokens: numbers stand for themselves, {p} is “=”. It reads [a, b, =] and answers (a + b) mod {p} at “=”. There is no
+- Tokens: each number is its own token, {p} is “=”. It reads [a, b, =] and answers (a + b) mod {p} at “=”. There is no
   tokenizer.
-- Data: {train_pairs} of all {all_pairs} pairs, drawn with the seed, all of them at every epoch ({epochs} epochs). There
-  are no words in it and nobody's text.
+- Data: {train_pairs} of all {all_pairs} pairs, drawn with the seed, all of them in every epoch ({epochs} epochs). It
+  contains no text.
 - Training: AdamW, learning rate {learning_rate} after {warm_up} epochs, weight decay {weight_decay}, betas 0.9 and
-  0.98, until the clean-up was over. Memorised by epoch {memorised}, grokked at {grokked} (test accuracy 99.5 % and more
-  from then on). Loss at the end on pairs it was not trained on, before rounding: {test_loss} nats.
-- As stored: {accuracy:.2f} % of all pairs right, loss {loss:.1e} nats. Guessing costs {guessing}; there are no n-gram
-  rivals, since one number alone says nothing about the answer.
+  0.98, until the clean-up was over. Memorised by epoch {memorised}, grokked at {grokked} (test accuracy at least 99.5 %
+  from then on). Final loss on unseen pairs, before rounding: {test_loss} nats.
+- As stored: {accuracy:.2f} % of all pairs right, loss {loss:.1e} nats. Guessing costs {guessing} nats; there are no
+  n-gram baselines, since one number alone says nothing about the answer.
 - Inside: {keys:.0f} key frequencies, {key_list}; Σ α cos w(a+b-c) over them explains {explained:.1f} % of the logits'
   variance. {single_neurons:.1f} % of the neurons have a single frequency; so has the attention of
   {single_heads:.0f} % of the heads, the worst to {worst_head:.1f} %. {outside:.2f} % of the squared norm of W_out W_U
-  lies outside the key frequencies; in the paper's model less than 0.55 %. Taking out the least of them costs
-  {separation:.0e} times what any other frequency does.
+  lies outside the key frequencies; in the paper's model less than 0.55 %. Removing the least important of them costs
+  {separation:.0e} times as much as removing any other frequency.
 - Checkpoints, by epoch (`checkpoint_value`): {checkpoints}.
 - Recipe after Nanda et al. (2023), “Progress measures for grokking via mechanistic interpretability”.
 - Licence: MIT, like mechscope.

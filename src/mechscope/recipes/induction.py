@@ -24,7 +24,7 @@ CONFIG = InductionConfig()
 
 
 def train(workshop: Workshop) -> Made:
-    """Train as step 03 does; name the heads of what came out."""
+    """Train as step 03 does, and name the heads of the trained model."""
     model = train_model(workshop, 2, workshop.seeds[0]).model.cpu()
     scores = score_heads(model, _blocks())
     return Made(
@@ -34,14 +34,14 @@ def train(workshop: Workshop) -> Made:
             "steps": f"{CONFIG.steps:,}",
             "last": str(CONFIG.n_tokens - 1),
             "bos": str(CONFIG.n_tokens),
-            "previous_heads": _in_words(at_least_half(scores.previous, layer=0)),
-            "induction_heads": _in_words(at_least_half(scores.prefix, layer=1)),
+            "previous_heads": _heads_text(at_least_half(scores.previous, layer=0)),
+            "induction_heads": _heads_text(at_least_half(scores.prefix, layer=1)),
         },
     )
 
 
 def measure(model: HookedTransformer) -> Mapping[str, float]:
-    """The scores of its heads, with and without the heads that feed them, and what it makes of a repeated block."""
+    """The scores of its heads, with and without the heads that feed them, and its loss on a repeated block."""
     blocks = _blocks()
     scores = score_heads(model, blocks)
     feeders = at_least_half(scores.previous, layer=0)
@@ -63,7 +63,7 @@ def _blocks() -> Tensor:
     return held_out_batches(CONFIG, SEED)[0]
 
 
-def _in_words(heads: Sequence[Head]) -> str:
+def _heads_text(heads: Sequence[Head]) -> str:
     return ", ".join(f"{layer}.{head}" for layer, head in heads)
 
 
@@ -81,17 +81,17 @@ CONDITIONS = (
 
 CARD = """# {name}
 
-A two-layer attention-only transformer that was trained by mechscope on random tokens with a repeated segment, and
-nothing else. It copies: after `… A B … A` it says `B`. It knows no language.
+A two-layer attention-only transformer that mechscope trained on random tokens with a repeated segment, and nothing
+else. It copies: after `… A B … A` it predicts `B`. It knows no language.
 
 - Made by: `{command}` (step 03's quick budget trains the same model), {steps} training steps, seed {seed}; {made_on}.
-- Tokens: 0 to {last} stand for nothing in particular; {bos} is the beginning of a sequence and belongs first. There is
+- Tokens: 0 to {last} have no meaning; {bos} marks the beginning of a sequence and must come first. There is
   no tokenizer.
 - Shape: {shape}, LayerNorm, positions added to queries and keys only (shortformer). {parameters} numbers, stored in
   float16.
-- Data: random, drawn from the seed; nobody's text.
+- Data: random tokens drawn with the seed; no text.
 - Circuit: previous-token heads {previous_heads} (best score {previous:.2f}); induction heads {induction_heads} (best
-  prefix score {prefix:.2f}). Ablating the former leaves the latter a prefix score of {prefix_without:.2f}.
+  prefix score {prefix:.2f}). With the former ablated, the latter have a prefix score of {prefix_without:.2f}.
 - Loss on the second copy of a repeated block: {repeated:.2f} nats (guessing costs {guessing:.2f}).
 - Licence: MIT, like mechscope.
 """

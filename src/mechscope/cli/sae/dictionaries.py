@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
-    """What its file and the options say about its activations; None if neither says anything.
+    """The activation settings from its file and the options; None if neither has any.
 
     Raises:
-        ValueError: for settings that cannot be.
+        ValueError: for invalid settings.
     """
     from mechscope.dictionaries.counted_positions import EXCLUDED
     from mechscope.dictionaries.head import HEAD, HEAD_OUT
@@ -30,7 +30,7 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
 
     kept: dict[str, Any] = dict(dictionary.metadata.get("source", {}))
     if not kept:
-        # What other tools call it.
+        # The names that other tools use.
         for setting, name in (
             ("model", "model_name"),
             ("hook", "hook_name"),
@@ -53,10 +53,10 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
 
 
 def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device, folder: Path) -> Source:
-    """The source of a dictionary's activations, whose widths are those of the dictionary.
+    """Open the source of a dictionary's activations, and check that the widths match.
 
     Raises:
-        ValueError: if they are not, and whatever `open_source` says.
+        ValueError: if they do not match; also as `open_source`.
     """
     from mechscope.dictionaries.sources.opening import open_source
 
@@ -64,19 +64,20 @@ def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device,
     cfg = dictionary.cfg
     if cfg.d_in != source.d_in:
         raise ValueError(
-            f"{folder} reads activations of width d_in = {cfg.d_in}; those of {source.words} have width {source.d_in}."
+            f"{folder} reads activations of width d_in = {cfg.d_in}, but those of {source.words} have width "
+            f"{source.d_in}."
         )
     if cfg.transcodes and source.d_out != cfg.d_out:
         have = (
-            "no --target-hook was named" if source.d_out is None else f"the target has width {source.d_out}"
+            "no --target-hook was given" if source.d_out is None else f"the target has width {source.d_out}"
         )
-        raise ValueError(f"{folder} is a transcoder that writes width d_out = {cfg.d_out}; {have}.")
+        raise ValueError(f"{folder} is a transcoder that writes width d_out = {cfg.d_out}, but {have}.")
     _warn_of_other_weights(dictionary, source, folder)
     return source
 
 
 def _warn_of_other_weights(dictionary: Dictionary, source: Source, folder: Path) -> None:
-    """Say on the standard error where a model is no longer the one that a dictionary was trained on."""
+    """Warn on standard error if the model's weights differ from those that the dictionary was trained on."""
     from mechscope.dictionaries.sources.opening import WEIGHTS, ModelSource
 
     kept = dictionary.metadata
@@ -85,6 +86,6 @@ def _warn_of_other_weights(dictionary: Dictionary, source: Source, folder: Path)
     if kept.get(WEIGHTS, source.weights) != source.weights:
         print(
             f"mechscope: the weights of {source.config.model} have changed since {folder} was trained on it "
-            f"(checksum {kept[WEIGHTS]} then, {source.weights} now); what follows is about the new ones.",
+            f"(checksum {kept[WEIGHTS]} then, {source.weights} now); the results below are for the new weights.",
             file=sys.stderr,
         )

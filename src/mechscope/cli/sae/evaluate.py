@@ -1,4 +1,4 @@
-"""`mechscope sae eval`: every metric of a dictionary, as a table and as JSON."""
+"""`mechscope sae eval`: print every metric of a dictionary as a table and write JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluate(command: Eval) -> int:
         try:
             check_file(out)
         except OSError as error:
-            raise OSError(f"{error} The option for it is --out.") from error
+            raise OSError(f"{error} Use --out to choose another file.") from error
         config = where_it_belongs(command, dictionary)
         if config is None:
             raise UserError(
@@ -50,7 +50,7 @@ def evaluate(command: Eval) -> int:
         write_atomically(out, written)
         return 0
     print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.words}")
-    print(f"{found.examples:,} activations that were held out\n")
+    print(f"{found.examples:,} held-out activations\n")
     print(found, flush=True)
     print(f"\nwritten to {write_atomically(out, written)}")
     return 0

@@ -1,4 +1,4 @@
-"""Features as lines of text: how often they are active, and one feature's page."""
+"""Format features as text: how often they are active, and a page per feature."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BAR = 30
 
 
 def density_lines(found: Evaluation) -> list[str]:
-    """L0, the dead, and the histogram of densities as bars."""
+    """L0, dead features, and a histogram of densities."""
     activity = found.activity
     dead = int((activity.times == 0).sum())
     lines = [
@@ -51,7 +51,7 @@ def density_lines(found: Evaluation) -> list[str]:
 def feature_lines(
     dictionary: Dictionary, source: Source, features: Sequence[int], contexts: int
 ) -> Iterator[list[str]]:
-    """A page for each feature.
+    """One page per feature.
 
     Raises:
         ValueError: for dictionaries that read several hook points.
@@ -136,7 +136,7 @@ def _known(dictionary: Dictionary, source: KnownSource, features: Sequence[int])
 
 
 def _through(source: ModelSource) -> Float[Tensor, "d_out d_model"] | None:
-    """What turns a dictionary's width into the stream's: W_out for neurons, W_O for heads."""
+    """The matrix from the dictionary's activations to the residual stream: W_out for neurons, W_O for heads."""
     where = (source.config.target_hook or source.config.hook)[0]
     parts = where.split(".")
     if not isinstance(source.model, HookedTransformer) or parts[0] != "blocks":
@@ -160,7 +160,7 @@ def _token(source: ModelSource, token: int) -> str:
 
 
 def _in_context(source: ModelSource, context: Context) -> str:
-    """The text around a place, the token itself in brackets; line breaks as a sign."""
+    """The text around a position, with the token in brackets and line breaks shown as a symbol."""
     tokenizer = source.model.tokenizer
     at = context.position - context.start
     parts = [tokenizer.decode(list(ids)) for ids in (context.tokens[:at], context.tokens[at + 1 :])]

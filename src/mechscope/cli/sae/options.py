@@ -1,4 +1,4 @@
-"""From options to settings: what was given on the command line goes before what a file says. Loads no torch."""
+"""Turn options into settings; options on the command line override those in a file. Does not load torch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.reading import naming
 
 SWEPT = ("relu", "gated", "jumprelu", "topk", "batch_topk", "matryoshka")
-"""Architectures of a sweep, where none are named."""
+"""Default architectures of a sweep."""
 
 
 def source_settings(command: SourceOptions, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a source: those that are kept, and over them the options that were given."""
+    """Settings of a source: the saved ones, overridden by the given options."""
     given: dict[str, Any] = {
         name: getattr(command, name)
         for name in (
@@ -47,7 +47,7 @@ def source_settings(command: SourceOptions, kept: Mapping[str, Any]) -> dict[str
     if command.exclude_special_tokens:
         given["exclude_special_tokens"] = True
     settings = {**kept, **given}
-    # A file's other kind of source goes with what belongs to it.
+    # Options for another kind of source replace all source settings of the file.
     if "synthetic" in given and "model" not in given:
         settings = {
             key: value
@@ -60,13 +60,13 @@ def source_settings(command: SourceOptions, kept: Mapping[str, Any]) -> dict[str
 
 
 def training_job(command: Train) -> TrainingJob:
-    """The job that `sae train` was asked for.
+    """The job described by the options of `sae train`.
 
     Raises:
-        KeyError, ValueError, FileNotFoundError: for what cannot be, before anything is loaded.
+        KeyError, ValueError, FileNotFoundError: for invalid settings, before anything is loaded.
     """
     file = {} if command.config is None else read_settings(command.config)
-    # Checks the file by itself first: its mistakes are its own.
+    # Check the file on its own first, so that errors name the file.
     if file:
         with naming(command.config or ""):
             file = job_from_dict(file).to_dict()
@@ -106,7 +106,7 @@ def _training(steps: int, batch_size: int) -> TrainingConfig:
 def _dictionaries(
     command: Train, kept: Mapping[str, Mapping[str, Any]], known: bool
 ) -> dict[str, dict[str, Any]]:
-    """Name → settings, from the architectures that were named, or a file's dictionaries with options over them."""
+    """Name → settings, from the named architectures, or from a file's dictionaries overridden by options."""
     if command.architecture or not kept:
         d_sae = command.d_sae if command.d_sae is not None else (128 if known else 1024)
         names = [known_architecture(name) for name in command.architecture or ("topk",)]
@@ -131,7 +131,7 @@ def _dictionaries(
         ]
         if not mine:
             raise ValueError(
-                f"--{option} says nothing to {', '.join(found)}: "
+                f"--{option} has no effect on {', '.join(found)}: "
                 + ", ".join(
                     f"{name} takes --{CHOICES[each['architecture']].sparsity}" for name, each in found.items()
                 )
@@ -142,7 +142,7 @@ def _dictionaries(
     if command.skip:
         if not command.target_hook and not any(settings.get("d_out") for settings in found.values()):
             raise ValueError(
-                "--skip gives a transcoder a skip term: name where it writes with --target-hook."
+                "--skip gives a transcoder a skip term, so it needs --target-hook, the hook point that it writes to."
             )
         for settings in found.values():
             settings["skip"] = True
@@ -150,10 +150,10 @@ def _dictionaries(
 
 
 def sweep_config(command: Sweep) -> SweepConfig:
-    """The sweep that was asked for by options, over a file's if there is one.
+    """The sweep described by the options, which override a file's if there is one.
 
     Raises:
-        KeyError, ValueError, FileNotFoundError: for what cannot be, before anything is loaded.
+        KeyError, ValueError, FileNotFoundError: for invalid settings, before anything is loaded.
     """
     file: dict[str, Any] = {}
     if command.config is not None:
@@ -201,10 +201,10 @@ def _contenders(command: Sweep, kept: list[dict[str, Any]], known: bool) -> list
 
 
 def check_presets(command: Sweep) -> None:
-    """A preset is whole: options that would change it are refused.
+    """A preset is fixed: options that would change it raise an error.
 
     Raises:
-        UserError: if both are given.
+        UserError: if both a preset and such options are given.
     """
     kept = ("preset", "print_config", "out", "docs", "device", "no_progress")
     names = [field.name for field in dataclasses.fields(command) if field.name not in kept]
@@ -215,8 +215,8 @@ def check_presets(command: Sweep) -> None:
     if command.preset and changing:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in changing)
         raise UserError(
-            f"a preset is a sweep as it stands; {options} would change it. Print it with --print-config, save that, "
-            "and give it back with --config and the option."
+            f"a preset is fixed, and {options} would change it. Print it with --print-config, save the output, and "
+            "pass that file with --config together with the option."
         )
     if command.docs is not None and not command.preset:
-        raise UserError("--docs writes the page of the presets: name them with --preset.")
+        raise UserError("--docs writes the page of the presets, so it needs --preset.")

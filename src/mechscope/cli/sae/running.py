@@ -1,4 +1,4 @@
-"""`mechscope sae`: hand over to the command. Imported late, so that help is answered without loading torch."""
+"""`mechscope sae`: dispatch to the subcommand. Imported late, so that help does not load torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mechscope sae show`: what a dictionary is, how often its features are active, and a feature's page."""
+"""`mechscope sae show`: describe a dictionary, its feature densities, and individual features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(command: Show) -> int:
-    """Print it; features only where their activations are in reach."""
+    """Print the description; features only if their activations are available."""
     with user_errors():
         from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
@@ -25,7 +25,7 @@ def show(command: Show) -> int:
         wrong = [feature for feature in command.feature if not 0 <= feature < dictionary.cfg.d_sae]
         if wrong:
             raise ValueError(
-                f"{command.folder} has features 0 to {dictionary.cfg.d_sae - 1}, and no {wrong[0]}."
+                f"{command.folder} has features 0 to {dictionary.cfg.d_sae - 1}, but not {wrong[0]}."
             )
         if command.contexts < 1:
             raise ValueError(f"contexts must be at least 1, not {command.contexts}.")
@@ -57,7 +57,7 @@ def show(command: Show) -> int:
 
 
 def describe(dictionary: Dictionary) -> list[str]:
-    """Architecture, sizes, and every setting that is not the usual one; where it came from."""
+    """Architecture, sizes, every non-default setting, and where it came from."""
     cfg = dictionary.cfg
     writes = f" and writes {cfg.width_out}" if cfg.transcodes else ""
     lines = [f"{cfg.architecture} dictionary: {cfg.d_sae:,} features, reads width {cfg.d_in}{writes}"]

@@ -66,7 +66,7 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
         try:
             result = sweeper.run()
         except FloatingPointError as error:
-            raise UserError(f"{error} (The points that are finished are kept.)") from error
+            raise UserError(f"{error} (Finished points are saved.)") from error
         result.save(folder / "sweep.json")
         report = write_sweep_report(result, folder / "report.html")
         found[name] = result
@@ -82,16 +82,16 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
 
 
 def found_lines(result: Found) -> list[str]:
-    """What was found, at equal L0; where nothing can be compared so, every point."""
+    """The results at equal L0; if nothing can be compared that way, every point."""
     from mechscope.dictionaries.frontier.comparing import levels_of
     from mechscope.dictionaries.frontier.tables import as_text, level_table, order_table, point_table
 
     if not levels_of(result):
         beside = (
-            " No two of them reach the same L0: try other sparsities."
+            " No two architectures reach the same L0: try other sparsities."
             if len(result.architectures) > 1
             else ""
         )
-        return [f"Every point on what was held out.{beside}", "", as_text(point_table(result))]
+        return [f"Every point, on held-out data.{beside}", "", as_text(point_table(result))]
     ordered = order_table(result)
     return [as_text(level_table(result)), *(["", as_text(ordered)] if len(ordered) > 1 else [])]

@@ -1,4 +1,4 @@
-"""`mechscope sae train`: check, train, say what came out."""
+"""`mechscope sae train`: check the options, train, and print the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mechscope.cli.words import command_line
 
 
 def train(command: Train) -> int:
-    """Train, or go on with a training, and say where the dictionaries are."""
+    """Train or resume training, and print where the dictionaries are."""
     with user_errors():
         job = training_job(command)
     if command.print_config:
@@ -26,9 +26,9 @@ def train(command: Train) -> int:
 
         alone = torchrun_size() == 1
         if not alone and command.device == "mps":
-            raise ValueError("several processes compute on CPUs or CUDA devices, not on mps.")
+            raise ValueError("several processes can use CPUs or CUDA devices, but not mps.")
         device = pick_device(command.device)
-    # torchrun's processes have a GPU each, which the ranks choose.
+    # Each of torchrun's processes has its own GPU, chosen by rank.
     wanted = None if command.device in ("auto", "mps") else command.device
     with ExitStack() as stack:
         with user_errors():
@@ -46,14 +46,14 @@ def train(command: Train) -> int:
             print(f"{names} on {prepared.source.words}, width {prepared.source.d_in}")
             total = training.steps * prepared.stream.batch_size
             many = "" if alone else f", {ranks.size} processes"
-            goes_on = f"; going on from step {prepared.done:,} in {prepared.folder}" if prepared.done else ""
+            goes_on = f"; resuming from step {prepared.done:,} in {prepared.folder}" if prepared.done else ""
             if prepared.done == training.steps:
                 goes_on = f"; all of them are done in {prepared.folder}"
             print(f"{training.steps:,} steps, {total:,} activations, on {device}{many}{goes_on}", flush=True)
         try:
             run = run_job(prepared, progress=False if command.no_progress else None)
         except FloatingPointError as error:
-            # Not a defect: with these settings the loss diverged.
+            # Not a bug: with these settings the loss diverged.
             raise UserError(str(error)) from error
         if ranks.first:
             last = run.history.values.isel(step=-1)

@@ -15,35 +15,35 @@ from mechscope.recipes.family.training import loss_by_stretches
 CARD = """# {name}
 
 A small language model, {kind_words}. {family}
-It is meant to be looked into; it writes no sentence worth reading.
+It is meant for studying its internals; the text that it writes is not worth reading.
 
 - Made by: `{command}` (seed {seed}; {minutes} on {device} with {made_on}).
 - Shape: {shape}; LayerNorm, positions added to
   queries and keys only (shortformer). {parameters} numbers, stored in float16.
-- Tokenizer: byte-level BPE of {d_vocab} tokens, trained on the same text; token 0, `<|bos|>`, belongs first.
-- Data, first phase ({first_tokens} tokens): blocks of {shortest} to {longest} random tokens, over and over.
-  So little text does not make induction heads form by itself; these blocks are there for that.{resting}
+- Tokenizer: byte-level BPE of {d_vocab} tokens, trained on the same text; texts should start with token 0, `<|bos|>`.
+- Data, first phase ({first_tokens} tokens): repeated blocks of {shortest} to {longest} random tokens.
+  So little text does not make induction heads form by itself; the blocks are there to make them form.{resting}
 - Data, second phase ({second_tokens} tokens): books {books_share}, Python code {code_share},
-  repeated random blocks {repeated_share}. The books are the beginnings of {n_books} that are in the public domain, the
-  code that of {n_modules} modules of the standard library of Python {corpus_python};
+  repeated random blocks {repeated_share}. The books are the beginnings of {n_books} public-domain books, the
+  code comes from {n_modules} modules of the standard library of Python {corpus_python};
   checksum of their tokens {corpus_checksum}.
 - Licences: the books are in the public domain; the code is under the Python Software Foundation License; the
   weights are under MIT, like mechscope.
-- Loss in the training, by steps: {training_losses} nats.
+- Training loss, by steps: {training_losses} nats.
 {checkpoint_line}
-Loss on text that it was not trained on, in nats a token, beside n-grams counted on the same training text:
+Loss on held-out text, in nats per token, compared with n-grams counted on the same training text:
 
-| text | this model | unigram | bigram | trigram | last quarter of a context less the first |
+| text | this model | unigram | bigram | trigram | last quarter of a context minus the first |
 |---|---|---|---|---|---|
 | books | {loss_books:.2f} | {unigram_books:.2f} | {bigram_books:.2f} | {trigram_books:.2f} | {in_context_books:+.2f} |
 | code | {loss_code:.2f} | {unigram_code:.2f} | {bigram_code:.2f} | {trigram_code:.2f} | {in_context_code:+.2f} |
 
-Held out were {held_books};
-and the modules {held_code}.
+Held-out books: {held_books}.
+Held-out modules: {held_code}.
 
-On a block of {half} random tokens and its copy:
+On a block of {half} random tokens followed by its copy:
 
-- Loss on the first copy {loss_first_copy:.2f} nats, on the second {loss_second_copy:.2f}: the context is worth
+- Loss on the first copy {loss_first_copy:.2f} nats, on the second {loss_second_copy:.2f}: context is worth
   {gain:.2f} nats.
 - Prefix score (attention from a token to the one after its first occurrence) of the best head: {prefix:.2f}.
   Attention to the previous token of the best head: {previous:.2f}.
