@@ -62,7 +62,9 @@ def compile_program(
         noise: strength of random weights added everywhere; 0.01 is small beside the circuit's own.
         rotate: rotate the residual stream's, the heads' and the neurons' bases, and renumber the heads.
         seed: of noise, rotation, renumbering and the place of extra layers.
-        extra_layers, extra_heads, extra_neurons: capacity that computes nothing (layers; heads and neurons a layer).
+        extra_layers: layers that compute nothing.
+        extra_heads: heads per layer that compute nothing.
+        extra_neurons: neurons per layer that compute nothing.
         sharpness: how many nats a selected key's attention score is above the others'; attention leaks about
             exp(-sharpness) a key; 4 is enough for the library.
         margin: how many logits the right answer is above every other token.

@@ -48,7 +48,7 @@ class Task:
     templates: Int[torch.Tensor, " batch"] | None = None
     """Which template each prompt came from, for means by template."""
     labels: tuple[tuple[str, ...], ...] | None = None
-    """The clean prompts' tokens as text [batch][pos], for figures."""
+    """The clean prompts' tokens as text, `[batch][pos]`, for figures."""
     corruption: str = ""
     """What the corruption changes, in words."""
     seed: int | None = None

@@ -32,7 +32,8 @@ def heatmap(
 
     Args:
         unit: what the colours measure, written on the colour bar.
-        x, y: labels of the columns and rows; counted from 0 if missing.
+        x: labels of the columns; counted from 0 if missing.
+        y: labels of the rows; counted from 0 if missing.
         centred: zero in the middle of a diverging scale; None means where signs are mixed.
         write_numbers: print each number in its cell; None means where there are at most 64.
         square: cells as high as they are wide.
