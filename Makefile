@@ -8,7 +8,7 @@ PY      = $(VENV)/bin/python
 RUN     = $(VENV)/bin/mechscope
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo replicate test test-slow test-processors bench tables scoreboard frontiers lint clean
+.PHONY: help demo replicate test test-slow test-processors bench tables scoreboard frontiers lint docs clean
 
 help:
 	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
@@ -21,6 +21,7 @@ help:
 	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
 	@echo "make frontiers  dictionaries of every architecture, what few features cost, written to docs/frontiers.md"
 	@echo "make lint       ruff, pyright, the import contract"
+	@echo "make docs       this documentation as a site with search and an API reference: site/index.html"
 	@echo "make clean      remove $(VENV) and caches (reports in runs/ stay)"
 
 # Each stamp says what the environment holds; a change of the pins makes it stale.
@@ -38,6 +39,10 @@ $(VENV)/.test: $(VENV)/.base
 
 $(VENV)/.lint: $(VENV)/.test
 	$(PIP) -e '.[test,peers,lint]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 # The reports are there even where a step could not be finished; its error is the exit code.
@@ -86,6 +91,14 @@ lint: $(VENV)/.lint
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports
 
+# Every warning is an error: a broken link, a docstring that names a parameter which does not exist. The variable
+# silences an advertisement.
+docs: $(VENV)/.docs
+	$(PY) -m docs_site.assemble build/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+	$(PY) -m docs_site.links site
+	@echo "The site: site/index.html"
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
+from docs_site.assemble import assemble
+from docs_site.links import markdown_links, markdown_problems
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -25,8 +27,20 @@ def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": "page"})
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def test_links_lead_somewhere() -> None:
+    pages = [
+        *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
+        *(ROOT / "docs").glob("*.md"),
+    ]
+    assert sum(len(list(markdown_links(page))) for page in pages) > 100
+    assert markdown_problems(sorted(pages)) == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site(tmp_path: Path) -> None:
+    assemble(tmp_path / "docs")
+    made = {page.relative_to(tmp_path / "docs").as_posix() for page in (tmp_path / "docs").rglob("*.md")}
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    listed = re.findall(r"[\w./-]+\.md", navigation)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == made
+    assert markdown_problems([tmp_path / "docs" / page for page in sorted(made) if "/" not in page]) == []

@@ -3,8 +3,9 @@
 Every name is imported when it is first used: listing the labs does not load torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mechscope.labs.claim import TAGS, CheckedClaim, Claim, Condition, Finding, check_claims
@@ -39,7 +40,6 @@ _HOMES = {
     "check_claims": "claim",
     "find_entry": "registry",
     "find_lab": "registry",
-    "pick_device": "device",
     "prepare": "running",
     "read_claims": "claims_file",
     "render_report": "report",
@@ -83,8 +83,8 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {name: f"{__name__}.{module}" for name, module in _HOMES.items()}
+    | {"pick_device": "mechscope.model.device_choice"},
+)

@@ -161,7 +161,8 @@ def run_lab(
         progress: bars: True, False, or None for "on a terminal".
 
     Raises:
-        As `prepare`, before any work begins.
+        ValueError: as `prepare`, before any work begins.
+        OSError: likewise.
     """
     return run_prepared(prepare(lab, budget, seed, out, device), progress)
 
@@ -173,7 +174,8 @@ def run_prepared(
 
     Args:
         progress: as for `run_lab`.
-        line, label: where progress bars go and what they begin with, where several steps run side by side.
+        line: the line of the terminal that progress bars go to, for steps that run in parallel.
+        label: what progress bars begin with, for steps that run in parallel.
 
     Raises:
         FolderInUseError: if another process works there, before any work.

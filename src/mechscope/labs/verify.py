@@ -43,7 +43,8 @@ def verify_labs(
     """The verdicts of each lab, from its finished run with this budget and seed, or from a new one.
 
     Raises:
-        As `prepare`, before any work begins.
+        ValueError: as `prepare`, before any work begins.
+        OSError: likewise.
     """
     prepared = [prepare_to_verify(lab, budget, seed, out, device) for lab in labs]
     found: list[Verification] = []

@@ -182,7 +182,8 @@ class ClassicModel(nn.Module):
 
         Args:
             tokenize: return tokens [1 pos], at most n_ctx, instead of text.
-            prepend_bos, padding_side: for tokens (see `to_tokens`).
+            prepend_bos: for tokens (see `to_tokens`).
+            padding_side: for tokens (see `to_tokens`).
         """
         dataset = self.load_sample_training_dataset() if self.dataset is None else self.dataset
         text = dataset[random.randrange(len(dataset))]["text"]

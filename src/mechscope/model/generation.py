@@ -93,9 +93,13 @@ class Generation:
             stop_at_eos: a row that produced an end token is filled with padding from then on.
             eos_token_id: the end token or tokens; None takes the tokenizer's.
             do_sample: draw from the distribution; False takes the likeliest token each time.
-            top_k, top_p, temperature, freq_penalty: see `sample_logits`.
+            top_k: draw from the k likeliest tokens only.
+            top_p: draw from the likeliest tokens only, as few as have this probability together.
+            temperature: divide the logits by this; 0 takes the likeliest token.
+            freq_penalty: lower a token's logit by this much for each time that it has occurred.
             use_past_kv_cache: reuse the keys and values of what was read; False reads all anew each time.
-            prepend_bos, padding_side: for text; padding is on the left by default.
+            prepend_bos: for text: begin it with the begin token; None is `cfg.default_prepend_bos`.
+            padding_side: for texts of different lengths: "left" by default.
             return_type: "input" (text for text, tokens for tokens), "str" or "tokens".
             verbose: show a progress bar.
             seed: make the draw repeatable, whatever torch's global generator holds.
@@ -103,8 +107,8 @@ class Generation:
             stop_strings: a row whose new text contains one of these stops there, as at an end token; the string
                 stays in the output.
             past_kv_cache: keys and values of the text before `input`; the new ones are added to it.
-            return_logits, return_cache: return a `Generated` with the logits that each new token was chosen from,
-                and the key/value cache, besides the output.
+            return_logits: return a `Generated`, which also has the logits that each new token was chosen from.
+            return_cache: return a `Generated`, which also has the key/value cache.
 
         Returns:
             text, texts, or `Tokens` [batch pos+new] (which know what is padding); a `Generated` if logits or

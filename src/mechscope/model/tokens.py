@@ -142,7 +142,8 @@ class TokenizerHelpers:
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos].
-            prepend_bos, padding_side: for text, as in `to_tokens`.
+            prepend_bos: for text, as in `to_tokens`.
+            padding_side: for text, as in `to_tokens`.
             attention_mask: 1 or True where a token is real, 0 where it is padding, in the shape of the tokens.
             move_to_device: put the ids on `cfg.device`.
 

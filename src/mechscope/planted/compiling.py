@@ -62,7 +62,9 @@ def compile_program(
         noise: scale of random weights added everywhere; 0.01 is small compared with the circuit's weights.
         rotate: rotate the bases of residual stream, heads and neurons, and renumber the heads.
         seed: seed of noise, rotation, renumbering and the positions of extra layers.
-        extra_layers, extra_heads, extra_neurons: unused capacity (layers; heads and neurons per layer).
+        extra_layers: layers that compute nothing.
+        extra_heads: heads per layer that compute nothing.
+        extra_neurons: neurons per layer that compute nothing.
         sharpness: by how many nats a selected key's attention score exceeds the others; each other key gets about
             exp(-sharpness) of the attention; 4 is enough for the library.
         margin: by how many logits the right answer exceeds every other token.

@@ -49,7 +49,7 @@ class Task:
     templates: Int[torch.Tensor, " batch"] | None = None
     """The template of each prompt, for averages by template."""
     labels: tuple[tuple[str, ...], ...] | None = None
-    """The clean prompts' tokens as text [batch][pos], for figures."""
+    """The clean prompts' tokens as text, `[batch][pos]`, for figures."""
     corruption: str = ""
     """A description of what the corruption changes."""
     seed: int | None = None

@@ -68,7 +68,7 @@ class LogitLens:
     top_tokens: Int[torch.Tensor, "batch layer pos rank"]
     """Their ids; -1 at padding."""
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
-    """The first prompts' top token as text [batch][layer][pos]; "" at padding."""
+    """The first prompts' top token as text, `[batch][layer][pos]`; "" at padding."""
     labels: tuple[tuple[str, ...], ...]
     """Those prompts' own tokens; "" for padding before a token, nothing for padding at the end."""
 

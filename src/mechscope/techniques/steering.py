@@ -84,8 +84,8 @@ def steering_vector(
         layer: before which layer the residual stream is read (and should be added).
         positions: where it is read: names of a task's positions, or numbers, which index each prompt's real tokens
             (negative ones from its last). By default the answer positions, or each prompt's last token.
-        attention_mask, negative_mask: for plain tokens of the positive and the negative prompts, True where a token
-            is real; None uses their own mask.
+        attention_mask: for plain tokens as positive prompts, True where a token is real; None uses their own mask.
+        negative_mask: the same for the negative prompts.
 
     Raises:
         ValueError: for missing or needless negative prompts, a layer that does not exist, or means that

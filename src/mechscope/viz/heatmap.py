@@ -32,7 +32,8 @@ def heatmap(
 
     Args:
         unit: what the colours measure, written on the colour bar.
-        x, y: labels of the columns and rows; counted from 0 if omitted.
+        x: labels of the columns; counted from 0 if omitted.
+        y: labels of the rows; counted from 0 if omitted.
         centred: centre a diverging colour scale at zero; None does so if signs are mixed.
         write_numbers: print each number in its cell; None does so for up to 64 cells.
         square: cells as high as they are wide.

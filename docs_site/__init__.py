@@ -1,0 +1,1 @@
+"""The documentation's site: pages that are generated when it is built, and the check of its links."""
