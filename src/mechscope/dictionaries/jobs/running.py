@@ -124,7 +124,7 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
     Raises:
         FolderInUseError: if another process uses the folder, before any step.
         FloatingPointError: if a loss is no longer finite.
-        NotKeptError: if what came out cannot be written.
+        NotKeptError: if the results cannot be written.
     """
     with hold_folder(prepared.folder) if prepared.ranks.first else nullcontext():
         return _run_in_held_folder(prepared, progress)
