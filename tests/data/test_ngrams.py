@@ -181,5 +181,5 @@ def test_bad_input() -> None:
         Induction(3, weight=1)
     with pytest.raises(ValueError, match="window"):
         SkipTrigram(3, window=0)
-    with pytest.raises(ValueError, match="for each position"):
+    with pytest.raises(ValueError, match="one token per position"):
         Bigram(3).fit(tokens).log_probability_of(tokens, tokens[:, 1:])

@@ -1,4 +1,4 @@
-"""Rivals that copy from the context: the current token again, any earlier token, or what followed last time."""
+"""Baselines that copy from the context: the current token again, any earlier token, or what followed last time."""
 
 from __future__ import annotations
 

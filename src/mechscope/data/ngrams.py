@@ -1,4 +1,4 @@
-"""n-gram rivals: the next token from the last few, by counting.
+"""n-gram baselines: predict the next token from the last few, by counting.
 
 Counts are stored as sorted lists of the n-grams that occurred, so that memory grows with the text and not with the
 vocabulary; only the result [batch pos d_vocab] is dense.

@@ -1,7 +1,7 @@
-"""A rival: a plain explanation of what comes next, to hold against a circuit before one believes in it.
+"""Next-token baselines: simple explanations of a model's predictions, to rule out before believing in a circuit.
 
-Every rival gives next-token log-probabilities from tokens alone, in the shape of a model's logits, so that one can
-ask how much of a model's behaviour it predicts.
+Every baseline computes next-token log-probabilities from tokens alone, in the shape of a model's logits, so that one
+can measure how much of a model's behaviour it predicts.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from torch import Tensor
 
 
 class Rival(ABC):
-    """Predicts the next token at every position.
+    """A baseline that predicts the next token at every position.
 
     Raises:
-        ValueError: for a vocabulary below 2 tokens.
+        ValueError: for a vocabulary of fewer than 2 tokens.
     """
 
     name: str = "rival"
-    """In words, for titles and tables."""
+    """Readable name for titles and tables."""
 
     def __init__(self, d_vocab: int) -> None:
         if isinstance(d_vocab, bool) or not isinstance(d_vocab, int) or d_vocab < 2:
-            raise ValueError(f"d_vocab is the number of tokens, at least 2, not {d_vocab!r}.")
+            raise ValueError(f"d_vocab is the number of tokens and must be at least 2, not {d_vocab!r}.")
         self.d_vocab = d_vocab
         self.fitted = False
 
     def fit(self, tokens: Int[Tensor, "batch pos"]) -> Self:
-        """Learn what there is to learn from these sequences (anew each time); returns the rival.
+        """Fit to these sequences, discarding any earlier fit; returns the baseline itself.
 
         Raises:
-            ValueError: for tokens that are not [batch pos], too short, or outside of the vocabulary.
+            ValueError: for tokens that are not [batch pos], too short, or outside the vocabulary.
         """
         tokens = self._checked(tokens)
         if tokens.shape[1] < 2:
@@ -44,10 +44,10 @@ class Rival(ABC):
         return self
 
     def log_probabilities(self, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab"]:
-        """Log-probability in nats of each token after each position, as a model's log-softmax would be.
+        """Log-probability in nats of each token after each position, like a model's log-softmax.
 
         Raises:
-            ValueError: before `fit`, or for tokens that do not fit.
+            ValueError: before `fit`, or for invalid tokens.
         """
         tokens = self._checked(tokens)
         self._need_fit()
@@ -56,9 +56,9 @@ class Rival(ABC):
     def log_probability_of(
         self, tokens: Int[Tensor, "batch pos"], wanted: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos"]:
-        """Log-probability in nats that the token after each position is the one wanted there.
+        """Log-probability in nats of the given next token at each position.
 
-        The same as picking from `log_probabilities`, without d_vocab numbers a position.
+        The same as indexing `log_probabilities`, but without storing d_vocab numbers per position.
 
         Raises:
             ValueError: as `log_probabilities`, and for shapes that differ.
@@ -66,13 +66,13 @@ class Rival(ABC):
         tokens, wanted = self._checked(tokens), self._checked(wanted)
         if tokens.shape != wanted.shape:
             raise ValueError(
-                f"wanted must name a token for each position, {tuple(tokens.shape)}, not {tuple(wanted.shape)}."
+                f"wanted must have one token per position, {tuple(tokens.shape)}, not {tuple(wanted.shape)}."
             )
         self._need_fit()
         return self._probability_of(tokens, wanted).log()
 
     def loss(self, tokens: Int[Tensor, "batch pos"], per_token: bool = False) -> Float[Tensor, ...]:
-        """Mean surprise at the next token in nats; with `per_token`, at each [batch pos-1].
+        """Mean surprisal of the next token in nats; with `per_token`, of each one [batch pos-1].
 
         Raises:
             ValueError: as `log_probabilities`, and for sequences of one token.
@@ -84,33 +84,33 @@ class Rival(ABC):
         return surprise if per_token else surprise.mean()
 
     def __repr__(self) -> str:
-        return f"<{self.name} rival over {self.d_vocab:,} tokens{'' if self.fitted else ', not fitted'}>"
+        return f"<{self.name} baseline over {self.d_vocab:,} tokens{'' if self.fitted else ', not fitted'}>"
 
     @abstractmethod
     def _fit(self, tokens: Tensor) -> None:
-        """Learn from tokens that have been checked."""
+        """Fit to validated tokens."""
 
     @abstractmethod
     def _probabilities(self, tokens: Tensor) -> Tensor:
-        """Probabilities [batch pos d_vocab], every one above zero."""
+        """Probabilities [batch pos d_vocab], all above zero."""
 
     @abstractmethod
     def _probability_of(self, tokens: Tensor, wanted: Tensor) -> Tensor:
-        """Of these, the probabilities of the wanted tokens [batch pos]."""
+        """The probabilities of the wanted tokens [batch pos]."""
 
     def _need_fit(self) -> None:
         if not self.fitted:
-            raise ValueError(f"the {self.name} rival has learnt nothing yet: call .fit(tokens) first.")
+            raise ValueError(f"the {self.name} baseline has not been fitted: call .fit(tokens) first.")
 
     def _checked(self, tokens: Tensor) -> Tensor:
         if tokens.ndim != 2 or tokens.numel() == 0 or tokens.is_floating_point():
             raise ValueError(
-                f"a rival reads whole-number tokens [batch pos], not {tuple(tokens.shape)} of {tokens.dtype}."
+                f"a baseline needs integer tokens [batch pos], not {tuple(tokens.shape)} of {tokens.dtype}."
             )
         low, high = int(tokens.min()), int(tokens.max())
         if low < 0 or high >= self.d_vocab:
             raise ValueError(
-                f"tokens go from {low} to {high}; this rival's vocabulary is 0 to {self.d_vocab - 1}."
+                f"tokens range from {low} to {high}, but this baseline's vocabulary is 0 to {self.d_vocab - 1}."
             )
         return tokens.long().cpu()
 
@@ -119,17 +119,17 @@ def add_counts(dense: Tensor, starts: Tensor, ends: Tensor, tokens: Tensor, coun
     """Add to row i of `dense` [row d_vocab] the counts of the slice starts[i]:ends[i] of a sorted table.
 
     Args:
-        tokens, counts: the table's columns: a token and how often it came.
+        tokens, counts: the table's columns: each token and its count.
     """
     lengths = ends - starts
     rows = torch.repeat_interleave(torch.arange(len(starts)), lengths)
-    # Within each row: 0, 1, 2 … from the row's start.
+    # Offsets 0, 1, 2 … within each row.
     steps = torch.arange(len(rows)) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
     entries = starts[rows] + steps
     return dense.index_put_((rows, tokens[entries]), counts[entries].to(dense), accumulate=True)
 
 
 def look_up(codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each wanted code stands in sorted codes, and whether it is there at all."""
+    """The index of each wanted code in sorted codes, and whether it is present."""
     place = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
     return place, codes[place] == wanted

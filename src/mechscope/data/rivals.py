@@ -1,4 +1,4 @@
-"""All rivals together, fitted to the same text."""
+"""All next-token baselines, fitted to the same text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mechscope.data.skip_trigrams import SkipTrigram
 
 
 def make_rivals(d_vocab: int) -> dict[str, Rival]:
-    """One of each kind by its name, not fitted yet: from the unigram to induction."""
+    """Name → one unfitted baseline of each kind, from the unigram to induction."""
     rivals = [
         Unigram(d_vocab),
         Bigram(d_vocab),
@@ -26,9 +26,9 @@ def make_rivals(d_vocab: int) -> dict[str, Rival]:
 
 
 def fit_rivals(d_vocab: int, tokens: Int[torch.Tensor, "batch pos"]) -> dict[str, Rival]:
-    """All rivals, fitted to these sequences.
+    """All baselines, fitted to these sequences.
 
     Raises:
-        ValueError: for tokens outside of the vocabulary, or sequences below three tokens.
+        ValueError: for tokens outside the vocabulary, or sequences of fewer than three tokens.
     """
     return {name: rival.fit(tokens) for name, rival in make_rivals(d_vocab).items()}

@@ -4,8 +4,8 @@
         _, cache = model.run_with_cache(tokens)
         cache["blocks.0.hook_resid_post.hook_sae_acts_post"]    # features [batch pos feature]
 
-What the model goes on with is the reconstruction; with the error term, which is what the reconstruction missed, it is
-the same activation as before, until somebody edits a feature. Gradients say the same: with the error term they pass
+The model continues with the reconstruction. With the error term, which is what the reconstruction missed, it continues
+with the original activation until a feature is edited. Gradients behave the same way: with the error term they pass
 through as if no dictionary were there, and reach a feature along its decoder row.
 
 The points are ordinary sites of the sweep engine, too: `Edit(attached.features, value, pos=3, index=17)`.

@@ -1,6 +1,6 @@
-"""What a dictionary is: one frozen dataclass an architecture, which checks itself. Loads no torch.
+"""Configs of dictionaries: one frozen dataclass per architecture, which validates itself. Does not load torch.
 
-Words: `d_in` is the width that is read, `d_out` the width that is written, `d_sae` the number of features.
+`d_in` is the width that is read, `d_out` the width that is written, `d_sae` the number of features.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 
 @dataclass(frozen=True, kw_only=True)
 class DictionaryConfig:
-    """What every architecture has."""
+    """The settings that all architectures share."""
 
     architecture: ClassVar[str] = ""
     """The name under which it is saved."""
@@ -33,23 +33,23 @@ class DictionaryConfig:
     d_sae: int
     """Number of features."""
     d_out: int | None = None
-    """Width of what is written. None: an autoencoder, which writes what it reads. A number: a transcoder."""
+    """Output width. None means an autoencoder, which reconstructs its input; a number means a transcoder."""
     skip: bool = False
     """Whether a transcoder adds a linear map of its input, W_skip [d_out, d_in]."""
     subtract_b_dec: bool = True
-    """Whether b_dec is taken off the input before encoding; a transcoder's belongs to another space."""
+    """Whether b_dec is subtracted from the input before encoding (not in a transcoder, where it is an output bias)."""
     decoder_norm: DecoderNorm = "unit"
-    """"unit": rows of W_dec are kept at length 1 in training. "free": lengths are learned, and an L1 penalty is
-    weighted by them, so that a feature cannot hide from it behind a long row."""
+    """"unit": rows of W_dec keep length 1 during training. "free": lengths are learned, and an L1 penalty is weighted
+    by them, so that a long row cannot reduce a feature's penalty."""
     decoder_start_norm: float = 1.0
-    """Length of W_dec's rows at the start, where they are free."""
+    """Initial length of W_dec's rows, if lengths are free."""
     b_dec_start: BiasStart = "zero"
-    """Where b_dec starts: at zero, or at the geometric median of the first activations."""
+    """Initial b_dec: zero, or the geometric median of the first activations."""
     normalize: Normalize = "none"
-    """What is done to each activation vector on its own: nothing, a rescaling to length √d_in, or a layer norm.
-    The reconstruction is turned back. (One factor for all vectors is `scale_in`, which is estimated, not set.)"""
+    """Normalization of each activation vector: none, rescaling to length √d_in, or a layer norm, undone in the
+    reconstruction. (A common factor for all vectors is `scale_in`, which is estimated, not set.)"""
     dtype: Dtype = "float32"
-    """Of the weights."""
+    """Data type of the weights."""
 
     def __post_init__(self) -> None:
         check_kinds(type(self), vars(self))
@@ -79,12 +79,12 @@ class DictionaryConfig:
 
     @property
     def transcodes(self) -> bool:
-        """Whether it writes elsewhere than it reads."""
+        """Whether it is a transcoder, which writes to another place than it reads."""
         return self.d_out is not None
 
     @property
     def width_out(self) -> int:
-        """Width of what is written: d_out, or d_in where there is none."""
+        """Output width: d_out, or d_in if there is no d_out."""
         return self.d_in if self.d_out is None else self.d_out
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class ReluConfig(DictionaryConfig):
     architecture: ClassVar[str] = "relu"
 
     l1: float = 1.0
-    """Weight of the penalty: sum over features of f, times the decoder's norms where they are free."""
+    """Weight of the penalty: sum over features of f, times the decoder norms if they are free."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,9 +127,9 @@ class TopKConfig(DictionaryConfig):
     architecture: ClassVar[str] = "topk"
 
     k: int = 32
-    """Features that may be active in one example."""
+    """Number of active features per example."""
     rescale_by_decoder_norm: bool = False
-    """Whether pre-activations are compared, and features given, in units of a decoder of unit rows."""
+    """Whether pre-activations and features are measured in units of a decoder with unit rows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,11 +147,11 @@ class BatchTopKConfig(DictionaryConfig):
     architecture: ClassVar[str] = "batch_topk"
 
     k: float = 32
-    """Features active in one example, on average over a batch."""
+    """Average number of active features per example, over a batch."""
     rescale_by_decoder_norm: bool = False
     """As in TopKConfig."""
     threshold_rate: float = 0.01
-    """How fast the running mean of a batch's smallest active feature follows: its last term's weight."""
+    """Weight of the latest batch in the running mean of its smallest active feature."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,7 +168,7 @@ class BatchTopKConfig(DictionaryConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MatryoshkaConfig(BatchTopKConfig):
-    """BatchTopK whose first features must reconstruct alone as well (Bussmann et al. 2025)."""
+    """BatchTopK whose first features must also reconstruct on their own (Bussmann et al. 2025)."""
 
     architecture: ClassVar[str] = "matryoshka"
 
@@ -197,9 +197,9 @@ class JumpReluConfig(DictionaryConfig):
     l0: float = 1.0
     """Weight of the penalty: the number of active features."""
     bandwidth: float = 0.05
-    """Width of the window around a threshold in which examples move it."""
+    """Width of the window around a threshold within which examples affect it."""
     start_threshold: float = 0.01
-    """Where thresholds start."""
+    """Initial thresholds."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -210,7 +210,7 @@ class JumpReluConfig(DictionaryConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GatedConfig(DictionaryConfig):
-    """Which features are active, and how strongly, are read by two encoders (Rajamanoharan et al. 2024a)."""
+    """Two encoders decide which features are active and how strongly (Rajamanoharan et al. 2024a)."""
 
     architecture: ClassVar[str] = "gated"
 
@@ -229,7 +229,7 @@ class CrosscoderConfig(ReluConfig):
     architecture: ClassVar[str] = "crosscoder"
 
     n_layers: int = 1
-    """Layers; d_in is that of all of them, one after another."""
+    """Number of layers; d_in is the width of all layers concatenated."""
     decoder_norm: DecoderNorm = "free"
     """A feature's penalty is weighted by the sum of its decoder's norms over layers, so they must be free."""
 
@@ -264,13 +264,13 @@ CONFIGS: dict[str, type[DictionaryConfig]] = {
 
 @checked_arguments
 def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
-    """The config that `to_dict` described.
+    """Restore the config that `to_dict` describes.
 
     >>> config_from_dict({"architecture": "topk", "d_in": 8, "d_sae": 16, "k": 2}).k
     2
 
     Raises:
-        ValueError: for an unknown architecture or field, with the nearest names, for a missing field, and
+        ValueError: for an unknown architecture or field, with the closest names, for a missing field, and
             for values that no dictionary can have.
     """
     if not isinstance(settings, Mapping):
@@ -284,7 +284,7 @@ def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
 
 
 def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them: tuples are lists there."""
+    """Settings as JSON represents them, with tuples as lists."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 

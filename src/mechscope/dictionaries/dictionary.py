@@ -154,7 +154,7 @@ class Dictionary(DictionaryWeights):
 
         Args:
             x: what is read.
-            target: what should be written; None if it is what is read.
+            target: the targets; None if they are the inputs.
             sparsity: factor on the sparsity penalty (its warm-up).
             dead: features that an auxiliary loss shall bring back.
 

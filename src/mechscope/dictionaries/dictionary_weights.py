@@ -123,7 +123,7 @@ class DictionaryWeights(nn.Module):
         }
 
     def feature_axis(self, name: str) -> int | None:
-        """Along which axis of a tensor of this name features lie; None if all features share it."""
+        """The feature axis of the tensor with this name; None if all features share the tensor."""
         if name == "W_enc":
             return 1
         return 0 if name in dict(self.named_parameters()) and name not in ("b_dec", "W_skip") else None

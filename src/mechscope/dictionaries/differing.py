@@ -1,4 +1,4 @@
-"""Where two tables of settings differ, in words. Loads no torch."""
+"""Describe the differences between two tables of settings. Does not load torch."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def resample(
     ranks.
 
     Raises:
-        ValueError: if every feature is dead: then there is no length to give the new ones.
+        ValueError: if every feature is dead, because the living ones set the length of the new encoders.
     """
     ranks = dictionary.ranks
     which = dead.nonzero().squeeze(-1)

@@ -1,4 +1,4 @@
-"""Where training's activations come from: an endless, shuffled stream of batches that can be taken up anywhere.
+"""The source of training activations: an endless, shuffled stream of batches that can be resumed at any point.
 
 A stream's state is a handful of numbers. Whatever is shuffled is shuffled by a seed made from the stream's own and from
 the place in it, so that after a crash the same batches come again.
@@ -29,7 +29,7 @@ class Batch:
     x: Float[Tensor, "batch d_in"]
     """What is read."""
     target: Float[Tensor, "batch d_out"] | None = None
-    """What should be written; None if it is what is read."""
+    """The targets; None if they are the same as the inputs."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -42,9 +42,9 @@ class Stream(ABC):
     """Batches without end."""
 
     batch_size: int
-    """Activations a batch."""
+    """Activations per batch."""
     source: str
-    """Where they come from, in words, for errors and provenance."""
+    """A description of where they come from, for errors and provenance."""
 
     @property
     @abstractmethod
@@ -54,7 +54,7 @@ class Stream(ABC):
     @property
     @abstractmethod
     def d_out(self) -> int | None:
-        """Width of the targets; None if there are none."""
+        """Width of the targets; None without targets."""
 
     @abstractmethod
     def peek(self, n: int) -> Batch:
@@ -173,7 +173,7 @@ class TensorStream(BlockStream):
         target: what a transcoder should write for them [*batch d_out].
 
     Raises:
-        ValueError: for fewer activations than a batch, NaN or infinite ones, targets that do not fit.
+        ValueError: for fewer activations than a batch, activations that are not finite, or targets that do not fit.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One dictionary under training: its optimizer, what it knows of its dead features, and a step."""
+"""A dictionary under training: its optimizer, its record of dead features, and a training step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mechscope.dictionaries.stream import Batch
 from mechscope.dictionaries.training_config import TrainingConfig
 
 MEASURES = ("loss", "squared error", "L0", "explained variance", "dead share")
-"""What the history keeps of a step."""
+"""What the history records of a step."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Student:
         return self.dictionary.ranks.count(int(self.dead.sum()))
 
     def step(self, batch: Batch, number: int, *, measure: bool) -> Measures | None:
-        """Learn from a batch; `number` counts from 0.
+        """Train on a batch; `number` is the step, counted from 0.
 
         Raises:
             FloatingPointError: if the loss is no longer finite; the weights are those before the step.
@@ -146,7 +146,7 @@ class Student:
         return gather_tensors(self._tensors(), self.feature_axes(), self.dictionary.ranks)
 
     def feature_axes(self) -> dict[str, int | None]:
-        """Along which axis of each tensor of `state` features lie; None if they share it."""
+        """The feature axis of each tensor of `state`; None if features share the tensor."""
         axes = {
             name: None if name.startswith("adam.step.") else self.learner.feature_axis(name.split(".")[-1])
             for name in self._tensors()

@@ -107,7 +107,7 @@ def correlated(
         together: correlation of the Gaussian variables behind two features of a group, from 0 to 1.
 
     Raises:
-        ValueError: if groups do not come out even, or for a correlation outside 0 to 1.
+        ValueError: if the features cannot be divided evenly into groups, or for a correlation outside 0 to 1.
     """
     _even(features, group)
     if not 0 <= together <= 1:
@@ -136,7 +136,7 @@ def anticorrelated(
     """At most one feature of a group is present.
 
     Raises:
-        ValueError: if groups do not come out even, or where a group would have to be present more than always.
+        ValueError: if the features cannot be divided evenly into groups, or a group's probability would exceed 1.
     """
     _even(features, group)
     groups = features // group
@@ -164,7 +164,7 @@ def hierarchical(
     inherited: float = 0.2,
     least: float = 0.5,
 ) -> SyntheticFeatures:
-    """Parents, each with children that are present only where it is.
+    """Parent features, each with children that are present only if the parent is.
 
     Features lie as parent, its children, the next parent, … This is what invites absorption: a child's latent can
     take over its parent's direction.
@@ -174,7 +174,7 @@ def hierarchical(
         inherited: probability of a child where its parent is present.
 
     Raises:
-        ValueError: if families do not come out even, or for probabilities that are none.
+        ValueError: if the features cannot be divided evenly into families, or for invalid probabilities.
     """
     _even(features, children + 1)
     if not 0 < inherited <= 1:

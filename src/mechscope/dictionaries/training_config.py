@@ -1,4 +1,4 @@
-"""How dictionaries are trained: one frozen dataclass that checks itself. Loads no torch."""
+"""Training settings: one frozen dataclass that validates itself. Does not load torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Revival = Literal["auxiliary", "resample", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Settings of a training run; how large a batch is, the stream says."""
+    """Settings of a training run; the stream determines the batch size."""
 
     steps: int
     """Batches to train on."""
@@ -26,30 +26,30 @@ class TrainingConfig:
     lr_warmup: int = 0
     """Steps over which the learning rate rises from 0."""
     lr_decay: int = 0
-    """Last steps, over which it falls to 0."""
+    """Number of final steps over which it falls to 0."""
     sparsity_warmup: int = 0
     """Steps over which the sparsity penalty rises from 0."""
     clip: float | None = None
-    """Length to which a longer gradient is cut; None: none is."""
+    """Maximum gradient norm; longer gradients are clipped. None: no clipping."""
     revive: Revival = "auxiliary"
-    """What is done for dead features: an auxiliary loss (Gao et al. 2024), resampling (Bricken et al. 2023), or
+    """How to revive dead features: an auxiliary loss (Gao et al. 2024), resampling (Bricken et al. 2023), or
     nothing."""
     dead_after: int = 1_000_000
-    """Activations after which a feature that was never active counts as dead."""
+    """Number of activations without firing after which a feature counts as dead."""
     aux_k: int | None = None
-    """Dead features that reconstruct what is left over; None: half of d_in."""
+    """How many dead features reconstruct the residual error; None: half of d_in."""
     aux_coefficient: float = 1 / 32
     """Weight of the auxiliary loss."""
     resample_every: int = 5000
-    """Steps from one resampling to the next."""
+    """Steps between resamplings."""
     scale: bool = True
     """Whether activations are scaled to a mean length of √d_in by one factor, estimated before the first step."""
     bf16: bool = False
     """Whether large products are computed in bfloat16; weights stay as they are."""
     log_every: int = 50
-    """Steps from one entry of the history to the next."""
+    """Steps between entries of the history."""
     checkpoint_every: int = 1000
-    """Steps from one checkpoint to the next: what a crash can cost at most."""
+    """Steps between checkpoints: the most that a crash can cost."""
     seed: int = 0
     """Of resampling."""
 
@@ -82,7 +82,7 @@ class TrainingConfig:
         return dataclasses.asdict(self)
 
     def lr_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0.
+        """Learning rate at a step, counted from 0.
 
         >>> [TrainingConfig(steps=4, lr=1.0, lr_warmup=2, lr_decay=2).lr_at(step) for step in range(4)]
         [0.5, 1.0, 1.0, 0.5]
@@ -97,7 +97,7 @@ class TrainingConfig:
 
 
 class Schedule(TypedDict):
-    """The settings of a training that say how its rate and its penalty go."""
+    """The settings that define the schedules of learning rate and penalty."""
 
     lr_warmup: int
     lr_decay: int
@@ -105,12 +105,12 @@ class Schedule(TypedDict):
 
 
 def short_schedule(steps: int) -> Schedule:
-    """For trainings of minutes: a short warm-up, a penalty that rises over a tenth, a decay over the last quarter."""
+    """For short training runs: a short warm-up, a penalty that rises over a tenth, a decay over the last quarter."""
     return {"lr_warmup": min(20, steps // 4), "lr_decay": steps // 4, "sparsity_warmup": steps // 10}
 
 
 def training_config_from_dict(settings: Mapping[str, Any]) -> TrainingConfig:
-    """The config that `to_dict` described.
+    """Restore the config that `to_dict` describes.
 
     Raises:
         ValueError: for unknown, missing or impossible settings.

@@ -1,4 +1,4 @@
-"""From a recipe to a folder that can be loaded: train, write, read back, measure, judge, describe."""
+"""Make a model from a recipe: train, write, read back, measure, check the conditions, write the card."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from mechscope.storage.files import check_folder, keeping, replacing_folder, wri
 from mechscope.storage.folder_lock import hold_folder
 
 OWN_WORDS = ("name", "command", "parameters", "shape", "python", "torch", "made_on")
-"""Placeholders that every card may use without a word from its recipe."""
+"""Placeholders that every card may use and no recipe has to fill."""
 PACKAGES = ("mechscope", "torch", "numpy", "tokenizers")
 
 
 class MissedConditionsError(RuntimeError):
-    """A model was made and is not what its recipe says it must be."""
+    """A trained model does not satisfy its recipe's conditions."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One condition on a figure, and what became of it."""
+    """One condition on a figure, and its outcome."""
 
     condition: Condition
-    """What was demanded."""
+    """The condition."""
     measured: float
-    """The figure."""
+    """The measured figure."""
     held: bool
     """Whether it satisfies the condition."""
 
@@ -57,22 +57,22 @@ def make(
 ) -> Path:
     """Make a bundled model: a folder with weights (float16), config, tokenizer, checkpoints, card and figures.
 
-    A making that was killed goes on where it stopped when it is called with the same `work`.
+    An interrupted call resumes where it stopped if it is repeated with the same `work`.
 
     Args:
-        folder: where the model goes, once it has passed; a model that was there before is replaced.
-        work: where finished and unfinished parts are kept.
+        folder: where to put the model once it has passed; an existing model is replaced.
+        work: where to save finished and unfinished parts.
         device: where to train; figures are measured on the CPU.
-        progress: bars: True, False, or None for "on a terminal".
+        progress: whether to show progress bars; None means only on a terminal.
 
     Raises:
-        FileNotFoundError: if something that the recipe needs is missing on this machine, before any work.
+        FileNotFoundError: if something that the recipe needs is missing on this machine; raised before any work.
         OSError: if `folder` holds something other than a model of ours, or cannot be written to, before any
             work.
         FolderInUseError: if another process uses `work`, before any work.
         NotKeptError: if a disk is full; finished parts are kept in `work`.
         ValueError: for a device that is not there, or a card with a placeholder that nothing fills.
-        MissedConditionsError: if the model is not what it must be; it then lies beside its parts, to be looked at.
+        MissedConditionsError: if the model fails a condition; it is then left in `work` for inspection.
     """
     folder, work = Path(folder), Path(work)
     chosen = prepare(recipe, folder, device, work=work)
@@ -109,7 +109,7 @@ def _make(recipe: Recipe, folder: Path, work: Path, device: torch.device, progre
 def prepare(
     recipe: Recipe, folder: str | Path, device: str = "auto", *, work: str | Path | None = None
 ) -> torch.device:
-    """Check what was asked for and what is there, before any work; returns the device to train on.
+    """Check the arguments and the requirements before any work; returns the device to train on.
 
     Raises:
         As `make`, before any work.
@@ -125,7 +125,7 @@ def prepare(
             raise FileExistsError(
                 f"{str(place)!r} exists and is not a model written by mechscope: choose another folder."
             )
-        # A model is written to a temporary folder beside it and then renamed.
+        # A model is written to a temporary folder next to it and then renamed.
         check_folder(place.parent)
     if work is not None:
         check_folder(Path(work) / "parts")
@@ -133,7 +133,7 @@ def prepare(
 
 
 def fingerprint(recipe: Recipe, device: torch.device) -> str:
-    """Checksum of everything that decides what a training computes."""
+    """Checksum of everything that determines the result of a training."""
     settings = {
         "recipe": recipe.name,
         "config": dataclasses.asdict(recipe.config),
@@ -144,7 +144,7 @@ def fingerprint(recipe: Recipe, device: torch.device) -> str:
 
 
 def measure(recipe: Recipe, folder: str | Path) -> dict[str, float]:
-    """The figures of a model as it lies on disk, computed on the CPU with its weights as they are."""
+    """The figures of a saved model, computed on the CPU with its stored weights."""
     model = recipe.store.load(Path(folder))
     return {name: float(value) for name, value in recipe.measure(model).items()}
 
@@ -153,7 +153,7 @@ def judge(recipe: Recipe, figures: Mapping[str, float]) -> tuple[Judged, ...]:
     """Every condition of a recipe on measured figures.
 
     Raises:
-        ValueError: for a recipe without conditions: nothing could ever be wrong with its model.
+        ValueError: for a recipe without conditions, which any model would pass.
         KeyError: for a condition on a figure that was not measured.
     """
     if not recipe.conditions:
@@ -165,10 +165,10 @@ def judge(recipe: Recipe, figures: Mapping[str, float]) -> tuple[Judged, ...]:
 
 
 def fill_card(recipe: Recipe, made: Made, figures: Mapping[str, float]) -> str:
-    """The card's template with everything filled in.
+    """Fill in the card's template.
 
     Raises:
-        ValueError: for a placeholder that neither a figure nor a word fills, or a name that both have.
+        ValueError: for a placeholder without a figure or word, or a name that is both.
     """
     own = _own_words(recipe, made)
     if twice := sorted({*figures} & {*made.words} | {*own} & ({*figures} | {*made.words})):
@@ -242,7 +242,7 @@ def _figures_file(
 
 
 def _as_written(figures: Mapping[str, float]) -> dict[str, float]:
-    """Six digits: what another processor can be expected to find again, and what the card rounds further."""
+    """Round to six digits, which other processors can reproduce; the card rounds further."""
     return {name: float(f"{value:.6g}") for name, value in figures.items()}
 
 

@@ -15,14 +15,14 @@ from mechscope.recipes.store import TRANSFORMER, Store
 
 @dataclass(frozen=True)
 class Made:
-    """What a training hands over."""
+    """The result of a training."""
 
     model: Any
     """The trained model, as the recipe's store takes it; a transformer with its tokenizer if it has one."""
     words: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What the card's template needs beyond the figures, formatted."""
+    """Formatted values that the card's template needs besides the figures."""
     kept: Mapping[int, Mapping[str, Tensor]] = field(default_factory=dict[int, Mapping[str, Tensor]])
-    """Step → state dict of each training checkpoint; the last one is the model. Empty where none was kept."""
+    """Step → state dict of each training checkpoint; the last one is the model. Empty if there are none."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class Recipe:
     """How to make one bundled model."""
 
     name: str
-    """The name that it is loaded by."""
+    """The name for loading it."""
     summary: str
     """One line."""
     config: Any
-    """A frozen dataclass with every setting; another setting is another training."""
+    """A frozen dataclass with every setting; any change means a new training."""
     seed: int
-    """Seed of everything that is drawn."""
+    """Seed of everything random."""
     missing: Callable[[], str | None]
-    """Why it cannot be made on this machine (no corpus, say), or None. Called before any work."""
+    """Returns why it cannot be made on this machine (for example, no corpus), or None. Called before any work."""
     train: Callable[[Workshop], Made]
     """The training, which takes itself up again after a kill (`Workshop.part`, `put_aside`, `take_up`)."""
     measure: Callable[[Any], Mapping[str, float]]
     """The card's figures of the model as it is read back from disk: seconds, offline, with nothing but the package."""
     conditions: tuple[Condition, ...]
-    """What a model made by this recipe must come out as."""
+    """The conditions that a model made by this recipe must satisfy."""
     card: str
     """Markdown with {figure}, {word} and the placeholders of `making.OWN_WORDS`; no number typed by hand."""
     store: Store = TRANSFORMER
-    """How it lies on disk."""
+    """How it is stored on disk."""

@@ -50,11 +50,10 @@ that were trained; {parameters} numbers, stored in float16.
 TAIL = """
 ## Losses
 
-Losses of the best start of each setting as stored, on fresh data; next to them the lowest loss of any linear map
-through the same number of dimensions (principal components, in closed form; for absolute values, the mean), and how
-many features have a direction longer than 1/2. When all features are dense the two losses agree, except for `abs`,
-which no linear map can do: superposition pays only if features are sparse. Loss is the mean over inputs of
-Σ Iᵢ (yᵢ − xᵢ)².
+Losses of the best start of each setting as stored, on fresh data; next to them the lowest loss of any linear map with
+the same number of dimensions (principal components, in closed form; for absolute values, the mean), and how many
+features have a direction longer than 1/2. When all features are dense the two losses agree, except for `abs`, which no
+linear map can do: superposition pays only if features are sparse. Loss is the mean over inputs of Σ Iᵢ (yᵢ − xᵢ)².
 
 | group | density | loss | best linear map | share | features |
 | --- | --- | --- | --- | --- | --- |

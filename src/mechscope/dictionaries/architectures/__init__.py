@@ -1,1 +1,1 @@
-"""One architecture a file. Names live in the files."""
+"""The architectures, one per file. Import names from those files."""

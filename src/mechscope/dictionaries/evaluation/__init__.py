@@ -1,4 +1,4 @@
-"""What a dictionary is worth: one metric a file, and `evaluate` for the table. Names are imported when first used."""
+"""Evaluate a dictionary: one metric per file, and `evaluate` for all of them. Names are imported on first use."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Evaluation:
     splice: Splice | None
     """What it costs the model, in nats; None without a model."""
     recovery: Recovery | None
-    """How well it found the truth; None if no truth was given."""
+    """How well it recovered the true features; None if they were not given."""
     provenance: Provenance
     """Of the activations."""
 

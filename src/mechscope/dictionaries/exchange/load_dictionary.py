@@ -1,4 +1,4 @@
-"""Read a dictionary of any format that is known, by what lies in its folder."""
+"""Read a dictionary in any known format, recognised by the files in its folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collec
 
     Raises:
         FileNotFoundError: if there is nothing at `path`, or a file is missing.
-        ValueError: if the format cannot be told, with what was seen; and whatever its reader says.
+        ValueError: if the format is not recognised (lists the files found), and as its reader.
     """
     path = check_name(path)
     if format not in get_args(Format):
@@ -64,7 +64,7 @@ def tell_format(path: Path) -> str:
     """The format of a folder, or of a weights file.
 
     Raises:
-        ValueError: if it has the weights of none, or of several.
+        ValueError: if it has weights of no known format, or of several.
     """
     if path.is_file() and path.suffix in (".pt", ".npz"):
         return "dictionary_learning" if path.suffix == ".pt" else "gemma_scope"

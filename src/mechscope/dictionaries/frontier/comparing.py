@@ -1,4 +1,4 @@
-"""Frontiers beside each other: what each architecture costs at one L0, read off between its points."""
+"""Compare frontiers: the error of each architecture at equal L0, interpolated between its points."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class AtL0:
 
     @property
     def mean(self) -> float | None:
-        """Mean FVU; None if no seed reaches there."""
+        """Mean FVU; None if no seed reaches this L0."""
         return sum(self.fvu) / len(self.fvu) if self.fvu else None
 
     @property

@@ -24,7 +24,7 @@ WORDS: Mapping[str, str] = {
     "batch_topk": "BatchTopK",
     "matryoshka": "Matryoshka",
 }
-"""Architecture → what it is called beside a line."""
+"""Architecture → its label in figures."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Measure:
     axis: str
     """Its axis, with the unit."""
     value: Callable[[Point], float | None]
-    """The number of a point; None if it was not measured."""
+    """The value of a point; None if it was not measured."""
     caption: str
     """What to look for."""
     log: bool = False
@@ -91,7 +91,7 @@ def frontier_figures(sweep: Sweep) -> dict[str, tuple[go.Figure, Measure]]:
 def frontier_figure(sweep: Sweep, measure: Measure) -> go.Figure:
     """L0 against a measure."""
     figure = new_figure(measure.title, "active features an example (L0)", measure.axis, height=440)
-    # Seeds of an architecture share a colour; where there is one seed, the theme gives each line its own.
+    # Seeds of an architecture share a colour; with a single seed, the theme gives each line its own.
     colours = LIGHT_PALETTE.series if len(sweep.config.seeds) > 1 else (None,)
     for index, architecture in enumerate(sweep.architectures):
         name = WORDS.get(architecture, architecture)

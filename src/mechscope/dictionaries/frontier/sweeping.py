@@ -1,4 +1,4 @@
-"""Run a sweep: dictionaries that learn alike learn together, and every point that is finished is kept."""
+"""Run a sweep: dictionaries with the same schedule are trained together, and every finished point is saved."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Sweeper:
         Raises:
             FolderInUseError: if another process uses the folder, before any training.
             FloatingPointError: if a loss is no longer finite.
-            NotKeptError: if something cannot be written; the points that are finished are kept.
+            NotKeptError: if something cannot be written; finished points are saved.
         """
         with hold_folder(self.folder):
             return self._run()

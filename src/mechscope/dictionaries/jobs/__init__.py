@@ -1,1 +1,1 @@
-"""A training as one description that can be printed, saved and given back; and what comes of it in a folder."""
+"""Training jobs: a description that can be printed, saved and loaded, and its results in a folder."""

@@ -1,4 +1,4 @@
-"""Architectures by name: which number says how sparse they are, and what they start with. Loads no torch."""
+"""Architectures by name, with the setting that controls sparsity and other defaults. Does not load torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mechscope.near_names import did_you_mean
 
 @dataclass(frozen=True)
 class Choice:
-    """What one architecture needs to be told."""
+    """The settings of one architecture."""
 
     sparsity: str
-    """The setting that says how sparse features are: k (a number of them), l1 or l0 (weight of a penalty)."""
+    """The setting that controls sparsity: k (a number of features), l1 or l0 (weight of a penalty)."""
     default: float
-    """Its value where nothing is said."""
+    """Its default value."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Other settings that differ from the config's own defaults."""
 
@@ -36,13 +36,13 @@ hardly ever see an example in a short one."""
 
 
 def known_architecture(name: str) -> str:
-    """The architecture's own spelling.
+    """The canonical name of an architecture.
 
     >>> known_architecture("Batch-TopK")
     'batch_topk'
 
     Raises:
-        KeyError: for a name that is none, with the nearest one.
+        KeyError: for an unknown name; suggests the closest one.
     """
     wanted = name.strip().lower().replace("-", "_")
     if wanted not in CHOICES:
@@ -54,7 +54,7 @@ def known_architecture(name: str) -> str:
 def dictionary_settings(
     architecture: str, d_sae: int, sparsity: float | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """Settings of a dictionary, but for its width d_in, which is the hook point's to say.
+    """Settings of a dictionary except its width d_in, which the hook point determines.
 
     >>> dictionary_settings("topk", 512, 16)["k"]
     16

@@ -1,4 +1,4 @@
-"""One training run as data: where activations come from, which dictionaries learn from them, and how."""
+"""A training run as data: where activations come from, which dictionaries are trained on them, and how."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mechscope.value_kinds import shown
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """Everything that decides what a training computes. Its seed is `training.seed`."""
+    """Everything that determines the result of a training run. Its seed is `training.seed`."""
 
     source: SourceConfig
     """Where activations come from."""
     dictionaries: Mapping[str, Mapping[str, Any]]
-    """A dictionary's name → its settings. d_in may be missing: the hook point says it."""
+    """A dictionary's name → its settings. d_in may be missing, because the hook point determines it."""
     training: TrainingConfig
-    """How they learn; all from the same batches."""
+    """How to train them, all on the same batches."""
 
     def __post_init__(self) -> None:
         if not self.dictionaries:
@@ -38,8 +38,8 @@ class TrainingJob:
         """The dictionaries' configs for activations of this width.
 
         Args:
-            d_in: width of what is read; None: not known yet, and only the rest is checked.
-            d_out: width of what a transcoder writes.
+            d_in: input width; None if it is not known yet, in which case only the other settings are checked.
+            d_out: output width of a transcoder.
 
         Raises:
             ValueError: for unknown or impossible settings, and for a d_in that does not fit.
@@ -69,7 +69,7 @@ class TrainingJob:
             raise ValueError(f"the dictionary {name!r}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Plain values for JSON."""
         return {
             "source": self.source.to_dict(),
             "dictionaries": {name: dict(settings) for name, settings in self.dictionaries.items()},
@@ -82,10 +82,10 @@ class TrainingJob:
 
 
 def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
-    """The job that `to_dict` described.
+    """Restore the job that `to_dict` describes.
 
     Raises:
-        ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
+        ValueError: for unknown settings (suggests the closest names), and for missing or invalid ones.
     """
     if not isinstance(settings, Mapping):
         raise ValueError(f"a training's config must be a table of settings, not {shown(settings)}.")
@@ -105,6 +105,6 @@ def read_settings(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no JSON, or no table.
+        ValueError: if it is not JSON, or not a table.
     """
     return read_json_object(path, fix="`--print-config` prints settings as they should be.")

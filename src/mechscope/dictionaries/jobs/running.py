@@ -1,4 +1,4 @@
-"""A job in a folder: checked before any work, begun or gone on with, and what it leaves there."""
+"""Run a job in a folder: check it before any work, start or resume it, and write the results."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from mechscope.storage.files import check_file, check_folder, keeping, write_ato
 from mechscope.storage.folder_lock import hold_folder
 
 JOB = "job.json"
-"""The file of a folder that says whose it is."""
+"""The file that records which job a folder belongs to."""
 HISTORY = "history.safetensors"
 """Measures of training batches."""
 
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """A job that can begin: everything a user can get wrong has been checked."""
+    """A job that is ready to run, after checking everything that a user can get wrong."""
 
     job: TrainingJob
-    """What is computed, with every d_in filled in."""
+    """The job, with every d_in filled in."""
     source: Source
     """Where activations come from."""
     dictionaries: Mapping[str, Dictionary]
     """The dictionaries, untrained."""
     stream: Stream
-    """What they learn from."""
+    """The stream they are trained on."""
     folder: Path
-    """Where everything is kept."""
+    """The folder of all files."""
     ranks: Ranks
-    """The processes that take part."""
+    """The participating processes."""
     done: int
-    """Steps that a checkpoint there has behind it."""
+    """Number of steps completed by an existing checkpoint."""
 
 
 def prepare_job(
@@ -61,7 +61,7 @@ def prepare_job(
 
     Args:
         ranks: the processes among which features are divided; all of them make this call.
-        split: with several ranks, let each read its part of the activations only.
+        split: with several ranks, let each read only its part of the activations.
 
     Raises:
         ValueError: for dictionaries that do not fit the source, a folder of another job or of other weights or text,
@@ -110,7 +110,7 @@ def _built(name: str, config: DictionaryConfig, seed: int, ranks: Ranks, device:
     try:
         return build(config, seed, ranks=ranks).to(device)
     except RuntimeError as error:
-        # What torch says of its allocator is for those who know it.
+        # Torch's message about its allocator is too technical to show first.
         gibibytes = 4 * config.d_sae * (config.d_in + config.width_out) / ranks.size / 2**30
         raise ValueError(
             f"the dictionary {name!r} could not be built: its {config.d_sae:,} features take {gibibytes:,.1f} GiB, and "
@@ -119,12 +119,12 @@ def _built(name: str, config: DictionaryConfig, seed: int, ranks: Ranks, device:
 
 
 def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
-    """Train, going on from a checkpoint where there is one; leaves each dictionary in a folder of its name.
+    """Train, resuming from a checkpoint if there is one; saves each dictionary in a folder with its name.
 
     Raises:
         FolderInUseError: if another process uses the folder, before any step.
         FloatingPointError: if a loss is no longer finite.
-        NotKeptError: if what came out cannot be written.
+        NotKeptError: if the results cannot be written.
     """
     with hold_folder(prepared.folder) if prepared.ranks.first else nullcontext():
         return _run_in_held_folder(prepared, progress)

@@ -1,4 +1,4 @@
-"""What activations are wanted, as plain settings. Loads no torch."""
+"""Which activations to read, as plain settings. Does not load torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mechscope.dictionaries.number_checks import check_whole
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """Either a model, a hook point and text, or known features; and how they are read."""
+    """Either a model, a hook point and text, or known features; and how to read them."""
 
     model: str = ""
-    """Bundled model, name of the model table, repository of the hub, or a folder."""
+    """A bundled model, a name from the model table, a repository on the hub, or a folder."""
     hook: tuple[str, ...] = ()
-    """Where to read. Several names make one wide activation, layer after layer (a crosscoder's)."""
+    """The hook point to read. Several are concatenated layer by layer (for a crosscoder)."""
     target_hook: tuple[str, ...] = ()
-    """Where a transcoder writes; empty: an autoencoder."""
+    """The hook point that a transcoder writes to; empty for an autoencoder."""
     head: int | None = None
     """The head that is read, if the hook point has heads; None means all heads concatenated."""
     target_head: int | None = None
@@ -29,26 +29,26 @@ class SourceConfig:
     """"library" (the standard library's code), "docstrings" (its documentation), "books" (of MECHSCOPE_DATA), or a
     text file or folder."""
     synthetic: str = ""
-    """Known features in the place of a model, by name (`known.SETTINGS`)."""
+    """Known features instead of a model, by name (`known.SETTINGS`)."""
     tokens: int = 1_000_000
-    """Tokens of text that are read at most; a longer training reads them again."""
+    """At most this many tokens of text are read; longer training repeats them."""
     held_out: int = 16_384
-    """Tokens (known features: activations) kept apart to evaluate on."""
+    """Tokens (for known features: activations) held out for evaluation."""
     context: int | None = None
-    """Tokens a row; None: the model's context, at most 128."""
+    """Tokens per row; None: the model's context, at most 128."""
     prepend_bos: bool | None = None
     """Whether each row begins with the begin token; None: as the model's texts do."""
     skip_first: int = 1
-    """Positions at the start of each row that are left out: a first token's activation is unlike all others."""
+    """Positions to skip at the start of each row, because the first token's activation is unlike all others."""
     exclude_special_tokens: bool | tuple[int, ...] = False
     """True: positions of the tokenizer's special tokens (begin, end, padding …) are excluded from
     training and evaluation, but attention still sees them. Ids: exclude these tokens instead."""
     batch_size: int = 1024
-    """Activations a training step."""
+    """Activations per training step."""
     buffer_size: int | None = None
-    """Activations that are held and shuffled together; None: sixteen batches, or all where there are fewer."""
+    """Activations that are shuffled together; None: sixteen batches, or all if there are fewer."""
     seed: int = 0
-    """Which text is held out and in which order the rest is read; or what the known features are."""
+    """Determines which text is held out and in which order the rest is read, or the known features."""
 
     def __post_init__(self) -> None:
         for name in ("hook", "target_hook"):
@@ -93,7 +93,7 @@ class SourceConfig:
 
 
 def source_from_dict(settings: Mapping[str, Any]) -> SourceConfig:
-    """The config that `to_dict` described.
+    """Restore the config that `to_dict` describes.
 
     Raises:
         ValueError: for unknown or impossible settings.

@@ -32,7 +32,7 @@ from mechscope.model.transformer import HookedTransformer
 WEIGHTS = "model_weights"
 """Under which name a dictionary remembers the checksum of its model's weights."""
 BUFFER_BATCHES = 16
-"""Batches that are shuffled together, where nothing is said."""
+"""Default number of batches that are shuffled together."""
 
 
 class Source(ABC):
@@ -50,11 +50,11 @@ class Source(ABC):
     @property
     @abstractmethod
     def d_out(self) -> int | None:
-        """Width of the targets; None if there are none."""
+        """Width of the targets; None without targets."""
 
     @abstractmethod
     def stream(self, seed: int) -> Stream:
-        """Training batches in the order of a seed."""
+        """Training batches, in the order given by a seed."""
 
     @abstractmethod
     def held_out(self, n: int) -> Batch:

@@ -1,4 +1,4 @@
-"""What the family shares and comes with the package: its tokenizer, and the text that no member was trained on."""
+"""The family's shared files in the package: its tokenizer, and held-out text."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mechscope.data.tokenizer_files import tokenizer_from_folder
 from mechscope.storage.files import write_atomically
 
 FOLDER = Path(__file__).parent / "shared"
-"""Where these files lie; `prepare` makes them."""
+"""The folder of these files, which `prepare` makes."""
 HELD_OUT = "held_out.safetensors"
 KINDS_OF_TEXT = ("books", "code")
 ORDERS = {"unigram": 1, "bigram": 2, "trigram": 3}
-"""The n-gram rivals, by name."""
+"""The n-gram baselines, by name."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Text that no member has seen, and how well counting does on it."""
+    """Held-out text, and the losses of n-grams on it."""
 
     rows: dict[str, Int[Tensor, "batch pos"]]
     """books and code → sequences that begin with BOS."""
@@ -43,7 +43,7 @@ def shared_tokenizer() -> Tokenizer:
 
 @cache
 def held_out() -> HeldOut:
-    """The held-out text."""
+    """Read the held-out text."""
     with safetensors.safe_open(FOLDER / HELD_OUT, framework="pt") as file:
         rows = {kind: file.get_tensor(kind).long() for kind in KINDS_OF_TEXT}
         values = file.get_tensor("baselines").tolist()
