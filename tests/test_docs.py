@@ -32,7 +32,7 @@ def test_links_lead_somewhere() -> None:
         *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
         *(ROOT / "docs").glob("*.md"),
     ]
-    assert sum(len(list(markdown_links(page))) for page in pages) > 100
+    assert sum(len(list(markdown_links(page))) for page in pages) > 40
     assert markdown_problems(sorted(pages)) == []
 
 
