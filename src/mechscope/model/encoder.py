@@ -17,7 +17,7 @@ from torch import nn
 
 from mechscope.model.activation_cache import ActivationCache
 from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
-from mechscope.model.components import AttentionMask, TiedUnembed, Unembed
+from mechscope.model.components import AttentionMask, PassContext, TiedUnembed, Unembed
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import Devices
 from mechscope.model.display import ModelDisplay
@@ -250,7 +250,7 @@ class HookedEncoder(
             tokens.shape[1], tokens.shape[1], padding=mask, causal=False, device=residual.device
         )
         for block in self.blocks:
-            residual = block(residual, mask=allowed)
+            residual = block(residual, context=PassContext(allowed))
         return residual
 
     def run_with_cache(  # type: ignore[override]

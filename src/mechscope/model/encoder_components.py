@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from mechscope.model.components import Attention, AttentionMask, Embed, LayerNorm, PosEmbed
+from mechscope.model.components import Attention, Embed, LayerNorm, PassContext, PosEmbed
 from mechscope.model.components.activations import ACTIVATIONS
 from mechscope.model.components.block import by_head
 from mechscope.model.components.component import Component
@@ -103,13 +103,13 @@ class BertBlock(Component):
         resid_pre: Float[torch.Tensor, "batch pos d_model"],
         additive_attention_mask: torch.Tensor | None = None,
         *,
-        mask: AttentionMask | None = None,
+        context: PassContext | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]
 
         Args:
             additive_attention_mask: added to the scores, -inf at keys that no query may read [batch 1 1 key].
-            mask: which queries may read which keys; None means all of them.
+            context: says which queries may read which keys; None means all of them.
         """
         resid_pre = self.hook_resid_pre(resid_pre)
         inputs = (
@@ -121,7 +121,7 @@ class BertBlock(Component):
             )
         )
         attn_out = self.hook_attn_out(
-            self.attn(*inputs, additive_attention_mask=additive_attention_mask, mask=mask)
+            self.attn(*inputs, additive_attention_mask=additive_attention_mask, context=context)
         )
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         mlp_in = self.hook_mlp_in(self.ln1(resid_mid))

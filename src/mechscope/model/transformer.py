@@ -21,6 +21,7 @@ from mechscope.model.classic_model import ClassicModel
 from mechscope.model.components import (
     AttentionMask,
     Embed,
+    PassContext,
     PosEmbed,
     RotaryTable,
     TiedUnembed,
@@ -181,12 +182,10 @@ class HookedTransformer(
             residual = self._check_residual(input)
             tokens, attention_mask = self._resumed(residual, tokens, attention_mask, past_kv_cache)
         mask = self.make_attention_mask(residual.shape[1], attention_mask, offset)
-        positions = None if mask.positions is None else mask.positions[:, -residual.shape[1] :]
+        context = PassContext(mask, offset, shortformer_pos_embed, tokens)
         for layer in range(first, last):
             entry = None if past_kv_cache is None else past_kv_cache[layer]
-            residual = run_block(
-                self.blocks[layer], residual, shortformer_pos_embed, entry, mask, positions, offset
-            )
+            residual = run_block(self.blocks[layer], residual, entry, context)
         if stop_at_layer is not None:
             return residual
         if return_type is None and not self._final_points_watched():
@@ -237,6 +236,19 @@ class HookedTransformer(
         if self.cfg.positional_embedding_type == "shortformer":
             return embedded, tokens, position_embedding, padding
         return embedded + position_embedding, tokens, None, padding
+
+    def start_pass(
+        self, input: str | list[str] | torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, PassContext]:
+        """The residual stream that the first block reads [batch pos d_model], and what every block needs beside it.
+
+        For techniques that go through the blocks themselves; the arguments are those of `forward`.
+        """
+        residual, tokens, shortformer_pos_embed, padding = self.input_to_embed(
+            input, attention_mask=attention_mask
+        )
+        mask = self.make_attention_mask(residual.shape[1], padding)
+        return residual, PassContext(mask, 0, shortformer_pos_embed, tokens)
 
     def _resumed(
         self,

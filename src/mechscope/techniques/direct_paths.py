@@ -115,9 +115,7 @@ class DirectPaths:
         z[:, :, heads] = self.source[get_act_name("z", layer)][:, :, heads]
         block = self.model.blocks[layer]
         with torch.no_grad():
-            out = block.attn.output(z)
-            if block.ln1_post is not None:
-                out = block.ln1_post(out)
+            out = block.attention_output(z)
         return out - self.base[get_act_name("attn_out", layer)]
 
 

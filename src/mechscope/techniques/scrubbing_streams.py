@@ -69,14 +69,19 @@ class Streams:
 
     def head(self, node: NodeName, query: Stream, key: Stream, value: Stream) -> Stream:
         """What a head writes when its three inputs read these streams."""
-        block, positions = self.model.blocks[node.layer], self.run.shortformer
-        inputs = [block.ln1(stream) for stream in (query, key, value)]
+        block, context = self.model.blocks[node.layer], self.run.context
+        positions = context.shortformer_pos_embed
         if positions is not None:
-            inputs[0], inputs[1] = inputs[0] + positions[:1], inputs[1] + positions[:1]
-        q, k, v = block.attn.queries_keys_values(inputs[0], inputs[1], inputs[2])
-        z = block.attn.attend(q, k, v, self.run.mask(range(self.run.length), 1))
+            # The same on every prompt, because none has padding.
+            positions = positions[:1].expand(len(query), -1, -1)
+        z = block.attn.head_outputs(
+            block.attention_input("q", query, positions),
+            block.attention_input("k", key, positions),
+            block.attention_input("v", value, positions),
+            context,
+        )
         return self._project(node, z)
 
     def _project(self, node: NodeName, z: torch.Tensor) -> Stream:
         assert node.index is not None
-        return z[:, :, node.index] @ self.model.blocks[node.layer].attn.W_O[node.index].detach()
+        return self.model.blocks[node.layer].attn.head_result(z[:, :, node.index], node.index)

@@ -13,6 +13,7 @@ from mechscope.model.components.normalization import (
     RMSNorm,
     RMSNormPre,
 )
+from mechscope.model.components.pass_context import PassContext
 from mechscope.model.components.rotary import RotaryTable
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GroupedQueryAttention",
     "LayerNorm",
     "LayerNormPre",
+    "PassContext",
     "PosEmbed",
     "RMSNorm",
     "RMSNormPre",

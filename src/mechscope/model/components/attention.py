@@ -6,29 +6,39 @@ torch does with a module's parameters works.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import einsum
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import nn
 
 from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.classic_attention import ClassicAttention, alibi_slopes
 from mechscope.model.components.normalization import RMSNorm
+from mechscope.model.components.pass_context import PassContext
 from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.gradients import forward_gradients
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 from mechscope.model.precision import at_least_float32
-from mechscope.model.tensors import get_offset_position_ids
 from mechscope.model.weight_views import weight_copy
 
 # What queries, keys or values read: the residual stream, or a copy of it for each head.
+AtQueries = Float[torch.Tensor, "batch query d_model"] | Float[torch.Tensor, "batch query head d_model"]
 ByHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos head d_model"]
 ByKeyValueHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos kv_head d_model"]
+
+
+class Projections(NamedTuple):
+    """What the weights make of a layer's inputs: before norms, hook points and rotary turns."""
+
+    queries: Float[torch.Tensor, "batch query head d_head"]
+    keys: Float[torch.Tensor, "batch pos kv_head d_head"]
+    values: Float[torch.Tensor, "batch pos kv_head d_head"]
 
 
 class Attention(ClassicAttention):
@@ -157,9 +167,7 @@ class Attention(ClassicAttention):
         attention_mask: torch.Tensor | None = None,
         position_bias: torch.Tensor | None = None,
         *,
-        mask: AttentionMask | None = None,
-        positions: Int[torch.Tensor, "batch pos"] | None = None,
-        offset: int = 0,
+        context: PassContext | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] (or [batch pos head d_model] for inputs split by head) -> [batch pos d_model]
 
@@ -168,30 +176,21 @@ class Attention(ClassicAttention):
             additive_attention_mask: added to the scores, -inf at keys that no query may read [batch 1 1 key].
             attention_mask: 0 where a position is padding [batch key], earlier positions included.
             position_bias: also added to the scores [1 head query key].
-            mask: which queries may read which keys, if already computed; it replaces `attention_mask` and requires
-                `positions` and `offset`.
-            positions: where each token stands [batch pos], if not `offset` and on.
-            offset: how many positions came before.
+            context: mask and positions of the pass, if already known; it replaces `attention_mask`.
         """
-        if mask is None:
+        if context is None:
             offset = 0 if past_kv_cache_entry is None else past_kv_cache_entry.past_keys.shape[1]
-            mask, positions = self._classic_mask(
-                key_input.shape[1], offset, attention_mask, query_input.device
-            )
-        q, k, v = self.queries_keys_values(query_input, key_input, value_input, positions, offset)
-        if past_kv_cache_entry is not None:
-            k, v = past_kv_cache_entry.append(k, v)
+            context = self._classic_context(key_input.shape[1], offset, attention_mask, query_input.device)
         bias = additive_attention_mask
         if position_bias is not None:
             bias = position_bias if bias is None else bias + position_bias
-        z = self.attend(q, k, v, mask, bias)
-        # The classic `calculate_z_scores` ends with the hook.
-        return self.output(z if self.overrides("calculate_z_scores") else self.hook_z(z))
+        z = self.head_outputs(query_input, key_input, value_input, context, past_kv_cache_entry, bias)
+        return self.output(z)
 
-    def _classic_mask(
+    def _classic_context(
         self, length: int, offset: int, attention_mask: torch.Tensor | None, device: torch.device
-    ) -> tuple[AttentionMask, torch.Tensor | None]:
-        """Which queries may read which keys, and the tokens' positions, from a padding mask [batch key]."""
+    ) -> PassContext:
+        """The context that a padding mask [batch key] describes."""
         if attention_mask is not None and attention_mask.shape[1] != offset + length:
             raise ValueError(
                 f"attention_mask covers {attention_mask.shape[1]} positions, but there are {offset + length}, "
@@ -199,9 +198,123 @@ class Attention(ClassicAttention):
             )
         causal = self.cfg.attention_dir == "causal"
         mask = AttentionMask(length, offset + length, padding=attention_mask, causal=causal, device=device)
-        if attention_mask is None:
-            return mask, None
-        return mask, get_offset_position_ids(offset, attention_mask.to(device))
+        return PassContext(mask, offset)
+
+    # The steps of a forward pass, which techniques call as well -----------------------------
+
+    def head_outputs(
+        self,
+        query_input: AtQueries,
+        key_input: ByKeyValueHead,
+        value_input: ByKeyValueHead,
+        context: PassContext,
+        past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+        bias: torch.Tensor | None = None,
+        heads: Sequence[int] | None = None,
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
+        """What each head takes from the values, as `hook_z` leaves it, from what queries, keys and values read.
+
+        Args:
+            context: mask and positions; where it names queries, `query_input` holds those positions only.
+            past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
+            bias: added to the scores, in a shape that expands to [batch head query key].
+            heads: compute these heads only, from inputs that hold just these (see `can_run_some_heads`).
+        """
+        if heads is None:
+            q, k, v = self.calculate_qkv_matrices(query_input, key_input, value_input)
+        else:
+            q, k, v = self._hooked(self.projections(query_input, key_input, value_input, heads))
+        return self.read_values(q, k, v, context, past_kv_cache_entry, bias, heads)
+
+    def projections(
+        self,
+        query_input: AtQueries,
+        key_input: ByKeyValueHead,
+        value_input: ByKeyValueHead,
+        heads: Sequence[int] | None = None,
+    ) -> Projections:
+        """The products of inputs and weights, from which `head_outputs_of` goes on."""
+        return Projections(
+            self._project("Q", query_input, heads),
+            self._project("K", key_input, heads),
+            self._project("V", value_input, heads),
+        )
+
+    def head_outputs_of(
+        self, projections: Projections, context: PassContext
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
+        """`head_outputs`, from projections that are already computed."""
+        return self.read_values(*self._hooked(projections), context)
+
+    def read_values(
+        self,
+        q: Float[torch.Tensor, "batch query head d_head"],
+        k: Float[torch.Tensor, "batch pos kv_head d_head"],
+        v: Float[torch.Tensor, "batch pos kv_head d_head"],
+        context: PassContext,
+        past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+        bias: torch.Tensor | None = None,
+        heads: Sequence[int] | None = None,
+    ) -> Float[torch.Tensor, "batch query head d_head"]:
+        """What each head takes from the values, as `hook_z` leaves it: every way through the layer ends here.
+
+        Args:
+            q, k, v: queries, keys and values before norms and rotary turns, as `calculate_qkv_matrices` gives them.
+            context, past_kv_cache_entry, bias, heads: see `head_outputs`.
+        """
+        del heads  # for what a subclass does head by head
+        q, k = self.normed_queries(q), self.normed_keys(k)
+        if self.rotary is not None:
+            where = context.query_positions
+            where = None if where is None else where.expand(len(q), -1)
+            q = self.hook_rot_q(self.turn(q, where, context.mask.key_length - q.shape[1]))
+            k = self.hook_rot_k(self.turn(k, context.positions, context.offset))
+        if past_kv_cache_entry is not None:
+            k, v = past_kv_cache_entry.append(k, v)
+        z = self.attend(q, k, v, context.mask, bias)
+        # The classic `calculate_z_scores` ends with the hook.
+        return z if self.overrides("calculate_z_scores") else self.hook_z(z)
+
+    @property
+    def key_hook(self) -> HookPoint:
+        """The last point that keys pass before they are attended to; see `ready_keys`."""
+        return self.hook_k if self.rotary is None else self.hook_rot_k
+
+    @property
+    def query_hook(self) -> HookPoint:
+        """The last point that queries pass before they attend; see `ready_queries`."""
+        return self.hook_q if self.rotary is None else self.hook_rot_q
+
+    def ready_keys(
+        self, at_hook: Float[torch.Tensor, "batch pos kv_head d_head"]
+    ) -> Float[torch.Tensor, "batch pos kv_head d_head"]:
+        """Keys as they are attended to, and as a key/value cache holds them, from what `key_hook` saw."""
+        return self.normed_keys(at_hook) if self.rotary is None else at_hook
+
+    def ready_queries(
+        self, at_hook: Float[torch.Tensor, "batch pos head d_head"]
+    ) -> Float[torch.Tensor, "batch pos head d_head"]:
+        """Queries as they attend, from what `query_hook` saw."""
+        return self.normed_queries(at_hook) if self.rotary is None else at_hook
+
+    @property
+    def can_run_some_heads(self) -> bool:
+        """Whether some heads can be computed without the others, and nobody listens who expects all of them."""
+        apart = not self.grouped and self.cfg.qk_norm != "full"
+        return apart and self.cfg.positional_embedding_type != "alibi" and not self._watched
+
+    @property
+    def _watched(self) -> bool:
+        points = [
+            self.hook_q,
+            self.hook_k,
+            self.hook_v,
+            self.hook_attn_scores,
+            self.hook_pattern,
+            self.hook_z,
+        ]
+        points += [] if self.rotary is None else [self.hook_rot_q, self.hook_rot_k]
+        return any(point.watched for point in points)
 
     def attend(
         self,
@@ -220,59 +333,38 @@ class Attention(ClassicAttention):
             return self._fused_attention(q, k, v, mask)
         return self._open_attention(q, k, v, mask, bias)
 
-    def queries_keys_values(
-        self,
-        query_input: ByHead,
-        key_input: ByKeyValueHead,
-        value_input: ByKeyValueHead,
-        positions: Int[torch.Tensor, "batch pos"] | None = None,
-        offset: int = 0,
-    ) -> tuple[
-        Float[torch.Tensor, "batch pos head d_head"],
-        Float[torch.Tensor, "batch pos kv_head d_head"],
-        Float[torch.Tensor, "batch pos kv_head d_head"],
-    ]:
-        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], ready to attend."""
-        q, k, v = self.calculate_qkv_matrices(query_input, key_input, value_input)
-        q, k = self.normed_queries(q), self.normed_keys(k)
-        return self._turn_query(q, positions, offset), self._turn_key(k, positions, offset), v
-
     def _project_all(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        q = self.hook_q(self._project("Q", query_input))
-        k = self.hook_k(self._project("K", key_input))
-        v = self.hook_v(self._project("V", value_input))
-        return q, k, v
+        return self._hooked(self.projections(query_input, key_input, value_input))
 
-    def queries(
-        self, query_input: ByHead, positions: Int[torch.Tensor, "batch pos"] | None = None, offset: int = 0
-    ) -> Float[torch.Tensor, "batch pos head d_head"]:
-        """Queries alone, of any positions."""
-        return self._turn_query(self._query(self._project("Q", query_input)), positions, offset)
+    def _hooked(self, projections: Projections) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values as their hook points leave them; not yet normed or turned."""
+        q, k, v = projections
+        return self.hook_q(q), self.hook_k(k), self.hook_v(v)
 
-    def keys_values(
-        self,
-        key_input: ByKeyValueHead,
-        value_input: ByKeyValueHead,
-        positions: Int[torch.Tensor, "batch pos"] | None = None,
-        offset: int = 0,
-    ) -> tuple[
-        Float[torch.Tensor, "batch pos kv_head d_head"], Float[torch.Tensor, "batch pos kv_head d_head"]
-    ]:
-        """Keys and values alone."""
-        k = self._turn_key(self._key(self._project("K", key_input)), positions, offset)
-        return k, self.hook_v(self._project("V", value_input))
-
-    def _project(self, which: str, x: torch.Tensor) -> torch.Tensor:
+    def _weights(self, which: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of queries, keys or values, as they are stored."""
         prefix = "_" if self.grouped and which != "Q" else ""
-        return project(x, self._stored(f"{prefix}W_{which}"), self._stored(f"{prefix}b_{which}"))
+        return self._stored(f"{prefix}W_{which}"), self._stored(f"{prefix}b_{which}")
 
-    def _query(self, q: torch.Tensor) -> torch.Tensor:
-        return self.normed_queries(self.hook_q(q))
+    def _project(self, which: str, x: torch.Tensor, heads: Sequence[int] | None = None) -> torch.Tensor:
+        weight, bias = self._weights(which)
+        return project(x, weight, bias) if heads is None else project(x, weight[heads], bias[heads])
 
-    def _key(self, k: torch.Tensor) -> torch.Tensor:
-        return self.normed_keys(self.hook_k(k))
+    def input_gradients(
+        self, gradients: Sequence[torch.Tensor]
+    ) -> Float[torch.Tensor, "input batch pos d_model"]:
+        """Gradients at each of the `projections`, taken back to what heads' queries, then keys, then values read."""
+        by_input = [
+            einsum(
+                gradient,
+                self._weights(which)[0],
+                "batch pos head d_head, head d_model d_head -> head batch pos d_model",
+            )
+            for which, gradient in zip("QKV", gradients, strict=True)
+        ]
+        return torch.cat(by_input)
 
     def normed_queries(
         self, q: Float[torch.Tensor, "batch pos head d_head"]
@@ -285,12 +377,6 @@ class Attention(ClassicAttention):
     ) -> Float[torch.Tensor, "batch pos kv_head d_head"]:
         """What `hook_k` saw, after the norm on keys (`cfg.qk_norm`) if the model has one."""
         return k if self.k_norm is None else self._normalize(self.k_norm, k)
-
-    def _turn_query(self, q: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
-        return q if self.rotary is None else self.hook_rot_q(self.turn(q, positions, offset))
-
-    def _turn_key(self, k: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
-        return k if self.rotary is None else self.hook_rot_k(self.turn(k, positions, offset))
 
     def _normalize(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return norm(x) if self.cfg.qk_norm == "per_head" else norm(x.flatten(2)).view_as(x)
@@ -378,6 +464,12 @@ class Attention(ClassicAttention):
             )
             return result.sum(2) + self.b_O
         return F.linear(z.flatten(2), self._stored("W_O").flatten(0, 1).mT, self._stored("b_O"))
+
+    def head_result(
+        self, z: Float[torch.Tensor, "batch pos d_head"], head: int
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
+        """What one head adds to the layer's output, from what it took from the values."""
+        return z @ self.W_O[head]
 
     def _stored(self, name: str) -> torch.Tensor:
         """A weight, bypassing torch's slow attribute lookup unless a parametrization or pruning computes it."""

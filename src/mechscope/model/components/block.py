@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from einops import einsum, repeat
+from jaxtyping import Float
 from torch import nn
 
 from mechscope.model.components.attention import Attention, ByHead, ByKeyValueHead
-from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.calling import run_attention
 from mechscope.model.components.component import Component
 from mechscope.model.components.grouped_attention import GroupedQueryAttention
 from mechscope.model.components.mlp import MLP, make_mlp
-from mechscope.model.components.normalization import make_norm, make_output_norm
+from mechscope.model.components.normalization import Norm, make_norm, make_output_norm
+from mechscope.model.components.pass_context import PassContext
 from mechscope.model.components.rotary import RotaryTable
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
+from mechscope.model.gradients import gradients_on
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+from mechscope.model.precision import at_least_float32
 
 
 class TransformerBlock(Component):
@@ -69,9 +73,7 @@ class TransformerBlock(Component):
         past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
         attention_mask: torch.Tensor | None = None,
         *,
-        mask: AttentionMask | None = None,
-        positions: Int[torch.Tensor, "batch pos"] | None = None,
-        offset: int = 0,
+        context: PassContext | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """[batch pos d_model] -> [batch pos d_model]
 
@@ -79,7 +81,7 @@ class TransformerBlock(Component):
             shortformer_pos_embed: added to the input of queries and keys.
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
             attention_mask: 0 where a position is padding [batch key], earlier positions included.
-            mask, positions, offset: see `Attention.forward`.
+            context: mask and positions of the pass, if already known; it replaces `attention_mask`.
         """
         resid_pre = self.hook_resid_pre(resid_pre)
         attn_out = run_attention(
@@ -87,9 +89,7 @@ class TransformerBlock(Component):
             self.attention_inputs(resid_pre, shortformer_pos_embed),
             past_kv_cache_entry,
             attention_mask,
-            mask,
-            positions,
-            offset,
+            context,
         )
         return self.after_attention(resid_pre, attn_out)
 
@@ -99,15 +99,113 @@ class TransformerBlock(Component):
         attn_out: Float[torch.Tensor, "batch pos d_model"],
     ) -> Float[torch.Tensor, "batch pos d_model"]:
         """resid_post, from what attention made of resid_pre."""
-        if self.ln1_post is not None:
-            attn_out = self.ln1_post(attn_out)
-        attn_out = self.hook_attn_out(attn_out)
+        attn_out = self.hook_attn_out(self._normed_output(attn_out))
         if self.cfg.attn_only:
             return self.hook_resid_post(resid_pre + attn_out)
         if self.cfg.parallel_attn_mlp:
             return self.hook_resid_post(resid_pre + attn_out + self.mlp_output(resid_pre))
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         return self.hook_resid_post(resid_mid + self.mlp_output(resid_mid))
+
+    def _normed_output(self, attn_out: torch.Tensor) -> torch.Tensor:
+        return attn_out if self.ln1_post is None else self.ln1_post(attn_out)
+
+    def after_heads(
+        self,
+        resid_pre: Float[torch.Tensor, "batch pos d_model"],
+        z: Float[torch.Tensor, "batch pos head d_head"],
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
+        """resid_post, from what the heads took from the values."""
+        return self.after_attention(resid_pre, self.attn.output(z))
+
+    def at_queries(
+        self,
+        resid_pre: Float[torch.Tensor, "batch pos d_model"],
+        context: PassContext,
+        past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
+    ) -> Float[torch.Tensor, "batch query d_model"]:
+        """resid_post at the queries that the context names: at other positions, only keys and values are computed."""
+        query_input, key_input, value_input = self.attention_inputs(resid_pre, context.shortformer_pos_embed)
+        z = self.attn.head_outputs(
+            context.at_queries(query_input), key_input, value_input, context, past_kv_cache_entry
+        )
+        return self.after_heads(context.at_queries(resid_pre), z)
+
+    # What each head reads and writes ---------------------------------------------------------
+
+    def attention_output(
+        self, z: Float[torch.Tensor, "batch pos head d_head"]
+    ) -> Float[torch.Tensor, "batch pos d_model"]:
+        """What attention adds to the residual stream, from what the heads took from the values."""
+        return self._normed_output(self.attn.output(z))
+
+    def head_contributions(
+        self, z: Float[torch.Tensor, "batch pos head d_head"], heads: Sequence[int] | None = None
+    ) -> Float[torch.Tensor, "head batch pos d_model"]:
+        """What each head adds to the residual stream; with `attention_constant`, their sum is `attention_output`.
+
+        Where attention's output is normalised before it is added, a head's share is its result, with an equal
+        share of b_O, centred and divided as the whole is: the shares and the norm's shift add up exactly.
+
+        Args:
+            heads: which heads `z` holds; None means all. Without an output norm only.
+        """
+        attn = self.attn
+        weight = attn.W_O if heads is None else attn.W_O[heads]
+        result = einsum(z, weight, "batch pos head d_head, head d_head d_model -> head batch pos d_model")
+        norm = self.ln1_post
+        if norm is None:
+            return result
+        assert isinstance(norm, Norm)
+        share = at_least_float32(result) + attn.b_O / len(result)
+        if norm.centre:
+            share = share - share.mean(-1, keepdim=True)
+        scale = (share.sum(0).pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()
+        return (share / scale if norm.w is None else share / scale * norm.w).to(result.dtype)
+
+    @property
+    def attention_constant(self) -> Float[torch.Tensor, " d_model"]:
+        """What attention adds beside its heads' contributions, the same in every run."""
+        norm = self.ln1_post
+        if norm is None:
+            return self.attn.b_O
+        assert isinstance(norm, Norm)
+        return torch.zeros_like(self.attn.b_O) if norm.b is None else norm.b
+
+    @property
+    def heads_interact(self) -> bool:
+        """Whether a norm over all heads lets each change what the others write.
+
+        In such a model a head has an effect even where nothing reads what it writes.
+        """
+        return self.ln1_post is not None or self.cfg.qk_norm == "full"
+
+    @property
+    def can_run_some_heads(self) -> bool:
+        """Whether what some heads write can be computed without the others (see `Attention.head_outputs`)."""
+        return self.attn.can_run_some_heads and not self.heads_interact
+
+    def head_input_gradients(
+        self, resid_pre: Float[torch.Tensor, "batch pos d_model"], gradients: Sequence[torch.Tensor]
+    ) -> Float[torch.Tensor, "input batch pos d_model"]:
+        """Gradients at `Attention.projections`, taken back to what each head's queries, keys and values read.
+
+        Args:
+            resid_pre: the residual stream that they all read.
+            gradients: one for each of the projections.
+        """
+        with torch.no_grad():
+            normed = self.attn.input_gradients(gradients)
+        with gradients_on("taking gradients back through a norm"):
+            copies = repeat(
+                resid_pre.detach(), "batch pos d_model -> input batch pos d_model", input=len(normed)
+            ).requires_grad_()
+            normalized = self.ln1(copies)
+            if normalized is copies:  # no norm
+                return normed
+            return torch.autograd.grad(normalized, copies, normed)[0]
+
+    # Sublayers -------------------------------------------------------------------------------
 
     def mlp_output(
         self, residual: Float[torch.Tensor, "batch pos d_model"]
@@ -123,6 +221,16 @@ class TransformerBlock(Component):
         if self.ln2_post is not None:
             mlp_out = self.ln2_post(mlp_out)
         return self.hook_mlp_out(mlp_out)
+
+    def attention_input(
+        self,
+        which: Literal["q", "k", "v"],
+        residual: ByHead,
+        shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None,
+    ) -> ByHead:
+        """What queries, keys or values read from a residual stream of their own, which may be split by head."""
+        read = self.ln1(residual)
+        return read if which == "v" else _add_positions(read, shortformer_pos_embed)
 
     def attention_inputs(
         self,
@@ -144,7 +252,7 @@ class TransformerBlock(Component):
                 )
             shared = self.hook_attn_in(by_head(resid_pre, self.cfg.n_heads))
         kv_heads = self.cfg.n_kv_heads
-        split = {
+        split: dict[Literal["q", "k", "v"], tuple[HookPoint, int]] = {
             "q": (self.hook_q_input, self.cfg.n_heads),
             "k": (self.hook_k_input, kv_heads),
             "v": (self.hook_v_input, kv_heads),
@@ -154,9 +262,7 @@ class TransformerBlock(Component):
         inputs: list[torch.Tensor] = []
         for which, (hook, heads) in split.items():
             if hook.watched:
-                read: torch.Tensor = self.ln1(hook(by_head(shared, heads)))
-                if which != "v":
-                    read = _add_positions(read, shortformer_pos_embed)
+                read = self.attention_input(which, hook(by_head(shared, heads)), shortformer_pos_embed)
             else:
                 if normalized is None:
                     normalized = self.ln1(shared)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.classic_attention import OVERRIDABLE
+from mechscope.model.components.pass_context import PassContext
 
 
 def run_attention(
@@ -18,71 +18,52 @@ def run_attention(
     inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     past_kv_cache_entry: Any,
     attention_mask: torch.Tensor | None,
-    mask: AttentionMask | None,
-    positions: torch.Tensor | None,
-    offset: int,
+    context: PassContext | None,
 ) -> torch.Tensor:
     """The output of an attention layer for the inputs of queries, keys and values."""
-    if takes_our_mask(type(attn)):
-        return attn(
-            *inputs,
-            past_kv_cache_entry,
-            attention_mask=attention_mask,
-            mask=mask,
-            positions=positions,
-            offset=offset,
-        )
+    if takes_context(type(attn)):
+        return attn(*inputs, past_kv_cache_entry, attention_mask=attention_mask, context=context)
     query_input, key_input, value_input = inputs
     return attn(
         query_input=query_input,
         key_input=key_input,
         value_input=value_input,
         past_kv_cache_entry=past_kv_cache_entry,
-        attention_mask=_padding(attention_mask, mask),
+        attention_mask=_padding(attention_mask, context),
     )
 
 
 def run_block(
     block: nn.Module,
     residual: torch.Tensor,
-    shortformer_pos_embed: torch.Tensor | None,
     past_kv_cache_entry: Any,
-    mask: AttentionMask,
-    positions: torch.Tensor | None,
-    offset: int,
+    context: PassContext,
 ) -> torch.Tensor:
     """The residual stream after a block [batch pos d_model]."""
-    if takes_our_mask(type(block)):
-        return block(
-            residual,
-            shortformer_pos_embed,
-            past_kv_cache_entry,
-            mask=mask,
-            positions=positions,
-            offset=offset,
-        )
+    if takes_context(type(block)):
+        return block(residual, context.shortformer_pos_embed, past_kv_cache_entry, context=context)
     return block(
         residual,
-        shortformer_pos_embed=shortformer_pos_embed,
+        shortformer_pos_embed=context.shortformer_pos_embed,
         past_kv_cache_entry=past_kv_cache_entry,
-        attention_mask=_padding(None, mask),
+        attention_mask=_padding(None, context),
     )
 
 
 @functools.cache
-def takes_our_mask(cls: type) -> bool:
-    """Whether the class's `forward` takes `mask`, `positions` and `offset`, as our classes do, unlike classic ones."""
+def takes_context(cls: type) -> bool:
+    """Whether the class's `forward` takes a `context`, as our classes do, unlike classic ones."""
     parameters = inspect.signature(cls.forward).parameters  # type: ignore[attr-defined]
-    return {"mask", "positions", "offset"} <= parameters.keys() or any(
+    return "context" in parameters or any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
     )
 
 
-def _padding(attention_mask: torch.Tensor | None, mask: AttentionMask | None) -> torch.Tensor | None:
+def _padding(attention_mask: torch.Tensor | None, context: PassContext | None) -> torch.Tensor | None:
     """1 where a position is real [batch key], as classic layers take it."""
-    if attention_mask is not None or mask is None or mask.padding is None:
+    if attention_mask is not None or context is None or context.mask.padding is None:
         return attention_mask
-    return mask.padding.to(torch.int64)
+    return context.mask.padding.to(torch.int64)
 
 
 def has_own_parts(model: Any) -> bool:

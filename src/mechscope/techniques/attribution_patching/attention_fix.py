@@ -33,16 +33,18 @@ class AttentionFix:
 
     def __init__(self, model: HookedTransformer, base: BaseRun, source: BaseRun) -> None:
         self.model, self.base, self.source = model, base, source
-        rotary = model.cfg.positional_embedding_type == "rotary"
-        self.names = {"q": "hook_rot_q", "k": "hook_rot_k"} if rotary else {"q": "hook_q", "k": "hook_k"}
-        self._mask = base.mask(range(base.length), 1)
 
     def require(self, sites: Sequence[str]) -> None:
         """Compute at once what `estimate` needs of both runs."""
         for layer in range(self.model.cfg.n_layers):
-            both = [f"blocks.{layer}.attn.{name}" for name in self.names.values()]
-            self.base.require([*both, f"blocks.{layer}.attn.hook_v"])
-            self.source.require([f"blocks.{layer}.attn.{self.names[site]}" for site in sites])
+            names = self._names(layer)
+            self.base.require([*names.values(), f"blocks.{layer}.attn.hook_v"])
+            self.source.require([names[site] for site in sites])
+
+    def _names(self, layer: int) -> dict[str, str]:
+        """The last points that queries and keys pass before they meet."""
+        attn = self.model.blocks[layer].attn
+        return {"q": str(attn.query_hook.name), "k": str(attn.key_hook.name)}
 
     def estimate(
         self, site: str, layer: int, gradient: Pattern, by_position: bool
@@ -87,7 +89,7 @@ class AttentionFix:
                 runs[queries_of].queries(layer),
                 runs[keys_of].keys(layer),
                 self.base[f"{attn}.hook_v"],
-                self._mask,
+                self.base.context.mask,
             )
         return at_least_float32(caught[0])
 

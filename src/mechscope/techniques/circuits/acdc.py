@@ -22,7 +22,6 @@ from mechscope.tasks.task import Task
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.live_edges import reaches_logits
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
-from mechscope.techniques.circuits.stage_outputs import heads_are_coupled
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -95,7 +94,7 @@ class _Search:
         self.effects = torch.zeros(self.kept.shape).masked_fill(~self.graph.valid, torch.nan)
         self.n_tests = 0
         self.metric = float(run.measure(self.kept[None]).mean())
-        self.coupled = any(heads_are_coupled(block) for block in run.model.blocks)
+        self.coupled = any(block.heads_interact for block in run.model.blocks)
         self.guess, self.window = False, 1
         """Whether the next tests are expected to remove their edge, and how many to run at once."""
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from mechscope.model.precision import at_least_float32
 from mechscope.tasks.task import Baselines, Task
-from mechscope.techniques.circuits.contributions import Run, Surroundings, plain_run
+from mechscope.techniques.circuits.contributions import Run, plain_run
 from mechscope.techniques.circuits.edge_gradients import edge_gradients
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.sweep import memory_budget
@@ -109,7 +109,7 @@ class EdgeScores:
         device = residual.device
         tokens = piece.task.clean.to(device)
         with torch.no_grad():
-            _, around = Surroundings.of(self.model, tokens, piece.task.attention_mask, copies)
+            _, context = self.model.start_pass(tokens, piece.task.attention_mask)
 
         def metric(last: torch.Tensor) -> torch.Tensor:
             parts = [
@@ -120,7 +120,9 @@ class EdgeScores:
             ]
             return torch.cat(parts)
 
-        return edge_gradients(self.model, self.split, residual, around, metric, first, before_attention)
+        return edge_gradients(
+            self.model, self.split, residual, context.repeated(copies), metric, first, before_attention
+        )
 
     def add(self, number: int, gradient: torch.Tensor, difference: torch.Tensor, share: float = 1.0) -> None:
         """Add what one stage's gradients [destination batch pos d_model] say of the edges from all earlier sources."""

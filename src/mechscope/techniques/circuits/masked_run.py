@@ -16,17 +16,13 @@ import torch
 from jaxtyping import Float
 from tqdm import tqdm
 
+from mechscope.model.components import PassContext
 from mechscope.tasks.task import Baselines, Task
 from mechscope.techniques.circuits.batch_memory import batch_memory
-from mechscope.techniques.circuits.contributions import (
-    Run,
-    Surroundings,
-    attention_constant,
-    plain_run,
-)
+from mechscope.techniques.circuits.contributions import Run, plain_run
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.live_edges import live_edges, reaches_logits
-from mechscope.techniques.circuits.stage_outputs import heads_are_coupled, write
+from mechscope.techniques.circuits.stage_outputs import write
 from mechscope.techniques.sweep import memory_budget
 from mechscope.techniques.task_sweep import compact
 
@@ -45,7 +41,7 @@ class _Rows:
 
     rows: slice
     tokens: torch.Tensor
-    padding: torch.Tensor | None
+    context: PassContext
     other: Run
     """The run whose contributions flow along edges outside the circuit."""
     held: torch.Tensor
@@ -214,7 +210,7 @@ class MaskedRun:
         if not everything:
             needed = needed[self._matters(weights != 0)[known:].cpu()]
         new = held.new_empty(len(weights), len(needed), *held.shape[1:])
-        around = self._around(rows, len(weights))
+        context = rows.context.repeated(len(weights))
         place = {int(source): index for index, source in enumerate(needed)}
         done = 0
         with torch.no_grad():
@@ -230,7 +226,7 @@ class MaskedRun:
                     held,
                     new[:, :done],
                 )
-                written = write(self.model, graph, stage, heads, read, around)
+                written = write(self.model, graph, stage, heads, read, context)
                 other = rows.other.sources[[stage.sources.start + head for head in heads]]
                 new[:, done : done + len(heads)] = written.unflatten(1, (len(weights), -1)).transpose(0, 1)
                 new[:, done : done + len(heads)] -= other
@@ -247,7 +243,7 @@ class MaskedRun:
 
     def _matters(self, edges: torch.Tensor) -> torch.Tensor:
         """Sources that make a difference in any of the circuits."""
-        if any(heads_are_coupled(block) for block in self.model.blocks):
+        if any(block.heads_interact for block in self.model.blocks):
             return torch.ones(edges.shape[1], dtype=torch.bool)
         if self.patch == "corrupted":
             # What no path joins to the input writes just what it writes in the other run.
@@ -286,7 +282,9 @@ class MaskedRun:
             )
         else:
             other = self._zero_run(clean.read[0])
-        return _Rows(rows, tokens, padding, other, clean.sources - other.sources)
+        with torch.no_grad():
+            _, context = self.model.start_pass(tokens, padding)
+        return _Rows(rows, tokens, context, other, clean.sources - other.sources)
 
     def _zero_run(self, like: torch.Tensor) -> Run:
         """Nothing is written but what is the same in every run."""
@@ -297,7 +295,7 @@ class MaskedRun:
             if stage.kind == "attn":
                 before_attention = total
                 read[number] = total
-                total = total + attention_constant(self.model.blocks[stage.layer]).detach()
+                total = total + self.model.blocks[stage.layer].attention_constant.detach()
             else:
                 read[number] = before_attention if stage.kind == "mlp" and self._split.parallel else total
         return Run(like.new_zeros(1, 1, 1, 1).expand(len(self._split.sources), *like.shape), read)
@@ -337,9 +335,6 @@ class MaskedRun:
     def _bytes(self, examples: int) -> int:
         dtype = self.model.W_E.dtype
         return examples * self.task.length * self.model.cfg.d_model * torch.finfo(dtype).bits // 8
-
-    def _around(self, rows: _Rows, copies: int) -> Surroundings:
-        return Surroundings.of(self.model, rows.tokens, rows.padding, copies)[1]
 
 
 def _mix(

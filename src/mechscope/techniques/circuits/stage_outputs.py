@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 
-from mechscope.model.components import TransformerBlock
-from mechscope.model.components.attention import project
-from mechscope.model.components.block import _add_positions
-from mechscope.techniques.circuits.contributions import Surroundings, head_contributions
+from mechscope.model.components import PassContext
 from mechscope.techniques.circuits.graph import EdgeGraph, Stage
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ def write(
     stage: Stage,
     heads: list[int],
     reads: Reads,
-    around: Surroundings,
+    context: PassContext,
 ) -> Float[torch.Tensor, "head circuit_batch pos d_model"]:
     """What some heads of an attention stage, or an MLP, add to the residual stream.
 
@@ -37,43 +34,23 @@ def write(
         stage: attention or MLP of a layer.
         heads: which heads are wanted; for an MLP, [0].
         reads: gives what some destinations (columns of the graph) read.
-        around: what the pass needs beside it, for circuits times examples rows.
+        context: of a pass over circuits times examples rows.
     """
     block, start = model.blocks[stage.layer], stage.destinations.start
     if stage.kind == "mlp":
         return block.mlp_output(reads([start]).flatten(0, 2))[None]
-    attn = block.attn
-    some = heads if _heads_are_apart(block) else list(range(graph.n_heads))
+    some = heads if block.can_run_some_heads and len(heads) < graph.n_heads else None
     inputs: list[torch.Tensor] = []
-    for which, count in (("q", graph.n_heads), ("k", graph.n_kv_heads), ("v", graph.n_kv_heads)):
-        chosen = some if count == graph.n_heads else list(range(count))
-        read = reads([start + head for head in chosen])
-        read = block.ln1(
-            rearrange(read, "circuit head batch pos d_model -> (circuit batch) pos head d_model")
-        )
-        inputs.append(read if which == "v" else _add_positions(read, around.shortformer))
-        start += count
-    if len(some) == graph.n_heads:
-        q, k, v = attn.queries_keys_values(inputs[0], inputs[1], inputs[2], around.positions)
-        return head_contributions(block, attn.attend(q, k, v, around.mask))[heads]
-    q, k, v = (
-        project(read, attn._stored(f"W_{name}")[some], attn._stored(f"b_{name}")[some])
-        for name, read in zip("QKV", inputs, strict=True)
+    counts: tuple[tuple[Literal["q", "k", "v"], int], ...] = (
+        ("q", graph.n_heads),
+        ("k", graph.n_kv_heads),
+        ("v", graph.n_kv_heads),
     )
-    q = attn._turn_query(attn._query(q), around.positions, 0)
-    k = attn._turn_key(attn._key(k), around.positions, 0)
-    return head_contributions(block, attn.attend(q, k, v, around.mask), some)
-
-
-def heads_are_coupled(block: TransformerBlock) -> bool:
-    """Whether a norm over all heads lets each change what the others write.
-
-    In such a model a head has an effect even where nothing reads what it writes.
-    """
-    return block.ln1_post is not None or block.cfg.qk_norm == "full"
-
-
-def _heads_are_apart(block: TransformerBlock) -> bool:
-    """Whether some heads can be computed without the others."""
-    grouped, cfg = block.attn.grouped, block.cfg
-    return not (grouped or heads_are_coupled(block) or cfg.positional_embedding_type == "alibi")
+    for which, count in counts:
+        read = reads([start + head for head in (range(count) if some is None else some)])
+        by_head = rearrange(read, "circuit head batch pos d_model -> (circuit batch) pos head d_model")
+        inputs.append(block.attention_input(which, by_head, context.shortformer_pos_embed))
+        start += count
+    z = block.attn.head_outputs(inputs[0], inputs[1], inputs[2], context, heads=some)
+    written = block.head_contributions(z, some)
+    return written[heads] if some is None else written

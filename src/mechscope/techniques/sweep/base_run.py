@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mechscope.model.components import AttentionMask
+from mechscope.model.components.pass_context import repeat_rows
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class BaseRun:
         self.tokens = model.as_tokens(tokens, attention_mask=attention_mask)
         self.attention_mask = self.tokens.attention_mask
         self.batch, self.length = self.tokens.shape
-        _, _, self.shortformer, padding = model.input_to_embed(self.tokens)
-        mask = model.make_attention_mask(self.length, padding)
-        self.padding, self.positions = mask.padding, mask.positions
+        with torch.no_grad():
+            _, self.context = model.start_pass(self.tokens)
         self._cache: dict[str, torch.Tensor] = {}
         self._start: torch.Tensor | None = None
 
@@ -51,21 +50,20 @@ class BaseRun:
             _, cache = self.model.run_with_cache(self.tokens, return_type=None, names_filter=missing)
         self._cache |= dict(cache.items())
 
-    @property
-    def key_hook(self) -> str:
-        """The last point that keys pass before they are attended to."""
-        return "hook_rot_k" if self.model.cfg.positional_embedding_type == "rotary" else "hook_k"
+    def key_value_hooks(self, layer: int) -> tuple[str, str]:
+        """The last points that keys and values pass before they are attended to."""
+        attn = self.model.blocks[layer].attn
+        return str(attn.key_hook.name), str(attn.hook_v.name)
 
     def queries(self, layer: int) -> torch.Tensor:
         """Queries, ready to attend [batch pos head d_head]."""
-        if self.model.cfg.positional_embedding_type == "rotary":
-            return self[f"blocks.{layer}.attn.hook_rot_q"]
-        return self.model.blocks[layer].attn.normed_queries(self[f"blocks.{layer}.attn.hook_q"])
+        attn = self.model.blocks[layer].attn
+        return attn.ready_queries(self[str(attn.query_hook.name)])
 
     def keys(self, layer: int) -> torch.Tensor:
         """Keys, ready to be attended to [batch pos kv_head d_head]."""
-        keys = self[f"blocks.{layer}.attn.{self.key_hook}"]
-        return keys if self.key_hook == "hook_rot_k" else self.model.blocks[layer].attn.normed_keys(keys)
+        attn = self.model.blocks[layer].attn
+        return attn.ready_keys(self[str(attn.key_hook.name)])
 
     def resid(self, layer: int) -> torch.Tensor:
         """What a block receives [batch pos d_model], before its own hook points; n_layers gives the end."""
@@ -83,35 +81,9 @@ class BaseRun:
         """Keys and values before `start`, once for each of `rows` interventions."""
         if start == 0:
             return None
-        keys = self.keys(layer)[:, :start]
-        values = self[f"blocks.{layer}.attn.hook_v"][:, :start]
-        return HookedTransformerKeyValueCacheEntry(
-            repeat_rows(keys, rows), repeat_rows(values, rows), frozen=True
-        )
-
-    def mask(self, window: range, rows: int, queries: torch.Tensor | None = None) -> AttentionMask:
-        """Who attends to whom when only a window of positions is computed.
-
-        Args:
-            window: the positions whose keys are new; earlier ones are the prefix.
-            rows: interventions in the batch.
-            queries: positions of the queries [query] or [batch query], where not all of the window.
-        """
-        padding = None if self.padding is None else repeat_rows(self.padding[:, : window.stop], rows)
-        if queries is not None and queries.ndim == 2:
-            queries = repeat_rows(queries, rows)
-        return AttentionMask(
-            len(window) if queries is None else queries.shape[-1],
-            window.stop,
-            padding=padding,
-            causal=self.model.cfg.attention_dir == "causal",
-            device=self.tokens.device,
-            query_positions=queries,
-        )
-
-    def at(self, values: torch.Tensor | None, window: range, rows: int) -> torch.Tensor | None:
-        """A window of something that every position has [batch pos ...], once for each of `rows`."""
-        return None if values is None else repeat_rows(values[:, window.start : window.stop], rows)
+        keys, values = self.keys(layer), self[self.key_value_hooks(layer)[1]]
+        keys, values = (repeat_rows(each[:, :start], rows) for each in (keys, values))
+        return HookedTransformerKeyValueCacheEntry(keys, values, frozen=True)
 
 
 def resid_hook(layer: int) -> str:
@@ -121,8 +93,3 @@ def resid_hook(layer: int) -> str:
     up from here tells each once.
     """
     return f"blocks.{layer - 1}.hook_resid_post" if layer else "blocks.0.hook_resid_pre"
-
-
-def repeat_rows(values: torch.Tensor, rows: int) -> torch.Tensor:
-    """[batch ...] as [rows * batch, ...], row after row."""
-    return values.expand(rows, *values.shape).reshape(rows * values.shape[0], *values.shape[1:])

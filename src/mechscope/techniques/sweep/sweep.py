@@ -243,7 +243,7 @@ class Sweep:
                     # Thousands of edits may share a value, and looking for NaN reads all of it.
                     edit.check_value(self.cache.batch, self.cache.length)
                     values.add(id(edit.value))
-                if edit.hook == "hook_pos_embed" and self.cache.shortformer is not None:
+                if edit.hook == "hook_pos_embed" and self.cache.context.shortformer_pos_embed is not None:
                     raise ValueError(
                         "this model adds positions to queries and keys, not to the residual stream."
                     )
@@ -267,7 +267,7 @@ class Sweep:
         needed: list[str] = []
         if any(row.start for row in rows):
             for layer in range(min(row.layer for row in rows), cfg.n_layers):
-                needed += [f"blocks.{layer}.attn.{self.cache.key_hook}", f"blocks.{layer}.attn.hook_v"]
+                needed += self.cache.key_value_hooks(layer)
         for row in rows:
             if not any(edit.site.before_z for edit in row.at(row.layer)):
                 needed.append(f"blocks.{row.layer}.attn.hook_z")

@@ -16,10 +16,11 @@ import torch
 from einops import rearrange, repeat
 
 from mechscope.model.components import run_block
+from mechscope.model.components.pass_context import repeat_rows
 from mechscope.model.hook_points import hook_scope
 from mechscope.model.precision import at_least_float32
 from mechscope.model.sites import Site
-from mechscope.techniques.sweep.base_run import BaseRun, repeat_rows
+from mechscope.techniques.sweep.base_run import BaseRun
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.plan import Row
 
@@ -76,20 +77,15 @@ class Wavefront:
 
     # Blocks ---------------------------------------------------------------------------------
 
-    def _block(
-        self, layer: int, state: torch.Tensor, window: range, rows: Sequence[Row], *, keys: int = 0
-    ) -> torch.Tensor:
+    def _block(self, layer: int, state: torch.Tensor, window: range, rows: Sequence[Row]) -> torch.Tensor:
         """One whole block for rows that are under way: [row batch window d_model] -> the same."""
         count, base = len(rows), self.base
         with self._editing(layer, rows, window):
             after = run_block(
                 self.model.blocks[layer],
                 rearrange(state, "row batch pos d_model -> (row batch) pos d_model"),
-                base.at(base.shortformer, window, count),
                 base.prefix(layer, window.start, count),
-                base.mask(window, count),
-                base.at(base.positions, window, count),
-                window.start,
+                base.context.window(window, count),
             )
         return rearrange(after, "(row batch) pos d_model -> row batch pos d_model", row=count)
 
@@ -154,9 +150,9 @@ class Wavefront:
         block, count = self.model.blocks[layer], len(rows)
         z = self.base[f"blocks.{layer}.attn.hook_z"][:, window.start : window.stop]
         with self._editing(layer, rows, window):
-            attn_out = block.attn.output(block.attn.hook_z(repeat_rows(z, count)))
-            after = block.after_attention(
-                rearrange(start, "row batch pos d_model -> (row batch) pos d_model"), attn_out
+            after = block.after_heads(
+                rearrange(start, "row batch pos d_model -> (row batch) pos d_model"),
+                block.attn.hook_z(repeat_rows(z, count)),
             )
         return rearrange(after, "(row batch) pos d_model -> row batch pos d_model", row=count)
 
@@ -183,26 +179,13 @@ class Wavefront:
     def _block_where_read(self, layer: int, state: torch.Tensor, window: range) -> torch.Tensor:
         """The last block at the positions that are read: [row batch window d_model] -> [row batch answer d_model]."""
         assert self.reads is not None
-        count, base, block = len(state), self.base, self.model.blocks[layer]
+        count, base = len(state), self.base
         resid = rearrange(state, "row batch pos d_model -> (row batch) pos d_model")
         # An answer before the window is not touched by any of these rows; it reads something and is put back.
-        inside = (self.reads - window.start).clamp(min=0)
-        same = bool((self.reads == self.reads[:1]).all())
-        where = inside[:1] if same else repeat_rows(inside, count)
-        query_in, key_in, value_in = block.attention_inputs(resid, base.at(base.shortformer, window, count))
-        positions = base.at(base.positions, window, count)
-        at_queries = (where + window.start) if positions is None else _take(positions, where)
-        if positions is None and not same:
-            at_queries = where + window.start
-        attn = block.attn
-        q = attn.queries(_take(query_in, where), _rows_of(at_queries, len(resid)))
-        k, v = attn.keys_values(key_in, value_in, positions, window.start)
-        prefix = base.prefix(layer, window.start, count)
-        if prefix is not None:
-            k, v = prefix.append(k, v)
-        absolute = inside + window.start
-        mask = base.mask(window, count, absolute[0] if same else absolute)
-        after = block.after_attention(_take(resid, where), attn.output(attn.attend(q, k, v, mask)))
+        where = self.reads.clamp(min=window.start)
+        same = bool((where == where[:1]).all())
+        context = base.context.window(window, count, where[0] if same else where)
+        after = self.model.blocks[layer].at_queries(resid, context, base.prefix(layer, window.start, count))
         after = rearrange(after, "(row batch) pos d_model -> row batch pos d_model", row=count)
         if bool((self.reads < window.start).any()):
             after = torch.where((self.reads < window.start)[..., None], self._base_at_reads(), after)
@@ -286,14 +269,3 @@ class _Editor:
         for place, edit in self.edits:
             edit.apply(by_row[place], self.window)
         return activation
-
-
-def _take(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """[batch pos ...] at positions [1 or batch, answer]."""
-    if len(where) == 1:
-        return values[:, where[0]]
-    return values[torch.arange(len(where), device=where.device)[:, None], where]
-
-
-def _rows_of(positions: torch.Tensor, rows: int) -> torch.Tensor:
-    return positions.expand(rows, -1)
