@@ -19,7 +19,7 @@ from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
+from mechscope.techniques.random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.subspaces import orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.task_sweep import TaskSweep
@@ -95,7 +95,7 @@ def directional_ablation(
     seed: int = 0,
     memory: int | None = None,
     progress: bool = True,
-) -> BesideRandom:
+) -> RandomNull:
     """The effect of taking a direction out of everything that is written, on the clean prompts.
 
     Args:
@@ -119,18 +119,18 @@ def directional_ablation(
     ]
     effects = run.effects(interventions, "directional ablation")
     what = "a direction" if basis.shape[1] == 1 else f"{basis.shape[1]} directions"
-    return beside_random(
+    return with_random_null(
         {"direction": effects[0]},
         effects[1:],
-        title=f"Taking {what} out of all that is written: {task.metric.name}",
-        null_title=f"Taking random directions out: {task.metric.name}",
+        title=f"Removing {what} from everything that is written: {task.metric.name}",
+        null_title=f"Removing random directions: {task.metric.name}",
         unit=run.unit,
         provenance=Provenance(run.provenance.model, task.name, seed),
     )
 
 
 def _writers(model: HookedTransformer) -> list[str]:
-    """Every point at which something is about to join the residual stream."""
+    """Every hook point whose activation is about to be added to the residual stream."""
     names = ["hook_embed"]
     if model.cfg.positional_embedding_type == "standard":
         names.append("hook_pos_embed")

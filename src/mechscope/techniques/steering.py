@@ -29,10 +29,10 @@ from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.beside_random import check_count
 from mechscope.techniques.layers import check_layer
 from mechscope.techniques.places import Place, named_places
 from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
+from mechscope.techniques.random_null import check_count
 from mechscope.techniques.steering_positions import Positions, steering_positions
 from mechscope.techniques.subspaces import random_subspaces
 from mechscope.techniques.sweep import Edit, Sweep

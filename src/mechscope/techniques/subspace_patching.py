@@ -20,9 +20,9 @@ import torch
 from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
 from mechscope.techniques.activation_patching import KINDS
-from mechscope.techniques.beside_random import BesideRandom, beside_random, check_count
 from mechscope.techniques.layers import check_layer
 from mechscope.techniques.places import named_places
+from mechscope.techniques.random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.subspaces import complement, orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
@@ -48,7 +48,7 @@ def subspace_patching(
     seed: int = 0,
     memory: int | None = None,
     progress: bool = True,
-) -> BesideRandom:
+) -> RandomNull:
     """The effect of patching a subspace of one activation, with nulls.
 
     Args:
@@ -112,7 +112,7 @@ def subspace_patching(
     where = f"{KINDS[site].words}, layer {layer}" + ("" if head is None else f", head {head}")
     size = "a direction" if k == 1 else f"{k} of {d} dimensions"
     made_by = run.provenance
-    return beside_random(
+    return with_random_null(
         dict(zip(bases, effects[: len(bases)], strict=True)),
         effects[len(bases) :],
         title=f"Patching {size} ({where}), {in_words(direction)}: {task.metric.name}",

@@ -1,4 +1,4 @@
-"""An effect with its null beside it: what random directions of the same kind would have done."""
+"""Compare an effect with a null distribution: the same intervention with random directions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mechscope.results import Provenance, Result, make_result
 
 
 @dataclass(frozen=True)
-class BesideRandom:
-    """Effects of what was chosen, and of random draws."""
+class RandomNull:
+    """The effects of an intervention and of its random counterparts."""
 
     effects: Result
-    """dims ("series",): what was chosen, and what it is compared with."""
+    """dims ("series",): the chosen intervention, and any others it is compared with."""
     null: Result
     """dims ("draw",): the same intervention with random directions."""
 
     @property
     def share_as_strong(self) -> float:
-        """The share of random draws whose effect is at least as large as the first series', in magnitude."""
+        """The fraction of random draws whose effect is at least as large as that of the first series, in magnitude."""
         chosen = abs(float(self.effects.values[0]))
         return float((abs(self.null.values) >= chosen).mean())
 
     def figure(self) -> Any:
-        """Bars: what was chosen, what it is compared with, and the lowest and highest random draw."""
+        """Bars: the chosen intervention, what it is compared with, and the lowest and highest random draw."""
         from mechscope.viz.bars import bars
 
         values, null = self.effects.values, self.null.values
@@ -41,7 +41,7 @@ class BesideRandom:
         )
 
     def show(self) -> Any:
-        """Draw and display it; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -54,7 +54,7 @@ class BesideRandom:
         )
 
 
-def beside_random(
+def with_random_null(
     chosen: dict[str, torch.Tensor],
     null: torch.Tensor,
     *,
@@ -62,8 +62,8 @@ def beside_random(
     null_title: str,
     unit: str,
     provenance: Provenance,
-) -> BesideRandom:
-    """Chosen effects by name (one number each) and the draws' effects [draw]."""
+) -> RandomNull:
+    """Combine the chosen effects by name (one number each) with the effects of the random draws [draw]."""
     effects = make_result(
         torch.stack(list(chosen.values())),
         ("series",),
@@ -73,16 +73,16 @@ def beside_random(
         {"series": np.array(list(chosen))},
         "bars",
     )
-    return BesideRandom(effects, make_result(null, ("draw",), null_title, unit, provenance, kind="bars"))
+    return RandomNull(effects, make_result(null, ("draw",), null_title, unit, provenance, kind="bars"))
 
 
 def check_count(n_random: int) -> None:
-    """See that there is a null at all.
+    """Check that there is at least one random draw.
 
     Raises:
         ValueError: for fewer than one draw.
     """
     if isinstance(n_random, bool) or not isinstance(n_random, int) or n_random < 1:
         raise ValueError(
-            f"n_random is the number of random draws that the effect is held against, at least 1, not {n_random!r}."
+            f"n_random is the number of random draws to compare with and must be at least 1, not {n_random!r}."
         )
