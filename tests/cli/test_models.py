@@ -66,7 +66,7 @@ def test_training_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
 def test_training_without_the_corpus_stops_before_any_work(tmp_path: Path) -> None:
     # MECHSCOPE_DATA is an empty folder here.
     with pytest.raises(
-        UserError, match=r"mini-gelu-1l cannot be made here: .*classic_books\.tar\.xz is not there"
+        UserError, match=r"mini-gelu-1l cannot be made here: .*classic_books\.tar\.xz does not exist"
     ):
         models(Models(action=("train", "mini-gelu-1l"), out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -557,7 +557,7 @@ def test_show_and_eval_refuse_what_is_not_there(
 ) -> None:
     out = tmp_path / "run"
     assert call(capsys, "train", *KNOWN, "--out", out)[0] == 0
-    assert "features 0 to 31, and no 32" in call(capsys, "show", out / "topk", "--feature", "32")[2]
+    assert "features 0 to 31, but not 32" in call(capsys, "show", out / "topk", "--feature", "32")[2]
     assert "there is nothing at" in call(capsys, "eval", tmp_path / "nowhere")[2]
     assert "There is a dictionary in topk" in call(capsys, "eval", out)[2]
     where = on_model[: on_model.index("--steps")]

@@ -55,7 +55,7 @@ def test_checkpoints_load_as_the_steps_they_are(tmp_path, monkeypatch):
     assert not torch.equal(first.W_E, last.W_E)
     with pytest.raises(ValueError, match="nearest are 10 and 0"):
         load_model("tiny", checkpoint_value=8)
-    with pytest.raises(ValueError, match="kept 3 checkpoints"):
+    with pytest.raises(ValueError, match="has 3 checkpoints"):
         load_model("tiny", checkpoint_index=3)
     with pytest.raises(ValueError, match="no revisions"):
         load_model("tiny", revision="main")

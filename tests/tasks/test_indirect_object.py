@@ -182,7 +182,7 @@ def test_bad_input() -> None:
         tasks.ioi(reader, words={"names": "Ann"})
     with pytest.raises(ValueError, match="once and"):
         tasks.ioi(reader, words={"templates": ["[S] saw [IO]"]})
-    with pytest.raises(ValueError, match=r"begins with \[S\]"):
+    with pytest.raises(ValueError, match=r"begin with \[S\]"):
         tasks.ioi(reader, words={"templates": ["Then [IO] and [S] met [S] of"]})
     with pytest.raises(ValueError, match=r"has \[TOWN\]"):
         tasks.ioi(reader, words={"templates": ["In [TOWN] [S] and [IO] met; [S] spoke to"]})
