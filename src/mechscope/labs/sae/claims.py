@@ -233,9 +233,9 @@ CLAIMS = (
         "ours.",
         remark="On the full budget fewer than a fifth of the latents split by this measure, while after the shorter "
         "training of the quick budget more than half do. The measure is strict: a child must be nearer than the "
-        "nearest of 10,240 random rows. If it must be nearer than 99 % of them only, 83 and 84 % of the small dictionary's "
-        "latents have two children or more (seeds 0 and 1), and none has with random rows. The measure and its bound "
-        "were chosen on the quick budget and have not been changed since.",
+        "nearest of 10,240 random rows. If it must be nearer than 99 % of them only, 83 and 84 % of the small "
+        "dictionary's latents have two children or more (seeds 0 and 1), and none has with random rows. The measure "
+        "and its bound were chosen on the quick budget and have not been changed since.",
         conditions=(
             Condition("features_split", "small latents that split", low=50, unit="%"),
             Condition(
