@@ -263,7 +263,7 @@ def test_tasks_of_padded_tokens(side: str) -> None:
     close(found.clean, torch.cat([one.clean for one in alone]))
     close(found.corrupted, torch.cat([one.corrupted for one in alone]))
     assert made.positions["end"].tolist() == [4, 6]
-    with pytest.raises(ValueError, match="same number"):
+    with pytest.raises(ValueError, match="same length"):
         tasks.from_tokens(
             padded(model, side, clean), padded(model, side, ["^abc", "^xyzzyz"]), [1, 24], [2, 25]
         )
