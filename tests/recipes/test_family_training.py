@@ -127,7 +127,7 @@ def test_without_books_it_says_so_before_any_work(monkeypatch, tmp_path):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     assert "set MECHSCOPE_DATA" in (RECIPES["mini-gelu-1l"].missing() or "")
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
-    assert "classic_books.tar.xz is not there" in (RECIPES["mini-gelu-1l"].missing() or "")
+    assert "classic_books.tar.xz does not exist" in (RECIPES["mini-gelu-1l"].missing() or "")
 
 
 def test_the_first_phase_is_that_of_the_model_without_neurons(tmp_path):
