@@ -70,7 +70,7 @@ def patch_features(
     dims = _check(model, attached, by)
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     points = _points(attached)
-    run.sweep.cache.require(points)
+    run.sweep.prepare(points, late=True)
     run.source.require(points)
     title = f"Patching features at {attached.reads}, {in_words(direction)}: {task.metric.name}"
     values = [{point: run.source[point] for point in points}]
@@ -110,8 +110,16 @@ def ablate_features(
     stand_ins = AblationValues(model, task, how, reference, draws, seed)
     points = _points(attached)
     stand_ins.require(points)
-    run = TaskSweep(model, task, "noise", normalize=normalize, memory=memory, progress=progress)
-    run.sweep.cache.require(points)
+    run = TaskSweep(
+        model,
+        task,
+        "noise",
+        normalize=normalize,
+        memory=memory,
+        progress=progress,
+        source=stand_ins.run if stand_ins.own else None,
+    )
+    run.sweep.prepare(points, late=True)
     values = [{point: stand_ins.value(point, picks) for point in points} for picks in stand_ins.picks]
     title = f"Ablating features at {attached.reads} ({how.replace('_', ' ')}): {task.metric.name}"
     return _effects(run, attached, values, features, dims, title, seed if how == "resample" else None)

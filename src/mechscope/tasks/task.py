@@ -146,6 +146,12 @@ class Task:
         residual = model(
             tokens, stop_at_layer=model.cfg.n_layers, attention_mask=self.real_tokens, return_type=None
         )
+        return self.logits_at_answers(model, residual)
+
+    def logits_at_answers(
+        self, model: HookedTransformer, residual: Float[torch.Tensor, "batch pos d_model"]
+    ) -> Float[torch.Tensor, "batch answer d_vocab"]:
+        """The logits where answers are due, from the residual stream after the last block."""
         return model.unembed(model.ln_final(self.at_answers(residual)))
 
     def at_answers(self, activation: torch.Tensor) -> torch.Tensor:
@@ -182,8 +188,16 @@ class Task:
         with torch.no_grad():
             clean_logits = self.logits(model, self.clean)
             corrupted_logits = self.logits(model, self.corrupted)
-            clean = self.measure(clean_logits, clean_logits)
-            corrupted = self.measure(corrupted_logits, clean_logits)
+            return self.compare(clean_logits, corrupted_logits)
+
+    def compare(
+        self,
+        clean_logits: Float[torch.Tensor, "batch answer d_vocab"],
+        corrupted_logits: Float[torch.Tensor, "batch answer d_vocab"],
+    ) -> Baselines:
+        """`baselines`, from the logits of both kinds of prompts at the answers."""
+        clean = self.measure(clean_logits, clean_logits)
+        corrupted = self.measure(corrupted_logits, clean_logits)
         return Baselines(clean, corrupted, clean_logits, corrupted_logits)
 
     def check(self, model: HookedTransformer) -> None:

@@ -214,7 +214,15 @@ def _effects(
     hooks = {hook for spots in sets for hook, _ in spots}
     positions_too = "hook_embed" in hooks and model.cfg.positional_embedding_type == "standard"
     values.require([*hooks, *(["hook_pos_embed"] if positions_too else [])])
-    run = TaskSweep(model, task, "noise", normalize=normalize, memory=memory, progress=progress)
+    run = TaskSweep(
+        model,
+        task,
+        "noise",
+        normalize=normalize,
+        memory=memory,
+        progress=progress,
+        source=values.run if values.own else None,
+    )
     found: list[torch.Tensor] = []
     for picks in values.picks:
         by_hook = {hook: values.value(hook, picks) for hook in hooks}

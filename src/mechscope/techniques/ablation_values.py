@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from mechscope.tasks.task import Task
 from mechscope.techniques.prompts import read_tokens
-from mechscope.techniques.sweep.base_run import BaseRun
+from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -60,7 +60,9 @@ class AblationValues:
             raise ValueError(
                 f"{how} takes values position by position, so the reference prompts must not have padding."
             )
-        self.run = BaseRun(model, tokens)
+        # A sweep of the same task takes the corrupted prompts' run over, and then needs its end as well.
+        self.own = own
+        self.run = BaseRun(model, tokens, also=resid_hooks(model, end_only=True) if own else ())
         self.words = "the corrupted prompts" if own else f"{len(tokens)} reference prompts"
         self._group = self._groups(own)
         self.picks: list[torch.Tensor | None] = [None]

@@ -45,8 +45,8 @@ class DirectPaths:
         self.positions = positions
         self.parallel = model.cfg.parallel_attn_mlp
 
-    def require(self, senders: Sequence[NodeName]) -> None:
-        """Compute at once what `at` needs of both runs."""
+    def require(self, senders: Sequence[NodeName], also: Sequence[str] = ()) -> None:
+        """Compute at once what `at` needs of both runs, and other activations of the base run."""
         hooks: set[str] = set()
         for sender in senders:
             hooks.update(_written_at(self.model, sender))
@@ -57,7 +57,7 @@ class DirectPaths:
             for layer in range(self.model.cfg.n_layers):
                 stream = "resid_pre" if self.parallel else "resid_mid"
                 hooks |= {get_act_name(stream, layer), get_act_name("mlp_out", layer)}
-        self.base.require(sorted(hooks))
+        self.base.require(sorted({*hooks, *also}))
 
     def at(self, senders: Sequence[NodeName], receivers: Sequence[NodeName]) -> list[Difference | None]:
         """The difference in each receiver's input; None where no path leads there."""

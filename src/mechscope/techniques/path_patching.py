@@ -181,7 +181,9 @@ def _effects(
 ) -> torch.Tensor:
     """The effect of each trial: 0 where no path leads from its senders to its receivers."""
     paths = DirectPaths(run.model, run.sweep.cache, run.source, through_mlps, _mask(run.task, positions))
-    paths.require([sender for senders, _ in trials for sender in senders])
+    reading = {receiver for _, receivers in trials for receiver in receivers if receiver.kind != "head"}
+    resumed = [get_act_name("z", _layer_of(run.model, receiver)) for receiver in reading]
+    paths.require([sender for senders, _ in trials for sender in senders], resumed)
     interventions: list[list[Edit]] = []
     for senders, receivers in trials:
         arriving = zip(receivers, paths.at(senders, receivers), strict=True)
@@ -197,9 +199,13 @@ def _effects(
     return run.effect(measured)
 
 
+def _layer_of(model: HookedTransformer, receiver: NodeName) -> int:
+    return model.cfg.n_layers - 1 if receiver.kind == "logits" else receiver.layer
+
+
 def _edit(model: HookedTransformer, receiver: NodeName, change: torch.Tensor) -> Edit:
     if receiver.kind == "logits":
-        return Edit(get_act_name("resid_post", model.cfg.n_layers - 1), change, how="add")
+        return Edit(get_act_name("resid_post", _layer_of(model, receiver)), change, how="add")
     if receiver.kind == "mlp":
         return Edit(get_act_name("mlp_in", receiver.layer), change, how="add")
     heads = model.cfg.n_heads if receiver.reads == "q" else model.cfg.n_kv_heads

@@ -15,7 +15,7 @@ from mechscope.results.provenance import Provenance
 from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Baselines, Task
 from mechscope.techniques.sweep import Edit, Sweep
-from mechscope.techniques.sweep.base_run import BaseRun
+from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 from mechscope.techniques.sweep.sweep import Intervention
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class TaskSweep:
             that changing the whole prompt does. Otherwise the metric itself.
         memory: bytes that a batch may take.
         progress: show a progress bar.
+        source: the run that lends its activations, if it is at hand: the task's other prompts.
+
+    Two forward passes come before the first intervention, one of each run, as long as `source.require` names all
+    activations that will be put in; they also measure both runs (`baselines`).
 
     Raises:
         ValueError: for a task that does not fit the model, or whose two runs score alike where effects are
@@ -57,13 +61,12 @@ class TaskSweep:
         normalize: bool = True,
         memory: int | None = None,
         progress: bool = True,
+        source: BaseRun | None = None,
     ) -> None:
         if direction not in ("denoise", "noise"):
             raise ValueError(f"direction must be 'denoise' or 'noise', not {direction!r}.")
         self.model, self.task, self.direction, self.normalize = model, task, direction, normalize
-        self.baselines: Baselines = task.baselines(model)
-        if normalize:
-            self.baselines.check_difference()
+        task.check(model)
         into, out_of = (
             (task.corrupted, task.clean) if direction == "denoise" else (task.clean, task.corrupted)
         )
@@ -79,7 +82,31 @@ class TaskSweep:
             memory=memory,
             progress=progress,
         )
-        self.source = BaseRun(model, out_of, task.attention_mask)
+        if source is None:
+            source = BaseRun(model, out_of, task.attention_mask, also=resid_hooks(model, end_only=True))
+        self.source = source
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """The metric of both runs, from the same passes that lend activations.
+
+        Raises:
+            ValueError: for values that are not finite, or runs that score alike if effects are normalised.
+        """
+        n_layers = self.model.cfg.n_layers
+        with torch.no_grad():
+            own, other = (
+                self.task.logits_at_answers(self.model, run.resid(n_layers))
+                for run in (self.sweep.cache, self.source)
+            )
+            found = (
+                self.task.compare(other, own)
+                if self.direction == "denoise"
+                else self.task.compare(own, other)
+            )
+        if self.normalize:
+            found.check_difference()
+        return found
 
     @property
     def base(self) -> float:
@@ -111,11 +138,10 @@ class TaskSweep:
 
     def measure(self, logits: torch.Tensor) -> Float[torch.Tensor, " batch"]:
         """The task's metric of each example, from what the sweep unembeds."""
-        return self.task.metric(logits, self._answers, self._reference)
-
-    @cached_property
-    def _reference(self) -> torch.Tensor | None:
-        return self.baselines.clean_logits if self.task.metric.needs_reference else None
+        # A sweep measures its base run first, so runs that cannot be compared are refused before any intervention.
+        baselines = self.baselines
+        reference = baselines.clean_logits if self.task.metric.needs_reference else None
+        return self.task.metric(logits, self._answers, reference)
 
     def per_example(
         self, interventions: Sequence[Intervention], description: str = ""

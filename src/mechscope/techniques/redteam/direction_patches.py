@@ -25,6 +25,9 @@ class DirectionPatches:
         self.bench, self.hypothesis = bench, hypothesis
         self.into_corrupted = TaskSweep(bench.model, task, "denoise", progress=bench.progress)
         self.into_clean = TaskSweep(bench.model, task, "noise", progress=bench.progress)
+        for run in (self.into_corrupted, self.into_clean):
+            run.source.require([hypothesis.hook])
+            run.sweep.prepare([hypothesis.hook], late=True)
         self.clean, self.corrupted = self.into_clean.baselines.clean, self.into_clean.baselines.corrupted
         self.places: list[Any] = (
             [None]

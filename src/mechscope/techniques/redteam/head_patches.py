@@ -38,6 +38,9 @@ class HeadPatches:
         self.everything: list[NodeName] = all_heads(model) if "head" in kinds else []
         if "mlp" in kinds:
             self.everything += all_mlps(model)
+        hooks = [hook for hook, _ in _sites(tuple(self.everything))]
+        self.run.source.require(hooks)
+        self.run.sweep.prepare(hooks, late=True)
         self.clean, self.corrupted = self.run.baselines.clean, self.run.baselines.corrupted
         self.passes = 2.0
 

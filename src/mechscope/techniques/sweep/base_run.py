@@ -21,10 +21,16 @@ class BaseRun:
         model: the model.
         tokens: [batch pos].
         attention_mask: 0 where a token is padding [batch pos]; None uses the tokens' own mask (see `model.as_tokens`).
+        also: hook points that the first pass stores beside those it is run for, because they will be needed too.
     """
 
     def __init__(
-        self, model: HookedTransformer, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None
+        self,
+        model: HookedTransformer,
+        tokens: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        also: Iterable[str] = (),
     ) -> None:
         self.model = model
         # Tokens that know their padding: slices of them need no separate mask.
@@ -33,6 +39,7 @@ class BaseRun:
         self.batch, self.length = self.tokens.shape
         with torch.no_grad():
             _, self.context = model.start_pass(self.tokens)
+        self._also = tuple(also)
         self._cache: dict[str, torch.Tensor] = {}
         self._start: torch.Tensor | None = None
 
@@ -43,9 +50,10 @@ class BaseRun:
 
     def require(self, hooks: Iterable[str]) -> None:
         """Compute several activations in one pass, those that are not there yet."""
-        missing = [hook for hook in dict.fromkeys(hooks) if hook not in self._cache]
-        if not missing:
+        wanted = list(hooks)
+        if all(hook in self._cache for hook in wanted):
             return
+        missing = [hook for hook in dict.fromkeys([*wanted, *self._also]) if hook not in self._cache]
         with torch.no_grad():
             _, cache = self.model.run_with_cache(self.tokens, return_type=None, names_filter=missing)
         self._cache |= dict(cache.items())
@@ -84,6 +92,14 @@ class BaseRun:
         keys, values = self.keys(layer), self[self.key_value_hooks(layer)[1]]
         keys, values = (repeat_rows(each[:, :start], rows) for each in (keys, values))
         return HookedTransformerKeyValueCacheEntry(keys, values, frozen=True)
+
+
+def resid_hooks(model: HookedTransformer, *, end_only: bool = False) -> list[str]:
+    """Where each block's residual stream is read, and its end; none in a model without layers."""
+    n_layers = model.cfg.n_layers
+    return (
+        [resid_hook(layer) for layer in range(n_layers if end_only else 0, n_layers + 1)] if n_layers else []
+    )
 
 
 def resid_hook(layer: int) -> str:

@@ -15,7 +15,7 @@ from mechscope.model.components import has_own_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
-from mechscope.techniques.sweep.base_run import BaseRun, resid_hook
+from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 from mechscope.techniques.sweep.edit import Edit
 from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
 from mechscope.techniques.sweep.memory import bytes_of_example, memory_budget
@@ -77,7 +77,7 @@ class Sweep:
     ) -> None:
         refuse_own_forward(model)
         self.model = model
-        self.cache = BaseRun(model, tokens, attention_mask)
+        self.cache = BaseRun(model, tokens, attention_mask, also=resid_hooks(model))
         device = self.cache.tokens.device
         self.reads = None if reads is None else reads.to(device)
         if self.reads is not None and (
@@ -157,9 +157,8 @@ class Sweep:
     ) -> torch.Tensor:
         """Measure each row: its logits at `reads`, or its residual stream where those are not known."""
         # Custom parts may read any position, so they are called as a whole.
-        whole = self._somebody_listens() or has_own_parts(self.model)
-        causal = self.model.cfg.attention_dir == "causal"
-        free_suffix = causal and not whole
+        whole = self._must_be_whole()
+        free_suffix = self._free_suffix()
         length = self.cache.length if reads is None or not free_suffix else int(reads.max()) + 1
         rows = [self._row(place, edits, free_suffix, length) for place, edits in enumerate(given)]
         live = [row for row in rows if row is not None]
@@ -256,26 +255,64 @@ class Sweep:
             for edit in edits
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
-        # One pass for all that the sweep is sure to need.
-        n_layers = self.model.cfg.n_layers
-        streams = [resid_hook(layer) for layer in range(n_layers + 1)] if n_layers else []
-        self.cache.require([*streams, *sorted(compared - optional)])
+        # One pass for all that the sweep will need, as far as the edits say before activations are compared.
+        late = [
+            edits
+            for edits in given
+            if all(edit.first > 0 or edit.hook in compared for edit in edits)
+            and not any(map(self._looks_ahead, edits))
+        ]
+        self.cache.require(
+            [
+                *resid_hooks(self.model),
+                *sorted(compared - optional),
+                *(self._keys_and_values(late) if self._free_suffix() else []),
+                *self._middles(given),
+                *self._embeddings(given),
+            ]
+        )
+
+    def prepare(self, hooks: Iterable[str], *, late: bool = False) -> None:
+        """Compute in one pass the activations at these points, and what edits there will need of the base run.
+
+        Args:
+            hooks: full names of points inside blocks.
+            late: the edits may leave the first positions unchanged, so keys and values of those are needed.
+        """
+        edits = [(Edit(hook, 0.0),) for hook in hooks]
+        needed = [edit.hook for (edit,) in edits] + self._middles(edits)
+        self.cache.require(needed + (self._keys_and_values(edits) if late and self._free_suffix() else []))
+
+    def _keys_and_values(self, given: Iterable[Sequence[Edit]]) -> list[str]:
+        """The points of keys and values in every layer from the first edit on."""
+        first = min((edit.site.layer for edits in given for edit in edits), default=self.model.cfg.n_layers)
+        return [
+            hook
+            for layer in range(first, self.model.cfg.n_layers)
+            for hook in self.cache.key_value_hooks(layer)
+        ]
+
+    def _embeddings(self, given: Iterable[Sequence[Edit]]) -> list[str]:
+        """The embeddings that are edited."""
+        hooks = {edit.hook for edits in given for edit in edits if edit.hook == edit.site.part}
+        return sorted(hook for hook in hooks if hook in self.model.hook_dict)
+
+    def _middles(self, given: Iterable[Sequence[Edit]]) -> list[str]:
+        """Where interventions resume after attention: z of their first block, if no edit there comes before it."""
+        found: set[str] = set()
+        for edits in given:
+            layer = min(edit.site.layer for edit in edits)
+            if not any(edit.site.before_z for edit in edits if edit.site.layer == layer):
+                found.add(f"blocks.{layer}.attn.hook_z")
+        return sorted(found)
 
     def _prepare(self, rows: Sequence[Row]) -> None:
         """Compute in one pass what the base run must lend beside its residual streams."""
-        model, cfg = self.model, self.model.cfg
         needed: list[str] = []
         if any(row.start for row in rows):
-            for layer in range(min(row.layer for row in rows), cfg.n_layers):
-                needed += self.cache.key_value_hooks(layer)
+            needed += self._keys_and_values([row.edits for row in rows if row.start])
         for row in rows:
-            if not any(edit.site.before_z for edit in row.at(row.layer)):
-                needed.append(f"blocks.{row.layer}.attn.hook_z")
-            needed += [
-                edit.hook
-                for edit in row.edits
-                if edit.hook in model.hook_dict and edit.hook == edit.site.part
-            ]
+            needed += self._middles([row.edits]) + self._embeddings([row.edits])
         self.cache.require(needed)
 
     def _rows_at_once(self, rows: Sequence[Row], length: int) -> Callable[[int], int]:
@@ -294,6 +331,13 @@ class Sweep:
             return max(1, most)
 
         return fit
+
+    def _must_be_whole(self) -> bool:
+        return self._somebody_listens() or has_own_parts(self.model)
+
+    def _free_suffix(self) -> bool:
+        """Whether positions before an edit stay as they are and need not be computed."""
+        return self.model.cfg.attention_dir == "causal" and not self._must_be_whole()
 
     def _somebody_listens(self) -> bool:
         """Whether whole activations are needed: for a user's hook, or for angles that depend on the text's length."""
