@@ -83,7 +83,7 @@ def _reaching_in(source: str, hidden: set[str]) -> list[str]:
 def test_only_the_model_knows_the_inside_of_its_components() -> None:
     # Grouped attention names its parameters at run time.
     hidden = _own_underscore_names(SOURCE / "model" / "components") | {"_W_K", "_W_V", "_b_K", "_b_V"}
-    assert {"_stored", "_normed"} <= hidden
+    assert {"_stored", "_hooked"} <= hidden
     offenders = {
         str(path.relative_to(SOURCE)): found
         for path in SOURCE.rglob("*.py")

@@ -319,7 +319,7 @@ def test_a_tensor_in_two_shards(gpt2: tuple[Any, Path], kind: str) -> None:
     both = read(second)
     name, tensor = next(iter(read(first).items()))
     write({**both, name: tensor + 1}, second)
-    with pytest.raises(ValueError, match=rf"{name}.* in {first.name} and in {second.name}"):
+    with pytest.raises(ValueError, match=rf"{name}.* in both {first.name} and {second.name}"):
         load_model(folder)
 
 

@@ -24,7 +24,7 @@ REFUSED_CLASSES = ("CrossCoder", "IdentityDict")
 def listed() -> str:
     """The sentence of the documents that says what is not read."""
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
-    start = text.index("Not read:")
+    start = text.index("Not supported:")
     return text[start : text.index(".", start)]
 
 

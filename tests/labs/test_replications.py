@@ -102,7 +102,7 @@ def test_the_command_writes_both_pages(
         return int(stopped.value.code or 0)
 
     assert call() == 2
-    assert "no step has a current run with the full budget and seed 0 under runs" in capsys.readouterr().err
+    assert "no step has a current run with the full budget and seed 0 in runs" in capsys.readouterr().err
     assert not Path("docs").exists()
     done.run("full", out="runs", device="cpu")
     assert call() == 0

@@ -376,7 +376,7 @@ def _tasks() -> list[Mistake]:
         ("truth values for answers", made(correct=[True] * 8), "whole numbers"),
         ("negative answers", made(correct=[-1] * 8), "negative"),
         ("7 answers for 8 prompts", made(correct=list(range(7))), "8"),
-        ("prompts of two lengths", made(corrupted=ids()[:, :5]), "one shape"),
+        ("prompts of two lengths", made(corrupted=ids()[:, :5]), "same shape"),
         ("the same prompt twice", made(corrupted=ids()), "same tokens"),
         ("answers at position 99", made(answers_at=99), "99"),
         ("a named position outside", made(positions={"S": 40}), "40"),
@@ -403,7 +403,7 @@ def _tasks() -> list[Mistake]:
         (
             "from_prompts with pairs of two lengths",
             changed("from_prompts", corrupted=["ab", "xyw"]),
-            "same number",
+            "same length",
         ),
         ("an answer of two tokens", changed("from_prompts", correct=["de", "a"]), "not one token but 2"),
         ("from_prompts without a tokenizer", changed("from_prompts", model=small_model()), "no tokenizer"),

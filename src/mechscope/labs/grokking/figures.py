@@ -188,7 +188,7 @@ def _neuron(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "neuron",
         figure,
-        f"Count how often the pattern repeats along a side, and compare with its frequency, {frequency}, which "
+        f"Look how often the pattern repeats along a side, and compare with its frequency, {frequency}, which "
         f"explains {100 * float(best[chosen]):.0f} % of it.",
         {"neuron": data},
     )

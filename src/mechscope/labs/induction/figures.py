@@ -273,7 +273,7 @@ def _composition(analysis: Analysis, made_by: Provenance) -> LabFigure:
         "composition",
         figure,
         f"From the weights alone, no data; random directions score {analysis.composition_random['K']:.2f}. On the "
-        "left, check whether the large scores are where a previous-token head (row) meets an induction head (column). "
+        "left, look whether the large scores are where a previous-token head (row) meets an induction head (column). "
         "The other two panels are the control: a large number there says that something is read, not that it is this "
         "circuit.",
         {"composition": data},

@@ -214,7 +214,7 @@ def _copying(anatomy: Anatomy) -> LabFigure:
         anatomy.copying,
         "Does a head that attends to a name predict that name?",
         "From the weights alone: how often a name is among the five likeliest tokens after a head has attended to it. "
-        "Do the name movers stand out?",
+        "Look whether the name movers stand out.",
     )
 
 

@@ -87,7 +87,7 @@ class _Artist:
             "What distinguishes each digit from the others in the data",
             "brightness",
             "Each digit's average image minus the average of the other nine averages. Nothing here was trained. "
-            "Compare this figure with the last one.",
+            "Look at this figure next to the last one.",
         )
 
     def match(self) -> LabFigure:
