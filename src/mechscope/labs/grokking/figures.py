@@ -233,8 +233,8 @@ def _heads(shown: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "heads",
         figure,
-        "The attention from “=” to the first number, over all pairs. Is one wave of each number all there "
-        "is to it?",
+        "The attention from “=” to the first number, over all pairs. Look whether one wave of each number "
+        "is all there is to it.",
         {"shares": data},
     )
 

@@ -50,7 +50,7 @@ def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
     return LabFigure(
         "faithfulness",
         figure,
-        f"The scale is logarithmic; guessing costs {torch.tensor(found.p).log():.1f} nats. Note which replacements "
+        f"The scale is logarithmic; guessing costs {torch.tensor(found.p).log():.1f} nats. Look which replacements "
         "leave the loss where it was, and what happens if other frequencies are kept instead.",
         {"losses": data},
     )
@@ -82,7 +82,7 @@ def draw_directions(found: Faithfulness, seed: int) -> LabFigure:
     return LabFigure(
         "directions",
         figure,
-        "The share of each direction's variance that cos and sin w_k(a+b) of its frequency explain. Note how much "
+        "The share of each direction's variance that cos and sin w_k(a+b) of its frequency explain. Look how much "
         "higher the key directions are than the best of many random ones.",
         {"shares": data},
     )
@@ -110,7 +110,7 @@ def draw_rounding(found: Mapping[str, Structure], seed: int) -> LabFigure:
     return LabFigure(
         "rounding",
         figure,
-        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Note "
+        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Look "
         "which of the two models keeps more outside its key frequencies.",
         {"left": data},
     )
