@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -27,6 +27,25 @@ def rise_and_fall(step: int, steps: int, warm_up: int) -> float:
 def with_prefix(part: Mapping[str, Tensor], prefix: str) -> Part:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in part.items() if name.startswith(prefix)}
+
+
+def stack_rows(rows: Sequence[Mapping[str, Tensor]], prefix: str = "") -> Part:
+    """Rows of equal fields as one tensor per field [row ...], its name behind `prefix`.
+
+    >>> rows = [{"loss": torch.tensor(2.0)}, {"loss": torch.tensor(1.0)}]
+    >>> stack_rows(rows, "look.")["look.loss"].tolist()
+    [2.0, 1.0]
+    >>> split_rows(stack_rows(rows, "look."), "look.") == rows
+    True
+    """
+    return {f"{prefix}{name}": torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def split_rows(part: Mapping[str, Tensor], prefix: str) -> list[dict[str, Tensor]]:
+    """The rows that `stack_rows` stacked, on the CPU."""
+    columns = {name: column.cpu() for name, column in with_prefix(part, prefix).items()}
+    count = len(next(iter(columns.values())))
+    return [{name: column[row] for name, column in columns.items()} for row in range(count)]
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> Part:

@@ -28,7 +28,7 @@ from mechscope.labs.grokking.pairs import Pairs, all_pairs
 from mechscope.labs.grokking.permutations import SymmetricGroup, symmetric_group
 from mechscope.labs.grokking.progress import first_epoch
 from mechscope.labs.grokking.training import GROKKED, LEARNED
-from mechscope.labs.resumable import optimizer_state, restore_optimizer, with_prefix
+from mechscope.labs.resumable import optimizer_state, restore_optimizer, split_rows, stack_rows, with_prefix
 from mechscope.labs.workshop import Part, Workshop
 
 
@@ -178,10 +178,7 @@ def _train(
         for key, tensor in weights.items():
             tensor.copy_(state[f"weights.{key}"])
         restore_optimizer(optimizer, weights, state)
-        columns = {key: value.cpu() for key, value in with_prefix(state, "look.").items()}
-        looks = [
-            {key: column[row] for key, column in columns.items()} for row in range(len(columns["epoch"]))
-        ]
+        looks = split_rows(state, "look.")
         done = int(state["done"])
     with workshop.bar(config.epochs, f"{name} (S{config.n})", done) as bar:
         for epoch in range(done, config.epochs + 1):
@@ -198,7 +195,7 @@ def _train(
             workshop.put_aside(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks))
     return {
         **{f"weights.{key}": tensor for key, tensor in weights.items()},
-        **{f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]},
+        **stack_rows(looks, "look."),
     }
 
 
@@ -222,4 +219,4 @@ def _state(
     state = {"done": torch.tensor(done)}
     state |= {f"weights.{key}": tensor for key, tensor in weights.items()}
     state |= optimizer_state(optimizer, weights)
-    return state | {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+    return state | stack_rows(looks, "look.")

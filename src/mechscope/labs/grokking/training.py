@@ -13,7 +13,7 @@ from mechscope.labs.grokking.config import ModelConfig
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch, Weights, plain_loss, run_pairs
 from mechscope.labs.grokking.pairs import Pairs, split_pairs
 from mechscope.labs.grokking.spectra import embedding_gini, neuron_to_logit_gini
-from mechscope.labs.resumable import optimizer_state, restore_optimizer, with_prefix
+from mechscope.labs.resumable import optimizer_state, restore_optimizer, split_rows, stack_rows, with_prefix
 from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 
@@ -165,7 +165,7 @@ def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train:
             workshop.put_aside(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks, kept))
     return {
         **{f"weights.{key}": tensor.detach() for key, tensor in weights.items()},
-        **{f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]},
+        **stack_rows(looks, "look."),
         **{f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in weights},
         "kept_epochs": torch.stack([each["epoch"] for each in kept]),
     }
@@ -212,7 +212,7 @@ def _state(
     state = {"done": torch.tensor(done)}
     state |= {f"weights.{key}": tensor for key, tensor in weights.items()}
     state |= optimizer_state(optimizer, weights)
-    state |= {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+    state |= stack_rows(looks, "look.")
     return state | {f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in kept[0]}
 
 
@@ -227,8 +227,6 @@ def _restore(
         for key, tensor in weights.items():
             tensor.copy_(state[f"weights.{key}"])
     restore_optimizer(optimizer, weights, state)
-    for prefix, rows in (("look.", looks), ("kept.", kept)):
-        columns = {key: value.cpu() for key, value in with_prefix(state, prefix).items()}
-        count = len(next(iter(columns.values())))
-        rows += [{key: column[row] for key, column in columns.items()} for row in range(count)]
+    looks += split_rows(state, "look.")
+    kept += split_rows(state, "kept.")
     return int(state["done"])

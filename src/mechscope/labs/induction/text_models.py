@@ -19,6 +19,7 @@ from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.moving_together import increments_test
 from mechscope.labs.induction.relabelling import Relabelling, relabelling_test
+from mechscope.labs.resumable import stack_rows
 from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.composition import composition_scores
@@ -104,7 +105,7 @@ def study_text_models(workshop: Workshop) -> dict[int, TextHistory] | None:
                     code = held_out_code(model) if code is None else code
                     looks.append({"step": torch.tensor(step), **look(model, code, workshop.seeds[0])})
                     bar.update()
-            return {key: torch.stack([each[key] for each in looks]) for key in looks[0]}
+            return stack_rows(looks)
 
         part = workshop.part(name, compute)
         found[n_layers] = TextHistory(**{key: value.cpu() for key, value in part.items()})

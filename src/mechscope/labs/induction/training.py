@@ -18,6 +18,8 @@ from mechscope.labs.resumable import (
     optimizer_state,
     restore_optimizer,
     rise_and_fall,
+    split_rows,
+    stack_rows,
     step_seed,
     with_prefix,
 )
@@ -154,7 +156,7 @@ def _train_model(
             bar.update()
             workshop.put_aside(name, lambda step=step: _state(step + 1, model, extra, optimizer, looks))
     looks.append(_look(model, config.steps, blocks, like_training))
-    history = {f"history.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+    history = stack_rows(looks, "history.")
     return {
         **{f"model.{key}": value for key, value in model.state_dict().items()},
         **history,
@@ -194,7 +196,7 @@ def _state(
     state = {"done": torch.tensor(done), **{key: value.detach() for key, value in extra.items()}}
     state |= {f"model.{key}": value for key, value in model.state_dict().items()}
     state |= optimizer_state(optimizer, {**dict(model.named_parameters()), **extra})
-    return state | {f"look.{key}": torch.stack([look[key] for look in looks]) for key in looks[0]}
+    return state | stack_rows(looks, "look.")
 
 
 def _restore(
@@ -209,6 +211,5 @@ def _restore(
         for key, value in extra.items():
             value.copy_(state[key])
     restore_optimizer(optimizer, {**dict(model.named_parameters()), **extra}, state)
-    columns = {key: value.cpu() for key, value in with_prefix(state, "look.").items()}
-    looks += [{key: column[row] for key, column in columns.items()} for row in range(len(columns["step"]))]
+    looks += split_rows(state, "look.")
     return int(state["done"])
