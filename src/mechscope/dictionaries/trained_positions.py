@@ -1,4 +1,4 @@
-"""Which positions of a text a dictionary was trained on: a slice that its metadata names. It is used at no others.
+"""Which positions of a text a dictionary was trained on: a slice in its metadata. It is used only there.
 
 SAELens calls it `seqpos_slice`: (5, -5) leaves out the first and the last five tokens of each text.
 """

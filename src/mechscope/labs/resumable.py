@@ -1,4 +1,4 @@
-"""What a training needs to be put aside and taken up again with the same losses, and what our small ones share."""
+"""What a training needs to be stopped and resumed with the same losses, and what our small ones share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where an experiment works: its settings, its seeds, a progress bar, and a bench of finished parts.
 
 A part is a dictionary of tensors under a name. Once computed it lies on disk, so that a run that was
-killed goes on where it stopped; training inside a part can be put aside and taken up again too.
+killed goes on where it stopped; training inside a part can be saved and resumed too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Workshop:
     label: str = ""
     """What the bars' names begin with."""
     patience: float = 20.0
-    """Seconds of training between two states put aside."""
+    """Seconds of training between two saved states."""
     seconds: float = 0.0
     """Time that the parts took, whoever computed them."""
     reused_seconds: float = 0.0
@@ -67,7 +67,7 @@ class Workshop:
         """The part `name`: read back if an earlier run with these settings finished it, else computed and kept.
 
         Raises:
-            NotKeptError: if it cannot be written; the state that was put aside last is still there.
+            NotKeptError: if it cannot be written; the last saved state is still there.
         """
         path = self.folder / f"{name}.safetensors"
         kept = self._read(path)
@@ -113,13 +113,13 @@ class Workshop:
             self._warned = True
 
     def take_up(self, name: str) -> Part | None:
-        """The state that was put aside under `name`, or None if there is none to go on from."""
+        """The saved state of `name`, or None if there is none to resume from."""
         self._put_aside_at[name] = time.monotonic()
         kept = self._read(self.state_path(name))
         return None if kept is None else {key: tensor.to(self.device) for key, tensor in kept[0].items()}
 
     def state_path(self, name: str) -> Path:
-        """Where an unfinished part's state is put aside."""
+        """Where the state of an unfinished part is saved."""
         return self.folder / f"{name}.unfinished.safetensors"
 
     def bar(self, total: int, what: str, done: int = 0) -> tqdm[Any]:
