@@ -61,6 +61,7 @@ def test_a_class_and_its_module_may_share_a_name(lines: str) -> None:
         ("dictionaries", "patch_features", "mechscope.feature_effects"),
         ("dictionaries", "FeatureEffects", "mechscope.feature_effects"),
         ("techniques", "scoreboard", "mechscope.scoreboard"),
+        ("labs.superposition", "load_toy_models", "mechscope.checkpoints"),
     ],
 )
 def test_a_name_that_has_moved_is_still_found_and_says_where_it_is(package: str, name: str, now: str) -> None:

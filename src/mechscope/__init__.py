@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     )
     from mechscope import loading_from_pretrained as loading
     from mechscope.checkpoints.load import load_model
+    from mechscope.checkpoints.toy_models import load_toy_models
     from mechscope.data.tokenizer import Tokenizer
-    from mechscope.labs.superposition.collection import load_toy_models
     from mechscope.model.activation_cache import ActivationCache
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.config import HookedTransformerConfig as EasyTransformerConfig
@@ -90,7 +90,7 @@ _HOMES = {
     "TransformerLensKeyValueCacheEntry": "mechscope.past_key_value_caching",
     "discover": "mechscope.techniques.circuits.discover",
     "load_model": "mechscope.checkpoints.load",
-    "load_toy_models": "mechscope.labs.superposition.collection",
+    "load_toy_models": "mechscope.checkpoints.toy_models",
     "patch": "mechscope.techniques.activation_patching",
 }
 _MODULES = (

@@ -1,37 +1,46 @@
-"""Load models by name or path, and save them. Names are imported on first use."""
+"""Load models by name or path, save them, and list the known names. Names are imported on first use."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mechscope.checkpoints.listing import Listing, list_models
     from mechscope.checkpoints.load import load_model
     from mechscope.checkpoints.registry import bundled_names, entries, lookup, model_names, nearest_names
     from mechscope.checkpoints.save import save_model
+    from mechscope.checkpoints.toy_models import ToyCollection, load_toy_models, save_toy_models
 
 _HOMES = {
-    "load_model": "load",
-    "save_model": "save",
-    "bundled_names": "registry",
-    "entries": "registry",
-    "lookup": "registry",
-    "model_names": "registry",
-    "nearest_names": "registry",
+    "Listing": "mechscope.checkpoints.listing",
+    "ToyCollection": "mechscope.checkpoints.toy_models",
+    "bundled_names": "mechscope.checkpoints.registry",
+    "entries": "mechscope.checkpoints.registry",
+    "list_models": "mechscope.checkpoints.listing",
+    "load_model": "mechscope.checkpoints.load",
+    "load_toy_models": "mechscope.checkpoints.toy_models",
+    "lookup": "mechscope.checkpoints.registry",
+    "model_names": "mechscope.checkpoints.registry",
+    "nearest_names": "mechscope.checkpoints.registry",
+    "save_model": "mechscope.checkpoints.save",
+    "save_toy_models": "mechscope.checkpoints.toy_models",
 }
 
 __all__ = [
+    "Listing",
+    "ToyCollection",
     "bundled_names",
     "entries",
+    "list_models",
     "load_model",
+    "load_toy_models",
     "lookup",
     "model_names",
     "nearest_names",
     "save_model",
+    "save_toy_models",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Step 01: networks that hold more features than they have dimensions. Names are imported when first used."""
+"""Step 01: networks that represent more features than they have dimensions. Names are imported on first use."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from mechscope.labs.superposition.collection import ToyCollection, load_toy_models, save_toy_models
     from mechscope.labs.superposition.config import SuperpositionConfig
     from mechscope.labs.superposition.experiment import LAB
 
-__all__ = ["LAB", "SuperpositionConfig", "ToyCollection", "load_toy_models", "save_toy_models"]
+__all__ = ["LAB", "SuperpositionConfig"]
 
 _HOMES = {
     "LAB": "mechscope.labs.superposition.experiment",
     "SuperpositionConfig": "mechscope.labs.superposition.config",
-    "ToyCollection": "mechscope.labs.superposition.collection",
-    "load_toy_models": "mechscope.labs.superposition.collection",
-    "save_toy_models": "mechscope.labs.superposition.collection",
 }
+_MOVED = dict.fromkeys(("ToyCollection", "load_toy_models", "save_toy_models"), "mechscope.checkpoints")
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, moved=_MOVED)
