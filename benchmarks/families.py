@@ -34,6 +34,7 @@ from transformers.utils import logging as transformers_logging
 
 from mechscope.checkpoints.adapters import FAMILIES
 from mechscope.checkpoints.load import load_model
+from mechscope.pages.tables import markdown_table
 from mechscope.storage.files import check_file, write_atomically
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "families.md"
@@ -121,11 +122,11 @@ def measured_rows(report: Callable[[str], None]) -> list[Row]:
 def markdown(rows: list[Row]) -> str:
     """The page."""
     heads = ["family", "`architectures`", "what sets it apart", *COLUMNS]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * len(COLUMNS)]
+    cells: list[list[str]] = []
     for row in rows:
         figures = [f"{row.worst[column]:.0e}" if column in row.worst else "–" for column in COLUMNS]
         architectures = ", ".join(f"`{name}`" for name in row.architectures)
-        lines.append("| " + " | ".join([row.name, architectures, row.special, *figures]) + " |")
+        cells.append([row.name, architectures, row.special, *figures])
     worst = max(value for row in rows for value in row.worst.values())
     variants = sum(len(row.variants) for row in rows)
     return f"""# Families of checkpoints
@@ -143,7 +144,7 @@ difference divided by the largest reference value; {PROMISED:.0e} is promised, t
 - **short and full context**: log-probabilities at 1 and 9 positions and at the whole context, the second also
   with `n_ctx=9`.
 
-{chr(10).join(lines)}
+{markdown_table(heads, cells, align="lll" + "r" * len(COLUMNS))}
 
 Settings that would change the arithmetic and that mechscope does not have (YaRN, LongRoPE and dynamic rotary
 scaling, OPT-350m's arrangement of norms, Phi's query and key LayerNorm, quantized weights and others) are an error

@@ -29,6 +29,7 @@ from mechscope.labs.grokking import ModelConfig  # noqa: E402
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch  # noqa: E402
 from mechscope.labs.grokking.pairs import split_pairs  # noqa: E402
 from mechscope.labs.grokking.training import initial_weights, to_transformer  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
 OPTIONS = {"lr": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0}
@@ -132,7 +133,7 @@ def markdown(config: ModelConfig, timing: Timing, wall: float | None) -> str:
         "classic": f"transformer-lens {importlib.metadata.version('transformer-lens')}, likewise",
     }
     rows = [
-        f"| {label} | {1000 * timing.seconds[label]:.0f} | {timing.ratio_to_ours[label]:.1f} | {what} |"
+        [label, f"{1000 * timing.seconds[label]:.0f}", f"{timing.ratio_to_ours[label]:.1f}", what]
         for label, what in about.items()
     ]
     clock = (
@@ -147,9 +148,7 @@ Written by `python -m benchmarks.grokking_step`. One epoch of step 02 at p = {co
 pairs, loss in float64 at the last position, gradients, AdamW; float32, one thread, CPU milliseconds, medians of
 {timing.rounds} rounds in alternation; a ratio is the median of the rounds' ratios. Before timing: {timing.note}.
 
-| contender | ms | ÷ ours | what it is |
-|---|---|---|---|
-{chr(10).join(rows)}
+{markdown_table(["contender", "ms", "÷ ours", "what it is"], rows)}
 {clock}
 Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.
 """

@@ -23,6 +23,7 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 
 import mechscope  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FIELDS: dict[str, Any] = {
@@ -209,12 +210,11 @@ def by_kind() -> dict[str, list[tuple[str, str]]]:
 def main() -> None:
     """Write the page."""
 
-    def cell(text: str, limit: int = 300) -> str:
-        text = text if len(text) <= limit else text[: limit - 1] + "…"
-        return text.replace("|", "\\|")
+    def short(text: str, limit: int = 300) -> str:
+        return text if len(text) <= limit else text[: limit - 1] + "…"
 
-    lines = [
-        f"| {m} | `{cell(code)}` | {cell(ours)} | {cell(other, 120)} |" for m, code, ours, other in rows()
+    compared = [
+        [mistake, f"`{short(code)}`", short(ours), short(other, 120)] for mistake, code, ours, other in rows()
     ]
     from tests.misuse.calls import calls
 
@@ -232,9 +232,7 @@ def main() -> None:
             "",
             "Mistakes that go unnoticed elsewhere, and what transformer-lens 3.5.1 does.",
             "",
-            "| mistake | in code | mechscope says | classic |",
-            "|---|---|---|---|",
-            *lines,
+            markdown_table(["mistake", "in code", "mechscope says", "classic"], compared),
             "",
             *(
                 line
@@ -242,9 +240,9 @@ def main() -> None:
                 for line in (
                     f"## {kind[:1].upper()}{kind[1:]}",
                     "",
-                    "| mistake | mechscope says |",
-                    "|---|---|",
-                    *(f"| {cell(code)} | {cell(said)} |" for code, said in found),
+                    markdown_table(
+                        ["mistake", "mechscope says"], [[short(code), short(said)] for code, said in found]
+                    ),
                     "",
                 )
             ),

@@ -79,11 +79,12 @@ def main() -> None:
     if given.measure:
         measure(given.steps)
         return
+    from mechscope.pages.tables import markdown_table
     from mechscope.storage.files import check_file, write_atomically
 
     if given.write:
         check_file(PAGE)
-    lines = ["| dictionary | processes | each holds, MiB | each works, ms a step |", "|---|---|---|---|"]
+    rows: list[list[str]] = []
     for size in given.ranks:
         ended = subprocess.run(
             [
@@ -101,8 +102,9 @@ def main() -> None:
         if not found:
             sys.exit(ended.stderr)
         for name, (seconds, held) in json.loads(found[0].removeprefix(MARK)).items():
-            lines.append(f"| {name} | {size} | {held:.1f} | {1000 * seconds:.0f} |")
-    lines += [
+            rows.append([name, str(size), f"{held:.1f}", f"{1000 * seconds:.0f}"])
+    lines = [
+        markdown_table(["dictionary", "processes", "each holds, MiB", "each works, ms per step"], rows),
         "",
         f"{platform.machine()}, one thread each, processor seconds, medians of {given.steps} steps, float32, gloo.",
     ]

@@ -34,6 +34,7 @@ from benchmarks.gpt2_shape import (  # noqa: E402
 )
 from benchmarks.measure import Timing, alternate, median_of, run_in_process  # noqa: E402
 from benchmarks.plain_gpt2 import PlainGPT2  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = ((8, 128), (8, 15), (1, 5))
@@ -235,18 +236,14 @@ def imports(rounds: int) -> list[Timing]:
 def table(timings: list[Timing]) -> str:
     """A Markdown table of medians and ratios."""
     labels = ("mechscope", "plain", "classic", "transformers")
-    lines = [
-        "| work | "
-        + " | ".join(f"{label}, s" for label in labels)
-        + " | ours ÷ plain | classic ÷ ours | note |",
-        "|---" * (len(labels) + 4) + "|",
-    ]
+    headers = ["work", *(f"{label}, s" for label in labels), "ours ÷ plain", "classic ÷ ours", "note"]
+    rows: list[list[str]] = []
     for timing in timings:
         seconds = [f"{timing.seconds[label]:.3f}" if label in timing.seconds else "–" for label in labels]
         to_plain = f"{1 / timing.ratio_to_ours['plain']:.2f}" if "plain" in timing.ratio_to_ours else "–"
         to_classic = f"{timing.ratio_to_ours['classic']:.1f}" if "classic" in timing.ratio_to_ours else "–"
-        lines.append(f"| {timing.name} | {' | '.join(seconds)} | {to_plain} | {to_classic} | {timing.note} |")
-    return "\n".join(lines)
+        rows.append([timing.name, *seconds, to_plain, to_classic, timing.note])
+    return markdown_table(headers, rows)
 
 
 def page(timings: list[Timing], rounds: int) -> str:

@@ -28,6 +28,7 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 
 from benchmarks.gpt2_shape import D_MODEL, D_VOCAB, N_HEADS, N_LAYERS  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, LENGTH = 8, 15
@@ -304,21 +305,26 @@ class _silent:  # noqa: N801 - reads as a word in a with statement
 
 def table(rows: list[Row]) -> str:
     """A Markdown table."""
-    lines = [
-        "| work | interventions | mechscope, s | classic, s | classic ÷ ours | in forward passes "
-        "| time ÷ floor | note |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    headers = ["work", "interventions", "mechscope, s", "classic, s", "classic ÷ ours"]
+    headers += ["in forward passes", "time ÷ floor", "note"]
 
     def number(value: float | None, digits: int) -> str:
         return "–" if value is None else f"{value:.{digits}f}"
 
-    for row in rows:
-        lines.append(
-            f"| {row.work} | {row.interventions} | {row.ours:.1f} | {number(row.classic, 1)} | {number(row.ratio, 1)} "
-            f"| {row.forwards:.1f} | {number(row.floor, 2)} | {row.note} |"
-        )
-    return "\n".join(lines)
+    cells = [
+        [
+            row.work,
+            str(row.interventions),
+            f"{row.ours:.1f}",
+            number(row.classic, 1),
+            number(row.ratio, 1),
+            f"{row.forwards:.1f}",
+            number(row.floor, 2),
+            row.note,
+        ]
+        for row in rows
+    ]
+    return markdown_table(headers, cells)
 
 
 def page(rows: list[Row], rounds: int) -> str:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
+from mechscope.pages.tables import markdown_table
 from mechscope.reading import read_json_object
 from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.recipes.store import TRANSFORMER
@@ -116,8 +117,8 @@ def _family(family: Mapping[str, Mapping[str, Any]]) -> str:
         members="`mini-{attn-only, gelu, solu}-{1, 2, 3, 4}l`",
         d_vocab=first["config"]["d_vocab"],
         n_ctx=first["config"]["n_ctx"],
-        table=_table(titles, rows),
-        ngrams=_table(["", "books", "code"], ngrams),
+        table=markdown_table(titles, rows),
+        ngrams=markdown_table(["", "books", "code"], ngrams),
         conditions=_conditions(family),
         watch="\n".join(watch),
     )
@@ -152,7 +153,7 @@ def _other(name: str) -> str:
         f"{found['words']['parameters']} numbers. `{found['command']}` (seed {found['seed']}, "
         f"{found['seconds'] / 60:.0f} minutes).{_loaded(recipe.store.loader, name)}",
         "",
-        _table(
+        markdown_table(
             ["what must hold", "wanted", "measured"],
             [[one["what"], one["wanted"], f"{one['measured']:.4g}"] for one in found["conditions"]],
         ),
@@ -167,15 +168,6 @@ def _loaded(loader: str, name: str) -> str:
     if loader == TRANSFORMER.loader:
         return ""
     return f" `ms.{loader}({name!r})` loads it; its card says what is in it."
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(_in_a_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _in_a_cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
