@@ -11,8 +11,10 @@ import torch
 
 from mechscope.checkpoints.checkpoint import Checkpoint, GivenConfig
 from mechscope.checkpoints.find import Wanted, find
-from mechscope.data.tokenizer_files import has_tokenizer, tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
+from mechscope.data.tokenizer_files import has_tokenizer
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
+from mechscope.model.encoder import HookedEncoder
 from mechscope.model.transformer import HookedTransformer
 from mechscope.model.weight_processing import ProcessedWeights
 from mechscope.model.weight_processing.process import run_steps
@@ -126,8 +128,6 @@ def _encoder(found: Checkpoint, wanted: HookedTransformerConfig, tokenizer: Any,
         raise ValueError(
             f"{', '.join(asked)}: weight processing is for decoders; an encoder's norms come after the sums."
         )
-    from mechscope.model.encoder import HookedEncoder
-
     return HookedEncoder.from_state(wanted, found.read(wanted, wanted.dtype), tokenizer)
 
 
@@ -151,8 +151,8 @@ def _restricted(
 
 def _tokenizer(given: Any, found: Checkpoint) -> Any:
     if isinstance(given, str | Path):
-        return tokenizer_from_folder(given)
+        return Tokenizer.from_folder(given)
     if given is not None:
         return given
     folder = found.tokenizer_folder
-    return tokenizer_from_folder(folder) if folder is not None and has_tokenizer(folder) else None
+    return Tokenizer.from_folder(folder) if folder is not None and has_tokenizer(folder) else None

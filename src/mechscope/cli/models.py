@@ -6,9 +6,9 @@ import json
 from contextlib import ExitStack
 from dataclasses import asdict
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.commands import Models
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.cli.words import command_line
 
 
 def models(command: Models) -> int:

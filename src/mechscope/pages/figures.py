@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from mechscope.pages.words import code_spans, with_minus
+from mechscope.pages.formatting import code_spans, with_minus
 from mechscope.viz import DARK, LIGHT, house_template
 from mechscope.viz.escaping import unescape
 

@@ -39,7 +39,7 @@ from mechscope.labs.induction.training import (
 from mechscope.labs.induction.turning_figure import draw_turning
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.workshop import Workshop
-from mechscope.pages.words import with_minus
+from mechscope.pages.formatting import with_minus
 from mechscope.techniques.redteam import Evidence
 
 NO_SMEARED = "one more training: it is part of the full budget"
