@@ -29,6 +29,7 @@ from mechscope.labs.grokking import ModelConfig  # noqa: E402
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch  # noqa: E402
 from mechscope.labs.grokking.pairs import split_pairs  # noqa: E402
 from mechscope.labs.grokking.training import initial_weights, to_transformer  # noqa: E402
+from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
@@ -127,31 +128,28 @@ def wall_clock(step: Step, rounds: int) -> float:
 
 def markdown(config: ModelConfig, timing: Timing, wall: float | None) -> str:
     """The page."""
+    classic = importlib.metadata.version("transformer-lens")
     about = {
-        "mechscope": "step 02's own step: tables of what every number does, and sums of their rows",
-        "plain": "mechscope's `HookedTransformer`, every position, autograd",
-        "classic": f"transformer-lens {importlib.metadata.version('transformer-lens')}, likewise",
+        "mechscope": "step 02's own step, which sums rows of precomputed tables",
+        "plain": "mechscope's `HookedTransformer` at every position, with autograd",
+        "classic": f"transformer-lens {classic}, likewise",
     }
     rows = [
         [label, f"{1000 * timing.seconds[label]:.0f}", f"{timing.ratio_to_ours[label]:.1f}", what]
         for label, what in about.items()
     ]
-    clock = (
-        ""
-        if wall is None
-        else f"\nBy the clock, with {os.cpu_count()} cores and nothing else on them, our step takes {1000 * wall:.0f} "
-        f"ms: {wall * 10_000 / 60:.1f} minutes for 10,000 epochs.\n"
+    return fill_markdown(
+        Path(__file__).with_suffix(".md"),
+        p=config.p,
+        pairs=f"{config.n_train:,}",
+        rounds=timing.rounds,
+        agreement=timing.note,
+        table=markdown_table(["contender", "ms", "÷ ours", "what it is"], rows),
+        wall=wall,
+        cores=os.cpu_count(),
+        machine=f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, "
+        f"{os.cpu_count()} cores.",
     )
-    return f"""# The step of grokking
-
-Written by `python -m benchmarks.grokking_step`. One epoch of step 02 at p = {config.p}: all {config.n_train:,} training
-pairs, loss in float64 at the last position, gradients, AdamW; float32, one thread, CPU milliseconds, medians of
-{timing.rounds} rounds in alternation; a ratio is the median of the rounds' ratios. Before timing: {timing.note}.
-
-{markdown_table(["contender", "ms", "÷ ours", "what it is"], rows)}
-{clock}
-Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.
-"""
 
 
 def main() -> None:

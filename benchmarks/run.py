@@ -34,6 +34,7 @@ from benchmarks.gpt2_shape import (  # noqa: E402
 )
 from benchmarks.measure import Timing, alternate, median_of, run_in_process  # noqa: E402
 from benchmarks.plain_gpt2 import PlainGPT2  # noqa: E402
+from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -251,20 +252,12 @@ def page(timings: list[Timing], rounds: int) -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformer-lens", "transformers")
     )
-    return f"""# Benchmarks
-
-Written by `make bench`. GPT-2 small's shape with random weights, float32, one thread, CPU seconds, medians of
-{rounds} or more rounds in alternation; a ratio is the median of the rounds' ratios, because the machine is shared
-and only what ran next to each other compares. Before timing, every contender's output was compared with ours.
-
-*plain* is [`benchmarks/plain_gpt2.py`](../benchmarks/plain_gpt2.py), the model as one writes it by hand when nothing
-inside needs to be seen (for the cache: with every activation in the open and kept); *classic* is transformer-lens,
-whose interface mechscope keeps.
-
-{table(timings)}
-
-Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.
-"""
+    return fill_markdown(
+        Path(__file__).with_suffix(".md"),
+        rounds=rounds,
+        table=table(timings),
+        machine=f"Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.",
+    )
 
 
 PARTS = ("import", "load", "forward", "cache", "generate")

@@ -28,6 +28,7 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 
 from benchmarks.gpt2_shape import D_MODEL, D_VOCAB, N_HEADS, N_LAYERS  # noqa: E402
+from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -332,25 +333,15 @@ def page(rows: list[Row], rounds: int) -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformer-lens")
     )
-    return f"""# What a sweep costs
-
-Written by `python -m benchmarks.sweeps`. GPT-2 small's shape with random weights, float32, batch {BATCH} × {LENGTH},
-one thread, CPU seconds, medians of {rounds} rounds in alternation with the classic library (transformer-lens), whose
-functions were called with the same arguments and gave the same results. It was timed on {SAMPLE} interventions of each
-sweep, drawn at random, and its time for all of them follows from that. The clean and corrupted prompts share no
-token, so nothing was saved by their being alike, as it would be in practice.
-
-{table(rows)}
-
-*In forward passes* is our time in units of one plain forward pass of the batch. *Time ÷ floor* compares it with the
-matrix products that no exact sweep can do without, at the rate at which this machine multiplied matrices of that size
-in the same run: an edit at layer l and position p needs block l for that position, the attention output and the MLP for
-later positions, whole blocks after that, and in the last block the keys, the values and the one position that is read
-(`floor_operations` in the script counts them). What is left above the floor is attention itself, norms, activation
-functions, and queries, keys and values of the first block after an edit, which are computed again.
-
-Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.
-"""
+    return fill_markdown(
+        Path(__file__).with_suffix(".md"),
+        batch=BATCH,
+        length=LENGTH,
+        rounds=rounds,
+        sample=SAMPLE,
+        table=table(rows),
+        machine=f"Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.",
+    )
 
 
 PARTS = ("residual", "heads", "positions", "attribution", "edges")

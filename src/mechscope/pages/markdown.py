@@ -1,4 +1,4 @@
-"""Lessons: Markdown with $formulas$ (to MathML, no JavaScript), [[figure NAME]] and [[number NAME]]."""
+"""Lessons in Markdown, with $formulas$ (rendered as MathML), [[figure NAME]] and [[number NAME]]."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _FIGURE = re.compile(r"<p>\[\[figure ([\w-]+)\]\]</p>")
 
 
 def render_lesson(text: str, numbers: Mapping[str, str], figures: Mapping[str, str]) -> str:
-    """The lesson as HTML.
+    """Render a lesson as HTML.
 
     Args:
-        numbers: what stands for each [[number NAME]].
-        figures: HTML for each [[figure NAME]] that is a paragraph of its own.
+        numbers: the text for each [[number NAME]].
+        figures: the HTML for each [[figure NAME]], which must be a paragraph of its own.
 
     Raises:
-        KeyError: for a number or figure that the run did not produce, with the nearest names.
+        KeyError: for a number or figure that the run did not produce; suggests similar names.
     """
     filled = _NUMBER.sub(lambda match: _look_up(numbers, match[1], "number"), text)
     html: str = _parser().render(filled)
@@ -39,12 +39,12 @@ def render_lesson(text: str, numbers: Mapping[str, str], figures: Mapping[str, s
 
 
 def figures_placed(text: str) -> list[str]:
-    """Names of the figures that a lesson places, in order."""
+    """The names of the figures in a lesson, in order."""
     return re.findall(r"^\[\[figure ([\w-]+)\]\]\s*$", text, flags=re.MULTILINE)
 
 
 def to_mathml(latex: str, display: bool = False) -> str:
-    r"""A formula as MathML.
+    r"""Convert a LaTeX formula to MathML.
 
     >>> to_mathml("x^2").startswith("<math")
     True
@@ -55,10 +55,10 @@ def to_mathml(latex: str, display: bool = False) -> str:
     try:
         mathml = latex2mathml.converter.convert(latex, display="block" if display else "inline")
     except Exception as error:
-        # The converter raises its own bare exception classes, one a mistake; all mean the same to a lesson's author.
+        # The converter has an exception class for each mistake; to a lesson's author they all mean the same.
         raise ValueError(f"cannot read the formula {latex!r}: {type(error).__name__} {error}") from error
     if unknown := re.search(r">(\\[A-Za-z]+)", mathml):
-        # It prints commands that it does not know as they stand.
+        # The converter copies unknown commands into its output.
         raise ValueError(f"cannot read the formula {latex!r}: there is no command {unknown[1]}.")
     return mathml
 
@@ -71,7 +71,7 @@ def _parser() -> MarkdownIt:
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    # $$…$$ or $…$; a dollar followed by a space, or alone, is a dollar.
+    # $$…$$ or $…$. A dollar sign that is followed by a space, or has no partner, is not the start of a formula.
     source, start = state.src, state.pos
     if source[start] != "$":
         return False
@@ -96,7 +96,7 @@ def _render_formula(
 
 def _look_up(entries: Mapping[str, str], name: str, what: str) -> str:
     if name not in entries:
-        there = f"there are: {', '.join(sorted(entries)) or 'none'}."
-        hint = did_you_mean_clause(name, entries, n=3) or there
-        raise KeyError(f"the lesson asks for {what} {name!r}, which the run did not produce; {hint}")
+        known = f"it produced: {', '.join(sorted(entries)) or 'none'}."
+        hint = did_you_mean_clause(name, entries, n=3) or known
+        raise KeyError(f"the lesson uses {what} {name!r}, which the run did not produce; {hint}")
     return entries[name]
