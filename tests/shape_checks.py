@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -10,9 +11,6 @@ from beartype import beartype
 from jaxtyping import AbstractArray
 
 SOURCE = Path(__file__).parent.parent / "src"
-
-LEFT_OUT: dict[str, str] = {}
-"""Modules whose shapes are not checked, and why."""
 
 
 def annotated_modules() -> list[str]:
@@ -24,18 +22,18 @@ def annotated_modules() -> list[str]:
     ]
 
 
-def checked_modules() -> list[str]:
-    """Every annotated module except those in LEFT_OUT."""
-    return [module for module in annotated_modules() if module not in LEFT_OUT]
-
-
 def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     """The type checker for jaxtyping's import hook: beartype, on those annotations only that contain a shape.
 
-    Wrong types are left to the package's own checks, whose messages say more.
+    Wrong types are left to the package's own checks. Arguments are checked together with the returned value, when the
+    function has returned: for a wrong shape, the error is the function's own, and a test sees what a user would see.
+    jaxtyping calls this twice per function: with a stand-in for its parameters alone, which is left unchecked, and with
+    one for parameters and returned value, which takes that value as a keyword `ret0` (or another number).
     """
+    code = function.__code__
+    keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     shapes = {name: hint for name, hint in function.__annotations__.items() if _has_shape(hint)}
-    if not shapes:
+    if not shapes or not any(re.fullmatch(r"ret\d+", name) for name in keywords):
         return function
     function.__annotations__ = shapes
     return beartype(function)

@@ -68,6 +68,12 @@ def load_model(
         ValueError: for an unknown name (suggests the closest ones), an unsupported setting, or tensors that
             do not fit, all listed at once.
         FileNotFoundError: if the files cannot be found or downloaded; says how to fix it.
+
+    >>> model = load_model("mini-gelu-1l")
+    >>> model.cfg.n_layers, model.cfg.n_heads, model.cfg.d_model
+    (1, 4, 64)
+    >>> model(model.to_tokens("to be or not to be")).shape  # logits [batch pos d_vocab]
+    torch.Size([1, 13, 512])
     """
     if isinstance(name_or_path, str) and not name_or_path.strip():
         raise ValueError("load_model was given an empty name; `mechscope models` lists the valid names.")

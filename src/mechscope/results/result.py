@@ -61,7 +61,12 @@ class Result:
         return figure
 
     def figure(self) -> Any:
-        """The figure of the result, not displayed."""
+        """The figure of the result, not displayed.
+
+        >>> result = make_result([[0.1, 0.9]], ("layer", "head"), "prefix score", "1", Provenance("toy", "induction"))
+        >>> result.figure().data[0].type
+        'heatmap'
+        """
         return render(self)
 
     def save(self, path: str | Path) -> Path:
