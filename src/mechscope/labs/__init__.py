@@ -4,6 +4,7 @@ Every name is imported when it is first used: listing the labs does not load tor
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from mechscope.labs.report import render_report, write_report
     from mechscope.labs.running import Preparation, prepare, run_lab, run_prepared
     from mechscope.labs.verify import Verification, verify_labs
-    from mechscope.labs.workshop import Workshop
     from mechscope.model.device_choice import pick_device
 
 _HOMES = {
@@ -34,12 +34,10 @@ _HOMES = {
     "Preparation": "running",
     "TAGS": "claim",
     "Verification": "verify",
-    "Workshop": "workshop",
     "all_labs": "registry",
     "check_claims": "claim",
     "find_entry": "registry",
     "find_lab": "registry",
-    "pick_device": "device",
     "prepare": "running",
     "read_claims": "claims_file",
     "render_report": "report",
@@ -67,7 +65,6 @@ __all__ = [
     "Outcome",
     "Preparation",
     "Verification",
-    "Workshop",
     "all_labs",
     "check_claims",
     "find_entry",
@@ -85,6 +82,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Workshop":
+        warnings.warn(
+            "mechscope.labs.Workshop is now mechscope.runs.Workspace. The old name will go in the next version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return importlib.import_module("mechscope.runs.workspace").Workspace
+    if name == "pick_device":
+        return importlib.import_module("mechscope.model.device_choice").pick_device
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

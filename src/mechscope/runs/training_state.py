@@ -1,4 +1,4 @@
-"""What a training needs to be put aside and taken up again with the same losses, and what our small ones share."""
+"""Save and restore a training so that it goes on with the same losses, and what our small trainings share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mechscope.labs.workshop import Part
+from mechscope.runs.workspace import Part
 
 
 def step_seed(seed: int, step: int) -> int:
