@@ -195,8 +195,8 @@ def test_what_was_not_measured_is_no_number_and_reasons_show_code(tmp_path: Path
     lab = dataclasses.replace(
         lab,
         claims=(dataclasses.replace(CLAIMS[0], conditions=(below,)), CLAIMS[1]),
-        experiment=lambda workshop: dataclasses.replace(
-            tiny_lab(tmp_path, float("nan")).experiment(workshop),
+        experiment=lambda workspace: dataclasses.replace(
+            tiny_lab(tmp_path, float("nan")).experiment(workspace),
             not_run={"stars": "set `A<B`"},
             numbers={"value": "-3"},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from mechscope.pages.figures import PageFigure
 from mechscope.results import Result
 
 if TYPE_CHECKING:
-    from mechscope.labs.workshop import Workshop
+    from mechscope.runs.workspace import Workspace
 
 Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("quick", "full")
@@ -73,11 +74,20 @@ class Lab:
     seeds: Mapping[Budget, int]
     """Budget → how many seeds are run, counting up from the one that is given."""
     inputs: Callable[[], dict[str, str]]
-    """What the experiment would read now, by name: cheap to call, part of a run's fingerprint, fetches nothing."""
-    experiment: Callable[[Workshop], Outcome]
+    """What the experiment would read now, by name: cheap to call, part of a run's key, fetches nothing."""
+    experiment: Callable[[Workspace], Outcome]
     """Train, analyse, measure."""
-    version: int = 1
-    """Counted up when the experiment changes, so that older finished parts are not mixed in."""
+    version: int | None = None
+    """Ignored, and gone in the next version: changed code is now noticed by itself."""
+
+    def __post_init__(self) -> None:
+        if self.version is not None:
+            warnings.warn(
+                "Lab(version=...) is ignored and will go in the next version: finished parts carry a digest of the "
+                "source files that computed them.",
+                DeprecationWarning,
+                stacklevel=3,
+            )
 
     @property
     def folder_name(self) -> str:
