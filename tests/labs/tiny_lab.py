@@ -12,7 +12,7 @@ from mechscope.results import Provenance, make_result
 from mechscope.runs import Workspace
 from mechscope.viz import curves
 
-LESSON = """The *value* is [[number value]] and $x^2$ is a formula.
+LESSON = """The *value* is {{ value | significant(6) }} and $x^2$ is a formula.
 
 [[figure line]]
 
@@ -72,7 +72,6 @@ def tiny_lab(folder: Path, value: float = 1.0, inputs: str = "nothing", calls: l
             measures={seed: {"value": float(part["value"])} for seed, part in parts.items()},
             figures=(LabFigure("line", figure, "Look for <the> line.", {"line": data}),),
             not_run={"stars": "there are no stars"},
-            numbers={"value": f"{value:g}"},
             weights={"line": line},
         )
 

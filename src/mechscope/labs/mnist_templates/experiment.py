@@ -12,7 +12,7 @@ from mechscope.data.digits import Digits, describe_digits, load_digits
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.mnist_templates.claims import CLAIMS
 from mechscope.labs.mnist_templates.figures import draw_figures
-from mechscope.labs.mnist_templates.measures import Trained, format_numbers, measure
+from mechscope.labs.mnist_templates.measures import Trained, measure
 from mechscope.labs.mnist_templates.networks import Network, NetworkKind, train_network
 from mechscope.labs.mnist_templates.softmax_regression import Classifiers, train_classifiers
 from mechscope.runs.workspace import Part, Workspace
@@ -44,6 +44,16 @@ class TemplatesConfig:
     """Standard deviation of the noise on the images that the bilinear networks are trained on."""
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the lesson quotes besides measures and settings."""
+
+    data: str
+    """Name of the images."""
+    side: int
+    """Pixels per side of an image."""
+
+
 def run_experiment(workspace: Workspace) -> Outcome:
     """Train and measure every seed; draw the first one."""
     digits = load_digits().to(workspace.device)
@@ -53,7 +63,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
     return Outcome(
         measures=measures,
         figures=draw_figures(digits, first, workspace.seeds[0]),
-        numbers=format_numbers(digits, measures[workspace.seeds[0]]),
+        facts=Facts(digits.name, digits.side),
         weights=_weights(first),
     )
 
