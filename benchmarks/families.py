@@ -34,8 +34,8 @@ from transformers.utils import logging as transformers_logging
 
 from mechscope.checkpoints.adapters import FAMILIES
 from mechscope.checkpoints.load import load_model
-from mechscope.pages.markdown_page import fill_markdown
 from mechscope.pages.tables import markdown_table
+from mechscope.pages.text_template import fill_page
 from mechscope.storage.files import check_file, write_atomically
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "families.md"
@@ -128,7 +128,7 @@ def markdown(rows: list[Row]) -> str:
         figures = [f"{row.worst[column]:.0e}" if column in row.worst else "–" for column in COLUMNS]
         architectures = ", ".join(f"`{name}`" for name in row.architectures)
         cells.append([row.name, architectures, row.special, *figures])
-    return fill_markdown(
+    return fill_page(
         Path(__file__).with_suffix(".md"),
         torch=torch.__version__,
         transformers=transformers.__version__,

@@ -29,8 +29,8 @@ from mechscope.labs.grokking import ModelConfig  # noqa: E402
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch  # noqa: E402
 from mechscope.labs.grokking.pairs import split_pairs  # noqa: E402
 from mechscope.labs.grokking.training import initial_weights, to_transformer  # noqa: E402
-from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
 OPTIONS = {"lr": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0}
@@ -138,7 +138,7 @@ def markdown(config: ModelConfig, timing: Timing, wall: float | None) -> str:
         [label, f"{1000 * timing.seconds[label]:.0f}", f"{timing.ratio_to_ours[label]:.1f}", what]
         for label, what in about.items()
     ]
-    return fill_markdown(
+    return fill_page(
         Path(__file__).with_suffix(".md"),
         p=config.p,
         pairs=f"{config.n_train:,}",

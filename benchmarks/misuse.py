@@ -23,8 +23,8 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 
 import mechscope  # noqa: E402
-from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FIELDS: dict[str, Any] = {
@@ -220,7 +220,7 @@ def main() -> None:
     from tests.misuse.calls import calls
 
     kinds, n_functions = by_kind(), len(calls())
-    text = fill_markdown(
+    text = fill_page(
         Path(__file__).with_suffix(".md"),
         count=sum(len(found) for found in kinds.values()),
         functions=n_functions,

@@ -34,8 +34,8 @@ from benchmarks.gpt2_shape import (  # noqa: E402
 )
 from benchmarks.measure import Timing, alternate, median_of, run_in_process  # noqa: E402
 from benchmarks.plain_gpt2 import PlainGPT2  # noqa: E402
-from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = ((8, 128), (8, 15), (1, 5))
@@ -252,7 +252,7 @@ def page(timings: list[Timing], rounds: int) -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformer-lens", "transformers")
     )
-    return fill_markdown(
+    return fill_page(
         Path(__file__).with_suffix(".md"),
         rounds=rounds,
         table=table(timings),

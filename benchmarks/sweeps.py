@@ -28,8 +28,8 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 
 from benchmarks.gpt2_shape import D_MODEL, D_VOCAB, N_HEADS, N_LAYERS  # noqa: E402
-from mechscope.pages.markdown_page import fill_markdown  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, LENGTH = 8, 15
@@ -333,7 +333,7 @@ def page(rows: list[Row], rounds: int) -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformer-lens")
     )
-    return fill_markdown(
+    return fill_page(
         Path(__file__).with_suffix(".md"),
         batch=BATCH,
         length=LENGTH,

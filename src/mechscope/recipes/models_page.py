@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
-from mechscope.pages.markdown_page import fill_markdown
 from mechscope.pages.tables import markdown_table
+from mechscope.pages.text_template import fill_page
 from mechscope.reading import read_json_object
 from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.recipes.store import TRANSFORMER
@@ -26,7 +26,7 @@ def page() -> str:
     files = [path for path in BUNDLED.rglob("*") if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     family = {name: _read(name) for name in _members()}
-    return fill_markdown(
+    return fill_page(
         TEMPLATE,
         megabytes=f"{megabytes:.1f}",
         family=_family(family) if family else None,
