@@ -1,7 +1,7 @@
 """The API reference: one Markdown page per public package, with directives that mkdocstrings fills from docstrings.
 
-Public names come from each package's `__all__`, and where a name is defined from its imports. Both are read from the
-source, so that building the docs imports neither mechscope nor torch.
+Public names come from each package's stub (`__init__.pyi`) or its `__all__`, and where a name is defined from its
+imports. All are read from the source, so that building the docs imports neither mechscope nor torch.
 """
 
 from __future__ import annotations
@@ -75,9 +75,27 @@ def _tree(module: str) -> ast.Module:
 
 
 @cache
+def _stub(package: str) -> dict[str, Definition]:
+    """The public names in a package's stub; empty if it has none."""
+    path = _file(package).with_suffix(".pyi")
+    if not path.is_file():
+        return {}
+    found: dict[str, Definition] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            home = f"{package}.{node.module}" if node.module else package
+            for alias in node.names:
+                # A package's own module, or a name in one of them.
+                found[alias.name] = (
+                    Definition(home, alias.name) if node.module else Definition(f"{package}.{alias.name}", "")
+                )
+    return found
+
+
+@cache
 def _imports(module: str) -> dict[str, Definition]:
     """What a module imports with `from … import …`, also for type checkers only."""
-    found: dict[str, Definition] = {}
+    found = dict(_stub(module))
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             for alias in node.names:
@@ -100,14 +118,16 @@ def _defined(module: str) -> dict[str, ast.stmt]:
 
 
 def public_names(package: str) -> list[str]:
-    """The names in its `__all__`, except dunder names.
+    """The names in its stub or its `__all__`, except dunder names.
 
     Raises:
-        ValueError: for a package without `__all__`.
+        ValueError: for a package with neither.
     """
+    if _stub(package):
+        return list(_stub(package))
     node = _defined(package).get("__all__")
     if not isinstance(node, ast.Assign):
-        raise ValueError(f"{package} has no __all__: list its public names there.")
+        raise ValueError(f"{package} has no __all__ and no stub: list its public names in one of them.")
     return [name for name in ast.literal_eval(node.value) if not name.startswith("__")]
 
 
@@ -120,6 +140,8 @@ def definition(package: str, name: str) -> Definition:
     if name in _defined(package):
         return Definition(package, name)
     step = _imports(package).get(name)
+    if step and not step.name:
+        return step
     if step and step != Definition(package, name):
         known = {*_imports(step.module), *_defined(step.module)}
         if step.name not in known and _file(f"{step.module}.{step.name}").exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import GeneratorType
 from typing import Any, get_args
 
 from beartype import beartype
@@ -32,11 +33,20 @@ def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     code = function.__code__
     keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    returned = next((name for name in keywords if re.fullmatch(r"ret\d+", name)), None)
     shapes = {name: hint for name, hint in function.__annotations__.items() if _has_shape(hint)}
-    if not shapes or not any(re.fullmatch(r"ret\d+", name) for name in keywords):
+    if returned is None or not shapes:
         return function
     function.__annotations__ = shapes
-    return beartype(function)
+    check = beartype(function)
+
+    def check_unless_generator(*args: Any, **kwargs: Any) -> Any:
+        # A generator is returned before its own checks have run.
+        if isinstance(kwargs[returned], GeneratorType):
+            return kwargs[returned]
+        return check(*args, **kwargs)
+
+    return check_unless_generator
 
 
 def _has_shape(hint: Any) -> bool:

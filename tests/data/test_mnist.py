@@ -291,7 +291,9 @@ def test_a_torn_gzip_is_named(
 
 def test_a_data_folder_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MECHSCOPE_DATA", "/surely/not/here")
-    with pytest.raises(FileNotFoundError, match="MECHSCOPE_DATA names /surely/not/here"):
+    with pytest.raises(
+        FileNotFoundError, match="MECHSCOPE_DATA is set to /surely/not/here, which does not exist"
+    ):
         load_digits()
 
 
