@@ -4,10 +4,10 @@
 
 The reference is transformer-lens 3.5.1. For each of its modules that a notebook imports, the script
 looks up every public function, class and constant, every public method and property of its classes, every
-attribute that an object of them holds, and every field of the config. A name is *the same* where every call that
-the reference accepts is accepted here: the same parameters, in the same order, with the same defaults.
-Whatever is not the same needs a reason in `classic_reasons.py`, and a test fails for a difference
-without a reason and for a reason without a difference.
+attribute of their objects, and every field of the config. A name is *the same* if every call that the reference
+accepts is accepted here: the same parameters, in the same order, with the same defaults. Everything else needs a
+reason in `classic_reasons.py`; a test fails for a difference without a reason and for a reason without a
+difference.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A training step of our dictionaries beside SAELens's, on the same tensors; write docs/dictionaries.md's table.
+"""Compare a training step of our dictionaries with SAELens's, on the same tensors; write the table in docs/dictionaries.md.
 
     python -m benchmarks.dictionaries [--rounds 7] [--only topk-768-12288-1024 …] [--device cuda] [--write]
 
-A step is all that a training run does with a batch: loss, backward, clipping, Adam, the count of dead features.
-Both start from the same weights and train on the same batches in alternation. Before anything is timed, their
-losses over several steps are compared.
+A step is everything that training does with a batch: loss, backward pass, clipping, Adam, and counting dead features.
+Both start from the same weights and train on the same batches in alternation. Before timing, their losses over several
+steps are compared.
 """
 
 from __future__ import annotations

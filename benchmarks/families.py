@@ -2,9 +2,9 @@
 
     python -m benchmarks.families
 
-The models are those of tests/checkpoints/tiny_models.py: built by transformers with every parameter
-random, saved to a folder, loaded by us from there. A figure is the largest difference in units of the
-largest reference value, over every variant of the family.
+The models of tests/checkpoints/tiny_models.py are built by transformers with random parameters, saved to a folder,
+and loaded by us from there. Each number is the largest difference divided by the largest reference value, over every
+variant of the family.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""One epoch of step 02 (p = 113) beside transformer-lens's and our plain transformer's; write docs/grokking-step.md.
+"""Compare one epoch of step 02 (p = 113) with transformer-lens and our plain transformer; write docs/grokking-step.md.
 
     python -m benchmarks.grokking_step [--rounds 15] [--wall]
 
-One thread, CPU seconds, in alternation. All start from the same weights, and before anything is timed their losses and
-gradients are compared. `--wall` adds our step's time by the clock with every core, which says something only while
-nothing else runs on the machine.
+One thread, CPU seconds, in alternation. All start from the same weights, and their losses and gradients are compared
+before timing. `--wall` adds the wall-clock time of our step on all cores, which is meaningful only if nothing else runs
+on the machine.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def our_step(config: ModelConfig, start: dict[str, torch.Tensor]) -> tuple[Step,
 
 
 def model_step(config: ModelConfig, model: torch.nn.Module) -> tuple[Step, dict[str, torch.Tensor]]:
-    """The step as one writes it with a transformer that runs every position."""
+    """A step with a transformer that computes every position."""
     train, _ = split_pairs(config.p, config.n_train, 0)
     named = dict(model.named_parameters())
     weights = {name: named[name] for name in TRAINED}

@@ -1,9 +1,9 @@
-"""Misuse the model in every way that the classic interface let pass; write docs/misuse.md.
+"""Make the mistakes that the classic interface accepted, and record what happens; write docs/misuse.md.
 
     python -m benchmarks.misuse
 
-Each row is a call that was really made, the error that came back, and what the classic library does
-with the same call (run here too, where it is installed).
+Each row shows a call that was made, the error that it raised, and what the classic library does with the same call
+(made too, if that library is installed).
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def rows() -> list[tuple[str, str, str, str]]:
 
 
 def by_kind() -> dict[str, list[tuple[str, str]]]:
-    """What comes back for every mistake of the tests' corpus: kind → (mistake, error)."""
+    """The result of every mistake in the tests' corpus: kind → (mistake, error)."""
     from tests.misuse.corpus import corpus
 
     found: dict[str, list[tuple[str, str]]] = {}

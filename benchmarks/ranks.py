@@ -1,10 +1,10 @@
-"""A training step of one dictionary by one process and by several: what each holds and works.
+"""Memory and time of a training step of one dictionary, divided among one or several processes.
 
     python -m benchmarks.ranks [--ranks 1 2] [--steps 20] [--write]
 
-What is held is counted between steps: weights, Adam's moments and the count of dead features. Work is processor
-seconds of one thread, of the rank that has most, messages included and waiting left out: on a processor for each
-rank a step takes about as long.
+Memory is counted between steps: weights, Adam's moments and the counts of dead features. Time is processor seconds of
+one thread, for the rank that needs most, including messages but not waiting. If every rank has a processor of its own,
+a step takes about as long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BEGIN, END = "<!-- ranks: written by python -m benchmarks.ranks --write -->", "<
 
 
 def measure(steps: int) -> None:
-    """What one rank does; the first prints what all measured."""
+    """The work of one rank; the first rank prints the results of all."""
     import torch
 
     from mechscope.dictionaries import Ranks, build, start_ranks

@@ -1,9 +1,9 @@
-"""Measure speed and memory beside a plain implementation and the peers; write docs/benchmarks.md.
+"""Compare speed and memory with a plain implementation and other libraries; write docs/benchmarks.md.
 
     python -m benchmarks.run [--rounds 7] [--only forward load …]
 
-One thread, CPU seconds, contenders in alternation on the same inputs with the same weights; before
-a contender is timed, its answer is compared with ours.
+One thread, CPU seconds. The implementations alternate on the same inputs with the same weights; before one is timed,
+its output is compared with ours.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ def generate(contenders: Contenders, rounds: int) -> list[Timing]:
         ),
     }
     answers = {label: call() for label, call in calls.items()}
-    # Without a tokenizer the classic cache gives other tokens than the classic model itself, so what must
-    # agree is what that says without its cache; the difference is reported.
+    # Without a tokenizer, the classic model generates other tokens with its cache than without. Its output without the
+    # cache must agree with ours; the difference is reported.
     cached = answers["classic"]
     answers["classic"] = contenders.classic.generate(tokens, use_past_kv_cache=False, **options, **silent)
     note = must_agree({label: answer.float() for label, answer in answers.items()}, tolerance=0)
@@ -197,7 +197,7 @@ def load(folder: Path, rounds: int) -> list[Timing]:
     ours = runs["mechscope"]
     held = median_of(ours, "peak") - median_of(ours, "before")
     weights = median_of(ours, "weights")
-    # One tensor of the file at a time, and 32 MiB of the file beside it.
+    # One tensor of the file at a time, plus 32 MiB of the file.
     assert held < 1.2 * weights, f"loading {weights:.0f} MiB of weights took {held:.0f} MiB of memory"
     medians = {label: median_of(results, "seconds") for label, results in runs.items()}
     peaks = {label: median_of(results, "peak") for label, results in runs.items()}
@@ -264,7 +264,7 @@ PARTS = ("import", "load", "forward", "cache", "generate")
 
 
 def main() -> None:
-    """Run the parts that were asked for, print the table and write the page if all ran."""
+    """Run the requested parts, print the table, and write the page if all parts ran."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

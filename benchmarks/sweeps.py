@@ -1,10 +1,10 @@
-"""Sweeps of interventions beside the classic library's; write docs/sweeps.md.
+"""Compare sweeps of interventions with the classic library's; write docs/sweeps.md.
 
     python -m benchmarks.sweeps [--rounds 3] [--only residual heads positions attribution edges]
 
-GPT-2 small's shape with random weights, batch 8 × 15, one thread, CPU seconds. The same classic call
-(`patching.get_act_patch_…` with the same metric function) goes to both libraries in alternation, and
-the results are compared before the ratio is believed.
+The model has the shape of GPT-2 small and random weights; batches are 8 × 15; one thread, CPU seconds. Both libraries
+get the same classic call in alternation (`patching.get_act_patch_…` with the same metric function), and their results
+are compared.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
         "positions": {"layer": N_LAYERS, "pos": LENGTH, "head": N_HEADS},
     }[kind]
     every = make_df_from_ranges(list(axes.values()), list(axes))
-    # The classic loop takes as long for each intervention; a random part of them stands for all.
+    # The classic loop takes equally long for every intervention, so a random sample is enough.
     some = every.sample(SAMPLE, random_state=0).sort_index()
     with torch.no_grad():
         _, our_cache = pair.ours.run_with_cache(pair.clean)
@@ -348,7 +348,7 @@ PARTS = ("residual", "heads", "positions", "attribution", "edges")
 
 
 def main() -> None:
-    """Run the parts that were asked for, print the table, and write the page if all ran."""
+    """Run the requested parts, print the table, and write the page if all parts ran."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
