@@ -1,4 +1,4 @@
-"""Compare a training step of our dictionaries with SAELens's, on the same tensors; write the table in docs/dictionaries.md.
+"""Compare a training step of our dictionaries with SAELens's on the same tensors; write docs/dictionaries.md's table.
 
     python -m benchmarks.dictionaries [--rounds 7] [--only topk-768-12288-1024 …] [--device cuda] [--write]
 
