@@ -73,7 +73,7 @@ def load_model(
     >>> model.cfg.n_layers, model.cfg.n_heads, model.cfg.d_model
     (1, 4, 64)
     >>> model(model.to_tokens("to be or not to be")).shape  # logits [batch pos d_vocab]
-    torch.Size([1, 13, 512])
+    torch.Size([1, 7, 512])
     """
     if isinstance(name_or_path, str) and not name_or_path.strip():
         raise ValueError("load_model was given an empty name; `mechscope models` lists the valid names.")
