@@ -17,8 +17,8 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
+from mechscope.data._idx import parse_idx
 from mechscope.data.books import read_books
-from mechscope.data.idx import parse_idx
 from mechscope.data.mnist import IdxFile, read_verified
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_files import has_tokenizer

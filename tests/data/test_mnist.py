@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from mechscope.data import mnist as mnist_module
 from mechscope.data import mnist_archive
+from mechscope.data._idx import idx_bytes, parse_idx
 from mechscope.data.digits import describe_digits, load_digits
-from mechscope.data.idx import idx_bytes, parse_idx
 from mechscope.data.mnist import FILES, IdxFile, read_mnist
 from mechscope.data.mnist_archive import join_ink, pack_mnist, split_ink, unpack_mnist
 

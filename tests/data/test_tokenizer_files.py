@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mechscope.data._tokenizer_llama2c import read_llama2c
 from mechscope.data.tokenizer import Tokenizer
-from mechscope.data.tokenizer_llama2c import read_llama2c
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import tokenizers
 
-from mechscope.data.encoding import Encoding, pad_and_stack
-from mechscope.data.special_tokens import SpecialToken, SpecialTokenId
+from mechscope.data._encoding import Encoding, pad_and_stack
+from mechscope.data._special_tokens import SpecialToken, SpecialTokenId
 from mechscope.data.tokenizer_files import read_tokenizer
 
 if TYPE_CHECKING:

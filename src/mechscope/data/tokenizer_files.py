@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-from mechscope.data.special_tokens import SPECIAL_NAMES
-from mechscope.data.tokenizer_llama2c import read_llama2c
+from mechscope.data._special_tokens import SPECIAL_NAMES
+from mechscope.data._tokenizer_llama2c import read_llama2c
 from mechscope.reading import MOST_BYTES_OF_TEXT, check_name, read_json_object, read_text, regular_file
 from mechscope.value_kinds import first_line, not_of_kind, shown
 
