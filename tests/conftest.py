@@ -11,13 +11,13 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-from tests.shape_checks import annotated_modules
+from tests.shape_checks import checked_modules
 
 # A deadline would be a timed assertion, and machines are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-install_import_hook(annotated_modules(), "tests.shape_checks.check_shapes")
+install_import_hook(checked_modules(), "tests.shape_checks.check_shapes")
 
 torch.set_num_threads(int(os.environ.get("MECHSCOPE_TEST_THREADS", "1")))
 

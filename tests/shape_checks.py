@@ -13,6 +13,12 @@ from jaxtyping import AbstractArray
 
 SOURCE = Path(__file__).parent.parent / "src"
 
+_GENERATOR = (
+    "torch.no_grad() treats generator functions in its own way, and does not recognise one that is wrapped"
+)
+LEFT_OUT = {"mechscope.cli.sae.feature_text": _GENERATOR, "mechscope.model.generation": _GENERATOR}
+"""Modules whose shapes are not checked, and why."""
+
 
 def annotated_modules() -> list[str]:
     """Every module of the package that has shapes in its annotations."""
@@ -21,6 +27,11 @@ def annotated_modules() -> list[str]:
         for path in sorted((SOURCE / "mechscope").rglob("*.py"))
         if "from jaxtyping import" in path.read_text(encoding="utf-8")
     ]
+
+
+def checked_modules() -> list[str]:
+    """Every annotated module except those in LEFT_OUT."""
+    return [module for module in annotated_modules() if module not in LEFT_OUT]
 
 
 def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:

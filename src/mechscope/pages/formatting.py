@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
     """Format a time in seconds, minutes or hours.
 
     >>> duration(41.6), duration(3492), duration(12600)
-    ('42 s', '58 min', '3 h 30 min')
+    ('42\xa0s', '58\xa0min', '3\xa0h\xa030\xa0min')
     """
     if seconds < 99.5:
         return f"{seconds:.0f}\u00a0s"

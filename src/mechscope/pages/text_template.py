@@ -20,8 +20,9 @@ _NOT_A_NUMBER = "not a number"
 def fill_text(text: str, values: Mapping[str, Any], *, minus_signs: bool = True) -> str:
     """Fill a text's `{{ name | filter }}` marks, and keep or drop its `{% if … %}` paragraphs.
 
-    >>> fill_text("Loss {{ loss | nats }}{% if peer is defined %}, peer {{ peer | nats }}{% endif %}.", {"loss": 1.25})
-    'Loss 1.25 nats.'
+    >>> text = "Loss {{ loss | nats }}{% if peer is defined %}, peer {{ peer | nats }}{% endif %}."
+    >>> fill_text(text, {"loss": 1.25})
+    'Loss 1.25\xa0nats.'
 
     Args:
         values: name → number, word, list or object with fields. A float needs a filter (one of `FILTERS`): its sixteen
@@ -97,7 +98,7 @@ def nats(value: float, digits: int = 2) -> str:
     """A loss.
 
     >>> nats(0.5, 3)
-    '0.500 nats'
+    '0.500\xa0nats'
     """
     return _with_unit(fixed(value, digits), "nats")
 
