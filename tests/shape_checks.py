@@ -16,7 +16,19 @@ SOURCE = Path(__file__).parent.parent / "src"
 _GENERATOR = (
     "torch.no_grad() treats generator functions in its own way, and does not recognise one that is wrapped"
 )
-LEFT_OUT = {"mechscope.cli.sae.feature_text": _GENERATOR, "mechscope.model.generation": _GENERATOR}
+_PARTS = "runs/ identifies a part by what its function carries along, and a wrapper hides that"
+LEFT_OUT = {
+    "mechscope.cli.sae.feature_text": _GENERATOR,
+    "mechscope.labs.grokking.bundled_study": _PARTS,
+    "mechscope.labs.grokking.composition": _PARTS,
+    "mechscope.labs.grokking.third_party": _PARTS,
+    "mechscope.labs.grokking.training": _PARTS,
+    "mechscope.labs.induction.text_models": _PARTS,
+    "mechscope.labs.induction.training": _PARTS,
+    "mechscope.labs.superposition.arrangements": _PARTS,
+    "mechscope.labs.superposition.training": _PARTS,
+    "mechscope.model.generation": _GENERATOR,
+}
 """Modules whose shapes are not checked, and why."""
 
 
