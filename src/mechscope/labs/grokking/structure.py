@@ -41,7 +41,7 @@ class Structure:
     """Share of the logits' variance that Σ α_k cos w_k(a+b-c) over the key frequencies explains."""
     outside: float
     """Share of W_L's squared Frobenius norm that lies outside the key frequencies, the six strongest at most."""
-    neuron_shares: Float[Tensor, "key neuron"]
+    neuron_shares: Float[Tensor, "frequency neuron"]
     """Share of each neuron's variance over pairs that each frequency explains; 0 where it never varies."""
     firing: Float[Tensor, " neuron"]
     """Share of the pairs on which each neuron is active."""
