@@ -26,7 +26,7 @@ MODEL_CLASSES = (
     "HookedEncoder",
     "BertNextSentencePrediction",
 )
-"""Each has a page that begins with a table of all its members, inherited ones too."""
+"""Each has a page that begins with a table of all its members, including inherited ones."""
 
 PACKAGES = (
     "mechscope.checkpoints",
@@ -45,7 +45,7 @@ PACKAGES = (
     "mechscope.results",
     "mechscope.viz",
 )
-"""Each has a page with everything in its `__all__` that no page of a package inside it describes."""
+"""Each has a page with its public names, except those that the page of a package inside it describes."""
 
 TOP = "mechscope"
 
@@ -56,11 +56,11 @@ class Definition:
 
     module: str
     name: str
-    """Empty where the name is the module itself."""
+    """Empty if the name is the module itself."""
 
     @property
     def path(self) -> str:
-        """Its full name, which is its anchor too."""
+        """Its full name, which is also its anchor."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
@@ -105,7 +105,7 @@ def _imports(module: str) -> dict[str, Definition]:
 
 @cache
 def _defined(module: str) -> dict[str, ast.stmt]:
-    """The functions, classes and variables that a module itself defines."""
+    """The functions, classes and variables defined in a module."""
     found: dict[str, ast.stmt] = {}
     for node in _tree(module).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -226,7 +226,7 @@ def _table(package: str, rows: list[tuple[str, Definition]]) -> Iterator[str]:
 
 @cache
 def _described() -> frozenset[str]:
-    """The full names of everything that some page describes; each is an anchor."""
+    """The full names of everything that is described on some page; each is an anchor."""
     return frozenset(
         path
         for package in (TOP, *PACKAGES)
@@ -237,7 +237,7 @@ def _described() -> frozenset[str]:
 
 @cache
 def _blocks(package: str) -> dict[str, list[str]]:
-    """What a package's page describes: module → names. No names: all of the module's."""
+    """The names that a package's page describes, by module; an empty list means all names of the module."""
     blocks: dict[str, list[str]] = {}
     for name in public_names(package):
         where = definition(package, name)
@@ -255,7 +255,7 @@ def _blocks(package: str) -> dict[str, list[str]]:
 
 @cache
 def _classic() -> frozenset[str]:
-    """Top-level names that exist for notebooks of the classic library; a page of its own compares them."""
+    """Top-level names that exist for notebooks of the classic library; they have a page of their own."""
     return frozenset(
         name
         for name in public_names(TOP)

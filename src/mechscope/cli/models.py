@@ -87,5 +87,5 @@ def _train(command: Models, held: ExitStack) -> int:
             code = 1
         else:
             loads = f"{recipe.store.loader}({str(folder)!r})"
-            print(f"   made: {folder} (its card.md says what it is; {loads} loads it)")
+            print(f"   made: {folder} (its card.md describes it; {loads} loads it)")
     return code
