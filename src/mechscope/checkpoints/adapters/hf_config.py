@@ -46,8 +46,8 @@ _WITHOUT_EFFECT = """
     vision_feature_select_strategy
 """
 WITHOUT_EFFECT = frozenset(_WITHOUT_EFFECT.split())
-"""Fields that do not change the predictions of trained weights: dropout, initial weights, heads for other tasks, how text
-is generated, ids that the tokenizer also has, and the order of roundings. (`layer_types`, `sliding_window`,
+"""Fields that do not change the predictions of trained weights: dropout, initial weights, heads for other tasks, how
+text is generated, ids that the tokenizer also has, and the order of roundings. (`layer_types`, `sliding_window`,
 `max_window_layers`, `attention_types` and `original_max_position_embeddings` matter only if another field says so, and
 are then read.)"""
 
