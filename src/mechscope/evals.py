@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mechscope.arguments import fits
+from mechscope.arguments import fits, shown
 from mechscope.data.text_datasets import get_dataset
 from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.devices import check_device
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.special_tokens import begin_ids, text_ids, with_begin
 from mechscope.model.token_batch import Tokens
-from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from mechscope.model.tensors import get_device
+from mechscope.model.devices import get_device
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

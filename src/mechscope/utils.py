@@ -21,6 +21,7 @@ from mechscope.model.default_overrides import (
     LocallyOverridenDefaults,
     override_or_use_default_value,
 )
+from mechscope.model.devices import get_device
 from mechscope.model.initialization import (
     calc_fan_in_and_fan_out,
     init_kaiming_normal_,
@@ -43,7 +44,6 @@ from mechscope.model.tensors import (
     filter_dict_by_prefix,
     get_corner,
     get_cumsum_along_dim,
-    get_device,
     get_matrix_corner,
     get_nested_attr,
     get_offset_position_ids,

@@ -173,7 +173,7 @@ def test_gradients_are_cached_beside_the_activations() -> None:
 
 
 def test_the_cache_holds_each_tensor_once() -> None:
-    from mechscope.model.display import storage_bytes
+    from mechscope.model._display import storage_bytes
 
     _, _, cache = run()
     distinct = {value.data_ptr(): value.numel() * value.element_size() for value in cache.values()}

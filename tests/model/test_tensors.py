@@ -63,7 +63,3 @@ def test_names_with_dots() -> None:
     assert module[0].bias is None
     tensors.set_nested_attr(module, "named", 3)
     assert module.named == 3
-
-
-def test_the_device_is_one_of_torchs() -> None:
-    assert torch.device(tensors.get_device()).type in ("cuda", "mps", "cpu")

@@ -14,11 +14,11 @@ from typing import Any, TypeVar, cast
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
+from mechscope.arguments import first_line, not_of_kind, shown
 from mechscope.data.special_tokens import SPECIAL_NAMES
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
 from mechscope.reading import MOST_BYTES_OF_TEXT, check_name, read_json_object, read_text, regular_file
-from mechscope.value_kinds import first_line, not_of_kind, shown
 
 T = TypeVar("T")
 

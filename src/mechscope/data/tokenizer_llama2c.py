@@ -13,9 +13,9 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, normalizers, processors
 
+from mechscope.arguments import shown
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.reading import MOST_BYTES_OF_TEXT, regular_file
-from mechscope.value_kinds import shown
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 FIRST_PIECE = 3 + 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
 
 MOST = 2**40
 """More features, activations or steps than any machine has room or time for."""

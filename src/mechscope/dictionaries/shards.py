@@ -15,13 +15,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, shown
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
-from mechscope.value_kinds import shown
 
 MANIFEST = "manifest.json"
 FORMAT = "mechscope-activations-1"

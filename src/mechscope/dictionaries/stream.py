@@ -16,10 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments, checked_constructor
+from mechscope.arguments import checked_arguments, checked_constructor, shown
 from mechscope.dictionaries.seeding import seeded
 from mechscope.model.precision import at_least_float32
-from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True)

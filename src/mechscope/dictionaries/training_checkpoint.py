@@ -14,10 +14,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from mechscope.arguments import not_of_kind
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.reading import check_name, open_safetensors, parse_json
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
-from mechscope.value_kinds import not_of_kind
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mechscope.labs.running import Preparation, prepare, run_lab, run_prepared
     from mechscope.labs.verify import Verification, verify_labs
     from mechscope.labs.workshop import Workshop
-    from mechscope.model.device_choice import pick_device
+    from mechscope.model.devices import pick_device
 
 _HOMES = {
     "BUDGETS": "lab",
@@ -86,5 +86,5 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {name: f"{__name__}.{module}" for name, module in _HOMES.items()}
-    | {"pick_device": "mechscope.model.device_choice"},
+    | {"pick_device": "mechscope.model.devices"},
 )

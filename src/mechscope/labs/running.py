@@ -26,7 +26,7 @@ from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.machine import made_on
 from mechscope.labs.report import write_report
 from mechscope.labs.workshop import Workshop
-from mechscope.model.device_choice import pick_device
+from mechscope.model.devices import pick_device
 from mechscope.results import Result, versions
 from mechscope.storage.files import check_file, check_folder, keeping, write_atomically
 from mechscope.storage.folder_lock import hold_folder

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import shown
+from mechscope.model._display import cache_as_html, cache_as_text
+from mechscope.model._lent_memory import own_copy
+from mechscope.model._residual_decomposition import ResidualDecomposition
 from mechscope.model.devices import check_device
-from mechscope.model.display import CacheDisplay
-from mechscope.model.lent_memory import own_copy
 from mechscope.model.names import get_act_name
-from mechscope.model.residual_decomposition import ResidualDecomposition
 from mechscope.model.slice import Slice
 from mechscope.near_names import near_names
-from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
-class ActivationCache(ResidualDecomposition, CacheDisplay):
+class ActivationCache(ResidualDecomposition):
     """Activations by hook name, with `cache["pattern", 0]` short for the full name.
 
     Args:
@@ -110,6 +110,12 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
     def items(self) -> ItemsView[str, torch.Tensor]:
         """(hook name, activation) pairs."""
         return self.cache_dict.items()
+
+    def __repr__(self) -> str:
+        return cache_as_text(self)
+
+    def _repr_html_(self) -> str:
+        return cache_as_html(self)
 
     # The cache as a whole -------------------------------------------------------------------
 

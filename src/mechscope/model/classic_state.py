@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from mechscope.model.fit import check_types
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -131,43 +130,3 @@ class ClassicStateDict(OrderedDict[str, Any]):
         plain = OrderedDict(self)
         plain._metadata = self._metadata  # type: ignore[attr-defined]
         return plain.__reduce__()
-
-
-class ClassicStateDicts:
-    """`state_dict` and `load_state_dict` that understand what the classic class saves; for models with a `cfg`."""
-
-    cfg: HookedTransformerConfig
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Every weight by name (`torch.nn.Module.state_dict`).
-
-        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed. To
-        load these weights into a model of the classic class, whose buffers differ from version to version, let it keep
-        its own: `classic.load_state_dict({**classic.state_dict(), **model.state_dict()})`.
-        """
-        found = super().state_dict(*args, **kwargs)  # type: ignore[misc]
-        if args or kwargs.get("destination") is not None or kwargs.get("prefix"):
-            return found
-        cfg = self.cfg
-        return ClassicStateDict(found, cfg.n_layers, cfg.n_ctx, cfg.attention_dir == "causal")
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Copy weights into this model (`torch.nn.Module.load_state_dict`).
-
-        The state dict may come from the classic class, a training script, `torch.compile`, data parallel or Lightning:
-        wrappers (`{"model": …}`), prefixes (`_orig_mod.`, `module.`, `model.`) and the classic buffers are removed.
-
-        Raises:
-            RuntimeError: for missing, unexpected and misshapen tensors.
-            ValueError: for an unembedding that differs from the embedding although the config ties them, and for
-                tensors that are not floating point (torch would convert them).
-        """
-        weights = drop_unused(weights_of(state_dict), self.cfg)
-        check_types(weights, super().state_dict())  # type: ignore[misc]
-        found = super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
-        # With assign=True the weights may have another device and data type than before.
-        parameter = next(self.parameters())  # type: ignore[attr-defined]
-        self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
-        return found

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from mechscope.model.components import Attention, Embed, LayerNorm, PassContext, PosEmbed
+from mechscope.model.components._component import Component
 from mechscope.model.components.activations import ACTIVATIONS
 from mechscope.model.components.block import by_head
-from mechscope.model.components.component import Component
 from mechscope.model.components.mlp import make_mlp
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint

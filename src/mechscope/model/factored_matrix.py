@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Complex, Float
 
+from mechscope.arguments import shown
 from mechscope.model.precision import at_least_float32
-from mechscope.value_kinds import shown
 
 
 class SVD(NamedTuple):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from mechscope.arguments import shown
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import check_device
-from mechscope.value_kinds import shown
 
 
 @dataclass

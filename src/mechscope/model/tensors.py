@@ -136,10 +136,3 @@ def set_nested_attr(obj: Any, attr_str: str, value: Any) -> None:
     *parents, last = attr_str.split(".")
     owner = get_nested_attr(obj, ".".join(parents)) if parents else obj
     setattr(owner, last, value)
-
-
-def get_device() -> str:
-    """The best device of this machine: "cuda", "mps" or "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Int
 
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
 
 # Operations that move, select or repeat tokens, as functions and as methods: the attention mask goes through them in
 # the same way.

@@ -20,7 +20,7 @@ from mechscope.checkpoints.legacy import without_buffers
 from mechscope.checkpoints.schedules import OWN_FILE
 from mechscope.labs.claim import Condition
 from mechscope.labs.workshop import Workshop
-from mechscope.model.device_choice import pick_device
+from mechscope.model.devices import pick_device
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.results import versions
 from mechscope.storage.files import check_folder, keeping, replacing_folder, write_atomically

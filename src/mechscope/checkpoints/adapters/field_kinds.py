@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mechscope.model.config_checks import LARGEST, MOST_LAYERS
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
+from mechscope.model.config import LARGEST, MOST_LAYERS
 
 
 @dataclass(frozen=True)

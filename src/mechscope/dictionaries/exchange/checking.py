@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from mechscope.arguments import not_of_kind, shown
 from mechscope.checkpoints.weights_file import weight_problem
 from mechscope.near_names import did_you_mean_clause
-from mechscope.value_kinds import not_of_kind, shown
 
 Shape = tuple[int, ...]
 KINDS: dict[str, Any] = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from mechscope.arguments import shown
 from mechscope.dictionaries.config import strict
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
@@ -16,7 +17,6 @@ from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dic
 from mechscope.reading import naming, read_json_object
 from mechscope.results import versions
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import shown
 
 FORMAT = "mechscope-sweep-1"
 

@@ -10,9 +10,9 @@ from einops import einsum, repeat
 from jaxtyping import Float
 from torch import nn
 
+from mechscope.model.components._calling import run_attention
+from mechscope.model.components._component import Component
 from mechscope.model.components.attention import Attention, ByHead, ByKeyValueHead
-from mechscope.model.components.calling import run_attention
-from mechscope.model.components.component import Component
 from mechscope.model.components.grouped_attention import GroupedQueryAttention
 from mechscope.model.components.mlp import MLP, make_mlp
 from mechscope.model.components.normalization import Norm, make_norm, make_output_norm

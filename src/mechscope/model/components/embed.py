@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import nn
 
-from mechscope.model.components.component import Component
+from mechscope.model._weight_views import tied_weight
+from mechscope.model.components._component import Component
 from mechscope.model.components.normalization import LayerNorm
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.tensors import get_offset_position_ids
-from mechscope.model.weight_views import tied_weight
 
 
 class Embed(Component):

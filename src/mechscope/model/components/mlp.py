@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import nn
 
+from mechscope.model.components._component import Component
 from mechscope.model.components.activations import ACTIVATIONS
-from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import LayerNorm, LayerNormPre
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from mechscope.model.components.component import Component
+from mechscope.model.components._component import Component
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.precision import at_least_float32

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, not_of_kind, shown
 from mechscope.reading import naming, read_json
 from mechscope.storage.files import write_atomically
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.value_kinds import not_of_kind, shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from mechscope.model._weight_views import weight_copy
 from mechscope.model.factored_matrix import FactoredMatrix
-from mechscope.model.weight_views import weight_copy
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig

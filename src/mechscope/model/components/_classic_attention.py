@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 
+from mechscope.model.components._component import Component
 from mechscope.model.components.attention_mask import AttentionMask
-from mechscope.model.components.component import Component
 from mechscope.model.components.rotary import RotaryTable, quarter_turn
 from mechscope.model.tensors import get_offset_position_ids
 

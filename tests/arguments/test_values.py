@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from mechscope.value_kinds import check_kinds, not_of_kind, shown
+from mechscope.arguments import check_kinds, not_of_kind, shown
 
 
 @pytest.mark.parametrize(

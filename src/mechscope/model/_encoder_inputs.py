@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from mechscope.arguments import shown
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.encoder_components import BertEmbed
 from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import is_text, token_ids
-from mechscope.value_kinds import shown
 
 
 class EncoderInputs:

@@ -14,7 +14,7 @@ import torch
 from einops import einsum
 
 from mechscope.arguments import checked_arguments
-from mechscope.model.direct_logit_attribution import DirectLogitAttribution
+from mechscope.model._direct_logit_attribution import DirectLogitAttribution
 from mechscope.model.final_residual import final_residual
 from mechscope.model.names import get_act_name
 from mechscope.model.slice import Slice

@@ -1,22 +1,17 @@
-"""Check the kinds of values that come from files, and show a value in an error.
-
-`mechscope.arguments` checks the arguments of functions; what the two have in common is here.
-"""
+"""Check values that come from files, or from a caller's settings, against the annotations of a dataclass."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
-import types
 import typing
-import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
-NUMBER_WORDS = {bool: "True or False", int: "a whole number", float: "a number"}
-"""How an error names what was expected."""
+from mechscope.arguments._annotations import choices_of
+from mechscope.arguments._numbers import NUMBER_WORDS, is_number
+from mechscope.arguments._shown import shown
 
 
 def not_of_kind(value: object, hint: Any, *, finite: bool = True) -> str | None:
@@ -29,10 +24,11 @@ def not_of_kind(value: object, hint: Any, *, finite: bool = True) -> str | None:
     ('a whole number', 'a finite number', None)
 
     Args:
-        hint: an annotation, as `typing.get_type_hints` gives it.
+        value: the value to check.
+        hint: an annotation, as `typing.get_type_hints` returns it.
         finite: refuse infinity and NaN.
     """
-    choices = _choices(hint)
+    choices = choices_of(hint)
     if value is None and type(None) in choices:
         return None
     problems = [_problem(value, choice, finite) for choice in choices if choice is not type(None)]
@@ -55,67 +51,6 @@ def hints_of(kind: type) -> dict[str, Any]:
     """The annotations of a dataclass's fields."""
     names = {field.name for field in dataclasses.fields(kind)}
     return {name: hint for name, hint in typing.get_type_hints(kind).items() if name in names}
-
-
-def one_line(text: str) -> str:
-    r"""Text with its line breaks, tabs and other control characters as Python writes them.
-
-    >>> print(one_line("a\nb\t"))
-    a\nb\t
-    """
-    return "".join(
-        repr(letter)[1:-1] if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
-        for letter in text
-    )
-
-
-def visible(text: str) -> str:
-    r"""A token without the spaces around it, with line breaks as \n; quoted if nothing else would be seen.
-
-    >>> print(visible(" cat"), visible("  "), visible("a\n"), visible("\n"))
-    cat '  ' a\n '\n'
-    """
-    seen = text.strip(" ")
-    return one_line(seen) if any(one.isprintable() and not one.isspace() for one in seen) else repr(text)
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it: numbers, text and lists as they are but cut to 80 characters, others by their kind.
-
-    >>> shown(2.5), shown([1, 2, 3]), shown(object), shown("a" * 200)[-3:]
-    ('2.5', '[1, 2, 3]', 'the class object', 'aa…')
-    """
-    if is_array(value):
-        return f"a {type(value).__name__} of {value.dtype} {tuple(value.shape)}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    if callable(value) and hasattr(value, "__name__"):
-        return f"the function {value.__name__}"
-    name = type(value).__name__
-    kind = f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
-    if value is not None and not isinstance(value, (numbers.Number, str, bytes, list, tuple, set, dict)):
-        return kind
-    try:
-        text = " ".join(repr(value).split())  # a list of arrays is otherwise shown on several lines
-    except (ValueError, RecursionError):  # a whole number of thousands of digits
-        return kind
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-def is_number(value: Any, kind: type) -> bool:
-    """Whether a value is a number that will do for `kind` (int or float); True and False are not numbers."""
-    wanted = numbers.Integral if kind is int else numbers.Real
-    return isinstance(value, wanted) and not isinstance(value, bool)
-
-
-def is_array(value: Any) -> bool:
-    """Whether a value is a tensor or an array, found by name so that torch need not be imported."""
-    return any(base.__name__ in ("Tensor", "ndarray") for base in type(value).__mro__)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of another library's error, cut to 200 characters."""
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def _problem(value: Any, kind: Any, finite: bool) -> str | None:
@@ -159,9 +94,3 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
-
-
-def _choices(hint: Any) -> tuple[Any, ...]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(choice for part in typing.get_args(hint) for choice in _choices(part))
-    return (hint,)

@@ -1,23 +1,24 @@
-"""A state dict that is edited without touching the one it came from.
+"""Edit a state dict without changing the original, and measure the rounding errors of the edits.
 
-A tensor is copied when it is first edited and edited in place from then on, so that several steps
-cost one copy, and each edit can be repeated on a few of its entries in float64 to see what rounding
-did to it.
+A tensor is copied when it is first edited and edited in place from then on, so several steps cost one copy. Each edit
+can be repeated in float64 on a sample of entries, to measure its rounding error.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
 
+from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.precision import at_least_float32
 from mechscope.model.weight_processing.report import RoundingError
 
 Measure = Literal["sample", "full", "none"]
 Edit = Callable[..., None]
-# A sample takes this many indices of an axis, or fewer where they hold more entries than that.
+# A sample takes this many indices along an axis, or fewer if they hold more entries than SAMPLE_ENTRIES.
 SAMPLE_SIZE = 8
 SAMPLE_ENTRIES = 10_000
 
@@ -28,7 +29,7 @@ class WeightEditor:
     Args:
         state_dict: the weights; unless `in_place`, neither the mapping nor its tensors are changed.
         measure: compare a sample of entries with float64, all of them, or none.
-        in_place: edit the tensors of a dict, each of which has memory of its own, and the dict itself.
+        in_place: edit the dict itself and its tensors, none of which may share memory.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class WeightEditor:
         self.start_step()
 
     def start_step(self) -> None:
-        """Forget what the step before changed."""
+        """Forget what the previous step changed."""
         self.changed: dict[str, None] = {}
         self._max_abs = 0.0
         self._worst = (0.0, "")
@@ -53,13 +54,13 @@ class WeightEditor:
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self.tensors:
             raise ValueError(
-                f"these weights hold no {name!r}, which their config promises; check that the state dict has "
+                f"these weights lack {name!r}, which their config requires; check that the state dict has "
                 "the classic layout and belongs to this config."
             )
         return self.tensors[name].detach()
 
     def wide(self, name: str) -> torch.Tensor:
-        """The tensor in float32 or better, to compute with; not to be edited."""
+        """The tensor in float32 or float64, for computing; do not edit it."""
         return at_least_float32(self[name])
 
     def edit(self, name: str, edit: Edit, *sources: str, axes: tuple[int | None, ...]) -> None:
@@ -67,9 +68,10 @@ class WeightEditor:
 
         Args:
             name: the tensor to change.
-            sources: the names of what the edit reads besides.
-            axes: an axis of the tensor, and of each source, along which the edit treats entries
-                independently (None for a source that is needed whole); errors are sampled along it.
+            edit: the function that changes it.
+            sources: the names of other tensors that the edit reads.
+            axes: for the tensor and for each source, an axis along which the edit treats entries independently, so
+                that errors can be sampled along it; None if the edit needs all of it.
         """
         before = self[name]
         reads = [self.wide(source) for source in sources]
@@ -93,7 +95,7 @@ class WeightEditor:
             self.compare(name, _pick(self.tensors[name], axes[0], where), reference)
 
     def put(self, name: str, tensor: torch.Tensor) -> None:
-        """Replace or add a tensor that nobody else holds."""
+        """Replace or add a tensor; no other weight may share its memory."""
         if (lender := self._borrowed_from.pop(name, None)) is not None:
             self._owned.add(lender)
         self.tensors[name] = tensor
@@ -101,7 +103,7 @@ class WeightEditor:
         self.changed[name] = None
 
     def share(self, name: str, lender: str, tensor: torch.Tensor) -> None:
-        """Add a view of another tensor; an edit of either will copy it, unless the other was replaced by then."""
+        """Add a view of another tensor; it is copied when either is edited, unless the other was replaced before."""
         if lender in self._owned:
             self._owned.discard(lender)
             self._borrowed_from[name] = lender
@@ -109,14 +111,14 @@ class WeightEditor:
         self._owned.discard(name)
 
     def drop(self, name: str) -> None:
-        """Remove a tensor that the new config has no place for."""
+        """Remove a tensor that the new config does not have."""
         del self.tensors[name]
         self._owned.discard(name)
 
     # Rounding errors ----------------------------------------------------------------------------
 
     def compare(self, name: str, found: torch.Tensor, reference: torch.Tensor) -> None:
-        """Note how far `found` is from the same thing in float64."""
+        """Record the difference between `found` and the same values in float64."""
         if reference.numel() == 0:
             return
         difference = (found.double() - reference).abs().max().item()
@@ -134,7 +136,7 @@ class WeightEditor:
         return RoundingError(self._max_abs, *self._worst, self._n_compared)
 
     def _sample(self, tensors: Sequence[torch.Tensor], axes: Sequence[int | None]) -> slice:
-        """Evenly spread indices to compare along the axes, as a slice: picking them is a view."""
+        """The indices to compare along the axes, evenly spread; a slice, so that selecting them gives a view."""
         sizes = [tensor.numel() for tensor, axis in zip(tensors, axes, strict=True) if axis is not None]
         if self.measure == "full" or axes[0] is None or max(sizes) <= SAMPLE_ENTRIES:
             return slice(None)
@@ -148,3 +150,11 @@ def _pick(tensor: torch.Tensor, axis: int | None, where: slice) -> torch.Tensor:
     if axis is None:
         return tensor
     return tensor[*(slice(None),) * (axis % tensor.ndim), where]
+
+
+def untie(cfg: HookedTransformerConfig, weights: WeightEditor) -> HookedTransformerConfig:
+    """Give a model with tied embeddings a W_U that can be edited; until then it is a view of W_E, not a copy."""
+    if not cfg.tie_word_embeddings:
+        return cfg
+    weights.share("unembed.W_U", "embed.W_E", weights["embed.W_E"].mT)
+    return dataclasses.replace(cfg, tie_word_embeddings=False)

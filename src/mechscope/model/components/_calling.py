@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mechscope.model.components.classic_attention import OVERRIDABLE
+from mechscope.model.components._classic_attention import OVERRIDABLE
 from mechscope.model.components.pass_context import PassContext
 
 

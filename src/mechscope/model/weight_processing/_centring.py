@@ -1,7 +1,7 @@
-"""Take away what no reader of the weights can see: means.
+"""Subtract means that have no effect on the model's predictions.
 
-LayerNorm subtracts the mean of what it reads, so a write to the residual stream may be made to have
-mean 0; softmax ignores a constant, so logits may be made to have mean 0.
+LayerNorm subtracts the mean of its input, so everything that is written to the residual stream can be given mean 0.
+Softmax ignores a constant, so logits can be given mean 0.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import torch
 
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.weight_processing.editor import WeightEditor
-from mechscope.model.weight_processing.unembedding import untie
+from mechscope.model.weight_processing._editor import WeightEditor, untie
 
 
 def center_writing_weights(
     cfg: HookedTransformerConfig, weights: WeightEditor
 ) -> tuple[HookedTransformerConfig, list[str]]:
-    """Subtract its mean over d_model from all that is written to the residual stream."""
+    """Subtract the mean over d_model from everything that is written to the residual stream."""
     obstacle = _obstacle_to_centring_writes(cfg)
     if obstacle:
         return cfg, [obstacle]
     notes = ["centred what embedding, attention and MLPs write."]
-    # A tied unembedding reads with the same numbers, and what it reads may have a mean.
+    # A tied unembedding has the same numbers, which must not change: its input may have a mean.
     cfg = untie(cfg, weights)
     if cfg.post_embedding_ln:
-        notes.append("left W_E alone: embed.ln stands between it and the residual stream.")
+        notes.append("left W_E alone: embed.ln is between it and the residual stream.")
     else:
         _centre_last_axis(weights, "embed.W_E")
     if cfg.positional_embedding_type == "standard":
@@ -43,13 +42,13 @@ def center_writing_weights(
 def center_unembed(
     cfg: HookedTransformerConfig, weights: WeightEditor
 ) -> tuple[HookedTransformerConfig, list[str]]:
-    """Subtract from W_U and b_U their mean over the vocabulary: logits shift, probabilities stay."""
+    """Subtract the mean over the vocabulary from W_U and b_U: logits shift, probabilities stay the same."""
     if cfg.output_logits_soft_cap > 0:
-        return cfg, ["the logits' soft cap (a tanh) does not let a constant through unchanged."]
+        return cfg, ["the logits have a soft cap (a tanh), so a constant would change probabilities."]
     cfg = untie(cfg, weights)
     _centre_last_axis(weights, "unembed.W_U")
     _centre_last_axis(weights, "unembed.b_U")
-    return cfg, ["logits now have mean 0; log-probabilities are what they were."]
+    return cfg, ["logits now have mean 0; log-probabilities are unchanged."]
 
 
 def _centre_last_axis(weights: WeightEditor, name: str) -> None:
@@ -65,11 +64,11 @@ def _obstacle_to_centring_writes(cfg: HookedTransformerConfig) -> str:
     if cfg.normalization_type is None:
         return "no norm subtracts the mean of the residual stream."
     if cfg.normalization_type.startswith("RMS"):
-        return "RMS norms do not subtract the mean of the residual stream, so it matters."
+        return "RMS norms do not subtract the mean of the residual stream, so it has an effect."
     if cfg.final_rms:
         return "the final norm is RMS and does not subtract the mean of the residual stream."
     if cfg.norm_placement == "post":
-        return "sublayers read the residual stream itself, mean included."
+        return "sublayers read the residual stream without a norm, so its mean has an effect."
     if cfg.norm_placement == "pre_and_post":
-        return "what sublayers write is normed first and has no weights that could be centred."
+        return "the output of each sublayer is normalized before it is written, so no weights can be centred."
     return ""

@@ -1,4 +1,4 @@
-"""Giving a model its weights: from a checkpoint's tensors, and processed for reading."""
+"""Give a model its weights: from a checkpoint's tensors, or processed to be easier to interpret."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import torch
 from torch import nn
 
 from mechscope.arguments import check_switches
-from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
+from mechscope.model._hooked_model import HookedModel
+from mechscope.model._state_dict_completion import complete_state_dict
+from mechscope.model._tokenization import PaddingSide, TokenizerHelpers
+from mechscope.model.classic_state import drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit, check_types
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
-from mechscope.model.state_dict_completion import complete_state_dict
-from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
 
 
 def weights_apart(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same tensors, each contiguous and in memory of its own: optimizers, pruning and file formats rely on it.
+    """The same tensors, contiguous and without shared memory, as optimizers, pruning and file formats expect.
 
-    Tensors that already are so are not copied. If a checkpoint uses one tensor for two weights, such as the two norms
-    of a parallel block, the second is copied.
+    Only tensors that need it are copied. If a checkpoint uses one tensor for two weights, such as the two norms of a
+    parallel block, the second is a copy.
     """
     apart: dict[str, torch.Tensor] = {}
     taken: set[int] = set()
@@ -39,8 +40,8 @@ def weights_apart(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     return apart
 
 
-class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
-    """`from_state`, `from_pretrained` and processing in place."""
+class Loading(TokenizerHelpers, HookedModel):
+    """`from_state`, `from_pretrained` and weight processing in place, for models with a tokenizer."""
 
     _ungrouped = False
 
@@ -65,11 +66,17 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
     ) -> Self:
         """A model that uses the given tensors as its weights, without copying those that are contiguous.
 
+        Args:
+            cfg: the model's config.
+            state_dict: its weights in the classic layout.
+            tokenizer: see `HookedTransformer`.
+            default_padding_side: see `HookedTransformer`.
+
         Raises:
-            ValueError: naming every missing, unexpected and misshapen tensor at once.
+            ValueError: lists every missing and unexpected tensor, and every tensor of the wrong shape.
         """
         state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
-        # Built on "meta", where tensors have shapes and no storage, then given the real ones.
+        # Build it on the "meta" device, where tensors have shapes but no storage, then assign the real tensors.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
         check_fit(model.state_dict(), state_dict, cfg.model_name)
@@ -101,8 +108,9 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         n_ctx: int | None = None,
         **from_pretrained_kwargs: Any,
     ) -> Self:
-        """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
-        # By name, because checkpoints stands above the model and imports it.
+        """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained` for the
+        arguments, and `load_model` for a shorter way."""
+        # Imported here, because the checkpoints room is above the model room and imports it.
         loader = importlib.import_module("mechscope.checkpoints.classic")
         del move_to_device  # the model is built on its device
         return loader.from_pretrained(
@@ -141,7 +149,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         default_padding_side: PaddingSide | None = None,
         **from_pretrained_kwargs: Any,
     ) -> Self:
-        """`from_pretrained` with the weights as they were trained."""
+        """`from_pretrained`, with the weights as they were trained."""
         return cls.from_pretrained(
             model_name,
             fold_ln=fold_ln,
@@ -165,10 +173,14 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         fold_value_biases: bool = True,
         refactor_factored_attn_matrices: bool = False,
     ) -> None:
-        """Process weights in the classic layout (see `process_weights`) and use them.
+        """Process weights in the classic layout and use them.
 
-        Extra and missing entries are handled first (see `complete_state_dict`). Blocks and attention layers of your own
-        classes stay, and so do additional modules of a subclass of the model.
+        See `mechscope.model.weight_processing.process_weights` for the arguments. Extra and missing entries are
+        handled first (see `complete_state_dict`). Blocks and attention layers of your own classes stay in place, and so
+        do the additional modules of a subclass.
+
+        Raises:
+            ValueError: for weights that do not fit the config, that are not floating point or not finite.
         """
         check_switches(
             fold_ln=fold_ln,
@@ -205,14 +217,14 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             self.load_state_dict(theirs, strict=False)
 
     def set_ungroup_grouped_query_attention(self, ungroup_grouped_query_attention: bool) -> None:
-        """Give each query head keys and values of its own, so that they can be read and patched head by head.
+        """Give each query head its own keys and values, so that they can be read and patched head by head.
 
-        Predictions stay the same, with more weights: `cfg.n_key_value_heads` becomes None, and the heads of a group no
-        longer share theirs.
+        Predictions stay the same, but the model has more weights: `cfg.n_key_value_heads` becomes None, and the heads
+        of a group no longer share keys and values.
 
         Raises:
-            ValueError: for False on a model that was ungrouped (load it again), or where an attention layer is of
-                a class of your own.
+            ValueError: for False on a model that was ungrouped (load it again), or if an attention layer has a class
+                of your own.
         """
         check_switches(ungroup_grouped_query_attention=ungroup_grouped_query_attention)
         if not ungroup_grouped_query_attention:
@@ -225,7 +237,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
             if type(block.attn) is not GroupedQueryAttention:
                 raise ValueError(
                     f"the attention of layer {layer} is a {type(block.attn).__name__}; ungroup the model before you "
-                    "put a class of your own in."
+                    "replace its attention by a class of your own."
                 )
         base = _library_class(type(self))
         extra = _extra_children(self, base)
@@ -239,9 +251,9 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         self._ungrouped = True
 
     def take_weights(self, other: HookedRootModule) -> None:
-        """Use another model's weights and config, with this one's hooks and classes.
+        """Use another model's weights and config, but keep this model's hooks and classes.
 
-        Norms and unembeddings of a different kind are replaced; everything else keeps its class, including attention
+        Norms and unembeddings of a different class are replaced; everything else keeps its class, including attention
         layers of your own.
         """
         points, cfg = dict(self.hook_dict), self.cfg
@@ -263,7 +275,7 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         refactor_factored_attn_matrices: bool = False,
         fold_value_biases: bool = True,
     ) -> None:
-        """Process this model's own weights in place."""
+        """Process this model's own weights in place; see `load_and_process_state_dict`."""
         self.load_and_process_state_dict(
             self.state_dict(),
             fold_ln=fold_ln,
@@ -275,12 +287,12 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
 
 
 def _library_class(cls: type) -> Any:
-    """Our base class of a subclass, whose constructor may differ."""
+    """The nearest base class that belongs to the package: a subclass may have another constructor."""
     return next(base for base in cls.__mro__ if base.__module__.startswith("mechscope."))
 
 
 def _extra_children(model: nn.Module, base: type) -> set[str]:
-    """Children of a subclass that our class does not have."""
+    """The names of modules and parameters that a subclass adds to our class."""
     if type(model) is base:
         return set()
     known = {
@@ -300,7 +312,7 @@ def _extra_children(model: nn.Module, base: type) -> set[str]:
 
 
 def _graft(own: nn.Module, other: nn.Module) -> None:
-    """Give `own` the parameters of `other`, and its children if they are of a different kind."""
+    """Give `own` the parameters of `other`, and those of its children whose class or parameters differ."""
     for name, parameter in other.named_parameters(recurse=False):
         own.register_parameter(name, parameter)
     for name, child in other.named_children():
@@ -316,6 +328,6 @@ def _graft(own: nn.Module, other: nn.Module) -> None:
 
 
 def _has_other_parameters(mine: nn.Module, child: nn.Module) -> bool:
-    """Whether `child` has parameters that `mine` lacks, like an untied unembedding compared with a tied one."""
+    """Whether `child` has parameters that `mine` lacks, as an untied unembedding does compared with a tied one."""
     held = {name for name, _ in mine.named_parameters(recurse=False)}
     return any(name not in held for name, _ in child.named_parameters(recurse=False))

@@ -1,9 +1,8 @@
-"""Rotate each head's inner axes into those of its own QK and OV circuits.
+"""Make the inner axes of each head the singular directions of its QK and OV circuits.
 
-Only W_Q W_Kᵀ and W_V W_O matter to what a head computes, so its inner axes may be any basis. Here
-they become the singular directions of those products, in order of size: the first query dimension
-pairs the directions that attract each other most. Source: Elhage et al. 2021, "Splitting attention
-head terms into circuits".
+A head's computation depends only on W_Q W_Kᵀ and W_V W_O, so its inner axes may be any basis. Here they become the
+singular directions of these products, largest first: the first query and key dimension hold the pair of directions with
+the highest attention score. Source: Elhage et al. 2021, "Splitting attention head terms into circuits".
 """
 
 from __future__ import annotations
@@ -12,29 +11,31 @@ import torch
 
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.factored_matrix import FactoredMatrix
-from mechscope.model.weight_processing.editor import WeightEditor
+from mechscope.model.weight_processing._editor import WeightEditor
 
 
 def refactor_factored_attn_matrices(
     cfg: HookedTransformerConfig, weights: WeightEditor
 ) -> tuple[HookedTransformerConfig, list[str]]:
-    """W_Q = U √S and W_K = V √S of the QK circuit with its biases; W_V = U S and W_O = Vᵀ of OV.
+    """Set W_Q = U √S and W_K = V √S from the SVD of QK (with biases), and W_V = U S and W_O = Vᵀ from that of OV.
 
     Raises:
-        ValueError: where queries and keys meet otherwise than in a plain product (rotary positions,
-            query and key norms), or heads share keys and values.
+        ValueError: if attention scores are not a plain product of queries and keys (rotary positions, query and key
+            norms), or if heads share keys and values.
     """
     if cfg.positional_embedding_type == "rotary":
-        reason = "rotary positions turn pairs of its inner dimensions, so their basis is not free"
+        reason = "rotary positions rotate pairs of its inner dimensions, so their basis cannot be changed"
     elif cfg.qk_norm != "none":
-        reason = "query and key norms stand between the two factors of the QK circuit"
+        reason = "query and key norms are between the two factors of the QK circuit"
     elif cfg.n_key_value_heads is not None:
-        reason = "heads that share keys and values cannot each have their own basis for them"
+        reason = "heads that share keys and values cannot have different bases for them"
     else:
         for layer in range(cfg.n_layers):
             _refactor_queries_and_keys(weights, f"blocks.{layer}.attn")
             _refactor_values_and_output(weights, f"blocks.{layer}.attn")
-        return cfg, ["inner axes are singular directions of QK and OV, largest first; b_V went into b_O."]
+        return cfg, [
+            "inner axes are singular directions of QK and OV, largest first; b_V was moved into b_O."
+        ]
     raise ValueError(
         f"this model's attention cannot be refactored: {reason}. Leave refactor_factored_attn_matrices=False."
     )
@@ -42,7 +43,7 @@ def refactor_factored_attn_matrices(
 
 def _refactor_queries_and_keys(weights: WeightEditor, attn: str) -> None:
     W_Q, b_Q, W_K, b_K = (weights.wide(f"{attn}.{part}") for part in ("W_Q", "b_Q", "W_K", "b_K"))
-    # A bias is one more row, for an input that is always 1.
+    # A bias is an additional row, for an input that is always 1.
     queries = torch.cat([W_Q, b_Q[:, None]], dim=1)
     keys = torch.cat([W_K, b_K[:, None]], dim=1)
     even = FactoredMatrix(queries, keys.mT).make_even()
@@ -72,13 +73,13 @@ def _refactor_values_and_output(weights: WeightEditor, attn: str) -> None:
 
 
 def _pad_columns(matrix: torch.Tensor, columns: int) -> torch.Tensor:
-    """Zeros for inner dimensions that the product does not need."""
+    """Pad with zeros: the product may have a lower rank than there are inner dimensions."""
     return torch.nn.functional.pad(matrix, (0, columns - matrix.shape[-1]))
 
 
 def _put(weights: WeightEditor, name: str, tensor: torch.Tensor) -> None:
     like = weights[name]
-    new = torch.empty_like(like)  # with its strides: the model multiplies by it without a copy
+    new = torch.empty_like(like)  # keeps the strides, so that the model can use it without a copy
     weights.put(name, new.copy_(tensor))
 
 
@@ -88,7 +89,7 @@ def _compare_products(
     before: tuple[torch.Tensor, torch.Tensor],
     after: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
-    """The factors have no right answer of their own; their product does."""
+    """Compare the products: the factors themselves are not unique."""
     if weights.measure == "none":
         return
     heads = slice(None) if weights.measure == "full" else slice(0, 1)

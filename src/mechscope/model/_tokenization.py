@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from mechscope.arguments import check_switches
+from mechscope.arguments import check_switches, shown
 from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.loss import check_predictable
 from mechscope.model.special_tokens import (
@@ -21,7 +21,6 @@ from mechscope.model.special_tokens import (
 )
 from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
 from mechscope.model.token_ids import is_text, token_id, token_ids
-from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
