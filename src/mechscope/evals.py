@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mechscope.arguments import fits, shown
+from mechscope.arguments import is_whole_number, shown
 from mechscope.data.text_datasets import get_dataset
 from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.devices import check_device
@@ -108,15 +108,13 @@ def induction_loss(
     _check_model(model)
     device = None if device is None else check_device(device)
     for name, value in (("batch_size", batch_size), ("subseq_len", 2 if subseq_len is None else subseq_len)):
-        if not fits(value, int):
+        if not is_whole_number(value):
             raise TypeError(f"{name} is a whole number, not {shown(value)}.")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     cfg = model.cfg
     if subseq_len is None:
         subseq_len = min(384, cfg.n_ctx // 2)
-    if isinstance(subseq_len, bool) or not isinstance(subseq_len, int):
-        raise TypeError(f"subseq_len is a whole number of tokens, not {shown(subseq_len)}.")
     if not 2 <= subseq_len <= cfg.n_ctx // 2:
         raise ValueError(
             f"subseq_len must be between 2 and {cfg.n_ctx // 2}, half the model's context, not {subseq_len}."

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments, shown
+from mechscope.arguments import checked_arguments, is_whole_number, shown
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
@@ -237,4 +237,4 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
+    return is_whole_number(value, 1, 2**63 - 1)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Complex, Float
 
-from mechscope.arguments import shown
+from mechscope.arguments import is_whole_number, shown
 from mechscope.model.precision import at_least_float32
 
 
@@ -287,7 +287,7 @@ class FactoredMatrix:
 
     def get_corner(self, k: int = 3) -> Float[torch.Tensor, "*leading k k"]:
         """The first k rows and columns of AB [... k k], to look at."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        if not is_whole_number(k, least=1):
             raise ValueError(f"a corner has at least one row and column, not {k!r}.")
         return self.A[..., :k, :] @ self.B[..., :, :k]
 
@@ -356,10 +356,10 @@ def _keep_axis(part: Any, length: int, what: str) -> Any:
         raise IndexError("rows and columns take no None; add a leading axis with unsqueeze.")
     if isinstance(part, torch.Tensor) and part.ndim == 0:
         part = int(part)
-    if isinstance(part, int) and not isinstance(part, bool):
+    if is_whole_number(part):
         if not -length <= part < length:
             raise IndexError(f"{what} {part} is out of range: there are {length}.")
-        part %= length
+        part = int(part) % length
         return slice(part, part + 1)
     return part
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mechscope.arguments import shown
+from mechscope.arguments import is_whole_number, shown
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import check_device
 
@@ -74,7 +74,7 @@ class HookedTransformerKeyValueCache:
         cfg = getattr(cfg, "cfg", cfg)
         if not hasattr(cfg, "n_kv_heads"):
             raise TypeError(f"a key/value cache is made for a config (model.cfg), not {shown(cfg)}.")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if not is_whole_number(batch_size, least=1):
             raise ValueError(f"batch_size is a whole number of at least 1, not {batch_size!r}.")
         device = None if device is None else check_device(device)
         entries = [

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mechscope.arguments import is_whole_number
+
 SliceInput = (
     int
     | tuple[int | None]
@@ -46,7 +48,7 @@ class Slice:
             input_slice = list(input_slice)
         if input_slice is None:
             self.slice, self.mode = slice(None), "identity"
-        elif isinstance(input_slice, (int, np.integer)) and not isinstance(input_slice, (bool, np.bool_)):
+        elif is_whole_number(input_slice):
             self.slice, self.mode = int(input_slice), "int"
         elif isinstance(input_slice, slice):
             self.slice, self.mode = input_slice, "slice"
