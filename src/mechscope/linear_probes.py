@@ -1,4 +1,4 @@
-"""One linear probe: its held-out score and its direction, and the control labels it is held against."""
+"""Fit and score linear probes, and make control labels to compare them with."""
 
 from __future__ import annotations
 
@@ -38,22 +38,26 @@ class Fit:
     """A probe fitted on one training set."""
 
     score: float
-    """On the held-out set."""
+    """The score on the held-out set."""
     weights: Array
-    """In the basis of the activations [class d_model]; one row for two classes and for regression."""
+    """The weights in the basis of the activations [class d_model]; one row for two classes and for regression."""
     converged: bool
-    """Whether the optimiser said that it was done."""
+    """Whether the optimiser converged."""
 
 
 def fit_probe(
     features: Array, labels: Array, train: Array, test: Array, kind: Kind, metric: Metric, strength: float
 ) -> Fit:
-    """Fit on the rows `train` and score on the rows `test`.
+    """Fit a probe on the rows `train`, and score it on the rows `test`.
 
     Args:
         features: activations [example d_model].
         labels: class numbers from 0, or values [example].
-        strength: of the L2 penalty.
+        train: the indices of the training examples.
+        test: the indices of the held-out examples.
+        kind: the kind of probe.
+        metric: the score.
+        strength: the strength of the L2 penalty.
     """
     if kind == "mean difference":
         return _mean_difference(features, labels, train, test, metric)
@@ -65,7 +69,7 @@ def fit_probe(
         warnings.simplefilter("always")
         pipeline.fit(features[train], labels[train])
     converged = not any(issubclass(one.category, ConvergenceWarning) for one in caught)
-    # The scaler is undone, so that the direction is one of the activations themselves.
+    # Undo the scaling, so that the weights are a direction of the activations themselves.
     weights = np.atleast_2d(model.coef_) / pipeline[0].scale_
     if metric == "r2":
         score = r2_score(labels[test], pipeline.predict(features[test]))
@@ -77,7 +81,7 @@ def fit_probe(
 
 
 def _mean_difference(features: Array, labels: Array, train: Array, test: Array, metric: Metric) -> Fit:
-    """The line between two classes' means, cut half-way: a probe with nothing to fit."""
+    """The difference of the two class means, with the threshold half-way: a probe without fitted parameters."""
     means = [features[train][labels[train] == which].mean(0) for which in (0, 1)]
     weights = means[1] - means[0]
     scores = (features[test] - (means[0] + means[1]) / 2) @ weights
@@ -91,14 +95,21 @@ def _mean_difference(features: Array, labels: Array, train: Array, test: Array, 
 def splits(
     labels: Array, groups: Array | None, kind: Kind, test_share: float, seeds: tuple[int, ...]
 ) -> Iterator[tuple[Array, Array]]:
-    """Training and held-out rows for each seed: groups stay whole, otherwise classes keep their shares.
+    """The training and held-out rows for each seed. Groups are never split; without groups, classes are stratified.
+
+    Args:
+        labels: class numbers, or values [example].
+        groups: the group of each example, or None.
+        kind: the kind of probe.
+        test_share: the share of held-out examples.
+        seeds: one split per seed.
 
     Raises:
-        ValueError: where a split leaves a class out of either side.
+        ValueError: if a split leaves a class out of the training or the held-out rows.
     """
     for seed in seeds:
         if groups is not None:
-            # Whole groups cannot be stratified exactly: of several draws, the first with every class on both sides.
+            # Groups cannot be stratified exactly: use the first of several draws with every class on both sides.
             splitter: Any = GroupShuffleSplit(20, test_size=test_share, random_state=seed)
         elif kind == "regression":
             splitter = ShuffleSplit(1, test_size=test_share, random_state=seed)
@@ -111,16 +122,21 @@ def splits(
                 break
         else:
             raise ValueError(
-                f"no split with seed {seed} has every class both in training and held out: there are too few examples "
-                "(or groups) of one; give more, or another test_share."
+                f"no split with seed {seed} has every class in both the training and the held-out rows: a class has "
+                "too few examples (or groups); give more, or another test_share."
             )
 
 
 def control_labels(labels: Array, types: Array, seed: int) -> Array:
-    """Random labels, one a type, drawn from the labels' own distribution [example].
+    """Random labels, one per type, drawn from the distribution of the labels [example].
 
-    A probe can only learn these by heart, type by type. Source: Hewitt and Liang 2019, "Designing and
-    Interpreting Probes with Control Tasks". Where there is one type only, every example is a type of its own.
+    A probe can only memorise these, type by type. Source: Hewitt and Liang 2019, "Designing and Interpreting Probes
+    with Control Tasks". If there is only one type, every example is its own type.
+
+    Args:
+        labels: the true labels [example].
+        types: the type of each example, such as its token [example].
+        seed: the seed of the random labels.
     """
     generator = np.random.default_rng(seed)
     _, which = np.unique(types, return_inverse=True)
@@ -128,7 +144,7 @@ def control_labels(labels: Array, types: Array, seed: int) -> Array:
         which = np.arange(len(labels))
     count = which.max() + 1
     drawn = generator.choice(labels, size=count)
-    # Types of equal labels would leave nothing to learn; two of them then differ.
+    # If all types got the same label, there would be nothing to learn: change one of them.
     if len(np.unique(drawn)) == 1:
         others = labels[labels != drawn[0]]
         drawn[generator.integers(count)] = generator.choice(others)

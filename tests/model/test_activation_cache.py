@@ -153,7 +153,7 @@ def test_slices_of_batch_and_positions() -> None:
 
 def test_output_norms_have_no_head_results() -> None:
     _, _, cache = run("norms after")
-    with pytest.raises(ValueError, match="norms each sublayer's output"):
+    with pytest.raises(ValueError, match="normalizes the output of each sublayer"):
         cache.stack_head_results()
 
 

@@ -1,6 +1,6 @@
-"""Translate fields of the classic config that ours has under another name or does not have.
+"""Translate fields of the classic config that our config names differently or does not have.
 
-Each is used, refused, or one of the few without effect here.
+Each field is either used, refused, or one of the few that have no effect here.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ REFUSED = {
     "ungroup_grouped_query_attention": "call set_ungroup_grouped_query_attention(True) on the model once it has its "
     "weights",
 }
-# Requests that change no prediction, but would not be fulfilled: each causes a warning.
+# Requests that cannot be fulfilled but change no prediction: each causes a warning.
 WITHOUT_EFFECT = {
     "n_devices": "a model is on one device (cfg.device); move it with model.to(…)",
     "trust_remote_code": "code that comes with a checkpoint is never run",
-    "norm_topk_prob": "it belongs to mixtures of experts, and this model is none",
+    "norm_topk_prob": "it belongs to mixtures of experts, which are not supported",
     "layer_norm_folding": "fold the norms with model.process_weights_(fold_ln=True), or see normalization_type",
 }
 # Architectures whose norms the classic code places by name instead of by a field.
@@ -69,7 +69,7 @@ PLACED_BY_NAME = ("Olmo2ForCausalLM", "Olmo3ForCausalLM", "OlmoeForCausalLM")
 
 
 def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of our config, from a mapping that may hold classic ones.
+    """The fields of our config, from a mapping that may hold classic fields.
 
     Raises:
         ValueError: for a classic field that requests an unsupported feature, or that contradicts one of
@@ -94,8 +94,12 @@ def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             "from_checkpoint=True does not say which checkpoint: give checkpoint_index or checkpoint_value instead."
         )
-    whole = "use_local_attn" in classic and "use_qk_norm" in classic
-    if whole and fields.get("original_architecture") in PLACED_BY_NAME and "norm_placement" not in fields:
+    is_complete = "use_local_attn" in classic and "use_qk_norm" in classic
+    if (
+        is_complete
+        and fields.get("original_architecture") in PLACED_BY_NAME
+        and "norm_placement" not in fields
+    ):
         raise ValueError(
             f"a classic config of {fields['original_architecture']} does not specify where its norms are; load the "
             "checkpoint with load_model, which does."
@@ -155,7 +159,7 @@ def _rotary_scaling(classic: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _field_value(config: Any, name: str) -> Any:
-    """A classic field read from our config: its part of `rotary_scaling`, or the classic default."""
+    """The value of a classic field in our config: an entry of `rotary_scaling`, or the classic default."""
     scaling = config.rotary_scaling or {}
     for switch, (kind, parts) in _SCALINGS.items():
         if name == switch:
@@ -166,8 +170,8 @@ def _field_value(config: Any, name: str) -> Any:
 
 
 def accept_classic_fields(config: Config) -> Config:
-    """Let a config class be made from classic fields too (`HookedTransformerConfig(use_qk_norm=True, …)`) and be asked
-    for them."""
+    """Decorate a config class so that it accepts classic fields too (`HookedTransformerConfig(use_qk_norm=True)`),
+    and has them as properties."""
     for name in CLASSIC_FIELDS:
         if name not in vars(config):
             setattr(config, name, property(functools.partial(_field_value, name=name)))

@@ -1,4 +1,4 @@
-"""Classic methods of a model, apart from its forward pass and its weight properties."""
+"""Methods of the classic class that do not belong to another file: sizes, pieces of the forward pass, data sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mechscope.model.initialization import init_weights
-from mechscope.model.tensors import get_offset_position_ids
+from mechscope.model.padding import get_offset_position_ids
 from mechscope.model.weight_processing.classic_steps import ProcessWeights
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 StateDict = Mapping[str, torch.Tensor]
 
-# The training data of each architecture, or the closest data set that is public.
+# The training data of each architecture, or the most similar public data set.
 TRAINING_DATA = {
     "neel": "c4_code",
     "neel-solu-old": "pile",
@@ -38,33 +38,33 @@ TRAINING_DATA = {
 
 
 class ClassicModel(nn.Module):
-    """`n_params_total`, `get_residual`, `fold_layer_norm`, `sample_datapoint` and their like."""
+    """`n_params_total`, `get_residual`, `fold_layer_norm`, `sample_datapoint` and so on."""
 
     cfg: HookedTransformerConfig
     dataset: Any = None
-    """The texts that `sample_datapoint` draws from; set it to any list of {"text": …}."""
+    """The texts that `sample_datapoint` draws from: any list of {"text": …}."""
 
     if TYPE_CHECKING:
         hook_pos_embed: HookPoint
         pos_embed: PosEmbed
         to_tokens: Callable[..., torch.Tensor]
 
-    # Sizes and initial weights --------------------------------------------------------------
+    # Sizes and initial weights ----------------------------------------------------------------
 
     @property
     def n_params_total(self) -> int:
-        """Every parameter, embeddings, biases and norms included; `cfg.n_params` counts the blocks' matrices."""
+        """The number of all parameters; `cfg.n_params` only counts those of the blocks' matrices."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def init_weights(self) -> None:
-        """Draw the initial weights anew, as the config says (see `initialization.init_weights`)."""
+        """Draw new initial weights, as the config specifies (see `initialization.init_weights`)."""
         init_weights(self, self.cfg)
 
     def move_model_modules_to_device(self) -> None:
         """Put the whole model on `cfg.device`."""
         self.to(torch.device(self.cfg.device or "cpu"))
 
-    # Pieces of the forward pass -------------------------------------------------------------
+    # Pieces of the forward pass ---------------------------------------------------------------
 
     def get_pos_offset(self, past_kv_cache: HookedTransformerKeyValueCache | None, batch_size: int) -> int:
         """How many positions a key/value cache holds; 0 without one.
@@ -95,11 +95,13 @@ class ClassicModel(nn.Module):
         """The residual stream that the first block reads, from token embeddings [batch pos d_model].
 
         Args:
+            embed: the token embeddings.
             pos_offset: how many positions came before.
-            prepend_bos: without effect here.
+            prepend_bos: has no effect here.
             attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
             tokens: ignored, because positions do not depend on them.
-            return_shortformer_pos_embed: also return what a shortformer model adds to queries and keys (else None).
+            return_shortformer_pos_embed: also return the position embedding that a shortformer model adds to queries
+                and keys (None in other models).
             device: ignored; the result is on the device of `embed`.
         """
         del prepend_bos, tokens, device
@@ -114,16 +116,16 @@ class ClassicModel(nn.Module):
             residual, shortformer = (embed + embedded, None) if kind == "standard" else (embed, embedded)
         return (residual, shortformer) if return_shortformer_pos_embed else residual
 
-    # Weight processing, a state dict at a time ----------------------------------------------
+    # Weight processing, from a state dict to a state dict -------------------------------------
 
     def fill_missing_keys(self, state_dict: StateDict) -> dict[str, torch.Tensor]:
-        """Fill in missing tensors of a state dict from the model; warns if a matrix was missing."""
+        """Fill in the missing tensors of a state dict with the model's own; warns if a matrix is missing."""
         own = self.state_dict()
         missing = [name for name in own if name not in state_dict]
         matrices = [name for name in missing if "W_" in name]
         if matrices:
             warnings.warn(
-                f"the state dict lacks {', '.join(matrices)}: the model's own weights stay there.",
+                f"the state dict lacks {', '.join(matrices)}: the model's own weights are used there.",
                 stacklevel=2,
             )
         return {**state_dict, **{name: own[name] for name in missing}}
@@ -150,17 +152,17 @@ class ClassicModel(nn.Module):
         """See `ProcessWeights.refactor_factored_attn_matrices`."""
         return ProcessWeights.refactor_factored_attn_matrices(state_dict, self.cfg)
 
-    # Texts like those of its training -------------------------------------------------------
+    # Texts like those that the model was trained on -------------------------------------------
 
     def load_sample_training_dataset(self, **kwargs: Any) -> Any:
-        """A small data set like the one that this model was trained on; also kept as `dataset`.
+        """Load a small data set like the one that this model was trained on, and set it as `dataset`.
 
         Args:
             kwargs: passed on to `get_dataset`.
 
         Raises:
             ValueError: for a model without a known data set.
-            FileNotFoundError: if it is not on this machine and cannot be downloaded.
+            FileNotFoundError: if the data set is not on this machine and cannot be downloaded.
         """
         name = TRAINING_DATA.get(self.cfg.original_architecture or "")
         if name is None:
@@ -168,7 +170,7 @@ class ClassicModel(nn.Module):
                 f"no data set is known for {self.cfg.original_architecture or 'this'} models: set model.dataset to "
                 'texts of your own, as a list of {"text": …}.'
             )
-        # By name, because the data room is not below the model room.
+        # Imported here, because the data room is not below the model room.
         self.dataset = importlib.import_module("mechscope.data.text_datasets").get_dataset(name, **kwargs)
         return self.dataset
 
@@ -178,7 +180,7 @@ class ClassicModel(nn.Module):
         prepend_bos: bool | None = None,
         padding_side: Literal["left", "right"] | None = None,
     ) -> Any:
-        """A random text of `dataset`, which is loaded if it is not set (see `load_sample_training_dataset`).
+        """A random text of `dataset`; `load_sample_training_dataset` loads one if none is set.
 
         Args:
             tokenize: return tokens [1 pos], at most n_ctx, instead of text.

@@ -1,6 +1,6 @@
-"""The classic switches for activations that cost extra.
+"""The classic `set_use_…` switches for activations that cost extra time or memory.
 
-Here such an activation is computed when something listens to it, so a switch only says whether
+Here such an activation is computed whenever its hook point has a listener, so a switch only decides whether
 `run_with_cache()` without a names_filter keeps it too.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.hook_points import HookPoint
 
-# What each switch makes `run_with_cache()` keep: the end of a hook name.
+# Switch → the ends of the hook names that it makes `run_with_cache()` keep.
 KEPT_BY = {
     "use_attn_result": ("attn.hook_result",),
     "use_split_qkv_input": ("hook_q_input", "hook_k_input", "hook_v_input"),
@@ -25,40 +25,48 @@ KEPT_BY = {
 
 
 class ClassicSwitches:
-    """`set_use_attn_result` and its like."""
+    """`set_use_attn_result` and the other switches, and which hook points are optional or absent."""
 
     cfg: HookedTransformerConfig
     hook_dict: dict[str, HookPoint]
 
     def set_use_attn_result(self, use_attn_result: bool) -> None:
-        """Whether `run_with_cache()` keeps each head's result [batch pos head d_model]."""
+        """Set whether `run_with_cache()` keeps the output of each head [batch pos head d_model]."""
         check_switches(use_attn_result=use_attn_result)
         self.cfg.use_attn_result = use_attn_result
 
     def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Whether `run_with_cache()` keeps each head's query, key and value inputs."""
+        """Set whether `run_with_cache()` keeps each head's query, key and value inputs [batch pos head d_model]."""
         check_switches(use_split_qkv_input=use_split_qkv_input)
         self.cfg.use_split_qkv_input = use_split_qkv_input
 
     def set_use_attn_in(self, use_attn_in: bool) -> None:
-        """Whether `run_with_cache()` keeps each head's input."""
+        """Set whether `run_with_cache()` keeps the input of each head [batch pos head d_model].
+
+        Raises:
+            ValueError: for True on a model with grouped keys and values.
+        """
         check_switches(use_attn_in=use_attn_in)
         if use_attn_in and self.cfg.n_key_value_heads is not None:
             raise ValueError(
-                "hook_attn_in has a slice for each query head, and this model's keys and values are grouped: "
+                "hook_attn_in has one slice per query head, but this model's keys and values are grouped: "
                 "use set_use_split_qkv_input."
             )
         self.cfg.use_attn_in = use_attn_in
 
     def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Whether `run_with_cache()` keeps the MLPs' inputs."""
+        """Set whether `run_with_cache()` keeps the inputs of MLPs [batch pos d_model].
+
+        Raises:
+            ValueError: for True on an attention-only model.
+        """
         check_switches(use_hook_mlp_in=use_hook_mlp_in)
         if use_hook_mlp_in and self.cfg.attn_only:
             raise ValueError("this model is attention-only: there is no hook_mlp_in.")
         self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
     def optional_hook_names(self) -> frozenset[str]:
-        """Points that `run_with_cache()` leaves out unless a switch or a name asks for them."""
+        """Names of the points that `run_with_cache()` only keeps if a switch or `names_filter` asks for them."""
         left_out = tuple(
             ending
             for switch, endings in KEPT_BY.items()
@@ -68,12 +76,12 @@ class ClassicSwitches:
         return frozenset(name for name in self.hook_dict if name.endswith(left_out))
 
     def why_absent(self, name: str) -> str:
-        """Why this model has no such hook point, where its config explains it."""
+        """The reason, for an error, why this model has no such hook point; empty if the config does not explain it."""
         cfg = self.cfg
         owner, at_dictionary, _ = name.partition(".hook_sae_")
         if at_dictionary:
             return (
-                f" (it is a dictionary's point, and no dictionary is attached there: work inside "
+                f" (it is a dictionary's hook point, but no dictionary is attached there: work inside "
                 f"`with dictionary.attached(model, {owner!r}):`)"
             )
         parts = name.split(".")
@@ -83,11 +91,11 @@ class ClassicSwitches:
         if cfg.attn_only and any(word in name for word in ("mlp", "ln2", "resid_mid")):
             return " (this model is attention-only)"
         if cfg.parallel_attn_mlp and name.endswith("hook_resid_mid"):
-            return " (attention and MLP run in parallel here: nothing lies between them)"
+            return " (attention and MLP run in parallel in this model, so there is nothing between them)"
         if "hook_rot_" in name and cfg.positional_embedding_type != "rotary":
-            return f" (positions are {cfg.positional_embedding_type} here, not rotary)"
+            return f" (this model has {cfg.positional_embedding_type} positions, not rotary ones)"
         if "pos_embed" in name and cfg.positional_embedding_type not in ("standard", "shortformer"):
-            return f" (positions are {cfg.positional_embedding_type} here)"
+            return f" (this model has {cfg.positional_embedding_type} positions)"
         if name.endswith(("hook_scale", "hook_normalized")) and cfg.normalization_type is None:
             return " (this model has no norms)"
         if name.endswith("hook_pre_linear") and not cfg.gated_mlp:

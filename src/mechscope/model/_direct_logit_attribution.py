@@ -1,7 +1,8 @@
-"""What components of the residual stream add to a logit: scaled as the norm scaled the whole, then projected.
+"""Attribute logits to components of the residual stream.
 
-Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (logits are linear in the terms of
-the residual stream once the final norm's scale is held fixed).
+Each component is scaled as the norm scaled the whole stream, then projected on the direction of a token. Source:
+Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (with the scale of the final norm held fixed,
+logits are linear in the components of the residual stream).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class DirectLogitAttribution:
-    """The methods of a cache that read components: through a norm of the pass, and on to tokens' logits."""
+    """The methods of a cache that scale components like a norm of the pass, and attribute logits to them."""
 
     model: HookedTransformer
     has_batch_dim: bool
@@ -38,25 +39,28 @@ class DirectLogitAttribution:
         batch_slice: Any = None,
         has_batch_dim: bool = True,
     ) -> torch.Tensor:
-        """Direct logit attribution: what each component adds to the logit of a token [component batch pos].
+        """Direct logit attribution: the contribution of each component to a token's logit [component batch pos].
 
         Args:
             residual_stack: components [component batch pos d_model], not yet scaled by the final norm.
-            tokens: the token, or one for each of the batch (or of batch and positions).
-            incorrect_tokens: attribute the difference to these tokens' logits.
-            pos_slice: which positions the stack holds.
-            batch_slice: which of the batch to keep.
+            tokens: one token, or one per example, or one per example and position; ids or strings.
+            incorrect_tokens: attribute the difference between the logits of `tokens` and of these.
+            pos_slice: the positions that the stack holds.
+            batch_slice: the examples to keep.
             has_batch_dim: whether the stack has a batch axis.
+
+        Raises:
+            ValueError: for tokens or a stack whose shapes do not agree with this pass.
         """
         directions = self._logit_directions(tokens)
         if directions.numel() == 0:
-            raise ValueError("there are no tokens to attribute to.")
+            raise ValueError("there are no tokens whose logits could be attributed.")
         if incorrect_tokens is not None:
             wrong = self._logit_directions(incorrect_tokens)
             if wrong.shape != directions.shape:
                 raise ValueError(
-                    f"tokens and incorrect_tokens must be as many: directions {tuple(directions.shape)} and "
-                    f"{tuple(wrong.shape)}."
+                    f"tokens and incorrect_tokens must have the same number: their directions are "
+                    f"{tuple(directions.shape)} and {tuple(wrong.shape)}."
                 )
             directions = directions - wrong
         scaled = self.apply_ln_to_stack(
@@ -70,13 +74,13 @@ class DirectLogitAttribution:
         if directions.ndim > 1 and batch.mode != "identity":
             directions = batch.apply(directions, dim=0)
         if directions.ndim == 2 and scaled.ndim == 4:
-            directions = directions[:, None]  # one direction for all positions of its row
+            directions = directions[:, None]  # one direction per example, for all its positions
         try:
             return (scaled * directions).sum(-1)
         except RuntimeError:
             raise ValueError(
                 f"tokens give directions {tuple(directions.shape)}, but the stack is {tuple(scaled.shape)} [component "
-                "batch pos d_model]: give one token, one for each of the batch, or one for each of batch and positions."
+                "batch pos d_model]: give one token, one per example, or one per example and position."
             ) from None
 
     def _logit_directions(self, tokens: str | int | list[Any] | torch.Tensor) -> torch.Tensor:
@@ -98,24 +102,28 @@ class DirectLogitAttribution:
         has_batch_dim: bool = True,
         recompute_ln: bool = False,
     ) -> torch.Tensor:
-        """Components [component … d_model] centred (LayerNorm only) and divided by the scale that the pass had.
+        """Scale components [component … d_model] as a norm of this pass did: centre (LayerNorm only) and divide.
 
-        The scale is that of the norm which reads the residual stream at `layer` (of its MLP with
-        mlp_input; the final norm for None or -1), held fixed so that the result is linear in the
-        components. The norm's learned weights are not applied; fold them into what reads them.
+        The scale is held fixed, so the result is linear in the components. The norm's learned weights are not applied;
+        fold them into the weights that read the norm.
 
         Args:
-            batch_slice: which of the batch to keep, of the stack and of the scale.
-            recompute_ln: put each component through the final norm, learned weights and all, as if it
-                were the whole stream.
+            residual_stack: components [component batch pos d_model].
+            layer: use the norm that reads the residual stream at the start of this layer; None and -1 mean the final
+                norm.
+            mlp_input: use the norm before that layer's MLP.
+            pos_slice: the positions that the stack holds.
+            batch_slice: the examples to keep.
+            has_batch_dim: whether the stack has a batch axis.
+            recompute_ln: apply the whole final norm, with its learned weights, to each component by itself.
 
         Raises:
-            ValueError: for a stack that is not of this pass: of another width, batch or number of positions.
+            ValueError: for a stack whose width, batch or positions are not those of this pass.
         """
         cfg = self.model.cfg
         if residual_stack.ndim < 2 or residual_stack.shape[-1] != cfg.d_model:
             raise ValueError(
-                f"components are vectors of the residual stream, [component … {cfg.d_model}], not of shape "
+                f"components are vectors of the residual stream, [component … {cfg.d_model}], but the stack has shape "
                 f"{tuple(residual_stack.shape)}."
             )
         if cfg.normalization_type is None:
@@ -148,20 +156,22 @@ class DirectLogitAttribution:
             fits = False
         if not fits:
             raise ValueError(
-                f"the stack {tuple(residual_stack.shape)} is not of this pass, whose scale {name!r} is "
-                f"{tuple(scale.shape)} where it was asked for: give components [component batch pos d_model] of the "
-                "same batch and positions (pos_slice, batch_slice and has_batch_dim say which they are)."
+                f"the stack {tuple(residual_stack.shape)} does not belong to this pass, whose scale {name!r} has shape "
+                f"{tuple(scale.shape)} at these examples and positions: give components [component batch pos d_model] "
+                "of the same batch and positions (see pos_slice, batch_slice and has_batch_dim)."
             )
         return residual_stack / scale
 
     def _one_scale(self, name: str) -> torch.Tensor:
-        """A norm's scale [batch pos 1], also where it was taken head by head [batch pos head 1]."""
+        """A norm's scale [batch pos 1], even if it was computed head by head [batch pos head 1]."""
         scale = self[name]
         if scale.ndim == (4 if self.has_batch_dim else 3):
-            # Equal numbers at other offsets of a tensor may be summed in another order.
+            # The heads may sum the same numbers in a different order.
             first = scale[..., :1, :].expand_as(scale)
             if not torch.allclose(scale, first, rtol=8 * torch.finfo(scale.dtype).eps, atol=0):
-                raise ValueError(f"the heads read different inputs in this pass: {name!r} has no one scale.")
+                raise ValueError(
+                    f"the heads had different inputs in this pass, so {name!r} has more than one scale."
+                )
             scale = scale[..., 0, :]
         return scale
 

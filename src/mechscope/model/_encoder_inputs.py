@@ -1,4 +1,4 @@
-"""What an encoder reads: text as tokens, token types and attention mask, checked before it runs."""
+"""The inputs of an encoder: tokens, token types and attention mask, checked before it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mechscope.model.token_ids import is_text, token_ids
 
 
 class EncoderInputs:
-    """`to_tokens` of an encoder, and the checks of what is given to it."""
+    """`to_tokens` of an encoder, and the checks of its inputs."""
 
     cfg: HookedTransformerConfig
     tokenizer: Any
@@ -29,14 +29,20 @@ class EncoderInputs:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Texts (or pairs of them) as token ids, token types and attention mask, each [batch pos].
 
-        The ids are `Tokens`, which know their padding, so they can also be passed alone.
+        The ids are `Tokens`, which know their padding, so `forward` can take them alone.
+
+        Args:
+            input: a text or several.
+            move_to_device: put the tensors on the encoder's device.
+            truncate: cut at n_ctx tokens.
+            text_pair: the second sentence of each text.
 
         Raises:
             ValueError: without a tokenizer.
         """
         if self.tokenizer is None:
             raise ValueError(
-                "to_tokens needs a tokenizer and this encoder has none: set encoder.tokenizer, or pass token "
+                "to_tokens needs a tokenizer, but this encoder has none: set encoder.tokenizer, or pass token "
                 "ids (an integer tensor) instead of text."
             )
         texts = [input] if isinstance(input, str) else list(input)
@@ -70,7 +76,7 @@ class EncoderInputs:
     def _checked(
         self, tokens: torch.Tensor, types: torch.Tensor | None, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """The inputs on the right device, after a look at shapes and ranges."""
+        """Check shapes and ranges, and return the inputs on the encoder's device."""
         device = self.embed.embed.W_E.device
         tokens = _ids(tokens)
         if isinstance(tokens, Tokens):
@@ -94,7 +100,7 @@ class EncoderInputs:
                 raise TypeError(f"{what}s are a tensor [batch pos], not {shown(ids)}.")
             if ids.shape != tokens.shape:
                 raise ValueError(
-                    f"{what}s have shape {tuple(ids.shape)} and the tokens {tuple(tokens.shape)}."
+                    f"{what}s have shape {tuple(ids.shape)}, but the tokens {tuple(tokens.shape)}."
                 )
             low, high = (int(end) for end in torch.aminmax(ids))
             if low < 0 or high >= count:
@@ -107,7 +113,7 @@ class EncoderInputs:
         return tokens.to(device), None if types is None else types.to(device), mask
 
     def _predictions(self, tokens: torch.Tensor, logits: torch.Tensor) -> str | list[str]:
-        """The likeliest word for each mask token, in the classic format: a single word, or a numbered list."""
+        """The likeliest word for each mask token, in the classic format: one word, or a numbered list."""
         tokenizer = self.tokenizer
         mask_id = None if tokenizer is None else tokenizer.mask_token_id
         if tokenizer is None or mask_id is None:
@@ -120,7 +126,7 @@ class EncoderInputs:
 
 
 def _ids(given: Any) -> torch.Tensor:
-    """Token ids of any kind as an integer tensor; floating-point tensors are refused later, with their shape."""
+    """Token ids of any kind as an integer tensor; `_checked` refuses floating-point tensors."""
     if isinstance(given, Tokens):
         return given.long()
     if isinstance(given, torch.Tensor) and given.is_floating_point():

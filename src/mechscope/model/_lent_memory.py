@@ -1,6 +1,6 @@
-"""Track memory that a pass reads but does not own: weights, the caller's inputs, tensors returned by hooks.
+"""Track memory that a pass uses but does not own: weights, the caller's inputs, tensors returned by hooks.
 
-An activation in such memory must be copied before it is kept, or an edit of a cache would change the model.
+An activation in such memory must be copied before it is cached, or an edit of the cache would change the model.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import nn
 
 
 class LentMemory:
-    """The storages that one pass borrows, collected on the first call of `lends`.
+    """The storages that one pass borrows; collected on the first call of `lends`.
 
     Args:
-        module: the module that runs, with its parameters and buffers.
+        module: the module that runs.
         inputs: its arguments.
     """
 
@@ -29,11 +29,11 @@ class LentMemory:
         self._storages: set[int] | None = None
 
     def add(self, tensor: torch.Tensor) -> None:
-        """Count a tensor that came in during the pass."""
+        """Add a tensor that entered during the pass."""
         self._added.add(_address(tensor))
 
     def lends(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor is in borrowed memory."""
+        """Whether a tensor uses borrowed memory."""
         if self._storages is None:
             held = [*self._module.parameters(), *self._module.buffers(), *_tensors_in(self._inputs)]
             self._storages = {_address(tensor) for tensor in held}
@@ -46,7 +46,7 @@ _PASS: ContextVar[LentMemory | None] = ContextVar("pass", default=None)
 
 @contextmanager
 def borrowing(module: nn.Module, *inputs: Any) -> Generator[None]:
-    """A context around one pass."""
+    """Surround one pass of a module."""
     token = _PASS.set(LentMemory(module, inputs))
     try:
         yield
@@ -55,20 +55,20 @@ def borrowing(module: nn.Module, *inputs: Any) -> Generator[None]:
 
 
 def lend(tensor: torch.Tensor) -> None:
-    """Record that the running pass continues with a tensor that may belong to somebody else."""
+    """Record that the running pass continues with a tensor that may belong to other code."""
     if (running := _PASS.get()) is not None:
         running.add(tensor)
 
 
 def own_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that is safe to keep: itself if it owns its memory and uses all of it, otherwise a copy.
+    """A tensor that is safe to keep: the tensor itself if it owns its memory and uses all of it, otherwise a copy.
 
-    A part of a larger tensor is copied too, because a view would keep the whole of it in memory; and so is an expanded
-    tensor, which could not be written to. Outside a pass nothing is known about the tensor, so it is copied.
+    Part of a larger tensor is copied, because a view would keep all of it in memory, and so is an expanded tensor,
+    which cannot be written to. Outside a pass, nothing is known about the tensor, so it is copied.
     """
     running = _PASS.get()
-    shown = tensor.numel() * tensor.element_size()
-    if running is None or tensor.untyped_storage().nbytes() != shown or running.lends(tensor):
+    size = tensor.numel() * tensor.element_size()
+    if running is None or tensor.untyped_storage().nbytes() != size or running.lends(tensor):
         return tensor.clone()
     return tensor
 

@@ -1,8 +1,7 @@
-"""Taking a pass apart: what each layer, head and neuron added to the residual stream.
+"""Decompose the residual stream: the output of each layer, head and neuron of a pass.
 
-What a transformer computes is a sum, and the methods here give its terms, always such that terms and
-biases add up to the whole. Source: Elhage et al. 2021, "A Mathematical Framework for Transformer
-Circuits".
+The residual stream is a sum, and the methods here return its terms; together with the biases, they add up to the whole.
+Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from mechscope.model.slice import Slice
 
 
 class ResidualDecomposition(DirectLogitAttribution):
-    """The methods of a cache that give terms of the residual stream."""
+    """The methods of a cache that decompose the residual stream."""
 
     cache_dict: dict[str, torch.Tensor]
 
@@ -35,16 +34,16 @@ class ResidualDecomposition(DirectLogitAttribution):
         mlp_input: bool = False,
         return_labels: bool = False,
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
-        """The residual stream as it stands at the start of each layer [component batch pos d_model].
+        """The residual stream at the start of each layer [component batch pos d_model].
 
         Args:
-            layer: up to the start of this layer; None or -1 means to the very end.
-            incl_mid: also between attention and MLP.
-            apply_ln: put each through the final norm, as if the model ended there (the logit lens); up
-                to an earlier `layer`, scale all as the norm that reads there did.
-            pos_slice: which positions.
-            mlp_input: end at the input of that layer's MLP.
-            return_labels: also give a name for each.
+            layer: stop at the start of this layer; None and -1 mean the end of the model.
+            incl_mid: also include the residual stream between attention and MLP.
+            apply_ln: apply the final norm to each component, as if the model ended there (the logit lens); if `layer`
+                is earlier, scale all components like the norm that reads the stream there.
+            pos_slice: the positions to keep.
+            mlp_input: stop at the input of that layer's MLP.
+            return_labels: also return a label for each component.
         """
         last = self._layers(layer)
         names: list[str | None] = []
@@ -81,9 +80,18 @@ class ResidualDecomposition(DirectLogitAttribution):
         incl_embeds: bool = True,
         return_labels: bool = False,
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
-        """What the embedding and each layer's attention and MLP added [component batch pos d_model].
+        """The outputs of the embeddings and of each layer's attention and MLP [component batch pos d_model].
 
         With mode "all" and the embeddings, the components sum to the residual stream at `layer`.
+
+        Args:
+            layer: stop at the start of this layer; None and -1 mean the end of the model.
+            mlp_input: also include the attention of that layer.
+            mode: "all", or only "attn" or "mlp".
+            apply_ln: scale the components like the norm that reads the residual stream at `layer`.
+            pos_slice: the positions to keep.
+            incl_embeds: include the embeddings.
+            return_labels: also return a label for each component.
         """
         if mode not in ("all", "mlp", "attn"):
             raise ValueError(f"mode must be 'all', 'mlp' or 'attn', not {mode!r}.")
@@ -114,7 +122,7 @@ class ResidualDecomposition(DirectLogitAttribution):
         return names, labels
 
     def compute_head_results(self) -> None:
-        """Add each head's result [batch pos head d_model] to the cache, from its z."""
+        """Add the output of each head [batch pos head d_model] to the cache, computed from z."""
         for layer, block in enumerate(self.model.blocks):
             name = get_act_name("result", layer)
             if name not in self.cache_dict:
@@ -135,10 +143,17 @@ class ResidualDecomposition(DirectLogitAttribution):
         pos_slice: Any = None,
         apply_ln: bool = False,
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
-        """What each head of the layers before `layer` added [component batch pos d_model].
+        """The output of each head in the layers before `layer` [component batch pos d_model].
 
         Args:
-            incl_remainder: one more component, the rest of the residual stream.
+            layer: stop at the start of this layer; -1 means the end of the model.
+            return_labels: also return a label for each component.
+            incl_remainder: add a component with the rest of the residual stream.
+            pos_slice: the positions to keep.
+            apply_ln: scale the components like the norm that reads the residual stream at `layer`.
+
+        Raises:
+            ValueError: for a model that normalizes the outputs of its sublayers.
         """
         self._refuse_output_norms("head")
         last = self._layers(layer)
@@ -157,7 +172,16 @@ class ResidualDecomposition(DirectLogitAttribution):
     def stack_activation(
         self, activation_name: str, layer: int = -1, sublayer_type: str | None = None
     ) -> torch.Tensor:
-        """One activation of every layer before `layer` [layer …]."""
+        """One activation of every layer before `layer`, stacked [layer …].
+
+        Args:
+            activation_name: a short name such as "q" or "resid_pre".
+            layer: stop before this layer; -1 means all layers.
+            sublayer_type: see `get_act_name`.
+
+        Raises:
+            ValueError: if there is no layer before `layer`.
+        """
         last = self._layers(layer)
         if last == 0:
             why = (
@@ -166,7 +190,7 @@ class ResidualDecomposition(DirectLogitAttribution):
                 else "give a larger one, or -1 for all"
             )
             raise ValueError(
-                f"{activation_name!r} is taken from the layers before `layer`, but there are none: {why}."
+                f"there are no layers before `layer` from which to stack {activation_name!r}: {why}."
             )
         return torch.stack(
             [self.cache_dict[get_act_name(activation_name, i, sublayer_type)] for i in range(last)]
@@ -180,11 +204,17 @@ class ResidualDecomposition(DirectLogitAttribution):
         pos_slice: Any = None,
         project_output_onto: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What each neuron of one layer's MLP added [batch pos neuron d_model].
+        """The output of each neuron of one MLP [batch pos neuron d_model].
 
         Args:
-            project_output_onto: directions [d_model] or [d_model direction]; only the part along them is computed,
+            layer: the layer of the MLP.
+            neuron_slice: the neurons to keep.
+            pos_slice: the positions to keep.
+            project_output_onto: directions [d_model] or [d_model direction]; returns the projection on them
                 [batch pos neuron] or [batch pos neuron direction].
+
+        Raises:
+            ValueError: for a model without MLPs, or one that normalizes the outputs of its sublayers.
         """
         self._refuse_output_norms("neuron")
         if self.model.cfg.attn_only:
@@ -208,11 +238,17 @@ class ResidualDecomposition(DirectLogitAttribution):
         apply_ln: bool = False,
         project_output_onto: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
-        """What each neuron of the layers before `layer` added [component batch pos d_model].
+        """The output of each neuron in the layers before `layer` [component batch pos d_model].
 
         Args:
-            project_output_onto: directions [d_model] or [d_model direction]; each term is projected on them, layer by
-                layer, which saves the memory of the whole stack.
+            layer: stop at the start of this layer; -1 means the end of the model.
+            pos_slice: the positions to keep.
+            neuron_slice: the neurons of each layer to keep.
+            return_labels: also return a label for each component.
+            incl_remainder: add a component with the rest of the residual stream.
+            apply_ln: scale the components like the norm that reads the residual stream at `layer`.
+            project_output_onto: directions [d_model] or [d_model direction]; the components are projected on them
+                layer by layer, so the whole stack is never in memory.
         """
         last = self._layers(layer)
         pieces: list[torch.Tensor] = []
@@ -246,7 +282,7 @@ class ResidualDecomposition(DirectLogitAttribution):
         apply_ln: bool,
         layer: int,
     ) -> torch.Tensor:
-        """Terms that come a layer at a time, each projected on directions before the next comes."""
+        """Project components that are computed one layer at a time, each before the next is computed."""
         where = get_act_name(*(("resid_post", last - 1) if last else ("resid_pre", 0)))
         remainder = self._at(where, pos_slice)
         empty = remainder.new_zeros(0, *remainder.shape)
@@ -275,15 +311,22 @@ class ResidualDecomposition(DirectLogitAttribution):
         return_labels: bool = False,
         project_output_onto: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, list[str]]:
-        """Every head, every neuron (or MLP), the embeddings and the biases [component batch pos d_model].
+        """The outputs of every head and neuron (or MLP), the embeddings and the biases [component batch pos d_model].
 
         They sum to the residual stream at `layer`.
 
         Args:
-            expand_neurons: each neuron by itself, not each MLP.
-            apply_ln: scale as the norm that reads the residual stream there does.
-            project_output_onto: directions [d_model] or [d_model direction]; components are projected on
-                them, which spares the memory of whole neuron results.
+            layer: stop at the start of this layer; None and -1 mean the end of the model.
+            mlp_input: also include the attention of that layer.
+            expand_neurons: return each neuron separately, and not each MLP.
+            apply_ln: scale the components like the norm that reads the residual stream there.
+            pos_slice: the positions to keep.
+            return_labels: also return a label for each component.
+            project_output_onto: directions [d_model] or [d_model direction]; the components are projected on them
+                layer by layer, so the outputs of all neurons are never in memory together.
+
+        Raises:
+            ValueError: for a model that normalizes the outputs of its sublayers.
         """
         last = self._layers(layer)
         parts: list[torch.Tensor] = []
@@ -359,12 +402,12 @@ class ResidualDecomposition(DirectLogitAttribution):
     def _refuse_output_norms(self, what: str) -> None:
         if self.model.cfg.norm_placement != "pre":
             raise ValueError(
-                f"this model norms each sublayer's output, so a single {what}'s result is not what it adds to the "
-                "residual stream; decompose_resid gives what attention and MLP add."
+                f"this model normalizes the output of each sublayer, so a single {what} does not add its output to "
+                "the residual stream; decompose_resid gives the outputs of attention and MLP."
             )
 
 
 def _keeping_axis(neuron_slice: Any) -> Slice:
-    """A slice that leaves an axis of one where an index would drop it."""
+    """A slice that keeps an axis of size 1 where an index would drop it."""
     neurons = Slice.unwrap(neuron_slice)
     return Slice([int(neurons.slice)]) if isinstance(neurons.slice, int) else neurons

@@ -1,4 +1,4 @@
-"""Make a classic state dict fit a config: fill in what may be missing and drop extra entries."""
+"""Make a classic state dict fit a config: fill in entries that may be missing, and drop extra ones."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def complete_state_dict(
 ) -> tuple[HookedTransformerConfig, dict[str, torch.Tensor]]:
     """A config and weights that fit each other, for processing.
 
-    - Scales and shifts of norms that the config has as folded are folded, or, with `fold_ln=False`, dropped with a
-      warning, because that changes what the weights compute.
+    - If the config has folded norms but the weights have scales and shifts, these are folded; with `fold_ln=False` they
+      are dropped, with a warning, because that changes the model's output.
     - If the config has norms but the weights have none, they were folded before they were saved.
-    - Biases that are missing are the model's own.
-    - Buffers, and position embeddings that nothing reads, are dropped.
+    - Missing biases are the model's own.
+    - Buffers and unused position embeddings are dropped.
 
     Args:
+        cfg: the model's config.
+        state_dict: the weights to complete.
         own: the model's own tensors.
+        fold_ln: whether norms will be folded.
     """
     state: dict[str, torch.Tensor] = dict(weights_of(state_dict))
     if cfg.positional_embedding_type not in ("standard", "shortformer"):
@@ -62,18 +65,18 @@ def _settle_norms(
     why = (
         "the config has no norms (normalization_type=None)"
         if kind is None
-        else f"the config has them as folded ({kind}) and fold_ln=False asks not to fold them"
+        else f"the norms of the config are folded ({kind}) and fold_ln=False does not fold these"
     )
     warnings.warn(
-        f"{len(held)} scales and shifts of norms ({held[0]} …) are dropped, because {why}; the model does not compute "
-        "what it computed with them.",
+        f"{len(held)} scales and shifts of norms ({held[0]} …) are dropped, because {why}; this changes the model's "
+        "output.",
         stacklevel=4,
     )
     return cfg, {name: value for name, value in state.items() if name not in held}
 
 
 def foldable_norms(cfg: HookedTransformerConfig) -> Iterator[str]:
-    """The norms that `fold_ln` folds, by name."""
+    """The names of the norms that `fold_ln` folds."""
     for layer in range(cfg.n_layers):
         if cfg.norm_placement != "post":
             yield f"blocks.{layer}.ln1"
@@ -87,7 +90,7 @@ def foldable_norms(cfg: HookedTransformerConfig) -> Iterator[str]:
 def identity_norms(
     cfg: HookedTransformerConfig, state: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Scales of 1 and shifts of 0 for every norm that `fold_ln` folds, under a config that has them whole."""
+    """Scales of 1 and shifts of 0 for every norm that `fold_ln` folds, for a config with norms that are not folded."""
     like = state["embed.W_E"]
     found: dict[str, torch.Tensor] = {}
     for norm in foldable_norms(cfg):

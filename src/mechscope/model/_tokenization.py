@@ -1,4 +1,4 @@
-"""Text to tokens and back, with the beginning-of-sequence token added exactly once."""
+"""Convert text to tokens and back; the beginning-of-sequence token is added exactly once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from mechscope.arguments import check_switches, shown
-from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.loss import check_predictable
+from mechscope.model.padding import get_attention_mask
 from mechscope.model.special_tokens import (
     begin_ids,
     check_ids,
@@ -29,20 +29,25 @@ PaddingSide = Literal["left", "right"]
 
 
 class TokenizerHelpers:
-    """The classic `to_tokens`, `to_string`, `to_str_tokens` …, for a model with a tokenizer."""
+    """`to_tokens`, `to_string`, `to_str_tokens` and so on, for a model with a tokenizer."""
 
     cfg: HookedTransformerConfig
     tokenizer: Any
     default_padding_side: PaddingSide
 
     def set_tokenizer(self, tokenizer: Any, default_padding_side: PaddingSide | None = None) -> None:
-        """Give the model a tokenizer (ours, or anything with the Hugging Face interface).
+        """Set the model's tokenizer.
 
-        If a model's d_vocab is not set, it becomes the tokenizer's highest id plus 1.
+        If the model's d_vocab is not set, it becomes the tokenizer's highest id plus 1.
+
+        Args:
+            tokenizer: ours, anything with the Hugging Face interface, or None.
+            default_padding_side: where texts of different lengths are padded; None leaves it as it is.
 
         Raises:
-            ValueError: for a tokenizer with ids that the model lacks. (A model may have more rows than the
-                tokenizer has tokens: embeddings are often padded.)
+            TypeError: for anything else.
+            ValueError: for a tokenizer with ids that the model lacks. (A model may have more embeddings than the
+                tokenizer has tokens: they are often padded.)
         """
         if tokenizer is not None and not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode")):
             raise TypeError(
@@ -71,7 +76,7 @@ class TokenizerHelpers:
     def _need_tokenizer(self, wanted: str) -> Any:
         if self.tokenizer is None:
             raise ValueError(
-                f"{wanted} needs a tokenizer and this model has none: call model.set_tokenizer(tokenizer), or pass "
+                f"{wanted} needs a tokenizer, but this model has none: call model.set_tokenizer(tokenizer), or pass "
                 "token ids (an integer tensor) instead of text."
             )
         return self.tokenizer
@@ -84,17 +89,22 @@ class TokenizerHelpers:
         move_to_device: bool = True,
         truncate: bool = True,
     ) -> Tokens:
-        """Text to token ids [batch pos]; several texts are padded to the longest.
+        """Convert text to token ids [batch pos]; several texts are padded to the longest.
 
-        The result is an integer tensor that also knows which tokens are padding (`Tokens.attention_mask`), and
-        every function that reads tokens follows it.
+        The result is an integer tensor that also knows which tokens are padding (`Tokens.attention_mask`); every
+        function that takes tokens uses its mask.
 
         Args:
-            prepend_bos: start with the beginning-of-sequence token; None follows
-                `cfg.default_prepend_bos`. It is never doubled.
+            input: a text or several.
+            prepend_bos: start with the beginning-of-sequence token, which is never doubled; None follows
+                `cfg.default_prepend_bos`.
             padding_side: where padding goes; None follows `default_padding_side`.
             move_to_device: put the ids on `cfg.device`.
-            truncate: cut at n_ctx tokens, with a warning that counts the cut texts.
+            truncate: cut at n_ctx tokens; a warning gives the number of texts that were cut.
+
+        Raises:
+            TypeError: for anything but text.
+            ValueError: without a tokenizer, or for texts of different lengths and a tokenizer without a padding token.
         """
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):
@@ -133,11 +143,11 @@ class TokenizerHelpers:
         *,
         move_to_device: bool = True,
     ) -> Tokens:
-        """The model's input: token ids [batch pos] on its device, with their attention mask.
+        """Convert any input to token ids [batch pos] on the model's device, with their attention mask.
 
-        A given `attention_mask` is used; otherwise the mask of `Tokens`, or that of tokenized text. In a plain tensor
-        every token is real, except in a model that pads on the left: there, as in the classic interface, padding
-        tokens at the start of a row are padding (except a beginning-of-sequence token).
+        The mask is `attention_mask` if given, otherwise that of `Tokens` or of the tokenized text. In a plain tensor
+        every token is real, except in a model that pads on the left: there, as in the classic interface, padding tokens
+        at the start of a row are padding (but a beginning-of-sequence token is real).
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos].
@@ -168,7 +178,7 @@ class TokenizerHelpers:
     def _guessed_mask(
         self, tokens: torch.Tensor, prepend_bos: bool | None, padding_side: PaddingSide | None
     ) -> torch.Tensor | None:
-        """The classic reading of a plain tensor in a model that pads on the left; None: every token is real."""
+        """The classic mask of a plain tensor in a model that pads on the left; None means that every token is real."""
         side = padding_side or self.default_padding_side
         if side != "left" or tokens.ndim != 2 or getattr(self.tokenizer, "pad_token_id", None) is None:
             return None
@@ -176,7 +186,7 @@ class TokenizerHelpers:
         return get_attention_mask(self.tokenizer, tokens, wants_bos, padding_side=side)
 
     def _encode(self, text: str, prepend_bos: bool | None) -> list[int]:
-        """Ids of a text, without the end token that some tokenizers put after every text."""
+        """Ids of a text, without the end token that some tokenizers add to every text."""
         ids = text_ids(self.tokenizer, text)
         if not (self.cfg.default_prepend_bos if prepend_bos is None else prepend_bos):
             return ids
@@ -189,10 +199,11 @@ class TokenizerHelpers:
         return with_begin(begin, ids)
 
     def to_string(self, tokens: int | list[Any] | torch.Tensor | np.ndarray) -> str | list[str]:
-        """Token ids to text: one string for one sequence, a list for a batch.
+        """Convert token ids to text: one string for a sequence, a list of strings for a batch.
 
         Raises:
-            TypeError, ValueError: for anything that is not token ids, or more than two axes of them.
+            TypeError: for anything but token ids.
+            ValueError: for more than two axes, or without a tokenizer.
         """
         tokenizer = self._need_tokenizer("to_string")
         tokens = token_ids(tokens)
@@ -210,12 +221,18 @@ class TokenizerHelpers:
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
     ) -> list[str] | list[list[str]]:
-        """The tokens of a text (or of ids [pos]), each as its own string.
+        """The tokens of a text, or of ids [pos], each as a separate string.
 
-        A list of texts, or of lists of ids, gives a list of lists, with no padding.
+        A list of texts, or of lists of ids, gives a list of lists without padding.
+
+        Args:
+            input: a text, texts, or ids.
+            prepend_bos: for text, as in `to_tokens`.
+            padding_side: for text, as in `to_tokens`.
 
         Raises:
-            TypeError, ValueError: for anything that is neither text nor the ids of one sequence.
+            TypeError: for anything that is neither text nor token ids.
+            ValueError: for ids of more than one sequence, or without a tokenizer.
         """
         tokenizer = self._need_tokenizer("to_str_tokens")
         if isinstance(input, (list, tuple)) and input and isinstance(input[0], (str, list, tuple)):
@@ -235,11 +252,11 @@ class TokenizerHelpers:
         ]
 
     def to_single_token(self, string: str) -> int:
-        """The id of a string that is one token (mind the leading space of most words).
+        """The id of a string that is exactly one token (most words need a leading space).
 
         Raises:
             TypeError: for anything but a string.
-            ValueError: for a string that is not exactly one token; shows its tokens.
+            ValueError: for a string that is not exactly one token; lists its tokens.
         """
         if not isinstance(string, str):
             raise TypeError(f"to_single_token takes a string, not a {type(string).__name__}.")
@@ -250,7 +267,7 @@ class TokenizerHelpers:
         return ids[0]
 
     def to_single_str_token(self, int_token: int | torch.Tensor | np.integer[Any]) -> str:
-        """The string of one token id: an int, a NumPy integer, or a tensor with one."""
+        """The string of one token id, given as an int, a NumPy integer or a tensor with a single integer."""
         single = int_token.reshape(()) if getattr(int_token, "shape", None) == (1,) else int_token  # type: ignore[union-attr]
         return self._need_tokenizer("to_single_str_token").decode(
             [token_id(single)], clean_up_tokenization_spaces=False
@@ -264,10 +281,17 @@ class TokenizerHelpers:
         prepend_bos: bool | None = None,
         padding_side: PaddingSide | None = None,
     ) -> int:
-        """Where a token stands in a text or in ids: its first or last position. Padding is skipped.
+        """The first or last position of a token in a text or in ids; padding is skipped.
+
+        Args:
+            single_token: the token, as a string or an id.
+            input: a text, or the ids of one sequence.
+            mode: "first" or "last".
+            prepend_bos: for text, as in `to_tokens`.
+            padding_side: for text, as in `to_tokens`.
 
         Raises:
-            ValueError: if it does not occur.
+            ValueError: if the token does not occur.
         """
         if mode not in ("first", "last"):
             raise ValueError(f"mode must be 'first' or 'last', not {mode!r}.")
@@ -285,26 +309,29 @@ class TokenizerHelpers:
         found = tokens == wanted
         if isinstance(tokens, Tokens):
             found = found & tokens.is_real
-        places = found.nonzero().flatten().tolist()
-        if not places:
+        positions = found.nonzero().flatten().tolist()
+        if not positions:
             raise ValueError(f"the token {single_token!r} does not occur in the input.")
-        return places[0] if mode == "first" else places[-1]
+        return positions[0] if mode == "first" else positions[-1]
 
     def tokens_to_residual_directions(self, tokens: str | int | list[str] | torch.Tensor) -> torch.Tensor:
-        """The column of W_U for each token: what the residual stream must hold to raise its logit.
+        """The column of W_U for each token: the direction of the residual stream that increases its logit.
 
-        One token gives [d_model]; more give [... d_model], in the same shape.
+        One token gives [d_model]; several give [... d_model] in the shape of the tokens.
+
+        Args:
+            tokens: one or several tokens, as strings or ids.
 
         Raises:
-            TypeError, ValueError: for anything that is neither strings nor token ids, or an id that the model cannot
-                predict.
+            TypeError: for anything that is neither strings nor token ids.
+            ValueError: for an id that the model cannot predict, or no tokens.
         """
         W_U: torch.Tensor = self.W_U  # type: ignore[attr-defined]
         if isinstance(tokens, str):
-            return W_U[:, self.to_single_token(tokens)].clone()  # no view of the weights
+            return W_U[:, self.to_single_token(tokens)].clone()  # not a view of the weights
         ids = self._ids_of(tokens).to(W_U.device)
         if ids.numel() == 0:
-            raise ValueError("there are no tokens to give directions of.")
+            raise ValueError("there are no tokens, so there are no directions.")
         check_predictable(ids, W_U.shape[1])
         directions = W_U.mT[ids] if ids.ndim else W_U.mT[ids].clone()
         return directions[0] if ids.ndim == 1 and len(ids) == 1 else directions
@@ -324,25 +351,30 @@ def _ids(input: Any) -> torch.Tensor:
         return input.long()
     if isinstance(input, torch.Tensor) and input.is_floating_point():
         raise ValueError(
-            f"token ids are whole numbers, not {input.dtype}; a residual stream goes in with start_at_layer."
+            f"token ids are whole numbers, not {input.dtype}; to pass a residual stream, give start_at_layer."
         )
     if input is None or isinstance(input, dict):
         raise TypeError(f"a model reads text or token ids (whole numbers [batch pos]), not {shown(input)}.")
-    return token_ids(input, negative=True)  # a negative id is out of the model's range, which is known later
+    return token_ids(input, negative=True)  # `check_tokens` refuses negative ids
 
 
 def _cut(rows: list[list[int]], n_ctx: int) -> list[list[int]]:
     too_long = [len(row) for row in rows if len(row) > n_ctx]
     if too_long:
         warnings.warn(
-            f"{len(too_long)} of {len(rows)} texts had more than n_ctx={n_ctx} tokens (the longest {max(too_long):,}): "
-            "what came after them was cut off. truncate=False keeps it.",
+            f"{len(too_long)} of {len(rows)} texts had more than n_ctx={n_ctx} tokens (the longest {max(too_long):,}) "
+            "and were cut there. truncate=False keeps all tokens.",
             stacklevel=3,
         )
     return [row[:n_ctx] for row in rows]
 
 
 def check_side(side: str) -> PaddingSide:
+    """Check that a padding side is "left" or "right", and return it.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if side not in ("left", "right"):
         raise ValueError(f"padding_side must be 'left' or 'right', not {side!r}.")
     return side

@@ -1,4 +1,4 @@
-"""Every weight of a model under its classic name, layers stacked."""
+"""Every weight of a model by its classic name, with the layers stacked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from mechscope.model._weight_views import weight_copy
+from mechscope.model.composition import composition_scores
 from mechscope.model.factored_matrix import FactoredMatrix
 
 if TYPE_CHECKING:
@@ -14,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class WeightProperties:
-    """`model.W_Q` [layer head d_model d_head] and the like; each access stacks them again.
+    """`model.W_Q` [layer head d_model d_head] and so on; each access stacks the layers again.
 
     A stack is a copy, so writing to it is an error (`WeightCopy`): write to `model.blocks[layer].attn.W_Q`.
     """
 
     cfg: HookedTransformerConfig
-    blocks: Any  # of the blocks of the class that inherits this
+    blocks: Any  # their class depends on the model
 
     def _stack(self, part: str, name: str) -> torch.Tensor:
         if part == "mlp" and self.cfg.attn_only:
-            raise AttributeError(f"this model is attention-only: it has no MLPs and so no {name}.")
+            raise AttributeError(f"this model is attention-only: it has no MLPs, so no {name}.")
         if not self.cfg.n_layers:
-            # Not an AttributeError, which torch would answer with "has no attribute".
-            raise ValueError(f"this model has no layers (n_layers=0) and so no {name}.")
+            # Not an AttributeError, because torch would replace it with "has no attribute".
+            raise ValueError(f"this model has no layers (n_layers=0), so no {name}.")
         with torch.inference_mode(False):
             stacked = torch.stack([getattr(getattr(block, part), name) for block in self.blocks])
         return weight_copy(
@@ -56,13 +57,13 @@ class WeightProperties:
         """Position embedding [n_ctx d_model]."""
         if not hasattr(self, "pos_embed"):
             raise AttributeError(
-                f"this model has {self.cfg.positional_embedding_type} positions and so no W_pos."
+                f"this model has {self.cfg.positional_embedding_type} positions, so no W_pos."
             )
         return self.pos_embed.W_pos  # type: ignore[attr-defined]
 
     @property
     def W_E_pos(self) -> torch.Tensor:
-        """Embedding and position embedding, one above the other [d_vocab + n_ctx, d_model]."""
+        """Embedding and position embedding, concatenated [d_vocab+n_ctx d_model]."""
         with torch.inference_mode(False):
             joined = torch.cat([self.W_E, self.W_pos], dim=0)
         return weight_copy(
@@ -78,12 +79,12 @@ class WeightProperties:
 
     @property
     def W_K(self) -> torch.Tensor:
-        """Key weights [layer head d_model d_head], a slice for each query head."""
+        """Key weights [layer head d_model d_head], one slice per query head."""
         return self._stack("attn", "W_K")
 
     @property
     def W_V(self) -> torch.Tensor:
-        """Value weights [layer head d_model d_head], a slice for each query head."""
+        """Value weights [layer head d_model d_head], one slice per query head."""
         return self._stack("attn", "W_V")
 
     @property
@@ -98,7 +99,7 @@ class WeightProperties:
 
     @property
     def W_gate(self) -> torch.Tensor | None:
-        """MLP gate weights [layer d_model d_mlp]; None where MLPs are not gated."""
+        """MLP gate weights [layer d_model d_mlp]; None if MLPs are not gated."""
         return self._stack("mlp", "W_gate") if self.cfg.gated_mlp else None
 
     @property
@@ -138,35 +139,37 @@ class WeightProperties:
 
     @property
     def QK(self) -> FactoredMatrix:
-        """W_Q W_K^T [layer head d_model d_model]: how much each source direction is sought by each destination's."""
+        """W_Q W_K^T [layer head d_model d_model], which gives attention scores from destination and source."""
         return FactoredMatrix(self.W_Q, self.W_K.mT)
 
     @property
     def OV(self) -> FactoredMatrix:
-        """W_V W_O [layer head d_model d_model]: what attending to a direction writes."""
+        """W_V W_O [layer head d_model d_model], which maps an attended source to the head's output."""
         return FactoredMatrix(self.W_V, self.W_O)
 
     def all_head_labels(self) -> list[str]:
-        """ "L0H0", "L0H1", … in the order of stacked heads."""
+        """The names of all heads, "L0H0", "L0H1" and so on, in the order of stacked heads."""
         return [f"L{layer}H{head}" for layer in range(self.cfg.n_layers) for head in range(self.cfg.n_heads)]
 
     def accumulated_bias(
         self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
     ) -> torch.Tensor:
-        """The sum of the output biases that the residual stream has at the start of `layer` [d_model].
+        """The sum of all output biases in the residual stream at the start of `layer` [d_model].
 
         Args:
-            layer: how many whole blocks count.
-            mlp_input: also count that layer's attention, for the stream that its MLP reads.
-            include_mlp_biases: whether MLP biases count.
+            layer: count the biases of the blocks before this one.
+            mlp_input: also count the attention bias of that layer, for the input of its MLP.
+            include_mlp_biases: also count the biases of MLPs.
 
-        Where a block norms its sublayers' outputs, biases are not a separate term of the stream: error.
+        Raises:
+            ValueError: for a layer that the model does not have, or if the outputs of sublayers are normalized, so that
+                biases are not a separate term.
         """
         if not 0 <= layer <= self.cfg.n_layers - (1 if mlp_input else 0):
             raise ValueError(f"layer must be between 0 and {self.cfg.n_layers}, not {layer}.")
         if self.cfg.norm_placement != "pre":
             raise ValueError(
-                "this model norms its sublayers' outputs: biases are no separate term of the stream."
+                "this model normalizes the outputs of its sublayers, so biases are not a separate term of the stream."
             )
         total = torch.zeros(self.cfg.d_model, dtype=self.W_E.dtype, device=self.W_E.device)
         for block in list(self.blocks)[:layer]:
@@ -178,14 +181,15 @@ class WeightProperties:
         return total
 
     def all_composition_scores(self, mode: Literal["Q", "K", "V"]) -> torch.Tensor:
-        """How strongly each later head reads what each earlier head writes [layer head layer head].
+        """How strongly each head composes with each head of an earlier layer [earlier_layer head later_layer head].
 
-        The score is ‖W_OV W_read‖ / (‖W_OV‖ ‖W_read‖) in Frobenius norms, with W_read the later
-        head's QK (mode Q), its transpose (K) or its OV (V). Entries that do not go from an earlier to
-        a later layer are 0. Source: Elhage et al. 2021, "Three kinds of composition".
+        The score is ‖W_OV W_read‖ / (‖W_OV‖ ‖W_read‖) in Frobenius norms, where W_read is the later head's QK (mode Q),
+        its transpose (K) or its OV (V). Entries that do not lead from an earlier to a later layer are 0. Source: Elhage
+        et al. 2021, "Three kinds of composition".
+
+        Raises:
+            ValueError: for an unknown mode.
         """
-        from mechscope.model.composition import composition_scores
-
         if mode not in ("Q", "K", "V"):
             raise ValueError(f"mode must be 'Q', 'K' or 'V', not {mode!r}.")
         reads = {"Q": lambda: self.QK, "K": lambda: self.QK.T, "V": lambda: self.OV}[mode]()

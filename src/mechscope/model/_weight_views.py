@@ -1,7 +1,7 @@
-"""Weights combined for reading; editing them in place is an error instead of being silently lost.
+"""Copies and views of weights that refuse edits which would not reach the model.
 
-`model.W_Q` stacks the layers' weights and `attn.W_K` repeats a grouped head for each of its query heads: both are
-copies, and writing to a copy would not change the model.
+`model.W_Q` stacks the weights of the layers, and `attn.W_K` repeats a key/value head for each of its query heads. Both
+are copies, so writing to them would not change the model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 
 class _Guarded(torch.Tensor):
-    """A tensor that is displayed, copied and pickled like a plain one."""
+    """A tensor that is displayed, copied and pickled like a plain tensor."""
 
     advice: str = "it is combined from the model's weights"
 
@@ -32,8 +32,8 @@ class _Guarded(torch.Tensor):
 class WeightCopy(_Guarded):
     """A copy of weights: read it and compute with it like any tensor, but writing to it is an error.
 
-    So are views of it, such as `model.W_Q[0]` and the array of `.numpy()`, which is read-only. Results computed from
-    it, including `.clone()`, are plain tensors.
+    The same holds for views of it, such as `model.W_Q[0]` and the array of `.numpy()`, which is read-only. Results
+    computed from it, including `.clone()`, are plain tensors.
     """
 
     @classmethod
@@ -55,14 +55,14 @@ class WeightCopy(_Guarded):
                 if _version(part) != version:
                     raise RuntimeError(_refusal(part))
             if isinstance(result, np.ndarray):
-                # It shares the copy's memory, where an edit would be lost as well; NumPy refuses to write to it.
+                # It shares the memory of the copy, so edits would be lost too; NumPy refuses to write to it.
                 result.flags.writeable = False
                 return result
             return _wrapped(result, copies)
 
 
 class TiedWeight(_Guarded):
-    """A view of another weight: writing to it changes that weight, but assigning its `.data` would not."""
+    """A view of another weight: writing to it changes that weight; assigning its `.data`, which would not, fails."""
 
     @classmethod
     def __torch_function__(
@@ -79,11 +79,11 @@ class TiedWeight(_Guarded):
 
 
 def weight_copy(weights: torch.Tensor, advice: str) -> torch.Tensor:
-    """A tensor made from weights, guarded against edits that would be lost.
+    """Guard a tensor that was made from weights against edits that would be lost.
 
     Args:
         weights: a tensor that shares no memory with the parameters.
-        advice: what it is and where to write instead; the end of the error message.
+        advice: what the tensor is and where to write instead; the end of the error message.
     """
     guarded = weights.as_subclass(WeightCopy)
     guarded.advice = advice
@@ -91,17 +91,17 @@ def weight_copy(weights: torch.Tensor, advice: str) -> torch.Tensor:
 
 
 def tied_weight(weights: torch.Tensor, advice: str) -> torch.Tensor:
-    """A view of a parameter, guarded against `.data = …`, which would not reach the parameter."""
+    """Guard a view of a parameter against `.data = …`, which would not reach the parameter."""
     guarded = weights.as_subclass(TiedWeight)
     guarded.advice = advice
     return guarded
 
 
 def _assigns_data(func: Callable[..., Any], args: tuple[Any, ...], kind: type[_Guarded]) -> bool:
-    """Whether a call assigns `.data`, which is refused where it would give a tensor of this kind other memory."""
+    """Whether a call assigns `.data`; raises if that would give a tensor of this kind other memory."""
     if func != torch.Tensor.data.__set__:  # type: ignore[attr-defined]
         return False
-    # `x.data -= y` ends by assigning .data to itself.
+    # `x.data -= y` ends by assigning `.data` to itself, which is allowed.
     if isinstance(args[0], kind) and not _same_memory(args[0], args[1]):
         raise RuntimeError(_refusal(args[0]))
     return True
@@ -117,7 +117,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _version(tensor: torch.Tensor) -> int:
-    # Inference tensors have no version counter; the model's properties never return such tensors.
+    # Inference tensors have no version counter, but the model's properties never return them.
     return -1 if tensor.is_inference() else tensor._version
 
 
@@ -139,7 +139,7 @@ def _same_memory(one: torch.Tensor, other: Any) -> bool:
 
 
 def _wrapped(result: Any, copies: list[WeightCopy]) -> Any:
-    """Keep views of the copies guarded; make everything else plain."""
+    """Guard views of the copies; make everything else a plain tensor."""
     if isinstance(result, torch.Tensor):
         owner = next((part for part in copies if _same_memory(part, result)), None)
         if owner is not None:

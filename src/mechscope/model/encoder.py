@@ -33,8 +33,8 @@ from mechscope.model.encoder_components import (
 from mechscope.model.fit import check_fit
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.initialization import init_weights
+from mechscope.model.padding import real_positions
 from mechscope.model.special_tokens import check_ids, n_ids
-from mechscope.model.token_batch import real_positions
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)

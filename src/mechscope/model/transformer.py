@@ -47,7 +47,7 @@ from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.loss import lm_cross_entropy_loss
-from mechscope.model.token_batch import padding_between, real_positions
+from mechscope.model.padding import padding_between, real_positions
 
 RETURN_TYPES = ("logits", "loss", "both", None)
 

@@ -1,16 +1,16 @@
-"""Activation patching: put one activation of a clean run into a corrupted run, and see what it restores.
+"""The classic patching functions: put one activation of a clean run into a corrupted run, and measure the effect.
 
-Each function patches one activation after another and gives the metric of each patched run, in a tensor
-with an axis for each thing that was varied. All take the same arguments:
+Each function patches one activation after another and returns the metric of each patched run, in a tensor with one axis
+per index that is varied. All take the same arguments:
 
     model             the model
     corrupted_tokens  tokens [batch pos] (or text) of the run that is patched
     clean_cache       the activations of the clean run, of the same length
     patching_metric   a function from logits [batch pos d_vocab] to a number
 
-and, where wanted, `index_df` (a data frame of what to patch, in place of everything),
-`return_index_df=True` (also give the data frame) and `progress=False` (no progress bar).
-Source: Meng et al. 2022 (causal tracing); Wang et al. 2022 (heads).
+Optional arguments are `index_df` (a data frame of what to patch, in place of everything), `return_index_df=True` (also
+return the data frame) and `progress=False` (no progress bar). Source: Meng et al. 2022 (causal tracing); Wang et al.
+2022 (heads).
 """
 
 from mechscope.patching.by_activation import (

@@ -1,4 +1,4 @@
-"""Sweeps over several activations at once, stacked."""
+"""Patch several activations, and stack the results."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def get_act_patch_attn_head_all_pos_every(
     *,
     progress: bool = True,
 ) -> Float[torch.Tensor, "patch_type layer head"]:
-    """Each head's output, queries, keys, values and pattern, at all positions [patch_type layer head].
+    """Patch each head's output, queries, keys, values and pattern at all positions [patch_type layer head].
 
-    Under grouped-query attention a query head shows the effect of the keys and values that it shares.
+    With grouped-query attention, each query head has the effect of the keys and values that it shares. See
+    `mechscope.patching` for the arguments.
     """
     kinds = (
         get_act_patch_attn_head_out_all_pos,
@@ -64,9 +65,10 @@ def get_act_patch_attn_head_by_pos_every(
     *,
     progress: bool = True,
 ) -> Float[torch.Tensor, "patch_type layer pos head"]:
-    """Each head's output, query, key, value and pattern row, by position [patch_type layer pos head].
+    """Patch each head's output, query, key, value and row of the pattern by position [patch_type layer pos head].
 
-    Under grouped-query attention a query head shows the effect of the keys and values that it shares.
+    With grouped-query attention, each query head has the effect of the keys and values that it shares. See
+    `mechscope.patching` for the arguments.
     """
     kinds = (
         get_act_patch_attn_head_out_by_pos,
@@ -78,7 +80,7 @@ def get_act_patch_attn_head_by_pos_every(
     rows = get_act_patch_attn_head_pattern_by_pos(
         model, corrupted_tokens, clean_cache, metric, progress=progress
     )
-    effects.append(rows.mT)  # [layer head pos] as the others, [layer pos head]
+    effects.append(rows.mT)  # [layer head pos] -> [layer pos head], like the others
     return torch.stack([_for_each_query_head(model, effect) for effect in effects])
 
 
@@ -91,7 +93,10 @@ def get_act_patch_block_every(
     *,
     progress: bool = True,
 ) -> Float[torch.Tensor, "patch_type layer pos"]:
-    """Residual stream, attention output and MLP output, by position [patch_type layer pos]."""
+    """Patch the residual stream, attention output and MLP output by position [patch_type layer pos].
+
+    See `mechscope.patching` for the arguments.
+    """
     kinds = (get_act_patch_resid_pre, get_act_patch_attn_out, get_act_patch_mlp_out)
     return torch.stack(
         [kind(model, corrupted_tokens, clean_cache, metric, progress=progress) for kind in kinds]

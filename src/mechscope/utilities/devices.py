@@ -1,4 +1,4 @@
-"""The classic `utilities.devices`."""
+"""The classic module `utilities.devices`."""
 
 from mechscope.model.devices import get_device
 

@@ -1,4 +1,4 @@
-"""The parts of a transformer, one readable file each."""
+"""The components of a transformer."""
 
 from mechscope.model.components._calling import has_own_parts, run_block
 from mechscope.model.components.attention import Attention

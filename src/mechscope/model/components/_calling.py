@@ -1,4 +1,4 @@
-"""Call blocks and attention layers, ours or custom ones with the classic arguments."""
+"""Call blocks and attention layers: ours, or custom ones with the classic arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_attention(
     attention_mask: torch.Tensor | None,
     context: PassContext | None,
 ) -> torch.Tensor:
-    """The output of an attention layer for the inputs of queries, keys and values."""
+    """The output of an attention layer [batch pos d_model], for the inputs of queries, keys and values."""
     if takes_context(type(attn)):
         return attn(*inputs, past_kv_cache_entry, attention_mask=attention_mask, context=context)
     query_input, key_input, value_input = inputs
@@ -67,7 +67,7 @@ def _padding(attention_mask: torch.Tensor | None, context: PassContext | None) -
 
 
 def has_own_parts(model: Any) -> bool:
-    """Whether blocks, attention layers or MLPs of a model are of a custom class or have overridden methods.
+    """Whether a block, attention layer or MLP of the model has a custom class or overridden methods.
 
     Such a part must be called as a whole, because its inner steps are unknown.
     """

@@ -1,7 +1,7 @@
-"""The classic methods of an attention layer: what notebooks call, and what subclasses override.
+"""The classic methods of an attention layer, which notebooks call and subclasses override.
 
-The forward pass goes through them, so a subclass that overrides one changes the model. While none is
-overridden, attention stays fused (see `attention.py`).
+The forward pass uses them, so a subclass that overrides one changes the model. If none is overridden, attention is
+computed by the fused kernel (see `attention.py`).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from jaxtyping import Float
 from mechscope.model.components._component import Component
 from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.rotary import RotaryTable, quarter_turn
-from mechscope.model.tensors import get_offset_position_ids
+from mechscope.model.padding import get_offset_position_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
     from mechscope.model.hook_points import HookPoint
 
 OVERRIDABLE = ("calculate_attention_scores", "calculate_z_scores", "apply_causal_mask", "apply_rotary")
-"""Methods that the forward pass calls only if they are overridden, because it is faster without them."""
+"""Methods that the forward pass only calls if they are overridden, because it is faster without them."""
 
 
 class ClassicAttention(Component):
-    """`calculate_qkv_matrices` and the like; `Attention` inherits and calls them."""
+    """`calculate_qkv_matrices`, `calculate_attention_scores` and so on; `Attention` inherits them and calls them."""
 
     cfg: HookedTransformerConfig
     scale: float
@@ -43,12 +43,12 @@ class ClassicAttention(Component):
 
     @property
     def attn_scale(self) -> float:
-        """The divisor of attention scores, under its classic name."""
+        """The divisor of attention scores (classic name)."""
         return self.scale
 
     @property
     def repeat_kv_heads(self) -> int:
-        """How many query heads share a key/value head, under its classic name."""
+        """How many query heads share a key/value head (classic name)."""
         return self.group_size
 
     def overrides(self, name: str) -> bool:
@@ -57,7 +57,7 @@ class ClassicAttention(Component):
 
     @property
     def overrides_open_methods(self) -> bool:
-        """Whether scores and pattern must be computed step by step so that an overridden method is called."""
+        """Whether scores and pattern must be computed step by step, so that an overridden method is called."""
         cls, own = type(self), self.__dict__
         return (
             cls.calculate_attention_scores is not _CLASSIC["calculate_attention_scores"]
@@ -68,15 +68,15 @@ class ClassicAttention(Component):
             or "apply_causal_mask" in own
         )
 
-    # The steps of a forward pass ------------------------------------------------------------
+    # The steps of a forward pass --------------------------------------------------------------
 
     def calculate_qkv_matrices(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], before norms on queries and keys
-        (`cfg.qk_norm`) and before rotary turns: what `hook_q`, `hook_k` and `hook_v` see.
+        """Queries [batch pos head d_head], keys and values [batch pos kv_head d_head], after their hook points.
 
-        Each input is [batch pos d_model], or [batch pos head d_model] where it is split by head.
+        They are not yet normalized (`cfg.qk_norm`) or rotated. Each input is [batch pos d_model], or
+        [batch pos head d_model] if it is split by head.
         """
         return self._project_all(query_input, key_input, value_input)
 
@@ -85,7 +85,7 @@ class ClassicAttention(Component):
         q: Float[torch.Tensor, "batch query head d_head"],
         k: Float[torch.Tensor, "batch key kv_head d_head"],
     ) -> Float[torch.Tensor, "batch head query key"]:
-        """q·k / scale, soft-capped if the config says so; nothing is masked yet."""
+        """q·k / scale, with the soft cap of the config, before masking."""
         scores = q.transpose(1, 2) @ self._by_query_head(k).permute(0, 2, 3, 1)
         scores = scores / self.scale
         cap = self.cfg.attn_scores_soft_cap
@@ -97,14 +97,15 @@ class ClassicAttention(Component):
         past_kv_pos_offset: int = 0,
         attention_mask: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch head query key"]:
-        """Scores, with -inf where a query may not read a key.
+        """The scores, with -inf where a query may not attend to a key.
 
         Args:
-            past_kv_pos_offset: how many of the keys came before the first query.
+            attn_scores: the scores before masking.
+            past_kv_pos_offset: how many keys came before the first query.
             attention_mask: 0 where a key is padding [batch key].
 
         Raises:
-            ValueError: if the number of keys is not that of earlier positions and queries together.
+            ValueError: if the number of keys is not the number of earlier positions plus that of queries.
         """
         queries, keys = attn_scores.shape[-2:]
         if queries + past_kv_pos_offset != keys:
@@ -121,7 +122,7 @@ class ClassicAttention(Component):
         v: Float[torch.Tensor, "batch key kv_head d_head"],
         pattern: Float[torch.Tensor, "batch head query key"],
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """What each query takes from the values, as `hook_z` leaves it."""
+        """The values weighted by the pattern, after `hook_z`."""
         return self.hook_z(self.mix_values(v, pattern))
 
     def mix_values(
@@ -129,14 +130,14 @@ class ClassicAttention(Component):
         v: Float[torch.Tensor, "batch key kv_head d_head"],
         pattern: Float[torch.Tensor, "batch head query key"],
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """The mean of the values, weighted by the pattern."""
+        """The values weighted by the pattern."""
         return (pattern @ self._by_query_head(v).transpose(1, 2)).transpose(1, 2)
 
     def _by_query_head(self, x: torch.Tensor) -> torch.Tensor:
-        """[batch pos kv_head d_head] with a slice for each query head."""
+        """[batch pos kv_head d_head] -> [batch pos head d_head]"""
         return x.repeat_interleave(self.group_size, dim=2) if x.shape[2] != self.cfg.n_heads else x
 
-    # Rotary turns ---------------------------------------------------------------------------
+    # Rotary positions -------------------------------------------------------------------------
 
     def apply_rotary(
         self,
@@ -144,9 +145,10 @@ class ClassicAttention(Component):
         past_kv_pos_offset: int = 0,
         attention_mask: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch pos head d_head"]:
-        """Turn queries or keys by their positions.
+        """Rotate queries or keys by their positions.
 
         Args:
+            x: queries or keys.
             past_kv_pos_offset: how many positions came before.
             attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
 
@@ -154,14 +156,16 @@ class ClassicAttention(Component):
             ValueError: for a model without rotary positions.
         """
         if self.rotary is None:
-            raise ValueError(f"positions are {self.cfg.positional_embedding_type} here, not rotary.")
+            raise ValueError(
+                f"this model has {self.cfg.positional_embedding_type} positions, not rotary ones."
+            )
         positions = None
         if attention_mask is not None:
             positions = get_offset_position_ids(past_kv_pos_offset, attention_mask.to(x.device))
         return self.rotary(x, positions, past_kv_pos_offset)
 
     def turn(self, x: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
-        """`apply_rotary`, for positions [batch pos] that are known already."""
+        """`apply_rotary`, for positions [batch pos] that are already known."""
         assert self.rotary is not None
         if not self.overrides("apply_rotary"):
             return self.rotary(x, positions, offset)
@@ -169,13 +173,13 @@ class ClassicAttention(Component):
         return self.apply_rotary(x, offset, mask)
 
     def rotate_every_two(self, x: torch.Tensor) -> torch.Tensor:
-        """Each pair of dimensions (a, b) becomes (-b, a), in the layout that the config names."""
+        """Each pair of dimensions (a, b) becomes (-b, a), in the layout of the config."""
         return quarter_turn(x, self.cfg.rotary_adjacent_pairs)
 
     def calculate_sin_cos_rotary(
         self, rotary_dim: int, n_ctx: int, base: float | int = 10000, dtype: torch.dtype = torch.float32
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sines and cosines of the angles, each [n_ctx rotary_dim]."""
+        """Sines and cosines of the rotation angles, each [n_ctx rotary_dim]."""
         scaling = None if self.rotary is None else self.rotary.scaling
         table = RotaryTable(self.cfg, float(base), scaling)
         table.rotary_dim = rotary_dim
@@ -183,11 +187,11 @@ class ClassicAttention(Component):
         cos, sin = table.at(like, None, 0)
         return sin[0, :, 0], cos[0, :, 0]
 
-    # ALiBi ----------------------------------------------------------------------------------
+    # ALiBi ------------------------------------------------------------------------------------
 
     @staticmethod
     def create_alibi_slope(n_ctx: int, device: torch.device | str | None = None) -> torch.Tensor:
-        """Minus the distance from each query back to each key, 0 for later keys [query key].
+        """The negative distance from each query back to each key, 0 for later keys [query key].
 
         >>> ClassicAttention.create_alibi_slope(3).tolist()
         [[0.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-2.0, -1.0, 0.0]]
@@ -197,7 +201,7 @@ class ClassicAttention(Component):
 
     @staticmethod
     def create_alibi_multipliers(n_heads: int, device: torch.device | str | None = None) -> torch.Tensor:
-        """Each head's slope [head] (see `alibi_slopes`)."""
+        """The slope of each head [head] (see `alibi_slopes`)."""
         return alibi_slopes(n_heads).to(device)
 
     @staticmethod
@@ -210,7 +214,7 @@ class ClassicAttention(Component):
 
 
 def alibi_slopes(n_heads: int) -> Float[torch.Tensor, " head"]:
-    """Each head's slope: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
+    """The slope of each head: a geometric series that starts at 2^(-8/n) (Press et al. 2022, section 3).
 
     >>> alibi_slopes(8).tolist()[:3]
     [0.5, 0.25, 0.125]
@@ -225,7 +229,7 @@ _CLASSIC = {name: getattr(ClassicAttention, name) for name in OVERRIDABLE}
 
 
 def _mask_with_positions(positions: torch.Tensor, offset: int) -> torch.Tensor:
-    """An attention mask [batch offset+pos] that gives the last tokens these positions."""
+    """An attention mask [batch offset+pos] in which the last tokens have these positions."""
     earlier = torch.arange(offset, device=positions.device) < positions[:, :1]
     first = torch.ones_like(positions[:, :1])
     return torch.cat([earlier.to(positions.dtype), first, positions.diff(dim=1)], dim=1)

@@ -1,4 +1,4 @@
-"""The base of the transformer's parts: a module whose children are quick to reach."""
+"""The base class of components: a torch module with fast access to its children."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 class Component(nn.Module):
     """A torch module that also keeps its children in its `__dict__`.
 
-    torch finds a child through `__getattr__`, the slow path of attribute access. A forward pass asks for
-    some forty children a layer, and at one token a pass that search took a tenth of the time.
+    torch looks up children in `__getattr__`, the slow path of attribute access. A forward pass accesses about forty
+    children per layer, which took a tenth of the time of a pass over one token.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -20,7 +20,7 @@ class Component(nn.Module):
             self.__dict__[name] = value
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
-        """Add a child or replace one, as torch does."""
+        """Add or replace a child, as torch does."""
         super().add_module(name, module)
         self.__dict__.pop(name, None)
         if module is not None:
