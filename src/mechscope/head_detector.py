@@ -210,21 +210,21 @@ def _sequences(
     return sequences
 
 
-def _detection_pattern(wanted: torch.Tensor | str, tokens: torch.Tensor) -> torch.Tensor:
-    if isinstance(wanted, str):
-        if wanted not in DETECTION_PATTERNS:
+def _detection_pattern(pattern: torch.Tensor | str, tokens: torch.Tensor) -> torch.Tensor:
+    if isinstance(pattern, str):
+        if pattern not in DETECTION_PATTERNS:
             raise ValueError(
-                f"there is no detection pattern {wanted!r}; give a matrix, or one of {', '.join(HEAD_NAMES)}."
+                f"there is no detection pattern {pattern!r}; give a matrix, or one of {', '.join(HEAD_NAMES)}."
             )
-        return DETECTION_PATTERNS[wanted](tokens)
+        return DETECTION_PATTERNS[pattern](tokens)
     length = tokens.shape[-1]
-    if wanted.shape != (length, length) or not torch.equal(wanted, wanted.tril()):
+    if pattern.shape != (length, length) or not torch.equal(pattern, pattern.tril()):
         raise ValueError(
             f"the detection pattern must be lower triangular of shape {(length, length)}, one row and column for "
-            f"each token; this one has shape {tuple(wanted.shape)}"
-            + (" and entries above the diagonal." if wanted.shape == (length, length) else ".")
+            f"each token; this one has shape {tuple(pattern.shape)}"
+            + (" and entries above the diagonal." if pattern.shape == (length, length) else ".")
         )
-    return wanted.to(tokens.device)
+    return pattern.to(tokens.device)
 
 
 def _chosen_heads(model: HookedTransformer, heads: Heads) -> list[tuple[int, int]]:

@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-MOST_BYTES_OF_TEXT = 2**29
+MAX_TEXT_BYTES = 2**29
 """The largest text or JSON file that is read, in bytes: ten times the largest published tokenizer.json."""
-MOST_DIGITS = 300
+MAX_DIGITS = 300
 """The most digits of a whole number in a JSON file; a longer one does not even fit into a float."""
-DEEPEST = 100
+MAX_DEPTH = 100
 """The deepest nesting of a JSON file."""
-MOST_UNPACKED = 2**28
+MAX_UNPACKED_BYTES = 2**28
 """Files that unpack to at most this many bytes are read, whatever their compression ratio."""
-LARGEST_RATIO = 100
+MAX_COMPRESSION_RATIO = 100
 """The highest compression ratio of real data."""
-LONGEST_SHOWN = 120
+MAX_SHOWN = 120
 """How many characters of a name an error shows."""
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -64,7 +64,7 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
     if at_most is not None and found.st_size > at_most:
         raise ValueError(
             f"{str(path)!r} has {found.st_size:,} bytes, but such a file has at most {at_most:,}: it is probably "
-            "something else than its name says."
+            "a different kind of file."
         )
     return path
 
@@ -99,10 +99,10 @@ def _unreachable(path: Path, error: ValueError | OSError) -> Exception:
 
 
 def _shortened(name: str) -> str:
-    return repr(name) if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]!r}…"
+    return repr(name) if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]!r}…"
 
 
-def read_text(path: str | Path, *, at_most: int = MOST_BYTES_OF_TEXT) -> str:
+def read_text(path: str | Path, *, at_most: int = MAX_TEXT_BYTES) -> str:
     """The text of a UTF-8 file, without the byte-order mark that some editors write.
 
     Raises:
@@ -155,8 +155,8 @@ def parse_json(text: str | bytes, where: str, *, fix: str = "Write or download i
         raise ValueError(f"{where!r} is nested too deeply to be read. {fix}") from error
     except ValueError as error:
         raise ValueError(f"{where!r} is not valid JSON: {error}. {fix}") from error
-    if _is_deeper(found, DEEPEST):
-        raise ValueError(f"{where!r} is nested more than {DEEPEST} levels deep. {fix}")
+    if _is_deeper(found, MAX_DEPTH):
+        raise ValueError(f"{where!r} is nested more than {MAX_DEPTH} levels deep. {fix}")
     return found
 
 
@@ -222,10 +222,10 @@ def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = No
         packed: the compressed size in bytes; None means the whole file.
 
     Raises:
-        ValueError: for more than MOST_UNPACKED bytes, if the compression ratio is above LARGEST_RATIO.
+        ValueError: for more than MAX_UNPACKED_BYTES bytes, if the compression ratio is above MAX_COMPRESSION_RATIO.
     """
     packed = os.stat(path).st_size if packed is None else packed  # noqa: PTH116  - a string is enough
-    if unpacked > max(MOST_UNPACKED, LARGEST_RATIO * packed):
+    if unpacked > max(MAX_UNPACKED_BYTES, MAX_COMPRESSION_RATIO * packed):
         raise ValueError(
             f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, more than real data does, so it was not "
             "unpacked. If you trust it, unpack it yourself and store it uncompressed."
@@ -251,7 +251,7 @@ def naming(path: str | Path) -> Generator[None]:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
+    if len(digits) > MAX_DIGITS:
         raise ValueError(f"it has a whole number of {len(digits):,} digits")
     return int(digits)
 

@@ -32,7 +32,7 @@ _WORDS = {
 
 
 def choices_of(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, nested ones included; any other annotation by itself.
+    """The members of a union, nested ones included; any other annotation as the only member.
 
     >>> choices_of(int | None), choices_of(str)
     ((<class 'int'>, <class 'NoneType'>), (<class 'str'>,))
@@ -43,7 +43,7 @@ def choices_of(hint: Any) -> tuple[Any, ...]:
 
 
 def is_array_hint(hint: Any) -> bool:
-    """Whether an annotation stands for a tensor or an array."""
+    """Whether an annotation is a tensor or an array type."""
     return hasattr(hint, "array_type") or getattr(hint, "__name__", "") in ("Tensor", "ndarray")
 
 

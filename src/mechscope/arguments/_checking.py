@@ -149,7 +149,7 @@ def _is_nested_numbers(value: Any) -> bool:
 
 
 class _ByName(type):
-    """A placeholder for a class of which only the name is known, also as an attribute: `pd.DataFrame`."""
+    """A placeholder for a class that is only known by name; also for attributes such as `pd.DataFrame`."""
 
     def __getattr__(cls, name: str) -> Any:
         if not name[:1].isupper():

@@ -11,8 +11,8 @@ NUMBER_WORDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 def is_number(value: Any, kind: type) -> bool:
     """Whether a value can be used as an `int` or a `float` (`kind`); True and False are not numbers."""
-    wanted = numbers.Integral if kind is int else numbers.Real
-    return isinstance(value, wanted) and not isinstance(value, bool)
+    number = numbers.Integral if kind is int else numbers.Real
+    return isinstance(value, number) and not isinstance(value, bool)
 
 
 def is_whole_number(value: Any, least: int | None = None, most: int | None = None) -> TypeGuard[int]:

@@ -18,7 +18,7 @@ from mechscope.arguments import first_line, not_of_kind, shown
 from mechscope.data.special_tokens import SPECIAL_NAMES
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
-from mechscope.reading import MOST_BYTES_OF_TEXT, check_name, read_json_object, read_text, regular_file
+from mechscope.reading import MAX_TEXT_BYTES, check_name, read_json_object, read_text, regular_file
 
 T = TypeVar("T")
 
@@ -240,7 +240,7 @@ def _backend_from_file(path: Path) -> tokenizers.Tokenizer:
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T:
-    regular_file(path, at_most=MOST_BYTES_OF_TEXT)
+    regular_file(path, at_most=MAX_TEXT_BYTES)
     try:
         return read(path)
     except (KeyboardInterrupt, SystemExit):

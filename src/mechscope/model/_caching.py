@@ -74,7 +74,7 @@ class Caching(Hooking):
             missing = [name for name, _ in forward if name not in cache]
             if missing:
                 raise RuntimeError(
-                    f"{', '.join(map(repr, missing))} was asked for and never computed: the forward pass did "
+                    f"{', '.join(map(repr, missing))} was requested but never computed: the forward pass did "
                     "not reach it (was it stopped or started at another layer?)."
                 )
         return output, cache
@@ -112,8 +112,8 @@ class Caching(Hooking):
     def _without_optional(self, names: list[str]) -> list[str]:
         """The matches of a predicate, without the optional points of blocks that it matches completely.
 
-        A caller who asks for everything in a block wants what the pass computes there, as in the classic class, and
-        does not want to change how it is computed (with inputs split by head).
+        As in the classic class, everything in a block means everything that the pass computes there. The optional
+        points would change how it is computed (with inputs split by head).
         """
         optional, chosen = self.optional_hook_names(), set(names)
         blocks = {name: name.split(".")[:2] if name.startswith("blocks.") else [] for name in self.hook_dict}

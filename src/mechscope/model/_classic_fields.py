@@ -110,16 +110,16 @@ def translate_classic_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     if classic.get("use_local_attn") and ours.get("attn_types") is None:
         raise ValueError("use_local_attn needs attn_types: 'global' or 'local' for each layer.")
     if classic.get("use_qk_norm"):
-        _put(ours, "qk_norm", "per_head", "use_qk_norm")
+        _set_field(ours, "qk_norm", "per_head", "use_qk_norm")
     if classic.get("use_normalization_before_and_after"):
-        _put(ours, "norm_placement", "pre_and_post", "use_normalization_before_and_after")
+        _set_field(ours, "norm_placement", "pre_and_post", "use_normalization_before_and_after")
     scaling = _rotary_scaling(classic)
     if scaling is not None:
-        _put(ours, "rotary_scaling", scaling, "the classic scaling of rotary positions")
+        _set_field(ours, "rotary_scaling", scaling, "the classic scaling of rotary positions")
     return ours
 
 
-def _put(ours: dict[str, Any], name: str, value: Any, classic_name: str) -> None:
+def _set_field(ours: dict[str, Any], name: str, value: Any, classic_name: str) -> None:
     if ours.get(name, value) not in (value, None, "none", "pre"):
         raise ValueError(f"{name}={ours[name]!r} contradicts {classic_name}={value!r}.")
     ours[name] = value

@@ -168,7 +168,7 @@ class ClassicModel(nn.Module):
         if name is None:
             raise ValueError(
                 f"no data set is known for {self.cfg.original_architecture or 'this'} models: set model.dataset to "
-                'texts of your own, as a list of {"text": …}.'
+                'your texts, as a list of {"text": …}.'
             )
         # Imported here, because the data room is not below the model room.
         self.dataset = importlib.import_module("mechscope.data.text_datasets").get_dataset(name, **kwargs)

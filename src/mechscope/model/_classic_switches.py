@@ -66,7 +66,7 @@ class ClassicSwitches:
         self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
     def optional_hook_names(self) -> frozenset[str]:
-        """Names of the points that `run_with_cache()` only keeps if a switch or `names_filter` asks for them."""
+        """Names of the points that `run_with_cache()` only keeps if a switch or `names_filter` includes them."""
         left_out = tuple(
             ending
             for switch, endings in KEPT_BY.items()
@@ -101,5 +101,5 @@ class ClassicSwitches:
         if name.endswith("hook_pre_linear") and not cfg.gated_mlp:
             return " (its MLPs are not gated)"
         if name.endswith("mlp.hook_mid") and not cfg.is_layer_norm_activation:
-            return " (its MLPs have no LayerNorm of their own)"
+            return " (its MLPs have no LayerNorm)"
         return ""

@@ -22,24 +22,24 @@ NORMALIZATION_TYPES = ("LN", "LNPre", "RMS", "RMSPre", None)
 POSITION_TYPES = ("standard", "rotary", "shortformer", "alibi", "none")
 INIT_MODES = ("gpt2", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "zeros")
 
-MOST_LAYERS = 10_000
+MAX_LAYERS = 10_000
 """Far more blocks than any model has; with a damaged config, the loader could otherwise run for hours."""
-LARGEST = 2**31 - 1
+MAX_SIZE = 2**31 - 1
 """The largest width, length or count."""
 
 # Field → (least, largest, another value, which means "unset").
 _RANGES: dict[str, tuple[float, float, float | None]] = {
-    "n_layers": (0, MOST_LAYERS, None),
-    "d_model": (1, LARGEST, None),
-    "n_ctx": (1, LARGEST, None),
-    "d_head": (1, LARGEST, None),
-    "n_heads": (1, LARGEST, -1),
-    "d_mlp": (1, LARGEST, None),
-    "d_vocab": (1, LARGEST, -1),
-    "d_vocab_out": (1, LARGEST, -1),
-    "rotary_dim": (0, LARGEST, None),
-    "window_size": (1, LARGEST, None),
-    "n_key_value_heads": (1, LARGEST, None),
+    "n_layers": (0, MAX_LAYERS, None),
+    "d_model": (1, MAX_SIZE, None),
+    "n_ctx": (1, MAX_SIZE, None),
+    "d_head": (1, MAX_SIZE, None),
+    "n_heads": (1, MAX_SIZE, -1),
+    "d_mlp": (1, MAX_SIZE, None),
+    "d_vocab": (1, MAX_SIZE, -1),
+    "d_vocab_out": (1, MAX_SIZE, -1),
+    "rotary_dim": (0, MAX_SIZE, None),
+    "window_size": (1, MAX_SIZE, None),
+    "n_key_value_heads": (1, MAX_SIZE, None),
     "eps": (0, math.inf, None),
     "rotary_base": (math.ulp(0), math.inf, None),
     "rotary_base_local": (math.ulp(0), math.inf, None),

@@ -115,7 +115,7 @@ class DirectLogitAttribution:
             pos_slice: the positions that the stack holds.
             batch_slice: the examples to keep.
             has_batch_dim: whether the stack has a batch axis.
-            recompute_ln: apply the whole final norm, with its learned weights, to each component by itself.
+            recompute_ln: apply the whole final norm, with its learned weights, to each component separately.
 
         Raises:
             ValueError: for a stack whose width, batch or positions are not those of this pass.

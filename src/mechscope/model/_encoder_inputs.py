@@ -29,7 +29,7 @@ class EncoderInputs:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Texts (or pairs of them) as token ids, token types and attention mask, each [batch pos].
 
-        The ids are `Tokens`, which know their padding, so `forward` can take them alone.
+        The ids are `Tokens`, which know their padding, so passing only them to `forward` is enough.
 
         Args:
             input: a text or several.

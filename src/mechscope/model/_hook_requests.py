@@ -1,4 +1,4 @@
-"""The hooks that a caller asks for: checked before the pass, and followed to see whether each one fired."""
+"""Check the hooks that a caller adds, and keep track of whether each of them fired."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.weight_processing import process_weights
 
 
-def weights_apart(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def separate_weights(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The same tensors, contiguous and without shared memory, as optimizers, pruning and file formats expect.
 
     Only tensors that need it are copied. If a checkpoint uses one tensor for two weights, such as the two norms of a
@@ -75,7 +75,7 @@ class Loading(TokenizerHelpers, HookedModel):
         Raises:
             ValueError: lists every missing and unexpected tensor, and every tensor of the wrong shape.
         """
-        state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
+        state_dict = separate_weights(drop_unused(weights_of(state_dict), cfg))
         # Build it on the "meta" device, where tensors have shapes but no storage, then assign the real tensors.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
@@ -176,7 +176,7 @@ class Loading(TokenizerHelpers, HookedModel):
         """Process weights in the classic layout and use them.
 
         See `mechscope.model.weight_processing.process_weights` for the arguments. Extra and missing entries are
-        handled first (see `complete_state_dict`). Blocks and attention layers of your own classes stay in place, and so
+        handled first (see `complete_state_dict`). Blocks and attention layers with custom classes stay in place, and so
         do the additional modules of a subclass.
 
         Raises:
@@ -223,8 +223,8 @@ class Loading(TokenizerHelpers, HookedModel):
         of a group no longer share keys and values.
 
         Raises:
-            ValueError: for False on a model that was ungrouped (load it again), or if an attention layer has a class
-                of your own.
+            ValueError: for False on a model that was ungrouped (load it again), or if an attention layer has a
+                custom class.
         """
         check_switches(ungroup_grouped_query_attention=ungroup_grouped_query_attention)
         if not ungroup_grouped_query_attention:
@@ -237,7 +237,7 @@ class Loading(TokenizerHelpers, HookedModel):
             if type(block.attn) is not GroupedQueryAttention:
                 raise ValueError(
                     f"the attention of layer {layer} is a {type(block.attn).__name__}; ungroup the model before you "
-                    "replace its attention by a class of your own."
+                    "replace its attention by a custom class."
                 )
         base = _library_class(type(self))
         extra = _extra_children(self, base)
@@ -253,8 +253,8 @@ class Loading(TokenizerHelpers, HookedModel):
     def take_weights(self, other: HookedRootModule) -> None:
         """Use another model's weights and config, but keep this model's hooks and classes.
 
-        Norms and unembeddings of a different class are replaced; everything else keeps its class, including attention
-        layers of your own.
+        Norms and unembeddings of a different class are replaced; everything else keeps its class, including custom
+        attention layers.
         """
         points, cfg = dict(self.hook_dict), self.cfg
         _graft(self, other)

@@ -15,7 +15,7 @@ from mechscope.model.token_batch import Tokens, plain_ids, plain_mask
 
 
 def layer_number(layer: Any, argument: str, cfg: HookedTransformerConfig, default: int) -> int:
-    """A layer from 0 to n_layers, of which a negative one counts from the end; `default` for None.
+    """A layer from 0 to n_layers; a negative layer counts from the end, and None means `default`.
 
     Raises:
         TypeError: for anything but a whole number or None.

@@ -38,14 +38,14 @@ def complete_state_dict(
     state: dict[str, torch.Tensor] = dict(weights_of(state_dict))
     if cfg.positional_embedding_type not in ("standard", "shortformer"):
         state.pop("pos_embed.W_pos", None)
-    cfg, state = _settle_norms(cfg, state, fold_ln)
+    cfg, state = _match_norms(cfg, state, fold_ln)
     for name, value in own.items():
         if name not in state and name.rpartition(".")[2].lstrip("_").startswith("b_"):
             state[name] = value
     return cfg, state
 
 
-def _settle_norms(
+def _match_norms(
     cfg: HookedTransformerConfig, state: dict[str, torch.Tensor], fold_ln: bool
 ) -> tuple[HookedTransformerConfig, dict[str, torch.Tensor]]:
     kind = cfg.normalization_type

@@ -73,10 +73,10 @@ class TokenizerHelpers:
             if self.cfg.d_vocab_out == -1:
                 self.cfg.d_vocab_out = self.cfg.d_vocab
 
-    def _need_tokenizer(self, wanted: str) -> Any:
+    def _need_tokenizer(self, method: str) -> Any:
         if self.tokenizer is None:
             raise ValueError(
-                f"{wanted} needs a tokenizer, but this model has none: call model.set_tokenizer(tokenizer), or pass "
+                f"{method} needs a tokenizer, but this model has none: call model.set_tokenizer(tokenizer), or pass "
                 "token ids (an integer tensor) instead of text."
             )
         return self.tokenizer
@@ -303,10 +303,10 @@ class TokenizerHelpers:
             if tokens.shape[0] != 1:
                 raise ValueError(f"get_token_position reads one sequence, not a batch of {tokens.shape[0]}.")
             tokens = tokens[0]
-        wanted = (
+        token = (
             self.to_single_token(single_token) if isinstance(single_token, str) else token_id(single_token)
         )
-        found = tokens == wanted
+        found = tokens == token
         if isinstance(tokens, Tokens):
             found = found & tokens.is_real
         positions = found.nonzero().flatten().tolist()

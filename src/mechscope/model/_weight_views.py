@@ -53,7 +53,7 @@ class WeightCopy(_Guarded):
             result = func(*args, **kwargs)
             for part, version in zip(copies, before, strict=True):
                 if _version(part) != version:
-                    raise RuntimeError(_refusal(part))
+                    raise RuntimeError(_edit_error(part))
             if isinstance(result, np.ndarray):
                 # It shares the memory of the copy, so edits would be lost too; NumPy refuses to write to it.
                 result.flags.writeable = False
@@ -103,11 +103,11 @@ def _assigns_data(func: Callable[..., Any], args: tuple[Any, ...], kind: type[_G
         return False
     # `x.data -= y` ends by assigning `.data` to itself, which is allowed.
     if isinstance(args[0], kind) and not _same_memory(args[0], args[1]):
-        raise RuntimeError(_refusal(args[0]))
+        raise RuntimeError(_edit_error(args[0]))
     return True
 
 
-def _refusal(weight: torch.Tensor) -> str:
+def _edit_error(weight: torch.Tensor) -> str:
     return f"this edit would not reach the model: {weight.advice}."  # type: ignore[attr-defined]
 
 

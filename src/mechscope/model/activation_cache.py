@@ -1,6 +1,7 @@
 """The activations of one pass, by hook name.
 
-The methods that decompose the residual stream are in `_residual_decomposition.py`.
+The methods that decompose the residual stream are in `_residual_decomposition.py`,
+`_head_and_neuron_results.py` and `_direct_logit_attribution.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import torch
 
 from mechscope.arguments import shown
 from mechscope.model._display import cache_as_html, cache_as_text
+from mechscope.model._head_and_neuron_results import HeadAndNeuronResults
 from mechscope.model._lent_memory import own_copy
-from mechscope.model._residual_decomposition import ResidualDecomposition
 from mechscope.model.devices import check_device
 from mechscope.model.names import get_act_name
 from mechscope.model.slice import Slice
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
-class ActivationCache(ResidualDecomposition):
+class ActivationCache(HeadAndNeuronResults):
     """Activations by hook name; `cache["pattern", 0]` is short for `cache["blocks.0.attn.hook_pattern"]`.
 
     Args:

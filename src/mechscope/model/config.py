@@ -20,8 +20,8 @@ from mechscope.arguments import shown
 from mechscope.model._classic_fields import accept_classic_fields, translate_classic_fields
 from mechscope.model._config_checks import (
     ACTIVATION_NAMES,
-    LARGEST,
-    MOST_LAYERS,
+    MAX_LAYERS,
+    MAX_SIZE,
     check_config_values,
     check_consistency,
 )
@@ -30,8 +30,8 @@ from mechscope.near_names import did_you_mean
 
 __all__ = [
     "ACTIVATION_NAMES",
-    "LARGEST",
-    "MOST_LAYERS",
+    "MAX_LAYERS",
+    "MAX_SIZE",
     "ConfigLike",
     "HookedTransformerConfig",
     "dtype_from_name",

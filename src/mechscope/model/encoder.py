@@ -17,7 +17,7 @@ from torch import nn
 
 from mechscope.model._encoder_inputs import EncoderInputs
 from mechscope.model._hooked_model import HookedModel
-from mechscope.model._loading import weights_apart
+from mechscope.model._loading import separate_weights
 from mechscope.model._weight_properties import WeightProperties
 from mechscope.model.classic_state import drop_unused, weights_of
 from mechscope.model.components import AttentionMask, PassContext, TiedUnembed, Unembed
@@ -162,7 +162,7 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
         Raises:
             ValueError: lists every missing and unexpected tensor, and every tensor of the wrong shape.
         """
-        state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
+        state_dict = separate_weights(drop_unused(weights_of(state_dict), cfg))
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
@@ -292,7 +292,7 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
 
 
 def _check_config(cfg: HookedTransformerConfig) -> None:
-    wanted = {
+    required = {
         "normalization_type": ("LN",),
         "norm_placement": ("pre",),  # the default; it describes a decoder's norms and is not used here
         "positional_embedding_type": ("standard",),
@@ -300,7 +300,7 @@ def _check_config(cfg: HookedTransformerConfig) -> None:
         "parallel_attn_mlp": (False,),
         "post_embedding_ln": (False,),
     }
-    for name, values in wanted.items():
+    for name, values in required.items():
         found = getattr(cfg, name)
         if found not in values:
             raise ValueError(f"an encoder has BERT's architecture, with {name}={values[0]!r}, not {found!r}.")

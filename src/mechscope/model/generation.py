@@ -87,7 +87,7 @@ class Generation:
     ) -> Any:
         """Continue the input by up to `max_new_tokens` tokens.
 
-        Every row continues from its last real token, wherever its padding is, as if it were alone.
+        Every row continues from its last real token, independently of the padding and of the other rows.
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos], in a tensor, an array or lists.

@@ -1,4 +1,4 @@
-"""Switch gradients on for techniques that need them, in whatever mode the caller is."""
+"""Switch gradients on for techniques that need them, and check torch's modes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def usable_in_training(value: Any) -> Any:
 
 
 def values_are_known(tensor: torch.Tensor) -> bool:
-    """Whether a tensor has known values: under `torch.vmap` it stands for a whole batch of values."""
+    """Whether a tensor has known values: under `torch.vmap` it represents a whole batch of values."""
     functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - without type stubs
     while functorch.is_functorch_wrapped_tensor(tensor):
         if functorch.is_batchedtensor(tensor):

@@ -32,7 +32,7 @@ DIRECTIONS = ("fwd", "bwd", "both")
 
 # Lists of listeners are never changed in place but replaced, so that a run in another thread reads
 # either the old list or the new one. The lock is for two threads that replace the same list at the same time.
-_CHANGING_LISTENERS = threading.Lock()
+_LISTENERS_LOCK = threading.Lock()
 
 
 def has_torch_hooks(module: nn.Module) -> bool:
@@ -139,7 +139,7 @@ class HookPoint(nn.Module):
     @property
     def listeners(self) -> list[Listener]:
         """The listeners of a run that starts now: the model's and those of the open scopes."""
-        return _in_reach(self.fwd_hooks)
+        return _visible(self.fwd_hooks)
 
     @property
     def watched(self) -> bool:
@@ -148,12 +148,12 @@ class HookPoint(nn.Module):
             return True
         if not (self.fwd_hooks or self.bwd_hooks):
             return False
-        return bool(_in_reach(self.fwd_hooks) or _in_reach(self.bwd_hooks))
+        return bool(_visible(self.fwd_hooks) or _visible(self.bwd_hooks))
 
     @property
     def needs_all_positions(self) -> bool:
         """Whether a listener needs activations at all positions at once."""
-        if has_torch_hooks(self) or _in_reach(self.bwd_hooks):
+        if has_torch_hooks(self) or _visible(self.bwd_hooks):
             return True
         return not all(listener.by_position for listener in self.listeners)
 
@@ -172,7 +172,7 @@ class HookPoint(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The activation as the listeners leave it."""
         activation = self._call(self.listeners, x)
-        if self.bwd_hooks and activation.requires_grad and (listeners := _in_reach(self.bwd_hooks)):
+        if self.bwd_hooks and activation.requires_grad and (listeners := _visible(self.bwd_hooks)):
             # Nothing else uses the alias, so its gradient is the one that flows out of this point,
             # even if neighbouring points hold the same tensor.
             activation = activation.view_as(activation)
@@ -253,7 +253,7 @@ class HookPoint(nn.Module):
             scope=scope,
         )
         which = "fwd_hooks" if dir == "fwd" else "bwd_hooks"
-        with _CHANGING_LISTENERS:
+        with _LISTENERS_LOCK:
             others = getattr(self, which)
             setattr(self, which, [listener, *others] if prepend else [*others, listener])
         return listener
@@ -287,7 +287,7 @@ class HookPoint(nn.Module):
                 return True
             return level is not None and listener.context_level != level
 
-        with _CHANGING_LISTENERS:
+        with _LISTENERS_LOCK:
             if dir in ("fwd", "both"):
                 self.fwd_hooks = [listener for listener in self.fwd_hooks if stays(listener)]
             if dir in ("bwd", "both"):
@@ -295,7 +295,7 @@ class HookPoint(nn.Module):
 
     def discard(self, listener: Listener) -> None:
         """Remove one listener, if it is here."""
-        with _CHANGING_LISTENERS:
+        with _LISTENERS_LOCK:
             self.fwd_hooks = [other for other in self.fwd_hooks if other is not listener]
             self.bwd_hooks = [other for other in self.bwd_hooks if other is not listener]
 
@@ -354,7 +354,7 @@ class HookPoint(nn.Module):
 _ctx_of_thread = threading.local()
 
 
-def _in_reach(listeners: list[Listener]) -> list[Listener]:
+def _visible(listeners: list[Listener]) -> list[Listener]:
     """The listeners that see a run that starts now."""
     if not listeners:
         return listeners

@@ -121,7 +121,7 @@ def check_predictable(tokens: Integer[torch.Tensor, "*shape"], d_vocab_out: int)
         raise ValueError(
             f"token id {int(unknown[0])} cannot be scored: this model predicts ids 0 to {d_vocab_out - 1} "
             "(d_vocab_out), though it may read more. For a loss, leave such tokens out with an attention mask, or "
-            "compute it from the logits of the positions that you want."
+            "compute it from the logits of the other positions."
         )
 
 

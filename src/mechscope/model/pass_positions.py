@@ -1,5 +1,4 @@
-"""Choose positions of a forward pass, whatever its input is: text, tokens, a residual stream, or the continuation of a
-cached text."""
+"""Choose positions of a forward pass on text, tokens, a residual stream, or the continuation of a cached text."""
 
 from __future__ import annotations
 

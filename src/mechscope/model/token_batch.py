@@ -150,7 +150,7 @@ class Tokens(torch.Tensor):
         plain = plain_ids(ids)
         if plain.is_floating_point() or plain.is_complex() or plain.dtype == torch.bool:
             raise TypeError(f"token ids are whole numbers, not {plain.dtype}.")
-        return _dressed(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
+        return _with_mask(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
 
     @property
     def ids(self) -> Int[torch.Tensor, "batch pos"]:
@@ -187,14 +187,14 @@ class Tokens(torch.Tensor):
             if func in _REARRANGING:
                 return _rearranged(func, args, kwargs, result)
             if func in (torch.where, torch.Tensor.where):
-                return _dressed_like(result, _mask_where(func, args, kwargs, result))
+                return _result_with_mask(result, _mask_where(func, args, kwargs, result))
             if func in _REPLACING and isinstance(args[0], Tokens):
-                return _dressed_like(result, args[0]._mask)
+                return _result_with_mask(result, args[0]._mask)
             if func is _PAD_SEQUENCE:
-                return _dressed_like(result, _mask_of_sequences(*args, **kwargs))
+                return _result_with_mask(result, _mask_of_sequences(*args, **kwargs))
             if args and isinstance(args[0], Tokens):
-                _follow_edit(func, args, kwargs)
-            return _undressed(result, args)
+                _update_mask(func, args, kwargs)
+            return _as_plain(result, args)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tokens:
         return self.clone()
@@ -240,7 +240,7 @@ def plain_mask(attention_mask: Any) -> torch.Tensor:
         ) from None
 
 
-def _dressed(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
+def _with_mask(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
     if mask is not None and bool(mask.all()):
         mask = None
     tokens = plain.detach().as_subclass(Tokens)
@@ -248,17 +248,17 @@ def _dressed(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
     return tokens
 
 
-def _dressed_like(result: Any, mask: Any) -> Any:
+def _result_with_mask(result: Any, mask: Any) -> Any:
     """The result of a rearranging operation, with the result of the same operation on the mask."""
     if isinstance(result, (list, tuple)):
         masks = [None] * len(result) if mask is None else mask
-        return type(result)(_dressed_like(one, other) for one, other in zip(result, masks, strict=True))
+        return type(result)(_result_with_mask(one, other) for one, other in zip(result, masks, strict=True))
     if not isinstance(result, torch.Tensor) or not result.ndim or result.is_floating_point():
-        return _undressed(result, ())
-    return _dressed(plain_ids(result), mask)
+        return _as_plain(result, ())
+    return _with_mask(plain_ids(result), mask)
 
 
-def _undressed(result: Any, args: Sequence[Any]) -> Any:
+def _as_plain(result: Any, args: Sequence[Any]) -> Any:
     """The result as a plain tensor, unless it is one of the arguments, which an in-place operation returns."""
     if not isinstance(result, Tokens) or any(result is one for one in args):
         return result
@@ -290,15 +290,15 @@ def _rearranged(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: 
     several = isinstance(first, (list, tuple))
     parts = first if several else [first]
     if not any(isinstance(part, Tokens) for part in parts):
-        return _undressed(result, args)
+        return _as_plain(result, args)
     if not _has_mask(parts):
-        return _dressed_like(result, None)
+        return _result_with_mask(result, None)
     if func in _CONVERTING:
-        return _dressed_like(
+        return _result_with_mask(
             result, first._mask.to(result.device) if isinstance(result, torch.Tensor) else None
         )
     real = [_real(part) for part in parts] if several else _real(first)
-    return _dressed_like(result, func(real, *others, **options))
+    return _result_with_mask(result, func(real, *others, **options))
 
 
 def _mask_where(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> torch.Tensor | None:
@@ -321,7 +321,7 @@ def _mask_of_sequences(
     return _PAD_SEQUENCE([_real(row) for row in sequences], batch_first, 0.0, padding_side)
 
 
-def _follow_edit(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+def _update_mask(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Update the mask of tokens that were edited in place, by writing tokens into them or changing their shape."""
     tokens = args[0]
     if func is torch.Tensor.__setitem__ and isinstance(args[2], Tokens) and _has_mask((tokens, args[2])):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mechscope.arguments import is_number, is_whole_number, shown
-from mechscope.model.config import LARGEST, MOST_LAYERS
+from mechscope.model.config import MAX_LAYERS, MAX_SIZE
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _is_pattern(value: Any) -> bool:
         list(cast("list[Any]", pair)) for pair in cast("list[Any]", value) if isinstance(pair, (list, tuple))
     ]
     whole = all(
-        len(pair) == 2 and _is_texts(pair[0]) and is_whole_number(pair[1], 0, MOST_LAYERS) for pair in pairs
+        len(pair) == 2 and _is_texts(pair[0]) and is_whole_number(pair[1], 0, MAX_LAYERS) for pair in pairs
     )
     return whole and len(pairs) == len(cast("list[Any]", value))
 
@@ -70,13 +70,11 @@ _ROPE_NEEDS: Mapping[str, tuple[str, ...]] = {
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
 
-WHOLE = Kind(f"a whole number from 1 to {LARGEST:,}", lambda value: is_whole_number(value, 1, LARGEST))
+WHOLE = Kind(f"a whole number from 1 to {MAX_SIZE:,}", lambda value: is_whole_number(value, 1, MAX_SIZE))
 WHOLE_OR_ZERO = Kind(
-    f"a whole number from 0 to {LARGEST:,}", lambda value: is_whole_number(value, 0, LARGEST)
+    f"a whole number from 0 to {MAX_SIZE:,}", lambda value: is_whole_number(value, 0, MAX_SIZE)
 )
-LAYERS = Kind(
-    f"a whole number from 0 to {MOST_LAYERS:,}", lambda value: is_whole_number(value, 0, MOST_LAYERS)
-)
+LAYERS = Kind(f"a whole number from 0 to {MAX_LAYERS:,}", lambda value: is_whole_number(value, 0, MAX_LAYERS))
 SMALL = Kind("a finite number of at least 0", lambda value: _is_number(value, 0))
 NUMBER = Kind("a finite number", _is_number)
 POSITIVE = Kind("a finite number above 0", lambda value: _is_number(value) and value > 0)

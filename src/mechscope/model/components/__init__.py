@@ -1,6 +1,6 @@
 """The components of a transformer."""
 
-from mechscope.model.components._calling import has_own_parts, run_block
+from mechscope.model.components._calling import has_custom_parts, run_block
 from mechscope.model.components.attention import Attention
 from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.block import TransformerBlock
@@ -33,6 +33,6 @@ __all__ = [
     "TiedUnembed",
     "TransformerBlock",
     "Unembed",
-    "has_own_parts",
+    "has_custom_parts",
     "run_block",
 ]

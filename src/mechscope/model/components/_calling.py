@@ -66,15 +66,15 @@ def _padding(attention_mask: torch.Tensor | None, context: PassContext | None) -
     return context.mask.padding.to(torch.int64)
 
 
-def has_own_parts(model: Any) -> bool:
+def has_custom_parts(model: Any) -> bool:
     """Whether a block, attention layer or MLP of the model has a custom class or overridden methods.
 
     Such a part must be called as a whole, because its inner steps are unknown.
     """
-    return any(_is_own(block) for block in model.blocks)
+    return any(_is_custom(block) for block in model.blocks)
 
 
-def _is_own(block: Any) -> bool:
+def _is_custom(block: Any) -> bool:
     attn = getattr(block, "attn", None)
     parts = [part for part in (block, attn, getattr(block, "mlp", None)) if part is not None]
     if any(

@@ -164,7 +164,7 @@ class ClassicAttention(Component):
             positions = get_offset_position_ids(past_kv_pos_offset, attention_mask.to(x.device))
         return self.rotary(x, positions, past_kv_pos_offset)
 
-    def turn(self, x: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
+    def rotate(self, x: torch.Tensor, positions: torch.Tensor | None, offset: int) -> torch.Tensor:
         """`apply_rotary`, for positions [batch pos] that are already known."""
         assert self.rotary is not None
         if not self.overrides("apply_rotary"):

@@ -186,8 +186,8 @@ class Attention(ClassicAttention, AttentionWeights):
         if self.rotary is not None:
             where = context.query_positions
             where = None if where is None else where.expand(len(q), -1)
-            q = self.hook_rot_q(self.turn(q, where, context.mask.key_length - q.shape[1]))
-            k = self.hook_rot_k(self.turn(k, context.positions, context.offset))
+            q = self.hook_rot_q(self.rotate(q, where, context.mask.key_length - q.shape[1]))
+            k = self.hook_rot_k(self.rotate(k, context.positions, context.offset))
         if past_kv_cache_entry is not None:
             k, v = past_kv_cache_entry.append(k, v)
         z = self.attend(q, k, v, context.mask, bias)
@@ -267,7 +267,7 @@ class Attention(ClassicAttention, AttentionWeights):
         return self.hook_q(q), self.hook_k(k), self.hook_v(v)
 
     def _needs_steps(self) -> bool:
-        """Whether scores and pattern must exist as tensors of their own."""
+        """Whether scores and pattern must exist as separate tensors."""
         return (
             self.hook_attn_scores.watched
             or self.hook_pattern.watched
@@ -347,4 +347,4 @@ def _check_kind(cfg: HookedTransformerConfig, attn_type: str, layer_id: int | No
     if attn_type == "local" and cfg.window_size is None:
         raise ValueError("local attention needs a window_size in the config.")
     if cfg.scale_attn_by_inverse_layer_idx and layer_id is None:
-        raise ValueError("scale_attn_by_inverse_layer_idx needs to know the layer: give layer_id.")
+        raise ValueError("scale_attn_by_inverse_layer_idx depends on the layer: give layer_id.")

@@ -15,12 +15,12 @@ from jaxtyping import Float, Int
 from mechscope.model.config import HookedTransformerConfig
 
 
-class _Turns(NamedTuple):
+class _Rotations(NamedTuple):
     """Cosines and sines [pos rotary_dim], and the text length that their frequencies are for (0 means any)."""
 
     cos: torch.Tensor
     sin: torch.Tensor
-    stretched_to: int
+    text_length: int
 
 
 class RotaryTable:
@@ -41,7 +41,7 @@ class RotaryTable:
         self.base = base
         self.scaling = scaling
         # Replaced as a whole, so that a pass in another thread reads either the old table or the new one.
-        self._turns: _Turns | None = None
+        self._rotations: _Rotations | None = None
 
     def frequencies(self, length: int = 0) -> Float[torch.Tensor, " pair"]:
         """The frequency of each pair in radians per position [rotary_dim/2], in float32 like the reference models.
@@ -49,7 +49,7 @@ class RotaryTable:
         `length` is the length of the text, which only matters for "dynamic" scaling.
         """
         exponents = torch.arange(0, self.rotary_dim, 2, dtype=torch.float32) / self.rotary_dim
-        base = stretched_base(self.base, self.rotary_dim, self.scaling, length)
+        base = dynamic_base(self.base, self.rotary_dim, self.scaling, length)
         return scale_frequencies(1.0 / base**exponents, self.scaling, base)
 
     def at(
@@ -69,7 +69,7 @@ class RotaryTable:
             ValueError: for cached positions under "dynamic" scaling, once the text is longer than the original context.
         """
         length = offset + x.shape[1]
-        stretched_to = 0
+        text_length = 0
         if depends_on_length(self.scaling, length):
             if offset:
                 raise ValueError(
@@ -79,22 +79,22 @@ class RotaryTable:
                 )
             if positions is not None:
                 return self._at_own_lengths(x, positions)
-            stretched_to = length
-        turns = self._turns
+            text_length = length
+        table = self._rotations
         if (
-            turns is None
-            or len(turns.cos) < length
-            or turns.cos.device != x.device
-            or turns.stretched_to != stretched_to
+            table is None
+            or len(table.cos) < length
+            or table.cos.device != x.device
+            or table.text_length != text_length
         ):
-            size = 64 if turns is None else len(turns.cos)
+            size = 64 if table is None else len(table.cos)
             # Grow the table only if it is too short, not for another device or another length of text.
             size = size if length <= size else max(length, 2 * size)
-            turns = self._turns = self._build(size, x.device, stretched_to)
+            table = self._rotations = self._build(size, x.device, text_length)
         if positions is None:
-            cos, sin = turns.cos[None, offset:length], turns.sin[None, offset:length]
+            cos, sin = table.cos[None, offset:length], table.sin[None, offset:length]
         else:
-            cos, sin = turns.cos[positions], turns.sin[positions]
+            cos, sin = table.cos[positions], table.sin[positions]
         return cos[:, :, None].to(x.dtype), sin[:, :, None].to(x.dtype)
 
     def _at_own_lengths(
@@ -103,17 +103,17 @@ class RotaryTable:
         """Cosines and sines for a padded batch in which each text has the frequencies of its own length."""
         lengths, row = (positions.amax(1) + 1).unique(return_inverse=True)
         frequencies = torch.stack([self.frequencies(length) for length in lengths.tolist()]).to(x.device)[row]
-        cos, sin = self._turned_by(positions[:, :, None] * frequencies[:, None])
+        cos, sin = self._cos_and_sin(positions[:, :, None] * frequencies[:, None])
         return cos[:, :, None].to(x.dtype), sin[:, :, None].to(x.dtype)
 
-    def _build(self, length: int, device: torch.device, stretched_to: int) -> _Turns:
+    def _build(self, length: int, device: torch.device, text_length: int) -> _Rotations:
         # The table outlives its pass, and a tensor created in inference mode could not be used in training.
         with torch.inference_mode(False), torch.no_grad():
             positions = torch.arange(length, dtype=torch.float32)
-            cos, sin = self._turned_by(torch.outer(positions, self.frequencies(stretched_to)))
-            return _Turns(cos.to(device), sin.to(device), stretched_to)
+            cos, sin = self._cos_and_sin(torch.outer(positions, self.frequencies(text_length)))
+            return _Rotations(cos.to(device), sin.to(device), text_length)
 
-    def _turned_by(
+    def _cos_and_sin(
         self, angles: Float[torch.Tensor, "*rows pair"]
     ) -> tuple[Float[torch.Tensor, "*rows rotary_dim"], Float[torch.Tensor, "*rows rotary_dim"]]:
         angles = angles.repeat_interleave(2, -1) if self.adjacent else torch.cat([angles, angles], -1)
@@ -128,9 +128,9 @@ class RotaryTable:
     ) -> Float[torch.Tensor, "batch pos head d_head"]:
         """Rotate x [batch pos head d_head] by its positions; dimensions from rotary_dim on are unchanged."""
         cos, sin = self.at(x, positions, offset)
-        turning, still = x[..., : self.rotary_dim], x[..., self.rotary_dim :]
-        turned = turning * cos + quarter_turn(turning, self.adjacent) * sin
-        return turned if still.shape[-1] == 0 else torch.cat([turned, still], -1)
+        part, rest = x[..., : self.rotary_dim], x[..., self.rotary_dim :]
+        rotated = part * cos + quarter_turn(part, self.adjacent) * sin
+        return rotated if rest.shape[-1] == 0 else torch.cat([rotated, rest], -1)
 
 
 def own_rotary_table(cfg: HookedTransformerConfig, attn_type: str) -> RotaryTable | None:
@@ -163,7 +163,7 @@ def scale_frequencies(
 
     "linear" divides all frequencies by a factor (Chen et al. 2023). "llama3" divides low frequencies, keeps high ones
     and interpolates in between (the published rule of Llama 3.1). "yarn" does the same, but interpolates linearly over
-    the pairs (Peng et al. 2023, section 3.2). "dynamic" changes the base instead (see `stretched_base`).
+    the pairs (Peng et al. 2023, section 3.2). "dynamic" changes the base instead (see `dynamic_base`).
 
     Args:
         frequencies: the frequencies without scaling.
@@ -177,7 +177,7 @@ def scale_frequencies(
         return frequencies / factor
     original = scaling["original_max_position_embeddings"]
     if scaling["type"] == "yarn":
-        kept = _kept_by_yarn(len(frequencies), scaling, base).to(frequencies)
+        kept = _share_kept_by_yarn(len(frequencies), scaling, base).to(frequencies)
         return kept * frequencies + (1 - kept) * frequencies / factor
     wavelengths = 2 * math.pi / frequencies
     turns = original / wavelengths
@@ -186,7 +186,7 @@ def scale_frequencies(
     return keep * frequencies + (1 - keep) * frequencies / factor
 
 
-def _kept_by_yarn(pairs: int, scaling: dict[str, Any], base: float) -> Float[torch.Tensor, " pair"]:
+def _share_kept_by_yarn(pairs: int, scaling: dict[str, Any], base: float) -> Float[torch.Tensor, " pair"]:
     """The share of each pair's frequency that YaRN keeps, from 1 (high frequencies) to 0 (low ones)."""
     original = scaling["original_max_position_embeddings"]
 
@@ -227,7 +227,7 @@ def depends_on_length(scaling: dict[str, Any] | None, length: int) -> bool:
     return scaling is not None and scaling["type"] == "dynamic" and length > original_context(scaling)
 
 
-def stretched_base(base: float, rotary_dim: int, scaling: dict[str, Any] | None, length: int) -> float:
+def dynamic_base(base: float, rotary_dim: int, scaling: dict[str, Any] | None, length: int) -> float:
     """The base for a text of `length` tokens; "dynamic" scaling increases it beyond the original context.
 
     The slowest pair then rotates as far within `length` as it did within the original context.

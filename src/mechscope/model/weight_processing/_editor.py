@@ -142,8 +142,8 @@ class WeightEditor:
             return slice(None)
         length = tensors[0].shape[axes[0]]
         entries_of_one = max(sizes) // length
-        wanted = max(1, min(SAMPLE_SIZE, SAMPLE_ENTRIES // entries_of_one))
-        return slice(None, None, -(-length // wanted))
+        size = max(1, min(SAMPLE_SIZE, SAMPLE_ENTRIES // entries_of_one))
+        return slice(None, None, -(-length // size))
 
 
 def _pick(tensor: torch.Tensor, axis: int | None, where: slice) -> torch.Tensor:

@@ -49,10 +49,10 @@ def _refactor_queries_and_keys(weights: WeightEditor, attn: str) -> None:
     even = FactoredMatrix(queries, keys.mT).make_even()
     d_head = W_Q.shape[-1]
     new_queries, new_keys = _pad_columns(even.A, d_head), _pad_columns(even.B.mT, d_head)
-    _put(weights, f"{attn}.W_Q", new_queries[:, :-1])
-    _put(weights, f"{attn}.b_Q", new_queries[:, -1])
-    _put(weights, f"{attn}.W_K", new_keys[:, :-1])
-    _put(weights, f"{attn}.b_K", new_keys[:, -1])
+    _replace(weights, f"{attn}.W_Q", new_queries[:, :-1])
+    _replace(weights, f"{attn}.b_Q", new_queries[:, -1])
+    _replace(weights, f"{attn}.W_K", new_keys[:, :-1])
+    _replace(weights, f"{attn}.b_K", new_keys[:, -1])
     found = [
         torch.cat([weights[f"{attn}.W_{letter}"], weights[f"{attn}.b_{letter}"][:, None]], dim=1)
         for letter in "QK"
@@ -65,10 +65,10 @@ def _refactor_values_and_output(weights: WeightEditor, attn: str) -> None:
     constant = b_V.flatten() @ W_O.flatten(0, 1)
     U, S, V = FactoredMatrix(W_V, W_O).svd()
     d_head = W_V.shape[-1]
-    _put(weights, f"{attn}.b_O", weights.wide(f"{attn}.b_O") + constant)
-    _put(weights, f"{attn}.b_V", torch.zeros_like(b_V))
-    _put(weights, f"{attn}.W_V", _pad_columns(U * S[:, None], d_head))
-    _put(weights, f"{attn}.W_O", _pad_columns(V, d_head).mT)
+    _replace(weights, f"{attn}.b_O", weights.wide(f"{attn}.b_O") + constant)
+    _replace(weights, f"{attn}.b_V", torch.zeros_like(b_V))
+    _replace(weights, f"{attn}.W_V", _pad_columns(U * S[:, None], d_head))
+    _replace(weights, f"{attn}.W_O", _pad_columns(V, d_head).mT)
     _compare_products(weights, f"{attn}.OV", (W_V, W_O), (weights[f"{attn}.W_V"], weights[f"{attn}.W_O"]))
 
 
@@ -77,7 +77,7 @@ def _pad_columns(matrix: torch.Tensor, columns: int) -> torch.Tensor:
     return torch.nn.functional.pad(matrix, (0, columns - matrix.shape[-1]))
 
 
-def _put(weights: WeightEditor, name: str, tensor: torch.Tensor) -> None:
+def _replace(weights: WeightEditor, name: str, tensor: torch.Tensor) -> None:
     like = weights[name]
     new = torch.empty_like(like)  # keeps the strides, so that the model can use it without a copy
     weights.put(name, new.copy_(tensor))

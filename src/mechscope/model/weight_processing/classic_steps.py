@@ -78,24 +78,24 @@ class ProcessWeights:
         refactor_factored_attn_matrices: bool = False,
     ) -> dict[str, torch.Tensor]:
         """Take all steps (see `weight_processing.process_weights`, which also returns a report)."""
-        asked = {
+        requested = {
             "fold_ln": fold_ln,
             "center_writing_weights": center_writing_weights,
             "center_unembed": center_unembed,
             "fold_value_biases": fold_value_biases,
             "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
         }
-        return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), asked)
+        return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), requested)
 
 
 def _steps(
-    state_dict: StateDict, cfg: HookedTransformerConfig, asked: Mapping[str, bool]
+    state_dict: StateDict, cfg: HookedTransformerConfig, requested: Mapping[str, bool]
 ) -> dict[str, torch.Tensor]:
-    folds = bool(asked.get("fold_ln"))
+    folds = bool(requested.get("fold_ln"))
     before = cfg
     if folds:
         cfg, state_dict = complete_state_dict(cfg, state_dict, {})
-    processed = run_steps(cfg, state_dict, asked)
+    processed = run_steps(cfg, state_dict, requested)
     found = processed.state_dict
     if folds and processed.cfg.normalization_type in UNFOLDED and before.normalization_type not in UNFOLDED:
         found = {**identity_norms(before, found), **found}

@@ -56,30 +56,30 @@ def process_weights(
     Raises:
         ValueError: for weights that lack a tensor which the config requires, or if the attention cannot be refactored.
     """
-    asked = {
+    requested = {
         "fold_ln": fold_ln,
         "center_writing_weights": center_writing_weights,
         "center_unembed": center_unembed,
         "fold_value_biases": fold_value_biases,
         "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
     }
-    return run_steps(cfg, state_dict, asked, measure_error)
+    return run_steps(cfg, state_dict, requested, measure_error)
 
 
 def run_steps(
     cfg: HookedTransformerConfig,
     state_dict: Mapping[str, torch.Tensor],
-    asked: Mapping[str, bool],
+    requested: Mapping[str, bool],
     measure_error: bool | Literal["sample"] = "sample",
     *,
     in_place: bool = False,
 ) -> ProcessedWeights:
-    """Take the steps that are True in `asked`, in the order of STEPS.
+    """Take the steps that are True in `requested`, in the order of STEPS.
 
     Args:
         cfg: the model's config.
         state_dict: its weights in the classic layout.
-        asked: names of steps, as in the arguments of `process_weights`.
+        requested: names of steps, as in the arguments of `process_weights`.
         measure_error: see `process_weights`.
         in_place: edit the dict itself and its tensors, none of which may share memory.
     """
@@ -89,8 +89,8 @@ def run_steps(
     steps = []
     with torch.no_grad():
         for name, take in STEPS.items():
-            if not asked.get(name):
-                if name in asked:
+            if not requested.get(name):
+                if name in requested:
                     steps.append(Step(name, "not asked for"))
                 continue
             weights.start_step()
