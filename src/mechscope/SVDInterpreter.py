@@ -23,7 +23,17 @@ OUTPUT_EMBEDDING = "unembed.W_U"
 
 
 class SVDInterpreter:
-    """The singular vectors of a model's weights, as logits of tokens."""
+    """The singular vectors of a model's weights, as logits of tokens.
+
+    Args:
+        model: the model.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> SVDInterpreter(model).get_singular_vectors("OV", layer_index=0, head_index=1, num_vectors=2).shape
+    torch.Size([5, 1, 2])
+    """
 
     def __init__(self, model: HookedTransformer) -> None:
         self.model = model

@@ -108,6 +108,13 @@ def induction_loss(
     Raises:
         TypeError: for a batch size or length that is not a whole number.
         ValueError: for copies that are too short or too long for the context.
+
+    >>> import math
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 64, "d_head": 4, "d_vocab": 50,
+    ...                            "attn_only": True, "init_mode": "zeros"})
+    >>> abs(float(induction_loss(model)) - math.log(50)) < 1e-4  # a model that knows nothing
+    True
     """
     _check_model(model)
     device = None if device is None else check_device(device)

@@ -50,7 +50,13 @@ def get_duplicate_token_head_detection_pattern(
 def get_induction_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
-    """1 from each position to the tokens after earlier copies of its token [pos pos], for tokens [1 pos]."""
+    """1 from each position to the tokens after earlier copies of its token [pos pos], for tokens [1 pos].
+
+    >>> get_induction_head_detection_pattern(torch.tensor([[7, 8, 7]]))
+    tensor([[0., 0., 0.],
+            [0., 0., 0.],
+            [0., 1., 0.]])
+    """
     duplicates = get_duplicate_token_head_detection_pattern(tokens)
     # Shift to the right by one; the first column, which the last one wraps around to, is empty.
     shifted = torch.roll(duplicates, shifts=1, dims=1)
@@ -100,6 +106,12 @@ def detect_head(
     Raises:
         ValueError: for an unknown kind of head, a pattern of another shape or not lower triangular, a sequence of fewer
             than two tokens or too long for the model, or a head that the model does not have.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 8, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> detect_head(model, [0, 1, 2, 0, 1, 2], "induction_head").shape
+    torch.Size([1, 2])
     """
     if error_measure not in ("abs", "mul"):
         raise ValueError(f"error_measure must be 'mul' or 'abs', not {error_measure!r}.")

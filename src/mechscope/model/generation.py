@@ -119,6 +119,12 @@ class Generation:
         Raises:
             ValueError: for text without a tokenizer, more tokens than n_ctx, a bidirectional model, or an unknown
                 option.
+
+        >>> from mechscope.model.transformer import HookedTransformer
+        >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 8, "d_head": 4, "d_vocab": 5,
+        ...                            "attn_only": True, "seed": 0})
+        >>> model.generate([0, 1], max_new_tokens=3, stop_at_eos=False, seed=0, verbose=False).shape
+        torch.Size([1, 5])
         """
         if return_type not in GENERATE_RETURN_TYPES:
             raise ValueError(

@@ -11,6 +11,20 @@ per index that is varied. All take the same arguments:
 Optional arguments are `index_df` (a data frame of what to patch, in place of everything), `return_index_df=True` (also
 return the data frame) and `progress=False` (no progress bar). Source: Meng et al. 2022 (causal tracing); Wang et al.
 2022 (heads).
+
+>>> import torch
+>>> from mechscope import HookedTransformer, patching
+>>> model = HookedTransformer({"n_layers": 2, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+...                            "attn_only": True, "seed": 0})
+>>> clean, corrupted = torch.tensor([[0, 1, 2]]), torch.tensor([[0, 3, 2]])
+>>> _, cache = model.run_with_cache(clean)
+>>> def metric(logits):
+...     return logits[0, -1, 4] - logits[0, -1, 3]
+>>> effect = patching.get_act_patch_resid_pre(model, corrupted, cache, metric, progress=False)
+>>> effect.shape  # [layer pos]
+torch.Size([2, 3])
+>>> torch.allclose(effect[0, 1], metric(model(clean)), atol=1e-5)  # the prompts only differ at position 1
+True
 """
 
 from mechscope.patching.by_activation import (

@@ -55,6 +55,13 @@ def process_weights(
 
     Raises:
         ValueError: for weights that lack a tensor which the config requires, or if the attention cannot be refactored.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> processed = process_weights(model.cfg, model.state_dict())
+    >>> processed.cfg.normalization_type, processed.report["fold_ln"].outcome
+    ('LNPre', 'done')
     """
     requested = {
         "fold_ln": fold_ln,
