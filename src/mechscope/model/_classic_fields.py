@@ -170,8 +170,10 @@ def _field_value(config: Any, name: str) -> Any:
 
 
 def accept_classic_fields(config: Config) -> Config:
-    """Decorate a config class so that it accepts classic fields too (`HookedTransformerConfig(use_qk_norm=True)`),
-    and has them as properties."""
+    """Decorate a config class so that it accepts classic fields, and has them as properties.
+
+    An example is `HookedTransformerConfig(use_qk_norm=True, …)`.
+    """
     for name in CLASSIC_FIELDS:
         if name not in vars(config):
             setattr(config, name, property(functools.partial(_field_value, name=name)))

@@ -21,7 +21,7 @@ from mechscope.model.hooked_root_module import HookedRootModule
 
 
 class HookedModel(ClassicSwitches, Component, HookedRootModule):
-    """A model with a config, whose weights, device and hook points follow it."""
+    """A model with a config and hook points; the base of decoders and encoders."""
 
     cfg: HookedTransformerConfig
 

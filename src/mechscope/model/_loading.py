@@ -108,8 +108,10 @@ class Loading(TokenizerHelpers, HookedModel):
         n_ctx: int | None = None,
         **from_pretrained_kwargs: Any,
     ) -> Self:
-        """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained` for the
-        arguments, and `load_model` for a shorter way."""
+        """A trained model by name, alias or folder.
+
+        See `mechscope.checkpoints.classic.from_pretrained` for the arguments, and `load_model` for a shorter way.
+        """
         # Imported here, because the checkpoints room is above the model room and imports it.
         loader = importlib.import_module("mechscope.checkpoints.classic")
         del move_to_device  # the model is built on its device

@@ -53,10 +53,12 @@ RETURN_TYPES = ("logits", "loss", "both", None)
 
 
 class Output(NamedTuple):
-    """What `return_type="both"` returns."""
+    """The result of a forward pass with `return_type="both"`."""
 
     logits: torch.Tensor
+    """[batch pos d_vocab_out]."""
     loss: torch.Tensor
+    """The mean loss, or the loss of each prediction [batch pos-1], in nats."""
 
 
 class HookedTransformer(Generation, WeightProperties, ClassicModel, Loading):

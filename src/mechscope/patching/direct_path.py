@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.names import get_act_name
-from mechscope.patching.sweep import Metric, as_tokens, check_clean_run, single_number
+from mechscope.patching.sweep import Metric, check_clean_run, single_number
 from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def get_act_patch_direct_path(
         raise ValueError(
             "this model normalizes the output of each sublayer, so a single head has no direct path to the logits."
         )
-    tokens = as_tokens(model, corrupted_tokens)
+    tokens = model.as_tokens(corrupted_tokens)
     check_has_layers(model, "direct path patching")
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     check_clean_run(model, clean_cache, "z", tokens, range(n_layers))

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mechscope.model.components.normalization import Norm
 from mechscope.model.names import get_act_name
-from mechscope.patching.sweep import Metric, as_tokens, check_clean_run, single_number
+from mechscope.patching.sweep import Metric, check_clean_run, single_number
 
 if TYPE_CHECKING:
     from mechscope.model.hook_points import HookFunction
@@ -55,7 +55,7 @@ def get_act_patch_direct_path(
         ValueError: for runs whose lengths or batch sizes differ, a head that the model does not have, grouped keys and
             values (which several heads share), or a model that normalizes the outputs of its sublayers.
     """
-    tokens = as_tokens(model, corrupted_tokens)
+    tokens = model.as_tokens(corrupted_tokens)
     _check(model, clean_cache, corrupted_cache, tokens, src_layer, src_head, component)
     name = get_act_name("z", src_layer)
     written = einsum(

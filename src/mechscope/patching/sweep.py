@@ -73,7 +73,7 @@ def generic_activation_patch(
             neither of index_axis_names and index_df.
         KeyError: if the model or the cache lacks the activation.
     """
-    tokens = as_tokens(model, corrupted_tokens)
+    tokens = model.as_tokens(corrupted_tokens)
     if (index_df is None) == (index_axis_names is None):
         raise ValueError("give either index_axis_names (vary everything) or index_df (rows of indices).")
     if index_df is not None:
@@ -140,11 +140,6 @@ def single_number(value: Any) -> torch.Tensor:
             f"the metric returned a tensor of shape {tuple(value.shape)}; it must return one number, such as the mean."
         )
     return value.detach().reshape(())
-
-
-def as_tokens(model: HookedTransformer, given: torch.Tensor | str | list[str]) -> torch.Tensor:
-    """Convert tokens [batch pos] or [pos], or text, to tokens [batch pos]."""
-    return model.as_tokens(given)
 
 
 def _axis_length(model: HookedTransformer, tokens: torch.Tensor, activation: str, axis: str) -> int:
