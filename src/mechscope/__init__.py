@@ -6,8 +6,8 @@
     task = ms.tasks.repeated_random_tokens(model)
     ms.patch(model, task, "head").show()
 
-Public names are imported when they are first used, so importing the package is fast, and torch is only loaded by code
-that needs it.
+Names here are looked up when they are first used, so that importing the package is nearly free and
+torch is loaded only by what needs it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public name → the module that defines it.
+# Where each public name lives.
 _HOMES = {
     "ActivationCache": "mechscope.model.activation_cache",
     "BertNextSentencePrediction": "mechscope.model.next_sentence",

@@ -1,4 +1,4 @@
-"""Import the public names of a package when they are first used, so that importing the package is fast."""
+"""Public names that are looked up when first used, so that importing a package is nearly free."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def lazy_names(
     modules: Sequence[str] = (),
     moved: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package whose public names are defined in its submodules.
+    """The `__getattr__` and `__dir__` of a package whose names live in its submodules.
 
-    If a submodule has the same name as something in it (`logit_lens.logit_lens`), importing the submodule does not hide
-    that name in the package, as it normally would.
+    A submodule that is called like a name in it (`logit_lens.logit_lens`) does not hide that name when it
+    is imported, which Python would otherwise let it do.
 
     Args:
-        package: the full name of the package.
-        homes: public name → the full name of the module that defines it.
-        modules: the submodules that are public themselves.
-        moved: old name → the package that it has moved to, or "package:new_name" if it was renamed too. For one
-            version the old name still works, with a DeprecationWarning.
+        package: its full name.
+        homes: name → the full name of the module that has it.
+        modules: submodules that are public themselves.
+        moved: name → the package that it has moved to; "package:new_name" if it was renamed as well. For one
+            version it is still found here, with a DeprecationWarning.
     """
     moved = moved or {}
 

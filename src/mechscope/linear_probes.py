@@ -1,4 +1,4 @@
-"""Fit and score linear probes, and make control labels to compare them with."""
+"""One linear probe: its held-out score and its direction, and the control labels it is held against."""
 
 from __future__ import annotations
 
@@ -38,26 +38,22 @@ class Fit:
     """A probe fitted on one training set."""
 
     score: float
-    """The score on the held-out set."""
+    """On the held-out set."""
     weights: Array
-    """The weights in the basis of the activations [class d_model]; one row for two classes and for regression."""
+    """In the basis of the activations [class d_model]; one row for two classes and for regression."""
     converged: bool
-    """Whether the optimiser converged."""
+    """Whether the optimiser said that it was done."""
 
 
 def fit_probe(
     features: Array, labels: Array, train: Array, test: Array, kind: Kind, metric: Metric, strength: float
 ) -> Fit:
-    """Fit a probe on the rows `train`, and score it on the rows `test`.
+    """Fit on the rows `train` and score on the rows `test`.
 
     Args:
         features: activations [example d_model].
         labels: class numbers from 0, or values [example].
-        train: the indices of the training examples.
-        test: the indices of the held-out examples.
-        kind: the kind of probe.
-        metric: the score.
-        strength: the strength of the L2 penalty.
+        strength: of the L2 penalty.
     """
     if kind == "mean difference":
         return _mean_difference(features, labels, train, test, metric)
@@ -69,7 +65,7 @@ def fit_probe(
         warnings.simplefilter("always")
         pipeline.fit(features[train], labels[train])
     converged = not any(issubclass(one.category, ConvergenceWarning) for one in caught)
-    # Undo the scaling, so that the weights are a direction of the activations themselves.
+    # The scaler is undone, so that the direction is one of the activations themselves.
     weights = np.atleast_2d(model.coef_) / pipeline[0].scale_
     if metric == "r2":
         score = r2_score(labels[test], pipeline.predict(features[test]))
@@ -81,7 +77,7 @@ def fit_probe(
 
 
 def _mean_difference(features: Array, labels: Array, train: Array, test: Array, metric: Metric) -> Fit:
-    """The difference of the two class means, with the threshold half-way: a probe without fitted parameters."""
+    """The line between two classes' means, cut half-way: a probe with nothing to fit."""
     means = [features[train][labels[train] == which].mean(0) for which in (0, 1)]
     weights = means[1] - means[0]
     scores = (features[test] - (means[0] + means[1]) / 2) @ weights
@@ -95,21 +91,14 @@ def _mean_difference(features: Array, labels: Array, train: Array, test: Array, 
 def splits(
     labels: Array, groups: Array | None, kind: Kind, test_share: float, seeds: tuple[int, ...]
 ) -> Iterator[tuple[Array, Array]]:
-    """The training and held-out rows for each seed. Groups are never split; without groups, classes are stratified.
-
-    Args:
-        labels: class numbers, or values [example].
-        groups: the group of each example, or None.
-        kind: the kind of probe.
-        test_share: the share of held-out examples.
-        seeds: one split per seed.
+    """Training and held-out rows for each seed: groups stay whole, otherwise classes keep their shares.
 
     Raises:
-        ValueError: if a split leaves a class out of the training or the held-out rows.
+        ValueError: where a split leaves a class out of either side.
     """
     for seed in seeds:
         if groups is not None:
-            # Groups cannot be stratified exactly: use the first of several draws with every class on both sides.
+            # Whole groups cannot be stratified exactly: of several draws, the first with every class on both sides.
             splitter: Any = GroupShuffleSplit(20, test_size=test_share, random_state=seed)
         elif kind == "regression":
             splitter = ShuffleSplit(1, test_size=test_share, random_state=seed)
@@ -122,21 +111,16 @@ def splits(
                 break
         else:
             raise ValueError(
-                f"no split with seed {seed} has every class in both the training and the held-out rows: a class has "
-                "too few examples (or groups); give more, or another test_share."
+                f"no split with seed {seed} has every class both in training and held out: there are too few examples "
+                "(or groups) of one; give more, or another test_share."
             )
 
 
 def control_labels(labels: Array, types: Array, seed: int) -> Array:
-    """Random labels, one per type, drawn from the distribution of the labels [example].
+    """Random labels, one a type, drawn from the labels' own distribution [example].
 
-    A probe can only memorise these, type by type. Source: Hewitt and Liang 2019, "Designing and Interpreting Probes
-    with Control Tasks". If there is only one type, every example is its own type.
-
-    Args:
-        labels: the true labels [example].
-        types: the type of each example, such as its token [example].
-        seed: the seed of the random labels.
+    A probe can only learn these by heart, type by type. Source: Hewitt and Liang 2019, "Designing and
+    Interpreting Probes with Control Tasks". Where there is one type only, every example is a type of its own.
     """
     generator = np.random.default_rng(seed)
     _, which = np.unique(types, return_inverse=True)
@@ -144,7 +128,7 @@ def control_labels(labels: Array, types: Array, seed: int) -> Array:
         which = np.arange(len(labels))
     count = which.max() + 1
     drawn = generator.choice(labels, size=count)
-    # If all types got the same label, there would be nothing to learn: change one of them.
+    # Types of equal labels would leave nothing to learn; two of them then differ.
     if len(np.unique(drawn)) == 1:
         others = labels[labels != drawn[0]]
         drawn[generator.integers(count)] = generator.choice(others)

@@ -50,6 +50,12 @@ class HookedModel(ClassicSwitches, Component, HookedRootModule):
 
         Returns:
             the output of the pass, and its activations.
+
+        >>> from mechscope.checkpoints import load_model
+        >>> model = load_model("induction-2l")
+        >>> logits, cache = model.run_with_cache(torch.tensor([[0, 1, 2, 1]]))
+        >>> cache["pattern", 1].shape  # batch head query key
+        torch.Size([1, 4, 4, 4])
         """
         output, cache = super().run_with_cache(
             *model_args, remove_batch_dim=remove_batch_dim, names_filter=names_filter, **kwargs

@@ -105,6 +105,12 @@ class TokenizerHelpers:
         Raises:
             TypeError: for anything but text.
             ValueError: without a tokenizer, or for texts of different lengths and a tokenizer without a padding token.
+
+        >>> from mechscope.checkpoints import load_model
+        >>> model = load_model("mini-gelu-1l")
+        >>> tokens = model.to_tokens(["to be", "or not to be"])
+        >>> tokens.shape, tokens.lengths.tolist()
+        (torch.Size([2, 5]), [3, 5])
         """
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):

@@ -88,7 +88,9 @@ def last_real(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, " batc
     return mask.shape[-1] - 1 - mask.flip(-1).to(torch.int8).argmax(-1)
 
 
-def real_positions(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, "batch pos"]:
+def real_positions(
+    mask: Bool[torch.Tensor, "*batch pos"] | Int[torch.Tensor, "*batch pos"],
+) -> Int[torch.Tensor, "*batch pos"]:
     """The position of each token among its row's real tokens [batch pos].
 
     Padding has the position of the real token before it, and 0 at the start of a row.

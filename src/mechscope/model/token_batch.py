@@ -153,22 +153,22 @@ class Tokens(torch.Tensor):
         return _with_mask(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
 
     @property
-    def ids(self) -> Int[torch.Tensor, "batch pos"]:
+    def ids(self) -> Int[torch.Tensor, "*batch pos"]:
         """The ids as a plain tensor, without the mask."""
         return plain_ids(self)
 
     @property
-    def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
+    def attention_mask(self) -> Bool[torch.Tensor, "*batch pos"] | None:
         """True where a token is real; None if all are."""
         return self._mask
 
     @property
-    def is_real(self) -> Bool[torch.Tensor, "batch pos"]:
+    def is_real(self) -> Bool[torch.Tensor, "*batch pos"]:
         """True where a token is real; never None."""
         return torch.ones_like(self.ids, dtype=torch.bool) if self._mask is None else self._mask
 
     @property
-    def lengths(self) -> Int[torch.Tensor, " batch"]:
+    def lengths(self) -> Int[torch.Tensor, "*batch"]:
         """The number of real tokens in each row."""
         return self.is_real.sum(-1)
 
