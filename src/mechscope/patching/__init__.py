@@ -54,7 +54,7 @@ from mechscope.patching.setters import (
     layer_pos_head_vector_patch_setter,
     layer_pos_patch_setter,
 )
-from mechscope.patching.several import (
+from mechscope.patching.stacked import (
     get_act_patch_attn_head_all_pos_every,
     get_act_patch_attn_head_by_pos_every,
     get_act_patch_block_every,
