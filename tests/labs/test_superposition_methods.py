@@ -19,7 +19,7 @@ from mechscope.labs.superposition.geometry import (
     polytopes,
     represented,
 )
-from mechscope.labs.superposition.neurons import features_per_unit, largest_share, monosemantic_share
+from mechscope.labs.superposition.measures import largest_share, monosemantic_share
 from mechscope.labs.superposition.phase_diagram import (
     BETWEEN,
     IGNORES_0,
@@ -228,7 +228,6 @@ def test_phases_are_told_apart() -> None:
 def test_units_with_one_feature_are_told_from_others() -> None:
     W = torch.tensor([[2.0, 0.0, 0.1], [1.0, 1.0, 0.0], [0.0, 0.0, 0.01]], dtype=torch.float64)
     assert largest_share(W).tolist() == pytest.approx([4 / 4.01, 0.5, 1.0], rel=1e-9)
-    assert features_per_unit(W)[1] == pytest.approx(2.0, rel=1e-9)
     assert monosemantic_share(W) == 0.5  # the third unit is dead
     assert monosemantic_share(torch.zeros(2, 3)) == 0.0
 

@@ -18,6 +18,7 @@ def stacked_result(
     unit: str,
     provenance: Provenance,
     coords: Mapping[str, Any] | None = None,
+    kind: str = "",
 ) -> Result:
     """A result whose first axis is labelled with the names of the series.
 
@@ -25,6 +26,7 @@ def stacked_result(
         series: name → values; all of the same shape.
         dims: names of the axes; the first is that of the series.
         coords: coordinates of the other axes (see `make_result`).
+        kind: how to draw it (see `Result.kind`).
 
     Raises:
         ValueError: for series of different shapes, or as `make_result`.
@@ -34,4 +36,4 @@ def stacked_result(
     (2, 2)
     """
     values = np.stack([as_array(value) for value in series.values()])
-    return make_result(values, dims, title, unit, provenance, {dims[0]: list(series), **(coords or {})})
+    return make_result(values, dims, title, unit, provenance, {dims[0]: list(series), **(coords or {})}, kind)
