@@ -90,11 +90,11 @@ class Composition:
         return key_irreps(self.names, self.similarity)
 
     @property
-    def memorised_look(self) -> int:
-        """Row of the first look from which all training pairs are right; the last one if that never came."""
+    def memorised_similarity(self) -> Float[Tensor, " irrep"]:
+        """Cosine similarities when all training pairs are right for good; those at the end if that never happens."""
         epoch = first_epoch(self.history.epoch, self.history.train_accuracy >= LEARNED)
         rows = (self.history.epoch == epoch).nonzero()
-        return int(rows[0]) if len(rows) else len(self.history.epoch) - 1
+        return self.history.similarity[int(rows[0]) if len(rows) else -1]
 
 
 def measure_composition(found: Composition) -> dict[str, float]:
@@ -115,7 +115,7 @@ def measure_composition(found: Composition) -> dict[str, float]:
         "s5_test_accuracy": 100 * float(history.test_accuracy[-1]),
         "s5_keys": float(key.sum()),
         "s5_explained": explained(found.similarity, key),
-        "s5_memorised_explained": explained(history.similarity[found.memorised_look], torch.ones_like(key))
+        "s5_memorised_explained": explained(found.memorised_similarity, torch.ones_like(key))
         if math.isfinite(memorised)
         else math.nan,
         "s5_ordered_explained": explained(found.similarity, ordered),

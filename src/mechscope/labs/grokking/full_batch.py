@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.labs.grokking._row_sums import RowSums
+from mechscope.labs.grokking._tables import Tables, make_tables
 from mechscope.labs.grokking.pairs import Pairs
-from mechscope.labs.grokking.row_sums import RowSums
-from mechscope.labs.grokking.tables import Tables, make_tables
 from mechscope.model.gradients import gradients_on
 
 Weights = dict[str, Tensor]
