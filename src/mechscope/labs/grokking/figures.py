@@ -77,9 +77,9 @@ def _losses(drawn: Analysis, made_by: Provenance) -> LabFigure:
         {"trained on": history.train_loss, "never seen": history.test_loss},
         "Loss on training pairs and on all others",
         "loss (nats)",
-        "Look how far one curve has fallen before the other starts to fall, and how long that one stays above guessing "
-        f"({math.log(drawn.trained.config.p):.1f} nats). Nothing in the first curve predicts that the second will "
-        "fall.",
+        "Look at how far one curve has fallen before the other starts to fall, and how long that one stays above "
+        f"guessing ({math.log(drawn.trained.config.p):.1f} nats). Nothing in the first curve predicts that the second "
+        "will fall.",
         made_by,
         log_y=True,
     )
@@ -142,7 +142,7 @@ def _embedding(drawn: Analysis, made_by: Provenance) -> LabFigure:
         {"before training": start, "after": drawn.structure.embedding_norms},
         "The waves in the embedding of the numbers",
         "norm",
-        "The size of each wave in W_E, over the numbers. Before training, every frequency is present. Look how many "
+        "The size of each wave in W_E, over the numbers. Before training, every frequency is present. Look at how many "
         "are left.",
         made_by,
     )
@@ -181,8 +181,8 @@ def _neuron(drawn: Analysis, made_by: Provenance) -> LabFigure:
     )
     lab_figure = LabFigure.of(
         activations,
-        f"Look how often the pattern repeats along a side, and compare with its frequency, {int(own[chosen])}, which "
-        f"explains {100 * float(best[chosen]):.0f} % of it.",
+        f"Look at how often the pattern repeats along a side, and compare with its frequency, {int(own[chosen])}, "
+        f"which explains {100 * float(best[chosen]):.0f} % of it.",
         name="neuron",
         key="neuron",
         x_title="b",
@@ -211,7 +211,7 @@ def _neurons(drawn: Analysis, made_by: Provenance) -> LabFigure:
     )
     figure = LabFigure.of(
         shares,
-        "Look how far to the right the curve stays above the line: these neurons use one frequency each.",
+        "Look at how far to the right the curve stays above the line: these neurons use one frequency each.",
         name="neurons",
         key="shares",
         x_title="neurons, the purest first",
@@ -245,7 +245,7 @@ def _heads(drawn: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "heads",
         figure,
-        "The attention from “=” to the first number, over all pairs. Look whether one wave of each number is all there "
+        "The attention from “=” to the first number, over all pairs. Look at whether one wave of each number is all there "
         "is to it.",
         {"shares": data},
     )
@@ -258,7 +258,7 @@ def _ablation(drawn: Analysis, made_by: Provenance) -> LabFigure:
         {"loss without it": structure.loss_without.clamp(min=FLOOR)},
         "Removing one frequency from the logits",
         "loss over all pairs (nats)",
-        f"The line is the loss of the whole model. Look which bars differ from it "
+        f"The line is the loss of the whole model. Look at which bars differ from it "
         f"({', '.join(map(str, structure.keys))} are the key frequencies), and by how many powers of ten.",
         made_by,
         level=Marker(max(structure.loss, FLOOR), "nothing removed", axis="y"),
@@ -280,7 +280,7 @@ def _progress(drawn: Analysis, made_by: Provenance) -> LabFigure:
         "What happens while the training loss is flat",
         "loss (nats)",
         "Restricted (on unseen pairs): only the key frequencies are kept. Excluded (on training pairs): only they are "
-        "removed. Look when each of them moves, and what the training loss does meanwhile.",
+        "removed. Look at when each of them moves, and what the training loss does meanwhile.",
         made_by,
         log_y=True,
     )
@@ -322,7 +322,7 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
     )
     return LabFigure.of(
         accuracy,
-        "The small model, same number of epochs at most. Look which training runs never grokked. "
+        "The small model, same number of epochs at most. Look at which training runs never grokked. "
         f"Epochs from memorising to grokking: {delays or 'it never happened'}.",
         name="sweep",
         key="accuracy",
@@ -361,7 +361,7 @@ def _dates(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
     return LabFigure(
         "dates",
         figure,
-        "The scale is logarithmic. On the left, look how much time a tenth of the pairs costs; on the right, where "
+        "The scale is logarithmic. On the left, look at how much time a tenth of the pairs costs; on the right, where "
         "hardly a fact is missing, what takes time is to fit them all.",
         {"epochs": epochs},
     )
@@ -383,7 +383,7 @@ def _clock_and_pizza(third_party: Mapping[str, Tensor]) -> LabFigure:
     )
     return LabFigure.of(
         measures,
-        "Both are at most 1. Look which model's answers depend on the distance of the two numbers (a low "
+        "Both are at most 1. Look at which model's answers depend on the distance of the two numbers (a low "
         "irrelevance), and which model treats both numbers alike.",
         name="clock-and-pizza",
         key="measures",

@@ -38,7 +38,7 @@ def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
     )
     figure = LabFigure.of(
         losses,
-        f"The scale is logarithmic; guessing costs {math.log(found.p):.1f} nats. Look which replacements leave the "
+        f"The scale is logarithmic; guessing costs {math.log(found.p):.1f} nats. Look at which replacements leave the "
         "loss where it was, and what happens if other frequencies are kept instead.",
         name="faithfulness",
         key="losses",
@@ -63,7 +63,7 @@ def draw_directions(found: Faithfulness, seed: int) -> LabFigure:
     )
     figure = LabFigure.of(
         shares,
-        "The share of each direction's variance that cos and sin w_k(a+b) of its frequency explain. Look how much "
+        "The share of each direction's variance that cos and sin w_k(a+b) of its frequency explain. Look at how much "
         "higher the key directions are than the best of many random ones.",
         name="directions",
         key="shares",
@@ -91,7 +91,7 @@ def draw_rounding(found: Mapping[str, Structure], seed: int) -> LabFigure:
     )
     return LabFigure.of(
         left,
-        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Look which "
+        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Look at which "
         "of the two models keeps more outside its key frequencies.",
         name="rounding",
         key="left",

@@ -79,7 +79,7 @@ def _digons(found: Settled, made_by: Provenance) -> LabFigure:
     )
     figure = LabFigure.of(
         data,
-        "Below zero the pentagon is better. Look where each curve crosses zero: from there on it pays to leave the "
+        "Below zero the pentagon is better. Look at where each curve crosses zero: from there on it pays to leave the "
         "fifth feature out and to give each two of the others a line of their own.",
         name="digons",
         key="lead",
@@ -96,7 +96,7 @@ def _pairs(found: Settled, made_by: Provenance) -> LabFigure:
         "correlated-sets",
         {f"p = {p:g}": W for p, W in zip(PAIR_DENSITY, found.best, strict=True)},
         "Three correlated pairs in a plane, from dense to sparse",
-        "Features 0 and 1 always come together, so do 2 and 3, and 4 and 5. Look in which panels the two arrows of a "
+        "Features 0 and 1 always come together, so do 2 and 3, and 4 and 5. Look for the panels in which the two arrows of a "
         "pair lie on top of each other.",
         made_by,
         columns=2,

@@ -90,7 +90,7 @@ def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "dimensionality",
         figure,
-        "One dot for each represented feature of each network. Look how the dots gather: all at 1/2 for a while, then "
+        "One dot for each represented feature of each network. Look at how the dots gather: all at 1/2 for a while, then "
         "in clumps below it. There is no order if all features are dense: equal ones then have no directions of their "
         "own.",
         {"D": data},
@@ -145,7 +145,7 @@ def _vulnerable(group: TrainedGroup, seed: int, made_by: Provenance) -> LabFigur
     )
     figure = LabFigure.of(
         vulnerability,
-        "Sparser to the right, both axes logarithmic. Look whether the two curves leave 1 together, and which of them "
+        "Sparser to the right, both axes logarithmic. Look at whether the two curves leave 1 together, and which of them "
         "is steeper.",
         name="vulnerability",
         key="curves",

@@ -152,7 +152,7 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     lab_figure = LabFigure.of(
         phases,
         "Every cell on the left is a separate network (the best of a few): does it keep only feature 0, only feature "
-        "1, or both? The line is p*. Look how sharply one colour gives way to the next, how far the trained boundary "
+        "1, or both? The line is p*. Look at how sharply one colour gives way to the next, how far the trained boundary "
         "lies from the line, and for patches where training got stuck.",
         name="phases",
         key="phases",
@@ -204,7 +204,7 @@ def _shape_gains(gains: Mapping[str, Tensor]) -> LabFigure:
             {"density": DENSITY},
             kind="curves",
         ),
-        "Calculated, not trained. Look which line is on top at which density, and by how much: if all features are "
+        "Calculated, not trained. Look at which line is on top at which density, and by how much: if all features are "
         "dense, how much is there to win?",
         name="shape-gains",
         key="gain",
