@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import Group, TrainedGroup
 from mechscope.labs import Lab, check_claims
 from mechscope.labs.superposition import LAB, SuperpositionConfig
 from mechscope.labs.superposition import training as training_module
@@ -19,7 +20,7 @@ from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.config import boundary_settings
 from mechscope.labs.superposition.experiment import Facts
 from mechscope.labs.superposition.measures import Trained, measure, shuffled
-from mechscope.labs.superposition.training import Group, TrainedGroup, geometric, train_group
+from mechscope.labs.superposition.training import geometric, train_group
 from mechscope.pages.text_template import fill_text
 from mechscope.runs import Workspace
 from tests.labs.lesson_names import names_read

@@ -245,8 +245,8 @@ def _heads(drawn: Analysis, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "heads",
         figure,
-        "The attention from “=” to the first number, over all pairs. Look at whether one wave of each number is all there "
-        "is to it.",
+        "The attention from “=” to the first number, over all pairs. Look at whether one wave of each number is all "
+        "there is to it.",
         {"shares": data},
     )
 

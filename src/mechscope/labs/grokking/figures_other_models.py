@@ -91,8 +91,8 @@ def draw_rounding(found: Mapping[str, Structure], seed: int) -> LabFigure:
     )
     return LabFigure.of(
         left,
-        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Look at which "
-        "of the two models keeps more outside its key frequencies.",
+        "Same initial weights, same pairs, same number of epochs; only the arithmetic of the loss differs. Look at "
+        "which of the two models keeps more outside its key frequencies.",
         name="rounding",
         key="left",
         x_title="measure",

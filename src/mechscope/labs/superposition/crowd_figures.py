@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
 from mechscope.labs.superposition.geometry import dimensionality, dimensions_per_feature, represented
 from mechscope.labs.superposition.measures import vulnerabilities
-from mechscope.labs.superposition.training import TrainedGroup
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker
 from mechscope.viz.curves import add_marker
@@ -90,9 +90,9 @@ def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "dimensionality",
         figure,
-        "One dot for each represented feature of each network. Look at how the dots gather: all at 1/2 for a while, then "
-        "in clumps below it. There is no order if all features are dense: equal ones then have no directions of their "
-        "own.",
+        "One dot for each represented feature of each network. Look at how the dots gather: all at 1/2 for a while, "
+        "then in clumps below it. There is no order if all features are dense: equal ones then have no directions of "
+        "their own.",
         {"D": data},
     )
 
@@ -145,8 +145,8 @@ def _vulnerable(group: TrainedGroup, seed: int, made_by: Provenance) -> LabFigur
     )
     figure = LabFigure.of(
         vulnerability,
-        "Sparser to the right, both axes logarithmic. Look at whether the two curves leave 1 together, and which of them "
-        "is steeper.",
+        "Sparser to the right, both axes logarithmic. Look at whether the two curves leave 1 together, and which of "
+        "them is steeper.",
         name="vulnerability",
         key="curves",
         x_title="density (sparser to the right)",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
 from mechscope.labs.superposition.config import COUNT_DENSITY
@@ -17,7 +18,6 @@ from mechscope.labs.superposition.measures import COUNT_PAPER, Trained, abs_shar
 from mechscope.labs.superposition.phase_diagram import PHASES, boundary, ideal_losses, phase_of
 from mechscope.labs.superposition.plane import planes_figure
 from mechscope.labs.superposition.shape_gains import DENSITY, SHAPES
-from mechscope.labs.superposition.training import TrainedGroup
 from mechscope.results import Provenance, make_result
 from mechscope.viz import heatmap_panels
 
@@ -152,8 +152,8 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     lab_figure = LabFigure.of(
         phases,
         "Every cell on the left is a separate network (the best of a few): does it keep only feature 0, only feature "
-        "1, or both? The line is p*. Look at how sharply one colour gives way to the next, how far the trained boundary "
-        "lies from the line, and for patches where training got stuck.",
+        "1, or both? The line is p*. Look at how sharply one colour gives way to the next, at how far the trained "
+        "boundary lies from the line, and for patches where training got stuck.",
         name="phases",
         key="phases",
         x_title="importance of feature 1 (feature 0 has 1)",
