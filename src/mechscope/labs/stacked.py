@@ -1,4 +1,4 @@
-"""The numbers behind a figure with several series."""
+"""The numbers behind a figure: one row with a name for each number, or several series of numbers."""
 
 from __future__ import annotations
 
@@ -37,3 +37,26 @@ def stacked_result(
     """
     values = np.stack([as_array(value) for value in series.values()])
     return make_result(values, dims, title, unit, provenance, {dims[0]: list(series), **(coords or {})}, kind)
+
+
+def named_result(
+    values: Mapping[str, float],
+    title: str,
+    unit: str,
+    provenance: Provenance,
+    *,
+    dim: str = "label",
+    kind: str = "",
+) -> Result:
+    """A result of one number per name.
+
+    Args:
+        dim: name of its only axis.
+        kind: how to draw it (see `Result.kind`); bars if it is not given.
+
+    >>> made_by = Provenance("a model", "prompts", 0)
+    >>> float(named_result({"one": 1.5, "two": 2.5}, "A title", "nats", made_by).values.sel(label="two"))
+    2.5
+    """
+    numbers = [float(value) for value in values.values()]
+    return make_result(numbers, (dim,), title, unit, provenance, {dim: list(values)}, kind)
