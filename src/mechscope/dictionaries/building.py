@@ -29,7 +29,6 @@ from mechscope.dictionaries.config import (
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.seeding import seeded
-from mechscope.dictionaries.state_check import check_state
 
 KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
     ReluConfig: ReluDictionary,
@@ -72,13 +71,28 @@ def from_state(
     Raises:
         ValueError: for missing, unknown or misshapen tensors, or ones of another dtype.
     """
-    # On the meta device first: a config that does not match the weights might need more memory than there is.
-    with torch.device("meta"):
-        check_state(_kind(cfg)(cfg), state)
+    check_state(cfg, state, finite=False)
     dictionary = _kind(cfg)(cfg)
     dictionary.take_state(state)
     dictionary.metadata.update(metadata or {})
     return dictionary.eval()
+
+
+def check_state(
+    cfg: DictionaryConfig, state: Mapping[str, Tensor], what: str = "these tensors", *, finite: bool = True
+) -> None:
+    """Check that tensors are the weights of a dictionary with this config.
+
+    Args:
+        what: whose tensors these are, for the error.
+        finite: whether NaN and infinity are errors too.
+
+    Raises:
+        ValueError: listing every missing and unexpected tensor, and every wrong shape, data type or value.
+    """
+    # On the meta device: a config that does not match the weights might need more memory than there is.
+    with torch.device("meta"):
+        _kind(cfg)(cfg).check_state(state, what, finite=finite)
 
 
 def _kind(cfg: DictionaryConfig) -> type[Dictionary]:

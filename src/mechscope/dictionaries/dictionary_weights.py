@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from mechscope.dictionaries.config import DictionaryConfig
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.initial_weights import draw_directions
-from mechscope.dictionaries.state_check import SCALES, check_state
-from mechscope.model.fit import check_types
+from mechscope.model.state_dict_check import check_state_dict, check_weights, expected_like
+
+SCALES = ("scale_in", "scale_out")
+"""Tensors that may be missing, which means 1, and that may be one number or one for each coordinate."""
 
 
 class DictionaryWeights(nn.Module):
@@ -70,7 +72,7 @@ class DictionaryWeights(nn.Module):
             RuntimeError: for missing, unexpected and misshapen tensors.
             ValueError: for tensors that are not floating point, which torch would convert.
         """
-        check_types(state_dict, self.state_dict())
+        check_state_dict(state_dict, expected_like(self.state_dict()), finite=False, names_and_shapes=False)
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -204,6 +206,55 @@ class DictionaryWeights(nn.Module):
             for name, tensor in self.state_dict().items()
         }
 
+    def check_state(
+        self, state: Mapping[str, Tensor], what: str = "these tensors", *, finite: bool = True
+    ) -> None:
+        """Check tensors that are to replace this dictionary's.
+
+        Args:
+            what: whose tensors these are, for the error.
+            finite: whether NaN and infinity are errors too.
+
+        Raises:
+            ValueError: listing every missing and unexpected tensor, and every wrong shape, data type or value.
+        """
+        cfg = self.cfg
+        expected = expected_like(self.state_dict(), same_dtype=True)
+        for name, width in zip(SCALES, (cfg.d_in, cfg.width_out), strict=True):
+            expected[name] = dataclasses.replace(expected[name], shapes=((), (width,)), optional=True)
+        owner = (
+            f"a {cfg.architecture} dictionary with d_in {cfg.d_in}, d_sae {self.features_here} and d_out "
+            f"{cfg.width_out}"
+        )
+        check_state_dict(state, expected, what=what, owner=owner, finite=finite)
+
+    def folded_to_save(self, norms: bool | None = None) -> Self:
+        """`fold`, but refuse weights that are not finite, which no loader would accept.
+
+        Raises:
+            ValueError: naming every tensor that is not finite, before or after folding; also as `fold`.
+        """
+        self.check_finite()
+        folded = self.fold(norms)
+        folded.check_finite(
+            f"folding the scales into the weights does not fit into {self.cfg.dtype}",
+            "Convert the dictionary first, for example to float32 with dictionary.float().",
+        )
+        return folded
+
+    def check_finite(
+        self,
+        what: str = "this dictionary cannot be saved",
+        advice: str = "Its training diverged: use an earlier checkpoint, or train again with a lower learning rate.",
+    ) -> None:
+        """Raise ValueError naming every tensor that is not finite.
+
+        Args:
+            what: what cannot be done with them, for the error.
+            advice: what to do about it, for the error.
+        """
+        check_weights(self.state_dict().items(), what, advice=advice)
+
     @torch.no_grad()
     def take_state(self, state: Mapping[str, Tensor]) -> None:
         """Replace every tensor by those of `state`, which `state()` gave or a converter made.
@@ -213,7 +264,7 @@ class DictionaryWeights(nn.Module):
         Raises:
             ValueError: for missing, unknown or misshapen tensors, or another dtype.
         """
-        check_state(self, state)
+        self.check_state(state, finite=False)
         own = self.state_dict()
         for name, tensor in state.items():
             if name in SCALES:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from mechscope.model.fit import check_types
+from mechscope.model.state_dict_check import check_state_dict, expected_like
 from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class ClassicStateDicts:
                 tensors that are not floating point (torch would convert them).
         """
         weights = drop_unused(weights_of(state_dict), self.cfg)
-        check_types(weights, super().state_dict())  # type: ignore[misc]
+        own = super().state_dict()  # type: ignore[misc]
+        check_state_dict(weights, expected_like(own), finite=False, names_and_shapes=False)
         found = super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
         # With assign=True the weights may have another device and data type than before.
         parameter = next(self.parameters())  # type: ignore[attr-defined]

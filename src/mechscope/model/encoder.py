@@ -31,12 +31,12 @@ from mechscope.model.encoder_components import (
 )
 from mechscope.model.encoder_inputs import EncoderInputs
 from mechscope.model.encoder_weights import EncoderWeights
-from mechscope.model.fit import check_fit
 from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
 from mechscope.model.loading import weights_apart
 from mechscope.model.special_tokens import check_ids, n_ids
+from mechscope.model.state_dict_check import check_state_dict, expected_like
 from mechscope.model.switches import ClassicSwitches
 from mechscope.model.token_batch import real_positions
 
@@ -143,7 +143,12 @@ class HookedEncoder(
             heads=heads,
             n_token_types=N_TOKEN_TYPES if types is None else types.shape[0],
         )
-        check_fit(model.state_dict(), state_dict, cfg.model_name)
+        check_state_dict(
+            state_dict,
+            expected_like(model.state_dict()),
+            owner=f"the config of {cfg.model_name!r}",
+            finite=False,
+        )
         model.load_state_dict(state_dict, assign=True)
         model.cfg.init_weights = cfg.init_weights
         return model.to(cfg.device)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
-
-from mechscope.checkpoints.weights_file import weight_problem
 from mechscope.near_names import did_you_mean_clause
 from mechscope.value_kinds import not_of_kind, shown
 
-Shape = tuple[int, ...]
 KINDS: dict[str, Any] = {
     "k": float | None, "d_in": int | None, "d_sae": int | None, "metadata": dict[str, Any] | None,
     "matryoshka_widths": list[int] | None, "group_sizes": list[int] | None, "scaling_factor": float | None,
@@ -20,8 +16,6 @@ KINDS: dict[str, Any] = {
     "transcode": bool | None,
 }  # fmt: skip
 """Settings of other tools that are read here, and the kinds that they must have."""
-COUNTS = ("k", "group_sizes")
-"""Tensors of whole numbers that are stored beside the weights."""
 
 
 def check_settings(
@@ -59,33 +53,6 @@ def check_settings(
             else ""
         )
         raise ValueError(f"{where}: {'; '.join(problems)}.{hint}")
-
-
-def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Shape | None], where: str) -> None:
-    """Raises ValueError that lists every missing, unknown or misshapen tensor, and every one that is not a weight: not
-    finite, or not floating point.
-
-    Args:
-        expected: name → shape; None for any shape.
-    """
-    problems: list[str] = []
-    missing = [name for name in expected if name not in found]
-    if missing:
-        problems.append(f"missing {', '.join(missing)}")
-    unknown = [name for name in found if name not in expected]
-    if unknown:
-        problems.append(f"unknown {', '.join(unknown)}")
-    for name, shape in expected.items():
-        if name not in found:
-            continue
-        if shape is not None and tuple(found[name].shape) != shape:
-            problems.append(f"{name} has shape {tuple(found[name].shape)}, not {shape}")
-        if (name not in COUNTS or found[name].is_floating_point()) and (
-            problem := weight_problem(found[name])
-        ) is not None:
-            problems.append(f"{name} {problem}")
-    if problems:
-        raise ValueError(f"{where}: {'; '.join(problems)}.")
 
 
 def one_of(name: str, value: object, allowed: Iterable[object], where: str) -> None:

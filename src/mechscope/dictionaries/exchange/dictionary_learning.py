@@ -25,9 +25,10 @@ from mechscope.dictionaries.config import (
     TopKConfig,
 )
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
+from mechscope.dictionaries.exchange.checking import check_settings, one_of, whole
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
 from mechscope.dictionaries.exchange.raw_files import must_exist, read_json
+from mechscope.model.state_dict_check import ExpectedTensor, Shape, check_state_dict
 
 WEIGHTS = "ae.pt"
 CONFIG = "config.json"
@@ -168,7 +169,7 @@ def _widths(
 
 def _check(found: Mapping[str, Tensor], kind: str, d_in: int, d_sae: int, where: str) -> None:
     ours: dict[str, Shape] = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
-    expected: dict[str, Shape | None] = {}
+    expected: dict[str, ExpectedTensor | Shape] = {}
     for theirs, name in TENSORS[kind].items():
         shape = ours.get(name.rstrip("ᵀ"), (d_sae,))
         if name == "threshold" and kind != "JumpReluAutoEncoder":
@@ -176,8 +177,9 @@ def _check(found: Mapping[str, Tensor], kind: str, d_in: int, d_sae: int, where:
         expected[theirs] = shape[::-1] if name.endswith("ᵀ") else shape
     for name in BESIDE.get(kind, ()):
         if name in found or (kind, name) not in OPTIONAL:
-            expected[name] = None if name == "group_sizes" else ()
-    check_tensors(found, expected, where)
+            shapes = () if name == "group_sizes" else ((),)
+            expected[name] = ExpectedTensor(shapes, integers=name in ("k", "group_sizes"))
+    check_state_dict(found, expected, what=f"the tensors of {where}")
 
 
 def _renamed(found: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

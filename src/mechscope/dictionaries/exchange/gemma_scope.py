@@ -7,9 +7,9 @@ from pathlib import Path
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import JumpReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_tensors
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
 from mechscope.dictionaries.exchange.raw_files import must_exist, read_npz
+from mechscope.model.state_dict_check import ExpectedTensor, check_state_dict
 
 WEIGHTS = "params.npz"
 NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
@@ -33,17 +33,18 @@ def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionar
     weights = path if path.suffix == ".npz" else path / WEIGHTS
     must_exist(weights)
     found = read_npz(weights)
-    where = str(weights)
+    where, what = str(weights), f"the tensors of {weights}"
     matrices = [found[name] for name in ("W_enc", "W_dec") if name in found]
     if len(matrices) < 2 or any(matrix.ndim != 2 for matrix in matrices):
         # Without both matrices there is no saying what the others should be.
-        expected: dict[str, Shape | None] = dict.fromkeys(NAMES)
-        check_tensors(found, expected, where)
+        check_state_dict(
+            found, dict.fromkeys(NAMES, ExpectedTensor()), what=what, owner="Gemma Scope's format"
+        )
         shapes = ", ".join(f"{name} {tuple(found[name].shape)}" for name in ("W_enc", "W_dec"))
         raise ValueError(f"{where}: W_enc and W_dec must be matrices; got {shapes}.")
     d_in, d_sae = matrices[0].shape
     d_out = matrices[1].shape[1]
-    check_tensors(
+    check_state_dict(
         found,
         {
             "W_enc": (d_in, d_sae),
@@ -52,7 +53,8 @@ def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionar
             "b_dec": (d_out,),
             "threshold": (d_sae,),
         },
-        where,
+        what=what,
+        owner="the encoder and decoder",
     )
     cfg = JumpReluConfig(
         d_in=d_in,

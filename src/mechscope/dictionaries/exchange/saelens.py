@@ -25,12 +25,13 @@ from mechscope.dictionaries.config import (
     TopKConfig,
 )
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
+from mechscope.dictionaries.exchange.checking import check_settings, one_of, whole
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of, make
 from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
 from mechscope.dictionaries.exchange.saelens_metadata import check_metadata
 from mechscope.dictionaries.exchange.saelens_older import is_older, to_present
 from mechscope.dictionaries.head import HEAD
+from mechscope.model.state_dict_check import ExpectedTensor, Shape, check_state_dict
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -131,7 +132,7 @@ def load_saelens(
             f"{where}: a transcoder reads and writes in units of its own, and one factor cannot say both."
         )
     state = _rename(state, architecture)
-    check_tensors(state, _shapes(architecture, cfg), str(folder / WEIGHTS))
+    check_state_dict(state, _shapes(architecture, cfg), what=f"the tensors of {folder / WEIGHTS}")
     dictionary = make(
         _with_decoder_norm(cfg, state),
         state,
@@ -153,7 +154,7 @@ def saelens_densities(folder: str | Path) -> Tensor | None:
     if not path.is_file():
         return None
     found = read_safetensors(path)
-    check_tensors(found, {"sparsity": None}, str(path))
+    check_state_dict(found, {"sparsity": ExpectedTensor()}, what=f"the tensors of {path}", owner="the format")
     # The file has log10.
     return torch.pow(10.0, found["sparsity"].double())
 

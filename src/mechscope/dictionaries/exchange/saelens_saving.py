@@ -36,11 +36,12 @@ def save_saelens(
 
     Raises:
         ValueError: for what SAELens has no counterpart of: crosscoders, gated or TopK transcoders, a skip term
-            beside a normalization, and BatchTopK whose threshold was never estimated.
+            beside a normalization, and BatchTopK whose threshold was never estimated; and for weights that are not
+            finite.
         TypeError: for metadata that is not JSON.
     """
     folder = Path(folder)
-    kept = dictionary.fold(norms=False)
+    kept = dictionary.folded_to_save(norms=False)
     if densities is not None and densities.shape != (kept.cfg.d_sae,):
         raise ValueError(
             f"densities have shape {tuple(densities.shape)}; one for each of {kept.cfg.d_sae} features is wanted."

@@ -9,9 +9,10 @@ from typing import Any
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
+from mechscope.dictionaries.exchange.checking import check_settings, one_of, whole
 from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
 from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
+from mechscope.model.state_dict_check import Shape, check_state_dict
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae.safetensors"
@@ -67,7 +68,7 @@ def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictio
     if skip:
         shapes["W_skip"] = (d_in, d_in)
     found = read_safetensors(folder / WEIGHTS)
-    check_tensors(found, shapes, str(folder / WEIGHTS))
+    check_state_dict(found, shapes, what=f"the tensors of {folder / WEIGHTS}")
     state = {
         "W_enc": found["encoder.weight"].T,
         "b_enc": found["encoder.bias"],
