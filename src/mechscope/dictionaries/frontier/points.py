@@ -7,16 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from mechscope.dictionaries.config import strict
 from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
 from mechscope.reading import naming, read_json_object
 from mechscope.results import versions
+from mechscope.settings import decode
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import shown
 
 FORMAT = "mechscope-sweep-1"
 
@@ -117,10 +116,8 @@ def read_point(path: Path, fingerprint: str, made_from: Mapping[str, str] | None
 
 
 def _point(fields: Any, path: Path) -> Point:
-    if not isinstance(fields, dict):
-        raise ValueError(f"{path}: a point must be an object {{…}}, not {shown(fields)}. Remove the file.")
     # A measurement may be NaN: the cosine similarity of a dictionary whose features are all dead.
-    return strict(Point, cast("dict[str, Any]", fields), f"{path}: a point", finite=False)
+    return decode(Point, fields, f"{path}: a point", finite=False)
 
 
 def write_point(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechscope.dictionaries.config import config_from_dict, plain, strict
+from mechscope.dictionaries.config import Size, config_from_dict
 from mechscope.dictionaries.jobs.choices import CHOICES, dictionary_settings
-from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
-from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
-from mechscope.value_kinds import shown
+from mechscope.dictionaries.sources.config import SourceConfig
+from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.settings import NonNegativeInt, PositiveFloat, Settings, decode
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class Contender(Settings):
     """An architecture and the sparsities at which it is trained."""
 
     architecture: str
@@ -27,7 +26,7 @@ class Contender:
     """Settings that differ from our own choices for this architecture."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sparsities", tuple(self.sparsities))
+        super().__post_init__()
         if self.architecture not in CHOICES:
             raise ValueError(
                 f"there is no architecture {self.architecture!r}; there are {', '.join(CHOICES)}."
@@ -48,27 +47,27 @@ class Contender:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepConfig:
+class SweepConfig(Settings):
     """Architectures × sparsities on one source of activations; the same tokens, width and steps for all."""
 
     source: SourceConfig
     """Where activations come from."""
-    d_sae: int
+    d_sae: Size
     """Features of every dictionary."""
     contenders: tuple[Contender, ...]
     """Who takes part."""
-    learning_rates: tuple[float, ...]
+    learning_rates: tuple[PositiveFloat, ...]
     """Of several, each architecture takes the one with which its own loss is lowest at its middle sparsity."""
     training: TrainingConfig
     """The rest of the training; its lr and seed are the sweep's to set."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[NonNegativeInt, ...] = (0,)
     """Of weights and batches; known features are drawn anew too."""
     title: str = "Dictionaries"
     """What the frontiers are of."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("contenders", "learning_rates", "seeds"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
             if not getattr(self, name):
                 raise ValueError(f"a sweep needs at least one of its {name.replace('_', ' ')}.")
         names = [contender.architecture for contender in self.contenders]
@@ -84,20 +83,6 @@ class SweepConfig:
                 # Checks k > d_sae and the like; the width is not known yet.
                 config_from_dict({**contender.dictionary(self.d_sae, sparsity), "d_in": 1})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        fields["source"], fields["training"] = self.source.to_dict(), self.training.to_dict()
-        fields["contenders"] = [
-            {
-                "architecture": each.architecture,
-                "sparsities": list(each.sparsities),
-                "settings": dict(each.settings),
-            }
-            for each in self.contenders
-        ]
-        return plain(fields)
-
     def to_json(self) -> str:
         """What `--print-config` prints and `--config` reads."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
@@ -109,15 +94,4 @@ def sweep_from_dict(settings: Mapping[str, Any]) -> SweepConfig:
     Raises:
         ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
     """
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"a sweep's config must be a table of settings, not {shown(settings)}.")
-    fields = dict(settings)
-    if "source" in fields:
-        fields["source"] = source_from_dict(fields["source"])
-    if "training" in fields:
-        fields["training"] = training_config_from_dict(fields["training"])
-    if isinstance(fields.get("contenders"), (list, tuple)):
-        fields["contenders"] = tuple(
-            strict(Contender, contender, "an architecture of a sweep") for contender in fields["contenders"]
-        )
-    return strict(SweepConfig, fields, "a sweep's config")
+    return decode(SweepConfig, settings, "a sweep's config")

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mechscope.dictionaries.config import DictionaryConfig, config_from_dict, strict
-from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
-from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
+from mechscope.dictionaries.config import DictionaryConfig, config_from_dict
+from mechscope.dictionaries.sources.config import SourceConfig
+from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.reading import read_json_object
-from mechscope.value_kinds import shown
+from mechscope.settings import Settings, decode
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob:
+class TrainingJob(Settings):
     """Everything that determines the result of a training run. Its seed is `training.seed`."""
 
     source: SourceConfig
@@ -27,6 +27,7 @@ class TrainingJob:
     """How to train them, all on the same batches."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.dictionaries:
             raise ValueError("name at least one dictionary to train.")
         for name in self.dictionaries:
@@ -68,14 +69,6 @@ class TrainingJob:
         except ValueError as error:
             raise ValueError(f"the dictionary {name!r}: {error}") from error
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "source": self.source.to_dict(),
-            "dictionaries": {name: dict(settings) for name, settings in self.dictionaries.items()},
-            "training": self.training.to_dict(),
-        }
-
     def to_json(self) -> str:
         """What `--print-config` prints and `--config` reads."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
@@ -87,17 +80,7 @@ def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
     Raises:
         ValueError: for unknown settings (suggests the closest names), and for missing or invalid ones.
     """
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"a training's config must be a table of settings, not {shown(settings)}.")
-    fields = dict(settings)
-    if isinstance(fields.get("source"), Mapping):
-        fields["source"] = source_from_dict(fields["source"])
-    if isinstance(fields.get("training"), Mapping):
-        fields["training"] = training_config_from_dict(fields["training"])
-    for name, kind in (("source", SourceConfig), ("training", TrainingConfig), ("dictionaries", Mapping)):
-        if name in fields and not isinstance(fields[name], kind):
-            raise ValueError(f"{name} must be a table of settings, not {shown(fields[name])}.")
-    return strict(TrainingJob, fields, "a training's config")
+    return decode(TrainingJob, settings, "a training's config")
 
 
 def read_settings(path: Path) -> dict[str, Any]:

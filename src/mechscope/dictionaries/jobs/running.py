@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mechscope.dictionaries.building import build
-from mechscope.dictionaries.config import DictionaryConfig, plain
+from mechscope.dictionaries.config import DictionaryConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.differing import differences
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
@@ -77,7 +77,7 @@ def prepare_job(
         )
     source = open_source(job.source, device)
     configs = job.configs(source.d_in, source.d_out)
-    settings = {name: plain(config.to_dict()) for name, config in configs.items()}
+    settings = {name: config.to_dict() for name, config in configs.items()}
     job = dataclasses.replace(job, dictionaries=settings)
     if kept.exists():
         _check_same(kept, job)
