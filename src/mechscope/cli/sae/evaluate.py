@@ -11,7 +11,7 @@ from mechscope.cli.sae.commands import Eval
 def evaluate(command: Eval) -> int:
     """Measure, print the table, write evaluation.json."""
     with user_errors():
-        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.cli.sae._sources import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
         from mechscope.model.device_choice import pick_device
         from mechscope.results import versions

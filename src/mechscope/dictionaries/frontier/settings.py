@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mechscope.dictionaries.config import Size, config_from_dict
 from mechscope.dictionaries.jobs.choices import CHOICES, dictionary_settings
+from mechscope.dictionaries.jobs.job import HOW_TO_MAKE_ONE
 from mechscope.dictionaries.sources.config import SourceConfig
 from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.reading import naming, read_json_object
 from mechscope.settings import NonNegativeInt, PositiveFloat, Settings, decode
 
 
@@ -95,3 +98,14 @@ def sweep_from_dict(settings: Mapping[str, Any]) -> SweepConfig:
         ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
     """
     return decode(SweepConfig, settings, "a sweep's config")
+
+
+def read_sweep(path: Path) -> SweepConfig:
+    """The sweep in a JSON file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not JSON, or as `sweep_from_dict`; the error names the file.
+    """
+    with naming(path):
+        return sweep_from_dict(read_json_object(path, fix=HOW_TO_MAKE_ONE))

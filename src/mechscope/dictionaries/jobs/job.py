@@ -11,8 +11,10 @@ from typing import Any
 from mechscope.dictionaries.config import DictionaryConfig, config_from_dict
 from mechscope.dictionaries.sources.config import SourceConfig
 from mechscope.dictionaries.training_config import TrainingConfig
-from mechscope.reading import read_json_object
+from mechscope.reading import naming, read_json_object
 from mechscope.settings import Settings, decode
+
+HOW_TO_MAKE_ONE = "`--print-config` prints settings as they should be."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +85,12 @@ def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
     return decode(TrainingJob, settings, "a training's config")
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a JSON file.
+def read_job(path: Path) -> TrainingJob:
+    """The job in a JSON file.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON, or not a table.
+        ValueError: if it is not JSON, or as `job_from_dict`; the error names the file.
     """
-    return read_json_object(path, fix="`--print-config` prints settings as they should be.")
+    with naming(path):
+        return job_from_dict(read_json_object(path, fix=HOW_TO_MAKE_ONE))

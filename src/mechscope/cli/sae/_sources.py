@@ -1,13 +1,13 @@
-"""A dictionary in a folder, and the activations it belongs to."""
+"""From options, a config file and a dictionary's metadata to the activations that they name."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechscope.cli.sae.commands import SourceOptions
-from mechscope.cli.sae.options import source_settings
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +15,42 @@ if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
     from mechscope.dictionaries.sources.config import SourceConfig
     from mechscope.dictionaries.sources.opening import Source
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given; None stands for one that was not.
+
+    >>> given(steps=10, lr=None)
+    {'steps': 10}
+    """
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def source_settings(command: SourceOptions, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a source: the saved ones, overridden by the options."""
+    chosen = given(
+        model=command.model,
+        text=command.text,
+        synthetic=command.synthetic,
+        tokens=command.tokens,
+        held_out=command.held_out,
+        context=command.context,
+        skip_first=command.skip_first,
+        head=command.head,
+        hook=list(command.hook) or None,
+        # A sweep has no targets.
+        target_head=getattr(command, "target_head", None),
+        target_hook=list(getattr(command, "target_hook", ())) or None,
+        exclude_special_tokens=command.exclude_special_tokens or None,
+    )
+    settings = {**saved, **chosen}
+    # Options for another kind of source replace all source settings of the file.
+    if "synthetic" in chosen and "model" not in chosen:
+        of_a_model = ("model", "hook", "target_hook", "head", "target_head", "exclude_special_tokens")
+        settings = {name: value for name, value in settings.items() if name not in of_a_model}
+    elif "model" in chosen and "synthetic" not in chosen:
+        settings.pop("synthetic", None)
+    return settings
 
 
 def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
