@@ -109,7 +109,7 @@ def no_work(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: object, **__: object) -> None:
         pytest.fail("the work began")
 
-    monkeypatch.setattr("mechscope.labs.side_by_side.run_in_held_folder", begun)
+    monkeypatch.setattr("mechscope.labs.parallel_steps.run_in_held_folder", begun)
     for module, function in ((playing, "play"), (jobs, "train"), (sweeping, "train")):
         monkeypatch.setattr(module, function, begun)
     monkeypatch.setattr(Tiny, "train", begun)

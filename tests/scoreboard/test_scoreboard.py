@@ -166,3 +166,16 @@ def test_conditions_keep_every_answer_right() -> None:
         noise = condition.noise_share * planted.STEADY_NOISE["ioi"]
         model = planted.load("ioi", noise=noise, sharpness=condition.sharpness, rotate=True, seed=1)
         assert model.check(100).exact
+
+
+def test_matches_of_other_code_are_played_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {"programs": ["first_token"], "contenders": ["chance"], "conditions": ["plain"], "seeds": (0,)}
+    played: list[int] = []
+    monkeypatch.setattr(playing, "play", lambda *a, **k: played.append(k["seed"]) or list(play(*a, **k)))
+    for version in ("1", "1", "2"):
+        monkeypatch.setattr(playing, "_source", lambda version=version: {"methods.py": version})
+        scoreboard(**asked, examples=8, keep=tmp_path, progress=False)  # type: ignore[arg-type]
+    assert played == [0, 0]
+    assert "belongs to another run: its code has changed (methods.py)" in caplog.text

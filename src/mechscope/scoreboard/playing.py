@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from tqdm import tqdm
 
 from mechscope import planted
 from mechscope.arguments import checked_arguments
-from mechscope.reading import read_json_object
 from mechscope.results import Provenance, Result, make_result, versions
+from mechscope.runs.key import RunKey
+from mechscope.runs.source_digest import source_digests
+from mechscope.runs.store import Store
 from mechscope.scoreboard.contenders import CONTENDERS, Scored
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
@@ -191,7 +194,8 @@ def scoreboard(
         conditions: names from `CONDITIONS`.
         seeds: of the disguise, of the prompts and of what a method draws.
         examples: pairs of prompts.
-        keep: a folder for each model's finished matches; those that are there already are not played again.
+        keep: a folder for each model's finished matches; those that are there already, played by the same code, are
+            not played again.
         progress: show a progress bar.
 
     Raises:
@@ -235,20 +239,14 @@ def _play_all(
     rounds = list(itertools.product(programs, conditions, seeds))
     with tqdm(total=len(rounds) * len(methods), desc="scoreboard", disable=not progress) as bar:
         for program, condition, seed in rounds:
-            kept = None if keep is None else keep / f"{program}-{condition}-{seed}-{examples}.json"
             bar.set_postfix_str(f"{program}, {condition}")
-            setting = {
-                **asdict(CONDITIONS[condition]),
-                **DISGUISE,
-                "methods": methods,
-                "versions": versions(),
-            }
-            played = _read_matches(kept, setting)
+            name = f"{program}-{condition}-{seed}-{examples}"
+            store = None if keep is None else Store(keep, _key(condition, methods))
+            played = None if store is None else _read_matches(store, name)
             if played is None:
                 played = list(play(program, methods, condition=condition, seed=seed, examples=examples))
-                if kept is not None:
-                    matches_kept = {"setting": setting, "matches": [asdict(match) for match in played]}
-                    write_atomically(kept, json.dumps(matches_kept))
+                if store is not None:
+                    store.write_json(name, {"matches": [asdict(match) for match in played]})
             matches += played
             bar.update(len(played))
     return Scoreboard(tuple(matches), examples)
@@ -286,19 +284,28 @@ def play(
         yield Match(program, condition, seed, name, edges, nodes, agreement, took)
 
 
-def _read_matches(path: Path | None, setting: dict[str, Any]) -> list[Match] | None:
-    """Matches that an earlier run left, if it was played in the same way."""
-    if path is None or not path.is_file():
+def _key(condition: str, methods: Sequence[str]) -> RunKey:
+    """What decides the matches of one planted model, beyond what the name of their file says."""
+    settings = {**asdict(CONDITIONS[condition]), **DISGUISE, "methods": methods, "versions": versions()}
+    return RunKey(settings, source=_source())
+
+
+@cache
+def _source() -> dict[str, str]:
+    return source_digests(__name__, *{CONTENDERS[name].method.__module__ for name in CONTENDERS})
+
+
+def _read_matches(store: Store, name: str) -> list[Match] | None:
+    """Matches that an earlier run left, if the same code played them in the same way."""
+    stored = store.read_json(name)
+    if stored is None:
         return None
     try:
-        kept = read_json_object(path)
-        if kept["setting"] != setting:
-            return None
-        for match in kept["matches"]:
+        for match in stored["matches"]:
             check_kinds(Match, match, finite=False)
-        return [Match(**match) for match in kept["matches"]]
+        return [Match(**match) for match in stored["matches"]]
     except (ValueError, TypeError, KeyError):
-        return None  # cut short, or of another version: played again
+        return None  # damaged: played again
 
 
 def _node_auroc(graph: EdgeGraph, scored: Scored, true: set[str]) -> float:
