@@ -30,7 +30,7 @@ import torch  # noqa: E402
 from mechscope.dictionaries.building import build  # noqa: E402
 from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConfig  # noqa: E402
 from mechscope.dictionaries.stream import Batch  # noqa: E402
-from mechscope.dictionaries.student import Student  # noqa: E402
+from mechscope.dictionaries._trainer import Student  # noqa: E402
 from mechscope.dictionaries.training_config import TrainingConfig  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 

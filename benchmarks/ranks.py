@@ -35,7 +35,7 @@ def measure(steps: int) -> None:
     from mechscope.dictionaries import Ranks, build, start_ranks
     from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConfig
     from mechscope.dictionaries.stream import Batch
-    from mechscope.dictionaries.student import Student
+    from mechscope.dictionaries._trainer import Student
     from mechscope.dictionaries.training_config import TrainingConfig
 
     torch.set_num_threads(1)

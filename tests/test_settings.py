@@ -109,8 +109,11 @@ def test_lists_become_tuples_without_decoding_too() -> None:
         ),
         ({"seeds": [0, -1]}, r"seeds must be a list \(each entry a whole number of at least 0\)"),
         ({"seeds": [0.5]}, r"seeds must be a list \(each entry a whole number\)"),
-        ({"skip": [-1]}, r"skip must be a list \(each entry a whole number of at least 0\), not \[-1\]"),
-        ({"skip": "yes"}, r"skip must be True or False, not 'yes'"),
+        (
+            {"skip": [-1]},
+            r"skip must be True or False, or a list \(each entry a whole number of at least 0\), not \[-1\]",
+        ),
+        ({"skip": "yes"}, r"skip must be True or False, or a list, not 'yes'"),
         ({"weight": -0.5}, r"weight must be a number of at least 0, not -0\.5"),
         (
             {"last": {"name": "x", "steps": MOST + 1}},

@@ -168,7 +168,7 @@ def checked_values(kind: type, values: Mapping[str, Any], *, finite: bool = True
         if name not in values:
             continue
         value = values[name]
-        words = not_of_kind(value, _without_ranges(hint), finite=finite) or _out_of_range(value, hint)
+        words = _problem(value, hint, finite)
         if words is not None:
             nearest = did_you_mean_clause(value, _choices(hint), show=repr) if isinstance(value, str) else ""
             problems.append(
@@ -206,17 +206,21 @@ def _without_ranges(hint: Any) -> Any:
     return hint
 
 
-def _out_of_range(value: Any, hint: Any) -> str | None:
-    """What a value of the right kind should have been, in words; None if it is allowed."""
-    if value is None:
+def _problem(value: Any, hint: Any, finite: bool) -> str | None:
+    """What a value should have been, in words; None if it fits one of the annotation's alternatives."""
+    options = _alternatives(hint)
+    if value is None and types.NoneType in options:
         return None
-    options = [option for option in _alternatives(hint) if option is not types.NoneType]
-    fitting = [option for option in options if not_of_kind(value, _without_ranges(option)) is None]
-    found = [_out_of_one_range(value, option) for option in fitting]
-    return None if None in found or not found else found[0]
+    problems = [
+        not_of_kind(value, _without_ranges(option), finite=finite) or _out_of_range(value, option, finite)
+        for option in options
+        if option is not types.NoneType
+    ]
+    return None if None in problems or not problems else ", or ".join(dict.fromkeys(map(str, problems)))
 
 
-def _out_of_one_range(value: Any, hint: Any) -> str | None:
+def _out_of_range(value: Any, hint: Any, finite: bool) -> str | None:
+    """What a value of the right kind should have been, in words; None if it is allowed."""
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return None if value in inside else f"one of {', '.join(map(repr, inside))}"
@@ -226,7 +230,7 @@ def _out_of_one_range(value: Any, hint: Any) -> str | None:
         items = cast("list[Any]", value)
         kinds = inside if origin is tuple and inside[1:] != (...,) else (inside[0],) * len(items)
         for item, each in zip(items, kinds, strict=True):
-            if (words := _out_of_range(item, each)) is not None:
+            if (words := _problem(item, each, finite)) is not None:
                 return f"a list (each entry {words})"
     return None
 

@@ -9,10 +9,10 @@ import torch
 from torch.testing import assert_close
 
 from mechscope.dictionaries import DeadFeatures, SparseFeatures
+from mechscope.dictionaries._geometric_median import geometric_median
 from mechscope.dictionaries.building import build, from_state
 from mechscope.dictionaries.config import ReluConfig
 from mechscope.dictionaries.features import count_active, fired, times_active
-from mechscope.dictionaries.geometric_median import geometric_median
 from tests.dictionaries.helpers import CONFIGS, batch_of, shaken
 
 

@@ -11,8 +11,8 @@ import torch
 
 from mechscope import dictionaries as d
 from mechscope.dictionaries import evaluation as e
+from mechscope.dictionaries._normalization import normalize
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.normalization import normalize
 from tests.dictionaries.every_function import WHERE, setting
 from tests.dictionaries.helpers import CONFIGS
 

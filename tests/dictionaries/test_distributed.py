@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from mechscope.dictionaries import ALONE, load, start_ranks
+from mechscope.dictionaries._seeding import normal_rows
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import ReluConfig
-from mechscope.dictionaries.seeding import normal_rows
 from mechscope.dictionaries.shards import ShardStream
 from mechscope.dictionaries.training_checkpoint import NAME
 from tests.dictionaries import distributed_runs as runs

@@ -30,7 +30,7 @@ from mechscope.dictionaries.evaluation import (
     splitting,
     universality,
 )
-from mechscope.dictionaries.evaluation.batches import batches
+from mechscope.dictionaries.evaluation._batches import batches
 from mechscope.results import Provenance
 
 

@@ -12,8 +12,8 @@ import torch
 
 from mechscope import dictionaries as d
 from mechscope.dictionaries import evaluation as e
+from mechscope.dictionaries._normalization import normalize
 from mechscope.dictionaries.building import from_state
-from mechscope.dictionaries.normalization import normalize
 from tests.dictionaries.every_function import (
     CALLS,
     TESTED_BY_ARCHITECTURE,

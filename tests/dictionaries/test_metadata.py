@@ -15,8 +15,8 @@ import torch
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation import evaluate, feature_pages, spliced_loss
 from mechscope.dictionaries.exchange import load_dictionary, load_dictionary_learning, save_saelens
-from mechscope.dictionaries.exchange.saelens_metadata import RECORD, USED
-from mechscope.dictionaries.exchange.saelens_older import METADATA
+from mechscope.dictionaries.exchange._saelens_metadata import RECORD, USED
+from mechscope.dictionaries.exchange._saelens_older import METADATA
 from mechscope.dictionaries.exchange.sparsify import KNOWN
 from mechscope.model.token_batch import Tokens
 from tests.dictionaries.exchange_files import dictionary_learning_folder, saelens_config, saelens_folder

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.architectures.batch_topk import BatchTopKDictionary
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.architectures.gated import GatedDictionary
@@ -28,7 +29,6 @@ from mechscope.dictionaries.config import (
 )
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
-from mechscope.dictionaries.seeding import seeded
 
 KINDS: dict[type[DictionaryConfig], type[Dictionary]] = {
     ReluConfig: ReluDictionary,

@@ -16,14 +16,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.dictionaries.dictionary_weights import DictionaryWeights
-from mechscope.dictionaries.distributed.selection import among_all
-from mechscope.dictionaries.encoder_product import encoder_product
+from mechscope.dictionaries._dictionary_weights import DictionaryWeights
+from mechscope.dictionaries._encoder_product import encoder_product
+from mechscope.dictionaries._geometric_median import geometric_median
+from mechscope.dictionaries._normalization import Normalized, normalize
+from mechscope.dictionaries._top_k import top_k
+from mechscope.dictionaries.distributed._selection import among_all
 from mechscope.dictionaries.features import SparseFeatures, as_rows
-from mechscope.dictionaries.geometric_median import geometric_median
 from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
-from mechscope.dictionaries.normalization import Normalized, normalize
-from mechscope.dictionaries.top_k import top_k
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached

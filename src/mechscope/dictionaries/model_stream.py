@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mechscope.arguments import checked_constructor
 from mechscope.checkpoints.weights_checksum import DIGITS, checksum_of_parameters
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.head import check_head, read_part
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -76,7 +76,7 @@ class ModelStream(BlockStream):
         weights: str | None = None,
     ) -> None:
         super().__init__(batch_size, seed)
-        self.model, self.tokens = model, known_tokens(model, tokens, mask)
+        self.model, self.tokens = model, tokens_with_mask(model, tokens, mask)
         self.read = model.match_hook_names(_names(hook_name))
         if not self.read:
             raise ValueError("hook_name is an empty list: name the hook point, or points, to read.")
@@ -87,14 +87,14 @@ class ModelStream(BlockStream):
         if self.head is not None:
             self.source = f"head {self.head} of {self.source}"
         excluded = excluded_ids(model, exclude_special_tokens)
-        self._counted = counted_positions(self.tokens, skip_first, excluded).cpu()
+        self._used = position_mask(self.tokens, skip_first, excluded).cpu()
         self._rows = self._rows_a_block(buffer_size)
         probe = self._activations(self.tokens[:1])
         self._d_in = probe.x.shape[-1]
         self._d_out = None if probe.target is None else probe.target.shape[-1]
 
     def _rows_a_block(self, buffer_size: int) -> int:
-        available = int(self._counted.sum())
+        available = int(self._used.sum())
         if buffer_size < self.batch_size:
             raise ValueError(f"a buffer of {buffer_size} activations holds no batch of {self.batch_size}.")
         if available < buffer_size:
@@ -104,9 +104,9 @@ class ModelStream(BlockStream):
             )
         # Rows may differ in how many positions count; a buffer for all positions holds any row.
         everything = buffer_size == available
-        rows = len(self.tokens) if everything else int(buffer_size // self._counted.sum(1).max())
+        rows = len(self.tokens) if everything else int(buffer_size // self._used.sum(1).max())
         # Short rows (padding) fill a buffer less; one with fewer than a batch would never give any.
-        if not rows or rows * float(self._counted.sum(1).float().mean()) < self.batch_size:
+        if not rows or rows * float(self._used.sum(1).float().mean()) < self.batch_size:
             raise ValueError(
                 f"a buffer of {buffer_size} activations holds {rows} rows of {self.tokens.shape[1]} tokens, too "
                 f"little for batches of {self.batch_size}: make it larger."
@@ -131,7 +131,7 @@ class ModelStream(BlockStream):
 
     def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
         rows = self._rows_of(epoch, number)
-        ends = [0, *self._counted[rows].sum(1).cumsum(0).tolist()]
+        ends = [0, *self._used[rows].sum(1).cumsum(0).tolist()]
         return [ends[row] for row in even_bounds(len(rows), parts)]
 
     def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
@@ -142,7 +142,7 @@ class ModelStream(BlockStream):
     def made_from(self) -> Mapping[str, str]:
         # Parameters are looked at anew each time: a model in memory can be changed.
         weights = checksum_of_parameters(self.model) if self._weights is None else self._weights
-        return {"model weights": weights, "tokens": hash_of(self.tokens.ids, self._counted)[:DIGITS]}
+        return {"model weights": weights, "tokens": hash_of(self.tokens.ids, self._used)[:DIGITS]}
 
     def fingerprint(self) -> str:
         return " ".join(self.made_from().values())
@@ -156,14 +156,14 @@ class ModelStream(BlockStream):
             # A part of a block with fewer rows than parts.
             width = None if self._d_out is None else torch.empty(0, self._d_out, dtype=self.dtype)
             return Batch(torch.empty(0, self._d_in, dtype=self.dtype), width)
-        counted = self._counted[mine]
+        counted = self._used[mine]
         size = int(counted.sum())
         x = target = None
         filled = 0
         for rows in mine.split(self.rows_at_once):
             chosen = rows.to(self.tokens.device)
             some = self._activations(self.tokens[chosen])
-            keep = self._counted[rows].to(some.x.device)
+            keep = self._used[rows].to(some.x.device)
             piece = Batch(some.x[keep], None if some.target is None else some.target[keep])
             if x is None:
                 x = piece.x.new_empty(size, self._d_in)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
 from mechscope.runs.config_diff import config_diff

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.dictionaries._encoder_product import as_autocast
+from mechscope.dictionaries._top_k import top_k
+from mechscope.dictionaries.distributed._selection import among_all
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
-from mechscope.dictionaries.distributed.selection import among_all
-from mechscope.dictionaries.encoder_product import as_autocast
-from mechscope.dictionaries.top_k import top_k
 
 
 def encode_topk(

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments, checked_constructor
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries._seeding import seeded
 from mechscope.model.precision import at_least_float32
 from mechscope.value_kinds import shown
 

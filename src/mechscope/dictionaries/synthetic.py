@@ -5,12 +5,14 @@ x = Σ coefficient · direction. The kinds differ in which features are active t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from mechscope.near_names import did_you_mean
 
 Presence = Callable[[int, torch.Generator], Bool[Tensor, "batch feature"]]
 
@@ -258,3 +260,28 @@ def _quantile(probability: Tensor) -> Tensor:
 def _even(features: int, group: int) -> None:
     if group < 1 or features % group:
         raise ValueError(f"{features} features do not make groups of {group}.")
+
+
+SETTINGS: Mapping[str, Callable[[torch.Generator], SyntheticFeatures]] = {
+    "sharkey": sharkey,
+    "sharkey-small": lambda g: sharkey(g, d_in=64, features=128, active=3.0, decay=0.98),
+    "independent": lambda g: independent(64, 128, 4.0, g),
+    "power-law": lambda g: power_law(64, 128, 4.0, g, exponent=0.5),
+    "correlated": lambda g: correlated(64, 128, 4.0, g),
+    "anticorrelated": lambda g: anticorrelated(64, 128, 4.0, g),
+    "hierarchical": lambda g: hierarchical(64, 128, 4.0, g),
+}
+"""Name → how the features are made. "sharkey" has the published size (256 dimensions, 512 features), the others 64
+dimensions and 128 features."""
+
+
+def named_features(name: str, generator: torch.Generator) -> SyntheticFeatures:
+    """The features of a setting.
+
+    Raises:
+        KeyError: for a name that is none, with the nearest ones.
+    """
+    if name not in SETTINGS:
+        hint = did_you_mean(name, SETTINGS, n=2)
+        raise KeyError(f"there are no known features called {name!r}; there are {', '.join(SETTINGS)}.{hint}")
+    return SETTINGS[name](generator)

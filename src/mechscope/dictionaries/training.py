@@ -19,16 +19,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
+from mechscope.dictionaries._trainer import MEASURES, Measures, Trainer
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.distributed.agreement import agree, agree_on_activations
+from mechscope.dictionaries.distributed._agreement import agree, agree_on_activations
 from mechscope.dictionaries.distributed.gathering import gather_dictionary
 from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
-from mechscope.dictionaries.student import MEASURES, Measures, Student
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
@@ -97,20 +97,20 @@ def train(
     run = describe_run(named, stream, cfg)
     place = None if folder is None else Path(folder)
     agree(together, {**run, "split data": isinstance(stream, SplitStream), "has a folder": place is not None})
-    students = [Student(name, dictionary, cfg) for name, dictionary in named.items()]
-    kept = None if place is None else read_checkpoint(place, run, _parts(students))
+    trainers = [Trainer(name, dictionary, cfg) for name, dictionary in named.items()]
+    kept = None if place is None else read_checkpoint(place, run, _parts(trainers))
     agree(together, {"checkpoint at step": None if kept is None else kept.step})
     history: list[list[list[float]]] = []
     steps: list[int] = []
     done, seconds = 0, 0.0
     if kept is None:
-        _begin({student.name: student.learner for student in students}, stream, cfg, together)
+        _begin({trainer.name: trainer.learner for trainer in trainers}, stream, cfg, together)
     else:
         done, seconds = kept.step, kept.seconds
         with naming(Path(folder or "") / CHECKPOINT):
-            for student in students:
-                prefix = f"{student.name}/"
-                student.take_state(
+            for trainer in trainers:
+                prefix = f"{trainer.name}/"
+                trainer.take_state(
                     {
                         name.removeprefix(prefix): tensor
                         for name, tensor in kept.tensors.items()
@@ -137,11 +137,11 @@ def train(
         ) as bar,
     ):
         # After an interruption too, the dictionaries hold the weights trained so far.
-        stack.callback(_hand_over, students)
+        stack.callback(_hand_over, trainers)
         for number in range(done, cfg.steps):
             batch = next(stream)
             logged = number % cfg.log_every == 0 or number + 1 == cfg.steps
-            measured = [student.step(batch, number, measure=logged) for student in students]
+            measured = [trainer.step(batch, number, measure=logged) for trainer in trainers]
             if logged:
                 rows = [measures for measures in measured if measures is not None]
                 history.append([measures.row() for measures in rows])
@@ -151,7 +151,7 @@ def train(
             finished = number + 1
             if place is not None and (finished % cfg.checkpoint_every == 0 or finished == cfg.steps):
                 spent = time.monotonic() - begun
-                tensors = _tensors(students, history, steps)
+                tensors = _tensors(trainers, history, steps)
                 if tensors is not None:
                     checkpoint = TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors)
                     keeper.keep(checkpoint, place, last=finished == cfg.steps)
@@ -170,9 +170,9 @@ def train(
     )
 
 
-def _hand_over(students: Sequence[Student]) -> None:
-    for student in students:
-        student.hand_over()
+def _hand_over(trainers: Sequence[Trainer]) -> None:
+    for trainer in trainers:
+        trainer.hand_over()
 
 
 def _check(named: Mapping[str, Dictionary], stream: Stream) -> None:
@@ -223,14 +223,14 @@ def _of(ranks: Ranks) -> str:
     return "one process" if ranks.alone else f"rank {ranks.rank} of {ranks.size}"
 
 
-def _parts(students: list[Student]) -> dict[str, tuple[slice, ...]]:
+def _parts(trainers: list[Trainer]) -> dict[str, tuple[slice, ...]]:
     """What of a checkpoint's tensors is read where features are divided among ranks."""
     parts: dict[str, tuple[slice, ...]] = {}
-    for student in students:
-        if not student.dictionary.ranks.alone:
-            for name, axis in student.feature_axes().items():
+    for trainer in trainers:
+        if not trainer.dictionary.ranks.alone:
+            for name, axis in trainer.feature_axes().items():
                 if axis is not None:
-                    parts[f"{student.name}/{name}"] = (slice(None),) * axis + (student.dictionary.mine,)
+                    parts[f"{trainer.name}/{name}"] = (slice(None),) * axis + (trainer.dictionary.mine,)
     return parts
 
 
@@ -283,16 +283,16 @@ def _source(named: Mapping[str, Dictionary], stream: Stream) -> dict[str, str]:
 
 
 def _tensors(
-    students: list[Student], history: list[list[list[float]]], steps: list[int]
+    trainers: list[Trainer], history: list[list[list[float]]], steps: list[int]
 ) -> dict[str, Tensor] | None:
     """What a checkpoint holds, on the first rank; None on the others."""
     tensors: dict[str, Tensor] = {}
-    for student in students:
-        state = student.state()
-        tensors.update({f"{student.name}/{name}": tensor for name, tensor in (state or {}).items()})
+    for trainer in trainers:
+        state = trainer.state()
+        tensors.update({f"{trainer.name}/{name}": tensor for name, tensor in (state or {}).items()})
     if not tensors:
         return None
-    tensors["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(students), len(MEASURES))
+    tensors["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(trainers), len(MEASURES))
     tensors["history_steps"] = torch.tensor(steps, dtype=torch.long)
     return tensors
 

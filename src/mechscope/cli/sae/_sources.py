@@ -59,8 +59,8 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
     Raises:
         ValueError: for invalid settings.
     """
-    from mechscope.dictionaries.counted_positions import EXCLUDED
     from mechscope.dictionaries.head import HEAD, HEAD_OUT
+    from mechscope.dictionaries.position_mask import EXCLUDED
     from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
     from mechscope.dictionaries.trained_model import BEGINS
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mechscope.dictionaries.config import BatchTopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.distributed.selection import largest_of_batch
+from mechscope.dictionaries.distributed._selection import largest_of_batch
 from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 

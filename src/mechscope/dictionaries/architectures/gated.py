@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mechscope.dictionaries._encoder_product import encoder_product
 from mechscope.dictionaries.config import GatedConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.encoder_product import encoder_product
 from mechscope.dictionaries.losses import squared_error
 from mechscope.model.precision import at_least_float32
 

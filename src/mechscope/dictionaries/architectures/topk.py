@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.dictionaries._top_k import top_k
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.distributed.selection import among_all
+from mechscope.dictionaries.distributed._selection import among_all
 from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
 from mechscope.dictionaries.sparse import encode_topk, sparse_decode
-from mechscope.dictionaries.top_k import top_k
 
 
 class TopKDictionary(Dictionary):

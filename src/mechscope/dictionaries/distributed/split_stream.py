@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mechscope.dictionaries.distributed.agreement import agree
+from mechscope.dictionaries.distributed._agreement import agree
 from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, block_order
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mechscope.dictionaries.evaluation._reading import read_activations, read_features
     from mechscope.dictionaries.evaluation.absorption import absorption, hierarchy_probe
     from mechscope.dictionaries.evaluation.automatic_detection import automatic_detection
     from mechscope.dictionaries.evaluation.contexts import spread_contexts, top_contexts
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mechscope.dictionaries.evaluation.feature_page import FeaturePage, feature_pages
     from mechscope.dictionaries.evaluation.logit_lists import logit_effects, logit_lists
     from mechscope.dictionaries.evaluation.nearest_features import nearest_features
-    from mechscope.dictionaries.evaluation.reading import read_activations, read_features
     from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recovery
     from mechscope.dictionaries.evaluation.refitting import refit_gain
     from mechscope.dictionaries.evaluation.shrinkage import Shrinkage

@@ -11,21 +11,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
-from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
+from mechscope.dictionaries.evaluation._batches import Activations, Batch, Codes, batches
+from mechscope.dictionaries.evaluation._reading import read_activations
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
-from mechscope.dictionaries.evaluation.reading import read_activations
 from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recovery
 from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
 from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
 from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
 from mechscope.dictionaries.head import head_read, head_written
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
@@ -200,9 +200,9 @@ def evaluate(
             progress=progress,
         )
         head = head_read(dictionary, head)
-        tokens = known_tokens(model, data, attention_mask)
+        tokens = tokens_with_mask(model, data, attention_mask)
         excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-        counted = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary))
+        counted = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
         stream = read_activations(
             model,
             tokens,

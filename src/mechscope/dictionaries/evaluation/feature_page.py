@@ -12,16 +12,16 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
+from mechscope.dictionaries.evaluation._reading import read_features
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
-from mechscope.dictionaries.evaluation.reading import read_features
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.transformer import HookedTransformer
 
@@ -105,9 +105,9 @@ def feature_pages(
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
-    tokens = known_tokens(model, tokens, attention_mask)
+    tokens = tokens_with_mask(model, tokens, attention_mask)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-    real = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
+    real = position_mask(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
     values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size, head=head)
     count = int(real.sum())
     values = values * real.to(values)[..., None]

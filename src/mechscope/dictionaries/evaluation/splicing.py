@@ -16,14 +16,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
-from mechscope.dictionaries.evaluation.batches import Codes
+from mechscope.dictionaries.evaluation._batches import Codes
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.trained_model import warn_of_other_model
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.loss import lm_cross_entropy_loss
@@ -119,11 +119,11 @@ def spliced_loss(
     """
     out = hook_name if hook_out is None else hook_out
     check_hooks(model, hook_name, out)
-    tokens = known_tokens(model, tokens, attention_mask)
+    tokens = tokens_with_mask(model, tokens, attention_mask)
     head = head_read(dictionary, head)
     head_out = head_written(dictionary, head_out, head)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-    mask = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary))
+    mask = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
     warn_of_other_model(dictionary, model, tokens.ids)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.evaluation.batches import written_out
+from mechscope.dictionaries.evaluation._batches import written_out
 from mechscope.dictionaries.features import Features
 
 Units = Features

@@ -7,8 +7,8 @@ from pathlib import Path
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import JumpReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_npz
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_npz
 from mechscope.model.state_dict_check import ExpectedTensor, check_state_dict
 
 WEIGHTS = "params.npz"

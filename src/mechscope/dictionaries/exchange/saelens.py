@@ -25,11 +25,11 @@ from mechscope.dictionaries.config import (
     TopKConfig,
 )
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import check_settings, one_of, whole
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
-from mechscope.dictionaries.exchange.saelens_metadata import check_metadata
-from mechscope.dictionaries.exchange.saelens_older import is_older, to_present
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange._saelens_metadata import check_metadata
+from mechscope.dictionaries.exchange._saelens_older import is_older, to_present
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of, whole
 from mechscope.dictionaries.head import HEAD
 from mechscope.model.state_dict_check import ExpectedTensor, Shape, check_state_dict
 

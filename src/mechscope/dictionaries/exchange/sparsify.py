@@ -9,9 +9,9 @@ from typing import Any
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import check_settings, one_of, whole
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of, whole
 from mechscope.model.state_dict_check import Shape, check_state_dict
 
 CONFIG = "cfg.json"

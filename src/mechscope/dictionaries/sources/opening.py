@@ -14,18 +14,18 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechscope.checkpoints.weights_checksum import DIGITS
-from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
 from mechscope.dictionaries.head import HEAD, HEAD_OUT
 from mechscope.dictionaries.model_stream import ModelStream
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.position_mask import excluded_ids, position_mask
 from mechscope.dictionaries.shards import ShardStream, write_shards
 from mechscope.dictionaries.sources.config import SourceConfig
-from mechscope.dictionaries.sources.known import known_features
 from mechscope.dictionaries.sources.models import model_checksum, open_model, row_length, token_rows
 from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream, hash_of
+from mechscope.dictionaries.synthetic import named_features
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
@@ -90,7 +90,7 @@ class KnownSource(Source):
 
     def __init__(self, config: SourceConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.features = known_features(config.synthetic, seeded(config.seed, 41))
+        self.features = named_features(config.synthetic, seeded(config.seed, 41))
         true, width = self.features.directions.shape
         self.words = f"{true} known features in {width} dimensions ({config.synthetic})"
 
@@ -147,7 +147,7 @@ class ModelSource(Source):
             where += f" to {' + '.join(config.target_hook)}"
         self.words = f"{where} of {config.model} on {config.text}"
         # One buffer for all of it, so that a look at its beginning is a look at all.
-        self._held_out = self._read(self.held_out_tokens, 1, self._counted(self.held_out_tokens), 0)
+        self._held_out = self._read(self.held_out_tokens, 1, self._count_positions(self.held_out_tokens), 0)
 
     @cached_property
     def train_tokens(self) -> Int[Tensor, "batch pos"]:
@@ -170,7 +170,7 @@ class ModelSource(Source):
         return self._held_out.d_out
 
     def stream(self, seed: int) -> ModelStream:
-        counted, wanted = self._counted(self.train_tokens), self.config.buffer_size
+        counted, wanted = self._count_positions(self.train_tokens), self.config.buffer_size
         if counted < self.config.batch_size:
             raise ValueError(
                 f"what is read of {self.config.text} gives {counted:,} activations, fewer than one batch of "
@@ -190,7 +190,7 @@ class ModelSource(Source):
             batches: how many batches are read into it at most.
         """
         stream = self.stream(self.config.seed)
-        here = max(1, min(batches, self._counted(self.train_tokens) // self.config.batch_size))
+        here = max(1, min(batches, self._count_positions(self.train_tokens) // self.config.batch_size))
         a_shard = min(here, BUFFER_BATCHES)
         write_shards(stream, folder, shards=max(1, here // a_shard), batches=a_shard)
         return ShardStream(folder, batch_size=self.config.batch_size, seed=seed)
@@ -213,7 +213,7 @@ class ModelSource(Source):
                 head_out=self.config.target_head,
                 text_batch_size=32,
             )
-        held_out = self.held_out(self._counted(self.held_out_tokens))
+        held_out = self.held_out(self._count_positions(self.held_out_tokens))
         data = held_out.x if held_out.target is None else (held_out.x, held_out.target)
         return evaluate(dictionary, data, name=self.words)
 
@@ -235,8 +235,8 @@ class ModelSource(Source):
                 kept[name] = head
         return kept
 
-    def _counted(self, tokens: Tensor) -> int:
-        return int(counted_positions(Tokens(tokens), self.config.skip_first, self._excluded).sum())
+    def _count_positions(self, tokens: Tensor) -> int:
+        return int(position_mask(Tokens(tokens), self.config.skip_first, self._excluded).sum())
 
     def _read(self, tokens: Tensor, batch_size: int, buffer_size: int, seed: int) -> ModelStream:
         return ModelStream(

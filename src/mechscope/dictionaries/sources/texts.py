@@ -11,7 +11,7 @@ import torch
 
 from mechscope.data.books import books_archive, read_books
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries._seeding import seeded
 from mechscope.near_names import did_you_mean
 from mechscope.reading import check_name, read_text
 

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import known_tokens
-from mechscope.dictionaries.evaluation.batches import Codes, written_out
+from mechscope.dictionaries.evaluation._batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
 from mechscope.dictionaries.head import head_read, read_part
+from mechscope.dictionaries.position_mask import tokens_with_mask
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
 
@@ -46,7 +46,7 @@ def read_activations(
     """
     names = [hook_name] if hook_out is None else [hook_name, hook_out]
     check_hooks(model, *names)
-    tokens = known_tokens(model, tokens, attention_mask)
+    tokens = tokens_with_mask(model, tokens, attention_mask)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     device = next(model.parameters()).device

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mechscope.dictionaries.counted_positions import EXCLUDED
 from mechscope.dictionaries.head import HEAD, HEAD_OUT, check_head
+from mechscope.dictionaries.position_mask import EXCLUDED
 from mechscope.dictionaries.trained_model import BEGINS, LOADED_WITH
 from mechscope.dictionaries.trained_positions import POSITIONS, check_positions
 from mechscope.near_names import did_you_mean_clause

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mechscope.dictionaries._seeding import normal_rows
 from mechscope.dictionaries.config import DictionaryConfig
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
-from mechscope.dictionaries.initial_weights import draw_directions
 from mechscope.model.state_dict_check import check_state_dict, check_weights, expected_like
 
 SCALES = ("scale_in", "scale_out")
@@ -61,7 +61,7 @@ class DictionaryWeights(nn.Module):
         self.register_buffer("scale_out", torch.ones((), dtype=dtype))
         self._add_parameters(dtype)
         if generator is not None:
-            draw_directions(self, generator)
+            _draw_directions(self, generator)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -271,3 +271,25 @@ class DictionaryWeights(nn.Module):
                 setattr(self, name, tensor.to(self.W_enc.device, copy=True))
             else:
                 own[name].copy_(tensor)
+
+
+@torch.no_grad()
+def _draw_directions(dictionary: DictionaryWeights, generator: torch.Generator) -> None:
+    """Fill encoder and decoder; what a transcoder reads is drawn by itself."""
+    _draw_rows(dictionary, dictionary.W_dec, generator)
+    if dictionary.cfg.transcodes:
+        _draw_rows(dictionary, dictionary.W_enc.T, generator)
+    else:
+        dictionary.W_enc.copy_(dictionary.W_dec.T)
+
+
+def _draw_rows(dictionary: DictionaryWeights, rows: Tensor, generator: torch.Generator) -> None:
+    """Fill the rows of the features held here, from what is drawn for all: the same with any number of ranks."""
+    mine, begin = dictionary.mine, 0
+    for drawn in normal_rows(dictionary.cfg.d_sae, rows.shape[1], generator):
+        first, last = max(begin, mine.start), min(begin + len(drawn), mine.stop)
+        if first < last:
+            some = drawn[first - begin : last - begin]
+            some = some / some.norm(dim=-1, keepdim=True) * dictionary.cfg.decoder_start_norm
+            rows[first - mine.start : last - mine.start] = some
+        begin += len(drawn)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.dictionaries._resampling import resample
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.gathering import gather_tensors
 from mechscope.dictionaries.features import fired
 from mechscope.dictionaries.losses import DeadFeatures, Loss
-from mechscope.dictionaries.resampling import resample
-from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch
 from mechscope.dictionaries.training_config import TrainingConfig
 
@@ -44,7 +44,7 @@ class Measures:
         return [self.loss, self.squared_error, self.l0, self.explained_variance, self.dead_share]
 
 
-class Student:
+class Trainer:
     """A dictionary that learns.
 
     A dictionary in half precision is trained as a float32 copy (`learner`): a step changes a weight by a ten-thousandth

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from mechscope.dictionaries._top_k import among_largest, largest_places
 from mechscope.dictionaries.distributed.ranks import Ranks
-from mechscope.dictionaries.top_k import among_largest, largest_places
 
 
 @torch.no_grad()

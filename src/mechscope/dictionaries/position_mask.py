@@ -58,14 +58,14 @@ def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = No
     return tuple(sorted(set(ids)))
 
 
-def not_among(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
+def is_not_excluded(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
     """True at every token that is not one of these."""
     if not excluded:
         return torch.ones_like(tokens, dtype=torch.bool)
     return ~torch.isin(tokens, torch.tensor(list(excluded), device=tokens.device))
 
 
-def known_tokens(
+def tokens_with_mask(
     model: Any, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch pos"] | None = None
 ) -> Tokens:
     """Tokens with their attention mask: the given one, the tokens' own, or the model's rule for plain tensors.
@@ -87,7 +87,7 @@ def known_tokens(
     return Tokens(tokens)
 
 
-def counted_positions(
+def position_mask(
     tokens: Tokens,
     skip_first: int = 0,
     excluded: Sequence[int] = (),
@@ -95,7 +95,7 @@ def counted_positions(
 ) -> Bool[Tensor, "batch pos"]:
     """True at the positions that count: real tokens, wherever padding stands, without the first and the excluded ones.
 
-    >>> counted_positions(Tokens([[9, 9, 3, 4], [1, 2, 3, 4]], [[0, 0, 1, 1], [1, 1, 1, 1]]), 1).tolist()
+    >>> position_mask(Tokens([[9, 9, 3, 4], [1, 2, 3, 4]], [[0, 0, 1, 1], [1, 1, 1, 1]]), 1).tolist()
     [[False, False, False, True], [False, True, True, True]]
 
     Args:
@@ -109,7 +109,7 @@ def counted_positions(
     if isinstance(skip_first, bool) or not isinstance(skip_first, int) or skip_first < 0:
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
     real = tokens.is_real
-    counted = real & (real.long().cumsum(1) > skip_first) & not_among(tokens.ids, excluded)
+    counted = real & (real.long().cumsum(1) > skip_first) & is_not_excluded(tokens.ids, excluded)
     if positions is not None:
         counted &= positions.within(real)
     if not bool(counted.any()):

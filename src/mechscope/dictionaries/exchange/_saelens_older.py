@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mechscope.dictionaries.exchange.checking import check_settings, one_of
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of
 from mechscope.dictionaries.head import HEAD
 
 RENAMED = {
