@@ -18,10 +18,10 @@ import torch
 from mechscope import dictionaries as d
 from mechscope.checkpoints.registry import BUNDLED
 from mechscope.cli.main import main
-from mechscope.dictionaries._trainer import Trainer
 from mechscope.dictionaries.jobs import running as jobs_running
 from mechscope.dictionaries.sources.config import source_from_dict
 from mechscope.dictionaries.sources.opening import KnownSource, open_source
+from mechscope.dictionaries.trainer import Trainer
 from mechscope.dictionaries.training_checkpoint import TrainingCheckpoint
 from mechscope.model.transformer import HookedTransformer
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries._trainer import MEASURES, Measures, Trainer
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed._agreement import agree, agree_on_activations
@@ -29,6 +28,7 @@ from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
+from mechscope.dictionaries.trainer import MEASURES, Measures, Trainer
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
