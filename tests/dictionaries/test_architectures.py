@@ -265,7 +265,7 @@ def test_normalization_of_each_vector_is_turned_back(how):
 
 def test_wrong_shapes_are_errors():
     relu, skip = shaken("relu"), shaken("skip-topk-transcoder")
-    with pytest.raises(ValueError, match=r"width d_in = 8, and got shape \(3, 7\)"):
+    with pytest.raises(ValueError, match=r"width d_in = 8, not of shape \(3, 7\)"):
         relu.encode(torch.zeros(3, 7))
     with pytest.raises(ValueError, match="an autoencoder's target"):
         relu.loss(torch.zeros(3, 8), torch.zeros(3, 8))

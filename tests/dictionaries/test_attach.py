@@ -131,7 +131,7 @@ def test_names(model, tokens, dictionary):
         pass
     with (
         dictionary.attached(model, HERE),
-        pytest.raises(ValueError, match="attached to .* already"),
+        pytest.raises(ValueError, match="already attached to"),
         dictionary.attached(model, HERE),
     ):
         pass

@@ -223,7 +223,7 @@ def test_a_manifest_names_nothing_outside_its_folder(name: object, tmp_path: Pat
     manifest["shards"][0]["file"] = name
     (tmp_path / "shards" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(
-        ValueError, match=r"manifest\.json: file must be the name of a shard beside the manifest"
+        ValueError, match=r"manifest\.json: file must be the name of a shard next to the manifest"
     ):
         ShardStream(tmp_path / "shards", batch_size=8)
 

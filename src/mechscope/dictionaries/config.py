@@ -26,7 +26,7 @@ class DictionaryConfig(Settings):
     """The settings that all architectures share."""
 
     architecture: ClassVar[str] = ""
-    """The name under which it is saved."""
+    """The architecture's name in files."""
 
     d_in: Size
     """Width of the activations that are read."""
@@ -56,7 +56,7 @@ class DictionaryConfig(Settings):
         if self.d_out is not None:
             if self.subtract_b_dec:
                 raise ValueError(
-                    "a transcoder's b_dec lives where it writes, so it cannot be subtracted from what is read: "
+                    "a transcoder's b_dec is a bias of its output, so it cannot be subtracted from its input: "
                     "set subtract_b_dec=False (or use transcoder(cfg, d_out))."
                 )
         elif self.skip:
@@ -71,7 +71,7 @@ class DictionaryConfig(Settings):
 
     @property
     def transcodes(self) -> bool:
-        """Whether it is a transcoder, which writes to another place than it reads."""
+        """Whether it is a transcoder, which writes to a different hook point than it reads."""
         return self.d_out is not None
 
     @property

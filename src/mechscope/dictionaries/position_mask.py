@@ -1,6 +1,6 @@
-"""Which positions of a text count: real tokens, without the first ones and without special tokens.
+"""Which positions of a text a dictionary is trained and measured on: no padding, no special tokens, not the first ones.
 
-Attention still sees every real token; excluded positions are only skipped in training and in measurements.
+Attention still sees every real token; only training and measurements skip the other positions.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = No
 
     Args:
         model: its tokenizer defines the special tokens (`tokenizer.all_special_ids`: begin, end, padding and others).
-        exclude: True for special tokens, ids of tokens, or False; None: what the dictionary's metadata says.
-        dictionary: whose metadata counts where `exclude` is None.
+        exclude: True for special tokens, ids of tokens, or False; None uses the dictionary's metadata.
+        dictionary: the dictionary whose metadata is used if `exclude` is None.
 
     Raises:
         ValueError: if special tokens are requested without a tokenizer, or for ids that the model lacks.
@@ -59,7 +59,7 @@ def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = No
 
 
 def is_not_excluded(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
-    """True at every token that is not one of these."""
+    """True at every token that is not excluded."""
     if not excluded:
         return torch.ones_like(tokens, dtype=torch.bool)
     return ~torch.isin(tokens, torch.tensor(list(excluded), device=tokens.device))
@@ -79,7 +79,7 @@ def tokens_with_mask(
         what = (
             f"{tokens.dtype} {tuple(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
         )
-        raise ValueError(f"tokens are ids [batch pos], whole numbers, not {what}.")
+        raise ValueError(f"tokens must be whole numbers [batch pos], not {what}.")
     if attention_mask is not None:
         return Tokens(tokens, attention_mask)
     if hasattr(model, "as_tokens"):
@@ -93,7 +93,7 @@ def position_mask(
     excluded: Sequence[int] = (),
     positions: TrainedPositions | None = None,
 ) -> Bool[Tensor, "batch pos"]:
-    """True at the positions that count: real tokens, wherever padding stands, without the first and the excluded ones.
+    """True at the positions that are used: real tokens, except the first ones of each text and the excluded ones.
 
     >>> position_mask(Tokens([[9, 9, 3, 4], [1, 2, 3, 4]], [[0, 0, 1, 1], [1, 1, 1, 1]]), 1).tolist()
     [[False, False, False, True], [False, True, True, True]]
@@ -101,7 +101,7 @@ def position_mask(
     Args:
         skip_first: how many real tokens to exclude at the start of each text.
         excluded: ids of tokens to exclude at any position.
-        positions: the positions that the dictionary was trained on; None: all.
+        positions: the positions that the dictionary was trained on; None means all.
 
     Raises:
         ValueError: for a negative `skip_first`, or if no position is left.
@@ -109,13 +109,14 @@ def position_mask(
     if isinstance(skip_first, bool) or not isinstance(skip_first, int) or skip_first < 0:
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
     real = tokens.is_real
-    counted = real & (real.long().cumsum(1) > skip_first) & is_not_excluded(tokens.ids, excluded)
+    used = real & (real.long().cumsum(1) > skip_first) & is_not_excluded(tokens.ids, excluded)
     if positions is not None:
-        counted &= positions.within(real)
-    if not bool(counted.any()):
+        used &= positions.within(real)
+    if not bool(used.any()):
         without = f" and without the tokens {list(excluded)}" if excluded else ""
         without += f" and positions {positions} (the dictionary's)" if positions is not None else ""
         raise ValueError(
-            f"skip_first={skip_first}{without} leaves no position of {tuple(tokens.shape)} tokens (padding aside)."
+            f"skip_first={skip_first}{without} leaves none of the positions of {tuple(tokens.shape)} tokens (not "
+            "counting padding)."
         )
-    return counted
+    return used
