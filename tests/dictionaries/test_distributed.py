@@ -161,10 +161,10 @@ def test_each_rank_draws_its_share_of_one_dictionary(both):
     [
         (
             "settings",
-            "rank 1 was given something else than rank 0: training.lr is 0.2 on rank 1 and 0.1 on rank 0",
+            "rank 1 was given other arguments than rank 0: training.lr is 0.2 on rank 1 and 0.1 on rank 0",
         ),
         ("activations", "rank 1 reads other activations of the tensor"),
-        ("split", "rank 1 was given something else than rank 0: stream.content"),
+        ("split", "rank 1 was given other arguments than rank 0: stream.content"),
         ("generator", "GeneratorStream) cannot be divided among ranks"),
         ("uneven", "d_sae = 25 features cannot be divided evenly among 2 ranks: choose 24 or 26"),
         ("unsplit", "torchrun started 2 processes, and the dictionaries were built for one"),

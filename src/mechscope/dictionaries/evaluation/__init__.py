@@ -44,7 +44,7 @@ _HOMES = {
         "feature_page": ("FeaturePage", "feature_pages"),
         "logit_lists": ("logit_effects", "logit_lists"),
         "nearest_features": ("nearest_features",),
-        "reading": ("read_activations", "read_features"),
+        "_reading": ("read_activations", "read_features"),
         "recovery": ("Recovery", "feature_recovery"),
         "refitting": ("refit_gain",),
         "shrinkage": ("Shrinkage",),
