@@ -435,7 +435,7 @@ def test_activations_that_do_not_fit(data: Any, says: str) -> None:
 
 def test_settings_that_contradict_each_other() -> None:
     dictionary = build(ReluConfig(d_in=6, d_sae=8))
-    with pytest.raises(ValueError, match="hook_name say where in a model"):
+    with pytest.raises(ValueError, match="hook_name: these arguments need a model"):
         evaluate(dictionary, torch.ones(3, 6), hook_name="blocks.0.hook_resid_pre")
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         list(batches(torch.ones(3, 6), 0))
