@@ -140,7 +140,7 @@ def test_densities_travel(tmp_path: Path) -> None:
     found = saelens_densities(tmp_path)
     assert found is not None
     assert torch.allclose(found, densities.double(), rtol=1e-5, atol=1e-9)
-    with pytest.raises(ValueError, match="one for each of 3"):
+    with pytest.raises(ValueError, match="one for each of the 3"):
         save_saelens(ours, tmp_path, densities=densities[:2])
 
 
@@ -428,7 +428,7 @@ def test_without_a_config_the_class_must_be_named(tmp_path: Path) -> None:
         ({"rotation": 3}, "unknown settings: rotation"),
         ({"dict_class": "IdentityDict"}, "dict_class is 'IdentityDict'"),
         ({"dict_size": None}, "missing settings: dict_size"),
-        ({"k": 9}, "k is 9 in the config and 4 in the weights"),
+        ({"k": 9}, "k is 9 in the config but 4 in the weights"),
         ({"activation_dim": 11}, r"encoder.weight \[24, 10\] instead of \[24, 11\]"),
     ],
 )
@@ -519,10 +519,10 @@ def test_gemma_scope_files_that_are_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="4 missing: W_dec, b_enc, b_dec, threshold"):
         load_gemma_scope(folder)
     np.savez(tmp_path / "params.npz", W_enc=np.array([_Harm()], dtype=object))
-    with pytest.raises(ValueError, match="not a whole archive of arrays"):
+    with pytest.raises(ValueError, match="not a complete archive of arrays"):
         load_gemma_scope(folder)
     (tmp_path / "params.npz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="not a whole archive of arrays"):
+    with pytest.raises(ValueError, match="not a complete archive of arrays"):
         load_gemma_scope(folder)
 
 

@@ -288,7 +288,7 @@ def test_text_that_begins_otherwise_causes_a_warning(begins: bool, trained: bool
     [
         ({"io": "in_and_out"}, "io is 'in_and_out'"),
         ({"remove_bos": True}, "unknown settings: remove_bos"),
-        ([128], "buffer must|should hold settings"),
+        ([128], "buffer must|must be a table of settings"),
     ],
 )
 def test_how_activations_were_gathered(buffer: Any, says: str, tmp_path: Path) -> None:

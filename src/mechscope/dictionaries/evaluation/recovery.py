@@ -33,8 +33,8 @@ class Recovery:
 
     @property
     def mmcs_back(self) -> float:
-        """The same from learned to true: are the learned features true? Dead and spurious features lower it, missed ones
-        do not."""
+        """The same from learned to true: are the learned features true? Dead and spurious features lower it, but not
+        missed ones."""
         return float(self.meant.mean())
 
     @property

@@ -36,8 +36,8 @@ def refit_gain(
     """
     if dictionary.cfg.normalize != "none":
         raise ValueError(
-            f"this dictionary normalizes each vector ({dictionary.cfg.normalize}), so its reconstruction is not linear in "
-            "its features, and there are no best coefficients."
+            f"this dictionary normalizes each vector ({dictionary.cfg.normalize}), so its reconstruction is not linear "
+            "in its features, and there are no best coefficients."
         )
     features = dictionary.encode(x)
     # The output without any feature: the bias and the skip term.

@@ -1,4 +1,4 @@
-"""What a published file must have, checked before anything is built: everything that is wrong is said at once."""
+"""Check the settings of a published dictionary before anything is built, and report every problem in one error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS: dict[str, Any] = {
     "dict_class": str | None, "trainer": dict[str, Any] | None, "skip_connection": bool | None,
     "transcode": bool | None,
 }  # fmt: skip
-"""Settings of other tools that are read here, and the kinds that they must have."""
+"""Settings of other tools that are used here → the kind that they must have."""
 
 
 def check_settings(
@@ -26,14 +26,17 @@ def check_settings(
     ignore: Collection[str] = (),
     where: str,
 ) -> None:
-    """Raises ValueError for settings that are missing or of another kind than they must be, and for names that are not
-    known: what an unknown setting would have changed, nobody can say. One that is off (null, false, or an empty list or
-    object) changes nothing.
+    """Refuse missing, invalid and unknown settings.
+
+    An unknown setting may change what the weights mean, unless it is off (null, false, or an empty list or object).
 
     Args:
-        needed: must be there.
-        known: may be there.
-        ignore: names that the caller vouches for.
+        needed: names of required settings.
+        known: names of optional settings.
+        ignore: names of unknown settings that the caller knows to make no difference.
+
+    Raises:
+        ValueError: listing every problem.
     """
     missing = [name for name in needed if settings.get(name) is None]
     allowed = {*needed, *known, *ignore}
@@ -48,7 +51,7 @@ def check_settings(
         problems.append(f"unknown settings: {', '.join(_with_hint(name, allowed) for name in unknown)}")
     if problems:
         hint = (
-            " An unknown setting may change what the weights mean; if it does not, pass ignore=(…) with its name."
+            " An unknown setting may change what the weights mean. If it does not, pass ignore=(…) with its name."
             if unknown
             else ""
         )
@@ -56,14 +59,14 @@ def check_settings(
 
 
 def one_of(name: str, value: object, allowed: Iterable[object], where: str) -> None:
-    """Raises ValueError if a setting has a value that is not known."""
+    """Raise ValueError if a setting has an unknown value."""
     choices = list(allowed)
     if not any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices):
-        raise ValueError(f"{where}: {name} is {value!r}; known are {', '.join(map(repr, choices))}.")
+        raise ValueError(f"{where}: {name} is {value!r}, but must be one of {', '.join(map(repr, choices))}.")
 
 
 def whole(name: str, value: object, where: str) -> int:
-    """The value, if it is a whole number above 0.
+    """Return the value if it is a whole number above 0.
 
     Raises:
         ValueError: if it is not.

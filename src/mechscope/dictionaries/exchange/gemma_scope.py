@@ -1,4 +1,4 @@
-"""Gemma Scope: params.npz with W_enc, W_dec, b_enc, b_dec, threshold. JumpReLU, and b_dec is not subtracted."""
+"""Read Gemma Scope: params.npz with W_enc, W_dec, b_enc, b_dec, threshold; JumpReLU without subtracting b_dec."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
 
 @checked_arguments
 def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionary:
-    """Read params.npz, or a folder that has it. Widths come from the matrices, since there is no config.
+    """Read params.npz, or a folder that contains it. Widths come from the matrices, because there is no config.
 
-    Dictionaries of embeddings were trained on embeddings without their factor √d_model, which nothing in the file
-    says: give activations without it.
+    Dictionaries of embeddings were trained on embeddings without their factor √d_model, although the file does not say
+    so: divide the activations by it.
 
     Args:
-        transcoder: whether it writes elsewhere than it reads, which the file does not say where both have one width.
+        transcoder: whether it is a transcoder, which the file does not say if both widths are equal.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for a damaged file, or tensors that are missing, unknown or of the wrong shape; all at once.
+        ValueError: for a damaged file, or listing every tensor that does not fit.
     """
     path = Path(path)
     weights = path if path.suffix == ".npz" else path / WEIGHTS
@@ -36,7 +36,7 @@ def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionar
     where, what = str(weights), f"the tensors of {weights}"
     matrices = [found[name] for name in ("W_enc", "W_dec") if name in found]
     if len(matrices) < 2 or any(matrix.ndim != 2 for matrix in matrices):
-        # Without both matrices there is no saying what the others should be.
+        # Without both matrices, the shapes of the others are unknown.
         check_state_dict(
             found, dict.fromkeys(NAMES, ExpectedTensor()), what=what, owner="Gemma Scope's format"
         )

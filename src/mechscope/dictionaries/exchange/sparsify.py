@@ -1,4 +1,4 @@
-"""Folders of sparsify: {hook point}/cfg.json and sae.safetensors. TopK autoencoders and transcoders."""
+"""Read folders of sparsify: {hook point}/cfg.json and sae.safetensors, with TopK autoencoders and transcoders."""
 
 from __future__ import annotations
 
@@ -32,16 +32,15 @@ KNOWN = (
 def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictionary:
     """Read a sparsify folder.
 
-    normalize_decoder and multi_topk only steer training: a decoder is used as it lies in the file, and the k features
-    are those of `encode`. An autoencoder with a skip term is rebuilt as a transcoder with the same outputs.
+    normalize_decoder and multi_topk only affect training: the decoder is used as it is stored, and k features are
+    active. An autoencoder with a skip term is converted to a transcoder with the same outputs.
 
     Args:
-        ignore: settings with unknown names that are known to change nothing.
+        ignore: names of unknown settings that are known to make no difference.
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
-        ValueError: for damaged files, unknown settings or values, or tensors that are missing, unknown or of the wrong
-            shape; all of these at once.
+        ValueError: for damaged files, unknown settings or values, and tensors that do not fit (listing all).
     """
     folder = Path(folder)
     must_exist(folder / CONFIG, folder / WEIGHTS)
@@ -50,7 +49,7 @@ def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictio
     check_settings(settings, needed=("d_in", "k"), known=KNOWN, ignore=ignore, where=where)
     d_in, k = whole("d_in", settings["d_in"], where), whole("k", settings["k"], where)
     one_of("activation", settings.get("activation", "topk"), ("topk",), where)
-    # Older versions could let negative pre-activations through.
+    # Older versions could keep negative pre-activations.
     one_of("signed", settings.get("signed", False), (False,), where)
     skip, transcode = settings.get("skip_connection", False), settings.get("transcode", False)
     for name, value in (("skip_connection", skip), ("transcode", transcode)):
