@@ -324,7 +324,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "model": (["--model", "mini-gelu-1", "--hook", HOOK], "mini-gelu-1l"),
     "skip": (["--skip"], "--target-hook"),
     "crosscoder": (["--architecture", "crosscoder"], "two hook points or more"),
-    "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "64 tokens at most"),
+    "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "at most 64 tokens"),
     "pattern": (["--model", "mini-gelu-1l", "--hook", "blocks.0.attn.hook_pattern"], "one vector for each"),
     "too little text": (
         ["--model", "mini-gelu-1l", "--hook", HOOK, "--tokens", "500"],

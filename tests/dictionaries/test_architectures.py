@@ -259,7 +259,7 @@ def test_normalization_of_each_vector_is_turned_back(how):
     assert_close(dictionary.encode(stretched), dictionary.encode(x), rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="decode\\(features, x\\)"):
         dictionary.decode(dictionary.encode(x))
-    with pytest.raises(ValueError, match="leave scale at 1"):
+    with pytest.raises(ValueError, match="leave the scale at 1"):
         dictionary.set_scale(2.0)
 
 

@@ -112,7 +112,7 @@ def _every_feature(dictionary: Dictionary, x: torch.Tensor) -> torch.Tensor:
 def test_no_activations_at_all(name: str) -> None:
     dictionary = _built(name)
     assert dictionary(torch.zeros(0, 8)).shape == (0, dictionary.cfg.width_out)
-    with pytest.raises(ValueError, match="a mean over activations, and there are none"):
+    with pytest.raises(ValueError, match="a mean over activations, but a tensor of shape"):
         dictionary.loss(torch.zeros(0, 8), _target(dictionary, 0))
 
 

@@ -107,7 +107,7 @@ def test_evaluation_leaves_them_out(model, tokens) -> None:
     (page,) = feature_pages(model, dictionary, tokens, HOOK, [3], exclude_special_tokens=[END, PAD])
     features = dictionary.encode(cache[HOOK])[..., 3]
     assert page.density == pytest.approx(float((features[keep] > 0).double().mean()))
-    with pytest.raises(ValueError, match="give the model too"):
+    with pytest.raises(ValueError, match="these arguments need a model"):
         evaluate(dictionary, cache[HOOK], exclude_special_tokens=[END])
 
 
@@ -140,9 +140,9 @@ def test_a_source_of_one_head(tmp_path) -> None:
         tokens=2000, batch_size=32,
     )  # fmt: skip
     source = open_source(config)
-    assert source.words.startswith("head 1 of") and source.metadata()["hook_head_index"] == 1
+    assert source.description.startswith("head 1 of") and source.metadata()["hook_head_index"] == 1
     dictionary = shaken("relu", seed=2, d_in=source.d_in, d_sae=8, dtype="float32")
     found = source.evaluate(dictionary)
     assert found.splice is not None
-    with pytest.raises(ValueError, match="name its target hook"):
+    with pytest.raises(ValueError, match="give target_hook too"):
         SourceConfig(model="a", hook=("b",), target_head=1)

@@ -1,4 +1,4 @@
-"""Our own folder: config.json and weights.safetensors, written so that a reader never sees half of one."""
+"""Save and load dictionaries: a folder with config.json and weights.safetensors, which are written atomically."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
     """Write a dictionary to a folder.
 
     Args:
-        fold: fold activation scales and decoder norms into the weights, where that leaves outputs as they are.
+        fold: fold activation scales and decoder norms into the weights, if that leaves the outputs unchanged.
 
     Raises:
         TypeError: if its metadata is not JSON.
@@ -38,7 +38,7 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
     kept = dictionary.folded_to_save() if fold else dictionary
     described = {"format": FORMAT, "dictionary": kept.cfg.to_dict(), "metadata": kept.metadata}
     text = json.dumps(described, indent=2) + "\n"
-    # The config last: a folder that has one is whole.
+    # The config is written last, so that a folder with a config is complete.
     write_atomically(folder / WEIGHTS, safetensors.torch.save(kept.state()))
     write_atomically(folder / CONFIG, text)
     return folder
@@ -46,11 +46,11 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
 
 @checked_arguments
 def load(folder: str | Path) -> Dictionary:
-    """Read what `save` wrote.
+    """Read a dictionary that `save` wrote.
 
     Raises:
         FileNotFoundError: if the folder lacks one of the two files.
-        ValueError: for a damaged file, another format, or weights that are not finite or not those of the config.
+        ValueError: for a damaged file, another format, or weights that are not finite or do not fit the config.
     """
     folder = check_name(folder)
     for name in (CONFIG, WEIGHTS):

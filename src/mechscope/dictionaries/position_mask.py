@@ -116,7 +116,7 @@ def position_mask(
         without = f" and without the tokens {list(excluded)}" if excluded else ""
         without += f" and positions {positions} (the dictionary's)" if positions is not None else ""
         raise ValueError(
-            f"skip_first={skip_first}{without} leaves none of the positions of {tuple(tokens.shape)} tokens (not "
-            "counting padding)."
+            f"skip_first={skip_first}{without} leaves no position to use in {tuple(tokens.shape)} tokens (padding is "
+            "never used)."
         )
     return used

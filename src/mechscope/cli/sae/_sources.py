@@ -100,7 +100,7 @@ def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device,
     cfg = dictionary.cfg
     if cfg.d_in != source.d_in:
         raise ValueError(
-            f"{folder} reads activations of width d_in = {cfg.d_in}, but those of {source.words} have width "
+            f"{folder} reads activations of width d_in = {cfg.d_in}, but those of {source.description} have width "
             f"{source.d_in}."
         )
     if cfg.transcodes and source.d_out != cfg.d_out:

@@ -49,7 +49,7 @@ def evaluate(command: Eval) -> int:
         print(written, end="", flush=True)
         write_atomically(out, written)
         return 0
-    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.words}")
+    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.description}")
     print(f"{found.examples:,} held-out activations\n")
     print(found, flush=True)
     print(f"\nwritten to {write_atomically(out, written)}")

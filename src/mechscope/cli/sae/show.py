@@ -46,7 +46,7 @@ def show(command: Show) -> int:
     from mechscope.cli.sae._feature_text import density_lines, feature_lines
 
     if not command.feature:
-        print(f"\nOn {source.words}, held out:")
+        print(f"\nOn {source.description}, held out:")
         for line in density_lines(source.evaluate(dictionary)):
             print(f"  {line}")
         print(f"\nA feature's page: {command_line('sae', 'show', command.folder, '--feature', 0)}")

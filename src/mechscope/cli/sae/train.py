@@ -163,7 +163,7 @@ def _processes(command: Train, stack: ExitStack) -> tuple[Ranks, torch.device]:
 def _print_beginning(prepared: PreparedJob, device: torch.device) -> None:
     training = prepared.job.training
     names = ", ".join(f"{name} ({each.cfg.d_sae:,} features)" for name, each in prepared.dictionaries.items())
-    print(f"{names} on {prepared.source.words}, width {prepared.source.d_in}")
+    print(f"{names} on {prepared.source.description}, width {prepared.source.d_in}")
     total = training.steps * prepared.stream.batch_size
     processes = "" if prepared.ranks.alone else f", {prepared.ranks.size} processes"
     resumes = f"; resuming from step {prepared.done:,} in {prepared.folder}" if prepared.done else ""

@@ -85,7 +85,7 @@ class Sweeper:
         self._stale: set[Path] = set()
         self._seconds = folder / "seconds.json"
         first = self._source(config.seeds[0])
-        self.words = first.words
+        self.words = first.description
         # A text that is too short for the buffer, and activations that are not finite, are seen here.
         first.stream(config.seeds[0])
         first.held_out(1)

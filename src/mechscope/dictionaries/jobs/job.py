@@ -34,7 +34,9 @@ class TrainingJob(Settings):
             raise ValueError("name at least one dictionary to train.")
         for name in self.dictionaries:
             if not name or "/" in name or name.startswith("."):
-                raise ValueError(f"a dictionary's name becomes a folder's, so {name!r} will not do.")
+                raise ValueError(
+                    f"{name!r} cannot be a dictionary's name, which becomes the name of a folder."
+                )
         self.configs(None, None)
 
     def configs(self, d_in: int | None, d_out: int | None) -> dict[str, DictionaryConfig]:
@@ -45,7 +47,7 @@ class TrainingJob(Settings):
             d_out: output width of a transcoder.
 
         Raises:
-            ValueError: for unknown or impossible settings, and for a d_in that does not fit.
+            ValueError: for unknown or invalid settings, and for a d_in that does not fit.
         """
         return {name: self._config(name, d_in, d_out) for name in self.dictionaries}
 
@@ -56,7 +58,7 @@ class TrainingJob(Settings):
         if None not in (wanted, d_in) and wanted != d_in:
             where = " + ".join(self.source.hook) or self.source.synthetic
             raise ValueError(
-                f"the dictionary {name!r} reads width d_in = {wanted}, and activations of {where} have width {d_in}."
+                f"the dictionary {name!r} reads width d_in = {wanted}, but activations of {where} have width {d_in}."
             )
         settings["d_in"] = d_in or wanted or max(1, layers)
         if self.source.target_hook:
@@ -64,7 +66,7 @@ class TrainingJob(Settings):
             settings["d_out"] = d_out or settings.get("d_out") or settings["d_in"]
         if settings.get("architecture") == "crosscoder":
             if layers < 2:
-                raise ValueError("a crosscoder reads several layers: name two hook points or more.")
+                raise ValueError("a crosscoder reads several layers: give two or more hook points.")
             settings.setdefault("n_layers", layers)
         try:
             return config_from_dict(settings)

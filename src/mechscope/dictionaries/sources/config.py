@@ -1,4 +1,4 @@
-"""Which activations to read, as plain settings. Does not load torch."""
+"""Settings of a source of activations. Does not load torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mechscope.settings import NonNegativeInt, PositiveInt, Settings, decode
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig(Settings):
-    """Either a model, a hook point and text, or known features; and how to read them."""
+    """A model, a hook point and text, or else known features; and how to read them."""
 
     model: str = ""
     """A bundled model, a name from the model table, a repository on the hub, or a folder."""
@@ -20,33 +20,33 @@ class SourceConfig(Settings):
     target_hook: tuple[str, ...] = ()
     """The hook point that a transcoder writes to; empty for an autoencoder."""
     head: NonNegativeInt | None = None
-    """The head that is read, if the hook point has heads; None means all heads concatenated."""
+    """The head to read, if the hook point has heads; None means all heads concatenated."""
     target_head: NonNegativeInt | None = None
     """The head that a transcoder writes."""
     text: str = "library"
     """"library" (the standard library's code), "docstrings" (its documentation), "books" (of MECHSCOPE_DATA), or a
     text file or folder."""
     synthetic: str = ""
-    """Known features instead of a model, by name (`known.SETTINGS`)."""
+    """Known features instead of a model, by name (`synthetic.SETTINGS`)."""
     tokens: PositiveInt = 1_000_000
     """At most this many tokens of text are read; longer training repeats them."""
     held_out: PositiveInt = 16_384
     """Tokens (for known features: activations) held out for evaluation."""
     context: PositiveInt | None = None
-    """Tokens per row; None: the model's context, at most 128."""
+    """Tokens per row; None means the model's context, but at most 128."""
     prepend_bos: bool | None = None
-    """Whether each row begins with the begin token; None: as the model's texts do."""
+    """Whether each row begins with the begin token; None does what the model does by default."""
     skip_first: NonNegativeInt = 1
     """Positions to skip at the start of each row, because the first token's activation is unlike all others."""
     exclude_special_tokens: bool | tuple[NonNegativeInt, ...] = False
-    """True: positions of the tokenizer's special tokens (begin, end, padding …) are excluded from
-    training and evaluation, but attention still sees them. Ids: exclude these tokens instead."""
+    """True excludes the positions of the tokenizer's special tokens (begin, end, padding …) from training and
+    evaluation, but attention still sees them. Ids exclude these tokens instead."""
     batch_size: PositiveInt = 1024
     """Activations per training step."""
     buffer_size: PositiveInt | None = None
-    """Activations that are shuffled together; None: sixteen batches, or all if there are fewer."""
+    """Activations that are shuffled together; None means sixteen batches, or all if there are fewer."""
     seed: NonNegativeInt = 0
-    """Determines which text is held out and in which order the rest is read, or the known features."""
+    """Seed of the held-out text and of the order of the rest, or of the known features."""
 
     def __post_init__(self) -> None:
         for name in ("hook", "target_hook"):
@@ -54,10 +54,10 @@ class SourceConfig(Settings):
                 object.__setattr__(self, name, (given,))
         super().__post_init__()
         if self.target_head is not None and not self.target_hook:
-            raise ValueError("target_head is the head that a transcoder writes: name its target hook too.")
+            raise ValueError("target_head is the head that a transcoder writes: give target_hook too.")
         if self.synthetic and (self.model or self.hook or self.target_hook or self.head is not None):
             raise ValueError(
-                f"known features ({self.synthetic}) have no model and no hook point: give one or the other."
+                f"known features ({self.synthetic}) have no model and no hook point: give either one or the other."
             )
         if not self.synthetic and not (self.model and self.hook):
             raise ValueError(
@@ -70,6 +70,6 @@ def source_from_dict(settings: Mapping[str, Any]) -> SourceConfig:
     """Restore the config that `to_dict` describes.
 
     Raises:
-        ValueError: for unknown or impossible settings.
+        ValueError: for unknown or invalid settings.
     """
     return decode(SourceConfig, settings, "a source of activations")
