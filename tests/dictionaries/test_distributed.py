@@ -167,10 +167,10 @@ def test_each_rank_draws_its_share_of_one_dictionary(both):
         ("split", "rank 1 was given other arguments than rank 0: stream.content"),
         ("generator", "GeneratorStream) cannot be divided among ranks"),
         ("uneven", "d_sae = 25 features cannot be divided evenly among 2 ranks: choose 24 or 26"),
-        ("unsplit", "torchrun started 2 processes, and the dictionaries were built for one"),
+        ("unsplit", "torchrun started 2 processes, but the dictionaries were built for one"),
         ("mixed", "was built for one process, but would be trained by rank {rank} of 2"),
-        ("fold", "the share of rank {rank} of 2; gather_dictionary"),
-        ("save", "the share of rank {rank} of 2; gather_dictionary"),
+        ("fold", "the share of rank {rank} of 2: call gather_dictionary"),
+        ("save", "the share of rank {rank} of 2: call gather_dictionary"),
         ("explosion", "FloatingPointError: the loss of relu-free became"),
     ],
 )
