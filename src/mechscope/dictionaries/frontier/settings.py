@@ -1,4 +1,4 @@
-"""What a sweep computes, as plain settings. Loads no torch."""
+"""Settings of a sweep. Does not load torch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Contender(Settings):
     """An architecture and the sparsities at which it is trained."""
 
     architecture: str
-    """Its name."""
+    """The architecture's name."""
     sparsities: tuple[float, ...]
-    """Values of k, l1 or l0, whichever says how sparse it is."""
+    """Values of k, l1 or l0, whichever controls its sparsity."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Settings that differ from our own choices for this architecture."""
+    """Settings that differ from our defaults for this architecture (`CHOICES`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,37 +36,37 @@ class Contender(Settings):
             )
         if not self.sparsities or len(set(self.sparsities)) < len(self.sparsities):
             raise ValueError(
-                f"{self.architecture} needs sparsities, each once; it has {list(self.sparsities)}."
+                f"{self.architecture} needs one or more different sparsities, not {list(self.sparsities)}."
             )
 
     @property
     def middle(self) -> float:
-        """The sparsity at which a learning rate is chosen."""
+        """The sparsity at which the learning rate is chosen."""
         return sorted(self.sparsities)[len(self.sparsities) // 2]
 
     def dictionary(self, d_sae: int, sparsity: float) -> dict[str, Any]:
-        """Settings of the dictionary at one sparsity, but for d_in."""
+        """Settings of the dictionary with this sparsity, except d_in."""
         return dictionary_settings(self.architecture, d_sae, sparsity, **self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(Settings):
-    """Architectures × sparsities on one source of activations; the same tokens, width and steps for all."""
+    """Architectures × sparsities on one source of activations, with the same tokens, width and steps for all."""
 
     source: SourceConfig
     """Where activations come from."""
     d_sae: Size
-    """Features of every dictionary."""
+    """Number of features of every dictionary."""
     contenders: tuple[Contender, ...]
-    """Who takes part."""
+    """The architectures with their sparsities."""
     learning_rates: tuple[PositiveFloat, ...]
-    """Of several, each architecture takes the one with which its own loss is lowest at its middle sparsity."""
+    """If there are several, each architecture uses the one with the lowest loss at its middle sparsity."""
     training: TrainingConfig
-    """The rest of the training; its lr and seed are the sweep's to set."""
+    """The other training settings; the sweep sets lr and seed."""
     seeds: tuple[NonNegativeInt, ...] = (0,)
-    """Of weights and batches; known features are drawn anew too."""
+    """Seeds of weights and batches, and of known features."""
     title: str = "Dictionaries"
-    """What the frontiers are of."""
+    """Title of the report."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,11 +75,11 @@ class SweepConfig(Settings):
                 raise ValueError(f"a sweep needs at least one of its {name.replace('_', ' ')}.")
         names = [contender.architecture for contender in self.contenders]
         if len(set(names)) < len(names):
-            raise ValueError(f"each architecture takes part once; got {', '.join(names)}.")
+            raise ValueError(f"each architecture may occur only once; got {', '.join(names)}.")
         if "crosscoder" in names or self.source.target_hook or len(self.source.hook) > 1:
             raise ValueError(
-                "a sweep compares dictionaries that read and write one place. Transcoders and crosscoders reconstruct "
-                "something else, so their L0 and FVU are on other scales: train them with `mechscope sae train`."
+                "a sweep compares dictionaries that read and write the same hook point. The L0 and FVU of transcoders "
+                "and crosscoders are not comparable: train them with `mechscope sae train`."
             )
         for contender in self.contenders:
             for sparsity in contender.sparsities:
@@ -92,10 +92,10 @@ class SweepConfig(Settings):
 
 
 def sweep_from_dict(settings: Mapping[str, Any]) -> SweepConfig:
-    """The config that `to_dict` described.
+    """Restore the config that `to_dict` describes.
 
     Raises:
-        ValueError: for unknown settings, with the nearest names; for missing or impossible ones.
+        ValueError: for unknown settings (suggests the closest names), and for missing or invalid ones.
     """
     return decode(SweepConfig, settings, "a sweep's config")
 
