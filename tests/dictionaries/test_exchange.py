@@ -118,7 +118,7 @@ def test_batch_topk_without_a_threshold_is_not_saved(tmp_path: Path) -> None:
     ids=lambda cfg: cfg.architecture,
 )
 def test_what_saelens_has_not_is_refused(tmp_path: Path, cfg: Any) -> None:
-    with pytest.raises(ValueError, match="no counterpart"):
+    with pytest.raises(ValueError, match="SAELens cannot represent"):
         save_saelens(build(cfg), tmp_path)
 
 

@@ -79,7 +79,7 @@ def tokens_with_mask(
         what = (
             f"{tokens.dtype} {tuple(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
         )
-        raise ValueError(f"tokens must be whole numbers [batch pos], not {what}.")
+        raise ValueError(f"tokens must be ids, whole numbers [batch pos], not {what}.")
     if attention_mask is not None:
         return Tokens(tokens, attention_mask)
     if hasattr(model, "as_tokens"):
