@@ -26,9 +26,9 @@ from mechscope.value_kinds import shown
 class Batch:
     """Activations, and a transcoder's targets."""
 
-    x: Float[Tensor, "batch d_in"]
+    x: Float[Tensor, "*batch d_in"]
     """The inputs."""
-    target: Float[Tensor, "batch d_out"] | None = None
+    target: Float[Tensor, "*batch d_out"] | None = None
     """The targets; None if they are the same as the inputs."""
 
     def __len__(self) -> int:

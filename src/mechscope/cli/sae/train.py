@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.sae._sources import given, source_settings
 from mechscope.cli.sae.commands import Train
-from mechscope.cli.words import command_line
 from mechscope.dictionaries.jobs.choices import (
     CHOICES,
     dictionary_settings,

@@ -33,7 +33,7 @@ class LogitList:
 @checked_arguments
 def logit_effects(
     model: HookedTransformer,
-    directions: Float[Tensor, "feature d_model"],
+    directions: Float[Tensor, "feature d_out"],
     through: Float[Tensor, "d_out d_model"] | None = None,
 ) -> Float[Tensor, "feature d_vocab"]:
     """The change of every logit per unit of each direction in the residual stream, through the unembedding alone.
