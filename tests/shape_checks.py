@@ -18,7 +18,7 @@ _GENERATOR = (
 )
 _PARTS = "runs/ identifies a part by what its function carries along, and a wrapper hides that"
 LEFT_OUT = {
-    "mechscope.cli.sae.feature_text": _GENERATOR,
+    "mechscope.cli.sae._feature_text": _GENERATOR,
     "mechscope.labs.grokking.bundled_study": _PARTS,
     "mechscope.labs.grokking.composition": _PARTS,
     "mechscope.labs.grokking.third_party": _PARTS,

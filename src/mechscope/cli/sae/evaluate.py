@@ -11,7 +11,7 @@ from mechscope.cli.sae.commands import Eval
 def evaluate(command: Eval) -> int:
     """Measure, print the table, write evaluation.json."""
     with user_errors():
-        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.cli.sae._sources import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
         from mechscope.model.devices import pick_device
         from mechscope.results import versions
@@ -49,7 +49,7 @@ def evaluate(command: Eval) -> int:
         print(written, end="", flush=True)
         write_atomically(out, written)
         return 0
-    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.words}")
+    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.description}")
     print(f"{found.examples:,} held-out activations\n")
     print(found, flush=True)
     print(f"\nwritten to {write_atomically(out, written)}")

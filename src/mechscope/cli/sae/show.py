@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show(command: Show) -> int:
     """Print the description; features only if their activations are available."""
     with user_errors():
-        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.cli.sae._sources import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
         from mechscope.model.devices import pick_device
 
@@ -43,10 +43,10 @@ def show(command: Show) -> int:
         source = open_for(dictionary, config, device, command.folder)
     dictionary = dictionary.to(device)
 
-    from mechscope.cli.sae.feature_text import density_lines, feature_lines
+    from mechscope.cli.sae._feature_text import density_lines, feature_lines
 
     if not command.feature:
-        print(f"\nOn {source.words}, held out:")
+        print(f"\nOn {source.description}, held out:")
         for line in density_lines(source.evaluate(dictionary)):
             print(f"  {line}")
         print(f"\nA feature's page: {command_line('sae', 'show', command.folder, '--feature', 0)}")
