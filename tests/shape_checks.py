@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import GeneratorType
 from typing import Any, get_args
@@ -25,6 +26,8 @@ LEFT_OUT = {
     "mechscope.labs.grokking.training": _PARTS,
     "mechscope.labs.induction.text_models": _PARTS,
     "mechscope.labs.induction.training": _PARTS,
+    "mechscope.labs.sae.ground_truth": _PARTS,
+    "mechscope.labs.sae.text_study": _PARTS,
     "mechscope.labs.superposition.arrangements": _PARTS,
     "mechscope.labs.superposition.training": _PARTS,
     "mechscope.model.generation": _GENERATOR,
@@ -61,15 +64,21 @@ def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     if returned is None or not shapes:
         return function
     function.__annotations__ = shapes
-    check = beartype(function)
+    return _Check(beartype(function), returned)
 
-    def check_unless_generator(*args: Any, **kwargs: Any) -> Any:
+
+@dataclass(frozen=True)
+class _Check:
+    """Not a function, so that runs/ does not take it for a part of what a function captured."""
+
+    check: Callable[..., Any]
+    returned: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A generator is returned before its own checks have run.
-        if isinstance(kwargs[returned], GeneratorType):
-            return kwargs[returned]
-        return check(*args, **kwargs)
-
-    return check_unless_generator
+        if isinstance(kwargs[self.returned], GeneratorType):
+            return kwargs[self.returned]
+        return self.check(*args, **kwargs)
 
 
 def _has_shape(hint: Any) -> bool:
