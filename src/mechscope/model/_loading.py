@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -20,6 +19,7 @@ from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit, check_types
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.weight_processing import process_weights
 
 
@@ -112,10 +112,8 @@ class Loading(TokenizerHelpers, HookedModel):
 
         See `mechscope.checkpoints.classic.from_pretrained` for the arguments, and `load_model` for a shorter way.
         """
-        # Imported here, because the checkpoints room is above the model room and imports it.
-        loader = importlib.import_module("mechscope.checkpoints.classic")
         del move_to_device  # the model is built on its device
-        return loader.from_pretrained(
+        return pretrained_loader("decoder")(
             cls,
             model_name,
             fold_ln=fold_ln,

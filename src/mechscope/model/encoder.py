@@ -8,7 +8,6 @@ the layers' outputs.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -34,6 +33,7 @@ from mechscope.model.fit import check_fit
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.initialization import init_weights
 from mechscope.model.padding import real_positions
+from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.special_tokens import check_ids, n_ids
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
@@ -196,9 +196,7 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
         Raises:
             ValueError: for a model that is not an encoder.
         """
-        # Imported here, because the checkpoints room is above the model room and imports it.
-        loader = importlib.import_module("mechscope.checkpoints.load")
-        model = loader.load_model(
+        model = pretrained_loader("encoder")(
             model_name if hf_model is None else hf_model,
             checkpoint_index=checkpoint_index,
             checkpoint_value=checkpoint_value,
