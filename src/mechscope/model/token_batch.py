@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
 from mechscope.arguments import shown
 
@@ -153,7 +153,7 @@ class Tokens(torch.Tensor):
         return _with_mask(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
 
     @property
-    def ids(self) -> Int[torch.Tensor, "*batch pos"]:
+    def ids(self) -> Integer[torch.Tensor, "*batch pos"]:
         """The ids as a plain tensor, without the mask."""
         return plain_ids(self)
 
