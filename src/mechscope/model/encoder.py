@@ -133,7 +133,7 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
     def accumulated_bias(
         self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
     ) -> torch.Tensor:
-        """Refused: an encoder normalizes its residual stream after every sum, so biases do not add up in it.
+        """Not available: an encoder normalizes its residual stream after every sum, so biases do not add up.
 
         Raises:
             ValueError: always.
