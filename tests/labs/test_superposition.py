@@ -230,7 +230,8 @@ def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) 
     assert names_read(LAB.lesson.read_text(encoding="utf-8")) <= {*run.outcome.lesson_values(0), "config"}
     (histogram,) = [figure for figure in run.outcome.figures if figure.name == "histogram"]
     # Its bars stand where they belong: an axis of categories would put the first one at 0, the second at 1.
-    assert histogram.figure.layout.xaxis.type == "linear"
+    layout: Any = histogram.figure.layout
+    assert layout.xaxis.type == "linear"
     for figure in run.outcome.figures:
         assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
         assert figure.data
