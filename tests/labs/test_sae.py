@@ -18,11 +18,11 @@ from mechscope.labs.sae import LAB, GridConfig, SaeConfig, TextConfig, ToyConfig
 from mechscope.labs.sae import experiment as experiment_module
 from mechscope.labs.sae import ground_truth as ground_truth_module
 from mechscope.labs.sae.claims import CLAIMS
+from mechscope.labs.sae.features_against_neurons import detect
 from mechscope.labs.sae.ground_truth import Grid, run_grid, run_toy
-from mechscope.labs.sae.language import HOOK, Texts, activations, random_twin, read_texts
+from mechscope.labs.sae.language_model import HOOK, Texts, activations, random_twin, read_texts
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
-from mechscope.labs.sae.reading import detect
 from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
