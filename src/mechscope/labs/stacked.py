@@ -26,7 +26,7 @@ def stacked_result(
         series: name → values; all of the same shape.
         dims: names of the axes; the first is that of the series.
         coords: coordinates of the other axes (see `make_result`).
-        kind: how to draw it (see `render_result`).
+        kind: how to draw it (see `Result.kind`).
 
     Raises:
         ValueError: for series of different shapes, or as `make_result`.
@@ -52,7 +52,7 @@ def named_result(
 
     Args:
         dim: name of its only axis.
-        kind: how to draw it (see `render_result`); bars if it is not given.
+        kind: how to draw it (see `Result.kind`); bars if it is not given.
 
     >>> made_by = Provenance("a model", "prompts", 0)
     >>> float(named_result({"one": 1.5, "two": 2.5}, "A title", "nats", made_by).values.sel(label="two"))
