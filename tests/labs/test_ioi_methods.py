@@ -472,7 +472,9 @@ def test_models_that_lack_what_is_asked_about(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ValueError, match=r"heads 9\.9"):
         acdc_measures(model, task)
     one_layer = small_model(0, n_layers=1)
-    with pytest.raises(ValueError, match="1 layer; a circuit of heads that read other heads needs at least two"):
+    with pytest.raises(
+        ValueError, match="1 layer; a circuit of heads that read other heads needs at least two"
+    ):
         dissect(one_layer, task, task, [3, 4])
     nameless = dataclasses.replace(task, positions={"end": task.positions["end"]})
     with pytest.raises(ValueError, match=r"no position called IO, S1, S1\+1, S2"):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mechscope.labs.head_names import head_name
 from mechscope.labs.ioi.anatomy import Anatomy
 from mechscope.labs.ioi.attention_and_copying import attention_along
-from mechscope.labs.ioi.heads import Head, head_of, name_of
+from mechscope.labs.ioi.heads import Head, head_of
 from mechscope.labs.ioi.judgement_figures import draw_judgement
 from mechscope.labs.ioi.trace import Stage
 from mechscope.labs.lab import LabFigure
@@ -142,7 +143,7 @@ def _short_name(stage: Stage) -> str:
 
 
 def _receivers(stage: Stage) -> list[str]:
-    return [name_of(head_of(node)) for node in stage.receivers if node != "logits"]
+    return [head_name(head_of(node)) for node in stage.receivers if node != "logits"]
 
 
 def _attention(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
@@ -198,4 +199,4 @@ def _by_layer(name: str, result: Result, title: str, caption: str) -> LabFigure:
 def _heads_by_class(anatomy: Anatomy) -> tuple[list[Head], list[str]]:
     """Heads ordered by class, and their labels in figures."""
     pairs = [(head, kind) for kind, heads in anatomy.roles.classes.items() for head in heads]
-    return [head for head, _ in pairs], [f"{name_of(head)} {kind}" for head, kind in pairs]
+    return [head for head, _ in pairs], [f"{head_name(head)} {kind}" for head, kind in pairs]

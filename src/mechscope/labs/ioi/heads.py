@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-Head = tuple[int, int]
-"""(layer, head), both counted from 0: 9.6 is head 6 of layer 9."""
+from mechscope.labs.head_names import Head, head_name
+
 Classes = Mapping[str, tuple[Head, ...]]
 """Name of a class of heads → its heads."""
 HeadPositions = Mapping[Head, str | tuple[str, ...]]
@@ -62,15 +62,6 @@ def positions_of(classes: Classes, only: Iterable[Head] | None = None) -> dict[H
     }
 
 
-def name_of(head: Head) -> str:
-    """The name of a head as papers write it.
-
-    >>> name_of((9, 6))
-    '9.6'
-    """
-    return f"{head[0]}.{head[1]}"
-
-
 def node_of(head: Head) -> str:
     """The name of a head as a node of a circuit.
 
@@ -96,4 +87,4 @@ def in_words(heads: Iterable[Head]) -> str:
     >>> in_words([(9, 6), (10, 0)])
     '9.6, 10.0'
     """
-    return ", ".join(map(name_of, heads)) or "none"
+    return ", ".join(map(head_name, heads)) or "none"

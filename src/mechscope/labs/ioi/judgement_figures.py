@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mechscope.labs.head_names import head_name
 from mechscope.labs.ioi.anatomy import Anatomy
-from mechscope.labs.ioi.heads import name_of
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import named_result, stacked_result
 from mechscope.results import Provenance, make_result
@@ -94,7 +94,9 @@ def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> An
 
 def _minimality(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     changes = anatomy.judgement.minimality
-    ranked = {name_of(head): 100 * changes[head] for head in sorted(changes, key=lambda head: -changes[head])}
+    ranked = {
+        head_name(head): 100 * changes[head] for head in sorted(changes, key=lambda head: -changes[head])
+    }
     return LabFigure.of(
         named_result(ranked, "What changes when one head leaves the circuit", "%", made_by),
         "From the whole circuit, or from the circuit without the rest of its class. Look for passengers: bars that do "
@@ -111,9 +113,9 @@ def _minimality(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
 def _estimates(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     agreement = anatomy.agreement
     patched, estimated = agreement.patched.values.values, agreement.estimated.values.values
-    names = [name_of((layer, head)) for layer, head in np.ndindex(*patched.shape)]
+    names = [head_name((layer, head)) for layer, head in np.ndindex(*patched.shape)]
     patched, estimated = patched.ravel(), estimated.ravel()
-    in_circuit = {name_of(head) for head in anatomy.roles.positions}
+    in_circuit = {head_name(head) for head in anatomy.roles.positions}
     title = f"Gradients beside the real thing: r = {agreement.heads:.2f}"
     figure = new_figure(title, "patched (share of the effect)", "estimated from gradients (share)")
     ends = [float(min(patched.min(), estimated.min())), float(max(patched.max(), estimated.max()))]

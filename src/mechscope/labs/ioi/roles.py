@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mechscope.labs.head_names import head_name
 from mechscope.labs.ioi.attention_and_copying import attention_along, projections
-from mechscope.labs.ioi.heads import Classes, Head, HeadPositions, head_of, name_of
+from mechscope.labs.ioi.heads import Classes, Head, HeadPositions, head_of
 from mechscope.labs.ioi.trace import Trace
 from mechscope.results import Result
 from mechscope.tasks.task import Task
@@ -78,7 +79,9 @@ class Roles:
 
     def in_words(self) -> str:
         """The classes and their heads as text."""
-        return "; ".join(f"{kind}: {', '.join(map(name_of, heads))}" for kind, heads in self.classes.items())
+        return "; ".join(
+            f"{kind}: {', '.join(map(head_name, heads))}" for kind, heads in self.classes.items()
+        )
 
 
 def assign_roles(
