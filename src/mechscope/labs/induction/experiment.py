@@ -46,18 +46,6 @@ NO_TURNING = "this takes several seeds, so it is part of the full budget"
 
 
 @dataclass(frozen=True)
-class Checks:
-    """What the red team's checks of one hypothesis say."""
-
-    made: int
-    """Checks that could be made."""
-    supporting: int
-    """How many of them support the hypothesis."""
-    against: tuple[str, ...]
-    """Names of those that undermine it."""
-
-
-@dataclass(frozen=True)
 class Facts:
     """What the lesson quotes besides measures and settings. Shares are NaN for checks that could not be made."""
 
@@ -67,14 +55,22 @@ class Facts:
     """Names of the previous-token heads."""
     best_baseline: str
     """Name of the baseline with the largest in-context gain."""
-    pair_checks: Checks
-    """Of the hypothesis that one head of each kind carries induction."""
+    pair_checks: int
+    """Checks that could be made of the hypothesis that one head of each kind carries induction."""
+    pair_supporting: int
+    """How many of them support it."""
+    pair_against: tuple[str, ...]
+    """Names of those that undermine it."""
     pair_enough: float
     """Share of the behaviour that the pair has on its own."""
     pair_needed: float
     """Share that is lost without it."""
-    rule_checks: Checks
-    """Of the hypothesis that the model follows the induction rule."""
+    rule_checks: int
+    """Checks that could be made of the hypothesis that the model follows the induction rule."""
+    rule_supporting: int
+    """How many of them support it."""
+    rule_against: tuple[str, ...]
+    """Names of those that undermine it."""
     rule_agrees: float
     """Share of prompts on which model and rule agree."""
     rule_swaps: float
@@ -159,22 +155,26 @@ def _facts(
         induction_heads=tuple(map(head_name, analysis.induction_heads)),
         previous_heads=tuple(map(head_name, analysis.previous_heads)),
         best_baseline=best_plain(baselines),
-        pair_checks=_checks(pair),
+        pair_checks=_checks_made(pair),
+        pair_supporting=len(pair.with_verdict("supports")),
+        pair_against=_against(pair),
         pair_enough=_measured(pair, "enough"),
         pair_needed=_measured(pair, "needed (mean)"),
-        rule_checks=_checks(rule),
+        rule_checks=_checks_made(rule),
+        rule_supporting=len(rule.with_verdict("supports")),
+        rule_against=_against(rule),
         rule_agrees=_measured(rule, "agrees with the model"),
         rule_swaps=_measured(rule, swaps),
         hand_wired_swaps=_measured(control(seed), swaps),
     )
 
 
-def _checks(evidence: Evidence) -> Checks:
-    return Checks(
-        made=len(evidence.rungs) - len(evidence.with_verdict("not run")),
-        supporting=len(evidence.with_verdict("supports")),
-        against=tuple(check.name for check in evidence.with_verdict("undermines")),
-    )
+def _checks_made(evidence: Evidence) -> int:
+    return len(evidence.rungs) - len(evidence.with_verdict("not run"))
+
+
+def _against(evidence: Evidence) -> tuple[str, ...]:
+    return tuple(check.name for check in evidence.with_verdict("undermines"))
 
 
 def _measured(evidence: Evidence, check: str) -> float:
