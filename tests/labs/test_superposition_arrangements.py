@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import ToyModels
 from mechscope.labs import check_claims
 from mechscope.labs.superposition.arrangements import (
     DENSER,
@@ -35,7 +36,7 @@ from mechscope.labs.superposition.arrangements import (
 )
 from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.geometry import angles, dimensionality
-from mechscope.labs.superposition.toy_models import ToyModels, losses
+from mechscope.labs.superposition.gradients import losses
 
 OCTAHEDRON = torch.cat([torch.eye(3), -torch.eye(3)], 1)
 """Feature 0 opposite feature 3, and so on: antipodes are of different triples."""
@@ -60,9 +61,9 @@ def test_points_are_as_dense_as_asked_and_sets_come_together(seed: int) -> None:
 
 
 def test_sets_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="are 5 features; the densities are of 4"):
+    with pytest.raises(ValueError, match="have 5 features in all, but there are densities for 4"):
         sparse_points(torch.full((1, 4), 0.5), (2, 3), 8, 0)
-    with pytest.raises(ValueError, match="have one density"):
+    with pytest.raises(ValueError, match="must have the same density"):
         sparse_points(torch.tensor([[0.5, 0.4]]), (2,), 8, 0)
 
 

@@ -8,19 +8,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
 from mechscope.labs.head_names import head_name
 from mechscope.labs.induction.attack import attack, control
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
-from mechscope.labs.induction.gpt2 import (
-    NO_GPT2,
-    HeadTable,
-    describe_gpt2,
-    gpt2_in_reach,
-    head_table,
-    load_gpt2,
-)
+from mechscope.labs.induction.gpt2 import HeadTable, head_table
 from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared, measure_turning
 from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_model_figures import TEXT_FIGURES, draw_gpt2, draw_text_models
@@ -136,7 +130,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
 
 
 def _measure_gpt2(workspace: Workspace) -> HeadTable | None:
-    if not gpt2_in_reach():
+    if not gpt2_is_available():
         return None
 
     def compute() -> dict[str, Tensor]:

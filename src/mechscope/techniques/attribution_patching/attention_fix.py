@@ -48,7 +48,7 @@ class AttentionFix:
 
     def estimate(
         self, site: str, layer: int, gradient: Pattern, by_position: bool
-    ) -> Float[torch.Tensor, "batch pos head"]:
+    ) -> Float[torch.Tensor, "batch pos site_head"]:
         """The estimate for each query or key; one entry for all positions together, unless by position.
 
         Args:

@@ -193,9 +193,11 @@ def discover(
     Raises:
         ValueError: for another method, an option that it does not have, or what the method itself refuses.
 
-    >>> import mechscope.techniques.circuits as circuits
-    >>> sorted(circuits.METHODS)
-    ['acdc', 'eap', 'eap-ig', 'eap-ig-activations']
+    >>> from mechscope import planted
+    >>> program = planted.load("ioi")  # compiled, so the true circuit is known
+    >>> found = discover(program.model, program.task(16), progress=False)
+    >>> set(found.circuit(n_edges=8).edges()) == program.true_edges
+    True
     """
     if method not in METHODS:
         raise ValueError(f"there is no method {method!r}; there are {', '.join(METHODS)}.")

@@ -79,7 +79,9 @@ class DirectionPatches:
         real = self.bench.task.real_tokens.to(values.device)
         return real.reshape(*real.shape, *[1] * (values.ndim - 2))
 
-    def activations(self) -> tuple[Float[torch.Tensor, "example d"], Float[torch.Tensor, "example d"]]:
+    def activations(
+        self,
+    ) -> tuple[Float[torch.Tensor, "example pos d"], Float[torch.Tensor, "example pos d"]]:
         """Clean and corrupted activations at the site for each example and position, in double precision.
 
         Padding is NaN.

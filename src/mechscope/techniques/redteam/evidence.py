@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mechscope.pages.tables import markdown_table
 from mechscope.results import Provenance
 
 Verdict = Literal["supports", "undermines", "inconclusive", "not run"]
@@ -133,22 +134,19 @@ class Evidence:
 
     def to_markdown(self) -> str:
         """The ladder as a table, with counter-examples below it."""
-        lines = [
-            f"## {self.claim}",
-            "",
-            f"{self.provenance}. {self._tally()}",
-            "",
-            "| rung | question | measured | null or rival | verdict | why | passes | seconds |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
+        headers = ["rung", "question", "measured", "null or rival", "verdict", "why", "passes", "seconds"]
+        rows: list[list[str]] = []
         for rung in self.rungs:
             measured, _, rival = rung.numbers.partition(" beside ")
             cells = [rung.name, rung.question, measured, rival, rung.verdict, rung.reason]
             cells += [f"{rung.passes:.0f}", f"{rung.seconds:.2g}"] if rung.verdict != "not run" else ["", ""]
-            lines.append(
-                "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-            )
-        lines += ["", f"**What would falsify it most cheaply.** {self.cheapest_falsifier}"]
+            rows.append(cells)
+        lines = [f"## {self.claim}", "", f"{self.provenance}. {self._tally()}", ""]
+        lines += [
+            markdown_table(headers, rows),
+            "",
+            f"**What would falsify it most cheaply.** {self.cheapest_falsifier}",
+        ]
         found = [
             (rung.name, text) for rung in self.rungs for text in rung.details.get("counter-examples", [])
         ]

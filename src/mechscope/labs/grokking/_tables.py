@@ -1,4 +1,4 @@
-"""What all pairs have in common, computed once a step: every number's score, and every number's part in the outcome."""
+"""What all pairs share, computed once per step: each number's score, and what it adds to neurons and logits."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 _MULTIPLE = 32
-"""Rows are padded to a multiple of this many columns: sums of rows of odd widths are slow."""
+"""Rows are padded to a multiple of this many columns, because sums of rows of other widths are slow."""
 
 
 class Tables(NamedTuple):
-    """Everything that the pairs need of the weights. `number` counts the p numbers in first place, then in second."""
+    """All that the pairs need from the weights. `number` runs over the p numbers in first, then in second position."""
 
     scores: Float[Tensor, "number head"]
     """Score of each number."""
     score_equals: Float[Tensor, " head"]
     """Score of "=" itself."""
     rows: Float[Tensor, "head number width"]
-    """What each number gives neurons and logits more than "=" would, through each head: d_mlp columns for the neurons
-    before the ReLU, p for the logits, zeros for the rest."""
+    """What each number adds to neurons and logits through each head, compared with "=": d_mlp columns for the neurons
+    before the ReLU, p for the logits, the rest zeros."""
     bias: Float[Tensor, " width"]
-    """What neurons and logits get if every head looks at "=" alone."""
+    """Neurons before the ReLU and logits if every head attends to "=" only."""
     neurons_to_logits: Float[Tensor, "p d_mlp"]
-    """W_out W_U transposed: this way round its products take the least time."""
+    """W_out W_U, transposed because its products are fastest this way."""
 
 
 def make_tables(weights: Mapping[str, Tensor]) -> Tables:
@@ -39,7 +39,7 @@ def make_tables(weights: Mapping[str, Tensor]) -> Tables:
     last = W_E[-1] + W_pos[2]
     numbers = (W_E[:-1] + W_pos[:2, None]).flatten(0, 1)
     query = torch.einsum("d,hdk->hk", last, weights["blocks.0.attn.W_Q"]) / math.sqrt(d_head)
-    # What a residual vector must be multiplied with to give every head's score.
+    # A residual vector times this matrix is the score of every head.
     reader = torch.einsum("hdk,hk->dh", W_K, query)
     flat_V = W_V.permute(1, 0, 2).reshape(d_model, n_heads * d_head)
     values = ((numbers - last) @ flat_V).unflatten(1, (n_heads, d_head))
