@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mechscope.data.python_code import HELD_OUT_CODE
 from mechscope.labs import check_claims
+from mechscope.labs.induction import LAB
 from mechscope.labs.induction import relabelling as relabelling_module
 from mechscope.labs.induction.ablation import mean_ablation_hooks, record
 from mechscope.labs.induction.change_point import abruptness, halfway_step
@@ -39,6 +40,7 @@ from mechscope.labs.induction.turning import largest_turn, principal_path, turni
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.package_files import held_out
 from mechscope.runs import Workspace
+from tests.labs.lesson_names import names_read
 
 SHAPE = {"d_model": 12, "n_ctx": 15, "d_head": 4, "n_heads": 3, "d_vocab": 20, "attn_only": True}
 
@@ -504,6 +506,8 @@ def test_the_bundled_language_model_and_the_same_a_checkpoint_late(tmp_path: Pat
     histories = study_text_models(Workspace(None, (0,), torch.device("cpu"), tmp_path))
     assert histories is not None
     found = text_measures(histories)
+    lesson = LAB.lesson.read_text(encoding="utf-8")
+    assert {name for name in names_read(lesson) if name.startswith("text_")} <= found.keys()
     assert found["text_together_r"] == pytest.approx(0.90, abs=0.01)
     assert found["text_together_p"] < 0.001
     assert found["text_relabelling_p"] == pytest.approx(0.007, abs=0.001)

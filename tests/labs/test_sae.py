@@ -29,6 +29,7 @@ from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.runs import Workspace
+from tests.labs.lesson_names import names_read, optional_names
 
 GRID = GridConfig(
     d_in=24, features=32, active=1.5, decay=0.97, l1=(1.0, 2.0), sizes=(32, 48), steps=400, batch=256
@@ -148,6 +149,11 @@ def test_it_runs_end_to_end_and_resumes(
     assert skipped == {"5.1b", "5.10"}
     page = run.report.read_text(encoding="utf-8")
     assert "Against ourselves" in page
+    assert "no language model in this run" not in page
+    # Only what this configuration leaves out may be missing, and the lesson asks whether it is there.
+    text = LAB.lesson.read_text(encoding="utf-8")
+    missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
+    assert missing == {"large_mmcs", "exchange_peer"} <= optional_names(text)
     assert "universality" in {each.name for each in run.outcome.figures}
     again = run_lab(lab, "quick", out=tmp_path)
     assert again.reused_seconds > 0
@@ -165,7 +171,10 @@ def test_without_the_model_its_claims_are_not_run(monkeypatch: pytest.MonkeyPatc
     reasons = {each.claim.id: each.reason for each in run.claims if each.status == "not-run"}
     assert set(reasons) == {each.id for each in CLAIMS} - {"5.1a", "5.2"}
     assert reasons["5.6"] == "it is not there"
-    assert "it is not there" in run.report.read_text(encoding="utf-8")
+    page = run.report.read_text(encoding="utf-8")
+    assert "it is not there" in page
+    assert "There was no language model in this run" in page
+    assert "nats" not in page[page.index("no language model in this run") : page.index("Against ourselves")]
 
 
 # Sabotage -----------------------------------------------------------------------------------------------
