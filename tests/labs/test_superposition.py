@@ -199,7 +199,7 @@ def test_training_is_torch_s_adamw(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_group_that_does_not_fit_together_is_refused() -> None:
-    with pytest.raises(ValueError, match="a setting has one of each"):
+    with pytest.raises(ValueError, match="each setting needs one of"):
         small_group(density=(0.5,))
     with pytest.raises(ValueError, match="6 features"):
         small_group(importance=geometric(5, 1.0, 2))

@@ -14,7 +14,7 @@ from mechscope.labs.grokking.spectra import frequency_norms, number_embedding
 from mechscope.labs.grokking.structure import SINGLE
 from mechscope.labs.grokking.sweep import LONGEST, SHARES, SweepRun
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.stacked import stacked_result
+from mechscope.labs.stacked import named_result, stacked_result
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves, escape, render_result
 
@@ -312,13 +312,11 @@ def _sweep(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
         for name, run in zip(names, sweep.values(), strict=True)
         if math.isfinite(run.delay)
     )
-    accuracy = make_result(
-        [run.accuracy for run in sweep.values()],
-        ("label",),
+    accuracy = named_result(
+        {name: run.accuracy for name, run in zip(names, sweep.values(), strict=True)},
         "Test accuracy at the end, by share of pairs trained on",
         "%",
         Provenance("one-layer transformer, small", "addition modulo p", seed),
-        {"label": names},
     )
     return LabFigure.of(
         accuracy,
@@ -339,18 +337,15 @@ def _decay_suffix(decay: float, usual: float) -> str:
 
 
 def _dates(sweep: Mapping[str, SweepRun], seed: int) -> LabFigure:
-    shares = [100 * sweep[name].fraction for name in SHARES]
     # A model that never got there is drawn at its last epoch.
-    epochs = make_result(
-        [min(sweep[name].solved, LONGEST) for name in SHARES],
-        ("label",),
+    epochs = named_result(
+        {f"{100 * sweep[name].fraction:g} %": min(sweep[name].solved, LONGEST) for name in SHARES},
         "When does it understand? By share of training pairs",
         "epochs",
         Provenance("one-layer transformer, small", "addition modulo p", seed),
-        {"label": [f"{share:g} %" for share in shares]},
     )
     figure = curves(
-        shares,
+        [100 * sweep[name].fraction for name in SHARES],
         {"test loss below 0.01": epochs.values.values},
         title=epochs.title,
         x_title="share of pairs trained on (%)",

@@ -9,8 +9,8 @@ from mechscope.labs.grokking.bundled_study import NAME, Faithfulness
 from mechscope.labs.grokking.composition import Composition
 from mechscope.labs.grokking.structure import Structure
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.stacked import stacked_result
-from mechscope.results import Provenance, make_result
+from mechscope.labs.stacked import named_result, stacked_result
+from mechscope.results import Provenance
 
 REPLACED = {
     "whole": "whole model",
@@ -53,13 +53,14 @@ def draw_faithfulness(found: Faithfulness, seed: int) -> LabFigure:
 def draw_directions(found: Faithfulness, seed: int) -> LabFigure:
     """How well waves of the sum explain what W_L reads from the neurons, compared with random directions."""
     names = [f"{wave} {k}" for k in found.keys for wave in ("cos", "sin")]
-    shares = make_result(
-        [*(100 * found.shares.flatten()).tolist(), 100 * float(found.random_shares.max())],
-        ("label",),
+    shares = named_result(
+        {
+            **dict(zip(names, (100 * found.shares.flatten()).tolist(), strict=True)),
+            f"best of {len(found.random_shares)} random": 100 * float(found.random_shares.max()),
+        },
         "What the answers read from the neurons is a wave of the sum",
         "% of variance",
         Provenance(NAME, f"addition modulo {found.p}", seed),
-        {"label": [*names, f"best of {len(found.random_shares)} random"]},
     )
     figure = LabFigure.of(
         shares,

@@ -96,8 +96,8 @@ def _pairs(found: Settled, made_by: Provenance) -> LabFigure:
         "correlated-sets",
         {f"p = {p:g}": W for p, W in zip(PAIR_DENSITY, found.best, strict=True)},
         "Three correlated pairs in a plane, from dense to sparse",
-        "Features 0 and 1 always come together, so do 2 and 3, and 4 and 5. Look for the panels in which both arrows of "
-        "a pair lie on top of each other.",
+        "Features 0 and 1 always come together, so do 2 and 3, and 4 and 5. Look for the panels in which the two "
+        "arrows of a pair lie on top of each other.",
         made_by,
         columns=2,
     )
