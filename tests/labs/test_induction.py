@@ -19,6 +19,7 @@ from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
 from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.claims import CLAIMS
+from mechscope.labs.induction.experiment import Facts
 from mechscope.labs.induction.hand_wired import hand_wired_induction
 from mechscope.labs.induction.measures import analyse, measure, measure_smeared, measure_turning
 from mechscope.labs.induction.rivals import RULE, RivalScores, score_rivals
@@ -31,7 +32,9 @@ from mechscope.labs.induction.training import (
     train_smeared,
 )
 from mechscope.model.transformer import HookedTransformer
+from mechscope.pages.text_template import fill_text
 from mechscope.runs import Workspace
+from tests.labs.lesson_names import names_read
 
 SMALL = InductionConfig(
     n_tokens=16,
@@ -196,6 +199,58 @@ def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path)
     assert "[[number" not in html
     assert "[[figure" not in html
     assert json.loads((run.folder / "claims.json").read_text())["claims"][1]["seeds"] == [0, 1]
+    text = LAB.lesson.read_text(encoding="utf-8")
+    missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
+    assert {name for name in missing if not name.startswith("text_")} == {"gpt2_heads_found"}
+    assert html.count("not on this machine, so this part was not run") == 2
+    assert "This budget does not" not in html
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"saturated": 1.0},
+            "Here p is 0.032, and that says nothing: all heads of each layer, or all but one,",
+        ),
+        (
+            {"composition_evidence": 1.5},
+            "3.2 % of all relabellings do as well (p = 0.032). So it does matter",
+        ),
+        (
+            {"composition_evidence": 0.5},
+            "(p = 0.032). So this does not show that it matters which heads they are.",
+        ),
+        ({"composition_evidence": float("nan")}, "So this does not show that it matters"),
+        ({"pair_against": ()}, "2 support the pair. On their own, the two do 50 % of the job"),
+        (
+            {"pair_against": ("enough", "swaps")},
+            "2 support the pair. Against it: “enough”, “swaps”. On their own,",
+        ),
+        ({"rule_swaps": float("nan")}, "the model follows in only not a number of the cases"),
+    ],
+)
+def test_the_lesson_says_what_was_found(values: dict[str, object], sentence: str) -> None:
+    text = LAB.lesson.read_text(encoding="utf-8")
+    facts = Facts(
+        induction_heads=("1.0", "1.2"),
+        previous_heads=("0.3",),
+        best_baseline="copying",
+        pair_checks=3,
+        pair_supporting=2,
+        pair_against=(),
+        pair_enough=0.5,
+        pair_needed=0.9,
+        rule_checks=4,
+        rule_supporting=4,
+        rule_against=(),
+        rule_agrees=1.0,
+        rule_swaps=0.25,
+        hand_wired_swaps=0.5,
+    )
+    measures = dict.fromkeys(names_read(text), 1.0) | {"saturated": 0.0, "relabelling_p": 0.032}
+    found = fill_text(text, measures | {"config": SMALL} | vars(facts) | values)
+    assert sentence in " ".join(found.replace("\u00a0", " ").split())
 
 
 def test_every_figure_has_words_and_numbers(small_lab: Lab, tmp_path: Path) -> None:

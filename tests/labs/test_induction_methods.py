@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from mechscope.data.python_code import HELD_OUT_CODE
 from mechscope.labs import check_claims
+from mechscope.labs.induction import LAB
 from mechscope.labs.induction import relabelling as relabelling_module
 from mechscope.labs.induction.ablation import mean_ablation_hooks, record
 from mechscope.labs.induction.change_point import abruptness, halfway_step
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
+from mechscope.labs.induction.correlated_increments import increments_test
 from mechscope.labs.induction.gpt2 import DUPLICATE, INDUCTION, PREVIOUS, HeadTable, head_table, top_heads
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
 from mechscope.labs.induction.head_scores import one_block_back, score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.measures import KINDS, Analysis, analyse, at_least_half, composition_evidence
-from mechscope.labs.induction.moving_together import increments_test
 from mechscope.labs.induction.relabelling import relabelling_test
 from mechscope.labs.induction.rivals import RULE, best_plain, score_rivals
 from mechscope.labs.induction.smeared_keys import smear, smearing
@@ -39,6 +40,7 @@ from mechscope.labs.induction.turning import largest_turn, principal_path, turni
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.package_files import held_out
 from mechscope.runs import Workspace
+from tests.labs.lesson_names import names_read
 
 SHAPE = {"d_model": 12, "n_ctx": 15, "d_head": 4, "n_heads": 3, "d_vocab": 20, "attn_only": True}
 
@@ -87,7 +89,7 @@ def test_the_keys_are_found_by_position() -> None:
 
 @pytest.mark.parametrize("length", [4, 3, 10])
 def test_sequences_of_another_length_are_refused(length: int) -> None:
-    with pytest.raises(ValueError, match=f"an odd number of tokens, at least 5, not {length}"):
+    with pytest.raises(ValueError, match=f"an odd number of at least 5 tokens, not {length}"):
         score_heads(tiny(), torch.zeros(1, length, dtype=torch.long))
 
 
@@ -127,7 +129,7 @@ def test_a_sigmoid_is_dated_at_its_middle(at: float, sharpness: float, up: bool)
 
 
 def test_a_flat_curve_has_no_date() -> None:
-    with pytest.raises(ValueError, match="ends where it began"):
+    with pytest.raises(ValueError, match="ends at the value where it began"):
         halfway_step(torch.arange(3), torch.ones(3))
 
 
@@ -164,8 +166,8 @@ def test_a_model_that_waits_before_it_learns_on_does_not_turn() -> None:
     ("losses", "what"),
     [
         (torch.ones(5, 3), "never change"),
-        (torch.rand(2, 3), "at least 3 looks"),
-        (torch.rand(5, 1), "2 tokens"),
+        (torch.rand(2, 3), "at least 3 evaluations"),
+        (torch.rand(5, 1), "2 tokens, not of shape"),
     ],
 )
 def test_losses_without_a_path_are_refused(losses: torch.Tensor, what: str) -> None:
@@ -504,6 +506,8 @@ def test_the_bundled_language_model_and_the_same_a_checkpoint_late(tmp_path: Pat
     histories = study_text_models(Workspace(None, (0,), torch.device("cpu"), tmp_path))
     assert histories is not None
     found = text_measures(histories)
+    lesson = LAB.lesson.read_text(encoding="utf-8")
+    assert {name for name in names_read(lesson) if name.startswith("text_")} <= found.keys()
     assert found["text_together_r"] == pytest.approx(0.90, abs=0.01)
     assert found["text_together_p"] < 0.001
     assert found["text_relabelling_p"] == pytest.approx(0.007, abs=0.001)
@@ -610,7 +614,7 @@ def test_the_correlation_of_increments_by_hand() -> None:
     expected = torch.corrcoef(torch.stack([one.diff(), two.diff()]))[0, 1]
     assert increments_test(one, two).r == pytest.approx(float(expected))
     assert math.isnan(increments_test(torch.ones(5), two).r)
-    with pytest.raises(ValueError, match="have 3 and 5"):
+    with pytest.raises(ValueError, match="at least 4, not 3 and 5"):
         increments_test(one[:3], two)
 
 
@@ -642,7 +646,7 @@ def test_smearing_is_learned_and_leaves_nothing_behind() -> None:
 
 
 def test_code_needs_a_tokenizer() -> None:
-    with pytest.raises(ValueError, match="this model has none"):
+    with pytest.raises(ValueError, match="this model has no tokenizer"):
         held_out_code(tiny())
 
 

@@ -18,9 +18,12 @@ from mechscope.labs.ioi import LAB, IOIConfig
 from mechscope.labs.ioi import experiment as experiment_module
 from mechscope.labs.ioi import measures as measures_module
 from mechscope.labs.ioi.claims import CLAIMS, OFFLINE, RETRAINED
+from mechscope.labs.ioi.experiment import Facts
 from mechscope.labs.ioi.measures import OF_CIRCUITS, measure_twin
 from mechscope.model.transformer import HookedTransformer
+from mechscope.pages.text_template import fill_text
 from mechscope.tasks.metrics import Answers
+from tests.labs.lesson_names import names_read, optional_names
 
 SMALL = IOIConfig(
     prompts=16,
@@ -82,12 +85,48 @@ def test_the_report_tells_everything(small_lab: Lab, tmp_path: Path) -> None:
     assert "[[number" not in html
     assert "[[figure" not in html
     assert "GPT-2 small is not on this machine" in html
+    text = LAB.lesson.read_text(encoding="utf-8")
+    missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
+    assert missing == {"gpt2_logit_difference"} <= optional_names(text)
     for figure in run.outcome.figures:
         assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
         assert figure.data
         assert (run.folder / "figures" / f"{figure.name}.json").is_file()
     claims = json.loads((run.folder / "claims.json").read_text())["claims"]
     assert len(claims) == len(CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({}, "Without the name movers 80 % is lost."),
+        ({"movers_lost": None}, "Here no head was found to be a name mover."),
+        (
+            {},
+            "The median of random sets is 5 %, and of sets with the same number of heads in each layer −2 %.",
+        ),
+        ({"random_median": None}, "This null is easy to beat. The same is true of the knock-outs"),
+        ({"matched_median": None}, "This null is easy to beat. The same is true of the knock-outs"),
+    ],
+)
+def test_the_lesson_says_what_was_found(facts: dict[str, None], sentence: str) -> None:
+    text = LAB.lesson.read_text(encoding="utf-8")
+    known = Facts(
+        circuit_heads=4,
+        all_heads=18,
+        roles="name mover: 2.1",
+        best_baseline="last name",
+        random_median=0.05,
+        matched_median=-0.02,
+        movers_lost=0.8,
+        checks_made=9,
+        supporting=7,
+        undermining=1,
+        inconclusive=1,
+        cheapest_check="enough: repeat it",
+    )
+    values = dict.fromkeys(names_read(text), 1.0) | {"config": SMALL} | vars(known) | facts
+    assert sentence in " ".join(fill_text(text, values).replace("\u00a0", " ").split())
 
 
 @pytest.mark.slow

@@ -14,26 +14,31 @@ import torch
 from mechscope import tasks
 from mechscope.data.word_tokenizer import text_pieces, word_tokenizer
 from mechscope.labs.ioi import NoCircuitError, Stories, dissect, published_measures
+from mechscope.labs.ioi.attention_and_copying import (
+    ATTENTION_PATHS,
+    attention_between,
+    copy_scores,
+    projections,
+)
 from mechscope.labs.ioi.automatic import acdc_edge_auc, correlation
-from mechscope.labs.ioi.behaviour import describe, rival_accuracies
+from mechscope.labs.ioi.behaviour import baseline_accuracies, describe
 from mechscope.labs.ioi.claims import PUBLISHED
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.gpt2 import gpt2_measures, name_tokens, which_words
 from mechscope.labs.ioi.heads import (
-    CLASS_PLACE,
+    CLASS_POSITION,
     GPT2_CLASSES,
     every_head,
     head_of,
     in_words,
     naive_circuit,
     node_of,
-    places_of,
+    positions_of,
 )
 from mechscope.labs.ioi.judging import Nulls, draw_nulls, judge
 from mechscope.labs.ioi.mean_ablation import MeanAblation
 from mechscope.labs.ioi.planted_circuit import plant, planted_classes, planted_task, recover
 from mechscope.labs.ioi.published import acdc_measures, drawn_circuit, strongest
-from mechscope.labs.ioi.reading import LOOKS, attention_between, copy_scores, projections
 from mechscope.labs.ioi.stories import Mixture
 from mechscope.labs.ioi.trace import trace_back
 from mechscope.labs.ioi.twin_training import TwinConfig
@@ -63,10 +68,10 @@ def test_the_published_heads_are_26_and_each_has_a_place() -> None:
     assert len(heads) == len(set(heads)) == 26
     assert [len(members) for members in GPT2_CLASSES.values()] == [3, 8, 2, 4, 4, 3, 2]
     assert all(0 <= layer < 12 and 0 <= head < 12 for layer, head in heads)
-    assert set(CLASS_PLACE.values()) == {"end", "S2", "S1+1"}
-    assert places_of(GPT2_CLASSES)[9, 6] == "end"
-    assert places_of(GPT2_CLASSES)[5, 5] == "S2"
-    assert places_of(GPT2_CLASSES)[4, 11] == "S1+1"
+    assert set(CLASS_POSITION.values()) == {"end", "S2", "S1+1"}
+    assert positions_of(GPT2_CLASSES)[9, 6] == "end"
+    assert positions_of(GPT2_CLASSES)[5, 5] == "S2"
+    assert positions_of(GPT2_CLASSES)[4, 11] == "S1+1"
 
 
 def test_the_naive_circuit_has_13_heads_and_no_backups() -> None:
@@ -201,7 +206,7 @@ def test_a_task_in_any_order_holds_together(seed: int) -> None:
 def test_rules_about_places_by_hand() -> None:
     stories = Stories()
     task = stories.any_order_task(240, 0)
-    found = rival_accuracies(task, stories.batch(300, 1).tokens, len(stories.tokenizer))
+    found = baseline_accuracies(task, stories.batch(300, 1).tokens, len(stories.tokenizer))
     io, s1, s2 = (task.positions[name] for name in ("IO", "S1", "S2"))
     assert found["last name"] == pytest.approx(100 * float((io > s2).float().mean()))
     assert found["not the last"] == pytest.approx(100 - found["last name"])
@@ -214,7 +219,9 @@ def test_rules_about_places_by_hand() -> None:
 def test_on_plain_ioi_prompts_not_the_last_name_is_always_right() -> None:
     stories = Stories()
     task = tasks.ioi(stories.tokenizer, 32, 0)
-    assert rival_accuracies(task, stories.batch(50, 1).tokens, len(stories.tokenizer))["not the last"] == 100
+    assert (
+        baseline_accuracies(task, stories.batch(50, 1).tokens, len(stories.tokenizer))["not the last"] == 100
+    )
 
 
 def test_behaviour_by_hand() -> None:
@@ -292,7 +299,7 @@ def test_attention_between_positions_is_read_off_the_pattern() -> None:
     found = attention_between(model, task).values
     _, cache = model.run_with_cache(task.clean, attention_mask=task.attention_mask)
     rows = torch.arange(12)
-    for query, key in LOOKS:
+    for query, key in ATTENTION_PATHS:
         pattern = cache["blocks.1.attn.hook_pattern"][rows, :, task.positions[query], task.positions[key]]
         read = found.sel(label=f"{query} to {key}").values[1]
         assert np.allclose(read, pattern.mean(0).detach().numpy(), atol=1e-12)
@@ -343,7 +350,7 @@ def test_a_planted_circuit_is_faithful_minimal_and_complete() -> None:
     planted = plant(0)
     runs = MeanAblation(planted.model, planted_task(planted, 60, 5))
     classes = planted_classes(planted)
-    judgement = judge(runs, classes, places_of(classes), 5, 0)
+    judgement = judge(runs, classes, positions_of(classes), 5, 0)
     assert judgement.faithfulness == pytest.approx(1, abs=0.02)
     assert abs(judgement.nothing) < 0.05
     assert judgement.needed == 1
@@ -460,12 +467,14 @@ def test_models_that_lack_what_is_asked_about(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("MECHSCOPE_DATA", raising=False)
     model = small_model()
     task = tasks.ioi(model, 8, 0)
-    with pytest.raises(ValueError, match=r"heads 9\.9, 10\.0, 9\.6.*2 layers with 4 heads.*gpt2-small"):
+    with pytest.raises(ValueError, match=r"heads 9\.9, 10\.0, 9\.6.*2 layers of 4 heads.*gpt2-small"):
         gpt2_measures(model, SMALL, 0)
     with pytest.raises(ValueError, match=r"heads 9\.9"):
         acdc_measures(model, task)
     one_layer = small_model(0, n_layers=1)
-    with pytest.raises(ValueError, match="1 layer; heads that speak to other heads need at least two"):
+    with pytest.raises(
+        ValueError, match="1 layer; a circuit of heads that read other heads needs at least two"
+    ):
         dissect(one_layer, task, task, [3, 4])
     nameless = dataclasses.replace(task, positions={"end": task.positions["end"]})
     with pytest.raises(ValueError, match=r"no position called IO, S1, S1\+1, S2"):

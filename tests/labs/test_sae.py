@@ -18,17 +18,18 @@ from mechscope.labs.sae import LAB, GridConfig, SaeConfig, TextConfig, ToyConfig
 from mechscope.labs.sae import experiment as experiment_module
 from mechscope.labs.sae import ground_truth as ground_truth_module
 from mechscope.labs.sae.claims import CLAIMS
+from mechscope.labs.sae.features_against_neurons import detect
 from mechscope.labs.sae.ground_truth import Grid, run_grid, run_toy
-from mechscope.labs.sae.language import HOOK, Texts, activations, random_twin, read_texts
+from mechscope.labs.sae.language_model import HOOK, Texts, activations, random_twin, read_texts
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
-from mechscope.labs.sae.reading import detect
 from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.runs import Workspace
+from tests.labs.lesson_names import names_read, optional_names
 
 GRID = GridConfig(
     d_in=24, features=32, active=1.5, decay=0.97, l1=(1.0, 2.0), sizes=(32, 48), steps=400, batch=256
@@ -148,6 +149,11 @@ def test_it_runs_end_to_end_and_resumes(
     assert skipped == {"5.1b", "5.10"}
     page = run.report.read_text(encoding="utf-8")
     assert "Against ourselves" in page
+    assert "no language model in this run" not in page
+    # Only what this configuration leaves out may be missing, and the lesson asks whether it is there.
+    text = LAB.lesson.read_text(encoding="utf-8")
+    missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
+    assert missing == {"large_mmcs", "exchange_peer"} <= optional_names(text)
     assert "universality" in {each.name for each in run.outcome.figures}
     again = run_lab(lab, "quick", out=tmp_path)
     assert again.reused_seconds > 0
@@ -165,7 +171,10 @@ def test_without_the_model_its_claims_are_not_run(monkeypatch: pytest.MonkeyPatc
     reasons = {each.claim.id: each.reason for each in run.claims if each.status == "not-run"}
     assert set(reasons) == {each.id for each in CLAIMS} - {"5.1a", "5.2"}
     assert reasons["5.6"] == "it is not there"
-    assert "it is not there" in run.report.read_text(encoding="utf-8")
+    page = run.report.read_text(encoding="utf-8")
+    assert "it is not there" in page
+    assert "There was no language model in this run" in page
+    assert "nats" not in page[page.index("no language model in this run") : page.index("Against ourselves")]
 
 
 # Sabotage -----------------------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from mechscope.dictionaries.frontier.comparing import at_l0
 from mechscope.labs import check_claims
 from mechscope.labs.sae.claims import CLAIMS
 from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
-from mechscope.labs.sae.language import inside_comment
-from mechscope.labs.sae.shuffling import shuffle_dimensions
+from mechscope.labs.sae.ground_truth import shuffle_dimensions
+from mechscope.labs.sae.language_model import inside_comment
 from mechscope.labs.sae.splitting import Splitting, permuted_rows, split
 from mechscope.labs.sae.steering import Steering
-from mechscope.labs.sae.text_study import duel, valley
+from mechscope.labs.sae.text_study import compare_frontiers, valley
 from mechscope.labs.sae.training import settings
 
 
@@ -46,7 +46,9 @@ def test_shuffling_keeps_each_dimension_and_nothing_between_them(seed: int) -> N
 def test_frontiers_are_compared_at_equal_l0() -> None:
     topk = {8: point(8, 0.4), 32: point(32, 0.1)}
     # Halfway between 8 and 32 in the logarithm is 16, and halfway between 0.4 and 0.1 is 0.2.
-    found = duel(topk, {1.0: point(16, 0.25), 2.0: point(8, 0.8), 3.0: point(100, 0.01), 4.0: point(4, 0.9)})
+    found = compare_frontiers(
+        topk, {1.0: point(16, 0.25), 2.0: point(8, 0.8), 3.0: point(100, 0.01), 4.0: point(4, 0.9)}
+    )
     assert [list(each) for each in found.points] == [
         pytest.approx([16, 0.25, 0.2]),
         pytest.approx([8, 0.8, 0.4]),
@@ -56,12 +58,12 @@ def test_frontiers_are_compared_at_equal_l0() -> None:
 
 def test_a_lossless_end_of_the_frontier_is_no_error() -> None:
     # No logarithm of zero: between 0.4 and 0 the line itself is straight, as in the sweep's tables.
-    found = duel({8: point(8, 0.4), 32: point(32, 0.0)}, {1.0: point(16, 0.25)})
+    found = compare_frontiers({8: point(8, 0.4), 32: point(32, 0.0)}, {1.0: point(16, 0.25)})
     assert found.points[0][2] == pytest.approx(0.2) == at_l0([point(8, 0.4), point(32, 0.0)], 16)
 
 
 def test_frontiers_that_never_meet_prove_nothing() -> None:
-    found = duel({8: point(8, 0.4), 16: point(16, 0.2)}, {1.0: point(100, 0.1)})
+    found = compare_frontiers({8: point(8, 0.4), 16: point(16, 0.2)}, {1.0: point(100, 0.1)})
     assert found.points == ()
     assert math.isnan(found.worst)
 

@@ -121,7 +121,8 @@ def _series(result: Result, dims: tuple[str, ...], kind: str, options: Mapping[s
     if len(dims) == 2:
         names = [str(label) for label in result.values.coords[dims[0]].values]
     else:
-        names = [str(options.get("y_title", result.title))]
+        # What a single series measures; the title above the figure already says what it is.
+        names = [str(options.get("y_title", result.title if result.unit == "1" else result.unit))]
     series = dict(zip(distinct(names), rows, strict=True))
     given: dict[str, Any] = {"title": result.title, **options}
     if kind == "spectrum":

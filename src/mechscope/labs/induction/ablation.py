@@ -1,4 +1,4 @@
-"""Taking heads out: their output is replaced by its mean, and the rest of the model may or may not react."""
+"""Ablate heads: replace their outputs by means, with all attention patterns frozen or not."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from mechscope.labs.head_names import Head
 from mechscope.model.transformer import HookedTransformer
-
-Head = tuple[int, int]
-"""(layer, head)"""
 
 
 def record(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> dict[str, Tensor]:
-    """What every head writes and where it looks, without any ablation."""
+    """The outputs and attention patterns of all heads, without any ablation."""
     with torch.no_grad():
         _, cache = model.run_with_cache(
             tokens,
@@ -33,9 +31,9 @@ def mean_ablation_hooks(
     """Hooks that replace the heads' outputs by their means over the batch, position by position.
 
     Args:
-        cache: of these very tokens, as `record` makes it.
-        keep_patterns: also hold every attention pattern at what it was without the ablation, so that only
-            what the heads themselves write is lost. Source: Olsson et al. (2022), "pattern-preserving ablation".
+        cache: what `record` returned for the same tokens.
+        keep_patterns: also freeze every attention pattern as it was without the ablation, so that only what the
+            heads themselves write is lost. Source: Olsson et al. (2022), "pattern-preserving ablation".
     """
     hooks: list[tuple[str, Any]] = []
     if keep_patterns:

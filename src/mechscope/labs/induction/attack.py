@@ -1,4 +1,4 @@
-"""The lab against itself: the two claims that it makes, attacked with what might show them wrong."""
+"""Red-team the two hypotheses of the lab: which heads carry induction, and which rule the model follows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mechscope.tasks.task import Task
 from mechscope.techniques.redteam import Behaviour, Evidence, Heads, redteam
 
 EXAMPLES = 32
-"""Pairs of prompts: enough for intervals."""
+"""Pairs of prompts, enough for confidence intervals."""
 
 
 def attack(trained: TrainedModel, analysis: Analysis, seed: int) -> dict[str, Evidence]:
-    """Evidence ladders by name: "heads" (one head of each kind carries it) and "rule" (it says what followed last).
+    """Evidence by hypothesis: "heads" (one head of each kind carries induction), "rule" (the model follows the rule).
 
-    The heads are the best previous-token head and the best induction head alone: a claim about every head that
-    does a little of either would leave nothing to compare with.
+    The heads are only the best previous-token head and the best induction head: if the hypothesis named every head that
+    does a little of either, no other heads would be left to compare with.
     """
     model = trained.model
     names = [f"a0.h{int(analysis.previous[0].argmax())}", f"a1.h{int(analysis.prefix[1].argmax())}"]
@@ -35,8 +35,8 @@ def attack(trained: TrainedModel, analysis: Analysis, seed: int) -> dict[str, Ev
 
 
 def attack_rule(model: HookedTransformer, text: Int[Tensor, "batch pos"], seed: int) -> Evidence:
-    """The ladder of the rule "what followed the current token last time", with rivals fitted to `text`."""
-    # The weight does not matter to what the rule says.
+    """Evidence for the rule "what followed the current token last time", compared with baselines fitted to `text`."""
+    # The weight does not change which token the rule predicts.
     rule = Induction(model.cfg.d_vocab, weight=0.9).fit(text)
     behaviour = Behaviour(
         rule.log_probabilities, claim="The model says what followed the current token last time"
@@ -45,7 +45,7 @@ def attack_rule(model: HookedTransformer, text: Int[Tensor, "batch pos"], seed: 
 
 
 def control(seed: int, half: int = 20, n_tokens: int = 44) -> Evidence:
-    """The same attack on weights written by hand, of which it is known that they use the current token alone."""
+    """The same test of the hand-wired model, which is known to use the current token only."""
     text = solvable_blocks(EXAMPLES, half, n_tokens, torch.Generator().manual_seed(seed))
     return attack_rule(hand_wired_induction(n_tokens, 2 * half + 1), text, seed)
 

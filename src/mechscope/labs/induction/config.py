@@ -11,10 +11,10 @@ from mechscope.model.config import HookedTransformerConfig
 
 @dataclass(frozen=True)
 class InductionConfig:
-    """Model, data and training; the one-layer model differs in its number of layers only."""
+    """Model, data and training. The two models differ only in their number of layers."""
 
     n_tokens: int = 128
-    """Tokens that sequences are made of; a BOS comes on top."""
+    """Number of different tokens, without BOS."""
     n_ctx: int = 64
     """Length of a training sequence, BOS included."""
     shortest: int = 16
@@ -24,34 +24,34 @@ class InductionConfig:
     d_model: int = 128
     """Width of the residual stream."""
     n_heads: int = 4
-    """Heads a layer."""
+    """Heads per layer."""
     d_head: int = 16
     """Width of a head."""
     batch: int = 48
-    """Sequences a step."""
+    """Sequences per step."""
     steps: int = 1000
     """Training steps."""
     learning_rate: float = 3e-3
-    """After the warm-up; in the second half of the training it falls to zero in a straight line."""
+    """After the warm-up. In the second half of the training it falls linearly to zero."""
     warm_up: int = 200
-    """Steps over which the learning rate rises. A short one sends some seeds down a dead end."""
+    """Steps over which the learning rate rises. With few, some seeds get stuck."""
     weight_decay: float = 0.1
     """Decoupled."""
     initializer_range: float = 0.02
-    """Standard deviation of the initial weights. With much larger ones all heads learn the same thing."""
+    """Standard deviation of the initial weights. If they are much larger, all heads learn the same thing."""
     evaluate_every: int = 25
-    """Steps between two looks at the scores."""
+    """Steps between two evaluations."""
     test_sequences: int = 32
     """Sequences in each of the two test batches."""
     smeared: bool = False
-    """Whether the one-layer model is trained once more, with smeared keys."""
+    """Whether the one-layer model is also trained with smeared keys."""
     turning: bool = False
-    """Whether it is asked which way the losses of single tokens go. That takes several seeds to tell."""
+    """Whether turns in the path of the per-token losses are measured, which takes several seeds."""
     wider: InductionConfig | None = None
-    """Settings of the last seed, where there are several: the same claims on a larger vocabulary."""
+    """Settings of the last seed if there are several: the same claims on a larger vocabulary."""
 
     def of_seed(self, seed: int, seeds: Sequence[int]) -> InductionConfig:
-        """The settings that this one of the seeds is run with."""
+        """The settings that a seed is run with."""
         return self.wider if self.wider is not None and len(seeds) > 1 and seed == seeds[-1] else self
 
     @property
@@ -61,7 +61,7 @@ class InductionConfig:
 
     @property
     def guessing_loss(self) -> float:
-        """Loss in nats of knowing nothing but which tokens there are."""
+        """Loss, in nats, of giving all tokens the same probability."""
         return math.log(self.n_tokens)
 
     def model_config(self, n_layers: int, seed: int) -> HookedTransformerConfig:

@@ -1,4 +1,4 @@
-"""The heads' scores on a block that stands twice, where it is known which key each query should look at."""
+"""Scores of attention heads on a block of random tokens that is repeated once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mechscope.techniques.head_detectors import detect_heads
 
 @dataclass(frozen=True)
 class HeadScores:
-    """Share of attention, 0 to 1, of every head; each on the CPU."""
+    """Mean attention of every head, 0 to 1, on the CPU."""
 
     prefix: Float[Tensor, "layer head"]
     """From a token's second occurrence to the token after its first one."""
@@ -27,15 +27,17 @@ class HeadScores:
 def score_heads(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> HeadScores:
     """The three scores on sequences of BOS and a block twice.
 
-    The keys are found by position, not by token: where a random token comes twice within the block, only the
-    occurrence one block earlier counts. Source: Olsson et al. (2022), "prefix matching score".
+    Keys are chosen by position, not by token: if a random token occurs twice within the block, only the occurrence one
+    block earlier counts. Source: Olsson et al. (2022), "prefix matching score".
 
     Raises:
         ValueError: if the length is not that of a BOS and a block twice.
     """
     length = tokens.shape[1]
     if length % 2 == 0 or length < 5:
-        raise ValueError(f"BOS and a block twice is an odd number of tokens, at least 5, not {length}.")
+        raise ValueError(
+            f"sequences must be BOS and a block twice, an odd number of at least 5 tokens, not {length}."
+        )
     half = length // 2
     found = detect_heads(
         model,
@@ -55,7 +57,7 @@ def score_heads(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> H
 
 
 def one_block_back(length: int, offset: int) -> Bool[Tensor, "query key"]:
-    """The key `offset` positions before each query of the second copy; the first copy's queries have none."""
+    """For each query of the second copy, the key `offset` positions before it; none for queries of the first copy."""
     target = torch.zeros(length, length, dtype=torch.bool)
     queries = torch.arange(length // 2 + 1, length)
     target[queries, queries - offset] = True

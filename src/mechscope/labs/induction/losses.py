@@ -1,4 +1,4 @@
-"""How much context helps: losses token by token, and two numbers made of them."""
+"""Losses per token, and two measures of how much context helps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def token_losses(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> 
 
 
 def repeated_loss(losses: Float[Tensor, "batch predicted"], half: int) -> float:
-    """Mean loss in nats on the second copy of the block, from its second token on (the first is a surprise)."""
+    """Mean loss in nats on the second copy of the block, without its first token, which cannot be predicted."""
     return float(losses[:, half + 1 :].mean())
 
 

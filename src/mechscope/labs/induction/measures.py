@@ -1,4 +1,4 @@
-"""Every number that step 03 claims, measured on one seed's two models."""
+"""All measures of step 03, on one seed's two models."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ from mechscope.techniques.composition import Kind, composition_scores
 from mechscope.techniques.ov_qk_circuits import copying_scores
 
 KINDS: tuple[Kind, ...] = ("K", "Q", "V")
-"""How a later head can read an earlier one; the story is about K, the others stand beside it."""
-
+"""How a later head can read an earlier one: by keys, queries or values. The circuit is about K."""
 
 RELABELLED_P = 0.05
-"""Heads that differ: largest p of the relabelling test."""
+"""Largest p of the relabelling test that counts as evidence, if heads differ."""
 SATURATED_RANDOM, SATURATED_OTHERS = 1.5, 1.3
-"""Heads that are alike: mean K-composition over that of random directions, and over Q- and V-composition."""
+"""If heads are alike: least mean K-composition over that of random directions, and over Q- and V-composition."""
 FORMED = 0.5
 """The lowest prefix score that counts as an induction head."""
 NEAR_CHANGE = 0.1
-"""How far from the phase change a turn may be to count as one with it, as a share of the training."""
+"""How far from the phase change a turn may be to belong to it, as a share of the training."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the two-layer model turned out to be made of."""
+    """Scores and ablations of the two-layer model's heads."""
 
     prefix: Float[Tensor, "layer head"]
     """Prefix score of every head."""
@@ -49,13 +48,13 @@ class Analysis:
     previous_heads: tuple[Head, ...]
     """Heads of layer 0 with at least half of the best previous-token score."""
     composition: Mapping[str, Float[Tensor, "head_out head_in"]]
-    """Composition of each head of layer 0 with each of layer 1, by which input the later head reads."""
+    """Input that the later head reads by → composition of each head of layer 0 with each of layer 1."""
     composition_random: Mapping[str, float]
-    """The same for heads with these singular values in random directions, on average."""
+    """The same for heads with these singular values in random directions, averaged."""
     copying: Float[Tensor, "layer head"]
     """Copying score of every head."""
     removed: Float[Tensor, "layer head"]
-    """Share of the in-context gain that is lost without a head, all patterns held."""
+    """Share of the in-context gain that is lost without each head, with all patterns frozen."""
     removed_by_induction: float
     """The same without all induction heads."""
     prefix_without_previous: Float[Tensor, " head"]
@@ -63,7 +62,7 @@ class Analysis:
 
 
 def analyse(trained: TrainedModel, seed: int) -> Analysis:
-    """Scores, circuit and ablations of a trained two-layer model."""
+    """Score the heads of a trained two-layer model, find its circuit, and ablate it."""
     model = trained.model
     scores = score_heads(model, trained.blocks)
     induction_heads = at_least_half(scores.prefix, layer=1)
@@ -91,7 +90,7 @@ def analyse(trained: TrainedModel, seed: int) -> Analysis:
 
 
 def gain_removed(trained: TrainedModel, sets: Sequence[Sequence[Head]]) -> Float[Tensor, " set"]:
-    """Share of the in-context gain that pattern-preserving mean ablation of each set of heads takes away."""
+    """Share of the in-context gain that is lost when each set of heads is mean-ablated, with patterns frozen."""
     model, tokens = trained.model, trained.like_training
     whole = in_context_score(token_losses(model, tokens))
     cache = record(model, tokens)
@@ -106,19 +105,19 @@ def measure(
     two: TrainedModel,
     one: TrainedModel,
     analysis: Analysis,
-    rivals: Mapping[str, RivalScores],
+    baselines: Mapping[str, RivalScores],
     seed: int,
 ) -> dict[str, float]:
-    """All measures by name."""
+    """All measures by name, without those of smeared keys, turns and language models."""
     history = two.history
     by_keys = analysis.composition["K"]
-    plain = rivals[best_plain(rivals)]
+    best = baselines[best_plain(baselines)]
     others = analysis.removed.clone()
     for layer, head in analysis.induction_heads:
         others[layer, head] = -torch.inf
     points = change_points(history)
     return {
-        **_yardsticks(seed),
+        **_hand_wired_measures(seed),
         "test_sequences": float(len(two.blocks)),
         "prefix_2l": float(analysis.prefix.max()),
         "prefix_1l": float(one.history.prefix[-1].max()),
@@ -140,10 +139,10 @@ def measure(
         "prefix_without_previous": float(analysis.prefix_without_previous.max()),
         "removed_by_induction": 100 * analysis.removed_by_induction,
         "removed_by_others": 100 * float(others.max()),
-        "gain_rival": plain.gain,
-        "repeated_rival": plain.repeated,
-        "gain_rule": rivals[RULE].gain,
-        "repeated_rule": rivals[RULE].repeated,
+        "gain_rival": best.gain,
+        "repeated_rival": best.repeated,
+        "gain_rule": baselines[RULE].gain,
+        "repeated_rule": baselines[RULE].repeated,
     }
 
 
@@ -157,7 +156,7 @@ def measure_smeared(smeared: SmearedModel) -> dict[str, float]:
 
 
 def measure_turning(two: History, one: History) -> dict[str, float]:
-    """The measures of claim 3.13: how far both paths of per-token losses turn around the two-layer model's change."""
+    """The measures of claim 3.13: by how much the paths of per-token losses turn at the two-layer model's change."""
     change = change_points(two)["prefix"]
     within = NEAR_CHANGE * float(two.step[-1])
     found: dict[str, float] = {}
@@ -171,7 +170,7 @@ def measure_turning(two: History, one: History) -> dict[str, float]:
 
 
 def _times(value: float, unit: float) -> float:
-    """`value` as a multiple of `unit`; 0 where both are 0: heads without weights compose with no other."""
+    """`value` as a multiple of `unit`. 0 / 0 is 0: heads whose weights are zero do not compose."""
     return value / unit if unit else 0.0 if not value else float("inf")
 
 
@@ -214,22 +213,22 @@ def curves(history: History) -> dict[str, Float[Tensor, " step"]]:
 
 
 def change_points(history: History) -> dict[str, float]:
-    """The step at which each of them has gone half of its way."""
+    """The step at which each of them is halfway through its change."""
     return {name: halfway_step(history.step, curve) for name, curve in curves(history).items()}
 
 
-def _yardsticks(seed: int) -> dict[str, float]:
+def _hand_wired_measures(seed: int) -> dict[str, float]:
     half, n_tokens = 20, 32
     tokens = solvable_blocks(64, half, n_tokens, torch.Generator().manual_seed(seed))
     model = hand_wired_induction(n_tokens, 2 * half + 1)
     scores = score_heads(model, tokens)
-    # A query that is zero compares with nothing: the softmax is the same everywhere.
-    blind = hand_wired_induction(n_tokens, 2 * half + 1)
-    blind.blocks[1].attn.W_Q.data.zero_()
+    # With queries that are zero, attention is uniform.
+    uniform = hand_wired_induction(n_tokens, 2 * half + 1)
+    uniform.blocks[1].attn.W_Q.data.zero_()
     exact = sum(1 / (query + 1) for query in range(half + 1, 2 * half + 1)) / half
     return {
         "prefix_of_hand_wired": float(scores.prefix[1, 0]),
-        "prefix_of_uniform_error": abs(float(score_heads(blind, tokens).prefix[1, 0]) - exact),
+        "prefix_of_uniform_error": abs(float(score_heads(uniform, tokens).prefix[1, 0]) - exact),
         "hand_wired_accuracy": 100 * induction_accuracy(model, tokens, half),
     }
 

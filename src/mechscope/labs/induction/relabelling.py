@@ -1,4 +1,4 @@
-"""Do previous-token heads feed induction heads more than other heads do? A permutation test over the heads' labels."""
+"""Do induction heads read previous-token heads more than other heads? A permutation test over the heads' labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 EXACT = 1_000_000
-"""The most relabellings that are all tried; if there are more, `DRAWN` are drawn."""
+"""Up to this many relabellings are all tried. If there are more, `DRAWN` of them are drawn at random."""
 DRAWN = 50_000
 
 
@@ -20,9 +20,9 @@ class Relabelling:
     """The outcome of the test."""
 
     statistic: float
-    """T, as it is."""
+    """T of the actual labels."""
     p: float
-    """Share of all relabellings of the heads whose T is at least as large; NaN if T is NaN."""
+    """Share of relabellings whose T is at least as large; NaN if T is NaN."""
 
 
 def relabelling_test(
@@ -33,21 +33,20 @@ def relabelling_test(
 ) -> Relabelling:
     """T = Σ over pairs of (previous-token score - mean) · K-composition · (prefix score - mean), and its p.
 
-    Under the null hypothesis it does not matter which head of a layer has which score. Where all heads of a layer
-    have the same score there is nothing to relabel, and p is 1. It is NaN where a composition is, as between weights
-    that are all zero.
+    Under the null hypothesis it does not matter which head of a layer has which score. If all heads of a layer have the
+    same score, p is 1. If a composition is NaN, as for weights that are all zero, p is NaN.
 
     Args:
         previous: previous-token scores of the heads of layer 0.
         prefix: prefix scores of the heads of layer 1.
-        composition: how strongly each head of layer 1 reads each head of layer 0.
+        composition: K-composition of each head of layer 0 with each head of layer 1.
     """
     first, second = previous.double() - previous.double().mean(), prefix.double() - prefix.double().mean()
     weights = composition.double()
     observed = float(first @ weights @ second)
     if not isfinite(observed):
         return Relabelling(observed, nan)
-    # Rounding must not make a relabelling with equal T count as smaller.
+    # A relabelling with equal T must count in spite of rounding.
     least = observed - 1e-9 * float(first.abs() @ weights.abs() @ second.abs()) - 1e-300
     if factorial(len(first)) * factorial(len(second)) <= EXACT:
         by_first, by_second = first[_all_orders(len(first))], second[_all_orders(len(second))]
@@ -56,7 +55,7 @@ def relabelling_test(
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.rand(DRAWN, len(scores), generator=generator).argsort(1) for scores in (first, second)]
     found = torch.einsum("no,oi,ni->n", first[orders[0]], weights, second[orders[1]])
-    # The observed labels count as one of the draws.
+    # The actual labels count as one of the draws.
     return Relabelling(observed, (1 + int((found >= least).sum())) / (1 + DRAWN))
 
 

@@ -1,9 +1,9 @@
-"""Smeared keys: each head mixes the previous position's key into every key, by a share that it learns.
+"""Smeared keys: each head mixes the previous position's key into every key, in a proportion that it learns.
 
 k_j ← σ(α_h) k_j + (1 - σ(α_h)) k_{j-1}
 
-A key that already holds the token before it is what the second layer of an induction circuit reads. With it one layer
-should be enough. Source: Olsson et al. (2022), "In-context learning and induction heads", argument 2.
+The second layer of an induction circuit reads keys that contain the previous token. If keys contain it from the start,
+one layer should be enough. Source: Olsson et al. (2022), "In-context learning and induction heads", argument 2.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def smearing(model: HookedTransformer, alpha: Float[Tensor, " head"]) -> Generat
 def smear(
     keys: Float[Tensor, "batch pos head d_head"], alpha: Float[Tensor, " head"]
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """Keys with the previous position's mixed in; the first position has only its own."""
+    """Mix the previous position's key into each key. The first position keeps its own."""
     own = alpha.sigmoid()[:, None]
     before = torch.cat([keys[:, :1], keys[:, :-1]], dim=1)
     return own * keys + (1 - own) * before

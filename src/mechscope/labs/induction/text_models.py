@@ -1,4 +1,4 @@
-"""The same study on two small language models over their training: one layer against two, checkpoint by checkpoint."""
+"""The same measures on two small language models, with one layer and with two, at every training checkpoint."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mechscope.checkpoints.registry import BUNDLED, bundled_names
 from mechscope.checkpoints.schedules import schedule_in
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.labs.bundled_inputs import bundled_checksum
+from mechscope.labs.induction.correlated_increments import increments_test
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
-from mechscope.labs.induction.moving_together import increments_test
 from mechscope.labs.induction.relabelling import Relabelling, relabelling_test
 from mechscope.model.transformer import HookedTransformer
 from mechscope.runs.training_state import stack_rows
@@ -28,7 +28,7 @@ from mechscope.techniques.head_detectors import random_repeats_for
 NAMES = {1: "mini-attn-only-1l", 2: "mini-attn-only-2l"}
 """Layers → bundled model."""
 ROWS = 256
-"""Sequences of it."""
+"""Sequences of held-out code."""
 SEQUENCES = 32
 """Sequences of repeated random tokens."""
 
@@ -40,7 +40,7 @@ class TextHistory:
     step: Int[Tensor, " step"]
     """Training steps of each checkpoint."""
     prefix: Float[Tensor, "step layer head"]
-    """Prefix score of every head, on random tokens that stand twice."""
+    """Prefix score of every head, on a block of random tokens repeated twice."""
     previous: Float[Tensor, "step layer head"]
     """Previous-token score of every head, on the same tokens."""
     composition: Float[Tensor, "step head_out head_in"]
@@ -58,7 +58,7 @@ class TextHistory:
         return self.prefix.amax((1, 2))
 
     def relabelling(self, row: int) -> Relabelling:
-        """Whether previous-token heads feed induction heads at a checkpoint."""
+        """The test of whether induction heads read previous-token heads, at one checkpoint."""
         return relabelling_test(self.previous[row, 0], self.prefix[row, -1], self.composition[row])
 
     @property
@@ -68,7 +68,7 @@ class TextHistory:
 
 
 def why_no_text_models() -> str | None:
-    """Why the study cannot be made here, in words, or None."""
+    """Why these models cannot be studied here, in words; None if they can."""
     absent = [
         name for name in NAMES.values() if name not in bundled_names() or schedule_in(BUNDLED / name) is None
     ]
@@ -78,7 +78,7 @@ def why_no_text_models() -> str | None:
 
 
 def describe_text_models() -> str:
-    """Which models would be read, in words; other weights are other words."""
+    """The models that would be read, in words. Other weights give other words."""
     missing = why_no_text_models()
     if missing:
         return f"{missing} (claims 3.10 and 3.11 are not run)"
@@ -90,7 +90,7 @@ def describe_text_models() -> str:
 
 
 def study_text_models(workspace: Workspace) -> dict[int, TextHistory] | None:
-    """Layers → history of that model; None if the models are not there."""
+    """Number of layers → history of that model; None if the models are not bundled."""
     if why_no_text_models() is not None:
         return None
     found: dict[int, TextHistory] = {}
@@ -98,14 +98,16 @@ def study_text_models(workspace: Workspace) -> dict[int, TextHistory] | None:
 
         def compute(name: str = name) -> dict[str, Tensor]:
             with workspace.bar(len(_steps(name)), f"checkpoints of {name}") as bar:
-                looks: list[dict[str, Tensor]] = []
+                evaluations: list[dict[str, Tensor]] = []
                 code: Tensor | None = None
                 for step, model in checkpoints(name, workspace.device):
-                    # All checkpoints read by the same tokenizer.
+                    # All checkpoints have the same tokenizer.
                     code = held_out_code(model) if code is None else code
-                    looks.append({"step": torch.tensor(step), **look(model, code, workspace.seeds[0])})
+                    evaluations.append(
+                        {"step": torch.tensor(step), **evaluate(model, code, workspace.seeds[0])}
+                    )
                     bar.update()
-            return stack_rows(looks)
+            return stack_rows(evaluations)
 
         part = workspace.load_or_compute(name, compute)
         found[n_layers] = TextHistory(**{key: value.cpu() for key, value in part.items()})
@@ -113,13 +115,13 @@ def study_text_models(workspace: Workspace) -> dict[int, TextHistory] | None:
 
 
 def checkpoints(name: str, device: torch.device) -> Iterator[tuple[int, HookedTransformer]]:
-    """(step, model) of each training checkpoint that is bundled, the first one first."""
+    """(step, model) of each bundled training checkpoint, in order."""
     for step in _steps(name):
         yield step, load_model(name, checkpoint_value=step).to(device)
 
 
-def look(model: HookedTransformer, code: Int[Tensor, "batch pos"], seed: int) -> dict[str, Tensor]:
-    """The scores of a language model as it is, on repeated random tokens and on code."""
+def evaluate(model: HookedTransformer, code: Int[Tensor, "batch pos"], seed: int) -> dict[str, Tensor]:
+    """Scores and losses of a language model, on repeated random tokens and on code."""
     device = model.W_E.device
     blocks = random_repeats_for(model, seed, SEQUENCES).to(device)
     losses = token_losses(model, code.to(device))
@@ -146,7 +148,9 @@ def held_out_code(model: HookedTransformer) -> Int[Tensor, "batch pos"]:
         ValueError: for a model without a tokenizer.
     """
     if model.tokenizer is None:
-        raise ValueError("code is read by a tokenizer, and this model has none.")
+        raise ValueError(
+            "this model has no tokenizer to read code with; set one with model.set_tokenizer(…)."
+        )
     library = read_standard_library()
     text = "\n".join(library[name] for name in HELD_OUT_CODE)
     tokens = model.to_tokens(text, prepend_bos=True, truncate=False)[0]
@@ -157,10 +161,10 @@ def held_out_code(model: HookedTransformer) -> Int[Tensor, "batch pos"]:
 
 
 def text_measures(found: dict[int, TextHistory]) -> dict[str, float]:
-    """The numbers that claims about the language models are checked on."""
+    """The measures of the claims about the language models."""
     one, two = found[1], found[2]
     together = increments_test(two.best_prefix, -two.repeated)
-    # A null: the same curves, with either of them a checkpoint late. The stronger correlation of the two counts.
+    # The null: one of the curves is shifted by a checkpoint. Of the two shifts, the one with the smaller p counts.
     shifted = min(
         increments_test(two.best_prefix[1:], -two.repeated[:-1]),
         increments_test(two.best_prefix[:-1], -two.repeated[1:]),

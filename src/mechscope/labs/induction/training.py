@@ -1,4 +1,4 @@
-"""Training one model with a look at its scores every few steps, in a way that can be stopped and gone on with."""
+"""Train a model and evaluate it every few steps. Training can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from mechscope.runs.workspace import Part, Workspace
 
 @dataclass(frozen=True)
 class History:
-    """The scores over training."""
+    """Losses and scores during training."""
 
     step: Int[Tensor, " step"]
-    """Steps taken at each look."""
+    """Steps taken before each evaluation."""
     loss: Float[Tensor, " step"]
-    """Mean loss on held-out training-like sequences, in nats."""
+    """Mean loss on held-out sequences like those of the training, in nats."""
     in_context: Float[Tensor, " step"]
     """In-context-learning score on them, in nats (negative where context helps)."""
     repeated: Float[Tensor, " step"]
@@ -49,7 +49,7 @@ class History:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model, how it got there, and the test sequences it was looked at with."""
+    """A trained model, its history, and the test sequences that it was evaluated on."""
 
     model: HookedTransformer
     """Its weights at the end."""
@@ -58,11 +58,11 @@ class TrainedModel:
     blocks: Int[Tensor, "batch pos"]
     """BOS and a block twice."""
     like_training: Int[Tensor, "batch pos"]
-    """Sequences like those it was trained on, never trained on."""
+    """Held-out sequences like those that it was trained on."""
 
 
 def train_model(workspace: Workspace, n_layers: int, seed: int) -> TrainedModel:
-    """Train the model with `n_layers` layers, or read it back if that was done before."""
+    """Train the model with `n_layers` layers, or read it back if an earlier run trained it."""
     config: InductionConfig = workspace.config.of_seed(seed, workspace.seeds)
     name = f"{n_layers}-layer-seed-{seed}"
     part = workspace.load_or_compute(name, lambda: _train(workspace, config, name, n_layers, seed))
@@ -81,11 +81,11 @@ class SmearedModel:
     history: History
     """Its scores during training."""
     own_share: Float[Tensor, " head"]
-    """How much of each key is its own position's, at the end; the rest is the previous one's."""
+    """Share of each key that comes from its own position, at the end; the rest comes from the previous one."""
 
 
 def train_smeared(workspace: Workspace, seed: int) -> SmearedModel:
-    """Train the one-layer model with smeared keys, on the same data as the others, or read it back."""
+    """Train the one-layer model with smeared keys on the same data as the others, or read it back."""
     config: InductionConfig = workspace.config.of_seed(seed, workspace.seeds)
     name = f"1-layer-smeared-seed-{seed}"
     part = workspace.load_or_compute(name, lambda: _train(workspace, config, name, 1, seed, smeared=True))
@@ -114,7 +114,7 @@ def _train(
     smeared: bool = False,
 ) -> Part:
     model = HookedTransformer(config.model_config(n_layers, seed)).to(workspace.device)
-    # Half of each key is its own position's at the start.
+    # At the start, half of each key comes from its own position.
     extra = (
         {"smear": torch.zeros(config.n_heads, device=workspace.device, requires_grad=True)} if smeared else {}
     )
@@ -138,14 +138,14 @@ def _train_model(
         weight_decay=config.weight_decay,
     )
     blocks, like_training = (tokens.to(workspace.device) for tokens in held_out_batches(config, seed))
-    looks: list[dict[str, Tensor]] = []
+    evaluations: list[dict[str, Tensor]] = []
     done = 0
     if (state := workspace.restore_state(name)) is not None:
-        done = _restore(state, model, extra, optimizer, looks)
+        done = _restore(state, model, extra, optimizer, evaluations)
     with workspace.bar(config.steps, f"model {name}", done) as bar:
         for step in range(done, config.steps):
             if step % config.evaluate_every == 0:
-                looks.append(_look(model, step, blocks, like_training))
+                evaluations.append(_evaluate(model, step, blocks, like_training))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * rise_and_fall(step, config.steps, config.warm_up)
             tokens = training_batch(config, seed, step).to(workspace.device)
@@ -154,9 +154,11 @@ def _train_model(
             loss.backward()
             optimizer.step()
             bar.update()
-            workspace.save_state(name, lambda step=step: _state(step + 1, model, extra, optimizer, looks))
-    looks.append(_look(model, config.steps, blocks, like_training))
-    history = stack_rows(looks, "history.")
+            workspace.save_state(
+                name, lambda step=step: _state(step + 1, model, extra, optimizer, evaluations)
+            )
+    evaluations.append(_evaluate(model, config.steps, blocks, like_training))
+    history = stack_rows(evaluations, "history.")
     return {
         **{f"model.{key}": value for key, value in model.state_dict().items()},
         **history,
@@ -165,14 +167,16 @@ def _train_model(
 
 
 def training_batch(config: InductionConfig, seed: int, step: int) -> Int[Tensor, "batch pos"]:
-    """The sequences of one training step: drawn from the step's own seed, so that a resumed run sees the same."""
+    """The sequences of one training step, drawn from the step's own seed, so that a resumed run sees the same."""
     generator = torch.Generator().manual_seed(step_seed(seed, step))
     return random_repeats(
         config.batch, config.n_ctx, config.n_tokens, config.shortest, config.longest, generator
     )
 
 
-def _look(model: HookedTransformer, step: int, blocks: Tensor, like_training: Tensor) -> dict[str, Tensor]:
+def _evaluate(
+    model: HookedTransformer, step: int, blocks: Tensor, like_training: Tensor
+) -> dict[str, Tensor]:
     scores = score_heads(model, blocks)
     losses = token_losses(model, like_training)
     return {
@@ -191,12 +195,12 @@ def _state(
     model: HookedTransformer,
     extra: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
-    looks: list[dict[str, Tensor]],
+    evaluations: list[dict[str, Tensor]],
 ) -> dict[str, Tensor]:
     state = {"done": torch.tensor(done), **{key: value.detach() for key, value in extra.items()}}
     state |= {f"model.{key}": value for key, value in model.state_dict().items()}
     state |= optimizer_state(optimizer, {**dict(model.named_parameters()), **extra})
-    return state | stack_rows(looks, "look.")
+    return state | stack_rows(evaluations, "look.")
 
 
 def _restore(
@@ -204,12 +208,12 @@ def _restore(
     model: HookedTransformer,
     extra: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
-    looks: list[dict[str, Tensor]],
+    evaluations: list[dict[str, Tensor]],
 ) -> int:
     model.load_state_dict(with_prefix(state, "model."))
     with torch.no_grad():
         for key, value in extra.items():
             value.copy_(state[key])
     restore_optimizer(optimizer, {**dict(model.named_parameters()), **extra}, state)
-    looks += split_rows(state, "look.")
+    evaluations += split_rows(state, "look.")
     return int(state["done"])

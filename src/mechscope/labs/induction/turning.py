@@ -1,9 +1,9 @@
-"""Does what a model learns change its direction? The path of its per-token losses over training, in a plane.
+"""Turns in the path of a model's per-token losses over training, in the plane of their principal components.
 
-At each look at a training model, the losses on a fixed set of tokens are one point in a space with as many axes as
-tokens. A model that keeps learning the same thing moves along a line. Where it begins to learn another thing, other
-tokens' losses fall, and the path turns. Source of the picture: Olsson et al. (2022), "In-context learning and induction
-heads", who draw it in the plane of the first two principal components.
+At each evaluation, the losses on a fixed set of tokens are one point in a space with one axis per token. A model that
+keeps learning the same thing moves along a line. When it begins to learn something else, the losses of other tokens
+fall, and the path turns. Source: Olsson et al. (2022), "In-context learning and induction heads", who draw the path in
+the plane of the first two principal components.
 """
 
 from __future__ import annotations
@@ -13,33 +13,34 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 PIECE = 0.15
-"""Length of the path that is compared before and behind a point, as a share of the whole path."""
+"""Length of the pieces before and after a point that are compared, as a share of the whole path."""
 
 
 def principal_path(losses: Float[Tensor, "step token"]) -> tuple[Float[Tensor, "step 2"], float]:
     """The path in the plane of its first two principal components, and the share of variance in that plane.
 
     Raises:
-        ValueError: for fewer than three looks or two tokens, or losses that never change.
+        ValueError: for fewer than three evaluations or two tokens, or losses that never change.
     """
     if losses.ndim != 2 or losses.shape[0] < 3 or losses.shape[1] < 2:
         raise ValueError(
-            f"a path in a plane takes losses of at least 3 looks at 2 tokens, not {tuple(losses.shape)}."
+            "a path in a plane needs losses [step token] of at least 3 evaluations on 2 tokens, not of shape "
+            f"{tuple(losses.shape)}."
         )
     centred = losses.double() - losses.double().mean(0)
     left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
     total = float(singular.square().sum())
     if total == 0:
-        raise ValueError("these losses never change; they have no path.")
+        raise ValueError("these losses never change, so they have no path; did the training run?")
     return left[:, :2] * singular[:2], float(singular[:2].square().sum()) / total
 
 
 def turning_angles(path: Float[Tensor, "step 2"], piece: float = PIECE) -> Float[Tensor, " step"]:
-    """By how many degrees the path turns at each look: 0 is straight on, 180 is straight back.
+    """By how many degrees the path turns at each evaluation: 0 is straight on, 180 is straight back.
 
-    The angle lies between the way from a point that is `piece` of the path's whole length behind, and the way to the
-    point as far ahead: measured along the path and not in steps, so that small random moves of a model that has
-    stopped learning are no turns. NaN where less than that is left of the path on either side.
+    It is the angle between two directions: from the point that lies `piece` of the path's length back, and to the point
+    that lies as far ahead. Distances are measured along the path and not in steps, so that small random moves of a
+    model that has stopped learning do not count as turns. NaN near the ends, where the path is not long enough.
     """
     lengths = path.double().diff(dim=0).norm(dim=1)
     along = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
@@ -55,7 +56,7 @@ def turning_angles(path: Float[Tensor, "step 2"], piece: float = PIECE) -> Float
 def largest_turn(
     step: Int[Tensor, " step"], angles: Float[Tensor, " step"], around: float, within: float
 ) -> float:
-    """The largest turn in degrees at a look at most `within` steps from step `around`; 0 if none is known there."""
+    """The largest turn, in degrees, at most `within` steps away from step `around`; 0 if no angle is known there."""
     near = angles[(step - around).abs() <= within]
     near = near[near.isfinite()]
     return float(near.max()) if len(near) else 0.0
@@ -64,9 +65,9 @@ def largest_turn(
 def _points_at(
     path: Float[Tensor, "step 2"], along: Float[Tensor, " step"], where: Float[Tensor, " step"]
 ) -> Float[Tensor, "step 2"]:
-    """Points of the path at these lengths along it; its ends where they lie beyond."""
-    place = where.clamp(0, float(along[-1]))
-    after = torch.searchsorted(along, place).clamp(1, len(along) - 1)
+    """Points of the path at these distances along it; its end points for distances beyond them."""
+    inside = where.clamp(0, float(along[-1]))
+    after = torch.searchsorted(along, inside).clamp(1, len(along) - 1)
     low, high = along[after - 1], along[after]
-    share = torch.where(high > low, (place - low) / (high - low), torch.zeros_like(low))
+    share = torch.where(high > low, (inside - low) / (high - low), torch.zeros_like(low))
     return path[after - 1] + share[:, None] * (path[after] - path[after - 1])

@@ -1,4 +1,4 @@
-"""What gradients and automatic discovery say, held against what was found by hand and by patching."""
+"""Attribution patching compared with patching, and automatic discovery compared with a known circuit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Patching beside its first-order estimate."""
+    """Patching, and its first-order estimate."""
 
     patched: Result
     """Share of the effect of patching each head (layer, head)."""
@@ -37,22 +37,23 @@ class Agreement:
 
 
 def compare_estimates(model: HookedTransformer, task: Task) -> Agreement:
-    """Patch every head for real and by gradient, and the places where gradients are known to mislead."""
-    real = patch(model, task, "z", progress=False)
-    guess = attribution_patching(model, task, "head", progress=False)
+    """Patch every head and estimate the same from gradients; likewise for the early residual stream and the first MLP,
+    where gradients are known to mislead."""
+    patched = patch(model, task, "z", progress=False)
+    estimated = attribution_patching(model, task, "head", progress=False)
     layers = max(1, model.cfg.n_layers // 3)
     stream = patch(model, task, "resid_pre", layers=range(layers), progress=False)
-    stream_guess = attribution_patching(model, task, "resid_pre", progress=False)
+    stream_estimated = attribution_patching(model, task, "resid_pre", progress=False)
     mlp0 = float("nan")
     if not model.cfg.attn_only:
-        patched = float(patch(model, task, "mlp_out", (), layers=[0], progress=False).values.values[0])
-        estimated = attribution_patching(model, task, "mlp_out", progress=False).values.values[0].sum()
-        mlp0 = abs(float(estimated) - patched) / abs(patched) if patched else float("nan")
+        effect = float(patch(model, task, "mlp_out", (), layers=[0], progress=False).values.values[0])
+        estimate = attribution_patching(model, task, "mlp_out", progress=False).values.values[0].sum()
+        mlp0 = abs(float(estimate) - effect) / abs(effect) if effect else float("nan")
     return Agreement(
-        real,
-        guess,
-        correlation(real.values.values, guess.values.values),
-        correlation(stream.values.values, stream_guess.values.values[:layers]),
+        patched,
+        estimated,
+        correlation(patched.values.values, estimated.values.values),
+        correlation(stream.values.values, stream_estimated.values.values[:layers]),
         mlp0,
     )
 
@@ -63,11 +64,11 @@ class Discovered:
 
     method: str
     scores: Result
-    """Each edge's score [source destination]."""
+    """Score of each edge (source, destination)."""
     by_head: np.ndarray
-    """The largest score of an edge that each head writes to [layer head]."""
+    """The largest score of any edge that leaves each head [layer head]."""
     head_auc: float
-    """Chance that a head of the circuit ranks above one that is not in it; NaN where all or none are."""
+    """Probability that a head of the circuit ranks above one outside it; NaN if all heads or none are in it."""
 
 
 def discover_heads(
@@ -77,7 +78,7 @@ def discover_heads(
     method: str = "eap-ig",
     memory: int | None = None,
 ) -> Discovered:
-    """Rank every head by its strongest edge and hold that against the heads that are known."""
+    """Rank every head by its strongest edge, and compare the ranking with the known heads."""
     found = discover(model, task, method, memory=memory, progress=False)
     scores = found.score_matrix.abs().nan_to_num(0.0)
     cfg = model.cfg
@@ -92,7 +93,7 @@ def discover_heads(
 
 
 def acdc_edge_auc(model: HookedTransformer, task: Task, true: Circuit, taus: Collection[float]) -> float:
-    """Area under ACDC's curve of true against false edges, one point a threshold.
+    """Area under the curve of true against false edges that ACDC keeps, with one point per threshold.
 
     An edge's rank is the largest threshold at which ACDC keeps it. Source: Conmy et al. 2023, section 4.
     """
@@ -106,7 +107,7 @@ def acdc_edge_auc(model: HookedTransformer, task: Task, true: Circuit, taus: Col
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's r of two arrays; NaN where one of them is constant."""
+    """Pearson's r of two arrays; NaN if one of them is constant."""
     one, other = one.ravel().astype(float), other.ravel().astype(float)
     if one.size < 2 or one.std() == 0 or other.std() == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""Backups: heads that speak up when others are silenced."""
+"""Backup heads: heads that write more to the logits when others are knocked out."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backups:
-    """What a knock-out of some heads costs, and what others do about it."""
+    """What knocking out some heads costs, and how the others compensate."""
 
     knocked_out: tuple[Head, ...]
     lost: float
-    """Share of the logit difference that goes with them."""
+    """Share of the logit difference that is lost without them."""
     before: Result
-    """What each head adds to the logit difference directly, in logits (layer, head)."""
+    """Direct contribution of each head to the logit difference, in logits (layer, head)."""
     after: Result
-    """The same with those heads on their means."""
+    """The same with the knocked-out heads replaced by their means."""
 
     def rise(self, heads: Sequence[Head]) -> float:
-        """How many logits these heads together add more than before."""
+        """By how many logits the direct contribution of these heads grows, in total."""
         change = self.after.values.values - self.before.values.values
         return float(sum(change[head] for head in heads))
 
 
 def knock_out_movers(runs: MeanAblation, heads: Sequence[Head]) -> Backups:
-    """Silence heads everywhere and read what all heads add to the logits before and after."""
-    alive = runs.without_heads(heads)
+    """Replace heads by their means at all positions, and measure every head's direct contribution before and after."""
+    active = runs.without_heads(heads)
     before = _direct(runs.model, runs)
-    with runs.model.hooks(fwd_hooks=runs.fwd_hooks(alive)):
+    with runs.model.hooks(fwd_hooks=runs.fwd_hooks(active)):
         after = _direct(runs.model, runs)
-    return Backups(tuple(heads), 1 - runs.share_of(alive), before, after)
+    return Backups(tuple(heads), 1 - runs.share_of(active), before, after)
 
 
 def _direct(model: HookedTransformer, runs: MeanAblation) -> Result:

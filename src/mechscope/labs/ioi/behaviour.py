@@ -1,8 +1,7 @@
-"""What the model does on indirect objects, before anyone looks inside; and what simple rules would do there."""
+"""How well the model, baselines and simple rules name the indirect object."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,6 @@ from mechscope.tasks.task import Task
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-RULES: dict[str, str] = {
-    "first name": "the name that stands first",
-    "second name": "the name that stands second",
-    "last name": "the name that was said last",
-    "not the last": "the other name than the one that was said last",
-}
-"""Rules that see where names stand, and nothing of who was named twice."""
-
 
 @dataclass(frozen=True)
 class Behaviour:
@@ -32,7 +23,7 @@ class Behaviour:
     logit_difference: float
     """Logit of the indirect object minus that of the subject."""
     accuracy: float
-    """Prompts on which the indirect object is the likelier of the two (%)."""
+    """Prompts on which the indirect object is likelier than the subject (%)."""
     first: float
     """Prompts on which it is the likeliest of all tokens (%)."""
     probability: float
@@ -47,7 +38,7 @@ def measure_behaviour(model: HookedTransformer, task: Task) -> Behaviour:
 
 
 def describe(logits: Float[Tensor, "batch answer d_vocab"], task: Task) -> Behaviour:
-    """The same from logits at the answer."""
+    """The same from the logits at the answer position."""
     assert task.answers.wrong is not None
     at_end = logits[:, 0].cpu()
     io, s = task.answers.correct[:, 0], task.answers.wrong[:, 0]
@@ -60,43 +51,42 @@ def describe(logits: Float[Tensor, "batch answer d_vocab"], task: Task) -> Behav
     )
 
 
-def rival_accuracies(task: Task, text: Int[Tensor, "row pos"], d_vocab: int) -> dict[str, float]:
-    """Prompts on which each rival finds the indirect object the likelier of the two names (%).
+def baseline_accuracies(task: Task, text: Int[Tensor, "row pos"], d_vocab: int) -> dict[str, float]:
+    """Prompts on which each baseline and rule prefers the indirect object to the subject (%). Ties count half.
 
-    Ties count half. The first ones count n-grams in `text` or copy what stands in the prompt (`mechscope.data.rivals`);
-    the last ones are RULES.
+    The baselines count n-grams in `text` or copy from the prompt (`mechscope.data.rivals`). The rules see only
+    the order of the names.
 
     Args:
         task: prompts with one answer each.
-        text: what the model was trained on, or more of its kind.
+        text: text like that which the model was trained on.
         d_vocab: size of the vocabulary.
     """
     assert task.answers.wrong is not None
     end = task.positions["end"][:, None]
     io, s = task.answers.correct[:, 0, 0], task.answers.wrong[:, 0, 0]
     found: dict[str, float] = {}
-    for name, rival in fit_rivals(d_vocab, text).items():
-        scores = rival.log_probabilities(task.clean)
+    for name, baseline in fit_rivals(d_vocab, text).items():
+        scores = baseline.log_probabilities(task.clean)
         at_end = scores.gather(1, end[..., None].expand(-1, -1, d_vocab))[:, 0]
         found[name] = _percent(at_end.gather(1, io[:, None])[:, 0], at_end.gather(1, s[:, None])[:, 0])
-    for name, rule in _rules(task).items():
-        named = rule()
+    for name, named in _rules(task).items():
         found[name] = _percent((named == io).float(), (named == s).float())
     return found
 
 
-def _rules(task: Task) -> dict[str, Callable[[], Tensor]]:
+def _rules(task: Task) -> dict[str, Int[Tensor, " batch"]]:
+    """Rules that know the order of the names, but not which one occurs twice: rule → the name that it predicts."""
     rows = torch.arange(task.n_examples)
-    places = torch.stack([task.positions[name] for name in ("IO", "S1", "S2")], 1).sort(1).values
-    names = task.clean[rows[:, None], places]  # [batch mention], in the order in which they are said
-    both = torch.stack([task.answers.correct[:, 0, 0], task.answers.wrong[:, 0, 0]], 1)  # type: ignore[index]
+    positions = torch.stack([task.positions[name] for name in ("IO", "S1", "S2")], 1).sort(1).values
+    names = task.clean[rows[:, None], positions]  # [batch mention], in the order of the prompt
+    io, s = task.answers.correct[:, 0, 0], task.answers.wrong[:, 0, 0]  # type: ignore[index]
     last = names[:, 2]
-    others = torch.where(both[:, 0] == last, both[:, 1], both[:, 0])
     return {
-        "first name": lambda: names[:, 0],
-        "second name": lambda: names[:, 1],
-        "last name": lambda: last,
-        "not the last": lambda: others,
+        "first name": names[:, 0],
+        "second name": names[:, 1],
+        "last name": last,
+        "not the last": torch.where(io == last, s, io),
     }
 
 

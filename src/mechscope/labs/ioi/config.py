@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class IOIConfig:
-    """How much is looked at; what is looked at is fixed."""
+    """Numbers of prompts and draws, and the threshold of the circuit."""
 
     prompts: int = 64
     """Pairs of prompts for patching, path patching and discovery."""
     judged_prompts: int = 128
-    """Other pairs, on which circuits are judged and behaviour is measured."""
+    """Other pairs of prompts, on which circuits are judged and behaviour is measured."""
     threshold: float = 0.05
-    """Least share of the effect, of either sign, that makes a head part of the circuit."""
+    """The smallest share of the effect, of either sign, that makes a head part of the circuit."""
     null_draws: int = 20
     """Sets of heads drawn for each null."""
     rival_stories: int = 2000
-    """Stories that the rivals are fitted on."""
+    """Stories that the baselines are fitted on."""
     planted_seeds: int = 3
-    """Planted circuits that must be recovered."""
+    """How many planted circuits must be recovered."""
     redteam_draws: int = 39
     """Draws for each null of the red team."""
     gpt2_prompts: int = 16
-    """Pairs of prompts for patching GPT-2 small, which is four hundred times as large as the twin."""
+    """Pairs of prompts for patching GPT-2 small. Few, because it is 400 times as large as the twin."""
     gpt2_judged_prompts: int = 60
-    """Prompts for its behaviour and its circuit; every template in both orders twice."""
+    """Prompts for its behaviour and its circuit: every template in both orders, twice."""
     retrained: int = 0
-    """Twins trained anew from other seeds, to see how often the circuit forms."""
+    """How many new twins are trained, from other seeds, to see whether they learn the task."""

@@ -1,8 +1,9 @@
-"""Step 04 from prompts to verdicts: one pipeline for the twin and planted circuits, and GPT-2 small where it is."""
+"""Step 04: find and judge a circuit in the twin and in planted models, and measure GPT-2 small if it is available."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.figures import draw_figures
 from mechscope.labs.ioi.gpt2 import gpt2_measures
-from mechscope.labs.ioi.heads import in_words, node_of
+from mechscope.labs.ioi.heads import node_of
 from mechscope.labs.ioi.measures import Measured, held_out_accuracy, measure_twin, planted_measures
 from mechscope.labs.ioi.other_circuits import other_circuit_measures
 from mechscope.labs.ioi.planted_circuit import recover
@@ -32,49 +33,81 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 TWIN = "ioi-twin"
-NO_ACDC = "ACDC over GPT-2 small's 32,491 edges takes a GPU and GPT-2 small; one of them is not here"
-NO_EDGES = "ACDC on both circuits takes GPT-2 small, attn-only-4l and a GPU; one of them is not here"
+NO_ACDC = "ACDC over GPT-2 small's 32,491 edges needs GPT-2 small and a GPU; one of them is missing here"
+NO_EDGES = "ACDC on both circuits needs GPT-2 small, attn-only-4l and a GPU; one of them is missing here"
 NO_TRAINING = "only the full budget trains new twins"
+RETRAIN_FROM = 10
+"""First seed of the new twins. Lower ones made the bundled twin and those that the settings were chosen on."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the lesson quotes besides measures and settings. Shares are of the whole model's logit difference."""
+
+    circuit_heads: int
+    """Heads in the circuit."""
+    all_heads: int
+    """Heads in the model."""
+    roles: str
+    """The circuit's heads by class."""
+    best_baseline: str
+    """Name of the baseline or rule that is right most often."""
+    random_median: float | None
+    """Median share that random sets of as many heads reach; None without such sets."""
+    matched_median: float | None
+    """The same for sets with the same number of heads in each layer."""
+    movers_lost: float | None
+    """Share that is lost without the name movers; None if there are none."""
+    checks_made: int
+    """The red team's checks that could be run."""
+    supporting: int
+    """How many of them support the circuit."""
+    undermining: int
+    """How many undermine it."""
+    inconclusive: int
+    """How many are inconclusive."""
+    cheapest_check: str
+    """The cheapest check that could still falsify the circuit."""
 
 
 def run_experiment(workspace: Workspace) -> Outcome:
-    """Take the twin apart with every seed's prompts; draw the first."""
+    """Analyse the twin with the prompts of every seed, and draw the figures of the first."""
     config: IOIConfig = workspace.config
     published = _gpt2_measures(workspace)
     twin = load_model(TWIN).to(workspace.device)
     planted = [recover(seed, config.prompts, config.threshold) for seed in range(config.planted_seeds)]
     others = other_circuit_measures(workspace, config.gpt2_prompts)
     shared = planted_measures(planted) | published | others | _retrained(workspace)
-    found: dict[int, Measured] = {}
+    measured: dict[int, Measured] = {}
     with workspace.bar(len(workspace.seeds), "taking the twin apart") as bar:
         for seed in workspace.seeds:
-            found[seed] = measure_twin(twin, config, seed)
+            measured[seed] = measure_twin(twin, config, seed)
             bar.update()
     measures = {
         seed: {f"twin_{name}": value for name, value in one.measures.items()} | shared
-        for seed, one in found.items()
+        for seed, one in measured.items()
     }
     not_run = {} if others else {EDGES: NO_EDGES}
     not_run |= {} if published else {GPT2: NO_GPT2}
     not_run |= {} if "gpt2_acdc_edge_auc" in published else {ACDC: NO_ACDC}
     not_run |= {} if "retrained_share" in shared else {RETRAINED: NO_TRAINING}
     first = workspace.seeds[0]
-    told = found[first]
-    if told.anatomy is None:
-        raise NoCircuitError(f"there is nothing to tell of: {told.reason}")
-    evidence = attack(twin, told.anatomy, config, first)
+    anatomy, baselines = measured[first].anatomy, measured[first].baselines
+    if anatomy is None:
+        raise NoCircuitError(f"there is no circuit to report: {measured[first].reason}")
+    evidence = attack(twin, anatomy, config, first)
     return Outcome(
         measures=measures,
-        figures=draw_figures(told.anatomy, told.rivals, measures[first], evidence, first),
+        figures=draw_figures(anatomy, baselines, measures[first], evidence, first),
         not_run=not_run,
-        numbers=format_numbers(told.anatomy, told.rivals, measures[first], evidence, config),
+        facts=_facts(anatomy, baselines, evidence),
         weights=dict(twin.state_dict()),
     )
 
 
 def attack(model: HookedTransformer, anatomy: Anatomy, config: IOIConfig, seed: int) -> Evidence:
-    """The red team against "these heads carry the behaviour"."""
-    nodes = [node_of(head) for head in anatomy.roles.places]
+    """Test the hypothesis that the circuit's heads carry the behaviour."""
+    nodes = [node_of(head) for head in anatomy.roles.positions]
     hypothesis = Heads(nodes, claim="the heads of the circuit carry the behaviour")
     task = ioi(model, config.prompts, seed + 2000)
     return redteam(model, task, hypothesis, n_null=config.redteam_draws, seed=seed, progress=False)
@@ -102,76 +135,39 @@ def _retrained(workspace: Workspace) -> dict[str, float]:
         return {}
     stories = Stories()
     seeds = range(RETRAIN_FROM, RETRAIN_FROM + config.retrained)
-    learnt = [
+    learned = [
         held_out_accuracy(train_twin(workspace, TwinConfig(), seed), stories, config.judged_prompts, seed)
         >= 95
         for seed in seeds
     ]
-    return {"retrained_share": 100 * sum(learnt) / len(learnt)}
+    return {"retrained_share": 100 * sum(learned) / len(learned)}
 
 
-RETRAIN_FROM = 10
-"""First seed of the twins that are trained anew; the bundled one and those that settings were chosen on come before."""
+def _facts(anatomy: Anatomy, baselines: Mapping[str, float], evidence: Evidence) -> Facts:
+    nulls = anatomy.judgement.nulls
+    return Facts(
+        circuit_heads=len(anatomy.roles.positions),
+        all_heads=anatomy.direct.values.size,
+        roles=anatomy.roles.in_words(),
+        best_baseline=max(baselines, key=lambda name: baselines[name]),
+        random_median=_median(nulls.random),
+        matched_median=_median(nulls.matched),
+        movers_lost=None if anatomy.backups is None else anatomy.backups.lost,
+        checks_made=len(evidence.rungs) - len(evidence.with_verdict("not run")),
+        supporting=len(evidence.with_verdict("supports")),
+        undermining=len(evidence.with_verdict("undermines")),
+        inconclusive=len(evidence.with_verdict("inconclusive")),
+        # Without the instructions for running it.
+        cheapest_check=evidence.cheapest_falsifier.split(" Give ", maxsplit=1)[0],
+    )
 
 
-def format_numbers(
-    anatomy: Anatomy,
-    rivals: Mapping[str, float],
-    found: Mapping[str, float],
-    evidence: Evidence,
-    config: IOIConfig,
-) -> dict[str, str]:
-    """The numbers that the lesson quotes."""
-    twin = {name.removeprefix("twin_"): value for name, value in found.items() if name.startswith("twin_")}
-    numbers = {name: f"{value:.0f}" for name, value in twin.items()}
-    numbers |= {
-        name: f"{twin[name]:.2f}"
-        for name in (
-            "logit_difference",
-            "attribution_r",
-            "attribution_r_early",
-            "discovery_auc",
-            "acdc_edge_auc",
-            "misled_logit_difference",
-        )
-    }
-    judgement = anatomy.judgement
-    best = max(rivals, key=lambda name: rivals[name])
-    classes = anatomy.roles.classes
-    numbers |= {
-        "roles": anatomy.roles.in_words(),
-        "movers": in_words(classes.get("name mover", ())),
-        "readers": in_words((*classes.get("S-inhibition", ()), *classes.get("S-suppressor", ()))),
-        "markers": in_words((*classes.get("duplicate token", ()), *classes.get("induction", ()))),
-        "n_heads": str(len(anatomy.roles.places)),
-        "n_all_heads": str(anatomy.direct.values.size),
-        "n_edges": str(len(anatomy.trace.edges)),
-        "threshold": f"{100 * config.threshold:.0f}",
-        "prompts": str(config.prompts),
-        "best_rival_name": best,
-        "random_median": _median(judgement.nulls.random),
-        "matched_median": _median(judgement.nulls.matched),
-        "movers_lost": "–" if anatomy.backups is None else f"{100 * anatomy.backups.lost:.0f}",
-        "planted_seeds": str(config.planted_seeds),
-        "planted_exact": f"{found['planted_exact']:.0f}",
-        "supports": str(len(evidence.with_verdict("supports"))),
-        "undermines": str(len(evidence.with_verdict("undermines"))),
-        "inconclusive": str(len(evidence.with_verdict("inconclusive"))),
-        "made": str(len(evidence.rungs) - len(evidence.with_verdict("not run"))),
-        "cheapest": evidence.cheapest_falsifier.split(" Give ", maxsplit=1)[0],
-        "gpt2": "GPT-2 small was measured too; its claims are in the table."
-        if "gpt2_logit_difference" in found
-        else "GPT-2 small was not on this machine, so the claims about it are printed as not run.",
-    }
-    return numbers
-
-
-def _median(draws: tuple[float, ...]) -> str:
-    return f"{100 * sorted(draws)[len(draws) // 2]:.0f}" if draws else "–"
+def _median(draws: tuple[float, ...]) -> float | None:
+    return sorted(draws)[len(draws) // 2] if draws else None
 
 
 def describe_inputs() -> dict[str, str]:
-    """The twin and its words come with the package; GPT-2 small may be there or not."""
+    """The bundled twin, and GPT-2 small if it is on this machine."""
     return {
         "twin": f"ioi-twin, bundled (sha256 {bundled_checksum('ioi-twin')}…)",
         "GPT-2 small": describe_gpt2("claims 4.1 to 4.13 are"),

@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
+from mechscope.labs.head_names import head_name
 from mechscope.labs.ioi.anatomy import Anatomy
-from mechscope.labs.ioi.heads import Head, name_of
+from mechscope.labs.ioi.attention_and_copying import attention_along
+from mechscope.labs.ioi.heads import Head, head_of
 from mechscope.labs.ioi.judgement_figures import draw_judgement
-from mechscope.labs.ioi.labelled import labelled
-from mechscope.labs.ioi.reading import look
+from mechscope.labs.ioi.trace import Stage
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import named_result
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques.redteam import Evidence
-from mechscope.viz import heatmap
 from mechscope.viz.circuit_graph import circuit_graph
 from mechscope.viz.panels import heatmap_panels
-from mechscope.viz.ranked_bars import ranked_bars
 
 
 def draw_figures(
     anatomy: Anatomy,
-    rivals: Mapping[str, float],
-    found: Mapping[str, float],
+    baselines: Mapping[str, float],
+    measures: Mapping[str, float],
     evidence: Evidence,
     seed: int,
 ) -> tuple[LabFigure, ...]:
     """All figures, in the lesson's order."""
     made_by = Provenance("ioi-twin", "IOI", seed)
     return (
-        _rivals(rivals, found, made_by),
+        _baselines(baselines, measures, made_by),
         _direct(anatomy),
         _stream(anatomy),
         _sites(anatomy),
@@ -43,26 +42,21 @@ def draw_figures(
     )
 
 
-def _rivals(rivals: Mapping[str, float], found: Mapping[str, float], made_by: Provenance) -> LabFigure:
-    everyone = {**rivals, "the twin": found["twin_any_order_accuracy"]}
-    names = sorted(everyone, key=lambda name: everyone[name])
-    values = [everyone[name] for name in names]
+def _baselines(
+    baselines: Mapping[str, float], measures: Mapping[str, float], made_by: Provenance
+) -> LabFigure:
+    everyone = {**baselines, "the twin": measures["twin_any_order_accuracy"]}
+    ranked = {name: everyone[name] for name in sorted(everyone, key=lambda name: everyone[name])}
     title = "Which methods can tell which name occurred once?"
-    figure = ranked_bars(
-        names,
-        values,
-        title=title,
-        x_title="IO beats S (% of prompts)",
-        y_title="rival, rule or model",
-        number_format=".0f",
-    )
-    data = labelled(values, "label", names, title, "%", made_by)
-    return LabFigure(
-        "rivals",
-        figure,
+    return LabFigure.of(
+        named_result(ranked, title, "%", made_by, kind="ranked"),
         "Pairs of names that never occurred together, in any order, so that no position gives the answer away; 50 % is "
         "guessing. Look how far the best rule gets without knowing which name occurred twice.",
-        {"accuracy": data},
+        name="rivals",
+        key="accuracy",
+        x_title="IO beats S (% of prompts)",
+        y_title="baseline, rule or model",
+        number_format=".0f",
     )
 
 
@@ -76,23 +70,16 @@ def _direct(anatomy: Anatomy) -> LabFigure:
 
 
 def _stream(anatomy: Anatomy) -> LabFigure:
-    values = anatomy.stream.values
-    title = "Where the answer is, layer by layer"
-    figure = heatmap(
-        values.values,
-        title=title,
+    return LabFigure.of(
+        anatomy.stream,
+        "The run on other names, with one piece of the residual stream restored. Look where the answer starts "
+        "out, and where it has moved before the last layer.",
+        name="stream",
+        key="effects",
+        title="Where the answer is, layer by layer",
         x_title="position that is restored",
         y_title="before layer",
         unit="share of the effect",
-        x=[str(label) for label in values.coords["pos"].values],
-        y=list(values.coords["layer"].values),
-    )
-    return LabFigure(
-        "stream",
-        figure,
-        "The run on other names, with one piece of the residual stream restored. Look where the answer starts "
-        "out, and where it has moved before the last layer.",
-        {"effects": anatomy.stream},
     )
 
 
@@ -124,10 +111,10 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
     ]
     title = "Path patching, backwards from the logits"
     panels = {
-        f"{number}. {_short(stage.name)}": stage.effects.values.values
+        f"{number}. {_short_name(stage)}": stage.effects.values.values
         for number, stage in enumerate(stages[:6], start=1)
     }
-    listeners = sorted({head for stage in stages[:6] for head in _listeners(stage.name)})
+    receivers = sorted({head for stage in stages[:6] for head in _receivers(stage)})
     figure = heatmap_panels(
         panels,
         title=title,
@@ -141,55 +128,42 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
         figure,
         "Each map is about different receivers; only the direct path from the sending head is changed. Look at the "
         "first map, then find the heads that write to its strong heads in the next ones"
-        + (f" (the receivers: {', '.join(listeners)})." if listeners else "."),
+        + (f" (the receivers: {', '.join(receivers)})." if receivers else "."),
         {f"stage-{number}": stage.effects for number, stage in enumerate(stages[:6])},
     )
 
 
-def _short(name: str) -> str:
+def _short_name(stage: Stage) -> str:
     # The names of all receivers would run into the next map's title, at least on a phone.
-    listeners = _listeners(name)
-    if not listeners:
+    receivers = _receivers(stage)
+    if not receivers:
         return "to the logits"
-    return f"to {name.split(' of ', maxsplit=1)[0]} of {listeners[0]}{' …' * (len(listeners) > 1)}"
+    inputs = stage.name.split(" of ", maxsplit=1)[0]
+    return f"to {inputs} of {receivers[0]}{' …' * (len(receivers) > 1)}"
 
 
-def _listeners(name: str) -> list[str]:
-    if " of " not in name:
-        return []
-    return [word.split(" of ")[-1].removeprefix("a").replace(".h", ".") for word in name.split(", ")]
+def _receivers(stage: Stage) -> list[str]:
+    return [head_name(head_of(node)) for node in stage.receivers if node != "logits"]
 
 
 def _attention(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     labels = [str(label) for label in anatomy.attention.values.coords["label"].values]
     heads, names = _heads_by_class(anatomy)
-    table = np.array([[look(anatomy.attention, head, label) for label in labels] for head in heads])
+    table = np.array(
+        [[attention_along(anatomy.attention, head, label) for label in labels] for head in heads]
+    )
     title = "Where the circuit's heads attend"
-    figure = heatmap(
-        table,
-        title=title,
-        x_title="from a position to a position",
-        y_title="head",
-        unit="attention",
-        x=labels,
-        y=names,
-        centred=False,
-        write_numbers=True,
-    )
-    data = make_result(
-        torch.as_tensor(table),
-        ("node", "label"),
-        title,
-        "attention",
-        made_by,
-        {"node": names, "label": labels},
-    )
-    return LabFigure(
-        "attention",
-        figure,
+    coords = {"node": names, "label": labels}
+    return LabFigure.of(
+        make_result(table, ("node", "label"), title, "attention", made_by, coords),
         "Means over prompts. Look at each head where it works: at S2 for those that mark the second mention, at the "
         "end for the others.",
-        {"attention": data},
+        name="attention",
+        key="attention",
+        x_title="from a position to a position",
+        y_title="head",
+        centred=False,
+        write_numbers=True,
     )
 
 
@@ -198,7 +172,7 @@ def _circuit(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     shares = [anatomy.trace.edges[edge] for edge in edges]
     title = f"The circuit: {len(edges)} edges"
     figure = circuit_graph(edges, shares, title=title, unit="share of the effect")
-    data = labelled(shares, "edge", edges, title, "share of the effect", made_by)
+    data = named_result(anatomy.trace.edges, title, "share of the effect", made_by, dim="edge")
     return LabFigure(
         "circuit",
         figure,
@@ -219,20 +193,10 @@ def _copying(anatomy: Anatomy) -> LabFigure:
 
 
 def _by_layer(name: str, result: Result, title: str, caption: str) -> LabFigure:
-    values = result.values
-    figure = heatmap(
-        values.values,
-        title=title,
-        x_title="head",
-        y_title="layer",
-        unit=result.unit,
-        x=list(values.coords["head"].values),
-        y=list(values.coords["layer"].values),
-    )
-    return LabFigure(name, figure, caption, {"values": result})
+    return LabFigure.of(result, caption, name=name, key="values", title=title)
 
 
 def _heads_by_class(anatomy: Anatomy) -> tuple[list[Head], list[str]]:
     """Heads ordered by class, and their labels in figures."""
     pairs = [(head, kind) for kind, heads in anatomy.roles.classes.items() for head in heads]
-    return [head for head, _ in pairs], [f"{name_of(head)} {kind}" for head, kind in pairs]
+    return [head for head, _ in pairs], [f"{head_name(head)} {kind}" for head, kind in pairs]

@@ -1,4 +1,4 @@
-"""GPT-2 small's tasks and measures, where its weights are in reach; any model of its shape takes the same way."""
+"""The measures of claims 4.1 to 4.13 on GPT-2 small, or on any model of its shape."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 FEWEST_NAMES = 20
-"""Copy scores of fewer names say little."""
+"""The fewest names that copy scores are computed from."""
 
 
 def which_words() -> str:
-    """ "published" where the data folder holds the paper's word lists, else "ours"."""
+    """ "published" if the data folder has the paper's word lists, else "ours"."""
     folder = data_folder()
     return "published" if folder is not None and (folder / PUBLISHED_IOI).is_file() else "ours"
 
@@ -43,19 +43,19 @@ def name_tokens(model: HookedTransformer, words: str = "ours") -> list[int]:
 def gpt2_measures(
     model: HookedTransformer, config: IOIConfig, seed: int, *, acdc: bool = False, memory: int | None = None
 ) -> dict[str, float]:
-    """Every number of claims 4.1 to 4.13 on a model with GPT-2 small's heads and a tokenizer.
+    """All measures of claims 4.1 to 4.13, on a model with GPT-2 small's heads and a tokenizer.
 
     Args:
-        acdc: search with ACDC too, which takes a GPU.
+        acdc: search with ACDC too, which needs a GPU.
 
     Raises:
-        ValueError: for a model that lacks heads or single-token names, before anything is run.
+        ValueError: for a model that lacks heads or single-token names; raised before any work.
     """
     check_heads(model, GPT2_CLASSES)
     words = which_words()
     names = name_tokens(model, words)
     count = config.gpt2_judged_prompts
-    # The published numbers were measured without a begin token, whatever the model's texts start with.
+    # The published numbers were measured without a BOS token.
     task = ioi(model, config.gpt2_prompts, seed, words=words, prepend_bos=False)  # type: ignore[arg-type]
     judged = ioi(model, count, seed + 1000, words=words, prepend_bos=False)  # type: ignore[arg-type]
     misled, control = (

@@ -1,9 +1,9 @@
-"""What a twin pays for every head that it keeps: a price under which heads that do little fall silent.
+"""A price on heads in the training of a twin, which makes heads that do little fall silent.
 
-Left alone, a training spreads each step over all the heads that there are, so that hardly any is left outside of a
-circuit, and "another circuit of the same size" is nearly the same one. The price is the square root of how much a head
-can write. A root is steepest at nothing, so one head that does the whole work is cheaper than two that do half of it
-each (under a plain sum of norms, the group lasso, both cost the same). It says nothing about which head does what.
+Without it, training uses all the heads, so that hardly any are left outside the circuit, and another circuit of the
+same size is nearly the same one. The price is the square root of how much a head can write. The root is steepest at
+zero, so one head that does all the work is cheaper than two that each do half of it (under a plain sum of norms, the
+group lasso, both cost the same). It does not say which head should do what.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 TINY = 1e-6
-"""Added to the strengths, for a root has no slope at nothing."""
+"""Added to the strengths, because the slope of the root is infinite at zero."""
 
 
 def head_strengths(model: HookedTransformer) -> Float[Tensor, "layer head"]:

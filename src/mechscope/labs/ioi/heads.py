@@ -1,14 +1,14 @@
-"""Heads by layer and number, where in a prompt each works, and the classes that are published for GPT-2 small."""
+"""Heads and their names, the positions at which they work, and the published classes of GPT-2 small's heads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-Head = tuple[int, int]
-"""(layer, head), both counted from 0: 9.6 is head 6 of layer 9."""
+from mechscope.labs.head_names import Head, head_name
+
 Classes = Mapping[str, tuple[Head, ...]]
 """Name of a class of heads → its heads."""
-Places = Mapping[Head, str | tuple[str, ...]]
+HeadPositions = Mapping[Head, str | tuple[str, ...]]
 """Head → the named position, or positions, at which it belongs to the circuit."""
 
 GPT2_CLASSES: Classes = {
@@ -21,7 +21,7 @@ GPT2_CLASSES: Classes = {
     "previous token": ((2, 2), (4, 11)),
 }
 """The 26 heads of GPT-2 small's circuit. Source: Wang et al. 2022, figure 2."""
-CLASS_PLACE: Mapping[str, str] = {
+CLASS_POSITION: Mapping[str, str] = {
     "name mover": "end",
     "S-suppressor": "end",
     "backup name mover": "end",
@@ -31,13 +31,13 @@ CLASS_PLACE: Mapping[str, str] = {
     "duplicate token": "S2",
     "previous token": "S1+1",
 }
-"""Where in a prompt heads of a class work."""
+"""Named position at which heads of a class work."""
 NAIVE = ("name mover", "S-inhibition", "induction", "duplicate token", "previous token")
-"""Classes of the naive circuit, of which the first two heads are taken (three name movers, four S-inhibition heads)."""
+"""Classes of the naive circuit. Of the last three it takes two heads each."""
 
 
 def naive_circuit(classes: Classes) -> tuple[Head, ...]:
-    """The circuit as first told: no backups, no negative heads, and of the early classes two heads each."""
+    """The naive circuit: no backups, no negative heads, and two heads of each early class."""
     whole = ("name mover", "S-inhibition")
     return tuple(head for name in NAIVE for head in classes.get(name, ())[: None if name in whole else 2])
 
@@ -47,28 +47,23 @@ def every_head(classes: Classes) -> tuple[Head, ...]:
     return tuple(head for heads in classes.values() for head in heads)
 
 
-def places_of(classes: Classes, only: Iterable[Head] | None = None) -> dict[Head, str | tuple[str, ...]]:
-    """Where each head works, by its class."""
+def positions_of(classes: Classes, only: Iterable[Head] | None = None) -> dict[Head, str | tuple[str, ...]]:
+    """Position at which each head works, by its class.
+
+    Args:
+        only: leave out all other heads; None keeps all.
+    """
     kept = None if only is None else set(only)
     return {
-        head: CLASS_PLACE[name]
+        head: CLASS_POSITION[name]
         for name, heads in classes.items()
         for head in heads
         if kept is None or head in kept
     }
 
 
-def name_of(head: Head) -> str:
-    """As papers write it.
-
-    >>> name_of((9, 6))
-    '9.6'
-    """
-    return f"{head[0]}.{head[1]}"
-
-
 def node_of(head: Head) -> str:
-    """As circuits are published.
+    """The name of a head as a node of a circuit.
 
     >>> node_of((9, 6))
     'a9.h6'
@@ -77,7 +72,7 @@ def node_of(head: Head) -> str:
 
 
 def head_of(node: str) -> Head:
-    """The head that a node's name means.
+    """The head with this node name.
 
     >>> head_of("a9.h6")
     (9, 6)
@@ -87,9 +82,9 @@ def head_of(node: str) -> Head:
 
 
 def in_words(heads: Iterable[Head]) -> str:
-    """A list for a text.
+    """Heads in a row, for a text.
 
     >>> in_words([(9, 6), (10, 0)])
     '9.6, 10.0'
     """
-    return ", ".join(map(name_of, heads)) or "none"
+    return ", ".join(map(head_name, heads)) or "none"

@@ -1,4 +1,4 @@
-"""Figures of whether to believe a circuit: cuts, nulls, minimality, a second method, and the attack."""
+"""Figures about the evidence for a circuit: knock-outs, nulls, minimality, gradients, and the red team."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from mechscope.labs.head_names import head_name
 from mechscope.labs.ioi.anatomy import Anatomy
-from mechscope.labs.ioi.heads import name_of
-from mechscope.labs.ioi.labelled import labelled
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import named_result, stacked_result
 from mechscope.results import Provenance, make_result
 from mechscope.techniques.redteam import Evidence
-from mechscope.viz import Marker, bars
+from mechscope.viz import Marker
+from mechscope.viz.curves import add_marker
+from mechscope.viz.escaping import escape, escape_in_template
+from mechscope.viz.template import new_figure
 
 
 def draw_judgement(anatomy: Anatomy, evidence: Evidence, made_by: Provenance) -> tuple[LabFigure, ...]:
-    """Knock-outs, nulls, minimality, estimates beside patches, and the red team, in the lesson's order."""
+    """Knock-outs, nulls, minimality, gradient estimates, and the red team, in the lesson's order."""
     return (
         _knock_outs(anatomy, made_by),
         _nulls(anatomy, made_by),
@@ -36,28 +38,15 @@ def _knock_outs(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
         "without others": [100 * judgement.null_knocked_out[name] for name in names],
     }
     title = "What is lost without each link"
-    figure = bars(
-        names,
-        series,
-        title=title,
+    return LabFigure.of(
+        stacked_result(series, ("series", "label"), title, "%", made_by, {"label": names}, "bars"),
+        "Each class by itself. Look whether every link of the chain is needed. The bars next to it are for as many "
+        "heads from outside the circuit, or all there are (median of draws; no bar if every head is in the circuit).",
+        name="knock-outs",
+        key="lost",
         x_title="class of heads, on their means",
         y_title="logit difference lost (%)",
         number_format=".0f",
-    )
-    data = make_result(
-        torch.tensor(list(series.values())),
-        ("series", "label"),
-        title,
-        "%",
-        made_by,
-        {"series": list(series), "label": names},
-    )
-    return LabFigure(
-        "knock-outs",
-        figure,
-        "Each class by itself. Look whether every link of the chain is needed, and beside it at as many heads from "
-        "outside the circuit, or all there are (median of draws; no bar where every head is in the circuit).",
-        {"lost": data},
     )
 
 
@@ -68,7 +57,7 @@ def _nulls(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     title = "Is it the circuit, or would any heads do?"
     figure = _strip(draws, faithful, title)
     data = {
-        name.replace(" ", "-"): labelled([100 * value for value in values], "draw", None, title, "%", made_by)
+        name.replace(" ", "-"): make_result([100 * value for value in values], ("draw",), title, "%", made_by)
         for name, values in draws.items()
         if values
     }
@@ -82,10 +71,6 @@ def _nulls(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
 
 
 def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> Any:
-    from mechscope.viz.curves import add_marker
-    from mechscope.viz.escaping import escape, escape_in_template
-    from mechscope.viz.template import new_figure
-
     figure = new_figure(title, "kind of other circuit", "faithfulness (%)")
     for row, (name, values) in enumerate(draws.items()):
         spread = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [0.0] * len(values)
@@ -109,88 +94,66 @@ def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> An
 
 def _minimality(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     changes = anatomy.judgement.minimality
-    heads = sorted(changes, key=lambda head: -changes[head])
-    names = [name_of(head) for head in heads]
-    values = [100 * changes[head] for head in heads]
-    title = "What changes when one head leaves the circuit"
-    figure = bars(
-        names,
-        {"change": values},
-        title=title,
+    ranked = {
+        head_name(head): 100 * changes[head] for head in sorted(changes, key=lambda head: -changes[head])
+    }
+    return LabFigure.of(
+        named_result(ranked, "What changes when one head leaves the circuit", "%", made_by),
+        "From the whole circuit, or from the circuit without the rest of its class. Look for passengers: bars that do "
+        "not reach the line, 1 % of the whole model's F(M).",
+        name="minimality",
+        key="changes",
         x_title="head (layer.head)",
         y_title="change (% of F(M))",
         markers=[Marker(1, "1 %: needed", axis="y")],
         number_format=".0f",
     )
-    figure.update_xaxes(type="category")
-    data = labelled(values, "label", names, title, "%", made_by)
-    return LabFigure(
-        "minimality",
-        figure,
-        "From the whole circuit, or from the circuit without its siblings. Look for passengers: bars that do not "
-        "reach the line, 1 % of the whole model's F(M).",
-        {"changes": data},
-    )
 
 
 def _estimates(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
-    from mechscope.viz.template import new_figure
-
     agreement = anatomy.agreement
-    real, guess = agreement.patched.values.values, agreement.estimated.values.values
-    names = [name_of((layer, head)) for layer, head in np.ndindex(*real.shape)]
-    in_circuit = {name_of(head) for head in anatomy.roles.places}
+    patched, estimated = agreement.patched.values.values, agreement.estimated.values.values
+    names = [head_name((layer, head)) for layer, head in np.ndindex(*patched.shape)]
+    patched, estimated = patched.ravel(), estimated.ravel()
+    in_circuit = {head_name(head) for head in anatomy.roles.positions}
     title = f"Gradients beside the real thing: r = {agreement.heads:.2f}"
     figure = new_figure(title, "patched (share of the effect)", "estimated from gradients (share)")
-    ends = [float(min(real.min(), guess.min())), float(max(real.max(), guess.max()))]
+    ends = [float(min(patched.min(), estimated.min())), float(max(patched.max(), estimated.max()))]
     figure.add_scatter(
         x=ends, y=ends, mode="lines", name="equal", line={"dash": "dot", "width": 1}, hoverinfo="skip"
     )
     for name, wanted, symbol in (("in the circuit", True, "circle"), ("not in it", False, "x")):
-        chosen = [place for place, label in enumerate(names) if (label in in_circuit) is wanted]
+        chosen = [index for index, head in enumerate(names) if (head in in_circuit) is wanted]
         figure.add_scatter(
-            x=real.ravel()[chosen],
-            y=guess.ravel()[chosen],
+            x=patched[chosen],
+            y=estimated[chosen],
             mode="markers+text",
-            text=[names[place] if abs(real.ravel()[place]) > 0.03 else "" for place in chosen],
+            text=[names[index] if abs(patched[index]) > 0.03 else "" for index in chosen],
             textposition="top center",
             name=name,
             marker={"size": 9, "symbol": symbol},
-            customdata=[names[place] for place in chosen],
+            customdata=[names[index] for index in chosen],
             hovertemplate="%{customdata}: patched %{x:.3f}, estimated %{y:.3f}<extra></extra>",
         )
     figure.update_layout(showlegend=True)
-    data = make_result(
-        torch.as_tensor(np.stack([real.ravel(), guess.ravel()])),
-        ("series", "label"),
-        title,
-        "share of the effect",
-        made_by,
-        {"series": ["patched", "estimated"], "label": names},
+    series = {"patched": patched, "estimated": estimated}
+    data = stacked_result(
+        series, ("series", "label"), title, "share of the effect", made_by, {"label": names}
     )
     return LabFigure(
         "estimates",
         figure,
-        "One point a head. Look for heads far from the dotted line, where estimate and patch are equal.",
+        "One point per head. Look for heads far from the dotted line, where estimate and patch are equal.",
         {"effects": data},
     )
 
 
 def _redteam(evidence: Evidence, made_by: Provenance) -> LabFigure:
-    figure = evidence.figure()
-    rungs = [rung for rung in evidence.rungs if rung.measured is not None]
-    data = labelled(
-        [float(rung.measured or 0) for rung in rungs],
-        "label",
-        [rung.name for rung in rungs],
-        evidence.claim,
-        "as each rung says",
-        made_by,
-    )
+    measured = {check.name: check.measured for check in evidence.rungs if check.measured is not None}
     return LabFigure(
         "redteam",
-        figure,
+        evidence.figure(),
         "Every check that might show the circuit wrong, with its interval over prompts and its null. Look for crosses, "
         "checks that speak against us, and for diamonds, which cannot tell.",
-        {"rungs": data},
+        {"rungs": named_result(measured, evidence.claim, "as each check says", made_by)},
     )

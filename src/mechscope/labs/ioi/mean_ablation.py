@@ -1,7 +1,7 @@
-"""The model with only some heads at work, each at its own position; the others say what they always say.
+"""Run the model with only some heads active, each at its own positions, and the others replaced by their means.
 
-What a head always says is its mean over the corrupted prompts of the same template, position by position. MLPs are
-left to compute. Source: Wang et al. 2022, section 2.2 and 4.
+The mean of a head is taken over the corrupted prompts of the same template, at each position. MLPs are not ablated.
+Source: Wang et al. 2022, sections 2.2 and 4.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechscope.labs.ioi.heads import Head, Places
+from mechscope.labs.ioi.heads import Head, HeadPositions
 from mechscope.model.names import get_act_name
 from mechscope.tasks.task import Task
 from mechscope.techniques.ablation_values import AblationValues
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from mechscope.model.hook_points import HookPoint
     from mechscope.model.transformer import HookedTransformer
 
-Alive = Bool[Tensor, "batch pos layer head"]
+Active = Bool[Tensor, "batch pos layer head"]
 
 
 class MeanAblation:
-    """Runs of the clean prompts with some heads on their means.
+    """Runs of the clean prompts with some heads replaced by their means.
 
     Raises:
-        ValueError: for a task that does not fit the model.
+        ValueError: if the task does not fit the model.
     """
 
     def __init__(self, model: HookedTransformer, task: Task) -> None:
@@ -47,58 +47,58 @@ class MeanAblation:
         with torch.no_grad():
             self.whole = float(self.score(self.nothing_ablated()).mean())
 
-    def nothing_ablated(self) -> Alive:
-        """Every head at work everywhere."""
+    def nothing_ablated(self) -> Active:
+        """Every head active at every position."""
         cfg = self.model.cfg
         return torch.ones(self.task.n_examples, self.task.length, cfg.n_layers, cfg.n_heads, dtype=torch.bool)
 
-    def only(self, places: Places) -> Alive:
-        """These heads at work, each at its position; all else ablated."""
-        return self._marked(places)
+    def only(self, positions: HeadPositions) -> Active:
+        """These heads active at their positions; all others ablated."""
+        return self._marked(positions)
 
-    def all_but(self, places: Places) -> Alive:
-        """Everything at work but these heads at their positions."""
-        return ~self._marked(places)
+    def all_but(self, positions: HeadPositions) -> Active:
+        """Everything active except these heads at their positions."""
+        return ~self._marked(positions)
 
-    def without_heads(self, heads: Sequence[Head]) -> Alive:
-        """Everything at work but these heads, wherever they work."""
-        alive = self.nothing_ablated()
+    def without_heads(self, heads: Sequence[Head]) -> Active:
+        """Everything active except these heads, at all positions."""
+        active = self.nothing_ablated()
         for layer, head in heads:
-            alive[:, :, layer, head] = False
-        return alive
+            active[:, :, layer, head] = False
+        return active
 
-    def logits(self, alive: Alive) -> Float[Tensor, "batch answer d_vocab"]:
-        """What the model says where answers are due."""
-        with torch.no_grad(), self.model.hooks(fwd_hooks=self.fwd_hooks(alive)):
+    def logits(self, active: Active) -> Float[Tensor, "batch answer d_vocab"]:
+        """Logits at the answers' positions."""
+        with torch.no_grad(), self.model.hooks(fwd_hooks=self.fwd_hooks(active)):
             return self.task.logits(self.model, self.task.clean)
 
-    def score(self, alive: Alive) -> Float[Tensor, " batch"]:
-        """The task's metric."""
-        return self.task.measure(self.logits(alive))
+    def score(self, active: Active) -> Float[Tensor, " batch"]:
+        """The task's metric for each prompt."""
+        return self.task.measure(self.logits(active))
 
-    def share(self, places: Places) -> float:
-        """F(C) / F(M): the metric of these heads alone, as a share of the whole model's."""
-        return self.share_of(self.only(places))
+    def share(self, positions: HeadPositions) -> float:
+        """F(C) / F(M): the mean metric with these heads alone, as a share of the whole model's."""
+        return self.share_of(self.only(positions))
 
-    def share_of(self, alive: Alive) -> float:
-        """The metric as a share of the whole model's."""
-        return float(self.score(alive).mean()) / self.whole
+    def share_of(self, active: Active) -> float:
+        """The mean metric as a share of the whole model's."""
+        return float(self.score(active).mean()) / self.whole
 
-    def fwd_hooks(self, alive: Alive) -> list[tuple[str, Any]]:
-        """Hooks that put the means in."""
-        return [(hook, self._hook(hook, alive[:, :, layer])) for layer, hook in enumerate(self.hooks)]
+    def fwd_hooks(self, active: Active) -> list[tuple[str, Any]]:
+        """Hooks that replace the ablated heads by their means."""
+        return [(hook, self._hook(hook, active[:, :, layer])) for layer, hook in enumerate(self.hooks)]
 
-    def _hook(self, name: str, alive: Bool[Tensor, "batch pos head"]):
-        def put_means_in(z: Tensor, hook: HookPoint) -> Tensor:
-            at_work = rearrange(alive.to(z.device), "batch pos head -> batch pos head 1")
-            return torch.where(at_work, z, self.means[name])
+    def _hook(self, name: str, active: Bool[Tensor, "batch pos head"]):
+        def replace_by_means(z: Tensor, hook: HookPoint) -> Tensor:
+            keep = rearrange(active.to(z.device), "batch pos head -> batch pos head 1")
+            return torch.where(keep, z, self.means[name])
 
-        return put_means_in
+        return replace_by_means
 
-    def _marked(self, places: Places) -> Alive:
-        alive = ~self.nothing_ablated()
+    def _marked(self, positions: HeadPositions) -> Active:
+        active = ~self.nothing_ablated()
         rows = torch.arange(self.task.n_examples)
-        for (layer, head), named in places.items():
-            for place in (named,) if isinstance(named, str) else named:
-                alive[rows, self.task.positions[place], layer, head] = True
-        return alive
+        for (layer, head), names in positions.items():
+            for name in (names,) if isinstance(names, str) else names:
+                active[rows, self.task.positions[name], layer, head] = True
+        return active

@@ -1,4 +1,4 @@
-"""The numbers that the twin's claims are checked against, and those of the planted circuits."""
+"""The measures that the claims about the twin and the planted circuits are checked against."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError, dissect
 from mechscope.labs.ioi.automatic import acdc_edge_auc
-from mechscope.labs.ioi.behaviour import measure_behaviour, rival_accuracies
+from mechscope.labs.ioi.behaviour import baseline_accuracies, measure_behaviour
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.gpt2 import name_tokens
 from mechscope.labs.ioi.heads import Head, head_of
@@ -29,13 +29,13 @@ LINKS = {
     "readers": ("S-inhibition", "S-suppressor"),
     "markers": ("duplicate token", "induction"),
 }
-"""The links of the chain, and the classes that may be each."""
+"""Link of the chain → classes of heads that count as it."""
 ACDC_SHARES = (0.003, 0.01, 0.03, 0.1)
-"""ACDC's thresholds, as shares of what separates clean and corrupted prompts."""
+"""ACDC's thresholds, as shares of the difference between clean and corrupted prompts."""
 
 
 def dissect_twin(model: HookedTransformer, config: IOIConfig, seed: int) -> Anatomy:
-    """The pipeline on the twin, with its own words."""
+    """Run the pipeline on the twin, with the words that it knows."""
     return dissect(
         model,
         ioi(model, config.prompts, seed),
@@ -48,28 +48,28 @@ def dissect_twin(model: HookedTransformer, config: IOIConfig, seed: int) -> Anat
 
 
 def held_out_accuracy(model: HookedTransformer, stories: Stories, n: int, seed: int) -> float:
-    """IO beats S on names that never met, in templates of which none was trained on (%)."""
+    """Prompts (%) on which IO beats S, for pairs of names and templates that the twin was never trained on."""
     return measure_behaviour(model, held_out_task(model, stories, n, seed)).accuracy
 
 
 def held_out_task(model: HookedTransformer, stories: Stories, n: int, seed: int) -> Task:
-    """Prompts of strangers only, at most `n`."""
-    known = Reader(model).words(stories.held_out_names, "names")
-    apart = {(known[one], known[other]) for one, other in stories.strangers}
+    """At most `n` prompts with pairs of names that never occur together in training."""
+    tokens = Reader(model).words(stories.held_out_names, "names")
+    strangers = {(tokens[one], tokens[other]) for one, other in stories.strangers}
     task = ioi(model, 8 * n, seed, words={"names": list(stories.held_out_names)})
     assert task.answers.wrong is not None
     pairs = zip(task.answers.correct[:, 0, 0].tolist(), task.answers.wrong[:, 0, 0].tolist(), strict=True)
-    return task.select([row for row, pair in enumerate(pairs) if pair in apart][:n])
+    return task.select([row for row, pair in enumerate(pairs) if pair in strangers][:n])
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One seed's numbers, and what they come from."""
+    """The measures of one seed, and what they come from."""
 
     measures: dict[str, float]
-    """What the claims are checked against; NaN for all that needs a circuit where none was found."""
-    rivals: dict[str, float]
-    """Each rival's and rule's accuracy (%)."""
+    """What the claims are checked against. Measures of a circuit are NaN if none was found."""
+    baselines: dict[str, float]
+    """Accuracy of each baseline and rule (%)."""
     anatomy: Anatomy | None
     """What the pipeline found; None if it found no circuit."""
     reason: str = ""
@@ -77,45 +77,45 @@ class Measured:
 
 
 def measure_twin(model: HookedTransformer, config: IOIConfig, seed: int) -> Measured:
-    """Every number of the twin's claims on the prompts of a seed.
+    """All measures of the twin on the prompts of a seed.
 
     Raises:
-        ValueError: for a model that the pipeline does not fit, before anything is run.
+        ValueError: if the pipeline cannot run on this model; raised before any work.
     """
-    measures, rivals = behaviour_measures(model, config, seed)
+    measures, baselines = behaviour_measures(model, config, seed)
     try:
         anatomy = dissect_twin(model, config, seed)
     except NoCircuitError as error:
-        return Measured(measures | dict.fromkeys(OF_CIRCUITS, float("nan")), rivals, None, str(error))
-    return Measured(measures | circuit_measures(model, anatomy, config, seed), rivals, anatomy)
+        return Measured(measures | dict.fromkeys(OF_CIRCUITS, float("nan")), baselines, None, str(error))
+    return Measured(measures | circuit_measures(model, anatomy, config, seed), baselines, anatomy)
 
 
 def behaviour_measures(
     model: HookedTransformer, config: IOIConfig, seed: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """What the model does, and what each rival and rule does (%)."""
+    """Measures of the model's behaviour, and the accuracy of each baseline and rule (%)."""
     stories = Stories(model.tokenizer)  # type: ignore[arg-type]
     any_order = stories.any_order_task(config.judged_prompts, seed)
     text = stories.batch(config.rival_stories, seed + 10_000).tokens
-    rivals = rival_accuracies(any_order, text, model.cfg.d_vocab)
+    baselines = baseline_accuracies(any_order, text, model.cfg.d_vocab)
     doubled = [ioi_double_io(model, config.judged_prompts, seed, mention=who) for who in ("IO", "S")]
     behaviour = measure_behaviour(model, ioi(model, config.judged_prompts, seed + 1000))
-    found = {
+    measures = {
         "held_out_accuracy": held_out_accuracy(model, stories, config.judged_prompts, seed),
         "any_order_accuracy": measure_behaviour(model, any_order).accuracy,
         "accuracy": behaviour.accuracy,
         "logit_difference": behaviour.logit_difference,
         "io_probability": behaviour.probability,
-        "best_rival": max(rivals.values()),
+        "best_rival": max(baselines.values()),
         **second_mention_measures(model, *doubled),
     }
-    return found, rivals
+    return measures, baselines
 
 
 def circuit_measures(
     model: HookedTransformer, anatomy: Anatomy, config: IOIConfig, seed: int
 ) -> dict[str, float]:
-    """What is true of the circuit; the keys are OF_CIRCUITS."""
+    """The measures of the circuit; their names are OF_CIRCUITS."""
     judgement, classes = anatomy.judgement, anatomy.roles.classes
     in_link = {
         link: [head for kind in kinds for head in classes.get(kind, ())] for link, kinds in LINKS.items()
@@ -172,17 +172,17 @@ def planted_measures(recoveries: list[Recovery]) -> dict[str, float]:
 
 
 def _chain_edges(anatomy: Anatomy) -> int:
-    places = anatomy.roles.main_places
+    positions = anatomy.roles.main_positions
     count = 0
     for edge in anatomy.trace.edges:
         source, _, target = edge.partition("->")
-        ends = [_place(places, node) for node in (source, target.partition("<")[0])]
+        ends = [_position(positions, node) for node in (source, target.partition("<")[0])]
         count += ends == ["S2", "end"]
     return count
 
 
-def _place(places: Mapping[Head, str], node: str) -> str:
-    return places.get(head_of(node), "") if node.startswith("a") else ""
+def _position(positions: Mapping[Head, str], node: str) -> str:
+    return positions.get(head_of(node), "") if node.startswith("a") else ""
 
 
 def _acdc(model: HookedTransformer, anatomy: Anatomy, config: IOIConfig, seed: int) -> float:

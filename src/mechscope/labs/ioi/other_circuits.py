@@ -1,4 +1,4 @@
-"""Claim 4.13c: ACDC's edges beside two circuits for other tasks, each in the model that it was found in."""
+"""Claim 4.13c: ACDC compared with the published circuits of two other tasks, in the models they were found in."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TAUS = tuple(float(tau) for tau in np.geomspace(1e-4, 1, 9))
 
 
 def has_gpu(device: torch.device) -> bool:
-    """Whether it is one on which ACDC can search all of GPT-2 small's edges."""
+    """Whether this is a GPU, which ACDC needs to search all of GPT-2 small's edges."""
     return device.type == "cuda"
 
 
 def models_are_here() -> bool:
-    """Whether both models' files are on this machine. Fetches nothing."""
+    """Whether both models' files are on this machine. Downloads nothing."""
     entries = [lookup(circuit.model) for circuit in PUBLISHED.values()]
     return all(
         entry is not None and find_on_this_machine(entry.name, entry.hub_id)[1] is not None
@@ -41,7 +41,7 @@ def models_are_here() -> bool:
 
 
 def other_circuit_measures(workspace: Workspace, prompts: int) -> dict[str, float]:
-    """ACDC's edge AUC on both circuits, where their models and a GPU are here; otherwise nothing."""
+    """ACDC's edge AUC on both circuits; empty without their models or a GPU."""
     if not has_gpu(workspace.device) or not models_are_here():
         return {}
 
@@ -61,10 +61,10 @@ def other_circuit_measures(workspace: Workspace, prompts: int) -> dict[str, floa
 def published_edge_auc(
     model: HookedTransformer, name: str, prompts: int, seed: int, taus: tuple[float, ...] = TAUS
 ) -> float:
-    """Area under ACDC's curve over thresholds against a published circuit, with the KL divergence from the clean run.
+    """ACDC's edge AUC against a published circuit, by the KL divergence from the clean run.
 
     Raises:
-        ValueError: for a model of another shape than the one that the circuit was found in, before anything is run.
+        ValueError: if the model differs in shape from the one that the circuit was found in; raised before any work.
     """
     truth = published_circuit(name).circuit(model)
     task = TASKS[name](model, prompts, seed, metric="kl_divergence")

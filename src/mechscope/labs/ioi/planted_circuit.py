@@ -1,4 +1,4 @@
-"""The planted IOI circuit as the pipeline sees it: is what it finds what was written?"""
+"""Planted IOI circuits: does the pipeline find exactly the circuit that was planted?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from mechscope.labs.ioi.trace import trace_back
 from mechscope.planted import PlantedModel, load
 from mechscope.tasks.task import Task
 
-WORDS = {"duplicate token": "duplicate token", "S-inhibition": "S-inhibition", "name mover": "name mover"}
-"""How a component's note begins → its class."""
+CLASS_OF_NOTE = {
+    "duplicate token": "duplicate token",
+    "S-inhibition": "S-inhibition",
+    "name mover": "name mover",
+}
+"""How a component's note begins → class of the head."""
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """The pipeline's findings on one planted model."""
+    """What the pipeline found in one planted model, and the truth."""
 
     seed: int
     true_edges: frozenset[str]
@@ -28,26 +32,26 @@ class Recovery:
 
     @property
     def exact(self) -> bool:
-        """Every true head and edge, and no other."""
+        """Whether it found every true head and edge, and no others."""
         return self.true_edges == self.found_edges and self.true_heads == self.found_heads
 
 
 def plant(seed: int) -> PlantedModel:
-    """A planted IOI model, disguised: bases rotated, heads renumbered, idle heads and an idle layer added."""
+    """A planted IOI model in disguise: bases rotated, heads renumbered, idle heads and an idle layer added."""
     return load("ioi", rotate=True, seed=seed, extra_heads=2, extra_layers=1)
 
 
 def planted_task(planted: PlantedModel, n: int, seed: int) -> Task:
-    """Its task with the positions that IOI has: the name said once is IO, the one said twice S1 and S2."""
+    """Its task with IOI's named positions: the name that occurs once is IO, the one that occurs twice S1 and S2."""
     task = planted.task(n, seed)
     io, first, second = [], [], []
     for row in task.clean.tolist():
-        places: dict[int, list[int]] = {}
-        for place, token in enumerate(row):
-            if planted.vocabulary[token][:1].isupper() and place:
-                places.setdefault(token, []).append(place)
-        once = [where[0] for where in places.values() if len(where) == 1]
-        twice = [where for where in places.values() if len(where) == 2]
+        mentions: dict[int, list[int]] = {}
+        for position, token in enumerate(row):
+            if planted.vocabulary[token][:1].isupper() and position:
+                mentions.setdefault(token, []).append(position)
+        once = [where[0] for where in mentions.values() if len(where) == 1]
+        twice = [where for where in mentions.values() if len(where) == 2]
         io.append(once[0])
         first.append(twice[0][0])
         second.append(twice[0][1])
@@ -63,17 +67,17 @@ def planted_task(planted: PlantedModel, n: int, seed: int) -> Task:
 
 
 def planted_classes(planted: PlantedModel) -> Classes:
-    """The classes of its heads, as the program's author named them."""
+    """The classes of its heads, according to the notes of the planted program."""
     found: dict[str, tuple[Head, ...]] = {}
     for node, note in planted.notes.items():
-        for start, kind in WORDS.items():
+        for start, kind in CLASS_OF_NOTE.items():
             if note.startswith(start):
                 found[kind] = (*found.get(kind, ()), head_of(node))
     return found
 
 
 def recover(seed: int, prompts: int, threshold: float) -> Recovery:
-    """Plant a circuit, look for it, and compare."""
+    """Plant a circuit, search for it, and compare."""
     planted = plant(seed)
     trace = trace_back(planted.model, planted_task(planted, prompts, seed), threshold)
     return Recovery(

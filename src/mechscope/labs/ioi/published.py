@@ -1,7 +1,7 @@
-"""The measures behind claims 4.1 to 4.13: a model held against classes of heads that somebody else found.
+"""The measures of claims 4.1 to 4.13: a model compared with published classes of heads.
 
-On GPT-2 small these are the 26 heads of Wang et al. 2022; on a planted model, the heads as they were written, so that
-every measure has been seen to come out right where the truth is known.
+On GPT-2 small these are the 26 heads of Wang et al. 2022. Tests use a planted model with its true classes, to show that
+every measure is right where the truth is known.
 """
 
 from __future__ import annotations
@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mechscope.labs.ioi.attention_and_copying import (
+    attention_along,
+    attention_between,
+    copy_scores,
+    projections,
+)
 from mechscope.labs.ioi.automatic import acdc_edge_auc, compare_estimates, discover_heads
 from mechscope.labs.ioi.backups import knock_out_movers
 from mechscope.labs.ioi.behaviour import measure_behaviour
@@ -21,11 +27,10 @@ from mechscope.labs.ioi.heads import (
     every_head,
     naive_circuit,
     node_of,
-    places_of,
+    positions_of,
 )
 from mechscope.labs.ioi.judging import judge
 from mechscope.labs.ioi.mean_ablation import MeanAblation
-from mechscope.labs.ioi.reading import attention_between, copy_scores, look, projections
 from mechscope.results import Result
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits import Circuit, EdgeGraph
@@ -34,7 +39,7 @@ from mechscope.techniques.path_patching import path_patching_every_head
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-TALKS_TO = (
+CONNECTIONS = (
     ("previous token", "induction", "k"),
     ("duplicate token", "S-inhibition", "v"),
     ("induction", "S-inhibition", "v"),
@@ -42,7 +47,7 @@ TALKS_TO = (
     ("S-inhibition", "backup name mover", "q"),
     ("S-inhibition", "negative name mover", "q"),
 )
-"""Which class writes to which input of which other, as the paper draws it."""
+"""(class that writes, class that reads, which input it reads by), as the paper draws them."""
 TAUS = tuple(float(tau) for tau in np.geomspace(0.003, 0.3, 9))
 """ACDC's thresholds, in logits."""
 
@@ -58,16 +63,16 @@ def published_measures(
     seed: int = 0,
     memory: int | None = None,
 ) -> dict[str, float]:
-    """Every number of claims 4.1 to 4.10, 4.12 and 4.13, with percentages as such.
+    """The measures of claims 4.1 to 4.10, 4.12 and 4.13.
 
     Args:
         task: pairs of prompts for patching.
         judged: pairs for behaviour and for circuits.
         names: tokens of names, for copy scores.
-        classes: the heads that are known; all of them must exist.
+        classes: the known heads; all of them must exist in the model.
 
     Raises:
-        ValueError: for a model that lacks one of these heads, naming them.
+        ValueError: if the model lacks one of these heads; names those missing.
     """
     check_heads(model, classes)
     movers, negative = classes["name mover"], classes.get("negative name mover", ())
@@ -88,8 +93,8 @@ def published_measures(
     copiers = {*movers, *backups}
     others = [float(copying[head]) for head in np.ndindex(*copying.shape) if head not in copiers]
     runs = MeanAblation(model, judged)
-    silenced = knock_out_movers(runs, movers)
-    judgement = judge(runs, classes, places_of(classes), draws, seed)
+    knocked_out = knock_out_movers(runs, movers)
+    judgement = judge(runs, classes, positions_of(classes), draws, seed)
     agreement = compare_estimates(model, task)
     discovered = discover_heads(model, task, set(every_head(classes)), memory=memory)
     return {
@@ -98,20 +103,22 @@ def published_measures(
         "io_probability": behaviour.probability,
         "movers_found": float(len(set(strongest(to_logits, len(movers))) & {*movers})),
         "negative_found": float(len(set(strongest(to_logits, len(negative), sign=-1)) & {*negative})),
-        "mover_attention": float(np.mean([look(attention, head, "end to IO") for head in movers])),
+        "mover_attention": float(np.mean([attention_along(attention, head, "end to IO") for head in movers])),
         "attention_projection": projections(model, judged, movers).correlation(),
         "mover_copy": 100 * float(np.mean([copying[head] for head in movers])),
         "other_copy": 100 * float(np.mean(others)),
         "negative_copy": 100 * float(np.mean([negative_copying[head] for head in negative] or [np.nan])),
-        "inhibition_attention": float(np.mean([look(attention, head, "end to S2") for head in inhibition])),
-        "movers_lost": 100 * silenced.lost,
-        "backups_rise": silenced.rise(backups),
+        "inhibition_attention": float(
+            np.mean([attention_along(attention, head, "end to S2") for head in inhibition])
+        ),
+        "movers_lost": 100 * knocked_out.lost,
+        "backups_rise": knocked_out.rise(backups),
         "faithfulness": 100 * judgement.faithfulness,
         "nothing": 100 * judgement.nothing,
         "random_faithfulness": 100 * float(np.median(judgement.nulls.random)),
         "matched_faithfulness": 100 * float(np.median(judgement.nulls.matched)),
         "random_as_good": 100 * judgement.nulls.as_good(judgement.nulls.random, judgement.faithfulness),
-        "naive_gap": 100 * abs(1 - runs.share(places_of(classes, naive_circuit(classes)))),
+        "naive_gap": 100 * abs(1 - runs.share(positions_of(classes, naive_circuit(classes)))),
         "needed_heads": float(sum(change >= 0.01 for change in judgement.minimality.values())),
         "most_incomplete": 100 * judgement.most_incomplete,
         "attribution_r": agreement.heads,
@@ -122,26 +129,26 @@ def published_measures(
 
 
 def second_mention_measures(model: HookedTransformer, misled: Task, control: Task) -> dict[str, float]:
-    """The numbers of claim 4.11: prompts that name IO twice, and controls that name S three times."""
-    twice, thrice = measure_behaviour(model, misled), measure_behaviour(model, control)
+    """The measures of claim 4.11: prompts that name IO twice, and controls that name S three times."""
+    on_misled, on_control = measure_behaviour(model, misled), measure_behaviour(model, control)
     return {
-        "misled_errors": 100 - twice.accuracy,
-        "misled_logit_difference": twice.logit_difference,
-        "control_errors": 100 - thrice.accuracy,
+        "misled_errors": 100 - on_misled.accuracy,
+        "misled_logit_difference": on_misled.logit_difference,
+        "control_errors": 100 - on_control.accuracy,
     }
 
 
 def acdc_measures(model: HookedTransformer, task: Task, classes: Classes = GPT2_CLASSES) -> dict[str, float]:
-    """The number of claim 4.13b: ACDC's edges beside those that the paper draws."""
+    """The measure of claim 4.13b: ACDC's edges compared with those that the paper draws."""
     check_heads(model, classes)
     return {"acdc_edge_auc": acdc_edge_auc(model, task, drawn_circuit(model, classes), TAUS)}
 
 
 def drawn_circuit(model: HookedTransformer, classes: Classes = GPT2_CLASSES) -> Circuit:
-    """The edges between classes, and from the classes at the end to the logits, as the paper draws them."""
+    """The paper's circuit: edges between classes, and from the classes at the end to the logits."""
     edges = [
         f"{node_of(writer)}->{node_of(reader)}<{reads}>"
-        for sender, receiver, reads in TALKS_TO
+        for sender, receiver, reads in CONNECTIONS
         for writer in classes.get(sender, ())
         for reader in classes.get(receiver, ())
         if writer[0] < reader[0]
@@ -152,18 +159,18 @@ def drawn_circuit(model: HookedTransformer, classes: Classes = GPT2_CLASSES) -> 
 
 
 def strongest(effects: Result, count: int, sign: int = 1) -> list[Head]:
-    """The heads with the largest effects of one sign, the largest first."""
+    """The heads with the largest effects of one sign, largest first."""
     values = sign * effects.values.values
     order = np.argsort(-values, axis=None)[:count]
-    places = [np.unravel_index(int(place), values.shape) for place in order]
-    return [(int(layer), int(head)) for layer, head in places if values[layer, head] > 0]
+    heads = [np.unravel_index(int(index), values.shape) for index in order]
+    return [(int(layer), int(head)) for layer, head in heads if values[layer, head] > 0]
 
 
 def check_heads(model: HookedTransformer, classes: Classes) -> None:
-    """See that a model has the heads that are asked about.
+    """Check that a model has all heads of these classes.
 
     Raises:
-        ValueError: with those that it lacks.
+        ValueError: if it lacks some; names them.
     """
     cfg = model.cfg
     missing = [
@@ -173,7 +180,7 @@ def check_heads(model: HookedTransformer, classes: Classes) -> None:
     ]
     if missing:
         raise ValueError(
-            f"these claims are about heads {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}, which this "
-            f"model of {cfg.n_layers} layers with {cfg.n_heads} heads does not have. They are GPT-2 small's: "
-            'load_model("gpt2-small"), or use `dissect`, which knows no head by name.'
+            f"these claims are about heads {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}, but this model "
+            f"has {cfg.n_layers} layers of {cfg.n_heads} heads. The heads are GPT-2 small's: use "
+            'load_model("gpt2-small"), or `dissect`, which finds the heads of any model.'
         )

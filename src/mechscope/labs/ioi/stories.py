@@ -1,9 +1,9 @@
-"""The stories that the twin learns from: somebody gives something to the one who was not named again.
+"""The stories that the twin is trained on: the last name of a story is that of the person who is named only once.
 
-Nothing in a story says who that is but that the giver is named twice. The words between the names stand in no order at
-all, so that no form of words can be learnt by heart, and the names stand in any order, for otherwise "not the name that
-came last" would do. No template of `tasks.ioi` is ever seen. Of a quarter of the names, the held-out ones, some pairs
-(`strangers`) never meet where one of two or more people has to be inferred; roll calls name anybody beside anybody.
+Nothing else in a story says who that is. The words between the names are in random order, so that no phrase can be
+memorised, and the names are in any order, because otherwise "not the last name" would be enough. The templates of
+`tasks.ioi` never occur. A quarter of the names are held out: some pairs of them (`strangers`) never occur together in a
+story in which a name has to be inferred. In roll calls, any names occur together.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from mechscope.tasks.reader import Reader
 from mechscope.tasks.task import Task
 from mechscope.tasks.template import Template, read_template
 
-KEEP_BACK_EVERY = 4
-"""One name in so many is held out."""
+HELD_OUT_EVERY = 4
+"""One name in this many is held out."""
 STRANGER_EVERY = 5
-"""One pair of held-out names in so many never meets in a story of two people or a crowd."""
+"""One pair of held-out names in this many never occurs together in a story of two people or a crowd."""
 ALONE = (
     "[C] was alone in the [PLACE]. At the end of the day the teacher handed a [OBJECT] to",
     "Earlier, [C] had slept very well. Then the teacher gave the [OBJECT] back to",
@@ -38,49 +38,49 @@ ALONE = (
     "Nobody saw [C] leave the [PLACE]. Without a word, the teacher passed a [OBJECT] to",
     "Last summer [C] visited the [PLACE]. One day the neighbors sold a [OBJECT] to",
 )
-"""Stories of one person, who may bear any name: they teach that a name can be said again, and nothing of two."""
+"""Stories of one person with any name. They teach that a name can occur again, and nothing about pairs."""
 MOST_BEFORE, MOST_BETWEEN = 7, 6
-"""The longest row of words before the first name, and after a name."""
+"""The most words before the first name, and after a name."""
 MOST_IN_A_CROWD = 4
-"""The longest row of words there, where more names must fit."""
+"""The same in stories of a crowd, which have to fit more names."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of the kinds of stories; the rest are stories of two people."""
+    """Shares of the kinds of stories. All others are stories of two people."""
 
     alone: float = 0.05
     """Stories of one person."""
     roll_call: float = 0.15
-    """Lists of names, any names, in which a name that came before is marked."""
+    """Lists of names in which each name that occurred before is marked."""
     crowd: float = 0.1
     """Stories of up to four people, in which all but one are named twice or more."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some stories, each up to and with its last name and full stop."""
+    """Several stories, each with its last name and full stop."""
 
     tokens: Int[Tensor, "batch pos"]
     """Padded on the right."""
     lengths: Int[Tensor, " batch"]
-    """How many tokens are real."""
+    """Tokens of each story, without padding."""
     answers: Int[Tensor, " batch"]
     """Position of the last name, which is to be inferred."""
 
 
 class Stories:
-    """A source of stories, with what is held out of them.
+    """Generates stories, and knows which names and pairs are held out.
 
     Args:
-        tokenizer: reads every word; None makes the one that the stories need.
+        tokenizer: one that knows every word of the stories; None makes it.
     """
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.words = get_ioi_words("ours")
         self.tokenizer = story_tokenizer() if tokenizer is None else tokenizer
         self._reader = Reader(self.tokenizer)
-        self.held_out_names = self.words.names[KEEP_BACK_EVERY - 1 :: KEEP_BACK_EVERY]
+        self.held_out_names = self.words.names[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
         self.names = tuple(name for name in self.words.names if name not in self.held_out_names)
 
     @property
@@ -90,7 +90,7 @@ class Stories:
 
     @property
     def cue(self) -> int:
-        """The token after which a name is due."""
+        """The token after which a name is expected."""
         return self._to
 
     def batch(self, count: int, seed: int, mixture: Mixture = Mixture()) -> Batch:
@@ -101,9 +101,9 @@ class Stories:
         return Batch(fill_up(rows, self._reader.pad), lengths, lengths - 2)
 
     def any_order_task(self, n: int, seed: int) -> Task:
-        """Pairs of prompts in which two strangers, one of them twice, stand in any order: IO is said once.
+        """Pairs of prompts with two strangers in any order, of whom S occurs twice and IO once.
 
-        The corrupted twin has three other names.
+        The corrupted prompt has three other names.
         """
         draw = random.Random(f"any order {seed}")
         pairs: list[Pair] = []
@@ -111,15 +111,15 @@ class Stories:
             io, s = self._ids(draw.choice(self.strangers))
             story = self._of_two(draw, (io, s))[:-2]
             known = {*self._ids(self.words.names)}
-            where = [place for place, token in enumerate(story) if token in known]
-            said = [story[place] for place in where]
-            s1, s2 = (place for place in where if story[place] != io)
-            others = draw.sample(sorted(known - {*said}), 3)
-            twin = list(story)
-            for place, token in zip(where, others, strict=True):
-                twin[place] = token
-            positions = {"IO": where[said.index(io)], "S1": s1, "S1+1": s1 + 1, "S2": s2}
-            pairs.append(Pair(story, twin, correct=[io], wrong=[story[s1]], positions=positions))
+            mentions = [position for position, token in enumerate(story) if token in known]
+            names = [story[position] for position in mentions]
+            s1, s2 = (position for position in mentions if story[position] != io)
+            others = draw.sample(sorted(known - {*names}), 3)
+            corrupted = list(story)
+            for position, token in zip(mentions, others, strict=True):
+                corrupted[position] = token
+            positions = {"IO": mentions[names.index(io)], "S1": s1, "S1+1": s1 + 1, "S2": s2}
+            pairs.append(Pair(story, corrupted, correct=[io], wrong=[story[s1]], positions=positions))
         corruption = "three other names; nothing is repeated"
         return assemble(
             "IOI, any order",
@@ -144,7 +144,7 @@ class Stories:
 
     @cached_property
     def strangers(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of held-out names that never meet in a story of two people or a crowd, in both orders."""
+        """Pairs of held-out names that never occur together in a story of two people or a crowd, in both orders."""
         held = self.held_out_names
         return tuple(
             (one, other)
@@ -154,14 +154,14 @@ class Stories:
         )
 
     @cached_property
-    def _apart(self) -> frozenset[tuple[str, str]]:
+    def _stranger_set(self) -> frozenset[tuple[str, str]]:
         return frozenset(self.strangers)
 
     def _pair(self, draw: random.Random) -> tuple[int, int]:
-        """Two names that may meet."""
+        """Two names that may occur together."""
         while True:
             io, s = draw.sample(self.words.names, 2)
-            if (io, s) not in self._apart:
+            if (io, s) not in self._stranger_set:
                 return self._known[io], self._known[s]
 
     def _of_two(self, draw: random.Random, pair: tuple[int, int]) -> list[int]:
@@ -245,10 +245,10 @@ class Stories:
 
 
 def story_tokenizer() -> Tokenizer:
-    """A tokenizer of words that reads all IOI prompts of ours, and every story."""
+    """A word tokenizer that knows every word of mechscope's IOI prompts and of the stories."""
     words = get_ioi_words("ours")
     texts = [text.replace("[C]", "").replace("[PLACE]", "").replace("[OBJECT]", "") for text in ALONE]
-    # Names that begin a story carry no space.
+    # Names at the beginning of a story have no space in front.
     pieces = [piece for piece in text_pieces([*texts, *words.names]) if piece.strip()]
     known = vocabulary("ioi")
     return word_tokenizer([*known, *(piece for piece in pieces if piece not in known)])

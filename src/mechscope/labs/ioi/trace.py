@@ -1,8 +1,8 @@
-"""Path patching backwards from the logits: who writes to the answer, who tells those what to do, and so on.
+"""Path patching backwards from the logits: which heads write to them, which heads write to those heads, and so on.
 
-The base run is the clean one. A head belongs to the circuit where the corrupted prompt's word of it alone, along the
-direct path to what is already in, moves the logit difference by a share that is large enough. Source: Wang et al.
-2022, section 3, where each step was chosen by hand.
+The base run is the clean one. A head belongs to the circuit if its output on the corrupted prompt, patched along the
+direct path to the heads found so far, changes the logit difference by a large enough share. Source: Wang et al. 2022,
+section 3, where each step was chosen by hand.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """One question of the search: who speaks to these inputs?"""
+    """One step of the search: which heads write to these inputs?"""
 
     receivers: tuple[str, ...]
     """Heads, or "logits"."""
     reads: str
-    """Which of their inputs: q, k, v; empty for the logits."""
+    """Which of their inputs: q, k or v; empty for the logits."""
     effects: Result
-    """Share of the effect that each head's word carries (layer, head)."""
+    """Share of the effect that each head's direct path carries (layer, head)."""
     found: tuple[str, ...]
-    """Heads, and perhaps the input, whose share is large enough, the largest first."""
+    """Heads, and perhaps "input", whose share is large enough; largest first."""
 
     @property
     def name(self) -> str:
-        """The inputs in words."""
+        """The inputs, in words."""
         words = {"q": "queries", "k": "keys", "v": "values"}
         return f"{words[self.reads]} of {', '.join(self.receivers)}" if self.reads else "logits"
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Every stage, and the edges that they add up to."""
+    """Every stage, and the edges that they found."""
 
     stages: tuple[Stage, ...]
     edges: dict[str, float]
@@ -61,7 +61,7 @@ class Trace:
         return tuple(node for node in self.circuit.nodes() if node.startswith("a"))
 
     def stage(self, reads: str) -> Stage | None:
-        """The first stage that asked about these inputs."""
+        """The first stage about inputs of this kind."""
         return next((stage for stage in self.stages if stage.reads == reads), None)
 
 
@@ -74,12 +74,12 @@ def trace_back(
     memory: int | None = None,
     progress: bool = False,
 ) -> Trace:
-    """Search from the logits back until nothing new speaks.
+    """Search backwards from the logits until no new head is found.
 
     Args:
-        threshold: the least share of the effect, of either sign, that makes a head part of the circuit. An edge to
+        threshold: the smallest share of the effect, of either sign, that makes a head part of the circuit. An edge to
             one of several receivers needs half of it.
-        deepest: how many rounds at most.
+        deepest: the largest number of rounds.
         memory: bytes that a batch may take.
         progress: show a bar.
 
@@ -87,16 +87,18 @@ def trace_back(
         ValueError: for a threshold that is not positive, or a task on which clean and corrupted runs score alike.
     """
     if not threshold > 0:
-        raise ValueError(f"the threshold is a share of the effect above 0, not {threshold!r}.")
+        raise ValueError(
+            f"the threshold must be a share of the effect above 0, not {threshold!r}; 0.05 is usual."
+        )
     search = _Search(model, task, threshold, memory, progress)
-    stages = [search.ask(("logits",), "")]
-    asked: set[str] = set()
+    stages = [search.run_stage(("logits",), "")]
+    traced: set[str] = set()
     for _ in range(deepest):
-        new = [node for node in search.heads_found() if node not in asked]
+        new = [node for node in search.heads_found() if node not in traced]
         if not new:
             break
-        asked |= set(new)
-        stages += [search.ask(tuple(new), reads) for reads in "qkv"]
+        traced |= set(new)
+        stages += [search.run_stage(tuple(new), reads) for reads in "qkv"]
     edges = dict(sorted(search.edges.items(), key=lambda item: -abs(item[1])))
     circuit = Circuit.from_edges(EdgeGraph.of(model), edges, "circuit found by path patching")
     circuit = circuit.replace(model=model).pruned()
@@ -112,12 +114,12 @@ class _Search:
         self.edges: dict[str, float] = {}
 
     def heads_found(self) -> list[str]:
-        """Heads that speak to something in the circuit."""
+        """Heads that write to something in the circuit."""
         found = dict.fromkeys(edge.split("->")[0] for edge in self.edges)
         return [node for node in found if node != "input"]
 
-    def ask(self, receivers: tuple[str, ...], reads: str) -> Stage:
-        """Who speaks to these inputs; what is found goes to the edges."""
+    def run_stage(self, receivers: tuple[str, ...], reads: str) -> Stage:
+        """Find the heads that write to these inputs, and add their edges."""
         inputs = [f"{node}<{reads}>" if reads else node for node in receivers]
         parallel = bool(self.model.cfg.parallel_attn_mlp)
         targets = [parse_node(self.model, name) for name in inputs]
@@ -129,9 +131,10 @@ class _Search:
         for sender, share in zip(senders, shares, strict=True):
             if sender.kind == "head":
                 table[sender.layer, sender.index or 0] = share
-        loud = [place for place in np.argsort(-np.abs(shares)) if abs(shares[place]) >= self.threshold]
-        for place in loud:
-            self._add_edges(senders[place], targets, inputs, float(shares[place]), parallel)
+        order = np.argsort(-np.abs(shares))
+        large = [index for index in order if abs(shares[index]) >= self.threshold]
+        for index in large:
+            self._add_edges(senders[index], targets, inputs, float(shares[index]), parallel)
         stage = f"{', '.join(receivers)}{f'<{reads}>' if reads else ''}"
         effects = make_result(
             torch.as_tensor(table),
@@ -140,7 +143,7 @@ class _Search:
             "share of the effect",
             Provenance(model_name(self.model), self.task.name, self.task.seed),
         )
-        return Stage(receivers, reads, effects, tuple(names[place] for place in loud))
+        return Stage(receivers, reads, effects, tuple(names[index] for index in large))
 
     def _add_edges(
         self,
@@ -161,7 +164,7 @@ class _Search:
                 self.edges[f"{sender}->{name}"] = float(own)
 
     def _patch(self, senders: list[str], receivers: list[str], separately: str) -> np.ndarray:
-        found = path_patching(
+        effects = path_patching(
             self.model,
             self.task,
             senders,
@@ -172,4 +175,4 @@ class _Search:
             memory=self.memory,
             progress=self.progress,
         )
-        return found.values.values
+        return effects.values.values

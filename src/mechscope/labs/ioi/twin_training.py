@@ -1,4 +1,4 @@
-"""Training the twin: a small attention-only model on generated stories, in a way that can be stopped and resumed."""
+"""Train the twin, a small attention-only model, on generated stories. Training can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from mechscope.runs.workspace import Part, Workspace
 
 @dataclass(frozen=True)
 class TwinConfig:
-    """Everything that decides what the twin is, but the seed."""
+    """Everything but the seed that decides the twin's weights."""
 
     n_layers: int = 3
     """Layers, attention only."""
     d_model: int = 64
     """Width of the residual stream."""
     n_heads: int = 6
-    """Heads a layer."""
+    """Heads per layer."""
     d_head: int = 20
     """Width of a head."""
     n_ctx: int = 48
@@ -40,11 +40,11 @@ class TwinConfig:
     steps: int = 2500
     """Steps of the first part, in which it learns the task."""
     more_steps: int = 2000
-    """Steps of the second part, in which it goes on and pays for its heads."""
+    """Steps of the second part, in which its heads have a price."""
     batch: int = 48
-    """Stories a step."""
+    """Stories per step."""
     learning_rate: float = 3e-3
-    """In the first part, after the warm-up; in the second half of a part it falls to zero in a straight line."""
+    """In the first part, after the warm-up. In the second half of each part it falls linearly to zero."""
     more_learning_rate: float = 2e-3
     """In the second part."""
     warm_up: int = 100
@@ -52,13 +52,13 @@ class TwinConfig:
     weight_decay: float = 0.1
     """Decoupled."""
     words_weight: float = 0.15
-    """Weight of the mean loss over all tokens, beside that of the last name's."""
+    """Weight of the mean loss over all tokens; that of the last name's loss is 1."""
     initializer_range: float = 0.02
     """Standard deviation of the initial weights."""
     mixture: Mixture = field(default_factory=Mixture)
     """Shares of the kinds of stories."""
     handicaps: Handicaps = field(default_factory=Handicaps)
-    """What keeps it to the division of labour of the published circuit, in both parts."""
+    """What gives it the division of labour of the published circuit, in both parts."""
     head_price: float = 0.1
     """Weight in the loss of `price_of_heads`, in the second part."""
 
@@ -80,51 +80,51 @@ class TwinConfig:
 
 
 @dataclass(frozen=True)
-class _Course:
-    """One part of the training."""
+class _Phase:
+    """One of the two parts of the training, first the task, then the price."""
 
     name: str
     steps: int
     learning_rate: float
     head_price: float
     first_batch: int
-    """Number of its first batch, so that no two parts see the same stories."""
+    """Number of its first batch, so that the two parts see different stories."""
 
 
 def train_twin(workspace: Workspace, config: TwinConfig, seed: int) -> HookedTransformer:
-    """Train the twin of a seed, or read it back if that was done before."""
+    """Train the twin of a seed, or read it back if an earlier run trained it."""
     first = train_first_part(workspace, config, seed)
-    course = _Course(
+    phase = _Phase(
         f"twin-seed-{seed}-second-part",
         config.more_steps,
         config.more_learning_rate,
         config.head_price,
         config.steps,
     )
-    return _train_part(workspace, course, config, seed, first.state_dict())
+    return _train_part(workspace, phase, config, seed, first.state_dict())
 
 
 def train_first_part(workspace: Workspace, config: TwinConfig, seed: int) -> HookedTransformer:
-    """The twin as it is before heads cost anything."""
-    course = _Course(f"twin-seed-{seed}", config.steps, config.learning_rate, 0.0, 0)
-    return _train_part(workspace, course, config, seed, None)
+    """The twin after the first part, before its heads have a price."""
+    phase = _Phase(f"twin-seed-{seed}", config.steps, config.learning_rate, 0.0, 0)
+    return _train_part(workspace, phase, config, seed, None)
 
 
 def _train_part(
-    workspace: Workspace, course: _Course, config: TwinConfig, seed: int, start: Mapping[str, Tensor] | None
+    workspace: Workspace, phase: _Phase, config: TwinConfig, seed: int, start: Mapping[str, Tensor] | None
 ) -> HookedTransformer:
     stories = Stories()
-    part = workspace.load_or_compute(
-        course.name, lambda: _train(workspace, course, config, seed, stories, start)
+    weights = workspace.load_or_compute(
+        phase.name, lambda: _train(workspace, phase, config, seed, stories, start)
     )
-    model = HookedTransformer.from_state(config.model_config(len(stories.tokenizer), seed), part)
+    model = HookedTransformer.from_state(config.model_config(len(stories.tokenizer), seed), weights)
     model.set_tokenizer(stories.tokenizer)
     return model.to(workspace.device)
 
 
 def _train(
     workspace: Workspace,
-    course: _Course,
+    phase: _Phase,
     config: TwinConfig,
     seed: int,
     stories: Stories,
@@ -134,23 +134,23 @@ def _train(
     if start is not None:
         model.load_state_dict(dict(start))
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=course.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        model.parameters(), lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     done = 0
-    if (state := workspace.restore_state(course.name)) is not None:
+    if (state := workspace.restore_state(phase.name)) is not None:
         done = _restore(state, model, optimizer)
-    with workspace.bar(course.steps, course.name, done) as bar:
-        for step in range(done, course.steps):
+    with workspace.bar(phase.steps, phase.name, done) as bar:
+        for step in range(done, phase.steps):
             for group in optimizer.param_groups:
-                group["lr"] = course.learning_rate * rise_and_fall(step, course.steps, config.warm_up)
-            loss = _labour_loss(model, stories, config, step_seed(seed, course.first_batch + step))
-            if course.head_price:
-                loss = loss + course.head_price * price_of_heads(model)
+                group["lr"] = phase.learning_rate * rise_and_fall(step, phase.steps, config.warm_up)
+            loss = _labour_loss(model, stories, config, step_seed(seed, phase.first_batch + step))
+            if phase.head_price:
+                loss = loss + phase.head_price * price_of_heads(model)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             bar.update()
-            workspace.save_state(course.name, lambda step=step: _state(step + 1, model, optimizer))
+            workspace.save_state(phase.name, lambda step=step: _state(step + 1, model, optimizer))
     return dict(model.state_dict())
 
 
@@ -166,8 +166,8 @@ def _labour_loss(model: HookedTransformer, stories: Stories, config: TwinConfig,
 
 
 def story_loss(model: HookedTransformer, batch: Batch, words_weight: float) -> Tensor:
-    """Mean surprise at the last names, and with a weight at all tokens, in nats."""
-    tokens, lengths, answers = (part.to(model.W_E.device) for part in vars(batch).values())
+    """Mean loss at the last names, plus the weighted mean loss at all tokens, in nats."""
+    tokens, lengths, answers = (each.to(model.W_E.device) for each in vars(batch).values())
     logits = model(tokens, return_type="logits")
     surprise = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
     real = torch.arange(surprise.shape[1], device=tokens.device) < (lengths - 1)[:, None]

@@ -16,15 +16,15 @@ class GridConfig:
     active: float = 5.0
     """How many are present at once, on average."""
     decay: float = 0.99
-    """How often each feature is present beside the one before it."""
+    """Frequency of each feature relative to the one before it."""
     l1: tuple[float, ...] = (1.5, 3.0)
-    """Penalties: one axis of the grid."""
+    """L1 penalties: one axis of the grid."""
     sizes: tuple[int, ...] = (512, 768)
     """Numbers of latents: the other axis."""
     steps: int = 1200
     """Training steps."""
     batch: int = 1024
-    """Activations a step."""
+    """Activations per step."""
     learning_rate: float = 1e-2
     """Of Adam, before the decay over the last quarter."""
 
@@ -48,7 +48,7 @@ class ToyConfig:
     steps: int = 800
     """Training steps of the dictionary."""
     batch: int = 1024
-    """Examples a step."""
+    """Examples per step."""
     learning_rate: float = 1e-2
     """Of Adam, before the decay over the last quarter."""
 
@@ -60,56 +60,55 @@ class TextConfig:
     model: str = "mini-gelu-1l"
     """Bundled model."""
     partners: tuple[str, ...] = ("mini-gelu-1l-seed1", "mini-solu-1l")
-    """Models of its shape; features are compared with the first that is there: best, the same one with another seed."""
+    """Models of the same shape, the best first; features are compared with the first one that is bundled."""
     train_rows: int = 3000
     """Sequences that dictionaries are trained on."""
     test_rows: int = 256
-    """Sequences that everything is measured on, from modules that no model and no dictionary was trained on."""
+    """Sequences for evaluation, from modules that neither models nor dictionaries were trained on."""
     size: int = 512
     """Latents."""
     small_size: int = 64
-    """Number of latents of the small dictionary, whose features should split in the larger one."""
+    """Latents of the small dictionary, whose features should split in the larger one."""
     small_k: int = 8
     """Its active latents."""
     ks: tuple[int, ...] = (8, 16, 32, 64)
     """Active latents of the TopK frontier, ascending."""
     chosen: int = 16
-    """Active latents of the dictionary that is looked at; one of `ks`."""
+    """Active latents of the dictionary that is studied further; one of `ks`."""
     l1: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """Penalties of the ReLU frontier."""
     steps: int = 1200
     """Training steps."""
     judges_universality: bool = True
-    """Whether claim 5.7b is checked: features become universal late, and its bound belongs to the full training."""
+    """Whether claim 5.7b is checked. Features become universal late, so its bound needs the full training."""
     batch: int = 512
-    """Activations a step."""
+    """Activations per step."""
     learning_rate: float = 2e-3
     """Of Adam, before the decay over the last quarter."""
     dead_after: int = 30_000
-    """Activations after which a silent latent counts as dead in training."""
+    """In training, a latent counts as dead after being silent for this many activations."""
     revival_size: int = 1024
-    """Latents of the dictionaries whose dead are counted: many, so that some can die."""
+    """Latents of the dictionaries whose dead latents are counted: many, so that some can die."""
     revival_k: int = 32
-    """Their active latents. With a few only, what they leave over is nothing that a dead latent could win back."""
+    """Their active latents. If there are only a few, a dead latent has no chance to become active again."""
     revival_learning_rate: float = 1e-2
-    """Of Adam: a high one, which is what kills latents in practice."""
+    """Of Adam. High, because that is what kills latents in practice."""
     revival_steps: int = 400
     """Their training steps; a latent is dead when it has been silent for an eighth of them."""
     rare_size: int = 1024
-    """Latents of the ReLU dictionary whose densities are looked at: four for each neuron, so that there are some to
-    spare."""
+    """Latents of the ReLU dictionary whose densities are studied: four per neuron, so that some are superfluous."""
     rare_l1: float = 4.0
     """Its penalty."""
     rare_learning_rate: float = 5e-3
     """Of Adam."""
     rare_steps: int = 0
-    """Its training steps, many: latents grow rare slowly. 0: there is none."""
+    """Its training steps. Latents grow rare slowly, so it needs many; 0 skips it."""
     detected: int = 100
     """Units of each kind that are explained and detected."""
     pages: int = 6
-    """Features that get a page."""
+    """Features shown with their top contexts."""
     steered: int = 20
-    """Features that are steered with."""
+    """Features used for steering."""
     doses: tuple[float, ...] = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
     """Steering coefficients, in units of the feature's largest activation on the training text."""
 
@@ -138,4 +137,4 @@ class SaeConfig:
     text: TextConfig = field(default_factory=TextConfig)
     """The language model."""
     exchange: bool = False
-    """Whether a dictionary is handed to SAELens, which takes a while to load."""
+    """Whether the exchange with SAELens is checked. Loading SAELens takes a while."""

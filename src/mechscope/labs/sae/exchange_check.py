@@ -1,4 +1,4 @@
-"""Hand the chosen dictionary to SAELens and read it back: three reconstructions that must agree."""
+"""Save a dictionary for SAELens and compare three reconstructions: ours, SAELens's, and ours after reading it back."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PEER = "sae_lens"
 
 
 def why_no_peer() -> str | None:
-    """Why the check cannot be made, in words, or None."""
+    """Why the check cannot be made, in words; None if it can."""
     if importlib.util.find_spec(PEER) is None:
-        return "SAELens is not installed (the tests of mechscope compare with it and with sparsify where they are)"
+        return "SAELens is not installed (mechscope's tests compare with it, and with sparsify, if they are installed)"
     return None
 
 
 def compare_with_saelens(dictionary: Dictionary, x: Float[Tensor, "batch d_in"]) -> dict[str, float]:
-    """Largest differences of reconstructions, over the activations' largest entry.
+    """Largest differences between reconstructions, relative to the largest activation.
 
     Returns:
-        "peer": ours against SAELens's own of the same folder; "read_back": ours against ours read from it.
+        "peer": ours against SAELens's from the same folder; "read_back": ours against ours after loading that folder.
     """
     peer: Any = importlib.import_module(PEER)
     x = x.cpu().float()
@@ -36,9 +36,9 @@ def compare_with_saelens(dictionary: Dictionary, x: Float[Tensor, "batch d_in"])
         save_saelens(ours, folder)
         theirs = peer.SAE.load_from_disk(folder)(x)
         again = load_saelens(folder)(x)
-        wanted = ours(x)
-    size = float(x.abs().max())
+        before = ours(x)
+    largest = float(x.abs().max())
     return {
-        "peer": float((wanted - theirs).abs().max()) / size,
-        "read_back": float((wanted - again).abs().max()) / size,
+        "peer": float((before - theirs).abs().max()) / largest,
+        "read_back": float((before - again).abs().max()) / largest,
     }

@@ -1,9 +1,10 @@
-"""Step 05 from known features to a language model's: train dictionaries, score them, use them, doubt them."""
+"""Step 05: train dictionaries on known features and on a language model, and score what they find."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.sae.claims import CLAIMS, LARGE, MODEL, PARTNER, PEER, RARE
 from mechscope.labs.sae.config import GridConfig, SaeConfig, TextConfig
 from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
+from mechscope.labs.sae.features_against_neurons import compare_models, detect
 from mechscope.labs.sae.figures import TEXT_FIGURES, draw_figures
 from mechscope.labs.sae.ground_truth import run_grid, run_toy
-from mechscope.labs.sae.language import (
+from mechscope.labs.sae.language_model import (
     describe_text,
     load_language_model,
     partner_of,
@@ -25,24 +27,36 @@ from mechscope.labs.sae.language import (
 )
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
-from mechscope.labs.sae.reading import compare_models, detect
 from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
-from mechscope.labs.sae.words import format_numbers
 from mechscope.runs.workspace import Workspace
 
-NO_LARGE = "the grid at the published size takes minutes: it is part of the full budget"
-NO_RARE = "latents grow rare over a training of minutes: it is part of the full budget"
+NO_LARGE = "the grid at the published size takes minutes and is part of the full budget"
+NO_RARE = "latents grow rare only in a training of several minutes, which is part of the full budget"
 NOT_UNIVERSAL_YET = (
-    "features become universal late, and the bound belongs to dictionaries that were trained to the end: it is checked "
-    "in the full budget"
+    "features become universal late in training, so the bound is checked on the fully trained dictionaries of the full "
+    "budget"
 )
-NO_TIME = "loading SAELens takes longer than the rest: it is part of the full budget"
+NO_TIME = "loading SAELens takes longer than everything else, so this is part of the full budget"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the lesson quotes besides measures and settings."""
+
+    best_size: int
+    """Latents of the dictionary that recovers the known features best."""
+    best_l1: float
+    """Its L1 penalty."""
+    neurons: int | None
+    """Width of the language model's MLP; None without a language model."""
+    partner: str | None
+    """Name of the model that features are compared with; None if there is none."""
 
 
 def run_experiment(workspace: Workspace) -> Outcome:
-    """Study every seed; draw the first one."""
+    """Run every seed, and draw the figures of the first."""
     config: SaeConfig = workspace.config
     missing = why_no_model(config.text)
     found = {seed: _study(workspace, config, seed, missing is None) for seed in workspace.seeds}
@@ -53,8 +67,18 @@ def run_experiment(workspace: Workspace) -> Outcome:
         figures=draw_figures(found[first], measures[first], first),
         not_run=_not_run(config, missing),
         missing_figures=_missing_figures(config, missing),
-        numbers=format_numbers(config, found[first], measures[first]),
+        facts=_facts(found[first]),
         weights=_weights(found[first]),
+    )
+
+
+def _facts(found: Findings) -> Facts:
+    best, text = found.small.best, found.text
+    return Facts(
+        best_size=best.size,
+        best_l1=best.l1,
+        neurons=None if text is None else text.study.model.cfg.d_mlp,
+        partner=None if text is None or text.universality is None else text.universality.partner,
     )
 
 
@@ -77,19 +101,19 @@ def _study_text(workspace: Workspace, config: TextConfig, seed: int) -> TextFind
     on_twin = train_chosen(workspace, twin, texts, config, seed, "random-weights")
     smaller = dataclasses.replace(config, size=config.small_size, chosen=config.small_k)
     small = train_chosen(workspace, model, texts, smaller, seed, "small-dictionary")
-    shared = None
+    universality = None
     if partner := partner_of(config):
         other = load_language_model(partner, workspace.device)
-        their_texts = read_texts(other, config, seed)
-        on_other = train_chosen(workspace, other, their_texts, config, seed, partner)
-        shared = compare_models(study, partner, other, their_texts, on_other)
+        partner_texts = read_texts(other, config, seed)
+        on_other = train_chosen(workspace, other, partner_texts, config, seed, partner)
+        universality = compare_models(study, partner, other, partner_texts, on_other)
     return TextFindings(
         study,
         detect(study, twin, on_twin, seed),
         steer(study, config.steered, config.doses, seed),
         probe_comments(study, seed),
         split(small.W_dec, study.chosen.W_dec, seed),
-        shared,
+        universality,
     )
 
 
@@ -137,7 +161,7 @@ def _weights(found: Findings) -> dict[str, Tensor]:
 
 
 def describe_inputs() -> dict[str, str]:
-    """Known features are made up; the language model comes with the package."""
+    """Known features are generated; the language model comes with the package."""
     return {
         "known features": "made up, from the seed",
         "language model and text": describe_text(TextConfig()),

@@ -1,4 +1,4 @@
-"""Where the features are known: a grid of dictionaries on made-up activations, and one on step 01's model."""
+"""Dictionaries on known features: a grid on synthetic activations, and one on step 01's toy model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.stream import GeneratorStream
 from mechscope.dictionaries.synthetic import SyntheticFeatures, sharkey, toy_model_space
 from mechscope.labs.sae.config import GridConfig, ToyConfig
-from mechscope.labs.sae.shuffling import shuffle_dimensions
 from mechscope.labs.sae.training import settings, train_together
 from mechscope.labs.superposition.training import geometric, train_group
 from mechscope.runs.workspace import Workspace
 
 TEST_EXAMPLES = 4096
-"""Fresh activations that dictionaries are scored on."""
+"""New activations that dictionaries are scored on."""
 REPRESENTED = 0.5
-"""A toy model represents feature i where ‖W_i‖ is above this, as in step 01."""
+"""A toy model represents feature i if ‖W_i‖ is above this, as in step 01."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,11 @@ class Cell:
     l1: float
     """Its penalty."""
     size: int
-    """Its latents."""
+    """Number of latents."""
     dictionary: Dictionary
-    """Itself."""
+    """After training."""
     scores: Evaluation
-    """How well it found the truth."""
+    """How well it recovered the known features."""
 
     @property
     def mmcs(self) -> float:
@@ -50,18 +49,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Known features and everything that looked for them."""
+    """Known features, and the dictionaries trained to recover them."""
 
     config: GridConfig
     """Settings."""
     truth: Float[Tensor, "true d_in"]
-    """Where the features point."""
+    """Directions of the features."""
     cells: tuple[Cell, ...]
     """By size, then by penalty."""
     shuffled: float
-    """MMCS of the best cell's twin, trained on activations whose dimensions were permuted independently."""
+    """MMCS of a dictionary with the best cell's settings on activations with shuffled dimensions."""
     untrained: float
-    """MMCS of a dictionary of the best cell's size before training."""
+    """MMCS of a dictionary of that size before training."""
 
     @property
     def best(self) -> Cell:
@@ -76,7 +75,7 @@ class Grid:
 
 
 def known_features(config: GridConfig, seed: int) -> SyntheticFeatures:
-    """The features of a seed."""
+    """The features that a seed draws."""
     generator = torch.Generator().manual_seed(1000 + seed)
     return sharkey(
         generator, d_in=config.d_in, features=config.features, active=config.active, decay=config.decay
@@ -99,8 +98,8 @@ def run_grid(workspace: Workspace, config: GridConfig, seed: int, name: str) -> 
 
         return GeneratorStream(draw, batch_size=config.batch, seed=seed, source="known features")
 
-    how = settings(config.steps, config.learning_rate, seed)
-    trained = train_together(workspace, f"{name}-seed-{seed}", configs, lambda: stream(False), how)
+    training = settings(config.steps, config.learning_rate, seed)
+    trained = train_together(workspace, f"{name}-seed-{seed}", configs, lambda: stream(False), training)
     test, _ = truth.sample(TEST_EXAMPLES, torch.Generator().manual_seed(2000 + seed))
     test, directions = test.to(workspace.device), truth.directions.to(workspace.device)
     cells = tuple(
@@ -115,7 +114,7 @@ def run_grid(workspace: Workspace, config: GridConfig, seed: int, name: str) -> 
     )
     best = max(cells, key=lambda cell: cell.mmcs)
     null = {"null": configs[f"{best.size}-{best.l1:g}"]}
-    # The null may be shorter: from where it starts it does not move towards the truth.
+    # The null may be trained for a shorter time, because it does not get nearer to the truth.
     short = settings(max(8, config.steps // 4), config.learning_rate, seed)
     scrambled = train_together(workspace, f"{name}-shuffled-seed-{seed}", null, lambda: stream(True), short)
     return Grid(
@@ -125,6 +124,14 @@ def run_grid(workspace: Workspace, config: GridConfig, seed: int, name: str) -> 
         feature_recovery(scrambled["null"].W_dec.cpu(), truth.directions).mmcs,
         feature_recovery(build(null["null"], seed).W_dec, truth.directions).mmcs,
     )
+
+
+def shuffle_dimensions(
+    x: Float[Tensor, "batch d_in"], generator: torch.Generator
+) -> Float[Tensor, "batch d_in"]:
+    """The values of each dimension, shuffled independently: same distributions, but nothing in common."""
+    order = torch.rand(x.shape, generator=generator).argsort(0).to(x.device)
+    return x.gather(0, order)
 
 
 @dataclass(frozen=True)
@@ -160,9 +167,9 @@ def run_toy(workspace: Workspace, config: ToyConfig, seed: int) -> ToyStudy:
     W = train_group(workspace, group, seed).best_W[0]
     represented = tuple(int(i) for i in (W.norm(dim=0) > REPRESENTED).nonzero().flatten())
     if not represented:
-        # Nothing to recover; the claim must see it.
-        nothing = float("nan")
-        return ToyStudy(W, (), torch.zeros(0, 0), nothing, nothing, nothing)
+        # There is nothing to recover. NaN makes the claim fail.
+        nan = float("nan")
+        return ToyStudy(W, (), torch.zeros(0, 0), nan, nan, nan)
     space = toy_model_space(W, config.density)
     cfg = ReluConfig(d_in=config.hidden, d_sae=config.size, l1=config.l1)
 
@@ -174,10 +181,11 @@ def run_toy(workspace: Workspace, config: ToyConfig, seed: int) -> ToyStudy:
             source="step 01's model",
         )
 
-    how = settings(config.steps, config.learning_rate, seed)
-    found = train_together(workspace, f"toy-dictionary-seed-{seed}", {"toy": cfg}, stream, how)["toy"]
+    training = settings(config.steps, config.learning_rate, seed)
+    part = f"toy-dictionary-seed-{seed}"
+    dictionary = train_together(workspace, part, {"toy": cfg}, stream, training)["toy"]
     truth = W.T[list(represented)]
-    learned = found.W_dec.detach().cpu()
+    learned = dictionary.W_dec.detach().cpu()
     recovery = feature_recovery(learned, truth)
     rows = learned[[latent for _, latent in recovery.pairs]]
     axes = torch.eye(config.hidden)

@@ -1,4 +1,4 @@
-"""What was studied in one seed, and the numbers that the claims are checked on."""
+"""Everything that one seed found, and the measures that the claims are checked on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mechscope.dictionaries.evaluation.sparse_probing import SparseProbing
+from mechscope.labs.sae.features_against_neurons import Detection, Universality
 from mechscope.labs.sae.ground_truth import Grid, ToyStudy
-from mechscope.labs.sae.reading import Detected, Shared
 from mechscope.labs.sae.splitting import Splitting
 from mechscope.labs.sae.steering import Steering
-from mechscope.labs.sae.text_study import TextStudy, duel, valley
+from mechscope.labs.sae.text_study import TextStudy, compare_frontiers, valley
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,17 @@ class TextFindings:
     """Everything about the language model."""
 
     study: TextStudy
-    """Its dictionaries."""
-    detected: Detected
-    """Features beside neurons."""
+    """The language model and its dictionaries."""
+    detection: Detection
+    """How well examples predict features and neurons."""
     steering: Steering
-    """What doses did."""
+    """What steering with each dose did."""
     probing: SparseProbing
-    """The baseline."""
+    """The baseline: linear probes."""
     splitting: Splitting
     """A small dictionary's features in a larger one."""
-    shared: Shared | None
-    """Another model; None if there is none."""
+    universality: Universality | None
+    """Comparison with another model; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Findings:
     text: TextFindings | None
     """The language model; None if there is none."""
     exchange: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Differences from SAELens; empty where it was not asked."""
+    """Differences from SAELens; empty if it was not compared."""
 
 
 def measure(found: Findings) -> dict[str, float]:
-    """Numbers by name."""
+    """The measures by name."""
     numbers = {
-        **_of_grid("small", found.small),
-        **({} if found.large is None else _of_grid("large", found.large)),
+        **_grid_measures("small", found.small),
+        **({} if found.large is None else _grid_measures("large", found.large)),
         "toy_represented": float(len(found.toy.represented)),
         "toy_more": len(found.toy.represented) / found.toy.W.shape[0],
         "toy_mmcs": found.toy.mmcs,
@@ -59,10 +59,10 @@ def measure(found: Findings) -> dict[str, float]:
         "toy_neurons": found.toy.neurons,
         **{f"exchange_{name}": value for name, value in found.exchange.items()},
     }
-    return numbers if found.text is None else numbers | _of_text(found.text)
+    return numbers if found.text is None else numbers | _text_measures(found.text)
 
 
-def _of_grid(size: str, grid: Grid) -> dict[str, float]:
+def _grid_measures(size: str, grid: Grid) -> dict[str, float]:
     assert grid.best.scores.recovery is not None
     return {
         f"{size}_mmcs": grid.best.mmcs,
@@ -75,26 +75,26 @@ def _of_grid(size: str, grid: Grid) -> dict[str, float]:
     }
 
 
-def _humps(study: TextStudy) -> dict[str, float]:
+def _density_measures(study: TextStudy) -> dict[str, float]:
     if study.rare is None:
         return {}
-    depth, below = valley(study.rare.densities)
-    return {"valley": depth, "below_valley": 100 * below}
+    depth, share_below = valley(study.rare.densities)
+    return {"valley": depth, "below_valley": 100 * share_below}
 
 
-def _of_text(text: TextFindings) -> dict[str, float]:
+def _text_measures(text: TextFindings) -> dict[str, float]:
     study, scores = text.study, text.study.scores
     splice = scores.splice
     assert splice is not None
-    compared = duel(study.topk, study.relu)
+    frontiers = compare_frontiers(study.topk, study.relu)
     return {
-        "frontier_points": float(len(compared.points)),
-        "frontier_worst": compared.worst,
+        "frontier_points": float(len(frontiers.points)),
+        "frontier_worst": frontiers.worst,
         "topk_dead": 100 * max(each.activity.dead_share for each in study.topk.values()),
         "dead_nothing": 100 * study.dead["nothing"],
         "dead_resampling": 100 * study.dead["resampling"],
         "dead_auxiliary": 100 * study.dead["auxiliary loss"],
-        **_humps(study),
+        **_density_measures(study),
         "recovered_zero": 100 * splice.recovered_zero,
         "recovered_mean": 100 * splice.recovered_mean,
         "l0": scores.l0,
@@ -103,9 +103,9 @@ def _of_text(text: TextFindings) -> dict[str, float]:
         "delta_ce": splice.delta_ce,
         "zero_ce": splice.ce_zero - splice.ce,
         "mean_ce": splice.ce_mean - splice.ce,
-        "detected_features": text.detected.features.mean_auc,
-        "detected_neurons": text.detected.neurons.mean_auc,
-        "detected_random": text.detected.random.mean_auc,
+        "detected_features": text.detection.features.mean_auc,
+        "detected_neurons": text.detection.neurons.mean_auc,
+        "detected_random": text.detection.random.mean_auc,
         "features_split": 100 * text.splitting.split,
         "features_split_random": 100 * text.splitting.random_split,
         "siblings": text.splitting.siblings,
@@ -118,11 +118,11 @@ def _of_text(text: TextFindings) -> dict[str, float]:
         "probe_most": text.probing.scores[-1],
         **(
             {}
-            if text.shared is None
+            if text.universality is None
             else {
-                "shared_features": text.shared.features,
-                "shared_neurons": text.shared.neurons,
-                "universality_gap": text.shared.features - text.shared.neurons,
+                "shared_features": text.universality.features,
+                "shared_neurons": text.universality.neurons,
+                "universality_gap": text.universality.features - text.universality.neurons,
             }
         ),
     }

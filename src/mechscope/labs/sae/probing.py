@@ -1,4 +1,4 @@
-"""An honest baseline: what a dense probe on the neurons reads, beside probes on a few features."""
+"""A baseline for features: a linear probe on all neurons, compared with probes on a few features."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mechscope.labs.sae.text_study import TextStudy
 KS = (1, 2, 5, 10)
 """Features that a sparse probe may read."""
 MOST = 1000
-"""Examples a class, at most."""
+"""The most examples per class."""
 
 
 def probe_comments(study: TextStudy, seed: int) -> SparseProbing:
-    """Probe for “inside a comment”; sequences are never split between training and test."""
+    """Probe for “this token is inside a comment”. No sequence is in both the training and the test split."""
     labels = study.texts.comment[:, 1:].flatten()
     groups = torch.arange(len(study.test)).repeat_interleave(study.test.shape[1])
     generator = torch.Generator().manual_seed(5000 + seed)
@@ -34,6 +34,6 @@ def probe_comments(study: TextStudy, seed: int) -> SparseProbing:
     )
 
 
-def _draw(where: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    found = where.nonzero().flatten()
-    return found[torch.randperm(len(found), generator=generator)[:MOST]]
+def _draw(chosen: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    indices = chosen.nonzero().flatten()
+    return indices[torch.randperm(len(indices), generator=generator)[:MOST]]

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 DRAWS = 20
-"""How many times random rows are drawn to see how near they come to a latent."""
+"""How many times random rows are drawn to find out how near they come to a latent."""
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """Which latents of a large dictionary descend from which of a small one."""
+    """How many latents of a large dictionary belong to each latent of a small one."""
 
     related: float
     """Cosine of decoder rows above which a latent of the large dictionary is a child: random rows do not reach it."""
@@ -50,19 +50,21 @@ def split(small: Float[Tensor, "small d_in"], large: Float[Tensor, "large d_in"]
     """
     if small.shape[1] != large.shape[1]:
         raise ValueError(
-            "dictionaries on the same activations have rows of one width, not "
+            "both dictionaries must have decoder rows of the same width (be trained on the same activations), not "
             f"{small.shape[1]} and {large.shape[1]}."
         )
-    parents, rows = _units(small), _units(large)
+    parents, rows = _normalised(small), _normalised(large)
     related = max(
-        float(_nearest(parents, _units(permuted_rows(large, (DRAWS + 1) * seed + draw)))[0].max())
+        float(_nearest(parents, _normalised(permuted_rows(large, (DRAWS + 1) * seed + draw)))[0].max())
         for draw in range(DRAWS)
     )
     cosine, parent = _nearest(parents, rows)
     child = cosine > related
     between = rows[child] @ rows[child].T
     same = (parent[child][:, None] == parent[child]) & ~torch.eye(int(child.sum()), dtype=torch.bool)
-    random_cosine, random_parent = _nearest(parents, _units(permuted_rows(large, (DRAWS + 1) * seed + DRAWS)))
+    random_cosine, random_parent = _nearest(
+        parents, _normalised(permuted_rows(large, (DRAWS + 1) * seed + DRAWS))
+    )
     return Splitting(
         related,
         torch.bincount(parent[child], minlength=len(small)),
@@ -72,16 +74,16 @@ def split(small: Float[Tensor, "small d_in"], large: Float[Tensor, "large d_in"]
 
 
 def permuted_rows(rows: Float[Tensor, "latent d_in"], seed: int) -> Float[Tensor, "latent d_in"]:
-    """Random directions with each neuron's typical weights: they are shuffled over the latents."""
+    """Random rows: each neuron's weights, shuffled over the latents."""
     order = torch.rand(rows.shape, generator=torch.Generator().manual_seed(seed)).argsort(0)
     return rows.detach().cpu().gather(0, order)
 
 
-def _units(rows: Tensor) -> Float[Tensor, "latent d_in"]:
+def _normalised(rows: Tensor) -> Float[Tensor, "latent d_in"]:
     rows = rows.detach().cpu().double()
     return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def _nearest(parents: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    found = (rows @ parents.T).max(dim=1)
-    return found.values, found.indices
+    best = (rows @ parents.T).max(dim=1)
+    return best.values, best.indices

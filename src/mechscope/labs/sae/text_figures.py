@@ -8,95 +8,42 @@ import numpy as np
 import torch
 
 from mechscope.dictionaries.evaluation import feature_pages
+from mechscope.dictionaries.evaluation.sparse_probing import SparseProbing
 from mechscope.labs.lab import LabFigure
-from mechscope.labs.sae.language import HOOK
+from mechscope.labs.sae.features_against_neurons import Universality
+from mechscope.labs.sae.language_model import HOOK
 from mechscope.labs.sae.measures import TextFindings
-from mechscope.labs.sae.plain_bars import bar_figure
 from mechscope.labs.sae.probing import KS
-from mechscope.labs.sae.reading import Shared
 from mechscope.labs.sae.splitting import Splitting
 from mechscope.labs.sae.steering import Steering
 from mechscope.labs.sae.text_study import TextStudy
-from mechscope.labs.stacked import stacked_result
+from mechscope.labs.stacked import named_result, stacked_result
 from mechscope.results import Provenance, make_result
-from mechscope.viz import Marker, bars, curves
+from mechscope.viz import Marker
 from mechscope.viz.template import new_figure
 from mechscope.viz.ticks import log_axis
-from mechscope.viz.token_grid import token_grid
 
 BEFORE = 7
-"""Tokens that a page shows before the one where the feature is active."""
+"""Tokens shown before the one where the feature is strongest."""
 EXAMPLES = 3
-"""Contexts a page."""
+"""Contexts per feature."""
 
 
 def draw_text(text: TextFindings, numbers: Mapping[str, float], seed: int) -> tuple[LabFigure, ...]:
-    """All of them, in the lesson's order; the universality figure needs a second model."""
+    """The figures in the lesson's order. The one about universality needs a second model."""
     study = text.study
     made_by = Provenance(study.config.model, "held-out Python source", seed)
     return (
         _frontier(study, made_by),
-        bar_figure(
-            "dead",
-            {f"{name}": 100 * share for name, share in study.dead.items()},
-            f"Latents that never fire, of {study.config.revival_size} with {study.config.revival_k} active at once",
-            "done for dead latents",
-            "dead latents (%)",
-            "Never active on the held-out text. Which of the two cures works here, and does any?",
-            made_by,
-            number_format=".1f",
-        ),
+        _dead(study, made_by),
         _densities(study, made_by),
-        bar_figure(
-            "splice",
-            {
-                "reconstruction": numbers["delta_ce"],
-                "the mean": numbers["mean_ce"],
-                "zeros": numbers["zero_ce"],
-            },
-            "What the model loses when its neurons are replaced",
-            "in place of the neurons",
-            "loss added (nats)",
-            "At every position but BOS. Look at the two yardsticks first, then at the reconstruction: which of them "
-            "would you choose if you wanted your dictionary to look good?",
-            made_by,
-            number_format=".3f",
-        ),
+        _splice(numbers, made_by),
         _pages(study, made_by, seed),
-        bar_figure(
-            "detection",
-            {
-                "features": numbers["detected_features"],
-                "neurons": numbers["detected_neurons"],
-                "features of a random model": numbers["detected_random"],
-            },
-            "Can examples tell where a unit is active?",
-            "kind of unit",
-            "held-out AUC, mean",
-            "0.5 is guessing. Look at features and neurons, and then, before you are pleased, at the third bar.",
-            made_by,
-            markers=(Marker(0.5, "guessing", axis="y"),),
-        ),
-        *([_universality(text.shared, made_by)] if text.shared else []),
+        _detection(numbers, made_by),
+        *([_universality(text.universality, made_by)] if text.universality else []),
         _splitting(text.splitting, made_by),
         _steering(text.steering, made_by),
-        bar_figure(
-            "probe",
-            {
-                "all neurons": text.probing.dense,
-                **{
-                    f"{k} feature{'s' * (k > 1)}": score
-                    for k, score in zip(KS, text.probing.scores, strict=True)
-                },
-                "all features": text.probing.every_feature,
-            },
-            "Is this token inside a comment?",
-            "what the probe may read",
-            "held-out AUROC",
-            "Look at the first bar: that is what was there to be read. How many features does it take to get near it?",
-            made_by,
-            markers=(Marker(text.probing.chance, "guessing", axis="y"),),
-        ),
+        _probe(text.probing, made_by),
     )
 
 
@@ -138,6 +85,20 @@ def _frontier(study: TextStudy, made_by: Provenance) -> LabFigure:
     )
 
 
+def _dead(study: TextStudy, made_by: Provenance) -> LabFigure:
+    config = study.config
+    shares = {name: 100 * share for name, share in study.dead.items()}
+    title = f"Latents that never fire, of {config.revival_size} with {config.revival_k} active at once"
+    return LabFigure.of(
+        named_result(shares, title, "dead latents (%)", made_by),
+        "Never active on the held-out text. Which of the two cures works here, and does any?",
+        name="dead",
+        key="values",
+        x_title="done for dead latents",
+        number_format=".1f",
+    )
+
+
 def _densities(study: TextStudy, made_by: Provenance) -> LabFigure:
     title = "How often latents fire"
     relu = study.rare or study.sparsest_relu
@@ -148,22 +109,33 @@ def _densities(study: TextStudy, made_by: Provenance) -> LabFigure:
     for name, activity in (("ReLU, L1", relu), ("TopK", study.scores.activity)):
         alive = activity.densities[activity.times > 0].log10().numpy()
         series[name] = np.histogram(alive, edges)[0].astype(float)
-    figure = curves(
-        middles,
-        series,
-        title=title,
-        x_title="log10 of the share of tokens",
-        y_title="latents",
-        points=True,
-    )
-    data = stacked_result(series, ("series", "bin"), title, "latents", made_by, {"bin": middles})
-    return LabFigure(
-        "densities",
-        figure,
+    return LabFigure.of(
+        stacked_result(series, ("series", "bin"), title, "latents", made_by, {"bin": middles}, "curves"),
         "Latents that never fire are not in it. Look for a second hump on the left: latents that fire hardly ever. "
         "Are they rare ideas, or waste?"
         + (f" (L1: counted on all {relu.examples:,} tokens that were trained on.)" if study.rare else ""),
-        {"densities": data},
+        name="densities",
+        key="densities",
+        x_title="log10 of the share of tokens",
+        points=True,
+    )
+
+
+def _splice(numbers: Mapping[str, float], made_by: Provenance) -> LabFigure:
+    added = {
+        "reconstruction": numbers["delta_ce"],
+        "the mean": numbers["mean_ce"],
+        "zeros": numbers["zero_ce"],
+    }
+    title = "What the model loses when its neurons are replaced"
+    return LabFigure.of(
+        named_result(added, title, "loss added (nats)", made_by),
+        "At every position but BOS. Look at the two yardsticks first, then at the reconstruction: which of them "
+        "would you choose if you wanted your dictionary to look good?",
+        name="splice",
+        key="values",
+        x_title="in place of the neurons",
+        number_format=".3f",
     )
 
 
@@ -206,32 +178,25 @@ def _pages(study: TextStudy, made_by: Provenance, seed: int) -> LabFigure:
     if not rows:
         rows, values, names = [[""] * (BEFORE + 1)], [[0.0] * (BEFORE + 1)], ["no feature is active"]
     title = "Some features: where they are strongest, and (→) what they promote"
-    columns = [str(place) for place in range(-BEFORE, 1)]
-    figure = token_grid(
-        values,
-        rows,
-        title=title,
-        x_title="position before the strongest token",
-        y_title="feature, context",
-        unit="activation / largest",
-        x=columns,
-        y=names,
-        top_row_first=True,
-    )
-    data = make_result(
+    result = make_result(
         torch.tensor(values),
         ("label", "pos"),
         title,
         "activation / largest",
         made_by,
-        {"label": names, "pos": columns},
+        {"label": names, "pos": [str(position) for position in range(-BEFORE, 1)]},
+        "tokens",
     )
-    return LabFigure(
-        "pages",
-        figure,
+    return LabFigure.of(
+        result,
         "Drawn at random among features that are active on 0.1 % to 10 % of the tokens, not picked. "
         "Say of each what it means before you look at what it promotes; then ask for how many you could.",
-        {"activations": data},
+        name="pages",
+        key="activations",
+        texts=rows,
+        x_title="position before the strongest token",
+        y_title="feature, context",
+        top_row_first=True,
     )
 
 
@@ -240,31 +205,43 @@ def _text(model: object, token: int) -> str:
     return str(token) if tokenizer is None else str(tokenizer.decode([token])).replace("\n", "⏎")
 
 
-def _universality(shared: Shared, made_by: Provenance) -> LabFigure:
-    title = f"How well does {shared.partner} have the same units?"
+def _detection(numbers: Mapping[str, float], made_by: Provenance) -> LabFigure:
+    scores = {
+        "features": numbers["detected_features"],
+        "neurons": numbers["detected_neurons"],
+        "features of a random model": numbers["detected_random"],
+    }
+    return LabFigure.of(
+        named_result(scores, "Can examples tell where a unit is active?", "held-out AUC, mean", made_by),
+        "0.5 is guessing. Look at features and neurons, and then, before you are pleased, at the third bar.",
+        name="detection",
+        key="values",
+        x_title="kind of unit",
+        number_format=".2f",
+        markers=(Marker(0.5, "guessing", axis="y"),),
+    )
+
+
+def _universality(found: Universality, made_by: Provenance) -> LabFigure:
+    title = f"How well does {found.partner} have the same units?"
     edges = np.linspace(0, 1, 21)
     middles = (edges[:-1] + edges[1:]) / 2
-    sides = {"features": shared.feature_correlations, "neurons": shared.neuron_correlations}
+    sides = {"features": found.feature_correlations, "neurons": found.neuron_correlations}
     series = {
         name: np.histogram(values[~values.isnan()].clamp(0, 1).numpy(), edges)[0]
         / max(1, int((~values.isnan()).sum()))
         for name, values in sides.items()
     }
-    figure = curves(
-        middles,
-        series,
-        title=title,
-        x_title="correlation with the best partner",
-        y_title="share of units",
-        markers=[Marker(shared.features, "median feature"), Marker(shared.neurons, "median neuron")],
-        points=True,
-    )
-    data = stacked_result(series, ("series", "bin"), title, "share of units", made_by, {"bin": middles})
-    return LabFigure(
-        "universality",
-        figure,
+    return LabFigure.of(
+        stacked_result(
+            series, ("series", "bin"), title, "share of units", made_by, {"bin": middles}, "curves"
+        ),
         "Pearson correlation of activations on the same text. Look which of the two lies further to the right.",
-        {"correlations": data},
+        name="universality",
+        key="correlations",
+        x_title="correlation with the best partner",
+        markers=[Marker(found.features, "median feature"), Marker(found.neurons, "median neuron")],
+        points=True,
     )
 
 
@@ -279,22 +256,15 @@ def _splitting(splitting: Splitting, made_by: Provenance) -> LabFigure:
             ("random rows", splitting.random_children),
         )
     }
-    figure = bars(
-        names,
-        series,
-        title=title,
+    return LabFigure.of(
+        stacked_result(series, ("series", "label"), title, "%", made_by, {"label": names}, "bars"),
+        f"A child is nearer to its parent (cosine above {splitting.related:.2f}) than random rows ever are. Look how "
+        "many features have two children or more, and how many would by chance.",
+        name="splitting",
+        key="children",
         x_title="children",
         y_title="features of the small dictionary (%)",
         number_format=".0f",
-    )
-    figure.update_xaxes(type="category")
-    data = stacked_result(series, ("series", "label"), title, "%", made_by, {"label": names})
-    return LabFigure(
-        "splitting",
-        figure,
-        f"A child is nearer to its parent (cosine above {splitting.related:.2f}) than random rows ever are. Look how "
-        "many features have two children or more, and how many would by chance.",
-        {"children": data},
     )
 
 
@@ -304,21 +274,31 @@ def _steering(steering: Steering, made_by: Provenance) -> LabFigure:
         "its own top tokens": steering.own.mean(0),
         "other features' top tokens": steering.others.mean(0),
     }
-    figure = curves(
-        np.array(steering.doses),
-        series,
-        title=title,
+    coords = {"coefficient": list(steering.doses)}
+    return LabFigure.of(
+        stacked_result(series, ("series", "coefficient"), title, "logits", made_by, coords, "curves"),
+        f"Mean over {len(steering.features)} features drawn at random. Look for three things: the sign, whether more "
+        "does more, and whether other tokens move too.",
+        name="steering",
+        key="changes",
         x_title="dose (times the largest activation)",
         y_title="logit change",
         points=True,
     )
-    data = stacked_result(
-        series, ("series", "coefficient"), title, "logits", made_by, {"coefficient": list(steering.doses)}
-    )
-    return LabFigure(
-        "steering",
-        figure,
-        f"Mean over {len(steering.features)} features drawn at random. Look for three things: the sign, whether more "
-        "does more, and whether other tokens move too.",
-        {"changes": data},
+
+
+def _probe(probing: SparseProbing, made_by: Provenance) -> LabFigure:
+    scores = {
+        "all neurons": probing.dense,
+        **{f"{k} feature{'s' * (k > 1)}": score for k, score in zip(KS, probing.scores, strict=True)},
+        "all features": probing.every_feature,
+    }
+    return LabFigure.of(
+        named_result(scores, "Is this token inside a comment?", "held-out AUROC", made_by),
+        "Look at the first bar: that is what was there to be read. How many features does it take to get near it?",
+        name="probe",
+        key="values",
+        x_title="what the probe may read",
+        number_format=".2f",
+        markers=(Marker(probing.chance, "guessing", axis="y"),),
     )

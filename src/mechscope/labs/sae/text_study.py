@@ -1,4 +1,4 @@
-"""Dictionaries on the neurons of a language model: two frontiers, three ways with dead latents, densities."""
+"""Dictionaries on a language model's neurons: two frontiers, three treatments of dead latents, and densities."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mechscope.dictionaries.frontier.comparing import at_l0
 from mechscope.dictionaries.stream import TensorStream
 from mechscope.dictionaries.training_config import Revival
 from mechscope.labs.sae.config import TextConfig
-from mechscope.labs.sae.language import HOOK, Texts, activations
+from mechscope.labs.sae.language_model import HOOK, Texts, activations
 from mechscope.labs.sae.training import settings, train_together
 from mechscope.model.transformer import HookedTransformer
 from mechscope.runs.workspace import Workspace
 
 LOWEST, HIGHEST = 8.0, 64.0
-"""The frontier that is compared: L0 between these."""
+"""Frontiers are compared where L0 is between these."""
 REVIVALS: dict[str, Revival] = {"nothing": "none", "resampling": "resample", "auxiliary loss": "auxiliary"}
-"""What is done for dead latents, in words → as the training calls it."""
+"""Treatment of dead latents, in words → its name in the training's settings."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class TextStudy:
     model: HookedTransformer
     """The model."""
     texts: Texts
-    """What was read."""
+    """The text that was read."""
     test: Float[Tensor, "batch pos d_mlp"]
-    """Its neurons on the held-out text, without BOS."""
+    """Its neurons' activations on the held-out text, without BOS."""
     topk: Mapping[int, Evaluation]
     """k → scores, spliced into the model."""
     relu: Mapping[float, Evaluation]
     """Penalty → scores."""
     dead: Mapping[str, float]
-    """What was done for dead latents → share that is dead on the held-out text."""
+    """Treatment of dead latents → share that is dead on the held-out text."""
     chosen: Dictionary
-    """The TopK dictionary that is looked at."""
+    """The TopK dictionary that is studied further."""
     rare: Activity | None
-    """Of the ReLU dictionary that was trained long, over the text that it was trained on; None if there is none."""
+    """How often latents of the ReLU dictionary with the long training fire on the training text; None without it."""
 
     @property
     def scores(self) -> Evaluation:
-        """Of the chosen dictionary."""
+        """Scores of the chosen dictionary."""
         return self.topk[self.config.chosen]
 
     @property
@@ -67,7 +67,7 @@ class TextStudy:
 def study_text(
     workspace: Workspace, model: HookedTransformer, texts: Texts, config: TextConfig, seed: int
 ) -> TextStudy:
-    """Train every dictionary on the model's neurons and splice each back in."""
+    """Train every dictionary on the model's neurons, and evaluate each one spliced into the model."""
     width = model.cfg.d_mlp
     assert width is not None
     train = activations(model, texts.train).flatten(0, 1)
@@ -82,7 +82,7 @@ def study_text(
         learning_rate: float = config.learning_rate,
         penalty_rises: bool = True,
     ) -> dict[str, Dictionary]:
-        how = settings(
+        training = settings(
             steps, learning_rate, seed, revive=revive, dead_after=dead_after, penalty_rises=penalty_rises
         )
         return train_together(
@@ -90,7 +90,7 @@ def study_text(
             f"{name}-seed-{seed}",
             configs,
             lambda: TensorStream(train, batch_size=config.batch, seed=seed, source="the model's neurons"),
-            how,
+            training,
         )
 
     def scored(dictionary: Dictionary) -> Evaluation:
@@ -137,7 +137,7 @@ def study_text(
                 d_in=width, d_sae=config.rare_size, l1=config.rare_l1, b_dec_start="geometric_median"
             )
         }
-        # A penalty that rises slowly, as became usual later, spares the latents that this is about.
+        # Raising the penalty slowly, as became usual later, would prevent the rare latents that are studied here.
         found = trained(
             "rare-latents",
             wide,
@@ -147,7 +147,7 @@ def study_text(
             config.rare_learning_rate,
             penalty_rises=False,
         )
-        # Over all the text there is: what happens once in a hundred thousand tokens cannot be seen on a few.
+        # On all the text: an event that occurs once in 100,000 tokens needs that many.
         rare = activity_of(found["wide"], train)
     on_topk = {k: scored(topk[str(k)]) for k in config.ks}
     return TextStudy(
@@ -171,13 +171,15 @@ def train_chosen(
     assert width is not None
     train = activations(model, texts.train).flatten(0, 1)
     cfg = TopKConfig(d_in=width, d_sae=config.size, k=config.chosen, b_dec_start="geometric_median")
-    how = settings(config.steps, config.learning_rate, seed, revive="auxiliary", dead_after=config.dead_after)
+    training = settings(
+        config.steps, config.learning_rate, seed, revive="auxiliary", dead_after=config.dead_after
+    )
     return train_together(
         workspace,
         f"{name}-seed-{seed}",
         {"chosen": cfg},
         lambda: TensorStream(train, batch_size=config.batch, seed=seed, source=f"neurons of {name}"),
-        how,
+        training,
     )["chosen"]
 
 
@@ -191,33 +193,33 @@ def activity_of(dictionary: Dictionary, x: Float[Tensor, "example d_in"]) -> Act
 
 
 @dataclass(frozen=True)
-class Duel:
-    """TopK beside ReLU at equal L0."""
+class FrontierComparison:
+    """TopK compared with ReLU at equal L0."""
 
     points: tuple[tuple[float, float, float], ...]
     """(L0 of a ReLU dictionary, its FVU, TopK's FVU interpolated at that L0)."""
 
     @property
     def worst(self) -> float:
-        """Largest ratio of TopK's FVU to ReLU's; NaN where no ReLU dictionary fell into the range."""
-        return max((ours / theirs for _, theirs, ours in self.points), default=math.nan)
+        """Largest ratio of TopK's FVU to ReLU's; NaN if no ReLU dictionary is in the range."""
+        return max((topk / relu for _, relu, topk in self.points), default=math.nan)
 
 
-def duel(topk: Mapping[int, Evaluation], relu: Mapping[float, Evaluation]) -> Duel:
-    """Compare frontiers wherever a ReLU dictionary's L0 lies in the range and between two TopK dictionaries."""
+def compare_frontiers(topk: Mapping[int, Evaluation], relu: Mapping[float, Evaluation]) -> FrontierComparison:
+    """Compare at each ReLU dictionary whose L0 is in the range and between those of two TopK dictionaries."""
     points: list[tuple[float, float, float]] = []
     for each in relu.values():
-        if LOWEST <= each.l0 <= HIGHEST and (ours := at_l0(topk.values(), each.l0)) is not None:
-            points.append((each.l0, each.fvu, ours))
-    return Duel(tuple(points))
+        if LOWEST <= each.l0 <= HIGHEST and (fvu := at_l0(topk.values(), each.l0)) is not None:
+            points.append((each.l0, each.fvu, fvu))
+    return FrontierComparison(tuple(points))
 
 
 def valley(densities: Float[Tensor, " feature"], bins: int = 12) -> tuple[float, float]:
     """How bimodal the histogram of log10 density is.
 
     Returns:
-        Latents at the valley between the two highest peaks over those at the lower peak (1: no valley at all), and the
-        share of living latents below the valley. Counts are smoothed over three bins.
+        Height of the valley between two peaks relative to the lower peak (1 if there is no valley), and the share of
+        living latents to the left of the valley. Counts are smoothed over three bins.
     """
     alive = densities[densities > 0].log10()
     if len(alive) < 2 or float(alive.max()) == float(alive.min()):

@@ -1,4 +1,4 @@
-"""Dictionaries of this lab: trained several at a time, kept as a finished part, read back as they were."""
+"""Train several dictionaries on the same batches, and store them as one part of the run."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def train_together(
     stream: Callable[[], Stream],
     cfg: TrainingConfig,
 ) -> dict[str, Dictionary]:
-    """Dictionaries trained on the same batches, or read back if an earlier run finished them.
+    """Train dictionaries on the same batches, or read them back if an earlier run finished them.
 
     Args:
         name: the part's name.
-        configs: a dictionary's name → what it is.
-        stream: makes the stream; called only where there is something to train.
+        configs: name → settings of the dictionary.
+        stream: makes the stream of activations; called only if there is something to train.
     """
 
     def compute() -> dict[str, Tensor]:
-        students = {key: build(each, cfg.seed).to(workspace.device) for key, each in configs.items()}
-        # A killed run goes on from its last checkpoint.
+        dictionaries = {key: build(each, cfg.seed).to(workspace.device) for key, each in configs.items()}
+        # An interrupted run continues from its last checkpoint.
         unfinished = workspace.unfinished_folder(name)
-        run = train(students, stream(), cfg, folder=unfinished, progress=workspace.progress)
+        run = train(dictionaries, stream(), cfg, folder=unfinished, progress=workspace.progress)
         return {
             f"{key}/{tensor}": value
             for key, dictionary in run.dictionaries.items()
@@ -43,10 +43,10 @@ def train_together(
         }
 
     part = workspace.load_or_compute(name, compute)
-    found: dict[str, Dictionary] = {}
-    for key, each in configs.items():
-        found[key] = from_state(each, with_prefix(part, f"{key}/")).to(workspace.device)
-    return found
+    return {
+        key: from_state(each, with_prefix(part, f"{key}/")).to(workspace.device)
+        for key, each in configs.items()
+    }
 
 
 def settings(
@@ -58,10 +58,10 @@ def settings(
     dead_after: int = 1_000_000,
     penalty_rises: bool = True,
 ) -> TrainingConfig:
-    """How everything here learns: a short schedule.
+    """The training settings of this lab: a short schedule.
 
     Args:
-        penalty_rises: over a tenth of the training; else it has its full strength from the first step.
+        penalty_rises: raise the L1 penalty over the first tenth of the training; False: full strength throughout.
     """
     schedule = short_schedule(steps)
     if not penalty_rises:

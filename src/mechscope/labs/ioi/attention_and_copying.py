@@ -1,4 +1,4 @@
-"""What heads look at between the named positions, and whether they copy the names that they see."""
+"""Attention between the named positions, and whether heads copy the names that they attend to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mechscope.techniques.readable_weights import unembedding, write_weight
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-LOOKS = (
+ATTENTION_PATHS = (
     ("end", "IO"),
     ("end", "S1"),
     ("end", "S2"),
@@ -31,17 +31,17 @@ LOOKS = (
     ("S2", "IO"),
     ("S1+1", "S1"),
 )
-"""From where to where attention is read."""
+"""Pairs of named positions (from, to) along which attention is measured."""
 SCALE = "ln_final.hook_scale"
 TOP = 5
-"""A name is copied where it is among so many of the highest logits."""
+"""A name counts as copied if it is among this many highest logits."""
 
 
 def attention_between(model: HookedTransformer, task: Task) -> Result:
-    """Mean attention of every head along each of LOOKS (label, layer, head); labels such as "end to IO"."""
+    """Mean attention of every head along ATTENTION_PATHS (label, layer, head). A label is, for example, "end to IO"."""
     patterns = {
         f"{query} to {key}": _one_cell(task, query, key)
-        for query, key in LOOKS
+        for query, key in ATTENTION_PATHS
         if query in task.positions and key in task.positions
     }
     return detect_heads(model, task, patterns).scores
@@ -53,50 +53,50 @@ def _one_cell(task: Task, query: str, key: str) -> Tensor:
     return target
 
 
-def look(attention: Result, head: Head, label: str) -> float:
-    """One head's attention along one of LOOKS."""
+def attention_along(attention: Result, head: Head, label: str) -> float:
+    """One head's attention along one of ATTENTION_PATHS."""
     return float(attention.values.sel(label=label).values[head])
 
 
 def copy_scores(model: HookedTransformer, names: Sequence[int], *, sign: int = 1) -> Result:
-    """Share of names that a head, attending to one, puts among the five likeliest tokens (layer, head).
+    """Share of names that are among the five likeliest tokens when a head attends to them (layer, head).
 
-    From the weights: a name's embedding after the first MLP (without one, the embedding itself) through W_V W_O W_U.
-    With `sign=-1`, the negative copy score: the same through -W_O. Source: Wang et al. 2022, section 3.1.
+    Computed from the weights: a name's embedding after the first MLP (if there is one) through W_V W_O W_U. With
+    `sign=-1`, the negative copy score: the same through -W_O. Source: Wang et al. 2022, section 3.1.
     """
     through = "embed" if model.cfg.attn_only else "mlp0"
-    wanted = torch.as_tensor(list(names), device=model.W_E.device)
+    tokens = torch.as_tensor(list(names), device=model.W_E.device)
     scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     with torch.no_grad():
         for layer in range(model.cfg.n_layers):
             circuit = full_circuit(model, layer, None, "OV", through=through)
             for head in range(model.cfg.n_heads):
-                logits = sign * circuit.A[head, wanted] @ circuit.B[head]
+                logits = sign * circuit.A[head, tokens] @ circuit.B[head]
                 top = logits.topk(min(TOP, logits.shape[-1]), dim=-1).indices
-                scores[layer, head] = (top == wanted[:, None]).any(-1).float().mean()
-    what = "Copy score" if sign > 0 else "Negative copy score"
+                scores[layer, head] = (top == tokens[:, None]).any(-1).float().mean()
+    title = "Copy score" if sign > 0 else "Negative copy score"
     return make_result(
-        scores, ("layer", "head"), what, "share of names", Provenance(model_name(model), "names")
+        scores, ("layer", "head"), title, "share of names", Provenance(model_name(model), "names")
     )
 
 
 @dataclass(frozen=True)
 class Projections:
-    """Two numbers for every prompt, name (IO, then S) and head."""
+    """What heads attend to and write, for every prompt and name (IO, then S)."""
 
     attention: Tensor
-    """How much the head attends to the name from the end [head prompt name]."""
+    """Attention from the end to the name [head prompt name]."""
     written: Tensor
-    """How far what it writes there points to the name's logit [head prompt name], in units of the final norm."""
+    """What the head writes at the end, projected on the name's unembedding, after the final norm [head prompt name]."""
 
     def correlation(self) -> float:
-        """Pearson's r over all of them; NaN where one of the two never changes."""
+        """Pearson's r over all prompts, names and heads; NaN if one of the two is constant."""
         pairs = torch.stack([self.attention.flatten(), self.written.flatten()]).double()
         return float(torch.corrcoef(pairs)[0, 1])
 
 
 def projections(model: HookedTransformer, task: Task, heads: Sequence[Head]) -> Projections:
-    """Attention to IO and to S (both times together) beside what each head writes in their direction.
+    """Attention to IO and to S (both mentions added up), and what each head writes in their directions.
 
     Source: Wang et al. 2022, figure 3c.
     """

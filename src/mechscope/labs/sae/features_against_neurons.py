@@ -1,4 +1,4 @@
-"""Features beside neurons: can top examples tell where a unit is active, and do two models have the same units?"""
+"""Features compared with neurons: do top examples predict where a unit is active, and do two models share units?"""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation import automatic_detection, universality
 from mechscope.dictionaries.evaluation.automatic_detection import AutomaticDetection
-from mechscope.labs.sae.language import Texts, activations
+from mechscope.labs.sae.language_model import Texts, activations
 from mechscope.labs.sae.text_study import TextStudy
 from mechscope.model.transformer import HookedTransformer
 
 ACTIVE_SHARE = 0.01
-"""A unit counts as active above what this share of the first half's tokens exceeds: one question for all units."""
+"""A unit counts as active on this share of the first half's tokens, its highest: the same for all units."""
 
 
 @dataclass(frozen=True)
-class Detected:
-    """Held-out detection of units of three kinds."""
+class Detection:
+    """How well units of three kinds are detected on held-out text."""
 
     features: AutomaticDetection
     """Latents of the chosen dictionary."""
@@ -31,7 +31,7 @@ class Detected:
     """Latents of a dictionary on a model with random weights."""
 
 
-def detect(study: TextStudy, twin: HookedTransformer, on_twin: Dictionary, seed: int) -> Detected:
+def detect(study: TextStudy, twin: HookedTransformer, on_twin: Dictionary, seed: int) -> Detection:
     """Explain units by their top examples in one half of the held-out text, and detect them in the other."""
     tokens = study.texts.test[:, 1:]
     kinds = (
@@ -42,21 +42,21 @@ def detect(study: TextStudy, twin: HookedTransformer, on_twin: Dictionary, seed:
     found: list[AutomaticDetection] = []
     for values in kinds:
         values = values.cpu()
-        units = _some(values, study.config.detected, seed)
+        units = _draw_units(values, study.config.detected, seed)
         found.append(automatic_detection(tokens, values, units=units, active_share=ACTIVE_SHARE, seed=seed))
-    return Detected(*found)
+    return Detection(*found)
 
 
-def _some(values: Float[Tensor, "batch pos feature"], count: int, seed: int) -> list[int]:
-    """Units drawn at random among those that are ever above zero: nobody picked the pretty ones."""
+def _draw_units(values: Float[Tensor, "batch pos feature"], count: int, seed: int) -> list[int]:
+    """Units drawn at random among those that are ever active, so that none is picked by hand."""
     alive = (values.flatten(0, 1) > 0).any(0).nonzero().flatten()
     order = torch.randperm(len(alive), generator=torch.Generator().manual_seed(seed))
     return alive[order[:count]].tolist()
 
 
 @dataclass(frozen=True)
-class Shared:
-    """How well one model's units are followed by another model's."""
+class Universality:
+    """How well one model's units correlate with another model's."""
 
     partner: str
     """The other model."""
@@ -72,19 +72,21 @@ class Shared:
 
 def compare_models(
     study: TextStudy, partner: str, other: HookedTransformer, texts: Texts, on_other: Dictionary
-) -> Shared:
-    """Max correlations on the held-out text; both models read the same tokens.
+) -> Universality:
+    """Correlate each unit with its best partner in the other model, on the same held-out tokens.
 
     Raises:
-        ValueError: for a partner whose tokenizer cuts the text otherwise.
+        ValueError: if the partner's tokenizer splits the text differently.
     """
     if not torch.equal(texts.test, study.texts.test):
-        raise ValueError(f"{partner} has another tokenizer: no unit of one can be compared with the other's.")
-    theirs = activations(other, texts.test)
-    ours = study.test.flatten(0, 1), theirs.flatten(0, 1)
-    by_feature = universality((_encode(study.chosen, ours[0]), _encode(on_other, ours[1])))
-    by_neuron = universality(ours)
-    return Shared(
+        raise ValueError(
+            f"{partner} and {study.config.model} split the text into different tokens, so their units cannot be "
+            "compared; choose a partner with the same tokenizer."
+        )
+    neurons = study.test.flatten(0, 1), activations(other, texts.test).flatten(0, 1)
+    by_feature = universality((_encode(study.chosen, neurons[0]), _encode(on_other, neurons[1])))
+    by_neuron = universality(neurons)
+    return Universality(
         partner,
         by_feature.median,
         by_neuron.median,

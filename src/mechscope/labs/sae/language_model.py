@@ -28,25 +28,25 @@ class Texts:
     train: Int[Tensor, "train pos"]
     """What dictionaries learn from."""
     test: Int[Tensor, "test pos"]
-    """What they are measured on."""
+    """What they are evaluated on."""
     comment: Bool[Tensor, "test pos"]
     """In `test`: whether a token begins inside a comment, after a # in its line."""
 
 
 def why_no_model(config: TextConfig) -> str | None:
-    """Why there is no language model here, in words, or None."""
+    """Why the language model cannot be loaded, in words; None if it can."""
     if config.model in bundled_names():
         return None
-    return f"this installation comes without {config.model}; `mechscope models train {config.model}` makes it"
+    return f"this installation comes without {config.model}; train it with `mechscope models train {config.model}`"
 
 
 def partner_of(config: TextConfig) -> str | None:
-    """Another model of the family that features can be compared with, or None."""
+    """The first model of `config.partners` that is bundled; None if none is."""
     return next((name for name in config.partners if name in bundled_names()), None)
 
 
 def describe_text(config: TextConfig) -> str:
-    """What would be read, in words; other weights are other words."""
+    """The models and the text that would be read, in words. Other weights give other words."""
     missing = why_no_model(config)
     if missing:
         return f"{missing} (claims 5.3 to 5.9 are not run)"
@@ -61,7 +61,7 @@ def load_language_model(name: str, device: torch.device) -> HookedTransformer:
 
 
 def read_texts(model: HookedTransformer, config: TextConfig, seed: int) -> Texts:
-    """Source code that every machine has; the seed draws which sequences are trained on.
+    """Python's standard library as sequences of tokens; the seed decides which ones are trained on.
 
     Raises:
         ValueError: for a model without a tokenizer.
@@ -77,7 +77,7 @@ def read_texts(model: HookedTransformer, config: TextConfig, seed: int) -> Texts
     parts: list[Tensor] = []
     found = 0
     for index in torch.randperm(len(sources), generator=generator).tolist():
-        # The beginning of each module, so that many are read and none takes long.
+        # Only the beginning of each module, so that many modules are read.
         part = _tokens(model, sources[index][:20_000])
         parts.append(part[: len(part) // width * width].view(-1, width))
         found += len(parts[-1])
@@ -92,7 +92,7 @@ def read_texts(model: HookedTransformer, config: TextConfig, seed: int) -> Texts
 def inside_comment(pieces: list[str]) -> Bool[Tensor, " pos"]:
     """Whether each piece of Python source begins after a # in its line.
 
-    A # inside a string counts too: the label is what it says, no more.
+    A # inside a string counts too.
 
     >>> inside_comment(["a", " #", " why", "\\n", "b"]).tolist()
     [False, False, True, True, False]
@@ -115,13 +115,13 @@ def activations(
 
 
 def random_twin(model: HookedTransformer, seed: int) -> HookedTransformer:
-    """The same architecture with random weights: no dictionary can find there what was learned."""
+    """A model of the same architecture with random weights, where nothing has been learned."""
     with torch.random.fork_rng():
         torch.manual_seed(4000 + seed)
         twin = HookedTransformer(model.cfg, tokenizer=model.tokenizer)
     for name, tensor in twin.named_parameters():
         if tensor.ndim >= 2:
-            # Each matrix keeps the trained one's size, so that activations are of a trained model's size too.
+            # Each matrix gets the norm of the trained one, so that activations are about as large.
             trained = dict(model.named_parameters())[name]
             tensor.data.mul_(trained.data.norm() / tensor.data.norm().clamp_min(1e-12))
     return twin.to(next(model.parameters()).device).eval()
@@ -132,11 +132,11 @@ def _tokens(model: HookedTransformer, text: str) -> Tensor:
 
 
 def _pieces(model: HookedTransformer, tokens: Tensor) -> list[str]:
-    # One string a token; half of a letter of more than one byte is no # and no newline.
+    # Decoded one by one. Part of a multi-byte character is neither # nor newline.
     tokenizer = model.tokenizer
     assert tokenizer is not None
-    kinds = {int(token): str(tokenizer.decode([int(token)])) for token in tokens.unique()}
-    return [kinds[int(token)] for token in tokens]
+    strings = {int(token): str(tokenizer.decode([int(token)])) for token in tokens.unique()}
+    return [strings[int(token)] for token in tokens]
 
 
 def _with_bos(model: HookedTransformer, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Do two curves change together, checkpoint by checkpoint? A permutation test on their increments."""
+"""Do two curves change at the same time? A permutation test of the correlation of their increments."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 DRAWN = 99_999
-"""Number of random orders that p is estimated from."""
+"""How many random orders p is estimated from."""
 
 
 @dataclass(frozen=True)
 class TogetherTest:
-    """The outcome."""
+    """The outcome of the test."""
 
     r: float
     """Pearson correlation of the increments; NaN if a curve's increments are all equal."""
@@ -27,24 +27,24 @@ def increments_test(
 ) -> TogetherTest:
     """Correlation of two curves' increments from checkpoint to checkpoint, and its one-sided permutation p.
 
-    Two curves that rise over a training correlate whatever they have to do with each other; their increments do only
-    if they rise at the same time.
+    Any two curves that rise during training are correlated. Their increments are correlated only if they rise at the
+    same time.
 
     Raises:
         ValueError: if the curves differ in length or have fewer than four points.
     """
     if first.shape != second.shape or len(first) < 4:
         raise ValueError(
-            f"two curves of equal length, at least 4, are compared; these have {len(first)} and {len(second)}."
+            f"the curves must have the same length, at least 4, not {len(first)} and {len(second)}."
         )
     changes = [curve.double().diff() for curve in (first, second)]
     a, b = (change - change.mean() for change in changes)
-    size = float(a.norm() * b.norm())
-    if size == 0:
+    scale = float(a.norm() * b.norm())
+    if scale == 0:
         return TogetherTest(float("nan"), float("nan"))
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(DRAWN, len(a), generator=generator).argsort(1)
     observed = float(a @ b)
-    as_much = (b[order] @ a) >= observed - 1e-9 * size
+    as_much = (b[order] @ a) >= observed - 1e-9 * scale
     # The observed order counts as one of the draws.
-    return TogetherTest(observed / size, (1 + int(as_much.sum())) / (1 + DRAWN))
+    return TogetherTest(observed / scale, (1 + int(as_much.sum())) / (1 + DRAWN))
