@@ -110,7 +110,7 @@ def test_train_eval_and_show_on_known_features(tmp_path: Path, capsys: pytest.Ca
     assert "synthetic: sharkey-small" in said
     assert "never active in 300 activations" in said
     code, said, _ = call(capsys, "show", out / "relu", "--feature", "3", "31")
-    assert said.count("true features that are nearest:") == 2
+    assert said.count("nearest true features:") == 2
 
 
 def test_features_are_shown_on_the_activations_that_were_held_out(
