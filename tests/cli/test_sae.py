@@ -323,7 +323,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "tokenizer": (["--model", "induction-2l", "--hook", "blocks.0.hook_resid_post"], "has no tokenizer"),
     "model": (["--model", "mini-gelu-1", "--hook", HOOK], "mini-gelu-1l"),
     "skip": (["--skip"], "--target-hook"),
-    "crosscoder": (["--architecture", "crosscoder"], "two hook points or more"),
+    "crosscoder": (["--architecture", "crosscoder"], "two or more hook points"),
     "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "at most 64 tokens"),
     "pattern": (["--model", "mini-gelu-1l", "--hook", "blocks.0.attn.hook_pattern"], "one vector for each"),
     "too little text": (
