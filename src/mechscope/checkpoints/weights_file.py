@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
+from mechscope.arguments import first_line
 from mechscope.model.classic_state import unwrapped
 from mechscope.model.state_dict_check import NOT_ORDINARY, SHOWN, is_ordinary, listed
 from mechscope.reading import (
@@ -28,7 +29,6 @@ from mechscope.reading import (
     read_json_object,
     regular_file,
 )
-from mechscope.value_kinds import first_line
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, shown
 from mechscope.near_names import did_you_mean
 from mechscope.settings import NonNegativeFloat, PositiveFloat, Range, Settings, decode
-from mechscope.value_kinds import shown
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]

@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from mechscope import planted
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import check_kinds, checked_arguments
 from mechscope.results import Provenance, Result, make_result, versions
 from mechscope.runs.key import RunKey
 from mechscope.runs.source_digest import source_digests
@@ -33,7 +33,6 @@ from mechscope.scoreboard.contenders import CONTENDERS, Scored
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
 from mechscope.techniques.circuits import EdgeGraph, auroc
-from mechscope.value_kinds import check_kinds
 
 DISGUISE: dict[str, Any] = {"rotate": True, "extra_heads": 2, "extra_layers": 1}
 

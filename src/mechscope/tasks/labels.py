@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mechscope.value_kinds import visible
+from mechscope.arguments import visible
 
 
 def numbered(texts: Sequence[str]) -> tuple[str, ...]:

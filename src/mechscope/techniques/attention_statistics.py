@@ -16,8 +16,9 @@ from einops import einsum
 from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.padding import real_positions
 from mechscope.model.precision import at_least_float32
-from mechscope.model.token_batch import Tokens, real_positions
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Result, make_result
 from mechscope.techniques.layers import check_has_layers, check_layer
 from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts

@@ -148,7 +148,7 @@ def _processes(command: Train, stack: ExitStack) -> tuple[Ranks, torch.device]:
     """The processes that torchrun started (or this one alone), and the device of this one."""
     from mechscope.dictionaries.distributed.ranks import ALONE
     from mechscope.dictionaries.distributed.starting import start_ranks, torchrun_size
-    from mechscope.model.device_choice import pick_device
+    from mechscope.model.devices import pick_device
 
     if torchrun_size() == 1:
         return ALONE, pick_device(command.device)

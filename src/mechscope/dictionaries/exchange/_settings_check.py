@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from mechscope.arguments import is_whole_number, not_of_kind, shown
 from mechscope.near_names import did_you_mean_clause
-from mechscope.value_kinds import not_of_kind, shown
 
 KINDS: dict[str, Any] = {
     "k": float | None, "d_in": int | None, "d_sae": int | None, "metadata": dict[str, Any] | None,
@@ -71,9 +71,9 @@ def whole(name: str, value: object, where: str) -> int:
     Raises:
         ValueError: if it is not.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_whole_number(value, least=1):
         raise ValueError(f"{where}: {name} must be a whole number above 0, not {value!r}.")
-    return value
+    return int(value)
 
 
 def _is_off(value: object) -> bool:

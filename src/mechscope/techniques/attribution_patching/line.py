@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from mechscope.arguments import is_whole_number
+
 
 def check_steps(steps: int) -> None:
     """Raise ValueError unless it is a whole number above 0."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if not is_whole_number(steps, least=1):
         raise ValueError(f"steps is how many gradients are averaged, at least 1, not {steps!r}.")
 
 
