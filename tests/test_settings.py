@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from mechscope.settings import (
@@ -71,6 +72,16 @@ def test_json_comes_back() -> None:
     assert decode(Run, json.loads(json.dumps(run.to_dict())), "a run") == run
     assert decode(Run, {"optimizer": {}}, "a run") == Run(optimizer=Optimizer())
     assert decode(Run, {"optimizer": Optimizer(lr=2.0), "last": None}, "a run").optimizer.lr == 2.0
+
+
+def test_numbers_of_numpy_become_pythons() -> None:
+    run = Run(
+        optimizer=Optimizer(lr=np.float32(0.5)),
+        seeds=(np.int64(3),),
+        last=Stage(name="end", steps=np.int8(2)),
+    )  # type: ignore[arg-type]
+    assert json.loads(json.dumps(run.to_dict()))["seeds"] == [3]
+    assert type(run.optimizer.lr) is float and run.last is not None and type(run.last.steps) is int
 
 
 def test_lists_become_tuples_without_decoding_too() -> None:

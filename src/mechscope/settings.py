@@ -15,6 +15,7 @@ names, and `to_dict` gives a mapping that `decode` reads back.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from mechscope.arguments import NUMBER_WORDS, not_of_kind, shown
+from mechscope.arguments import not_of_kind, shown
 from mechscope.near_names import did_you_mean, did_you_mean_clause
 
 T = TypeVar("T")
@@ -157,7 +158,7 @@ def check_names(
 
 
 def checked_values(kind: type, values: Mapping[str, Any], *, finite: bool = True) -> dict[str, Any]:
-    """Values of a dataclass's fields, with lists as tuples where the annotation says so.
+    """Values of a dataclass's fields; lists become tuples where the annotation says so, and NumPy's numbers Python's.
 
     Raises:
         ValueError: naming every value of the wrong kind or out of range.
@@ -174,6 +175,7 @@ def checked_values(kind: type, values: Mapping[str, Any], *, finite: bool = True
             problems.append(
                 f"{name} must be {words}, not {shown(value)}" + (f" ({nearest})" if nearest else "")
             )
+        value = _python_numbers(value)
         found[name] = tuple(value) if isinstance(value, list) and _wants_tuple(hint) else value
     if problems:
         raise ValueError(f"{'; '.join(problems)}.")
@@ -225,7 +227,7 @@ def _out_of_range(value: Any, hint: Any, finite: bool) -> str | None:
     if origin is Literal:
         return None if value in inside else f"one of {', '.join(map(repr, inside))}"
     if origin is Annotated and isinstance(inside[1], Range):
-        return inside[1].problem(value, NUMBER_WORDS[inside[0]])
+        return inside[1].problem(value, "a whole number" if inside[0] is int else "a number")
     if origin in (tuple, list) and isinstance(value, (tuple, list)):
         items = cast("list[Any]", value)
         kinds = inside if origin is tuple and inside[1:] != (...,) else (inside[0],) * len(items)
@@ -239,6 +241,18 @@ def _choices(hint: Any) -> list[str]:
     """The words that a setting may be, if it is one of a few."""
     literals = [option for option in _alternatives(hint) if typing.get_origin(option) is Literal]
     return [str(choice) for option in literals for choice in typing.get_args(option)]
+
+
+def _python_numbers(value: Any) -> Any:
+    """A value whose numbers are Python's, because JSON has no others."""
+    if isinstance(value, (list, tuple)):
+        items = cast("list[Any]", value)
+        return type(value)(map(_python_numbers, items)) if type(value) in (list, tuple) else value
+    if isinstance(value, numbers.Integral) and not isinstance(value, int):
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
+        return float(value)
+    return value
 
 
 def _wants_tuple(hint: Any) -> bool:

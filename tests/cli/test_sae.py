@@ -110,7 +110,7 @@ def test_train_eval_and_show_on_known_features(tmp_path: Path, capsys: pytest.Ca
     assert "synthetic: sharkey-small" in said
     assert "never active in 300 activations" in said
     code, said, _ = call(capsys, "show", out / "relu", "--feature", "3", "31")
-    assert said.count("true features that are nearest:") == 2
+    assert said.count("nearest true features:") == 2
 
 
 def test_features_are_shown_on_the_activations_that_were_held_out(
@@ -323,7 +323,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "tokenizer": (["--model", "induction-2l", "--hook", "blocks.0.hook_resid_post"], "has no tokenizer"),
     "model": (["--model", "mini-gelu-1", "--hook", HOOK], "mini-gelu-1l"),
     "skip": (["--skip"], "--target-hook"),
-    "crosscoder": (["--architecture", "crosscoder"], "two hook points or more"),
+    "crosscoder": (["--architecture", "crosscoder"], "two or more hook points"),
     "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "at most 64 tokens"),
     "pattern": (["--model", "mini-gelu-1l", "--hook", "blocks.0.attn.hook_pattern"], "one vector for each"),
     "too little text": (

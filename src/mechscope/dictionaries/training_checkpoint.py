@@ -149,8 +149,8 @@ def _check_same(path: Path, there: Mapping[str, Any], run: Mapping[str, Any]) ->
         return
     key = RunKey(_without_source(here), source=here.get("source", {}))
     settings = _without_source(there)
-    untold = {name: value for name, value in here["stream"].items() if name != "made_from"}
-    if settings == {**key.settings, "stream": untold} and settings != key.settings:
+    without_inputs = {name: value for name, value in here["stream"].items() if name != "made_from"}
+    if settings == {**key.settings, "stream": without_inputs} and settings != key.settings:
         changes = NO_INPUTS
     elif settings == key.settings and "source" not in there:
         changes = NO_SOURCE

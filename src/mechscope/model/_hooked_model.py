@@ -98,7 +98,8 @@ class HookedModel(ClassicSwitches, Component, HookedRootModule):
                 tensors that are not floating point (torch would convert them).
         """
         weights = drop_unused(weights_of(state_dict), self.cfg)
-        check_state_dict(weights, expected_like(super().state_dict()), finite=False, names_and_shapes=False)
+        own = expected_like(super().state_dict())
+        check_state_dict(weights, own, finite=False, names_and_shapes=False)
         found = super().load_state_dict(weights, strict=strict, assign=assign)
         self._follow_weights()  # with assign=True they may have another device and data type than before
         return found

@@ -1,4 +1,4 @@
-"""From options, a config file and a dictionary's metadata to the activations that they name."""
+"""Open the activations that options, a config file and a dictionary's metadata name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def source_settings(command: SourceOptions, saved: Mapping[str, Any]) -> dict[st
         exclude_special_tokens=command.exclude_special_tokens or None,
     )
     settings = {**saved, **chosen}
-    # Options for another kind of source replace all source settings of the file.
+    # Options for the other kind of source replace all settings of the saved one.
     if "synthetic" in chosen and "model" not in chosen:
         of_a_model = ("model", "hook", "target_hook", "head", "target_head", "exclude_special_tokens")
         settings = {name: value for name, value in settings.items() if name not in of_a_model}
@@ -53,8 +53,8 @@ def source_settings(command: SourceOptions, saved: Mapping[str, Any]) -> dict[st
     return settings
 
 
-def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
-    """The activation settings from its file and the options; None if neither has any.
+def source_of(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
+    """Settings of a dictionary's activations, from its metadata and the options; None if neither names any.
 
     Raises:
         ValueError: for invalid settings.
@@ -66,7 +66,7 @@ def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceCo
 
     kept: dict[str, Any] = dict(dictionary.metadata.get("source", {}))
     if not kept:
-        # The names that other tools use.
+        # The entries that other tools save.
         for setting, name in (
             ("model", "model_name"),
             ("hook", "hook_name"),

@@ -77,7 +77,7 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
         result.save(folder / "sweep.json")
         report = write_sweep_report(result, folder / "report.html")
         found[name] = result
-        for line in found_lines(result):
+        for line in result_lines(result):
             print(line)
         print(f"report: {report}\n", flush=True)
     if page is not None:
@@ -88,18 +88,18 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
     return 0
 
 
-def found_lines(result: Found) -> list[str]:
+def result_lines(result: Found) -> list[str]:
     """The results at equal L0; if nothing can be compared that way, every point."""
     from mechscope.dictionaries.frontier.comparing import levels_of
     from mechscope.dictionaries.frontier.tables import as_text, level_table, order_table, point_table
 
     if not levels_of(result):
-        beside = (
+        why = (
             " No two architectures reach the same L0: try other sparsities."
             if len(result.architectures) > 1
             else ""
         )
-        return [f"Every point, on held-out data.{beside}", "", as_text(point_table(result))]
+        return [f"Every point, on held-out data.{why}", "", as_text(point_table(result))]
     ordered = order_table(result)
     return [as_text(level_table(result)), *(["", as_text(ordered)] if len(ordered) > 1 else [])]
 

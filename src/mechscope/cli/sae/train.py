@@ -89,7 +89,7 @@ def training_job(command: Train) -> TrainingJob:
 
 
 def _schedule(steps: int, batch_size: int) -> TrainingConfig:
-    """How dictionaries are trained if no file says so."""
+    """Training settings without a config file."""
     return TrainingConfig(
         steps=steps,
         lr=1e-3,
@@ -180,6 +180,6 @@ def _print_results(prepared: PreparedJob, run: TrainingRun) -> None:
             f"   {name}: L0 {of['L0']:.1f}, explained variance {of['explained variance']:.3f}, "
             f"{of['dead share']:.0%} dead (last batch): {prepared.folder / name}"
         )
-    print(f"{run.seconds:.0f} s, {run.tokens_per_second:,.0f} activations a second")
+    print(f"{run.seconds:.0f} s, {run.tokens_per_second:,.0f} activations per second")
     first = prepared.folder / next(iter(prepared.dictionaries))
     print(f"Next: {command_line('sae', 'eval', first)}")

@@ -24,12 +24,12 @@ def must_exist(*paths: Path) -> None:
     if missing:
         folder = missing[0].parent
         there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-        beside = (
+        present = (
             f"{folder} has {', '.join(there[:12]) or 'no files'}"
             if folder.is_dir()
             else f"there is no {folder}"
         )
-        raise FileNotFoundError(f"missing {', '.join(path.name for path in missing)}: {beside}.")
+        raise FileNotFoundError(f"missing {', '.join(path.name for path in missing)}: {present}.")
     for path in paths:
         reading.regular_file(path)
 
