@@ -12,7 +12,7 @@ from mechscope.dictionaries import ReluConfig, TopKConfig, build, transcoder
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.sweep import Edit, Sweep
-from mechscope.techniques.sweep.memory import bytes_of_example
+from mechscope.techniques.sweep._memory import bytes_of_example
 from tests.model.tiny import tiny_model, tiny_tokens
 from tests.techniques.sweep.test_sweep import naive
 

@@ -380,7 +380,7 @@ def test_misuse_is_an_error_before_anything_runs() -> None:
             patch_features(model, task, attached, [50], **QUIET)
         with pytest.raises(ValueError, match="named twice"):
             ablate_features(model, task, attached, features=[1, 1], **QUIET)
-        with pytest.raises(ValueError, match="steps is how many"):
+        with pytest.raises(ValueError, match="steps is the number"):
             attribute_features(model, task, attached, steps=0, **QUIET)
         with pytest.raises(ValueError, match="how must be one of"):
             ablate_features(model, task, attached, "nothing", **QUIET)  # type: ignore[arg-type]

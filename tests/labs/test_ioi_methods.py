@@ -27,7 +27,7 @@ from mechscope.labs.ioi.heads import (
     in_words,
     naive_circuit,
     node_of,
-    places_of,
+    positions_of,
 )
 from mechscope.labs.ioi.judging import Nulls, draw_nulls, judge
 from mechscope.labs.ioi.mean_ablation import MeanAblation
@@ -64,9 +64,9 @@ def test_the_published_heads_are_26_and_each_has_a_place() -> None:
     assert [len(members) for members in GPT2_CLASSES.values()] == [3, 8, 2, 4, 4, 3, 2]
     assert all(0 <= layer < 12 and 0 <= head < 12 for layer, head in heads)
     assert set(CLASS_PLACE.values()) == {"end", "S2", "S1+1"}
-    assert places_of(GPT2_CLASSES)[9, 6] == "end"
-    assert places_of(GPT2_CLASSES)[5, 5] == "S2"
-    assert places_of(GPT2_CLASSES)[4, 11] == "S1+1"
+    assert positions_of(GPT2_CLASSES)[9, 6] == "end"
+    assert positions_of(GPT2_CLASSES)[5, 5] == "S2"
+    assert positions_of(GPT2_CLASSES)[4, 11] == "S1+1"
 
 
 def test_the_naive_circuit_has_13_heads_and_no_backups() -> None:
@@ -343,7 +343,7 @@ def test_a_planted_circuit_is_faithful_minimal_and_complete() -> None:
     planted = plant(0)
     runs = MeanAblation(planted.model, planted_task(planted, 60, 5))
     classes = planted_classes(planted)
-    judgement = judge(runs, classes, places_of(classes), 5, 0)
+    judgement = judge(runs, classes, positions_of(classes), 5, 0)
     assert judgement.faithfulness == pytest.approx(1, abs=0.02)
     assert abs(judgement.nothing) < 0.05
     assert judgement.needed == 1

@@ -12,8 +12,8 @@ import torch
 from mechscope.model.names import get_act_name
 from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
+from mechscope.techniques._ablation_values import AblationValues
 from mechscope.techniques.ablation import ablation, knock_out
-from mechscope.techniques.ablation_values import AblationValues
 from tests.model.tiny import exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 

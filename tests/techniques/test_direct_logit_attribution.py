@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mechscope.techniques._inputs import as_prompts
+from mechscope.techniques._logit_terms import LogitTerms
 from mechscope.techniques.direct_logit_attribution import direct_logit_attribution
-from mechscope.techniques.logit_terms import LogitTerms
-from mechscope.techniques.prompts import as_prompts
 from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.reading_tasks import tiny_task
 

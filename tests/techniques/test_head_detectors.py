@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mechscope as ms
-from mechscope.techniques.attention_targets import TARGETS, make_target
+from mechscope.techniques._attention_targets import TARGETS, make_target
 from mechscope.techniques.head_detectors import detect_heads, head_scores, random_repeats_for
 from tests.model.tiny import VARIANTS, exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task

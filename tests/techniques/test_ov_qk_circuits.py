@@ -8,6 +8,7 @@ import torch
 
 import mechscope as ms
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.techniques._folded_weights import embedding
 from mechscope.techniques.ov_qk_circuits import (
     copying_scores,
     eigenvalue_score,
@@ -15,7 +16,6 @@ from mechscope.techniques.ov_qk_circuits import (
     top_entries,
     top_token_pairs,
 )
-from mechscope.techniques.readable_weights import embedding
 from tests.model.tiny import VARIANTS, exact_model
 
 

@@ -21,23 +21,22 @@ from tqdm import tqdm
 from mechscope.arguments import checked_arguments
 from mechscope.feature_effects.feature_effects import (
     FeatureEffects,
-    at_places,
+    at_positions,
     check_attached,
     check_by,
     effects_result,
     features_to_try,
-    places_of,
+    positions_of,
     pulled_back,
 )
 from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
-from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
-from mechscope.techniques.attribution_patching.two_runs import TwoRuns
+from mechscope.techniques.attribution_patching._gradient_pass import GradientPass, check_steps, points_on_line
+from mechscope.techniques.attribution_patching._two_runs import TwoRuns
 from mechscope.techniques.sweep.base_run import BaseRun
-from mechscope.techniques.task_sweep import SHARE, Direction, in_words
+from mechscope.techniques.sweep.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -80,7 +79,7 @@ def attribute_features(
     check_attached(model, attached)
     dims = check_by(by)
     check_steps(steps)
-    places = places_of(task, dims)
+    places = positions_of(task, dims)
     run = TwoRuns(model, task, direction, normalize)
     written = Written(attached, run.base, run.source)
     gradient = mean_gradient(run, attached.output, written.start, written.change, steps, progress)
@@ -90,9 +89,9 @@ def attribute_features(
     made = SHARE if normalize else task.metric.unit, Provenance(model_name(model), task.name, task.seed)
     error = None
     if attached.error_term:
-        values = at_places(written.error(gradient), places) / run.scale
+        values = at_positions(written.error(gradient), places) / run.scale
         error = effects_result(values, dims, places, None, f"{title}, error term", *made)
-    effects = at_places(contributions, places) / run.scale
+    effects = at_positions(contributions, places) / run.scale
     return FeatureEffects(
         effects_result(effects, dims, places, chosen, title, *made),
         error,

@@ -26,8 +26,8 @@ from mechscope.feature_effects.feature_effects import (
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.logit_terms import LogitTerms
-from mechscope.techniques.prompts import as_prompts
+from mechscope.techniques._inputs import as_prompts
+from mechscope.techniques._logit_terms import LogitTerms
 from mechscope.techniques.sweep.base_run import BaseRun
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from torch import Tensor
 from mechscope.dictionaries.attach import Attached
 from mechscope.model.gradients import gradients_on
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.positions import Position, each_position
 from mechscope.tasks.task import Task
-from mechscope.techniques.places import Place, each_place
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
@@ -179,15 +179,15 @@ def features_to_try(differs: Tensor, features: Sequence[int] | None, dictionary_
     return chosen
 
 
-def places_of(task: Task, dims: tuple[str, ...]) -> list[Place] | None:
+def positions_of(task: Task, dims: tuple[str, ...]) -> list[Position] | None:
     """The positions that are told apart; None where all are taken together."""
-    return each_place(task) if "pos" in dims else None
+    return each_position(task) if "pos" in dims else None
 
 
 def effects_result(
     values: Tensor,
     dims: tuple[str, ...],
-    places: list[Place] | None,
+    places: list[Position] | None,
     features: Sequence[int] | None,
     title: str,
     unit: str,
@@ -217,7 +217,7 @@ def pulled_back(dictionary: Dictionary, features: Tensor, x: Tensor, towards: Te
         return torch.autograd.grad(written, leaf, towards.reshape(written.shape).to(written))[0]
 
 
-def at_places(values: Tensor, places: list[Place] | None) -> Tensor:
+def at_positions(values: Tensor, places: list[Position] | None) -> Tensor:
     """Contributions [batch pos ...] as their mean over examples [place ...], or summed over positions [...]."""
     if places is None:
         return values.sum(1).mean(0)

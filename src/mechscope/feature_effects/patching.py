@@ -23,14 +23,14 @@ from mechscope.feature_effects.feature_effects import (
     check_one_block,
     effects_result,
     features_to_try,
-    places_of,
+    positions_of,
 )
+from mechscope.tasks.positions import Position
 from mechscope.tasks.task import Task
-from mechscope.techniques.ablation_values import AblationValues, How
-from mechscope.techniques.places import Place
+from mechscope.techniques._ablation_values import AblationValues, How
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.sweep import Intervention
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -146,7 +146,7 @@ def _effects(
 ) -> FeatureEffects:
     """The mean over draws of what each value does in the place of a feature, of the error term, and of both."""
     base = run.sweep.cache
-    places = places_of(run.task, dims)
+    places = positions_of(run.task, dims)
     differs = [base[attached.features] != values[attached.features] for values in draws]
     chosen = features_to_try(torch.stack(differs).any(0), features, attached.dictionary.cfg.d_sae)
     shape = (1 if places is None else len(places), len(chosen))
@@ -186,7 +186,7 @@ def _change(run: TaskSweep, interventions: Sequence[Intervention]) -> Tensor:
 
 
 def _edits(
-    hook: str, value: Value, differs: Tensor, features: Sequence[int], places: list[Place] | None
+    hook: str, value: Value, differs: Tensor, features: Sequence[int], places: list[Position] | None
 ) -> list[tuple[int, Edit]]:
     """An edit for each feature and place where it changes something, by its place in the flat result."""
     edits: list[tuple[int, Edit]] = []

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Int
 
-from mechscope.planted.drawing import all_inputs, draw_inputs, draw_task
-from mechscope.planted.evaluating import evaluate
+from mechscope.planted._drawing import all_inputs, draw_inputs, draw_task
+from mechscope.planted._evaluating import evaluate
 from mechscope.planted.program import Program
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from mechscope.scoreboard.contenders import CONTENDERS
+from mechscope.scoreboard.methods import CONTENDERS
 from mechscope.scoreboard.playing import CONDITIONS, DISGUISE, Scoreboard
 
 REMARKS = Path(__file__).with_name("remarks.md")

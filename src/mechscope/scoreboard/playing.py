@@ -26,7 +26,7 @@ from mechscope import planted
 from mechscope.arguments import checked_arguments
 from mechscope.reading import read_json_object
 from mechscope.results import Provenance, Result, make_result, versions
-from mechscope.scoreboard.contenders import CONTENDERS, Scored
+from mechscope.scoreboard.methods import CONTENDERS, Scored
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
 from mechscope.techniques.circuits import EdgeGraph, auroc

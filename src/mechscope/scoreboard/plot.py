@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from mechscope.scoreboard.contenders import CONTENDERS
+from mechscope.scoreboard.methods import CONTENDERS
 from mechscope.scoreboard.playing import Scoreboard
 from mechscope.viz.palette import LIGHT_PALETTE
 

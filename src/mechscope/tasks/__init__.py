@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 from mechscope.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mechscope.tasks._ioi_corruptions import IOI_CORRUPTIONS
     from mechscope.tasks.agreement import subject_verb_agreement
     from mechscope.tasks.algorithmic import balanced_brackets, modular_addition, reversal, sorting
     from mechscope.tasks.docstrings import docstring
     from mechscope.tasks.greater_than_years import greater_than
     from mechscope.tasks.indirect_object import ioi, ioi_double_io
-    from mechscope.tasks.ioi_corruptions import IOI_CORRUPTIONS
     from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
-    from mechscope.tasks.needed_words import vocabulary
     from mechscope.tasks.own_prompts import from_prompts, from_tokens
     from mechscope.tasks.pronouns import gendered_pronoun
     from mechscope.tasks.repeated_tokens import repeated_random_tokens
     from mechscope.tasks.task import Baselines, Task
+    from mechscope.tasks.word_vocabulary import vocabulary
 
 _HOMES = {
     "Answers": "mechscope.tasks.metrics",
     "Baselines": "mechscope.tasks.task",
-    "IOI_CORRUPTIONS": "mechscope.tasks.ioi_corruptions",
+    "IOI_CORRUPTIONS": "mechscope.tasks._ioi_corruptions",
     "METRICS": "mechscope.tasks.metrics",
     "Metric": "mechscope.tasks.metrics",
     "Task": "mechscope.tasks.task",
@@ -41,7 +41,7 @@ _HOMES = {
     "reversal": "mechscope.tasks.algorithmic",
     "sorting": "mechscope.tasks.algorithmic",
     "subject_verb_agreement": "mechscope.tasks.agreement",
-    "vocabulary": "mechscope.tasks.needed_words",
+    "vocabulary": "mechscope.tasks.word_vocabulary",
 }
 
 __all__ = [

@@ -17,11 +17,16 @@ from jaxtyping import Bool, Float, Int
 from mechscope.model.slice import chosen_indices
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_ids
-from mechscope.tasks.labels import numbered
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
+from mechscope.value_kinds import visible
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+
+def numbered(texts: Sequence[str]) -> tuple[str, ...]:
+    """Label tokens with their positions, as in "3 John", so that equal tokens get different labels."""
+    return tuple(f"{pos} {visible(text)}" for pos, text in enumerate(texts))
 
 
 @dataclass(frozen=True)

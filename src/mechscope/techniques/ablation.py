@@ -19,15 +19,15 @@ import torch
 from jaxtyping import Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.positions import Position, each_position, named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.ablation_values import AblationValues, How
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.node_names import NodeName, all_heads, all_mlps, parse_node
-from mechscope.techniques.places import Place, each_place, named_places
+from mechscope.techniques._ablation_values import AblationValues, How
+from mechscope.techniques._node_names import NodeName, all_heads, all_mlps, parse_node
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import TaskSweep
+from mechscope.techniques.sweep.task_sweep import TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -77,7 +77,7 @@ def ablation(
         KeyError: for names or positions that do not exist.
         ValueError: for an empty list, an unknown `how`, or a task that does not fit.
     """
-    places = None if positions is None else named_places(task, positions)
+    places = None if positions is None else named_positions(task, positions)
     dims, shape, coords, spots = _parts(model, task, components, layers, places)
     effects, run, values = _effects(
         model,
@@ -123,7 +123,7 @@ def knock_out(
     """
     if isinstance(components, str):
         raise ValueError("knock_out takes a list of names, such as ['a0.h1', 'm2'].")
-    places = None if positions is None else named_places(task, positions)
+    places = None if positions is None else named_positions(task, positions)
     _, _, coords, spots = _parts(model, task, components, None, places)
     alone: list[list[Spot]] = [[spot] for spot in spots]
     together = [spots[: last + 1] for last in range(len(spots))]
@@ -141,7 +141,7 @@ def _parts(
     task: Task,
     components: str | Sequence[str],
     layers: Iterable[int] | None,
-    places: list[Place] | None,
+    places: list[Position] | None,
 ) -> tuple[tuple[str, ...], tuple[int, ...], dict[str, Any], list[Spot]]:
     """Dims, shape and coordinates of the result, and what each of its entries ablates."""
     if not isinstance(components, str):
@@ -172,7 +172,7 @@ def _parts(
     if components == "positions":
         if places is not None:
             raise ValueError("components='positions' tries every position; leave `positions` out.")
-        each = each_place(task)
+        each = each_position(task)
         coords["pos"] = np.array([place.label for place in each])
         spots = [(get_act_name("resid_pre", layer), {"pos": place.pos}) for layer in chosen for place in each]
         return ("layer", "pos"), (len(chosen), len(each)), coords, spots
@@ -201,7 +201,7 @@ def _effects(
     task: Task,
     sets: Sequence[Sequence[Spot]],
     how: How,
-    places: list[Place] | None,
+    places: list[Position] | None,
     reference: torch.Tensor | None,
     draws: int,
     seed: int,
@@ -237,7 +237,7 @@ def _effects(
 
 
 def _edits(
-    spot: Spot, values: dict[str, torch.Tensor | float], places: list[Place] | None, positions_too: bool
+    spot: Spot, values: dict[str, torch.Tensor | float], places: list[Position] | None, positions_too: bool
 ) -> Iterable[Edit]:
     hook, where = spot
     hooks = [hook, "hook_pos_embed"] if hook == "hook_embed" and positions_too else [hook]
@@ -285,5 +285,5 @@ def _words(how: How, values: AblationValues) -> str:
     return f"{kinds[how]} (over {values.words})"
 
 
-def _where(places: list[Place] | None) -> str:
+def _where(places: list[Position] | None) -> str:
     return "" if places is None else " at " + ", ".join(place.label for place in places)

@@ -16,11 +16,11 @@ from einops import einsum
 from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens, real_positions
 from mechscope.results import Result, make_result
-from mechscope.techniques.layers import check_has_layers, check_layer
-from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
+from mechscope.techniques._inputs import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -232,16 +232,3 @@ def _norm_weights(
     if not bool(torch.isfinite(weights).all()):
         raise ValueError("attention is not finite on this prompt: does the model give NaN?")
     return _shares(weights)
-
-
-def check_head(model: HookedTransformer, layer: int, head: int | None = None) -> None:
-    """Refuse a layer or head that is not there.
-
-    Raises:
-        ValueError: with how many there are.
-    """
-    check_layer(model, layer)
-    if head is not None and not 0 <= head < model.cfg.n_heads:
-        raise ValueError(
-            f"there is no head {head}: this model has {model.cfg.n_heads} a layer, counted from 0."
-        )

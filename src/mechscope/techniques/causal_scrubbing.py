@@ -33,10 +33,10 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.node_names import parse_node
-from mechscope.techniques.prompts import read_tokens
-from mechscope.techniques.scrubbing_hypothesis import Feature, Part, check_tree
-from mechscope.techniques.scrubbing_streams import Streams
+from mechscope.techniques._inputs import read_tokens
+from mechscope.techniques._node_names import parse_node
+from mechscope.techniques._scrubbing_hypothesis import Feature, Part, check_tree
+from mechscope.techniques._scrubbing_streams import Streams
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

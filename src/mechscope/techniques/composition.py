@@ -27,7 +27,7 @@ from mechscope.model.composition import composition_scores as pair_scores
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.readable_weights import centred, read_weight, write_weight
+from mechscope.techniques._folded_weights import centred, read_weight, write_weight
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.logit_terms import LogitTerms
-from mechscope.techniques.prompts import as_prompts
+from mechscope.techniques._inputs import as_prompts
+from mechscope.techniques._logit_terms import LogitTerms
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -19,10 +19,10 @@ from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.random_null import RandomNull, check_count, with_random_null
+from mechscope.techniques._random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.subspaces import orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import TaskSweep
+from mechscope.techniques.sweep.task_sweep import TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -19,12 +19,12 @@ from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.attention_targets import TARGETS, Target, make_target
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
+from mechscope.techniques._attention_targets import TARGETS, Target, make_target
+from mechscope.techniques._inputs import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

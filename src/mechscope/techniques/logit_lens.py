@@ -25,7 +25,7 @@ from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
-from mechscope.techniques.prompts import (
+from mechscope.techniques._inputs import (
     Prompts,
     TaskOrTokens,
     as_prompts,

@@ -22,13 +22,12 @@ from jaxtyping import Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
-from mechscope.tasks.labels import visible
-from mechscope.techniques.attention_statistics import check_head
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.prompts import token_texts
-from mechscope.techniques.readable_weights import Embedding, embedding, read_weight, unembedding, write_weight
+from mechscope.techniques._folded_weights import Embedding, embedding, read_weight, unembedding, write_weight
+from mechscope.techniques._inputs import token_texts
+from mechscope.value_kinds import visible
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
+from mechscope.tasks.positions import named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.direct_paths import DirectPaths
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.node_names import NodeName, all_heads, parse_node
-from mechscope.techniques.places import named_places
+from mechscope.techniques._direct_paths import DirectPaths
+from mechscope.techniques._node_names import NodeName, all_heads, parse_node
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -220,7 +220,7 @@ def _mask(task: Task, positions: Sequence[str | int] | str | int | None) -> torc
     if positions is None:
         return None
     mask = torch.zeros(task.n_examples, task.length, dtype=torch.bool)
-    for place in named_places(task, positions):
+    for place in named_positions(task, positions):
         mask[torch.arange(task.n_examples), place.pos] = True
     return mask
 

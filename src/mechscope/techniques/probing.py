@@ -33,12 +33,12 @@ from mechscope.linear_probes import (
     fit_probe,
     splits,
 )
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.probe_inputs import as_labels, probe_activations, probe_positions
-from mechscope.techniques.prompts import TaskOrTokens, as_prompts
+from mechscope.techniques._inputs import TaskOrTokens, as_prompts
+from mechscope.techniques._probe_inputs import as_labels, probe_activations, probe_positions
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

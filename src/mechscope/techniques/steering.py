@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_layer
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.model_name import model_name
 from mechscope.model.names import get_act_name
@@ -28,15 +29,14 @@ from mechscope.model.pass_positions import positions_of_passes
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.positions import Position, named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_layer
-from mechscope.techniques.places import Place, named_places
-from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
-from mechscope.techniques.random_null import check_count
-from mechscope.techniques.steering_positions import Positions, steering_positions
+from mechscope.techniques._inputs import check_finite, index_of_real, read_tokens
+from mechscope.techniques._random_null import check_count
+from mechscope.techniques._steering_positions import Positions, steering_positions
 from mechscope.techniques.subspaces import random_subspaces
 from mechscope.techniques.sweep import Edit, Sweep
-from mechscope.techniques.task_sweep import Direction, TaskSweep
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -100,7 +100,7 @@ def steering_vector(
         if attention_mask is not None or negative_mask is not None:
             raise ValueError("a task knows its own padding; masks are for plain tokens.")
         positive.check(model)
-        places: list[Any] | None = None if positions is None else named_places(positive, positions)
+        places: list[Any] | None = None if positions is None else named_positions(positive, positions)
         means = [
             _mean_of_task(model, hook, tokens, places, positive)
             for tokens in (positive.clean, positive.corrupted)
@@ -133,7 +133,7 @@ def steering_vector(
 
 
 def _mean_of_task(
-    model: HookedTransformer, hook: str, tokens: torch.Tensor, places: Sequence[Place] | None, task: Task
+    model: HookedTransformer, hook: str, tokens: torch.Tensor, places: Sequence[Position] | None, task: Task
 ) -> torch.Tensor:
     activation = _stream(model, hook, tokens)
     if places is None:

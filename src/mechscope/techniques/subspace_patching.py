@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_layer
 from mechscope.model.names import get_act_name
+from mechscope.tasks.positions import named_positions
+from mechscope.techniques._random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.activation_patching import KINDS
-from mechscope.techniques.layers import check_layer
-from mechscope.techniques.places import named_places
-from mechscope.techniques.random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.subspaces import complement, orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -84,7 +84,7 @@ def subspace_patching(
     basis = orthonormal_basis(subspace)
     _check(model, site, head, basis)
     places: list[Any] = (
-        [None] if positions is None else [place.pos for place in named_places(task, positions)]
+        [None] if positions is None else [place.pos for place in named_positions(task, positions)]
     )
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     d, k = basis.shape

@@ -19,13 +19,11 @@ from jaxtyping import Float, Int
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.layer_checks import check_head
 from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
-from mechscope.tasks.labels import visible
-from mechscope.techniques.attention_statistics import check_head
-from mechscope.techniques.prompts import token_texts
-from mechscope.techniques.readable_weights import (
+from mechscope.techniques._folded_weights import (
     embedding,
     read_mlp_weight,
     read_weight,
@@ -33,6 +31,8 @@ from mechscope.techniques.readable_weights import (
     write_weight,
     written,
 )
+from mechscope.techniques._inputs import token_texts
+from mechscope.value_kinds import visible
 from mechscope.viz.token_grid import token_grid
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from mechscope.techniques.circuits import (
     evaluate,
     minimality,
 )
+from mechscope.techniques.circuits._share_of_difference import ShareOfDifference
 from mechscope.techniques.circuits.evaluation import SERIES
-from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
 from tests.model.tiny import exact_model
 from tests.techniques.circuits.naive import random_edges, random_task
 

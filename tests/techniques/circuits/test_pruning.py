@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 from mechscope.techniques.circuits.null_circuits import layer_matched_circuit, random_circuit
 from mechscope.techniques.circuits.pruning import by_threshold, greedy, top_edges, top_nodes
 

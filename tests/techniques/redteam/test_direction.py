@@ -10,7 +10,7 @@ import torch
 import mechscope as ms
 from mechscope.tasks import Answers, Task
 from mechscope.techniques.redteam import Direction, redteam
-from mechscope.techniques.redteam.reading_weights import read_part
+from mechscope.techniques.redteam._reading_weights import read_part
 from tests.model.tiny import exact_model
 from tests.techniques.redteam.models import VOCAB, marker_task, neurons, two_jobs
 

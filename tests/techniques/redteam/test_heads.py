@@ -12,7 +12,7 @@ from mechscope import planted
 from mechscope.tasks import repeated_random_tokens
 from mechscope.tasks.metrics import METRICS
 from mechscope.techniques.redteam import Heads, redteam
-from mechscope.techniques.redteam.head_patches import HeadPatches
+from mechscope.techniques.redteam._component_patches import HeadPatches
 from tests.techniques.redteam.models import marker_task, next_word_task, two_jobs
 
 BESIDE = "beside layer-matched components"

@@ -82,7 +82,7 @@ class _Axis:
         return math.log10(value) if self.log else value
 
     def at(self, value: float) -> float:
-        """Place of a number."""
+        """Position of a number."""
         share = (self._inside(value) - self.low) / (self.high - self.low)
         return self.begin + share * (self.end - self.begin)
 

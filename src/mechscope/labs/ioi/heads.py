@@ -47,7 +47,7 @@ def every_head(classes: Classes) -> tuple[Head, ...]:
     return tuple(head for heads in classes.values() for head in heads)
 
 
-def places_of(classes: Classes, only: Iterable[Head] | None = None) -> dict[Head, str | tuple[str, ...]]:
+def positions_of(classes: Classes, only: Iterable[Head] | None = None) -> dict[Head, str | tuple[str, ...]]:
     """Where each head works, by its class."""
     kept = None if only is None else set(only)
     return {

@@ -21,7 +21,7 @@ from mechscope.labs.ioi.heads import (
     every_head,
     naive_circuit,
     node_of,
-    places_of,
+    positions_of,
 )
 from mechscope.labs.ioi.judging import judge
 from mechscope.labs.ioi.mean_ablation import MeanAblation
@@ -89,7 +89,7 @@ def published_measures(
     others = [float(copying[head]) for head in np.ndindex(*copying.shape) if head not in copiers]
     runs = MeanAblation(model, judged)
     silenced = knock_out_movers(runs, movers)
-    judgement = judge(runs, classes, places_of(classes), draws, seed)
+    judgement = judge(runs, classes, positions_of(classes), draws, seed)
     agreement = compare_estimates(model, task)
     discovered = discover_heads(model, task, set(every_head(classes)), memory=memory)
     return {
@@ -111,7 +111,7 @@ def published_measures(
         "random_faithfulness": 100 * float(np.median(judgement.nulls.random)),
         "matched_faithfulness": 100 * float(np.median(judgement.nulls.matched)),
         "random_as_good": 100 * judgement.nulls.as_good(judgement.nulls.random, judgement.faithfulness),
-        "naive_gap": 100 * abs(1 - runs.share(places_of(classes, naive_circuit(classes)))),
+        "naive_gap": 100 * abs(1 - runs.share(positions_of(classes, naive_circuit(classes)))),
         "needed_heads": float(sum(change >= 0.01 for change in judgement.minimality.values())),
         "most_incomplete": 100 * judgement.most_incomplete,
         "attribution_r": agreement.heads,

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._live_edges import reaches_logits
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import reaches_logits
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
 
 if TYPE_CHECKING:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float
 
+from mechscope.arguments import checked_arguments
+from mechscope.techniques.circuits._circuit_files import StoredCircuit, read_circuit_file, write_circuit_file
+from mechscope.techniques.circuits._live_edges import live_edges
+from mechscope.techniques.circuits.comparison import Comparison, compare
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
     from mechscope.tasks.task import Task
-    from mechscope.techniques.circuits.comparison import Comparison
     from mechscope.techniques.circuits.evaluation import Evaluation
 
 
@@ -100,15 +102,11 @@ class Circuit:
 
     @classmethod
     def load(cls, path: str | Path, model: HookedTransformer | None = None) -> Circuit:
-        """Read a circuit back (see `circuit_files.load_circuit`)."""
-        from mechscope.techniques.circuits.circuit_files import load_circuit
-
+        """Read a circuit from a file (see `load_circuit`)."""
         return load_circuit(path, model)
 
     def save(self, path: str | Path) -> Path:
-        """Write it as JSON (see `circuit_files.save_circuit`)."""
-        from mechscope.techniques.circuits.circuit_files import save_circuit
-
+        """Write it as JSON (see `save_circuit`)."""
         return save_circuit(self, path)
 
     def replace(self, **changes: Any) -> Circuit:
@@ -188,8 +186,6 @@ class Circuit:
 
     def compare(self, truth: Circuit | Iterable[str]) -> Comparison:
         """Precision, recall and AUROC against the true edges (see `comparison.compare`)."""
-        from mechscope.techniques.circuits.comparison import compare
-
         return compare(self, truth)
 
     def evaluate(self, task: Task, model: HookedTransformer | None = None, **options: Any) -> Evaluation:
@@ -228,3 +224,27 @@ class Circuit:
 
 def _graph_and_model(where: EdgeGraph | HookedTransformer) -> tuple[EdgeGraph, HookedTransformer | None]:
     return (where, None) if isinstance(where, EdgeGraph) else (EdgeGraph.of(where), where)
+
+
+def save_circuit(circuit: Circuit, path: str | Path) -> Path:
+    """Write a circuit as JSON: the edges in it, and every edge that has a score; returns the path."""
+    stored = StoredCircuit(circuit.graph, circuit.kept, circuit.scores, circuit.name)
+    return write_circuit_file(path, stored, circuit.nodes())
+
+
+@checked_arguments
+def load_circuit(path: str | Path, model: HookedTransformer | None = None) -> Circuit:
+    """Read a circuit that `save_circuit` wrote, or any JSON object with "edges".
+
+    Args:
+        path: the file.
+        model: the model that the circuit belongs to; checked against the file, and needed if the file does not
+            give the shape of its model.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a circuit, or belongs to a model of another shape.
+        KeyError: for an edge that the model does not have.
+    """
+    stored = read_circuit_file(path, model)
+    return Circuit(stored.graph, stored.kept, stored.scores, stored.name, model)

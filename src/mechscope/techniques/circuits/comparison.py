@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
-from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
+
+if TYPE_CHECKING:
+    from mechscope.techniques.circuits.circuit import Circuit
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ def compare(circuit: Circuit, truth: Circuit | Iterable[str]) -> Comparison:
         ValueError: where the truth is empty or belongs to another graph.
     """
     graph = circuit.graph
-    true = truth.kept if isinstance(truth, Circuit) else graph.mask(truth)
-    if isinstance(truth, Circuit) and truth.graph != graph:
-        raise ValueError(f"the truth belongs to {truth.graph}, the circuit to {graph}.")
+    if isinstance(truth, Iterable):
+        true = graph.mask(truth)
+    else:
+        if truth.graph != graph:
+            raise ValueError(f"the truth belongs to {truth.graph}, the circuit to {graph}.")
+        true = truth.kept
     if not bool(true.any()):
         raise ValueError("the true circuit has no edge, so there is nothing to compare with.")
     ranks = circuit.kept.float() if circuit.scores is None else circuit.scores.abs().nan_to_num(0.0)

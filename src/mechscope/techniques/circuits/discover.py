@@ -14,12 +14,12 @@ from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._edge_scores import Scores
 from mechscope.techniques.circuits.acdc import AcdcRun, acdc
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.comparison import Comparison
 from mechscope.techniques.circuits.eap import edge_attribution_patching
 from mechscope.techniques.circuits.eap_ig import eap_ig_activations, eap_ig_inputs
-from mechscope.techniques.circuits.edge_scores import Scores
 from mechscope.techniques.circuits.evaluation import Evaluation, evaluate
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.pruning import Prune, by_threshold, greedy, top_edges, top_nodes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from mechscope.tasks.task import Task
-from mechscope.techniques.circuits.edge_scores import EdgeScores, Scores
+from mechscope.techniques.circuits._edge_scores import EdgeScores, Scores
 from mechscope.techniques.circuits.graph import EdgeGraph
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from mechscope.model.precision import at_least_float32
 from mechscope.tasks.task import Task
-from mechscope.techniques.circuits.batch_memory import batch_memory
-from mechscope.techniques.circuits.edge_scores import EdgeScores, Piece, Scores
+from mechscope.techniques.circuits._edge_scores import EdgeScores, Piece, Scores
 from mechscope.techniques.circuits.graph import EdgeGraph
+from mechscope.techniques.sweep._memory import batch_memory
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

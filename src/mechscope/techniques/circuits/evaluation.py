@@ -21,6 +21,7 @@ from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._share_of_difference import ShareOfDifference
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
@@ -29,7 +30,6 @@ from mechscope.techniques.circuits.null_circuits import (
     layer_matched_circuit,
     random_circuit,
 )
-from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -62,7 +62,7 @@ class Evaluation:
 
     def figure(self) -> Any:
         """Both curves, with the nulls as bands."""
-        from mechscope.techniques.circuits.evaluation_figure import evaluation_figure
+        from mechscope.techniques.circuits._evaluation_figure import evaluation_figure
 
         return evaluation_figure(self)
 

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Int
 from torch.nn.utils.prune import BasePruningMethod
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.near_names import did_you_mean_clause
-from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -18,13 +18,12 @@ from tqdm import tqdm
 
 from mechscope.model.components import PassContext
 from mechscope.tasks.task import Baselines, Task
-from mechscope.techniques.circuits.batch_memory import batch_memory
-from mechscope.techniques.circuits.contributions import Run, plain_run
+from mechscope.techniques.circuits._live_edges import live_edges, reaches_logits
+from mechscope.techniques.circuits._node_outputs import Run, plain_run, write
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges, reaches_logits
-from mechscope.techniques.circuits.stage_outputs import write
 from mechscope.techniques.sweep import memory_budget
-from mechscope.techniques.task_sweep import compact
+from mechscope.techniques.sweep._memory import batch_memory
+from mechscope.techniques.sweep.task_sweep import compact
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

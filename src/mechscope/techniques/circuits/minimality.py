@@ -16,6 +16,7 @@ from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._share_of_difference import ShareOfDifference
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.evaluation import BOUNDS, SERIES, check_circuits
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
@@ -24,7 +25,6 @@ from mechscope.techniques.circuits.null_circuits import (
     layer_matched_circuit,
     random_circuit,
 )
-from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -43,7 +43,7 @@ class Minimality:
 
     def figure(self) -> Any:
         """Bars, the largest first, with the nulls' 95th percentiles as lines."""
-        from mechscope.techniques.circuits.evaluation_figure import minimality_figure
+        from mechscope.techniques.circuits._evaluation_figure import minimality_figure
 
         return minimality_figure(self)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
+from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 
 _FEW = 200
 """Up to so many edges a random circuit is grown path by path; beyond, random edges mostly connect by themselves."""

@@ -159,7 +159,7 @@ class Evidence:
 
     def figure(self) -> Any:
         """Measured against null, a row a rung, what undermines the claim on top."""
-        from mechscope.techniques.redteam.evidence_figure import evidence_figure
+        from mechscope.techniques.redteam._evidence_figure import evidence_figure
 
         return evidence_figure(self)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.model.layer_checks import check_layer
 from mechscope.model.names import get_act_name
+from mechscope.tasks.positions import named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_layer
-from mechscope.techniques.node_names import NodeName, parse_node
-from mechscope.techniques.places import named_places
+from mechscope.techniques._node_names import NodeName, parse_node
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -159,7 +159,7 @@ class Direction:
         if not bool(torch.isfinite(self.vector).all()) or float(self.vector.norm()) == 0:
             raise ValueError("the vector is zero or has entries that are not finite.")
         if self.positions is not None:
-            named_places(task, self.positions)
+            named_positions(task, self.positions)
 
 
 Hypothesis = Behaviour | Heads | Direction

@@ -16,14 +16,14 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.redteam.behaviour_rungs import BehaviourLadder
-from mechscope.techniques.redteam.bootstrap import FEWEST_DRAWS
-from mechscope.techniques.redteam.direction_patches import DirectionPatches
-from mechscope.techniques.redteam.direction_rungs import DirectionLadder
+from mechscope.techniques.redteam._behaviour_checks import BehaviourLadder
+from mechscope.techniques.redteam._component_checks import HeadLadder
+from mechscope.techniques.redteam._direction_checks import DirectionLadder
+from mechscope.techniques.redteam._direction_patches import DirectionPatches
+from mechscope.techniques.redteam._intervals import FEWEST_DRAWS
+from mechscope.techniques.redteam._running_checks import Bench
 from mechscope.techniques.redteam.evidence import Evidence
-from mechscope.techniques.redteam.head_rungs import HeadLadder
 from mechscope.techniques.redteam.hypotheses import Behaviour, Direction, Heads, Hypothesis
-from mechscope.techniques.redteam.ladder import Bench
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -15,12 +15,12 @@ from mechscope.model.components import has_own_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
+from mechscope.techniques.sweep._lazy_logits import LazyLogits, NotComputed
+from mechscope.techniques.sweep._memory import bytes_of_example, memory_budget
+from mechscope.techniques.sweep._plan import Row, plan
+from mechscope.techniques.sweep._wavefront import Wavefront
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 from mechscope.techniques.sweep.edit import Edit
-from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
-from mechscope.techniques.sweep.memory import bytes_of_example, memory_budget
-from mechscope.techniques.sweep.plan import Row, plan
-from mechscope.techniques.sweep.wavefront import Wavefront
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
