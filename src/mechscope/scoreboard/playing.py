@@ -26,6 +26,7 @@ from mechscope import planted
 from mechscope.arguments import checked_arguments
 from mechscope.reading import read_json_object
 from mechscope.results import Provenance, Result, make_result, versions
+from mechscope.results.bootstrap import bootstrap_distribution, percentile_interval
 from mechscope.scoreboard.methods import CONTENDERS, Scored
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
@@ -135,8 +136,10 @@ class Scoreboard:
             means = [_mean(self._values(name, kind, condition, program)) for program in self.programs()]
             means = [mean for mean in means if not math.isnan(mean)]
             if means:
-                drawn = generator.choice(means, (draws, len(means))).mean(1)
-                low, high = np.quantile(drawn, (0.025, 0.975))
+                drawn = bootstrap_distribution(
+                    [np.array(means)], lambda rows: rows.mean(-1), resamples=draws, rng=generator
+                )
+                low, high = percentile_interval(drawn)
                 found[name] = (statistics.fmean(means), float(low), float(high))
         return found
 

@@ -1,4 +1,4 @@
-"""Metrics of circuits as shares of what separates the model from the model with every edge patched."""
+"""Metrics of circuits as shares of the difference between the whole model and the model with every edge patched."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechscope.results.bootstrap import Floats, bootstrap_distribution
 from mechscope.tasks.task import Baselines
 from mechscope.techniques.circuits.masked_run import MaskedRun
 
@@ -13,14 +14,14 @@ RESAMPLES = 1000
 
 
 class ShareOfDifference:
-    """(m(C) - m(∅)) / (m(M) - m(∅)) of means over examples.
+    """(m(C) - m(∅)) / (m(M) - m(∅)), where each m is the mean metric over examples.
 
     Args:
-        run: gives the model and the task.
-        seed: of the bootstrap.
+        run: provides the model and the task.
+        seed: seed of the bootstrap.
 
     Raises:
-        ValueError: where the model and the model with every edge patched score alike.
+        ValueError: if the model and the model with every edge patched score alike.
     """
 
     def __init__(self, run: MaskedRun, seed: int) -> None:
@@ -28,21 +29,30 @@ class ShareOfDifference:
         ends = run.measure(torch.stack([graph.valid, torch.zeros_like(graph.valid)]))
         Baselines(ends[0], ends[1], baselines.clean_logits, baselines.corrupted_logits).check_difference()
         self.model, self.nothing = ends.double().cpu().numpy()
-        drawn = np.random.default_rng(seed).integers(len(self.model), size=(RESAMPLES, len(self.model)))
-        # How often each example was drawn, so that all means are one product.
-        self._counts = np.stack([np.bincount(row, minlength=len(self.model)) for row in drawn])
+        self.seed = seed
 
     def of(self, values: Float[torch.Tensor, "circuit batch"]) -> np.ndarray:
         """The share of each circuit [circuit]."""
         means = values.double().cpu().numpy().mean(1)
         return (means - self.nothing.mean()) / (self.model.mean() - self.nothing.mean())
 
-    def resampled(self, values: Float[torch.Tensor, "circuit batch"]) -> np.ndarray:
-        """The shares under redrawn examples, the same for all circuits [resample circuit].
+    def resampled(self, values: Float[torch.Tensor, "circuit batch"]) -> Floats:
+        """The shares on resampled examples, the same resamples for all circuits [resample circuit].
 
-        Draws in which the two ends score alike are left out.
+        Resamples on which model and fully patched model score alike are omitted.
         """
-        sums = self._counts @ values.double().cpu().numpy().T
-        low, high = self._counts @ self.nothing, self._counts @ self.model
-        apart = np.abs(high - low) > 1e-9 * np.abs(high - low).max()
-        return (sums - low[:, None])[apart] / (high - low)[apart, None]
+        metrics = values.double().cpu().numpy()
+        n_examples = len(self.model)
+
+        def shares(rows: np.ndarray) -> Floats:
+            # Counting how often each example was drawn turns all means into one matrix product.
+            counts = np.stack([np.bincount(row, minlength=n_examples) for row in rows])
+            low, high = counts @ self.nothing, counts @ self.model
+            apart = np.abs(high - low) > 1e-9 * np.abs(high - low).max()
+            difference = np.where(apart, high - low, np.nan)
+            return ((counts @ metrics.T - low[:, None]) / difference[:, None]).T
+
+        found = bootstrap_distribution(
+            [np.arange(n_examples)], shares, resamples=RESAMPLES, rng=np.random.default_rng(self.seed)
+        )
+        return found[:, np.isfinite(found).all(0)].T

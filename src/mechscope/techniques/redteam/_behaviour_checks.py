@@ -20,7 +20,7 @@ from mechscope.techniques.redteam._answers import (
     fit_rivals_to_text,
     model_answers,
 )
-from mechscope.techniques.redteam._intervals import LEVEL, Bootstrap, Estimate
+from mechscope.techniques.redteam._intervals import LEVEL, Estimate
 from mechscope.techniques.redteam._prompt_edits import Edited, reorderings, swaps
 from mechscope.techniques.redteam._running_checks import Bench, Finding, Step, not_run, percent, spread
 from mechscope.techniques.redteam.evidence import Verdict
@@ -287,7 +287,7 @@ class BehaviourLadder:
         return self._mean(_agree(self.hypothesis.answers(task, task.clean), said), level)
 
     def _mean(self, values: torch.Tensor, level: float) -> Estimate:
-        return Bootstrap(len(values), self.bench.seed).mean(values, level)
+        return self.bench.bootstrap.mean(values, level)
 
     def _right(self, said: torch.Tensor) -> torch.Tensor:
         return (said[..., None] == self.task.answers.correct.cpu()).any(-1).double().mean(1)

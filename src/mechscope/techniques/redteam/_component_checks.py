@@ -13,7 +13,7 @@ import torch
 from mechscope.model.model_name import model_name
 from mechscope.tasks.task import Task
 from mechscope.techniques.redteam._component_patches import HeadPatches, Nodes
-from mechscope.techniques.redteam._intervals import SIGNIFICANT, Bootstrap, Estimate, p_value
+from mechscope.techniques.redteam._intervals import SIGNIFICANT, Estimate, p_value
 from mechscope.techniques.redteam._running_checks import Bench, Finding, Step, not_run, percent, spread
 from mechscope.techniques.redteam.evidence import Verdict
 
@@ -61,7 +61,7 @@ class HeadLadder:
     def _if_shown(self, model: HookedTransformer) -> HeadPatches | None:
         """Nothing where the other model does not show the behaviour: then its parts say nothing about it."""
         baselines = self.bench.task.baselines(model)
-        gap = Bootstrap(len(baselines.clean), self.bench.seed).mean(baselines.clean - baselines.corrupted)
+        gap = self.bench.bootstrap.mean(baselines.clean - baselines.corrupted)
         own = self.patches.run.baselines.difference
         shown = gap.low * gap.high > 0 and gap.value * own > 0 and abs(gap.value) > LOST * abs(own)
         return self._patches(model, self.bench.task) if shown else None
@@ -269,9 +269,8 @@ class HeadLadder:
         # The strongest is chosen on one half and measured on the other, so that choosing does not inflate it.
         chosen = int((change[:, :half].mean(1) / gap).argmax())
         rest = slice(half, None)
-        bootstrap = Bootstrap(len(change[chosen, rest]), self.bench.seed)
         zero = torch.zeros_like(change[chosen, rest])
-        effect = bootstrap.share(
+        effect = self.bench.bootstrap.share(
             change[chosen, rest], zero, (self.patches.clean - self.patches.corrupted)[rest]
         )
         verdict: Verdict = "inconclusive"
@@ -295,7 +294,7 @@ class HeadLadder:
         for name, patches in self.other_tasks:
             metric = patches.ablated([self.claimed])[0]
             self.bench.passes += patches.passes
-            effects[name] = patches.destroyed(metric, Bootstrap(len(metric), self.bench.seed))
+            effects[name] = patches.destroyed(metric, self.bench.bootstrap)
         name, worst = max(effects.items(), key=lambda item: item[1].value)
         verdict: Verdict = "inconclusive"
         if worst.high < own.low / 2:
@@ -325,9 +324,7 @@ class HeadLadder:
             kept = patches.kept([best])[0][half:]
             self.bench.passes += patches.passes
             chosen_there[name] = [str(node) for node in best]
-            found[name] = Bootstrap(len(kept), self.bench.seed).share(
-                kept, patches.corrupted[half:], patches.clean[half:]
-            )
+            found[name] = self.bench.bootstrap.share(kept, patches.corrupted[half:], patches.clean[half:])
         silent = [name for name, patches in self.other_models.items() if patches is None]
         without = f" Without the behaviour, so not asked: {', '.join(silent)}." if silent else ""
         if not found:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mechscope.techniques.redteam._direction_patches import DirectionPatches
-from mechscope.techniques.redteam._intervals import SIGNIFICANT, Bootstrap, Estimate, p_value
+from mechscope.techniques.redteam._intervals import SIGNIFICANT, Estimate, p_value
 from mechscope.techniques.redteam._reading_weights import read_part
 from mechscope.techniques.redteam._running_checks import Bench, Finding, Step, not_run, percent, spread
 from mechscope.techniques.redteam.evidence import Verdict
@@ -133,7 +133,7 @@ class DirectionLadder:
         gap = float((self.patches.clean - self.patches.corrupted).mean())
         means = (runs.mean(1) / gap).double().cpu().numpy()
 
-        def rank_correlation(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        def rank_correlation(*rows: NDArray[np.float64]) -> NDArray[np.float64]:
             curve = np.stack([row.mean(-1) for row in rows]) / gap
             ranks = curve.argsort(0).argsort(0)
             away = ranks - ranks.mean(0)
@@ -161,8 +161,7 @@ class DirectionLadder:
         if half < 4:
             return not_run("It needs at least 8 examples, half to fit and half to test.")
         right = _threshold_accuracy(clean, corrupted, self.patches.unit, half)
-        bootstrap = Bootstrap(len(right), self.bench.seed)
-        effect = bootstrap.mean(right)
+        effect = self.bench.bootstrap.mean(right)
         drawn = self.patches.random("even", self.bench.n_null)
         control = [float(_threshold_accuracy(clean, corrupted, each, half).mean()) for each in drawn]
         null = spread(np.array(control))

@@ -57,7 +57,7 @@ class Bench:
 
     def __init__(self, model: HookedTransformer, task: Task, seed: int, n_null: int, progress: bool) -> None:
         self.model, self.task, self.seed, self.n_null, self.progress = model, task, seed, n_null, progress
-        self.bootstrap = Bootstrap(task.n_examples, seed)
+        self.bootstrap = Bootstrap(seed)
         self.passes = 0.0
 
     def generator(self, stream: int) -> torch.Generator:
