@@ -27,8 +27,8 @@ def lazy_names(
         package: its full name.
         homes: name → the full name of the module that has it.
         modules: submodules that are public themselves.
-        moved: name → the package that it has moved to. For one version it is still found here, with a
-            DeprecationWarning.
+        moved: name → the package that it has moved to; "package:new_name" if it was renamed as well. For one
+            version it is still found here, with a DeprecationWarning.
     """
     moved = moved or {}
 
@@ -47,12 +47,14 @@ def lazy_names(
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
         elif name in moved:
+            home, _, new_name = moved[name].partition(":")
+            new_name = new_name or name
             warnings.warn(
-                f"{package}.{name} has moved: use {moved[name]}.{name}. The old name will go in the next version.",
+                f"{package}.{name} has moved: use {home}.{new_name}. The old name will go in the next version.",
                 DeprecationWarning,
                 stacklevel=2,
             )
-            return getattr(importlib.import_module(moved[name]), name)
+            return getattr(importlib.import_module(home), new_name)
         else:
             hint = did_you_mean_clause(name, [*homes, *modules], n=3)
             raise AttributeError(f"module {package!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")

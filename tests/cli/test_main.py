@@ -14,8 +14,8 @@ import pytest
 from mechscope.cli import run as run_module
 from mechscope.cli.main import main
 from mechscope.labs import registry
+from mechscope.labs.parallel_steps import Finished
 from mechscope.labs.running import prepare
-from mechscope.labs.side_by_side import Finished
 from tests.labs.tiny_lab import tiny_lab
 
 ENTRY = [sys.executable, "-c", "from mechscope.cli.main import main; main()"]
@@ -134,7 +134,7 @@ def test_verify_exits_with_zero_only_if_nothing_failed(tiny, capsys: pytest.Capt
     tiny(value=5.0)
     code, out, err = call(capsys, "verify", "99")
     assert code == 1
-    assert "its run is another one (its settings, device or version have changed since); running it" in err
+    assert "its run is stale (config.value is 1.0 there and 5.0 here); running it" in err
     assert "✗ value: 5; wanted 0.9 to 1.1" in out
     assert "known: Counting is <hard>." in out
 
@@ -163,7 +163,7 @@ def test_ctrl_c_says_how_to_go_on(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mechscope.labs.side_by_side.run_in_held_folder", stop)
+    monkeypatch.setattr("mechscope.labs.parallel_steps.run_in_held_folder", stop)
     code, _, err = call(capsys, "run", "tiny")
     assert code == 130
     assert err == (
@@ -178,7 +178,7 @@ def test_a_defect_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a bug of ours")
 
-    monkeypatch.setattr("mechscope.labs.side_by_side.run_in_held_folder", broken)
+    monkeypatch.setattr("mechscope.labs.parallel_steps.run_in_held_folder", broken)
     code, _, err = call(capsys, "run", "tiny")
     assert code == 1
     assert "99 tiny: not finished. ValueError: a bug of ours" in err

@@ -25,7 +25,7 @@ from mechscope.dictionaries.synthetic import SyntheticFeatures
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.labs.superposition.training import Group, geometric, train_group
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 from tests.dictionaries.test_recovery import D_IN, FEATURES, SIZE, TRIED
 
 ACTIVE = 2.0
@@ -148,7 +148,7 @@ def test_what_cannot_be_found_is_not() -> None:
 @pytest.fixture(scope="module")
 def toy_W(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
     """[hidden feature] of step 01's own model, trained for some seconds."""
-    workshop = Workshop(None, (0,), torch.device("cpu"), tmp_path_factory.mktemp("toy"), "toy")
+    workspace = Workspace(None, (0,), torch.device("cpu"), tmp_path_factory.mktemp("toy"))
     group = Group(
         "toy",
         n_features=12,
@@ -161,7 +161,7 @@ def toy_W(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
         learning_rate=5e-3,
         decays_to_zero=True,
     )
-    return train_group(workshop, group, seed=0).best_W[0]
+    return train_group(workspace, group, seed=0).best_W[0]
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from mechscope.dictionaries.training_checkpoint import NAME
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.source_digest import source_digests
 from tests.dictionaries.test_frontier import point
 
 HOOK = "blocks.0.hook_resid_post"
@@ -198,3 +199,43 @@ def test_points_are_of_one_models_weights(tmp_path: Path) -> None:
     assert read_point(file, "abc") == kept
     with pytest.raises(ValueError, match="earlier version"):
         read_point(file, "abc", {"model weights": "1"})
+
+
+def test_a_training_goes_on_with_the_same_code_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn(tiny(), tmp_path)
+    learn(tiny(), tmp_path)
+
+    def edited(*modules: str) -> dict[str, str]:
+        return {**source_digests(*modules), "mechscope/dictionaries/losses.py": "0" * 16}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mechscope.dictionaries.training.source_digests", edited)
+        with pytest.raises(
+            ValueError,
+            match=r"another training run: its code has changed \(mechscope/dictionaries/losses\.py\)\. Give",
+        ):
+            learn(tiny(), tmp_path)
+    with safetensors.safe_open(tmp_path / NAME, framework="pt") as file:
+        described = json.loads(file.metadata()["training"])
+    del described["run"]["source"]
+    tensors = safetensors.torch.load_file(tmp_path / NAME)
+    safetensors.torch.save_file(tensors, tmp_path / NAME, {"training": json.dumps(described)})
+    with pytest.raises(ValueError, match="earlier version, which did not record the code"):
+        learn(tiny(), tmp_path)
+
+
+def test_points_of_other_code_are_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, kept, code = tmp_path / "p.json", point("topk", 2, 0.4), {"a.py": "1"}
+    write_point(file, kept, "abc", source=code)
+    assert read_point(file, "abc", source=code) == kept
+    assert caplog.text == ""
+    assert read_point(file, "abc", source={"a.py": "2"}) is None
+    assert f"{file} belongs to another run: its code has changed (a.py)" in caplog.text
+    assert read_point(file, "other settings", source=code) is None
+    assert f"{file} belongs to another run: its settings have changed" in caplog.text
+    described = json.loads(file.read_text())
+    del described["source"]
+    file.write_text(json.dumps(described))
+    assert read_point(file, "abc", source=code) is None
+    assert f"{file} was written by an earlier version" in caplog.text
+    assert file.is_file()

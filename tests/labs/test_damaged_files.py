@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Workshop, read_claims, registry, verify_labs
+from mechscope.labs import read_claims, registry, verify_labs
 from mechscope.labs.index_page import write_index
 from mechscope.labs.registry import LabEntry
 from mechscope.labs.replications import read_replications, replications_page
+from mechscope.runs import Workspace
 from tests.damage import ODD_VALUES, Kind, assert_damage_is_noticed, places_in, replaced
 from tests.labs.tiny_lab import tiny_lab
 
@@ -30,8 +31,8 @@ def read_run(folder: Path) -> object:
     return [found.count(status) for status in ("pass", "fail", "not-run")]
 
 
-def workshop(folder: Path) -> Workshop:
-    return Workshop(config=None, seeds=(0,), device=torch.device("cpu"), folder=folder, fingerprint="f")
+def workspace(folder: Path) -> Workspace:
+    return Workspace(config=None, seeds=(0,), device=torch.device("cpu"), folder=folder)
 
 
 def part() -> dict[str, torch.Tensor]:
@@ -48,9 +49,9 @@ def test_a_damaged_part_is_computed_again(
     seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def read(folder: Path) -> object:
-        return workshop(folder).part("part", part)
+        return workspace(folder).load_or_compute("part", part)
 
-    kind = Kind(lambda folder: workshop(folder).part("part", part), read)
+    kind = Kind(lambda folder: workspace(folder).load_or_compute("part", part), read)
     assert assert_damage_is_noticed(kind, tmp_path, seed, amount=15) > 20
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Lab, Workshop, check_claims
+from mechscope.labs import Lab, check_claims
 from mechscope.labs.grokking import LAB, GrokkingConfig, ModelConfig, hand_wired_addition
 from mechscope.labs.grokking import experiment as experiment_module
 from mechscope.labs.grokking import third_party as third_party_module
@@ -39,6 +39,7 @@ from mechscope.labs.grokking.third_party import (
 )
 from mechscope.labs.grokking.training import History, initial_weights, to_transformer, training_pairs
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs import Workspace
 
 SMALL = ModelConfig(p=11, d_model=16, n_heads=2, d_mlp=40, epochs=20, look_every=5, keep_every=10, settled=0)
 WIDE = ModelConfig(p=17, d_model=32, n_heads=2, d_mlp=120)
@@ -527,7 +528,7 @@ def test_a_damaged_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def tiny_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "models_folder", lambda: None)
-    monkeypatch.setattr(experiment_module, "study_bundled", lambda workshop: None)
+    monkeypatch.setattr(experiment_module, "study_bundled", lambda workspace: None)
     wired = dataclasses.replace(SMALL, d_model=32, d_mlp=120)
     quick = GrokkingConfig(SMALL, hand_wired=wired)
     full = GrokkingConfig(SMALL, large=SMALL, sweep=True, hand_wired=wired)
@@ -568,7 +569,7 @@ def test_published_models_are_drawn_where_they_are(
     found = {name: torch.tensor(0.5, dtype=torch.float64) for name in wanted}
     found |= {f"curve_{name}": 1 + torch.rand(7) for name in ("clock", "pizza")}
     monkeypatch.setattr(experiment_module, "models_folder", lambda: tmp_path)
-    monkeypatch.setattr(experiment_module, "measure_third_party", lambda workshop, folder: found)
+    monkeypatch.setattr(experiment_module, "measure_third_party", lambda workspace, folder: found)
     run = tiny_lab.run("quick", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {status[f"2.11{letter}"] for letter in "abcd"} == {"fail"}
@@ -592,7 +593,7 @@ def test_shuffled_answers_are_memorised_and_never_understood(tmp_path: Path) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment_module, "models_folder", lambda: None)
-        patch.setattr(experiment_module, "study_bundled", lambda workshop: None)
+        patch.setattr(experiment_module, "study_bundled", lambda workspace: None)
         patch.setattr(training_module, "training_pairs", shuffled)
         run = lab.run("quick", out=tmp_path, device="cpu")
     found = run.outcome.measures[0]
@@ -619,8 +620,8 @@ def test_published_models_come_out_as_published(
 ) -> None:
     """Claim 2.11 on the real files, and claim 2.5 on a model whose loss was rounded: it must fail."""
     monkeypatch.setenv("MECHSCOPE_DATA", str(data_folder))
-    workshop = Workshop(None, (0,), torch.device("cpu"), tmp_path, "f")
-    found = third_party_module.measure_third_party(workshop, data_folder / "models")
+    workspace = Workspace(None, (0,), torch.device("cpu"), tmp_path)
+    found = third_party_module.measure_third_party(workspace, data_folder / "models")
     measures = {name: float(value) for name, value in found.items() if value.ndim == 0}
     assert {f"2.11{letter}": verdict(f"2.11{letter}", measures) for letter in "abcd"} == dict.fromkeys(
         ("2.11a", "2.11b", "2.11c", "2.11d"), "pass"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mechscope.labs import Workshop, check_claims
+from mechscope.labs import check_claims
 from mechscope.labs.grokking import LAB, GrokkingConfig, ModelConfig
 from mechscope.labs.grokking import composition as composition_module
 from mechscope.labs.grokking import experiment as experiment_module
@@ -32,6 +32,7 @@ from mechscope.labs.grokking.composition_network import (
 from mechscope.labs.grokking.config import CompositionConfig
 from mechscope.labs.grokking.pairs import Pairs, all_pairs
 from mechscope.labs.grokking.permutations import SymmetricGroup, symmetric_group
+from mechscope.runs import Workspace
 
 TINY = CompositionConfig(n=3, d_embed=5, n_neurons=16, epochs=40, look_every=10)
 S3, S4, S5 = symmetric_group(3), symmetric_group(4), symmetric_group(5)
@@ -166,14 +167,14 @@ def test_embedding_shares_by_least_squares() -> None:
 # Training --------------------------------------------------------------------------------------------
 
 
-def workshop(folder: Path, **options: Any) -> Workshop:
-    return Workshop(TINY, (0,), torch.device("cpu"), folder, "f", **options)
+def workspace(folder: Path, **options: Any) -> Workspace:
+    return Workspace(TINY, (0,), torch.device("cpu"), folder, **options)
 
 
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_composition(workshop(tmp_path / "whole"), TINY, 0)
+    whole = train_composition(workspace(tmp_path / "whole"), TINY, 0)
     real, calls = loss_and_gradients, []
 
     def stopped_at_23(weights: dict[str, torch.Tensor], pairs: Pairs):
@@ -184,8 +185,8 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
 
     monkeypatch.setattr(composition_module, "loss_and_gradients", stopped_at_23)
     with pytest.raises(KeyboardInterrupt):
-        train_composition(workshop(tmp_path / "stopped", patience=0), TINY, 0)
-    resumed = train_composition(workshop(tmp_path / "stopped", patience=0), TINY, 0)
+        train_composition(workspace(tmp_path / "stopped", save_every=0), TINY, 0)
+    resumed = train_composition(workspace(tmp_path / "stopped", save_every=0), TINY, 0)
     assert len(calls) == 40 + 1
     for name, tensor in whole.weights.items():
         assert tensor.equal(resumed.weights[name]), name
@@ -205,7 +206,7 @@ def test_the_same_network_understands_or_memorises_depending_on_its_answers(
     real, shuffled = (
         measure_composition(
             train_composition(
-                workshop(tmp_path / str(shuffle_answers)), config, seed, shuffle_answers=shuffle_answers
+                workspace(tmp_path / str(shuffle_answers)), config, seed, shuffle_answers=shuffle_answers
             )
         )
         for shuffle_answers in (False, True)
@@ -274,7 +275,7 @@ def test_a_network_that_learned_nothing_is_drawn_and_does_not_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiment_module, "models_folder", lambda: None)
-    monkeypatch.setattr(experiment_module, "study_bundled", lambda workshop: None)
+    monkeypatch.setattr(experiment_module, "study_bundled", lambda workspace: None)
     small = ModelConfig(
         p=11, d_model=16, n_heads=2, d_mlp=40, epochs=20, look_every=10, keep_every=10, settled=0
     )

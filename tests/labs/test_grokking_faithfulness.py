@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mechscope.checkpoints import load_model
-from mechscope.labs import Workshop, check_claims
+from mechscope.labs import check_claims
 from mechscope.labs.grokking import ModelConfig, hand_wired_addition
 from mechscope.labs.grokking.anatomy import Anatomy, anatomy_of_transformer
 from mechscope.labs.grokking.bundled_study import (
@@ -31,6 +31,7 @@ from mechscope.labs.grokking.full_batch import FullBatch, run_pairs
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.structure import analyse_structure
 from mechscope.labs.grokking.training import initial_weights
+from mechscope.runs import Workspace
 
 P = 7
 
@@ -109,7 +110,7 @@ def verdicts(measures: dict[str, float]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Faithfulness:
-    shop = Workshop(None, (0,), torch.device("cpu"), tmp_path_factory.mktemp("parts"), "f")
+    shop = Workspace(None, (0,), torch.device("cpu"), tmp_path_factory.mktemp("parts"))
     found = study_bundled(shop)
     assert found is not None
     return found

@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Workshop
 from mechscope.labs.grokking import ModelConfig
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.training import train_model
 from mechscope.recipes import grokking as recipe_module
 from mechscope.recipes.grokking import AFTER, BEFORE, bundled_rows, train
+from mechscope.runs import Workspace
 
 TINY = ModelConfig(
     p=7, d_model=12, n_heads=3, d_mlp=20, epochs=40, look_every=5, keep_every=5, settled_over=5
 )
 
 
-def workshop(folder: Path) -> Workshop:
-    return Workshop(TINY, (0,), torch.device("cpu"), folder, "f")
+def workspace(folder: Path) -> Workspace:
+    return Workspace(TINY, (0,), torch.device("cpu"), folder)
 
 
 def test_the_checkpoints_lie_before_and_after_grokking(tmp_path: Path) -> None:
-    trained = train_model(workshop(tmp_path), TINY, 0, "run")
+    trained = train_model(workspace(tmp_path), TINY, 0, "run")
     # As if it had grokked at epoch 20.
     accuracy = (trained.history.epoch >= 20).double()
     history = dataclasses.replace(trained.history, test_accuracy=accuracy)
@@ -39,14 +39,14 @@ def test_the_checkpoints_lie_before_and_after_grokking(tmp_path: Path) -> None:
 
 
 def test_what_it_hands_over_is_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = train(workshop(tmp_path))
+    made = train(workspace(tmp_path))
     assert max(made.kept) == 40
     state = made.model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in made.kept[40].items())
     assert not torch.equal(made.kept[0]["unembed.W_U"], state["unembed.W_U"])
     # Killed and gone on with: nothing is trained twice.
     monkeypatch.setattr(recipe_module.train_model.__globals__["FullBatch"], "loss", None)
-    again = train(workshop(tmp_path)).model.state_dict()
+    again = train(workspace(tmp_path)).model.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in state.items())
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Workshop
 from mechscope.labs.grokking import ModelConfig, hand_wired_addition
 from mechscope.labs.grokking import training as training_module
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch, Weights, plain_loss, run_pairs
 from mechscope.labs.grokking.pairs import Pairs, all_pairs, split_pairs
 from mechscope.labs.grokking.training import initial_weights, is_settled, to_transformer, train_model
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs import Workspace
 
 TINY = ModelConfig(
     p=7,
@@ -149,7 +149,7 @@ def test_forty_steps_are_forty_plain_steps() -> None:
 def test_the_training_itself_takes_these_steps(tmp_path: Path) -> None:
     """Against an optimizer without shortcuts, on weights whose gradients are not about zero at first."""
     config = dataclasses.replace(TINY, epochs=5)
-    trained = train_model(workshop(tmp_path), config, 3, "run")
+    trained = train_model(workspace(tmp_path), config, 3, "run")
     model = HookedTransformer(config.transformer_config(3))
     plain = dict(model.named_parameters())
     optimizer = torch.optim.AdamW(
@@ -166,14 +166,14 @@ def test_the_training_itself_takes_these_steps(tmp_path: Path) -> None:
         assert float(error.norm()) < 1e-2 * float(way.norm()), name
 
 
-def workshop(folder: Path, **options) -> Workshop:
-    return Workshop(TINY, (0,), torch.device("cpu"), folder, "f", **options)
+def workspace(folder: Path, **options) -> Workspace:
+    return Workspace(TINY, (0,), torch.device("cpu"), folder, **options)
 
 
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_model(workshop(tmp_path / "whole"), TINY, 0, "run")
+    whole = train_model(workspace(tmp_path / "whole"), TINY, 0, "run")
     real, calls = FullBatch.loss, []
 
     def killed_at_twenty_three(self: FullBatch, weights: Weights) -> torch.Tensor:
@@ -184,8 +184,8 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
 
     monkeypatch.setattr(training_module.FullBatch, "loss", killed_at_twenty_three)
     with pytest.raises(KeyboardInterrupt):
-        train_model(workshop(tmp_path / "stopped", patience=0), TINY, 0, "run")
-    resumed = train_model(workshop(tmp_path / "stopped", patience=0), TINY, 0, "run")
+        train_model(workspace(tmp_path / "stopped", save_every=0), TINY, 0, "run")
+    resumed = train_model(workspace(tmp_path / "stopped", save_every=0), TINY, 0, "run")
     assert len(calls) == 40 + 1
     assert resumed.kept_epochs.tolist() == [0, 10, 20, 30, 40]
     assert resumed.history.epoch.tolist() == list(range(0, 41, 5))
@@ -229,10 +229,10 @@ def test_a_training_ends_when_the_clean_up_has() -> None:
 
 def test_it_does_end_there(tmp_path: Path) -> None:
     easy = dataclasses.replace(TINY, settled=1e9, epochs=40)
-    trained = train_model(workshop(tmp_path), easy, 0, "run")
+    trained = train_model(workspace(tmp_path), easy, 0, "run")
     assert trained.history.epoch.tolist()[-1] == 40  # it never grokked, so that nothing is settled
     low = dataclasses.replace(TINY, solved_loss=1e9)
-    trained = train_model(workshop(tmp_path), low, 0, "other")
+    trained = train_model(workspace(tmp_path), low, 0, "other")
     assert trained.kept_epochs.tolist() == [0]
 
 
@@ -259,7 +259,7 @@ def test_the_loss_and_its_gradients_are_exact_on_either_side(scale: float) -> No
 
 
 def test_checkpoints_are_those_of_the_training(tmp_path: Path) -> None:
-    trained = train_model(workshop(tmp_path), TINY, 1, "run")
+    trained = train_model(workspace(tmp_path), TINY, 1, "run")
     first, last = trained.checkpoint(0), trained.checkpoint(-1)
     for name, tensor in initial_weights(TINY, 1).items():
         assert first[name].equal(tensor), name

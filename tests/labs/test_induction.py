@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mechscope.checkpoints import load_model
-from mechscope.labs import Lab, Workshop, check_claims
+from mechscope.labs import Lab, check_claims
 from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
@@ -31,6 +31,7 @@ from mechscope.labs.induction.training import (
     train_smeared,
 )
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs import Workspace
 
 SMALL = InductionConfig(
     n_tokens=16,
@@ -48,8 +49,8 @@ SMALL = InductionConfig(
 BUNDLED = "induction-2l"
 
 
-def workshop(folder: Path, **options) -> Workshop:
-    return Workshop(SMALL, (0,), torch.device("cpu"), folder, "f", **options)
+def workspace(folder: Path, **options) -> Workspace:
+    return Workspace(SMALL, (0,), torch.device("cpu"), folder, **options)
 
 
 def weights(trained: TrainedModel) -> dict[str, torch.Tensor]:
@@ -76,11 +77,11 @@ def killed_at_thirteen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_model(workshop(tmp_path / "whole"), 2, seed=0)
+    whole = train_model(workspace(tmp_path / "whole"), 2, seed=0)
     steps = killed_at_thirteen(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        train_model(workshop(tmp_path / "stopped", patience=0), 2, seed=0)
-    resumed = train_model(workshop(tmp_path / "stopped", patience=0), 2, seed=0)
+        train_model(workspace(tmp_path / "stopped", save_every=0), 2, seed=0)
+    resumed = train_model(workspace(tmp_path / "stopped", save_every=0), 2, seed=0)
     assert steps == [*range(14), *range(13, 24)]
     for name, tensor in weights(whole).items():
         assert tensor.equal(weights(resumed)[name]), name
@@ -92,12 +93,12 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
 def test_a_stopped_training_with_smeared_keys_goes_on_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_smeared(workshop(tmp_path / "whole"), seed=0)
+    whole = train_smeared(workspace(tmp_path / "whole"), seed=0)
     assert not whole.own_share.equal(torch.full((2,), 0.5))  # it was learned
     killed_at_thirteen(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        train_smeared(workshop(tmp_path / "stopped", patience=0), seed=0)
-    resumed = train_smeared(workshop(tmp_path / "stopped", patience=0), seed=0)
+        train_smeared(workspace(tmp_path / "stopped", save_every=0), seed=0)
+    resumed = train_smeared(workspace(tmp_path / "stopped", save_every=0), seed=0)
     assert resumed.own_share.equal(whole.own_share)
     assert resumed.history.prefix.equal(whole.history.prefix)
 
@@ -147,7 +148,7 @@ def test_only_a_turn_of_two_layers_that_one_layer_lacks_passes(seed: int) -> Non
 
 
 def test_both_models_see_the_same_data_and_seeds_differ(tmp_path: Path) -> None:
-    shop = workshop(tmp_path)
+    shop = workspace(tmp_path)
     two, one, other = train_model(shop, 2, 0), train_model(shop, 1, 0), train_model(shop, 2, 1)
     assert two.blocks.equal(one.blocks)
     assert two.like_training.equal(one.like_training)
@@ -165,7 +166,7 @@ def test_both_models_see_the_same_data_and_seeds_differ(tmp_path: Path) -> None:
 def test_training_learns_something(tmp_path: Path) -> None:
     # Few tokens and a short context: here even one layer can learn which tokens are left to repeat.
     config = dataclasses.replace(SMALL, steps=150, batch=32, learning_rate=1e-2)
-    shop = Workshop(config, (0,), torch.device("cpu"), tmp_path, "f")
+    shop = Workspace(config, (0,), torch.device("cpu"), tmp_path)
     history = train_model(shop, 1, 0).history
     assert float(history.loss[-1]) < float(history.loss[0]) - 0.05
 
@@ -176,7 +177,7 @@ def test_training_learns_something(tmp_path: Path) -> None:
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
-    monkeypatch.setattr(experiment_module, "study_text_models", lambda workshop: None)
+    monkeypatch.setattr(experiment_module, "study_text_models", lambda workspace: None)
     monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
     full = dataclasses.replace(SMALL, smeared=True, turning=True)
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": full}, seeds={"quick": 1, "full": 2})

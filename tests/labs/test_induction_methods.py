@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechscope.data.python_code import HELD_OUT_CODE
-from mechscope.labs import Workshop, check_claims
+from mechscope.labs import check_claims
 from mechscope.labs.induction import relabelling as relabelling_module
 from mechscope.labs.induction.ablation import mean_ablation_hooks, record
 from mechscope.labs.induction.change_point import abruptness, halfway_step
@@ -38,6 +38,7 @@ from mechscope.labs.induction.training import History, TrainedModel, held_out_ba
 from mechscope.labs.induction.turning import largest_turn, principal_path, turning_angles
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.package_files import held_out
+from mechscope.runs import Workspace
 
 SHAPE = {"d_model": 12, "n_ctx": 15, "d_head": 4, "n_heads": 3, "d_vocab": 20, "attn_only": True}
 
@@ -500,7 +501,7 @@ def test_a_head_that_comes_before_it_is_used_fails(late_by: int) -> None:
 
 def test_the_bundled_language_model_and_the_same_a_checkpoint_late(tmp_path: Path) -> None:
     """r = .90 as it is; shifted by one checkpoint nothing is left, and the claim must fail."""
-    histories = study_text_models(Workshop(None, (0,), torch.device("cpu"), tmp_path, "f"))
+    histories = study_text_models(Workspace(None, (0,), torch.device("cpu"), tmp_path))
     assert histories is not None
     found = text_measures(histories)
     assert found["text_together_r"] == pytest.approx(0.90, abs=0.01)

@@ -10,7 +10,6 @@ import torch
 from mechscope import tasks
 from mechscope.checkpoints import hub
 from mechscope.data.word_tokenizer import word_tokenizer
-from mechscope.labs import Workshop
 from mechscope.labs.ioi import other_circuits
 from mechscope.labs.ioi.claims import CLAIMS
 from mechscope.labs.ioi.other_circuits import (
@@ -21,6 +20,7 @@ from mechscope.labs.ioi.other_circuits import (
 )
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs import Workspace
 from mechscope.techniques.circuits.published import published_circuit
 
 CLAIM = next(claim for claim in CLAIMS if claim.id == "4.13c")
@@ -53,8 +53,8 @@ def test_the_claim_measures_both_circuits() -> None:
     assert {one.measure for one in CLAIM.conditions} == {*MEASURES.values()}
 
 
-def workshop(folder: Path, device: str = "cpu") -> Workshop:
-    return Workshop(config=None, seeds=(0,), device=torch.device(device), folder=folder, fingerprint="test")
+def workspace(folder: Path, device: str = "cpu") -> Workspace:
+    return Workspace(config=None, seeds=(0,), device=torch.device(device), folder=folder)
 
 
 def test_nothing_is_measured_where_a_model_or_a_gpu_is_missing(
@@ -63,9 +63,9 @@ def test_nothing_is_measured_where_a_model_or_a_gpu_is_missing(
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     assert not models_are_here()
-    assert other_circuit_measures(workshop(tmp_path, "cuda"), 2) == {}
+    assert other_circuit_measures(workspace(tmp_path, "cuda"), 2) == {}
     monkeypatch.setattr(other_circuits, "models_are_here", lambda: True)
-    assert other_circuit_measures(workshop(tmp_path, "cpu"), 2) == {}
+    assert other_circuit_measures(workspace(tmp_path, "cpu"), 2) == {}
 
 
 def test_where_both_are_here_each_model_is_loaded_and_scored(
@@ -95,7 +95,7 @@ def test_where_both_are_here_each_model_is_loaded_and_scored(
         "published_edge_auc",
         lambda model, name, prompts, seed: {"docstring": 0.9}.get(name, 0.8),
     )
-    there = workshop(tmp_path / "parts")
+    there = workspace(tmp_path / "parts")
     # The one thing that a machine without a GPU cannot have is feigned: what is computed stays on the CPU.
     monkeypatch.setattr(other_circuits, "has_gpu", lambda _: True)
     found = other_circuit_measures(there, 2)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Workshop
 from mechscope.labs.ioi import twin_training as training_module
 from mechscope.labs.ioi.division_of_labour import DivisionOfLabour, Handicaps
 from mechscope.labs.ioi.head_price import head_strengths, price_of_heads
 from mechscope.labs.ioi.stories import Stories
 from mechscope.labs.ioi.twin_training import TwinConfig, train_first_part, train_twin
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs import Workspace
 
 TINY = TwinConfig(n_layers=2, d_model=16, d_head=8, n_heads=2, steps=8, more_steps=4, batch=4, warm_up=2)
 
@@ -22,8 +22,8 @@ TINY = TwinConfig(n_layers=2, d_model=16, d_head=8, n_heads=2, steps=8, more_ste
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def shop(name: str) -> Workshop:
-        return Workshop(TINY, (0,), torch.device("cpu"), tmp_path / name, "f", patience=0)
+    def shop(name: str) -> Workspace:
+        return Workspace(TINY, (0,), torch.device("cpu"), tmp_path / name, save_every=0)
 
     whole = train_twin(shop("whole"), TINY, 0).state_dict()
     real, losses = training_module.story_loss, []
@@ -165,7 +165,7 @@ def test_heads_have_a_price_in_the_second_part_only(tmp_path: Path) -> None:
     firsts, prices = [], []
     for price in (0.0, 5.0):
         config = dataclasses.replace(TINY, head_price=price)
-        shop = Workshop(config, (0,), torch.device("cpu"), tmp_path / str(price), "f")
+        shop = Workspace(config, (0,), torch.device("cpu"), tmp_path / str(price))
         firsts.append(train_first_part(shop, config, 0).state_dict())
         prices.append(float(price_of_heads(train_twin(shop, config, 0)).detach()))
     assert all(tensor.equal(firsts[1][name]) for name, tensor in firsts[0].items())

@@ -30,7 +30,7 @@ from mechscope.labs.mnist_templates.templates import (
     smoothness,
     template_correlations,
 )
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 from tests.labs.small_digits import small_digits
 
 SMALL = TemplatesConfig(steps=600, network_steps=200, hidden=24, learning_rate=5e-3, shuffles=20)
@@ -280,7 +280,7 @@ def test_seeds_differ_and_repeat(digits: Digits, tmp_path: Path) -> None:
     from mechscope.labs.mnist_templates.experiment import train
 
     config = dataclasses.replace(SMALL, steps=30, network_steps=10)
-    shops = [Workshop(config, (0, 1), torch.device("cpu"), tmp_path / name, "f") for name in "ab"]
+    shops = [Workspace(config, (0, 1), torch.device("cpu"), tmp_path / name) for name in "ab"]
     first, again = (train(shop, digits, 0) for shop in shops)
     other = train(shops[0], digits, 1)
     assert first.linear.weight.equal(again.linear.weight)
@@ -302,7 +302,7 @@ def verdicts(digits: Digits, trained: Trained) -> dict[str, str]:
 def trained(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from mechscope.labs.mnist_templates.experiment import train
 
-    shop = Workshop(SMALL, (0,), torch.device("cpu"), tmp_path_factory.mktemp("parts"), "f")
+    shop = Workspace(SMALL, (0,), torch.device("cpu"), tmp_path_factory.mktemp("parts"))
     return train(shop, digits, 0)
 
 
@@ -326,7 +326,7 @@ def test_shuffled_labels_fail_every_claim_about_templates(digits: Digits, tmp_pa
     order = torch.randperm(len(digits.train_y), generator=torch.Generator().manual_seed(1))
     nonsense = dataclasses.replace(digits, train_y=digits.train_y[order])
     config = dataclasses.replace(SMALL, steps=200, network_steps=60)
-    found = verdicts(digits, train(Workshop(config, (0,), torch.device("cpu"), tmp_path, "f"), nonsense, 0))
+    found = verdicts(digits, train(Workspace(config, (0,), torch.device("cpu"), tmp_path), nonsense, 0))
     assert found["0.3a"] == found["0.4a"] == "fail"
 
 
@@ -347,7 +347,7 @@ def test_half_shuffled_labels_are_no_null(
     monkeypatch.setattr(experiment, "shuffled_labels", half_shuffled)
     config = dataclasses.replace(SMALL, steps=200, network_steps=60)
     found = measure(
-        digits, experiment.train(Workshop(config, (0,), torch.device("cpu"), tmp_path, "f"), digits, 0)
+        digits, experiment.train(Workspace(config, (0,), torch.device("cpu"), tmp_path), digits, 0)
     )
     assert found["rows_matching_wd1"] == 10  # the classifiers themselves are as good as ever
     assert found["rows_matching_null"] > 9
@@ -377,9 +377,7 @@ def test_the_smoothness_of_shuffled_labels_on_mnist(
     if shuffling == "half":
         monkeypatch.setattr(experiment, "shuffled_labels", half_shuffled)
     config = dataclasses.replace(TemplatesConfig(), network_steps=20)
-    found = measure(
-        mnist, experiment.train(Workshop(config, (0,), torch.device("cpu"), tmp_path, "f"), mnist, 0)
-    )
+    found = measure(mnist, experiment.train(Workspace(config, (0,), torch.device("cpu"), tmp_path), mnist, 0))
     claims = [claim for claim in CLAIMS if claim.id in ("0.3a", "0.3b", "0.4a", "0.4b", "0.4c")]
     status = {checked.claim.id: checked.status for checked in check_claims(claims, {0: found})}
     wanted = {

@@ -49,4 +49,4 @@ def test_claims_and_lesson_are_fit_to_print(slug: str) -> None:
     assert "## Open questions" in text
     assert len(set(figures_placed(text))) == len(figures_placed(text)) > 0
     for formula in re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL):
-        to_mathml(re.sub(r"\[\[.*?\]\]", "1", formula))
+        to_mathml(re.sub(r"\{\{.*?\}\}", "1", formula))

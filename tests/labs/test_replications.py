@@ -61,8 +61,8 @@ def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "why"),
     [
-        ({"value": 2.0}, "its settings, device or version have changed since"),
-        ({"inputs": "better data"}, "it read input: nothing"),
+        ({"value": 2.0}, "config.value is 1.0 there and 2.0 here"),
+        ({"inputs": "better data"}, "input is 'nothing' there and 'better data' here"),
     ],
 )
 def test_a_stale_run_is_named_and_not_used(tmp_path: Path, now: dict, why: str) -> None:

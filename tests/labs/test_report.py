@@ -108,7 +108,7 @@ def test_a_figure_that_the_lesson_does_not_place_is_still_shown(tmp_path: Path) 
 
 def test_a_lesson_cannot_ask_for_what_was_not_measured(tmp_path: Path) -> None:
     lab = tiny_lab(tmp_path)
-    lab.lesson.write_text("[[number vlaue]]", encoding="utf-8")
+    lab.lesson.write_text("{{ vlaue }}", encoding="utf-8")
     with pytest.raises(KeyError, match="did you mean value"):
         lab.run(out=tmp_path / "runs")
     lab.lesson.write_text("[[figure lines]]", encoding="utf-8")
@@ -195,16 +195,15 @@ def test_what_was_not_measured_is_no_number_and_reasons_show_code(tmp_path: Path
     lab = dataclasses.replace(
         lab,
         claims=(dataclasses.replace(CLAIMS[0], conditions=(below,)), CLAIMS[1]),
-        experiment=lambda workshop: dataclasses.replace(
-            tiny_lab(tmp_path, float("nan")).experiment(workshop),
+        experiment=lambda workspace: dataclasses.replace(
+            tiny_lab(tmp_path, float("nan")).experiment(workspace),
             not_run={"stars": "set `A<B`"},
-            numbers={"value": "-3"},
         ),
         inputs=lambda: {"GPT-2 small": "as `gpt2`"},
     )
     html = lab.run(out=tmp_path / "runs").report.read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "<b>not a number</b>" in html
     assert "wanted −0.5 to 0.5 %" in html
-    assert "is −3 and" in html
+    assert "is</em> not a number and" in html or "is not a number and" in html
     assert "set <code>A&lt;B</code>" in html
     assert "<dt>GPT-2 small</dt><dd>as <code>gpt2</code></dd>" in html

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
@@ -12,7 +11,7 @@ import pytest
 import safetensors.torch
 
 from mechscope.labs import prepare, read_claims, run_prepared, verify_labs
-from mechscope.labs.workshop import NotKeptError
+from mechscope.storage.files import NotKeptError
 from tests.labs.tiny_lab import tiny_lab
 
 
@@ -131,7 +130,7 @@ def test_parts_of_older_versions_do_not_pile_up(tmp_path: Path) -> None:
     mine.mkdir(parents=True)
     last: list[str] = []
     for version in range(1, 6):
-        lab = dataclasses.replace(tiny_lab(tmp_path), version=version)
+        lab = tiny_lab(tmp_path, value=float(version))
         last.append(read_claims(lab.run(out=tmp_path / "runs").folder / "claims.json").fingerprint)
         # Directories made within a tick of the clock are otherwise of one age.
         os.utime(parts / last[-1], (version, version))

@@ -13,7 +13,7 @@ from mechscope.data.byte_pairs import train_byte_pairs
 from mechscope.data.python_code import read_standard_library
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation import evaluate
-from mechscope.labs import Lab, Workshop, check_claims, run_lab
+from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.sae import LAB, GridConfig, SaeConfig, TextConfig, ToyConfig
 from mechscope.labs.sae import experiment as experiment_module
 from mechscope.labs.sae import ground_truth as ground_truth_module
@@ -28,6 +28,7 @@ from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs import Workspace
 
 GRID = GridConfig(
     d_in=24, features=32, active=1.5, decay=0.97, l1=(1.0, 2.0), sizes=(32, 48), steps=400, batch=256
@@ -55,8 +56,8 @@ TEXT = TextConfig(
 TINY = SaeConfig(small=GRID, toy=TOY, text=TEXT)
 
 
-def workshop(folder: Path, config: SaeConfig = TINY) -> Workshop:
-    return Workshop(config, (0,), torch.device("cpu"), folder / "parts", "test")
+def workspace(folder: Path, config: SaeConfig = TINY) -> Workspace:
+    return Workspace(config, (0,), torch.device("cpu"), folder / "parts")
 
 
 def verdict(claim: str, numbers: dict[str, float]) -> str:
@@ -96,7 +97,7 @@ def texts(model: HookedTransformer) -> Texts:
 def findings(
     model: HookedTransformer, texts: Texts, tmp_path_factory: pytest.TempPathFactory
 ) -> TextFindings:
-    bench = workshop(tmp_path_factory.mktemp("text"))
+    bench = workspace(tmp_path_factory.mktemp("text"))
     study = study_text(bench, model, texts, TEXT, 0)
     twin = random_twin(model, 0)
     on_twin = train_chosen(bench, twin, texts, TEXT, 0, "random-weights")
@@ -112,11 +113,11 @@ def findings(
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
-    return run_grid(workshop(tmp_path_factory.mktemp("grid")), GRID, 0, "small")
+    return run_grid(workspace(tmp_path_factory.mktemp("grid")), GRID, 0, "small")
 
 
 def with_text(grid: Grid, findings: TextFindings, folder: Path) -> dict[str, float]:
-    toy = run_toy(workshop(folder), dataclasses.replace(TOY, model_steps=20, steps=8), 0)
+    toy = run_toy(workspace(folder), dataclasses.replace(TOY, model_steps=20, steps=8), 0)
     return measure(Findings(grid, None, toy, findings))
 
 
@@ -191,7 +192,7 @@ def test_known_features_are_found_and_shuffled_ones_are_not(
         return features
 
     monkeypatch.setattr(ground_truth_module, "known_features", sabotaged)
-    spoilt = run_grid(workshop(tmp_path), GRID, 0, "spoilt")
+    spoilt = run_grid(workspace(tmp_path), GRID, 0, "spoilt")
     numbers = with_text(spoilt, findings, tmp_path)
     assert verdict("5.1a", numbers) == "fail"
     assert numbers["small_mmcs"] < honest["small_mmcs"] - 0.2
@@ -199,16 +200,16 @@ def test_known_features_are_found_and_shuffled_ones_are_not(
 
 def test_an_untrained_grid_fails(tmp_path: Path, findings: TextFindings) -> None:
     untrained = dataclasses.replace(GRID, learning_rate=1e-9, steps=8)
-    numbers = with_text(run_grid(workshop(tmp_path), untrained, 0, "untrained"), findings, tmp_path)
+    numbers = with_text(run_grid(workspace(tmp_path), untrained, 0, "untrained"), findings, tmp_path)
     assert verdict("5.1a", numbers) == "fail"
 
 
 def test_step_01s_features_are_recovered_by_training_only(tmp_path: Path) -> None:
-    study = run_toy(workshop(tmp_path / "trained"), TOY, 0)
+    study = run_toy(workspace(tmp_path / "trained"), TOY, 0)
     honest = {"toy_more": len(study.represented) / TOY.hidden, "toy_mmcs": study.mmcs}
     assert verdict("5.2", honest) == "pass"
     untrained = dataclasses.replace(TOY, learning_rate=1e-9, steps=8)
-    study = run_toy(workshop(tmp_path / "untrained"), untrained, 0)
+    study = run_toy(workspace(tmp_path / "untrained"), untrained, 0)
     assert verdict("5.2", honest | {"toy_mmcs": study.mmcs}) == "fail"
     assert study.mmcs == pytest.approx(study.untrained, abs=1e-3)
 

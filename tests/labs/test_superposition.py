@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from mechscope.labs import Lab, Workshop, check_claims
+from mechscope.labs import Lab, check_claims
 from mechscope.labs.superposition import LAB, SuperpositionConfig
 from mechscope.labs.superposition import training as training_module
 from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.config import boundary_settings
 from mechscope.labs.superposition.measures import Trained, measure, shuffled
 from mechscope.labs.superposition.training import Group, TrainedGroup, geometric, train_group
+from mechscope.runs import Workspace
 
 TINY = SuperpositionConfig(
     count_starts=1,
@@ -92,8 +93,8 @@ NEED_MORE = {
 }
 
 
-def workshop(folder: Path, config: SuperpositionConfig = TINY, **options: Any) -> Workshop:
-    return Workshop(config, (0,), torch.device("cpu"), folder, "f", **options)
+def workspace(folder: Path, config: SuperpositionConfig = TINY, **options: Any) -> Workspace:
+    return Workspace(config, (0,), torch.device("cpu"), folder, **options)
 
 
 def small_group(**changes: Any) -> Group:
@@ -108,7 +109,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = small_group(model="untied")
-    whole = train_group(workshop(tmp_path / "whole"), group, seed=0)
+    whole = train_group(workspace(tmp_path / "whole"), group, seed=0)
     real, steps = training_module.batch_for, []
 
     def killed_at_five(group: Group, seed: int, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -119,8 +120,8 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
 
     monkeypatch.setattr(training_module, "batch_for", killed_at_five)
     with pytest.raises(KeyboardInterrupt):
-        train_group(workshop(tmp_path / "stopped", patience=0), group, seed=0)
-    resumed = train_group(workshop(tmp_path / "stopped", patience=0), group, seed=0)
+        train_group(workspace(tmp_path / "stopped", save_every=0), group, seed=0)
+    resumed = train_group(workspace(tmp_path / "stopped", save_every=0), group, seed=0)
     assert steps[:12] == [*range(6), *range(5, 11)]
     for name in ("W", "W_out", "b"):
         assert getattr(whole.models, name).equal(getattr(resumed.models, name)), name
@@ -131,11 +132,11 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
 @pytest.mark.usefixtures("in_float64")
 def test_the_finalists_are_those_with_the_lowest_loss_and_train_as_if_alone(tmp_path: Path) -> None:
     group = small_group(starts=5, steps=40)
-    alone = train_group(workshop(tmp_path / "all"), group, seed=3)
+    alone = train_group(workspace(tmp_path / "all"), group, seed=3)
     early = train_group(
-        workshop(tmp_path / "early"), dataclasses.replace(group, steps=10, finalists=0), seed=3
+        workspace(tmp_path / "early"), dataclasses.replace(group, steps=10, finalists=0), seed=3
     )
-    chosen = train_group(workshop(tmp_path / "some"), dataclasses.replace(group, finalists=2), seed=3)
+    chosen = train_group(workspace(tmp_path / "some"), dataclasses.replace(group, finalists=2), seed=3)
     assert chosen.models.W.shape[:2] == chosen.loss.shape == (2, 2)
     for setting in range(2):
         rows = [
@@ -151,7 +152,7 @@ def test_the_finalists_are_those_with_the_lowest_loss_and_train_as_if_alone(tmp_
 
 def test_finalists_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group = small_group(starts=4, steps=16, finalists=2)
-    whole = train_group(workshop(tmp_path / "whole"), group, seed=0)
+    whole = train_group(workspace(tmp_path / "whole"), group, seed=0)
     real = training_module.gradients
     for at in (4, 5, 12):
         calls: list[None] = []
@@ -166,8 +167,8 @@ def test_finalists_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             patch.setattr(training_module, "gradients", killed)
             with pytest.raises(KeyboardInterrupt):
-                train_group(workshop(folder, patience=0), group, seed=0)
-        resumed = train_group(workshop(folder, patience=0), group, seed=0)
+                train_group(workspace(folder, save_every=0), group, seed=0)
+        resumed = train_group(workspace(folder, save_every=0), group, seed=0)
         assert resumed.models.W.equal(whole.models.W), at
         assert resumed.loss.equal(whole.loss), at
 
@@ -176,8 +177,8 @@ def test_finalists_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("seed", [1, 2])
 def test_training_is_torch_s_adamw(tmp_path: Path, seed: int) -> None:
     group = small_group(starts=1, density=(0.5,), importance=geometric(6, 0.8, 1))
-    ours = train_group(workshop(tmp_path), group, seed).models
-    begin = train_group(workshop(tmp_path / "begin"), dataclasses.replace(group, steps=0), seed).models
+    ours = train_group(workspace(tmp_path), group, seed).models
+    begin = train_group(workspace(tmp_path / "begin"), dataclasses.replace(group, steps=0), seed).models
     W, b = begin.W[0, 0].clone().requires_grad_(), begin.b[0, 0].clone().requires_grad_()
     optimizer = torch.optim.AdamW([W, b], lr=group.learning_rate, weight_decay=group.weight_decay)
     for step in range(group.steps):
@@ -243,7 +244,7 @@ def test_what_a_budget_leaves_out_is_not_run_and_says_why(tiny_lab: Lab, tmp_pat
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    shop = workshop(tmp_path_factory.mktemp("learned"), LEARNED)
+    shop = workspace(tmp_path_factory.mktemp("learned"), LEARNED)
     return {group.name: train_group(shop, group, seed=0) for group in LEARNED.groups}
 
 

@@ -38,7 +38,7 @@ from mechscope.labs.superposition.toy_models import (
     losses,
 )
 from mechscope.labs.superposition.training import Group, TrainedGroup, batch_for, geometric, train_group
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 SEEDS = st.integers(0, 2**31)
 KINDS: tuple[ModelKind, ...] = ("linear", "relu", "untied")
@@ -268,9 +268,7 @@ def test_biases_that_begin_at_the_mean_leave_no_output_stuck(tmp_path: Path, see
 
     def trained(steps: int, **changes: bool) -> TrainedGroup:
         folder = tmp_path / f"{steps}{changes}"
-        there = Workshop(
-            config=None, seeds=(seed,), device=torch.device("cpu"), folder=folder, fingerprint="test"
-        )
+        there = Workspace(config=None, seeds=(seed,), device=torch.device("cpu"), folder=folder)
         wanted = dataclasses.replace(group, steps=steps, learning_rate=1e-2, decays_to_zero=True, **changes)
         return train_group(there, wanted, seed)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from mechscope.labs import Claim, Condition, Lab, LabFigure, Outcome, Workshop
+from mechscope.labs import Claim, Condition, Lab, LabFigure, Outcome
 from mechscope.results import Provenance, make_result
+from mechscope.runs import Workspace
 from mechscope.viz import curves
 
-LESSON = """The *value* is [[number value]] and $x^2$ is a formula.
+LESSON = """The *value* is {{ value | significant(6) }} and $x^2$ is a formula.
 
 [[figure line]]
 
@@ -54,23 +55,23 @@ class TinyConfig:
 def tiny_lab(folder: Path, value: float = 1.0, inputs: str = "nothing", calls: list | None = None) -> Lab:
     """A lab whose one number is `value`; `calls` collects the seeds that were really computed."""
 
-    def experiment(workshop: Workshop) -> Outcome:
+    def experiment(workspace: Workspace) -> Outcome:
         def compute(seed: int) -> dict[str, torch.Tensor]:
             if calls is not None:
                 calls.append(seed)
-            return {"value": torch.tensor(float(workshop.config.value)), "line": torch.arange(3.0) + seed}
+            return {"value": torch.tensor(float(workspace.config.value)), "line": torch.arange(3.0) + seed}
 
         parts = {
-            seed: workshop.part(f"seed-{seed}", lambda seed=seed: compute(seed)) for seed in workshop.seeds
+            seed: workspace.load_or_compute(f"seed-{seed}", lambda seed=seed: compute(seed))
+            for seed in workspace.seeds
         }
-        line = parts[workshop.seeds[0]]["line"]
+        line = parts[workspace.seeds[0]]["line"]
         figure = curves([0, 1, 2], {"a": line}, title="A line", x_title="x", y_title="y")
         data = make_result(line, ("step",), "A line", "1", Provenance("tiny", "test"))
         return Outcome(
             measures={seed: {"value": float(part["value"])} for seed, part in parts.items()},
             figures=(LabFigure("line", figure, "Look for <the> line.", {"line": data}),),
             not_run={"stars": "there are no stars"},
-            numbers={"value": f"{value:g}"},
             weights={"line": line},
         )
 

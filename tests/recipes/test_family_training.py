@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family import corpus as corpus_module
 from mechscope.recipes.family import training
@@ -13,6 +12,7 @@ from mechscope.recipes.family.corpus import Corpus
 from mechscope.recipes.family.package_files import shared_tokenizer
 from mechscope.recipes.family.training import learning_rate, state_at, train_weights
 from mechscope.recipes.registry import KINDS, RECIPES
+from mechscope.runs.workspace import Workspace
 from mechscope.storage.folders import DATA_VARIABLE
 
 SMALL = FamilyConfig(
@@ -29,8 +29,8 @@ def some_corpus(seed: int, checksum: str = "0" * 16) -> Corpus:
     return Corpus(*streams, checksum, "3.0", 1, 1)
 
 
-def workshop(folder, config, seed):
-    return Workshop(config, (seed,), torch.device("cpu"), folder, "the same", patience=0.0)
+def workspace(folder, config, seed):
+    return Workspace(config, (seed,), torch.device("cpu"), folder, save_every=0.0)
 
 
 class StopError(Exception):
@@ -40,7 +40,7 @@ class StopError(Exception):
 @pytest.mark.parametrize(("kind", "seed", "stop"), [("gelu", 0, 3), ("attn-only", 1, 8), ("solu", 2, 11)])
 def test_a_killed_training_resumes_with_equal_losses(tmp_path, monkeypatch, kind, seed, stop):
     config, corpus = replace(SMALL, kind=kind), some_corpus(seed)
-    whole = train_weights(workshop(tmp_path / "whole", config, seed), corpus)
+    whole = train_weights(workspace(tmp_path / "whole", config, seed), corpus)
 
     def batch(config, corpus, seed, step, real=training_batch):
         if step == stop:
@@ -50,10 +50,10 @@ def test_a_killed_training_resumes_with_equal_losses(tmp_path, monkeypatch, kind
     with monkeypatch.context() as patched:
         patched.setattr(training, "training_batch", batch)
         with pytest.raises(StopError):
-            train_weights(workshop(tmp_path / "killed", config, seed), corpus)
+            train_weights(workspace(tmp_path / "killed", config, seed), corpus)
     seen = []
     monkeypatch.setattr(training, "training_batch", lambda *a: (seen.append(a[3]), training_batch(*a))[1])
-    resumed = train_weights(workshop(tmp_path / "killed", config, seed), corpus)
+    resumed = train_weights(workspace(tmp_path / "killed", config, seed), corpus)
     assert seen == list(range(stop, config.steps))
     assert torch.equal(whole["losses"], resumed["losses"])
     assert {*whole} == {*resumed}
@@ -61,16 +61,16 @@ def test_a_killed_training_resumes_with_equal_losses(tmp_path, monkeypatch, kind
 
 
 def test_a_stopped_training_is_not_taken_up_on_another_text(tmp_path):
-    train_weights(workshop(tmp_path, SMALL, 0), some_corpus(0))
+    train_weights(workspace(tmp_path, SMALL, 0), some_corpus(0))
     other = some_corpus(1, "1" * 16)
-    afresh = train_weights(workshop(tmp_path / "afresh", SMALL, 0), other)
-    after = train_weights(workshop(tmp_path, SMALL, 0), other)
+    afresh = train_weights(workspace(tmp_path / "afresh", SMALL, 0), other)
+    after = train_weights(workspace(tmp_path, SMALL, 0), other)
     assert all(torch.equal(afresh[name], after[name]) for name in afresh)
 
 
 def test_the_checkpoints_are_the_steps_they_say(tmp_path):
     corpus = some_corpus(4)
-    part = train_weights(workshop(tmp_path, SMALL, 4), corpus)
+    part = train_weights(workspace(tmp_path, SMALL, 4), corpus)
     torch.testing.assert_close(
         state_at(part, 0)["embed.W_E"], HookedTransformer(SMALL.model_config(4)).W_E.data
     )
@@ -132,8 +132,8 @@ def test_without_books_it_says_so_before_any_work(monkeypatch, tmp_path):
 
 def test_the_first_phase_is_that_of_the_model_without_neurons(tmp_path):
     config = replace(SMALL, keep=(0, 4, 5, 6))
-    part = train_weights(workshop(tmp_path / "gelu", config, 3), some_corpus(3))
-    bare = train_weights(workshop(tmp_path / "bare", replace(config, kind="attn-only"), 3), some_corpus(3))
+    part = train_weights(workspace(tmp_path / "gelu", config, 3), some_corpus(3))
+    bare = train_weights(workspace(tmp_path / "bare", replace(config, kind="attn-only"), 3), some_corpus(3))
     assert torch.equal(part["losses"][: config.first_steps], bare["losses"][: config.first_steps])
     # The neurons are there at the second phase's first step, say nothing yet, and have learnt after it.
     before, start, after = (state_at(part, step) for step in (4, 5, 6))
@@ -152,7 +152,7 @@ def test_two_phases_of_one_kind_are_one_training(tmp_path, monkeypatch):
     )
     corpus = some_corpus(5)
     config = replace(SMALL, kind="attn-only")
-    part = train_weights(workshop(tmp_path, config, 5), corpus)
+    part = train_weights(workspace(tmp_path, config, 5), corpus)
     model = HookedTransformer(config.model_config(5))
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
     for step in range(config.steps):

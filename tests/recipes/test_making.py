@@ -65,7 +65,7 @@ def test_a_model_without_checkpoints_says_so(tmp_path, monkeypatch):
     config = TinyConfig(steps=2, keep=(2,))
     tiny = Tiny(config, 0)
     recipe = tiny_recipe(
-        tiny, 9.0, train=lambda workshop: type(made := tiny.train(workshop))(made.model, made.words)
+        tiny, 9.0, train=lambda workspace: type(made := tiny.train(workspace))(made.model, made.words)
     )
     make(recipe, tmp_path / "tiny", work=tmp_path.parent / f"{tmp_path.name}-work")
     monkeypatch.setattr(names, "BUNDLED", tmp_path)

@@ -16,12 +16,12 @@ from mechscope.labs.superposition.collection import ToyCollection, load_toy_mode
 from mechscope.labs.superposition.linear_baseline import best_linear_losses
 from mechscope.labs.superposition.measures import shuffled
 from mechscope.labs.superposition.training import TrainedGroup, batch_for, losses, train_group
-from mechscope.labs.workshop import Workshop
 from mechscope.recipes.making import MissedConditionsError, judge, make, prepare
 from mechscope.recipes.registry import find_recipe
 from mechscope.recipes.superposition import CONDITIONS, RECIPES, settled, stored_losses, train
 from mechscope.recipes.superposition_card import ABOUT, SHOWN
 from mechscope.recipes.superposition_groups import InstancesConfig, Run
+from mechscope.runs.workspace import Workspace
 
 NAME = "superposition-instances"
 SHORT = Run(2, 6, 32)
@@ -149,14 +149,14 @@ def test_densities_in_the_wrong_order_fail(bundled: ToyCollection, quick: None) 
 # Making ----------------------------------------------------------------------------------------------
 
 
-def workshop(folder: Path) -> Workshop:
-    return Workshop(config=TINY, seeds=(0,), device=torch.device("cpu"), folder=folder, fingerprint="test")
+def workspace(folder: Path) -> Workspace:
+    return Workspace(config=TINY, seeds=(0,), device=torch.device("cpu"), folder=folder)
 
 
 def test_what_is_kept_of_a_group(tmp_path: Path, quick: None) -> None:
     groups = {group.name: group for group in TINY.groups}
     for name in ("intro", "counting", "abs"):
-        whole = train_group(workshop(tmp_path), groups[name], 0)
+        whole = train_group(workspace(tmp_path), groups[name], 0)
         kept = settled(whole, 0)
         starts = groups[name].starts if name == "counting" else 1
         assert kept.models.W.shape[1] == kept.loss.shape[1] == starts
@@ -193,7 +193,7 @@ def test_a_killed_making_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         make(recipe, tmp_path / "made", work=tmp_path / "work")
     assert not (tmp_path / "made").exists()
     resumed = load_toy_models(tmp_path / "work" / "model")
-    whole = train(workshop(tmp_path / "whole")).model
+    whole = train(workspace(tmp_path / "whole")).model
     for name, group in whole.items():
         for key, value in group.models.parameters().items():
             assert torch.equal(resumed[name].models.parameters()[key], value), (name, key)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mechscope.labs.claim import Condition
-from mechscope.labs.workshop import Workshop
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.recipe import Made, Recipe
+from mechscope.runs.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Tiny:
         drawn = torch.randint(0, 6, (16, 1), generator=torch.Generator().manual_seed(step))
         return drawn.expand(16, 8).contiguous()
 
-    def train(self, workshop: Workshop) -> Made:
-        workshop.patience = 0.0
-        part = workshop.part("tiny", lambda: self._train(workshop))
+    def train(self, workspace: Workspace) -> Made:
+        workspace.save_every = 0.0
+        part = workspace.load_or_compute("tiny", lambda: self._train(workspace))
         kept = {
             step: {
                 name.removeprefix(f"{step}."): tensor
@@ -61,9 +61,9 @@ class Tiny:
         model.load_state_dict(kept[self.config.steps])
         return Made(model, {"data": "constant sequences"}, kept)
 
-    def _train(self, workshop: Workshop) -> dict[str, Tensor]:
+    def _train(self, workspace: Workspace) -> dict[str, Tensor]:
         model, done, kept = self.model(), 0, dict[str, Tensor]()
-        if (state := workshop.take_up("tiny")) is not None:
+        if (state := workspace.restore_state("tiny")) is not None:
             done = int(state.pop("done"))
             model.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
             kept = {k: v for k, v in state.items() if not k.startswith("model.")}
@@ -80,7 +80,7 @@ class Tiny:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            workshop.put_aside("tiny", lambda step=step: self._state(step + 1, model, kept))
+            workspace.save_state("tiny", lambda step=step: self._state(step + 1, model, kept))
         return kept
 
     def _state(self, done: int, model: HookedTransformer, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:

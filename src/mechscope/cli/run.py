@@ -12,7 +12,7 @@ from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.words import command_line
 
 if TYPE_CHECKING:
-    from mechscope.labs.side_by_side import Finished
+    from mechscope.labs.parallel_steps import Finished
 
 
 def run(command: Run) -> int:
@@ -28,8 +28,9 @@ def run(command: Run) -> int:
         for name in names:
             find_entry(name)
         from mechscope.labs.index_page import write_index
+        from mechscope.labs.parallel_steps import run_steps
         from mechscope.labs.running import prepare
-        from mechscope.labs.side_by_side import choose_jobs, run_steps
+        from mechscope.runs.parallel_runs import choose_jobs
 
         prepared = [
             prepare(find_lab(name), command.budget, command.seed, command.out, command.device)

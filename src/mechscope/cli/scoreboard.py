@@ -14,18 +14,18 @@ from mechscope.storage.folder_lock import hold_folder
 
 def print_means(played: Any, kind: str) -> None:
     """Mean AUROC under each condition, as an aligned table."""
-    from mechscope.scoreboard import CONTENDERS
+    from mechscope.scoreboard import METHODS
 
     columns = played.conditions()
     rows = {condition: played.summary(kind, condition) for condition in columns}
-    names = [name for name in played.contenders() if name in rows[columns[0]]]
+    names = [name for name in played.methods() if name in rows[columns[0]]]
     if not names:
         return
-    width = max(len(CONTENDERS[name].words) for name in names)
+    width = max(len(METHODS[name].words) for name in names)
     print(f"{f'AUROC of {kind}':<{width}}  {'  '.join(f'{column:>9}' for column in columns)}   CPU s")
     for name in names:
         cells = "  ".join(f"{rows[column][name][0]:9.3f}" for column in columns)
-        print(f"{CONTENDERS[name].words:<{width}}  {cells}  {played.median_seconds(name):6.2f}")
+        print(f"{METHODS[name].words:<{width}}  {cells}  {played.median_seconds(name):6.2f}")
     print()
 
 
@@ -37,7 +37,7 @@ def scoreboard(command: Scoreboard) -> int:
 
 def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     from mechscope import planted
-    from mechscope.scoreboard import CONTENDERS, scoreboard_page, scoreboard_svg
+    from mechscope.scoreboard import METHODS, scoreboard_page, scoreboard_svg
     from mechscope.scoreboard import scoreboard as play_all
 
     with user_errors():
@@ -47,8 +47,8 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
                     f"unknown planted program {name!r}; choose from {', '.join(planted.PROGRAMS)}."
                 )
         for name in command.methods:
-            if name not in CONTENDERS:
-                raise KeyError(f"unknown method {name!r}; choose from {', '.join(CONTENDERS)}.")
+            if name not in METHODS:
+                raise KeyError(f"unknown method {name!r}; choose from {', '.join(METHODS)}.")
         if command.seeds < 1 or command.examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
         pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])

@@ -26,8 +26,9 @@ def verify(command: Verify) -> int:
 
         for name in names:
             find_entry(name)
-        from mechscope.labs.side_by_side import choose_jobs, run_steps
+        from mechscope.labs.parallel_steps import run_steps
         from mechscope.labs.verify import prepare_to_verify, verification_of
+        from mechscope.runs.parallel_runs import choose_jobs
 
         prepared = [
             prepare_to_verify(find_lab(name), command.budget, command.seed, command.out, command.device)

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
+from mechscope.runs.config_diff import config_diff
+from mechscope.runs.key import NO_INPUTS
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import shown
 
@@ -194,8 +195,8 @@ def _check_same(folder: Path, there: Mapping[str, Any], origin: Mapping[str, Any
     if there == here:
         return
     if there == {name: value for name, value in here.items() if name != "made_from"}:
-        raise ValueError(f"{folder} {UNTOLD} Remove the folder to write the activations again.")
-    differ = "; ".join(differences(there, here, "there", "here"))
+        raise ValueError(f"{folder} {NO_INPUTS} Remove the folder to write the activations again.")
+    differ = "; ".join(config_diff(there, here, "there", "here"))
     raise ValueError(
         f"{folder} holds the activations of {there.get('source')!r} with other settings: {differ}. Give another "
         "folder, or remove this one to write them again."

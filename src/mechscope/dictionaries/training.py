@@ -36,6 +36,7 @@ from mechscope.model.gradients import refuse_inference_mode
 from mechscope.reading import naming
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
+from mechscope.runs.source_digest import source_digests
 from mechscope.storage.files import keeping
 
 SCALE_SAMPLE = 4096
@@ -269,7 +270,16 @@ def describe_run(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingC
         "training": cfg.to_dict(),
         "dictionaries": {name: dictionary.cfg.to_dict() for name, dictionary in named.items()},
         "stream": described,
+        "source": _source(named, stream),
     }
+
+
+def _source(named: Mapping[str, Dictionary], stream: Stream) -> dict[str, str]:
+    """Digests of the source files that compute a training, on however many ranks."""
+    read = stream.inner if isinstance(stream, SplitStream) else stream
+    return source_digests(
+        __name__, type(read).__module__, *{type(each).__module__ for each in named.values()}
+    )
 
 
 def _tensors(

@@ -14,8 +14,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.reading import check_name, open_safetensors, parse_json
+from mechscope.runs.key import NO_INPUTS, NO_SOURCE, RunKey, stale_message
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
 from mechscope.value_kinds import not_of_kind
 
@@ -29,7 +29,7 @@ class TrainingCheckpoint:
     """Where a run stands."""
 
     run: Mapping[str, Any]
-    """What the run is: configs of training, dictionaries and stream."""
+    """What the run is: configs of training, dictionaries and stream, and digests of the source files."""
     step: int
     """Steps that are done."""
     seconds: float
@@ -147,10 +147,19 @@ def _check_same(path: Path, there: Mapping[str, Any], run: Mapping[str, Any]) ->
     here = json.loads(json.dumps(run))
     if there == here:
         return
+    key = RunKey(_without_source(here), source=here.get("source", {}))
+    settings = _without_source(there)
     untold = {name: value for name, value in here["stream"].items() if name != "made_from"}
-    if there == here | {"stream": untold}:
-        raise ValueError(f"{path} {UNTOLD} Give another folder, or remove the file to begin anew.")
-    differ = "; ".join(differences(there, here, "there", "here"))
-    raise ValueError(
-        f"{path} belongs to another training run: {differ}. Give another folder, or remove the file to begin anew."
-    )
+    if settings == {**key.settings, "stream": untold} and settings != key.settings:
+        changes = NO_INPUTS
+    elif settings == key.settings and "source" not in there:
+        changes = NO_SOURCE
+    else:
+        stored = {"settings": settings, "inputs": {}, "source": there.get("source", key.source)}
+        changes = key.changes_since(stored)
+    advice = "Give another folder, or remove the file to start over."
+    raise ValueError(stale_message(path, changes, advice, "another training run"))
+
+
+def _without_source(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in run.items() if name != "source"}

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mechscope.labs.report import render_report, write_report
     from mechscope.labs.running import Preparation, prepare, run_lab, run_prepared
     from mechscope.labs.verify import Verification, verify_labs
-    from mechscope.labs.workshop import Workshop
     from mechscope.model.device_choice import pick_device
 
 _HOMES = {
@@ -35,7 +34,6 @@ _HOMES = {
     "Preparation": "running",
     "TAGS": "claim",
     "Verification": "verify",
-    "Workshop": "workshop",
     "all_labs": "registry",
     "check_claims": "claim",
     "find_entry": "registry",
@@ -67,7 +65,6 @@ __all__ = [
     "Outcome",
     "Preparation",
     "Verification",
-    "Workshop",
     "all_labs",
     "check_claims",
     "find_entry",
@@ -87,4 +84,5 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {name: f"{__name__}.{module}" for name, module in _HOMES.items()}
     | {"pick_device": "mechscope.model.device_choice"},
+    moved={"Workshop": "mechscope.runs:Workspace"},
 )

@@ -13,6 +13,7 @@ from typing import Any, cast
 from mechscope.labs.claim import CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
 from mechscope.reading import read_json_object
+from mechscope.runs.key import RunKey, read_key
 from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import not_of_kind, shown
 
@@ -45,24 +46,23 @@ class ClaimsFile:
     """The verdicts as plain JSON values."""
     machines: tuple[str, ...] = ()
     """Processors and thread counts that computed it, in words; empty in files of older versions."""
+    key: RunKey | None = None
+    """What decided the run; None in files of older versions."""
 
     def count(self, status: str) -> int:
         """How many claims ended as pass, fail or not-run."""
         return sum(claim["status"] == status for claim in self.claims)
 
-    def changed_since(self, inputs: Mapping[str, str]) -> str:
-        """What is another than now, in words, where the fingerprint is.
+    def changes_since(self, key: RunKey) -> str:
+        """What has changed since the run, in words; empty if nothing has.
 
         Args:
-            inputs: what the lab would read now, by name.
+            key: what would decide the run now.
         """
-        names = sorted(name for name in {*inputs, *self.inputs} if inputs.get(name) != self.inputs.get(name))
-        if not names:
-            return "its settings, device or version have changed since"
-        return "it read " + "; ".join(f"{name}: {self.inputs.get(name, 'nothing')}" for name in names)
+        return key.changes_since(None if self.key is None else self.key.to_dict())
 
 
-def write_claims(run: LabRun, fingerprint: str) -> Path:
+def write_claims(run: LabRun, key: RunKey) -> Path:
     """Write claims.json into the run's folder."""
     content = {
         "format": FORMAT,
@@ -70,7 +70,6 @@ def write_claims(run: LabRun, fingerprint: str) -> Path:
             "step": run.lab.step,
             "slug": run.lab.slug,
             "title": run.lab.title,
-            "version": run.lab.version,
         },
         "budget": run.budget,
         "seeds": list(run.seeds),
@@ -80,7 +79,8 @@ def write_claims(run: LabRun, fingerprint: str) -> Path:
         "versions": dict(run.versions),
         "seconds": round(run.seconds, 1),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "fingerprint": fingerprint,
+        "fingerprint": key.name,
+        "key": key.to_dict(),
         "counts": {status: run.count(status) for status in ("pass", "fail", "not-run")},
         "claims": [_claim_to_json(claim) for claim in run.claims],
     }
@@ -129,6 +129,7 @@ def read_claims(path: str | Path) -> ClaimsFile:
         inputs=content["inputs"],
         claims=tuple(content["claims"]),
         machines=tuple(content.get("machines", ())),
+        key=read_key(content.get("key")),
     )
 
 

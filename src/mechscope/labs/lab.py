@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,10 @@ from torch import Tensor
 from mechscope.labs.claim import CheckedClaim, Claim
 from mechscope.pages.figures import PageFigure
 from mechscope.results import Result
+from mechscope.viz import render_result
 
 if TYPE_CHECKING:
-    from mechscope.labs.workshop import Workshop
+    from mechscope.runs.workspace import Workspace
 
 Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("quick", "full")
@@ -27,6 +29,30 @@ class LabFigure(PageFigure):
 
     data: Mapping[str, Result] = field(default_factory=dict)
     """The numbers behind it, written beside the report."""
+
+    @classmethod
+    def of(
+        cls,
+        result: Result,
+        caption: str,
+        *,
+        name: str,
+        key: str = "numbers",
+        data: Mapping[str, Result] | None = None,
+        **options: Any,
+    ) -> LabFigure:
+        """The figure of a result, with its numbers beside it.
+
+        Args:
+            name: the lesson places the figure by it.
+            key: what the result is called in the file of numbers beside the report.
+            data: further numbers in that file.
+            options: how to draw it, such as `markers` or `log_y` (see `mechscope.viz.render_result`).
+
+        Raises:
+            ValueError, TypeError: as `render_result`.
+        """
+        return cls(name, render_result(result, **options), caption, {key: result, **(data or {})})
 
     @property
     def numbers_link(self) -> str | None:
@@ -46,10 +72,34 @@ class Outcome:
     """Claim id (or what a claim needs) → why it could not be run."""
     missing_figures: Mapping[str, str] = field(default_factory=dict)
     """Figure that the lesson places → why there is none this time."""
-    numbers: Mapping[str, str] = field(default_factory=dict)
-    """Numbers for the lesson's text, already formatted: no number in it is typed by hand."""
+    facts: Any = None
+    """What the lesson quotes besides measures and settings: a frozen dataclass, whose fields the lesson's template
+    reads by name and formats. No number in a lesson is typed by hand."""
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     """Trained weights to keep."""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    """Ignored unless given, and gone in the next version: formatted numbers, which are now `facts` and filters."""
+
+    def __post_init__(self) -> None:
+        if self.numbers:
+            warnings.warn(
+                "Outcome(numbers=...) will go in the next version: lessons read measures and `facts` themselves and "
+                "format them with filters.",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+
+    def lesson_values(self, seed: int) -> dict[str, Any]:
+        """Everything that the lesson's template can read by name: the measures of one seed and the facts.
+
+        Raises:
+            ValueError: if a fact has the name of a measure.
+        """
+        measures = dict(self.measures[seed])
+        facts = {} if self.facts is None else vars(self.facts)
+        if both := sorted(measures.keys() & facts):
+            raise ValueError(f"{both} are measures and facts at once; a lesson could not tell them apart.")
+        return measures | facts | dict(self.numbers)
 
 
 @dataclass(frozen=True)
@@ -73,11 +123,20 @@ class Lab:
     seeds: Mapping[Budget, int]
     """Budget → how many seeds are run, counting up from the one that is given."""
     inputs: Callable[[], dict[str, str]]
-    """What the experiment would read now, by name: cheap to call, part of a run's fingerprint, fetches nothing."""
-    experiment: Callable[[Workshop], Outcome]
+    """What the experiment would read now, by name: cheap to call, part of a run's key, fetches nothing."""
+    experiment: Callable[[Workspace], Outcome]
     """Train, analyse, measure."""
-    version: int = 1
-    """Counted up when the experiment changes, so that older finished parts are not mixed in."""
+    version: int | None = None
+    """Ignored, and gone in the next version: changed code is now noticed by itself."""
+
+    def __post_init__(self) -> None:
+        if self.version is not None:
+            warnings.warn(
+                "Lab(version=...) is ignored and will go in the next version: finished parts carry a digest of the "
+                "source files that computed them.",
+                DeprecationWarning,
+                stacklevel=3,
+            )
 
     @property
     def folder_name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from mechscope.labs.claim import TAGS
 from mechscope.labs.claims_file import ClaimsFile, read_claims
 from mechscope.labs.lab import Budget, Lab
-from mechscope.labs.running import fingerprint_of
+from mechscope.labs.running import key_of
 
 VERDICTS = {"pass": "✓ reproduced", "fail": "✗ **not reproduced**", "not-run": "– not run"}
 
@@ -33,7 +33,7 @@ def read_replications(
 ) -> list[Replication]:
     """The finished runs of these steps. Runs nothing.
 
-    A run counts on the kind of device that it ran on, but its settings, inputs and version must be those of now.
+    A run counts on the kind of device that it ran on, but its settings, inputs and code must be those of now.
     """
     return [
         _read(lab, budget, seed, Path(out) / lab.folder_name / f"{budget}-seed-{seed}" / "claims.json")
@@ -48,11 +48,11 @@ def _read(lab: Lab, budget: Budget, seed: int, path: Path) -> Replication:
         found = read_claims(path)
     except ValueError as error:
         return Replication(lab, None, str(error).rstrip("."))
-    inputs = lab.inputs()
     device_type = found.device.partition(":")[0]
-    if found.fingerprint == fingerprint_of(lab, budget, seed, device_type, inputs):
+    changes = found.changes_since(key_of(lab, budget, seed, device_type))
+    if not changes:
         return Replication(lab, found, "")
-    return Replication(lab, None, f"a stale run, not shown: {found.changed_since(inputs)}")
+    return Replication(lab, None, f"a stale run, not shown: {changes}")
 
 
 def replications_page(found: Sequence[Replication], budget: Budget = "full", seed: int = 0) -> str:

@@ -28,12 +28,13 @@ def render_report(run: LabRun) -> str:
     """The report as one HTML document: styles, script, Plotly and all figures inside; it fetches nothing.
 
     Raises:
-        KeyError: if the lesson asks for a figure or number that the run did not produce.
+        KeyError: if the lesson asks for a figure or a value that the run did not produce.
+        ValueError: as `fill_text`.
     """
     outcome = run.outcome
     text = run.lab.lesson.read_text(encoding="utf-8")
     placed = figures_placed(text)
-    numbers = {name: with_minus(words) for name, words in outcome.numbers.items()}
+    values = outcome.lesson_values(run.seeds[0]) | {"config": run.lab.configs[run.budget]}
     blocks = {figure.name: figure_html(figure) for figure in outcome.figures}
     missing = {
         name: f'<p class="missing">No figure here this time: {code_spans(reason)}.</p>'
@@ -43,7 +44,7 @@ def render_report(run: LabRun) -> str:
         Path(__file__).with_suffix(".html"),
         run=run,
         lab=run.lab,
-        lesson=Markup(render_lesson(text, numbers, {**blocks, **missing})),
+        lesson=Markup(render_lesson(text, values, {**blocks, **missing})),
         further_figures=[block for name, block in blocks.items() if name not in placed],
         claims=[_claim_row(checked) for checked in run.claims],
         tags={tag: meaning for tag, meaning in TAGS.items() if any(c.claim.tag == tag for c in run.claims)},

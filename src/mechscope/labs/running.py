@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import operator
@@ -23,17 +22,20 @@ from mechscope.labs.claim import check_claims
 from mechscope.labs.claims_file import write_claims
 from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
-from mechscope.labs.machine import made_on
 from mechscope.labs.report import write_report
-from mechscope.labs.workshop import Workshop
 from mechscope.model.device_choice import pick_device
 from mechscope.results import Result, versions
+from mechscope.runs.captured_values import modules_of
+from mechscope.runs.key import RunKey
+from mechscope.runs.machine import made_on
+from mechscope.runs.source_digest import source_digests
+from mechscope.runs.workspace import Workspace
 from mechscope.storage.files import check_file, check_folder, keeping, write_atomically
 from mechscope.storage.folder_lock import hold_folder
 
 HIGHEST_SEED = 2**32 - 1
 """The largest seed that every random generator accepts."""
-FINGERPRINT = re.compile("[0-9a-f]{16}")
+KEY_NAME = re.compile("[0-9a-f]{16}")
 PACKAGES = ("mechscope", "torch", "numpy", "xarray", "plotly", "safetensors", "scikit-learn")
 
 
@@ -53,8 +55,8 @@ class Preparation:
     """What data and models will be read, in words."""
     folder: Path
     """Where the run's files go: OUT/STEP-SLUG/BUDGET-seed-SEED."""
-    fingerprint: str
-    """Checksum of everything that decides what the run computes."""
+    key: RunKey
+    """Everything that decides what the run computes."""
 
 
 def prepare(
@@ -83,8 +85,8 @@ def prepare(
     if writes:
         check_places(folder)
     inputs = lab.inputs()
-    fingerprint = fingerprint_of(lab, budget, seed, chosen.type, inputs)
-    return Preparation(lab, budget, seeds, chosen, inputs, folder, fingerprint)
+    key = key_of(lab, budget, seed, chosen.type, inputs)
+    return Preparation(lab, budget, seeds, chosen, inputs, folder, key)
 
 
 def check_request(lab: Lab, budget: Budget, seed: int, out: str | Path) -> tuple[int, ...]:
@@ -121,10 +123,10 @@ def check_places(folder: Path) -> None:
     check_file(folder.parent.parent / "index.html")
 
 
-def fingerprint_of(
+def key_of(
     lab: Lab, budget: Budget, seed: int, device_type: str, inputs: Mapping[str, str] | None = None
-) -> str:
-    """Checksum of everything that decides what a run computes.
+) -> RunKey:
+    """Everything that decides what a run computes.
 
     Args:
         device_type: "cpu", "cuda" or "mps".
@@ -132,14 +134,13 @@ def fingerprint_of(
     """
     settings: dict[str, Any] = {
         "lab": lab.slug,
-        "version": lab.version,
         "config": dataclasses.asdict(lab.configs[budget]),
         "seed": seed,
         "seeds": lab.seeds[budget],
-        "inputs": lab.inputs() if inputs is None else inputs,
         "device": device_type,
     }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    source = source_digests(*sorted(modules_of(lab.experiment)))
+    return RunKey(settings, lab.inputs() if inputs is None else inputs, source)
 
 
 def run_lab(
@@ -190,18 +191,18 @@ def run_in_held_folder(
 ) -> LabRun:
     """`run_prepared`, if the caller or the parent process already holds the folder's lock."""
     lab, folder = preparation.lab, preparation.folder
-    workshop = Workshop(
+    workspace = Workspace(
         config=lab.configs[preparation.budget],
         seeds=preparation.seeds,
         device=preparation.device,
         folder=_parts_folder(preparation),
-        fingerprint=preparation.fingerprint,
+        key=preparation.key,
         progress=progress,
         line=line,
         label=label,
     )
     begun = time.monotonic()
-    outcome = lab.experiment(workshop)
+    outcome = lab.experiment(workspace)
     elapsed = time.monotonic() - begun
     if tuple(outcome.measures) != preparation.seeds:
         raise RuntimeError(
@@ -216,17 +217,17 @@ def run_in_held_folder(
         inputs=preparation.inputs,
         claims=tuple(check_claims(lab.claims, outcome.measures, outcome.not_run)),
         outcome=outcome,
-        seconds=elapsed + workshop.reused_seconds,
-        reused_seconds=workshop.reused_seconds,
+        seconds=elapsed + workspace.reused_seconds,
+        reused_seconds=workspace.reused_seconds,
         versions=versions(PACKAGES),
         # An experiment without parts computed everything in this run.
-        machines=tuple(sorted(workshop.machines or {made_on(preparation.device)})),
+        machines=tuple(sorted(workspace.machines or {made_on(preparation.device)})),
     )
     with keeping(folder):
         _write_data(folder, outcome)
         write_report(run)
         # After all else: whoever finds claims.json finds everything else too.
-        write_claims(run, preparation.fingerprint)
+        write_claims(run, preparation.key)
         # The report links to it.
         write_index(folder.parent.parent)
     return run
@@ -238,11 +239,11 @@ def _parts_folder(preparation: Preparation) -> Path:
     So a run with other data, begun because a variable was not set, costs nothing but its own time.
     """
     parts = preparation.folder / "parts"
-    own = parts / preparation.fingerprint
+    own = parts / preparation.key.name
     with keeping(own):
         own.mkdir(parents=True, exist_ok=True)
         os.utime(own)
-    of_others = [path for path in parts.iterdir() if path != own and FINGERPRINT.fullmatch(path.name)]
+    of_others = [path for path in parts.iterdir() if path != own and KEY_NAME.fullmatch(path.name)]
     for folder in sorted(of_others, key=lambda path: path.stat().st_mtime)[:-1]:
         shutil.rmtree(folder, ignore_errors=True)
     return own

@@ -64,7 +64,7 @@ def prepare_to_verify(
 ) -> tuple[Preparation, str]:
     """Prepare a run; also return why it has to be made first (empty if it is finished and current).
 
-    A run counts as finished only if its lab, settings, inputs and device are what they are now: verdicts
+    A run counts as finished only if its settings, inputs, device and code are what they are now: verdicts
     reached with one model or data file do not count once another is read.
 
     Raises:
@@ -93,6 +93,6 @@ def why_not_current(preparation: Preparation) -> str:
         found = read_claims(path)
     except ValueError as error:
         return f"its claims.json cannot be read ({error})"
-    if found.fingerprint == preparation.fingerprint:
+    if not (changes := found.changes_since(preparation.key)):
         return ""
-    return f"its run is another one ({found.changed_since(preparation.inputs)})"
+    return f"its run is stale ({changes})"

@@ -1,15 +1,17 @@
-"""Lessons: Markdown with $formulas$ (to MathML, no JavaScript), [[figure NAME]] and [[number NAME]]."""
+"""Lessons: Markdown with $formulas$ (as MathML, without JavaScript), `{{ numbers }}` and [[figure NAME]]."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import latex2mathml.converter
 from markdown_it import MarkdownIt
 
 from mechscope.near_names import did_you_mean_clause
+from mechscope.pages.text_template import fill_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,23 +21,30 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
-_NUMBER = re.compile(r"\[\[number ([\w.-]+)\]\]")
+_OLD_NUMBER = re.compile(r"\[\[number ([\w.-]+)\]\]")
 _FIGURE = re.compile(r"<p>\[\[figure ([\w-]+)\]\]</p>")
 
 
-def render_lesson(text: str, numbers: Mapping[str, str], figures: Mapping[str, str]) -> str:
+def render_lesson(text: str, values: Mapping[str, Any], figures: Mapping[str, str]) -> str:
     """The lesson as HTML.
 
     Args:
-        numbers: what stands for each [[number NAME]].
+        values: what the text's `{{ name | filter }}` marks and `{% if … %}` conditions read (see `fill_text`).
         figures: HTML for each [[figure NAME]] that is a paragraph of its own.
 
     Raises:
-        KeyError: for a number or figure that the run did not produce, with the nearest names.
+        KeyError: for a name without a value or a figure that the run did not produce, with the nearest names.
+        ValueError: as `fill_text`.
     """
-    filled = _NUMBER.sub(lambda match: _look_up(numbers, match[1], "number"), text)
-    html: str = _parser().render(filled)
-    return _FIGURE.sub(lambda match: _look_up(figures, match[1], "figure"), html)
+    if _OLD_NUMBER.search(text):
+        warnings.warn(
+            "[[number NAME]] is now written {{ NAME }}. The old mark will go in the next version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        text = _OLD_NUMBER.sub(r"{{ \1 }}", text)
+    html: str = _parser().render(fill_text(text, values))
+    return _FIGURE.sub(lambda match: _look_up(figures, match[1]), html)
 
 
 def figures_placed(text: str) -> list[str]:
@@ -94,9 +103,9 @@ def _render_formula(
     return to_mathml(tokens[index].content.strip(), display=tokens[index].markup == "$$")
 
 
-def _look_up(entries: Mapping[str, str], name: str, what: str) -> str:
-    if name not in entries:
-        there = f"there are: {', '.join(sorted(entries)) or 'none'}."
-        hint = did_you_mean_clause(name, entries, n=3) or there
-        raise KeyError(f"the lesson asks for {what} {name!r}, which the run did not produce; {hint}")
-    return entries[name]
+def _look_up(figures: Mapping[str, str], name: str) -> str:
+    if name not in figures:
+        there = f"there are: {', '.join(sorted(figures)) or 'none'}."
+        hint = did_you_mean_clause(name, figures, n=3) or there
+        raise KeyError(f"the lesson asks for figure {name!r}, which the run did not produce; {hint}")
+    return figures[name]

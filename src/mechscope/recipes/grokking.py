@@ -14,9 +14,9 @@ from mechscope.labs.grokking.progress import first_epoch
 from mechscope.labs.grokking.spectra import keys_of, neurons_to_logits
 from mechscope.labs.grokking.structure import analyse_structure
 from mechscope.labs.grokking.training import GROKKED, LEARNED, Trained, to_transformer, train_model
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.recipe import Made, Recipe
+from mechscope.runs.workspace import Workspace
 
 NAME = "grokking-p113"
 BEFORE = (0.0, 0.025, 0.05, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.85, 0.9, 0.95)
@@ -26,9 +26,9 @@ AFTER = (0.0, 0.1, 0.25, 0.5)
 """The same, from grokking to the end of the clean-up; the end itself is always bundled."""
 
 
-def train(workshop: Workshop) -> Made:
+def train(workspace: Workspace) -> Made:
     """Train to the end of the clean-up; return the model and the most useful checkpoints."""
-    trained = train_model(workshop, workshop.config, workshop.seeds[0], NAME)
+    trained = train_model(workspace, workspace.config, workspace.seeds[0], NAME)
     history, rows = trained.history, bundled_rows(trained)
     keys = keys_of(neurons_to_logits(trained.weights))
     return Made(
@@ -37,7 +37,7 @@ def train(workshop: Workshop) -> Made:
             "memorised": f"{first_epoch(history.epoch, history.train_accuracy >= LEARNED):,.0f}",
             "grokked": f"{first_epoch(history.epoch, history.test_accuracy >= GROKKED):,.0f}",
             "epochs": f"{int(history.epoch[-1]):,}",
-            "seed": str(workshop.seeds[0]),
+            "seed": str(workspace.seeds[0]),
             "p": str(trained.config.p),
             "guessing": f"{math.log(trained.config.p):.2f}",
             "learning_rate": f"{trained.config.learning_rate:g}",

@@ -14,23 +14,23 @@ from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import repeated_loss, token_losses
 from mechscope.labs.induction.measures import at_least_half
 from mechscope.labs.induction.training import held_out_batches, train_model
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.recipe import Made, Recipe
+from mechscope.runs.workspace import Workspace
 
 NAME = "induction-2l"
 SEED = 0
 CONFIG = InductionConfig()
 
 
-def train(workshop: Workshop) -> Made:
+def train(workspace: Workspace) -> Made:
     """Train as step 03 does, and name the heads of the trained model."""
-    model = train_model(workshop, 2, workshop.seeds[0]).model.cpu()
+    model = train_model(workspace, 2, workspace.seeds[0]).model.cpu()
     scores = score_heads(model, _blocks())
     return Made(
         model=model,
         words={
-            "seed": str(workshop.seeds[0]),
+            "seed": str(workspace.seeds[0]),
             "steps": f"{CONFIG.steps:,}",
             "last": str(CONFIG.n_tokens - 1),
             "bos": str(CONFIG.n_tokens),

@@ -9,9 +9,9 @@ from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.measures import measure_twin
 from mechscope.labs.ioi.stories import Stories
 from mechscope.labs.ioi.twin_training import TwinConfig, train_first_part, train_twin
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.recipe import Made, Recipe
+from mechscope.runs.workspace import Workspace
 
 NAME = "ioi-twin"
 SEED = 0
@@ -19,21 +19,21 @@ LOOK = IOIConfig(prompts=32, judged_prompts=64, null_draws=10, rival_stories=100
 """The part of step 04 that is run for the card."""
 
 
-def train(workshop: Workshop) -> Made:
+def train(workspace: Workspace) -> Made:
     """Train it, and find its circuit for the card."""
-    config: TwinConfig = workshop.config
-    model = train_twin(workshop, config, workshop.seeds[0])
+    config: TwinConfig = workspace.config
+    model = train_twin(workspace, config, workspace.seeds[0])
     stories = Stories()
     return Made(
         model,
         words={
-            "seed": str(workshop.seeds[0]),
+            "seed": str(workspace.seeds[0]),
             "steps": f"{config.steps:,}",
             "batch": str(config.batch),
             "more_steps": f"{config.more_steps:,}",
             "all_steps": f"{config.steps + config.more_steps:,}",
             "stories": f"{(config.steps + config.more_steps) * config.batch:,}",
-            "first_circuit": _circuit(train_first_part(workshop, config, workshop.seeds[0]).cpu()),
+            "first_circuit": _circuit(train_first_part(workspace, config, workspace.seeds[0]).cpu()),
             "strangers": str(len(stories.strangers) // 2),
             "names": str(len(stories.words.names)),
             "held_out_names": ", ".join(stories.held_out_names),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 import string
@@ -19,10 +18,13 @@ from torch import Tensor
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.checkpoints.schedules import OWN_FILE
 from mechscope.labs.claim import Condition
-from mechscope.labs.workshop import Workshop
 from mechscope.model.device_choice import pick_device
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.results import versions
+from mechscope.runs.captured_values import modules_of
+from mechscope.runs.key import RunKey
+from mechscope.runs.source_digest import source_digests
+from mechscope.runs.workspace import Workspace
 from mechscope.storage.files import check_folder, keeping, replacing_folder, write_atomically
 from mechscope.storage.folder_lock import hold_folder
 
@@ -81,21 +83,21 @@ def make(
 
 
 def _make(recipe: Recipe, folder: Path, work: Path, device: torch.device, progress: bool | None) -> Path:
-    workshop = Workshop(
+    workspace = Workspace(
         config=recipe.config,
         seeds=(recipe.seed,),
         device=device,
         folder=work / "parts",
-        fingerprint=fingerprint(recipe, device),
+        key=key_of(recipe, device),
         progress=progress,
     )
-    made = recipe.train(workshop)
+    made = recipe.train(workspace)
     with keeping(work / "model"):
         staged = recipe.store.save(made.model, work / "model")
     _write_kept(staged, made)
     figures = measure(recipe, staged)
     judged = judge(recipe, figures)
-    write_atomically(staged / "figures.json", _figures_file(recipe, made, figures, judged, workshop))
+    write_atomically(staged / "figures.json", _figures_file(recipe, made, figures, judged, workspace))
     missed = [one for one in judged if not one.held]
     if missed:
         listed = "; ".join(
@@ -132,15 +134,16 @@ def prepare(
     return chosen
 
 
-def fingerprint(recipe: Recipe, device: torch.device) -> str:
-    """Checksum of everything that determines the result of a training."""
+def key_of(recipe: Recipe, device: torch.device) -> RunKey:
+    """Everything that determines the result of a training."""
     settings = {
         "recipe": recipe.name,
         "config": dataclasses.asdict(recipe.config),
         "seed": recipe.seed,
         "device": device.type,
     }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    plain = json.loads(json.dumps(settings, default=str))
+    return RunKey(plain, source=source_digests(*sorted(modules_of(recipe.train))))
 
 
 def measure(recipe: Recipe, folder: str | Path) -> dict[str, float]:
@@ -215,7 +218,7 @@ def _figures_file(
     made: Made,
     figures: Mapping[str, float],
     judged: tuple[Judged, ...],
-    workshop: Workshop,
+    workspace: Workspace,
 ) -> str:
     written: dict[str, Any] = {
         "recipe": recipe.name,
@@ -234,8 +237,8 @@ def _figures_file(
         ],
         "words": {**_own_words(recipe, made), **made.words},
         "checkpoints": sorted(made.kept),
-        "device": workshop.device.type,
-        "seconds": round(workshop.seconds, 1),
+        "device": workspace.device.type,
+        "seconds": round(workspace.seconds, 1),
         "versions": versions(PACKAGES),
     }
     return json.dumps(written, indent=1, ensure_ascii=False, default=str) + "\n"

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from mechscope.labs.claim import Condition
-from mechscope.labs.workshop import Workshop
 from mechscope.recipes.store import TRANSFORMER, Store
+from mechscope.runs.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Recipe:
     """Seed of everything random."""
     missing: Callable[[], str | None]
     """Returns why it cannot be made on this machine (for example, no corpus), or None. Called before any work."""
-    train: Callable[[Workshop], Made]
-    """The training, which takes itself up again after a kill (`Workshop.part`, `put_aside`, `take_up`)."""
+    train: Callable[[Workspace], Made]
+    """The training, resumable after a kill (`Workspace.load_or_compute`, `save_state`, `restore_state`)."""
     measure: Callable[[Any], Mapping[str, float]]
     """The card's figures of the model as it is read back from disk: seconds, offline, with nothing but the package."""
     conditions: tuple[Condition, ...]

@@ -22,11 +22,11 @@ from mechscope.labs.superposition.training import (
     test_losses,
     train_group,
 )
-from mechscope.labs.workshop import Workshop
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.recipes.store import TOY_MODELS
 from mechscope.recipes.superposition_card import QUOTED, SHOWN, card_of
 from mechscope.recipes.superposition_groups import InstancesConfig
+from mechscope.runs.workspace import Workspace
 
 SEED = 0
 CONFIG = InstancesConfig()
@@ -38,10 +38,10 @@ LOSS_BATCHES = 64
 """Fresh batches that a stored network's loss is averaged over."""
 
 
-def train(workshop: Workshop) -> Made:
+def train(workspace: Workspace) -> Made:
     """Train every group of step 01; keep what is worth its bytes."""
-    seed = workshop.seeds[0]
-    trained = [train_group(workshop, group, seed) for group in workshop.config.groups]
+    seed = workspace.seeds[0]
+    trained = [train_group(workspace, group, seed) for group in workspace.config.groups]
     collection = ToyCollection({one.group.name: settled(one, seed) for one in trained})
     return Made(
         model=collection,

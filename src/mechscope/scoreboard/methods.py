@@ -1,4 +1,4 @@
-"""The methods that are scored: each gives every edge, or every head and MLP, a number."""
+"""The methods on the scoreboard: each scores every edge, or every head and MLP."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a method says about every edge, or about every head and MLP."""
+    """A method's score of every edge, or of every head and MLP."""
 
     edges: torch.Tensor | None = None
     """[source destination], NaN where there is no edge."""
     nodes: dict[str, float] | None = None
-    """By name; None for a method of edges, whose nodes are ranked by their best edge."""
+    """By name; None for a method that scores edges, whose nodes are then ranked by their best outgoing edge."""
 
 
 @dataclass(frozen=True)
-class Contender:
+class Method:
     """One method of the scoreboard."""
 
     words: str
     """Its name in tables."""
     family: Literal["discovery", "patching", "ablation", "attribution", "chance"]
     method: Callable[[HookedTransformer, Task, int], Scored]
-    """From a model, a task and a seed to scores."""
+    """Takes a model, a task and a seed, and returns scores."""
 
 
 def _edge_patching(model: HookedTransformer, task: Task, seed: int) -> Scored:
-    """Each edge patched by itself: what every estimator of edges estimates."""
+    """Patch each edge separately: the effect that the other methods for edges estimate."""
     run = MaskedRun(model, task)
     valid = run.graph.valid
     places = valid.nonzero()
@@ -59,7 +59,7 @@ def _edge_patching(model: HookedTransformer, task: Task, seed: int) -> Scored:
 def _acdc(model: HookedTransformer, task: Task, seed: int) -> Scored:
     tau = 0.01 * abs(task.baselines(model).check_difference())
     found = acdc(model, task, tau, progress=False)
-    # What was kept stands above what was taken away; within each, by what its test showed.
+    # Edges that were kept rank above removed ones; within each group the measured effect decides.
     effects = found.effects.abs()
     highest = effects.nan_to_num(0.0).max() + 1
     return Scored(edges=effects + highest * found.kept)
@@ -141,25 +141,21 @@ def _chance(model: HookedTransformer, task: Task, seed: int) -> Scored:
     return Scored(edges=scores.masked_fill(~graph.valid, torch.nan))
 
 
-CONTENDERS: dict[str, Contender] = {
-    "edge-patching": Contender("every edge patched by itself", "patching", _edge_patching),
-    "acdc": Contender("ACDC", "discovery", _acdc),
-    "eap": Contender("EAP", "discovery", _estimator(edge_attribution_patching)),
-    "eap-ig": Contender("EAP-IG, inputs", "discovery", _estimator(eap_ig_inputs, steps=5)),
-    "eap-ig-activations": Contender(
-        "EAP-IG, activations", "discovery", _estimator(eap_ig_activations, steps=5)
-    ),
-    "patch-denoise": Contender("activation patching, clean into corrupted", "patching", _patching("denoise")),
-    "patch-noise": Contender("activation patching, corrupted into clean", "patching", _patching("noise")),
-    "ablation-zero": Contender("zero ablation", "ablation", _ablation("zero")),
-    "ablation-mean": Contender("mean ablation", "ablation", _ablation("mean")),
-    "ablation-resample": Contender("resample ablation", "ablation", _ablation("resample")),
-    "attribution": Contender("attribution patching", "attribution", _attribution()),
-    "attribution-ig": Contender("attribution patching, 5 steps", "attribution", _attribution(steps=5)),
-    "attribution-drop": Contender(
-        "attribution patching, GradDrop", "attribution", _attribution(grad_drop=True)
-    ),
-    "direct": Contender("direct logit attribution", "attribution", _direct),
-    "chance": Contender("random scores", "chance", _chance),
+METHODS: dict[str, Method] = {
+    "edge-patching": Method("every edge patched separately", "patching", _edge_patching),
+    "acdc": Method("ACDC", "discovery", _acdc),
+    "eap": Method("EAP", "discovery", _estimator(edge_attribution_patching)),
+    "eap-ig": Method("EAP-IG, inputs", "discovery", _estimator(eap_ig_inputs, steps=5)),
+    "eap-ig-activations": Method("EAP-IG, activations", "discovery", _estimator(eap_ig_activations, steps=5)),
+    "patch-denoise": Method("activation patching, clean into corrupted", "patching", _patching("denoise")),
+    "patch-noise": Method("activation patching, corrupted into clean", "patching", _patching("noise")),
+    "ablation-zero": Method("zero ablation", "ablation", _ablation("zero")),
+    "ablation-mean": Method("mean ablation", "ablation", _ablation("mean")),
+    "ablation-resample": Method("resample ablation", "ablation", _ablation("resample")),
+    "attribution": Method("attribution patching", "attribution", _attribution()),
+    "attribution-ig": Method("attribution patching, 5 steps", "attribution", _attribution(steps=5)),
+    "attribution-drop": Method("attribution patching, GradDrop", "attribution", _attribution(grad_drop=True)),
+    "direct": Method("direct logit attribution", "attribution", _direct),
+    "chance": Method("random scores", "chance", _chance),
 }
-"""Every method by its name in code."""
+"""Methods by their name in code."""

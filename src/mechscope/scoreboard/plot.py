@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mechscope.scoreboard.matches import Scoreboard
 from mechscope.scoreboard.methods import METHODS
-from mechscope.scoreboard.playing import Scoreboard
 from mechscope.viz.palette import LIGHT_PALETTE
 from mechscope.viz.svg import Svg
 
@@ -15,7 +15,7 @@ LOWEST = 0.3
 def scoreboard_svg(board: Scoreboard, kind: str = "edges") -> str:
     """AUROC of edges or nodes for every method and condition, with intervals, as SVG text."""
     summaries = {condition: board.summary(kind, condition) for condition in board.conditions()}
-    names = [name for name in board.contenders() if name in summaries[board.conditions()[0]]]
+    names = [name for name in board.methods() if name in summaries[board.conditions()[0]]]
     bottom = TOP + ROW * len(names)
     image = Svg(LEFT + WIDTH + RIGHT, bottom + 44)
     image.text(16, 24, f"AUROC of {kind} against planted circuits (bars: 95 % over programs)", font_size=15)

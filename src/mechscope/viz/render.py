@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -22,26 +25,33 @@ ORDERED = ("step", "pos", "rank", "layer")
 
 
 @checked_arguments
-def render_result(result: Result) -> go.Figure:
+def render_result(result: Result, **options: Any) -> go.Figure:
     """Build the figure of a result.
 
     The dims decide: (…, row, col) gives images; (query, key) a pattern; an ordered dim, alone or with one
     other, lines; any other two dims a heat map; any other single dim bars. `result.kind` overrides this.
 
+    Args:
+        options: arguments of the function that draws it (`curves`, `bars`, `heatmap`, `image_grid`, `spectrum`), such
+            as `markers`, `log_y`, `square` or `x_title`. Titles of axes come from the dims and the unit if they
+            are not given.
+
     Raises:
         ValueError: if no figure fits; says how to select dims that do.
+        TypeError: for an option that this kind of figure does not have.
     """
     dims = tuple(str(dim) for dim in result.values.dims)
     kind = result.kind or _kind_of(dims)
     if kind == "images" and dims[-2:] == ("row", "col") and len(dims) in (2, 3):
-        return _images(result, dims)
+        return _images(result, dims, options)
     if kind == "pattern" and dims == ("query", "key"):
         tokens = [str(token) for token in result.values.coords["query"].values]
-        return attention_pattern(result.values.values, title=result.title, tokens=tokens)
+        given: dict[str, Any] = {"title": result.title, "tokens": tokens, **options}
+        return attention_pattern(result.values.values, **given)
     if kind == "heatmap" and len(dims) == 2:
-        return _heatmap(result, dims)
+        return _heatmap(result, dims, options)
     if kind in ("curves", "bars", "spectrum") and len(dims) in (1, 2):
-        return _series(result, dims, kind)
+        return _series(result, dims, kind, options)
     raise ValueError(
         f"no figure fits {result.title!r} with dims {dims} (kind {result.kind!r}); select along a dimension first, "
         f"such as .values.isel({dims[0] if dims else 'dim'}=0), until one or two are left."
@@ -61,29 +71,31 @@ def _kind_of(dims: tuple[str, ...]) -> str:
     return "heatmap"
 
 
-def _images(result: Result, dims: tuple[str, ...]) -> go.Figure:
+def _images(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -> go.Figure:
     stack = result.values.values if len(dims) == 3 else result.values.values[None]
-    labels = (
-        [f"{DIMS[dims[0]]} {label}" for label in result.values.coords[dims[0]].values]
-        if len(dims) == 3
-        else [""]
-    )
-    return image_grid(stack, labels, title=result.title, unit=result.unit)
+    labels = [""]
+    if len(dims) == 3:
+        coords = result.values.coords[dims[0]].values
+        # Labels in words say what they are; a number needs the name of its axis.
+        in_words = coords.dtype.kind in "OU"
+        labels = [str(label) if in_words else f"{DIMS[dims[0]]} {label}" for label in coords]
+    given: dict[str, Any] = {"title": result.title, "unit": result.unit, **options}
+    return image_grid(stack, labels, **given)
 
 
-def _heatmap(result: Result, dims: tuple[str, ...]) -> go.Figure:
-    return heatmap(
-        result.values.values,
-        title=result.title,
-        x_title=DIMS[dims[1]],
-        y_title=DIMS[dims[0]],
-        unit=result.unit,
-        x=list(result.values.coords[dims[1]].values),
-        y=list(result.values.coords[dims[0]].values),
-    )
+def _heatmap(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -> go.Figure:
+    given: dict[str, Any] = {
+        "title": result.title,
+        "x_title": DIMS[dims[1]],
+        "y_title": DIMS[dims[0]],
+        "unit": result.unit,
+        "x": list(result.values.coords[dims[1]].values),
+        "y": list(result.values.coords[dims[0]].values),
+    }
+    return heatmap(result.values.values, **{**given, **options})
 
 
-def _series(result: Result, dims: tuple[str, ...], kind: str) -> go.Figure:
+def _series(result: Result, dims: tuple[str, ...], kind: str, options: Mapping[str, Any]) -> go.Figure:
     along = dims[-1]
     coords = result.values.coords[along].values
     rows = np.atleast_2d(result.values.values)
@@ -91,12 +103,13 @@ def _series(result: Result, dims: tuple[str, ...], kind: str) -> go.Figure:
         [str(label) for label in result.values.coords[dims[0]].values] if len(dims) == 2 else [result.title]
     )
     series = dict(zip(distinct(names), rows, strict=True))
-    if kind == "curves":
-        return curves(coords, series, title=result.title, x_title=DIMS[along], y_title=result.unit)
+    given: dict[str, Any] = {"title": result.title, **options}
     if kind == "spectrum":
-        return spectrum(series, title=result.title)
-    labels = [str(label) for label in coords]
-    return bars(labels, series, title=result.title, x_title=DIMS[along], y_title=result.unit)
+        return spectrum(series, **given)
+    given = {"x_title": DIMS[along], "y_title": result.unit, **given}
+    return (
+        curves(coords, series, **given) if kind == "curves" else bars(list(map(str, coords)), series, **given)
+    )
 
 
 register_renderer(render_result)

@@ -14,7 +14,7 @@ Anchor = Literal["start", "middle", "end"]
 class Svg:
     """An SVG image on a white ground; text is escaped.
 
-    Coordinates are pixels from the top left corner, rounded to a tenth.
+    Coordinates are pixels from the top left corner; fractions are rounded to a tenth.
 
     >>> image = Svg(40, 20)
     >>> image.text(5, 12, "a < b")
@@ -65,7 +65,12 @@ class Svg:
         self._add("text", text, **place)
 
     def line(
-        self, start: tuple[float, float], end: tuple[float, float], colour: str, width: float = 1, dash: str = ""
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        colour: str,
+        width: float = 1,
+        dash: str = "",
     ) -> None:
         """Draw a line; `dash` is SVG's list of dash lengths, such as "4 3"."""
         (x1, y1), (x2, y2) = start, end
@@ -92,7 +97,7 @@ class Svg:
 
 
 def _number(value: float) -> str:
-    return f"{round(value, 1):g}"
+    return str(value) if isinstance(value, int) else f"{value:.1f}"
 
 
 def _stroke(colour: str, width: float, dash: str) -> dict[str, str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from mechscope.dictionaries.differing import differences
 from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.stream import Batch
+from mechscope.runs.config_diff import config_diff
 
 # Of one activation; the same model on another kind of machine differs by rounding.
 TOLERANCE = 1e-2
@@ -31,7 +31,7 @@ def agree(ranks: Ranks, settings: Mapping[str, Any]) -> None:
     first, *others = (json.loads(text) for text in ranks.texts(json.dumps(settings)))
     for number, other in enumerate(others, 1):
         if other != first:
-            differ = "; ".join(differences(other, first, f"on rank {number}", "on rank 0"))
+            differ = "; ".join(config_diff(other, first, f"on rank {number}", "on rank 0"))
             raise ValueError(
                 f"rank {number} was given something else than rank 0: {differ}. Start all ranks with the same "
                 "settings and data."

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from mechscope.dictionaries.config import strict
-from mechscope.dictionaries.differing import UNTOLD, differences
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
 from mechscope.reading import naming, read_json_object
 from mechscope.results import versions
+from mechscope.runs.config_diff import config_diff
+from mechscope.runs.key import AGAIN, NO_INPUTS, NO_SOURCE, source_changes, stale_message
 from mechscope.storage.files import write_atomically
 from mechscope.value_kinds import shown
+
+log = logging.getLogger(__name__)
 
 FORMAT = "mechscope-sweep-1"
 
@@ -91,11 +95,17 @@ def make_point(
     )
 
 
-def read_point(path: Path, fingerprint: str, made_from: Mapping[str, str] | None = None) -> Point | None:
-    """A point that an earlier run left; None where there is none, or one of other settings.
+def read_point(
+    path: Path,
+    fingerprint: str,
+    made_from: Mapping[str, str] | None = None,
+    source: Mapping[str, str] | None = None,
+) -> Point | None:
+    """A point that an earlier run left; None if there is none, or one of other settings or other code.
 
     Args:
         made_from: checksums of the weights and the text behind it.
+        source: digests of the source files that compute it; None does not ask.
 
     Raises:
         ValueError: for a point of the same settings, but of other weights or other text.
@@ -105,15 +115,25 @@ def read_point(path: Path, fingerprint: str, made_from: Mapping[str, str] | None
     except (OSError, ValueError):
         return None
     if described.get("fingerprint") != fingerprint:
+        log.warning("%s", stale_message(path, "its settings have changed", AGAIN))
         return None
     here, there = dict(made_from or {}), described.get("made_from", {})
     if here and not there:
-        raise ValueError(f"{path} {UNTOLD} Give another folder, or remove this one to begin anew.")
-    if differ := "; ".join(differences(there, here, "there", "here")):
+        raise ValueError(f"{path} {NO_INPUTS} Give another folder, or remove this one to begin anew.")
+    if differ := "; ".join(config_diff(there, here, "there", "here")):
         raise ValueError(
             f"{path} belongs to other activations: {differ}. Give another folder, or remove this one to begin anew."
         )
+    if source is not None and (changes := _code_changes(described.get("source"), source)):
+        log.warning("%s", stale_message(path, changes, AGAIN))
+        return None
     return _point(described.get("point"), path)
+
+
+def _code_changes(there: Any, here: Mapping[str, str]) -> str:
+    if not isinstance(there, dict):
+        return NO_SOURCE
+    return source_changes(cast("dict[str, str]", there), here)
 
 
 def _point(fields: Any, path: Path) -> Point:
@@ -124,12 +144,17 @@ def _point(fields: Any, path: Path) -> Point:
 
 
 def write_point(
-    path: Path, point: Point, fingerprint: str, made_from: Mapping[str, str] | None = None
+    path: Path,
+    point: Point,
+    fingerprint: str,
+    made_from: Mapping[str, str] | None = None,
+    source: Mapping[str, str] | None = None,
 ) -> Path:
-    """Keep a point."""
+    """Store a point; the arguments are those of `read_point`."""
     described = {
         "fingerprint": fingerprint,
         "made_from": dict(made_from or {}),
+        "source": dict(source or {}),
         "point": dataclasses.asdict(point),
     }
     return write_atomically(path, json.dumps(described, indent=1) + "\n")

@@ -32,6 +32,7 @@ from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.reading import read_json
+from mechscope.runs.source_digest import source_digests
 from mechscope.storage.files import keeping, write_atomically
 from mechscope.storage.folder_lock import hold_folder
 from mechscope.value_kinds import not_of_kind, shown
@@ -80,6 +81,8 @@ class Sweeper:
     ) -> None:
         self.config, self.folder, self.device, self.progress = config, folder, device, progress
         self._sources: dict[int, Source] = {}
+        self._code = source_digests(__name__)
+        self._stale: set[Path] = set()
         self._seconds = folder / "seconds.json"
         first = self._source(config.seeds[0])
         self.words = first.words
@@ -156,7 +159,7 @@ class Sweeper:
             ).to(self.device)
             for each in group
         }
-        what = json.dumps([[self._fingerprint(each) for each in group], self._made_from])
+        what = json.dumps([[self._fingerprint(each) for each in group], self._made_from, self._code])
         unfinished = self.folder / "unfinished" / hashlib.sha256(what.encode()).hexdigest()[:16]
         run = train(
             dictionaries, self._stream(source, seed), training, folder=unfinished, progress=self.progress
@@ -199,7 +202,7 @@ class Sweeper:
         if not isinstance(source, ModelSource):
             return source.stream(seed)
         # A model is read once for all trainings.
-        what = json.dumps([source.config.to_dict(), self.config.training.steps, self._made_from])
+        what = json.dumps([source.config.to_dict(), self.config.training.steps, self._made_from, self._code])
         folder = self.folder / "activations" / hashlib.sha256(what.encode()).hexdigest()[:16]
         return source.stored_stream(seed, folder, self.config.training.steps)
 
@@ -221,11 +224,18 @@ class Sweeper:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def _kept(self, wanted: Wanted) -> Point | None:
-        return read_point(self._path(wanted), self._fingerprint(wanted), self._made_from)
+        path = self._path(wanted)
+        if path in self._stale or not path.is_file():
+            return None
+        point = read_point(path, self._fingerprint(wanted), self._made_from, self._code)
+        if point is None:
+            self._stale.add(path)  # reported once
+        return point
 
     def _keep(self, wanted: Wanted, point: Point) -> None:
         with keeping(self._path(wanted)):
-            write_point(self._path(wanted), point, self._fingerprint(wanted), self._made_from)
+            write_point(self._path(wanted), point, self._fingerprint(wanted), self._made_from, self._code)
+        self._stale.discard(self._path(wanted))
 
     def _path(self, wanted: Wanted) -> Path:
         return self.folder / "points" / f"{wanted.name}.json"

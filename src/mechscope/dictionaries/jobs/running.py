@@ -15,7 +15,6 @@ import torch
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import DictionaryConfig, plain
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.differing import differences
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.jobs.job import TrainingJob
@@ -25,6 +24,7 @@ from mechscope.dictionaries.training import TrainingRun, describe_run, train
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import steps_done
 from mechscope.reading import read_json_object
+from mechscope.runs.config_diff import config_diff
 from mechscope.storage.files import check_file, check_folder, keeping, write_atomically
 from mechscope.storage.folder_lock import hold_folder
 
@@ -154,7 +154,7 @@ def _check_same(path: Path, job: TrainingJob) -> None:
     there = read_json_object(path, fix="Give another folder, or remove it.")
     here = json.loads(job.to_json())
     if there != here:
-        differ = "; ".join(differences(there, here, "there", "here", show=_shortly, missing="missing"))
+        differ = "; ".join(config_diff(there, here, "there", "here", show=_shortly, missing="missing"))
         raise ValueError(
             f"{path.parent} belongs to another training: {differ}. Choose another folder, or remove this "
             "one to begin anew."

@@ -20,7 +20,7 @@ from mechscope.labs.grokking.faithfulness import (
     replacement_losses,
 )
 from mechscope.labs.grokking.spectra import keys_of
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 NAME = "grokking-p113"
 ABSENT = f"this installation comes without {NAME}"
@@ -51,11 +51,11 @@ def describe_bundled() -> str:
     return f"{NAME}, bundled (sha256 {bundled_checksum(NAME)}…)"
 
 
-def study_bundled(workshop: Workshop) -> Faithfulness | None:
+def study_bundled(workspace: Workspace) -> Faithfulness | None:
     """Measure the bundled model; None if it is not there."""
     if NAME not in bundled_names():
         return None
-    seed = workshop.seeds[0]
+    seed = workspace.seeds[0]
 
     def compute() -> dict[str, Tensor]:
         anatomy = anatomy_of_transformer(load_model(NAME, device="cpu"))
@@ -71,7 +71,9 @@ def study_bundled(workshop: Workshop) -> Faithfulness | None:
             "random_shares": random_direction_shares(anatomy, keys, seed),
         }
 
-    part = {name: tensor.cpu() for name, tensor in workshop.part("bundled-model", compute).items()}
+    part = {
+        name: tensor.cpu() for name, tensor in workspace.load_or_compute("bundled-model", compute).items()
+    }
 
     def group(prefix: str) -> dict[str, float]:
         return {name.removeprefix(prefix): float(part[name]) for name in part if name.startswith(prefix)}

@@ -28,8 +28,14 @@ from mechscope.labs.grokking.pairs import Pairs, all_pairs
 from mechscope.labs.grokking.permutations import SymmetricGroup, symmetric_group
 from mechscope.labs.grokking.progress import first_epoch
 from mechscope.labs.grokking.training import GROKKED, LEARNED
-from mechscope.labs.resumable import optimizer_state, restore_optimizer, split_rows, stack_rows, with_prefix
-from mechscope.labs.workshop import Part, Workshop
+from mechscope.runs.training_state import (
+    optimizer_state,
+    restore_optimizer,
+    split_rows,
+    stack_rows,
+    with_prefix,
+)
+from mechscope.runs.workspace import Part, Workspace
 
 
 @dataclass(frozen=True)
@@ -121,13 +127,15 @@ def measure_composition(found: Composition) -> dict[str, float]:
 
 
 def train_composition(
-    workshop: Workshop, config: CompositionConfig, seed: int, *, shuffle_answers: bool = False
+    workspace: Workspace, config: CompositionConfig, seed: int, *, shuffle_answers: bool = False
 ) -> Composition:
     """Train a network, continue an interrupted training, or read back a finished one; and take it apart."""
     group = symmetric_group(config.n)
     names = tuple(group.irreps)[1:]
     name = f"composition-seed-{seed}"
-    part = workshop.part(name, lambda: _train(workshop, config, group, seed, name, shuffle_answers))
+    part = workspace.load_or_compute(
+        name, lambda: _train(workspace, config, group, seed, name, shuffle_answers)
+    )
     weights = {key: value.cpu() for key, value in with_prefix(part, "weights.").items()}
     history = CompositionHistory(**{key: value.cpu() for key, value in with_prefix(part, "look.").items()})
     keys = key_irreps(names, history.similarity[-1])
@@ -152,7 +160,7 @@ def _all_logits(weights: Mapping[str, Tensor], group: SymmetricGroup) -> Float[T
 
 
 def _train(
-    workshop: Workshop,
+    workspace: Workspace,
     config: CompositionConfig,
     group: SymmetricGroup,
     seed: int,
@@ -160,11 +168,11 @@ def _train(
     shuffle_answers: bool,
 ) -> Part:
     train, test = (
-        pairs.to(workshop.device)
+        pairs.to(workspace.device)
         for pairs in compose_pairs(group, config.fraction, seed, shuffle_answers=shuffle_answers)
     )
     initial = initial_network(config, len(group), seed)
-    weights = {key: tensor.to(workshop.device) for key, tensor in initial.items()}
+    weights = {key: tensor.to(workspace.device) for key, tensor in initial.items()}
     optimizer = torch.optim.AdamW(
         list(weights.values()),
         lr=config.learning_rate,
@@ -174,13 +182,13 @@ def _train(
     )
     looks: list[dict[str, Tensor]] = []
     done = 0
-    if (state := workshop.take_up(name)) is not None:
+    if (state := workspace.restore_state(name)) is not None:
         for key, tensor in weights.items():
             tensor.copy_(state[f"weights.{key}"])
         restore_optimizer(optimizer, weights, state)
         looks = split_rows(state, "look.")
         done = int(state["done"])
-    with workshop.bar(config.epochs, f"{name} (S{config.n})", done) as bar:
+    with workspace.bar(config.epochs, f"{name} (S{config.n})", done) as bar:
         for epoch in range(done, config.epochs + 1):
             if epoch % config.look_every == 0 or epoch == config.epochs:
                 looks.append(_look(epoch, weights, group, train, test))
@@ -192,7 +200,7 @@ def _train(
                 tensor.grad = gradients[key]
             optimizer.step()
             bar.update()
-            workshop.put_aside(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks))
+            workspace.save_state(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks))
     return {
         **{f"weights.{key}": tensor for key, tensor in weights.items()},
         **stack_rows(looks, "look."),

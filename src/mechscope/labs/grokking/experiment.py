@@ -38,7 +38,7 @@ from mechscope.labs.grokking.sweep import SweepRun, run_sweep
 from mechscope.labs.grokking.third_party import measure_third_party, models_folder
 from mechscope.labs.grokking.training import train_model
 from mechscope.labs.lab import Lab, Outcome
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 NO_PAPER = "training p = 113 takes minutes: it is part of the full budget"
 NO_SWEEP = "nine more trainings: they are part of the full budget"
@@ -65,27 +65,29 @@ class GrokkingConfig:
     """Architecture that is wired by hand."""
 
 
-def run_experiment(workshop: Workshop) -> Outcome:
+def run_experiment(workspace: Workspace) -> Outcome:
     """Train and measure every seed; draw the first one."""
-    config: GrokkingConfig = workshop.config
+    config: GrokkingConfig = workspace.config
     folder = models_folder()
-    third = measure_third_party(workshop, folder) if folder else None
-    small = {seed: _train_and_analyse(workshop, config.small, seed, "small") for seed in workshop.seeds}
+    third = measure_third_party(workspace, folder) if folder else None
+    small = {seed: _train_and_analyse(workspace, config.small, seed, "small") for seed in workspace.seeds}
     large: dict[int, Analysis] = {}
     if config.large:
-        large = {seed: _train_and_analyse(workshop, config.large, seed, "p113") for seed in workshop.seeds}
+        large = {seed: _train_and_analyse(workspace, config.large, seed, "p113") for seed in workspace.seeds}
     sweeps: dict[int, dict[str, SweepRun]] = {}
     if config.sweep:
-        sweeps = {seed: run_sweep(workshop, config.small, seed) for seed in workshop.seeds}
+        sweeps = {seed: run_sweep(workspace, config.small, seed) for seed in workspace.seeds}
     rounding: dict[int, dict[str, Structure]] = {}
     if config.rounding:
-        rounding = {seed: rounding_experiment(workshop, config.rounding, seed) for seed in workshop.seeds}
+        rounding = {seed: rounding_experiment(workspace, config.rounding, seed) for seed in workspace.seeds}
     composition: dict[int, Composition] = {}
     if config.composition:
-        composition = {seed: train_composition(workshop, config.composition, seed) for seed in workshop.seeds}
-    bundled = study_bundled(workshop)
+        composition = {
+            seed: train_composition(workspace, config.composition, seed) for seed in workspace.seeds
+        }
+    bundled = study_bundled(workspace)
     measures: dict[int, dict[str, float]] = {}
-    for seed in workshop.seeds:
+    for seed in workspace.seeds:
         measures[seed] = measure(small[seed], "small") | measure_hand_wired(seed, config.hand_wired)
         if large:
             measures[seed] |= measure(large[seed], "p113")
@@ -100,7 +102,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
             measures[seed] |= measure_bundled(bundled)
         if third:
             measures[seed] |= {name: float(value) for name, value in third.items() if value.ndim == 0}
-    first = workshop.seeds[0]
+    first = workspace.seeds[0]
     shown = (large or small)[first]
     not_run = (
         ({} if large else {"p113": NO_PAPER})
@@ -128,9 +130,9 @@ def run_experiment(workshop: Workshop) -> Outcome:
     )
 
 
-def _train_and_analyse(workshop: Workshop, config: ModelConfig, seed: int, size: str) -> Analysis:
+def _train_and_analyse(workspace: Workspace, config: ModelConfig, seed: int, size: str) -> Analysis:
     name = f"{size}-seed-{seed}"
-    return analyse(workshop, train_model(workshop, config, seed, name), name)
+    return analyse(workspace, train_model(workspace, config, seed, name), name)
 
 
 def format_numbers(shown: Analysis, found: Mapping[str, float], size: str) -> dict[str, str]:
@@ -280,7 +282,6 @@ LAB = Lab(
     step="02",
     slug="grokking",
     title="Grokking modular addition",
-    version=4,
     idea="A network can learn an algorithm, and the algorithm can be read out of its weights.",
     claims=CLAIMS,
     lesson=Path(__file__).parent / "lesson.md",

@@ -25,7 +25,7 @@ from mechscope.labs.grokking.progress import (
 from mechscope.labs.grokking.structure import Structure, analyse_structure
 from mechscope.labs.grokking.sweep import LONGEST, SCARCE, SweepRun
 from mechscope.labs.grokking.training import GROKKED, LEARNED, Trained
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,12 @@ class Analysis:
     """On the way."""
 
 
-def analyse(workshop: Workshop, trained: Trained, name: str) -> Analysis:
+def analyse(workspace: Workspace, trained: Trained, name: str) -> Analysis:
     """Structure and progress; the progress, which takes longest, is kept as a part of its own."""
     structure = analyse_structure(anatomy_of_weights(trained.weights, trained.config.p))
-    part = workshop.part(f"{name}-progress", lambda: vars(follow_progress(trained, structure.keys)))
+    part = workspace.load_or_compute(
+        f"{name}-progress", lambda: vars(follow_progress(trained, structure.keys))
+    )
     return Analysis(trained, structure, Progress(**{key: tensor.cpu() for key, tensor in part.items()}))
 
 

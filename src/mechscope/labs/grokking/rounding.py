@@ -13,10 +13,10 @@ from mechscope.labs.grokking.anatomy import anatomy_of_weights
 from mechscope.labs.grokking.config import ModelConfig
 from mechscope.labs.grokking.structure import Structure, analyse_structure
 from mechscope.labs.grokking.training import train_model
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 
-def rounding_experiment(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, Structure]:
+def rounding_experiment(workspace: Workspace, base: ModelConfig, seed: int) -> dict[str, Structure]:
     """Structure of both models; "float64" and "float32" name the precision of the loss.
 
     Args:
@@ -25,7 +25,7 @@ def rounding_experiment(workshop: Workshop, base: ModelConfig, seed: int) -> dic
     found: dict[str, Structure] = {}
     for name, rounded in (("float64", False), ("float32", True)):
         config = dataclasses.replace(base, rounded_loss=rounded, keep_every=base.epochs)
-        trained = train_model(workshop, config, seed, f"rounding-{name}-seed-{seed}")
+        trained = train_model(workspace, config, seed, f"rounding-{name}-seed-{seed}")
         found[name] = analyse_structure(anatomy_of_weights(trained.weights, config.p))
     return found
 

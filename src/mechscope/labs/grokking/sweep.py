@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mechscope.labs.grokking.config import ModelConfig
 from mechscope.labs.grokking.progress import first_epoch
 from mechscope.labs.grokking.training import GROKKED, LEARNED, History, train_model
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 SOLVED = 1e-2
 """Test loss below which a training of the sweep is over, in nats."""
@@ -54,7 +54,7 @@ class SweepRun:
         return 100 * float(self.history.test_accuracy[-1])
 
 
-def run_sweep(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, SweepRun]:
+def run_sweep(workspace: Workspace, base: ModelConfig, seed: int) -> dict[str, SweepRun]:
     """Train all; the keys name them: SHARES and "little", "no-decay", "weak-decay", "strong-decay"."""
     wanted: Mapping[str, tuple[float, float]] = {
         "little": (0.2, base.weight_decay),
@@ -79,6 +79,6 @@ def run_sweep(workshop: Workshop, base: ModelConfig, seed: int) -> dict[str, Swe
             keep_every=epochs,
             look_every=base.look_every // 5 or 1,
         )
-        trained = train_model(workshop, config, seed, f"sweep-{name}-seed-{seed}")
+        trained = train_model(workspace, config, seed, f"sweep-{name}-seed-{seed}")
         runs[name] = SweepRun(fraction, decay, trained.history)
     return runs

@@ -25,8 +25,8 @@ from mechscope.labs.grokking.anatomy import anatomy_of_transformer
 from mechscope.labs.grokking.full_batch import Weights
 from mechscope.labs.grokking.pairs import all_pairs
 from mechscope.labs.grokking.structure import analyse_structure
-from mechscope.labs.workshop import Workshop
 from mechscope.reading import regular_file
+from mechscope.runs.workspace import Workspace
 from mechscope.storage.folders import data_folder
 
 FILES = {
@@ -134,7 +134,7 @@ def load_mixer(path: Path, softmax: float) -> MixedAttention:
     return MixedAttention(weights, softmax)
 
 
-def measure_third_party(workshop: Workshop, folder: Path) -> dict[str, Tensor]:
+def measure_third_party(workspace: Workspace, folder: Path) -> dict[str, Tensor]:
     """Measures of all four models, and the right answer's mean logit by distance for the two mixers."""
 
     def compute() -> dict[str, Tensor]:
@@ -172,4 +172,4 @@ def measure_third_party(workshop: Workshop, folder: Path) -> dict[str, Tensor]:
         values = {key: torch.tensor(value, dtype=torch.float64) for key, value in found.items()}
         return {**values, **curves}
 
-    return {name: tensor.cpu() for name, tensor in workshop.part("third-party", compute).items()}
+    return {name: tensor.cpu() for name, tensor in workspace.load_or_compute("third-party", compute).items()}

@@ -13,9 +13,15 @@ from mechscope.labs.grokking.config import ModelConfig
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch, Weights, plain_loss, run_pairs
 from mechscope.labs.grokking.pairs import Pairs, split_pairs
 from mechscope.labs.grokking.spectra import embedding_gini, neuron_to_logit_gini
-from mechscope.labs.resumable import optimizer_state, restore_optimizer, split_rows, stack_rows, with_prefix
-from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.training_state import (
+    optimizer_state,
+    restore_optimizer,
+    split_rows,
+    stack_rows,
+    with_prefix,
+)
+from mechscope.runs.workspace import Part, Workspace
 
 LEARNED = 0.9999
 """Accuracy on the training pairs from which they count as memorised."""
@@ -86,7 +92,7 @@ def to_transformer(config: ModelConfig, weights: Mapping[str, Tensor]) -> Hooked
 
 
 def train_model(
-    workshop: Workshop, config: ModelConfig, seed: int, name: str, *, shuffle_answers: bool = False
+    workspace: Workspace, config: ModelConfig, seed: int, name: str, *, shuffle_answers: bool = False
 ) -> Trained:
     """Train a model, go on with a stopped training, or read a finished one back.
 
@@ -95,8 +101,8 @@ def train_model(
         shuffle_answers: train and test on answers in random order: the null.
     """
     train, test = training_pairs(config, seed, shuffle_answers=shuffle_answers)
-    train, test = train.to(workshop.device), test.to(workshop.device)
-    part = workshop.part(name, lambda: _train(workshop, config, seed, name, train, test))
+    train, test = train.to(workspace.device), test.to(workspace.device)
+    part = workspace.load_or_compute(name, lambda: _train(workspace, config, seed, name, train, test))
 
     def group(prefix: str) -> dict[str, Tensor]:
         return {key: value.cpu() for key, value in with_prefix(part, prefix).items()}
@@ -126,9 +132,11 @@ def training_pairs(config: ModelConfig, seed: int, *, shuffle_answers: bool = Fa
     )
 
 
-def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train: Pairs, test: Pairs) -> Part:
+def _train(
+    workspace: Workspace, config: ModelConfig, seed: int, name: str, train: Pairs, test: Pairs
+) -> Part:
     weights = {
-        key: tensor.to(workshop.device).requires_grad_()
+        key: tensor.to(workspace.device).requires_grad_()
         for key, tensor in initial_weights(config, seed).items()
     }
     optimizer = torch.optim.AdamW(
@@ -144,9 +152,9 @@ def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train:
         list[Weights](),
         0,
     )
-    if (state := workshop.take_up(name)) is not None:
+    if (state := workspace.restore_state(name)) is not None:
         done = _restore(state, weights, optimizer, looks, kept)
-    with workshop.bar(config.epochs, f"{name} (p = {config.p})", done) as bar:
+    with workspace.bar(config.epochs, f"{name} (p = {config.p})", done) as bar:
         for epoch in range(done, config.epochs + 1):
             if epoch % config.look_every == 0 or epoch == config.epochs:
                 looks.append(_look(epoch, weights, train, test))
@@ -162,7 +170,7 @@ def _train(workshop: Workshop, config: ModelConfig, seed: int, name: str, train:
                 tensor.grad = gradient.contiguous()
             optimizer.step()
             bar.update()
-            workshop.put_aside(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks, kept))
+            workspace.save_state(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks, kept))
     return {
         **{f"weights.{key}": tensor.detach() for key, tensor in weights.items()},
         **stack_rows(looks, "look."),

@@ -41,30 +41,30 @@ from mechscope.labs.induction.training import (
 )
 from mechscope.labs.induction.turning_figure import draw_turning
 from mechscope.labs.lab import Lab, Outcome
-from mechscope.labs.workshop import Workshop
 from mechscope.pages.words import with_minus
+from mechscope.runs.workspace import Workspace
 from mechscope.techniques.redteam import Evidence
 
 NO_SMEARED = "one more training: it is part of the full budget"
 NO_TURNING = "one seed cannot tell: it is part of the full budget"
 
 
-def run_experiment(workshop: Workshop) -> Outcome:
+def run_experiment(workspace: Workspace) -> Outcome:
     """Train and take apart every seed; draw the first one."""
-    gpt2 = _measure_gpt2(workshop)
-    text = study_text_models(workshop)
-    two = {seed: train_model(workshop, n_layers=2, seed=seed) for seed in workshop.seeds}
-    one = {seed: train_model(workshop, n_layers=1, seed=seed) for seed in workshop.seeds}
+    gpt2 = _measure_gpt2(workspace)
+    text = study_text_models(workspace)
+    two = {seed: train_model(workspace, n_layers=2, seed=seed) for seed in workspace.seeds}
+    one = {seed: train_model(workspace, n_layers=1, seed=seed) for seed in workspace.seeds}
     smeared: dict[int, SmearedModel] = {}
-    if workshop.config.smeared:
-        smeared = {seed: train_smeared(workshop, seed) for seed in workshop.seeds}
-    analyses = {seed: analyse(two[seed], seed) for seed in workshop.seeds}
+    if workspace.config.smeared:
+        smeared = {seed: train_smeared(workspace, seed) for seed in workspace.seeds}
+    analyses = {seed: analyse(two[seed], seed) for seed in workspace.seeds}
     rivals = {
-        seed: score_rivals(two[seed], workshop.config.of_seed(seed, workshop.seeds), seed)
-        for seed in workshop.seeds
+        seed: score_rivals(two[seed], workspace.config.of_seed(seed, workspace.seeds), seed)
+        for seed in workspace.seeds
     }
     measures = {
-        seed: measure(two[seed], one[seed], analyses[seed], rivals[seed], seed) for seed in workshop.seeds
+        seed: measure(two[seed], one[seed], analyses[seed], rivals[seed], seed) for seed in workspace.seeds
     }
     not_run: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -73,7 +73,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
             found |= measure_smeared(smeared[seed])
     else:
         not_run["smeared"] = missing["smeared-keys"] = NO_SMEARED
-    if workshop.config.turning:
+    if workspace.config.turning:
         for seed, found in measures.items():
             found |= measure_turning(two[seed].history, one[seed].history)
     else:
@@ -87,13 +87,13 @@ def run_experiment(workshop: Workshop) -> Outcome:
         # These models are not of a seed: every seed is told the same.
         found |= {"gpt2_heads_found": float(gpt2.found())} if gpt2 else {}
         found |= text_measures(text) if text else {}
-    first = workshop.seeds[0]
+    first = workspace.seeds[0]
     evidence = attack(two[first], analyses[first], first)
     return Outcome(
         measures=measures,
         figures=(
             *draw_figures(two[first], one[first], analyses[first], rivals[first], evidence, first),
-            *((draw_turning(two[first], one[first], first),) if workshop.config.turning else ()),
+            *((draw_turning(two[first], one[first], first),) if workspace.config.turning else ()),
             *((draw_smeared(two[first], one[first], smeared[first], first),) if smeared else ()),
             *(draw_text_models(text, first) if text else ()),
             *((draw_gpt2(gpt2, first),) if gpt2 else ()),
@@ -101,20 +101,20 @@ def run_experiment(workshop: Workshop) -> Outcome:
         not_run=not_run,
         missing_figures=missing,
         numbers=format_numbers(
-            workshop.config, measures[first], analyses[first], rivals[first], evidence, gpt2, first
+            workspace.config, measures[first], analyses[first], rivals[first], evidence, gpt2, first
         ),
         weights=_weights(two[first], one[first]),
     )
 
 
-def _measure_gpt2(workshop: Workshop) -> HeadTable | None:
+def _measure_gpt2(workspace: Workspace) -> HeadTable | None:
     if not gpt2_in_reach():
         return None
 
     def compute() -> dict[str, Tensor]:
-        return vars(head_table(load_gpt2(workshop.device), workshop.seeds[0]))
+        return vars(head_table(load_gpt2(workspace.device), workspace.seeds[0]))
 
-    part = workshop.part("gpt2-small", compute)
+    part = workspace.load_or_compute("gpt2-small", compute)
     return HeadTable(**{name: scores.cpu() for name, scores in part.items()})
 
 
@@ -291,5 +291,4 @@ LAB = Lab(
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,
     experiment=run_experiment,
-    version=4,
 )

@@ -14,7 +14,7 @@ from mechscope.data.rivals import fit_rivals
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.losses import in_context_score, repeated_loss
 from mechscope.labs.induction.training import TrainedModel
-from mechscope.labs.resumable import step_seed
+from mechscope.runs.training_state import step_seed
 
 FIT_SEQUENCES = 1024
 """Sequences that rivals are fitted to: enough for the copying weights, and for the n-grams to see there is nothing."""

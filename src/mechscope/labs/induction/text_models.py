@@ -19,9 +19,9 @@ from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.moving_together import increments_test
 from mechscope.labs.induction.relabelling import Relabelling, relabelling_test
-from mechscope.labs.resumable import stack_rows
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.training_state import stack_rows
+from mechscope.runs.workspace import Workspace
 from mechscope.techniques.composition import composition_scores
 from mechscope.techniques.head_detectors import random_repeats_for
 
@@ -89,7 +89,7 @@ def describe_text_models() -> str:
     )
 
 
-def study_text_models(workshop: Workshop) -> dict[int, TextHistory] | None:
+def study_text_models(workspace: Workspace) -> dict[int, TextHistory] | None:
     """Layers → history of that model; None if the models are not there."""
     if why_no_text_models() is not None:
         return None
@@ -97,17 +97,17 @@ def study_text_models(workshop: Workshop) -> dict[int, TextHistory] | None:
     for n_layers, name in NAMES.items():
 
         def compute(name: str = name) -> dict[str, Tensor]:
-            with workshop.bar(len(_steps(name)), f"checkpoints of {name}") as bar:
+            with workspace.bar(len(_steps(name)), f"checkpoints of {name}") as bar:
                 looks: list[dict[str, Tensor]] = []
                 code: Tensor | None = None
-                for step, model in checkpoints(name, workshop.device):
+                for step, model in checkpoints(name, workspace.device):
                     # All checkpoints read by the same tokenizer.
                     code = held_out_code(model) if code is None else code
-                    looks.append({"step": torch.tensor(step), **look(model, code, workshop.seeds[0])})
+                    looks.append({"step": torch.tensor(step), **look(model, code, workspace.seeds[0])})
                     bar.update()
             return stack_rows(looks)
 
-        part = workshop.part(name, compute)
+        part = workspace.load_or_compute(name, compute)
         found[n_layers] = TextHistory(**{key: value.cpu() for key, value in part.items()})
     return found
 

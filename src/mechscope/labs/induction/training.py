@@ -14,7 +14,8 @@ from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.smeared_keys import smearing
-from mechscope.labs.resumable import (
+from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.training_state import (
     optimizer_state,
     restore_optimizer,
     rise_and_fall,
@@ -23,8 +24,7 @@ from mechscope.labs.resumable import (
     step_seed,
     with_prefix,
 )
-from mechscope.labs.workshop import Part, Workshop
-from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.workspace import Part, Workspace
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class TrainedModel:
     """Sequences like those it was trained on, never trained on."""
 
 
-def train_model(workshop: Workshop, n_layers: int, seed: int) -> TrainedModel:
+def train_model(workspace: Workspace, n_layers: int, seed: int) -> TrainedModel:
     """Train the model with `n_layers` layers, or read it back if that was done before."""
-    config: InductionConfig = workshop.config.of_seed(seed, workshop.seeds)
+    config: InductionConfig = workspace.config.of_seed(seed, workspace.seeds)
     name = f"{n_layers}-layer-seed-{seed}"
-    part = workshop.part(name, lambda: _train(workshop, config, name, n_layers, seed))
+    part = workspace.load_or_compute(name, lambda: _train(workspace, config, name, n_layers, seed))
     state, history = with_prefix(part, "model."), with_prefix(part, "history.")
     return TrainedModel(
-        HookedTransformer.from_state(config.model_config(n_layers, seed), state).to(workshop.device),
+        HookedTransformer.from_state(config.model_config(n_layers, seed), state).to(workspace.device),
         History(**{key: value.cpu() for key, value in history.items()}),
-        *(tokens.to(workshop.device) for tokens in held_out_batches(config, seed)),
+        *(tokens.to(workspace.device) for tokens in held_out_batches(config, seed)),
     )
 
 
@@ -84,11 +84,11 @@ class SmearedModel:
     """How much of each key is its own position's, at the end; the rest is the previous one's."""
 
 
-def train_smeared(workshop: Workshop, seed: int) -> SmearedModel:
+def train_smeared(workspace: Workspace, seed: int) -> SmearedModel:
     """Train the one-layer model with smeared keys, on the same data as the others, or read it back."""
-    config: InductionConfig = workshop.config.of_seed(seed, workshop.seeds)
+    config: InductionConfig = workspace.config.of_seed(seed, workspace.seeds)
     name = f"1-layer-smeared-seed-{seed}"
-    part = workshop.part(name, lambda: _train(workshop, config, name, 1, seed, smeared=True))
+    part = workspace.load_or_compute(name, lambda: _train(workspace, config, name, 1, seed, smeared=True))
     history = {key: value.cpu() for key, value in with_prefix(part, "history.").items()}
     return SmearedModel(History(**history), part["smear"].cpu().sigmoid())
 
@@ -105,7 +105,7 @@ def held_out_batches(config: InductionConfig, seed: int) -> tuple[Tensor, Tensor
 
 
 def _train(
-    workshop: Workshop,
+    workspace: Workspace,
     config: InductionConfig,
     name: str,
     n_layers: int,
@@ -113,17 +113,17 @@ def _train(
     *,
     smeared: bool = False,
 ) -> Part:
-    model = HookedTransformer(config.model_config(n_layers, seed)).to(workshop.device)
+    model = HookedTransformer(config.model_config(n_layers, seed)).to(workspace.device)
     # Half of each key is its own position's at the start.
     extra = (
-        {"smear": torch.zeros(config.n_heads, device=workshop.device, requires_grad=True)} if smeared else {}
+        {"smear": torch.zeros(config.n_heads, device=workspace.device, requires_grad=True)} if smeared else {}
     )
     with smearing(model, extra["smear"]) if smeared else nullcontext():
-        return _train_model(workshop, config, name, model, extra, seed)
+        return _train_model(workspace, config, name, model, extra, seed)
 
 
 def _train_model(
-    workshop: Workshop,
+    workspace: Workspace,
     config: InductionConfig,
     name: str,
     model: HookedTransformer,
@@ -137,24 +137,24 @@ def _train_model(
         betas=(0.9, 0.98),
         weight_decay=config.weight_decay,
     )
-    blocks, like_training = (tokens.to(workshop.device) for tokens in held_out_batches(config, seed))
+    blocks, like_training = (tokens.to(workspace.device) for tokens in held_out_batches(config, seed))
     looks: list[dict[str, Tensor]] = []
     done = 0
-    if (state := workshop.take_up(name)) is not None:
+    if (state := workspace.restore_state(name)) is not None:
         done = _restore(state, model, extra, optimizer, looks)
-    with workshop.bar(config.steps, f"model {name}", done) as bar:
+    with workspace.bar(config.steps, f"model {name}", done) as bar:
         for step in range(done, config.steps):
             if step % config.evaluate_every == 0:
                 looks.append(_look(model, step, blocks, like_training))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * rise_and_fall(step, config.steps, config.warm_up)
-            tokens = training_batch(config, seed, step).to(workshop.device)
+            tokens = training_batch(config, seed, step).to(workspace.device)
             loss = model(tokens, return_type="loss")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             bar.update()
-            workshop.put_aside(name, lambda step=step: _state(step + 1, model, extra, optimizer, looks))
+            workspace.save_state(name, lambda step=step: _state(step + 1, model, extra, optimizer, looks))
     looks.append(_look(model, config.steps, blocks, like_training))
     history = stack_rows(looks, "history.")
     return {

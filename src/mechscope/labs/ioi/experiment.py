@@ -24,7 +24,7 @@ from mechscope.labs.ioi.planted_circuit import recover
 from mechscope.labs.ioi.stories import Stories
 from mechscope.labs.ioi.twin_training import TwinConfig, train_twin
 from mechscope.labs.lab import Lab, Outcome
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 from mechscope.tasks.indirect_object import ioi
 from mechscope.techniques.redteam import Evidence, Heads, redteam
 
@@ -37,17 +37,17 @@ NO_EDGES = "ACDC on both circuits takes GPT-2 small, attn-only-4l and a GPU; one
 NO_TRAINING = "only the full budget trains new twins"
 
 
-def run_experiment(workshop: Workshop) -> Outcome:
+def run_experiment(workspace: Workspace) -> Outcome:
     """Take the twin apart with every seed's prompts; draw the first."""
-    config: IOIConfig = workshop.config
-    published = _gpt2_measures(workshop)
-    twin = load_model(TWIN).to(workshop.device)
+    config: IOIConfig = workspace.config
+    published = _gpt2_measures(workspace)
+    twin = load_model(TWIN).to(workspace.device)
     planted = [recover(seed, config.prompts, config.threshold) for seed in range(config.planted_seeds)]
-    others = other_circuit_measures(workshop, config.gpt2_prompts)
-    shared = planted_measures(planted) | published | others | _retrained(workshop)
+    others = other_circuit_measures(workspace, config.gpt2_prompts)
+    shared = planted_measures(planted) | published | others | _retrained(workspace)
     found: dict[int, Measured] = {}
-    with workshop.bar(len(workshop.seeds), "taking the twin apart") as bar:
-        for seed in workshop.seeds:
+    with workspace.bar(len(workspace.seeds), "taking the twin apart") as bar:
+        for seed in workspace.seeds:
             found[seed] = measure_twin(twin, config, seed)
             bar.update()
     measures = {
@@ -58,7 +58,7 @@ def run_experiment(workshop: Workshop) -> Outcome:
     not_run |= {} if published else {GPT2: NO_GPT2}
     not_run |= {} if "gpt2_acdc_edge_auc" in published else {ACDC: NO_ACDC}
     not_run |= {} if "retrained_share" in shared else {RETRAINED: NO_TRAINING}
-    first = workshop.seeds[0]
+    first = workspace.seeds[0]
     told = found[first]
     if told.anatomy is None:
         raise NoCircuitError(f"there is nothing to tell of: {told.reason}")
@@ -80,27 +80,30 @@ def attack(model: HookedTransformer, anatomy: Anatomy, config: IOIConfig, seed: 
     return redteam(model, task, hypothesis, n_null=config.redteam_draws, seed=seed, progress=False)
 
 
-def _gpt2_measures(workshop: Workshop) -> dict[str, float]:
+def _gpt2_measures(workspace: Workspace) -> dict[str, float]:
     if not gpt2_in_reach():
         return {}
-    acdc = workshop.device.type == "cuda"
+    acdc = workspace.device.type == "cuda"
 
     def compute() -> dict[str, Tensor]:
-        model = load_gpt2(workshop.device)
-        found = gpt2_measures(model, workshop.config, workshop.seeds[0], acdc=acdc)
+        model = load_gpt2(workspace.device)
+        found = gpt2_measures(model, workspace.config, workspace.seeds[0], acdc=acdc)
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
 
-    return {f"gpt2_{name}": float(value) for name, value in workshop.part("gpt2-small", compute).items()}
+    return {
+        f"gpt2_{name}": float(value)
+        for name, value in workspace.load_or_compute("gpt2-small", compute).items()
+    }
 
 
-def _retrained(workshop: Workshop) -> dict[str, float]:
-    config: IOIConfig = workshop.config
+def _retrained(workspace: Workspace) -> dict[str, float]:
+    config: IOIConfig = workspace.config
     if not config.retrained:
         return {}
     stories = Stories()
     seeds = range(RETRAIN_FROM, RETRAIN_FROM + config.retrained)
     learnt = [
-        held_out_accuracy(train_twin(workshop, TwinConfig(), seed), stories, config.judged_prompts, seed)
+        held_out_accuracy(train_twin(workspace, TwinConfig(), seed), stories, config.judged_prompts, seed)
         >= 95
         for seed in seeds
     ]

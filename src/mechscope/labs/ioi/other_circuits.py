@@ -11,7 +11,7 @@ from mechscope.checkpoints.hub import find_on_this_machine
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.registry import lookup
 from mechscope.labs.ioi.automatic import acdc_edge_auc
-from mechscope.labs.workshop import Part, Workshop
+from mechscope.runs.workspace import Part, Workspace
 from mechscope.tasks.docstrings import docstring
 from mechscope.tasks.greater_than_years import greater_than
 from mechscope.techniques.circuits.published import PUBLISHED, published_circuit
@@ -40,20 +40,22 @@ def models_are_here() -> bool:
     )
 
 
-def other_circuit_measures(workshop: Workshop, prompts: int) -> dict[str, float]:
+def other_circuit_measures(workspace: Workspace, prompts: int) -> dict[str, float]:
     """ACDC's edge AUC on both circuits, where their models and a GPU are here; otherwise nothing."""
-    if not has_gpu(workshop.device) or not models_are_here():
+    if not has_gpu(workspace.device) or not models_are_here():
         return {}
 
     def compute() -> Part:
         found: Part = {}
         for name, measure in MEASURES.items():
-            model = load_model(published_circuit(name).model).to(workshop.device)
-            area = published_edge_auc(model, name, prompts, workshop.seeds[0])
+            model = load_model(published_circuit(name).model).to(workspace.device)
+            area = published_edge_auc(model, name, prompts, workspace.seeds[0])
             found[measure] = torch.tensor(area, dtype=torch.float64)
         return found
 
-    return {name: float(value) for name, value in workshop.part("other-circuits", compute).items()}
+    return {
+        name: float(value) for name, value in workspace.load_or_compute("other-circuits", compute).items()
+    }
 
 
 def published_edge_auc(

@@ -11,16 +11,16 @@ from torch import Tensor
 from mechscope.labs.ioi.division_of_labour import DivisionOfLabour, Handicaps
 from mechscope.labs.ioi.head_price import price_of_heads
 from mechscope.labs.ioi.stories import Batch, Mixture, Stories
-from mechscope.labs.resumable import (
+from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.training_state import (
     optimizer_state,
     restore_optimizer,
     rise_and_fall,
     step_seed,
     with_prefix,
 )
-from mechscope.labs.workshop import Part, Workshop
-from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.workspace import Part, Workspace
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class _Course:
     """Number of its first batch, so that no two parts see the same stories."""
 
 
-def train_twin(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTransformer:
+def train_twin(workspace: Workspace, config: TwinConfig, seed: int) -> HookedTransformer:
     """Train the twin of a seed, or read it back if that was done before."""
-    first = train_first_part(workshop, config, seed)
+    first = train_first_part(workspace, config, seed)
     course = _Course(
         f"twin-seed-{seed}-second-part",
         config.more_steps,
@@ -101,43 +101,45 @@ def train_twin(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTrans
         config.head_price,
         config.steps,
     )
-    return _train_part(workshop, course, config, seed, first.state_dict())
+    return _train_part(workspace, course, config, seed, first.state_dict())
 
 
-def train_first_part(workshop: Workshop, config: TwinConfig, seed: int) -> HookedTransformer:
+def train_first_part(workspace: Workspace, config: TwinConfig, seed: int) -> HookedTransformer:
     """The twin as it is before heads cost anything."""
     course = _Course(f"twin-seed-{seed}", config.steps, config.learning_rate, 0.0, 0)
-    return _train_part(workshop, course, config, seed, None)
+    return _train_part(workspace, course, config, seed, None)
 
 
 def _train_part(
-    workshop: Workshop, course: _Course, config: TwinConfig, seed: int, start: Mapping[str, Tensor] | None
+    workspace: Workspace, course: _Course, config: TwinConfig, seed: int, start: Mapping[str, Tensor] | None
 ) -> HookedTransformer:
     stories = Stories()
-    part = workshop.part(course.name, lambda: _train(workshop, course, config, seed, stories, start))
+    part = workspace.load_or_compute(
+        course.name, lambda: _train(workspace, course, config, seed, stories, start)
+    )
     model = HookedTransformer.from_state(config.model_config(len(stories.tokenizer), seed), part)
     model.set_tokenizer(stories.tokenizer)
-    return model.to(workshop.device)
+    return model.to(workspace.device)
 
 
 def _train(
-    workshop: Workshop,
+    workspace: Workspace,
     course: _Course,
     config: TwinConfig,
     seed: int,
     stories: Stories,
     start: Mapping[str, Tensor] | None,
 ) -> Part:
-    model = HookedTransformer(config.model_config(len(stories.tokenizer), seed)).to(workshop.device)
+    model = HookedTransformer(config.model_config(len(stories.tokenizer), seed)).to(workspace.device)
     if start is not None:
         model.load_state_dict(dict(start))
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=course.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     done = 0
-    if (state := workshop.take_up(course.name)) is not None:
+    if (state := workspace.restore_state(course.name)) is not None:
         done = _restore(state, model, optimizer)
-    with workshop.bar(course.steps, course.name, done) as bar:
+    with workspace.bar(course.steps, course.name, done) as bar:
         for step in range(done, course.steps):
             for group in optimizer.param_groups:
                 group["lr"] = course.learning_rate * rise_and_fall(step, course.steps, config.warm_up)
@@ -148,7 +150,7 @@ def _train(
             loss.backward()
             optimizer.step()
             bar.update()
-            workshop.put_aside(course.name, lambda step=step: _state(step + 1, model, optimizer))
+            workspace.save_state(course.name, lambda step=step: _state(step + 1, model, optimizer))
     return dict(model.state_dict())
 
 

@@ -12,10 +12,10 @@ from mechscope.data.digits import Digits, describe_digits, load_digits
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.mnist_templates.claims import CLAIMS
 from mechscope.labs.mnist_templates.figures import draw_figures
-from mechscope.labs.mnist_templates.measures import Trained, format_numbers, measure
+from mechscope.labs.mnist_templates.measures import Trained, measure
 from mechscope.labs.mnist_templates.networks import Network, NetworkKind, train_network
 from mechscope.labs.mnist_templates.softmax_regression import Classifiers, train_classifiers
-from mechscope.labs.workshop import Part, Workshop
+from mechscope.runs.workspace import Part, Workspace
 
 
 @dataclass(frozen=True)
@@ -44,41 +44,51 @@ class TemplatesConfig:
     """Standard deviation of the noise on the images that the bilinear networks are trained on."""
 
 
-def run_experiment(workshop: Workshop) -> Outcome:
+@dataclass(frozen=True)
+class Facts:
+    """What the lesson quotes besides measures and settings."""
+
+    data: str
+    """Name of the images."""
+    side: int
+    """Pixels per side of an image."""
+
+
+def run_experiment(workspace: Workspace) -> Outcome:
     """Train and measure every seed; draw the first one."""
-    digits = load_digits().to(workshop.device)
-    trained = {seed: train(workshop, digits, seed) for seed in workshop.seeds}
+    digits = load_digits().to(workspace.device)
+    trained = {seed: train(workspace, digits, seed) for seed in workspace.seeds}
     measures = {seed: measure(digits, models) for seed, models in trained.items()}
-    first = trained[workshop.seeds[0]]
+    first = trained[workspace.seeds[0]]
     return Outcome(
         measures=measures,
-        figures=draw_figures(digits, first, workshop.seeds[0]),
-        numbers=format_numbers(digits, measures[workshop.seeds[0]]),
+        figures=draw_figures(digits, first, workspace.seeds[0]),
+        facts=Facts(digits.name, digits.side),
         weights=_weights(first),
     )
 
 
-def train(workshop: Workshop, digits: Digits, seed: int) -> Trained:
+def train(workspace: Workspace, digits: Digits, seed: int) -> Trained:
     """All models of one seed; each is a part, so that a killed run keeps those that were done."""
     return Trained(
-        decays=workshop.config.decays,
-        linear=_linear(workshop, digits, seed),
+        decays=workspace.config.decays,
+        linear=_linear(workspace, digits, seed),
         relu=tuple(
-            _network(workshop, digits, seed, "relu", decay) for decay in workshop.config.network_decays
+            _network(workspace, digits, seed, "relu", decay) for decay in workspace.config.network_decays
         ),
         bilinear=tuple(
-            _network(workshop, digits, seed, "bilinear", decay) for decay in workshop.config.network_decays
+            _network(workspace, digits, seed, "bilinear", decay) for decay in workspace.config.network_decays
         ),
     )
 
 
-def _linear(workshop: Workshop, digits: Digits, seed: int) -> Classifiers:
-    config = workshop.config
+def _linear(workspace: Workspace, digits: Digits, seed: int) -> Classifiers:
+    config = workspace.config
 
     def compute() -> Part:
         labels = [digits.train_y] * len(config.decays)
         labels += [shuffled_labels(digits.train_y, seed, index) for index in range(config.shuffles)]
-        with workshop.bar(config.steps, f"linear classifiers, seed {seed}") as bar:
+        with workspace.bar(config.steps, f"linear classifiers, seed {seed}") as bar:
             trained = train_classifiers(
                 digits.train_x,
                 labels,
@@ -91,7 +101,7 @@ def _linear(workshop: Workshop, digits: Digits, seed: int) -> Classifiers:
             )
         return {"weight": trained.weight, "bias": trained.bias}
 
-    return Classifiers(**workshop.part(f"linear-seed-{seed}", compute))
+    return Classifiers(**workspace.load_or_compute(f"linear-seed-{seed}", compute))
 
 
 def shuffled_labels(labels: Tensor, seed: int, index: int) -> Tensor:
@@ -100,11 +110,11 @@ def shuffled_labels(labels: Tensor, seed: int, index: int) -> Tensor:
     return labels[torch.randperm(len(labels), generator=generator)]
 
 
-def _network(workshop: Workshop, digits: Digits, seed: int, kind: NetworkKind, decay: float) -> Network:
-    config = workshop.config
+def _network(workspace: Workspace, digits: Digits, seed: int, kind: NetworkKind, decay: float) -> Network:
+    config = workspace.config
 
     def compute() -> dict[str, Tensor]:
-        with workshop.bar(config.network_steps, f"{kind} network, decay {decay:g}, seed {seed}") as bar:
+        with workspace.bar(config.network_steps, f"{kind} network, decay {decay:g}, seed {seed}") as bar:
             return train_network(
                 kind,
                 digits.train_x,
@@ -119,7 +129,7 @@ def _network(workshop: Workshop, digits: Digits, seed: int, kind: NetworkKind, d
                 bar=bar,
             ).tensors
 
-    return Network(kind, workshop.part(f"{kind}-decay-{decay:g}-seed-{seed}", compute))
+    return Network(kind, workspace.load_or_compute(f"{kind}-decay-{decay:g}-seed-{seed}", compute))
 
 
 def _weights(trained: Trained) -> dict[str, Tensor]:
@@ -146,7 +156,6 @@ LAB = Lab(
     seeds={"quick": 1, "full": 5},
     inputs=describe_inputs,
     experiment=run_experiment,
-    version=2,
 )
 
 __all__ = ["LAB", "TemplatesConfig", "describe_inputs", "run_experiment", "shuffled_labels", "train"]

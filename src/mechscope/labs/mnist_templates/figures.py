@@ -21,7 +21,6 @@ from mechscope.labs.mnist_templates.templates import (
     template_correlations,
 )
 from mechscope.results import Provenance, Result, make_result
-from mechscope.viz import bars, heatmap, image_grid, spectrum
 
 CLASSES = [f"“{digit}”" for digit in range(10)]
 _DECAY = 1
@@ -62,11 +61,8 @@ class _Artist:
     def picture(
         self, name: str, rows: Tensor, labels: list[str], title: str, unit: str, caption: str, **how: Any
     ) -> LabFigure:
-        images = self.images(rows)
-        data = self.result(images, ("label", "row", "col"), title, unit, label=labels)
-        return LabFigure(
-            name, image_grid(images, labels, title=title, unit=unit, **how), caption, {"images": data}
-        )
+        images = self.result(self.images(rows), ("label", "row", "col"), title, unit, label=labels)
+        return LabFigure.of(images, caption, name=name, key="images", **how)
 
     def weights(self) -> LabFigure:
         return self.picture(
@@ -91,32 +87,33 @@ class _Artist:
         )
 
     def match(self) -> LabFigure:
-        values = template_correlations(self.rows, self.class_templates, self.live).cpu()
-        title = "Which digit does each weight row resemble?"
-        figure = heatmap(
-            values,
-            title=title,
+        null = self.trained.linear.weight[len(self.trained.decays)]
+        match, shuffled = (
+            self.result(
+                template_correlations(rows, self.class_templates, self.live).cpu(),
+                ("label", "class"),
+                title,
+                "correlation",
+            )
+            for rows, title in (
+                (self.rows, "Which digit does each weight row resemble?"),
+                (null, "the same with shuffled labels"),
+            )
+        )
+        figure = LabFigure.of(
+            match,
+            "Correlation over the pixels that vary. Look for the diagonal: in each row the warmest cell should be "
+            "the digit's own. Off the diagonal, look for pairs that people confuse too.",
+            name="match",
+            key="match",
+            data={"shuffled": shuffled},
             x_title="template of digit",
             y_title="weight row of digit",
-            unit="correlation",
             square=True,
             write_numbers=False,
         )
-        figure.update_layout(height=440)
-        null = template_correlations(
-            self.trained.linear.weight[len(self.trained.decays)], self.class_templates, self.live
-        ).cpu()
-        data = {
-            "match": self.result(values, ("label", "class"), title, "correlation"),
-            "shuffled": self.result(null, ("label", "class"), "the same with shuffled labels", "correlation"),
-        }
-        return LabFigure(
-            "match",
-            figure,
-            "Correlation over the pixels that vary. Look for the diagonal: in each row the warmest cell should be "
-            "the digit's own. Off the diagonal, look for pairs that people confuse too.",
-            data,
-        )
+        figure.figure.update_layout(height=440)
+        return figure
 
     def evidence(self) -> LabFigure:
         image, label = self.digits.test_x[0], int(self.digits.test_y[0])
@@ -175,25 +172,26 @@ class _Artist:
             "smoothness (correlation)": [smoothness(rows, self.digits.side) for rows in drawn],
             "test accuracy (share)": [float(r.float().mean()) for r in right],
         }
-        title = "What weight decay buys, and what it costs"
-        figure = bars(
-            names,
-            series,
-            title=title,
+        bars = self.result(
+            torch.tensor(list(series.values())),
+            ("series", "label"),
+            "What weight decay buys, and what it costs",
+            "1",
+            series=list(series),
+            label=names,
+        ).replace(kind="bars")
+        figure = LabFigure.of(
+            bars,
+            "All three are at most 1. Look for two bars that grow from left to right while the third shrinks: clearer "
+            "templates, fewer right answers. The last group was trained on shuffled labels.",
+            name="decay-numbers",
             x_title="classifier",
             y_title="correlation, or share",
             number_format=".2f",
         )
-        figure.update_yaxes(range=[min(0.0, min(series["match with its digit (correlation)"]) * 1.2), 1.1])
-        values = torch.tensor(list(series.values()))
-        data = self.result(values, ("series", "label"), title, "1", series=list(series), label=names)
-        return LabFigure(
-            "decay-numbers",
-            figure,
-            "All three are at most 1. Look for two bars that grow from left to right while the third shrinks: clearer "
-            "templates, fewer right answers. The last group was trained on shuffled labels.",
-            {"numbers": data},
-        )
+        lowest = min(series["match with its digit (correlation)"])
+        figure.figure.update_yaxes(range=[min(0.0, lowest * 1.2), 1.1])
+        return figure
 
     def hidden(self) -> LabFigure:
         return self.picture(
@@ -207,25 +205,25 @@ class _Artist:
         )
 
     def spectra(self) -> LabFigure:
-        names = ("no decay", "decay 1")
         digit = 3
-        title = f"How many patterns make up a bilinear layer's idea of “{digit}”"
-        values = {name: eigen.values[digit] for name, eigen in zip(names, self.eigen, strict=True)}
-        stacked = torch.stack([row.abs() for row in values.values()])
-        data = self.result(
-            stacked,
+        values = {
+            name: eigen.values[digit] for name, eigen in zip(("no decay", "decay 1"), self.eigen, strict=True)
+        }
+        sizes = torch.stack([row.abs() for row in values.values()])
+        result = self.result(
+            sizes,
             ("series", "rank"),
-            title,
+            f"How many patterns make up a bilinear layer's idea of “{digit}”",
             "1",
-            series=list(names),
-            rank=list(range(1, stacked.shape[1] + 1)),
+            series=list(values),
+            rank=list(range(1, sizes.shape[1] + 1)),
         )
-        return LabFigure(
-            "spectra",
-            spectrum(values, title=title),
+        return LabFigure.of(
+            result.replace(kind="spectrum"),
             "Sizes of the eigenvalues in order, each curve divided by its first; the scale is logarithmic. Look for "
             "the curve with decay dropping away: fewer patterns carry most of the score.",
-            {"spectra": data},
+            name="spectra",
+            key="spectra",
         )
 
     def eigenfeatures(self) -> LabFigure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -121,29 +120,3 @@ def _evidence_error(digits: Digits, linear: Classifiers, instance: int) -> float
         for image, label in zip(digits.test_x[:SHOWN_IMAGES], digits.test_y[:SHOWN_IMAGES], strict=True)
     ]
     return max(errors)
-
-
-def format_numbers(digits: Digits, found: Mapping[str, float]) -> dict[str, str]:
-    """The numbers that the lesson quotes."""
-    numbers = {
-        name: f"{value:.1f}"
-        for name, value in found.items()
-        if name.startswith(("accuracy", "nearest", "rank"))
-    }
-    numbers |= {
-        name: f"{value:.2f}" for name, value in found.items() if name.startswith(("corr", "smooth", "best"))
-    }
-    numbers |= {
-        name: f"{value:.0f}" for name, value in found.items() if name.startswith(("rows", "shuffles"))
-    }
-    numbers["rows_matching_null"] = f"{found['rows_matching_null']:.1f}"
-    numbers["permutation_p"] = f"{found['permutation_p_wd1']:.4f}"
-    numbers["answers_changed"] = f"{found['answers_changed']:.0f}"
-    numbers["participation_wd0"] = f"{found['participation_wd0']:.1f}"
-    numbers["participation_wd1"] = f"{found['participation_wd1']:.1f}"
-    numbers["rank_ratio"] = f"{found['rank_wd0'] / found['rank_wd1']:.1f}"
-    numbers["participation_ratio"] = f"{found['participation_wd0'] / found['participation_wd1']:.1f}"
-    numbers["pixels"] = str(digits.side**2)
-    numbers["side"] = str(digits.side)
-    numbers["data"] = digits.name
-    return numbers

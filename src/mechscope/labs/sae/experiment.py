@@ -30,7 +30,7 @@ from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.labs.sae.words import format_numbers
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 NO_LARGE = "the grid at the published size takes minutes: it is part of the full budget"
 NO_RARE = "latents grow rare over a training of minutes: it is part of the full budget"
@@ -41,13 +41,13 @@ NOT_UNIVERSAL_YET = (
 NO_TIME = "loading SAELens takes longer than the rest: it is part of the full budget"
 
 
-def run_experiment(workshop: Workshop) -> Outcome:
+def run_experiment(workspace: Workspace) -> Outcome:
     """Study every seed; draw the first one."""
-    config: SaeConfig = workshop.config
+    config: SaeConfig = workspace.config
     missing = why_no_model(config.text)
-    found = {seed: _study(workshop, config, seed, missing is None) for seed in workshop.seeds}
+    found = {seed: _study(workspace, config, seed, missing is None) for seed in workspace.seeds}
     measures = {seed: measure(each) for seed, each in found.items()}
-    first = workshop.seeds[0]
+    first = workspace.seeds[0]
     return Outcome(
         measures=measures,
         figures=draw_figures(found[first], measures[first], first),
@@ -58,30 +58,30 @@ def run_experiment(workshop: Workshop) -> Outcome:
     )
 
 
-def _study(workshop: Workshop, config: SaeConfig, seed: int, with_text: bool) -> Findings:
-    small = run_grid(workshop, config.small, seed, "small")
-    toy = run_toy(workshop, config.toy, seed)
-    text = _study_text(workshop, config.text, seed) if with_text else None
+def _study(workspace: Workspace, config: SaeConfig, seed: int, with_text: bool) -> Findings:
+    small = run_grid(workspace, config.small, seed, "small")
+    toy = run_toy(workspace, config.toy, seed)
+    text = _study_text(workspace, config.text, seed) if with_text else None
     exchange: Mapping[str, float] = {}
     if text is not None and config.exchange and why_no_peer() is None:
         exchange = compare_with_saelens(text.study.chosen, text.study.test.flatten(0, 1)[:512])
-    large = run_grid(workshop, config.large, seed, "large") if config.large else None
+    large = run_grid(workspace, config.large, seed, "large") if config.large else None
     return Findings(small, large, toy, text, exchange)
 
 
-def _study_text(workshop: Workshop, config: TextConfig, seed: int) -> TextFindings:
-    model = load_language_model(config.model, workshop.device)
+def _study_text(workspace: Workspace, config: TextConfig, seed: int) -> TextFindings:
+    model = load_language_model(config.model, workspace.device)
     texts = read_texts(model, config, seed)
-    study = study_text(workshop, model, texts, config, seed)
+    study = study_text(workspace, model, texts, config, seed)
     twin = random_twin(model, seed)
-    on_twin = train_chosen(workshop, twin, texts, config, seed, "random-weights")
+    on_twin = train_chosen(workspace, twin, texts, config, seed, "random-weights")
     smaller = dataclasses.replace(config, size=config.small_size, chosen=config.small_k)
-    small = train_chosen(workshop, model, texts, smaller, seed, "small-dictionary")
+    small = train_chosen(workspace, model, texts, smaller, seed, "small-dictionary")
     shared = None
     if partner := partner_of(config):
-        other = load_language_model(partner, workshop.device)
+        other = load_language_model(partner, workspace.device)
         their_texts = read_texts(other, config, seed)
-        on_other = train_chosen(workshop, other, their_texts, config, seed, partner)
+        on_other = train_chosen(workspace, other, their_texts, config, seed, partner)
         shared = compare_models(study, partner, other, their_texts, on_other)
     return TextFindings(
         study,
@@ -170,5 +170,4 @@ LAB = Lab(
     seeds={"quick": 1, "full": 2},
     inputs=describe_inputs,
     experiment=run_experiment,
-    version=2,
 )

@@ -19,7 +19,7 @@ from mechscope.labs.sae.config import GridConfig, ToyConfig
 from mechscope.labs.sae.shuffling import shuffle_dimensions
 from mechscope.labs.sae.training import settings, train_together
 from mechscope.labs.superposition.training import Group, geometric, train_group
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 TEST_EXAMPLES = 4096
 """Fresh activations that dictionaries are scored on."""
@@ -82,7 +82,7 @@ def known_features(config: GridConfig, seed: int) -> SyntheticFeatures:
     )
 
 
-def run_grid(workshop: Workshop, config: GridConfig, seed: int, name: str) -> Grid:
+def run_grid(workspace: Workspace, config: GridConfig, seed: int, name: str) -> Grid:
     """Train and score every cell of the grid, and the two nulls."""
     truth = known_features(config, seed)
     configs = {
@@ -99,9 +99,9 @@ def run_grid(workshop: Workshop, config: GridConfig, seed: int, name: str) -> Gr
         return GeneratorStream(draw, batch_size=config.batch, seed=seed, source="known features")
 
     how = settings(config.steps, config.learning_rate, seed)
-    trained = train_together(workshop, f"{name}-seed-{seed}", configs, lambda: stream(False), how)
+    trained = train_together(workspace, f"{name}-seed-{seed}", configs, lambda: stream(False), how)
     test, _ = truth.sample(TEST_EXAMPLES, torch.Generator().manual_seed(2000 + seed))
-    test, directions = test.to(workshop.device), truth.directions.to(workshop.device)
+    test, directions = test.to(workspace.device), truth.directions.to(workspace.device)
     cells = tuple(
         Cell(
             l1,
@@ -116,7 +116,7 @@ def run_grid(workshop: Workshop, config: GridConfig, seed: int, name: str) -> Gr
     null = {"null": configs[f"{best.size}-{best.l1:g}"]}
     # The null may be shorter: from where it starts it does not move towards the truth.
     short = settings(max(8, config.steps // 4), config.learning_rate, seed)
-    scrambled = train_together(workshop, f"{name}-shuffled-seed-{seed}", null, lambda: stream(True), short)
+    scrambled = train_together(workspace, f"{name}-shuffled-seed-{seed}", null, lambda: stream(True), short)
     return Grid(
         config,
         truth.directions,
@@ -144,7 +144,7 @@ class ToyStudy:
     """The same for the hidden dimensions themselves, both signs."""
 
 
-def run_toy(workshop: Workshop, config: ToyConfig, seed: int) -> ToyStudy:
+def run_toy(workspace: Workspace, config: ToyConfig, seed: int) -> ToyStudy:
     """Train step 01's model in superposition, then a dictionary on its hidden space."""
     group = Group(
         "sae-toy",
@@ -156,7 +156,7 @@ def run_toy(workshop: Workshop, config: ToyConfig, seed: int) -> ToyStudy:
         steps=config.model_steps,
         decays_to_zero=True,
     )
-    W = train_group(workshop, group, seed).best_W[0]
+    W = train_group(workspace, group, seed).best_W[0]
     represented = tuple(int(i) for i in (W.norm(dim=0) > REPRESENTED).nonzero().flatten())
     if not represented:
         # Nothing to recover; the claim must see it.
@@ -174,7 +174,7 @@ def run_toy(workshop: Workshop, config: ToyConfig, seed: int) -> ToyStudy:
         )
 
     how = settings(config.steps, config.learning_rate, seed)
-    found = train_together(workshop, f"toy-dictionary-seed-{seed}", {"toy": cfg}, stream, how)["toy"]
+    found = train_together(workspace, f"toy-dictionary-seed-{seed}", {"toy": cfg}, stream, how)["toy"]
     truth = W.T[list(represented)]
     learned = found.W_dec.detach().cpu()
     recovery = feature_recovery(learned, truth)

@@ -21,8 +21,8 @@ from mechscope.dictionaries.training_config import Revival
 from mechscope.labs.sae.config import TextConfig
 from mechscope.labs.sae.language import HOOK, Texts, activations
 from mechscope.labs.sae.training import settings, train_together
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
+from mechscope.runs.workspace import Workspace
 
 LOWEST, HIGHEST = 8.0, 64.0
 """The frontier that is compared: L0 between these."""
@@ -65,7 +65,7 @@ class TextStudy:
 
 
 def study_text(
-    workshop: Workshop, model: HookedTransformer, texts: Texts, config: TextConfig, seed: int
+    workspace: Workspace, model: HookedTransformer, texts: Texts, config: TextConfig, seed: int
 ) -> TextStudy:
     """Train every dictionary on the model's neurons and splice each back in."""
     width = model.cfg.d_mlp
@@ -86,7 +86,7 @@ def study_text(
             steps, learning_rate, seed, revive=revive, dead_after=dead_after, penalty_rises=penalty_rises
         )
         return train_together(
-            workshop,
+            workspace,
             f"{name}-seed-{seed}",
             configs,
             lambda: TensorStream(train, batch_size=config.batch, seed=seed, source="the model's neurons"),
@@ -96,7 +96,7 @@ def study_text(
     def scored(dictionary: Dictionary) -> Evaluation:
         return evaluate(
             dictionary,
-            texts.test.to(workshop.device),
+            texts.test.to(workspace.device),
             model=model,
             hook_name=HOOK,
             skip_first=1,
@@ -164,7 +164,7 @@ def study_text(
 
 
 def train_chosen(
-    workshop: Workshop, model: HookedTransformer, texts: Texts, config: TextConfig, seed: int, name: str
+    workspace: Workspace, model: HookedTransformer, texts: Texts, config: TextConfig, seed: int, name: str
 ) -> Dictionary:
     """A dictionary like the chosen one on another model's neurons."""
     width = model.cfg.d_mlp
@@ -173,7 +173,7 @@ def train_chosen(
     cfg = TopKConfig(d_in=width, d_sae=config.size, k=config.chosen, b_dec_start="geometric_median")
     how = settings(config.steps, config.learning_rate, seed, revive="auxiliary", dead_after=config.dead_after)
     return train_together(
-        workshop,
+        workspace,
         f"{name}-seed-{seed}",
         {"chosen": cfg},
         lambda: TensorStream(train, batch_size=config.batch, seed=seed, source=f"neurons of {name}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
@@ -13,12 +12,12 @@ from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.stream import Stream
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import Revival, TrainingConfig, short_schedule
-from mechscope.labs.resumable import with_prefix
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.training_state import with_prefix
+from mechscope.runs.workspace import Workspace
 
 
 def train_together(
-    workshop: Workshop,
+    workspace: Workspace,
     name: str,
     configs: Mapping[str, DictionaryConfig],
     stream: Callable[[], Stream],
@@ -33,21 +32,20 @@ def train_together(
     """
 
     def compute() -> dict[str, Tensor]:
-        students = {key: build(each, cfg.seed).to(workshop.device) for key, each in configs.items()}
-        # A killed run goes on from its last checkpoint; another run's would not fit, so the folder says whose it is.
-        unfinished = workshop.folder / f"{name}-{workshop.fingerprint}.unfinished"
-        run = train(students, stream(), cfg, folder=unfinished, progress=workshop.progress)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        students = {key: build(each, cfg.seed).to(workspace.device) for key, each in configs.items()}
+        # A killed run goes on from its last checkpoint.
+        unfinished = workspace.unfinished_folder(name)
+        run = train(students, stream(), cfg, folder=unfinished, progress=workspace.progress)
         return {
             f"{key}/{tensor}": value
             for key, dictionary in run.dictionaries.items()
             for tensor, value in dictionary.state().items()
         }
 
-    part = workshop.part(name, compute)
+    part = workspace.load_or_compute(name, compute)
     found: dict[str, Dictionary] = {}
     for key, each in configs.items():
-        found[key] = from_state(each, with_prefix(part, f"{key}/")).to(workshop.device)
+        found[key] = from_state(each, with_prefix(part, f"{key}/")).to(workspace.device)
     return found
 
 

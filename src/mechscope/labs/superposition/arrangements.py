@@ -18,7 +18,7 @@ from torch import Tensor
 from mechscope.labs.superposition.geometry import represented
 from mechscope.labs.superposition.shape_gains import gains
 from mechscope.labs.superposition.toy_models import ToyModels, gradients, losses
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 TEST_POINTS = 2**15
 """Points that arrangements are compared on."""
@@ -138,7 +138,7 @@ def two_digons() -> Float[Tensor, "2 5"]:
 
 
 def stored_arrangements(
-    workshop: Workshop, seed: int, *, starts: int, steps: int, points: int
+    workspace: Workspace, seed: int, *, starts: int, steps: int, points: int
 ) -> dict[str, Settled]:
     """`study_arrangements`, or the saved result of an earlier run."""
 
@@ -146,7 +146,7 @@ def stored_arrangements(
         found = study_arrangements(seed, starts=starts, steps=steps, points=points)
         return {f"{name}.{key}": value for name, each in found.items() for key, value in vars(each).items()}
 
-    part = workshop.part(f"arrangements-seed-{seed}", compute)
+    part = workspace.load_or_compute(f"arrangements-seed-{seed}", compute)
     names = sorted({name.rpartition(".")[0] for name in part})
     return {name: Settled(part[f"{name}.W"].cpu(), part[f"{name}.loss"].cpu()) for name in names}
 

@@ -16,7 +16,7 @@ from mechscope.labs.superposition.figures import draw_figures
 from mechscope.labs.superposition.measures import RIVAL_AT, Trained, measure
 from mechscope.labs.superposition.shape_gains import DENSITY, best_shapes, gains, largest_lead
 from mechscope.labs.superposition.training import train_group
-from mechscope.labs.workshop import Workshop
+from mechscope.runs.workspace import Workspace
 
 NO_ARRANGEMENTS = (
     "comparing arrangements to a tenth of a percent takes minutes: it is part of the full budget"
@@ -37,34 +37,34 @@ ONLY_DRAWN = frozenset({"phase-grid"})
 """Groups that no claim is measured on: trained for the first seed alone, which is the one that is drawn."""
 
 
-def run_experiment(workshop: Workshop) -> Outcome:
+def run_experiment(workspace: Workspace) -> Outcome:
     """Train and measure every seed; draw the first one."""
-    config: SuperpositionConfig = workshop.config
-    first = workshop.seeds[0]
+    config: SuperpositionConfig = workspace.config
+    first = workspace.seeds[0]
     trained = {
         seed: {
-            group.name: train_group(workshop, group, seed)
+            group.name: train_group(workspace, group, seed)
             for group in config.groups
             if seed == first or group.name not in ONLY_DRAWN
         }
-        for seed in workshop.seeds
+        for seed in workspace.seeds
     }
     measures = {seed: measure(groups, seed) for seed, groups in trained.items()}
     arranged: dict[int, dict[str, Settled]] = {}
     if config.arrangement_starts:
         arranged = {
             seed: stored_arrangements(
-                workshop,
+                workspace,
                 seed,
                 starts=config.arrangement_starts,
                 steps=config.arrangement_steps,
                 points=config.arrangement_points,
             )
-            for seed in workshop.seeds
+            for seed in workspace.seeds
         }
         for seed, found in arranged.items():
             measures[seed] |= measure_arrangements(found)
-    shapes = workshop.part("shape-gains", lambda: gains(DENSITY))
+    shapes = workspace.load_or_compute("shape-gains", lambda: gains(DENSITY))
     left_out = [LEFT_OUT[name] for name in LEFT_OUT if name not in trained[first]]
     not_run = {claim: reason for claim, _, reason in left_out}
     if "polytopes" not in trained[first]:
@@ -239,7 +239,6 @@ LAB = Lab(
     step="01",
     slug="superposition",
     title="Toy models of superposition",
-    version=4,
     idea="A network can hold more features than it has dimensions, if they are rarely there together.",
     claims=CLAIMS,
     lesson=Path(__file__).parent / "lesson.md",

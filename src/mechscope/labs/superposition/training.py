@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.labs.resumable import step_seed
 from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
 from mechscope.labs.superposition.toy_models import (
     ModelKind,
@@ -18,7 +17,8 @@ from mechscope.labs.superposition.toy_models import (
     initial_models,
     losses,
 )
-from mechscope.labs.workshop import Part, Workshop
+from mechscope.runs.training_state import step_seed
+from mechscope.runs.workspace import Part, Workspace
 
 TEST_BATCHES = 8
 """Batches of fresh data that a trained instance's loss is averaged over."""
@@ -118,10 +118,10 @@ def geometric(n_features: int, ratio: float, settings: int) -> tuple[tuple[float
     return (tuple(float(ratio) ** i for i in range(n_features)),) * settings
 
 
-def train_group(workshop: Workshop, group: Group, seed: int) -> TrainedGroup:
+def train_group(workspace: Workspace, group: Group, seed: int) -> TrainedGroup:
     """Train the group, or read it back if that was done before."""
     name = f"{group.name}-seed-{seed}"
-    part = workshop.part(name, lambda: _train(workshop, name, group, seed))
+    part = workspace.load_or_compute(name, lambda: _train(workspace, name, group, seed))
     part = {key: value.cpu() for key, value in part.items()}
     return TrainedGroup(group, _models(group, part), part["loss"])
 
@@ -136,8 +136,8 @@ def batch_for(
     return x, x.abs() if group.features == "signed" else x
 
 
-def _train(workshop: Workshop, name: str, group: Group, seed: int) -> dict[str, Tensor]:
-    device = workshop.device
+def _train(workspace: Workspace, name: str, group: Group, seed: int) -> dict[str, Tensor]:
+    device = workspace.device
     importance = torch.tensor(group.importance, device=device)
     generator = torch.Generator().manual_seed(seed * 7919 + sum(map(ord, group.name)))
     models = initial_models(
@@ -150,13 +150,13 @@ def _train(workshop: Workshop, name: str, group: Group, seed: int) -> dict[str, 
         f"{moment}.{key}": torch.zeros_like(value) for moment in ("m", "v") for key, value in state.items()
     }
     done = 0
-    if (kept := workshop.take_up(name)) is not None:
+    if (kept := workspace.restore_state(name)) is not None:
         done = int(kept.pop("done"))
         state = {key: kept[key] for key in state}
         moments = {key: kept[key] for key in moments}
     models = _models(group, state)
     heats = group.steps // 4
-    with workshop.bar(group.steps, f"{group.instances:,} instances of {group.name}", done) as bar:
+    with workspace.bar(group.steps, f"{group.instances:,} instances of {group.name}", done) as bar:
         for step in range(done, group.steps):
             if step == heats and 0 < group.finalists < models.W.shape[1]:
                 chosen = _finalists(group, models, importance, seed)
@@ -170,7 +170,7 @@ def _train(workshop: Workshop, name: str, group: Group, seed: int) -> dict[str, 
                 _adamw_step(value, slope, moments[f"m.{key}"], moments[f"v.{key}"], group, step)
             bar.update()
             now = {**state, **moments}
-            workshop.put_aside(name, lambda step=step, now=now: {**now, "done": torch.tensor(step + 1)})
+            workspace.save_state(name, lambda step=step, now=now: {**now, "done": torch.tensor(step + 1)})
     return {**state, "loss": test_losses(group, models, importance, seed)}
 
 

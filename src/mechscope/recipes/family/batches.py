@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mechscope.labs.resumable import step_seed
 from mechscope.recipes.family.config import FamilyConfig
 from mechscope.recipes.family.corpus import Corpus
+from mechscope.runs.training_state import step_seed
 
 BOS = 0
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from mechscope.data.books import missing_books
 from mechscope.labs.claim import Condition
-from mechscope.labs.workshop import Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.card import CARD, card_words
 from mechscope.recipes.family.config import ACTIVATIONS, FamilyConfig
@@ -15,6 +14,7 @@ from mechscope.recipes.family.measures import measure_member
 from mechscope.recipes.family.package_files import held_out
 from mechscope.recipes.family.training import load_data, state_at, train_weights
 from mechscope.recipes.recipe import Made, Recipe
+from mechscope.runs.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,10 @@ def member(kind: str, n_layers: int, seed: int = SEED) -> Recipe:
     )
 
 
-def train_member(workshop: Workshop) -> Made:
+def train_member(workspace: Workspace) -> Made:
     """Train a member, or read it back if that was done."""
-    config: FamilyConfig = workshop.config
-    (seed,) = workshop.seeds
+    config: FamilyConfig = workspace.config
+    (seed,) = workspace.seeds
     tokenizer, corpus = load_data(config)
     if corpus.checksum != (shipped := held_out().about["checksum"]):
         log.warning(
@@ -82,12 +82,12 @@ def train_member(workshop: Workshop) -> Made:
             shipped,
             held_out().about["python"],
         )
-    part = train_weights(workshop, corpus)
+    part = train_weights(workspace, corpus)
     model = HookedTransformer.from_state(config.model_config(seed), state_at(part, config.steps), tokenizer)
     steps = (*config.keep, config.steps) if config.keep else ()
     return Made(
         model,
-        card_words(config, model, corpus, part["losses"], workshop.seconds),
+        card_words(config, model, corpus, part["losses"], workspace.seconds),
         {step: state_at(part, step) for step in steps},
     )
 

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from mechscope.data.tokenizer import Tokenizer
-from mechscope.labs.resumable import optimizer_state, restore_optimizer, rise_and_fall, with_prefix
-from mechscope.labs.workshop import Part, Workshop
 from mechscope.model.transformer import HookedTransformer
 from mechscope.recipes.family.batches import training_batch
 from mechscope.recipes.family.config import FamilyConfig
 from mechscope.recipes.family.corpus import Corpus, load_corpus
 from mechscope.recipes.family.package_files import shared_tokenizer
+from mechscope.runs.training_state import optimizer_state, restore_optimizer, rise_and_fall, with_prefix
+from mechscope.runs.workspace import Part, Workspace
 
 
-def train_weights(workshop: Workshop, corpus: Corpus) -> Part:
+def train_weights(workspace: Workspace, corpus: Corpus) -> Part:
     """STEP.NAME → weight for every step that is kept and the last, and "losses" [step] in nats.
 
     The first phase is that of the model without MLPs; they are added for the second, with nothing to say at first.
@@ -27,12 +27,16 @@ def train_weights(workshop: Workshop, corpus: Corpus) -> Part:
     without MLPs were done (seen with two layers of GELU or SoLU neurons and with three of GELU). Where they stayed as
     they were drawn, heads formed too late (two layers of GELU).
     """
-    config: FamilyConfig = workshop.config
+    config: FamilyConfig = workspace.config
     bare = replace(config, kind="attn-only")
     # A training that was stopped is not taken up on another text, which another Python's library would be.
     one, two = (f"{phase}-phase-on-{corpus.checksum}" for phase in ("first", "second"))
-    first = workshop.part(one, lambda: _train(workshop, one, bare, corpus, config.first_steps, {}))
-    second = workshop.part(two, lambda: _train(workshop, two, config, corpus, config.steps, first))
+    first = workspace.load_or_compute(
+        one, lambda: _train(workspace, one, bare, corpus, config.first_steps, {})
+    )
+    second = workspace.load_or_compute(
+        two, lambda: _train(workspace, two, config, corpus, config.steps, first)
+    )
     kept = {name: value for part in (first, second) for name, value in part.items() if name[0].isdigit()}
     return {**kept, "losses": torch.cat([first["losses"], second["losses"]])}
 
@@ -54,11 +58,11 @@ def learning_rate(config: FamilyConfig, step: int) -> float:
 
 
 def _train(
-    workshop: Workshop, name: str, config: FamilyConfig, corpus: Corpus, end: int, before: Part
+    workspace: Workspace, name: str, config: FamilyConfig, corpus: Corpus, end: int, before: Part
 ) -> Part:
     """Train from where `before` ended to the step `end`; hands over weights and moments for what may follow."""
-    (seed,) = workshop.seeds
-    model = _new_model(config, seed).to(workshop.device)
+    (seed,) = workspace.seeds
+    model = _new_model(config, seed).to(workspace.device)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=config.learning_rate,
@@ -68,25 +72,25 @@ def _train(
     )
     begin = int(before["done"]) if before else 0
     losses = torch.zeros(end - begin)
-    state = workshop.take_up(name) or {}
+    state = workspace.restore_state(name) or {}
     if state:
         losses.copy_(state["losses"])
     kept = {f"kept.{key}": value for key, value in with_prefix(state, "kept.").items()}
     done = _restore(state or before, model, optimizer)
-    with workshop.bar(config.steps, config.name(seed), done) as bar:
+    with workspace.bar(config.steps, config.name(seed), done) as bar:
         for step in range(done, end):
             if step in config.keep:
                 kept.update({f"kept.{step}.{key}": value for key, value in _weights(model).items()})
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            tokens = training_batch(config, corpus, seed, step).to(workshop.device)
+            tokens = training_batch(config, corpus, seed, step).to(workspace.device)
             loss = model(tokens, return_type="loss")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses[step - begin] = loss.detach()
             bar.update()
-            workshop.put_aside(
+            workspace.save_state(
                 name, lambda step=step: _state(step + 1, model, optimizer) | kept | {"losses": losses}
             )
     last = {f"{end}.{key}": value for key, value in _weights(model).items()} if end == config.steps else {}

@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from mechscope.labs.resumable import (
+from mechscope.runs.training_state import (
     optimizer_state,
     restore_optimizer,
     rise_and_fall,

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-UNTOLD = (
-    "was written by an earlier version, which did not keep which weights and which text its activations came from: "
-    "nobody can tell whether they are still the same."
-)
-"""What is said of a file without such checksums."""
 
-
-def differences(
+def config_diff(
     one: Any,
     two: Any,
     in_one: str,
@@ -22,16 +16,16 @@ def differences(
     missing: Any = None,
     at: str = "",
 ) -> list[str]:
-    """Every setting that is not the same in both.
+    """One line for every setting that differs.
 
-    >>> differences({"k": 8, "lr": 1}, {"k": 16, "lr": 1}, "there", "here")
+    >>> config_diff({"k": 8, "lr": 1}, {"k": 16, "lr": 1}, "there", "here")
     ['k is 8 there and 16 here']
 
     Args:
-        in_one: what the first is called.
-        in_two: what the second is called.
-        show: a value as words.
-        missing: what a setting counts as where it is not named.
+        in_one: words for where the first value stands.
+        in_two: words for where the second value stands.
+        show: turns a value into words.
+        missing: the value of a setting that one table lacks.
         at: the name of the table.
     """
     if not (isinstance(one, Mapping) and isinstance(two, Mapping)):
@@ -39,7 +33,7 @@ def differences(
     return [
         line
         for name in dict.fromkeys([*one, *two])
-        for line in differences(
+        for line in config_diff(
             one.get(name, missing),
             two.get(name, missing),
             in_one,

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from mechscope.labs import Outcome
-from mechscope.labs import machine as machine_module
-from mechscope.labs import workshop as workshop_module
 from mechscope.labs.claims_file import read_claims
-from mechscope.labs.machine import made_on, processor_name
 from mechscope.labs.replications import read_replications, replications_page
-from mechscope.labs.workshop import UNRECORDED
-
-from .tiny_lab import tiny_lab
+from mechscope.runs import machine as machine_module
+from mechscope.runs import workspace as workspace_module
+from mechscope.runs.machine import made_on, processor_name
+from mechscope.runs.workspace import UNRECORDED
+from tests.labs.tiny_lab import tiny_lab
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_parts_of_another_machine_are_not_claimed_for_this_one(
 ) -> None:
     lab = tiny_lab(tmp_path)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(workshop_module, "made_on", lambda device: "Elsewhere, 64 threads")
+        elsewhere.setattr(workspace_module, "made_on", lambda device: "Elsewhere, 64 threads")
         lab.run(out=tmp_path / "runs", device="cpu")
     again = lab.run(out=tmp_path / "runs", device="cpu")
     assert again.machines == ("Elsewhere, 64 threads",)
@@ -78,8 +77,8 @@ def test_an_experiment_without_parts_ran_here(tmp_path: Path) -> None:
     lab = dataclasses.replace(
         tiny_lab(tmp_path),
         lesson=tmp_path / "plain.md",
-        experiment=lambda workshop: Outcome(
-            {seed: {"value": 1.0} for seed in workshop.seeds}, (), {"stars": "none"}
+        experiment=lambda workspace: Outcome(
+            {seed: {"value": 1.0} for seed in workspace.seeds}, (), {"stars": "none"}
         ),
     )
     assert lab.run(out=tmp_path / "runs", device="cpu").machines == (made_on(torch.device("cpu")),)

@@ -15,7 +15,8 @@ import torch
 
 from mechscope.labs import prepare, registry
 from mechscope.labs.index_page import write_index
-from mechscope.labs.side_by_side import choose_jobs, run_steps
+from mechscope.labs.parallel_steps import run_steps
+from mechscope.runs.parallel_runs import choose_jobs
 from mechscope.storage.folder_lock import FolderInUseError
 from tests.labs.tiny_lab import tiny_lab
 
@@ -24,7 +25,7 @@ import dataclasses, os, signal, time
 from pathlib import Path
 from tests.labs.tiny_lab import tiny_lab
 
-def experiment(workshop, real=tiny_lab(Path({folder!r})).experiment):
+def experiment(workspace, real=tiny_lab(Path({folder!r})).experiment):
     what = {what!r}
     if what == "breaks" and os.getpid() != {parent}:
         raise ValueError("a bug of ours")
@@ -33,7 +34,7 @@ def experiment(workshop, real=tiny_lab(Path({folder!r})).experiment):
     if what == "waits":
         Path({folder!r}, f"{{os.getpid()}}.waiting").write_text("")
         time.sleep(60)
-    return real(workshop)
+    return real(workspace)
 
 LAB = dataclasses.replace(tiny_lab(Path({folder!r})), slug={what!r}, experiment=experiment)
 """

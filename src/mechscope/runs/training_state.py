@@ -1,4 +1,4 @@
-"""What a training needs to be stopped and resumed with the same losses, and what our small ones share."""
+"""Save and resume a training with the same losses, and helpers that our small trainings share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mechscope.labs.workshop import Part
+from mechscope.runs.workspace import Part
 
 
 def step_seed(seed: int, step: int) -> int:
