@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mechscope.data.rival import Rival, add_counts, look_up
+from mechscope.data.baseline import Baseline, add_counts, look_up
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Level:
     """The counts of all grams before each [gram+1]."""
 
 
-class NGram(Rival):
+class NGram(Baseline):
     """The next token given the last n - 1, interpolated with all shorter contexts.
 
     P_k(x | context) = (count(context, x) + s P_{k-1}(x | shorter context)) / (count(context) + s), down to P_0 = 1 /

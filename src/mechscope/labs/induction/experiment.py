@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mechscope.labs.induction.attack import attack, control
+from mechscope.labs.induction.baselines import BaselineScores, best_plain, score_baselines
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
@@ -26,7 +27,6 @@ from mechscope.labs.induction.gpt2 import (
     load_gpt2,
 )
 from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared, measure_turning
-from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_models import (
     describe_text_models,
     study_text_models,
@@ -60,7 +60,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
         smeared = {seed: train_smeared(workspace, seed) for seed in workspace.seeds}
     analyses = {seed: analyse(two[seed], seed) for seed in workspace.seeds}
     rivals = {
-        seed: score_rivals(two[seed], workspace.config.of_seed(seed, workspace.seeds), seed)
+        seed: score_baselines(two[seed], workspace.config.of_seed(seed, workspace.seeds), seed)
         for seed in workspace.seeds
     }
     measures = {
@@ -122,7 +122,7 @@ def format_numbers(
     config: InductionConfig,
     found: Mapping[str, float],
     analysis: Analysis,
-    rivals: Mapping[str, RivalScores],
+    rivals: Mapping[str, BaselineScores],
     evidence: Mapping[str, Evidence],
     gpt2: HeadTable | None,
     seed: int,
@@ -222,7 +222,7 @@ def _composition_words(found: Mapping[str, float]) -> str:
 def _tally(evidence: Evidence) -> str:
     """The verdicts in words."""
     against = evidence.with_verdict("undermines")
-    for_it, checked = len(evidence.with_verdict("supports")), len(evidence.rungs)
+    for_it, checked = len(evidence.with_verdict("supports")), len(evidence.checks)
     idle = len(evidence.with_verdict("not run"))
     words = f"of {checked - idle} checks that could be made, {for_it} support it"
     names = ", ".join(f"“{rung.name}”" for rung in against)

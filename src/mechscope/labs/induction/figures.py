@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.labs.induction.baselines import BaselineScores
 from mechscope.labs.induction.change_point import halfway_step
 from mechscope.labs.induction.figures_elsewhere import draw_evidence
 from mechscope.labs.induction.losses import token_losses
 from mechscope.labs.induction.measures import Analysis, curves
-from mechscope.labs.induction.rivals import RivalScores
 from mechscope.labs.induction.training import TrainedModel
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
@@ -36,7 +36,7 @@ def draw_figures(
     two: TrainedModel,
     one: TrainedModel,
     analysis: Analysis,
-    rivals: Mapping[str, RivalScores],
+    rivals: Mapping[str, BaselineScores],
     evidence: Mapping[str, Evidence],
     seed: int,
 ) -> tuple[LabFigure, ...]:
@@ -58,7 +58,7 @@ def draw_figures(
 
 
 def _loss_by_position(
-    two: TrainedModel, one: TrainedModel, rivals: Mapping[str, RivalScores], made_by: Provenance
+    two: TrainedModel, one: TrainedModel, rivals: Mapping[str, BaselineScores], made_by: Provenance
 ) -> LabFigure:
     half = (two.blocks.shape[1] - 1) // 2
     losses = {
@@ -91,7 +91,7 @@ def _loss_by_position(
 
 
 def _rivals(
-    two: TrainedModel, one: TrainedModel, rivals: Mapping[str, RivalScores], made_by: Provenance
+    two: TrainedModel, one: TrainedModel, rivals: Mapping[str, BaselineScores], made_by: Provenance
 ) -> LabFigure:
     found = {name: scores.repeated for name, scores in rivals.items()}
     found |= {

@@ -119,7 +119,7 @@ def draw_gpt2(table: HeadTable, seed: int) -> LabFigure:
 
 def draw_evidence(name: str, evidence: Evidence, made_by: Provenance) -> LabFigure:
     """A figure of the evidence, with what speaks against the claim on top."""
-    rungs = [rung for rung in evidence.rungs if rung.measured is not None]
+    rungs = [rung for rung in evidence.checks if rung.measured is not None]
     values = torch.tensor([math.nan if rung.measured is None else rung.measured for rung in rungs])
     data = make_result(
         values,

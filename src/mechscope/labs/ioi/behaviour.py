@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.data.rivals import fit_rivals
+from mechscope.data.baselines import fit_baselines
 from mechscope.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def describe(logits: Float[Tensor, "batch answer d_vocab"], task: Task) -> Behav
 def rival_accuracies(task: Task, text: Int[Tensor, "row pos"], d_vocab: int) -> dict[str, float]:
     """Prompts on which each rival finds the indirect object the likelier of the two names (%).
 
-    Ties count half. The first ones count n-grams in `text` or copy what stands in the prompt (`mechscope.data.rivals`);
-    the last ones are RULES.
+    Ties count half. The first are the baselines of `mechscope.data.baselines`, fitted to `text`; the last are RULES.
 
     Args:
         task: prompts with one answer each.
@@ -75,7 +74,7 @@ def rival_accuracies(task: Task, text: Int[Tensor, "row pos"], d_vocab: int) -> 
     end = task.positions["end"][:, None]
     io, s = task.answers.correct[:, 0, 0], task.answers.wrong[:, 0, 0]
     found: dict[str, float] = {}
-    for name, rival in fit_rivals(d_vocab, text).items():
+    for name, rival in fit_baselines(d_vocab, text).items():
         scores = rival.log_probabilities(task.clean)
         at_end = scores.gather(1, end[..., None].expand(-1, -1, d_vocab))[:, 0]
         found[name] = _percent(at_end.gather(1, io[:, None])[:, 0], at_end.gather(1, s[:, None])[:, 0])

@@ -157,7 +157,7 @@ def format_numbers(
         "supports": str(len(evidence.with_verdict("supports"))),
         "undermines": str(len(evidence.with_verdict("undermines"))),
         "inconclusive": str(len(evidence.with_verdict("inconclusive"))),
-        "made": str(len(evidence.rungs) - len(evidence.with_verdict("not run"))),
+        "made": str(len(evidence.checks) - len(evidence.with_verdict("not run"))),
         "cheapest": evidence.cheapest_falsifier.split(" Give ", maxsplit=1)[0],
         "gpt2": "GPT-2 small was measured too; its claims are in the table."
         if "gpt2_logit_difference" in found

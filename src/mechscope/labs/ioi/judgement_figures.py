@@ -178,7 +178,7 @@ def _estimates(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
 
 def _redteam(evidence: Evidence, made_by: Provenance) -> LabFigure:
     figure = evidence.figure()
-    rungs = [rung for rung in evidence.rungs if rung.measured is not None]
+    rungs = [rung for rung in evidence.checks if rung.measured is not None]
     data = labelled(
         [float(rung.measured or 0) for rung in rungs],
         "label",

@@ -1,4 +1,4 @@
-"""What the model, the hypothesis and each rival answer to prompts, the same cells [batch answer] for all."""
+"""The answers of the model and of each baseline to prompts [batch answer]."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Int
 
+from mechscope.data.baseline import Baseline
+from mechscope.data.baselines import make_baselines
 from mechscope.data.copying import Copying, Induction, RepeatLast
 from mechscope.data.ngrams import Bigram, NGram, Unigram
-from mechscope.data.rival import Rival
-from mechscope.data.rivals import make_rivals
 from mechscope.data.skip_trigrams import SkipTrigram
 from mechscope.tasks.task import Task
 from mechscope.techniques.redteam.hypotheses import Behaviour
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Cells = Int[torch.Tensor, "batch answer"]
 Respond = Callable[[Task, Int[torch.Tensor, "batch pos"]], Cells]
-"""From a task's rows (whose positions and lengths hold) and prompts in their place to answers, -1 for none."""
+"""Takes a task (for positions and lengths) and prompts to use instead of its own, and returns answers, -1 for none."""
 
 SIMPLICITY = ("unigram", "bigram", "repeat the last token", "copying", "trigram", "skip-trigram", "induction")
-"""Rivals from the simplest on."""
+"""Baselines, the simplest first."""
 WINDOW = 17
 CELLS = 20_000_000
-"""Numbers that a rival's answer may take at a time."""
+"""How many numbers a baseline may hold in memory at a time."""
 FOLDS = 4
 
 
 def model_answers(model: HookedTransformer, behaviour: Behaviour, batch: int = 256) -> Respond:
-    """The model's most likely token, among those that count."""
+    """Answer with the model's most likely token, among those that count."""
 
     def respond(task: Task, tokens: torch.Tensor) -> torch.Tensor:
         found: list[torch.Tensor] = []
@@ -42,21 +42,21 @@ def model_answers(model: HookedTransformer, behaviour: Behaviour, batch: int = 2
                 device = model.W_E.device
                 logits = task.select(rows).logits(model, tokens[rows].to(device))
                 if bool(torch.isnan(logits).any()):
-                    raise ValueError("the model's logits have NaN in them.")
+                    raise ValueError("the model's logits contain NaN.")
                 found.append(behaviour.best(logits).cpu())
         return torch.cat(found)
 
     return respond
 
 
-def rival_answers(rival: Rival, behaviour: Behaviour, d_vocab_out: int) -> Respond:
-    """A fitted rival's most likely token, among those that count."""
+def baseline_answers(baseline: Baseline, behaviour: Behaviour, d_vocab_out: int) -> Respond:
+    """Answer with a fitted baseline's most likely token, among those that count."""
 
     def respond(task: Task, tokens: torch.Tensor) -> torch.Tensor:
-        step = max(1, CELLS // (tokens.shape[1] * rival.d_vocab))
+        step = max(1, CELLS // (tokens.shape[1] * baseline.d_vocab))
         found: list[torch.Tensor] = []
         for start in range(0, len(tokens), step):
-            scores = rival.log_probabilities(tokens[start : start + step])[..., :d_vocab_out]
+            scores = baseline.log_probabilities(tokens[start : start + step])[..., :d_vocab_out]
             where = task.answers.positions[start : start + step].cpu()
             found.append(behaviour.best(scores[torch.arange(len(where))[:, None], where]))
         return torch.cat(found)
@@ -64,39 +64,42 @@ def rival_answers(rival: Rival, behaviour: Behaviour, d_vocab_out: int) -> Respo
     return respond
 
 
-def fit_rivals_to_text(
+def fit_baselines_to_text(
     model: HookedTransformer, behaviour: Behaviour, tokens: Int[torch.Tensor, "row pos"]
 ) -> dict[str, Respond]:
-    """Every rival fitted to text, by name, the simplest first."""
-    rivals = make_rivals(_vocabulary(model))
+    """Fit every baseline to text; by name, the simplest first."""
+    baselines = make_baselines(_vocabulary(model))
     return {
-        name: rival_answers(rivals[name].fit(tokens), behaviour, model.cfg.d_vocab_out) for name in SIMPLICITY
+        name: baseline_answers(baselines[name].fit(tokens), behaviour, model.cfg.d_vocab_out)
+        for name in SIMPLICITY
     }
 
 
-def fit_rivals_to_prompts(model: HookedTransformer, behaviour: Behaviour, task: Task) -> dict[str, Respond]:
-    """Every rival fitted to the task's own prompts and right answers, each example's by the other three quarters.
+def fit_baselines_to_prompts(
+    model: HookedTransformer, behaviour: Behaviour, task: Task
+) -> dict[str, Respond]:
+    """Fit every baseline to the task's own prompts and right answers, by four-fold cross-validation.
 
-    Tables learn from what stands before an answer and the answer; copiers have nothing to learn.
+    Counting baselines learn from the tokens before each answer and the answer; copying baselines have nothing to learn.
     """
     fold = torch.arange(task.n_examples) % min(FOLDS, task.n_examples)
     by_fold = [
         {
-            name: rival_answers(rival, behaviour, model.cfg.d_vocab_out)
-            for name, rival in _fit_tables(model, task, (fold != number).nonzero()[:, 0]).items()
+            name: baseline_answers(baseline, behaviour, model.cfg.d_vocab_out)
+            for name, baseline in _fit_tables(model, task, (fold != number).nonzero()[:, 0]).items()
         }
         for number in range(int(fold.max()) + 1)
     ]
 
     def respond(name: str) -> Respond:
         def by_row(rows_of: Task, tokens: torch.Tensor) -> torch.Tensor:
-            # Prompts come as whole rounds of the task's examples.
+            # Prompts repeat the task's examples a whole number of times, in order.
             mine = fold.repeat(len(tokens) // task.n_examples)
             found = torch.full(tuple(rows_of.answers.positions.shape), -1)
-            for number, rivals in enumerate(by_fold):
+            for number, baselines in enumerate(by_fold):
                 rows = (mine == number).nonzero()[:, 0]
-                if name in rivals and len(rows):
-                    found[rows] = rivals[name](rows_of.select(rows), tokens[rows])
+                if name in baselines and len(rows):
+                    found[rows] = baselines[name](rows_of.select(rows), tokens[rows])
             return found
 
         return by_row
@@ -104,7 +107,7 @@ def fit_rivals_to_prompts(model: HookedTransformer, behaviour: Behaviour, task: 
     return {name: respond(name) for name in SIMPLICITY if name in by_fold[0]}
 
 
-def _fit_tables(model: HookedTransformer, task: Task, rows: torch.Tensor) -> dict[str, Rival]:
+def _fit_tables(model: HookedTransformer, task: Task, rows: torch.Tensor) -> dict[str, Baseline]:
     n = _vocabulary(model)
     where = task.answers.positions[rows].cpu()
     answer = task.answers.correct[rows].cpu()[..., 0].flatten()
@@ -113,7 +116,7 @@ def _fit_tables(model: HookedTransformer, task: Task, rows: torch.Tensor) -> dic
     back = where.flatten()[:, None] - torch.arange(width - 1, -1, -1)
     window = torch.cat([prompts.gather(1, back), answer[:, None]], 1)
     answers_only = answer[:, None].expand(-1, 2)
-    rivals: list[Rival] = [
+    baselines: list[Baseline] = [
         Unigram(n).fit(answers_only),
         Bigram(n).fit(window[:, -2:]),
         RepeatLast(n, weight=0.9).fit(answers_only),
@@ -121,8 +124,8 @@ def _fit_tables(model: HookedTransformer, task: Task, rows: torch.Tensor) -> dic
         Induction(n, weight=0.9).fit(answers_only),
     ]
     if width >= 2:
-        rivals += [NGram(n, 3).fit(window[:, -3:]), SkipTrigram(n).fit(window)]
-    return {rival.name: rival for rival in rivals}
+        baselines += [NGram(n, 3).fit(window[:, -3:]), SkipTrigram(n).fit(window)]
+    return {baseline.name: baseline for baseline in baselines}
 
 
 def _vocabulary(model: HookedTransformer) -> int:

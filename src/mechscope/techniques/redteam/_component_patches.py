@@ -1,4 +1,4 @@
-"""What the checks of a set of components measure: the metric with some components on the other run's values."""
+"""The metric with some components set to their values in the other run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 Nodes = tuple[NodeName, ...]
 
 
-class HeadPatches:
+class ComponentPatches:
     """Sets of components ablated, or kept alone, in the clean run.
 
     Args:
-        kinds: which kinds of components there are to choose from ("head", "mlp"). Other kinds stay as they are.
+        kinds: the kinds of components to choose from ("head", "mlp"); other kinds are never changed.
     """
 
     def __init__(self, model: HookedTransformer, task: Task, kinds: set[str], progress: bool) -> None:
@@ -45,7 +45,7 @@ class HeadPatches:
         self.passes = 2.0
 
     def ablated(self, sets: Sequence[Nodes], how: How | None = None, seed: int = 0) -> torch.Tensor:
-        """The metric of each example [set batch] with each set on corrupted values; or, with `how`, on others."""
+        """The metric of each example [set batch] with each set on corrupted values, or ablated by `how`."""
         if how is None:
             return self._measure([list(self._edits(nodes)) for nodes in sets])
         values = AblationValues(self.model, self.task, how, draws=5, seed=seed)
@@ -61,15 +61,15 @@ class HeadPatches:
         return torch.stack(found).mean(0)
 
     def kept(self, sets: Sequence[Nodes]) -> torch.Tensor:
-        """The metric of each example [set batch] with everything but each set on corrupted values."""
+        """The metric of each example [set batch] with everything except each set on corrupted values."""
         return self.ablated([tuple(node for node in self.everything if node not in nodes) for nodes in sets])
 
     def destroyed(self, metric: torch.Tensor, bootstrap: Bootstrap) -> Estimate:
-        """What an ablation takes away, as a share of clean minus corrupted."""
+        """The loss from an ablation, as a share of clean minus corrupted."""
         return bootstrap.share(metric, self.clean, self.corrupted)
 
     def retained(self, metric: torch.Tensor, bootstrap: Bootstrap) -> Estimate:
-        """What is still there, as a share of clean minus corrupted."""
+        """What remains, as a share of clean minus corrupted."""
         return bootstrap.share(metric, self.corrupted, self.clean)
 
     def share(self, metric: torch.Tensor) -> torch.Tensor:
@@ -93,11 +93,11 @@ class HeadPatches:
     # Other sets -----------------------------------------------------------------------------
 
     def others(self, claimed: Nodes, matched: bool, most: int, seed: int) -> tuple[list[Nodes], bool]:
-        """Sets of the same size without any claimed component, and whether they are all that there are.
+        """Sets of the same size without any claimed component, and whether these are all such sets.
 
         Args:
-            matched: as many of each kind in each layer as are claimed.
-            most: draw this many where there are more.
+            matched: use as many of each kind in each layer as the claim does.
+            most: draw this many sets if there are more.
         """
         groups: list[tuple[list[NodeName], int]] = []
         left = [node for node in self.everything if node not in claimed]
@@ -126,7 +126,7 @@ def _join(parts: Iterable[Nodes]) -> Nodes:
 
 
 def _sites(nodes: Nodes) -> list[tuple[str, tuple[int, ...] | None]]:
-    """Hook points and heads; one edit for all heads of a layer."""
+    """Hook points and heads; all heads of a layer share one edit."""
     heads: dict[str, list[int]] = {}
     found: list[tuple[str, tuple[int, ...] | None]] = []
     for node in nodes:

@@ -1,4 +1,4 @@
-"""What the checks of a direction measure: the metric with one component of an activation changed."""
+"""The metric with one component of an activation changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from mechscope.model.precision import at_least_float32
 from mechscope.tasks.positions import named_positions
 from mechscope.techniques.redteam._intervals import Bootstrap, Estimate
-from mechscope.techniques.redteam._running_checks import Bench
+from mechscope.techniques.redteam._running_checks import Experiment
 from mechscope.techniques.redteam.hypotheses import Direction
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.task_sweep import TaskSweep
@@ -20,11 +20,11 @@ from mechscope.techniques.sweep.task_sweep import TaskSweep
 class DirectionPatches:
     """Interventions along single directions at the site of a hypothesis."""
 
-    def __init__(self, bench: Bench, hypothesis: Direction) -> None:
-        task = bench.task
-        self.bench, self.hypothesis = bench, hypothesis
-        self.into_corrupted = TaskSweep(bench.model, task, "denoise", progress=bench.progress)
-        self.into_clean = TaskSweep(bench.model, task, "noise", progress=bench.progress)
+    def __init__(self, experiment: Experiment, hypothesis: Direction) -> None:
+        task = experiment.task
+        self.experiment, self.hypothesis = experiment, hypothesis
+        self.into_corrupted = TaskSweep(experiment.model, task, "denoise", progress=experiment.progress)
+        self.into_clean = TaskSweep(experiment.model, task, "noise", progress=experiment.progress)
         for run in (self.into_corrupted, self.into_clean):
             run.source.require([hypothesis.hook])
             run.sweep.prepare([hypothesis.hook], late=True)
@@ -34,16 +34,16 @@ class DirectionPatches:
             if hypothesis.positions is None
             else [place.pos for place in named_positions(task, hypothesis.positions)]
         )
-        bench.passes += 4
+        experiment.passes += 4
 
     @property
     def unit(self) -> torch.Tensor:
-        """The direction at length one [d]."""
+        """The direction, normalised to length 1 [d]."""
         vector = self.hypothesis.vector.detach().double()
         return vector / vector.norm()
 
     def restored(self, directions: Sequence[torch.Tensor], dose: float = 1.0) -> torch.Tensor:
-        """The metric [direction batch] of the corrupted run with the clean component along each."""
+        """The metric [direction batch] of the corrupted run with the clean component along each direction."""
         run = self.into_corrupted
         clean, corrupted = run.source[self.hypothesis.hook], run.sweep.cache[self.hypothesis.hook]
         clean, corrupted = at_least_float32(clean), at_least_float32(corrupted)
@@ -53,13 +53,13 @@ class DirectionPatches:
         """The metric [batch] of the corrupted run with the whole clean activation at the site."""
         run = self.into_corrupted
         edits = [run.edit(self.hypothesis.hook, pos=pos, head=self.hypothesis.head) for pos in self.places]
-        self.bench.passes += 1
+        self.experiment.passes += 1
         return run.per_example([edits], "whole activation")[0]
 
     def removed(self, directions: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The metric [direction batch] of the clean run with the corrupted prompts' mean component along each.
+        """The metric [direction batch] of the clean run with the mean corrupted component along each direction.
 
-        The mean is over examples, at each of the hypothesis's positions or, if it names none, at each real token.
+        The mean is over examples, at each of the hypothesis's positions or, if it names none, at every real token.
         """
         run = self.into_clean
         other = at_least_float32(run.source[self.hypothesis.hook])
@@ -75,15 +75,12 @@ class DirectionPatches:
         return self._run(run, value, directions)
 
     def _real(self, values: torch.Tensor) -> torch.Tensor:
-        """Where values [batch pos ...] belong to real tokens, with as many axes."""
-        real = self.bench.task.real_tokens.to(values.device)
+        """True where values [batch pos ...] belong to real tokens, with as many axes as the values."""
+        real = self.experiment.task.real_tokens.to(values.device)
         return real.reshape(*real.shape, *[1] * (values.ndim - 2))
 
     def activations(self) -> tuple[Float[torch.Tensor, "example d"], Float[torch.Tensor, "example d"]]:
-        """Clean and corrupted activations at the site for each example and position, in double precision.
-
-        Padding is NaN.
-        """
+        """Clean and corrupted activations at the site [example position d], in float64; NaN at padding."""
         found: list[torch.Tensor] = []
         for cache in (self.into_clean.sweep.cache, self.into_corrupted.sweep.cache):
             values = cache[self.hypothesis.hook].double()
@@ -98,8 +95,8 @@ class DirectionPatches:
         return found[0], found[1]
 
     def random(self, kind: str, count: int) -> list[torch.Tensor]:
-        """Directions at length one: "even" in every direction alike, "matched" with the activations' covariance."""
-        generator = self.bench.generator(1 if kind == "even" else 2)
+        """Random unit directions: "even" are uniform, "matched" have the covariance of the activations."""
+        generator = self.experiment.generator(1 if kind == "even" else 2)
         d = len(self.unit)
         if kind == "even":
             draws = torch.randn(count, d, generator=generator, dtype=torch.float64)
@@ -112,12 +109,12 @@ class DirectionPatches:
         return list(draws / draws.norm(dim=1, keepdim=True).clamp(min=1e-30))
 
     def share_restored(self, metric: torch.Tensor, bootstrap: Bootstrap | None = None) -> Estimate:
-        """How far from corrupted to clean."""
-        return (bootstrap or self.bench.bootstrap).share(metric, self.corrupted, self.clean)
+        """The restored share: 0 at the corrupted metric, 1 at the clean one."""
+        return (bootstrap or self.experiment.bootstrap).share(metric, self.corrupted, self.clean)
 
     def share_removed(self, metric: torch.Tensor) -> Estimate:
-        """How far from clean to corrupted."""
-        return self.bench.bootstrap.share(metric, self.clean, self.corrupted)
+        """The destroyed share: 0 at the clean metric, 1 at the corrupted one."""
+        return self.experiment.bootstrap.share(metric, self.clean, self.corrupted)
 
     def _run(self, run: TaskSweep, value: torch.Tensor, directions: Sequence[torch.Tensor]) -> torch.Tensor:
         hypothesis = self.hypothesis
@@ -134,5 +131,5 @@ class DirectionPatches:
             ]
             for each in directions
         ]
-        self.bench.passes += len(interventions)
+        self.experiment.passes += len(interventions)
         return run.per_example(interventions, "directions")

@@ -1,4 +1,4 @@
-"""The ladder drawn: a dot with its interval for each rung, and the null beside it in grey."""
+"""The figure of an evidence report: a dot with its interval for each check, and its null in grey."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mechscope.viz.escaping import escape
 from mechscope.viz.template import new_figure
 
 if TYPE_CHECKING:
-    from mechscope.techniques.redteam.evidence import Evidence, Rung
+    from mechscope.techniques.redteam.evidence import Check, Evidence
 
 UNBOUNDED = ("logits", "nats")
-"""Units that are no shares."""
+"""Units that are not shares."""
 LABEL_WIDTH = 18
-"""Letters in a line of a row's name."""
+"""Characters per line in the name of a row."""
 
-# Shape as well as colour, for those who see no colours.
+# Shape as well as colour, for readers who cannot tell the colours apart.
 LOOKS = {
     "undermines": ("#c0392b", "x"),
     "inconclusive": ("#b7791f", "diamond"),
@@ -28,57 +28,65 @@ def evidence_figure(evidence: Evidence) -> Any:
     """Rows in the order undermines, inconclusive, supports; within each, the smallest margin first.
 
     Raises:
-        ValueError: where nothing was measured.
+        ValueError: if nothing was measured.
     """
-    rungs = [rung for rung in evidence.rungs if rung.measured is not None and rung.verdict in LOOKS]
-    if not rungs:
-        raise ValueError("no rung measured anything, so there is nothing to draw.")
-    rungs.sort(key=lambda rung: (list(LOOKS).index(rung.verdict), rung.margin))
-    # A metric in logits has another scale than shares; where there are shares, it is told in words in its row.
-    shares = [rung for rung in rungs if rung.unit not in UNBOUNDED] or rungs
+    checks = [check for check in evidence.checks if check.measured is not None and check.verdict in LOOKS]
+    if not checks:
+        raise ValueError("no check measured anything, so there is nothing to draw.")
+    checks.sort(key=lambda check: (list(LOOKS).index(check.verdict), check.margin))
+    # A metric in logits does not fit on the axis of shares, so its value is written in its row instead.
+    shares = [check for check in checks if check.unit not in UNBOUNDED] or checks
     x_title = "share or accuracy" if shares[0].unit not in UNBOUNDED else shares[0].unit
-    figure = new_figure(evidence.claim, x_title, "check", height=170 + 42 * len(rungs))
-    drawn = [(row, rung) for row, rung in enumerate(rungs) if rung in shares]
-    nulls = [(row, rung) for row, rung in drawn if rung.null is not None]
+    figure = new_figure(evidence.claim, x_title, "check", height=170 + 42 * len(checks))
+    drawn = [(row, check) for row, check in enumerate(checks) if check in shares]
+    nulls = [(row, check) for row, check in drawn if check.null is not None]
     if nulls:
         figure.add_scatter(
-            x=[rung.null for _, rung in nulls],
+            x=[check.null for _, check in nulls],
             y=[row + 0.22 for row, _ in nulls],
             mode="markers",
-            name="null or rival",
+            name="null or baseline",
             marker={"symbol": "line-ns-open", "size": 11, "color": "#808080"},
-            error_x=_bars([(rung.null, rung.null_low, rung.null_high) for _, rung in nulls], "#808080"),
-            customdata=[escape(rung.null_name) for _, rung in nulls],
+            error_x=_bars([(check.null, check.null_low, check.null_high) for _, check in nulls], "#808080"),
+            customdata=[escape(check.null_name) for _, check in nulls],
             hovertemplate="%{customdata}: %{x:.3g}<extra></extra>",
         )
     for verdict, (colour, symbol) in LOOKS.items():
-        rows = [(row, rung) for row, rung in drawn if rung.verdict == verdict]
+        rows = [(row, check) for row, check in drawn if check.verdict == verdict]
         if rows:
             figure.add_scatter(
-                x=[rung.measured for _, rung in rows],
+                x=[check.measured for _, check in rows],
                 y=[row for row, _ in rows],
                 mode="markers",
                 name=verdict,
                 marker={"symbol": symbol, "size": 11, "color": colour},
-                error_x=_bars([(rung.measured, rung.low, rung.high) for _, rung in rows], colour),
-                customdata=[_words(rung) for _, rung in rows],
+                error_x=_bars([(check.measured, check.low, check.high) for _, check in rows], colour),
+                customdata=[_words(check) for _, check in rows],
                 hovertemplate="%{customdata}<extra></extra>",
             )
-    for row, rung in enumerate(rungs):
-        if rung not in shares:
-            words = f"{rung.measured:.3g} {rung.unit}: {rung.verdict}"
+    for row, check in enumerate(checks):
+        if check not in shares:
+            words = f"{check.measured:.3g} {check.unit}: {check.verdict}"
             figure.add_annotation(
-                x=0, xref="paper", xanchor="left", xshift=6, y=row, text=escape(words), hovertext=_words(rung)
+                x=0,
+                xref="paper",
+                xanchor="left",
+                xshift=6,
+                y=row,
+                text=escape(words),
+                hovertext=_words(check),
             )
     figure.update_yaxes(
-        tickvals=list(range(len(rungs))),
+        tickvals=list(range(len(checks))),
         # Two short lines leave more room for the dots than a long one.
-        ticktext=["<br>".join(map(escape, wrap(rung.name, LABEL_WIDTH))) for rung in rungs],
-        range=[len(rungs) - 0.4, -0.6],
+        ticktext=["<br>".join(map(escape, wrap(check.name, LABEL_WIDTH))) for check in checks],
+        range=[len(checks) - 0.4, -0.6],
         showgrid=False,
         zeroline=False,
     )
-    below = -70 / (42 * len(rungs))  # in heights of the plot: under the axis, whatever the number of rows
+    below = -70 / (
+        42 * len(checks)
+    )  # in heights of the plot, so that it lies below the axis for any number of rows
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "x": 0, "y": below, "yanchor": "top"}, margin={"b": 110}
     )
@@ -99,5 +107,5 @@ def _bars(ends: list[tuple[float | None, float | None, float | None]], colour: s
     }
 
 
-def _words(rung: Rung) -> str:
-    return f"{escape(rung.question)}<br>{escape(rung.numbers)} [{escape(rung.unit)}]<br>{escape(rung.reason)}"
+def _words(check: Check) -> str:
+    return f"{escape(check.question)}<br>{escape(check.numbers)} [{escape(check.unit)}]<br>{escape(check.reason)}"

@@ -1,4 +1,4 @@
-"""Edited prompts: one token swapped, two exchanged, a stretch moved; drawn at random, in whole rounds of the task."""
+"""Randomly edited prompts: one token replaced, two tokens exchanged, or a span rotated."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mechscope.tasks.task import Task
 
 @dataclass(frozen=True)
 class Edited:
-    """`rounds` edited versions of every prompt, round after round."""
+    """Several edited versions of every prompt, one round of all prompts after another."""
 
     task: Task
-    """The task's examples repeated as often, so that positions and lengths hold."""
+    """The task's examples, repeated for each round, for their positions and lengths."""
     tokens: Int[torch.Tensor, "batch pos"]
     words: tuple[str, ...]
-    """What was done to each."""
+    """A description of each edit."""
 
 
 def repeated(task: Task, rounds: int) -> Task:
-    """Every example of a task `rounds` times, round after round."""
+    """Repeat all examples of a task, one round after another."""
     return task.select(torch.arange(task.n_examples).repeat(rounds))
 
 
 def swaps(task: Task, rounds: int, generator: torch.Generator) -> Edited:
-    """One token of each prompt, up to the last answer, becomes another.
+    """Replace one token of each prompt, at or before the last answer position.
 
-    The other token is one that stands at the same position in some prompt of the task, where there is another
-    and the prompts are aligned; else any token of the task's prompts.
+    If prompts are aligned and several tokens occur at that position, the new token is one of those; otherwise it is
+    any token of the task's prompts.
     """
     rows = repeated(task, rounds)
     tokens = rows.clean.cpu().clone()
@@ -39,7 +39,7 @@ def swaps(task: Task, rounds: int, generator: torch.Generator) -> Edited:
     real = torch.cat([task.real_tokens, task.real_tokens]).cpu()
     columns = [column[there].unique() for column, there in zip(pool.unbind(1), real.unbind(1), strict=True)]
     everything = pool[real].unique()
-    # A token that never varies is part of the frame (a BOS): other tokens there are no prompts of this kind.
+    # A token that never varies is part of the format, like BOS: replacing it gives another kind of prompt.
     free = torch.tensor([len(column) > 1 for column in columns])
     words: list[str] = []
     for row in range(len(tokens)):
@@ -54,7 +54,7 @@ def swaps(task: Task, rounds: int, generator: torch.Generator) -> Edited:
 
 
 def reorderings(task: Task, rounds: int, generator: torch.Generator) -> Edited:
-    """Two tokens before the last answer change places, or a stretch of three to six turns by one, in turns.
+    """Exchange two tokens before the last answer, or rotate a span of three to six by one, alternately.
 
     A first token that is the same in all prompts stays first.
     """
@@ -75,5 +75,5 @@ def reorderings(task: Task, rounds: int, generator: torch.Generator) -> Edited:
             length = int(torch.randint(3, min(6, end - start) + 1, (1,), generator=generator))
             first = start + int(torch.randint(end - start - length + 1, (1,), generator=generator))
             tokens[row, first : first + length] = tokens[row, first : first + length].roll(1)
-            words.append(f"positions {first} to {first + length - 1} turned by one")
+            words.append(f"positions {first} to {first + length - 1} rotated by one")
     return Edited(rows, tokens, tuple(words))

@@ -1,4 +1,4 @@
-"""What later weights read at a site: the part of a direction outside of it is dormant (Makelov et al. 2023)."""
+"""The subspace of a site that later weights read; what lies outside it is dormant (Makelov et al. 2023)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TOLERANCE = 1e-4
 def read_part(
     model: HookedTransformer, site: str, layer: int, head: int | None, direction: Float[torch.Tensor, " d"]
 ) -> Float[torch.Tensor, " d"] | None:
-    """The direction's projection onto everything that later weights read; None where they read all of the site.
+    """Project a direction onto the subspace that later weights read; None if they read the whole space.
 
     Neurons are read through W_out, a head's values through its W_O, the residual stream through the query, key,
-    value and MLP input weights of later blocks and the unembedding (each behind its norm, which scales and centres).
+    value and MLP input weights of later blocks and the unembedding (each after its norm, which scales and centres).
     """
     matrices = [matrix.detach().double().cpu() for matrix in _readers(model, site, layer, head)]
-    # Each at its own scale, so that a small matrix does not count as one that reads nothing.
+    # Normalised, so that a matrix with small weights still counts as reading.
     scaled = [matrix / matrix.norm().clamp(min=1e-30) for matrix in matrices]
     axes, sizes, _ = torch.linalg.svd(torch.cat(scaled, dim=1), full_matrices=False)
     axes = axes[:, sizes > TOLERANCE * sizes[0]]
@@ -33,7 +33,7 @@ def read_part(
 
 
 def _readers(model: HookedTransformer, site: str, layer: int, head: int | None) -> list[torch.Tensor]:
-    """Matrices [d read] whose columns are what is read."""
+    """Matrices [d read] whose columns span what is read."""
     cfg = model.cfg
     if site == "post":
         return [model.blocks[layer].mlp.W_out]
@@ -55,7 +55,7 @@ def _readers(model: HookedTransformer, site: str, layer: int, head: int | None) 
 
 
 def _behind_norm(model: HookedTransformer, matrix: torch.Tensor, norm: Any) -> torch.Tensor:
-    """What a matrix reads of the stream before a norm that weighs and centres it (its scale aside)."""
+    """What a matrix reads before its norm, which multiplies by weights and centres (the norm's divisor is ignored)."""
     matrix = matrix.detach().double()  # in half precision the mean would not be exact
     if model.cfg.norm_placement != "pre":
         return matrix

@@ -1,4 +1,4 @@
-"""Climbing: run one check after another, count what each costs, and turn findings into rungs."""
+"""Run checks one after another, and record what each found and what it cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from mechscope.tasks.task import Task
 from mechscope.techniques.redteam._intervals import Bootstrap, Estimate
-from mechscope.techniques.redteam.evidence import Rung, Verdict
+from mechscope.techniques.redteam.evidence import Check, Verdict
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; the ladder adds its name and its cost."""
+    """What a check found; `Experiment.run` adds its name and its cost."""
 
     verdict: Verdict
     reason: str
@@ -33,26 +33,26 @@ class Finding:
     p: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
     possible: bool = True
-    """Whether there is a way to make the check that could not be made."""
+    """For a check that was not run: whether giving more input would make it possible."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A check that is planned."""
+    """A planned check."""
 
     name: str
     question: str
     check: Callable[[], Finding]
     to_run: str
-    """What to run where the check was not, or where it stayed open."""
+    """What to do if the check was not run or was inconclusive."""
     expected: float = 1.0
-    """Forward passes that it takes, told where it is not run."""
+    """Estimated forward passes, reported if the check is not run."""
 
 
-class Bench:
-    """What all checks share: the model, the task, seeds, intervals, and the count of forward passes.
+class Experiment:
+    """What all checks share: model, task, seed, bootstrap, and a count of forward passes.
 
-    A pass is one forward run of all the task's prompts; an intervention that resumes half-way counts as one.
+    One pass runs all prompts of the task; an intervention that resumes inside the model counts as one pass.
     """
 
     def __init__(self, model: HookedTransformer, task: Task, seed: int, n_null: int, progress: bool) -> None:
@@ -61,21 +61,21 @@ class Bench:
         self.passes = 0.0
 
     def generator(self, stream: int) -> torch.Generator:
-        """Random numbers for one check, whatever other checks draw."""
+        """A generator for one check, independent of the draws of other checks."""
         return torch.Generator().manual_seed(self.seed * 1000 + stream)
 
-    def climb(self, steps: Sequence[Step]) -> tuple[Rung, ...]:
-        """Every step, in order."""
-        rungs: list[Rung] = []
+    def run(self, steps: Sequence[Step]) -> tuple[Check, ...]:
+        """Run all steps in order."""
+        checks: list[Check] = []
         bar = tqdm(steps, desc="red team", disable=not self.progress)
         for step in bar:
             bar.set_postfix_str(step.name)
             before, start = self.passes, time.perf_counter()
             found = step.check()
-            run = found.verdict != "not run"
+            was_run = found.verdict != "not run"
             measured, null = found.measured, found.null
-            rungs.append(
-                Rung(
+            checks.append(
+                Check(
                     step.name,
                     step.question,
                     found.verdict,
@@ -91,24 +91,24 @@ class Bench:
                     p=found.p,
                     details=found.details,
                     to_run=step.to_run if found.possible else "",
-                    passes=self.passes - before if run else step.expected,
-                    seconds=time.perf_counter() - start if run else 0.0,
+                    passes=self.passes - before if was_run else step.expected,
+                    seconds=time.perf_counter() - start if was_run else 0.0,
                 )
             )
-        return tuple(rungs)
+        return tuple(checks)
 
 
 def not_run(reason: str, possible: bool = True) -> Finding:
-    """A check that was not made, and whether it could be."""
+    """The finding of a check that was not run, and whether it could be."""
     return Finding("not run", reason, possible=possible)
 
 
 def spread(draws: NDArray[np.float64]) -> Estimate:
-    """Median of random draws, and their lowest and highest 2.5 %."""
+    """The median and the middle 95 % of random draws."""
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
     return Estimate(float(middle), float(low), float(high))
 
 
 def percent(value: float) -> str:
-    """A share in words."""
+    """Format a share as a percentage."""
     return f"{value:.0%}"
