@@ -1,8 +1,8 @@
-"""Logits that are computed where they are read.
+"""Logits that are computed only at the positions that are read.
 
-Existing metrics take logits of all positions and read one: `logits[:, -1]`. Unembedding the others is a
-large part of a pass. This stands in for the tensor: indexing it by position computes those positions,
-and any other use computes them all.
+Many metrics take the logits of all positions and read one of them: `logits[:, -1]`. Unembedding the others is a
+large part of a pass. `LazyLogits` replaces the tensor: indexing it by position computes those positions, and any
+other use computes all of them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import torch
 
 
 class NotComputed(RuntimeError):  # noqa: N818 - a signal between a sweep and its logits, never seen by users
-    """A metric asked for a position that this run did not carry to the end."""
+    """A metric read a position that this run did not compute to the end."""
 
 
 class LazyLogits(torch.Tensor):
-    """Looks like logits [batch pos d_vocab]; see the module.
+    """Behaves like logits [batch pos d_vocab], computed on demand.
 
-    Made by `over`; `asked_for` then says which positions were used (None: all).
+    Make one with `over`; afterwards `positions_read` says which positions were used (None: all).
     """
 
     _end: torch.Tensor
     _unembed: Callable[[torch.Tensor], torch.Tensor]
     _positions: dict[int, int] | None
-    _asked: set[int] | None
+    _read_so_far: set[int] | None
 
     @classmethod
     def over(
@@ -41,29 +41,29 @@ class LazyLogits(torch.Tensor):
         Args:
             end: the residual stream after the last block, [batch pos d_model] or only at `positions`.
             unembed: from residual stream to logits.
-            shape: batch, positions and vocabulary of what this stands for.
+            shape: batch, positions and vocabulary of the full logits.
             positions: which positions `end` holds; None for all.
         """
-        stand_in = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=end.dtype, device=end.device)
-        stand_in._end, stand_in._unembed = end, unembed
-        stand_in._positions = None if positions is None else {pos: i for i, pos in enumerate(positions)}
-        stand_in._asked = set()
-        return stand_in
+        lazy = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=end.dtype, device=end.device)
+        lazy._end, lazy._unembed = end, unembed
+        lazy._positions = None if positions is None else {pos: i for i, pos in enumerate(positions)}
+        lazy._read_so_far = set()
+        return lazy
 
     @property
-    def asked_for(self) -> set[int] | None:
-        """The positions that were used so far; None where all were."""
-        return self._asked
+    def positions_read(self) -> set[int] | None:
+        """The positions that were used so far; None if all were."""
+        return self._read_so_far
 
     def _all(self) -> torch.Tensor:
-        self._asked = None
+        self._read_so_far = None
         if self._positions is not None:
             raise NotComputed
         return self._unembed(self._end)
 
     def _at(self, positions: list[int]) -> torch.Tensor:
-        if self._asked is not None:
-            self._asked.update(positions)
+        if self._read_so_far is not None:
+            self._read_so_far.update(positions)
         if self._positions is None:
             return self._unembed(self._end[:, positions])
         if not set(positions) <= self._positions.keys():

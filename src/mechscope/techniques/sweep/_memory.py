@@ -1,4 +1,4 @@
-"""How much memory a sweep may take, and what a position of a pass takes."""
+"""How much memory a sweep may use, and how much an example needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FAST = 256 << 20
 
 
 def free_memory(device: torch.device | str) -> int:
-    """Bytes that are free on a device; in main memory, those that the system would give without swapping."""
+    """Bytes that are free on a device; in main memory, those available without swapping."""
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -30,25 +30,25 @@ def memory_budget(memory: int | None, device: torch.device | str) -> int:
         ValueError: for a budget that is not positive.
     """
     if memory is not None and memory <= 0:
-        raise ValueError(f"the memory budget is a positive number of bytes, not {memory}.")
+        raise ValueError(f"the memory budget must be a positive number of bytes, not {memory}.")
     return memory if memory is not None else int(free_memory(device) * SHARE_OF_FREE)
 
 
 def bytes_of_example(
-    cfg: HookedTransformerConfig, start: int, length: int, *, open_attention: bool, beside: int = 0
+    cfg: HookedTransformerConfig, start: int, length: int, *, open_attention: bool, extra: int = 0
 ) -> int:
-    """What one example takes at the widest moment of a block, roughly, when positions from `start` on are computed.
+    """Roughly the peak memory of one example in a block, if positions from `start` on are computed.
 
     Args:
-        open_attention: scores and patterns are written out.
-        beside: numbers a position that listeners make of their own, such as a dictionary's features.
+        open_attention: attention scores and patterns are stored.
+        extra: numbers per position that listeners store, such as a dictionary's features.
     """
     heads = cfg.n_heads * cfg.d_head
     keys_values = 2 * cfg.n_kv_heads * cfg.d_head
     mlp = 0 if cfg.attn_only or cfg.d_mlp is None else (4 if cfg.gated_mlp else 3) * cfg.d_mlp
     scores = 3 * cfg.n_heads * length if open_attention else 0
-    each = 6 * cfg.d_model + max(3 * heads + 2 * keys_values + scores, mlp) + beside
-    # The prefix's keys and values are copied for every intervention, and once more to join the new ones.
+    each = 6 * cfg.d_model + max(3 * heads + 2 * keys_values + scores, mlp) + extra
+    # The prefix's keys and values are copied for every intervention, and again when new ones are appended.
     numbers = (length - start) * each + 2 * length * keys_values
     return torch.finfo(cfg.dtype).bits // 8 * numbers
 

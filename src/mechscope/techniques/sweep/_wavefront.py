@@ -1,8 +1,7 @@
-"""A batch of interventions that grows on its way up: each joins at the block where it begins.
+"""A batch of interventions that grows layer by layer: each joins at its first edited block.
 
-What comes before an intervention's first block and first position is the base run's and is not
-computed again. In the last block only the positions that the metric reads are computed, beside the
-keys and values that they need.
+Everything before an intervention's first block and first position is taken from the base run. In the last block only
+the positions that the metric reads are computed, and the keys and values that they need.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ class Wavefront:
     Args:
         base: the run without interventions.
         reads: positions that the metric reads [batch answer]; None for all.
-        length: positions that can matter (those after the last one read cannot, in a causal model).
-        whole: compute every position of every block that is reached, because somebody else listens.
+        length: number of positions that can matter (in a causal model, those after the last one read cannot).
+        whole: compute every position of every block reached, because another hook expects whole activations.
     """
 
     def __init__(self, base: BaseRun, reads: torch.Tensor | None, length: int, whole: bool) -> None:
@@ -47,9 +46,9 @@ class Wavefront:
         self._listened: set[int] | None = None
 
     def run(self, rows: Sequence[Row]) -> tuple[list[Row], torch.Tensor]:
-        """The residual stream after the last block: the rows in order, and [row batch answer d_model].
+        """Run the rows to the end; returns them in the order of the batch, with the final residual stream.
 
-        All positions [row batch pos d_model] where no positions were named.
+        The stream is [row batch answer d_model], or [row batch pos d_model] if `reads` is None.
         """
         n_layers = self.model.cfg.n_layers
         window = range(rows[0].start, self.length)
@@ -78,7 +77,7 @@ class Wavefront:
     # Blocks ---------------------------------------------------------------------------------
 
     def _block(self, layer: int, state: torch.Tensor, window: range, rows: Sequence[Row]) -> torch.Tensor:
-        """One whole block for rows that are under way: [row batch window d_model] -> the same."""
+        """Run a whole block for rows in progress: [row batch window d_model] -> the same shape."""
         count, base = len(rows), self.base
         with self._editing(layer, rows, window):
             after = run_block(
@@ -92,10 +91,10 @@ class Wavefront:
     def _enter(
         self, layer: int, window: range, rows: Iterable[Row]
     ) -> Generator[tuple[list[Row], torch.Tensor]]:
-        """The residual stream after the block at which rows begin [row batch window d_model].
+        """The residual stream after the first block of new rows [row batch window d_model].
 
-        An edit that nothing but its own position reads within the block leaves the other positions as
-        they are; one after attention needs no attention computed.
+        If only an edit's own position reads it within the block, the other positions stay unchanged. If all edits
+        come after attention, attention is not computed.
         """
 
         causal = self.model.cfg.attention_dir == "causal"
@@ -124,7 +123,7 @@ class Wavefront:
             yield together, after
 
     def _start(self, window: range, rows: Sequence[Row], layer: int = 0) -> torch.Tensor:
-        """A block's input in rows that begin there [row batch window d_model]."""
+        """The input of the first block of new rows [row batch window d_model]."""
         start = repeat(
             self.base.resid(layer)[:, window.start : window.stop],
             "batch pos d_model -> row batch pos d_model",
@@ -133,7 +132,7 @@ class Wavefront:
         return self._edit_embeddings(start, window, rows) if layer == 0 else start
 
     def _listened_before_rest(self, layer: int) -> bool:
-        """Whether a block taken up from z would pass somebody by (a dictionary, say), or tell it twice."""
+        """Whether resuming a block at z would skip a listener, such as a dictionary, or fire it twice."""
         if self._listened is None:
             sites = (
                 Site.of(name)
@@ -146,7 +145,7 @@ class Wavefront:
     def _rest_of_block(
         self, layer: int, start: torch.Tensor, window: range, rows: Sequence[Row]
     ) -> torch.Tensor:
-        """A block from what its heads took from the values on."""
+        """Run a block from z on."""
         block, count = self.model.blocks[layer], len(rows)
         z = self.base[f"blocks.{layer}.attn.hook_z"][:, window.start : window.stop]
         with self._editing(layer, rows, window):
@@ -159,7 +158,7 @@ class Wavefront:
     def _last(
         self, layer: int, state: torch.Tensor, window: range, rows: Sequence[Row]
     ) -> list[tuple[list[Row], torch.Tensor]]:
-        """The last block: whole for rows with edits in it, and only where it is read for the others."""
+        """Run the last block: completely for rows with edits in it, otherwise only at positions that are read."""
         whole = self.whole or self._listened_before_rest(layer)
         edited = [place for place, row in enumerate(rows) if whole or row.at(layer)]
         plain = [place for place in range(len(rows)) if place not in set(edited)]
@@ -177,11 +176,11 @@ class Wavefront:
         return finished
 
     def _block_where_read(self, layer: int, state: torch.Tensor, window: range) -> torch.Tensor:
-        """The last block at the positions that are read: [row batch window d_model] -> [row batch answer d_model]."""
+        """Run the last block at the positions read: [row batch window d_model] -> [row batch answer d_model]."""
         assert self.reads is not None
         count, base = len(state), self.base
         resid = rearrange(state, "row batch pos d_model -> (row batch) pos d_model")
-        # An answer before the window is not touched by any of these rows; it reads something and is put back.
+        # Answers before the window do not change: any valid position is computed, and replaced afterwards.
         where = self.reads.clamp(min=window.start)
         same = bool((where == where[:1]).all())
         context = base.context.window(window, count, where[0] if same else where)
@@ -192,7 +191,7 @@ class Wavefront:
         return after
 
     def _read(self, after: torch.Tensor, window: range) -> torch.Tensor:
-        """[row batch window d_model] at the positions that are read; the whole length where all are."""
+        """Select the positions that are read from [row batch window d_model]; all positions if `reads` is None."""
         base = self.base.resid(self.model.cfg.n_layers)
         if self.reads is None:
             before = base[:, : window.start].expand(len(after), -1, -1, -1)
@@ -211,7 +210,7 @@ class Wavefront:
     # Edits ----------------------------------------------------------------------------------
 
     def _edit_embeddings(self, start: torch.Tensor, window: range, rows: Sequence[Row]) -> torch.Tensor:
-        """Add to the first residual stream what edits of an embedding change in it."""
+        """Add the change from edits of an embedding to the first residual stream."""
         changed = start
         for place, row in enumerate(rows):
             for edit in row.at(0):
@@ -227,7 +226,7 @@ class Wavefront:
 
     @contextmanager
     def _editing(self, layer: int, rows: Sequence[Row], window: range) -> Generator[None]:
-        """The rows' edits of one block, as listeners of its hook points for a while."""
+        """Within the context, the rows' edits of one block are hooks on it."""
         by_hook: dict[str, list[tuple[int, Edit]]] = {}
         for place, row in enumerate(rows):
             for edit in row.at(layer):
@@ -244,7 +243,7 @@ class Wavefront:
                 for point, listener in added:
                     if not listener.fired:
                         raise RuntimeError(
-                            f"the edit of {point.name!r} never took effect: this model does not compute it here."
+                            f"the edit of {point.name!r} never took effect, because this model does not compute it here."
                         )
             finally:
                 for point, listener in added:
@@ -252,13 +251,13 @@ class Wavefront:
 
 
 class _Editor:
-    """Applies each row's edits to its part of a batch."""
+    """A hook that applies each row's edits to its part of a batch."""
 
     def __init__(self, edits: list[tuple[int, Edit]], rows: int, window: range) -> None:
         self.edits, self.rows, self.window = edits, rows, window
 
     def __call__(self, activation: torch.Tensor, hook: Any) -> torch.Tensor:
-        # A point may see an expanded view (inputs split by head), which cannot be written to.
+        # Inputs split by head are expanded views, which cannot be written to.
         if any(
             stride == 0
             for stride, size in zip(activation.stride(), activation.shape, strict=True)

@@ -1,4 +1,4 @@
-"""A task as a sweep: which run is intervened on, which run lends its activations, what is measured."""
+"""A task as a sweep: which run is patched, which run provides the activations, and what is measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHARE = "share of the effect"
 
 
 def in_words(direction: str) -> str:
-    """A direction for titles: which run's values go into which."""
+    """Describe a direction for titles: which run's activations are patched into which."""
     return "clean into corrupted" if direction == "denoise" else "corrupted into clean"
 
 
@@ -36,20 +36,20 @@ class TaskSweep:
     Args:
         model: the model.
         task: what is studied.
-        direction: "denoise" puts clean activations into the corrupted run (what is enough to restore the
-            behaviour?), "noise" corrupted ones into the clean run (what is needed for it?).
-        normalize: give effects as a share of what separates the two runs: 0 changes nothing, 1 does all
-            that changing the whole prompt does. Otherwise the metric itself.
-        memory: bytes that a batch may take.
+        direction: "denoise" patches clean activations into the corrupted run (what is enough to restore the
+            behaviour?), "noise" corrupted activations into the clean run (what is needed for it?).
+        normalize: report effects as a share of the difference between the two runs: 0 changes nothing, 1 has the
+            effect of changing the whole prompt. Otherwise report the metric itself.
+        memory: bytes that a batch may use.
         progress: show a progress bar.
-        source: the run that lends its activations, if it is at hand: the task's other prompts.
+        source: the run that provides the activations, if it exists already.
 
-    Two forward passes come before the first intervention, one of each run, as long as `source.require` names all
-    activations that will be put in; they also measure both runs (`baselines`).
+    Before the first intervention there are two forward passes, one of each run, if `source.require` names all
+    activations that will be patched; the same passes measure both runs (`baselines`).
 
     Raises:
-        ValueError: for a task that does not fit the model, or whose two runs score alike where effects are
-            to be normalised.
+        ValueError: for a task that does not fit the model, or whose two runs score alike although effects are
+            normalised.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class TaskSweep:
 
     @cached_property
     def baselines(self) -> Baselines:
-        """The metric of both runs, from the same passes that lend activations.
+        """The metric of both runs, from the same passes that provide activations.
 
         Raises:
-            ValueError: for values that are not finite, or runs that score alike if effects are normalised.
+            ValueError: for values that are not finite, or runs that score alike although effects are normalised.
         """
         n_layers = self.model.cfg.n_layers
         with torch.no_grad():
@@ -110,35 +110,35 @@ class TaskSweep:
 
     @property
     def base(self) -> float:
-        """The metric of the run that is intervened on."""
+        """The mean metric of the run that is patched."""
         return float(
             (self.baselines.corrupted if self.direction == "denoise" else self.baselines.clean).mean()
         )
 
     @property
     def other(self) -> float:
-        """The metric of the run whose activations are put in."""
+        """The mean metric of the run that provides activations."""
         return float(
             (self.baselines.clean if self.direction == "denoise" else self.baselines.corrupted).mean()
         )
 
     @property
     def unit(self) -> str:
-        """Unit of what `effects` gives."""
+        """The unit of `effects`."""
         return SHARE if self.normalize else self.task.metric.unit
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Where results come from."""
+        """Provenance of the results."""
         return Provenance(model_name(self.model), self.task.name, self.task.seed)
 
     def edit(self, hook: str, **where: object) -> Edit:
-        """An edit that puts the source run's activation in."""
+        """An edit that replaces an activation by that of the source run."""
         return Edit(hook, self.source[hook], **where)  # type: ignore[arg-type]
 
     def measure(self, logits: torch.Tensor) -> Float[torch.Tensor, " batch"]:
-        """The task's metric of each example, from what the sweep unembeds."""
-        # A sweep measures its base run first, so runs that cannot be compared are refused before any intervention.
+        """The task's metric of each example, from the logits that the sweep computes."""
+        # A sweep measures its base run first, so runs that cannot be compared fail before any intervention.
         baselines = self.baselines
         reference = baselines.clean_logits if self.task.metric.needs_reference else None
         return self.task.metric(logits, self._answers, reference)
@@ -156,14 +156,14 @@ class TaskSweep:
         return self.effect(self.per_example(interventions, description).mean(1))
 
     def effect(self, metric: torch.Tensor) -> torch.Tensor:
-        """A mean metric as an effect: (patched - base) / (other - base), where effects are normalised."""
+        """A mean metric as an effect: (patched - base) / (other - base) if effects are normalised."""
         if not self.normalize:
             return metric
         return (metric - self.base) / (self.other - self.base)
 
 
 def compact(answers: Answers) -> tuple[Answers, torch.Tensor]:
-    """The answers with their tokens numbered anew, and the tokens in that order: all that need be unembedded."""
+    """Renumber the answers' tokens from 0; returns the answers, and the tokens to unembed in that order."""
     parts = [answers.correct] + ([] if answers.wrong is None else [answers.wrong])
     tokens = torch.cat([part.flatten() for part in parts]).unique()
     tokens = tokens[tokens >= 0]
