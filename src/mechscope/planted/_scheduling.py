@@ -10,7 +10,7 @@ from mechscope.planted._plan import HeadPlan, MapPlan, Plan, Variable
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of a component: a head, or an MLP if `head` is None."""
+    """Where a component goes: a layer and a head, or the layer's MLP if `head` is None."""
 
     layer: int
     head: int | None = None
@@ -23,14 +23,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A place for every component."""
+    """A slot for every component."""
 
     places: dict[HeadPlan | MapPlan, Slot]
     n_layers: int
     n_heads: int
 
     def heads(self) -> dict[HeadPlan, Slot]:
-        """The heads and their places."""
+        """The heads and their slots."""
         return {part: place for part, place in self.places.items() if isinstance(part, HeadPlan)}
 
     def maps(self, layer: int) -> list[MapPlan]:
@@ -43,7 +43,7 @@ class Schedule:
 def schedule(
     plan: Plan, extra_layers: int = 0, extra_heads: int = 0, seed: int = 0, shuffle: bool = False
 ) -> Schedule:
-    """Assign a place to every component of a plan.
+    """Assign a slot to every component of a plan.
 
     Args:
         extra_layers: layers that compute nothing, inserted at random (by `seed`) among the others.

@@ -36,8 +36,8 @@ def each_position(task: Task) -> list[Position]:
         return [Position(label, pos) for pos, label in enumerate(task.position_labels())]
     if not task.positions:
         raise ValueError(
-            f"{task.name}: prompts are of different shapes and no positions have names, so effects cannot be told "
-            "apart by position; give the task `positions`, or take all positions together."
+            f"{task.name}: prompts have different shapes and no positions have names, so effects cannot be separated "
+            "by position; give the task `positions`, or take all positions together."
         )
     return [Position(name, where) for name, where in task.positions.items()]
 

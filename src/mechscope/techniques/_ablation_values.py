@@ -1,4 +1,4 @@
-"""What stands in for an ablated activation: nothing, a mean, or what it was on another prompt."""
+"""Replacements for ablated activations: zero, a mean, or the activation on another prompt."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HOWS: tuple[How, ...] = get_args(How)
 
 
 class AblationValues:
-    """Values by hook point, for the clean prompts of a task.
+    """Replacement values by hook point, for the clean prompts of a task.
 
     Args:
-        how: "zero"; "mean", one vector: over all reference prompts and their real positions; "template_mean",
-            position by position over the reference prompts of the example's template (Wang et al. 2022,
-            section 3: a mean that keeps what the template alone says); "resample", the activation of another
-            reference prompt of the same shape at the same position (Chan et al. 2022).
-        reference: prompts [prompt pos]; None takes the task's corrupted ones.
+        how: "zero"; "mean", one vector, the mean over all real positions of all reference prompts; "template_mean",
+            the mean at each position over the reference prompts with the example's template (Wang et al. 2022,
+            section 3), which keeps what the template alone says; "resample", the activation of another reference
+            prompt of the same shape at the same position (Chan et al. 2022).
+        reference: prompts [prompt pos]; None uses the task's corrupted prompts.
         draws: how many times "resample" draws.
-        seed: of those draws.
+        seed: seed of those draws.
 
     Raises:
         ValueError: for an unknown `how`, or references that cannot be matched with the task's prompts.
@@ -53,14 +53,14 @@ class AblationValues:
         tokens = read_tokens(model, task.corrupted if reference is None else reference)
         if not own and how in ("resample", "template_mean") and tokens.shape[1] != task.length:
             raise ValueError(
-                f"{how} takes values position by position: the reference prompts have {tokens.shape[1]} positions and "
-                f"{task.name} has {task.length}."
+                f"{how} replaces activations position by position, but the reference prompts have {tokens.shape[1]} "
+                f"positions and {task.name} has {task.length}."
             )
         if not own and how in ("resample", "template_mean") and tokens.attention_mask is not None:
             raise ValueError(
-                f"{how} takes values position by position, so the reference prompts must not have padding."
+                f"{how} replaces activations position by position, so the reference prompts must not have padding."
             )
-        # A sweep of the same task takes the corrupted prompts' run over, and then needs its end as well.
+        # A sweep of the same task reuses the run of the corrupted prompts, and then needs its end as well.
         self.own = own
         self.run = BaseRun(model, tokens, also=resid_hooks(model, end_only=True) if own else ())
         self.words = "the corrupted prompts" if own else f"{len(tokens)} reference prompts"
@@ -70,7 +70,7 @@ class AblationValues:
             self.picks = list(self._draw(own, draws, seed))
 
     def _groups(self, own: bool) -> Int[torch.Tensor, " batch"]:
-        """A number for each example's template and length: values are exchanged within a group only."""
+        """A group number for each example; values are exchanged only between examples of equal template and length."""
         task = self.task
         templates = (
             torch.zeros(task.n_examples, dtype=torch.long) if task.templates is None else task.templates
@@ -80,7 +80,7 @@ class AblationValues:
             return torch.zeros(task.n_examples, dtype=torch.long)
         if not own and (len(templates.unique()) > 1 or len(lengths.unique()) > 1):
             raise ValueError(
-                f"{task.name} has several templates or lengths, and no one knows which the reference prompts have; "
+                f"{task.name} has several templates or lengths, and those of the reference prompts are unknown; "
                 "leave `reference` out to use the task's corrupted prompts, or take one template with task.select."
             )
         _, group = torch.stack([templates.cpu(), lengths.cpu()]).unique(dim=1, return_inverse=True)
@@ -99,12 +99,12 @@ class AblationValues:
             yield picks
 
     def require(self, hooks: Iterable[str]) -> None:
-        """Compute several points in one pass."""
+        """Compute several activations in one pass."""
         if self.how != "zero":
             self.run.require(hooks)
 
     def value(self, hook: str, picks: torch.Tensor | None) -> torch.Tensor | float:
-        """What stands at a hook point [batch pos ...], for one of `picks`."""
+        """The replacement at a hook point [batch pos ...], for one of `picks`."""
         if self.how == "zero":
             return 0.0
         activation = self.run[hook]

@@ -1,14 +1,14 @@
-"""Where heads of a known kind look: for every query, which keys count.
+"""Attention patterns of known kinds of heads: which keys each query attends to.
 
-Each gives a boolean array [batch query key]; keys after the query are never among them.
+Each is a boolean array [batch query key] without keys after the query.
 
-* previous: the position before. The first two queries are left out: they have little else to look at.
-* first: position 0, from the second position on. Attention that rests there is often a way to do nothing
-  (an attention sink, Xiao et al. 2023).
+* previous: the position before. The first two queries are omitted, because they have few other keys.
+* first: position 0, from the second position on. Attention to it is often a way to do nothing (an attention sink,
+  Xiao et al. 2023).
 * same: the query's own position, from the second position on.
 * duplicate: earlier copies of the query's own token.
-* induction: what followed the earlier copies of the query's token (Olsson et al. 2022, "prefix matching"):
-  for the second block of a repeated sequence, the token after the first occurrence.
+* induction: the tokens that followed earlier copies of the query's token (Olsson et al. 2022, "prefix matching"): in
+  the second block of a repeated sequence, the token after the first occurrence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Target = str | torch.Tensor | Callable[[torch.Tensor], torch.Tensor]
 
 
 def previous(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
-    """The position before; queries 0 and 1 are left out."""
+    """The position before; queries 0 and 1 are omitted."""
     target = _diagonal(tokens, -1)
     target[:, :2] = False
     return target
@@ -39,7 +39,7 @@ def first(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch q
 
 
 def same(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
-    """The query's own position, but for the first."""
+    """The query's own position, except for the first query."""
     target = _diagonal(tokens, 0)
     target[:, 0] = False
     return target
@@ -51,7 +51,7 @@ def duplicate(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "bat
 
 
 def induction(tokens: Int[torch.Tensor, "batch pos"]) -> Bool[torch.Tensor, "batch query key"]:
-    """What followed earlier copies of the query's token, the query itself not counted."""
+    """The tokens after earlier copies of the query's token, except the query itself."""
     target = torch.zeros_like(_diagonal(tokens, 0))
     target[:, :, 1:] = duplicate(tokens)[:, :, :-1]
     return target.tril(-1)
@@ -70,26 +70,26 @@ TARGETS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "first": first,
     "same": same,
 }
-"""The known kinds by name."""
+"""Patterns by name."""
 
 
 def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torch.Tensor:
     """A pattern for these tokens as weights [batch query key].
 
-    A named pattern counts only real tokens: padding is neither a query nor a key, and adds no distance between tokens.
+    Named patterns count only real tokens: padding is neither query nor key, and does not separate tokens.
 
     Args:
         pattern: a name from `TARGETS`, a matrix [query key] or [batch query key], or a function of the tokens
-            [batch pos] that gives one; booleans, or weights from 0 to 1.
+            [batch pos] that returns one; booleans, or weights from 0 to 1.
 
     Raises:
         KeyError: for an unknown name.
-        ValueError: for another shape, weights outside 0 to 1, or a pattern that asks for no key at all.
+        ValueError: for another shape, or weights outside 0 to 1.
     """
     if isinstance(pattern, str):
         if pattern not in TARGETS:
             raise KeyError(
-                f"no pattern is called {pattern!r}; there are {', '.join(TARGETS)}, or give a matrix."
+                f"no pattern is called {pattern!r}; choose from {', '.join(TARGETS)}, or give a matrix."
             )
         target = _on_real_tokens(TARGETS[pattern], tokens)
     else:
@@ -100,19 +100,19 @@ def make_target(pattern: Target, tokens: Int[torch.Tensor, "batch pos"]) -> torc
             target = target.expand(batch, -1, -1)
         if tuple(target.shape) != (batch, length, length):
             raise ValueError(
-                f"a pattern for tokens {tuple(tokens.shape)} is [query key] {(length, length)} or with a batch "
-                f"axis before it, not {tuple(target.shape)}."
+                f"a pattern for tokens {tuple(tokens.shape)} must be [query key] {(length, length)}, with or without a "
+                f"batch axis before it, not {tuple(target.shape)}."
             )
         weights = target.to(torch.float32)
         if not bool(((weights >= 0) & (weights <= 1)).all()):
-            raise ValueError("a pattern's weights lie between 0 and 1: how much attention to a key counts.")
+            raise ValueError("the weights of a pattern must lie between 0 and 1.")
     return target
 
 
 def _on_real_tokens(
     target: Callable[[torch.Tensor], torch.Tensor], tokens: Int[torch.Tensor, "batch pos"]
 ) -> Bool[torch.Tensor, "batch query key"]:
-    """The pattern of each row's real tokens, as if there were no padding before or between them."""
+    """The pattern of each row's real tokens, as if there were no padding."""
     if not isinstance(tokens, Tokens) or tokens.attention_mask is None:
         return target(plain_ids(tokens))
     real = tokens.is_real

@@ -1,8 +1,8 @@
-"""What a set of parts sends into the residual stream when it runs on another prompt, and where it arrives.
+"""The change at the inputs of receivers when senders write what they write on another prompt.
 
-The difference that senders make at a receiver's input is the sum of (what they write on the source prompt) -
-(what they write on the base prompt), with everything between them and the receiver as it was on the base
-prompt; optionally the MLPs between are recomputed, and pass on what they make of the difference.
+The change at a receiver's input is the sum over senders of (what they write on the source prompt) - (what they write
+on the base prompt), with everything between them as on the base prompt. Optionally the MLPs between are recomputed on
+the changed stream, and pass on the change.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Difference = Float[torch.Tensor, "batch pos d_model"]
 
 
 class DirectPaths:
-    """Differences at the inputs of receivers.
+    """Computes the changes at the inputs of receivers.
 
     Args:
         base: the run that is patched.
-        source: the run that senders are taken from.
+        source: the run that provides the senders' outputs.
         through_mlps: recompute the MLPs between sender and receiver.
-        positions: where senders send [batch pos]; None everywhere.
+        positions: True where senders send [batch pos]; None for all positions.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class DirectPaths:
         self.parallel = model.cfg.parallel_attn_mlp
 
     def require(self, senders: Sequence[NodeName], also: Sequence[str] = ()) -> None:
-        """Compute at once what `at` needs of both runs, and other activations of the base run."""
+        """Compute in one pass each what `at` needs of both runs, and other activations of the base run."""
         hooks: set[str] = set()
         for sender in senders:
             hooks.update(_written_at(self.model, sender))
@@ -60,7 +60,7 @@ class DirectPaths:
         self.base.require(sorted({*hooks, *also}))
 
     def at(self, senders: Sequence[NodeName], receivers: Sequence[NodeName]) -> list[Difference | None]:
-        """The difference in each receiver's input; None where no path leads there."""
+        """The change in each receiver's input; None if no path leads there."""
         cfg = self.model.cfg
         arriving: dict[tuple[str, int], Difference | None] = {}
         stream = self._sent("input", 0, senders)
@@ -78,13 +78,13 @@ class DirectPaths:
     def _from_mlp(
         self, layer: int, senders: Sequence[NodeName], read: Difference | None
     ) -> Difference | None:
-        """What an MLP writes otherwise: as a sender, or because it is recomputed on a difference."""
+        """The change in what an MLP writes, as a sender or because it is recomputed."""
         if self.through_mlps and read is not None and NodeName("mlp", layer) not in senders:
             return self._passed_on(layer, read)
         return self._sent("mlp", layer, senders)
 
     def _sent(self, kind: str, layer: int, senders: Sequence[NodeName]) -> Difference | None:
-        """Source minus base of what senders of one kind and layer write; None where there are none."""
+        """Source minus base of what senders of one kind and layer write; None without such senders."""
         own = [sender for sender in senders if (sender.kind, sender.layer) == (kind, layer)]
         if not own:
             return None
@@ -92,7 +92,7 @@ class DirectPaths:
         return written if self.positions is None else written * self.positions[..., None].to(written.device)
 
     def _passed_on(self, layer: int, difference: Difference) -> Difference:
-        """What an MLP adds to a difference in what it reads."""
+        """The change in an MLP's output due to a change in its input."""
         stream = get_act_name("resid_pre" if self.parallel else "resid_mid", layer)
         with torch.no_grad():
             out = self.model.blocks[layer].mlp_output(self.base[stream] + difference)
@@ -109,7 +109,7 @@ class DirectPaths:
         if kind == "mlp":
             hook = get_act_name("mlp_out", layer)
             return self.source[hook] - self.base[hook]
-        # Together through the layer's output: where a norm follows, heads do not simply add up.
+        # All heads together, because they do not simply add up if a norm follows.
         z = self.base[get_act_name("z", layer)].clone()
         heads = [sender.index for sender in senders]
         z[:, :, heads] = self.source[get_act_name("z", layer)][:, :, heads]
@@ -126,7 +126,7 @@ def _add(one: Difference | None, other: Difference | None) -> Difference | None:
 
 
 def _written_at(model: HookedTransformer, sender: NodeName) -> list[str]:
-    """The points that say what a sender writes."""
+    """The hook points from which a sender's output is computed."""
     if sender.kind == "input":
         added = model.cfg.positional_embedding_type == "standard"
         return ["hook_embed", *(["hook_pos_embed"] if added else [])]

@@ -1,9 +1,9 @@
-"""Weights with the norms' learned scales multiplied in, so that products of them mean what they say.
+"""Weights with the learned scales of norms folded in, so that their products are meaningful.
 
-A model that was loaded with folded norms gives its own weights back. Others (norms that cannot be folded,
-weights as trained) get the scale of each norm in what reads it, or, where a block norms its sublayers'
-outputs, in what it writes. The part that depends on the token, a norm's divisor, is omitted. All are
-float32 or float64, whatever the model's own type.
+For a model that was loaded with folded norms these are its own weights. For others (norms that cannot be folded,
+weights as trained) the scale of each norm is multiplied into the weights that read it, or, if a block normalises the
+outputs of its sublayers, into the weights that write. The divisor of a norm, which depends on the token, is omitted.
+All weights are float32 or float64, whatever the model's type.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ Embedding = Literal["embed", "mlp0"]
 
 
 def reading_scale(norm: Any) -> torch.Tensor | None:
-    """The learned scale [d_model] of a norm that reads the stream; None where there is none."""
+    """The learned scale of a norm [d_model]; None if it has none."""
     return getattr(norm, "w", None)
 
 
 def centred(norm: Any) -> bool:
-    """Whether a norm takes the mean out of what it reads."""
+    """Whether a norm subtracts the mean of its input."""
     return bool(getattr(norm, "centre", False))
 
 
 def read_weight(
     model: HookedTransformer, layer: int, name: Literal["W_Q", "W_K", "W_V"]
 ) -> Float[torch.Tensor, "head d_model d_head"]:
-    """W_Q, W_K or W_V of a layer as it reads the residual stream, one slice a query head."""
+    """W_Q, W_K or W_V of a layer as it reads the residual stream, one slice per query head."""
     block = model.blocks[layer]
     weight = at_least_float32(getattr(block.attn, name).detach())
     scale = reading_scale(block.ln1)
     weight = weight if scale is None else scale.detach()[:, None] * weight
-    # The norm takes out the mean of what it reads, so a weight reads nothing along that direction.
+    # The norm subtracts the mean, so a weight reads nothing along that direction.
     return weight - weight.mean(-2, keepdim=True) if centred(block.ln1) else weight
 
 
@@ -49,7 +49,7 @@ def read_mlp_weight(
     """An MLP's input weights as they read the residual stream.
 
     Raises:
-        ValueError: where the model has no such weights.
+        ValueError: if the model has no such weights.
     """
     block = model.blocks[layer]
     if model.cfg.attn_only or not hasattr(block.mlp, name):
@@ -79,10 +79,7 @@ def write_weight(model: HookedTransformer, layer: int) -> Float[torch.Tensor, "h
 
 
 def unembedding(model: HookedTransformer) -> Float[torch.Tensor, "d_model d_vocab"]:
-    """W_U as it reads the residual stream, its mean over the vocabulary taken out.
-
-    A softmax does not see what all tokens' logits share.
-    """
+    """W_U as it reads the residual stream, minus its mean over the vocabulary, which a softmax ignores."""
     weight = at_least_float32(model.W_U.detach())
     scale = reading_scale(model.ln_final)
     weight = weight if scale is None else scale.detach()[:, None] * weight
@@ -96,20 +93,21 @@ def embedding(
     tokens: Int[torch.Tensor, " token"] | None = None,
     through: Embedding = "embed",
 ) -> Float[torch.Tensor, "token d_model"]:
-    """What each token puts into the residual stream before any attention [token d_model].
+    """The residual stream of each token before any attention [token d_model].
 
     Args:
-        tokens: which tokens; None means the whole vocabulary.
-        through: "embed" for the embedding alone; "mlp0" adds what block 0's MLP makes of it, as the first
-            MLP of models with tied embeddings does part of an embedding's work (Wang et al. 2022, section 3).
+        model: the model.
+        tokens: which tokens; None for the whole vocabulary.
+        through: "embed" for the embedding alone; "mlp0" adds the output of block 0's MLP, because in models with tied
+            embeddings the first MLP does part of the embedding's work (Wang et al. 2022, section 3).
 
     Raises:
         ValueError: for "mlp0" in an attention-only model, or another name.
     """
     if through not in ("embed", "mlp0"):
-        raise ValueError(f"an embedding goes through 'embed' or 'mlp0', not {through!r}.")
+        raise ValueError(f"through must be 'embed' or 'mlp0', not {through!r}.")
     if through == "mlp0" and model.cfg.attn_only:
-        raise ValueError("this model is attention-only: there is no MLP to go through; use 'embed'.")
+        raise ValueError("this model is attention-only and has no MLP; use 'embed'.")
     if tokens is None:
         tokens = torch.arange(model.cfg.d_vocab, device=model.cfg.device)
     with torch.no_grad():

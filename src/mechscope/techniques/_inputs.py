@@ -1,4 +1,4 @@
-"""What a reading technique reads: the clean prompts of a task, or tokens of one's own."""
+"""Input of techniques that only read activations: the clean prompts of a task, tokens, or text."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ TaskOrTokens = (
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts with what a figure says about them."""
+    """Prompts with labels and provenance for figures."""
 
     tokens: Tokens
-    """The prompts [batch pos], on the model's device, with which of their tokens are real."""
+    """The prompts [batch pos], on the model's device; they know which of their tokens are real."""
     task: Task | None
     """The task they come from, if any."""
     labels: tuple[str, ...]
@@ -45,12 +45,12 @@ class Prompts:
 
     @property
     def length(self) -> int:
-        """Positions, padding included."""
+        """Number of positions, including padding."""
         return self.tokens.shape[1]
 
     @property
     def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
-        """True where a token is real; None if all are."""
+        """True where a token is real; None if all are real."""
         return self.tokens.attention_mask
 
     @property
@@ -59,7 +59,7 @@ class Prompts:
         return self.tokens.is_real
 
     def index_of(self, position: int) -> Int[torch.Tensor, " batch"]:
-        """The index of each prompt's real token number `position` [batch]; negative counts from its last one.
+        """The index of each prompt's real token number `position` [batch]; negative numbers count from its end.
 
         Raises:
             ValueError: if a prompt has too few tokens.
@@ -74,7 +74,7 @@ class Prompts:
             yield slice(start, min(start + size, len(self.tokens)))
 
     def mask_of(self, rows: slice) -> Bool[torch.Tensor, "batch pos"] | None:
-        """The attention mask of some prompts, as a forward pass wants it."""
+        """The attention mask of some prompts for a forward pass; None if all tokens are real."""
         return None if self.attention_mask is None else self.attention_mask[rows]
 
 
@@ -84,10 +84,12 @@ def as_prompts(
     name: str = "tokens",
     attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
 ) -> Prompts:
-    """The prompts of a task (its clean ones), or of tokens [batch pos] or [pos], or of text.
+    """The clean prompts of a task, or tokens [batch pos] or [pos], or text, as `Prompts`.
 
     Args:
-        name: the name of tokens without a task in the provenance.
+        model: the model that will read them.
+        data: a task, tokens or text.
+        name: a name for tokens without a task, for the provenance.
         attention_mask: for plain tokens, True or 1 where a token is real; None uses their own mask (see
             `model.as_tokens`).
 
@@ -96,7 +98,9 @@ def as_prompts(
     """
     if isinstance(data, Task):
         if attention_mask is not None:
-            raise ValueError("a task knows its own padding; attention_mask is for plain tokens.")
+            raise ValueError(
+                "a task knows its own padding, so leave attention_mask out; it is for plain tokens."
+            )
         data.check(model)
         provenance = Provenance(model_name(model), data.name, data.seed)
         tokens = model.as_tokens(data.clean)
@@ -113,7 +117,7 @@ def read_tokens(
     """Tokens or text without a task, as this model reads them, checked before any run.
 
     Raises:
-        ValueError: for anything else, ids out of range, a prompt of padding only, or one longer than the context.
+        ValueError: for any other type, ids out of range, a prompt with only padding, or one longer than the context.
     """
     if not isinstance(data, (torch.Tensor, str, list, tuple, range, np.ndarray)):
         raise ValueError(f"give a Task, tokens [batch pos], or text, not {type(data).__name__}.")
@@ -126,7 +130,7 @@ def read_tokens(
 
 
 def index_of_real(tokens: Tokens, position: int) -> Int[torch.Tensor, " batch"]:
-    """The index of each row's real token number `position` [batch]; negative counts from its last one.
+    """The index of each row's real token number `position` [batch]; negative numbers count from its end.
 
     >>> rows = Tokens([[9, 9, 3], [1, 2, 3]], attention_mask=[[0, 0, 1], [1, 1, 1]])
     >>> index_of_real(rows, 0).tolist(), index_of_real(rows, -1).tolist()
@@ -147,13 +151,15 @@ def index_of_real(tokens: Tokens, position: int) -> Int[torch.Tensor, " batch"]:
 
 
 def check_tokens(model: HookedTransformer, tokens: torch.Tensor) -> None:
-    """Refuse, before any run, tokens that this model cannot read.
+    """Check that the model can read these tokens, before any run.
 
     Raises:
         ValueError: for another shape or type, an id out of range, or a prompt longer than the context.
     """
     if tokens.ndim != 2 or tokens.numel() == 0 or tokens.is_floating_point():
-        raise ValueError(f"tokens are ids [batch pos], not {tokens.dtype} of shape {tuple(tokens.shape)}.")
+        raise ValueError(
+            f"tokens must be ids [batch pos], not {tokens.dtype} of shape {tuple(tokens.shape)}."
+        )
     low, high = (int(end) for end in torch.aminmax(tokens))
     if low < 0 or high >= model.cfg.d_vocab:
         bad = low if low < 0 else high
@@ -167,12 +173,12 @@ def check_tokens(model: HookedTransformer, tokens: torch.Tensor) -> None:
 
 
 def position_labels(model: HookedTransformer, tokens: Int[torch.Tensor, " pos"]) -> tuple[str, ...]:
-    """One prompt's positions as "3 John"."""
+    """Labels for the positions of one prompt, such as "3 John"."""
     return numbered(token_texts(model, tokens))
 
 
 def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> list[str]:
-    """Each token as text; its number, where the model has no tokenizer."""
+    """Each token as text; as a number if the model has no tokenizer."""
     ids = torch.as_tensor(tokens).reshape(-1).tolist()
     if model.tokenizer is None:
         return [str(token) for token in ids]
@@ -180,10 +186,10 @@ def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> l
 
 
 def check_finite(values: torch.Tensor, what: str) -> None:
-    """Refuse NaN and infinity.
+    """Check that no value is NaN or infinite.
 
     Raises:
-        ValueError: where there is one, with how many.
+        ValueError: with the number of values that are.
     """
     bad = int((~torch.isfinite(values)).sum())
     if bad:

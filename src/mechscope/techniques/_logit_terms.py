@@ -1,8 +1,9 @@
-"""The terms of a task's logit difference: one linear map, pulled back through the norms to every part.
+"""The contributions of parts to a task's logit difference, from one direction pulled back through the norms.
 
-A direction in the vocabulary (right minus wrong) is pulled back through the final norm, its scale held at what
-the pass had, to a direction in the residual stream; what a part adds is the dot product of that direction with
-what the part wrote. Where a block norms its sublayers' outputs, the direction is pulled back once more.
+A direction over the vocabulary (right minus wrong) is pulled back through the final norm, with its scale fixed at its
+value in the pass, to a direction in the residual stream. The contribution of a part is the dot product of that
+direction with what the part wrote. If a block normalises the outputs of its sublayers, the direction is pulled back
+through those norms too.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ PerAnswer = Float[torch.Tensor, "batch answer"]
 
 
 class LogitTerms:
-    """One pass over a task's clean prompts, and what each part of it adds to the logit difference.
+    """One pass over a task's clean prompts, and the contribution of each part to the logit difference.
 
     Args:
-        everywhere: take every position for the answer's.
+        model: the model.
+        prompts: the prompts of a task.
+        everywhere: measure at every position as if it were an answer position.
 
     Raises:
-        ValueError: where the model gives NaN.
+        ValueError: if the model gives NaN.
     """
 
     def __init__(self, model: HookedTransformer, prompts: Prompts, everywhere: bool = False) -> None:
@@ -74,7 +77,7 @@ class LogitTerms:
         self.constants["unembedding's bias"] = unembedding_bias.expand(-1, n_answers)
 
     def _vocabulary_direction(self) -> tuple[Direction, PerAnswer]:
-        """W_U's columns, right minus wrong, and the same of b_U: the mean over a set of tokens each."""
+        """Columns of W_U, right minus wrong, and the same for b_U; each is a mean over a set of tokens."""
         columns, bias = self.model.W_U.detach().mT, at_least_float32(self.model.b_U.detach())
 
         def mean(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,7 +98,7 @@ class LogitTerms:
         return direction, offset
 
     def _pull_back(self, direction: Direction, norm: Any, name: str) -> tuple[Direction, PerAnswer | None]:
-        """The direction before a norm whose scale stays as it was, and what the norm's own bias adds."""
+        """The direction before a norm with a fixed scale, and the contribution of the norm's bias."""
         if not hasattr(norm, "hook_scale"):
             return direction, None
         bias = None if norm.b is None else direction @ norm.b.detach().to(direction.dtype)
@@ -105,20 +108,20 @@ class LogitTerms:
         return before / self._at(f"{name}.hook_scale").to(before.dtype), bias
 
     def _sublayer(self, layer: int, part: str) -> tuple[Direction, PerAnswer | None]:
-        """The direction that a sublayer's output meets, before the norm of that output, if there is one."""
+        """The direction for a sublayer's output, before the norm of that output if there is one."""
         name = "ln1_post" if part == "attn" else "ln2_post"
         norm = getattr(self.model.blocks[layer], name, None)
         return self._pull_back(self.direction, norm, f"blocks.{layer}.{name}")
 
     def direction_at(self, hook: str) -> Float[torch.Tensor, "batch answer width"]:
-        """What an activation at this point meets on the direct path; its heads lie side by side.
+        """The direction for an activation at this hook point; heads are concatenated.
 
         Args:
-            hook: full name of a point in the residual stream of a block, of what a sublayer writes to it, of neurons
-                (`mlp.hook_post`) or of heads (`attn.hook_z`).
+            hook: full name of a hook point of a block: in the residual stream, at a sublayer's output, at neurons
+                (`mlp.hook_post`) or at heads (`attn.hook_z`).
 
         Raises:
-            ValueError: for any other point.
+            ValueError: for any other hook point.
         """
         match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook)
         layer, part = (int(match[1]), match[2]) if match else (-1, "")
@@ -130,18 +133,18 @@ class LogitTerms:
         if part == "attn.hook_z":
             return self._head_directions(layer).flatten(2)
         raise ValueError(
-            f"{hook!r} does not write straight to the residual stream; points that do are "
+            f"{hook!r} does not write directly to the residual stream; hook points that do are "
             f"{', '.join((*_IN_THE_STREAM, 'mlp.hook_post', 'attn.hook_z'))} of a block."
         )
 
     # The terms ------------------------------------------------------------------------------
 
     def total(self) -> PerAnswer:
-        """The logit difference from the residual stream as a whole [batch answer]."""
+        """The logit difference, from the whole residual stream [batch answer]."""
         return (self.residual * self.direction).sum(-1) + sum(self.constants.values())
 
     def heads(self) -> Float[torch.Tensor, "layer batch answer head"]:
-        """Every head's term."""
+        """The contribution of every head."""
         return torch.stack([self._heads(layer) for layer in range(self.model.cfg.n_layers)])
 
     def _heads(self, layer: int) -> Float[torch.Tensor, "batch answer head"]:
@@ -156,7 +159,7 @@ class LogitTerms:
     def components(
         self, split_heads: bool
     ) -> tuple[Float[torch.Tensor, "batch answer component"], list[str]]:
-        """Every term there is, and their names; they sum to the total."""
+        """All contributions and their names; they sum to the total."""
         model, terms = self.model, dict[str, torch.Tensor]()
         terms["embed"] = (self._at("hook_embed") * self.direction).sum(-1)
         if model.cfg.positional_embedding_type == "standard":
@@ -179,9 +182,9 @@ class LogitTerms:
         return term if of_the_norm is None else term + of_the_norm
 
     def top_neurons(self, count: int) -> tuple[Float[torch.Tensor, "batch answer neuron"], list[str]]:
-        """The terms of the neurons whose mean term is largest in magnitude, in that order, and their names.
+        """The neurons with the largest mean contributions in magnitude, in that order, and their names.
 
-        Layer by layer: what is kept in memory is [batch answer d_mlp], never a neuron's whole output.
+        Computed layer by layer, with [batch answer d_mlp] in memory and never a neuron's whole output.
         """
         found: list[tuple[float, str, torch.Tensor]] = []
         for layer in range(self.model.cfg.n_layers):
@@ -194,7 +197,7 @@ class LogitTerms:
         return torch.stack([one[2] for one in found], -1), [one[1] for one in found]
 
     def neurons(self, layer: int) -> Float[torch.Tensor, "batch answer neuron"]:
-        """Every neuron's term in one layer's MLP."""
+        """The contributions of the neurons of one layer."""
         direction, _ = self._sublayer(layer, "mlp")
         mlp = self.model.blocks[layer].mlp
         return self._at(f"blocks.{layer}.mlp.hook_post") * (
@@ -202,11 +205,11 @@ class LogitTerms:
         )
 
     def mlp_bias(self, layer: int) -> PerAnswer:
-        """What an MLP adds whatever its neurons do."""
+        """The contribution of an MLP's output bias."""
         return self._output_bias(layer, "mlp", self.model.blocks[layer].mlp.b_out)
 
     def sources(self) -> Float[torch.Tensor, "layer batch answer head key"]:
-        """Every head's term by the position that it read: attention times what the value there adds."""
+        """The contribution of every head, split by the position that it attends to."""
         names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(self.model.cfg.n_layers)]
         names += [f"blocks.{layer}.attn.hook_v" for layer in range(self.model.cfg.n_layers)]
         with torch.no_grad():

@@ -1,6 +1,6 @@
-"""Names of the parts of a model, as circuits are published: `input`, `a3.h1`, `m2`, `logits`.
+"""Names of the parts of a model, as in published circuits: `input`, `a3.h1`, `m2`, `logits`.
 
-A head's inputs are told apart by a suffix, `a3.h1<q>`, `<k>` or `<v>`; one neuron is `m2.n17`. Under
+A suffix names one input of a head, `a3.h1<q>`, `<k>` or `<v>`; one neuron is `m2.n17`. Under
 grouped-query attention `<k>` and `<v>` count key/value heads.
 """
 
@@ -27,7 +27,7 @@ class NodeName:
     index: int | None = None
     """Which head or neuron."""
     reads: str = ""
-    """q, k or v where one input of a head is meant."""
+    """q, k or v for one input of a head."""
 
     def __str__(self) -> str:
         if self.kind == "head":
@@ -37,10 +37,11 @@ class NodeName:
         return f"m{self.layer}.n{self.index}" if self.kind == "neuron" else self.kind
 
     def writes_before(self, reader: NodeName, parallel: bool) -> bool:
-        """Whether what this part writes is in the residual stream that `reader` reads.
+        """Whether `reader` reads a residual stream that contains what this part writes.
 
         Args:
-            parallel: attention and MLP of a block read the same residual stream.
+            reader: another part.
+            parallel: whether attention and MLP of a block read the same residual stream.
         """
         if self.kind == "logits" or reader.kind == "input":
             return False
@@ -52,10 +53,10 @@ class NodeName:
 
 
 def parse_node(model: HookedTransformer, name: str) -> NodeName:
-    """The part that a name means.
+    """Parse the name of a part.
 
     Raises:
-        KeyError: for a name that is none, or that this model does not have.
+        KeyError: for an unknown name, or a part that this model does not have.
     """
     cfg = model.cfg
     if name in ("input", "logits"):
@@ -70,7 +71,7 @@ def parse_node(model: HookedTransformer, name: str) -> NodeName:
         return node
     if mlp is None:
         raise KeyError(
-            f"{name!r} names no part of a model; parts are 'input', 'a3.h1' (a head), 'a3.h1<q>' (its query input), "
+            f"{name!r} is not the name of a part; names are 'input', 'a3.h1' (a head), 'a3.h1<q>' (its query input), "
             "'m2' (an MLP), 'm2.n17' (a neuron) and 'logits'."
         )
     if cfg.attn_only:

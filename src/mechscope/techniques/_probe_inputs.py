@@ -1,4 +1,4 @@
-"""What a probe is given: activations at chosen positions, and labels checked before any fit."""
+"""Input of probes: activations at chosen positions, and labels that are checked before fitting."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProbePositions:
-    """The positions that are probed: one a name and example."""
+    """The positions that are probed."""
 
     indices: NDArray[Any]
-    """[batch place]"""
+    """The index of each position in each prompt [batch place]."""
     names: tuple[str, ...]
-    """One a place."""
+    """A name for each position."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class ProbeLabels:
     """The classes' names in the order of their numbers; "value" for regression."""
 
     def at(self, positions: NDArray[Any]) -> NDArray[Any]:
-        """The labels of the examples, at these positions where labels are told token by token [batch].
+        """The label of each example [batch]; if labels are per token, at these positions.
 
         Raises:
-            ValueError: where a class does not occur there.
+            ValueError: if a class does not occur there.
         """
         if self.values.ndim == 1:
             return self.values
@@ -57,43 +57,45 @@ class ProbeLabels:
 
 
 def as_labels(labels: Any, tokens: Tokens, kind: Kind, metric: Metric) -> ProbeLabels:
-    """Labels of any kind as numbers, checked.
+    """Convert labels of any kind to numbers, and check them.
 
     Raises:
-        ValueError: for another shape, NaN, one class only, a class of one example, or more than two classes
-            where two are needed.
+        ValueError: for another shape, NaN, only one class, a class with one example, or more than two classes
+            if two are needed.
     """
     found = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
     batch, length = tokens.shape
     if found.shape not in ((batch,), (batch, length)):
         raise ValueError(
             f"labels have shape {found.shape}; with prompts {(batch, length)} they must be one per example "
-            f"[{batch}] or one a token [{batch} {length}]."
+            f"[{batch}] or one per token [{batch} {length}]."
         )
     real = np.ones(found.shape, dtype=bool) if found.ndim == 1 else tokens.is_real.cpu().numpy()
-    told = found[real]  # labels of padding are ignored
-    if found.dtype.kind == "f" and not np.isfinite(told).all():
-        raise ValueError(f"{int((~np.isfinite(told)).sum())} labels are not finite.")
+    known = found[real]  # labels of padding are ignored
+    if found.dtype.kind == "f" and not np.isfinite(known).all():
+        raise ValueError(f"{int((~np.isfinite(known)).sum())} labels are not finite.")
     if kind == "regression":
         if found.dtype.kind not in "fiub":
             raise ValueError(f"regression needs numbers for labels, not {found.dtype}.")
-        if len(np.unique(told)) < 2:
-            raise ValueError(f"every label is {told.tolist()[0]!r}: there is nothing to predict.")
+        if len(np.unique(known)) < 2:
+            raise ValueError(f"every label is {known.tolist()[0]!r}, so there is nothing to predict.")
         return ProbeLabels(found.astype(float), ("value",))
-    classes, told_numbers, counts = np.unique(told, return_inverse=True, return_counts=True)
+    classes, class_numbers, counts = np.unique(known, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"every label is {classes.tolist()[0]!r}: a probe needs at least two classes.")
     if counts.min() < 2:
         raise ValueError(
-            f"class {classes.tolist()[counts.argmin()]!r} has one example; it needs one to fit and one to test."
+            f"class {classes.tolist()[counts.argmin()]!r} has one example, but needs one to fit and one to test."
         )
     if found.dtype.kind == "f" and len(classes) > 20:
-        raise ValueError(f"{len(classes)} different decimal numbers are no classes; use kind='regression'.")
+        raise ValueError(
+            f"{len(classes)} different decimal numbers are too many classes; use kind='regression'."
+        )
     if len(classes) > 2 and (kind == "mean difference" or metric == "auroc"):
         what = "AUROC" if metric == "auroc" else "a mean-difference probe"
-        raise ValueError(f"{what} is for two classes, and there are {len(classes)}.")
-    numbers = np.zeros(found.shape, dtype=told_numbers.dtype)
-    numbers[real] = told_numbers
+        raise ValueError(f"{what} needs two classes, but there are {len(classes)}.")
+    numbers = np.zeros(found.shape, dtype=class_numbers.dtype)
+    numbers[real] = class_numbers
     return ProbeLabels(numbers, tuple(map(str, classes)))
 
 
@@ -102,14 +104,14 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
 
     Raises:
         KeyError: for a name that the task does not have.
-        ValueError: for none, numbers out of range, or "all" where prompts are not aligned.
+        ValueError: for an empty list, numbers out of range, or "all" if prompts are not aligned.
     """
     length = prompts.length
     task = prompts.task
     if isinstance(positions, str) and positions != "all":
         if task is None:
             raise ValueError(
-                f"position {positions!r} is named by a task, and these are tokens; give numbers."
+                f"position {positions!r} is a name, but only tasks have named positions; give numbers for tokens."
             )
         if positions == "answers":
             if task.answers.positions.shape[1] > 1:
@@ -117,17 +119,17 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
             return ProbePositions(task.answers.positions.cpu().numpy(), ("answer",))
         if positions not in task.positions:
             names = ", ".join(map(repr, ("all", "answers", *task.positions)))
-            raise KeyError(f"{task.name} names no position {positions!r}; there are {names}.")
+            raise KeyError(f"{task.name} has no position called {positions!r}; it has {names}.")
         return ProbePositions(task.positions[positions].cpu().numpy()[:, None], (positions,))
     if positions == "all":
         if task is not None and not task.aligned:
             raise ValueError(
-                f"in {task.name} one position means different things in different prompts; probe a named position "
+                f"in {task.name} a position means different things in different prompts; probe a named position "
                 f"({', '.join(task.positions) or 'answers'})."
             )
         if task is None and len(prompts.tokens.lengths.unique()) > 1:
             raise ValueError(
-                "the prompts have different lengths, so a position differs in meaning from prompt to prompt; give "
+                "the prompts have different lengths, so a position means different things in different prompts; give "
                 "positions as numbers that every prompt has, such as [-1] for the last token."
             )
         chosen = list(range(int(prompts.tokens.lengths[0]) if task is None else length))
@@ -147,10 +149,10 @@ def probe_positions(prompts: Prompts, positions: str | Sequence[int]) -> ProbePo
 def probe_activations(
     model: HookedTransformer, prompts: Prompts, names: list[str], where: ProbePositions, batch_size: int
 ) -> list[NDArray[Any]]:
-    """Activations at the positions, one array [batch place d_model] a hook name (heads side by side).
+    """Activations at the positions: one array [batch place d_model] per hook name (heads are concatenated).
 
     Raises:
-        ValueError: where one is not finite.
+        ValueError: if an activation is not finite.
     """
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     indices = torch.as_tensor(where.indices)

@@ -1,4 +1,4 @@
-"""What parts of a model read and wrote on every prompt, and a head run on streams of other making."""
+"""What parts of a model read and wrote on every prompt, and the output of a head on other streams."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ Stream = Float[torch.Tensor, "prompt pos d_model"]
 
 
 class Streams:
-    """Residual streams and parts' contributions, for one set of prompts.
+    """Residual streams and contributions of parts, for one set of prompts.
 
     Args:
-        nodes: the parts that will be asked for.
+        model: the model.
+        tokens: the prompts [prompt pos].
+        nodes: the parts that will be used.
     """
 
     def __init__(self, model: HookedTransformer, tokens: torch.Tensor, nodes: Iterable[NodeName]) -> None:
@@ -56,7 +58,7 @@ class Streams:
         return self.run[self._read_at(node)[0]]
 
     def wrote(self, node: NodeName) -> Stream:
-        """What a part added to the residual stream; a head without its layer's bias, which is no head's own."""
+        """The contribution of a part to the residual stream; a head's excludes the bias that its layer shares."""
         if node not in self._written:
             if node.kind == "input":
                 written = torch.stack([self.run[hook] for hook in self._embeddings()]).sum(0)
@@ -68,11 +70,11 @@ class Streams:
         return self._written[node]
 
     def head(self, node: NodeName, query: Stream, key: Stream, value: Stream) -> Stream:
-        """What a head writes when its three inputs read these streams."""
+        """The contribution of a head whose inputs read these streams."""
         block, context = self.model.blocks[node.layer], self.run.context
         positions = context.shortformer_pos_embed
         if positions is not None:
-            # The same on every prompt, because none has padding.
+            # Equal for all prompts, because none has padding.
             positions = positions[:1].expand(len(query), -1, -1)
         z = block.attn.head_outputs(
             block.attention_input("q", query, positions),

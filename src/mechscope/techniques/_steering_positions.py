@@ -1,4 +1,4 @@
-"""The positions at which a model is steered: by number, by name, by a mask, or only generated tokens."""
+"""The positions at which a model is steered: numbers, names, a mask, or only generated tokens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = ("all", "last", "prompt", "generated")
 class SteeringPositions:
     """Positions that are steered in any input of the model.
 
-    Numbers count the real tokens of each prompt; what `generate` writes comes after the prompt and has no numbers.
+    Numbers count the real tokens of each prompt; generated tokens come after the prompt and have no numbers.
     """
 
     everywhere: bool = False
@@ -31,13 +31,13 @@ class SteeringPositions:
     prompt: bool = False
     """All real tokens of the prompt."""
     generated: bool = False
-    """All tokens that `generate` wrote."""
+    """All generated tokens."""
     numbers: tuple[int, ...] = ()
-    """These real tokens of every prompt; negative numbers count from its last."""
+    """These real tokens of every prompt; negative numbers count from its end."""
     by_row: tuple[torch.Tensor, ...] = ()
-    """One real token of each prompt, [batch] each."""
+    """Tensors [batch] with the number of one real token for each prompt."""
     mask: torch.Tensor | None = None
-    """True at the prompts' positions that are steered [batch pos], padding counted."""
+    """True at the steered positions of the prompts, padding included [batch pos]."""
 
     @property
     def of_any_text(self) -> bool:
@@ -50,11 +50,11 @@ class SteeringPositions:
         """True where a batch is steered.
 
         Args:
-            real: which of its tokens are real, cached ones and those that were generated included.
-            prompt_positions: how many positions belong to the prompt; None: all.
+            real: which tokens are real, including cached and generated ones.
+            prompt_positions: how many positions belong to the prompt; None for all.
 
         Raises:
-            ValueError: for numbers outside of a prompt, or positions of a different batch.
+            ValueError: for numbers outside a prompt, or positions for another batch size.
         """
         batch, length = real.shape
         count = length if prompt_positions is None else prompt_positions
@@ -69,20 +69,19 @@ class SteeringPositions:
             given = torch.as_tensor(number, device=real.device)
             if given.ndim and len(given) != batch:
                 raise ValueError(
-                    f"positions name one position for each of {len(given)} prompts; the model reads {batch}."
+                    f"positions are given for {len(given)} prompts, but the model reads {batch}."
                 )
             wanted = torch.where(given < 0, lengths + given, given.expand(batch))
             if bool(((wanted < 0) | (wanted >= lengths)).any()):
                 shown = f"position {int(given)}" if not given.ndim else f"positions {given.tolist()}"
                 raise ValueError(
-                    f"{shown}: the prompts have {lengths.tolist()} tokens, padding not counted, so a prompt lacks it."
+                    f"{shown}: some prompt is too short; they have {lengths.tolist()} tokens, padding not counted."
                 )
             chosen |= of_prompt & (of_prompt.long().cumsum(1) == wanted[:, None] + 1)
         if self.mask is not None:
             if tuple(self.mask.shape) != (batch, count):
                 raise ValueError(
-                    f"the mask of positions is {tuple(self.mask.shape)} and the prompts {(batch, count)} [batch pos]; "
-                    "they must agree."
+                    f"the mask of positions is {tuple(self.mask.shape)}, but the prompts {(batch, count)} [batch pos]."
                 )
             chosen[:, :count] |= self.mask.to(real.device) & real[:, :count]
         return chosen
@@ -92,9 +91,9 @@ def steering_positions(positions: Positions, task: Task | None = None) -> Steeri
     """Parse the positions that a caller gives.
 
     Args:
-        positions: "all", "last", "prompt" or "generated"; a number or several, which index each prompt's real tokens
-            (negative ones from its last); names of the task's positions; an integer tensor [batch] with one number for
-            each prompt; a boolean mask [batch pos].
+        positions: "all", "last", "prompt" or "generated"; numbers, which count each prompt's real tokens (negative
+            numbers from its end); names of the task's positions; an integer tensor [batch] with one number for each
+            prompt; a boolean mask [batch pos].
         task: defines the named positions.
 
     Raises:
@@ -107,24 +106,26 @@ def steering_positions(positions: Positions, task: Task | None = None) -> Steeri
     if isinstance(positions, torch.Tensor) and positions.ndim:
         if positions.dtype == torch.bool:
             if positions.ndim != 2:
-                raise ValueError(f"a mask of positions is [batch pos], not {tuple(positions.shape)}.")
+                raise ValueError(f"a mask of positions must be [batch pos], not {tuple(positions.shape)}.")
             return SteeringPositions(mask=positions)
         ids = token_ids(positions, "positions", negative=True)
         if ids.ndim != 1:
-            raise ValueError(f"positions as numbers are one for each prompt [batch], not {tuple(ids.shape)}.")
+            raise ValueError(
+                f"positions in a tensor must be one for each prompt [batch], not {tuple(ids.shape)}."
+            )
         return SteeringPositions(by_row=(ids,))
     single = isinstance(positions, str) or is_token_id(positions)
     several: list[Any] = [positions] if single else list(positions)  # type: ignore[arg-type]
     if not several:
-        raise ValueError("the list of positions is empty; name some, or leave it out for all.")
+        raise ValueError("the list of positions is empty; name at least one, or omit it for all.")
     words = {one for one in several if isinstance(one, str)}
     named = set() if task is None else {one for one in words if one in task.positions}
     unknown = words - {*KINDS} - named
     if unknown:
         if task is None:
             raise ValueError(
-                f"{', '.join(map(repr, sorted(unknown)))}: positions are {', '.join(map(repr, KINDS))}, numbers, a "
-                "mask, or names of a task's positions, for which the task is needed too (task=…)."
+                f"unknown position {', '.join(map(repr, sorted(unknown)))}: give {', '.join(map(repr, KINDS))}, "
+                "numbers, a mask, or names of a task's positions, which need the task too (task=…)."
             )
         raise KeyError(
             f"{task.name} has no position called {', '.join(map(repr, sorted(unknown)))}; it has "

@@ -1,4 +1,4 @@
-"""Attribution patching: first-order estimates of patching, and the repairs for where they fail."""
+"""Attribution patching: first-order estimates of patching, with corrections for known failures."""
 
 from mechscope.techniques.attribution_patching.estimate import Attributions, attribution_patching
 

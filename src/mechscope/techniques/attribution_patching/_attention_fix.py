@@ -1,9 +1,9 @@
-"""The repair for queries and keys of saturated attention (Kramár et al. 2024, AtP*, section 3.1.1).
+"""The correction for queries and keys of saturated attention (Kramár et al. 2024, AtP*, section 3.1.1).
 
-Where a head attends to one key with all its weight, the softmax is flat: its gradient is zero, and plain
-attribution patching says that no query and no key matters, though swapping one may move the attention
-elsewhere altogether. The repair computes the attention pattern under the patched query or key exactly, and
-estimates to first order only from the pattern on: (new pattern - old pattern) . d(metric)/d(pattern).
+If a head puts all its attention on one key, the softmax is flat and its gradient zero, so plain attribution patching
+says that no query or key matters, although replacing one may move the attention completely. The correction computes
+the attention pattern with the patched query or key exactly, and uses the first-order estimate only from the pattern
+on: (new pattern - old pattern) . d(metric)/d(pattern).
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ class AttentionFix:
         self.model, self.base, self.source = model, base, source
 
     def require(self, sites: Sequence[str]) -> None:
-        """Compute at once what `estimate` needs of both runs."""
+        """Compute in one pass each what `estimate` needs of both runs."""
         for layer in range(self.model.cfg.n_layers):
             names = self._names(layer)
             self.base.require([*names.values(), f"blocks.{layer}.attn.hook_v"])
             self.source.require([names[site] for site in sites])
 
     def _names(self, layer: int) -> dict[str, str]:
-        """The last points that queries and keys pass before they meet."""
+        """The last hook points of queries and keys before the attention scores."""
         attn = self.model.blocks[layer].attn
         return {"q": str(attn.query_hook.name), "k": str(attn.key_hook.name)}
 
     def estimate(
         self, site: str, layer: int, gradient: Pattern, by_position: bool
     ) -> Float[torch.Tensor, "batch pos head"]:
-        """The estimate for each query or key; one entry for all positions together, unless by position.
+        """The estimate for each query or key; without `by_position`, one entry for all positions together.
 
         Args:
-            site: "q" or "k"; a key belongs to a key/value head, and counts for every head that reads it.
+            site: "q" or "k"; a key belongs to a key/value head, and affects every head that reads it.
             gradient: d(metric)/d(pattern) of the base run.
         """
         gradient = at_least_float32(gradient)
@@ -60,7 +60,7 @@ class AttentionFix:
         before = _softmax(old)
         new = self._scores(layer, *(("source", "base") if site == "q" else ("base", "source")))
         if site == "q":
-            rows = ((_softmax(new) - before) * gradient).sum(-1)  # each query has a row to itself
+            rows = ((_softmax(new) - before) * gradient).sum(-1)  # each query affects only its own row
             return rows.mT if by_position else rows.sum(-1)[:, None]
         if not by_position:
             return self._by_key_head(((_softmax(new) - before) * gradient).sum((-1, -2)))[:, None]
@@ -76,7 +76,7 @@ class AttentionFix:
         return values.unflatten(-1, (kv_heads, values.shape[-1] // kv_heads)).sum(-1)
 
     def _scores(self, layer: int, queries_of: str, keys_of: str) -> Pattern:
-        """Scores as the model computes them: its scale, soft cap, slopes and mask included."""
+        """Attention scores as the model computes them, including scale, soft cap, slopes and mask."""
         runs = {"base": self.base, "source": self.source}
         attn = f"blocks.{layer}.attn"
         caught: list[torch.Tensor] = []
@@ -95,6 +95,6 @@ class AttentionFix:
 
 
 def _softmax(scores: Pattern) -> Pattern:
-    """The pattern; zero for a padding query that may read nothing."""
+    """The attention pattern; zero for a padding query that may attend to nothing."""
     blind = (scores == -torch.inf).all(-1, keepdim=True)
     return scores.masked_fill(blind, 0.0).softmax(-1).masked_fill(blind, 0.0)

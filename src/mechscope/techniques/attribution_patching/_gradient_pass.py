@@ -1,6 +1,6 @@
-"""Gradients of a task's metric at hook points: one forward pass, then backward as often as wanted.
+"""Gradients of a task's metric at hook points: one forward pass, then any number of backward passes.
 
-Only activations get gradients, never weights, so that a backward pass costs about one forward pass.
+Only activations get gradients, not weights, so a backward pass costs about as much as a forward pass.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _OUTPUTS = ("hook_attn_out", "hook_mlp_out")
 
 
 class GradientPass:
-    """A forward pass that keeps what backward passes need.
+    """A forward pass that stores what backward passes need.
 
     Args:
         model: the model; its weights' own gradients are left alone.
-        task: gives the metric and the padding.
+        task: provides the metric and the padding.
         tokens: [batch pos].
         hooks: where gradients are wanted.
-        reference: logits of the clean run, for metrics that compare with it; None where that is this run.
-        value: what stands at `bottom` in place of its own activation [batch pos ...].
-        droppable: a backward pass may leave sublayers out.
-        bottom: where the graph begins: the hook point below which nothing gets a gradient.
+        reference: logits of the clean run, for metrics that compare with it; None if this is the clean run.
+        value: replaces the activation at `bottom` [batch pos ...].
+        droppable: backward passes may skip sublayers.
+        bottom: the hook point at which the graph starts; nothing below it gets a gradient.
 
     Raises:
-        ValueError: where the metric has no gradient.
+        ValueError: if the metric has no gradient.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class GradientPass:
         self._dropped: frozenset[str] = frozenset()
         hooks = list(dict.fromkeys(hooks))
         sublayers = [name for name in model.hook_dict if name.endswith(_OUTPUTS)] if droppable else []
-        # The graph begins at an activation, so a model whose weights are frozen serves as well.
+        # The graph starts at an activation, so a model with frozen weights works as well.
         started: list[torch.Tensor] = []
 
         def start(activation: torch.Tensor, hook: Any) -> torch.Tensor:
@@ -63,9 +63,9 @@ class GradientPass:
             gradients_on("attribution patching"),
             model.hooks(
                 fwd_hooks=[(bottom, start)],
-                # Told first, the gradient is seen as it comes; dropped, it goes no further down.
+                # Gradients are recorded before they are dropped.
                 bwd_hooks=[
-                    *((name, self._tell) for name in hooks),
+                    *((name, self._record) for name in hooks),
                     *((name, self._drop) for name in sublayers),
                 ],
             ),
@@ -83,27 +83,28 @@ class GradientPass:
         if not values.requires_grad:
             raise ValueError(
                 f"{task.metric.name} has no gradient, so attribution patching cannot estimate it; use "
-                'task.with_metric("logit_difference"), or patch for real.'
+                'task.with_metric("logit_difference"), or use `patch`.'
             )
         self._bottom, self._values = started[0], values
         self.activations = dict(activations)
-        """By hook name."""
+        """Activations by hook name."""
         self.logits, self.values = logits.detach(), values.detach()
         """Logits at the answers [batch answer d_vocab], and the metric of each example [batch]."""
 
     def backward(self, listen: Listen, drop: Iterable[str] = (), again: bool = False) -> None:
-        """Tell `listen` the gradient at every hook: its name, and d(metric of each example)/d(activation).
+        """Call `listen` with every hook name and its gradient, d(metric of each example)/d(activation).
 
         Args:
+            listen: receives the name and the gradient.
             drop: outputs of sublayers through which no gradient flows back.
-            again: another backward pass will come.
+            again: whether another backward pass will follow.
         """
         self._listen, self._dropped = listen, frozenset(drop)
-        # Examples do not meet, so the gradient of the sum holds each example's own.
+        # Examples do not interact, so the gradient of the sum contains the gradient of each example.
         ones = torch.ones_like(self._values)
         torch.autograd.grad(self._values, self._bottom, ones, retain_graph=again)
 
-    def _tell(self, gradient: torch.Tensor, hook: Any) -> None:
+    def _record(self, gradient: torch.Tensor, hook: Any) -> None:
         assert self._listen is not None
         self._listen(str(hook.name), gradient.detach())
 

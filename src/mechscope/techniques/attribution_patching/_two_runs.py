@@ -1,4 +1,4 @@
-"""The two runs of an estimate, with no pass more than the estimate itself needs."""
+"""The two runs of an estimate, without passes beyond those that the estimate needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TwoRuns:
-    """The run that is patched, the run that values come from, and what separates them.
+    """The run that is patched, the run that provides activations, and their difference in the metric.
 
     Raises:
         ValueError: for an unknown direction, or a task that does not fit the model.
@@ -35,9 +35,9 @@ class TwoRuns:
         self.source = BaseRun(model, source, task.attention_mask)
         check_has_layers(model, "attribution patching")
         self.end = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
-        """Where the logits of a run are read from."""
+        """The hook point from which logits are computed."""
         self.scale = 1.0
-        """What an effect is divided by."""
+        """The divisor of effects."""
 
     def logits(self, run: BaseRun) -> Float[torch.Tensor, "batch answer d_vocab"]:
         """Logits at the answers."""
@@ -46,16 +46,16 @@ class TwoRuns:
 
     @property
     def reference(self) -> torch.Tensor | None:
-        """Logits of the clean run, where the metric compares with them."""
+        """Logits of the clean run, if the metric compares with them."""
         if not self.task.metric.needs_reference:
             return None
         return self.logits(self.source if self.direction == "denoise" else self.base)
 
     def set_baselines(self, base_logits: torch.Tensor) -> None:
-        """See that the metric is finite and, where effects are shares, that there is something to share.
+        """Measure both runs, and set `scale` if effects are normalised.
 
         Raises:
-            ValueError: where it is not.
+            ValueError: if a metric is not finite, or effects are normalised and both runs score alike.
         """
         logits = {"base": base_logits, "source": self.logits(self.source)}
         clean, corrupted = ("source", "base") if self.direction == "denoise" else ("base", "source")

@@ -1,4 +1,4 @@
-"""Circuits: the edge graph, methods that find which edges matter, and what tells a circuit from chance."""
+"""Circuits: the edge graph, methods that find important edges, and evaluation against random circuits."""
 
 from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.acdc import AcdcRun, acdc

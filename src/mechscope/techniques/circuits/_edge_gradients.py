@@ -1,8 +1,8 @@
-"""The gradient of a metric with respect to what every destination reads, sublayer by sublayer.
+"""The gradient of a metric with respect to the input of every destination, sublayer by sublayer.
 
-A head's query reads a copy of the residual stream of its own, so its gradient is an array as large as the
-stream, and there are hundreds of such copies. Only the small gradients at queries, keys and values are kept
-from the backward pass; each layer's are mapped back through W_Q, W_K, W_V and the norm when they are used.
+Each query, key and value input has a gradient as large as the residual stream, and there are hundreds of them. So the
+backward pass keeps only the small gradients at queries, keys and values; those of one layer at a time are mapped back
+through W_Q, W_K, W_V and the norm.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Pass:
     read: dict[int, torch.Tensor] = field(default_factory=dict)
     """The residual stream at each attention stage."""
     taps: list[tuple[int, torch.Tensor]] = field(default_factory=list)
-    """Stage and tensor: of attention its projections, of the others what they read."""
+    """Stage and tensor: the projections of attention, and the inputs of other stages."""
 
 
 def edge_gradients(
@@ -44,15 +44,15 @@ def edge_gradients(
     first: int = 0,
     before_attention: Residual | None = None,
 ) -> Iterator[tuple[int, Gradient]]:
-    """For each stage from `first` on, the gradient of a metric's sum with respect to each destination's input.
+    """The gradient of a metric's sum with respect to each destination's input, for each stage from `first` on.
 
     Args:
         model: the model.
-        graph: its graph with q, k and v apart.
+        graph: its graph with separate q, k and v inputs.
         residual: the stream that stage `first` reads.
         context: of the pass.
-        metric: from the last residual stream to one number an example.
-        first: where to start.
+        metric: takes the last residual stream, and returns one number per example.
+        first: the stage to start from.
         before_attention: in a model with parallel blocks that starts at an MLP, what that MLP reads.
 
     Yields:
@@ -67,8 +67,8 @@ def edge_gradients(
         values = metric(run.taps[-1][1])
         if not values.requires_grad:
             raise ValueError(
-                "this metric has no gradient (it counts right and wrong), so no edge can be scored by it: use the "
-                "logit difference, a probability or KL, and accuracy to evaluate; or discover by acdc."
+                "this metric has no gradient (it counts right and wrong answers), so it cannot score edges: use the "
+                "logit difference, a probability or KL, and accuracy for evaluation; or discover with acdc."
             )
         gradients = torch.autograd.grad(values.sum(), [tensor for _, tensor in run.taps])
     by_stage: dict[int, list[torch.Tensor]] = {}
@@ -107,8 +107,8 @@ def _forward(
             residual = residual + block.attention_output(z)
             continue
         read = before if stage.kind == "mlp" and graph.parallel else residual
-        # An alias with one user: its gradient is what flows into this sublayer alone.
-        if not read.requires_grad:  # a parallel block's MLP that the start does not reach
+        # An alias that only this sublayer reads, so that its gradient is the one for this sublayer.
+        if not read.requires_grad:  # the MLP of a parallel block, which does not depend on the start
             read = read.detach().clone().requires_grad_()
         tap = read.view_as(read)
         run.taps.append((number, tap))

@@ -1,7 +1,7 @@
-"""What the estimators of edges share: the examples in pieces that fit in memory, and the sign of a score.
+"""Shared by all methods that estimate edges: batches of examples that fit in memory, and the sign of scores.
 
-A score is in the metric's unit, the mean over examples. It estimates what patching that one edge with the
-corrupted run would take from the metric: positive where the edge carries the metric towards its clean value.
+A score is a mean over examples in the metric's unit. It estimates how far patching one edge with the corrupted run
+would move the metric away from its clean value.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ Scores = Float[torch.Tensor, "source destination"]
 
 @dataclass(frozen=True)
 class Piece:
-    """Some of the examples, in both runs."""
+    """A batch of examples, in both runs."""
 
     task: Task
     clean: Run
     difference: Float[torch.Tensor, "source batch pos d_model"]
-    """What each source writes in the clean run, less what it writes in the corrupted one."""
+    """What each source writes in the clean run, minus what it writes in the corrupted run."""
     reference: torch.Tensor
     """The clean run's logits, for metrics that compare with it."""
 
 
 class EdgeScores:
-    """Adds up scores of all edges over the examples of a task.
+    """Sums scores of all edges over the examples of a task.
 
     Args:
         model: the model.
         task: clean and corrupted prompts, answers, metric.
-        graph: the edges that are told apart; by default all, with q, k and v separate.
-        memory: bytes that a piece may take; by default a quarter of what is free.
+        graph: the edge graph; by default with separate q, k and v inputs.
+        memory: bytes that a batch may use; by default a quarter of the free memory.
 
     Raises:
-        ValueError: for a task that does not fit the model, whose metric is no number an example or not finite, or
-            whose two runs score alike.
+        ValueError: for a task that does not fit the model, a metric that is not one finite number per example, or runs
+            that score alike.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EdgeScores:
         self.total = torch.zeros(self.split.valid.shape, dtype=torch.float64)
 
     def pieces(self) -> Iterator[Piece]:
-        """The examples, as many at once as the budget allows."""
+        """Yield the examples, as many at once as the budget allows."""
         n_examples = self.task.n_examples
         count = max(1, min(n_examples, self.budget // (2 * self.bytes_per_example)))
         for start in range(0, n_examples, count):
@@ -83,14 +83,14 @@ class EdgeScores:
 
     @property
     def bytes_per_example(self) -> int:
-        """Both runs' contributions, and what a backward pass keeps, roughly."""
+        """Roughly the memory of both runs' contributions and of a backward pass."""
         cfg = self.model.cfg
         width = torch.finfo(cfg.dtype).bits // 8 * self.task.length * cfg.d_model
         return width * (3 * len(self.split.sources) + self.bytes_of_pass // max(width, 1) + 64)
 
     @property
     def bytes_of_pass(self) -> int:
-        """What one example's forward pass keeps for its backward pass, roughly."""
+        """Roughly what one example's forward pass keeps for its backward pass."""
         cfg = self.model.cfg
         width = torch.finfo(cfg.dtype).bits // 8 * self.task.length
         mlp = 0 if cfg.attn_only else 3 * (cfg.d_mlp or 0)
@@ -105,7 +105,7 @@ class EdgeScores:
         first: int = 0,
         before_attention: torch.Tensor | None = None,
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Gradients at every destination (see `edge_gradients`) of `copies` runs of a piece, laid end to end."""
+        """Gradients at every destination (see `edge_gradients`) of `copies` runs of a batch, concatenated."""
         device = residual.device
         tokens = piece.task.clean.to(device)
         with torch.no_grad():
@@ -125,7 +125,7 @@ class EdgeScores:
         )
 
     def add(self, number: int, gradient: torch.Tensor, difference: torch.Tensor, share: float = 1.0) -> None:
-        """Add what one stage's gradients [destination batch pos d_model] say of the edges from all earlier sources."""
+        """Add the scores of edges from all earlier sources to one stage, whose gradients are given."""
         columns = self.split.stages[number].destinations
         earlier = int((self.split.source_stage < number).sum())
         product = at_least_float32(difference[:earlier].flatten(1)) @ at_least_float32(gradient.flatten(1)).T
@@ -135,7 +135,7 @@ class EdgeScores:
         """The mean over examples; NaN where there is no edge.
 
         Raises:
-            ValueError: where a score is not finite.
+            ValueError: if a score is not finite.
         """
         total = self.total * self.sign / self.task.n_examples
         summed = torch.zeros(self.graph.valid.shape, dtype=torch.float64)

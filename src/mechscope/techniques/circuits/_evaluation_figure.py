@@ -1,4 +1,4 @@
-"""Figures of an evaluation: curves over size with both nulls as bands; bars of what each part is worth."""
+"""Figures of evaluations: curves over size with bands for both nulls, and bars of the loss without each part."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOUNDS = ("low", "high")
 
 
 def evaluation_figure(evaluation: Evaluation) -> go.Figure:
-    """Faithfulness of the circuits (left) and of what they leave out (right), over their size."""
+    """Faithfulness of the circuits (left) and of their complements (right), over size."""
     graph = evaluation.circuits[0].graph
     figure = make_subplots(
         1,
@@ -113,7 +113,7 @@ def _rgb(colour: str) -> str:
 
 
 def minimality_figure(result: Minimality) -> go.Figure:
-    """Bars of what each part is worth, the largest first (at most 40), with both nulls' 95th percentiles."""
+    """Bars of the loss without each part, the largest first (at most 40), with the 95th percentiles of both nulls."""
     lost = result.lost.values
     by = str(lost.dims[0])
     order = np.argsort(-np.abs(lost.values), kind="stable")[:MOST_BARS]
@@ -126,7 +126,7 @@ def minimality_figure(result: Minimality) -> go.Figure:
         x_title="faithfulness lost (share of the behaviour)",
         y_title=by,
     )
-    # The interval would lie over a number on the bar, so the number stands with the name.
+    # The interval would cover a number on the bar, so the number is written next to the name.
     error = {"symmetric": False, "array": high - lost.values[order], "arrayminus": lost.values[order] - low}
     figure.update_traces(
         texttemplate=None, textposition="none", error_x=error, name="circuit", showlegend=False

@@ -1,7 +1,7 @@
-"""Which edges of a circuit lie on a path from the input to the logits; the others dangle and do nothing.
+"""The edges of a circuit on a path from the input to the logits; the others dangle and have no effect.
 
-One exception: where one norm spans all heads of a layer (of their output, or of their queries), a head that
-nothing reads still moves the norm's scale a little.
+There is one exception: if a norm spans all heads of a layer (their output, or their queries), a head that nothing reads
+still changes the norm's scale a little.
 """
 
 from __future__ import annotations

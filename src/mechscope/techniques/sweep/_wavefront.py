@@ -243,7 +243,7 @@ class Wavefront:
                 for point, listener in added:
                     if not listener.fired:
                         raise RuntimeError(
-                            f"the edit of {point.name!r} never took effect, because this model does not compute it here."
+                            f"the edit of {point.name!r} never took effect: this model does not compute it here."
                         )
             finally:
                 for point, listener in added:
@@ -257,7 +257,7 @@ class _Editor:
         self.edits, self.rows, self.window = edits, rows, window
 
     def __call__(self, activation: torch.Tensor, hook: Any) -> torch.Tensor:
-        # Inputs split by head are expanded views, which cannot be written to.
+        # Inputs split by head are expanded views and cannot be written to.
         if any(
             stride == 0
             for stride, size in zip(activation.stride(), activation.shape, strict=True)
