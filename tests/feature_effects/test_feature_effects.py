@@ -229,7 +229,7 @@ def test_direct_attribution_adds_up_and_equals_ablation_without_norms() -> None:
             assert found.rest == pytest.approx(float(constants.sum()), abs=1e-4)
     with (
         some_dictionary(32, 1).attached(model, "blocks.0.attn.hook_v") as attached,
-        pytest.raises(ValueError, match="does not write straight to the residual stream"),
+        pytest.raises(ValueError, match="does not write directly to the residual stream"),
     ):
         direct_feature_attribution(model, task, attached)
 

@@ -117,7 +117,7 @@ def test_mistakes_are_explained() -> None:
     model = exact_model()
     with pytest.raises(KeyError, match="previous"):
         head_scores(model, tiny_tokens(), "prevoius")
-    with pytest.raises(ValueError, match="no token comes twice"):
+    with pytest.raises(ValueError, match="no token occurs twice"):
         head_scores(model, torch.arange(9)[None], "duplicate")
     with pytest.raises(ValueError, match="query key"):
         head_scores(model, tiny_tokens(), torch.ones(3, 3))

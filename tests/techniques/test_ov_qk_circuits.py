@@ -139,7 +139,7 @@ def test_the_figure_names_the_pairs() -> None:
 
 def test_mistakes_are_explained() -> None:
     model = exact_model("query/key norm")
-    with pytest.raises(ValueError, match="norms queries and keys"):
+    with pytest.raises(ValueError, match="normalises queries and keys"):
         full_circuit(model, 0, 0, "QK")
     with pytest.raises(ValueError, match="'OV' and 'QK'"):
         full_circuit(model, 0, 0, "VO")  # type: ignore[arg-type]

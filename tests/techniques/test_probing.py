@@ -172,7 +172,7 @@ def test_mistakes_are_explained() -> None:
             {"labels": torch.randn(40)[:20].repeat_interleave(2)[:20].sort().values[:20], "kind": "what"},
             "kind must be",
         ),
-        ({"labels": torch.arange(20) // 2 % 3, "kind": "mean difference"}, "for two classes"),
+        ({"labels": torch.arange(20) // 2 % 3, "kind": "mean difference"}, "needs two classes"),
         ({"labels": torch.cat([torch.zeros(19), torch.ones(1)])}, "one example"),
         ({"metric": "r2"}, "accuracy or auroc"),
         ({"test_share": 0.0}, "between 0 and 1"),

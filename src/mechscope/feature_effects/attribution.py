@@ -33,8 +33,7 @@ from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.attribution_patching._gradient_pass import GradientPass, check_steps, points_on_line
-from mechscope.techniques.attribution_patching._two_runs import TwoRuns
+from mechscope.techniques.attribution_patching import GradientPass, TwoRuns, check_steps, points_on_line
 from mechscope.techniques.sweep.base_run import BaseRun
 from mechscope.techniques.sweep.task_sweep import SHARE, Direction, in_words
 

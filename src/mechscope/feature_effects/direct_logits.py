@@ -26,8 +26,7 @@ from mechscope.feature_effects.feature_effects import (
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques._inputs import as_prompts
-from mechscope.techniques._logit_terms import LogitTerms
+from mechscope.techniques.direct_logit_attribution import LogitTerms
 from mechscope.techniques.sweep.base_run import BaseRun
 
 if TYPE_CHECKING:
@@ -79,8 +78,8 @@ def direct_feature_attribution(
             or a task that does not fit.
     """
     check_attached(model, attached)
-    prompts = as_prompts(model, task)
-    terms = LogitTerms(model, prompts)
+    terms = LogitTerms(model, task)
+    prompts = terms.prompts
     direction = terms.direction_at(attached.writes)
     if attached.head_out is not None:
         # Heads are concatenated there, each with the width of the output.

@@ -32,8 +32,7 @@ from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.attribution_patching._gradient_pass import check_steps, points_on_line
-from mechscope.techniques.attribution_patching._two_runs import TwoRuns
+from mechscope.techniques.attribution_patching import TwoRuns, check_steps, points_on_line
 from mechscope.techniques.sweep.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:

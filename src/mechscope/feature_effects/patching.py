@@ -27,7 +27,7 @@ from mechscope.feature_effects.feature_effects import (
 )
 from mechscope.tasks.positions import Position
 from mechscope.tasks.task import Task
-from mechscope.techniques._ablation_values import AblationValues, How
+from mechscope.techniques.ablation import AblationValues, How
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.sweep import Intervention
 from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words

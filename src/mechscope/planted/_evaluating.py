@@ -109,7 +109,7 @@ class Evaluation:
 
 
 def evaluate(program: Program, row: Sequence[str]) -> list[str | None]:
-    """The answer at every position, starting with BOS; None where there is none.
+    """The answer at every position, starting with BOS; None where it has no answer.
 
     Raises:
         ValueError: if the input has the wrong length, or an expected answer is not determined.

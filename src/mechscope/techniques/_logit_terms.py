@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 
 from mechscope.model.final_residual import final_residual
 from mechscope.model.precision import at_least_float32
-from mechscope.techniques._inputs import Prompts, check_finite
+from mechscope.tasks.task import Task
+from mechscope.techniques._inputs import as_prompts, check_finite
 
 if TYPE_CHECKING:
     from mechscope.model.activation_cache import ActivationCache
@@ -32,18 +33,17 @@ class LogitTerms:
 
     Args:
         model: the model.
-        prompts: the prompts of a task.
+        task: the task, whose clean prompts are run.
         everywhere: measure at every position as if it were an answer position.
 
     Raises:
         ValueError: if the model gives NaN.
     """
 
-    def __init__(self, model: HookedTransformer, prompts: Prompts, everywhere: bool = False) -> None:
-        assert prompts.task is not None
+    def __init__(self, model: HookedTransformer, task: Task, everywhere: bool = False) -> None:
         self.model = model
-        self.prompts = prompts
-        self.answers = prompts.task.answers.to(prompts.tokens.device)
+        self.prompts = prompts = as_prompts(model, task)
+        self.answers = task.answers.to(prompts.tokens.device)
         batch, length = prompts.tokens.shape
         self.positions: Int[torch.Tensor, "batch answer"] = (
             torch.arange(length, device=prompts.tokens.device).expand(batch, -1)

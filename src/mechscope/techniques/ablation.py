@@ -32,6 +32,8 @@ from mechscope.techniques.sweep.task_sweep import TaskSweep
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
+__all__ = ["AblationValues", "How", "ablation", "knock_out"]
+
 GROUPS = ("heads", "mlps", "neurons", "positions")
 Spot = tuple[str, dict[str, Any]]
 """A hook point, and the part of its activation to ablate."""

@@ -21,11 +21,12 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques._inputs import as_prompts
 from mechscope.techniques._logit_terms import LogitTerms
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+__all__ = ["By", "LogitAttribution", "LogitTerms", "direct_logit_attribution"]
 
 By = Literal["component", "layer", "head", "neuron", "source"]
 BY: tuple[By, ...] = ("component", "layer", "head", "neuron", "source")
@@ -102,8 +103,8 @@ def direct_logit_attribution(
     _check(model, task, by, positions)
     if top < 1:
         raise ValueError(f"top, the number of neurons, must be at least 1, not {top}.")
-    prompts = as_prompts(model, task)
-    terms = LogitTerms(model, prompts, everywhere=positions == "all")
+    terms = LogitTerms(model, task, everywhere=positions == "all")
+    prompts = terms.prompts
     values, dims, coords = _contributions(terms, by, top, np.array(prompts.labels))
     if positions == "all":
         dims, coords = (*dims, "pos"), {**coords, "pos": np.array(prompts.labels)}
@@ -125,7 +126,7 @@ def direct_logit_attribution(
         Provenance(prompts.provenance.model, task.name, task.seed),
         coords,
     )
-    at_answers = terms if positions == "answers" else LogitTerms(model, prompts)
+    at_answers = terms if positions == "answers" else LogitTerms(model, task)
     return LogitAttribution(result, float(at_answers.total().mean()))
 
 

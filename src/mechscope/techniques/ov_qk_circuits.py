@@ -32,6 +32,19 @@ from mechscope.value_kinds import visible
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
+__all__ = [
+    "TokenPairs",
+    "copying_scores",
+    "eigenvalue_score",
+    "embedding",
+    "full_circuit",
+    "read_weight",
+    "top_entries",
+    "top_token_pairs",
+    "unembedding",
+    "write_weight",
+]
+
 Circuit = Literal["OV", "QK"]
 
 

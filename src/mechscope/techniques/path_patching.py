@@ -34,6 +34,8 @@ from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
+__all__ = ["NodeName", "all_heads", "parse_node", "path_patching", "path_patching_every_head"]
+
 Separately = Literal["senders", "receivers"] | None
 
 

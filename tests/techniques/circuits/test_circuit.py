@@ -166,7 +166,7 @@ def test_auroc_without_one_kind_is_no_number() -> None:
 def test_bad_circuits() -> None:
     with pytest.raises(ValueError, match="boolean matrix"):
         Circuit(GRAPH, torch.ones(2, 2, dtype=torch.bool))
-    with pytest.raises(ValueError, match="is no edge"):
+    with pytest.raises(ValueError, match="is not an edge"):
         Circuit(GRAPH, torch.ones_like(GRAPH.valid))
     with pytest.raises(ValueError, match="scores have shape"):
         Circuit(GRAPH, GRAPH.valid, torch.zeros(2, 2))

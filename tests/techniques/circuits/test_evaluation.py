@@ -189,7 +189,7 @@ def test_bad_input() -> None:
         discover(model, task, "best")
     with pytest.raises(ValueError, match="has no option rule"):
         discover(model, task, "eap", rule="change")
-    with pytest.raises(ValueError, match="no circuit to evaluate"):
+    with pytest.raises(ValueError, match="list of circuits is empty"):
         evaluate(model, task, [])
     with pytest.raises(ValueError, match="this model has"):
         evaluate(model, task, [Circuit.full(EdgeGraph(1, 4, 4))])

@@ -64,7 +64,7 @@ def test_bad_scores_and_sizes() -> None:
         greedy(graph, scores, 3)
     with pytest.raises(ValueError, match="edges, not"):
         top_edges(graph, some_scores(graph, 3), graph.n_edges + 1)
-    with pytest.raises(ValueError, match="scores have shape"):
+    with pytest.raises(ValueError, match="scores must have shape"):
         by_threshold(graph, scores[:2], 0.1)
 
 
