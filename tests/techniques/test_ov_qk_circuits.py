@@ -141,7 +141,7 @@ def test_mistakes_are_explained() -> None:
     model = exact_model("query/key norm")
     with pytest.raises(ValueError, match="normalises queries and keys"):
         full_circuit(model, 0, 0, "QK")
-    with pytest.raises(ValueError, match="'OV' and 'QK'"):
+    with pytest.raises(ValueError, match="'OV' or 'QK'"):
         full_circuit(model, 0, 0, "VO")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no head 9"):
         top_token_pairs(model, 0, 9)

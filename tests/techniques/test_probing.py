@@ -185,7 +185,7 @@ def test_mistakes_are_explained() -> None:
             linear_probe(model, tokens, **{"labels": labels, **arguments})
     with pytest.raises(KeyError, match="no activation 'mlp_uot'"):
         linear_probe(model, tokens, labels, site="mlp_uot")
-    with pytest.raises(KeyError, match="names no position"):
+    with pytest.raises(KeyError, match="has no position called"):
         linear_probe(model, tiny_task(batch=20), labels, positions="S2")
     with torch.no_grad():
         model.W_E[:] = torch.nan

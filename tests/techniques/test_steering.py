@@ -280,7 +280,7 @@ def test_positions_that_do_not_fit() -> None:
         ({"positions": []}, ValueError, "empty"),
         ({"positions": "S2"}, ValueError, "need the task too"),
         ({"positions": "S2", "task": task}, KeyError, "no position called 'S2'"),
-        ({"positions": torch.zeros(6, dtype=torch.bool)}, ValueError, "mask of positions is"),
+        ({"positions": torch.zeros(6, dtype=torch.bool)}, ValueError, "mask of positions must be"),
         ({"positions": torch.tensor([1.0])}, TypeError, "whole numbers"),
         ({"positions": [True]}, TypeError, "whole number"),
     ):

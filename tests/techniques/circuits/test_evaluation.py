@@ -195,7 +195,7 @@ def test_bad_input() -> None:
         evaluate(model, task, [Circuit.full(EdgeGraph(1, 4, 4))])
     with pytest.raises(ValueError, match="draws must be"):
         evaluate(model, task, [Circuit.full(model)], draws=0)
-    with pytest.raises(ValueError, match="nodes to take out"):
+    with pytest.raises(ValueError, match="nodes to remove"):
         minimality(model, task, Circuit.from_edges(model, ["input->logits"]))
     found = discover(model, task, "eap", progress=False)
     with pytest.raises(ValueError, match="say how large"):
