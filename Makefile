@@ -12,19 +12,19 @@ PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraint
 
 help:
 	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
-	@echo "make replicate  every lab's full budget (it goes on where it stopped), and docs/replications.md"
+	@echo "make replicate  every lab's full budget (resumes where it stopped), and docs/replications.md"
 	@echo "make test       create $(VENV), install, run the tests (under 12 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes each"
-	@echo "make test-processors  the tests as other processors would compute them; ARGS=tests/model for some of them"
-	@echo "make bench      speed and memory beside the peers, written to docs"
+	@echo "make test-processors  the tests with the kernels of other processors; ARGS=tests/model for some of them"
+	@echo "make bench      speed and memory compared with other libraries, written to docs"
 	@echo "make tables     the tables of families, misuse and classic names in the docs"
-	@echo "make scoreboard every method against planted circuits, written to docs/scoreboard.md"
-	@echo "make frontiers  dictionaries of every architecture, what few features cost, written to docs/frontiers.md"
+	@echo "make scoreboard every method on planted circuits, written to docs/scoreboard.md"
+	@echo "make frontiers  sparsity against reconstruction for every dictionary architecture, written to docs/frontiers.md"
 	@echo "make lint       ruff, pyright, the import contract"
 	@echo "make docs       this documentation as a site with search and an API reference: site/index.html"
 	@echo "make clean      remove $(VENV) and caches (reports in runs/ stay)"
 
-# Each stamp says what the environment holds; a change of the pins makes it stale.
+# Each stamp records what the environment contains; a change of the pins makes it stale.
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f'mechscope needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 demo')"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -45,17 +45,17 @@ $(VENV)/.docs: $(VENV)/.base
 	$(PIP) -e '.[docs]'
 	@touch $@
 
-# The reports are there even where a step could not be finished; its error is the exit code.
+# The reports are written even if a step could not be finished; the exit code then reports the error.
 demo: $(VENV)/.base
 	$(RUN) run all --budget quick
 	@echo
 	@echo "The reports: runs/index.html"
 	@echo "Open it in a browser. Next:"
 	@echo "  $(RUN) verify    every claim with its verdict (it fails if one was not reproduced)"
-	@echo "  $(RUN) doctor    what else is in reach, and how to get it"
+	@echo "  $(RUN) doctor    what else is available, and how to get it"
 	@echo "  docs/model.md          open a model yourself"
 
-# With the tests' environment: one claim holds a dictionary against SAELens.
+# In the tests' environment, because one claim compares a dictionary with SAELens.
 replicate: $(VENV)/.test
 	$(RUN) run all --budget full
 	$(RUN) replications --budget full --docs docs/replications.md

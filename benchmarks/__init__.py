@@ -1,1 +1,1 @@
-"""Speed and memory, ours and the peers' side by side in one run with equal outputs."""
+"""Speed and memory of mechscope and of other libraries, measured in the same run with equal outputs."""

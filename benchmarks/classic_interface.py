@@ -4,10 +4,10 @@
 
 The reference is transformer-lens 3.5.1. For each of its modules that a notebook imports, the script
 looks up every public function, class and constant, every public method and property of its classes, every
-attribute that an object of them holds, and every field of the config. A name is *the same* where every call that
-the reference accepts is accepted here: the same parameters, in the same order, with the same defaults.
-Whatever is not the same needs a reason in `classic_reasons.py`, and a test fails for a difference
-without a reason and for a reason without a difference.
+attribute of their objects, and every field of the config. A name is *the same* if every call that the reference
+accepts is accepted here: the same parameters, in the same order, with the same defaults. Everything else needs a
+reason in `classic_reasons.py`; a test fails for a difference without a reason and for a reason without a
+difference.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 
 from benchmarks.classic_reasons import DIFFERENT, MISSING, SAME_CALL_OTHER_ANSWER
+from mechscope.pages.tables import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "classic-interface.md"
@@ -476,43 +477,42 @@ def page(all_rows: list[Row]) -> str:
         "same* where every call that the reference accepts is accepted here. The other two kinds are listed below,",
         "each with its reason; a test fails for a difference without a reason, and for a reason without a difference.",
         "",
-        "| module | same | differs on purpose | missing |",
-        "|---|--:|--:|--:|",
     ]
+    counted: list[list[str]] = []
     for section in dict.fromkeys(row.section for row in all_rows):
         counts = [sum(row.section == section for row in part) for part in (same, different, missing)]
-        lines.append(f"| `{_dotted('mechscope', section)}` | {counts[0]} | {counts[1]} | {counts[2]} |")
-    lines.append(f"| **all** | **{len(same)}** | **{len(different)}** | **{len(missing)}** |")
-    lines += ["", "## Differs on purpose", "", "| name | what differs | why |", "|---|---|---|"]
+        counted.append([f"`{_dotted('mechscope', section)}`", *map(str, counts)])
+    counted.append(["**all**", *(f"**{len(part)}**" for part in (same, different, missing))])
+    lines.append(markdown_table(["module", "same", "differs on purpose", "missing"], counted, align="lrrr"))
+    changed: list[list[str]] = []
     for row in different:
         by_reason: dict[str, list[str]] = {}
         for key, text in row.differences:
             by_reason.setdefault(_reason(DIFFERENT, key) or "", []).append(text)
         for reason, texts in by_reason.items():
-            lines.append(f"| `{row.name}` | {_cell('; '.join(texts))} | {_cell(reason)} |")
+            changed.append([f"`{row.name}`", "; ".join(texts), reason])
     lines += [
+        "",
+        "## Differs on purpose",
+        "",
+        markdown_table(["name", "what differs", "why"], changed),
         "",
         "## The same call with a deliberately different result",
         "",
-        "| name | what differs, and why |",
-        "|---|---|",
+        markdown_table(
+            ["name", "what differs, and why"],
+            [[f"`{name}`", text] for name, text in SAME_CALL_OTHER_ANSWER.items()],
+        ),
     ]
-    lines += [f"| `{name}` | {_cell(text)} |" for name, text in SAME_CALL_OTHER_ANSWER.items()]
-    lines += ["", "## Missing", "", "| name | why |", "|---|---|"]
     names_by_reason: dict[str, list[str]] = {}
     for row in missing:
         names_by_reason.setdefault(_reason(MISSING, row.name) or "", []).append(row.name)
-    for reason, names in names_by_reason.items():
-        lines.append(f"| {', '.join(f'`{name}`' for name in names)} | {_cell(reason)} |")
-    lines += ["", "## The same", ""]
+    absent = [[", ".join(f"`{name}`" for name in names), reason] for reason, names in names_by_reason.items()]
+    lines += ["", "## Missing", "", markdown_table(["name", "why"], absent), "", "## The same", ""]
     for section in dict.fromkeys(row.section for row in same):
         names = [row.name.removeprefix(f"{section}.") for row in same if row.section == section]
         lines += [f"**`{_dotted('mechscope', section)}`**: {', '.join(f'`{name}`' for name in names)}", ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def main() -> None:

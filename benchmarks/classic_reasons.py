@@ -1,7 +1,7 @@
-"""Why a classic name differs here, or is missing: read by `classic_interface.py`.
+"""The reasons why a classic name differs here or is missing, for `classic_interface.py`.
 
-Keys are names as the page shows them, `name(parameter)` for a parameter; `*` stands for anything. The first key that
-fits gives the reason, and a key that fits nothing is an error.
+Keys are names as the page shows them, with `name(parameter)` for a parameter and `*` as a wildcard. The first key that
+matches gives the reason; a key that matches nothing is an error.
 """
 
 BRIDGE = "part of TransformerBridge, the 3.x wrapper around Hugging Face modules; models here are HookedTransformers"

@@ -1,10 +1,10 @@
-"""A training step of our dictionaries beside SAELens's, on the same tensors; write docs/dictionaries.md's table.
+"""Compare a training step of our dictionaries with SAELens's on the same tensors; write docs/dictionaries.md's table.
 
     python -m benchmarks.dictionaries [--rounds 7] [--only topk-768-12288-1024 …] [--device cuda] [--write]
 
-A step is all that a training run does with a batch: loss, backward, clipping, Adam, the count of dead features.
-Both start from the same weights and train on the same batches in alternation. Before anything is timed, their
-losses over several steps are compared.
+A step is everything that training does with a batch: loss, backward pass, clipping, Adam, and counting dead features.
+Both start from the same weights and train on the same batches in alternation. Before timing, their losses over several
+steps are compared.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConf
 from mechscope.dictionaries.stream import Batch  # noqa: E402
 from mechscope.dictionaries.student import Student  # noqa: E402
 from mechscope.dictionaries.training_config import TrainingConfig  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "dictionaries.md"
@@ -188,20 +189,33 @@ def table(rows: list[Row], rounds: int, device: str) -> str:
     where = (
         f"{platform.machine()}, one thread, CPU seconds" if device == "cpu" else torch.cuda.get_device_name()
     )
-    lines = [
-        "| step | batch | mechscope, ms | SAELens, ms | SAELens ÷ ours | time ÷ floor | losses equal to |",
-        "|---|---|---|---|---|---|---|",
+    headers = [
+        "step",
+        "batch",
+        "mechscope, ms",
+        "SAELens, ms",
+        "SAELens ÷ ours",
+        "time ÷ floor",
+        "losses equal to",
     ]
+    cells: list[list[str]] = []
     for row in rows:
         s = row.setting
         kind = f"TopK, k = {K}" if s.kind == "topk" else "ReLU, L1"
-        lines.append(
-            f"| {kind}, {s.d_in} → {s.d_sae} | {s.batch} | {1000 * row.ours:.0f} | {1000 * row.theirs:.0f} "
-            f"| {row.ratio:.1f} | {row.ours / row.floor:.2f} | {row.agreement:.0e} |"
+        cells.append(
+            [
+                f"{kind}, {s.d_in} → {s.d_sae}",
+                str(s.batch),
+                f"{1000 * row.ours:.0f}",
+                f"{1000 * row.theirs:.0f}",
+                f"{row.ratio:.1f}",
+                f"{row.ours / row.floor:.2f}",
+                f"{row.agreement:.0e}",
+            ]
         )
     return "\n".join(
         [
-            *lines,
+            markdown_table(headers, cells),
             "",
             "*Floor*: the products of whole matrices that an exact step cannot do without, timed in the same rounds: "
             "one for TopK (the encoder's forward pass, without which the k largest are not known), five for ReLU.",

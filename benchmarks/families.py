@@ -2,9 +2,9 @@
 
     python -m benchmarks.families
 
-The models are those of tests/checkpoints/tiny_models.py: built by transformers with every parameter
-random, saved to a folder, loaded by us from there. A figure is the largest difference in units of the
-largest reference value, over every variant of the family.
+The models of tests/checkpoints/tiny_models.py are built by transformers with random parameters, saved to a folder,
+and loaded by us from there. Each number is the largest difference divided by the largest reference value, over every
+variant of the family.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from transformers.utils import logging as transformers_logging
 
 from mechscope.checkpoints.adapters import FAMILIES
 from mechscope.checkpoints.load import load_model
+from mechscope.pages.tables import markdown_table
+from mechscope.pages.text_template import fill_page
 from mechscope.storage.files import check_file, write_atomically
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "families.md"
@@ -121,38 +123,20 @@ def measured_rows(report: Callable[[str], None]) -> list[Row]:
 def markdown(rows: list[Row]) -> str:
     """The page."""
     heads = ["family", "`architectures`", "what sets it apart", *COLUMNS]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * len(COLUMNS)]
+    cells: list[list[str]] = []
     for row in rows:
         figures = [f"{row.worst[column]:.0e}" if column in row.worst else "–" for column in COLUMNS]
         architectures = ", ".join(f"`{name}`" for name in row.architectures)
-        lines.append("| " + " | ".join([row.name, architectures, row.special, *figures]) + " |")
-    worst = max(value for row in rows for value in row.worst.values())
-    variants = sum(len(row.variants) for row in rows)
-    return f"""# Families of checkpoints
-
-Written by `python -m benchmarks.families` (torch {torch.__version__}, transformers {transformers.__version__}).
-
-For each family, tiny random models are built by transformers, saved to a folder, loaded by `load_model` from
-there, and compared in float32: {variants} variants in all, with grouped queries, odd widths, windows shorter than
-the context, soft-caps, partial rotation, and every norm and bias away from 0 and 1. A figure is the largest
-difference divided by the largest reference value; {PROMISED:.0e} is promised, the worst here is {worst:.0e}.
-
-- **as stored**: logits of the unprocessed weights.
-- **processed**: log-probabilities after folding norms and value biases and centring.
-- **padded batch**: three texts of different lengths, padded left and right, with an attention mask.
-- **short and full context**: log-probabilities at 1 and 9 positions and at the whole context, the second also
-  with `n_ctx=9`.
-
-{chr(10).join(lines)}
-
-Settings that would change the arithmetic and that mechscope does not have (YaRN, LongRoPE and dynamic rotary
-scaling, OPT-350m's arrangement of norms, Phi's query and key LayerNorm, quantized weights and others) are an error
-that names the setting.
-
-Also read, with no counterpart in transformers: mechscope's own folders; state dicts in the classic layout (`.pt`)
-and llama2.c version 0 files, both tested on real weights (`test_legacy.py`, `test_llama2c.py`); and the
-field's attention-only, GELU and SoLU toy models on the hub, tested on files made in their layout (`test_hub.py`).
-"""
+        cells.append([row.name, architectures, row.special, *figures])
+    return fill_page(
+        Path(__file__).with_suffix(".md"),
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        variants=sum(len(row.variants) for row in rows),
+        promised=f"{PROMISED:.0e}",
+        worst=f"{max(value for row in rows for value in row.worst.values()):.0e}",
+        table=markdown_table(heads, cells, align="lll" + "r" * len(COLUMNS)),
+    )
 
 
 def main() -> None:

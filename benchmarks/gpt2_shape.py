@@ -1,4 +1,4 @@
-"""Random weights in GPT-2 small's shape, saved as its folder is, for every contender to load."""
+"""Random weights in the shape of GPT-2 small, saved in its layout, for every implementation to load."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""One epoch of step 02 (p = 113) beside transformer-lens's and our plain transformer's; write docs/grokking-step.md.
+"""Compare one epoch of step 02 (p = 113) with transformer-lens and our plain transformer; write docs/grokking-step.md.
 
     python -m benchmarks.grokking_step [--rounds 15] [--wall]
 
-One thread, CPU seconds, in alternation. All start from the same weights, and before anything is timed their losses and
-gradients are compared. `--wall` adds our step's time by the clock with every core, which says something only while
-nothing else runs on the machine.
+One thread, CPU seconds, in alternation. All start from the same weights, and their losses and gradients are compared
+before timing. `--wall` adds the wall-clock time of our step on all cores, which is meaningful only if nothing else runs
+on the machine.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from mechscope.labs.grokking import ModelConfig  # noqa: E402
 from mechscope.labs.grokking.full_batch import TRAINED, FullBatch  # noqa: E402
 from mechscope.labs.grokking.pairs import split_pairs  # noqa: E402
 from mechscope.labs.grokking.training import initial_weights, to_transformer  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
 
 OPTIONS = {"lr": 1e-3, "betas": (0.9, 0.98), "weight_decay": 1.0}
@@ -54,7 +56,7 @@ def our_step(config: ModelConfig, start: dict[str, torch.Tensor]) -> tuple[Step,
 
 
 def model_step(config: ModelConfig, model: torch.nn.Module) -> tuple[Step, dict[str, torch.Tensor]]:
-    """The step as one writes it with a transformer that runs every position."""
+    """A step with a transformer that computes every position."""
     train, _ = split_pairs(config.p, config.n_train, 0)
     named = dict(model.named_parameters())
     weights = {name: named[name] for name in TRAINED}
@@ -126,33 +128,28 @@ def wall_clock(step: Step, rounds: int) -> float:
 
 def markdown(config: ModelConfig, timing: Timing, wall: float | None) -> str:
     """The page."""
+    classic = importlib.metadata.version("transformer-lens")
     about = {
-        "mechscope": "step 02's own step: tables of what every number does, and sums of their rows",
-        "plain": "mechscope's `HookedTransformer`, every position, autograd",
-        "classic": f"transformer-lens {importlib.metadata.version('transformer-lens')}, likewise",
+        "mechscope": "step 02's own step, which sums rows of precomputed tables",
+        "plain": "mechscope's `HookedTransformer` at every position, with autograd",
+        "classic": f"transformer-lens {classic}, likewise",
     }
     rows = [
-        f"| {label} | {1000 * timing.seconds[label]:.0f} | {timing.ratio_to_ours[label]:.1f} | {what} |"
+        [label, f"{1000 * timing.seconds[label]:.0f}", f"{timing.ratio_to_ours[label]:.1f}", what]
         for label, what in about.items()
     ]
-    clock = (
-        ""
-        if wall is None
-        else f"\nBy the clock, with {os.cpu_count()} cores and nothing else on them, our step takes {1000 * wall:.0f} "
-        f"ms: {wall * 10_000 / 60:.1f} minutes for 10,000 epochs.\n"
+    return fill_page(
+        Path(__file__).with_suffix(".md"),
+        p=config.p,
+        pairs=f"{config.n_train:,}",
+        rounds=timing.rounds,
+        agreement=timing.note,
+        table=markdown_table(["contender", "ms", "÷ ours", "what it is"], rows),
+        wall=wall,
+        cores=os.cpu_count(),
+        machine=f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, "
+        f"{os.cpu_count()} cores.",
     )
-    return f"""# The step of grokking
-
-Written by `python -m benchmarks.grokking_step`. One epoch of step 02 at p = {config.p}: all {config.n_train:,} training
-pairs, loss in float64 at the last position, gradients, AdamW; float32, one thread, CPU milliseconds, medians of
-{timing.rounds} rounds in alternation; a ratio is the median of the rounds' ratios. Before timing: {timing.note}.
-
-| contender | ms | ÷ ours | what it is |
-|---|---|---|---|
-{chr(10).join(rows)}
-{clock}
-Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores.
-"""
 
 
 def main() -> None:

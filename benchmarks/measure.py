@@ -1,6 +1,6 @@
-"""Timing in alternation: every contender once a round, CPU seconds, medians and their ratios.
+"""Time implementations in alternation: each runs once per round; CPU seconds, medians, and ratios.
 
-Machines are shared and noisy, so a figure is only ever compared with another of the same round.
+Machines are shared and noisy, so a time is only compared with others of the same round.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """CPU seconds of each contender, and its median ratio to ours round by round."""
+    """CPU seconds of each implementation, and the median over rounds of its ratio to ours."""
 
     name: str
     seconds: dict[str, float]
@@ -32,14 +32,14 @@ def alternate(
     repeat: int = 1,
     note: str = "",
 ) -> Timing:
-    """Time each contender `rounds` times in turn, after one round that does not count.
+    """Time each implementation in `rounds` rounds, after a warm-up round.
 
-    The contender called "mechscope" is ours; the others' ratios say how many times its time they take.
+    The one called "mechscope" is ours; the ratio of another is its time divided by ours.
     """
     times: dict[str, list[float]] = {label: [] for label in contenders}
     order = list(contenders)
     for round_number in range(rounds + 1):
-        # Turned round by round, so that no one always runs on the other's warm cache.
+        # The order rotates, so that none always runs on another's warm cache.
         turn = round_number % len(order)
         for label in order[turn:] + order[:turn]:
             gc.collect()

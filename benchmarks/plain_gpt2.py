@@ -1,4 +1,4 @@
-"""GPT-2 as one writes it by hand when nothing inside needs to be seen: the floor to measure against."""
+"""GPT-2 written by hand, without access to its activations: the baseline for measurements."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A training step of one dictionary by one process and by several: what each holds and works.
+"""Memory and time of a training step of one dictionary, divided among one or several processes.
 
     python -m benchmarks.ranks [--ranks 1 2] [--steps 20] [--write]
 
-What is held is counted between steps: weights, Adam's moments and the count of dead features. Work is processor
-seconds of one thread, of the rank that has most, messages included and waiting left out: on a processor for each
-rank a step takes about as long.
+Memory is counted between steps: weights, Adam's moments and the counts of dead features. Time is processor seconds of
+one thread, for the rank that needs most, including messages but not waiting. If every rank has a processor of its own,
+a step takes about as long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BEGIN, END = "<!-- ranks: written by python -m benchmarks.ranks --write -->", "<
 
 
 def measure(steps: int) -> None:
-    """What one rank does; the first prints what all measured."""
+    """The work of one rank; the first rank prints the results of all."""
     import torch
 
     from mechscope.dictionaries import Ranks, build, start_ranks
@@ -79,11 +79,12 @@ def main() -> None:
     if given.measure:
         measure(given.steps)
         return
+    from mechscope.pages.tables import markdown_table
     from mechscope.storage.files import check_file, write_atomically
 
     if given.write:
         check_file(PAGE)
-    lines = ["| dictionary | processes | each holds, MiB | each works, ms a step |", "|---|---|---|---|"]
+    rows: list[list[str]] = []
     for size in given.ranks:
         ended = subprocess.run(
             [
@@ -101,8 +102,9 @@ def main() -> None:
         if not found:
             sys.exit(ended.stderr)
         for name, (seconds, held) in json.loads(found[0].removeprefix(MARK)).items():
-            lines.append(f"| {name} | {size} | {held:.1f} | {1000 * seconds:.0f} |")
-    lines += [
+            rows.append([name, str(size), f"{held:.1f}", f"{1000 * seconds:.0f}"])
+    lines = [
+        markdown_table(["dictionary", "processes", "each holds, MiB", "each works, ms per step"], rows),
         "",
         f"{platform.machine()}, one thread each, processor seconds, medians of {given.steps} steps, float32, gloo.",
     ]

@@ -1,9 +1,9 @@
-"""Measure speed and memory beside a plain implementation and the peers; write docs/benchmarks.md.
+"""Compare speed and memory with a plain implementation and other libraries; write docs/benchmarks.md.
 
     python -m benchmarks.run [--rounds 7] [--only forward load …]
 
-One thread, CPU seconds, contenders in alternation on the same inputs with the same weights; before
-a contender is timed, its answer is compared with ours.
+One thread, CPU seconds. The implementations alternate on the same inputs with the same weights; before one is timed,
+its output is compared with ours.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from benchmarks.gpt2_shape import (  # noqa: E402
 )
 from benchmarks.measure import Timing, alternate, median_of, run_in_process  # noqa: E402
 from benchmarks.plain_gpt2 import PlainGPT2  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = ((8, 128), (8, 15), (1, 5))
@@ -145,8 +147,8 @@ def generate(contenders: Contenders, rounds: int) -> list[Timing]:
         ),
     }
     answers = {label: call() for label, call in calls.items()}
-    # Without a tokenizer the classic cache gives other tokens than the classic model itself, so what must
-    # agree is what that says without its cache; the difference is reported.
+    # Without a tokenizer, the classic model generates other tokens with its cache than without. Its output without the
+    # cache must agree with ours; the difference is reported.
     cached = answers["classic"]
     answers["classic"] = contenders.classic.generate(tokens, use_past_kv_cache=False, **options, **silent)
     note = must_agree({label: answer.float() for label, answer in answers.items()}, tolerance=0)
@@ -195,7 +197,7 @@ def load(folder: Path, rounds: int) -> list[Timing]:
     ours = runs["mechscope"]
     held = median_of(ours, "peak") - median_of(ours, "before")
     weights = median_of(ours, "weights")
-    # One tensor of the file at a time, and 32 MiB of the file beside it.
+    # One tensor of the file at a time, plus 32 MiB of the file.
     assert held < 1.2 * weights, f"loading {weights:.0f} MiB of weights took {held:.0f} MiB of memory"
     medians = {label: median_of(results, "seconds") for label, results in runs.items()}
     peaks = {label: median_of(results, "peak") for label, results in runs.items()}
@@ -235,18 +237,14 @@ def imports(rounds: int) -> list[Timing]:
 def table(timings: list[Timing]) -> str:
     """A Markdown table of medians and ratios."""
     labels = ("mechscope", "plain", "classic", "transformers")
-    lines = [
-        "| work | "
-        + " | ".join(f"{label}, s" for label in labels)
-        + " | ours ÷ plain | classic ÷ ours | note |",
-        "|---" * (len(labels) + 4) + "|",
-    ]
+    headers = ["work", *(f"{label}, s" for label in labels), "ours ÷ plain", "classic ÷ ours", "note"]
+    rows: list[list[str]] = []
     for timing in timings:
         seconds = [f"{timing.seconds[label]:.3f}" if label in timing.seconds else "–" for label in labels]
         to_plain = f"{1 / timing.ratio_to_ours['plain']:.2f}" if "plain" in timing.ratio_to_ours else "–"
         to_classic = f"{timing.ratio_to_ours['classic']:.1f}" if "classic" in timing.ratio_to_ours else "–"
-        lines.append(f"| {timing.name} | {' | '.join(seconds)} | {to_plain} | {to_classic} | {timing.note} |")
-    return "\n".join(lines)
+        rows.append([timing.name, *seconds, to_plain, to_classic, timing.note])
+    return markdown_table(headers, rows)
 
 
 def page(timings: list[Timing], rounds: int) -> str:
@@ -254,27 +252,19 @@ def page(timings: list[Timing], rounds: int) -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformer-lens", "transformers")
     )
-    return f"""# Benchmarks
-
-Written by `make bench`. GPT-2 small's shape with random weights, float32, one thread, CPU seconds, medians of
-{rounds} or more rounds in alternation; a ratio is the median of the rounds' ratios, because the machine is shared
-and only what ran next to each other compares. Before timing, every contender's output was compared with ours.
-
-*plain* is [`benchmarks/plain_gpt2.py`](../benchmarks/plain_gpt2.py), the model as one writes it by hand when nothing
-inside needs to be seen (for the cache: with every activation in the open and kept); *classic* is transformer-lens,
-whose interface mechscope keeps.
-
-{table(timings)}
-
-Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.
-"""
+    return fill_page(
+        Path(__file__).with_suffix(".md"),
+        rounds=rounds,
+        table=table(timings),
+        machine=f"Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.",
+    )
 
 
 PARTS = ("import", "load", "forward", "cache", "generate")
 
 
 def main() -> None:
-    """Run the parts that were asked for, print the table and write the page if all ran."""
+    """Run the requested parts, print the table, and write the page if all parts ran."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""Sweeps of interventions beside the classic library's; write docs/sweeps.md.
+"""Compare sweeps of interventions with the classic library's; write docs/sweeps.md.
 
     python -m benchmarks.sweeps [--rounds 3] [--only residual heads positions attribution edges]
 
-GPT-2 small's shape with random weights, batch 8 × 15, one thread, CPU seconds. The same classic call
-(`patching.get_act_patch_…` with the same metric function) goes to both libraries in alternation, and
-the results are compared before the ratio is believed.
+The model has the shape of GPT-2 small and random weights; batches are 8 × 15; one thread, CPU seconds. Both libraries
+get the same classic call in alternation (`patching.get_act_patch_…` with the same metric function), and their results
+are compared.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 
 from benchmarks.gpt2_shape import D_MODEL, D_VOCAB, N_HEADS, N_LAYERS  # noqa: E402
+from mechscope.pages.tables import markdown_table  # noqa: E402
+from mechscope.pages.text_template import fill_page  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, LENGTH = 8, 15
@@ -188,7 +190,7 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
         "positions": {"layer": N_LAYERS, "pos": LENGTH, "head": N_HEADS},
     }[kind]
     every = make_df_from_ranges(list(axes.values()), list(axes))
-    # The classic loop takes as long for each intervention; a random part of them stands for all.
+    # The classic loop takes equally long for every intervention, so a random sample is enough.
     some = every.sample(SAMPLE, random_state=0).sort_index()
     with torch.no_grad():
         _, our_cache = pair.ours.run_with_cache(pair.clean)
@@ -304,21 +306,26 @@ class _silent:  # noqa: N801 - reads as a word in a with statement
 
 def table(rows: list[Row]) -> str:
     """A Markdown table."""
-    lines = [
-        "| work | interventions | mechscope, s | classic, s | classic ÷ ours | in forward passes "
-        "| time ÷ floor | note |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    headers = ["work", "interventions", "mechscope, s", "classic, s", "classic ÷ ours"]
+    headers += ["in forward passes", "time ÷ floor", "note"]
 
     def number(value: float | None, digits: int) -> str:
         return "–" if value is None else f"{value:.{digits}f}"
 
-    for row in rows:
-        lines.append(
-            f"| {row.work} | {row.interventions} | {row.ours:.1f} | {number(row.classic, 1)} | {number(row.ratio, 1)} "
-            f"| {row.forwards:.1f} | {number(row.floor, 2)} | {row.note} |"
-        )
-    return "\n".join(lines)
+    cells = [
+        [
+            row.work,
+            str(row.interventions),
+            f"{row.ours:.1f}",
+            number(row.classic, 1),
+            number(row.ratio, 1),
+            f"{row.forwards:.1f}",
+            number(row.floor, 2),
+            row.note,
+        ]
+        for row in rows
+    ]
+    return markdown_table(headers, cells)
 
 
 def page(rows: list[Row], rounds: int) -> str:
@@ -326,32 +333,22 @@ def page(rows: list[Row], rounds: int) -> str:
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformer-lens")
     )
-    return f"""# What a sweep costs
-
-Written by `python -m benchmarks.sweeps`. GPT-2 small's shape with random weights, float32, batch {BATCH} × {LENGTH},
-one thread, CPU seconds, medians of {rounds} rounds in alternation with the classic library (transformer-lens), whose
-functions were called with the same arguments and gave the same results. It was timed on {SAMPLE} interventions of each
-sweep, drawn at random, and its time for all of them follows from that. The clean and corrupted prompts share no
-token, so nothing was saved by their being alike, as it would be in practice.
-
-{table(rows)}
-
-*In forward passes* is our time in units of one plain forward pass of the batch. *Time ÷ floor* compares it with the
-matrix products that no exact sweep can do without, at the rate at which this machine multiplied matrices of that size
-in the same run: an edit at layer l and position p needs block l for that position, the attention output and the MLP for
-later positions, whole blocks after that, and in the last block the keys, the values and the one position that is read
-(`floor_operations` in the script counts them). What is left above the floor is attention itself, norms, activation
-functions, and queries, keys and values of the first block after an edit, which are computed again.
-
-Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.
-"""
+    return fill_page(
+        Path(__file__).with_suffix(".md"),
+        batch=BATCH,
+        length=LENGTH,
+        rounds=rounds,
+        sample=SAMPLE,
+        table=table(rows),
+        machine=f"Python {platform.python_version()}, {versions}, {platform.machine()}, {os.cpu_count()} cores.",
+    )
 
 
 PARTS = ("residual", "heads", "positions", "attribution", "edges")
 
 
 def main() -> None:
-    """Run the parts that were asked for, print the table, and write the page if all ran."""
+    """Run the requested parts, print the table, and write the page if all parts ran."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

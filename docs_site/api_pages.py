@@ -1,7 +1,7 @@
 """The API reference: one Markdown page per public package, with directives that mkdocstrings fills from docstrings.
 
-Public names come from each package's `__all__`, and where a name is defined from its imports. Both are read from the
-source, so that building the docs imports neither mechscope nor torch.
+Public names come from each package's stub (`__init__.pyi`) or its `__all__`, and where a name is defined from its
+imports. All are read from the source, so that building the docs imports neither mechscope nor torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODEL_CLASSES = (
     "HookedEncoder",
     "BertNextSentencePrediction",
 )
-"""Each has a page that begins with a table of all its members, inherited ones too."""
+"""Each has a page that begins with a table of all its members, including inherited ones."""
 
 PACKAGES = (
     "mechscope.checkpoints",
@@ -45,7 +45,7 @@ PACKAGES = (
     "mechscope.results",
     "mechscope.viz",
 )
-"""Each has a page with everything in its `__all__` that no page of a package inside it describes."""
+"""Each has a page with its public names, except those that the page of a package inside it describes."""
 
 TOP = "mechscope"
 
@@ -56,11 +56,11 @@ class Definition:
 
     module: str
     name: str
-    """Empty where the name is the module itself."""
+    """Empty if the name is the module itself."""
 
     @property
     def path(self) -> str:
-        """Its full name, which is its anchor too."""
+        """Its full name, which is also its anchor."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
@@ -75,9 +75,27 @@ def _tree(module: str) -> ast.Module:
 
 
 @cache
+def _stub(package: str) -> dict[str, Definition]:
+    """The public names in a package's stub; empty if it has none."""
+    path = _file(package).with_suffix(".pyi")
+    if not path.is_file():
+        return {}
+    found: dict[str, Definition] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            home = f"{package}.{node.module}" if node.module else package
+            for alias in node.names:
+                # A package's own module, or a name in one of them.
+                found[alias.name] = (
+                    Definition(home, alias.name) if node.module else Definition(f"{package}.{alias.name}", "")
+                )
+    return found
+
+
+@cache
 def _imports(module: str) -> dict[str, Definition]:
     """What a module imports with `from … import …`, also for type checkers only."""
-    found: dict[str, Definition] = {}
+    found = dict(_stub(module))
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             for alias in node.names:
@@ -87,7 +105,7 @@ def _imports(module: str) -> dict[str, Definition]:
 
 @cache
 def _defined(module: str) -> dict[str, ast.stmt]:
-    """The functions, classes and variables that a module itself defines."""
+    """The functions, classes and variables defined in a module."""
     found: dict[str, ast.stmt] = {}
     for node in _tree(module).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -100,14 +118,16 @@ def _defined(module: str) -> dict[str, ast.stmt]:
 
 
 def public_names(package: str) -> list[str]:
-    """The names in its `__all__`, except dunder names.
+    """The names in its stub or its `__all__`, except dunder names.
 
     Raises:
-        ValueError: for a package without `__all__`.
+        ValueError: for a package with neither.
     """
+    if _stub(package):
+        return list(_stub(package))
     node = _defined(package).get("__all__")
     if not isinstance(node, ast.Assign):
-        raise ValueError(f"{package} has no __all__: list its public names there.")
+        raise ValueError(f"{package} has no __all__ and no stub: list its public names in one of them.")
     return [name for name in ast.literal_eval(node.value) if not name.startswith("__")]
 
 
@@ -120,6 +140,8 @@ def definition(package: str, name: str) -> Definition:
     if name in _defined(package):
         return Definition(package, name)
     step = _imports(package).get(name)
+    if step and not step.name:
+        return step
     if step and step != Definition(package, name):
         known = {*_imports(step.module), *_defined(step.module)}
         if step.name not in known and _file(f"{step.module}.{step.name}").exists():
@@ -204,7 +226,7 @@ def _table(package: str, rows: list[tuple[str, Definition]]) -> Iterator[str]:
 
 @cache
 def _described() -> frozenset[str]:
-    """The full names of everything that some page describes; each is an anchor."""
+    """The full names of everything that is described on some page; each is an anchor."""
     return frozenset(
         path
         for package in (TOP, *PACKAGES)
@@ -215,7 +237,7 @@ def _described() -> frozenset[str]:
 
 @cache
 def _blocks(package: str) -> dict[str, list[str]]:
-    """What a package's page describes: module → names. No names: all of the module's."""
+    """The names that a package's page describes, by module; an empty list means all names of the module."""
     blocks: dict[str, list[str]] = {}
     for name in public_names(package):
         where = definition(package, name)
@@ -233,7 +255,7 @@ def _blocks(package: str) -> dict[str, list[str]]:
 
 @cache
 def _classic() -> frozenset[str]:
-    """Top-level names that exist for notebooks of the classic library; a page of its own compares them."""
+    """Top-level names that exist for notebooks of the classic library; they have a page of their own."""
     return frozenset(
         name
         for name in public_names(TOP)

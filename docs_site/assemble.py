@@ -1,4 +1,4 @@
-"""Put the site's Markdown together in one folder: docs/, the README, the examples and the API reference.
+"""Collect the Markdown of the site in one folder: docs/, the README, the examples and the API reference.
 
     python -m docs_site.assemble build/docs
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def assemble(target: Path) -> None:
-    """Write every page and figure of the site into a folder; whatever was in it before is removed."""
+    """Write every page and figure of the site into a folder, which is emptied first."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "docs", target)
     pages = {
@@ -39,7 +39,7 @@ def assemble(target: Path) -> None:
 
 
 def examples_page() -> str:
-    """Every example script: what it shows, and its code."""
+    """A page with every example script: its description and its code."""
     parts = [
         "---\nsearch:\n  boost: 0.5\n---\n\n# Examples",
         "",
@@ -55,7 +55,7 @@ def examples_page() -> str:
 
 
 def _page_from_root(name: str) -> str:
-    """A page beside docs/, with its links as they read from inside docs/."""
+    """A page outside docs/, with its links changed to work from inside docs/."""
     return re.sub(r"\]\(docs/", "](", (ROOT / name).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""A griffe extension that reads our docstrings as they are written."""
+"""A griffe extension that adapts our docstrings for the site."""
 
 from __future__ import annotations
 

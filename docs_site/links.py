@@ -32,18 +32,18 @@ LOADED = {
     "embed": ("src",),
     "use": ("href",),
 }
-"""What a browser loads by itself: tag → attributes."""
+"""Attributes that a browser loads by itself, by tag."""
 PASSIVE = {"canonical", "alternate", "next", "prev", "author", "license"}
 """Kinds of <link> that load nothing."""
 DORMANT = {
     "https://unpkg.com/mermaid@11/dist/mermaid.min.js": "loaded by the theme for Mermaid diagrams only",
     "https://unpkg.com/resize-observer-polyfill": "loaded by the theme for browsers older than 2020 only",
 }
-"""Addresses of scripts in the theme's JavaScript that no page of ours makes it load, and why."""
+"""Addresses in the theme's JavaScript that our pages never load, and why."""
 
 
 def bad_address(address: str) -> str | None:
-    """What is wrong with an address on another site; None if it is well-formed."""
+    """The fault of an address on another site; None if it is well-formed."""
     parts = urlsplit(address)
     if parts.scheme == "mailto":
         return None if "@" in parts.path else "no @ in an address for mail"
@@ -121,7 +121,7 @@ def markdown_problems(pages: list[Path]) -> list[str]:
 
 @dataclass
 class Reader(HTMLParser):
-    """Collects what a page links to, loads, and can be linked to."""
+    """Collects the links, loaded files and anchors of a page."""
 
     anchors: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Reader(HTMLParser):
 
 
 def css_addresses(text: str) -> list[str]:
-    """What a style sheet loads."""
+    """The addresses that a style sheet loads."""
     found = re.findall(r"""url\(\s*["']?([^"')]+)["']?\s*\)|@import\s+["']([^"']+)["']""", text)
     return [first or second for first, second in found]
 

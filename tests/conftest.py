@@ -11,18 +11,13 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from tests.shape_checks import checked_modules
+
 # A deadline would be a timed assertion, and machines are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-# Shapes in signatures are checked in tests and nowhere else.
-install_import_hook(
-    [
-        f"mechscope.model.{name}"
-        for name in ("components", "encoder_components", "loss", "sampling", "composition")
-    ],
-    "beartype.beartype",
-)
+install_import_hook(checked_modules(), "tests.shape_checks.check_shapes")
 
 torch.set_num_threads(int(os.environ.get("MECHSCOPE_TEST_THREADS", "1")))
 

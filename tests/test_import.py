@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "mechscope"
 
 
 def fresh(code: str) -> str:
@@ -31,6 +35,29 @@ def test_loading_a_model_imports_no_tables_and_no_figures() -> None:
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     assert fresh(code) == "[]"
+
+
+def test_a_public_name_is_not_hidden_by_a_module_that_is_called_like_it() -> None:
+    """lazy_loader guards a name only in the module of the same name; no other module of its package may have it."""
+    for stub in SOURCE.rglob("__init__.pyi"):
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+            assert isinstance(node, ast.ImportFrom)
+            for alias in node.names:
+                twins = [stub.parent / f"{alias.name}.py", stub.parent / alias.name / "__init__.py"]
+                if any(map(Path.exists, twins)):
+                    assert node.module is None or node.module.partition(".")[0] == alias.name, (
+                        stub,
+                        alias.name,
+                    )
+
+
+def test_every_stub_is_attached() -> None:
+    stubs = list(SOURCE.rglob("*.pyi"))
+    assert len(stubs) > 10
+    for stub in stubs:
+        assert "= attach_stub(" in stub.with_suffix(".py").read_text(encoding="utf-8"), stub
+        package = importlib.import_module(".".join(stub.parent.relative_to(SOURCE.parent).parts))
+        assert all(getattr(package, name) is not None for name in package.__all__)
 
 
 def test_every_public_name_resolves() -> None:
@@ -61,6 +88,7 @@ def test_a_class_and_its_module_may_share_a_name(lines: str) -> None:
         ("dictionaries", "patch_features", "mechscope.feature_effects"),
         ("dictionaries", "FeatureEffects", "mechscope.feature_effects"),
         ("techniques", "scoreboard", "mechscope.scoreboard"),
+        ("labs.superposition", "load_toy_models", "mechscope.checkpoints"),
     ],
 )
 def test_a_name_that_has_moved_is_still_found_and_says_where_it_is(package: str, name: str, now: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from mechscope.checkpoints.load import load_model
-from mechscope.data.tokenizer_files import tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
 from mechscope.dictionaries.exchange import load_dictionary, load_saelens
 from mechscope.dictionaries.files import load
 from mechscope.dictionaries.shards import ShardStream
@@ -40,7 +40,7 @@ NAMED: dict[str, Callable[[Path], object]] = {
     "load": load,
     "ShardStream": lambda path: ShardStream(path, batch_size=1),
     "load_result": load_result,
-    "tokenizer_from_folder": tokenizer_from_folder,
+    "Tokenizer.from_folder": Tokenizer.from_folder,
     "read_texts": lambda path: read_texts(str(path), 0),
 }
 """Functions that read a file or folder whose name the user gives."""

@@ -1,4 +1,11 @@
-"""Public names that are looked up when first used, so that importing a package is nearly free."""
+"""Public names that are imported on first use, so that importing a package is nearly free.
+
+A package lists its public names in a stub next to its `__init__.py`, one line per name. Type checkers read the same
+file:
+
+    # __init__.pyi
+    from .load import load_model as load_model
+"""
 
 from __future__ import annotations
 
@@ -6,62 +13,62 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
+
+import lazy_loader
 
 from mechscope.near_names import did_you_mean_clause
 
 
-def lazy_names(
-    package: str,
-    homes: Mapping[str, str],
-    modules: Sequence[str] = (),
-    moved: Mapping[str, str] | None = None,
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package whose names live in its submodules.
+def attach_stub(
+    package: str, file: str, moved: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The `__getattr__`, `__dir__` and `__all__` of a package whose stub lists its public names.
 
-    A submodule that is called like a name in it (`logit_lens.logit_lens`) does not hide that name when it
-    is imported, which Python would otherwise let it do.
+    A function with the name of its module (`logit_lens.logit_lens`) stays visible when that module is imported.
 
     Args:
-        package: its full name.
-        homes: name → the full name of the module that has it.
-        modules: submodules that are public themselves.
-        moved: name → the package that it has moved to; "package:new_name" if it was renamed as well. For one
-            version it is still found here, with a DeprecationWarning.
+        package: its `__name__`.
+        file: its `__file__`; the stub is the same path with the ending `.pyi`.
+        moved: name → the package that it has moved to, or package:name if it was renamed as well. For one version it
+            is still found here, with a DeprecationWarning.
+
+    Raises:
+        ValueError: if there is no stub, or it imports from outside the package.
     """
-    moved = moved or {}
-
-    class LazyPackage(ModuleType):
-        def __setattr__(self, name: str, value: Any) -> None:
-            if name in homes and isinstance(value, ModuleType):
-                return
-            super().__setattr__(name, value)
-
-    module = sys.modules[package]
-    module.__class__ = LazyPackage
+    import_name, _, public = lazy_loader.attach_stub(package, file)
+    look_up_moved = moved_names(package, moved or {}, public)
 
     def look_up(name: str) -> Any:
-        if name in homes:
-            value = getattr(importlib.import_module(homes[name]), name)
-        elif name in modules:
-            value = importlib.import_module(f"{package}.{name}")
-        elif name in moved:
-            home, _, new_name = moved[name].partition(":")
-            new_name = new_name or name
-            warnings.warn(
-                f"{package}.{name} has moved: use {home}.{new_name}. The old name will go in the next version.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            return getattr(importlib.import_module(home), new_name)
-        else:
-            hint = did_you_mean_clause(name, [*homes, *modules], n=3)
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")
-        vars(module)[name] = value
-        return value
+        return import_name(name) if name in public else look_up_moved(name)
 
     def names() -> list[str]:
-        return sorted({*vars(module), *homes, *modules})
+        return sorted({*vars(sys.modules[package]), *public})
 
-    return look_up, names
+    return look_up, names, public
+
+
+def moved_names(module: str, moved: Mapping[str, str], public: Sequence[str] = ()) -> Callable[[str], Any]:
+    """The `__getattr__` of a module some of whose names have moved; they give a DeprecationWarning for one version.
+
+    Args:
+        module: its `__name__`.
+        moved: name → the module that it has moved to, or module:name if it was renamed as well.
+        public: other names, to suggest for misspelt ones.
+    """
+
+    def look_up(name: str) -> Any:
+        if name not in moved:
+            hint = did_you_mean_clause(name, public, n=3)
+            raise AttributeError(f"module {module!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")
+        home, _, renamed = moved[name].partition(":")
+        new = renamed or name
+        # The caller is this function's caller, or one further up through `attach_stub`.
+        warnings.warn(
+            f"{module}.{name} has moved: use {home}.{new}. The old name will go in the next version.",
+            DeprecationWarning,
+            stacklevel=2 + bool(public),
+        )
+        return getattr(importlib.import_module(home), new)
+
+    return look_up

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mechscope.checkpoints.load import load_model
-from mechscope.data.tokenizer_files import tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
 from mechscope.model.transformer import HookedTransformer
 from tests.checkpoints.tiny_encoders import tiny_bert
 from tests.checkpoints.tiny_models import CONTEXT, TINY, reference_logits, relative_error, token_ids
@@ -57,7 +57,7 @@ def test_tokenizer_from_another_folder(data_folder: Path, tiny: Tiny):
         {"n_layers": 1, "d_model": 8, "n_ctx": 8, "d_head": 8, "d_vocab": 50257, "attn_only": True, "seed": 0}
     )
     by_folder = load_model(model.state_dict(), cfg=model.cfg, tokenizer=data_folder / "gpt2_tokenizer")
-    tokenizer = tokenizer_from_folder(data_folder / "gpt2_tokenizer")
+    tokenizer = Tokenizer.from_folder(data_folder / "gpt2_tokenizer")
     by_object = load_model(model.state_dict(), cfg=model.cfg, tokenizer=tokenizer)
     assert by_folder.to_tokens(" Mary").tolist() == by_object.to_tokens(" Mary").tolist() == [[50256, 5335]]
 

@@ -1,4 +1,4 @@
-"""The list of models says what each is called, how large it is, and where it is."""
+"""`mechscope models` prints the list of models, and trains bundled ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mechscope.checkpoints.registry import bundled_names, entries, toy_model_names
 from mechscope.cli.commands import Models
 from mechscope.cli.errors import UserError
-from mechscope.cli.models import WHERE, list_models, models
+from mechscope.cli.models import models
 
 from ..recipes.tiny_recipe import Tiny, TinyConfig, tiny_recipe
 
@@ -19,28 +18,6 @@ from ..recipes.tiny_recipe import Tiny, TinyConfig, tiny_recipe
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
     return tmp_path
-
-
-def test_every_model_is_listed_once() -> None:
-    names = [listing.name for listing in list_models()]
-    assert names == [*bundled_names(), *toy_model_names(), *(entry.name for entry in entries())]
-    assert len(set(names)) == len(names)
-    assert {listing.where for listing in list_models()} <= set(WHERE)
-    assert all(listing.family for listing in list_models())
-
-
-def test_a_model_in_the_data_folder_is_found(nothing_here: Path) -> None:
-    folder = nothing_here / "pythia-70m"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"x" * 2_000_000)
-    (found,) = [listing for listing in list_models() if listing.name == "pythia-70m"]
-    assert (found.where, found.megabytes, found.family, found.parameters) == (
-        "data folder",
-        2.0,
-        "Pythia",
-        "70M",
-    )
 
 
 def test_text_and_json_agree(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.stopping import Stopping, StopRequest
-from mechscope.cli.words import command_line
 
 # A module that swallows whatever comes while it is imported, as some do that look for optional parts.
 SWALLOWS = """

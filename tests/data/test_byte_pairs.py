@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechscope.data.byte_pairs import BOS, train_byte_pairs
-from mechscope.data.tokenizer_files import tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
 
 TEXTS = ["the cat sat on the mat and the rat sat on the cat " * 20, "def f(x):\n    return f(x - 1)\n" * 20]
 TOKENIZER = train_byte_pairs(TEXTS, 280)
@@ -25,7 +25,7 @@ def test_its_first_token_is_the_bos():
 
 def test_it_is_the_same_from_disk_and_from_another_training(tmp_path):
     TOKENIZER.save_pretrained(tmp_path)
-    again = tokenizer_from_folder(tmp_path)
+    again = Tokenizer.from_folder(tmp_path)
     assert again.encode("a rat returns") == TOKENIZER.encode("a rat returns")
     assert train_byte_pairs(TEXTS, 280).get_vocab() == TOKENIZER.get_vocab()
 

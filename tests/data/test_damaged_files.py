@@ -17,10 +17,11 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
+from mechscope.data._idx import parse_idx
 from mechscope.data.books import read_books
-from mechscope.data.idx import parse_idx
 from mechscope.data.mnist import IdxFile, read_verified
-from mechscope.data.tokenizer_files import has_tokenizer, tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
+from mechscope.data.tokenizer_files import has_tokenizer
 from tests.damage import Kind, assert_damage_is_noticed
 
 TEXT = "the cat sat on the mat"
@@ -29,7 +30,7 @@ TEXT = "the cat sat on the mat"
 def read_tokenizer(folder: Path) -> object:
     if not has_tokenizer(folder):
         raise FileNotFoundError(f"{folder} has no tokenizer")
-    tokenizer = tokenizer_from_folder(folder)
+    tokenizer = Tokenizer.from_folder(folder)
     return [tokenizer.encode(TEXT), tokenizer.bos_token_id, tokenizer.eos_token_id, len(tokenizer)]
 
 
@@ -137,7 +138,7 @@ def test_a_tokenizer_that_is_no_file_is_not_passed_over(name: str, tmp_path: Pat
     os.mkfifo(tmp_path / name)
     assert has_tokenizer(tmp_path)
     with pytest.raises(ValueError, match=rf"{name}' is a named pipe"):
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -171,14 +172,14 @@ def test_settings_of_another_kind_are_not_passed_over(
     settings = json.loads((tmp_path / file).read_text())
     (tmp_path / file).write_text(json.dumps({**settings, **changes}))
     with pytest.raises(ValueError) as caught:
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
     assert said in str(caught.value) and file in str(caught.value)
 
 
 @pytest.mark.parametrize("limit", [12, 12.0])
 def test_the_longest_length_is_kept(limit: float, tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
-    assert tokenizer_from_folder(tmp_path).model_max_length is None
+    assert Tokenizer.from_folder(tmp_path).model_max_length is None
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": limit}))
-    assert tokenizer_from_folder(tmp_path).model_max_length == 12
+    assert Tokenizer.from_folder(tmp_path).model_max_length == 12

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from mechscope.data import mnist as mnist_module
 from mechscope.data import mnist_archive
+from mechscope.data._idx import idx_bytes, parse_idx
 from mechscope.data.digits import describe_digits, load_digits
-from mechscope.data.idx import idx_bytes, parse_idx
 from mechscope.data.mnist import FILES, IdxFile, read_mnist
 from mechscope.data.mnist_archive import join_ink, pack_mnist, split_ink, unpack_mnist
 
@@ -291,7 +291,9 @@ def test_a_torn_gzip_is_named(
 
 def test_a_data_folder_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MECHSCOPE_DATA", "/surely/not/here")
-    with pytest.raises(FileNotFoundError, match="MECHSCOPE_DATA names /surely/not/here"):
+    with pytest.raises(
+        FileNotFoundError, match="MECHSCOPE_DATA is set to /surely/not/here, which does not exist"
+    ):
         load_digits()
 
 

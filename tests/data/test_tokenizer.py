@@ -13,7 +13,7 @@ import torch
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from mechscope.data.tokenizer import Tokenizer
-from mechscope.data.tokenizer_files import has_tokenizer, tokenizer_from_folder
+from mechscope.data.tokenizer_files import has_tokenizer
 
 WORDS = ["<s>", "</s>", "<pad>", "<unk>", "the", "cat", "sat", "mat", "on", "a", "dog"]
 
@@ -186,7 +186,7 @@ def test_saving_and_reading(words: Tokenizer, tmp_path: Path):
     words.padding_side = "left"
     words.model_max_length = 7
     words.save_pretrained(tmp_path / "saved")
-    again = tokenizer_from_folder(tmp_path / "saved")
+    again = Tokenizer.from_folder(tmp_path / "saved")
     assert again.special_tokens_map == words.special_tokens_map
     assert (again.padding_side, again.model_max_length) == ("left", 7)
     assert again.encode("the cat </s>") == words.encode("the cat </s>") == [4, 5, 1]
@@ -219,7 +219,7 @@ def byte_pair_folder(folder: Path, **settings: Any) -> Path:
 
 
 def test_vocab_and_merges(tmp_path: Path):
-    tokenizer = tokenizer_from_folder(byte_pair_folder(tmp_path))
+    tokenizer = Tokenizer.from_folder(byte_pair_folder(tmp_path))
     assert tokenizer.encode("ab a<|endoftext|>") == [2, 3, 0, 4]
     assert tokenizer.bos_token == tokenizer.eos_token == tokenizer.pad_token == "<|endoftext|>"
     assert not tokenizer.prepends_bos
@@ -227,7 +227,7 @@ def test_vocab_and_merges(tmp_path: Path):
 
 def test_add_bos_token_counts_where_no_tokenizer_json_says_otherwise(tmp_path: Path):
     """As in OPT's repositories."""
-    tokenizer = tokenizer_from_folder(
+    tokenizer = Tokenizer.from_folder(
         byte_pair_folder(tmp_path, add_bos_token=True, bos_token="<|endoftext|>")
     )
     assert tokenizer.prepends_bos
@@ -237,34 +237,34 @@ def test_add_bos_token_counts_where_no_tokenizer_json_says_otherwise(tmp_path: P
 def test_added_tokens(tmp_path: Path):
     byte_pair_folder(tmp_path)
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<second>": 6, "<first>": 5}))
-    assert tokenizer_from_folder(tmp_path).encode("a<second>b<first>") == [0, 6, 1, 5]
+    assert Tokenizer.from_folder(tmp_path).encode("a<second>b<first>") == [0, 6, 1, 5]
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<second>": 9}))
     with pytest.raises(ValueError, match="next free one is 5"):
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
 
 
 def test_word_pieces(tmp_path: Path):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "cafe"]
     (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    tokenizer = tokenizer_from_folder(tmp_path)
+    tokenizer = Tokenizer.from_folder(tmp_path)
     assert tokenizer.encode("Playing café") == [2, 5, 6, 7, 3]
     assert tokenizer("playing", "cafe").token_type_ids == [0, 0, 0, 0, 1, 1]
     assert tokenizer.mask_token_id == 4
     assert tokenizer.decode([5, 6, 7]) == "playing cafe"
     (tmp_path / "vocab.txt").write_text("play\n")
     with pytest.raises(ValueError, match=r"\[UNK\]"):
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
 
 
 def test_no_tokenizer_says_what_was_looked_for(tmp_path: Path):
     assert not has_tokenizer(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"looked for tokenizer\.json"):
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"\0")
     with pytest.raises(FileNotFoundError, match="SentencePiece"):
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder"):
-        tokenizer_from_folder(tmp_path / "absent")
+        Tokenizer.from_folder(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
@@ -273,5 +273,5 @@ def test_broken_files_are_named(tmp_path: Path, name: str, content: str):
     byte_pair_folder(tmp_path)
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=name):
-        tokenizer_from_folder(tmp_path)
+        Tokenizer.from_folder(tmp_path)
     assert has_tokenizer(tmp_path)

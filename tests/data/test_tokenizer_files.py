@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mechscope.data._tokenizer_llama2c import read_llama2c
 from mechscope.data.tokenizer import Tokenizer
-from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,6 @@ def test_llama2c_vocabulary_cut_short(data: Path, tmp_path: Path, cut: int, said
     path = tmp_path / "tok512.bin"
     path.write_bytes((data / "stories260k" / "tok512.bin").read_bytes()[:cut])
     with pytest.raises(ValueError, match=said):
-        tokenizer_from_llama2c(path)
+        read_llama2c(path)
     with pytest.raises(ValueError, match=r"tok512\.bin"):
         Tokenizer.from_folder(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.data.tokenizer_files import tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.word_lists import published_ioi_words
 from mechscope.data.word_tokenizer import text_pieces, word_tokenizer
 from mechscope.model.config import HookedTransformerConfig
@@ -30,7 +30,7 @@ def test_texts_come_back(text: str, tmp_path: Path) -> None:
     assert tokenizer.decode(ids) == text == "".join(tokenizer.token_texts(ids))
     assert tokenizer.unk_token_id not in ids
     tokenizer.save_pretrained(tmp_path)
-    again = tokenizer_from_folder(tmp_path)
+    again = Tokenizer.from_folder(tmp_path)
     assert again.encode(text) == ids and again.decode(ids) == text
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import Group
 from mechscope.dictionaries import config as c
 from mechscope.dictionaries import synthetic, transcoder
 from mechscope.dictionaries.building import build
@@ -24,7 +25,7 @@ from mechscope.dictionaries.stream import GeneratorStream
 from mechscope.dictionaries.synthetic import SyntheticFeatures
 from mechscope.dictionaries.training import train
 from mechscope.dictionaries.training_config import TrainingConfig
-from mechscope.labs.superposition.training import Group, geometric, train_group
+from mechscope.labs.superposition.training import geometric, train_group
 from mechscope.runs.workspace import Workspace
 from tests.dictionaries.test_recovery import D_IN, FEATURES, SIZE, TRIED
 

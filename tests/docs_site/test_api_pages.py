@@ -63,7 +63,7 @@ def test_model_classes_have_pages_with_inherited_members() -> None:
 
 
 def test_a_package_without_public_names_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"mechscope\.reading has no __all__"):
+    with pytest.raises(ValueError, match=r"mechscope\.reading has no __all__ and no stub"):
         public_names("mechscope.reading")
 
 

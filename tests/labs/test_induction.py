@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mechscope.checkpoints import load_model
+from mechscope.checkpoints.gpt2 import describe_gpt2, gpt2_is_available
 from mechscope.labs import Lab, check_claims
 from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
@@ -19,7 +20,6 @@ from mechscope.labs.induction import training as training_module
 from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.baselines import RULE, BaselineScores, score_baselines
 from mechscope.labs.induction.claims import CLAIMS
-from mechscope.labs.induction.gpt2 import describe_gpt2, gpt2_in_reach
 from mechscope.labs.induction.hand_wired import hand_wired_induction
 from mechscope.labs.induction.measures import analyse, measure, measure_smeared, measure_turning
 from mechscope.labs.induction.training import (
@@ -176,7 +176,7 @@ def test_training_learns_something(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
+    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: False)
     monkeypatch.setattr(experiment_module, "study_text_models", lambda workspace: None)
     monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
     full = dataclasses.replace(SMALL, smeared=True, turning=True)
@@ -211,7 +211,7 @@ def test_gpt2_is_measured_where_it_is_there(
 ) -> None:
     shape = {"n_layers": 12, "n_heads": 12, "d_model": 24, "d_head": 2, "n_ctx": 101, "d_vocab": 300}
     stand_in = HookedTransformer({**shape, "attn_only": True, "seed": 0})
-    monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: True)
+    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: True)
     monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: stand_in)
     run = small_lab.run(out=tmp_path, device="cpu")
     checked = next(checked for checked in run.claims if checked.claim.id == "3.7")
@@ -231,7 +231,7 @@ def test_which_gpt2_is_there_is_part_of_the_run(tmp_path: Path, monkeypatch: pyt
     for weights in (b"one", b"another"):
         (tmp_path / "gpt2" / "model.safetensors").write_bytes(weights)
         said.add(describe_gpt2("claim 3.7 is"))
-        assert gpt2_in_reach()
+        assert gpt2_is_available()
     assert len(said) == 2
     assert all(words.startswith("on this machine (weights ") for words in said)
 

@@ -64,7 +64,7 @@ def test_the_twin_comes_with_its_tokenizer_and_is_small() -> None:
 
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: False)
+    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: False)
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL}, seeds={"quick": 1, "full": 1})
 
 
@@ -96,7 +96,7 @@ def test_gpt2_is_measured_where_it_is_there(
 ) -> None:
     from tests.labs.test_ioi_methods import in_gpt2_shape
 
-    monkeypatch.setattr(experiment_module, "gpt2_in_reach", lambda: True)
+    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: True)
     monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: in_gpt2_shape())
     run = small_lab.run(out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import Group, TrainedGroup
 from mechscope.labs import Lab, check_claims
 from mechscope.labs.superposition import LAB, SuperpositionConfig
 from mechscope.labs.superposition import training as training_module
 from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.config import boundary_settings
 from mechscope.labs.superposition.measures import Trained, measure, shuffled
-from mechscope.labs.superposition.training import Group, TrainedGroup, geometric, train_group
+from mechscope.labs.superposition.training import geometric, train_group
 from mechscope.runs import Workspace
 
 TINY = SuperpositionConfig(

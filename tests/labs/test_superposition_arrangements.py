@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import ToyModels
 from mechscope.labs import check_claims
 from mechscope.labs.superposition.arrangements import (
     DENSER,
@@ -35,7 +36,7 @@ from mechscope.labs.superposition.arrangements import (
 )
 from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.geometry import angles, dimensionality
-from mechscope.labs.superposition.toy_models import ToyModels, losses
+from mechscope.labs.superposition.gradients import losses
 
 OCTAHEDRON = torch.cat([torch.eye(3), -torch.eye(3)], 1)
 """Feature 0 opposite feature 3, and so on: antipodes are of different triples."""

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mechscope.checkpoints.toy_networks import FeatureKind, Group, ModelKind, ToyModels, TrainedGroup
 from mechscope.labs.superposition.adversarial import attack_directions, vulnerability
 from mechscope.labs.superposition.geometry import (
     angles,
@@ -19,6 +20,7 @@ from mechscope.labs.superposition.geometry import (
     polytopes,
     represented,
 )
+from mechscope.labs.superposition.gradients import gradients, initial_models, losses
 from mechscope.labs.superposition.neurons import features_per_unit, largest_share, monosemantic_share
 from mechscope.labs.superposition.phase_diagram import (
     BETWEEN,
@@ -29,15 +31,8 @@ from mechscope.labs.superposition.phase_diagram import (
     ideal_losses,
     phase_of,
 )
-from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
-from mechscope.labs.superposition.toy_models import (
-    ModelKind,
-    ToyModels,
-    gradients,
-    initial_models,
-    losses,
-)
-from mechscope.labs.superposition.training import Group, TrainedGroup, batch_for, geometric, train_group
+from mechscope.labs.superposition.sparse_features import draw_features
+from mechscope.labs.superposition.training import batch_for, geometric, train_group
 from mechscope.runs.workspace import Workspace
 
 SEEDS = st.integers(0, 2**31)

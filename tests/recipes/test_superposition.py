@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from mechscope.checkpoints.registry import BUNDLED, toy_model_names
+from mechscope.checkpoints.toy_models import ToyCollection, load_toy_models
+from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.superposition import training
-from mechscope.labs.superposition.collection import ToyCollection, load_toy_models
 from mechscope.labs.superposition.linear_baseline import best_linear_losses
 from mechscope.labs.superposition.measures import shuffled
-from mechscope.labs.superposition.training import TrainedGroup, batch_for, losses, train_group
+from mechscope.labs.superposition.training import batch_for, losses, train_group
 from mechscope.recipes.making import MissedConditionsError, judge, make, prepare
 from mechscope.recipes.registry import find_recipe
 from mechscope.recipes.superposition import CONDITIONS, RECIPES, settled, stored_losses, train

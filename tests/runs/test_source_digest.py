@@ -17,6 +17,7 @@ FILES = {
         import shop.far.steps as steps
         from . import near
         from shop.lazy import promised
+        from shop.stubbed import offered
         from typing import TYPE_CHECKING
         if TYPE_CHECKING:
             from shop.only_types import Kind
@@ -43,6 +44,10 @@ FILES = {
             raise AttributeError(name)
     """,
     "shop/lazy/home.py": "def promised(): ...\n",
+    "shop/stubbed/__init__.py": "def __getattr__(name):\n    raise AttributeError(name)\n",
+    "shop/stubbed/__init__.pyi": "from .home import offered as offered\nfrom .rest import other as other\n",
+    "shop/stubbed/home.py": "def offered(): ...\n",
+    "shop/stubbed/rest.py": "def other(): ...\n",
     "shop/lazy/unused.py": "def another(): ...\n",
 }
 ENTRY = "shop.entry"
@@ -69,7 +74,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_files_are_those_that_compute(package: Path) -> None:
     found = source_digests(ENTRY)
     # A lazy name is followed to its home; packages on the way, types and names that are not asked for are not.
-    names = {"entry.py", "near.py", "far/steps.py", "inside.py", "lazy/home.py"}
+    names = {"entry.py", "near.py", "far/steps.py", "inside.py", "lazy/home.py", "stubbed/home.py"}
     assert set(found) == {f"shop/{name}" for name in names}
     assert all(len(digest) == 16 for digest in found.values())
     assert "shop.entry" not in sys.modules  # nothing is imported for it

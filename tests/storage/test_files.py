@@ -139,9 +139,9 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
     ("place", "said"),
     [
         ("file", "file is a file; choose another folder."),
-        ("file/inner/more", "cannot be made, because .*file is a file; choose another folder."),
+        ("file/inner/more", "cannot be created, because .*file is a file; choose another folder."),
         ("/proc/nothing", "the folder /proc/nothing cannot be written to .*; choose another folder."),
-        ("pipe/inner", "cannot be made, because .*pipe is not a folder; choose another folder."),
+        ("pipe/inner", "cannot be created, because .*pipe is not a folder; choose another folder."),
         ("x" * 300, "cannot be written to .File name too long.; choose another folder."),
     ],
 )

@@ -287,10 +287,10 @@ def test_positions_that_do_not_fit() -> None:
         with pytest.raises(error, match=words), steered(model, vector, 0, **given):
             pass
     for given, words in (
-        (6, "a prompt lacks it"),
-        (-7, "a prompt lacks it"),
+        (6, "some prompt is too short"),
+        (-7, "some prompt is too short"),
         (torch.tensor([1, 2, 3]), "each of 3 prompts"),
-        (torch.ones(2, 5, dtype=torch.bool), "must agree"),
+        (torch.ones(2, 5, dtype=torch.bool), "but the prompts"),
     ):
         with pytest.raises(ValueError, match=words), steered(model, vector, 0, positions=given):
             model(tokens)

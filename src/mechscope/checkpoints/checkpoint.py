@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from mechscope.checkpoints.adapters import HfConfig, family_of
+from mechscope.checkpoints.hub import weight_files
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
 from mechscope.checkpoints.mapping import as_stored
@@ -201,8 +202,6 @@ def restrict(state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) ->
 
 
 def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
-    from mechscope.checkpoints.hub import weight_files
-
     found = weight_files(folder, pattern)
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"

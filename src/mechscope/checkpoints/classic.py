@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from mechscope.checkpoints.load import load_model
+from mechscope.model.pretrained import register_loader
 from mechscope.model.transformer import HookedTransformer
 
 PASSED_ON = frozenset({"revision", "torch_dtype"})
@@ -103,3 +104,7 @@ def _as_subclass(cls: type[HookedTransformer], model: HookedTransformer) -> Hook
     own = cls(cfg, model.tokenizer, move_to_device=False, default_padding_side=model.default_padding_side)
     own.take_weights(model)
     return own.to(model.cfg.device)
+
+
+register_loader("decoder", from_pretrained)
+register_loader("encoder", load_model)

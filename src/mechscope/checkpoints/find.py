@@ -1,4 +1,4 @@
-"""Find and open the checkpoint that a caller asked for."""
+"""Find and open the requested checkpoint."""
 
 from __future__ import annotations
 

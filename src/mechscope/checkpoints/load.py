@@ -11,8 +11,10 @@ import torch
 
 from mechscope.checkpoints.checkpoint import Checkpoint, GivenConfig
 from mechscope.checkpoints.find import Wanted, find
-from mechscope.data.tokenizer_files import has_tokenizer, tokenizer_from_folder
+from mechscope.data.tokenizer import Tokenizer
+from mechscope.data.tokenizer_files import has_tokenizer
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
+from mechscope.model.encoder import HookedEncoder
 from mechscope.model.transformer import HookedTransformer
 from mechscope.model.weight_processing import ProcessedWeights
 from mechscope.model.weight_processing.process import run_steps
@@ -66,6 +68,12 @@ def load_model(
         ValueError: for an unknown name (suggests the closest ones), an unsupported setting, or tensors that
             do not fit, all listed at once.
         FileNotFoundError: if the files cannot be found or downloaded; says how to fix it.
+
+    >>> model = load_model("mini-gelu-1l")
+    >>> model.cfg.n_layers, model.cfg.n_heads, model.cfg.d_model
+    (1, 4, 64)
+    >>> model(model.to_tokens("to be or not to be")).shape  # logits [batch pos d_vocab]
+    torch.Size([1, 7, 512])
     """
     if isinstance(name_or_path, str) and not name_or_path.strip():
         raise ValueError("load_model was given an empty name; `mechscope models` lists the valid names.")
@@ -126,8 +134,6 @@ def _encoder(found: Checkpoint, wanted: HookedTransformerConfig, tokenizer: Any,
         raise ValueError(
             f"{', '.join(asked)}: weight processing is for decoders; an encoder's norms come after the sums."
         )
-    from mechscope.model.encoder import HookedEncoder
-
     return HookedEncoder.from_state(wanted, found.read(wanted, wanted.dtype), tokenizer)
 
 
@@ -151,8 +157,8 @@ def _restricted(
 
 def _tokenizer(given: Any, found: Checkpoint) -> Any:
     if isinstance(given, str | Path):
-        return tokenizer_from_folder(given)
+        return Tokenizer.from_folder(given)
     if given is not None:
         return given
     folder = found.tokenizer_folder
-    return tokenizer_from_folder(folder) if folder is not None and has_tokenizer(folder) else None
+    return Tokenizer.from_folder(folder) if folder is not None and has_tokenizer(folder) else None

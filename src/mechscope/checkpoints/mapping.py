@@ -111,7 +111,7 @@ def convert(
 ) -> dict[str, torch.Tensor]:
     """Convert a checkpoint's tensors to our state dict, each of them contiguous.
 
-    One tensor of the checkpoint is read at a time, so that at most one is in memory beside the weights.
+    One tensor of the checkpoint is read at a time, so that at most one is in memory in addition to the weights.
 
     Args:
         rename: from a name in the checkpoint to the name without program-specific prefixes; None skips the tensor.

@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Verify:
-    """Report which claims hold on this machine, from finished runs, and from new ones where they are missing.
+    """Report which claims hold on this machine. Reads finished runs, and makes the missing ones.
 
     Exits with 0 only if nothing failed. A claim that was not run is neither a pass nor a failure.
     """
@@ -118,7 +118,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Report what is installed, which data and models are available, and how to fix problems."""
+    """Report what is installed, which devices, data and models are available, and how to fix problems."""
 
     json: Annotated[bool, Flag] = False
     """Print JSON instead of text."""

@@ -3,43 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.commands import Models
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.cli.words import command_line
-
-WHERE = {
-    "bundled": "comes with mechscope",
-    "cache": "in the Hugging Face cache of this machine",
-    "data folder": "in the folder that MECHSCOPE_DATA names",
-    "hub": "on the Hugging Face hub only; downloaded when first loaded",
-}
-TOY_MODELS = "toy models (load_toy_models)"
-"""The family of toy-model collections, which are not transformers."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One model that can be loaded by name."""
-
-    name: str
-    """The name for load_model, or for load_toy_models if the family says so."""
-    aliases: tuple[str, ...]
-    """Other names for it."""
-    family: str
-    """Its group in the model table, "bundled", or TOY_MODELS."""
-    parameters: str
-    """Number of parameters according to the name, such as "70m"; empty if the name does not say."""
-    hub_id: str
-    """Its repository on the hub; empty for a bundled model."""
-    where: str
-    """One of WHERE."""
-    megabytes: float | None
-    """Size of its weight files; None if they are not on this machine."""
 
 
 def models(command: Models) -> int:
@@ -47,6 +16,8 @@ def models(command: Models) -> int:
     if command.action:
         return train(command)
     with user_errors():
+        from mechscope.checkpoints.listing import WHERE, list_models
+
         listings = list_models()
     if command.json:
         print(json.dumps([asdict(listing) for listing in listings], indent=1))
@@ -116,58 +87,5 @@ def _train(command: Models, held: ExitStack) -> int:
             code = 1
         else:
             loads = f"{recipe.store.loader}({str(folder)!r})"
-            print(f"   made: {folder} (its card.md says what it is; {loads} loads it)")
+            print(f"   made: {folder} (its card.md describes it; {loads} loads it)")
     return code
-
-
-def list_models() -> list[Listing]:
-    """Bundled models first, then those of the table in table order. Downloads nothing.
-
-    Raises:
-        FileNotFoundError: if MECHSCOPE_DATA names a folder that does not exist.
-    """
-    from mechscope.checkpoints.hub import find_on_this_machine, weight_files
-    from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries, toy_model_names
-
-    listings = []
-    families = {**dict.fromkeys(bundled_names(), "bundled"), **dict.fromkeys(toy_model_names(), TOY_MODELS)}
-    for name, family in families.items():
-        megabytes = _megabytes(weight_files(BUNDLED / name))
-        listings.append(Listing(name, (), family, "", "", "bundled", megabytes))
-    families = _families()
-    for entry in entries():
-        where, folder = find_on_this_machine(entry.name, entry.hub_id)
-        megabytes = None if folder is None else _megabytes(weight_files(folder))
-        listings.append(
-            Listing(
-                entry.name,
-                entry.aliases,
-                families[entry.name],
-                _parameters(entry.name),
-                entry.hub_id,
-                where,
-                megabytes,
-            )
-        )
-    return listings
-
-
-def _families() -> dict[str, str]:
-    from mechscope.checkpoints.model_table import TABLE
-
-    family, families = "", {}
-    for line in filter(None, map(str.strip, TABLE.splitlines())):
-        if line.startswith("#"):
-            family = line.lstrip("# ").partition(";")[0]
-        else:
-            families[line.split()[0]] = family
-    return families
-
-
-def _parameters(name: str) -> str:
-    found = re.search(r"(?:^|[-_])(\d+(?:\.\d+)?[mb])(?:$|[-_])", name)
-    return found[1].upper() if found else ""
-
-
-def _megabytes(files: list[Path]) -> float:
-    return sum(file.stat().st_size for file in files) / 1e6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.commands import Replications
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.run import same_runs
-from mechscope.cli.words import command_line
 from mechscope.storage.files import check_file, write_atomically
 
 

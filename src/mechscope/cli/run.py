@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.commands import Replications, Run
 from mechscope.cli.errors import UserError, user_errors
-from mechscope.cli.words import command_line
 
 if TYPE_CHECKING:
     from mechscope.labs.parallel_steps import Finished

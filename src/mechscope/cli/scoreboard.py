@@ -8,6 +8,7 @@ from typing import Any
 
 from mechscope.cli.commands import Scoreboard
 from mechscope.cli.errors import user_errors
+from mechscope.pages.tables import text_table
 from mechscope.storage.files import check_file, check_folder, write_atomically
 from mechscope.storage.folder_lock import hold_folder
 
@@ -21,12 +22,15 @@ def print_means(played: Any, kind: str) -> None:
     names = [name for name in played.methods() if name in rows[columns[0]]]
     if not names:
         return
-    width = max(len(METHODS[name].words) for name in names)
-    print(f"{f'AUROC of {kind}':<{width}}  {'  '.join(f'{column:>9}' for column in columns)}   CPU s")
-    for name in names:
-        cells = "  ".join(f"{rows[column][name][0]:9.3f}" for column in columns)
-        print(f"{METHODS[name].words:<{width}}  {cells}  {played.median_seconds(name):6.2f}")
-    print()
+    table = [
+        [
+            METHODS[name].words,
+            *(f"{rows[column][name][0]:.3f}" for column in columns),
+            f"{played.median_seconds(name):.2f}",
+        ]
+        for name in names
+    ]
+    print(text_table([f"AUROC of {kind}", *columns, "CPU s"], table), end="\n\n")
 
 
 def scoreboard(command: Scoreboard) -> int:

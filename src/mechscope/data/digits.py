@@ -16,13 +16,13 @@ from mechscope.data.mnist import read_mnist
 class Digits:
     """A data set of digit images in memory: training loops slice it, so no loader is needed."""
 
-    train_x: Float[Tensor, "batch pixel"]
+    train_x: Float[Tensor, "train pixel"]
     """Brightness from 0 (paper) to 1 (ink), pixels in row-major order."""
-    train_y: Int[Tensor, " batch"]
+    train_y: Int[Tensor, " train"]
     """The digit, 0 to 9."""
-    test_x: Float[Tensor, "batch pixel"]
+    test_x: Float[Tensor, "test pixel"]
     """Held-out images, never used for training."""
-    test_y: Int[Tensor, " batch"]
+    test_y: Int[Tensor, " test"]
     """Their digits."""
     side: int
     """Height and width of an image in pixels."""

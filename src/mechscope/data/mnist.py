@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mechscope.data.idx import parse_idx, read_idx_bytes
+from mechscope.data._idx import parse_idx, read_idx_bytes
 from mechscope.data.mnist_archive import REINSTALL, unpack_mnist
 from mechscope.storage.folders import DATA_VARIABLE, cache_folder, data_folder
 

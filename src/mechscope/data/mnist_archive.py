@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mechscope.data.idx import idx_bytes
+from mechscope.data._idx import idx_bytes
 
 FOLDER = Path(__file__).parent / "mnist_files"
 """The archive's folder in the package, with a note on where the digits come from."""

@@ -1,11 +1,10 @@
 """Deprecated: use `Baseline` of `mechscope.data.baseline`."""
 
-from mechscope.lazy import lazy_names
+from mechscope.lazy import moved_names
 
-__getattr__, __dir__ = lazy_names(
+__getattr__ = moved_names(
     __name__,
-    {},
-    moved={
+    {
         "Rival": "mechscope.data.baseline:Baseline",
         "add_counts": "mechscope.data.baseline",
         "look_up": "mechscope.data.baseline",

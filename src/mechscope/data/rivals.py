@@ -1,11 +1,10 @@
 """Deprecated: use `make_baselines` and `fit_baselines` of `mechscope.data.baselines`."""
 
-from mechscope.lazy import lazy_names
+from mechscope.lazy import moved_names
 
-__getattr__, __dir__ = lazy_names(
+__getattr__ = moved_names(
     __name__,
-    {},
-    moved={
+    {
         "fit_rivals": "mechscope.data.baselines:fit_baselines",
         "make_rivals": "mechscope.data.baselines:make_baselines",
     },

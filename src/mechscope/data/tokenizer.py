@@ -1,7 +1,6 @@
 """A tokenizer with the interface that notebooks expect, built on the `tokenizers` library alone.
 
 It converts text to token ids and back, names the special tokens, and pads batches on either side.
-Reading a tokenizer from disk is in `tokenizer_files`.
 """
 
 from __future__ import annotations
@@ -9,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import tokenizers
 
-from mechscope.data.encoding import Encoding, pad_and_stack
-from mechscope.data.special_tokens import SpecialToken, SpecialTokenId
+from mechscope.data._encoding import Encoding, pad_and_stack
+from mechscope.data._special_tokens import SpecialToken, SpecialTokenId
+from mechscope.data.tokenizer_files import read_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +26,10 @@ class Tokenizer:
     If no beginning-of-sequence or padding token is given, the end-of-sequence token takes its role (as
     in GPT-2, where one token is both beginning and end).
 
-    >>> from mechscope.data.tokenizer_files import tokenizer_from_folder
-    >>> tokenizer = tokenizer_from_folder("gpt2")                           # doctest: +SKIP
-    >>> tokenizer.encode("Hello world"), tokenizer.prepends_bos             # doctest: +SKIP
-    ([15496, 995], False)
+    >>> from mechscope.checkpoints.registry import BUNDLED
+    >>> tokenizer = Tokenizer.from_folder(BUNDLED / "mini-gelu-1l")
+    >>> tokenizer.token_texts(tokenizer.encode("Hello world"))
+    ['<|bos|>', 'H', 'el', 'lo', ' w', 'or', 'ld']
 
     Raises:
         ValueError: if a special token is not in the vocabulary.
@@ -85,11 +85,15 @@ class Tokenizer:
         self.prepends_bos = self._find_prepended_bos()
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> Tokenizer:
-        """Read a tokenizer from a folder; see `tokenizer_files.tokenizer_from_folder`."""
-        from mechscope.data.tokenizer_files import tokenizer_from_folder
+    def from_folder(cls, folder: str | Path) -> Self:
+        """Read a tokenizer from a folder, in any of the layouts that `tokenizer_files` lists.
 
-        return tokenizer_from_folder(folder)
+        Raises:
+            FileNotFoundError: if the folder has no tokenizer; lists the file names that were tried.
+            ValueError: for a file whose content does not match its name.
+        """
+        backend, settings = read_tokenizer(folder)
+        return cls(backend, **settings)
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""Read a tokenizer from a folder in any of the usual file layouts.
+"""Read a tokenizer's vocabulary and settings from a folder in any of the usual file layouts.
 
 These are: `tokenizer.json`; `vocab.json` with `merges.txt`; GPT-2's original `encoder.json` with
 `vocab.bpe`; a WordPiece `vocab.txt`; llama2.c's `tok*.bin`. The special tokens come from
@@ -14,9 +14,8 @@ from typing import Any, TypeVar, cast
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-from mechscope.data.special_tokens import SPECIAL_NAMES
-from mechscope.data.tokenizer import Tokenizer
-from mechscope.data.tokenizer_llama2c import tokenizer_from_llama2c
+from mechscope.data._special_tokens import SPECIAL_NAMES
+from mechscope.data._tokenizer_llama2c import read_llama2c
 from mechscope.reading import MOST_BYTES_OF_TEXT, check_name, read_json_object, read_text, regular_file
 from mechscope.value_kinds import first_line, not_of_kind, shown
 
@@ -28,18 +27,18 @@ NO_LENGTH_LIMIT = 10**9  # tokenizer_config.json writes "no limit" as a huge num
 
 
 def has_tokenizer(folder: str | Path) -> bool:
-    """Whether the folder contains files that `tokenizer_from_folder` can read."""
+    """Whether the folder contains files that `read_tokenizer` can read."""
     folder = Path(folder)
     sets = (("tokenizer.json",), ("vocab.txt",), *BYTE_PAIR_FILES)
     whole = any(all((folder / name).exists() for name in names) for names in sets)
     return whole or any(folder.glob("tok*.bin"))
 
 
-def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
-    """The tokenizer in a folder.
+def read_tokenizer(folder: str | Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
+    """The vocabulary in a folder, and the settings with which `Tokenizer` wraps it.
 
     Raises:
-        FileNotFoundError: if the folder has no tokenizer; lists the file names that were looked for.
+        FileNotFoundError: if the folder has no tokenizer; lists the file names that were tried.
         ValueError: for a file whose content does not match its name.
     """
     folder = check_name(folder)
@@ -54,7 +53,7 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
     elif (folder / "vocab.txt").exists():
         backend = _word_piece(folder / "vocab.txt", settings)
     elif llama2c:
-        return tokenizer_from_llama2c(llama2c[0])
+        return read_llama2c(llama2c[0])
     else:
         hint = (
             " Its tokenizer.model is SentencePiece's own format: convert it to tokenizer.json."
@@ -70,14 +69,13 @@ def tokenizer_from_folder(folder: str | Path) -> Tokenizer:
     if byte_pair_bos and "bos_token" in special:
         _prepend(backend, special["bos_token"])
     limit = settings.get("model_max_length")
-    return Tokenizer(
-        backend,
+    return backend, {
         **special,
-        padding_side=settings.get("padding_side", "right"),
-        model_max_length=None if limit is None or limit >= NO_LENGTH_LIMIT else int(limit),
-        drops_space_after_bos=settings.get("drops_space_after_bos", False),
-        name_or_path=str(folder),
-    )
+        "padding_side": settings.get("padding_side", "right"),
+        "model_max_length": None if limit is None or limit >= NO_LENGTH_LIMIT else int(limit),
+        "drops_space_after_bos": settings.get("drops_space_after_bos", False),
+        "name_or_path": str(folder),
+    }
 
 
 def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -50,6 +50,13 @@ def load(folder: str | Path) -> Dictionary:
     Raises:
         FileNotFoundError: if the folder lacks one of the two files.
         ValueError: for a damaged file, another format, or weights that are not finite or not those of the config.
+
+    >>> import tempfile
+    >>> from mechscope.dictionaries import TopKConfig, build
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = save(build(TopKConfig(d_in=8, d_sae=16, k=2)), folder)
+    ...     load(folder).cfg.k
+    2
     """
     folder = check_name(folder)
     for name in (CONFIG, WEIGHTS):

@@ -26,9 +26,9 @@ from mechscope.value_kinds import shown
 class Batch:
     """Activations, and what a transcoder should write for them."""
 
-    x: Float[Tensor, "batch d_in"]
+    x: Float[Tensor, "*batch d_in"]
     """What is read."""
-    target: Float[Tensor, "batch d_out"] | None = None
+    target: Float[Tensor, "*batch d_out"] | None = None
     """The targets; None if they are the same as the inputs."""
 
     def __len__(self) -> int:

@@ -89,6 +89,13 @@ def train(
         RuntimeError: inside `torch.inference_mode()`.
         FloatingPointError: if a loss is no longer finite.
         NotKeptError: if what came out cannot be written; a checkpoint on the way that cannot be is only warned of.
+
+    >>> from mechscope.dictionaries import TensorStream, TopKConfig, TrainingConfig, build
+    >>> activations = torch.randn(512, 8, generator=torch.Generator().manual_seed(0))
+    >>> sae = build(TopKConfig(d_in=8, d_sae=16, k=2))
+    >>> run = train(sae, TensorStream(activations, batch_size=64), TrainingConfig(steps=20), progress=False)
+    >>> sae.encode(activations[:1]).shape
+    torch.Size([1, 16])
     """
     refuse_inference_mode("training")
     named = {"dictionary": dictionaries} if isinstance(dictionaries, Dictionary) else dict(dictionaries)

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from mechscope.labs import registry
 from mechscope.labs.claims_file import ClaimsFile, read_claims
 from mechscope.labs.registry import LabEntry
+from mechscope.pages.formatting import duration
 from mechscope.pages.frame import render_page
-from mechscope.pages.words import duration
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
 

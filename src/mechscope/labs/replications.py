@@ -12,6 +12,7 @@ from mechscope.labs.claim import TAGS
 from mechscope.labs.claims_file import ClaimsFile, read_claims
 from mechscope.labs.lab import Budget, Lab
 from mechscope.labs.running import key_of
+from mechscope.pages.tables import markdown_table
 
 VERDICTS = {"pass": "✓ reproduced", "fail": "✗ **not reproduced**", "not-run": "– not run"}
 
@@ -83,27 +84,27 @@ def replications_page(found: Sequence[Replication], budget: Budget = "full", see
 
 
 def _totals(found: Sequence[Replication]) -> list[str]:
-    lines = ["| step | reproduced | not reproduced | not run | seeds | time |", "|---|---|---|---|---|---|"]
+    rows: list[list[str]] = []
     sums = dict.fromkeys(VERDICTS, 0)
     for replication in found:
         name = f"{replication.lab.step} {replication.lab.title}"
         run = replication.found
         if run is None:
-            lines.append(f"| {name} | {_cell(replication.problem)} | | | | |")
+            rows.append([name, _without_tags(replication.problem), "", "", "", ""])
             continue
         counts = {status: run.count(status) for status in VERDICTS}
         for status, count in counts.items():
             sums[status] += count
-        cells = [*map(str, counts.values()), ", ".join(map(str, run.seeds)), f"{run.seconds:.0f} s"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines.append(f"| **all** | {' | '.join(f'**{count}**' for count in sums.values())} | | |")
-    return lines
+        seeds = ", ".join(map(str, run.seeds))
+        rows.append([name, *map(str, counts.values()), seeds, f"{run.seconds:.0f} s"])
+    rows.append(["**all**", *(f"**{count}**" for count in sums.values()), "", ""])
+    return [markdown_table(["step", "reproduced", "not reproduced", "not run", "seeds", "time"], rows)]
 
 
 def _not_reproduced(found: Sequence[Replication]) -> list[str]:
     failed = [
         f"- **{claim['id']}** {claim['statement']} Seen: {claim['reason']}. "
-        f"{_cell(replication.lab.remarks.get(claim['id'], ''))}".rstrip()
+        f"{_without_tags(replication.lab.remarks.get(claim['id'], ''))}".rstrip()
         for replication in found
         if replication.found
         for claim in replication.found.claims
@@ -135,24 +136,23 @@ def _step(replication: Replication) -> list[str]:
     packages = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     where = f"{run.device} ({'; '.join(run.machines)})" if run.machines else run.device
     lines += [f"{run.budget.capitalize()} budget, {seeds}, on {where}, {run.seconds:.0f} s.", ""]
-    lines += ["| claim | published | ours | wanted | source | verdict |", "|---|---|---|---|---|---|"]
-    lines += [_row(claim) for claim in run.claims]
+    headers = ["claim", "published", "ours", "wanted", "source", "verdict"]
+    lines.append(markdown_table(headers, [_row(claim) for claim in run.claims]))
     return [*lines, "", f"Read: {made_of}. Made with {packages}.", ""]
 
 
-def _row(claim: Mapping[str, Any]) -> str:
+def _row(claim: Mapping[str, Any]) -> list[str]:
     ours = [f"{finding['what']}: {_values(finding)}" for finding in claim["findings"]]
     wanted = [_wanted(finding) for finding in claim["findings"]]
     by = "" if claim["tolerance_by"] == "ours" or not wanted else f" (bounds by {claim['tolerance_by']})"
-    cells = [
-        f"**{claim['id']}** {claim['statement']}",
-        claim["paper"],
-        "<br>".join(map(_cell, ours)) or _cell(claim["reason"]),
-        "<br>".join(map(_cell, wanted)) + by,
-        f"{claim['tag']} · {claim['source']}",
+    return [
+        _without_tags(f"**{claim['id']}** {claim['statement']}"),
+        _without_tags(claim["paper"]),
+        "<br>".join(map(_without_tags, ours)) or _without_tags(claim["reason"]),
+        "<br>".join(map(_without_tags, wanted)) + by,
+        _without_tags(f"{claim['tag']} · {claim['source']}"),
         VERDICTS[claim["status"]],
     ]
-    return "| " + " | ".join(cell if "<br>" in cell else _cell(cell) for cell in cells) + " |"
 
 
 def _values(finding: Mapping[str, Any]) -> str:
@@ -176,6 +176,6 @@ def _number(value: float | None) -> str:
     return "not a number" if value is None else f"{value:.4g}"
 
 
-def _cell(text: str) -> str:
-    # A column's bar, a line's end or a tag would tear the table; a text's own tags are shown as written.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+def _without_tags(text: str) -> str:
+    """Escape what Markdown would take for an HTML tag."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")

@@ -13,9 +13,9 @@ from mechscope.labs.claim import TAGS, CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
 from mechscope.labs.page_places import INDEX, neighbours
 from mechscope.pages.figures import figure_html
+from mechscope.pages.formatting import code_spans, duration, first_capital, number, with_minus
 from mechscope.pages.frame import render_page
 from mechscope.pages.markdown import figures_placed, render_lesson
-from mechscope.pages.words import code_spans, duration, first_capital, number, with_minus
 from mechscope.storage.files import write_atomically
 
 

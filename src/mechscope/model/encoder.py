@@ -8,7 +8,6 @@ layers wrote.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -36,6 +35,7 @@ from mechscope.model.hook_points import HookPoint, NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
 from mechscope.model.loading import weights_apart
+from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.special_tokens import check_ids, n_ids
 from mechscope.model.switches import ClassicSwitches
 from mechscope.model.token_batch import real_positions
@@ -162,9 +162,7 @@ class HookedEncoder(
         **kwargs: Any,
     ) -> HookedEncoder:
         """A trained encoder by name, alias or folder; see `mechscope.checkpoints.load.load_model`."""
-        # By name, because checkpoints stands above the model and imports it.
-        loader = importlib.import_module("mechscope.checkpoints.load")
-        model = loader.load_model(
+        model = pretrained_loader("encoder")(
             model_name if hf_model is None else hf_model,
             checkpoint_index=checkpoint_index,
             checkpoint_value=checkpoint_value,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -17,6 +16,7 @@ from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.fit import check_fit, check_types
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.state_dict_completion import complete_state_dict
 from mechscope.model.tokens import PaddingSide, TokenizerHelpers
 from mechscope.model.weight_processing import process_weights
@@ -102,10 +102,8 @@ class Loading(ClassicStateDicts, TokenizerHelpers, HookedRootModule):
         **from_pretrained_kwargs: Any,
     ) -> Self:
         """A trained model by name, alias or folder; see `mechscope.checkpoints.classic.from_pretrained`."""
-        # By name, because checkpoints stands above the model and imports it.
-        loader = importlib.import_module("mechscope.checkpoints.classic")
         del move_to_device  # the model is built on its device
-        return loader.from_pretrained(
+        return pretrained_loader("decoder")(
             cls,
             model_name,
             fold_ln=fold_ln,

@@ -153,22 +153,22 @@ class Tokens(torch.Tensor):
         return _dressed(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
 
     @property
-    def ids(self) -> Int[torch.Tensor, "batch pos"]:
+    def ids(self) -> Int[torch.Tensor, "*batch pos"]:
         """The same numbers as a plain tensor, without the mask."""
         return plain_ids(self)
 
     @property
-    def attention_mask(self) -> Bool[torch.Tensor, "batch pos"] | None:
+    def attention_mask(self) -> Bool[torch.Tensor, "*batch pos"] | None:
         """True where a token is real; None if all are."""
         return self._mask
 
     @property
-    def is_real(self) -> Bool[torch.Tensor, "batch pos"]:
+    def is_real(self) -> Bool[torch.Tensor, "*batch pos"]:
         """True where a token is real, never None."""
         return torch.ones_like(self.ids, dtype=torch.bool) if self._mask is None else self._mask
 
     @property
-    def lengths(self) -> Int[torch.Tensor, " batch"]:
+    def lengths(self) -> Int[torch.Tensor, "*batch"]:
         """How many tokens of each row are real."""
         return self.is_real.sum(-1)
 
@@ -249,7 +249,9 @@ def last_real(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, " batc
     return mask.shape[-1] - 1 - mask.flip(-1).to(torch.int8).argmax(-1)
 
 
-def real_positions(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, "batch pos"]:
+def real_positions(
+    mask: Bool[torch.Tensor, "*batch pos"] | Int[torch.Tensor, "*batch pos"],
+) -> Int[torch.Tensor, "*batch pos"]:
     """Where each token stands among its row's real tokens [batch pos].
 
     Padding has the position of the real token before it, and 0 at the start of a row.

@@ -96,6 +96,12 @@ class TokenizerHelpers:
             padding_side: where padding goes; None follows `default_padding_side`.
             move_to_device: put the ids on `cfg.device`.
             truncate: cut at n_ctx tokens, with a warning that counts the cut texts.
+
+        >>> from mechscope.checkpoints import load_model
+        >>> model = load_model("mini-gelu-1l")
+        >>> tokens = model.to_tokens(["to be", "or not to be"])
+        >>> tokens.shape, tokens.lengths.tolist()
+        (torch.Size([2, 5]), [3, 5])
         """
         tokenizer = self._need_tokenizer("to_tokens")
         if prepend_bos is not None and not isinstance(prepend_bos, bool):

@@ -384,6 +384,12 @@ class HookedTransformer(
 
         See `HookedRootModule.run_with_cache` for the arguments; `return_cache_object=False` gives
         the plain dictionary. `get_act_name("pattern", 0)` spells the full name of a short one.
+
+        >>> from mechscope.checkpoints import load_model
+        >>> model = load_model("induction-2l")
+        >>> logits, cache = model.run_with_cache(torch.tensor([[0, 1, 2, 1]]))
+        >>> cache["pattern", 1].shape  # batch head query key
+        torch.Size([1, 4, 4, 4])
         """
         output, cache = super().run_with_cache(
             *model_args, remove_batch_dim=remove_batch_dim, names_filter=names_filter, **kwargs

@@ -1,1 +1,1 @@
-"""HTML pages: the frame that they share, figures, Markdown, and how numbers read on them."""
+"""Pages in HTML and Markdown: the shared frame, figures, lessons, tables, and the formatting of numbers."""

@@ -1,4 +1,4 @@
-"""Figures on a page: what its script (templates/figures.js) draws, and the themes that it draws in."""
+"""Figures on a page: the data that its script (templates/figures.js) draws, and the light and dark themes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from mechscope.pages.words import code_spans, with_minus
+from mechscope.pages.formatting import code_spans, with_minus
 from mechscope.viz import DARK, LIGHT, house_template
 from mechscope.viz.escaping import unescape
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure with the words that go with it."""
+    """A figure with its name and caption."""
 
     name: str
-    """Short name: the page places the figure by it."""
+    """Short name, by which a lesson places the figure."""
     figure: go.Figure
-    """The picture, titled, with both axes named."""
+    """The Plotly figure, with a title and with names on both axes."""
     caption: str
-    """What is drawn, and what to look for in it."""
+    """What the figure shows, and what to look for in it."""
 
     @property
     def numbers_link(self) -> str | None:
-        """From the page to the file with the numbers behind the figure; None if there is none."""
+        """Relative link from the page to a file with the figure's numbers, or None."""
         return None
 
 
 def figure_html(figure: PageFigure) -> Markup:
-    """A figure with its heading and caption, ready for the page's script to draw."""
+    """HTML for a figure with its heading and caption, which the page's script draws."""
     content = json.loads(str(figure.figure.to_json()))
     layout = content["layout"]
-    # The page writes the title as a heading (it wraps on a phone) and sets the theme's template.
+    # The page shows the title as a heading, which wraps on a phone, and sets the theme's template.
     title = unescape(str(layout.pop("title", {}).get("text", figure.name)))
     layout.pop("template", None)
     meta = layout.get("meta", {})
     layout["margin"] = {"l": 12, "r": 12, "t": 40 if layout.get("showlegend") else 16, "b": 12}
-    # Plotly makes room for the titles of axes, but not for what is written beside several axes at once.
+    # Plotly reserves space for axis titles, but not for text that belongs to several axes at once.
     layout["margin"] |= meta.get("margin_without_title", {})
     width = f";max-width:{meta['max_width']}px" if "max_width" in meta else ""
     data = _json_for_script({"data": content["data"], "layout": layout})
@@ -63,7 +63,7 @@ def _without_script(figure: PageFigure) -> str:
 
 
 def theme_templates() -> Markup:
-    """The templates of both themes, as the page's script reads them."""
+    """The Plotly templates of both themes, as JSON for the page's script."""
     return _json_for_script({"light": _template(LIGHT), "dark": _template(DARK)})
 
 

@@ -1,7 +1,7 @@
-"""The frame that every page shares. Styles, script and Plotly are inside the page: it fetches nothing.
+"""The frame that all pages share. A page contains its styles, script and Plotly, and loads nothing else.
 
-A page is a template of the room that fills it. It extends frame.html, or figures_frame.html where it has figures, both
-in templates/, and fills their blocks.
+Each page has a template in the package that fills it. The template extends templates/frame.html, or
+templates/figures_frame.html if the page has figures, and fills their blocks.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(template: Path, **content: Any) -> str:
-    """A page as one HTML document.
+    """Render a page as one HTML document.
 
     Args:
-        template: its file.
-        content: what its blocks ask for; strings are escaped, `Markup` stands as it is.
+        template: the file of its template.
+        content: the variables of the template; strings are escaped, `Markup` is not.
 
     Raises:
-        jinja2.UndefinedError: if the template asks for something that is not there.
+        jinja2.UndefinedError: if the template uses a variable that is missing.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, _TEMPLATES]),
@@ -35,7 +35,7 @@ def render_page(template: Path, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Called by the frames that want them: Plotly is megabytes, which a page without figures does without.
+    # The frames call these if they need them: Plotly takes megabytes, which a page without figures does not need.
     for_frames = {"part": _part, "plotly": _plotly, "themes": theme_templates}
     return environment.get_template(template.name, globals=for_frames).render(content)
 

@@ -1,4 +1,4 @@
-"""Lessons: Markdown with $formulas$ (as MathML, without JavaScript), `{{ numbers }}` and [[figure NAME]]."""
+"""Lessons in Markdown, with $formulas$ (rendered as MathML), `{{ numbers }}` and [[figure NAME]]."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FIGURE = re.compile(r"<p>\[\[figure ([\w-]+)\]\]</p>")
 
 
 def render_lesson(text: str, values: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    """The lesson as HTML.
+    """Render a lesson as HTML.
 
     Args:
-        values: what the text's `{{ name | filter }}` marks and `{% if … %}` conditions read (see `fill_text`).
-        figures: HTML for each [[figure NAME]] that is a paragraph of its own.
+        values: the values for `{{ name | filter }}` and `{% if … %}` (see `fill_text`).
+        figures: the HTML for each [[figure NAME]], which must be a paragraph of its own.
 
     Raises:
-        KeyError: for a name without a value or a figure that the run did not produce, with the nearest names.
+        KeyError: for a name without a value, or a figure that the run did not produce; suggests similar names.
         ValueError: as `fill_text`.
     """
     if _OLD_NUMBER.search(text):
@@ -48,12 +48,12 @@ def render_lesson(text: str, values: Mapping[str, Any], figures: Mapping[str, st
 
 
 def figures_placed(text: str) -> list[str]:
-    """Names of the figures that a lesson places, in order."""
+    """The names of the figures in a lesson, in order."""
     return re.findall(r"^\[\[figure ([\w-]+)\]\]\s*$", text, flags=re.MULTILINE)
 
 
 def to_mathml(latex: str, display: bool = False) -> str:
-    r"""A formula as MathML.
+    r"""Convert a LaTeX formula to MathML.
 
     >>> to_mathml("x^2").startswith("<math")
     True
@@ -64,10 +64,10 @@ def to_mathml(latex: str, display: bool = False) -> str:
     try:
         mathml = latex2mathml.converter.convert(latex, display="block" if display else "inline")
     except Exception as error:
-        # The converter raises its own bare exception classes, one a mistake; all mean the same to a lesson's author.
+        # The converter has an exception class for each mistake; to a lesson's author they all mean the same.
         raise ValueError(f"cannot read the formula {latex!r}: {type(error).__name__} {error}") from error
     if unknown := re.search(r">(\\[A-Za-z]+)", mathml):
-        # It prints commands that it does not know as they stand.
+        # The converter copies unknown commands into its output.
         raise ValueError(f"cannot read the formula {latex!r}: there is no command {unknown[1]}.")
     return mathml
 
@@ -80,7 +80,7 @@ def _parser() -> MarkdownIt:
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    # $$…$$ or $…$; a dollar followed by a space, or alone, is a dollar.
+    # $$…$$ or $…$. A dollar sign that is followed by a space, or has no partner, is not the start of a formula.
     source, start = state.src, state.pos
     if source[start] != "$":
         return False
@@ -105,7 +105,7 @@ def _render_formula(
 
 def _look_up(figures: Mapping[str, str], name: str) -> str:
     if name not in figures:
-        there = f"there are: {', '.join(sorted(figures)) or 'none'}."
-        hint = did_you_mean_clause(name, figures, n=3) or there
-        raise KeyError(f"the lesson asks for figure {name!r}, which the run did not produce; {hint}")
+        known = f"it produced: {', '.join(sorted(figures)) or 'none'}."
+        hint = did_you_mean_clause(name, figures, n=3) or known
+        raise KeyError(f"the lesson uses figure {name!r}, which the run did not produce; {hint}")
     return figures[name]

@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, pass_context
 from jinja2.runtime import Context
 
 from mechscope.near_names import did_you_mean_clause
-from mechscope.pages.words import with_minus
+from mechscope.pages.formatting import with_minus
 
 _NOT_A_NUMBER = "not a number"
 
 
-def fill_text(text: str, values: Mapping[str, Any]) -> str:
+def fill_text(text: str, values: Mapping[str, Any], *, minus_signs: bool = True) -> str:
     """Fill a text's `{{ name | filter }}` marks, and keep or drop its `{% if … %}` paragraphs.
 
-    >>> fill_text("Loss {{ loss | nats }}{% if peer is defined %}, peer {{ peer | nats }}{% endif %}.", {"loss": 1.25})
-    'Loss 1.25 nats.'
+    >>> text = "Loss {{ loss | nats }}{% if peer is defined %}, peer {{ peer | nats }}{% endif %}."
+    >>> fill_text(text, {"loss": 1.25})
+    'Loss 1.25\xa0nats.'
 
     Args:
         values: name → number, word, list or object with fields. A float needs a filter (one of `FILTERS`): its sixteen
             digits are never what a reader wants.
+        minus_signs: replace the hyphens of negative numbers in words by minus signs.
 
     Raises:
         KeyError: for a name without a value, with the nearest names.
@@ -32,13 +35,27 @@ def fill_text(text: str, values: Mapping[str, Any]) -> str:
             not a number.
     """
     try:
-        return _ENVIRONMENT.from_string(text).render(values)
+        environment = _ENVIRONMENT if minus_signs else _VERBATIM
+        return environment.from_string(text).render(values)
     except UndefinedError as error:
         raise KeyError(_missing(str(error.message), values)) from error
     except TemplateSyntaxError as error:
         raise ValueError(
             f"line {error.lineno} of the text is not a valid template: {error.message}"
         ) from error
+
+
+def fill_page(template: Path, /, **values: Any) -> str:
+    """Fill the Markdown template of a generated page; words, such as tables that quote code, stay as they are.
+
+    Returns:
+        The page, which ends with one line break.
+
+    Raises:
+        KeyError, ValueError: as `fill_text`.
+    """
+    text = fill_text(template.read_text(encoding="utf-8"), values, minus_signs=False)
+    return text.rstrip("\n") + "\n"
 
 
 def fixed(value: float, digits: int = 2) -> str:
@@ -81,7 +98,7 @@ def nats(value: float, digits: int = 2) -> str:
     """A loss.
 
     >>> nats(0.5, 3)
-    '0.500 nats'
+    '0.500\xa0nats'
     """
     return _with_unit(fixed(value, digits), "nats")
 
@@ -142,11 +159,21 @@ def _with_unit(words: str, unit: str) -> str:
 
 @pass_context
 def _finalize(context: Context, value: object) -> object:
+    _refuse_float(value)
+    return with_minus(value) if isinstance(value, str) else value
+
+
+@pass_context
+def _finalize_verbatim(context: Context, value: object) -> object:
+    _refuse_float(value)
+    return value
+
+
+def _refuse_float(value: object) -> None:
     if isinstance(value, float):
         raise ValueError(
             f"the text writes the number {value!r} without a filter; add one of {', '.join(FILTERS)}."
         )
-    return with_minus(value) if isinstance(value, str) else value
 
 
 def _missing(message: str, values: Mapping[str, Any]) -> str:
@@ -168,3 +195,4 @@ _ENVIRONMENT = Environment(
     comment_end_string="##}",
 )
 _ENVIRONMENT.filters |= FILTERS
+_VERBATIM = _ENVIRONMENT.overlay(finalize=_finalize_verbatim)

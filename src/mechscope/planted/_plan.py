@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from mechscope.planted.program import Value
 
-Matrix = Float[torch.Tensor, "rows columns"]
-Vector = Float[torch.Tensor, "columns"]
+Matrix = Float[torch.Tensor, "_ _"]  # of any size: one signature may have several
+Vector = Float[torch.Tensor, " _"]
 ONE = "one"
 """The variable that is 1 at every token and 0 at BOS; constants are read from it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mechscope.arguments import checked_arguments
+from mechscope.pages.tables import markdown_table
 from mechscope.planted.library import PROGRAMS, STEADY_NOISE, load
 
 
@@ -36,5 +37,4 @@ def catalogue() -> pd.DataFrame:
 def page() -> str:
     """The catalogue as a Markdown table."""
     table = catalogue().reset_index()
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    return markdown_table(list(table.columns), table.astype(str).values.tolist())

@@ -1,64 +1,24 @@
-"""The page of the bundled models, written from the files that lie beside them.
+"""The page of the bundled models. Its numbers come from the models' own files.
 
-`python -m mechscope.recipes.models_page docs/models.md` writes it anew; no number in it is typed.
+`python -m mechscope.recipes.models_page docs/models.md` writes it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
+from mechscope.pages.tables import markdown_table
+from mechscope.pages.text_template import fill_page
 from mechscope.reading import read_json_object
 from mechscope.recipes.registry import KINDS, find_recipe
 from mechscope.recipes.store import TRANSFORMER
 from mechscope.storage.files import write_atomically
 
-HEAD = """# Bundled models
-
-These models come with mechscope and load without a network: `ms.load_model("mini-gelu-2l")`; where another function
-loads them, it is named below. They are small on purpose, {megabytes} MB in all. Each lies in
-`src/mechscope/checkpoints/bundled/` with a card (`card.md`: data, licence, tokens, losses, what is known inside it, the
-command that made it) and its figures (`figures.json`). Weights are float16 safetensors.
-
-`mechscope models train NAME` makes one again from scratch into `runs/models/NAME`. A training that was killed goes on
-where it was when the same command is given again. What comes out is read back from disk, measured, and held against the
-conditions of its recipe; it is put in place only if it passes. Tests measure every bundled model again.
-
-This page is written by `python -m mechscope.recipes.models_page docs/models.md` from the figures beside the models.
-"""
-
-FAMILY = """## The family: {members}
-
-Twelve small language models, one to four layers of attention alone, with GELU neurons or with SoLU neurons. All share a
-byte-level tokenizer of {d_vocab} tokens, contexts of {n_ctx}, their data and its order. A first phase on random blocks
-that come over and over makes induction heads form; a second phase teaches a little prose and Python. In so little text
-alone none would form (that is what trials showed before), so take these models for what they are: induction was
-trained in, on purpose, and then kept in use. MLPs are added after the first phase; where they learnt from its
-start, no induction head had formed by its end.
-
-The books are in the public domain and are read from `text/classic_books.tar.xz` in the folder that `MECHSCOPE_DATA`
-names; the code is the standard library of the Python that runs (Python Software Foundation License), so another Python
-gives a slightly different model, and says so.
-
-Losses are in nats a token on text that no member was trained on. Prefix score and gain are measured on a block of
-random tokens and its copy: the attention of the best head from a token to the one after its first occurrence, and how
-much lower the loss is on the copy. One layer cannot do that, two can. Minutes are wall time on one core, whatever else
-the machine did.
-
-{table}
-
-Beside them, n-grams counted on the same training text:
-
-{ngrams}
-
-What holds for each of them, or it would not be here:
-
-{conditions}
-
-{watch}
-"""
+TEMPLATE = Path(__file__).with_suffix(".md")
 
 
 def page() -> str:
@@ -66,11 +26,12 @@ def page() -> str:
     files = [path for path in BUNDLED.rglob("*") if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     family = {name: _read(name) for name in _members()}
-    parts = [HEAD.format(megabytes=f"{megabytes:.1f}")]
-    if family:
-        parts.append(_family(family))
-    parts += [_other(name) for name in (*bundled_names(), *toy_model_names()) if name not in family]
-    return "\n".join(parts)
+    return fill_page(
+        TEMPLATE,
+        megabytes=f"{megabytes:.1f}",
+        family=_family(family) if family else None,
+        others=[_other(name) for name in (*bundled_names(), *toy_model_names()) if name not in family],
+    )
 
 
 def _members() -> list[str]:
@@ -82,7 +43,7 @@ def _read(name: str) -> dict[str, Any]:
     return read_json_object(BUNDLED / name / "figures.json")
 
 
-def _family(family: Mapping[str, Mapping[str, Any]]) -> str:
+def _family(family: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     first = next(iter(family.values()))
     rows = [
         [
@@ -112,15 +73,15 @@ def _family(family: Mapping[str, Mapping[str, Any]]) -> str:
         f"checkpoints: steps {', '.join(f'{step:,}' for step in steps)}."
         for name, steps in kept.items()
     ]
-    return FAMILY.format(
-        members="`mini-{attn-only, gelu, solu}-{1, 2, 3, 4}l`",
-        d_vocab=first["config"]["d_vocab"],
-        n_ctx=first["config"]["n_ctx"],
-        table=_table(titles, rows),
-        ngrams=_table(["", "books", "code"], ngrams),
-        conditions=_conditions(family),
-        watch="\n".join(watch),
-    )
+    return {
+        "members": "`mini-{attn-only, gelu, solu}-{1, 2, 3, 4}l`",
+        "d_vocab": first["config"]["d_vocab"],
+        "n_ctx": first["config"]["n_ctx"],
+        "table": markdown_table(titles, rows),
+        "ngrams": markdown_table(["", "books", "code"], ngrams),
+        "conditions": _conditions(family),
+        "watch": "\n".join(watch),
+    }
 
 
 def _tokens(member: Mapping[str, Any]) -> int:
@@ -152,7 +113,7 @@ def _other(name: str) -> str:
         f"{found['words']['parameters']} numbers. `{found['command']}` (seed {found['seed']}, "
         f"{found['seconds'] / 60:.0f} minutes).{_loaded(recipe.store.loader, name)}",
         "",
-        _table(
+        markdown_table(
             ["what must hold", "wanted", "measured"],
             [[one["what"], one["wanted"], f"{one['measured']:.4g}"] for one in found["conditions"]],
         ),
@@ -160,22 +121,13 @@ def _other(name: str) -> str:
     if found["checkpoints"]:
         steps = ", ".join(f"{step:,}" for step in found["checkpoints"])
         lines += ["", f"Training checkpoints: {steps}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _loaded(loader: str, name: str) -> str:
     if loader == TRANSFORMER.loader:
         return ""
     return f" `ms.{loader}({name!r})` loads it; its card says what is in it."
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(_in_a_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _in_a_cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,7 @@ from typing import Any
 
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import is_own_folder, save_model
-from mechscope.labs.superposition.collection import (
-    ToyCollection,
-    is_toy_folder,
-    load_toy_models,
-    save_toy_models,
-)
+from mechscope.checkpoints.toy_models import ToyCollection, is_toy_folder, load_toy_models, save_toy_models
 from mechscope.model.transformer import HookedTransformer
 
 

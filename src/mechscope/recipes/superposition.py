@@ -8,20 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_models import BUNDLED, ToyCollection
+from mechscope.checkpoints.toy_networks import Group, ToyModels, TrainedGroup
 from mechscope.labs.claim import Condition
 from mechscope.labs.superposition.claims import CLAIMS
-from mechscope.labs.superposition.collection import BUNDLED, ToyCollection
 from mechscope.labs.superposition.geometry import represented, turned
 from mechscope.labs.superposition.linear_baseline import best_linear_losses
 from mechscope.labs.superposition.measures import measure as measure_step
-from mechscope.labs.superposition.toy_models import ToyModels
-from mechscope.labs.superposition.training import (
-    TEST_BATCHES,
-    Group,
-    TrainedGroup,
-    test_losses,
-    train_group,
-)
+from mechscope.labs.superposition.training import TEST_BATCHES, test_losses, train_group
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.recipes.store import TOY_MODELS
 from mechscope.recipes.superposition_card import QUOTED, SHOWN, card_of

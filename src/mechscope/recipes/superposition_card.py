@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mechscope.labs.superposition.training import Group
+from mechscope.checkpoints.toy_networks import Group
 
 ABOUT = {
     "intro": "importance 0.9^i. Two features at density 1, all five when they are sparse: the picture to start with",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mechscope.checkpoints.toy_networks import Group
 from mechscope.labs.superposition.config import (
     ABS_DENSITY,
     COUNT_DENSITY,
@@ -13,7 +14,7 @@ from mechscope.labs.superposition.config import (
     boundary_settings,
     grid_settings,
 )
-from mechscope.labs.superposition.training import Group, geometric
+from mechscope.labs.superposition.training import geometric
 
 CROWD_DENSITY = (
     1.0, 0.9, 0.8, 0.7, 0.65, 0.6, 0.5, 0.45, 0.4, 0.35, 0.25, 0.2, 0.17, 0.14, 0.1, 0.07, 0.05,

@@ -14,6 +14,7 @@ import xarray as xr
 from mechscope.results.arrays import as_array
 from mechscope.results.dims import check_dims
 from mechscope.results.provenance import Provenance
+from mechscope.results.showing import render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,16 +56,17 @@ class Result:
 
     def show(self) -> Any:
         """Draw the result and display it; returns the figure."""
-        from mechscope.results.showing import render
-
         figure = render(self)
         figure.show()
         return figure
 
     def figure(self) -> Any:
-        """The figure of the result, not displayed."""
-        from mechscope.results.showing import render
+        """The figure of the result, not displayed.
 
+        >>> result = make_result([[0.1, 0.9]], ("layer", "head"), "prefix score", "1", Provenance("toy", "induction"))
+        >>> result.figure().data[0].type
+        'heatmap'
+        """
         return render(self)
 
     def save(self, path: str | Path) -> Path:

@@ -154,18 +154,22 @@ def _label(name: str, path: Path) -> str:
 
 
 def _read(path: Path) -> _Source:
-    stat = path.stat()
-    return _parse(path, stat.st_mtime_ns, stat.st_size)
+    stub = path.with_suffix(".pyi")
+    stats = [each.stat() for each in (path, stub) if each.is_file()]
+    return _parse(path, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
 
 
 @cache
-def _parse(path: Path, modified: int, size: int) -> _Source:
-    """Read one file; the time and the size are there so that an edited file is read again."""
-    del modified, size
+def _parse(path: Path, state: tuple[tuple[int, int], ...]) -> _Source:
+    """Read one file, and a package's stub; the times and sizes are there so that an edited file is read again."""
+    del state
     tree = ast.parse(path.read_bytes())
     package = _package_of(path)
     imports = tuple(_imports(tree.body, package))
     names = tuple(_passed_on(tree, package)) if path.name == "__init__.py" else ()
+    stub = path.with_suffix(".pyi")
+    if path.name == "__init__.py" and stub.is_file():
+        names += tuple(_passed_on(ast.parse(stub.read_bytes()), package))
     _WithoutWords().visit(tree)
     dumped = ast.dump(tree, **_DUMP)
     return _Source(hashlib.sha256(dumped.encode()).hexdigest()[:16], imports, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from mechscope.pages.tables import markdown_table
 from mechscope.scoreboard.matches import CONDITIONS, DISGUISE, Scoreboard
 from mechscope.scoreboard.methods import METHODS
 
@@ -86,12 +87,8 @@ def _nodes(board: Scoreboard) -> str:
 
 
 def _table(board: Scoreboard, names: list[str], columns: list[str], cells: dict[str, list[str]]) -> str:
-    lines = ["| method | " + " | ".join(columns) + " | CPU s |", "|---" * (len(columns) + 2) + "|"]
-    lines += [
-        f"| {METHODS[name].words} | {' | '.join(cells[name])} | {board.median_seconds(name):.2g} |"
-        for name in names
-    ]
-    return "\n".join(lines)
+    rows = [[METHODS[name].words, *cells[name], f"{board.median_seconds(name):.2g}"] for name in names]
+    return markdown_table(["method", *columns, "CPU s"], rows)
 
 
 def _interval(found: tuple[float, float, float] | None) -> str:
@@ -101,9 +98,11 @@ def _interval(found: tuple[float, float, float] | None) -> str:
 def _by_program(board: Scoreboard, kind: str, condition: str) -> str:
     table = board.table(kind, condition).values
     methods = [str(name) for name in table.coords["technique"].values]
-    lines = ["| program | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
-    for program in table.coords["program"].values:
-        row = table.sel(program=program).values
-        cells = ["–" if math.isnan(value) else f"{value:.2f}" for value in row]
-        lines.append(f"| {program} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [
+        [
+            program,
+            *("–" if math.isnan(value) else f"{value:.2f}" for value in table.sel(program=program).values),
+        ]
+        for program in table.coords["program"].values
+    ]
+    return markdown_table(["program", *methods], rows)

@@ -1,1 +1,1 @@
-"""Files and folders on this machine: atomic writing, locks, and where data and caches lie."""
+"""Files and folders on this machine: atomic writing, locks, and the places of data and caches."""

@@ -21,12 +21,12 @@ UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.unfinished")
 
 
 class NotKeptError(OSError):
-    """Something that was computed could not be written, most often because a disk is full."""
+    """A result could not be written, most often because the disk is full."""
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         reason = error.strerror or str(error)
         remedy = "Make room there" if error.errno in FULL else "Make it writable"
-        super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another place.")
+        super().__init__(f"{path} could not be written ({reason}). {remedy}, or choose another folder.")
 
 
 def as_not_kept(error: OSError) -> NotKeptError | None:
@@ -43,10 +43,10 @@ def as_not_kept(error: OSError) -> NotKeptError | None:
 
 @contextmanager
 def keeping(path: Path) -> Generator[None]:
-    """Where what is done inside cannot be written, say so with the file's name.
+    """Turn every OSError inside this context into an error that names `path`.
 
     Raises:
-        NotKeptError: in the place of any other OSError.
+        NotKeptError: instead of the OSError.
     """
     try:
         yield
@@ -57,13 +57,13 @@ def keeping(path: Path) -> Generator[None]:
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
-    """Write `content` under a temporary name beside `path`, then rename it: a reader never sees half a file.
+    """Write `content` to a temporary file and rename it to `path`, so that readers never see half a file.
 
-    Text is written as UTF-8. Missing folders are made. Temporary files that killed processes have left in the folder
-    are removed.
+    Text is written as UTF-8. Missing folders are created. Temporary files left in the folder by processes that were
+    killed are removed.
 
     Raises:
-        NotKeptError: if the file cannot be written, with its name and the reason; `path` is then as it was before.
+        NotKeptError: if the file cannot be written, with its name and the reason; `path` is then unchanged.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
@@ -74,7 +74,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
         remove_unfinished(path.parent)
         descriptor, temporary = _locked_temporary_file(path)
         try:
-            # Kept open until it is renamed: the lock shows that it is still in use.
+            # The file stays open, and therefore locked, until it is renamed: the lock shows that it is in use.
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -95,9 +95,9 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files that killed processes have left in a folder.
+    """Remove temporary files that were left in a folder by processes that were killed.
 
-    A process holds a lock on its temporary file for as long as it writes, and the system takes that lock away when the
+    A process holds a lock on its temporary file while it writes, and the operating system releases that lock when the
     process ends, however it ends. Locked files are not touched.
     """
     with os.scandir(folder) as entries:
@@ -110,13 +110,13 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def replacing_folder(folder: str | Path) -> Generator[Path]:
-    """A new folder to fill, which replaces `folder` when the context ends without an error.
+    """Fill a new folder, which replaces `folder` when the context ends without an error.
 
-    A reader sees the old folder or the new one. Folders that killed processes have left beside it are removed; where
-    one was killed between moving the old folder away and the new one in, the old one is put back first.
+    Readers see either the old folder or the new one. Temporary folders left by processes that were killed are removed;
+    if a process was killed after it had moved the old folder away, the old folder is restored first.
 
     Raises:
-        NotKeptError: if something cannot be written; `folder` is then as it was before.
+        NotKeptError: if something cannot be written; `folder` is then unchanged.
     """
     folder = Path(folder)
     with keeping(folder):
@@ -144,12 +144,11 @@ def replacing_folder(folder: str | Path) -> Generator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Make sure that `path` can be written later, as far as that can be checked without leaving anything there.
+    """Check that `path` can be written later, as far as possible without leaving anything behind.
 
     Raises:
         ValueError: for an empty name.
-        OSError: if it exists and is not a file, or its folder cannot be created or written to; with what to
-            do.
+        OSError: if it exists and is not a file, or if its folder cannot be created or written to.
     """
     if not path.name:
         raise ValueError(f"{str(path)!r} is not the name of a file to write to.")
@@ -159,23 +158,23 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that files can be written to a folder, or that it can be created, without leaving anything there.
+    """Check that files can be written to a folder, or that it can be created, without leaving anything behind.
 
     Raises:
-        OSError: if not, with what to do.
+        OSError: if not; says how to fix it.
     """
     try:
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        if not there.is_dir():
-            because = "is a file" if there.is_file() else "is not a folder"
-            where = (
-                f"{folder} {because}"
-                if there == folder
-                else f"{folder} cannot be made, because {there} {because}"
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            what = "is a file" if existing.is_file() else "is not a folder"
+            reason = (
+                f"{folder} {what}"
+                if existing == folder
+                else f"{folder} cannot be created, because {existing} {what}"
             )
-            raise NotADirectoryError(f"{where}; choose another folder.")
+            raise NotADirectoryError(f"{reason}; choose another folder.")
         # os.access is not enough: for root it reports read-only disks as writable.
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except NotADirectoryError:
         raise
@@ -186,22 +185,22 @@ def check_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder if it is missing, and make sure that files can be written to it.
+    """Create a folder if it is missing, and check that files can be written to it.
 
     Raises:
-        OSError: if not, with what to do.
+        OSError: if not; says how to fix it.
     """
     check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise type(error)(
-            f"the folder {folder} cannot be made ({error.strerror or error}); choose another folder."
+            f"the folder {folder} cannot be created ({error.strerror or error}); choose another folder."
         ) from error
 
 
 def _no_file_goes_there(path: Path) -> OSError | None:
-    """Why `path` cannot be replaced by a file: it is a folder, or a device that a rename would replace for all."""
+    """The reason why `path` cannot become a file: it is a folder, or a device that others use; otherwise None."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -216,9 +215,9 @@ def _no_file_goes_there(path: Path) -> OSError | None:
 def _locked_temporary_file(path: Path) -> tuple[int, Path]:
     while True:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
-        with suppress(OSError):  # a file system without locks: its unfinished files stay
+        with suppress(OSError):  # A file system without locks: unfinished files stay there.
             lock_descriptor(descriptor)
-        # Before it was locked, another process may have removed it as abandoned.
+        # Another process may have removed the file as abandoned before it was locked.
         if Path(name).exists():
             return descriptor, Path(name)
         os.close(descriptor)

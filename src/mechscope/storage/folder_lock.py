@@ -1,4 +1,4 @@
-"""One process at a time writes to a folder."""
+"""Locks that let only one process at a time write to a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mechscope.storage.files import make_folder
 log = logging.getLogger(__name__)
 
 LOCK = ".mechscope.lock"
-"""The lock file, inside the folder, for a process that writes to all of it."""
+"""The lock file inside the folder, for a process that writes to all of it."""
 
 
 class FolderInUseError(OSError):
@@ -33,10 +33,10 @@ class FolderInUseError(OSError):
 
 @contextmanager
 def hold_folder(folder: str | Path, *, wait: float = 0.0, name: str = LOCK) -> Generator[None]:
-    """Keep other processes from writing to a folder, if they take this lock too.
+    """Lock a folder against other processes that also use this lock.
 
-    The operating system releases the lock when the process ends, however it ends, so a dead process blocks nobody. The
-    same thread may hold a folder several times.
+    The operating system releases the lock when the process ends, however it ends, so a dead process blocks nobody. One
+    thread may lock the same folder several times.
 
     Args:
         wait: seconds to wait for another process.
@@ -44,7 +44,7 @@ def hold_folder(folder: str | Path, *, wait: float = 0.0, name: str = LOCK) -> G
 
     Raises:
         FolderInUseError: if another process (or thread) holds it.
-        OSError: if the folder cannot be made or written to, with what to do.
+        OSError: if the folder cannot be created or written to; says how to fix it.
     """
     folder = Path(folder)
     make_folder(folder)
@@ -67,7 +67,7 @@ def hold_folder(folder: str | Path, *, wait: float = 0.0, name: str = LOCK) -> G
         yield
     finally:
         if lock.lock_counter == 1:
-            # Removed while locked: a process that has it open notices that it is gone and opens a new one.
+            # Removed while it is still locked: a process that has it open notices and opens a new one.
             with suppress(OSError):
                 path.unlink()
         lock.release()

@@ -1,4 +1,4 @@
-"""Where data lies on this machine, and whether fetching more is allowed."""
+"""The data folder and the cache folder of this machine, and whether downloads are allowed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DATA_VARIABLE = "MECHSCOPE_DATA"
 """Environment variable that names a folder with data sets, one subfolder each."""
 
 OFFLINE_VARIABLES = ("MECHSCOPE_OFFLINE", "HF_HUB_OFFLINE")
-"""Either of them set to 1 forbids every download."""
+"""If either is set to 1, nothing is downloaded."""
 
 
 def data_folder() -> Path | None:
-    """The user's data folder, or None where MECHSCOPE_DATA is not set.
+    """The user's data folder, or None if MECHSCOPE_DATA is not set.
 
     Raises:
-        FileNotFoundError: if the variable names a folder that is not there.
+        FileNotFoundError: if the variable names a folder that does not exist.
     """
     named = os.environ.get(DATA_VARIABLE, "").strip()
     if not named:
@@ -28,13 +28,13 @@ def data_folder() -> Path | None:
     folder = check_name(Path(named).expanduser())
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{DATA_VARIABLE} names {folder}, and there is no such folder; point it at one or unset it."
+            f"{DATA_VARIABLE} is set to {folder}, which does not exist; set it to an existing folder, or unset it."
         )
     return folder
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: $MECHSCOPE_CACHE, else mechscope/ in the user's cache folder."""
+    """The folder for data that can be recreated: $MECHSCOPE_CACHE, or else mechscope/ in the user's cache folder."""
     named = os.environ.get("MECHSCOPE_CACHE", "").strip()
     if named:
         return Path(named).expanduser()

@@ -59,6 +59,11 @@ def ioi(
     Raises:
         ValueError: if too few words are single tokens, or for an unknown corruption, order or template.
         FileNotFoundError: if the published words are requested but missing.
+
+    >>> from mechscope.checkpoints import load_model
+    >>> task = ioi(load_model("ioi-twin"), n=4)
+    >>> task.clean.shape, sorted(task.positions)
+    (torch.Size([4, 18]), ['IO', 'S1', 'S1+1', 'S2', 'end'])
     """
     return _build(
         "IOI", model, n, seed, corruption, words, order, templates, aligned, metric, prepend_bos, None

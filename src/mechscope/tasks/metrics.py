@@ -89,10 +89,8 @@ class Metric:
     reads_answers_only: bool = False
     """Whether it depends only on the logits of right and wrong tokens (no softmax over the rest)."""
 
-    def __call__(
-        self, logits: Logits, answers: Answers, reference: Logits | None = None
-    ) -> Float[torch.Tensor, " batch"]:
-        """One value per example [batch].
+    def __call__(self, logits: Logits, answers: Answers, reference: Logits | None = None) -> torch.Tensor:
+        """One value per example [batch], unless it is a function of yours that returns another shape.
 
         Raises:
             ValueError: if wrong answers or a reference are missing, the shape does not fit, or an answer has no

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 
 from mechscope.model.model_name import model_name
 from mechscope.model.token_batch import Tokens
@@ -82,7 +82,7 @@ def as_prompts(
     model: HookedTransformer,
     data: TaskOrTokens,
     name: str = "tokens",
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Prompts:
     """The clean prompts of a task, or tokens [batch pos] or [pos], or text, as `Prompts`.
 
@@ -112,7 +112,7 @@ def as_prompts(
 
 
 def read_tokens(
-    model: HookedTransformer, data: Any, attention_mask: Bool[torch.Tensor, "batch pos"] | None = None
+    model: HookedTransformer, data: Any, attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None
 ) -> Tokens:
     """Tokens or text without a task, as this model reads them, checked before any run.
 

@@ -92,6 +92,12 @@ def patch(
     Raises:
         KeyError: for a site that does not exist, or that this model does not have.
         ValueError: for axes that the site does not have, a task that does not fit, or runs that score alike.
+
+    >>> from mechscope import planted
+    >>> program = planted.load("ioi")
+    >>> effect = patch(program.model, program.task(16), "head", progress=False)
+    >>> dict(effect.values.sizes)
+    {'layer': 3, 'head': 1}
     """
     site = "z" if site == "head" else site
     if site not in KINDS:

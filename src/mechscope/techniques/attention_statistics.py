@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from einops import einsum
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_has_layers, check_head
@@ -74,7 +74,7 @@ def attention_statistics(
     data: TaskOrTokens,
     *,
     batch_size: int = 16,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> AttentionStatistics:
     """Measure entropy, distance, peak and sink of every head's attention (layer, head).
 
@@ -189,7 +189,7 @@ def norm_weighted_attention(
     head: int,
     *,
     example: int = 0,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Result:
     """‖attention × value W_O‖ of one head on one prompt (query, key): how much each position contributes.
 

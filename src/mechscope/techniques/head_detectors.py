@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
 from mechscope.data.repeated_tokens import repeated_twice
@@ -94,7 +94,7 @@ def head_scores(
     *,
     seeds: Sequence[int] = DEFAULT_SEEDS,
     batch_size: int = 16,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Result:
     """Mean attention of every head to the keys of a pattern (layer, head), 0 to 1.
 
@@ -133,7 +133,7 @@ def detect_heads(
     *,
     seeds: Sequence[int] = DEFAULT_SEEDS,
     batch_size: int = 16,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> DetectedHeads:
     """Score every head for several patterns in the same passes (label, layer, head).
 

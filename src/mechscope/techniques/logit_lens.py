@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
@@ -114,7 +114,7 @@ def logit_lens(
     batch_size: int = 16,
     keep_text: int = 8,
     progress: bool = True,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> LogitLens:
     """Read the residual stream at the start of every layer through the final norm and the unembedding.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -139,7 +139,7 @@ def linear_probe(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     batch_size: int = 32,
     progress: bool = True,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Probes:
     """Fit a probe for a label at every layer and position, and score it on held-out examples.
 

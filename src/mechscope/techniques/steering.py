@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_layer
@@ -68,12 +68,12 @@ class SteeringCurve:
 def steering_vector(
     model: HookedTransformer,
     positive: Task | Int[torch.Tensor, "batch pos"],
-    negative: Int[torch.Tensor, "batch pos"] | None = None,
+    negative: Int[torch.Tensor, "negative negative_pos"] | None = None,
     *,
     layer: int,
     positions: Sequence[str | int] | str | int | None = None,
-    attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
-    negative_mask: Bool[torch.Tensor, "batch pos"] | None = None,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
+    negative_mask: Shaped[torch.Tensor, "negative negative_pos"] | None = None,
 ) -> Float[torch.Tensor, " d_model"]:
     """Mean residual stream before a layer on positive prompts, minus the mean on negative ones.
 

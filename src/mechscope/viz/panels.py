@@ -107,14 +107,14 @@ def heatmap_panels(
         figure.update_layout(
             coloraxis=scale if limits is None else {**scale, "cmin": limits[0], "cmax": limits[1]}
         )
-    beside = 54 + 8 * widest
+    left = 54 + 8 * widest
     high = max(110, min(300, 40 + 26 * shape[0]))
     figure.update_layout(
         template=house_template(LIGHT),
         title_text=escape(title),
         height=130 + rows * (high + 46),
-        margin={"l": beside, "b": 58, "t": 84},
-        meta={"margin_without_title": {"l": beside, "b": 58, "t": 30}},
+        margin={"l": left, "b": 58, "t": 84},
+        meta={"margin_without_title": {"l": left, "b": 58, "t": 30}},
     )
     # Plotly sets the shared axis titles at a fixed distance, whatever the tick labels need.
     figure.for_each_annotation(

@@ -198,7 +198,7 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="nodes to remove"):
         minimality(model, task, Circuit.from_edges(model, ["input->logits"]))
     found = discover(model, task, "eap", progress=False)
-    with pytest.raises(ValueError, match="say how large"):
+    with pytest.raises(ValueError, match="size of the circuit by exactly one"):
         found.circuit()
     with pytest.raises(ValueError, match="prune must be"):
         found.circuit(3, prune="best")  # type: ignore[arg-type]

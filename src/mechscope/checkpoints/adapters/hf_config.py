@@ -46,10 +46,10 @@ _WITHOUT_EFFECT = """
     vision_feature_select_strategy
 """
 WITHOUT_EFFECT = frozenset(_WITHOUT_EFFECT.split())
-"""Fields that change no prediction of finished weights: dropout, initial weights, heads for other tasks, how text is
-generated, ids that the tokenizer says too, and the order of roundings. (`layer_types`, `sliding_window`,
-`max_window_layers`, `attention_types` and `original_max_position_embeddings` count where another field says so, and are
-then asked for.)"""
+"""Fields that do not change the predictions of trained weights: dropout, initial weights, heads for other tasks, how
+text is generated, ids that the tokenizer also has, and the order of roundings. (`layer_types`, `sliding_window`,
+`max_window_layers`, `attention_types` and `original_max_position_embeddings` matter only if another field says so, and
+are then read.)"""
 
 
 class HfConfig:
@@ -68,7 +68,7 @@ class HfConfig:
         check_fields(fields)
         self.fields = fields
         self.asked: set[str] = set()
-        """Fields that were asked for."""
+        """Fields that were read."""
 
     def get(self, name: str, default: Any = None) -> Any:
         self.asked.add(name)
@@ -90,8 +90,7 @@ class HfConfig:
         return self.fields.get(name) is not None
 
     def unread(self) -> list[str]:
-        """Fields that nobody asked for, that are not off (null, false, empty), and of which it is not known that they
-        change no prediction."""
+        """Fields that are set (not null, false or empty), were not read, and may change a prediction."""
         return [
             name
             for name, value in self.fields.items()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.errors import user_errors
 from mechscope.cli.sae.commands import Show
-from mechscope.cli.words import command_line
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from mechscope.cli.command_line import command_line
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.sae.commands import Train
 from mechscope.cli.sae.options import training_job
-from mechscope.cli.words import command_line
 
 
 def train(command: Train) -> int:

@@ -67,7 +67,7 @@ def batches(
         raise ValueError("there are no activations to evaluate on: the tensor or the stream is empty.")
 
 
-def written_out(features: Features) -> Float[Tensor, "batch feature"]:
+def written_out(features: Features) -> Float[Tensor, "*batch feature"]:
     """Features with their zeros."""
     return features if isinstance(features, Tensor) else features.dense()
 

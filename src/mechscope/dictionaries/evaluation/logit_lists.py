@@ -33,7 +33,7 @@ class LogitList:
 @checked_arguments
 def logit_effects(
     model: HookedTransformer,
-    directions: Float[Tensor, "feature d_model"],
+    directions: Float[Tensor, "feature d_out"],
     through: Float[Tensor, "d_out d_model"] | None = None,
 ) -> Float[Tensor, "feature d_vocab"]:
     """Change of every logit for a unit of each direction in the stream, through the unembedding and nothing else.

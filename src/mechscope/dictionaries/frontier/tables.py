@@ -8,6 +8,7 @@ from mechscope.dictionaries.frontier.comparing import at_l0, compare, levels_of,
 from mechscope.dictionaries.frontier.figures import WORDS
 from mechscope.dictionaries.frontier.points import Point, Sweep
 from mechscope.dictionaries.jobs.choices import CHOICES
+from mechscope.pages.tables import markdown_table, text_table
 
 Table = list[list[str]]
 """Rows of cells; the first is the head."""
@@ -119,20 +120,12 @@ def rate_table(sweep: Sweep) -> Table:
 
 def as_text(table: Table) -> str:
     """Aligned columns; the first to the left."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
+    return text_table(table[0], table[1:])
 
 
 def as_markdown(table: Table) -> str:
     """A table of a Markdown page."""
-    lines = [f"| {' | '.join(row)} |" for row in table]
-    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
+    return markdown_table(table[0], table[1:])
 
 
 def _with_range(values: Sequence[float]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
 from mechscope.labs.induction.attack import attack, control
 from mechscope.labs.induction.baselines import BaselineScores, best_plain, score_baselines
 from mechscope.labs.induction.claims import CLAIMS
@@ -19,12 +20,8 @@ from mechscope.labs.induction.figures_elsewhere import (
     draw_text_models,
 )
 from mechscope.labs.induction.gpt2 import (
-    NO_GPT2,
     HeadTable,
-    describe_gpt2,
-    gpt2_in_reach,
     head_table,
-    load_gpt2,
 )
 from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared, measure_turning
 from mechscope.labs.induction.text_models import (
@@ -41,7 +38,7 @@ from mechscope.labs.induction.training import (
 )
 from mechscope.labs.induction.turning_figure import draw_turning
 from mechscope.labs.lab import Lab, Outcome
-from mechscope.pages.words import with_minus
+from mechscope.pages.formatting import with_minus
 from mechscope.runs.workspace import Workspace
 from mechscope.techniques.redteam import Evidence
 
@@ -108,7 +105,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
 
 
 def _measure_gpt2(workspace: Workspace) -> HeadTable | None:
-    if not gpt2_in_reach():
+    if not gpt2_is_available():
         return None
 
     def compute() -> dict[str, Tensor]:

@@ -15,12 +15,12 @@ def token_losses(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> 
         return model(tokens, return_type="loss", loss_per_token=True)
 
 
-def repeated_loss(losses: Float[Tensor, "batch pos-1"], half: int) -> float:
+def repeated_loss(losses: Float[Tensor, "batch predicted"], half: int) -> float:
     """Mean loss in nats on the second copy of the block, from its second token on (the first is a surprise)."""
     return float(losses[:, half + 1 :].mean())
 
 
-def in_context_score(losses: Float[Tensor, "batch pos-1"], share: float = 0.25) -> float:
+def in_context_score(losses: Float[Tensor, "batch predicted"], share: float = 0.25) -> float:
     """Mean loss on the last quarter of a sequence minus that on the first, in nats: negative where context helps.
 
     Source: Olsson et al. (2022), who compare tokens 500 and 50 of longer sequences.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
 from mechscope.checkpoints.load import load_model
 from mechscope.labs.bundled_inputs import bundled_checksum
-from mechscope.labs.induction.gpt2 import NO_GPT2, describe_gpt2, gpt2_in_reach, load_gpt2
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
 from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
 from mechscope.labs.ioi.config import IOIConfig
@@ -81,7 +81,7 @@ def attack(model: HookedTransformer, anatomy: Anatomy, config: IOIConfig, seed: 
 
 
 def _gpt2_measures(workspace: Workspace) -> dict[str, float]:
-    if not gpt2_in_reach():
+    if not gpt2_is_available():
         return {}
     acdc = workspace.device.type == "cuda"
 

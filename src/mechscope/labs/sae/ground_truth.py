@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import Group
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import ReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
@@ -18,7 +19,7 @@ from mechscope.dictionaries.synthetic import SyntheticFeatures, sharkey, toy_mod
 from mechscope.labs.sae.config import GridConfig, ToyConfig
 from mechscope.labs.sae.shuffling import shuffle_dimensions
 from mechscope.labs.sae.training import settings, train_together
-from mechscope.labs.superposition.training import Group, geometric, train_group
+from mechscope.labs.superposition.training import geometric, train_group
 from mechscope.runs.workspace import Workspace
 
 TEST_EXAMPLES = 4096

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.labs.superposition.toy_models import ToyModels
+from mechscope.checkpoints.toy_networks import ToyModels
 
 
 def attack_directions(W: Float[Tensor, "hidden feature"]) -> Float[Tensor, "attack feature"]:

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import ToyModels
 from mechscope.labs.superposition.geometry import represented
+from mechscope.labs.superposition.gradients import gradients, losses
 from mechscope.labs.superposition.shape_gains import gains
-from mechscope.labs.superposition.toy_models import ToyModels, gradients, losses
 from mechscope.runs.workspace import Workspace
 
 TEST_POINTS = 2**15

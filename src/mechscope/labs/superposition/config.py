@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from mechscope.checkpoints.toy_networks import Group
 from mechscope.labs.superposition.phase_diagram import boundary
-from mechscope.labs.superposition.training import Group, geometric
+from mechscope.labs.superposition.training import geometric
 
 COUNT_DENSITY = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Densities at which claims 1.1 and 1.2 count features."""

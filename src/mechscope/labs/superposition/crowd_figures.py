@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.superposition.geometry import dimensionality, dimensions_per_feature, represented
 from mechscope.labs.superposition.measures import vulnerabilities
-from mechscope.labs.superposition.training import TrainedGroup
 from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker, bars, curves
 from mechscope.viz.curves import add_marker

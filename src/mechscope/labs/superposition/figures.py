@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
 from mechscope.labs.superposition.config import COUNT_DENSITY
@@ -17,7 +18,6 @@ from mechscope.labs.superposition.measures import COUNT_PAPER, Trained, abs_shar
 from mechscope.labs.superposition.phase_diagram import PHASES, boundary, ideal_losses, phase_of
 from mechscope.labs.superposition.plane import draw_planes
 from mechscope.labs.superposition.shape_gains_figure import draw_shape_gains
-from mechscope.labs.superposition.training import TrainedGroup
 from mechscope.results import Provenance, make_result
 from mechscope.viz import curves
 from mechscope.viz.panels import heatmap_panels

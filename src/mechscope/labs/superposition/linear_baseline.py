@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.labs.superposition.sparse_features import FeatureKind
-from mechscope.labs.superposition.training import Group
+from mechscope.checkpoints.toy_networks import FeatureKind, Group
 
 
 def best_linear_losses(group: Group) -> Float[Tensor, " setting"]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.superposition.adversarial import vulnerability
 from mechscope.labs.superposition.config import ABS_DENSITY, COUNT_DENSITY, PRIVILEGED_DENSITY
 from mechscope.labs.superposition.geometry import (
@@ -18,10 +19,10 @@ from mechscope.labs.superposition.geometry import (
     polytopes,
     represented,
 )
+from mechscope.labs.superposition.gradients import losses
 from mechscope.labs.superposition.neurons import MONOSEMANTIC, largest_share, monosemantic_share
 from mechscope.labs.superposition.phase_diagram import SUPERPOSED, boundary, phase_of
-from mechscope.labs.superposition.toy_models import losses
-from mechscope.labs.superposition.training import TrainedGroup, batch_for
+from mechscope.labs.superposition.training import batch_for
 
 Trained = Mapping[str, TrainedGroup]
 """Group name → trained group."""

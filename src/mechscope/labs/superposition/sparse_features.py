@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FeatureKind = Literal["independent", "signed", "correlated", "anticorrelated"]
+from mechscope.checkpoints.toy_networks import FeatureKind
 
 
 def draw_features(

@@ -2,115 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.labs.superposition.sparse_features import FeatureKind, draw_features
-from mechscope.labs.superposition.toy_models import (
-    ModelKind,
-    ToyModels,
-    gradients,
-    initial_models,
-    losses,
-)
+from mechscope.checkpoints.toy_networks import Group, ToyModels, TrainedGroup
+from mechscope.labs.superposition.gradients import gradients, initial_models, losses
+from mechscope.labs.superposition.sparse_features import draw_features
 from mechscope.runs.training_state import step_seed
 from mechscope.runs.workspace import Part, Workspace
 
 TEST_BATCHES = 8
 """Batches of fresh data that a trained instance's loss is averaged over."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Instances that are trained together: the same shape, many settings, many starts."""
-
-    name: str
-    """Short name; its finished part bears it."""
-    n_features: int
-    """n."""
-    n_hidden: int
-    """m."""
-    density: tuple[float, ...]
-    """p = 1 − S of each setting."""
-    importance: tuple[tuple[float, ...], ...]
-    """Importance of each feature in each setting."""
-    starts: int
-    """Random initial weights a setting."""
-    steps: int
-    """Training steps."""
-    batch: int = 1024
-    """Inputs a step."""
-    learning_rate: float = 1e-3
-    """Of AdamW at the start."""
-    decays_to_zero: bool = False
-    """Whether the learning rate falls to zero in a straight line over the second half."""
-    model: ModelKind = "linear"
-    """Which network."""
-    features: FeatureKind = "independent"
-    """Which data."""
-    finalists: int = 0
-    """Starts of each setting, those with the lowest loss, that go on after a quarter of the training; 0 means all."""
-    weight_decay: float = 0.01
-    """Decoupled, as in AdamW's default."""
-    starts_at_mean: bool = False
-    """Whether biases begin at the features' mean p/2 instead of at 0. With many dense features some outputs otherwise
-    begin below zero for every input, where their ReLU is flat, and never leave it."""
-
-    def __post_init__(self) -> None:
-        if len(self.importance) != len(self.density):
-            raise ValueError(
-                f"group {self.name} has {len(self.density)} densities and {len(self.importance)} "
-                "importances; a setting has one of each."
-            )
-        if wrong := {len(row) for row in self.importance} - {self.n_features}:
-            raise ValueError(f"group {self.name} has {self.n_features} features, importances for {wrong}.")
-
-    @property
-    def instances(self) -> int:
-        """How many networks are trained."""
-        return len(self.density) * self.starts
-
-
-@dataclass(frozen=True)
-class TrainedGroup:
-    """A group after training."""
-
-    group: Group
-    """Its settings."""
-    models: ToyModels
-    """All instances."""
-    loss: Float[Tensor, "setting start"]
-    """On fresh data."""
-
-    def at(self, density: float) -> ToyModels:
-        """The best network of the setting whose density is nearest (in its logarithm), as a stack of one.
-
-        Raises:
-            ValueError: for a density that is none, or a group with several settings at one density.
-        """
-        if not 0 < density <= 1:
-            raise ValueError(f"a density is a probability above 0, not {density}.")
-        if len({*self.group.density}) < len(self.group.density):
-            raise ValueError(
-                f"{self.group.name} has several settings at one density, which differ in their importances: look "
-                "at group.density and group.importance, and take models.select(setting, best(setting))."
-            )
-        distance = [abs(math.log(p / density)) for p in self.group.density]
-        setting = distance.index(min(distance))
-        return self.models.select(setting, self.best(setting))
-
-    def best(self, setting: int) -> int:
-        """The start with the lowest loss."""
-        return int(self.loss[setting].argmin())
-
-    @property
-    def best_W(self) -> Float[Tensor, "setting hidden feature"]:
-        """W of the best start of each setting."""
-        return self.models.W[torch.arange(len(self.loss)), self.loss.argmin(1)]
 
 
 def geometric(n_features: int, ratio: float, settings: int) -> tuple[tuple[float, ...], ...]:

@@ -36,9 +36,9 @@ HELD_OUT_BOOKS = (
 class Corpus:
     """Tokens to train on."""
 
-    books: Int[Tensor, " token"]
+    books: Int[Tensor, " book_token"]
     """All books one behind the other, each after a BOS."""
-    code: Int[Tensor, " token"]
+    code: Int[Tensor, " code_token"]
     """All modules likewise."""
     checksum: str
     """SHA-256 of both, first 16 hexadecimal digits: the same text and tokenizer give the same."""

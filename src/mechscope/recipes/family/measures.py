@@ -65,7 +65,7 @@ def token_losses(model: HookedTransformer, tokens: Int[Tensor, "batch pos"]) -> 
         return model(tokens, return_type="loss", loss_per_token=True)
 
 
-def in_context_score(losses: Float[Tensor, "batch pos-1"]) -> float:
+def in_context_score(losses: Float[Tensor, "batch predicted"]) -> float:
     """Mean loss on the last quarter of a sequence minus that on the first, in nats: negative where context helps.
 
     Source: Olsson et al. (2022), who compare tokens 500 and 50 of longer sequences.

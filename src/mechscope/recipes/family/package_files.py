@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mechscope.data.ngrams import NGram
 from mechscope.data.tokenizer import Tokenizer
-from mechscope.data.tokenizer_files import tokenizer_from_folder
 from mechscope.storage.files import write_atomically
 
 FOLDER = Path(__file__).parent / "shared"
@@ -38,7 +37,7 @@ class HeldOut:
 
 def shared_tokenizer() -> Tokenizer:
     """The family's tokenizer."""
-    return tokenizer_from_folder(FOLDER)
+    return Tokenizer.from_folder(FOLDER)
 
 
 @cache

@@ -48,7 +48,7 @@ class AttentionFix:
 
     def estimate(
         self, site: str, layer: int, gradient: Pattern, by_position: bool
-    ) -> Float[torch.Tensor, "batch pos head"]:
+    ) -> Float[torch.Tensor, "batch pos site_head"]:
         """The estimate for each query or key; without `by_position`, one entry for all positions together.
 
         Args:

@@ -193,9 +193,11 @@ def discover(
     Raises:
         ValueError: for an unknown method or option, or input that the method cannot use.
 
-    >>> import mechscope.techniques.circuits as circuits
-    >>> sorted(circuits.METHODS)
-    ['acdc', 'eap', 'eap-ig', 'eap-ig-activations']
+    >>> from mechscope import planted
+    >>> program = planted.load("ioi")  # compiled, so the true circuit is known
+    >>> found = discover(program.model, program.task(16), progress=False)
+    >>> set(found.circuit(n_edges=8).edges()) == program.true_edges
+    True
     """
     if method not in METHODS:
         raise ValueError(f"there is no method {method!r}; choose from {', '.join(METHODS)}.")

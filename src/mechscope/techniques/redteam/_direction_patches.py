@@ -79,8 +79,10 @@ class DirectionPatches:
         real = self.experiment.task.real_tokens.to(values.device)
         return real.reshape(*real.shape, *[1] * (values.ndim - 2))
 
-    def activations(self) -> tuple[Float[torch.Tensor, "example d"], Float[torch.Tensor, "example d"]]:
-        """Clean and corrupted activations at the site [example position d], in float64; NaN at padding."""
+    def activations(
+        self,
+    ) -> tuple[Float[torch.Tensor, "example pos d"], Float[torch.Tensor, "example pos d"]]:
+        """Clean and corrupted activations at the site [example pos d], in float64; NaN at padding."""
         found: list[torch.Tensor] = []
         for cache in (self.into_clean.sweep.cache, self.into_corrupted.sweep.cache):
             values = cache[self.hypothesis.hook].double()

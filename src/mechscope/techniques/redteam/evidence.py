@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mechscope.pages.tables import markdown_table
 from mechscope.results import Provenance
 
 Verdict = Literal["supports", "undermines", "inconclusive", "not run"]
@@ -160,24 +161,20 @@ class Evidence:
 
     def to_markdown(self) -> str:
         """The checks as a table, with counter-examples below it."""
-        lines = [
-            f"## {self.claim}",
-            "",
-            f"{self.provenance}. {self._tally()}",
-            "",
-            "| check | question | measured | null or baseline | verdict | why | passes | seconds |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
+        headers = ["check", "question", "measured", "null or baseline", "verdict", "why", "passes", "seconds"]
+        rows: list[list[str]] = []
         for check in self.checks:
             measured, _, null = check.numbers.partition(AGAINST)
-            cells = [check.name, check.question, measured, null, check.verdict, check.reason]
-            cells += (
-                [f"{check.passes:.0f}", f"{check.seconds:.2g}"] if check.verdict != "not run" else ["", ""]
-            )
-            lines.append(
-                "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-            )
-        lines += ["", f"**What would falsify it most cheaply.** {self.cheapest_falsifier}"]
+            cost = ["", ""]
+            if check.verdict != "not run":
+                cost = [f"{check.passes:.0f}", f"{check.seconds:.2g}"]
+            rows.append([check.name, check.question, measured, null, check.verdict, check.reason, *cost])
+        lines = [f"## {self.claim}", "", f"{self.provenance}. {self._tally()}", ""]
+        lines += [
+            markdown_table(headers, rows),
+            "",
+            f"**What would falsify it most cheaply.** {self.cheapest_falsifier}",
+        ]
         found = [
             (check.name, text) for check in self.checks for text in check.details.get("counter-examples", [])
         ]

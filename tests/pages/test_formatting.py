@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mechscope.pages.words import code_spans, duration, first_capital, number, with_minus
+from mechscope.pages.formatting import code_spans, duration, first_capital, number, with_minus
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, processors
 
-from mechscope.data.tokenizer import Tokenizer
 from mechscope.reading import MOST_BYTES_OF_TEXT, regular_file
 from mechscope.value_kinds import shown
 
@@ -21,8 +21,8 @@ UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 FIRST_PIECE = 3 + 256
 
 
-def tokenizer_from_llama2c(path: str | Path) -> Tokenizer:
-    """The tokenizer in a llama2.c vocabulary file.
+def read_llama2c(path: str | Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
+    """The vocabulary in a llama2.c file, and the settings with which `Tokenizer` wraps it.
 
     Encoding adds the BOS token and a space before the first word; decoding drops that space only
     after a BOS, so that any slice of a text keeps its spaces.
@@ -48,14 +48,13 @@ def tokenizer_from_llama2c(path: str | Path) -> Tokenizer:
     backend.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A", pair=f"{BEGIN} $A {BEGIN} $B", special_tokens=[(BEGIN, vocab[BEGIN])]
     )
-    return Tokenizer(
-        backend,
-        bos_token=BEGIN,
-        eos_token=END,
-        unk_token=UNKNOWN,
-        drops_space_after_bos=True,
-        name_or_path=str(path),
-    )
+    return backend, {
+        "bos_token": BEGIN,
+        "eos_token": END,
+        "unk_token": UNKNOWN,
+        "drops_space_after_bos": True,
+        "name_or_path": str(path),
+    }
 
 
 def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tuple[str, str]]:

@@ -1,69 +1,14 @@
-"""Toy models by the thousand: many instances of one small network as a single stack of tensors.
-
-Axes: `setting` (a density and an importance for each feature), `start` (initial weights), `hidden`, `feature`.
-"""
+"""How toy models learn: initial weights, losses, and gradients written out by hand for a whole stack at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-ModelKind = Literal["linear", "relu", "untied"]
-
-
-@dataclass(frozen=True)
-class ToyModels:
-    """Networks x ↦ ReLU(W_outᵀ h + b) with h = W x, or h = ReLU(W x)."""
-
-    kind: ModelKind
-    """"linear": h = W x and W_out = W. "relu": h = ReLU(W x) and W_out = W. "untied": ReLU, and a W_out of its own."""
-    W: Float[Tensor, "setting start hidden feature"]
-    """Features as directions: column i is where feature i points."""
-    W_out: Float[Tensor, "setting start hidden feature"]
-    """What is read out again; the same tensor as W where the two are tied."""
-    b: Float[Tensor, "setting start feature"]
-    """Bias of the outputs."""
-
-    def hidden(
-        self, x: Float[Tensor, "setting feature batch"]
-    ) -> Float[Tensor, "setting start hidden batch"]:
-        """Hidden activations; every start of a setting sees the same inputs."""
-        settings, starts, hidden, features = self.W.shape
-        flat = torch.bmm(self.W.reshape(settings, starts * hidden, features), x)
-        h = flat.view(settings, starts, hidden, -1)
-        return h if self.kind == "linear" else h.relu_()
-
-    def read_out(
-        self, h: Float[Tensor, "setting start hidden batch"]
-    ) -> Float[Tensor, "setting start feature batch"]:
-        """Outputs from hidden activations."""
-        settings, starts, hidden, features = self.W.shape
-        flat = torch.baddbmm(
-            self.b.reshape(settings * starts, features, 1),
-            self.W_out.reshape(settings * starts, hidden, features).transpose(1, 2),
-            h.reshape(settings * starts, hidden, -1),
-        )
-        return flat.view(settings, starts, features, -1).relu_()
-
-    def __call__(
-        self, x: Float[Tensor, "setting feature batch"]
-    ) -> Float[Tensor, "setting start feature batch"]:
-        """Outputs."""
-        return self.read_out(self.hidden(x))
-
-    def parameters(self) -> dict[str, Tensor]:
-        """What was trained, by name; tied weights once."""
-        tensors = {"W": self.W, "b": self.b}
-        return {**tensors, "W_out": self.W_out} if self.kind == "untied" else tensors
-
-    def select(self, setting: int, start: int) -> ToyModels:
-        """One instance, as a stack of one."""
-        at = (slice(setting, setting + 1), slice(start, start + 1))
-        return ToyModels(self.kind, self.W[at], self.W_out[at], self.b[at])
+from mechscope.checkpoints.toy_networks import ModelKind, ToyModels
 
 
 def initial_models(

@@ -1,4 +1,4 @@
-"""How numbers, times and names read on a page."""
+"""Format numbers, times and names for a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HYPHEN = re.compile(r"(?<![\w.)-])-(?=\.?\d)")
 
 
 def code_spans(text: str) -> Markup:
-    """Text for a page, with what stands between backticks as code.
+    """Escape a text for a page, and mark text between backticks as code.
 
     >>> code_spans("set `A<B>`, then run")
     Markup('set <code>A&lt;B&gt;</code>, then run')
@@ -22,7 +22,7 @@ def code_spans(text: str) -> Markup:
 
 
 def with_minus(text: str) -> str:
-    """Text whose negative numbers have a minus and no hyphen; names such as GPT-2 keep theirs.
+    """Replace the hyphens of negative numbers by minus signs; names such as GPT-2 keep their hyphens.
 
     >>> with_minus("-0.4 to 3, GPT-2, 1e-05")
     '−0.4 to 3, GPT-2, 1e-05'
@@ -31,23 +31,23 @@ def with_minus(text: str) -> str:
 
 
 def number(value: float) -> str:
-    """A measured number, short.
+    """Format a measured number with three or four digits.
 
     >>> number(-0.41234), number(1234.5), number(float("nan"))
     ('−0.412', '1234', 'not a number')
     """
     if not math.isfinite(value):
         return "not a number"
-    # Tiny numbers are upper bounds on errors: their first digit says enough.
+    # Tiny numbers are upper bounds on errors, of which one digit is enough.
     digits = ".0e" if 0 < abs(value) < 1e-3 else ".4g" if abs(value) >= 10 else ".3g"
     return with_minus(format(value, digits))
 
 
 def duration(seconds: float) -> str:
-    """A time as one would say it.
+    """Format a time in seconds, minutes or hours.
 
     >>> duration(41.6), duration(3492), duration(12600)
-    ('42 s', '58 min', '3 h 30 min')
+    ('42\xa0s', '58\xa0min', '3\xa0h\xa030\xa0min')
     """
     if seconds < 99.5:
         return f"{seconds:.0f}\u00a0s"
@@ -59,7 +59,7 @@ def duration(seconds: float) -> str:
 
 
 def first_capital(words: str) -> str:
-    """Words with a capital in front; the others keep theirs (GPT-2 stays GPT-2).
+    """Capitalize the first letter and leave the rest as it is (GPT-2 stays GPT-2).
 
     >>> first_capital("models of GPT-2's size")
     "Models of GPT-2's size"

@@ -1,7 +1,8 @@
-"""Trained toy models by the name of their group, and the folder that they lie in.
+"""Load and save collections of trained toy models.
 
-`toy_models.json` has the settings of every group; importances that are the same in every setting are written once.
-`model.safetensors` has its weights in float16: `NAME.W`, `NAME.b`, `NAME.W_out` where it is not W, and `NAME.loss`.
+A collection is a folder of two files. `toy_models.json` has the settings of every group; importances that are the same
+for every setting are written once. `model.safetensors` has the float16 weights `NAME.W`, `NAME.b` and, unless it is
+tied to W, `NAME.W_out`, and the losses `NAME.loss`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ import safetensors.torch
 from torch import Tensor
 
 from mechscope.checkpoints import registry
+from mechscope.checkpoints.toy_networks import Group, ToyModels, TrainedGroup
 from mechscope.checkpoints.weights_file import SafetensorsSource, check_weights, mismatch_message
-from mechscope.labs.superposition.toy_models import ToyModels
-from mechscope.labs.superposition.training import Group, TrainedGroup
 from mechscope.near_names import did_you_mean
 from mechscope.reading import read_json_object
 from mechscope.storage.files import write_atomically
@@ -41,12 +41,12 @@ class ToyCollection(Mapping[str, TrainedGroup]):
     """
 
     groups: Mapping[str, TrainedGroup]
-    """Name → group."""
+    """The groups by name."""
 
     def __getitem__(self, name: str) -> TrainedGroup:
         if name not in self.groups:
             hint = did_you_mean(name, self.groups)
-            raise KeyError(f"no group is called {name!r}.{hint} There are {', '.join(self.groups)}.")
+            raise KeyError(f"there is no group {name!r}.{hint} The groups are {', '.join(self.groups)}.")
         return self.groups[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -57,12 +57,12 @@ class ToyCollection(Mapping[str, TrainedGroup]):
 
     @property
     def n_networks(self) -> int:
-        """How many networks there are in all."""
+        """Total number of networks."""
         return sum(group.loss.numel() for group in self.groups.values())
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers they have together; tied weights count once."""
+        """Total number of parameters; tied weights count once."""
         return sum(
             tensor.numel() for group in self.groups.values() for tensor in group.models.parameters().values()
         )
@@ -72,15 +72,15 @@ class ToyCollection(Mapping[str, TrainedGroup]):
 
 
 def save_toy_models(collection: ToyCollection, folder: str | Path) -> Path:
-    """Write a collection to a folder that `load_toy_models` reads; weights become float16.
+    """Write a collection, with float16 weights, to a folder that `load_toy_models` can read.
 
     Raises:
-        FileExistsError: if the folder holds something else.
+        FileExistsError: if the folder contains something else.
         ValueError: if a weight is not finite in float16.
     """
     folder = Path(folder)
     if folder.exists() and not is_toy_folder(folder):
-        raise FileExistsError(f"{str(folder)!r} exists and holds no toy models: choose another.")
+        raise FileExistsError(f"{str(folder)!r} exists but contains no toy models; choose another folder.")
     tensors: dict[str, Tensor] = {}
     for name, group in collection.items():
         tensors |= {f"{name}.{key}": value.half() for key, value in group.models.parameters().items()}
@@ -100,27 +100,32 @@ def save_toy_models(collection: ToyCollection, folder: str | Path) -> Path:
 
 
 def load_toy_models(name_or_path: str | Path = BUNDLED) -> ToyCollection:
-    """Trained toy models of superposition, each group with its settings, weights (float32) and losses.
+    """Load trained toy models of superposition: for each group its settings, weights (float32) and losses.
 
     Args:
         name_or_path: a bundled collection, or a folder that `mechscope models train` or `save_toy_models` wrote.
 
     Raises:
-        ValueError: for a name that is none, with the nearest ones or what does load it; for files that do not fit.
+        ValueError: for an unknown name (suggests the closest ones, or the function that loads it), or for files that
+            do not match each other.
         FileNotFoundError: for a folder without toy models.
+
+    >>> models = load_toy_models()
+    >>> len(models), models.n_networks
+    (11, 485)
     """
     path, name = Path(name_or_path).expanduser(), str(name_or_path)
     if name in registry.toy_model_names() and not (path / registry.TOY_MODELS_FILE).is_file():
         path = registry.BUNDLED / name
     elif not path.is_dir():
-        raise ValueError(f"there is no folder and no collection of toy models {name!r}.{_instead(name)}")
+        raise ValueError(f"there is no collection of toy models and no folder {name!r}.{_instead(name)}")
     settings = path / registry.TOY_MODELS_FILE
     if not settings.exists():
         raise FileNotFoundError(
-            f"{str(path)!r} holds no toy models: {settings.name} is missing.{_instead(path.name)}"
+            f"{str(path)!r} contains no toy models: {settings.name} is missing.{_instead(path.name)}"
         )
     if not (path / WEIGHTS).exists():
-        raise FileNotFoundError(f"{str(path)!r} holds no weights: {WEIGHTS} is missing.")
+        raise FileNotFoundError(f"{str(path)!r} contains no weights: {WEIGHTS} is missing.")
     groups = _read_settings(settings)
     source = SafetensorsSource([path / WEIGHTS], str(path / WEIGHTS))
     _check(groups, source)
@@ -129,7 +134,7 @@ def load_toy_models(name_or_path: str | Path = BUNDLED) -> ToyCollection:
 
 
 def is_toy_folder(folder: Path) -> bool:
-    """Whether a folder was written by `save_toy_models`, or is empty and can be."""
+    """Whether `save_toy_models` may write here: the folder contains toy models or nothing."""
     try:
         return read_json_object(folder / registry.TOY_MODELS_FILE).get("format") == FORMAT
     except (OSError, ValueError):
@@ -137,7 +142,7 @@ def is_toy_folder(folder: Path) -> bool:
 
 
 def _instead(name: str) -> str:
-    """The end of an error: what loads this name, or what it may have been meant to be."""
+    """The end of an error message: the function that loads this name, or similar names."""
     if name in registry.bundled_names() or registry.lookup(name) is not None:
         return f" {name} is a transformer: mechscope.load_model({name!r}) loads it."
     known = registry.toy_model_names()
@@ -180,7 +185,7 @@ def _check(groups: Mapping[str, Group], source: SafetensorsSource) -> None:
     expected: dict[str, tuple[int, ...]] = {}
     for name, group in groups.items():
         losses = f"{name}.loss"
-        # How many starts were kept is nowhere but in the shapes.
+        # Only the shapes say how many starts were kept.
         starts = source.shape(losses)[1:] if losses in present else ()
         stack = (len(group.density), *starts)
         shape = (*stack, group.n_hidden, group.n_features)

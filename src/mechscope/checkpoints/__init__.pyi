@@ -1,0 +1,12 @@
+from .listing import Listing as Listing
+from .listing import list_models as list_models
+from .load import load_model as load_model
+from .registry import bundled_names as bundled_names
+from .registry import entries as entries
+from .registry import lookup as lookup
+from .registry import model_names as model_names
+from .registry import nearest_names as nearest_names
+from .save import save_model as save_model
+from .toy_models import ToyCollection as ToyCollection
+from .toy_models import load_toy_models as load_toy_models
+from .toy_models import save_toy_models as save_toy_models

@@ -1,0 +1,2 @@
+from .config import SuperpositionConfig as SuperpositionConfig
+from .experiment import LAB as LAB

@@ -1,0 +1,1 @@
+from .recipes import RECIPES as RECIPES

@@ -1,0 +1,10 @@
+from .dims import DIMS as DIMS
+from .dims import check_dims as check_dims
+from .provenance import Provenance as Provenance
+from .provenance import versions as versions
+from .result import Result as Result
+from .result import make_result as make_result
+from .saving import load_result as load_result
+from .saving import save_result as save_result
+from .showing import register_renderer as register_renderer
+from .showing import render as render
