@@ -289,7 +289,7 @@ def test_positions_that_do_not_fit() -> None:
     for given, words in (
         (6, "some prompt is too short"),
         (-7, "some prompt is too short"),
-        (torch.tensor([1, 2, 3]), "each of 3 prompts"),
+        (torch.tensor([1, 2, 3]), "given for 3 prompts"),
         (torch.ones(2, 5, dtype=torch.bool), "but the prompts"),
     ):
         with pytest.raises(ValueError, match=words), steered(model, vector, 0, positions=given):

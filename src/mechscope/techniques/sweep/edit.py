@@ -157,7 +157,7 @@ class Edit:
         if isinstance(self.value, torch.Tensor):
             if bool(torch.isnan(self.value).any()):
                 raise ValueError(
-                    f"the value for {self.hook!r} contains NaN: does the run that it comes from?"
+                    f"the value for {self.hook!r} contains NaN: does the run that it comes from give NaN?"
                 )
             axis = 2 if self.site.has_pattern_axes else 1
             if self.value.ndim <= axis or self.value.shape[0] not in (1, batch):
