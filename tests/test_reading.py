@@ -18,8 +18,8 @@ from mechscope.dictionaries.files import load
 from mechscope.dictionaries.shards import ShardStream
 from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.reading import (
-    LARGEST_RATIO,
-    MOST_UNPACKED,
+    MAX_COMPRESSION_RATIO,
+    MAX_UNPACKED_BYTES,
     check_name,
     check_unpacked_size,
     naming,
@@ -141,10 +141,10 @@ def test_safetensors(tmp_path: Path) -> None:
 def test_what_is_too_large_to_unpack(tmp_path: Path) -> None:
     path = tmp_path / "packed"
     path.write_bytes(bytes(1000))
-    check_unpacked_size(path, MOST_UNPACKED)
-    check_unpacked_size(path, MOST_UNPACKED + 1, packed=MOST_UNPACKED // LARGEST_RATIO + 1)
+    check_unpacked_size(path, MAX_UNPACKED_BYTES)
+    check_unpacked_size(path, MAX_UNPACKED_BYTES + 1, packed=MAX_UNPACKED_BYTES // MAX_COMPRESSION_RATIO + 1)
     with pytest.raises(ValueError, match=r"packed' would unpack 1,000 bytes to 268,435,457"):
-        check_unpacked_size(path, MOST_UNPACKED + 1)
+        check_unpacked_size(path, MAX_UNPACKED_BYTES + 1)
 
 
 def test_a_name_is_said_once() -> None:

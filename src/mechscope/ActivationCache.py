@@ -1,6 +1,6 @@
-"""The classic module `ActivationCache`, whose name is also that of its class.
+"""The classic module `ActivationCache`, which has the same name as its class.
 
-`mechscope.ActivationCache` is the class, whichever is imported first.
+`mechscope.ActivationCache` is the class, even after this module was imported.
 """
 
 from mechscope.model.activation_cache import ActivationCache

@@ -1,4 +1,4 @@
-"""The classic module `BertNextSentencePrediction`, named like its class."""
+"""The classic module `BertNextSentencePrediction`, which has the same name as its class."""
 
 from mechscope.model.next_sentence import BertNextSentencePrediction
 

@@ -1,6 +1,6 @@
-"""The classic module `FactoredMatrix`, whose name is also that of its class.
+"""The classic module `FactoredMatrix`, which has the same name as its class.
 
-`mechscope.FactoredMatrix` is the class, whichever is imported first.
+`mechscope.FactoredMatrix` is the class, even after this module was imported.
 """
 
 from mechscope.model.factored_matrix import FactoredMatrix

@@ -1,6 +1,6 @@
-"""The classic module `HookedEncoder`, whose name is also that of its class.
+"""The classic module `HookedEncoder`, which has the same name as its class.
 
-`mechscope.HookedEncoder` is the class, whichever is imported first.
+`mechscope.HookedEncoder` is the class, even after this module was imported.
 """
 
 from mechscope.model.encoder import HookedEncoder

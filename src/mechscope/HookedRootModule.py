@@ -1,6 +1,6 @@
-"""The classic module `HookedRootModule`, whose name is also that of its class.
+"""The classic module `HookedRootModule`, which has the same name as its class.
 
-`mechscope.HookedRootModule` is the class, whichever is imported first.
+`mechscope.HookedRootModule` is the class, even after this module was imported.
 """
 
 from mechscope.model.hooked_root_module import HookedRootModule

@@ -1,6 +1,6 @@
-"""The classic module `HookedTransformer`, whose name is also that of its class.
+"""The classic module `HookedTransformer`, which has the same name as its class.
 
-`mechscope.HookedTransformer` is the class, whichever is imported first.
+`mechscope.HookedTransformer` is the class, even after this module was imported.
 """
 
 import torch
@@ -8,7 +8,7 @@ import torch
 from mechscope.model.transformer import HookedTransformer, Output
 
 EasyTransformer = HookedTransformer
-"""What the class was called in its first year."""
+"""The first name of the class."""
 
 Loss = torch.Tensor
 DTYPE_FROM_STRING = {

@@ -1,11 +1,11 @@
-"""The classic module `HookedTransformerConfig`, whose name is also that of its class.
+"""The classic module `HookedTransformerConfig`, which has the same name as its class.
 
-`mechscope.HookedTransformerConfig` is the class, whichever is imported first.
+`mechscope.HookedTransformerConfig` is the class, even after this module was imported.
 """
 
 from mechscope.model.config import HookedTransformerConfig
 
 EasyTransformerConfig = HookedTransformerConfig
-"""What the class was called in its first year."""
+"""The first name of the class."""
 
 __all__ = ["EasyTransformerConfig", "HookedTransformerConfig"]

@@ -1,4 +1,4 @@
-"""What the singular directions of a weight matrix say in terms of tokens.
+"""The classic `SVDInterpreter`: project the singular directions of weight matrices on tokens.
 
 Source: Millidge and Black 2022, "The Singular Value Decompositions of Transformer Weight Matrices are
 Highly Interpretable".
@@ -23,7 +23,17 @@ OUTPUT_EMBEDDING = "unembed.W_U"
 
 
 class SVDInterpreter:
-    """Singular vectors of a model's weights, seen through its unembedding."""
+    """The singular vectors of a model's weights, as logits of tokens.
+
+    Args:
+        model: the model.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> SVDInterpreter(model).get_singular_vectors("OV", layer_index=0, head_index=1, num_vectors=2).shape
+    torch.Size([5, 1, 2])
+    """
 
     def __init__(self, model: HookedTransformer) -> None:
         self.model = model
@@ -41,18 +51,18 @@ class SVDInterpreter:
         num_vectors: int = 10,
         head_index: int | None = None,
     ) -> Float[torch.Tensor, "d_vocab_out 1 vector"]:
-        """The logits that each of the largest singular directions gives.
+        """The logits of each of the largest singular directions [d_vocab_out 1 vector].
 
         Args:
-            vector_type: "OV" (what a head writes), "w_in" (what neurons read, scaled as ln2 scales it) or
-                "w_out" (what neurons write).
-            layer_index: which layer.
+            vector_type: "OV" (output directions of a head), "w_in" (input directions of neurons, with the scale of
+                ln2) or "w_out" (output directions of neurons).
+            layer_index: the layer.
             num_vectors: how many directions, the largest first.
-            head_index: which head, for "OV".
+            head_index: the head, for "OV".
 
         Raises:
-            ValueError: for an unknown kind, a layer or head that is not there, or more directions than
-                the matrix has.
+            ValueError: for an unknown vector type, a layer or head that the model does not have, or more directions
+                than the rank of the matrix.
         """
         if vector_type not in VECTOR_TYPES:
             raise ValueError(f"vector_type must be one of {', '.join(VECTOR_TYPES)}, not {vector_type!r}.")
@@ -69,7 +79,7 @@ class SVDInterpreter:
             return (unembedding @ directions[:, :num_vectors]).unsqueeze(1)
 
     def _directions(self, vector_type: VectorType, layer: int, head: int | None) -> torch.Tensor:
-        """Singular vectors in the residual stream, as columns [d_model rank]."""
+        """The singular vectors in the residual stream, as columns [d_model rank]."""
         block = self.model.blocks[layer]
         if vector_type == "OV":
             if head is None or not 0 <= head < self.cfg.n_heads:

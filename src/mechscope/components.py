@@ -1,4 +1,4 @@
-"""The classic `components`: the parts of a model, for whoever builds one by hand."""
+"""The classic module `components`: the parts of a model, for building one by hand."""
 
 from mechscope.model.components import (
     MLP,
@@ -23,7 +23,7 @@ from mechscope.model.encoder_components import (
     TokenTypeEmbed,
 )
 
-# Every attention layer is one, as with the classic base class.
+# The classic base class of attention layers.
 AbstractAttention = Attention
 
 __all__ = [

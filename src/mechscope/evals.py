@@ -1,4 +1,4 @@
-"""Small tests of what a language model can do: induction, indirect objects, the loss on a data set.
+"""The classic module `evals`: induction, indirect object identification, and the loss on data sets.
 
 Source: Olsson et al. 2022 (induction); Wang et al. 2022 (indirect object identification).
 """
@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mechscope.arguments import fits
+from mechscope.arguments import is_whole_number, shown
 from mechscope.data.text_datasets import get_dataset
 from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.devices import check_device
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.special_tokens import begin_ids, text_ids, with_begin
 from mechscope.model.token_batch import Tokens
-from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-# [A] is the one who receives (the indirect object), [B] the one who acts twice (the subject).
+# [A] is the indirect object, [B] the subject, which occurs twice.
 TEMPLATES = (
     "After the rain, [A] and [B] met at the [LOCATION]. [B] passed the [OBJECT] to [A]",
     "While [A] and [B] were waiting near the [LOCATION], [B] offered the [OBJECT] to [A]",
@@ -37,7 +36,7 @@ NOUNS = {
     "OBJECT": ("book", "ring", "basket", "drink"),
 }
 DEFAULT_SEED = 0
-"""An IOIDataset is the same every time unless a seed is given."""
+"""The seed of an IOIDataset if none is given."""
 PLACEHOLDER = re.compile(r"\[([A-Z_]+)\]")
 
 
@@ -57,14 +56,16 @@ def evaluate_on_dataset(
 ) -> float:
     """The mean loss over batches with "tokens" [batch pos], in nats per token.
 
-    A batch may also hold an "attention_mask" [batch pos], as tokenizers give it; `Tokens` know their own.
+    A batch may also have an "attention_mask" [batch pos], as tokenizers return it; `Tokens` have their own.
 
     Args:
-        truncate: read at most so many batches.
-        device: where the tokens go; None means the model's.
+        model: the model.
+        data_loader: the batches.
+        truncate: read at most this many batches.
+        device: where the tokens are moved; None means the model's device.
 
     Raises:
-        ValueError: where there is no batch.
+        ValueError: if there is no batch.
     """
     _check_model(model)
     losses = []
@@ -75,7 +76,7 @@ def evaluate_on_dataset(
         mask = batch.get("attention_mask")
         losses.append(float(model(tokens, return_type="loss", attention_mask=mask).mean()))
     if not losses:
-        raise ValueError("there is nothing to evaluate on: the data loader gave no batch.")
+        raise ValueError("there is nothing to evaluate on: the data loader has no batches.")
     return sum(losses) / len(losses)
 
 
@@ -90,40 +91,47 @@ def induction_loss(
     *,
     seed: int = 0,
 ) -> torch.Tensor:
-    """The loss on the second copy of random tokens said twice, in nats per token.
+    """The loss on the second copy of a random sequence that is repeated once, in nats per token.
 
-    Random tokens cannot be guessed, but their repetition can: ln(d_vocab_out) means no induction, 0 perfect
-    induction. The first token of the second copy, which nothing announces, is not counted.
+    Random tokens cannot be predicted, but their repetition can: ln(d_vocab_out) means no induction, 0 perfect
+    induction. The first token of the second copy cannot be predicted and is not counted.
 
     Args:
-        tokenizer: gives the beginning-of-sequence token; None means the model's.
-        batch_size: how many sequences.
-        subseq_len: tokens in each copy; None means 384, or half the context where that is less.
+        model: the model.
+        tokenizer: has the beginning-of-sequence token; None means the model's tokenizer.
+        batch_size: the number of sequences.
+        subseq_len: the number of tokens in each copy; None means 384, or half the context if that is less.
         prepend_bos: whether the first token is the beginning-of-sequence token; None follows the model.
-        device: where the tokens go; None means the model's.
-        seed: of the random tokens.
+        device: where the tokens are moved; None means the model's device.
+        seed: the seed of the random tokens.
 
     Raises:
-        ValueError: for copies that are too short or do not fit in the context.
+        TypeError: for a batch size or length that is not a whole number.
+        ValueError: for copies that are too short or too long for the context.
+
+    >>> import math
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 64, "d_head": 4, "d_vocab": 50,
+    ...                            "attn_only": True, "init_mode": "zeros"})
+    >>> abs(float(induction_loss(model)) - math.log(50)) < 1e-4  # a model that knows nothing
+    True
     """
     _check_model(model)
     device = None if device is None else check_device(device)
     for name, value in (("batch_size", batch_size), ("subseq_len", 2 if subseq_len is None else subseq_len)):
-        if not fits(value, int):
+        if not is_whole_number(value):
             raise TypeError(f"{name} is a whole number, not {shown(value)}.")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     cfg = model.cfg
     if subseq_len is None:
         subseq_len = min(384, cfg.n_ctx // 2)
-    if isinstance(subseq_len, bool) or not isinstance(subseq_len, int):
-        raise TypeError(f"subseq_len is a whole number of tokens, not {shown(subseq_len)}.")
     if not 2 <= subseq_len <= cfg.n_ctx // 2:
         raise ValueError(
             f"subseq_len must be between 2 and {cfg.n_ctx // 2}, half the model's context, not {subseq_len}."
         )
     tokenizer = model.tokenizer if tokenizer is None else tokenizer
-    # A model that predicts fewer tokens than it reads can only be scored on those that it predicts.
+    # A model that predicts fewer tokens than it reads can only be scored on the tokens that it predicts.
     n_tokens = min(cfg.d_vocab, cfg.d_vocab_out)
     # Low ids are often special tokens and bytes, high ones rare fragments.
     low, high = (100, min(n_tokens, 20_000)) if n_tokens > 1_000 else (0, n_tokens)
@@ -141,24 +149,24 @@ def induction_loss(
 
 
 class IOIDataset(Dataset[dict[str, torch.Tensor]]):
-    """Sentences whose last word is the one of two names that was said once.
+    """Sentences with two names whose last word is the name that occurred only once.
 
-    An entry has `prompt` [pos], the whole sentence with its answer; `IO`, the tokens of the answer; and
-    `S`, those of the other name.
+    An entry has `prompt` [pos], the whole sentence with its answer; `IO`, the tokens of the answer; and `S`, the tokens
+    of the other name.
 
     Args:
-        tokenizer: makes the tokens.
-        templates: sentences with [A] (the answer, which ends them), [B], and the names of `nouns`.
-        names: the people, at least two.
-        nouns: words for each other placeholder.
-        num_samples: how many sentences.
-        symmetric: each sentence is followed by the one with the two names exchanged.
+        tokenizer: the tokenizer.
+        templates: sentences with [A] (the answer, at the end), [B], and placeholders of `nouns`.
+        names: the names of people, at least two.
+        nouns: the words for each other placeholder.
+        num_samples: the number of sentences.
+        symmetric: follow each sentence with the one in which the two names are exchanged.
         prepend_bos: start with the beginning-of-sequence token.
-        seed: of the choice; None means 0.
+        seed: the seed of the random choices; None means 0.
 
     Raises:
-        ValueError: for a tokenizer without the beginning-of-sequence token that is wanted, fewer than two names,
-            a template that lacks [A] or [B], or a placeholder that has no words.
+        ValueError: for a tokenizer without the beginning-of-sequence token that `prepend_bos` needs, fewer than two
+            names, a template without [A] or [B], or a placeholder without words.
     """
 
     def __init__(
@@ -173,7 +181,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         seed: int | None = None,
     ) -> None:
         if tokenizer is None:
-            raise ValueError("IOIDataset needs a tokenizer to make tokens of its sentences.")
+            raise ValueError("IOIDataset needs a tokenizer for its sentences.")
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, not {num_samples}.")
         if prepend_bos and not begin_ids(tokenizer):
@@ -195,7 +203,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
 
     def _check(self) -> None:
         if len(set(self.names)) < 2:
-            raise ValueError(f"at least two different names are needed, not {self.names}.")
+            raise ValueError(f"IOIDataset needs at least two different names, not {self.names}.")
         if not self.templates:
             raise ValueError("there are no templates.")
         for template in self.templates:
@@ -204,7 +212,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
                 raise ValueError(f"a template must name [A] and [B] and end with [A]: {template!r}.")
             for kind in kinds - {"A", "B"}:
                 if not self.nouns.get(kind):
-                    raise ValueError(f"nouns has no words for [{kind}] of the template {template!r}.")
+                    raise ValueError(f"nouns has no words for [{kind}] in the template {template!r}.")
 
     @staticmethod
     def get_default_names() -> list[str]:
@@ -222,7 +230,7 @@ class IOIDataset(Dataset[dict[str, torch.Tensor]]):
         return {kind: list(words) for kind, words in NOUNS.items()}
 
     def get_sample(self, symmetric: bool = False) -> list[dict[str, str]]:
-        """One more sentence with its two names, or, if symmetric, it and the one with the names exchanged."""
+        """A new sentence with its two names; if `symmetric`, also the one with the names exchanged."""
         choice = self._choice
         template = choice.choice(self.templates)
         for kind, words in self.nouns.items():
@@ -257,17 +265,23 @@ def ioi_eval(
     tokenizer: Any = None,
     symmetric: bool = False,
 ) -> dict[str, float]:
-    """How well a model names the indirect object.
+    """How well a model predicts the indirect object.
 
-    Without a data set, sentences begin with the beginning-of-sequence token if the model's texts do
-    (`cfg.default_prepend_bos`).
+    Args:
+        model: the model.
+        dataset: the sentences; None makes an `IOIDataset`, with the beginning-of-sequence token if
+            `cfg.default_prepend_bos` is True.
+        batch_size: sentences per forward pass.
+        num_samples: the number of sentences of a new data set.
+        tokenizer: the tokenizer of a new data set; None means the model's.
+        symmetric: see `IOIDataset`.
 
     Returns:
-        "Logit Difference", the mean of the answer's logit less the other name's, and "Accuracy", the
-        share of sentences where it is positive. A name of several tokens counts by its first one.
+        "Logit Difference", the mean difference between the logits of the answer and the other name, and "Accuracy", the
+        share of sentences where it is positive. Of a name with several tokens, the first one counts.
 
     Raises:
-        ValueError: where two names of a sentence begin with the same token.
+        ValueError: if the two names of a sentence begin with the same token.
     """
     _check_model(model)
     if batch_size < 1:
@@ -291,8 +305,8 @@ def ioi_eval(
             answer, other = int(entry["IO"][0]), int(entry["S"][0])
             if answer == other:
                 raise ValueError(
-                    f"the names of one sentence begin with the same token ({answer}), so a logit cannot tell them "
-                    "apart; give the data set other names."
+                    f"the two names of a sentence begin with the same token ({answer}), so logits cannot distinguish "
+                    "them; give the data set other names."
                 )
             before_answer = row[length - len(entry["IO"]) - 1]
             differences.append(float(before_answer[answer]) - float(before_answer[other]))
@@ -302,7 +316,9 @@ def ioi_eval(
 
 def _check_model(model: Any) -> None:
     if not (callable(model) and hasattr(model, "cfg")):
-        raise TypeError(f"a model is evaluated (mechscope.load_model gives one), not {shown(model)}.")
+        raise TypeError(
+            f"give a model to evaluate (such as mechscope.load_model returns), not {shown(model)}."
+        )
 
 
 def _device_of(model: HookedTransformer) -> torch.device | str:
@@ -318,7 +334,7 @@ def _data_loader(name: str, tokenizer: Any, batch_size: int) -> DataLoader[Any]:
 
 
 def make_wiki_data_loader(tokenizer: Any, batch_size: int = 8) -> DataLoader[Any]:
-    """Batches of tokens of Wikipedia articles (see `get_dataset` for where it searches)."""
+    """Batches of tokens of Wikipedia articles (see `get_dataset` for where they are found)."""
     return _data_loader("wiki", tokenizer, batch_size)
 
 
@@ -352,8 +368,10 @@ def evaluate(
     """The mean loss on each of DATASET_NAMES, in nats per token ("wiki_loss", …).
 
     Args:
-        truncate: the most batches to read of each.
-        tokenizer: None means the model's.
+        model: the model.
+        truncate: read at most this many batches of each.
+        batch_size: rows per batch.
+        tokenizer: the tokenizer; None means the model's.
 
     Raises:
         FileNotFoundError: for a data set that is not on this machine and cannot be downloaded.

@@ -1,4 +1,4 @@
-"""How much each head attends as a given pattern says: previous token, duplicate token, induction.
+"""Find heads whose attention follows a given pattern: previous token, duplicate token, induction.
 
 Source: Elhage et al. 2021 and Olsson et al. 2022 for what these heads are.
 """
@@ -32,7 +32,7 @@ NOT_SCORED = -1.0
 def get_previous_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
-    """1 where a position would attend to the one before it [pos pos], for tokens [1 pos]."""
+    """1 from each position to the previous one [pos pos], for tokens [1 pos]."""
     length = _one_sequence(tokens).shape[0]
     return torch.diag(torch.ones(length - 1, device=tokens.device), diagonal=-1)
 
@@ -41,7 +41,7 @@ def get_previous_token_head_detection_pattern(
 def get_duplicate_token_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
-    """1 where a position would attend to an earlier copy of its own token [pos pos], for tokens [1 pos]."""
+    """1 from each position to earlier copies of its token [pos pos], for tokens [1 pos]."""
     sequence = _one_sequence(tokens)
     return (sequence[:, None] == sequence).float().tril(diagonal=-1)
 
@@ -50,9 +50,15 @@ def get_duplicate_token_head_detection_pattern(
 def get_induction_head_detection_pattern(
     tokens: Int[torch.Tensor, "*one pos"],
 ) -> Float[torch.Tensor, "pos pos"]:
-    """1 where a position would attend to what followed an earlier copy of its token [pos pos]."""
+    """1 from each position to the tokens after earlier copies of its token [pos pos], for tokens [1 pos].
+
+    >>> get_induction_head_detection_pattern(torch.tensor([[7, 8, 7]]))
+    tensor([[0., 0., 0.],
+            [0., 0., 0.],
+            [0., 1., 0.]])
+    """
     duplicates = get_duplicate_token_head_detection_pattern(tokens)
-    # One further to the right; a column that falls off or wraps stays empty.
+    # Shift to the right by one; the first column, which the last one wraps around to, is empty.
     shifted = torch.roll(duplicates, shifts=1, dims=1)
     shifted[:, 0] = 0
     return shifted
@@ -84,21 +90,28 @@ def detect_head(
     exclude_current_token: bool = False,
     error_measure: ErrorMeasure = "mul",
 ) -> Float[torch.Tensor, "layer head"]:
-    """Score every head by how its attention agrees with a pattern [layer head].
+    """Score how well the attention of every head agrees with a pattern [layer head].
 
     Args:
+        model: the model.
         seq: a text, several (the scores are averaged), or token ids [pos] or [batch pos], in a tensor or lists.
-        detection_pattern: the name of a head, or a lower triangular matrix [dest_pos src_pos].
-        heads: (layer, head) pairs, or lists of heads by layer; others score -1. None means all.
-        cache: activations of a run on `seq` (a single sequence), to spare another one.
-        exclude_bos: leave attention to the first token out.
-        exclude_current_token: leave attention of a token to itself out.
+        detection_pattern: the name of a kind of head, or a lower triangular matrix [dest_pos src_pos].
+        heads: (layer, head) pairs, or lists of heads by layer; all other heads score -1. None means all heads.
+        cache: the activations of a run on `seq`, which must be a single sequence; None runs the model.
+        exclude_bos: ignore attention to the first token.
+        exclude_current_token: ignore attention of a token to itself.
         error_measure: "mul" is the share of attention that the pattern covers (0 to 1, for a pattern of
-            zeros and ones); "abs" is 1 - the mean over positions of the summed absolute difference.
+            zeros and ones); "abs" is 1 minus the mean over positions of the summed absolute difference.
 
     Raises:
-        ValueError: for an unknown head, a pattern of another shape or not lower triangular, a sequence
-            of fewer than two tokens or too long for the model, or a head that is not there.
+        ValueError: for an unknown kind of head, a pattern of another shape or not lower triangular, a sequence of fewer
+            than two tokens or too long for the model, or a head that the model does not have.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 8, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> detect_head(model, [0, 1, 2, 0, 1, 2], "induction_head").shape
+    torch.Size([1, 2])
     """
     if error_measure not in ("abs", "mul"):
         raise ValueError(f"error_measure must be 'mul' or 'abs', not {error_measure!r}.")
@@ -106,15 +119,17 @@ def detect_head(
     chosen = _chosen_heads(model, heads)
     sequences = _sequences(model, seq)
     if cache is not None and len(sequences) > 1:
-        raise ValueError(f"a cache is of one run, and seq holds {len(sequences)} sequences; leave cache out.")
+        raise ValueError(
+            f"a cache belongs to one run, but seq has {len(sequences)} sequences; leave cache out."
+        )
     dtype = torch.promote_types(model.cfg.dtype, torch.float32)
     total = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.cfg.device, dtype=dtype)
     for tokens in sequences:
         pattern = _detection_pattern(detection_pattern, tokens)
         if error_measure == "mul" and not bool(((pattern == 0) | (pattern == 1)).all()):
             raise ValueError(
-                "error_measure='mul' weighs attention by a pattern of zeros and ones, and this one has other "
-                "values; use error_measure='abs'."
+                "error_measure='mul' needs a pattern of zeros and ones, but this one has other values; use "
+                "error_measure='abs'."
             )
         total += _scores(model, tokens, pattern, cache, exclude_bos, exclude_current_token, error_measure)
     scores = torch.full_like(total, NOT_SCORED)
@@ -132,7 +147,7 @@ def compute_head_attention_similarity_score(
     exclude_current_token: bool,
     error_measure: ErrorMeasure,
 ) -> float:
-    """How one head's attention [dest_pos src_pos] agrees with a pattern (see `detect_head`)."""
+    """How well one head's attention [dest_pos src_pos] agrees with a pattern (see `detect_head`)."""
     return float(
         _agreement(attention_pattern, detection_pattern, exclude_bos, exclude_current_token, error_measure)
     )
@@ -145,7 +160,7 @@ def _agreement(
     exclude_current_token: bool,
     error_measure: ErrorMeasure,
 ) -> torch.Tensor:
-    """The scores of attention [... dest_pos src_pos]: [...]."""
+    """The scores [...] of attention [... dest_pos src_pos]."""
     counted = torch.ones_like(pattern)
     if exclude_bos:
         counted[:, 0] = 0
@@ -153,9 +168,9 @@ def _agreement(
         counted.fill_diagonal_(0)
     if error_measure == "mul":
         attention = at_least_float32(attention) * counted
-        there = attention.sum((-1, -2))
+        total = attention.sum((-1, -2))
         # If no attention is counted, the score is 0.
-        return (attention * pattern).sum((-1, -2)) / there.masked_fill(there == 0, 1.0)
+        return (attention * pattern).sum((-1, -2)) / total.masked_fill(total == 0, 1.0)
     difference = (at_least_float32(attention) - pattern).abs() * counted
     return 1 - difference.sum((-1, -2)) / pattern.shape[0]
 
@@ -177,8 +192,8 @@ def _scores(
     expected = (model.cfg.n_heads, *pattern.shape)
     if tuple(attention.shape[1:]) != expected:
         raise ValueError(
-            f"the cache holds attention of shape {tuple(attention.shape[1:])} and this sequence needs {expected}; "
-            "make it from a run on the same single sequence."
+            f"the cache holds attention of shape {tuple(attention.shape[1:])}, but this sequence needs {expected}; "
+            "make the cache from a run on the same single sequence."
         )
     pattern = pattern.to(attention.device, attention.dtype)
     return _agreement(attention, pattern, exclude_bos, exclude_current_token, error_measure)
@@ -207,21 +222,21 @@ def _sequences(
     return sequences
 
 
-def _detection_pattern(wanted: torch.Tensor | str, tokens: torch.Tensor) -> torch.Tensor:
-    if isinstance(wanted, str):
-        if wanted not in DETECTION_PATTERNS:
+def _detection_pattern(pattern: torch.Tensor | str, tokens: torch.Tensor) -> torch.Tensor:
+    if isinstance(pattern, str):
+        if pattern not in DETECTION_PATTERNS:
             raise ValueError(
-                f"there is no detection pattern {wanted!r}; give a matrix, or one of {', '.join(HEAD_NAMES)}."
+                f"there is no detection pattern {pattern!r}; give a matrix, or one of {', '.join(HEAD_NAMES)}."
             )
-        return DETECTION_PATTERNS[wanted](tokens)
+        return DETECTION_PATTERNS[pattern](tokens)
     length = tokens.shape[-1]
-    if wanted.shape != (length, length) or not torch.equal(wanted, wanted.tril()):
+    if pattern.shape != (length, length) or not torch.equal(pattern, pattern.tril()):
         raise ValueError(
             f"the detection pattern must be lower triangular of shape {(length, length)}, one row and column for "
-            f"each token; this one has shape {tuple(wanted.shape)}"
-            + (" and entries above the diagonal." if wanted.shape == (length, length) else ".")
+            f"each token; this one has shape {tuple(pattern.shape)}"
+            + (" and entries above the diagonal." if pattern.shape == (length, length) else ".")
         )
-    return wanted.to(tokens.device)
+    return pattern.to(tokens.device)
 
 
 def _chosen_heads(model: HookedTransformer, heads: Heads) -> list[tuple[int, int]]:
@@ -245,4 +260,4 @@ def _one_sequence(tokens: torch.Tensor) -> torch.Tensor:
         return tokens[0]
     if tokens.ndim == 1:
         return tokens
-    raise ValueError(f"a detection pattern is of one sequence [1 pos] or [pos], not {tuple(tokens.shape)}.")
+    raise ValueError(f"a detection pattern needs one sequence [1 pos] or [pos], not {tuple(tokens.shape)}.")

@@ -1,4 +1,4 @@
-"""The classic `loading_from_pretrained`: model names, checkpoints, configs and weights by name."""
+"""The classic module `loading_from_pretrained`: names, checkpoints, configs and weights of models."""
 
 import sys
 
@@ -18,7 +18,7 @@ from mechscope.checkpoints.classic_names import (
 )
 
 loading = sys.modules[__name__]
-"""The module itself, which the classic package offers under a second name: `mechscope.loading`."""
+"""This module, which has a second name in the classic package: `mechscope.loading`."""
 
 __all__ = [
     "DEFAULT_MODEL_ALIASES",

@@ -1,4 +1,4 @@
-"""The names most like one that is not known: how an error about it ends."""
+"""Suggest similar names in the error about an unknown name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 
 def near_names(name: str, known: Iterable[str], *, n: int = 3, cutoff: float = 0.6) -> list[str]:
-    """Up to `n` of the known names, the nearest first; none whose likeness (0 to 1) is below `cutoff`.
+    """Up to `n` of the known names, the most similar first; the similarity (0 to 1) must be at least `cutoff`.
 
     >>> near_names("resid_pr", ["mlp_out", "resid_post", "resid_pre"])
     ['resid_pre', 'resid_post']
@@ -18,10 +18,14 @@ def near_names(name: str, known: Iterable[str], *, n: int = 3, cutoff: float = 0
 def did_you_mean(
     name: str, known: Iterable[str], *, n: int = 1, cutoff: float = 0.6, show: Callable[[str], str] = str
 ) -> str:
-    """A sentence, with a space before it; nothing where no name is near.
+    """The question " Did you mean …?" to add to an error; empty if no name is similar.
 
     Args:
-        show: how a name is written, such as `repr`.
+        name: the unknown name.
+        known: the names to suggest.
+        n: the largest number of suggestions.
+        cutoff: the lowest similarity.
+        show: formats a name, such as `repr`.
 
     >>> did_you_mean("topkk", ["relu", "topk"])
     ' Did you mean topk?'
@@ -33,7 +37,7 @@ def did_you_mean(
 def did_you_mean_clause(
     name: str, known: Iterable[str], *, n: int = 1, cutoff: float = 0.6, show: Callable[[str], str] = str
 ) -> str:
-    """The same question as the end of a sentence that has begun.
+    """The question of `did_you_mean` in lower case, for the end of a sentence.
 
     >>> did_you_mean_clause("resid_pr", ["mlp_out", "resid_post", "resid_pre"], n=2, show=repr)
     "did you mean 'resid_pre' or 'resid_post'?"

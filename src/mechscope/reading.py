@@ -1,7 +1,7 @@
-"""Read files safely that may be anything: a folder, a pipe, truncated, in another encoding, larger than memory.
+"""Read files that may be damaged or of the wrong kind: a folder, a pipe, truncated, in another encoding, too large.
 
-Every error names the file, says what was found there, and what to do about it. Importing this module does not import
-torch, so that every room may use it.
+Every error names the file, what was found, and how to fix it. Importing this module does not import torch, so that
+every room may use it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-MOST_BYTES_OF_TEXT = 2**29
-"""The largest text or JSON file that is read whole: ten times the largest tokenizer.json that is published."""
-MOST_DIGITS = 300
-"""Most digits of a whole number in a JSON file; a longer one does not even fit into a float."""
-DEEPEST = 100
-"""Deepest nesting of a JSON file."""
-MOST_UNPACKED = 2**28
-"""Compressed files that unpack to no more than this are read whatever their ratio."""
-LARGEST_RATIO = 100
-"""A compressed file that unpacks to more than this many times its size is not real data."""
-LONGEST_SHOWN = 120
-"""Characters of a name that are shown in an error."""
+MAX_TEXT_BYTES = 2**29
+"""The largest text or JSON file that is read, in bytes: ten times the largest published tokenizer.json."""
+MAX_DIGITS = 300
+"""The most digits of a whole number in a JSON file; a longer one does not even fit into a float."""
+MAX_DEPTH = 100
+"""The deepest nesting of a JSON file."""
+MAX_UNPACKED_BYTES = 2**28
+"""Files that unpack to at most this many bytes are read, whatever their compression ratio."""
+MAX_COMPRESSION_RATIO = 100
+"""The highest compression ratio of real data."""
+MAX_SHOWN = 120
+"""How many characters of a name an error shows."""
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISCHR, "a device"),
@@ -36,9 +36,10 @@ _KINDS = (
 
 
 def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
-    """`path` as a Path, after checking that it is an ordinary file: reading a pipe or a device may never end.
+    """Check that `path` is an ordinary file, and return it as a Path; reading a pipe or a device may never end.
 
     Args:
+        path: the file.
         at_most: the largest allowed size in bytes.
 
     Raises:
@@ -62,18 +63,18 @@ def regular_file(path: str | Path, *, at_most: int | None = None) -> Path:
             raise ValueError(f"{str(path)!r} is {words}, not a regular file: copy its content into a file.")
     if at_most is not None and found.st_size > at_most:
         raise ValueError(
-            f"{str(path)!r} has {found.st_size:,} bytes, but at most {at_most:,} are read here: it is not what "
-            "its name says."
+            f"{str(path)!r} has {found.st_size:,} bytes, but such a file has at most {at_most:,}: it is probably "
+            "a different kind of file."
         )
     return path
 
 
 def check_name(path: str | Path) -> Path:
-    """`path` as a Path, after checking that the system can look it up; nothing need exist there.
+    """Check that the system can look `path` up, and return it as a Path; it need not exist.
 
     Raises:
         ValueError: for a name that is too long or has a zero byte.
-        OSError: where the system refuses to look, for example without permission; with the name and the reason.
+        OSError: if the system refuses, for example without permission; with the name and the reason.
     """
     path = Path(path)
     try:
@@ -86,7 +87,7 @@ def check_name(path: str | Path) -> Path:
 
 
 def _unreachable(path: Path, error: ValueError | OSError) -> Exception:
-    """The error for a path that cannot be looked up, with its name (shortened if it is long) and the reason."""
+    """The error for a path that cannot be looked up, with its (shortened) name and the reason."""
     name = str(path)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return ValueError(
@@ -98,20 +99,22 @@ def _unreachable(path: Path, error: ValueError | OSError) -> Exception:
 
 
 def _shortened(name: str) -> str:
-    return repr(name) if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]!r}…"
+    return repr(name) if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]!r}…"
 
 
-def read_text(path: str | Path, *, at_most: int = MOST_BYTES_OF_TEXT) -> str:
+def read_text(path: str | Path, *, at_most: int = MAX_TEXT_BYTES) -> str:
     """The text of a UTF-8 file, without the byte-order mark that some editors write.
 
     Raises:
-        OSError, ValueError: as `regular_file` says.
+        OSError, ValueError: see `regular_file`.
         ValueError: for text in another encoding.
     """
     path = regular_file(path, at_most=at_most)
     data = path.read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
-        raise ValueError(f"{str(path)!r} is not UTF-8 but UTF-16 or UTF-32 (or no text): save it as UTF-8.")
+        raise ValueError(
+            f"{str(path)!r} is not UTF-8 but UTF-16 or UTF-32 (or not text at all): save it as UTF-8."
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -127,8 +130,8 @@ def read_json(path: str | Path, *, fix: str = "Write or download it again.") -> 
         fix: advice for the error about a damaged file.
 
     Raises:
-        OSError, ValueError: as `read_text` says.
-        ValueError: for a file that is not JSON, or whose nesting or numbers are larger than any real file's.
+        OSError, ValueError: see `read_text`.
+        ValueError: for a file that is not JSON, or whose nesting or numbers are too large for a real file.
     """
     path = Path(path)
     text = read_text(path)
@@ -136,14 +139,15 @@ def read_json(path: str | Path, *, fix: str = "Write or download it again.") -> 
 
 
 def parse_json(text: str | bytes, where: str, *, fix: str = "Write or download it again.") -> Any:
-    """The value that a JSON text describes.
+    """The value of a JSON text.
 
     Args:
-        where: the file's name, for errors.
-        fix: as in `read_json`.
+        text: the text.
+        where: the name of the file, for errors.
+        fix: advice for the error about a damaged file.
 
     Raises:
-        ValueError: as `read_json` says.
+        ValueError: see `read_json`.
     """
     try:
         found = json.loads(text, parse_int=_whole_number)
@@ -151,8 +155,8 @@ def parse_json(text: str | bytes, where: str, *, fix: str = "Write or download i
         raise ValueError(f"{where!r} is nested too deeply to be read. {fix}") from error
     except ValueError as error:
         raise ValueError(f"{where!r} is not valid JSON: {error}. {fix}") from error
-    if _is_deeper(found, DEEPEST):
-        raise ValueError(f"{where!r} is nested more than {DEEPEST} levels deep. {fix}")
+    if _is_deeper(found, MAX_DEPTH):
+        raise ValueError(f"{where!r} is nested more than {MAX_DEPTH} levels deep. {fix}")
     return found
 
 
@@ -160,7 +164,7 @@ def read_json_object(path: str | Path, *, fix: str = "Write or download it again
     """The JSON object in a file.
 
     Raises:
-        OSError, ValueError: as `read_json` says.
+        OSError, ValueError: see `read_json`.
         ValueError: for any other JSON value.
     """
     found = read_json(path, fix=fix)
@@ -174,22 +178,24 @@ def read_json_object(path: str | Path, *, fix: str = "Write or download it again
 def open_safetensors(
     path: str | Path, framework: str = "pt", *, fix: str = "Write or download it again."
 ) -> Any:
-    """A safetensors file whose header has been checked: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`.
+    """Open a safetensors file and check its header: `keys()`, `get_tensor(name)`, `get_slice(name)`, `metadata()`.
 
-    The file is mapped into memory, and tensors are read on demand. Works in a `with` statement.
+    The file is mapped into memory, and tensors are read on demand. Use it in a `with` statement.
 
     Args:
-        fix: as in `read_json`.
+        path: the file.
+        framework: the kind of tensors, as in `safetensors.safe_open`.
+        fix: advice for the error about a damaged file.
 
     Raises:
-        OSError, ValueError: as `regular_file` says.
+        OSError, ValueError: see `regular_file`.
         ValueError: for a file that is truncated, damaged or of another format.
     """
     from safetensors import SafetensorError, safe_open
 
     path = regular_file(path)
     try:
-        # For example a dtype newer than this torch, a truncated file, or another format.
+        # It fails for a data type that this torch does not know, a truncated file, or another format.
         return safe_open(path, framework=framework)
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ValueError(
@@ -201,7 +207,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
     """Every tensor of a safetensors file by name.
 
     Raises:
-        As `open_safetensors`.
+        OSError, ValueError: see `open_safetensors`.
     """
     with open_safetensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -211,25 +217,26 @@ def check_unpacked_size(path: str | Path, unpacked: int, packed: int | None = No
     """Refuse a file that would fill the memory when it is unpacked.
 
     Args:
+        path: the file.
         unpacked: the declared size in bytes.
         packed: the compressed size in bytes; None means the whole file.
 
     Raises:
-        ValueError: for more than MOST_UNPACKED bytes that are also more than LARGEST_RATIO times as many as packed.
+        ValueError: for more than MAX_UNPACKED_BYTES bytes, if the compression ratio is above MAX_COMPRESSION_RATIO.
     """
     packed = os.stat(path).st_size if packed is None else packed  # noqa: PTH116  - a string is enough
-    if unpacked > max(MOST_UNPACKED, LARGEST_RATIO * packed):
+    if unpacked > max(MAX_UNPACKED_BYTES, MAX_COMPRESSION_RATIO * packed):
         raise ValueError(
-            f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, which real data never does, so it was not "
+            f"{str(path)!r} would unpack {packed:,} bytes to {unpacked:,}, more than real data does, so it was not "
             "unpacked. If you trust it, unpack it yourself and store it uncompressed."
         )
 
 
 @contextmanager
 def naming(path: str | Path) -> Generator[None]:
-    """Put a file's name before the ValueErrors and KeyErrors of a block.
+    """Add a file's name to the ValueErrors and KeyErrors of a `with` block.
 
-    Errors about a file's content often come from code that does not know the file's name.
+    Errors about the content of a file often come from code that does not know its name.
     """
     try:
         yield
@@ -244,7 +251,7 @@ def naming(path: str | Path) -> Generator[None]:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
+    if len(digits) > MAX_DIGITS:
         raise ValueError(f"it has a whole number of {len(digits):,} digits")
     return int(digits)
 

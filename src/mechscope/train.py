@@ -1,4 +1,4 @@
-"""The classic `train`: a plain loop for language models, for notebooks that use it."""
+"""The classic module `train`: a simple training loop for language models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from mechscope.model.tensors import get_device
+from mechscope.model.devices import get_device
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -23,7 +23,7 @@ OPTIMIZERS = ("Adam", "AdamW", "SGD")
 
 @dataclass
 class HookedTransformerTrainConfig:
-    """How `train` trains.
+    """The settings of `train`.
 
     Raises:
         ValueError: for an impossible value.
@@ -32,35 +32,35 @@ class HookedTransformerTrainConfig:
     num_epochs: int
     """Passes over the data set."""
     batch_size: int
-    """Rows in a step."""
+    """Rows per step."""
     lr: float = 1e-3
     """Learning rate."""
     seed: int = 0
-    """Seed of the order of the rows."""
+    """The seed of the order of the rows."""
     momentum: float = 0.0
     """Momentum of SGD."""
     max_grad_norm: float | None = None
     """Gradients are clipped to this norm."""
     weight_decay: float | None = None
-    """Decoupled decay under Adam and AdamW, L2 under SGD."""
+    """Decoupled weight decay for Adam and AdamW, L2 penalty for SGD."""
     optimizer_name: str = "Adam"
     """One of OPTIMIZERS."""
     device: str | torch.device | None = None
-    """Device to train on; None means the best available."""
+    """The device to train on; None means the best available."""
     warmup_steps: int = 0
-    """Steps over which the learning rate rises from 0."""
+    """The number of steps in which the learning rate rises from 0."""
     save_every: int | None = None
-    """Save the weights to `save_dir` every so many steps."""
+    """Save the weights to `save_dir` every this many steps."""
     save_dir: str | None = None
-    """Folder for the files model_STEP.safetensors."""
+    """The folder for the files model_STEP.safetensors."""
     wandb: bool = False
     """Report to Weights & Biases, which must be installed."""
     wandb_project_name: str | None = None
-    """The project there."""
+    """The project in Weights & Biases."""
     print_every: int | None = 50
-    """Print the loss every so many steps."""
+    """Print the loss every this many steps."""
     max_steps: int | None = None
-    """Stop each epoch after so many steps."""
+    """Stop each epoch after this many steps."""
 
     def __post_init__(self) -> None:
         if self.optimizer_name not in OPTIMIZERS:
@@ -71,7 +71,7 @@ class HookedTransformerTrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.save_every is not None and self.save_dir is None:
-            raise ValueError("save_every needs save_dir, the folder that the weights go to.")
+            raise ValueError("save_every needs save_dir, the folder for the weights.")
 
 
 def train(
@@ -79,12 +79,17 @@ def train(
 ) -> HookedTransformer:
     """Train a model to predict the next token of rows with "tokens" [pos], as `tokenize_and_concatenate` makes them.
 
-    Rows may also hold an "attention_mask" [pos], as tokenizers give it. A model in half precision is trained as a
-    float32 copy, whose weights are rounded into it at the end and at every save: bfloat16 would round most steps
-    away, and in float16 squared gradients become 0.
+    Rows may also have an "attention_mask" [pos], as tokenizers return it. A model in half precision is trained as a
+    float32 copy, whose weights are rounded and copied into the model at the end and at every save: most steps are too
+    small for bfloat16, and squared gradients underflow in float16.
+
+    Args:
+        model: the model, which is trained in place.
+        config: the settings.
+        dataset: the rows.
 
     Returns:
-        the model, trained in place.
+        the model.
 
     Raises:
         ValueError: for an empty data set.
@@ -123,18 +128,18 @@ def train(
             if config.print_every is not None and step % config.print_every == 0:
                 print(f"Epoch {epoch} Samples {samples} Step {step} Loss {loss.item()}")  # noqa: T201 - asked for
             if config.save_every is not None and step % config.save_every == 0:
-                _hand_over(learner, model)
+                _copy_weights(learner, model)
                 weights = {name: value.contiguous() for name, value in model.state_dict().items()}
                 save_file(weights, Path(config.save_dir or ".") / f"model_{step}.safetensors")
             if config.max_steps is not None and step >= config.max_steps:
                 break
-    _hand_over(learner, model)
+    _copy_weights(learner, model)
     return model
 
 
 @torch.no_grad()
-def _hand_over(learner: HookedTransformer, model: HookedTransformer) -> None:
-    """Round what was learnt into the model, unless the model itself was trained."""
+def _copy_weights(learner: HookedTransformer, model: HookedTransformer) -> None:
+    """Copy the trained weights into the model, unless the model itself was trained."""
     if learner is not model:
         for own, learnt in zip(model.parameters(), learner.parameters(), strict=True):
             own.copy_(learnt)

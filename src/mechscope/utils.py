@@ -1,4 +1,4 @@
-"""The classic `utils`: names for helpers that live where they belong."""
+"""The classic module `utils`: functions of other modules under their classic names."""
 
 from mechscope.checkpoints.hub_file import download_file_from_hf
 from mechscope.data.begin_tokens import (
@@ -9,7 +9,6 @@ from mechscope.data.begin_tokens import (
 from mechscope.data.text_datasets import get_dataset, keep_single_column
 from mechscope.data.token_rows import tokenize_and_concatenate
 from mechscope.model.answer_rank import PromptTest, test_prompt
-from mechscope.model.attention_mask import get_attention_mask
 from mechscope.model.components.activations import ACTIVATIONS as SUPPORTED_ACTIVATIONS
 from mechscope.model.components.activations import Activation as ActivationFunction
 from mechscope.model.components.activations import gelu_fast, solu
@@ -21,6 +20,7 @@ from mechscope.model.default_overrides import (
     LocallyOverridenDefaults,
     override_or_use_default_value,
 )
+from mechscope.model.devices import get_device
 from mechscope.model.initialization import (
     calc_fan_in_and_fan_out,
     init_kaiming_normal_,
@@ -37,16 +37,15 @@ from mechscope.model.inspection import (
 )
 from mechscope.model.loss import lm_accuracy, lm_cross_entropy_loss
 from mechscope.model.names import get_act_name
+from mechscope.model.padding import get_attention_mask, get_offset_position_ids
 from mechscope.model.sampling import sample_logits
 from mechscope.model.slice import Slice, SliceInput
 from mechscope.model.tensors import (
     filter_dict_by_prefix,
     get_corner,
     get_cumsum_along_dim,
-    get_device,
     get_matrix_corner,
     get_nested_attr,
-    get_offset_position_ids,
     is_lower_triangular,
     is_square,
     remove_batch_dim,

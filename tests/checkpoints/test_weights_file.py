@@ -279,7 +279,7 @@ def test_every_changed_bit_of_a_number_is_noticed(two_tensors: tuple[Path, dict[
 
 
 def test_a_small_file_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mechscope.reading.MOST_UNPACKED", 2**20)
+    monkeypatch.setattr("mechscope.reading.MAX_UNPACKED_BYTES", 2**20)
     path = tmp_path / "w.pt"
     torch.save({"w": torch.zeros(1)}, path)
     repacked(path, lambda name, data: bytes(2**21) if name.endswith("data/0") else data, zipfile.ZIP_DEFLATED)

@@ -10,7 +10,7 @@ import torch
 
 import mechscope
 from mechscope import weight_processing
-from mechscope.model.classic_fields import CLASSIC_FIELDS
+from mechscope.model._classic_fields import CLASSIC_FIELDS
 from mechscope.model.transformer import HookedTransformer
 from tests.classic.peers import twins
 from tests.classic.words import word_tokenizer

@@ -100,7 +100,7 @@ def test_a_path_adds_what_the_head_reads_of_the_change(kind: str) -> None:
         ("plain", {"src_head": 4}, "no head 4 in layer 0"),
         ("plain", {"component": "z"}, "'q', 'k' or 'v'"),
         ("grouped", {"component": "k"}, "share keys and values"),
-        ("norms before and after", {}, "single heads have no direct paths"),
+        ("norms before and after", {}, "no direct paths between single heads"),
     ],
 )
 def test_paths_misused(kind: str, arguments: dict[str, Any], reason: str) -> None:

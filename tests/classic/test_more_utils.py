@@ -81,7 +81,7 @@ def test_check_structure_prints_what_the_reference_prints(capsys: pytest.Capture
         assert found[0] == expected[0]
     utils.check_structure(base, taller, verbose=True)
     assert "rows 0:1" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="two matrices of one shape"):
+    with pytest.raises(ValueError, match="two matrices of the same shape"):
         utils.check_structure(base, base[:2])
 
 
@@ -119,7 +119,10 @@ def test_defaults_are_overridden_for_a_while_and_come_back() -> None:
     assert model.cfg.default_prepend_bos is True
     with utils.LocallyOverridenDefaults(tiny_model(), padding_side="left"):
         pass  # a model without a tokenizer pads nothing, and that is no error
-    for overrides, reason in (({"bos": True}, "not a default"), ({"padding_side": "up"}, "must be one of")):
+    for overrides, reason in (
+        ({"bos": True}, "cannot be overridden"),
+        ({"padding_side": "up"}, "must be one of"),
+    ):
         with pytest.raises(ValueError, match=reason):
             utils.LocallyOverridenDefaults(model, **overrides)
     assert utils.override_or_use_default_value(3) == 3

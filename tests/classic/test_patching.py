@@ -200,7 +200,7 @@ def test_one_clean_prompt_may_serve_a_batch_and_a_plain_dictionary_a_cache() -> 
         ({"corrupted_tokens": tiny_tokens(3, 5)}, ValueError, "batch of 2 and the corrupted one of 3"),
         ({"patching_metric": lambda logits: logits[:, -1, 0]}, ValueError, "one number"),
         ({"activation_name": "resid_prr"}, KeyError, "resid_prr"),
-        ({"activation_name": "rot_q"}, KeyError, "positions are standard here"),
+        ({"activation_name": "rot_q"}, KeyError, "has standard positions"),
         ({"index_axis_names": ("pos", "layer")}, ValueError, "must be 'layer'"),
         ({"index_axis_names": ("layer", "token")}, ValueError, "not 'token'"),
         ({"index_axis_names": None}, ValueError, "either index_axis_names"),
@@ -234,7 +234,7 @@ def test_a_cache_that_lacks_what_is_patched_or_the_batch_is_an_error() -> None:
     _, bare = model.run_with_cache(corrupted[:1], remove_batch_dim=True)
     with pytest.raises(ValueError, match="no batch axis"):
         patching.get_act_patch_resid_pre(model, corrupted[:1], bare, metric, progress=False)
-    with pytest.raises(ValueError, match="no single head has a direct path"):
+    with pytest.raises(ValueError, match="a single head has no direct path"):
         other = tiny_model("norms after")
         patching.get_act_patch_direct_path(other, *runs(other), metric, progress=False)
     with pytest.raises(KeyError, match="attention-only"):

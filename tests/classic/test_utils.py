@@ -63,7 +63,7 @@ def test_test_prompt_misused() -> None:
     with pytest.raises(ValueError, match="tokenizer"):
         utils.test_prompt("the cat", "sat", tiny_model())
     for empty in ("", []):
-        with pytest.raises(ValueError, match="answer is needed"):
+        with pytest.raises(ValueError, match="give an answer"):
             utils.test_prompt("the cat", empty, reader())
 
 

@@ -102,7 +102,7 @@ def test_a_device_that_is_not_there_is_said_before_any_work(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     code, out, err = call(capsys, "run", "tiny", "--device", "cuda")
     assert (code, out) == (2, "")
-    assert err.startswith("mechscope: no CUDA device is in reach")
+    assert err.startswith("mechscope: torch finds no CUDA device")
     assert err.count("\n") == 1
     assert not Path("runs").exists()
 

@@ -163,7 +163,7 @@ def test_arrays_that_would_fill_the_memory(
     shape: tuple[int, ...], data: bytes | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused by what they announce, before room is made for them."""
-    monkeypatch.setattr("mechscope.reading.MOST_UNPACKED", 2**23)
+    monkeypatch.setattr("mechscope.reading.MAX_UNPACKED_BYTES", 2**23)
     whole = {name: npy(tuple(tensor.shape)) for name, tensor in files.gemma_state().items()}
     path = packed_npz(tmp_path / "params.npz", {**whole, "more": npy(shape, data)})
     del whole

@@ -110,8 +110,7 @@ def verdicts(measures: dict[str, float]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Faithfulness:
-    shop = Workspace(None, (0,), torch.device("cpu"), tmp_path_factory.mktemp("parts"))
-    found = study_bundled(shop)
+    found = study_bundled(Workspace(None, (0,), torch.device("cpu"), tmp_path_factory.mktemp("parts")))
     assert found is not None
     return found
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mechscope.labs.grokking._row_sums import RowSums
 from mechscope.labs.grokking.pairs import Pairs, all_pairs, split_pairs
-from mechscope.labs.grokking.row_sums import RowSums
 
 
 def drawn(pairs: Pairs, n_heads: int, width: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -197,10 +197,10 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
     assert not list((tmp_path / "stopped").glob("*unfinished*"))
 
 
-def looks(
+def evaluations(
     squares: list[float], *, accuracy: float = 1.0, **changes: list[float]
 ) -> list[dict[str, torch.Tensor]]:
-    """One look after another, all measures flat but those that are given."""
+    """One evaluation after another; all measures are flat except those that are given."""
     rows = [
         {"squared_weights": value, "gini_embedding": 0.8, "gini_to_logits": 0.9, "test_accuracy": accuracy}
         for value in squares
@@ -213,18 +213,18 @@ def looks(
 
 def test_a_training_ends_when_the_clean_up_has() -> None:
     config = ModelConfig(look_every=50, settled=0.01, settled_over=100)
-    assert is_settled(config, looks([900.0, 895.0, 892.0]))
-    assert not is_settled(config, looks([900.0, 895.0]))  # not long enough
-    assert not is_settled(config, looks([950.0, 900.0, 890.0]))  # still falling
-    assert not is_settled(config, looks([890.0, 900.0, 950.0]))
-    assert not is_settled(config, looks([900.0] * 3, gini_embedding=[0.7, 0.75, 0.8]))
-    assert not is_settled(config, looks([900.0] * 3, gini_to_logits=[0.7, 0.75, 0.8]))
+    assert is_settled(config, evaluations([900.0, 895.0, 892.0]))
+    assert not is_settled(config, evaluations([900.0, 895.0]))  # not long enough
+    assert not is_settled(config, evaluations([950.0, 900.0, 890.0]))  # still falling
+    assert not is_settled(config, evaluations([890.0, 900.0, 950.0]))
+    assert not is_settled(config, evaluations([900.0] * 3, gini_embedding=[0.7, 0.75, 0.8]))
+    assert not is_settled(config, evaluations([900.0] * 3, gini_to_logits=[0.7, 0.75, 0.8]))
     # A plateau before grokking is not the end, nor is one that has grokked only just now.
-    assert not is_settled(config, looks([900.0] * 3, accuracy=0.5))
-    assert not is_settled(config, looks([900.0] * 3, test_accuracy=[0.9, 1.0, 1.0]))
-    assert not is_settled(dataclasses.replace(config, settled=0), looks([900.0] * 3))
-    # Only the last looks count.
-    assert is_settled(config, looks([5000.0, 900.0, 900.0, 900.0]))
+    assert not is_settled(config, evaluations([900.0] * 3, accuracy=0.5))
+    assert not is_settled(config, evaluations([900.0] * 3, test_accuracy=[0.9, 1.0, 1.0]))
+    assert not is_settled(dataclasses.replace(config, settled=0), evaluations([900.0] * 3))
+    # Only the last evaluations count.
+    assert is_settled(config, evaluations([5000.0, 900.0, 900.0, 900.0]))
 
 
 def test_it_does_end_there(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_the_split_is_one(seed: int) -> None:
 
 @pytest.mark.parametrize("count", [0, 49])
 def test_something_must_be_left_on_both_sides(count: int) -> None:
-    with pytest.raises(ValueError, match="49 pairs"):
+    with pytest.raises(ValueError, match=f"of 49 pairs, between 1 and 48 can be trained on.*not {count}"):
         split_pairs(7, count, 0)
 
 
@@ -287,8 +287,8 @@ def test_something_must_be_left_on_both_sides(count: int) -> None:
     ("options", "said"),
     [
         ({"p": 8}, "odd"),
-        ({"d_model": 10}, "evenly"),
-        ({"keep_every": 30}, "keep_every=30 is no multiple"),
+        ({"d_model": 10}, "cannot be divided evenly among 4 heads"),
+        ({"keep_every": 30}, "keep_every=30 must be a multiple"),
         ({"settled_over": 70}, "settled_over=70"),
     ],
 )

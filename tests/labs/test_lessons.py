@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 import mechscope.labs
+from mechscope.labs import Lab, all_labs
 from mechscope.pages.markdown import figures_placed, render_lesson
+from mechscope.pages.text_template import fill_text
+from tests.labs.lesson_names import names_read, optional_names
 
 LESSONS = sorted(Path(mechscope.labs.__file__).parent.glob("*/lesson.md"))
 
@@ -45,6 +52,41 @@ def test_no_figure_stands_straight_under_a_heading(lesson: Path) -> None:
 def test_it_ends_with_its_limits_and_open_questions(lesson: Path) -> None:
     headings = re.findall(r"^## (.+)$", lesson.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert headings[-2:] == ["What this does not show", "Open questions"]
+
+
+def _facts(lab: Lab) -> dict[str, Any]:
+    """A made-up value for every fact of a lab."""
+    facts = getattr(sys.modules[lab.experiment.__module__], "Facts", None)
+    return {} if facts is None else {name: _made_up(hint) for name, hint in get_type_hints(facts).items()}
+
+
+def _made_up(hint: Any) -> Any:
+    if isinstance(hint, UnionType):
+        return _made_up(get_args(hint)[0])
+    if get_origin(hint) is tuple:
+        return (_made_up(get_args(hint)[0]),) * 2
+    if get_origin(hint) is Mapping:
+        return defaultdict(lambda: _made_up(get_args(hint)[1]))
+    return {int: 3, float: 1.25, str: "a word"}[hint]
+
+
+@pytest.mark.parametrize("lab", all_labs(), ids=lambda lab: lab.slug)
+def test_it_reads_with_and_without_what_a_budget_may_leave_out(lab: Lab) -> None:
+    text = lab.lesson.read_text(encoding="utf-8")
+    optional, facts = optional_names(text), _facts(lab)
+    measures = dict.fromkeys(names_read(text) - facts.keys() - {"config", "measures"}, 1.25)
+    assert optional <= measures.keys(), (
+        f"{optional - measures.keys()} are no measures, so they are always there"
+    )
+    texts = []
+    for budget, values in (
+        ("full", measures),
+        ("quick", {name: value for name, value in measures.items() if name not in optional}),
+    ):
+        known = {"measures": defaultdict(lambda: 1.25), "config": lab.configs[budget], **facts, **values}
+        texts.append(fill_text(text, known))
+    assert not re.search(r"\{\{|\{%|\[\[number", "".join(texts))
+    assert (texts[0] != texts[1]) == bool(optional)
 
 
 def test_there_is_a_lesson_for_each_of_the_six_steps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from mechscope.labs.superposition import LAB, SuperpositionConfig
 from mechscope.labs.superposition import training as training_module
 from mechscope.labs.superposition.claims import CLAIMS
 from mechscope.labs.superposition.config import boundary_settings
+from mechscope.labs.superposition.experiment import Facts
 from mechscope.labs.superposition.measures import Trained, measure, shuffled
 from mechscope.labs.superposition.training import geometric, train_group
+from mechscope.pages.text_template import fill_text
 from mechscope.runs import Workspace
+from tests.labs.lesson_names import names_read
 
 TINY = SuperpositionConfig(
     count_starts=1,
@@ -195,7 +199,7 @@ def test_training_is_torch_s_adamw(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_group_that_does_not_fit_together_is_refused() -> None:
-    with pytest.raises(ValueError, match="a setting has one of each"):
+    with pytest.raises(ValueError, match="each setting needs one of"):
         small_group(density=(0.5,))
     with pytest.raises(ValueError, match="6 features"):
         small_group(importance=geometric(5, 1.0, 2))
@@ -221,8 +225,12 @@ def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) 
     assert set(status.values()) == {"fail"} or {c for c, s in status.items() if s == "pass"} <= {"1.11"}
     html = run.report.read_text(encoding="utf-8")
     assert html.count("<figure ") == len(run.outcome.figures) == 16
-    assert "[[number" not in html
     assert "[[figure" not in html
+    assert "This budget did not" not in html
+    assert names_read(LAB.lesson.read_text(encoding="utf-8")) <= {*run.outcome.lesson_values(0), "config"}
+    (histogram,) = [figure for figure in run.outcome.figures if figure.name == "histogram"]
+    # Its bars stand where they belong: an axis of categories would put the first one at 0, the second at 1.
+    assert histogram.figure.layout.xaxis.type == "linear"
     for figure in run.outcome.figures:
         assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
         assert figure.data
@@ -237,7 +245,38 @@ def test_what_a_budget_leaves_out_is_not_run_and_says_why(tiny_lab: Lab, tmp_pat
     left_out = {checked.claim.id: checked.reason for checked in run.claims if checked.status == "not-run"}
     assert set(left_out) == {"1.7a", "1.7b", "1.7c", "1.10", "1.11", "1.13", "1.14a", "1.14b"}
     assert all("full budget" in reason for reason in left_out.values())
-    assert run.report.read_text(encoding="utf-8").count("No figure here this time") == 5
+    html = run.report.read_text(encoding="utf-8")
+    assert html.count("No figure here this time") == 5
+    assert html.count("This budget did not") == 6
+    assert "[[figure" not in html
+
+
+@pytest.mark.parametrize(
+    ("measures", "sentence"),
+    [
+        ({"shapes_shuffled": 0.0}, "none of these groups is left."),
+        ({"shapes_shuffled": 1.0}, "one of these groups is left."),
+        ({"shapes_shuffled": 12.0}, "12 of these groups are left."),
+        ({"abs_loss": 0.0019, "abs_loss_dense_trained": 0.0028}, "So here it is. "),
+        ({"abs_loss": 0.0028, "abs_loss_dense_trained": 0.0019}, "So here it is not: "),
+        ({"last_antipodal_lowest": 0.8, "last_antipodal_highest": 1.15}, "features is 0.80 to 1.15 times"),
+        ({"last_antipodal_lowest": 1.0, "last_antipodal_highest": 1.0}, "features is 1.00 times"),
+    ],
+)
+def test_the_lesson_says_what_was_measured(measures: dict[str, float], sentence: str) -> None:
+    text = LAB.lesson.read_text(encoding="utf-8")
+    facts = Facts(
+        counts=(5.0, 8.0),
+        pair_best_from=0.5,
+        pair_best_to=0.2,
+        triangle_gain=0.6,
+        tetrahedron_gain=0.1,
+        compared_density=0.03,
+    )
+    values = dict.fromkeys(names_read(text), 1.0) | {"measures": defaultdict(float), "config": TINY}
+    found = " ".join(fill_text(text, values | vars(facts) | measures).split())
+    assert sentence in found
+    assert "are 5, 8." in found
 
 
 # Sabotage: the claims must notice -------------------------------------------------------------------
@@ -245,8 +284,8 @@ def test_what_a_budget_leaves_out_is_not_run_and_says_why(tiny_lab: Lab, tmp_pat
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    shop = workspace(tmp_path_factory.mktemp("learned"), LEARNED)
-    return {group.name: train_group(shop, group, seed=0) for group in LEARNED.groups}
+    folder = workspace(tmp_path_factory.mktemp("learned"), LEARNED)
+    return {group.name: train_group(folder, group, seed=0) for group in LEARNED.groups}
 
 
 def verdicts(trained: Trained) -> dict[str, str]:

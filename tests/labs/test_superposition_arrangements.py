@@ -61,9 +61,9 @@ def test_points_are_as_dense_as_asked_and_sets_come_together(seed: int) -> None:
 
 
 def test_sets_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="are 5 features; the densities are of 4"):
+    with pytest.raises(ValueError, match="have 5 features in all, but there are densities for 4"):
         sparse_points(torch.full((1, 4), 0.5), (2, 3), 8, 0)
-    with pytest.raises(ValueError, match="have one density"):
+    with pytest.raises(ValueError, match="must have the same density"):
         sparse_points(torch.tensor([[0.5, 0.4]]), (2,), 8, 0)
 
 

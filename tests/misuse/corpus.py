@@ -227,7 +227,7 @@ def _reading() -> list[Mistake]:
         (
             "logit_attrs with 3 answers for 8 prompts",
             changed("logit_attrs", tokens=[1, 2, 3]),
-            "one for each of the batch",
+            "one per example",
         ),
         ("logit_attrs(answers, stack)", lambda: cache().logit_attrs(3, cache().decompose_resid()), "tensor"),
         ("model(None)", lambda: model()(None), "text or token ids"),
@@ -809,11 +809,15 @@ def _helpers() -> list[Mistake]:
             lambda: cache().apply_ln_to_stack(torch.zeros(32)),
             "vectors of the residual",
         ),
-        ("a stack of another batch", lambda: cache().apply_ln_to_stack(stack[:, :3]), "not of this pass"),
+        (
+            "a stack of another batch",
+            lambda: cache().apply_ln_to_stack(stack[:, :3]),
+            "does not belong to this pass",
+        ),
         (
             "a stack of fewer positions",
             lambda: cache().apply_ln_to_stack(stack[:, :, :4]),
-            "not of this pass",
+            "does not belong to this pass",
         ),
         ("logit_attrs of no tokens", changed("logit_attrs", tokens=[]), "no tokens"),
         ("cache['resid_pre', True]", lambda: cache()["resid_pre", True], "whole number"),
@@ -834,7 +838,7 @@ def _helpers() -> list[Mistake]:
         ("a loss of float tokens", lambda: utils.lm_cross_entropy_loss(logits, ids.float()), "whole numbers"),
         ("accuracy of float tokens", lambda: utils.lm_accuracy(logits, ids.float()), "whole numbers"),
         ("accuracy of tokens of another length", lambda: utils.lm_accuracy(logits, ids[:, :4]), "must agree"),
-        ("a token drawn from NaN", lambda: utils.sample_logits(logits[0] / 0), "no token to draw"),
+        ("a token drawn from NaN", lambda: utils.sample_logits(logits[0] / 0), "no token to sample"),
         ("sample_logits(top_k=1.5)", lambda: utils.sample_logits(logits[0], top_k=1.5), "whole number"),  # type: ignore[arg-type]
         (
             "repeat_along_head_dimension(0)",

@@ -153,7 +153,7 @@ def test_slices_of_batch_and_positions() -> None:
 
 def test_output_norms_have_no_head_results() -> None:
     _, _, cache = run("norms after")
-    with pytest.raises(ValueError, match="norms each sublayer's output"):
+    with pytest.raises(ValueError, match="normalizes the output of each sublayer"):
         cache.stack_head_results()
 
 
@@ -173,7 +173,7 @@ def test_gradients_are_cached_beside_the_activations() -> None:
 
 
 def test_the_cache_holds_each_tensor_once() -> None:
-    from mechscope.model.display import storage_bytes
+    from mechscope.model._display import storage_bytes
 
     _, _, cache = run()
     distinct = {value.data_ptr(): value.numel() * value.element_size() for value in cache.values()}

@@ -38,7 +38,7 @@ def test_classic_fields_with_nothing_to_decide_are_accepted() -> None:
     ("fields", "message"),
     [
         ({"act_fn": "gellu"}, "act_fn must be one of.*gelu"),
-        ({"act_fn": None}, "act_fn is needed"),
+        ({"act_fn": None}, "needs act_fn"),
         ({"n_key_value_heads": 3}, "n_heads=4 must be a multiple of n_key_value_heads=3"),
         ({"positional_embedding_type": "rotary", "rotary_dim": 9}, "rotary_dim=9"),
         ({"attn_types": ["local", "global"]}, "positive window_size"),
@@ -93,7 +93,11 @@ SIZES = {"n_layers": 2, "d_model": 8, "n_ctx": 5, "d_head": 4, "d_vocab": 7, "ac
         ("attn_types", "local", "attn_types must be a list, not 'local'"),
         ("attn_types", [1, 2], r"attn_types must be a list \(each entry text\)"),
         ("rotary_scaling", "linear", "rotary_scaling must be a table"),
-        ("rotary_scaling", {"type": "linear", "factor": math.nan}, "factor must be a positive finite number"),
+        (
+            "rotary_scaling",
+            {"type": "linear", "factor": math.nan},
+            r"\['factor'\] must be a positive finite number",
+        ),
         ("dtype", torch.int8, "dtype must be a floating-point type"),
         ("dtype", "int8", "dtype must be a floating-point type"),
         ("dtype", 5, "dtype must be a floating-point type"),

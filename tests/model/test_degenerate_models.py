@@ -59,7 +59,7 @@ def test_fewer_outputs_than_inputs() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             call()
-    with pytest.raises(ValueError, match="cannot be negative, as -1 is"):
+    with pytest.raises(ValueError, match="cannot be negative, but -1 is"):
         model.tokens_to_residual_directions(-1)
     _, cache = model.run_with_cache(tokens)
     with pytest.raises(ValueError, match=said):

@@ -217,7 +217,7 @@ def test_weights_by_name_and_hooks() -> None:
     assert not torch.allclose(ablated, before, atol=1e-3)
     assert torch.allclose(model(tokens), before)
     assert "HookedEncoder" in repr(model)
-    with pytest.raises(ValueError, match="norms its stream"):
+    with pytest.raises(ValueError, match="normalizes its residual stream"):
         model.accumulated_bias(1)
 
 

@@ -184,7 +184,7 @@ def test_logits_and_cache_are_returned_when_asked_for() -> None:
     assert only.cache is None
     nothing = model.generate(tokens, 0, return_logits=True, **GREEDY)
     assert nothing.logits.shape == (2, 0, 30)
-    with pytest.raises(ValueError, match="together with use_past_kv_cache=False"):
+    with pytest.raises(ValueError, match="cannot be used with use_past_kv_cache=False"):
         model.generate(tokens, 2, past_kv_cache=made.cache, use_past_kv_cache=False, **GREEDY)
 
 

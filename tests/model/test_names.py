@@ -85,7 +85,7 @@ def test_every_hook_point_has_its_short_name(variant: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        (("resid_pre", -1), ValueError, "whole number from 0, not -1"),
+        (("resid_pre", -1), ValueError, "whole number of at least 0, not -1"),
         (("resid_pre", "last"), ValueError, "not 'last'"),
         (("resid_pre", 1.5), ValueError, "not 1.5"),
         (("blocks.1.attn.hook_q", 1), ValueError, "full hook name"),

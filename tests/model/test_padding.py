@@ -180,7 +180,7 @@ def test_what_a_model_reads_is_checked() -> None:
         model(torch.tensor([[True, False]]))
     with pytest.raises(ValueError, match="must be the same"):
         model.as_tokens([[1, 2]], attention_mask=[[1, 1, 1]])
-    with pytest.raises(ValueError, match="padding only"):
+    with pytest.raises(ValueError, match="only padding"):
         model.generate(torch.tensor([[1, 2]]), attention_mask=torch.tensor([[0, 0]]), **GREEDY)
 
 

@@ -1,4 +1,4 @@
-"""get_attention_mask: which tokens of a padded batch are real."""
+"""Which tokens of a padded batch are real, and what their positions are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechscope.model.attention_mask import get_attention_mask
+from mechscope.model.padding import get_attention_mask, get_offset_position_ids
 
 ROWS = torch.tensor([[0, 0, 0, 5, 6], [0, 5, 0, 6, 7], [5, 6, 7, 0, 0], [0, 5, 6, 0, 0], [0, 0, 0, 0, 0]])
 
@@ -79,3 +79,8 @@ def test_agrees_with_the_peer_where_a_row_holds_text() -> None:
                 names = tokenizer(bos, side)
                 found = get_attention_mask(names, ROWS[:-1], prepend)
                 assert torch.equal(found, theirs(names, ROWS[:-1], prepend)), (side, bos, prepend)
+
+
+def test_positions_after_cached_ones() -> None:
+    mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
+    assert get_offset_position_ids(1, mask).tolist() == [[0, 0, 1, 2], [1, 2, 3, 4]]

@@ -13,7 +13,8 @@ import torch
 from einops import rearrange, repeat
 from torch.utils.data import DataLoader
 
-from mechscope.model.token_batch import Tokens, last_real, plain_ids, real_positions
+from mechscope.model.padding import last_real, real_positions
+from mechscope.model.token_batch import Tokens, plain_ids
 from tests.model.tiny import tiny_model
 
 IDS = torch.tensor([[0, 0, 5, 6, 7], [1, 2, 3, 0, 0], [4, 0, 0, 8, 9], [1, 2, 3, 4, 5]])
@@ -125,7 +126,7 @@ def test_rows_of_different_lengths_are_padded(side: str) -> None:
 
 
 def test_padding_with_unknown_meaning_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"cannot know whether the new tokens are real: use torch\.cat"):
+    with pytest.raises(ValueError, match=r"does not know whether the new tokens are real: use torch\.cat"):
         torch.nn.functional.pad(Tokens(IDS, MASK), (1, 0), value=9)
     assert torch.nn.functional.pad(Tokens(IDS), (1, 0), value=9).shape == (4, 6)
 
@@ -229,7 +230,7 @@ def test_positions_count_real_tokens() -> None:
 
 
 def test_misuse_says_what_is_wrong() -> None:
-    with pytest.raises(ValueError, match=r"\(2, 5\) but the tokens \(4, 5\)"):
+    with pytest.raises(ValueError, match=r"\(2, 5\), but the tokens have shape \(4, 5\)"):
         Tokens(IDS, MASK[:2])
     with pytest.raises(ValueError, match="must contain only 1"):
         Tokens(IDS, IDS)

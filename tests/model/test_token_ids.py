@@ -102,7 +102,7 @@ def test_what_is_no_whole_number(kind: str) -> None:
 def test_ids_without_an_order_are_refused(given: Any) -> None:
     model = reader()
     for read in (token_ids, model.to_string, model, lambda ids: model.generate(ids, verbose=False)):
-        with pytest.raises(TypeError, match=r"stand in an order|a model reads|is a string, a list"):
+        with pytest.raises(TypeError, match=r"need an order|a model reads|is a string, a list"):
             read(given)
 
 

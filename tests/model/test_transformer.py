@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechscope.model.components.attention import POSITIONS_FOR_ONE_PRODUCT
+from mechscope.model.components._attention_weights import POSITIONS_FOR_ONE_PRODUCT
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.transformer import HookedTransformer

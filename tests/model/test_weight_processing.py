@@ -162,8 +162,8 @@ def test_folding_by_hand_on_one_weight() -> None:
         ("RMS", {}, "center_writing_weights", "do not subtract the mean"),
         ("RMSPre, final RMS", {}, "center_writing_weights", "final norm is RMS"),
         ("no norm", {}, "center_writing_weights", "no norm subtracts"),
-        ("plain", {"norm_placement": "pre_and_post"}, "center_writing_weights", "normed first"),
-        ("plain", {"norm_placement": "post"}, "center_writing_weights", "mean included"),
+        ("plain", {"norm_placement": "pre_and_post"}, "center_writing_weights", "is normalized before"),
+        ("plain", {"norm_placement": "post"}, "center_writing_weights", "without a norm"),
         ("soft caps", {}, "center_unembed", "soft cap"),
         ("no norm", {}, "fold_ln", "no norms"),
         ("LNPre", {}, "fold_ln", "already"),
@@ -220,7 +220,7 @@ def test_refactored_attention_has_orthogonal_inner_axes_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("variant", "why"),
-    [("rotary", "rotary"), ("grouped", "share"), ("query/key norm", "norms stand between")],
+    [("rotary", "rotary"), ("grouped", "share"), ("query/key norm", "norms are between")],
 )
 def test_refactoring_what_cannot_be_is_an_error(variant: str, why: str) -> None:
     model = tiny_model(variant)
@@ -239,7 +239,7 @@ def test_a_missing_tensor_is_named() -> None:
     model = tiny_model()
     state = model.state_dict()
     del state["blocks.1.ln2.w"]
-    with pytest.raises(ValueError, match=r"hold no 'blocks\.1\.ln2\.w'"):
+    with pytest.raises(ValueError, match=r"lack 'blocks\.1\.ln2\.w'"):
         process_weights(model.cfg, state)
 
 

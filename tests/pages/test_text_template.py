@@ -25,6 +25,9 @@ class Config:
         ("1234.5 | whole", "1,234"),
         ("99.96 | percent(1)", "100.0\u00a0%"),
         ("0.125 | share(1)", "12.5\u00a0%"),
+        ("(x / 2) | change", "−62\u00a0%"),
+        ("0.125 | change(1)", "+12.5\u00a0%"),
+        ("missing | change", "not a number"),
         ("x | nats(3)", "−1.235\u00a0nats"),
         ("0.00012 | scientific", "1.2e-04"),
         ("123456 | significant", "120,000"),
@@ -58,7 +61,9 @@ def test_a_name_without_a_value_is_an_error_with_the_nearest_names() -> None:
         fill_text("{{ config.stepz | whole }}", {"config": Config()})
 
 
-@pytest.mark.parametrize("name", ["fixed", "whole", "percent", "share", "nats", "scientific", "significant"])
+@pytest.mark.parametrize(
+    "name", ["fixed", "whole", "percent", "share", "change", "nats", "scientific", "significant"]
+)
 @pytest.mark.parametrize("value", ["a word", True, None, [1.0]])
 def test_a_filter_refuses_what_is_not_a_number(name: str, value: object) -> None:
     with pytest.raises(ValueError, match="is not a number"):

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from mechscope import techniques
-from mechscope.model.token_batch import Tokens, last_real
+from mechscope.model.padding import last_real
+from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 from mechscope.results import Result
 from mechscope.tasks import from_tokens

@@ -28,7 +28,7 @@ def test_what_needs_gradients(name: str) -> None:
         GRADIENTS[name](model, task)
     with (
         torch.inference_mode(),
-        pytest.raises(RuntimeError, match="needs gradients, and torch.inference_mode"),
+        pytest.raises(RuntimeError, match="needs gradients, which torch.inference_mode"),
     ):
         GRADIENTS[name](model, task)
     GRADIENTS[name](model, task)

@@ -13,12 +13,12 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from mechscope.arguments import visible
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.superposition.plane import draw_planes
 from mechscope.pages.figures import figure_html
 from mechscope.results import Provenance, make_result
 from mechscope.tasks.task import numbered
-from mechscope.value_kinds import visible
 from mechscope.viz import (
     Marker,
     attention_pattern,

@@ -168,6 +168,8 @@ def test_what_cannot_be_drawn_is_refused(draw, message: str) -> None:
         ((2, 4), ("series", "rank"), "spectrum", "scatter"),
         ((3, 2, 2), ("class", "row", "col"), "", "heatmap"),
         ((2, 3), ("layer", "head"), "bars", "bar"),
+        ((4,), ("label",), "ranked", "bar"),
+        ((2, 3, 4), ("series", "layer", "head"), "panels", "heatmap"),
     ],
 )
 def test_dims_decide_the_picture(shape: tuple, dims: tuple, kind: str, trace: str) -> None:
@@ -175,6 +177,35 @@ def test_dims_decide_the_picture(shape: tuple, dims: tuple, kind: str, trace: st
     figure = render_result(make_result(values, dims, "T", "nats", MADE_BY, kind=kind))
     assert figure.data[0].type == trace
     assert figure.layout.title.text == "T"
+
+
+def test_panels_keep_their_names_and_labels() -> None:
+    values = np.arange(12.0).reshape(2, 2, 3)
+    coords = {"series": ["keys", "keys"], "layer": ["first", "second"], "head": ["a", "b", "c"]}
+    result = make_result(
+        values, ("series", "layer", "head"), "T", "nats", MADE_BY, coords=coords, kind="panels"
+    )
+    figure = render_result(result, x_title="reads")
+    titles = [note.text for note in figure.layout.annotations]
+    assert titles[:2] == ["keys", "keys (2)"]  # neither hides the other
+    assert titles[2:] == ["reads", "layer"]
+    assert np.array_equal([panel.z for panel in figure.data], values)
+    assert figure.layout.xaxis.ticktext == ("a", "b", "c")
+    assert figure.layout.yaxis.ticktext == ("first", "second")
+
+
+def test_a_text_in_each_cell() -> None:
+    result = make_result(np.eye(2), ("label", "pos"), "T", "share", MADE_BY, kind="tokens")
+    figure = render_result(result, texts=[["a", "b"], ["c", "d"]])
+    assert [list(row) for row in figure.data[0].text] == [["a", "b"], ["c", "d"]]
+    with pytest.raises(TypeError, match="texts"):
+        render_result(result)
+
+
+def test_ranked_bars_run_sideways_in_the_given_order() -> None:
+    result = make_result([3.0, 1.0], ("label",), "T", "%", MADE_BY, {"label": ["x", "y"]}, kind="ranked")
+    bar = render_result(result).data[0]
+    assert (bar.orientation, list(bar.x), list(bar.customdata)) == ("h", [3.0, 1.0], ["x", "y"])
 
 
 def test_a_pattern_is_drawn_as_one() -> None:

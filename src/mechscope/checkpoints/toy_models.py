@@ -17,13 +17,13 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from mechscope.arguments import check_kinds
 from mechscope.checkpoints import registry
 from mechscope.checkpoints.toy_networks import Group, ToyModels, TrainedGroup
 from mechscope.checkpoints.weights_file import SafetensorsSource, check_weights, mismatch_message
 from mechscope.near_names import did_you_mean
 from mechscope.reading import read_json_object
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import check_kinds
 
 BUNDLED = "superposition-instances"
 """The collection that comes with mechscope."""

@@ -20,6 +20,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
+from mechscope.arguments import first_line
 from mechscope.model.classic_state import unwrapped
 from mechscope.reading import (
     check_name,
@@ -28,7 +29,6 @@ from mechscope.reading import (
     read_json_object,
     regular_file,
 )
-from mechscope.value_kinds import first_line
 
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")

@@ -14,8 +14,8 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, normalizers, processors
 
-from mechscope.reading import MOST_BYTES_OF_TEXT, regular_file
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
+from mechscope.reading import MAX_TEXT_BYTES, regular_file
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 FIRST_PIECE = 3 + 256
@@ -69,7 +69,7 @@ def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tupl
 
 
 def _read_pieces(path: Path) -> list[tuple[str, float]]:
-    data = regular_file(path, at_most=MOST_BYTES_OF_TEXT).read_bytes()
+    data = regular_file(path, at_most=MAX_TEXT_BYTES).read_bytes()
     pieces: list[tuple[str, float]] = []
     position = 4  # skip the length of the longest piece
     while position < len(data):

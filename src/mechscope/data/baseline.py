@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import is_whole_number
+
 
 class Baseline(ABC):
     """A baseline that predicts the next token at every position.
@@ -25,9 +27,9 @@ class Baseline(ABC):
     """Readable name for titles and tables."""
 
     def __init__(self, d_vocab: int) -> None:
-        if isinstance(d_vocab, bool) or not isinstance(d_vocab, int) or d_vocab < 2:
+        if not is_whole_number(d_vocab, least=2):
             raise ValueError(f"d_vocab is the number of tokens and must be at least 2, not {d_vocab!r}.")
-        self.d_vocab = d_vocab
+        self.d_vocab = int(d_vocab)
         self.fitted = False
 
     def fit(self, tokens: Int[Tensor, "batch pos"]) -> Self:

@@ -7,6 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from mechscope.arguments import is_whole_number
 from mechscope.data.baseline import Baseline
 from mechscope.data.ngrams import Unigram
 
@@ -121,11 +122,11 @@ class Induction(_Copier):
 
     def __init__(self, d_vocab: int, weight: float | None = None, match: int = 1) -> None:
         super().__init__(d_vocab, weight)
-        if isinstance(match, bool) or not isinstance(match, int) or match < 1:
+        if not is_whole_number(match, least=1):
             raise ValueError(
                 f"match is the number of tokens that must agree and must be at least 1, not {match!r}."
             )
-        self.match = match
+        self.match = int(match)
 
     def sources(self, tokens: Tensor) -> Tensor:
         """The position that each position copies from [batch pos]; -1 if there is no earlier match."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mechscope.arguments import is_whole_number
 from mechscope.data.baseline import Baseline, add_counts, look_up
 
 
@@ -45,14 +46,14 @@ class NGram(Baseline):
 
     def __init__(self, d_vocab: int, n: int = 3, smoothing: float = 1.0) -> None:
         super().__init__(d_vocab)
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        if not is_whole_number(n, least=1):
             raise ValueError(f"n is the length of the n-grams and must be at least 1, not {n!r}.")
         if not smoothing > 0:
             raise ValueError(
                 f"smoothing is a number of counts and must be above 0, not {smoothing!r}: zero gives log 0."
             )
-        self.n, self.smoothing = n, float(smoothing)
-        self.name = {1: "unigram", 2: "bigram", 3: "trigram"}.get(n, f"{n}-gram")
+        self.n, self.smoothing = int(n), float(smoothing)
+        self.name = {1: "unigram", 2: "bigram", 3: "trigram"}.get(self.n, f"{n}-gram")
         self._levels: list[_Level] = []
 
     def _fit(self, tokens: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mechscope.arguments import is_whole_number
 from mechscope.data.baseline import Baseline, add_counts, look_up
 from mechscope.data.ngrams import Bigram
 
@@ -27,13 +28,13 @@ class SkipTrigram(Baseline):
 
     def __init__(self, d_vocab: int, window: int = 16, smoothing: float = 2.0) -> None:
         super().__init__(d_vocab)
-        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+        if not is_whole_number(window, least=1):
             raise ValueError(
                 f"window is how many tokens to look back and must be at least 1, not {window!r}."
             )
         if not smoothing > 0:
             raise ValueError(f"smoothing is a number of counts and must be above 0, not {smoothing!r}.")
-        self.window, self.smoothing = window, float(smoothing)
+        self.window, self.smoothing = int(window), float(smoothing)
         self.bigram = Bigram(d_vocab)
 
     def _fit(self, tokens: Tensor) -> None:

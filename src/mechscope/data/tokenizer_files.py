@@ -14,10 +14,10 @@ from typing import Any, TypeVar, cast
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
+from mechscope.arguments import first_line, not_of_kind, shown
 from mechscope.data._special_tokens import SPECIAL_NAMES
 from mechscope.data._tokenizer_llama2c import read_llama2c
-from mechscope.reading import MOST_BYTES_OF_TEXT, check_name, read_json_object, read_text, regular_file
-from mechscope.value_kinds import first_line, not_of_kind, shown
+from mechscope.reading import MAX_TEXT_BYTES, check_name, read_json_object, read_text, regular_file
 
 T = TypeVar("T")
 
@@ -238,7 +238,7 @@ def _backend_from_file(path: Path) -> tokenizers.Tokenizer:
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T:
-    regular_file(path, at_most=MOST_BYTES_OF_TEXT)
+    regular_file(path, at_most=MAX_TEXT_BYTES)
     try:
         return read(path)
     except (KeyboardInterrupt, SystemExit):

@@ -7,9 +7,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from mechscope.arguments import not_of_kind, shown
 from mechscope.reading import read_json_object
 from mechscope.storage.folders import DATA_VARIABLE, data_folder
-from mechscope.value_kinds import not_of_kind, shown
 
 PUBLISHED_IOI = "ioi/ioi_reference.json"
 """Path of the published IOI words in the data folder."""

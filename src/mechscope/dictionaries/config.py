@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import check_kinds, checked_arguments, shown
 from mechscope.dictionaries.number_checks import check_number, check_whole
 from mechscope.near_names import did_you_mean
-from mechscope.value_kinds import check_kinds, shown
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]

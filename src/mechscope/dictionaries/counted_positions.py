@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechscope.arguments import is_whole_number
 from mechscope.dictionaries.trained_positions import TrainedPositions
 from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import token_ids
@@ -106,7 +107,7 @@ def counted_positions(
     Raises:
         ValueError: for a negative `skip_first`, or if no position is left.
     """
-    if isinstance(skip_first, bool) or not isinstance(skip_first, int) or skip_first < 0:
+    if not is_whole_number(skip_first, least=0):
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
     real = tokens.is_real
     counted = real & (real.long().cumsum(1) > skip_first) & not_among(tokens.ids, excluded)

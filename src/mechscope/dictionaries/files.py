@@ -7,14 +7,13 @@ from pathlib import Path
 
 import safetensors.torch
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, shown
 from mechscope.checkpoints.weights_file import check_weights
 from mechscope.dictionaries.building import from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.reading import check_name, naming, read_json_object, read_safetensors
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import shown
 
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"

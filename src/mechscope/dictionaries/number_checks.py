@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mechscope.value_kinds import shown
+from mechscope.arguments import is_number, is_whole_number, shown
 
 MOST = 2**40
 """More features, activations or steps than any machine has room or time for."""
@@ -16,7 +16,8 @@ def check_whole(name: str, value: object, least: int = 1, most: int = MOST) -> N
     Raises:
         ValueError: with the setting's name.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    # No NumPy integers: settings are saved as JSON.
+    if not (isinstance(value, int) and is_whole_number(value, least)):
         raise ValueError(f"{name} must be a whole number of at least {least}, not {shown(value)}.")
     if value > most:
         raise ValueError(f"{name} must be a whole number of at most {most:,}, not {shown(value)}.")
@@ -31,7 +32,7 @@ def check_number(name: str, value: object, *, zero: bool = False) -> None:
     Raises:
         ValueError: with the setting's name.
     """
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    number = value if isinstance(value, (int, float)) and is_number(value, float) else math.nan
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         wanted = "of at least 0" if zero else "above 0"
         raise ValueError(f"{name} must be a number {wanted}, not {shown(value)}.")

@@ -15,14 +15,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, is_whole_number, shown
 from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
 from mechscope.runs.config_diff import config_diff
 from mechscope.runs.key import NO_INPUTS
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
-from mechscope.value_kinds import shown
 
 MANIFEST = "manifest.json"
 FORMAT = "mechscope-activations-1"
@@ -238,4 +237,4 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
+    return is_whole_number(value, 1, 2**63 - 1)

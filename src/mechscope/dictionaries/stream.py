@@ -16,10 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments, checked_constructor
+from mechscope.arguments import checked_arguments, checked_constructor, is_whole_number, shown
 from mechscope.dictionaries.seeding import seeded
 from mechscope.model.precision import at_least_float32
-from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True)
@@ -288,7 +287,7 @@ def place_in(state: Mapping[str, Any], name: str) -> int:
         ValueError: if the state lacks it or has a value of the wrong kind.
     """
     found = state.get(name)
-    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+    if not is_whole_number(found, least=0):
         raise ValueError(f"a stream's {name} must be a whole number of at least 0, not {shown(found)}.")
     return found
 

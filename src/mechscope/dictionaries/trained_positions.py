@@ -12,6 +12,8 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool
 
+from mechscope.arguments import is_whole_number
+
 POSITIONS = "seqpos_slice"
 """Key of the slice in a dictionary's metadata."""
 
@@ -62,13 +64,13 @@ def check_positions(value: object) -> TrainedPositions | None:
     if value is None:
         return None
     parts = list(cast("Sequence[Any]", value)) if isinstance(value, (list, tuple)) else []
-    whole = all(part is None or (isinstance(part, int) and not isinstance(part, bool)) for part in parts)
+    whole = all(part is None or is_whole_number(part) for part in parts)
     if not 1 <= len(parts) <= 3 or not whole or (len(parts) == 3 and parts[2] is not None and parts[2] < 1):
         raise ValueError(
             f"{POSITIONS} is a slice of positions as [stop], [start, stop] or [start, stop, step] with a step of at "
             f"least 1, not {value!r}."
         )
-    found = slice(*parts)
+    found = slice(*(None if part is None else int(part) for part in parts))
     everything = found.start in (None, 0) and found.stop is None and found.step in (None, 1)
     return None if everything else TrainedPositions(found)
 

@@ -14,10 +14,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from mechscope.arguments import not_of_kind
 from mechscope.reading import check_name, open_safetensors, parse_json
 from mechscope.runs.key import NO_INPUTS, NO_SOURCE, RunKey, stale_message
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
-from mechscope.value_kinds import not_of_kind
 
 log = logging.getLogger(__name__)
 

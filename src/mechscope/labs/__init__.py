@@ -8,5 +8,5 @@ from mechscope.lazy import attach_stub
 __getattr__, __dir__, __all__ = attach_stub(
     __name__,
     __file__,
-    moved={"Workshop": "mechscope.runs:Workspace", "pick_device": "mechscope.model.device_choice"},
+    moved={"Workshop": "mechscope.runs:Workspace", "pick_device": "mechscope.model.devices"},
 )

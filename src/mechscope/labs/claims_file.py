@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from mechscope.arguments import not_of_kind, shown
 from mechscope.labs.claim import CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
 from mechscope.reading import read_json_object
 from mechscope.runs.key import RunKey, read_key
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import not_of_kind, shown
 
 FORMAT = "mechscope claims 1"
 

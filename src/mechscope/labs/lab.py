@@ -92,6 +92,8 @@ class Outcome:
     def lesson_values(self, seed: int) -> dict[str, Any]:
         """Everything that the lesson's template can read by name: the measures of one seed and the facts.
 
+        `measures` is the dictionary of all measures, for names that a template cannot write (`shapes_1/2`).
+
         Raises:
             ValueError: if a fact has the name of a measure.
         """
@@ -99,7 +101,7 @@ class Outcome:
         facts = {} if self.facts is None else vars(self.facts)
         if both := sorted(measures.keys() & facts):
             raise ValueError(f"{both} are measures and facts at once; a lesson could not tell them apart.")
-        return measures | facts | dict(self.numbers)
+        return {"measures": measures} | measures | facts | dict(self.numbers)
 
 
 @dataclass(frozen=True)

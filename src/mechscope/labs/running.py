@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import operator
 import os
 import re
 import shutil
@@ -18,12 +17,13 @@ from typing import Any, get_args
 import safetensors.torch
 import torch
 
+from mechscope.arguments import is_whole_number
 from mechscope.labs.claim import check_claims
 from mechscope.labs.claims_file import write_claims
 from mechscope.labs.index_page import write_index
 from mechscope.labs.lab import Budget, Lab, LabRun, Outcome
 from mechscope.labs.report import write_report
-from mechscope.model.device_choice import pick_device
+from mechscope.model.devices import pick_device
 from mechscope.results import Result, versions
 from mechscope.runs.captured_values import modules_of
 from mechscope.runs.key import RunKey
@@ -97,10 +97,7 @@ def check_request(lab: Lab, budget: Budget, seed: int, out: str | Path) -> tuple
     """
     if budget not in get_args(Budget):
         raise ValueError(f"budget is one of {', '.join(get_args(Budget))}, not {budget!r}.")
-    try:
-        first = -1 if isinstance(seed, bool) else operator.index(seed)
-    except TypeError:
-        first = -1
+    first = int(seed) if is_whole_number(seed) else -1
     last = first + lab.seeds[budget] - 1
     if first < 0 or last > HIGHEST_SEED:
         many = f" and {lab.seeds[budget] - 1} more" if first >= 0 and lab.seeds[budget] > 1 else ""

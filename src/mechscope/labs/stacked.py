@@ -1,4 +1,4 @@
-"""The numbers behind a figure with several series."""
+"""The numbers behind a figure: one row with a name for each number, or several series of numbers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def stacked_result(
     unit: str,
     provenance: Provenance,
     coords: Mapping[str, Any] | None = None,
+    kind: str = "",
 ) -> Result:
     """A result whose first axis is labelled with the names of the series.
 
@@ -25,6 +26,7 @@ def stacked_result(
         series: name → values; all of the same shape.
         dims: names of the axes; the first is that of the series.
         coords: coordinates of the other axes (see `make_result`).
+        kind: how to draw it (see `Result.kind`).
 
     Raises:
         ValueError: for series of different shapes, or as `make_result`.
@@ -34,4 +36,27 @@ def stacked_result(
     (2, 2)
     """
     values = np.stack([as_array(value) for value in series.values()])
-    return make_result(values, dims, title, unit, provenance, {dims[0]: list(series), **(coords or {})})
+    return make_result(values, dims, title, unit, provenance, {dims[0]: list(series), **(coords or {})}, kind)
+
+
+def named_result(
+    values: Mapping[str, float],
+    title: str,
+    unit: str,
+    provenance: Provenance,
+    *,
+    dim: str = "label",
+    kind: str = "",
+) -> Result:
+    """A result of one number per name.
+
+    Args:
+        dim: name of its only axis.
+        kind: how to draw it (see `Result.kind`); bars if it is not given.
+
+    >>> made_by = Provenance("a model", "prompts", 0)
+    >>> float(named_result({"one": 1.5, "two": 2.5}, "A title", "nats", made_by).values.sel(label="two"))
+    2.5
+    """
+    numbers = [float(value) for value in values.values()]
+    return make_result(numbers, (dim,), title, unit, provenance, {dim: list(values)}, kind)

@@ -1,4 +1,8 @@
-"""The activations of one pass, by name. How to take them apart is in `residual_decomposition.py`."""
+"""The activations of one pass, by hook name.
+
+The methods that decompose the residual stream are in `_residual_decomposition.py`,
+`_head_and_neuron_results.py` and `_direct_logit_attribution.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import shown
+from mechscope.model._display import cache_as_html, cache_as_text
+from mechscope.model._head_and_neuron_results import HeadAndNeuronResults
+from mechscope.model._lent_memory import own_copy
 from mechscope.model.devices import check_device
-from mechscope.model.display import CacheDisplay
-from mechscope.model.lent_memory import own_copy
 from mechscope.model.names import get_act_name
-from mechscope.model.residual_decomposition import ResidualDecomposition
 from mechscope.model.slice import Slice
 from mechscope.near_names import near_names
-from mechscope.value_kinds import shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 
-class ActivationCache(ResidualDecomposition, CacheDisplay):
-    """Activations by hook name, with `cache["pattern", 0]` short for the full name.
+class ActivationCache(HeadAndNeuronResults):
+    """Activations by hook name; `cache["pattern", 0]` is short for `cache["blocks.0.attn.hook_pattern"]`.
 
     Args:
         cache_dict: from hook names to activations.
         model: the model that computed them.
         has_batch_dim: whether they have a leading batch axis.
+
+    Raises:
+        TypeError: for anything but tensors by hook name, and the model that computed them.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 2, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> _, cache = model.run_with_cache(torch.tensor([[0, 1, 2]]))
+    >>> cache["resid_post", -1].shape
+    torch.Size([1, 3, 8])
     """
 
     def __init__(
@@ -46,26 +60,29 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
 
     @property
     def has_embed(self) -> bool:
-        """Whether it holds the token embedding."""
+        """Whether the cache holds the token embedding."""
         return "hook_embed" in self.cache_dict
 
     @property
     def has_pos_embed(self) -> bool:
-        """Whether it holds the position embedding."""
+        """Whether the cache holds the position embedding."""
         return "hook_pos_embed" in self.cache_dict
 
     # A dictionary ---------------------------------------------------------------------------
 
     def __getitem__(self, key: str | tuple[Any, ...]) -> torch.Tensor:
-        """By full name, or by short name, layer and part: `cache["q", 3]`, `cache["scale", 0, "ln1"]`.
+        """An activation by full name, or by short name, layer and part: `cache["q", 3]`, `cache["scale", 0, "ln1"]`.
 
         A negative layer counts from the end.
+
+        Raises:
+            KeyError: for an activation that the cache does not hold; suggests the nearest names.
         """
         name = self._full_name(key)
         if name in self.cache_dict:
             return self.cache_dict[name]
         near = near_names(name, self.cache_dict)
-        hint = f" The nearest that it holds: {', '.join(map(repr, near))}." if near else ""
+        hint = f" The nearest names in it are {', '.join(map(repr, near))}." if near else ""
         known = getattr(self.model, "hook_dict", {})
         why = (
             " The model has this point, but it was not kept: name it in names_filter."
@@ -100,21 +117,27 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         return iter(self.cache_dict)
 
     def keys(self) -> KeysView[str]:
-        """Hook names, in the order in which they fired."""
+        """Hook names, in the order in which the pass reached them."""
         return self.cache_dict.keys()
 
     def values(self) -> ValuesView[torch.Tensor]:
-        """Activations, in the order in which they fired."""
+        """Activations, in the order in which the pass computed them."""
         return self.cache_dict.values()
 
     def items(self) -> ItemsView[str, torch.Tensor]:
         """(hook name, activation) pairs."""
         return self.cache_dict.items()
 
+    def __repr__(self) -> str:
+        return cache_as_text(self)
+
+    def _repr_html_(self) -> str:
+        return cache_as_html(self)
+
     # The cache as a whole -------------------------------------------------------------------
 
     def to(self, device: torch.device | str, move_model: bool = False) -> ActivationCache:
-        """Move the activations (and, if asked, the model) to a device."""
+        """Move the activations to a device, and with `move_model` the model too."""
         device = check_device(device)
         self.cache_dict = {name: value.to(device) for name, value in self.items()}
         if move_model:
@@ -122,13 +145,17 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         return self
 
     def toggle_autodiff(self, mode: bool = False) -> None:
-        """Switch torch's gradients on or off, globally, as the classic method does."""
+        """Switch gradients on or off for all of torch, as the classic method does."""
         if not isinstance(mode, bool):
             raise TypeError(f"mode is True or False, not {mode!r}.")
         torch.set_grad_enabled(mode)
 
     def remove_batch_dim(self) -> ActivationCache:
-        """The same cache without the leading axis of a batch of one."""
+        """Drop the leading axis of a batch of one, in place; returns the cache.
+
+        Raises:
+            ValueError: for a larger batch.
+        """
         if self.has_batch_dim:
             for name, value in self.items():
                 if value.shape[0] != 1:
@@ -138,9 +165,12 @@ class ActivationCache(ResidualDecomposition, CacheDisplay):
         return self
 
     def apply_slice_to_batch_dim(self, batch_slice: Slice | Any) -> ActivationCache:
-        """A cache of some of the batch: a slice, a list of indices, or one index (which drops the axis).
+        """A cache of part of the batch: a slice, a list of indices, or one index (which drops the axis).
 
-        It holds copies, so that the rest of the batch can be freed.
+        It holds copies, so that the memory of the rest can be freed.
+
+        Raises:
+            ValueError: for a cache without a batch axis.
         """
         batch_slice = Slice.unwrap(batch_slice)
         if not self.has_batch_dim:

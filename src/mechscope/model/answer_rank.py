@@ -1,4 +1,4 @@
-"""Does the model know the answer: its rank, logit and probability after a prompt."""
+"""Does the model know the answer? Its rank, logit and probability after a prompt."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ class RankedToken:
     text: str
     """The token as a string."""
     rank: int
-    """How many tokens are likelier (0 is the likeliest)."""
+    """How many tokens are likelier (0 for the likeliest)."""
     logit: float
+    """Its logit."""
     probability: float
+    """Its probability."""
 
     def __str__(self) -> str:
         return f"rank {self.rank:<5} logit {self.logit:6.2f}   prob {self.probability:7.2%}   |{self.text}|"
@@ -32,20 +34,24 @@ class RankedToken:
 
 @dataclass(frozen=True)
 class AnswerTest:
-    """One answer: each of its tokens, and the likeliest ones, each time after what comes before it."""
+    """One answer: each of its tokens, and the likeliest tokens at the same position."""
 
     answer: str
+    """The answer as text."""
     tokens: tuple[RankedToken, ...]
+    """Each token of the answer, ranked after the prompt and the tokens before it."""
     top: tuple[tuple[RankedToken, ...], ...]
-    """For each token of the answer, the likeliest tokens in its place."""
+    """For each token of the answer, the likeliest tokens at its position."""
 
 
 @dataclass(frozen=True)
 class PromptTest:
-    """What `test_prompt` found; prints as a table."""
+    """The result of `test_prompt`; `print` shows it as a table."""
 
     prompt_tokens: tuple[str, ...]
+    """The tokens of the prompt as strings."""
     answers: tuple[AnswerTest, ...]
+    """One entry per answer."""
 
     def __str__(self) -> str:
         lines = [f"prompt: {list(self.prompt_tokens)}"]
@@ -72,10 +78,11 @@ def test_prompt(
     """How likely the model finds an answer (or several) after a prompt.
 
     Args:
-        prompt: what comes before.
-        answer: the answer, or several to compare; each token of one is tested after those before it.
+        prompt: the text before the answer.
+        answer: the answer, or several to compare; each token of an answer is ranked after the tokens before it.
+        model: the model to test.
         prepend_space_to_answer: start the answer with a space, as most words do.
-        print_details: also print what is returned.
+        print_details: also print the result.
         prepend_bos: whether the prompt starts with the beginning-of-sequence token.
         top_k: how many of the likeliest tokens to show.
 
@@ -84,9 +91,9 @@ def test_prompt(
     """
     answers = [answer] if isinstance(answer, str) else list(answer)
     if not answers or not all(answers):
-        raise ValueError(f"an answer is needed, not {answer!r}.")
+        raise ValueError(f"give an answer that is not empty, not {answer!r}.")
     if top_k < 0:
-        raise ValueError(f"top_k is how many of the likeliest tokens to show, from 0, not {top_k}.")
+        raise ValueError(f"top_k is the number of likeliest tokens to show, at least 0, not {top_k}.")
     prompt_ids = model.to_tokens(prompt, prepend_bos=prepend_bos)
     results = []
     for text in answers:
@@ -96,7 +103,7 @@ def test_prompt(
         check_predictable(answer_ids, model.cfg.d_vocab_out)
         with torch.no_grad():
             logits = model(torch.cat([prompt_ids, answer_ids], dim=1))[0, prompt_ids.shape[1] - 1 : -1]
-        results.append(_tested(model, text, answer_ids[0].tolist(), logits, top_k))
+        results.append(_answer_test(model, text, answer_ids[0].tolist(), logits, top_k))
     prompt_texts = model.to_str_tokens(prompt, prepend_bos=prepend_bos)
     found = PromptTest(tuple(str(part) for part in prompt_texts), tuple(results))
     if print_details:
@@ -104,10 +111,10 @@ def test_prompt(
     return found
 
 
-test_prompt.__test__ = False  # type: ignore[attr-defined] - a function for models, which pytest shall not collect
+test_prompt.__test__ = False  # type: ignore[attr-defined] - pytest must not collect it
 
 
-def _tested(
+def _answer_test(
     model: HookedTransformer, text: str, ids: list[int], logits: torch.Tensor, top_k: int
 ) -> AnswerTest:
     tokens, top = [], []

@@ -1,9 +1,9 @@
 """Read state dicts as other programs save them: wrapped, with prefixes, and with buffers that are not weights.
 
 Training scripts save `{"model": …, "optimizer": …}`; `torch.compile`, data parallel and Lightning put `_orig_mod.`,
-`module.` and `model.` in front of every name; the classic class also saves each block's causal mask and its filler.
-`weights_of` gives the weights alone, under our names. `ClassicStateDict` answers in the other direction: what the
-classic class has and ours has not can be asked for by name.
+`module.` and `model.` in front of every name; the classic class also saves each block's causal mask and its fill value.
+`weights_of` extracts the weights under our names. `ClassicStateDict` does the opposite for notebooks: it offers the
+classic class's buffers by name, although our models do not have them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from mechscope.model.fit import check_types
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -56,7 +55,7 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
     inner = unwrapped(state)
     found: OrderedDict[str, torch.Tensor] = OrderedDict()
     names = {name: _PREFIXES.sub("", name) for name in inner}
-    # Lightning's; Hugging Face's names begin so too, and keep it.
+    # The prefix of Lightning; Hugging Face's own names also start with it and keep it.
     if all(plain.startswith("model.") for plain in names.values()) and EMBEDDINGS & set(names.values()):
         names = {name: plain.removeprefix("model.") for name, plain in names.items()}
     for name, value in inner.items():
@@ -64,9 +63,9 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
         if BUFFERS.search(plain):
             continue
         if plain in found:
-            raise ValueError(f"the state dict has {plain!r} twice, with a prefix and without one.")
+            raise ValueError(f"the state dict has {plain!r} twice, with and without a prefix.")
         found[plain] = value
-    # torch stores the versions of modules there.
+    # Here torch stores the versions of modules.
     metadata = getattr(inner, "_metadata", None)
     if metadata is not None:
         found._metadata = metadata  # type: ignore[attr-defined]
@@ -76,10 +75,10 @@ def weights_of(state: Mapping[str, Any]) -> OrderedDict[str, torch.Tensor]:
 def drop_unused(
     state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig
 ) -> Mapping[str, torch.Tensor]:
-    """The state dict without weights that a model of this config does not read.
+    """The state dict without weights that a model with this config does not use.
 
-    That is a W_U that says the same as W_E where embeddings are tied, and the table of positions that the classic class
-    keeps beside ALiBi and never adds.
+    These are W_U if embeddings are tied, and the position embeddings that the classic class stores in models with ALiBi
+    but never adds.
 
     Raises:
         ValueError: if W_U is not the transpose of W_E, so that tying them would change the model.
@@ -103,7 +102,7 @@ class ClassicStateDict(OrderedDict[str, Any]):
     """A model's state dict, in which the classic class's buffers can also be looked up by name.
 
     `state["blocks.0.attn.mask"]` and `state["blocks.0.attn.IGNORE"]` exist for notebooks that copy them from one state
-    dict to another. They are not listed among the names, so that saving, counting and comparing see only the weights.
+    dict to another. They are not among its names, so that saving, counting and comparing involve only the weights.
     """
 
     _metadata: Any
@@ -127,47 +126,7 @@ class ClassicStateDict(OrderedDict[str, Any]):
         return ClassicStateDict(self, *self._shape)
 
     def __reduce__(self) -> Any:
-        # As a plain OrderedDict, which torch.load reads without running code.
+        # Pickled as a plain OrderedDict, which torch.load can read without running code.
         plain = OrderedDict(self)
         plain._metadata = self._metadata  # type: ignore[attr-defined]
         return plain.__reduce__()
-
-
-class ClassicStateDicts:
-    """`state_dict` and `load_state_dict` that understand what the classic class saves; for models with a `cfg`."""
-
-    cfg: HookedTransformerConfig
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Every weight by name (`torch.nn.Module.state_dict`).
-
-        `state["blocks.0.attn.mask"]` and `….IGNORE` can be looked up, as in the classic class, but are not listed. To
-        load these weights into a model of the classic class, whose buffers differ from version to version, let it keep
-        its own: `classic.load_state_dict({**classic.state_dict(), **model.state_dict()})`.
-        """
-        found = super().state_dict(*args, **kwargs)  # type: ignore[misc]
-        if args or kwargs.get("destination") is not None or kwargs.get("prefix"):
-            return found
-        cfg = self.cfg
-        return ClassicStateDict(found, cfg.n_layers, cfg.n_ctx, cfg.attention_dir == "causal")
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Copy weights into this model (`torch.nn.Module.load_state_dict`).
-
-        The state dict may come from the classic class, a training script, `torch.compile`, data parallel or Lightning:
-        wrappers (`{"model": …}`), prefixes (`_orig_mod.`, `module.`, `model.`) and the classic buffers are removed.
-
-        Raises:
-            RuntimeError: for missing, unexpected and misshapen tensors.
-            ValueError: for an unembedding that differs from the embedding although the config ties them, and for
-                tensors that are not floating point (torch would convert them).
-        """
-        weights = drop_unused(weights_of(state_dict), self.cfg)
-        check_types(weights, super().state_dict())  # type: ignore[misc]
-        found = super().load_state_dict(weights, strict=strict, assign=assign)  # type: ignore[misc]
-        # With assign=True the weights may have another device and data type than before.
-        parameter = next(self.parameters())  # type: ignore[attr-defined]
-        self.cfg.device, self.cfg.dtype = str(parameter.device), parameter.dtype
-        return found

@@ -1,4 +1,4 @@
-"""Composition scores: how much of what one head writes is what a later one reads."""
+"""Composition scores: how strongly the output of one head feeds into the input of a later one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from mechscope.model.precision import at_least_float32
 def composition_scores(
     left: FactoredMatrix, right: FactoredMatrix, broadcast_dims: bool = True
 ) -> Float[torch.Tensor, "*pairs"]:
-    """‖left right‖ / (‖left‖ ‖right‖) in Frobenius norms, for every pair; 0 where one of them is 0.
+    """‖left right‖ / (‖left‖ ‖right‖) in Frobenius norms, for every pair; 0 if one of the matrices is 0.
+
+    The products are never computed: with left = A B and right = C D, the norm of A (B C) D follows from the small
+    matrix B C and the Gram matrices of A and D. Source: Elhage et al. 2021.
 
     Args:
-        left: what is written, [*left_dims, d, d].
-        right: what reads it, [*right_dims, d, d].
-        broadcast_dims: score every left with every right, giving [*left_dims, *right_dims];
-            False pairs leading axes by the usual broadcasting.
+        left: the matrices that write, [*left_dims, d, d].
+        right: the matrices that read, [*right_dims, d, d].
+        broadcast_dims: score every left with every right matrix, which gives [*left_dims, *right_dims]; False pairs
+            leading axes by the usual broadcasting.
 
-    The products are never made: with left = A B and right = C D, the norm of A (B C) D follows from
-    the small matrix B C and the Gram matrices of A and D. Source: Elhage et al. 2021.
+    Raises:
+        ValueError: for matrices that cannot be multiplied.
+
+    >>> identity = FactoredMatrix(torch.eye(3), torch.eye(3))
+    >>> round(float(composition_scores(identity, identity)), 4)
+    0.5774
     """
     # Fourth powers of weights are summed: float16 would overflow, or round them to 0.
     left, right = (
@@ -44,11 +51,11 @@ def composition_scores(
     right_gram = right.B @ right.B.mT
     squared = einsum(left_gram @ middle @ right_gram, middle, "... i j, ... i j -> ...")
     lengths = left.norm() * right.norm()
-    # A matrix of zeros writes nothing to read.
+    # The score of a zero matrix is 0, not 0/0.
     return squared.clamp(min=0).sqrt() / lengths.masked_fill(lengths == 0, 1.0)
 
 
 def _widen(tensor: torch.Tensor, before: int = 0, after: int = 0) -> torch.Tensor:
-    """Axes of size 1 before or after the leading axes."""
+    """Add axes of size 1 before or after the leading axes."""
     leading, matrix = tensor.shape[:-2], tensor.shape[-2:]
     return tensor.reshape(*(1,) * before, *leading, *(1,) * after, *matrix)

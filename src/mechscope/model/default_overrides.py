@@ -1,4 +1,4 @@
-"""Override a model's defaults temporarily."""
+"""Override the defaults of a model temporarily."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def override_or_use_default_value(default_flag: Any, override: Any = None) -> An
 
 
 class LocallyOverridenDefaults:
-    """A `with` block in which a model's defaults for BOS and padding are overridden.
+    """Override a model's defaults for BOS and padding in a `with` block; they are restored at its end.
 
     Args:
-        model: its defaults are overridden, and restored at the end, also after an exception.
+        model: the model whose defaults are overridden.
         overrides: `prepend_bos` (True, False) and `padding_side` ("left", "right"); None keeps the default.
 
     Raises:
@@ -35,7 +35,7 @@ class LocallyOverridenDefaults:
         for name, value in overrides.items():
             choices = {"prepend_bos": (True, False), "padding_side": SIDES}.get(name)
             if choices is None:
-                raise ValueError(f"{name!r} is not a default to override: prepend_bos and padding_side are.")
+                raise ValueError(f"{name!r} cannot be overridden, only prepend_bos and padding_side.")
             if value is not USE_DEFAULT_VALUE and value not in choices:
                 raise ValueError(f"{name} must be one of {choices}, or None for the default, not {value!r}.")
         self.model = model
@@ -61,7 +61,7 @@ class LocallyOverridenDefaults:
         bos, side = self.overrides.get("prepend_bos"), self.overrides.get("padding_side")
         targets = [] if bos is None else [(self.model.cfg, "default_prepend_bos", bos)]
         if side is not None:
-            # Both are set: the model follows the config, and direct calls of the tokenizer follow its own setting.
+            # Both are set, because direct calls of the tokenizer use its own setting.
             owners = ((self.model, "default_padding_side"), (self.model.tokenizer, "padding_side"))
             targets += [(owner, name, side) for owner, name in owners if hasattr(owner, name)]
         return targets

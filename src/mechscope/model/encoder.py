@@ -1,8 +1,8 @@
 """BERT with a hook point at every activation.
 
-An encoder reads in both directions and norms the residual stream after every sum, where a decoder
-norms what it reads. So nothing is folded into its weights, and its stream is no plain sum of what the
-layers wrote.
+An encoder attends in both directions and normalizes the residual stream after every sum, whereas a decoder normalizes
+the input of each sublayer. So no norm can be folded into its weights, and its residual stream is not a plain sum of
+the layers' outputs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from mechscope.model.activation_cache import ActivationCache
-from mechscope.model.classic_state import ClassicStateDicts, drop_unused, weights_of
+from mechscope.model._encoder_inputs import EncoderInputs
+from mechscope.model._hooked_model import HookedModel
+from mechscope.model._loading import separate_weights
+from mechscope.model._weight_properties import WeightProperties
+from mechscope.model.classic_state import drop_unused, weights_of
 from mechscope.model.components import AttentionMask, PassContext, TiedUnembed, Unembed
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.devices import Devices
-from mechscope.model.display import ModelDisplay
 from mechscope.model.encoder_components import (
     N_TOKEN_TYPES,
     BertBlock,
@@ -28,43 +29,38 @@ from mechscope.model.encoder_components import (
     BertNSPHead,
     BertPooler,
 )
-from mechscope.model.encoder_inputs import EncoderInputs
-from mechscope.model.encoder_weights import EncoderWeights
 from mechscope.model.fit import check_fit
-from mechscope.model.hook_points import HookPoint, NamesFilter
-from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.hook_points import HookPoint
 from mechscope.model.initialization import init_weights
-from mechscope.model.loading import weights_apart
+from mechscope.model.padding import real_positions
 from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.special_tokens import check_ids, n_ids
-from mechscope.model.switches import ClassicSwitches
-from mechscope.model.token_batch import real_positions
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
 
 
-class HookedEncoder(
-    ClassicStateDicts,
-    EncoderInputs,
-    EncoderWeights,
-    ClassicSwitches,
-    ModelDisplay,
-    Devices,
-    HookedRootModule,
-):
+class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
     """A bidirectional encoder with its heads: masked words, next sentence, pooled vector.
 
     Args:
         cfg: its shape and arithmetic, as a config or a mapping of its fields.
-        tokenizer: needed only where text is given; ours or one with the Hugging Face interface.
+        tokenizer: only needed for text; ours or one with the Hugging Face interface.
         move_to_device: put the weights on `cfg.device`.
         heads: which of "mlm_head", "nsp_head" and "pooler" it has.
-        n_token_types: how many kinds of sentence it tells apart.
+        n_token_types: how many token types it distinguishes (first and second sentence).
 
     Raises:
-        ValueError: for a config that is no BERT's (LayerNorm, standard positions, MLPs).
+        ValueError: for a config that BERT cannot have (it needs LayerNorm, standard positions and MLPs).
+
+    >>> encoder = HookedEncoder({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                          "act_fn": "gelu", "seed": 0})
+    >>> logits, cache = encoder.run_with_cache(torch.tensor([[0, 1, 2]]))
+    >>> logits.shape, cache["pattern", 0].shape
+    (torch.Size([1, 3, 5]), torch.Size([1, 2, 3, 3]))
     """
+
+    embed: BertEmbed  # type: ignore[assignment]
 
     # Weights created in inference mode could never be trained.
     @torch.inference_mode(False)
@@ -90,7 +86,7 @@ class HookedEncoder(
             raise ValueError("d_vocab is needed (the number of tokens), or a tokenizer that knows it.")
         unknown = set(heads) - set(HEADS)
         if unknown:
-            raise ValueError(f"there is no head {sorted(unknown)}; an encoder may have {', '.join(HEADS)}.")
+            raise ValueError(f"there are no heads {sorted(unknown)}; an encoder may have {', '.join(HEADS)}.")
         self.embed = BertEmbed(self.cfg, n_token_types)
         self.hook_full_embed = HookPoint()
         blocks = (BertBlock(self.cfg, layer) for layer in range(self.cfg.n_layers))
@@ -111,13 +107,42 @@ class HookedEncoder(
         self.setup()
 
     def _init_heads(self) -> None:
-        """Draw the heads' matrices, which are called W without the underscore by which others are found."""
+        """Draw the heads' matrices, which `init_weights` misses because their name is W, without an underscore."""
         std = 0.0 if self.cfg.init_mode == "zeros" else 0.8 / self.cfg.d_model**0.5
         for head in HEADS:
             if hasattr(self, head):
                 nn.init.normal_(getattr(self, head).W, std=std)
 
-    # Loading --------------------------------------------------------------------------------
+    # Weights ----------------------------------------------------------------------------------
+
+    @property
+    def W_E(self) -> torch.Tensor:
+        """Token embedding [d_vocab d_model]."""
+        return self.embed.embed.W_E
+
+    @property
+    def W_pos(self) -> torch.Tensor:
+        """Position embedding [n_ctx d_model]."""
+        return self.embed.pos_embed.W_pos
+
+    @property
+    def W_token_type(self) -> torch.Tensor:
+        """Token type embedding [token_type d_model]."""
+        return self.embed.token_type_embed.W_token_type
+
+    def accumulated_bias(
+        self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
+    ) -> torch.Tensor:
+        """Refused: an encoder normalizes its residual stream after every sum, so biases do not add up in it.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "an encoder normalizes its residual stream after every sum, so biases are not a separate term of it."
+        )
+
+    # Loading ----------------------------------------------------------------------------------
 
     @classmethod
     @torch.inference_mode(False)
@@ -127,12 +152,17 @@ class HookedEncoder(
         state_dict: Mapping[str, torch.Tensor],
         tokenizer: Any = None,
     ) -> HookedEncoder:
-        """An encoder that uses the given tensors as its weights; it has the heads that they have.
+        """An encoder that uses the given tensors as its weights, with the heads that they belong to.
+
+        Args:
+            cfg: the encoder's config.
+            state_dict: its weights in the classic layout.
+            tokenizer: see `HookedEncoder`.
 
         Raises:
-            ValueError: naming every missing, unexpected and misshapen tensor at once.
+            ValueError: lists every missing and unexpected tensor, and every tensor of the wrong shape.
         """
-        state_dict = weights_apart(drop_unused(weights_of(state_dict), cfg))
+        state_dict = separate_weights(drop_unused(weights_of(state_dict), cfg))
         heads = [head for head in HEADS if any(name.startswith(f"{head}.") for name in state_dict)]
         types = state_dict.get("embed.token_type_embed.W_token_type")
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
@@ -161,7 +191,11 @@ class HookedEncoder(
         dtype: torch.dtype | str = torch.float32,
         **kwargs: Any,
     ) -> HookedEncoder:
-        """A trained encoder by name, alias or folder; see `mechscope.checkpoints.load.load_model`."""
+        """A trained encoder by name, alias or folder; see `mechscope.checkpoints.load.load_model` for the arguments.
+
+        Raises:
+            ValueError: for a model that is not an encoder.
+        """
         model = pretrained_loader("encoder")(
             model_name if hf_model is None else hf_model,
             checkpoint_index=checkpoint_index,
@@ -177,7 +211,7 @@ class HookedEncoder(
             )
         return model
 
-    # The forward pass -----------------------------------------------------------------------
+    # The forward pass -------------------------------------------------------------------------
 
     def forward(
         self,
@@ -187,29 +221,29 @@ class HookedEncoder(
         one_zero_attention_mask: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
     ) -> Any:
-        """Logits, predictions, hidden states or nothing, for text or tokens [batch pos].
+        """Run the encoder on text or tokens [batch pos].
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos], in a tensor, an array or lists.
-            return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest word in place of
-                each mask token ("cat"; for several, row by row, "Prediction 0: cat", "Prediction 1: mat");
-                "hidden", the encoder's output [batch pos d_model]; or None. "auto" is "logits" if there
-                is a head for them, else "hidden".
-            token_type_ids: which sentence each token is of [batch pos]; None means the tokenizer's for
-                text, the first for tokens.
-            one_zero_attention_mask: 1 where a token is real, 0 where it is padding [batch pos]; None means
-                the tokenizer's for text, all real for tokens.
-            attention_mask: another name for it.
+            return_type: "logits" [batch pos d_vocab_out]; "predictions", the likeliest word for each mask token
+                ("cat"; for several masks, row by row, "Prediction 0: cat", "Prediction 1: mat"); "hidden", the
+                encoder's output [batch pos d_model]; or None. "auto" is "logits" if the encoder has a head for them,
+                else "hidden".
+            token_type_ids: 0 for tokens of the first sentence, 1 for the second [batch pos]; None means the
+                tokenizer's types for text, and 0 for tokens.
+            one_zero_attention_mask: 1 where a token is real, 0 where it is padding [batch pos]; None means the
+                tokenizer's mask for text, and all real for tokens.
+            attention_mask: another name for `one_zero_attention_mask`.
 
         Raises:
-            ValueError: for tokens out of range, a context longer than n_ctx, shapes that do not fit, or a
+            ValueError: for tokens out of range, a context longer than n_ctx, shapes that do not agree, or a
                 head that this encoder does not have.
         """
         if return_type not in RETURN_TYPES:
             raise ValueError(f"return_type must be one of {RETURN_TYPES}, not {return_type!r}.")
         if return_type in ("logits", "predictions") and not hasattr(self, "mlm_head"):
             raise ValueError(
-                f"return_type={return_type!r} needs a masked-language-model head and these weights have "
+                f"return_type={return_type!r} needs a masked-language-model head, but these weights have "
                 "none: use return_type='hidden' or encoder_output(...)."
             )
         if return_type == "auto":
@@ -236,9 +270,12 @@ class HookedEncoder(
         token_type_ids: torch.Tensor | None = None,
         one_zero_attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The hidden states after the last block [batch pos d_model], before any head."""
+        """The hidden states after the last block [batch pos d_model], before any head.
+
+        See `forward` for the arguments, which are tensors here.
+        """
         tokens, token_type_ids, mask = self._checked(tokens, token_type_ids, one_zero_attention_mask)
-        # Positions count real tokens, so that a text gives the same wherever its padding is. Where padding only follows
+        # Positions count real tokens, so the result does not depend on where the padding is. If padding only follows
         # the text, these are the positions in the row.
         positions = None
         if mask is not None and bool((mask[:, 1:] > mask[:, :-1]).any()):
@@ -251,33 +288,17 @@ class HookedEncoder(
             residual = block(residual, context=PassContext(allowed))
         return residual
 
-    def run_with_cache(  # type: ignore[override]
-        self,
-        *model_args: Any,
-        return_cache_object: bool = True,
-        remove_batch_dim: bool = False,
-        names_filter: NamesFilter = None,
-        **kwargs: Any,
-    ) -> tuple[Any, ActivationCache | dict[str, torch.Tensor]]:
-        """One forward pass and its activations as an `ActivationCache` (or the plain dictionary)."""
-        output, cache = super().run_with_cache(
-            *model_args, remove_batch_dim=remove_batch_dim, names_filter=names_filter, **kwargs
-        )
-        if not return_cache_object:
-            return output, cache
-        return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)  # type: ignore[arg-type]
-
 
 def _check_config(cfg: HookedTransformerConfig) -> None:
-    wanted = {
+    required = {
         "normalization_type": ("LN",),
-        "norm_placement": ("pre",),  # where a decoder's norms stand; an encoder's have their own place
+        "norm_placement": ("pre",),  # the default; it describes a decoder's norms and is not used here
         "positional_embedding_type": ("standard",),
         "attn_only": (False,),
         "parallel_attn_mlp": (False,),
         "post_embedding_ln": (False,),
     }
-    for name, values in wanted.items():
+    for name, values in required.items():
         found = getattr(cfg, name)
         if found not in values:
-            raise ValueError(f"an encoder has {name}={values[0]!r}, not {found!r}: it is BERT's arrangement.")
+            raise ValueError(f"an encoder has BERT's architecture, with {name}={values[0]!r}, not {found!r}.")

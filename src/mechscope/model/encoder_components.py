@@ -1,4 +1,4 @@
-"""The parts that BERT has and a decoder does not (Devlin et al. 2018)."""
+"""The parts of BERT that a decoder does not have (Devlin et al. 2018)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from mechscope.model.components import Attention, Embed, LayerNorm, PassContext, PosEmbed
+from mechscope.model.components._component import Component
 from mechscope.model.components.activations import ACTIVATIONS
 from mechscope.model.components.block import by_head
-from mechscope.model.components.component import Component
 from mechscope.model.components.mlp import make_mlp
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
@@ -19,7 +19,7 @@ N_TOKEN_TYPES = 2
 
 
 class TokenTypeEmbed(Component):
-    """Row `t` of W_token_type [token_type, d_model]: 0 for the first sentence, 1 for the second."""
+    """The embedding of token types, W_token_type [token_type d_model]: 0 for the first sentence, 1 for the second."""
 
     def __init__(self, cfg: ConfigLike, n_types: int = N_TOKEN_TYPES) -> None:
         super().__init__()
@@ -58,11 +58,12 @@ class BertEmbed(Component):
         *,
         positions: Int[torch.Tensor, "batch pos"] | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos] -> [batch pos d_model].
+        """The input of the first block [batch pos d_model].
 
         Args:
+            input_ids: token ids.
             token_type_ids: the sentence that each token belongs to; None means the first.
-            positions: each token's position in its text; None counts from the start of the row.
+            positions: the position of each token in its text; None counts from the start of the row.
         """
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
@@ -75,8 +76,8 @@ class BertEmbed(Component):
 class BertBlock(Component):
     """resid_mid = x + attention(x); y = ln1(resid_mid); resid_post = y + mlp(y); out = ln2(resid_post).
 
-    A norm stands after each sum, so the residual stream is normed anew twice a block, and
-    hook_normalized_resid_post is what the next block reads.
+    A norm follows each sum, so the residual stream is normalized twice per block, and the next block reads
+    hook_normalized_resid_post.
     """
 
     def __init__(self, cfg: ConfigLike, layer: int = 0) -> None:
@@ -105,11 +106,12 @@ class BertBlock(Component):
         *,
         context: PassContext | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos d_model] -> [batch pos d_model]
+        """The normalized residual stream after the block [batch pos d_model].
 
         Args:
-            additive_attention_mask: added to the scores, -inf at keys that no query may read [batch 1 1 key].
-            context: says which queries may read which keys; None means all of them.
+            resid_pre: the residual stream before the block.
+            additive_attention_mask: added to the scores, -inf at keys that no query may attend to [batch 1 1 key].
+            context: which queries may attend to which keys; None means all of them.
         """
         resid_pre = self.hook_resid_pre(resid_pre)
         inputs = (
@@ -131,7 +133,7 @@ class BertBlock(Component):
 
 
 class BertMLMHead(Component):
-    """What stands before the unembedding: a layer as wide as the stream, and a LayerNorm."""
+    """The layers before the unembedding: a linear layer d_model -> d_model, an activation function and a LayerNorm."""
 
     def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
@@ -150,7 +152,7 @@ class BertMLMHead(Component):
 
 
 class BertPooler(Component):
-    """One vector for a whole text: a layer on what stands at its first token."""
+    """One vector per text: a linear layer and tanh on the hidden state of its first token."""
 
     def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
@@ -165,7 +167,7 @@ class BertPooler(Component):
         resid: Float[torch.Tensor, "batch pos d_model"],
         attention_mask: Bool[torch.Tensor, "batch pos"] | None = None,
     ) -> Float[torch.Tensor, "batch d_model"]:
-        """[batch pos d_model] -> [batch d_model]; with a mask, from the first position where it is true."""
+        """[batch pos d_model] -> [batch d_model]; with a mask, from the first position where it is True."""
         first = resid[:, 0]
         if attention_mask is not None:
             rows = torch.arange(len(resid), device=resid.device)

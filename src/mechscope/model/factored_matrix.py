@@ -1,8 +1,7 @@
-"""A low-rank matrix kept as the product of two thin ones.
+"""A low-rank matrix, stored as two thin factors.
 
-W_V W_O of a head of GPT-2 is a 768 × 768 matrix of rank 64. As a `FactoredMatrix` it stays two
-768 × 64 matrices, and what one wants to know of it (singular values, eigenvalues, its norm, its
-product with something) is computed on those, without ever making the large one.
+W_V W_O of a GPT-2 head is a 768 × 768 matrix of rank 64. As a `FactoredMatrix` it stays two 768 × 64 matrices, from
+which singular values, eigenvalues, norms and products are computed without ever making the large matrix.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Complex, Float
 
+from mechscope.arguments import is_whole_number, shown
 from mechscope.model.precision import at_least_float32
-from mechscope.value_kinds import shown
 
 
 class SVD(NamedTuple):
-    """AB = U diag(S) Vᵀ, singular values descending."""
+    """AB = U diag(S) Vᵀ, with singular values in descending order."""
 
     U: Float[torch.Tensor, "*leading ldim rank"]
     """Left singular vectors, as columns."""
@@ -40,6 +39,7 @@ class FactoredMatrix:
     (torch.Size([12, 768]), torch.Size([64]), 64)
 
     Raises:
+        TypeError: for factors that are not tensors.
         ValueError: for factors that cannot be multiplied.
     """
 
@@ -59,7 +59,7 @@ class FactoredMatrix:
         if A.shape[-1] != B.shape[-2]:
             raise ValueError(
                 f"A {_show(A)} cannot be multiplied by B {_show(B)}: A's last axis has {A.shape[-1]} entries "
-                f"and B's second to last has {B.shape[-2]}; they must be the same."
+                f"and B's second to last has {B.shape[-2]}; they must be equal."
             )
         try:
             leading = torch.broadcast_shapes(A.shape[:-2], B.shape[:-2])
@@ -76,17 +76,17 @@ class FactoredMatrix:
 
     @property
     def ldim(self) -> int:
-        """Rows."""
+        """The number of rows."""
         return self.A.shape[-2]
 
     @property
     def rdim(self) -> int:
-        """Columns."""
+        """The number of columns."""
         return self.B.shape[-1]
 
     @property
     def mdim(self) -> int:
-        """The inner axis; the matrix has at most this rank."""
+        """The length of the inner axis; the rank of the matrix is at most this."""
         return self.A.shape[-1]
 
     @property
@@ -96,7 +96,7 @@ class FactoredMatrix:
 
     @property
     def ndim(self) -> int:
-        """How many axes the product has."""
+        """The number of axes of the product."""
         return self.A.ndim
 
     @property
@@ -119,15 +119,15 @@ class FactoredMatrix:
 
     @property
     def AB(self) -> Float[torch.Tensor, "*leading ldim rdim"]:
-        """The product itself [... ldim rdim]."""
+        """The product as one tensor [... ldim rdim]."""
         return self.A @ self.B
 
     @property
     def BA(self) -> Float[torch.Tensor, "*leading mdim mdim"]:
-        """The factors the other way round [... mdim mdim], with AB's nonzero eigenvalues.
+        """The factors multiplied in the opposite order [... mdim mdim]; BA has the same nonzero eigenvalues as AB.
 
         Raises:
-            ValueError: where AB is not square.
+            ValueError: if AB is not square.
         """
         self._need_square("BA")
         return self.B @ self.A
@@ -138,11 +138,11 @@ class FactoredMatrix:
         return FactoredMatrix(self.B.mT, self.A.mT)
 
     def __matmul__(self, other: torch.Tensor | FactoredMatrix) -> Any:
-        """AB times a vector (a tensor [... ldim]), or times a matrix (again a FactoredMatrix)."""
+        """AB times a vector gives a tensor [... ldim]; AB times a matrix gives a FactoredMatrix."""
         if isinstance(other, FactoredMatrix):
             self._check_inner(self.rdim, other.ldim, self.shape, other.shape)
             middle = self.B @ other.A
-            # The smaller of the two inner axes stays.
+            # Keep the smaller of the two inner axes.
             if other.mdim < self.mdim:
                 return FactoredMatrix(self.A @ middle, other.B)
             return FactoredMatrix(self.A, middle @ other.B)
@@ -158,7 +158,7 @@ class FactoredMatrix:
         return FactoredMatrix(self.AB, other)
 
     def __rmatmul__(self, other: torch.Tensor) -> Any:
-        """A vector (giving a tensor [... rdim]) or a matrix times AB."""
+        """A vector times AB gives a tensor [... rdim]; a matrix times AB gives a FactoredMatrix."""
         if not isinstance(other, torch.Tensor):
             return NotImplemented
         self._check_tensor(other)
@@ -171,14 +171,14 @@ class FactoredMatrix:
 
     def _check_tensor(self, other: torch.Tensor) -> None:
         if other.ndim == 0:
-            raise ValueError("`@` multiplies by a vector or a matrix; for a number use `*`.")
+            raise ValueError("`@` multiplies by a vector or a matrix; use `*` for a number.")
 
     @staticmethod
     def _check_inner(left: int, right: int, left_shape: Any, right_shape: Any) -> None:
         if left != right:
             raise ValueError(
-                f"shapes {list(left_shape)} and {list(right_shape)} cannot be multiplied: {left} columns "
-                f"meet {right} rows. (A batch of vectors [... d] goes in as columns, v[..., None].)"
+                f"shapes {list(left_shape)} and {list(right_shape)} cannot be multiplied: the left has {left} columns "
+                f"and the right {right} rows. (Pass a batch of vectors [... d] as columns, v[..., None].)"
             )
 
     def __mul__(self, scalar: float | torch.Tensor) -> FactoredMatrix:
@@ -187,7 +187,7 @@ class FactoredMatrix:
             if scalar.numel() != 1:
                 raise ValueError(
                     f"`*` takes one number, not a tensor of shape {_show(scalar)}; "
-                    "for a matrix product use `@`."
+                    "use `@` for a matrix product."
                 )
             scalar = scalar.reshape(())
         elif not isinstance(scalar, (int, float)):
@@ -203,16 +203,19 @@ class FactoredMatrix:
     def __neg__(self) -> FactoredMatrix:
         return self * -1
 
-    # What the matrix is like ------------------------------------------------------------------
+    # Decompositions and norms -----------------------------------------------------------------
 
     def svd(self) -> SVD:
-        """U, S and V with AB = U diag(S) Vᵀ, from the factors alone; computed again only after they changed.
+        """U, S and V with AB = U diag(S) Vᵀ, from the factors alone; cached until they change.
 
-        With A = Q R and Bᵀ = Q' R', the singular values are those of the small matrix R R'ᵀ.
+        With A = Q R and Bᵀ = Q' R', the singular values of AB are those of the small matrix R R'ᵀ.
+
+        Raises:
+            ValueError: for factors with NaN or infinite entries.
         """
         graph_wanted = torch.is_grad_enabled() and (self.A.requires_grad or self.B.requires_grad)
         if self._svd is not None and not graph_wanted:
-            # The values are compared, because torch counts no version for an edit through `.data`.
+            # Compare the values, because torch does not count an edit through `.data` as a new version.
             A, B, kept = self._svd
             same = torch.equal(self.A, A) and torch.equal(self.B, B)
             if same and (not kept.S.is_inference() or torch.is_inference_mode_enabled()):
@@ -223,7 +226,7 @@ class FactoredMatrix:
         right, right_core = torch.linalg.qr(B.mT)
         U, S, Vh = torch.linalg.svd(left_core @ right_core.mT, full_matrices=False)
         result = SVD(*(part.to(self.A.dtype) for part in (left @ U, S, right @ Vh.mT)))
-        # A kept graph could be walked backward only once, and "meta" tensors have no values to compare.
+        # Do not cache a graph, which can be used only once, or "meta" tensors, which have no values to compare.
         if not (result.S.requires_grad or result.S.is_meta):
             self._svd = (self.A.detach().clone(), self.B.detach().clone(), result)
         return result
@@ -245,17 +248,17 @@ class FactoredMatrix:
 
     @property
     def Vh(self) -> Float[torch.Tensor, "*leading rdim rank"]:
-        """The same as V: the classic interface gives columns under this name too."""
+        """The same as V: the classic interface has columns under this name too."""
         return self.svd().V
 
     @property
     def eigenvalues(self) -> Complex[torch.Tensor, "*leading smaller"]:
-        """Eigenvalues of AB, complex [... min(ldim, mdim)]; what it has besides these is 0.
+        """Eigenvalues of AB, complex [... min(ldim, mdim)]; all others are 0.
 
-        AB and BA have the same nonzero eigenvalues; the smaller one is solved.
+        AB and BA have the same nonzero eigenvalues, so the smaller matrix is used.
 
         Raises:
-            ValueError: where AB is not square.
+            ValueError: if AB is not square, or its factors have NaN or infinite entries.
         """
         self._need_square("eigenvalues")
         self._need_finite("eigenvalues")
@@ -265,49 +268,57 @@ class FactoredMatrix:
     def norm(self) -> Float[torch.Tensor, "*leading"]:
         """Frobenius norm [...]: the square root of the sum of squared entries, in float32 or float64."""
         A, B = at_least_float32(self.A), at_least_float32(self.B)
-        if self.mdim >= min(self.ldim, self.rdim):  # AB is then no larger than its factors
+        if self.mdim >= min(self.ldim, self.rdim):  # AB is no larger than its factors
             return torch.linalg.matrix_norm(A @ B)
         thin, wide = (A, B) if self.ldim >= self.rdim else (B.mT, A.mT)
-        # Turning by Q leaves the norm alone: ‖A B‖ = ‖Q R B‖ = ‖R B‖.
+        # Q does not change the norm: ‖A B‖ = ‖Q R B‖ = ‖R B‖.
         return torch.linalg.matrix_norm(torch.linalg.qr(thin).R @ wide)
 
     def make_even(self) -> FactoredMatrix:
-        """The same matrix as U √S times √S Vᵀ: both factors have the same singular values."""
+        """The same matrix with the factors U √S and √S Vᵀ, which have the same singular values."""
         U, S, V = self.svd()
         root = S.sqrt()
         return FactoredMatrix(U * root[..., None, :], root[..., None] * V.mT)
 
     def collapse_l(self) -> Float[torch.Tensor, "*leading rank rdim"]:
-        """S Vᵀ [... rank rdim]: AB with its left singular vectors rotated away, so norms of AB v stay."""
+        """S Vᵀ [... rank rdim]: AB without its left singular vectors; ‖S Vᵀ v‖ = ‖AB v‖."""
         return self.S[..., None] * self.V.mT
 
     def collapse_r(self) -> Float[torch.Tensor, "*leading ldim rank"]:
-        """U S [... ldim rank]: AB with its right singular vectors rotated away."""
+        """U S [... ldim rank]: AB without its right singular vectors; ‖v U S‖ = ‖v AB‖."""
         return self.U * self.S[..., None, :]
 
     def get_corner(self, k: int = 3) -> Float[torch.Tensor, "*leading k k"]:
-        """The first k rows and columns of AB [... k k], to look at."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        """The first k rows and columns of AB [... k k], for inspection.
+
+        Raises:
+            ValueError: for k below 1.
+        """
+        if not is_whole_number(k, least=1):
             raise ValueError(f"a corner has at least one row and column, not {k!r}.")
         return self.A[..., :k, :] @ self.B[..., :, :k]
 
     # Parts ------------------------------------------------------------------------------------
 
     def unsqueeze(self, k: int) -> FactoredMatrix:
-        """With one more leading axis of size 1 at place k (before the two axes of the matrix)."""
-        place = k + self.ndim + 1 if k < 0 else k
-        if not 0 <= place <= self.ndim - 2:
+        """The same matrix with a leading axis of size 1 inserted at index k.
+
+        Raises:
+            ValueError: for an index that is not before the two axes of the matrix.
+        """
+        axis = k + self.ndim + 1 if k < 0 else k
+        if not 0 <= axis <= self.ndim - 2:
             raise ValueError(
-                f"unsqueeze({k}) does not lie among the leading axes of {list(self.shape)}; "
+                f"unsqueeze({k}) is not before the rows and columns of {list(self.shape)}; "
                 f"give 0 to {self.ndim - 2}."
             )
-        return FactoredMatrix(self.A.unsqueeze(place), self.B.unsqueeze(place))
+        return FactoredMatrix(self.A.unsqueeze(axis), self.B.unsqueeze(axis))
 
     def __getitem__(self, index: Any) -> FactoredMatrix:
-        """Leading axes first, then rows, then columns; always a FactoredMatrix.
+        """Index leading axes, then rows, then columns; the result is always a FactoredMatrix.
 
-        A whole number drops a leading axis, but keeps a row or a column as an axis of size 1. Rows and
-        columns are chosen independently of each other and of the leading axes.
+        A whole number drops a leading axis, but keeps a row or a column as an axis of size 1. Rows and columns are
+        selected independently of each other and of the leading axes.
         """
         leading, rows, columns = self._split_index(index if isinstance(index, tuple) else (index,))
         A, B = self.A, self.B
@@ -325,15 +336,15 @@ class FactoredMatrix:
             )
         fill = (slice(None),) * (self.ndim - taken)
         if n_dots:
-            at = next(place for place, part in enumerate(index) if isinstance(part, EllipsisType))
-            index = (*index[:at], *fill, *index[at + 1 :])
+            dots = next(at for at, part in enumerate(index) if isinstance(part, EllipsisType))
+            index = (*index[:dots], *fill, *index[dots + 1 :])
         else:
             index = (*index, *fill)
         *leading, rows, columns = index
         return tuple(leading), _keep_axis(rows, self.ldim, "row"), _keep_axis(columns, self.rdim, "column")
 
     def _need_finite(self, what: str) -> None:
-        # Solvers stop the process, not only the call, when they meet NaN.
+        # Some solvers crash the whole process on NaN.
         if not bool(self.A.isfinite().all() and self.B.isfinite().all()):
             raise ValueError(f"a matrix with NaN or infinite entries has no {what}.")
 
@@ -351,15 +362,15 @@ def _axes_taken(part: Any) -> int:
 
 
 def _keep_axis(part: Any, length: int, what: str) -> Any:
-    """A whole number as a range of one; anything else as it is."""
+    """Convert a whole number to a slice of length 1; return anything else unchanged."""
     if part is None:
-        raise IndexError("rows and columns take no None; add a leading axis with unsqueeze.")
+        raise IndexError("rows and columns cannot be indexed with None; add a leading axis with unsqueeze.")
     if isinstance(part, torch.Tensor) and part.ndim == 0:
         part = int(part)
-    if isinstance(part, int) and not isinstance(part, bool):
+    if is_whole_number(part):
         if not -length <= part < length:
             raise IndexError(f"{what} {part} is out of range: there are {length}.")
-        part %= length
+        part = int(part) % length
         return slice(part, part + 1)
     return part
 

@@ -1,4 +1,4 @@
-"""The residual stream that the final norm reads, from a pass's activations; works without layers too."""
+"""The residual stream that the final norm reads, from the activations of a pass; also for models without layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def final_residual_names(cfg: HookedTransformerConfig) -> tuple[str, ...]:
     """
     if cfg.n_layers:
         return (f"blocks.{cfg.n_layers - 1}.hook_resid_post",)
-    # Without a block, no hook point sees the sum of the embeddings.
+    # Without a block, no hook point has the sum of the embeddings.
     return (
         ("hook_embed", "hook_pos_embed") if cfg.positional_embedding_type == "standard" else ("hook_embed",)
     )
@@ -33,9 +33,9 @@ def final_residual(cfg: HookedTransformerConfig, read: Callable[[str], torch.Ten
     """The residual stream after the last block.
 
     Args:
-        cfg: the model's.
-        read: maps a hook point's name to its activation, such as `cache.__getitem__`.
+        cfg: the model's config.
+        read: a function from a hook name to its activation, such as `cache.__getitem__`.
     """
     first, *others = (read(name) for name in final_residual_names(cfg))
-    # Not in place: the first belongs to the cache. Position embeddings may have a batch of one.
+    # Not in place, because the first belongs to the cache. Position embeddings may have a batch of one.
     return first + others[0] if others else first

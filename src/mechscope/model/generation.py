@@ -1,4 +1,4 @@
-"""Text from a model, one token at a time."""
+"""Generate text, one token at a time."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
+from mechscope.model.padding import last_real
 from mechscope.model.sampling import sample_logits
-from mechscope.model.token_batch import Tokens, last_real
+from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import is_text, token_ids
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
 
 PROMPT_POSITIONS: ContextVar[int | None] = ContextVar("prompt positions", default=None)
-"""While `generate` runs a pass: how many positions belong to the prompt, including cached ones."""
+"""During a pass of `generate`: how many positions belong to the prompt, cached ones included."""
 GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens")
 
 
 class Generated(NamedTuple):
-    """What `generate` returns when logits or the key/value cache are asked for."""
+    """The result of `generate` if logits or the key/value cache were requested."""
 
     output: Any
     """Text, texts or `Tokens`, depending on `return_type`."""
     logits: torch.Tensor | None
-    """The logits that each new token was chosen from [batch new d_vocab_out], if asked for."""
+    """The logits that each new token was chosen from [batch new d_vocab_out], if requested."""
     cache: HookedTransformerKeyValueCache | None
-    """Keys and values of everything but the last new token, if asked for: `generate(output[:, -1:],
+    """Keys and values of everything but the last new token, if requested: `generate(output[:, -1:],
     past_kv_cache=cache)` continues from here."""
 
 
 @dataclass
 class _Run:
-    """A generation under way."""
+    """The state of a generation."""
 
     tokens: Tokens
     cache: HookedTransformerKeyValueCache | None
     finished: torch.Tensor
-    """[batch]"""
+    """Which rows are finished [batch]."""
     ends: list[int]
     stop_strings: list[str]
     generator: torch.Generator | None
 
 
 class Generation:
-    """`generate` and `generate_stream`, for a model with a forward pass and perhaps a tokenizer."""
+    """`generate` and `generate_stream`, for a model that may have a tokenizer."""
 
     cfg: HookedTransformerConfig
     tokenizer: Any
@@ -84,39 +85,46 @@ class Generation:
         return_logits: bool = False,
         return_cache: bool = False,
     ) -> Any:
-        """The input continued by up to `max_new_tokens` tokens.
+        """Continue the input by up to `max_new_tokens` tokens.
 
-        Every row is continued from its last real token, wherever its padding is, as if it were alone.
+        Every row continues from its last real token, independently of the padding and of the other rows.
 
         Args:
             input: text, texts, or token ids [batch pos] or [pos], in a tensor, an array or lists.
-            stop_at_eos: a row that produced an end token is filled with padding from then on.
-            eos_token_id: the end token or tokens; None takes the tokenizer's.
-            do_sample: draw from the distribution; False takes the likeliest token each time.
-            top_k: draw from the k likeliest tokens only.
-            top_p: draw from the likeliest tokens only, as few as have this probability together.
+            max_new_tokens: the largest number of new tokens.
+            stop_at_eos: stop a row at an end token, and fill the rest of it with padding.
+            eos_token_id: the end token or tokens; None uses the tokenizer's.
+            do_sample: sample from the distribution; False takes the likeliest token each time.
+            top_k: sample only from the k likeliest tokens.
+            top_p: sample only from the smallest set of likeliest tokens that has at least this probability.
             temperature: divide the logits by this; 0 takes the likeliest token.
-            freq_penalty: lower a token's logit by this much for each time that it has occurred.
-            use_past_kv_cache: reuse the keys and values of what was read; False reads all anew each time.
-            prepend_bos: for text: begin it with the begin token; None is `cfg.default_prepend_bos`.
-            padding_side: for texts of different lengths: "left" by default.
+            freq_penalty: subtract this from a token's logit for each time that it has occurred.
+            use_past_kv_cache: reuse the keys and values of earlier tokens; False recomputes them for each new token.
+            prepend_bos: for text, start it with the begin token; None follows `cfg.default_prepend_bos`.
+            padding_side: for texts of different lengths, "left" by default.
             return_type: "input" (text for text, tokens for tokens), "str" or "tokens".
             verbose: show a progress bar.
-            seed: make the draw repeatable, whatever torch's global generator holds.
-            attention_mask: 0 where a token is padding [batch pos]; None uses their own mask (see `as_tokens`).
-            stop_strings: a row whose new text contains one of these stops there, as at an end token; the string
-                stays in the output.
+            seed: make sampling reproducible, independently of torch's global generator.
+            attention_mask: 0 where a token is padding [batch pos]; None uses the mask of the tokens (see `as_tokens`).
+            stop_strings: stop a row whose new text contains one of these, as at an end token; the string stays in the
+                output.
             past_kv_cache: keys and values of the text before `input`; the new ones are added to it.
-            return_logits: return a `Generated`, which also has the logits that each new token was chosen from.
-            return_cache: return a `Generated`, which also has the key/value cache.
+            return_logits: return a `Generated` with the logits that each new token was chosen from.
+            return_cache: return a `Generated` with the key/value cache.
 
         Returns:
-            text, texts, or `Tokens` [batch pos+new] (which know what is padding); a `Generated` if logits or
-            the cache were requested.
+            text, texts, or `Tokens` [batch pos+new], which know their padding; a `Generated` if logits or the cache
+            were requested.
 
         Raises:
-            ValueError: for text without a tokenizer, a context that would outgrow n_ctx, a bidirectional model,
-                and misspelt options.
+            ValueError: for text without a tokenizer, more tokens than n_ctx, a bidirectional model, or an unknown
+                option.
+
+        >>> from mechscope.model.transformer import HookedTransformer
+        >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 8, "d_head": 4, "d_vocab": 5,
+        ...                            "attn_only": True, "seed": 0})
+        >>> model.generate([0, 1], max_new_tokens=3, stop_at_eos=False, seed=0, verbose=False).shape
+        torch.Size([1, 5])
         """
         if return_type not in GENERATE_RETURN_TYPES:
             raise ValueError(
@@ -173,7 +181,10 @@ class Generation:
         stop_strings: str | Sequence[str] | None = None,
         past_kv_cache: HookedTransformerKeyValueCache | None = None,
     ) -> Iterator[Tokens]:
-        """The tokens of `generate` as they come: first the input [batch pos], then [batch 1] at a time."""
+        """Yield the tokens of `generate` as they are chosen: first the input [batch pos], then [batch 1] at a time.
+
+        See `generate` for the arguments.
+        """
         run = self._start(
             input,
             max_new_tokens,
@@ -209,12 +220,12 @@ class Generation:
         """The prompt and its options, checked before any pass."""
         if self.cfg.attention_dir != "causal":
             raise ValueError(
-                "a bidirectional model cannot continue text: each of its positions was trained to see what follows."
+                "a bidirectional model cannot continue text: it was trained to see the tokens after each position."
             )
         if max_new_tokens < 0:
             raise ValueError(f"max_new_tokens must not be negative, not {max_new_tokens}.")
         if past_kv_cache is not None and not use_past_kv_cache:
-            raise ValueError("past_kv_cache was given together with use_past_kv_cache=False.")
+            raise ValueError("past_kv_cache cannot be used with use_past_kv_cache=False.")
         if isinstance(input, torch.Tensor) and input.is_floating_point():
             raise ValueError(
                 f"generate continues text or token ids, not embeddings ({input.dtype} {tuple(input.shape)}), which do "
@@ -227,14 +238,14 @@ class Generation:
         tokens = self.as_tokens(input, prepend_bos, side, attention_mask)  # type: ignore[attr-defined]
         if bool((tokens.lengths == 0).any()):
             raise ValueError(
-                "a row of the input has no token (an empty text without a begin token, or padding only), so there is "
+                "a row of the input has no token (an empty text without a begin token, or only padding), so there is "
                 "nothing to continue."
             )
         batch, length = tokens.shape
         length += 0 if past_kv_cache is None else past_kv_cache.length
         if length + max_new_tokens > self.cfg.n_ctx:
             raise ValueError(
-                f"{length} tokens and {max_new_tokens} new ones are more than this model's context of "
+                f"{length} tokens and {max_new_tokens} new ones exceed this model's context of "
                 f"n_ctx={self.cfg.n_ctx}."
             )
         if self.cfg.d_vocab_out > self.cfg.d_vocab:
@@ -262,7 +273,7 @@ class Generation:
         temperature: float,
         freq_penalty: float,
     ) -> Iterator[torch.Tensor]:
-        """Append one token to every row at a time; yields the logits that it was chosen from [batch d_vocab_out]."""
+        """Append one token to every row, and yield the logits that it was chosen from [batch d_vocab_out]."""
         prompt = run.tokens.shape[1]
         cached = 0 if run.cache is None else run.cache.length
         for step in range(max_new_tokens):
@@ -286,7 +297,7 @@ class Generation:
     def _next_logits(
         self, tokens: Tokens, cache: HookedTransformerKeyValueCache | None
     ) -> Float[torch.Tensor, "batch d_vocab_out"]:
-        """Logits after each row's last real token: the others are not needed."""
+        """The logits after each row's last real token."""
         residual = self(tokens, stop_at_layer=self.cfg.n_layers, past_kv_cache=cache)  # type: ignore[operator]
         if tokens.attention_mask is None:
             last = residual[:, -1:]
@@ -307,7 +318,7 @@ class Generation:
         ends = token_ids(eos_token_id, "eos_token_id").flatten().tolist()
         if not ends or max(ends) >= self.cfg.d_vocab_out:
             raise ValueError(
-                f"eos_token_id is one or several ids that this model predicts (0 to {self.cfg.d_vocab_out - 1}), not "
+                f"eos_token_id is one or more ids that the model can predict (0 to {self.cfg.d_vocab_out - 1}), not "
                 f"{ends}."
             )
         return ends

@@ -1,4 +1,4 @@
-"""Switch gradients on for techniques that need them, whatever mode the caller is in."""
+"""Switch gradients on for techniques that need them, and check torch's modes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def gradients_on(what: str) -> Generator[None]:
     """Switch gradients on, also inside `torch.no_grad()`.
 
     Args:
-        what: what needs them, as the subject of an error's sentence.
+        what: the technique that needs them, as the subject of an error message.
 
     Raises:
         RuntimeError: inside `torch.inference_mode()`, whose tensors can never have gradients.
@@ -28,20 +28,20 @@ def refuse_inference_mode(what: str) -> None:
     """Raise a RuntimeError inside `torch.inference_mode()`, because `what` needs gradients."""
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
-            f"{what} needs gradients, and torch.inference_mode() rules them out: call it outside that block "
+            f"{what} needs gradients, which torch.inference_mode() rules out: call it outside that block "
             "(torch.no_grad() is fine)."
         )
 
 
 def usable_in_training(value: Any) -> Any:
-    """A copy that autograd accepts of a tensor created in inference mode; anything else unchanged."""
+    """A copy of a tensor that was created in inference mode, so that autograd accepts it; anything else unchanged."""
     if isinstance(value, torch.Tensor) and value.is_inference() and not torch.is_inference_mode_enabled():
         return value.clone()
     return value
 
 
 def values_are_known(tensor: torch.Tensor) -> bool:
-    """Whether a tensor's values can be looked at: under `torch.vmap` there is one for each of many calls."""
+    """Whether a tensor has known values: under `torch.vmap` it represents a whole batch of values."""
     functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue] - without type stubs
     while functorch.is_functorch_wrapped_tensor(tensor):
         if functorch.is_batchedtensor(tensor):
@@ -51,5 +51,5 @@ def values_are_known(tensor: torch.Tensor) -> bool:
 
 
 def forward_gradients() -> bool:
-    """Whether gradients are computed forwards (`torch.func.jvp`), for which torch's fused attention has no formula."""
+    """Whether forward-mode gradients are being computed (`torch.func.jvp`), which fused attention does not support."""
     return torch.autograd.forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]

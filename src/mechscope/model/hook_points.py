@@ -1,11 +1,11 @@
 """Hook points: the places in a network where an activation can be read or replaced.
 
-A `HookPoint` is an identity function with a name. While nobody listens it costs one attribute
-look-up; a listener sees the activation and may return another one in its place. The module that
-holds the points, and adds listeners through contexts, is in `hooked_root_module.py`.
+A `HookPoint` is an identity function with a name. Without listeners it costs one attribute look-up; a listener
+sees the activation and may return another one in its place. `hooked_root_module.py` has the module that holds the
+points, and adds listeners for the length of a `with` block.
 
-A listener belongs to the model, and then sees every run, or to a `HookScope` (a `with model.hooks(...)` block),
-and then sees only the runs made inside that block. "Inside" follows Python's context variables: another
+A listener belongs either to the model, and then sees every run, or to a `HookScope` (a `with model.hooks(...)`
+block), and then sees only the runs made inside that block. "Inside" follows Python's context variables: another
 thread, or another asyncio task, is outside.
 """
 
@@ -22,8 +22,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from mechscope.model.hook_introspection import HookPointIntrospection
-from mechscope.model.lent_memory import lend
+from mechscope.model._lent_memory import lend
 
 Direction = Literal["fwd", "bwd"]
 HookFunction = Callable[..., Any]
@@ -31,9 +30,9 @@ NamePredicate = Callable[[str], bool]
 NamesFilter = str | Sequence[str] | NamePredicate | None
 DIRECTIONS = ("fwd", "bwd", "both")
 
-# Lists of listeners are replaced as a whole, never changed in place, so that a run in another thread reads
-# either the old list or the new one. The lock is for two threads that replace one list at the same time.
-_CHANGING_LISTENERS = threading.Lock()
+# Lists of listeners are never changed in place but replaced, so that a run in another thread reads
+# either the old list or the new one. The lock is for two threads that replace the same list at the same time.
+_LISTENERS_LOCK = threading.Lock()
 
 
 def has_torch_hooks(module: nn.Module) -> bool:
@@ -95,13 +94,13 @@ class Listener:
     connected: int = 0
     """How often a backward pass could reach it because the activation had a gradient."""
     label: str = ""
-    """What the caller called the place, to name in errors."""
+    """The caller's name for the hook point, for errors."""
     by_position: bool = False
-    """The function treats every example and position by itself, so it may be shown some of them only."""
+    """The function treats every example and position independently, so it may be called with only some of them."""
     width: int = 0
-    """How many numbers of its own the function makes for a position, for whoever budgets memory."""
+    """How many numbers the function allocates per position, for memory budgets."""
     scope: HookScope | None = None
-    """The function sees only runs made inside this scope; None: it sees every run."""
+    """The function sees only runs made inside this scope; None means every run."""
 
     @property
     def user_hook(self) -> HookFunction:
@@ -109,12 +108,17 @@ class Listener:
         return self.hook
 
 
-class HookPoint(HookPointIntrospection, nn.Module):
-    """An identity function that lets listeners read, edit or replace what passes.
+class HookPoint(nn.Module):
+    """An identity function that lets listeners read, edit or replace an activation.
 
-    A listener is called as `hook(activation, hook=hook_point)`. It may return None (keep the
-    activation, in-place edits included) or a tensor of the same shape and dtype. What it gets is a
-    copy of its own, so an in-place edit reaches everything downstream and nothing else.
+    A listener is called as `hook(activation, hook=hook_point)`. It may return None (keep the activation, with any
+    in-place edits) or a tensor of the same shape and dtype. It gets its own copy of the activation, so an in-place
+    edit reaches everything downstream and nothing else.
+
+    >>> point = HookPoint()
+    >>> listener = point.add_hook(lambda activation, hook: activation * 2)
+    >>> point(torch.ones(2))
+    tensor([2., 2.])
     """
 
     def __init__(self) -> None:
@@ -134,22 +138,22 @@ class HookPoint(HookPointIntrospection, nn.Module):
 
     @property
     def listeners(self) -> list[Listener]:
-        """The listeners of a run started now: the model's and those of the open scopes."""
-        return _in_reach(self.fwd_hooks)
+        """The listeners of a run that starts now: the model's and those of the open scopes."""
+        return _visible(self.fwd_hooks)
 
     @property
     def watched(self) -> bool:
-        """Whether anything here listens to a run started now."""
+        """Whether anything here listens to a run that starts now."""
         if has_torch_hooks(self):
             return True
         if not (self.fwd_hooks or self.bwd_hooks):
             return False
-        return bool(_in_reach(self.fwd_hooks) or _in_reach(self.bwd_hooks))
+        return bool(_visible(self.fwd_hooks) or _visible(self.bwd_hooks))
 
     @property
     def needs_all_positions(self) -> bool:
-        """Whether somebody listens who must be shown whole activations."""
-        if has_torch_hooks(self) or _in_reach(self.bwd_hooks):
+        """Whether a listener needs activations at all positions at once."""
+        if has_torch_hooks(self) or _visible(self.bwd_hooks):
             return True
         return not all(listener.by_position for listener in self.listeners)
 
@@ -167,17 +171,17 @@ class HookPoint(HookPointIntrospection, nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The activation as the listeners leave it."""
-        activation = self._tell(self.listeners, x)
-        if self.bwd_hooks and activation.requires_grad and (listeners := _in_reach(self.bwd_hooks)):
-            # The alias has no other user, so its gradient is the one that flows out of this point,
-            # even where neighbouring points hold the same tensor.
+        activation = self._call(self.listeners, x)
+        if self.bwd_hooks and activation.requires_grad and (listeners := _visible(self.bwd_hooks)):
+            # Nothing else uses the alias, so its gradient is the one that flows out of this point,
+            # even if neighbouring points hold the same tensor.
             activation = activation.view_as(activation)
-            activation.register_hook(lambda gradient: self._tell(listeners, gradient))
+            activation.register_hook(lambda gradient: self._call(listeners, gradient))
             for listener in listeners:
                 listener.connected += 1
         return activation
 
-    def _tell(self, listeners: Iterable[Listener], activation: torch.Tensor) -> torch.Tensor:
+    def _call(self, listeners: Iterable[Listener], activation: torch.Tensor) -> torch.Tensor:
         for listener in listeners:
             if listener.reads_only:
                 if listener.hook(activation, hook=self) is not None:
@@ -249,7 +253,7 @@ class HookPoint(HookPointIntrospection, nn.Module):
             scope=scope,
         )
         which = "fwd_hooks" if dir == "fwd" else "bwd_hooks"
-        with _CHANGING_LISTENERS:
+        with _LISTENERS_LOCK:
             others = getattr(self, which)
             setattr(self, which, [listener, *others] if prepend else [*others, listener])
         return listener
@@ -267,10 +271,11 @@ class HookPoint(HookPointIntrospection, nn.Module):
         """Remove listeners: all, or those of one context level; permanent ones only on request.
 
         Listeners of scopes that are open in other threads or tasks stay.
-        """
-        if dir not in DIRECTIONS:
-            raise ValueError(f"dir must be one of {DIRECTIONS}, not {dir!r}.")
 
+        Raises:
+            ValueError: for an unknown direction.
+        """
+        _check_direction(dir)
         scopes = _SCOPES.get()
 
         def stays(listener: Listener) -> bool:
@@ -282,40 +287,75 @@ class HookPoint(HookPointIntrospection, nn.Module):
                 return True
             return level is not None and listener.context_level != level
 
-        with _CHANGING_LISTENERS:
+        with _LISTENERS_LOCK:
             if dir in ("fwd", "both"):
                 self.fwd_hooks = [listener for listener in self.fwd_hooks if stays(listener)]
             if dir in ("bwd", "both"):
                 self.bwd_hooks = [listener for listener in self.bwd_hooks if stays(listener)]
 
     def discard(self, listener: Listener) -> None:
-        """Take one listener off, wherever it is."""
-        with _CHANGING_LISTENERS:
+        """Remove one listener, if it is here."""
+        with _LISTENERS_LOCK:
             self.fwd_hooks = [other for other in self.fwd_hooks if other is not listener]
             self.bwd_hooks = [other for other in self.bwd_hooks if other is not listener]
 
     def take_listeners(self, other: HookPoint) -> None:
-        """Listen for everyone who listens to `other`, and remember what they noted there."""
+        """Take over the listeners of `other`, and what they stored in its `ctx`."""
         self.fwd_hooks, self.bwd_hooks, self._main_ctx = other.fwd_hooks, other.bwd_hooks, other._main_ctx
 
     def clear_context(self) -> None:
         """Clear what hooks stored in `ctx` in this thread."""
         self.ctx.clear()
 
+    def hooks_in(
+        self,
+        dir: Literal["fwd", "bwd", "both"] = "both",
+        including_permanent: bool = True,
+        level: int | None = None,
+    ) -> list[Listener]:
+        """The listeners here, forward ones first.
+
+        Args:
+            dir: only one direction.
+            including_permanent: also those that `reset_hooks` leaves in place.
+            level: only those that were added at this context level.
+
+        Raises:
+            ValueError: for an unknown direction.
+        """
+        _check_direction(dir)
+        both = {"fwd": self.fwd_hooks, "bwd": self.bwd_hooks}
+        return [
+            listener
+            for direction, listeners in both.items()
+            if dir in (direction, "both")
+            for listener in listeners
+            if (including_permanent or not listener.is_permanent) and level in (None, listener.context_level)
+        ]
+
+    def has_hooks(
+        self,
+        dir: Literal["fwd", "bwd", "both"] = "both",
+        including_permanent: bool = True,
+        level: int | None = None,
+    ) -> bool:
+        """Whether there is a hook here (see `hooks_in` for the arguments)."""
+        return bool(self.hooks_in(dir, including_permanent, level))
+
     def layer(self) -> int:
         """The block this point belongs to, read from its name (`blocks.3.…` gives 3)."""
         parts = (self.name or "").split(".")
         if len(parts) < 2 or not parts[1].isdigit():
-            raise ValueError(f"the hook point {self.name!r} belongs to no layer.")
+            raise ValueError(f"the hook point {self.name!r} is not part of a layer.")
         return int(parts[1])
 
 
-# What hooks stored in `ctx` outside the main thread: points to dictionaries, for each thread.
+# What hooks stored in `ctx` outside the main thread: in each thread, a dictionary for each hook point.
 _ctx_of_thread = threading.local()
 
 
-def _in_reach(listeners: list[Listener]) -> list[Listener]:
-    """Those that see a run started now."""
+def _visible(listeners: list[Listener]) -> list[Listener]:
+    """The listeners that see a run that starts now."""
     if not listeners:
         return listeners
     scopes = _SCOPES.get()
@@ -326,8 +366,13 @@ def _unpack(result: Any) -> Any:
     return result[0] if isinstance(result, tuple) and len(result) == 1 else result
 
 
+def _check_direction(dir: object) -> None:
+    if dir not in DIRECTIONS:
+        raise ValueError(f"dir must be one of {', '.join(DIRECTIONS)}, not {dir!r}.")
+
+
 def describe(thing: object) -> str:
-    """What to call a hook, a name or a predicate in an error."""
+    """The name of a hook, a hook point or a predicate in an error."""
     if callable(thing):
         return getattr(thing, "__name__", None) or type(thing).__name__
     return repr(thing)

@@ -1,4 +1,4 @@
-"""Initial weights."""
+"""Draw initial weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mechscope.model.config import HookedTransformerConfig
 
 
 def init_weights(model: nn.Module, cfg: HookedTransformerConfig) -> None:
-    """Draw every matrix (a parameter whose name has `W_`); biases stay 0 and norm scales 1.
+    """Draw every matrix (a parameter with `W_` in its name); biases stay 0 and the scales of norms 1.
 
-    `gpt2` draws from a normal distribution with standard deviation `cfg.initializer_range`; the
-    others follow Glorot and Bengio 2010 or He et al. 2015 with that number as gain. With `cfg.seed`
-    set, Python's, NumPy's and torch's global generators are seeded first, as the classic class does.
+    `gpt2` draws from a normal distribution with standard deviation `cfg.initializer_range`; the other modes follow
+    Glorot and Bengio 2010 or He et al. 2015 with that number as gain. If `cfg.seed` is set, the global generators of
+    Python, NumPy and torch are seeded first, as in the classic class.
     """
     if cfg.seed is not None:
         cfg.set_seed_everywhere(cfg.seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "W_" in name:
-                # Drawn in the order of its shape, whatever its strides: the same seed, the same weights.
+                # Draw in the order of the shape, not of the strides, so that a seed always gives the same weights.
                 drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device=parameter.device)
                 parameter.copy_(_draw(drawn, cfg))
 
@@ -46,22 +46,27 @@ def _draw(tensor: torch.Tensor, cfg: HookedTransformerConfig) -> torch.Tensor:
 
 @checked_arguments
 def calc_fan_in_and_fan_out(tensor: torch.Tensor) -> tuple[int, int]:
-    """How many numbers flow into and out of each unit of a weight in the classic layout.
+    """Fan-in and fan-out of a weight in the classic layout.
 
-    [in, out] as it stands; [head, d_model, d_head] reads d_model and writes head * d_head;
-    [head, d_head, d_model] is told from it by nothing but convention and treated alike; a vector has
-    1 in and its length out.
+    A matrix is [in out]; [head d_model d_head] has d_model inputs and head * d_head outputs. [head d_head d_model]
+    cannot be distinguished by its shape and is treated the same way. A vector has fan-in 1 and its length as fan-out.
+
+    Raises:
+        ValueError: for a scalar, or more than three axes.
+
+    >>> calc_fan_in_and_fan_out(torch.empty(12, 768, 64))
+    (768, 768)
     """
     shape = tuple(tensor.shape)
     if len(shape) == 0:
-        raise ValueError("a scalar has no fan in and fan out.")
+        raise ValueError("a scalar has no fan-in and fan-out.")
     if len(shape) == 1:
         return 1, shape[0]
     if len(shape) == 2:
         return shape[0], shape[1]
     if len(shape) == 3:
         return shape[1], shape[0] * shape[2]
-    raise ValueError(f"fan in and fan out are defined for up to three axes, not {shape}.")
+    raise ValueError(f"fan-in and fan-out are defined for up to three axes, not {shape}.")
 
 
 # The classic functions, which fill a weight in place ----------------------------------------------
@@ -90,9 +95,10 @@ def init_kaiming_uniform_(
 
     Args:
         a: the slope of a leaky ReLU.
-        nonlinearity: what follows the weight, by torch's name.
+        param: the weight to fill.
+        nonlinearity: the activation function after the weight, by torch's name.
         gain: an additional factor of the standard deviation.
-        mode: "fan_in" keeps the scale of activations, "fan_out" that of gradients.
+        mode: "fan_in" preserves the scale of activations, "fan_out" that of gradients.
     """
     bound = math.sqrt(3.0) * _kaiming_std(param, a, nonlinearity, gain, mode)
     return nn.init.uniform_(param, -bound, bound)

@@ -1,4 +1,4 @@
-"""Small helpers for exploring in a notebook."""
+"""Small helpers for exploring a model in a notebook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def select_compatible_kwargs(kwargs_dict: Mapping[str, Any], callable: Callable[..., Any]) -> dict[str, Any]:
-    """Those keyword arguments that a function takes by name.
+    """The keyword arguments that a function accepts by name.
 
     >>> select_compatible_kwargs({"ndigits": 1, "colour": "red"}, round)
     {'ndigits': 1}
@@ -32,7 +32,12 @@ def logits_to_df(logits: torch.Tensor, tokenizer: Any = None, top_k: int | None 
     Its columns are token_index, token_string (if a tokenizer is given), logit, log_prob (in nats) and probability.
 
     Args:
-        top_k: only so many rows.
+        logits: the logits of one position.
+        tokenizer: decodes the tokens.
+        top_k: the number of rows; None means all.
+
+    Raises:
+        ValueError: for logits of more than one position.
     """
     import pandas as pd
 
@@ -53,17 +58,15 @@ def logits_to_df(logits: torch.Tensor, tokenizer: Any = None, top_k: int | None 
 
 
 def check_structure(t1: torch.Tensor, t2: torch.Tensor, *, verbose: bool = False) -> None:
-    """Print whether two matrices rise and fall at the same entries, from row to row and from column to column.
+    """Print whether two matrices increase and decrease in the same places, from row to row and from column to column.
 
-    Prints PASSED, or the rows or columns after which they part.
+    Prints PASSED, or the rows or columns after which they differ. `verbose` also prints the comparisons.
 
     Raises:
         ValueError: unless both tensors are matrices of the same shape.
     """
     if t1.ndim != 2 or t1.shape != t2.shape:
-        raise ValueError(
-            f"two matrices of one shape are compared, not {tuple(t1.shape)} and {tuple(t2.shape)}."
-        )
+        raise ValueError(f"give two matrices of the same shape, not {tuple(t1.shape)} and {tuple(t2.shape)}.")
     lines = []
     found: dict[str, list[int]] = {}
     for what, one, other in (("row", t1, t2), ("column", t1.mT, t2.mT)):
@@ -81,6 +84,6 @@ def check_structure(t1: torch.Tensor, t2: torch.Tensor, *, verbose: bool = False
 
 
 def print_gpu_mem(step_name: str = "") -> None:
-    """Print how much GPU memory torch holds."""
+    """Print how much GPU memory torch has allocated."""
     held = torch.cuda.memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
     print(f"{step_name} ~ {held:.2f} GiB allocated on GPU.")  # noqa: T201 - to print is what this function is for

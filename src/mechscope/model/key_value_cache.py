@@ -1,4 +1,4 @@
-"""Keys and values of the tokens read so far, so that the next token need not compute them again."""
+"""Cache the keys and values of earlier tokens, so that later passes need not compute them again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import torch
 
+from mechscope.arguments import is_whole_number, shown
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import check_device
-from mechscope.value_kinds import shown
 
 
 @dataclass
 class HookedTransformerKeyValueCacheEntry:
-    """One layer's keys (already turned, where positions are rotary) and values.
-
-    Both are [batch pos kv_head d_head].
-    """
+    """The keys and values of one layer."""
 
     past_keys: torch.Tensor
+    """Keys [batch pos kv_head d_head], already rotated if positions are rotary."""
     past_values: torch.Tensor
+    """Values [batch pos kv_head d_head]."""
     frozen: bool = False
+    """Whether `append` leaves the entry unchanged."""
 
     @classmethod
     def init_cache_entry(
@@ -30,7 +30,7 @@ class HookedTransformerKeyValueCacheEntry:
         device: torch.device | str | None = None,
         batch_size: int = 1,
     ) -> HookedTransformerKeyValueCacheEntry:
-        """An entry with no positions yet."""
+        """An entry without positions."""
 
         def empty() -> torch.Tensor:
             return torch.empty(batch_size, 0, cfg.n_kv_heads, cfg.d_head, device=device, dtype=cfg.dtype)
@@ -38,7 +38,7 @@ class HookedTransformerKeyValueCacheEntry:
         return cls(empty(), empty())
 
     def append(self, new_keys: torch.Tensor, new_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """All keys and values with the new ones at the end; remembered unless frozen."""
+        """All keys and values, the new ones last; they are stored unless the entry is frozen."""
         if self.past_keys.dtype != new_keys.dtype:
             self.past_keys, self.past_values = self.past_keys.to(new_keys), self.past_values.to(new_values)
         keys = torch.cat([self.past_keys, new_keys], dim=1)
@@ -50,14 +50,27 @@ class HookedTransformerKeyValueCacheEntry:
 
 @dataclass
 class HookedTransformerKeyValueCache:
-    """Every layer's keys and values, and which of the positions were padding.
+    """The keys and values of every layer, and which positions are padding.
 
-    `freeze()` keeps it as it is while the model reads continuations of the same prefix.
+    `freeze()` keeps it unchanged while the model reads several continuations of the same prefix.
+
+    >>> from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> cache = HookedTransformerKeyValueCache.init_cache(model.cfg)
+    >>> tokens = torch.tensor([[0, 1, 2]])
+    >>> _ = model(tokens[:, :2], past_kv_cache=cache)
+    >>> torch.allclose(model(tokens[:, 2:], past_kv_cache=cache), model(tokens)[:, 2:], atol=1e-5), cache.length
+    (True, 3)
     """
 
     entries: list[HookedTransformerKeyValueCacheEntry]
+    """One entry per layer."""
     previous_attention_mask: torch.Tensor
+    """True where a cached position is real [batch pos]."""
     frozen: bool = False
+    """Whether passes leave the cache unchanged; set it with `freeze` and `unfreeze`."""
 
     @classmethod
     def init_cache(
@@ -66,15 +79,21 @@ class HookedTransformerKeyValueCache:
         device: torch.device | str | None = None,
         batch_size: int = 1,
     ) -> HookedTransformerKeyValueCache:
-        """A cache with no positions yet, for a batch of `batch_size`.
+        """A cache without positions.
+
+        Args:
+            cfg: the model's config.
+            device: where the cache is; None means the CPU.
+            batch_size: the number of rows of the batch.
 
         Raises:
-            TypeError, ValueError: without a config, for a batch of no rows, or a device that is not there.
+            TypeError: for anything but a config.
+            ValueError: for an impossible batch size, or a device that this machine lacks.
         """
         cfg = getattr(cfg, "cfg", cfg)
         if not hasattr(cfg, "n_kv_heads"):
-            raise TypeError(f"a key/value cache is made for a config (model.cfg), not {shown(cfg)}.")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise TypeError(f"a key/value cache is made from a config (model.cfg), not {shown(cfg)}.")
+        if not is_whole_number(batch_size, least=1):
             raise ValueError(f"batch_size is a whole number of at least 1, not {batch_size!r}.")
         device = None if device is None else check_device(device)
         entries = [
@@ -85,12 +104,12 @@ class HookedTransformerKeyValueCache:
 
     @property
     def length(self) -> int:
-        """Positions held, padding included.
+        """The number of cached positions, padding included.
 
         Raises:
             ValueError: if layers hold different numbers, as after a pass that stopped at an inner layer.
         """
-        if not self.entries:  # a model without layers caches nothing
+        if not self.entries:  # a model without layers has no keys and values
             return self.previous_attention_mask.shape[1]
         held = {entry.past_keys.shape[1] for entry in self.entries}
         if len(held) > 1:
@@ -134,11 +153,15 @@ class HookedTransformerKeyValueCache:
             entry.frozen = frozen
 
     def append_attention_mask(self, attention_mask: torch.Tensor) -> torch.Tensor:
-        """The mask of all positions, new ones last [batch pos]; remembered unless frozen."""
+        """The mask of all positions, the new ones last [batch pos]; it is stored unless the cache is frozen.
+
+        Raises:
+            ValueError: for another batch size.
+        """
         held, new = len(self.previous_attention_mask), len(attention_mask)
         if held != new:
             raise ValueError(
-                f"the key/value cache holds a batch of {held} and the new tokens are a batch of {new}; make the "
+                f"the key/value cache holds a batch of {held}, but the new tokens are a batch of {new}; make the "
                 f"cache with batch_size={new}."
             )
         mask = torch.cat([self.previous_attention_mask, attention_mask.to(torch.bool)], dim=-1)

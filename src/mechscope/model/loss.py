@@ -1,4 +1,4 @@
-"""How well logits predict the next token."""
+"""How well logits predict the next token: cross-entropy and accuracy."""
 
 from __future__ import annotations
 
@@ -24,20 +24,24 @@ def lm_cross_entropy_loss(
     *,
     across_padding: bool = False,
 ) -> Float[torch.Tensor, "*shape"]:
-    """Cross-entropy of each next token, in nats; in float32 for logits in bfloat16 or float16.
+    """Cross-entropy of each next token, in nats; computed in float32 for logits in bfloat16 or float16.
 
     Args:
-        logits: [batch pos d_vocab]; the last position predicts nothing that is known.
+        logits: [batch pos d_vocab]; those of the last position are not used.
         tokens: [batch pos].
-        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, and from it, are left out of
-            the mean (and are 0 in `per_token`). None asks the tokens, if they are `Tokens`.
-        per_token: give [batch pos-1] and not the mean: one loss per token from the second on.
-        across_padding: where padding lies between two real tokens, count the prediction of the second from the first,
-            as a model's forward pass does; without it the second is left out.
+        attention_mask: 0 where a token is padding [batch pos]; predictions of padding, or from padding, do not count
+            (they are 0 in `per_token`). None uses the mask of the tokens, if they are `Tokens`.
+        per_token: return the loss of each token from the second on [batch pos-1], and not their mean.
+        across_padding: if there is padding between two real tokens, count the prediction of the second from the first,
+            as a model's forward pass does; otherwise the second does not count.
 
     Raises:
-        ValueError: for shapes that do not agree, a token that the logits cannot score (d_vocab_out below d_vocab),
-            or a mean over no predictions at all.
+        TypeError: for tokens that are not whole numbers.
+        ValueError: for shapes that do not agree, a token that has no logit (d_vocab_out below d_vocab), or a mean over
+            no predictions.
+
+    >>> lm_cross_entropy_loss(torch.zeros(1, 3, 5), torch.tensor([[0, 1, 2]]))  # ln 5
+    tensor(1.6094)
     """
     _check_agreement(logits, tokens)
     if attention_mask is None and isinstance(tokens, Tokens):
@@ -51,7 +55,7 @@ def lm_cross_entropy_loss(
             logits, real = _from_real_tokens(logits, mask)
     if not per_token:
         _check_anything_to_predict(tokens, real)
-    # The last position is computed and dropped: slicing it off first would copy all the logits.
+    # The last position is dropped afterwards: slicing it off first would copy all the logits.
     nothing = tokens.new_full((len(tokens), 1), IGNORED)
     targets = torch.cat([tokens[:, 1:], nothing], dim=1)
     if real is not None:
@@ -66,7 +70,7 @@ def lm_cross_entropy_loss(
 
 
 def _check_agreement(logits: torch.Tensor, tokens: torch.Tensor) -> None:
-    """Refuse logits and tokens that are not [batch pos d_vocab] and [batch pos] of the same text."""
+    """Check that logits are [batch pos d_vocab] and tokens [batch pos] of the same text."""
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
         raise ValueError(
             f"logits {tuple(logits.shape)} and tokens {tuple(tokens.shape)} must agree in batch and positions."
@@ -78,7 +82,7 @@ def _check_agreement(logits: torch.Tensor, tokens: torch.Tensor) -> None:
 def _from_real_tokens(
     logits: Float[torch.Tensor, "batch pos d_vocab"], mask: Bool[torch.Tensor, "batch pos"]
 ) -> tuple[Float[torch.Tensor, "batch pos d_vocab"], Bool[torch.Tensor, "batch prediction"]]:
-    """At each position the logits of the last real token so far, and which next tokens are predicted from one."""
+    """At each position the logits of the last real token, and which next tokens are predicted from a real token."""
     positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     source = torch.where(mask, positions, -1).cummax(1).values
     real = mask[:, 1:] & (source[:, :-1] >= 0)
@@ -91,7 +95,7 @@ def _from_real_tokens(
 def _check_anything_to_predict(
     tokens: Integer[torch.Tensor, "batch pos"], real: Bool[torch.Tensor, "batch prediction"] | None = None
 ) -> None:
-    """Refuse a mean over no predictions, which would be NaN."""
+    """Check that there is a prediction: a mean over none would be NaN."""
     if tokens[:, 1:].numel() == 0:
         raise ValueError(
             f"there is no next token to predict in tokens of shape {tuple(tokens.shape)}: a mean loss or accuracy "
@@ -105,10 +109,10 @@ def _check_anything_to_predict(
 
 
 def check_predictable(tokens: Integer[torch.Tensor, "*shape"], d_vocab_out: int) -> None:
-    """Refuse tokens that have no logit.
+    """Check that every token has a logit.
 
     Raises:
-        ValueError: naming the first token from d_vocab_out on.
+        ValueError: for an id of d_vocab_out or more.
     """
     if not values_are_known(tokens):
         return
@@ -117,7 +121,7 @@ def check_predictable(tokens: Integer[torch.Tensor, "*shape"], d_vocab_out: int)
         raise ValueError(
             f"token id {int(unknown[0])} cannot be scored: this model predicts ids 0 to {d_vocab_out - 1} "
             "(d_vocab_out), though it may read more. For a loss, leave such tokens out with an attention mask, or "
-            "compute it from the logits of the positions that you want."
+            "compute it from the logits of the other positions."
         )
 
 
@@ -127,9 +131,18 @@ def lm_accuracy(
     tokens: Shaped[torch.Tensor, "*batch_and_pos"],
     per_token: bool = False,
 ) -> Shaped[torch.Tensor, "*shape"]:
-    """The share of next tokens that have the highest logit; `per_token` gives booleans [batch pos-1].
+    """The share of next tokens that have the highest logit.
 
-    The padding of `Tokens` does not count: it is False in `per_token`.
+    The padding of `Tokens` does not count.
+
+    Args:
+        logits: [batch pos d_vocab].
+        tokens: [batch pos].
+        per_token: return whether each next token has the highest logit [batch pos-1], False for padding.
+
+    Raises:
+        TypeError: for tokens that are not whole numbers.
+        ValueError: for shapes that do not agree, or no next token at all.
     """
     _check_agreement(logits, tokens)
     real = tokens.attention_mask if isinstance(tokens, Tokens) else None

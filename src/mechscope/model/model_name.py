@@ -1,4 +1,4 @@
-"""What to call a model in titles and provenance."""
+"""The name of a model in titles and provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def model_name(model: HookedTransformer) -> str:
-    """The model's own name, or its shape where it has none."""
+    """The model's own name, or its shape if it has no name."""
     name = getattr(model.cfg, "model_name", None)
     if name and name != "custom":
         return str(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Where a short name's hook point sits inside its block.
+# The component of a block that the hook point of a short name belongs to.
 IN_ATTENTION = frozenset({"q", "k", "v", "z", "rot_q", "rot_k", "attn_scores", "pattern", "result"})
 IN_MLP = frozenset({"pre", "post", "mid", "pre_linear"})
 IN_NORM = frozenset({"scale", "normalized"})
@@ -23,14 +23,14 @@ _COMPACT = re.compile(r"([a-z_]*[a-z])(\d+)([a-z][a-z0-9_]*)?")
 
 
 def get_act_name(name: str, layer: int | str | None = None, layer_type: str | None = None) -> str:
-    """The full hook name that a short one stands for.
+    """The full hook name for a short name.
 
     Args:
-        name: an activation ("q", "resid_pre", "attn_scores"), a compact form ("k6", "scale4ln1"), or
-            a full name, which is returned as it is.
+        name: an activation ("q", "resid_pre", "attn_scores"), a compact form ("k6", "scale4ln1"), or a full name,
+            which is returned unchanged.
         layer: the block, from 0.
-        layer_type: the part of the block, where the activation does not imply it: "ln1", "ln2",
-            "attn" (or "a"), "mlp" (or "m").
+        layer_type: the component of the block, if the activation does not imply it: "ln1", "ln2", "attn" (or "a"),
+            "mlp" (or "m").
 
     >>> get_act_name("k", 6), get_act_name("normalized", 2, "ln2")
     ('blocks.6.attn.hook_k', 'blocks.2.ln2.hook_normalized')
@@ -40,16 +40,16 @@ def get_act_name(name: str, layer: int | str | None = None, layer_type: str | No
     'ln_final.hook_scale'
 
     Raises:
-        TypeError: for a name that is no string.
-        ValueError: for a layer that is no whole number from 0, a layer beside a full name, or a part of the block
-            that does not have the activation.
+        TypeError: for a name that is not a string.
+        ValueError: for an impossible layer, a layer together with a full name, or a component that does not have the
+            activation.
     """
     if not isinstance(name, str):
         raise TypeError(f"an activation's name is a string, not {type(name).__name__} ({name!r}).")
     if "." in name or (name.startswith("hook_") and layer is None and layer_type is None):
         if layer is not None or layer_type is not None:
             raise ValueError(
-                f"{name!r} is a full hook name and takes no layer; give a short name (such as 'q') with one."
+                f"{name!r} is a full hook name, so it needs no layer; to give a layer, use a short name such as 'q'."
             )
         return name
     if layer is None and layer_type is None:
@@ -64,7 +64,7 @@ def get_act_name(name: str, layer: int | str | None = None, layer_type: str | No
 
 
 def _part(name: str, layer: int | str | None, layer_type: str | None) -> str:
-    """The component between block and hook point, with its dot."""
+    """The component between block and hook point, with a dot after it."""
     for home, names in (("attn", IN_ATTENTION), ("mlp", IN_MLP)):
         if name in names:
             if layer_type is not None and LAYER_TYPES.get(layer_type, layer_type) not in (home, ""):
@@ -85,5 +85,5 @@ def _layer_number(name: str, layer: int | str) -> int:
     except (TypeError, ValueError):
         number = -1
     if number < 0 or isinstance(layer, (bool, float)):
-        raise ValueError(f"the layer of {name!r} must be a whole number from 0, not {layer!r}.")
+        raise ValueError(f"the layer of {name!r} must be a whole number of at least 0, not {layer!r}.")
     return number

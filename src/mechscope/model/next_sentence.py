@@ -1,4 +1,4 @@
-"""Whether one sentence follows another: BERT's second task, as the classic class offers it."""
+"""Next-sentence prediction, the second task that BERT was trained on, with the classic interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETURN_TYPES = ("logits", "predictions", None)
 
 
 class BertNextSentencePrediction:
-    """An encoder asked whether its second sentence follows its first.
+    """Predict whether one sentence follows another.
 
     Args:
         model: an encoder with a pooler and a next-sentence head.
@@ -51,7 +51,12 @@ class BertNextSentencePrediction:
     def to_tokens(
         self, input: Sequence[str], move_to_device: bool = True, truncate: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A pair of sentences as token ids, token types and attention mask, each [1 pos].
+        """Two sentences as token ids, token types and attention mask, each [1 pos].
+
+        Args:
+            input: the two sentences.
+            move_to_device: put the tensors on the encoder's device.
+            truncate: cut at n_ctx tokens.
 
         Raises:
             ValueError: for anything but two sentences.
@@ -73,19 +78,19 @@ class BertNextSentencePrediction:
 
         Args:
             input: two sentences, or token ids [batch pos].
-            return_type: "logits"; "predictions", one of `ANSWERS` (a list of them for a larger batch); or None.
-            token_type_ids: the sentence that each token belongs to [batch pos]; required with ids.
+            return_type: "logits"; "predictions", one of `ANSWERS` (or a list of them for a larger batch); or None.
+            token_type_ids: the sentence that each token belongs to [batch pos]; required for token ids.
             one_zero_attention_mask: 1 where a token is real, 0 where it is padding [batch pos].
 
         Raises:
-            ValueError: for ids without token types, or anything but two sentences.
+            ValueError: for token ids without token types, or anything but two sentences.
         """
         if return_type not in RETURN_TYPES:
             raise ValueError(f"return_type must be 'logits', 'predictions' or None, not {return_type!r}.")
         if isinstance(input, torch.Tensor):
             if token_type_ids is None:
                 raise ValueError(
-                    "token ids do not show where the second sentence begins: give token_type_ids [batch pos], "
+                    "token ids do not show where the second sentence begins: pass token_type_ids [batch pos], "
                     "0 for the first sentence and 1 for the second, or two sentences as text."
                 )
             tokens = input if input.ndim == 2 else input[None]
@@ -115,10 +120,10 @@ class BertNextSentencePrediction:
         pos_slice: Any = None,
         **kwargs: Any,
     ) -> tuple[Any, ActivationCache | dict[str, torch.Tensor]]:
-        """`forward`, and its activations (see `HookedRootModule.run_with_cache` for the arguments).
+        """Run `forward` and keep its activations (see `HookedRootModule.run_with_cache` for the arguments).
 
         Raises:
-            RuntimeError: for a named hook point that this task does not reach, such as those of the word head.
+            RuntimeError: for a named hook point that this task does not reach, such as one of the masked-word head.
         """
         cache, hooks, _ = self.model.get_caching_hooks(
             names_filter, device=device, remove_batch_dim=remove_batch_dim, pos_slice=pos_slice

@@ -1,5 +1,4 @@
-"""Which positions of a forward pass are chosen, whatever it reads: text, tokens, a residual stream, or the rest of a
-cached text."""
+"""Choose positions of a forward pass on text, tokens, a residual stream, or the continuation of a cached text."""
 
 from __future__ import annotations
 
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class ChosenPositions(Protocol):
-    """A choice of positions in any batch of tokens."""
+    """Chooses positions in any batch of tokens."""
 
     def within(
         self, real: Bool[torch.Tensor, "batch pos"], prompt_positions: int | None = None
     ) -> Bool[torch.Tensor, "batch pos"]:
-        """True at the chosen ones.
+        """True at the chosen positions.
 
         Args:
-            real: which tokens are real, cached ones and those that were generated included.
-            prompt_positions: how many positions belong to the prompt; None: all.
+            real: which tokens are real, cached and generated ones included.
+            prompt_positions: how many positions belong to the prompt; None means all.
         """
         ...
 
@@ -38,8 +37,8 @@ class ChosenPositions(Protocol):
 def positions_of_passes(
     model: HookedTransformer, positions: ChosenPositions
 ) -> Generator[ContextVar[torch.Tensor | None]]:
-    """During each pass within the `with` block, the variable holds which of its positions are chosen [batch pos]."""
-    current: ContextVar[torch.Tensor | None] = ContextVar("steered", default=None)
+    """Yield a variable that, during each pass in the `with` block, is True at the chosen positions [batch pos]."""
+    current: ContextVar[torch.Tensor | None] = ContextVar("chosen positions", default=None)
     signature = inspect.signature(model.forward)
 
     def before(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

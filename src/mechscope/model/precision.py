@@ -1,8 +1,8 @@
-"""Compute with more digits than a model's own data type has.
+"""Compute with a higher precision than the model's own data type.
 
-bfloat16 keeps 8 significant bits and float16 keeps 11: enough for an activation, too few for a sum of many or a
-small difference of large numbers. So losses, log-probabilities, metrics and statistics are computed in float32,
-and in float64 where that is what they were given.
+bfloat16 has 8 significant bits and float16 has 11: enough for an activation, too few for a sum of many numbers or a
+small difference of large ones. So losses, log-probabilities, metrics and statistics are computed in float32, or in
+float64 if their inputs are float64.
 """
 
 from __future__ import annotations

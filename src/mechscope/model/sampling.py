@@ -1,4 +1,4 @@
-"""Choosing the next token from its logits."""
+"""Sample the next token from its logits."""
 
 from __future__ import annotations
 
@@ -22,36 +22,40 @@ def sample_logits(
     *,
     repetition_penalty: float = 1.0,
 ) -> Int[torch.Tensor, " batch"]:
-    """One token a row, drawn from logits [batch d_vocab] -> [batch].
+    """Sample one token per row, from logits [batch d_vocab] -> [batch].
 
     Args:
-        top_k: only the k likeliest tokens may be drawn.
-        top_p: only the smallest set of tokens with at least this probability (nucleus sampling,
+        final_logits: the logits of the next token.
+        top_k: sample only from the k likeliest tokens.
+        top_p: sample only from the smallest set of likeliest tokens with at least this probability (nucleus sampling,
             Holtzman et al. 2020).
-        temperature: logits are divided by it; 0 takes the likeliest token.
-        freq_penalty: subtracted from a token's logit for each time it occurs in `tokens`; tokens that have no
+        temperature: divide the logits by this; 0 takes the likeliest token.
+        freq_penalty: subtract this from a token's logit for each time that it occurs in `tokens`; tokens without a
             logit (d_vocab_out below d_vocab) do not count.
-        tokens: the rows so far [batch pos]; the padding of `Tokens` does not count.
-        generator: where randomness comes from; None means torch's global generator.
-        repetition_penalty: a positive logit of a token that occurs in `tokens` is divided by it, a negative one
-            multiplied (Keskar et al. 2019); 1 changes nothing.
+        tokens: the tokens so far [batch pos]; the padding of `Tokens` does not count.
+        generator: the source of randomness; None means torch's global generator.
+        repetition_penalty: divide the positive logit of a token that occurs in `tokens` by this, and multiply a
+            negative one (Keskar et al. 2019); 1 has no effect.
+
+    Raises:
+        ValueError: for impossible options, NaN logits, or a row without a finite logit.
     """
     if not 0 < repetition_penalty < float("inf"):
         raise ValueError(f"repetition_penalty must be a positive number, not {repetition_penalty}.")
     if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be a finite number from 0, not {temperature}.")
+        raise ValueError(f"temperature must be a finite number of at least 0, not {temperature}.")
     if not abs(freq_penalty) < float("inf"):
         raise ValueError(f"freq_penalty must be finite, not {freq_penalty}.")
     if not bool((final_logits > -torch.inf).any(-1).all()) or bool(final_logits.isnan().any()):
-        raise ValueError("the logits hold NaN, or a row with nothing above −∞: there is no token to draw.")
+        raise ValueError("the logits hold NaN, or a row of −∞ only: there is no token to sample.")
     final_logits = at_least_float32(final_logits)
     if repetition_penalty != 1:
         if tokens is None:
-            raise ValueError("repetition_penalty reads the tokens so far: give them as `tokens`.")
+            raise ValueError("repetition_penalty needs the tokens so far: pass them as `tokens`.")
         final_logits = _without_repetition(final_logits, tokens, repetition_penalty)
     if freq_penalty:
         if tokens is None:
-            raise ValueError("freq_penalty counts the tokens so far: give them as `tokens`.")
+            raise ValueError("freq_penalty needs the tokens so far: pass them as `tokens`.")
         counts = torch.zeros_like(final_logits)
         known = (tokens < counts.shape[1]) & Tokens(tokens).is_real
         counts.scatter_add_(1, tokens.masked_fill(~known, 0), known.to(counts))

@@ -1,4 +1,4 @@
-"""What a hook point's name says about how far an edit there can reach."""
+"""Where a hook point is in the forward pass, and which positions an edit there can reach; both follow from its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _IN_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
 EMBEDDINGS = ("hook_embed", "hook_pos_embed")
-# Read by keys and values, so an edit at one position reaches every position that attends to it.
+# Keys and values read these, so an edit at one position reaches every position that attends to it.
 _SPREADING = frozenset({
     "hook_resid_pre", "hook_attn_in", "hook_k_input", "hook_v_input", "ln1.hook_scale", "ln1.hook_normalized",
     "attn.hook_k", "attn.hook_v", "attn.hook_rot_k", "attn.k_norm.hook_scale", "attn.k_norm.hook_normalized",
@@ -21,30 +21,31 @@ _BEFORE_Z = frozenset({
     "hook_q_input", "attn.hook_q", "attn.hook_rot_q", "attn.hook_attn_scores", "attn.hook_pattern",
     "attn.q_norm.hook_scale", "attn.q_norm.hook_normalized",
 })  # fmt: skip
-# What comes after z in a block, by how the names begin.
+# How the names of points after z in a block begin.
 _AFTER_Z = (
     "attn.hook_result", "hook_attn_out", "ln1_post.", "hook_resid_mid", "hook_mlp_in", "ln2.", "mlp.", "ln2_post.",
     "hook_mlp_out", "hook_resid_post",
 )  # fmt: skip
 _WITH_PATTERN_AXES = ("attn.hook_attn_scores", "attn.hook_pattern")
 OF_A_DICTIONARY = ".hook_sae_"
-"""What follows the name of the point at which a dictionary is attached, in the names of the dictionary's points."""
+"""In the name of a dictionary's hook point, the string after the name of the point at which it is attached."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where in the forward pass a hook point lies."""
+    """Where a hook point is in the forward pass."""
 
     layer: int
+    """Its block; 0 for an embedding."""
     part: str
-    """The name within its block, or the whole name of an embedding."""
+    """Its name within the block, or the full name of an embedding."""
 
     @classmethod
     def of(cls, hook: str) -> Site:
         """The site of a full hook name.
 
         Raises:
-            ValueError: for a point after the last block, which no sweep resumes from.
+            ValueError: for any other point, such as one after the last block, because no sweep can start there.
         """
         if hook in EMBEDDINGS:
             return cls(0, hook)
@@ -57,10 +58,10 @@ class Site:
         return cls(int(match[1]), match[2])
 
     def axes(self, cfg: HookedTransformerConfig) -> tuple[int | None, int] | None:
-        """How many heads the activation has (None without an axis of heads), and the size of its last axis.
+        """The number of heads of the activation (None without an axis of heads), and the size of its last axis.
 
-        None for points whose shape is not listed here (a dictionary's, of norms) and for scores and patterns, whose
-        last axis is the keys: those have heads only.
+        The size is 0 for scores and patterns, whose last axis is the keys. None for points whose shape is not listed
+        here: those of dictionaries and norms.
         """
         if self.part != self.owner:
             return None
@@ -83,7 +84,7 @@ class Site:
 
     @property
     def owner(self) -> str:
-        """The part itself; of a dictionary's point, the part at which the dictionary is attached."""
+        """The part itself; for a dictionary's point, the part at which the dictionary is attached."""
         return self.part.partition(OF_A_DICTIONARY)[0]
 
     @property
@@ -99,12 +100,12 @@ class Site:
 
     @property
     def after_z(self) -> bool:
-        """Whether it lies after what heads take from the values, and so in every run that takes its block up there."""
+        """Whether it is after z, so that a run which resumes its block after attention reaches it."""
         return self.owner.startswith(_AFTER_Z)
 
     @property
     def splits_inputs(self) -> bool:
-        """Whether listening here gives every head an input of its own, which its norm then sees by head."""
+        """Whether a hook here splits the input of the heads, so that the norm is applied head by head."""
         return self.part == self.owner and self.part.endswith(("_input", "attn_in"))
 
     @property

@@ -1,4 +1,4 @@
-"""A choice of indices along one axis: all, one, a range or a list."""
+"""Choose indices along one axis: all, one, a range or a list."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+
+from mechscope.arguments import is_whole_number
 
 SliceInput = (
     int
@@ -23,11 +25,14 @@ Mode = Literal["identity", "int", "slice", "array"]
 
 
 class Slice:
-    """One of four ways to choose along an axis.
+    """Indices along one axis, chosen in one of four ways.
 
-    None keeps everything ("identity"); a whole number takes one index and drops the axis ("int"); a
-    tuple gives the arguments of `slice(...)`, as does a slice itself ("slice"); a list, a range, an array
-    or a tensor lists indices, or marks them with booleans ("array").
+    None keeps everything ("identity"); a whole number selects one index and drops the axis ("int"); a slice, or a tuple
+    with the arguments of `slice(...)`, selects a range ("slice"); a list, a range, an array or a tensor lists indices,
+    or marks them with booleans ("array").
+
+    Raises:
+        ValueError: for anything else.
 
     >>> tokens = torch.arange(10)
     >>> Slice((2, 5)).apply(tokens), Slice([0, -1]).apply(tokens), Slice(3).apply(tokens)
@@ -46,7 +51,7 @@ class Slice:
             input_slice = list(input_slice)
         if input_slice is None:
             self.slice, self.mode = slice(None), "identity"
-        elif isinstance(input_slice, (int, np.integer)) and not isinstance(input_slice, (bool, np.bool_)):
+        elif is_whole_number(input_slice):
             self.slice, self.mode = int(input_slice), "int"
         elif isinstance(input_slice, slice):
             self.slice, self.mode = input_slice, "slice"
@@ -62,11 +67,11 @@ class Slice:
 
     @classmethod
     def unwrap(cls, slice_input: Slice | SliceInput) -> Slice:
-        """A Slice from a Slice or from what makes one."""
+        """The Slice itself, or a Slice made from another value."""
         return slice_input if isinstance(slice_input, cls) else cls(slice_input)  # type: ignore[arg-type]
 
     def apply(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
-        """The chosen part of one axis; a view, except for a list of indices.
+        """The chosen part of one axis of a tensor; a view, except for a list of indices.
 
         Raises:
             IndexError: for an axis or an index that the tensor does not have.
@@ -81,7 +86,7 @@ class Slice:
         if isinstance(self.slice, slice):
             if self.slice.step is None or self.slice.step > 0:
                 return tensor[*before, self.slice]
-            # torch has no views that run backwards
+            # torch has no views with negative steps
             return tensor[*before, torch.from_numpy(self.indices(length)).to(tensor.device)]
         self._check_range(length, dim, tensor)
         if isinstance(self.slice, int):
@@ -105,15 +110,15 @@ class Slice:
             )
 
     def indices(self, max_ctx: int | None = None) -> np.ndarray:
-        """The chosen indices as an array, counted from 0 where `max_ctx`, the axis's length, is given.
+        """The chosen indices as an array; none is negative if `max_ctx`, the length of the axis, is given.
 
         Raises:
-            ValueError: where the length of the axis is needed and not given.
+            ValueError: if the length of the axis is needed but not given.
         """
         if max_ctx is not None:
             return np.atleast_1d(np.arange(max_ctx, dtype=np.int64)[self.slice]).copy()
         if isinstance(self.slice, slice):
-            raise ValueError(f"{self!r} has no indices of its own; give max_ctx, the length of the axis.")
+            raise ValueError(f"the indices of {self!r} depend on the length of the axis; pass it as max_ctx.")
         chosen = np.atleast_1d(np.asarray(self.slice))
         return np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
 
@@ -122,22 +127,23 @@ class Slice:
 
 
 def chosen_indices(chosen: Any, count: int, what: str) -> list[int]:
-    """Which of `count` things are chosen: their numbers, from 0.
+    """The indices of the chosen among `count` things.
 
     Args:
-        chosen: a slice, a whole number or several (negative ones from the end), or a mask [count], in any kind of list,
-            array or tensor.
+        chosen: a slice, an index or several (a negative one counts from the end), or a mask [count], in any kind of
+            list, array or tensor.
+        count: how many things there are.
         what: their name in errors, in the plural.
 
     Raises:
-        ValueError: for anything else, a number out of range, a mask of another length, or an empty choice.
+        ValueError: for anything else, an index out of range, a mask of another length, or an empty choice.
 
     >>> chosen_indices([0, -1], 4, "examples"), chosen_indices([True, False, False, True], 4, "examples")
     ([0, 3], [0, 3])
     """
     listed: Any = list(chosen) if isinstance(chosen, tuple) else chosen
     if listed is None:
-        raise ValueError(f"say which {what}: by slice, by number or by a mask [{count}].")
+        raise ValueError(f"choose {what} by a slice, by index or by a mask [{count}].")
     found = Slice(listed).slice
     if isinstance(found, slice):
         rows = list(range(count)[found])
@@ -145,13 +151,13 @@ def chosen_indices(chosen: Any, count: int, what: str) -> list[int]:
         numbers = np.atleast_1d(found)
         if numbers.ndim > 1 or (numbers.dtype == np.bool_ and len(numbers) != count):
             kind = "mask" if numbers.dtype == np.bool_ else "choice"
-            raise ValueError(f"there are {count} {what}, and the {kind} has shape {numbers.shape}.")
+            raise ValueError(f"there are {count} {what}, but the {kind} has shape {numbers.shape}.")
         rows = np.flatnonzero(numbers).tolist() if numbers.dtype == np.bool_ else numbers.tolist()
     outside = [row for row in rows if not -count <= row < count]
     if outside or not rows:
         raise ValueError(
             f"{what} are 0 to {count - 1}; "
-            + (f"there is no number {outside[0]}." if outside else "none of them was chosen.")
+            + (f"there is no index {outside[0]}." if outside else "none of them was chosen.")
         )
     return [row % count for row in rows]
 

@@ -1,4 +1,4 @@
-"""Find out which special tokens a tokenizer adds to a text, and which ids it may return."""
+"""Determine which special tokens a tokenizer adds to a text, and which ids it may return."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_t
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
-    """Ids of the text alone: no begin token in front of it and no end or separator token behind it.
+    """Ids of the text alone, without the begin, end and separator tokens that the tokenizer adds.
 
     A special token that is written in the text stays.
     """
@@ -23,7 +23,7 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def ids_in_front(tokenizer: Any) -> list[int]:
-    """The ids that the tokenizer adds in front of every text."""
+    """The ids that the tokenizer adds before every text."""
     inside, whole = text_ids(tokenizer, "a"), list(tokenizer.encode("a"))
     for start in range(len(whole) - len(inside), 0, -1):
         if whole[start : start + len(inside)] == inside:
@@ -33,9 +33,9 @@ def ids_in_front(tokenizer: Any) -> list[int]:
 
 
 def begin_ids(tokenizer: Any) -> list[int]:
-    """The tokens in front of a text that is read with `prepend_bos`; empty for a tokenizer without a begin token.
+    """The ids before a text with `prepend_bos`; empty for a tokenizer without a begin token.
 
-    Usually this is the begin token. Whatever else the tokenizer puts in front of every text follows it.
+    Usually this is the begin token alone. Other tokens that the tokenizer adds before every text follow it.
     """
     bos = getattr(tokenizer, "bos_token_id", None)
     front = ids_in_front(tokenizer)
@@ -43,7 +43,7 @@ def begin_ids(tokenizer: Any) -> list[int]:
 
 
 def with_begin(begin: list[int], ids: list[int]) -> list[int]:
-    """`ids` after the begin token, which is not repeated if they already start with it.
+    """The begin ids and then `ids`; the begin ids are not repeated if `ids` already start with them.
 
     >>> with_begin([1], [5, 6]), with_begin([1], [1, 5, 6])
     ([1, 5, 6], [1, 5, 6])
@@ -55,18 +55,18 @@ def with_begin(begin: list[int], ids: list[int]) -> list[int]:
 
 
 def n_ids(tokenizer: Any) -> int:
-    """The highest id that the tokenizer may return, plus 1: ids may have gaps, so this may exceed `len(tokenizer)`."""
+    """The highest id that the tokenizer may return, plus 1; more than `len(tokenizer)` if ids have gaps."""
     return 1 + max(_vocabulary(tokenizer).values(), default=len(tokenizer) - 1)
 
 
 def check_ids(tokenizer: Any, d_vocab: int) -> None:
-    """Check that a model of `d_vocab` tokens has a row for every id that the tokenizer may return.
+    """Check that a model with `d_vocab` tokens has an embedding for every id that the tokenizer may return.
 
-    Special tokens without a role in text (a marker for images, in a tokenizer that text models share with others) do
-    not count: they are in no text unless somebody writes them out, and then the model refuses the id.
+    Special tokens without a role in text, such as a marker for images, do not count: texts do not contain them unless
+    somebody writes them out, and then the model refuses the id.
 
     Raises:
-        ValueError: with both numbers and the tokens that the model lacks.
+        ValueError: for a tokenizer with larger ids; lists the tokens that the model lacks.
     """
     beyond = _ids_beyond(tokenizer, d_vocab)
     if beyond:

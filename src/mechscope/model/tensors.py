@@ -1,4 +1,4 @@
-"""Small things done to tensors and dictionaries again and again."""
+"""Small functions for tensors, dictionaries and attributes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.factored_matrix import FactoredMatrix
-from mechscope.model.token_batch import real_positions
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
@@ -32,7 +31,10 @@ def to_numpy(tensor: Any) -> np.ndarray:
 
 @checked_arguments
 def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tensor:
-    """The first n entries of every axis (of a FactoredMatrix: of its rows and columns), to look at.
+    """The first n entries along every axis (of a FactoredMatrix: its first n rows and columns), for inspection.
+
+    Raises:
+        ValueError: for n below 1.
 
     >>> get_corner(torch.arange(12).reshape(3, 4), 2).tolist()
     [[0, 1], [4, 5]]
@@ -40,7 +42,7 @@ def get_corner(tensor: torch.Tensor | FactoredMatrix, n: int = 3) -> torch.Tenso
     if isinstance(tensor, FactoredMatrix):
         return tensor.get_corner(n)
     if n < 1:
-        raise ValueError(f"a corner has at least one entry an axis, not {n}.")
+        raise ValueError(f"a corner has at least one entry per axis, not {n}.")
     return tensor[(slice(n),) * tensor.ndim]
 
 
@@ -51,56 +53,49 @@ def get_matrix_corner(matrix: torch.Tensor | FactoredMatrix, n: int = 3) -> torc
 
 @checked_arguments
 def remove_batch_dim(tensor: torch.Tensor) -> torch.Tensor:
-    """[1 ...] -> [...]; a tensor whose first axis is longer comes back as it is."""
+    """[1 ...] -> [...]; a tensor with a longer first axis is returned unchanged."""
     return tensor.squeeze(0) if tensor.ndim and tensor.shape[0] == 1 else tensor
 
 
 @checked_arguments
 def transpose(tensor: torch.Tensor) -> torch.Tensor:
-    """[... a b] -> [... b a]"""
+    """[... a b] -> [... b a]
+
+    Raises:
+        ValueError: for a tensor with fewer than two axes.
+    """
     if tensor.ndim < 2:
-        raise ValueError(f"a transpose is of a matrix [... row column], not of shape {tuple(tensor.shape)}.")
+        raise ValueError(f"transpose takes a matrix [... row column], not shape {tuple(tensor.shape)}.")
     return tensor.mT
 
 
 @checked_arguments
 def is_square(x: torch.Tensor) -> bool:
-    """Whether this is one square matrix."""
+    """Whether this is a square matrix."""
     return x.ndim == 2 and x.shape[0] == x.shape[1]
 
 
 @checked_arguments
 def is_lower_triangular(x: torch.Tensor) -> bool:
-    """Whether this is one square matrix with nothing above its diagonal."""
+    """Whether this is a square matrix with zeros above its diagonal."""
     return is_square(x) and torch.equal(x, x.tril())
 
 
 @checked_arguments
 def get_cumsum_along_dim(tensor: torch.Tensor, dim: int, reverse: bool = False) -> torch.Tensor:
-    """Running sums along an axis, from its end if `reverse`."""
+    """Cumulative sums along an axis, starting from its end if `reverse`."""
     return tensor.flip(dim).cumsum(dim).flip(dim) if reverse else tensor.cumsum(dim)
-
-
-@checked_arguments
-def get_offset_position_ids(past_kv_pos_offset: int, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Where each token after the first `past_kv_pos_offset` stands among its row's real ones [batch pos].
-
-    >>> get_offset_position_ids(0, torch.tensor([[0, 0, 1, 1]])).tolist()
-    [[0, 0, 0, 1]]
-    """
-    if not 0 <= past_kv_pos_offset <= attention_mask.shape[-1]:
-        raise ValueError(
-            f"past_kv_pos_offset is how many tokens came before, 0 to the {attention_mask.shape[-1]} of the mask, not "
-            f"{past_kv_pos_offset}."
-        )
-    return real_positions(attention_mask)[:, past_kv_pos_offset:]
 
 
 @checked_arguments
 def repeat_along_head_dimension(
     tensor: torch.Tensor, n_heads: int, clone_tensor: bool = True
 ) -> torch.Tensor:
-    """[batch pos d_model] -> [batch pos head d_model]; without `clone_tensor` a view, not to be edited."""
+    """[batch pos d_model] -> [batch pos head d_model]; without `clone_tensor` a view, which must not be edited.
+
+    Raises:
+        ValueError: for another shape, or fewer than one head.
+    """
     if tensor.ndim != 3 or n_heads < 1:
         raise ValueError(
             f"a tensor [batch pos d_model] is repeated for at least one head, not {tuple(tensor.shape)} for {n_heads}."
@@ -110,7 +105,7 @@ def repeat_along_head_dimension(
 
 
 def filter_dict_by_prefix(dictionary: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What stands under `prefix.` in dotted names, without the prefix.
+    """The entries whose dotted names start with `prefix.`, without the prefix.
 
     >>> filter_dict_by_prefix({"attn.W_Q": 1, "mlp.W_in": 2}, "attn")
     {'W_Q': 1}
@@ -121,7 +116,11 @@ def filter_dict_by_prefix(dictionary: Mapping[str, Any], prefix: str) -> dict[st
 
 @checked_arguments
 def get_nested_attr(obj: Any, attr_str: str) -> Any:
-    """`get_nested_attr(model, "blocks.0.attn.W_Q")`: attributes and places of a list, by dots."""
+    """A nested attribute by its dotted path, such as "blocks.0.attn.W_Q"; numbers index lists.
+
+    Raises:
+        AttributeError, IndexError, KeyError: for a path that does not exist.
+    """
     for part in attr_str.split("."):
         try:
             obj = obj[int(part)] if part.isdigit() else getattr(obj, part)
@@ -132,14 +131,7 @@ def get_nested_attr(obj: Any, attr_str: str) -> Any:
 
 @checked_arguments
 def set_nested_attr(obj: Any, attr_str: str, value: Any) -> None:
-    """Set what `get_nested_attr` gets."""
+    """Set a nested attribute by its dotted path (see `get_nested_attr`)."""
     *parents, last = attr_str.split(".")
     owner = get_nested_attr(obj, ".".join(parents)) if parents else obj
     setattr(owner, last, value)
-
-
-def get_device() -> str:
-    """The best device of this machine: "cuda", "mps" or "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
-from mechscope.value_kinds import shown
+from mechscope.arguments import shown
 
-# Operations that move, select or repeat tokens, as functions and as methods: the attention mask goes through them in
-# the same way.
+# Operations that move, select or repeat tokens, as functions and as methods; they are applied to the attention mask
+# too.
 _REARRANGING_NAMES = [
     "__getitem__",
     "adjoint",
@@ -82,7 +82,7 @@ _REARRANGING_NAMES = [
     "vsplit",
     "vstack",
 ]
-# These give new values to some tokens, which stay real or padding as they were.
+# Operations that change the values of some tokens, but not which of them are padding.
 _REPLACING_NAMES = [
     "index_copy",
     "index_fill",
@@ -102,7 +102,7 @@ def _functions(names: Sequence[str]) -> frozenset[Any]:
 _REARRANGING: frozenset[Any] = _functions(_REARRANGING_NAMES) | {
     getattr(torch.Tensor, name).__get__ for name in ("data", "H", "mH", "mT", "T")
 }
-# These change only the mask's device; it stays boolean.
+# These only change the device of the mask, which stays boolean.
 _CONVERTING = _functions(("int", "long", "short", "to", "type", "type_as"))
 _REPLACING = _functions(_REPLACING_NAMES)
 _WHERE = ("condition", "input", "other")
@@ -110,17 +110,17 @@ _PAD_SEQUENCE: Any = torch._C._nn.pad_sequence  # type: ignore[attr-defined]
 
 
 class Tokens(torch.Tensor):
-    """Token ids [batch pos] or [pos] with their attention mask: which of them are real and which padding.
+    """Token ids [batch pos] or [pos] with their attention mask, which says which tokens are real and which padding.
 
-    An ordinary integer tensor in every other way. `to_tokens` and `generate` return it, and whatever reads
-    tokens uses its mask instead of guessing from ids: a padding token is often the begin or end token
-    too. Indexing, slicing, `cat`, `stack`, `repeat`, `to` and other operations that only
-    rearrange tokens keep the mask; so do `where`, `masked_fill` and the like, which replace some of them, and
-    `torch.nn.utils.rnn.pad_sequence` extends it. Arithmetic gives plain tensors.
+    In every other way this is an ordinary integer tensor. `to_tokens` and `generate` return it, and functions that take
+    tokens use its mask and need not guess it from the ids: a padding token is often also the begin or end token.
+    Indexing, slicing, `cat`, `stack`, `repeat`, `to` and other operations that only rearrange tokens keep the mask; so
+    do `where`, `masked_fill` and similar ones, which replace some of them, and `torch.nn.utils.rnn.pad_sequence`
+    extends it. Arithmetic returns plain tensors.
 
     Args:
-        ids: whole numbers [batch pos] or [pos], shared and not copied.
-        attention_mask: true or 1 where a token is real, of the same shape; None where all are.
+        ids: whole numbers [batch pos] or [pos]; their memory is shared, not copied.
+        attention_mask: True or 1 where a token is real, in the same shape; None if all are.
 
     Raises:
         TypeError: for ids that are not whole numbers, or a mask of something other than 0 and 1.
@@ -150,11 +150,11 @@ class Tokens(torch.Tensor):
         plain = plain_ids(ids)
         if plain.is_floating_point() or plain.is_complex() or plain.dtype == torch.bool:
             raise TypeError(f"token ids are whole numbers, not {plain.dtype}.")
-        return _dressed(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
+        return _with_mask(plain, None if attention_mask is None else _checked_mask(attention_mask, plain))
 
     @property
-    def ids(self) -> Int[torch.Tensor, "*batch pos"]:
-        """The same numbers as a plain tensor, without the mask."""
+    def ids(self) -> Integer[torch.Tensor, "*batch pos"]:
+        """The ids as a plain tensor, without the mask."""
         return plain_ids(self)
 
     @property
@@ -164,12 +164,12 @@ class Tokens(torch.Tensor):
 
     @property
     def is_real(self) -> Bool[torch.Tensor, "*batch pos"]:
-        """True where a token is real, never None."""
+        """True where a token is real; never None."""
         return torch.ones_like(self.ids, dtype=torch.bool) if self._mask is None else self._mask
 
     @property
     def lengths(self) -> Int[torch.Tensor, "*batch"]:
-        """How many tokens of each row are real."""
+        """The number of real tokens in each row."""
         return self.is_real.sum(-1)
 
     @classmethod
@@ -179,7 +179,7 @@ class Tokens(torch.Tensor):
         kwargs = kwargs or {}
         if func is torch.nn.functional.pad and _has_mask(args):
             raise ValueError(
-                "torch.nn.functional.pad cannot know whether the new tokens are real: use torch.cat([...]) for real "
+                "torch.nn.functional.pad does not know whether the new tokens are real: use torch.cat([...]) for real "
                 "ones, or Tokens(pad(tokens.ids, ...), pad(tokens.is_real, ...)) for padding."
             )
         with torch._C.DisableTorchFunctionSubclass():  # type: ignore[attr-defined]
@@ -187,14 +187,14 @@ class Tokens(torch.Tensor):
             if func in _REARRANGING:
                 return _rearranged(func, args, kwargs, result)
             if func in (torch.where, torch.Tensor.where):
-                return _dressed_like(result, _mask_where(func, args, kwargs, result))
+                return _result_with_mask(result, _mask_where(func, args, kwargs, result))
             if func in _REPLACING and isinstance(args[0], Tokens):
-                return _dressed_like(result, args[0]._mask)
+                return _result_with_mask(result, args[0]._mask)
             if func is _PAD_SEQUENCE:
-                return _dressed_like(result, _mask_of_sequences(*args, **kwargs))
+                return _result_with_mask(result, _mask_of_sequences(*args, **kwargs))
             if args and isinstance(args[0], Tokens):
-                _follow_edit(func, args, kwargs)
-            return _undressed(result, args)
+                _update_mask(func, args, kwargs)
+            return _as_plain(result, args)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tokens:
         return self.clone()
@@ -209,12 +209,12 @@ class Tokens(torch.Tensor):
         return f"{plain}  # real tokens in each row: {self.lengths.tolist()}"
 
 
-# `torch.load` reads saved tokens back as what they are: it makes nothing but tensors and what is listed here.
+# Allow `torch.load` to read saved tokens: it refuses classes that are not listed.
 torch.serialization.add_safe_globals([Tokens])
 
 
 def plain_ids(ids: Any) -> torch.Tensor:
-    """Ids of any kind as a plain tensor that shares their memory where it can."""
+    """Ids of any kind as a plain tensor, which shares their memory if possible."""
     with torch._C.DisableTorchFunctionSubclass():  # type: ignore[attr-defined]
         tensor = torch.as_tensor(ids)
         return tensor if type(tensor) is torch.Tensor else tensor.as_subclass(torch.Tensor)
@@ -224,14 +224,14 @@ def plain_mask(attention_mask: Any) -> torch.Tensor:
     """An attention mask of any kind (tensor, array, nested lists) as a plain tensor.
 
     Raises:
-        TypeError: for something that holds no numbers.
+        TypeError: for anything but numbers.
         ValueError: for rows of different lengths.
     """
     try:
         return plain_ids(attention_mask)
     except ValueError:
         raise ValueError(
-            "attention_mask has rows of different lengths; it has the shape of the tokens."
+            "attention_mask has rows of different lengths; it must have the shape of the tokens."
         ) from None
     except (TypeError, RuntimeError):
         raise TypeError(
@@ -240,38 +240,7 @@ def plain_mask(attention_mask: Any) -> torch.Tensor:
         ) from None
 
 
-def last_real(mask: Bool[torch.Tensor, "batch pos"]) -> Int[torch.Tensor, " batch"]:
-    """The position of each row's last real token [batch]; the last position if none is real.
-
-    >>> last_real(torch.tensor([[True, True, False], [False, True, True]])).tolist()
-    [1, 2]
-    """
-    return mask.shape[-1] - 1 - mask.flip(-1).to(torch.int8).argmax(-1)
-
-
-def real_positions(
-    mask: Bool[torch.Tensor, "*batch pos"] | Int[torch.Tensor, "*batch pos"],
-) -> Int[torch.Tensor, "*batch pos"]:
-    """Where each token stands among its row's real tokens [batch pos].
-
-    Padding has the position of the real token before it, and 0 at the start of a row.
-    """
-    return (mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def padding_between(mask: Bool[torch.Tensor, "batch pos"]) -> bool:
-    """Whether a row has padding between two real tokens.
-
-    >>> padding_between(torch.tensor([[False, True, True, False]]))
-    False
-    >>> padding_between(torch.tensor([[True, False, True]]))
-    True
-    """
-    seen, to_come = mask.cummax(1).values, mask.flip(1).cummax(1).values.flip(1)
-    return bool((~mask & seen & to_come).any())
-
-
-def _dressed(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
+def _with_mask(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
     if mask is not None and bool(mask.all()):
         mask = None
     tokens = plain.detach().as_subclass(Tokens)
@@ -279,18 +248,18 @@ def _dressed(plain: torch.Tensor, mask: torch.Tensor | None) -> Tokens:
     return tokens
 
 
-def _dressed_like(result: Any, mask: Any) -> Any:
-    """The result of a rearranging operation with the mask that went through the same operation."""
+def _result_with_mask(result: Any, mask: Any) -> Any:
+    """The result of a rearranging operation, with the result of the same operation on the mask."""
     if isinstance(result, (list, tuple)):
         masks = [None] * len(result) if mask is None else mask
-        return type(result)(_dressed_like(one, other) for one, other in zip(result, masks, strict=True))
+        return type(result)(_result_with_mask(one, other) for one, other in zip(result, masks, strict=True))
     if not isinstance(result, torch.Tensor) or not result.ndim or result.is_floating_point():
-        return _undressed(result, ())
-    return _dressed(plain_ids(result), mask)
+        return _as_plain(result, ())
+    return _with_mask(plain_ids(result), mask)
 
 
-def _undressed(result: Any, args: Sequence[Any]) -> Any:
-    """A plain tensor; in-place operations return the tokens that they changed."""
+def _as_plain(result: Any, args: Sequence[Any]) -> Any:
+    """The result as a plain tensor, unless it is one of the arguments, which an in-place operation returns."""
     if not isinstance(result, Tokens) or any(result is one for one in args):
         return result
     return plain_ids(result)
@@ -301,15 +270,15 @@ def _has_mask(parts: Any) -> bool:
 
 
 def _real(part: Any) -> Any:
-    """Where tokens are real; True everywhere for a plain tensor, and a number is returned as True."""
+    """True where tokens are real; True everywhere for a plain tensor, and simply True for a number."""
     if isinstance(part, Tokens):
         return part.is_real
     return torch.ones_like(part, dtype=torch.bool) if isinstance(part, torch.Tensor) else True
 
 
 def _rearranged(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Any:
-    """The result with the mask after the same operation; a plain tensor if no tokens were rearranged (`W[tokens]`)."""
-    # A DataLoader's worker processes stack rows into memory of their own (`out`), which is for the ids.
+    """The result with the rearranged mask; a plain tensor if the tokens were only an index (`W[tokens]`)."""
+    # Worker processes of a DataLoader stack rows into given memory (`out`), which is only for the ids.
     options = {name: value for name, value in kwargs.items() if name != "out"}
     if args:
         first, *others = args
@@ -321,19 +290,19 @@ def _rearranged(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: 
     several = isinstance(first, (list, tuple))
     parts = first if several else [first]
     if not any(isinstance(part, Tokens) for part in parts):
-        return _undressed(result, args)
+        return _as_plain(result, args)
     if not _has_mask(parts):
-        return _dressed_like(result, None)
+        return _result_with_mask(result, None)
     if func in _CONVERTING:
-        return _dressed_like(
+        return _result_with_mask(
             result, first._mask.to(result.device) if isinstance(result, torch.Tensor) else None
         )
     real = [_real(part) for part in parts] if several else _real(first)
-    return _dressed_like(result, func(real, *others, **options))
+    return _result_with_mask(result, func(real, *others, **options))
 
 
 def _mask_where(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> torch.Tensor | None:
-    """The mask of tokens chosen from two places; a token that a plain value replaces stays real or padding."""
+    """The mask of `where` on tokens; a token that is replaced by a plain value stays real or padding."""
     names = ("input", "condition", "other") if func is torch.Tensor.where else _WHERE
     given: dict[str, Any] = dict(zip(names, args, strict=False))
     given |= {"input" if name == "self" else name: value for name, value in kwargs.items()}
@@ -352,11 +321,11 @@ def _mask_of_sequences(
     return _PAD_SEQUENCE([_real(row) for row in sequences], batch_first, 0.0, padding_side)
 
 
-def _follow_edit(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Keep the mask of tokens that were edited in place: tokens written into them, or another shape."""
+def _update_mask(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Update the mask of tokens that were edited in place, by writing tokens into them or changing their shape."""
     tokens = args[0]
     if func is torch.Tensor.__setitem__ and isinstance(args[2], Tokens) and _has_mask((tokens, args[2])):
-        mask = tokens.is_real.clone()  # the old one may belong to other tokens too
+        mask = tokens.is_real.clone()  # other tokens may share the old mask
         mask[args[1]] = args[2].is_real
         tokens._mask = None if bool(mask.all()) else mask
     elif func is torch.Tensor.copy_ and isinstance(args[1], Tokens):
@@ -369,8 +338,8 @@ def _checked_mask(attention_mask: Any, tokens: torch.Tensor) -> torch.Tensor:
     mask = plain_mask(attention_mask)
     if tuple(mask.shape) != tuple(tokens.shape):
         raise ValueError(
-            f"attention_mask has shape {tuple(mask.shape)} but the tokens {tuple(tokens.shape)}; they must be the "
-            "same [batch pos]."
+            f"attention_mask has shape {tuple(mask.shape)}, but the tokens have shape {tuple(tokens.shape)}; they "
+            "must be the same [batch pos]."
         )
     if mask.dtype != torch.bool and not bool(((mask == 0) | (mask == 1)).all()):
         raise ValueError("attention_mask must contain only 1 (real token) and 0 (padding).")

@@ -1,4 +1,4 @@
-"""Convert token ids of any kind: integers, nested lists, arrays and tensors."""
+"""Convert token ids of any kind to tensors: integers, nested lists, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a text or a list or tuple with one in it; other lists hold token ids."""
+    """Whether a value is a text, or a list or tuple that contains one; other lists hold token ids."""
     return isinstance(value, str) or (
         isinstance(value, (list, tuple)) and any(isinstance(part, str) for part in value)
     )
 
 
 def is_token_id(value: Any) -> bool:
-    """Whether a value is one whole number: an int, a NumPy integer, or a tensor or array with a single integer.
+    """Whether a value is one whole number: an int, a NumPy integer, or a 0-dimensional tensor or array of integers.
 
-    A truth value is not.
+    True and False are not.
     """
     if isinstance(value, (bool, np.bool_, str)):
         return False
@@ -43,21 +43,23 @@ def token_id(value: Any, what: str = "a token id") -> int:
         raise TypeError(f"{what} is one whole number, not {shown}.")
     found = int(value) if isinstance(value, (torch.Tensor, np.ndarray)) else operator.index(value)
     if found < 0:
-        raise ValueError(f"{what} cannot be negative, as {found} is.")
+        raise ValueError(f"{what} cannot be negative, but {found} is.")
     return found
 
 
 def token_ids(values: Any, what: str = "token ids", *, negative: bool = False) -> torch.Tensor:
     """Token ids as an integer tensor (int64) of the same shape.
 
-    Integers of any kind and width, tensors, arrays, and lists, tuples and ranges of them, nested in any depth.
+    Accepts integers of any kind and width, tensors, arrays, and lists, tuples and ranges of them, nested to any depth.
     A tensor stays on its device.
 
     >>> token_ids([(1, 2), (3, 4)]).shape
     torch.Size([2, 2])
 
     Args:
-        negative: allow negative numbers, for -1 as filler.
+        values: the ids.
+        what: their name in errors.
+        negative: allow negative numbers, such as -1 for filling.
 
     Raises:
         TypeError: for truth values, floating-point numbers, text, or anything else that is not a whole number.
@@ -65,7 +67,7 @@ def token_ids(values: Any, what: str = "token ids", *, negative: bool = False) -
     """
     ids = _as_tensor(values, what)
     if not negative and bool((ids < 0).any()):
-        raise ValueError(f"{what} cannot be negative, as {int(ids.min())} is.")
+        raise ValueError(f"{what} cannot be negative, but {int(ids.min())} is.")
     return ids
 
 
@@ -83,9 +85,7 @@ def _as_tensor(values: Any, what: str) -> torch.Tensor:
     if isinstance(values, (str, bytes, bool, np.bool_)) or not isinstance(values, Iterable):
         raise TypeError(f"{what} are whole numbers, not {values!r:.60}.")
     if isinstance(values, (Set, Mapping)):
-        raise TypeError(
-            f"{what} stand in an order, which a {type(values).__name__} does not have: give a list."
-        )
+        raise TypeError(f"{what} need an order, which a {type(values).__name__} does not have: give a list.")
     listed = list(values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if all(type(value) is int for value in listed):  # pyright: ignore[reportUnknownVariableType]
         return torch.tensor(listed, dtype=torch.int64)
@@ -94,7 +94,7 @@ def _as_tensor(values: Any, what: str) -> torch.Tensor:
     if len(shapes) > 1:
         lengths = ", ".join(str(list(shape)) for shape in sorted(shapes)[:4])
         raise ValueError(
-            f"{what} are given in rows of different shapes ({lengths}): pad them to one length, or pass one row at a "
+            f"{what} have rows of different shapes ({lengths}): pad them to the same length, or pass one row at a "
             "time."
         )
     return torch.stack(rows)

@@ -1,8 +1,7 @@
-"""The hooked transformer: a language model whose every activation can be read and changed.
+"""The hooked transformer: a language model in which every activation can be read and changed.
 
-The forward pass is `input_to_embed`, then the blocks, then the final norm and the unembedding; a pass
-may start and stop at any layer. What else a model can do stands beside it: text and tokens in
-`tokens.py`, weights by name in `weight_properties.py`, generation in `generation.py`.
+The forward pass is `input_to_embed`, then the blocks, then the final norm and the unembedding; a pass may start and
+stop at any layer. The table in the docstring of `HookedTransformer` lists the file of every other method.
 """
 
 from __future__ import annotations
@@ -15,9 +14,19 @@ import torch
 from jaxtyping import Bool
 from torch import nn
 
-from mechscope.arguments import fits
-from mechscope.model.activation_cache import ActivationCache
-from mechscope.model.classic_model import ClassicModel
+from mechscope.model._classic_model import ClassicModel
+from mechscope.model._loading import Loading
+from mechscope.model._pass_inputs import (
+    cached_positions,
+    check_residual,
+    check_same_positions,
+    check_tokens,
+    layer_number,
+    padding_of_all_positions,
+    tokens_of_residual,
+)
+from mechscope.model._tokenization import PaddingSide, check_side
+from mechscope.model._weight_properties import WeightProperties
 from mechscope.model.components import (
     AttentionMask,
     Embed,
@@ -29,60 +38,86 @@ from mechscope.model.components import (
     Unembed,
     run_block,
 )
-from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import make_norm
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.devices import Devices
-from mechscope.model.display import ModelDisplay
 from mechscope.model.generation import Generation
-from mechscope.model.gradients import values_are_known
-from mechscope.model.hook_points import HookPoint, NamesFilter
+from mechscope.model.hook_points import HookPoint
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.initialization import init_weights
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
-from mechscope.model.loading import Loading
 from mechscope.model.loss import lm_cross_entropy_loss
-from mechscope.model.switches import ClassicSwitches
-from mechscope.model.token_batch import Tokens, padding_between, plain_ids, plain_mask, real_positions
-from mechscope.model.tokens import PaddingSide, check_side
-from mechscope.model.weight_properties import WeightProperties
-from mechscope.value_kinds import shown
+from mechscope.model.padding import padding_between, real_positions
 
 RETURN_TYPES = ("logits", "loss", "both", None)
 
 
 class Output(NamedTuple):
-    """What `return_type="both"` returns."""
+    """The result of a forward pass with `return_type="both"`."""
 
     logits: torch.Tensor
+    """[batch pos d_vocab_out]."""
     loss: torch.Tensor
+    """The mean loss, or the loss of each prediction [batch pos-1], in nats."""
 
 
-class HookedTransformer(
-    Loading,
-    WeightProperties,
-    Generation,
-    ClassicModel,
-    ClassicSwitches,
-    ModelDisplay,
-    Devices,
-    Component,
-    HookedRootModule,
-):
+class HookedTransformer(Generation, WeightProperties, ClassicModel, Loading):
     """A decoder-only (or bidirectional) transformer with a hook point at every activation.
 
     Args:
         cfg: its shape and arithmetic, as a config or a mapping of its fields.
-        tokenizer: needed only where text is given; ours or one with the Hugging Face interface.
+        tokenizer: only needed for text; ours or one with the Hugging Face interface.
         move_to_device: put the weights on `cfg.device`.
-        default_padding_side: where texts of different lengths are padded.
+        default_padding_side: "left" or "right", where texts of different lengths are padded.
+
+    Raises:
+        ValueError: for a config that no model can have, or a tokenizer with ids that the model lacks.
 
     >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
     ...                            "attn_only": True, "seed": 0})
     >>> logits, cache = model.run_with_cache(torch.tensor([[0, 1, 2]]))
     >>> logits.shape, cache["pattern", 0].shape
     (torch.Size([1, 3, 5]), torch.Size([1, 2, 3, 3]))
+
+    Methods and properties by purpose, with the file in `mechscope/model/` that defines them:
+
+        Running
+            transformer.py             forward, input_to_embed, start_pass, make_attention_mask, loss_fn
+            _hooked_model.py           run_with_cache
+            _hooking.py                run_with_hooks
+        Hooks
+            _hooking.py                hooks, add_hook, add_perma_hook, check_and_add_hook, check_hooks_to_add,
+                                       reset_hooks, remove_all_hook_fns, clear_contexts, context_level, list_hooks,
+                                       hook_points, match_hook_names, setup
+            _classic_switches.py       optional_hook_names, why_absent, set_use_attn_result,
+                                       set_use_split_qkv_input, set_use_attn_in, set_use_hook_mlp_in
+        Caching
+            _caching.py                get_caching_hooks, add_caching_hooks, cache_all, cache_some
+        Text and tokens
+            _tokenization.py           to_tokens, as_tokens, to_string, to_str_tokens, to_single_token,
+                                       to_single_str_token, get_token_position, tokens_to_residual_directions,
+                                       set_tokenizer
+        Generating text
+            generation.py              generate, generate_stream
+        Weights
+            _weight_properties.py      W_E, W_pos, W_E_pos, W_Q, W_K, W_V, W_O, W_in, W_gate, W_out, W_U, b_Q, b_K,
+                                       b_V, b_O, b_in, b_out, b_U, QK, OV, accumulated_bias,
+                                       all_composition_scores, all_head_labels
+        Loading and processing weights
+            _loading.py                from_pretrained, from_pretrained_no_processing, from_state,
+                                       load_and_process_state_dict, process_weights_, take_weights,
+                                       set_ungroup_grouped_query_attention
+            _hooked_model.py           state_dict, load_state_dict
+        Devices
+            _hooked_model.py           to, cpu, cuda, mps
+        Other classic methods
+            _classic_model.py          n_params_total, init_weights, move_model_modules_to_device,
+                                       get_pos_offset, get_residual, fill_missing_keys, fold_layer_norm,
+                                       center_writing_weights, center_unembed, fold_value_biases,
+                                       refactor_factored_attn_matrices, load_sample_training_dataset,
+                                       sample_datapoint
+        Submodules
+            components/_component.py   add_module
     """
 
     blocks: Sequence[TransformerBlock]
@@ -143,44 +178,48 @@ class HookedTransformer(
         stop_at_layer: int | None = None,
         past_kv_cache: HookedTransformerKeyValueCache | None = None,
     ) -> Any:
-        """Logits, loss, both or nothing for text, tokens [batch pos] or a residual stream.
+        """Run the model on text, tokens [batch pos] or a residual stream, and return logits, a loss, both or nothing.
 
         Args:
             input: text, texts, token ids [batch pos] or [pos]; with `start_at_layer`, the residual
                 stream [batch pos d_model] at the start of that layer.
             return_type: "logits" [batch pos d_vocab_out], "loss" (mean cross-entropy of each next token,
                 in nats), "both" (an `Output`), or None.
-            loss_per_token: the loss of each prediction [batch pos-1], not their mean.
+            loss_per_token: return the loss of each prediction [batch pos-1] and not their mean.
             prepend_bos: for text, whether it starts with the beginning-of-sequence token.
             padding_side: for text, where padding goes.
-            start_at_layer: skip the embedding and the blocks before this one; negative counts from the end.
+            start_at_layer: skip the embedding and the blocks before this one; a negative layer counts from the end.
             tokens: with `start_at_layer`, the tokens that a loss needs.
             shortformer_pos_embed: with `start_at_layer`, the position embedding of a shortformer model.
-            attention_mask: 0 where a token is padding [batch pos]; None uses their own mask (see `as_tokens`).
-            stop_at_layer: return the residual stream at the start of this layer; negative counts from the end.
-            past_kv_cache: earlier tokens' keys and values; the new ones are added.
+            attention_mask: 0 where a token is padding [batch pos]; None uses the mask of the tokens (see `as_tokens`).
+            stop_at_layer: return the residual stream at the start of this layer; a negative one counts from the end.
+            past_kv_cache: keys and values of earlier tokens; the new ones are added to it.
 
         Raises:
-            ValueError: for tokens out of range, a context longer than n_ctx, or shapes that do not fit.
+            TypeError: for an input that is neither text nor numbers, or an argument of the wrong type.
+            ValueError: for tokens out of range, a context longer than n_ctx, or shapes that do not agree.
         """
         if return_type not in RETURN_TYPES:
             raise ValueError(f"return_type must be 'logits', 'loss', 'both' or None, not {return_type!r}.")
-        first = self._layer_number(start_at_layer, "start_at_layer", default=0)
-        last = self._layer_number(stop_at_layer, "stop_at_layer", default=self.cfg.n_layers)
-        offset = self._cached_positions(past_kv_cache)
+        first = layer_number(start_at_layer, "start_at_layer", self.cfg, default=0)
+        last = layer_number(stop_at_layer, "stop_at_layer", self.cfg, default=self.cfg.n_layers)
+        offset = cached_positions(past_kv_cache, self.cfg)
         if padding_side is not None:
             check_side(padding_side)
         if start_at_layer is None:
             if shortformer_pos_embed is not None:
                 raise ValueError(
-                    "shortformer_pos_embed goes with start_at_layer; without it the model makes its own."
+                    "shortformer_pos_embed is only used with start_at_layer; otherwise the model computes its own."
                 )
             residual, tokens, shortformer_pos_embed, attention_mask = self.input_to_embed(
                 input, prepend_bos, padding_side, attention_mask, past_kv_cache
             )
         else:
-            residual = self._check_residual(input)
-            tokens, attention_mask = self._resumed(residual, tokens, attention_mask, past_kv_cache)
+            residual = check_residual(input, self.cfg)
+            known = self.as_tokens(tokens_of_residual(residual, tokens, attention_mask))
+            check_same_positions(known, residual)
+            tokens = None if tokens is None else known.ids
+            attention_mask = padding_of_all_positions(known, past_kv_cache)
         mask = self.make_attention_mask(residual.shape[1], attention_mask, offset)
         context = PassContext(mask, offset, shortformer_pos_embed, tokens)
         for layer in range(first, last):
@@ -197,7 +236,7 @@ class HookedTransformer(
             return logits
         if tokens is None:
             raise ValueError(
-                "a loss needs the tokens that follow: give them as `tokens` with start_at_layer."
+                "a loss needs the tokens that it predicts: with start_at_layer, pass them as `tokens`."
             )
         if attention_mask is not None and padding_between(attention_mask):
             loss = lm_cross_entropy_loss(
@@ -215,18 +254,18 @@ class HookedTransformer(
         attention_mask: torch.Tensor | None = None,
         past_kv_cache: HookedTransformerKeyValueCache | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """What the first block reads.
+        """Embed the input; see `forward` for the arguments.
 
         Returns:
-            the residual stream [batch pos d_model], the tokens [batch pos], the position embedding that
-            a shortformer model adds to queries and keys (else None), and the attention mask over all
-            positions, cached ones included (None where there is no padding).
+            the residual stream that the first block reads [batch pos d_model], the tokens [batch pos], the position
+            embedding that a shortformer model adds to queries and keys (else None), and the attention mask over all
+            positions, cached ones included (None if there is no padding).
         """
-        offset = self._cached_positions(past_kv_cache)
+        offset = cached_positions(past_kv_cache, self.cfg)
         known = self.as_tokens(input, prepend_bos, padding_side, attention_mask)
         tokens = known.ids
-        self._check_tokens(tokens, offset)
-        padding = _over_all_positions(known, past_kv_cache)
+        check_tokens(tokens, offset, self.cfg)
+        padding = padding_of_all_positions(known, past_kv_cache)
         tokens = self.hook_tokens(tokens)
         embedded = self.hook_embed(self.embed(tokens))
         if not hasattr(self, "pos_embed"):
@@ -240,9 +279,9 @@ class HookedTransformer(
     def start_pass(
         self, input: str | list[str] | torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, PassContext]:
-        """The residual stream that the first block reads [batch pos d_model], and what every block needs beside it.
+        """The residual stream that the first block reads [batch pos d_model], and the context that every block needs.
 
-        For techniques that go through the blocks themselves; the arguments are those of `forward`.
+        For techniques that run the blocks themselves; see `forward` for the arguments.
         """
         residual, tokens, shortformer_pos_embed, padding = self.input_to_embed(
             input, attention_mask=attention_mask
@@ -250,111 +289,36 @@ class HookedTransformer(
         mask = self.make_attention_mask(residual.shape[1], padding)
         return residual, PassContext(mask, 0, shortformer_pos_embed, tokens)
 
-    def _resumed(
-        self,
-        residual: torch.Tensor,
-        tokens: torch.Tensor | None,
-        attention_mask: torch.Tensor | None,
-        past_kv_cache: HookedTransformerKeyValueCache | None,
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The tokens of a residual stream, if given, and the mask over all positions, cached ones included."""
-        read = tokens
-        if read is None:
-            read = torch.zeros(residual.shape[:2], dtype=torch.long, device=residual.device)
-            read = Tokens(read, _last(attention_mask, residual.shape[1]))
-        elif attention_mask is not None:
-            read = Tokens(plain_ids(read), _last(attention_mask, residual.shape[1]))
-        known = self.as_tokens(read)
-        if known.shape != residual.shape[:2]:
-            raise ValueError(
-                f"the residual stream is {tuple(residual.shape[:2])} [batch pos] and the tokens "
-                f"{tuple(known.shape)}; they must agree."
-            )
-        padding = _over_all_positions(known, past_kv_cache)
-        return (None if tokens is None else known.ids), padding
-
     def make_attention_mask(
         self, length: int, padding: Bool[torch.Tensor, "batch key"] | None = None, offset: int = 0
     ) -> AttentionMask:
-        """Which queries may read which keys when the last `length` of `offset + length` positions are computed.
+        """Which queries may attend to which keys when the last `length` of `offset + length` positions are computed.
 
         Args:
+            length: how many positions are computed.
             padding: True where a token is real, over all positions [batch offset+length]; None if all are.
+            offset: how many positions are cached.
+
+        Raises:
+            ValueError: for a mask of another length.
         """
         if padding is not None and padding.shape[1] != offset + length:
             raise ValueError(
-                f"attention_mask covers {padding.shape[1]} positions and there are {offset + length}, "
+                f"attention_mask covers {padding.shape[1]} positions, but there are {offset + length}, "
                 "cached ones included."
             )
         causal = self.cfg.attention_dir == "causal"
         device = self.W_E.device
         if padding is not None:
             padding = padding.to(device, torch.bool)
-            # In a causal model no real token can see padding that comes after all real tokens. (Angles that depend
-            # on a text's length need to know where it ends.)
+            # In a causal model no real token can see padding that comes after all real tokens, so it needs no mask.
+            # But if rotary angles depend on the length of the text, they need to know where it ends.
             dynamic = depends_on_length(self.cfg.rotary_scaling, length)
             trailing = (
                 causal and offset == 0 and not dynamic and bool((padding[:, 1:] <= padding[:, :-1]).all())
             )
             padding = None if trailing or bool(padding.all()) else padding
         return AttentionMask(length, offset + length, padding=padding, causal=causal, device=device)
-
-    def _cached_positions(self, past_kv_cache: HookedTransformerKeyValueCache | None) -> int:
-        if past_kv_cache is None:
-            return 0
-        if not isinstance(past_kv_cache, HookedTransformerKeyValueCache):
-            raise TypeError(
-                f"past_kv_cache is a HookedTransformerKeyValueCache (init_cache makes one), not "
-                f"{shown(past_kv_cache)}."
-            )
-        if self.cfg.attention_dir != "causal":
-            raise ValueError(
-                "a bidirectional model cannot use a key/value cache: earlier positions would have to see later ones."
-            )
-        past_kv_cache.check(self.cfg)
-        return past_kv_cache.length
-
-    def _check_tokens(self, tokens: torch.Tensor, offset: int) -> None:
-        if tokens.ndim != 2:
-            raise ValueError(f"tokens have shape [batch pos] or [pos], not {tuple(tokens.shape)}.")
-        if tokens.numel() == 0:
-            raise ValueError(f"there are no tokens: shape {tuple(tokens.shape)}.")
-        length = offset + tokens.shape[1]
-        if length > self.cfg.n_ctx:
-            raise ValueError(
-                f"{length} positions are more than this model's context of n_ctx={self.cfg.n_ctx}; shorten the input."
-            )
-        if not values_are_known(tokens):
-            return
-        low, high = torch.aminmax(tokens)
-        if int(low) < 0 or int(high) >= self.cfg.d_vocab:
-            bad = int(low) if int(low) < 0 else int(high)
-            raise ValueError(
-                f"token id {bad} is out of range: this model knows ids 0 to {self.cfg.d_vocab - 1}."
-            )
-
-    def _check_residual(self, residual: Any) -> torch.Tensor:
-        if (
-            not isinstance(residual, torch.Tensor)
-            or residual.ndim != 3
-            or residual.shape[-1] != self.cfg.d_model
-        ):
-            found = tuple(residual.shape) if isinstance(residual, torch.Tensor) else type(residual).__name__
-            raise ValueError(
-                f"with start_at_layer the input is a residual stream [batch pos {self.cfg.d_model}], not {found}."
-            )
-        return residual
-
-    def _layer_number(self, layer: int | None, name: str, default: int) -> int:
-        if layer is None:
-            return default
-        n_layers = self.cfg.n_layers
-        if not fits(layer, int):
-            raise TypeError(f"{name} is a whole number, not {shown(layer)}.")
-        layer = int(layer)
-        if not -n_layers <= layer <= n_layers:
-            raise ValueError(f"{name} must be between {-n_layers} and {n_layers}, not {layer}.")
-        return layer + n_layers if layer < 0 else layer
 
     def _final_points_watched(self) -> bool:
         return any(
@@ -369,55 +333,14 @@ class HookedTransformer(
         attention_mask: torch.Tensor | None = None,
         per_token: bool = False,
     ) -> torch.Tensor:
-        """Cross-entropy of each next token in nats (see `lm_cross_entropy_loss`)."""
+        """Cross-entropy of each next token, in nats (see `lm_cross_entropy_loss` for the arguments)."""
         return lm_cross_entropy_loss(logits, tokens.to(logits.device), attention_mask, per_token)
-
-    def run_with_cache(  # type: ignore[override]
-        self,
-        *model_args: Any,
-        return_cache_object: bool = True,
-        remove_batch_dim: bool = False,
-        names_filter: NamesFilter = None,
-        **kwargs: Any,
-    ) -> tuple[Any, ActivationCache | dict[str, torch.Tensor]]:
-        """One forward pass and its activations as an `ActivationCache`.
-
-        See `HookedRootModule.run_with_cache` for the arguments; `return_cache_object=False` gives
-        the plain dictionary. `get_act_name("pattern", 0)` spells the full name of a short one.
-
-        >>> from mechscope.checkpoints import load_model
-        >>> model = load_model("induction-2l")
-        >>> logits, cache = model.run_with_cache(torch.tensor([[0, 1, 2, 1]]))
-        >>> cache["pattern", 1].shape  # batch head query key
-        torch.Size([1, 4, 4, 4])
-        """
-        output, cache = super().run_with_cache(
-            *model_args, remove_batch_dim=remove_batch_dim, names_filter=names_filter, **kwargs
-        )
-        if not return_cache_object:
-            return output, cache
-        return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
-
-
-def _over_all_positions(
-    tokens: Tokens, past_kv_cache: HookedTransformerKeyValueCache | None
-) -> torch.Tensor | None:
-    """Which of the cached positions and the new ones are real [batch key_pos]; None if all are."""
-    if past_kv_cache is None:
-        return tokens.attention_mask
-    mask = past_kv_cache.append_attention_mask(tokens.is_real)
-    return None if bool(mask.all()) else mask
-
-
-def _last(attention_mask: Any, length: int) -> torch.Tensor | None:
-    """The mask of the new positions, of a mask that may cover cached ones too."""
-    return None if attention_mask is None else plain_mask(attention_mask)[:, -length:]
 
 
 def _rotary_table(
     cfg: HookedTransformerConfig, layer: int, tables: dict[bool, RotaryTable]
 ) -> RotaryTable | None:
-    """The table of this layer, shared with every layer of the same base."""
+    """The rotary table of a layer, shared with all layers that have the same base; None without rotary positions."""
     if cfg.positional_embedding_type != "rotary":
         return None
     local = cfg.layer_window(layer) is not None and cfg.rotary_base_local is not None

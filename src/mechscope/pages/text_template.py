@@ -94,6 +94,15 @@ def share(value: float, digits: int = 0) -> str:
     return percent(100 * _number(value), digits)
 
 
+def change(value: float, digits: int = 0) -> str:
+    """A relative change, written in percent with its sign.
+
+    >>> change(-0.23), change(0.5)
+    ('−23\xa0%', '+50\xa0%')
+    """
+    return _with_unit(_formatted(100 * _number(value), f"+.{digits}f"), "%")
+
+
 def nats(value: float, digits: int = 2) -> str:
     """A loss.
 
@@ -135,7 +144,7 @@ def listed(values: Sequence[object], last: str = ", ") -> str:
 
 FILTERS = {
     function.__name__: function
-    for function in (fixed, whole, percent, share, nats, scientific, significant, listed)
+    for function in (fixed, whole, percent, share, change, nats, scientific, significant, listed)
 }
 """Name → filter, as templates use it."""
 

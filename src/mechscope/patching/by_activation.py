@@ -1,4 +1,4 @@
-"""One patching function for each activation."""
+"""One patching function per activation."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _patching_function(
         )
 
     patch.__name__ = patch.__qualname__ = name
-    patch.__doc__ = f"{purpose} The result is [{' '.join(axes)}]; see `mechscope.patching` for arguments."
+    patch.__doc__ = f"{purpose} Returns [{' '.join(axes)}]; see `mechscope.patching` for the arguments."
     return patch
 
 
@@ -77,14 +77,14 @@ get_act_patch_attn_out = _patching_function(
     "attn_out",
     layer_pos_patch_setter,
     ("layer", "pos"),
-    "Patch what a layer's attention adds, at one position.",
+    "Patch the output of a layer's attention, at one position.",
 )
 get_act_patch_mlp_out = _patching_function(
     "get_act_patch_mlp_out",
     "mlp_out",
     layer_pos_patch_setter,
     ("layer", "pos"),
-    "Patch what a layer's MLP adds, at one position.",
+    "Patch the output of a layer's MLP, at one position.",
 )
 get_act_patch_attn_head_out_by_pos = _patching_function(
     "get_act_patch_attn_head_out_by_pos",
@@ -154,7 +154,7 @@ get_act_patch_attn_head_pattern_by_pos = _patching_function(
     "pattern",
     layer_head_pos_pattern_patch_setter,
     ("layer", "head_index", "dest_pos"),
-    "Patch what one position attends to in one head.",
+    "Patch one head's attention pattern for one query position.",
 )
 get_act_patch_attn_head_pattern_dest_src_pos = _patching_function(
     "get_act_patch_attn_head_pattern_dest_src_pos",

@@ -1,4 +1,4 @@
-"""Patch a head's direct path to the logits, and nothing on the way."""
+"""Patch the direct path from a head to the logits, and no other path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
-from mechscope.patching.sweep import Metric, as_tokens, check_clean_run, single_number
+from mechscope.patching.sweep import Metric, check_clean_run, single_number
 
 if TYPE_CHECKING:
     from mechscope.model.activation_cache import ActivationCache
@@ -29,24 +29,30 @@ def get_act_patch_direct_path(
     *,
     progress: bool = True,
 ) -> Float[torch.Tensor, "layer head"]:
-    """What each head does to the metric by itself: [layer head].
+    """The metric when only the direct path from one head to the logits is patched, for each head [layer head].
 
-    The head writes what it wrote in the clean run, at all positions, and only the final norm and the
-    unembedding see it: every head and MLP after it does what it did in the corrupted run. One corrupted
-    pass is enough; then each head costs an unembedding.
+    The head's output at all positions is that of the clean run, but only the final norm and the unembedding see it: all
+    later heads and MLPs have the outputs of the corrupted run. This takes one corrupted pass, and one unembedding per
+    head.
 
-    Source: Wang et al. 2022, "Interpretability in the Wild", section 3.1 (path patching from a head to
-    the logits).
+    Source: Wang et al. 2022, "Interpretability in the Wild", section 3.1 (path patching from a head to the logits).
+
+    Args:
+        model: the model.
+        corrupted_tokens: tokens [batch pos] (or text) of the run that is patched.
+        clean_cache: the activations of the clean run, of the same length.
+        patching_metric: a function from logits [batch pos d_vocab] to a number.
+        progress: show a progress bar.
 
     Raises:
-        ValueError: for a clean run of another length or batch size, or a model that norms its sublayers'
-            outputs, where a head has no path of its own.
+        ValueError: for a clean run of another length or batch size, or a model that normalizes the outputs of its
+            sublayers, in which heads have no direct path.
     """
     if model.cfg.norm_placement != "pre":
         raise ValueError(
-            "this model norms each sublayer's output, so no single head has a direct path to the logits."
+            "this model normalizes the output of each sublayer, so a single head has no direct path to the logits."
         )
-    tokens = as_tokens(model, corrupted_tokens)
+    tokens = model.as_tokens(corrupted_tokens)
     check_has_layers(model, "direct path patching")
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     check_clean_run(model, clean_cache, "z", tokens, range(n_layers))

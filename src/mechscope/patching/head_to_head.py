@@ -1,4 +1,4 @@
-"""Patch only the direct path from one head to another's queries, keys or values."""
+"""Patch only the direct path from one head to the queries, keys or values of a later head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mechscope.model.components.normalization import Norm
 from mechscope.model.names import get_act_name
-from mechscope.patching.sweep import Metric, as_tokens, check_clean_run, single_number
+from mechscope.patching.sweep import Metric, check_clean_run, single_number
 
 if TYPE_CHECKING:
     from mechscope.model.hook_points import HookFunction
@@ -32,26 +32,30 @@ def get_act_patch_direct_path(
     component: Component = "q",
     verbose: bool = True,
 ) -> Float[torch.Tensor, "layer head"]:
-    """The metric when only one later head reads the source head's clean output, for each head: [layer head].
+    """The metric when only one later head reads the source head's clean output, for each later head [layer head].
 
-    The later head's queries (keys, values) change by the source head's direct contribution, with the corrupted run's
-    norm scale; everything else reads the source head's corrupted output. Layers up to the
-    source's are 0.
+    The queries (keys, values) of the later head change by the direct contribution of the source head, scaled like the
+    norm of the corrupted run; everything else reads the source head's corrupted output. Layers up to that of the source
+    are 0.
 
-    Source: Wang et al. 2022, "Interpretability in the Wild" (path patching), with the norm's scale frozen.
+    Source: Wang et al. 2022, "Interpretability in the Wild" (path patching), with the scale of the norm held fixed.
 
     Args:
+        model: the model.
         corrupted_tokens: tokens [batch pos] (or text) of the run that is patched.
-        clean_cache, corrupted_cache: activations of the two runs.
-        patching_metric: from logits [batch pos d_vocab] to a number.
-        component: the later head's input to patch: "q", "k" or "v".
+        clean_cache: the activations of the clean run.
+        corrupted_cache: the activations of the corrupted run.
+        patching_metric: a function from logits [batch pos d_vocab] to a number.
+        src_layer: the layer of the source head.
+        src_head: the source head.
+        component: the input of the later head to patch: "q", "k" or "v".
         verbose: show a progress bar.
 
     Raises:
-        ValueError: for runs that do not fit each other, a head that is not there, grouped keys and values (which
-            several heads share), or a model that norms its sublayers' outputs.
+        ValueError: for runs whose lengths or batch sizes differ, a head that the model does not have, grouped keys and
+            values (which several heads share), or a model that normalizes the outputs of its sublayers.
     """
-    tokens = as_tokens(model, corrupted_tokens)
+    tokens = model.as_tokens(corrupted_tokens)
     _check(model, clean_cache, corrupted_cache, tokens, src_layer, src_head, component)
     name = get_act_name("z", src_layer)
     written = einsum(
@@ -83,7 +87,10 @@ def get_act_patch_direct_path_all_sources(
     component: Component = "q",
     verbose: bool = True,
 ) -> Float[torch.Tensor, "layer head layer head"]:
-    """`get_act_patch_direct_path` from every head: [source layer, source head, later layer, later head]."""
+    """`get_act_patch_direct_path` from every head [source_layer source_head layer head].
+
+    See `get_act_patch_direct_path` for the arguments.
+    """
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     results = torch.zeros(n_layers, n_heads, n_layers, n_heads, device=model.cfg.device)
     sources = [(layer, head) for layer in range(n_layers) for head in range(n_heads)]
@@ -121,18 +128,18 @@ def _check(
         )
     if cfg.norm_placement != "pre":
         raise ValueError(
-            "this model norms each sublayer's output, so single heads have no direct paths between them."
+            "this model normalizes the output of each sublayer, so there are no direct paths between single heads."
         )
     if component != "q" and cfg.n_key_value_heads is not None:
         raise ValueError(
-            "heads share keys and values here, so a path into one head's alone does not exist; use component='q'."
+            "heads share keys and values in this model, so no path leads to those of a single head; use component='q'."
         )
     for cache in (clean_cache, corrupted_cache):
         check_clean_run(model, cache, "z", tokens, [src_layer])
 
 
 def _through_norm(model: HookedTransformer, cache: Any, layer: int, change: torch.Tensor) -> torch.Tensor:
-    """A change of the residual stream after a layer's first norm with its scale frozen."""
+    """A change of the residual stream after the first norm of a layer, with its scale held fixed."""
     norm = model.blocks[layer].ln1
     if not isinstance(norm, Norm):
         return change

@@ -1,4 +1,4 @@
-"""How a corrupted activation takes over part of the clean one.
+"""Setters: functions that copy part of the clean activation into the corrupted one.
 
 A setter edits the corrupted activation at an index whose first entry is the layer, and returns it.
 """
@@ -74,4 +74,4 @@ WHERE: dict[PatchSetter, tuple[str, ...]] = {
     layer_head_pos_pattern_patch_setter: ("head", "pos"),
     layer_head_dest_src_pos_pattern_patch_setter: ("head", "pos", "key"),
 }
-"""What each of these setters replaces, in the words of a sweep's edits; the layer comes first in every index."""
+"""For each setter, the fields of `Edit` that the entries of its index set after the layer."""

@@ -1,4 +1,4 @@
-"""Patch one thing after another, and measure each run."""
+"""Patch one activation after another, and measure each run."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ Metric = Callable[[torch.Tensor], torch.Tensor | float]
 
 
 def make_df_from_ranges(column_max_ranges: Sequence[int], column_names: Sequence[str]) -> pd.DataFrame:
-    """A data frame with a row for every combination of indices below the given limits."""
-    import pandas as pd  # not needed for anything else here
+    """A data frame with one row per combination of indices below the given limits.
+
+    Args:
+        column_max_ranges: one limit per column.
+        column_names: the names of the columns.
+    """
+    import pandas as pd  # slow to import, and only needed here
 
     rows = itertools.product(*(range(length) for length in column_max_ranges))
     return pd.DataFrame(rows, columns=list(column_names))
@@ -46,24 +51,29 @@ def generic_activation_patch(
     *,
     progress: bool = True,
 ) -> Any:
-    """The metric of one patched run for every index.
+    """The metric of one patched run per index.
 
     Args:
+        model: the model.
+        corrupted_tokens: tokens [batch pos] (or text) of the run that is patched.
+        clean_cache: the activations of the clean run, of the same length.
+        patching_metric: a function from logits [batch pos d_vocab] to a number.
         patch_setter: `(corrupted_activation, index, clean_activation) -> patched activation`; it may edit
             the corrupted activation.
-        activation_name: its short name, such as "resid_pre" or "z".
-        index_axis_names: what is varied: "layer" first, then "pos", "head", "head_index", "src_pos" or
-            "dest_pos". The result has an axis for each.
-        index_df: in their place, rows of indices with "layer" in the first column; the result is flat.
+        activation_name: a short name, such as "resid_pre" or "z".
+        index_axis_names: what is varied: "layer" first, then "pos", "head", "head_index", "src_pos" or "dest_pos". The
+            result has one axis per name.
+        index_df: in place of index_axis_names, rows of indices with "layer" in the first column; the result has one
+            entry per row.
         return_index_df: also return the data frame of indices.
         progress: show a progress bar.
 
     Raises:
-        ValueError: for a clean run of another length or batch size, a metric that is no single number, or
-            both or neither of index_axis_names and index_df.
-        KeyError: where model or cache lack the activation.
+        ValueError: for a clean run of another length or batch size, a metric that is not a single number, or both or
+            neither of index_axis_names and index_df.
+        KeyError: if the model or the cache lacks the activation.
     """
-    tokens = as_tokens(model, corrupted_tokens)
+    tokens = model.as_tokens(corrupted_tokens)
     if (index_df is None) == (index_axis_names is None):
         raise ValueError("give either index_axis_names (vary everything) or index_df (rows of indices).")
     if index_df is not None:
@@ -114,27 +124,22 @@ def _patch_each(
 def _patch_by(
     patch_setter: PatchSetter, index: Sequence[int], clean: torch.Tensor
 ) -> Callable[[torch.Tensor, range], torch.Tensor]:
-    """A setter of the user's, which may change any part of the activation."""
+    """The edit of a custom setter, which may change any part of the activation."""
     return lambda activation, window: patch_setter(activation, index, clean.to(activation.device))
 
 
 def single_number(value: Any) -> torch.Tensor:
-    """A metric's value as a scalar tensor.
+    """The value of a metric as a scalar tensor.
 
     Raises:
-        ValueError: where it is more than one number.
+        ValueError: if it is not a single number.
     """
     value = torch.as_tensor(value)
     if value.numel() != 1:
         raise ValueError(
-            f"the metric gave a tensor of shape {tuple(value.shape)}; it must give one number, such as the mean."
+            f"the metric returned a tensor of shape {tuple(value.shape)}; it must return one number, such as the mean."
         )
     return value.detach().reshape(())
-
-
-def as_tokens(model: HookedTransformer, given: torch.Tensor | str | list[str]) -> torch.Tensor:
-    """Tokens [batch pos] from tokens, from one sequence of them, or from text."""
-    return model.as_tokens(given)
 
 
 def _axis_length(model: HookedTransformer, tokens: torch.Tensor, activation: str, axis: str) -> int:
@@ -143,7 +148,7 @@ def _axis_length(model: HookedTransformer, tokens: torch.Tensor, activation: str
     if axis in ("pos", "src_pos", "dest_pos"):
         return tokens.shape[1]
     if axis in ("head", "head_index"):
-        # Under grouped-query attention keys and values have heads of their own.
+        # With grouped-query attention, there are fewer heads of keys and values.
         return model.cfg.n_kv_heads if activation in ("k", "v", "rot_k") else model.cfg.n_heads
     raise ValueError(f"an axis is one of {', '.join(AXIS_NAMES)}, not {axis!r}.")
 
@@ -151,11 +156,11 @@ def _axis_length(model: HookedTransformer, tokens: torch.Tensor, activation: str
 def check_clean_run(
     model: HookedTransformer, cache: Any, activation: str, tokens: torch.Tensor, layers: Iterable[int]
 ) -> None:
-    """See that the clean run fits the corrupted one, before anything is computed.
+    """Check that the clean run fits the corrupted one, before anything is computed.
 
     Raises:
-        ValueError: where lengths or batch sizes differ.
-        KeyError: where model or cache lack the activation.
+        ValueError: if lengths or batch sizes differ.
+        KeyError: if the model or the cache lacks the activation.
     """
     if not getattr(cache, "has_batch_dim", True):
         raise ValueError("clean_cache has no batch axis; make it without remove_batch_dim=True.")
@@ -166,11 +171,11 @@ def check_clean_run(
         length = clean.shape[-1 if name.endswith(("hook_pattern", "hook_attn_scores")) else 1]
         if length != tokens.shape[1]:
             raise ValueError(
-                f"the clean run has {length} positions and the corrupted one {tokens.shape[1]}; patching puts one "
-                "in the place of the other, so both prompts must have the same number of tokens."
+                f"the clean run has {length} positions and the corrupted one {tokens.shape[1]}; patching replaces "
+                "positions one by one, so both prompts must have the same number of tokens."
             )
         if clean.shape[0] not in (1, tokens.shape[0]):
             raise ValueError(
                 f"the clean run has a batch of {clean.shape[0]} and the corrupted one of {tokens.shape[0]}; they "
-                "must be the same (or one clean prompt for all)."
+                "must have the same size (or the clean run a batch of one)."
             )

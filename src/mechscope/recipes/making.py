@@ -18,7 +18,7 @@ from torch import Tensor
 from mechscope.checkpoints.legacy import without_buffers
 from mechscope.checkpoints.schedules import OWN_FILE
 from mechscope.labs.claim import Condition
-from mechscope.model.device_choice import pick_device
+from mechscope.model.devices import pick_device
 from mechscope.recipes.recipe import Made, Recipe
 from mechscope.results import versions
 from mechscope.runs.captured_values import modules_of

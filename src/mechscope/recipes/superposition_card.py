@@ -24,7 +24,7 @@ ABOUT = {
 """Name of a group → what distinguishes it, and what it shows."""
 SHOWN = tuple(name for name in ABOUT if name not in ("boundary", "phase-grid"))
 """Groups whose settings are listed one by one; the others have a network for each cell of a map."""
-QUOTED = ("abs_loss", "abs_loss_rival", "abs_dense")
+QUOTED = ("abs_loss", "abs_loss_dense_trained", "abs_dense")
 """Numbers of step 01 that the card quotes without a condition on them."""
 
 HEAD = """# {name}
@@ -72,7 +72,7 @@ linear map can do: superposition pays only if features are sparse. Loss is the m
   polysemantic at 0.08 and below.
 - Absolute values: {abs_dense:.0f} % of the units monosemantic at density 1, {abs_sparse:.0f} % at 0.003. Note that the
   network trained at density 0.03 has a loss of {abs_loss:.4f} there, and the one trained at density 1, with only its
-  biases scaled down, {abs_loss_rival:.4f}.
+  biases scaled down, {abs_loss_dense_trained:.4f}.
 - No condition requires the rarer polytopes, triangles and tetrahedra.
 """
 

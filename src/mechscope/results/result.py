@@ -44,7 +44,8 @@ class Result:
     provenance: Provenance
     """Model, task, seed and versions."""
     kind: str = ""
-    """How to draw it if the dims leave a choice: "", "curves", "bars", "heatmap", "images", "spectrum"."""
+    """How to draw it if the dims leave a choice: "", "curves", "bars", "ranked", "heatmap", "panels", "tokens",
+    "images", "spectrum"."""
 
     def __post_init__(self) -> None:
         dims = check_dims(self.values.dims)

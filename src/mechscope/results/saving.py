@@ -11,11 +11,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from mechscope.arguments import check_kinds, shown
 from mechscope.reading import check_name, open_safetensors, parse_json
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import check_kinds, shown
 
 FORMAT = "mechscope result 1"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mechscope.arguments import not_of_kind
 from mechscope.runs.config_diff import config_diff
-from mechscope.value_kinds import not_of_kind
 
 MOST_FILES = 3
 """Changed files that a message names; it counts the others."""

@@ -25,7 +25,7 @@ import torch
 from tqdm import tqdm
 
 from mechscope import planted
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import check_kinds, checked_arguments
 from mechscope.results import Provenance, Result, make_result, versions
 from mechscope.results.bootstrap import bootstrap_distribution, percentile_interval
 from mechscope.runs.key import RunKey
@@ -35,7 +35,6 @@ from mechscope.scoreboard.methods import METHODS, Scored
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
 from mechscope.techniques.circuits import EdgeGraph, auroc
-from mechscope.value_kinds import check_kinds
 
 DISGUISE: dict[str, Any] = {"rotate": True, "extra_heads": 2, "extra_layers": 1}
 

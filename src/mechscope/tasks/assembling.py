@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from mechscope.arguments import is_whole_number
 from mechscope.model.special_tokens import with_begin
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.reader import Reader
@@ -31,7 +32,7 @@ class Pair:
 
 def check_count(n: int) -> None:
     """Raise ValueError unless n is a positive number of examples."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if not is_whole_number(n, least=1):
         raise ValueError(f"n is the number of examples and must be at least 1, not {n!r}.")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, is_whole_number
 from mechscope.model.token_ids import token_id
 from mechscope.tasks.assembling import check_count
 from mechscope.tasks.metrics import Answers, Metric, get_metric
@@ -50,9 +50,9 @@ def repeated_random_tokens(
             f'answers must be "all" (every position of the second half) or "last", not {answers!r}.'
         )
     cfg, tokenizer = getattr(model, "cfg", None), getattr(model, "tokenizer", None)
-    if cfg is None and (isinstance(model, bool) or not isinstance(model, int)):
+    if cfg is None and not is_whole_number(model):
         raise TypeError(f"pass a model or the size of its vocabulary, not {type(model).__name__}.")
-    d_vocab: int = model if cfg is None else min(cfg.d_vocab, cfg.d_vocab_out)
+    d_vocab: int = int(model) if cfg is None else min(cfg.d_vocab, cfg.d_vocab_out)
     n_ctx: int | None = None if cfg is None else cfg.n_ctx
     first_token: int | None
     if bos == "auto":

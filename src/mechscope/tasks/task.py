@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import visible
 from mechscope.model.slice import chosen_indices
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_ids
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
-from mechscope.value_kinds import visible
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

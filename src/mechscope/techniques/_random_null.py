@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mechscope.arguments import is_whole_number
 from mechscope.results import Provenance, Result, make_result
 
 
@@ -82,7 +83,7 @@ def check_count(n_random: int) -> None:
     Raises:
         ValueError: for fewer than one draw.
     """
-    if isinstance(n_random, bool) or not isinstance(n_random, int) or n_random < 1:
+    if not is_whole_number(n_random, least=1):
         raise ValueError(
             f"n_random is the number of random draws to compare with and must be at least 1, not {n_random!r}."
         )

@@ -17,8 +17,9 @@ from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_has_layers, check_head
+from mechscope.model.padding import real_positions
 from mechscope.model.precision import at_least_float32
-from mechscope.model.token_batch import Tokens, real_positions
+from mechscope.model.token_batch import Tokens
 from mechscope.results import Result, make_result
 from mechscope.techniques._inputs import Prompts, TaskOrTokens, as_prompts
 

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, visible
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques._folded_weights import Embedding, embedding, read_weight, unembedding, write_weight
 from mechscope.techniques._inputs import token_texts
-from mechscope.value_kinds import visible
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

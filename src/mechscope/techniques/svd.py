@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, visible
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.layer_checks import check_head
 from mechscope.model.model_name import model_name
@@ -32,7 +32,6 @@ from mechscope.techniques._folded_weights import (
     written,
 )
 from mechscope.techniques._inputs import token_texts
-from mechscope.value_kinds import visible
 from mechscope.viz.token_grid import token_grid
 
 if TYPE_CHECKING:

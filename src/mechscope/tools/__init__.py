@@ -1,1 +1,1 @@
-"""The classic `tools`."""
+"""The classic package `tools`."""

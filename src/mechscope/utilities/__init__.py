@@ -1,4 +1,4 @@
-"""The classic `utilities`: the contents of `utils` under their 3.x name."""
+"""The classic package `utilities`: the contents of `utils`, under the name of release 3.x."""
 
-from mechscope.utils import *  # noqa: F403 - the same names, whatever they are
+from mechscope.utils import *  # noqa: F403 - exactly the same names
 from mechscope.utils import __all__ as __all__

@@ -1,4 +1,4 @@
-"""The classic `utilities.activation_functions`."""
+"""The classic module `utilities.activation_functions`."""
 
 from mechscope.utils import (
     SUPPORTED_ACTIVATIONS,

@@ -1,5 +1,5 @@
-"""The classic `utilities.devices`."""
+"""The classic module `utilities.devices`."""
 
-from mechscope.model.tensors import get_device
+from mechscope.model.devices import get_device
 
 __all__ = ["get_device"]

@@ -1,4 +1,4 @@
-"""The classic `utilities.tracr`; `tracr_config` and `tracr_state_dict` make a HookedTransformer's."""
+"""The classic module `utilities.tracr`; `tracr_config` and `tracr_state_dict` are for a HookedTransformer."""
 
 from mechscope.checkpoints.tracr import (
     infer_tracr_output_label,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 
-from mechscope.value_kinds import one_line
+from mechscope.arguments import one_line
 
 
 def escape(text: object) -> str:

@@ -17,8 +17,11 @@ from mechscope.viz.bars import bars
 from mechscope.viz.curves import curves
 from mechscope.viz.heatmap import heatmap
 from mechscope.viz.images import image_grid
+from mechscope.viz.panels import heatmap_panels
+from mechscope.viz.ranked_bars import ranked_bars
 from mechscope.viz.spectrum import spectrum
 from mechscope.viz.ticks import distinct
+from mechscope.viz.token_grid import token_grid
 
 ORDERED = ("step", "pos", "rank", "layer")
 """Ordered dims, along which a line makes sense."""
@@ -29,12 +32,14 @@ def render_result(result: Result, **options: Any) -> go.Figure:
     """Build the figure of a result.
 
     The dims decide: (…, row, col) gives images; (query, key) a pattern; an ordered dim, alone or with one
-    other, lines; any other two dims a heat map; any other single dim bars. `result.kind` overrides this.
+    other, lines; any other two dims a heat map; any other single dim bars. `result.kind` overrides this: "ranked"
+    draws one dim as horizontal bars, "panels" three dims as one heat map per entry of the first, and "tokens" two dims
+    as a heat map with a text in each cell (the option `texts`).
 
     Args:
-        options: arguments of the function that draws it (`curves`, `bars`, `heatmap`, `image_grid`, `spectrum`), such
-            as `markers`, `log_y`, `square` or `x_title`. Titles of axes come from the dims and the unit if they
-            are not given.
+        options: arguments of the function that draws it (`curves`, `bars`, `ranked_bars`, `heatmap`, `heatmap_panels`,
+            `token_grid`, `image_grid`, `spectrum`), such as `markers`, `log_y`, `square` or `x_title`. Titles of axes
+            come from the dims and the unit if they are not given.
 
     Raises:
         ValueError: if no figure fits; says how to select dims that do.
@@ -49,7 +54,17 @@ def render_result(result: Result, **options: Any) -> go.Figure:
         given: dict[str, Any] = {"title": result.title, "tokens": tokens, **options}
         return attention_pattern(result.values.values, **given)
     if kind == "heatmap" and len(dims) == 2:
-        return _heatmap(result, dims, options)
+        return heatmap(result.values.values, **_of_matrix(result, dims, options))
+    if kind == "panels" and len(dims) == 3:
+        panels = dict(zip(distinct(_names(result, dims[0])), result.values.values, strict=True))
+        return heatmap_panels(panels, **_of_matrix(result, dims[1:], options))
+    if kind == "tokens" and len(dims) == 2:
+        return token_grid(result.values.values, **_of_matrix(result, dims, options))
+    if kind == "ranked" and len(dims) == 1:
+        given = {"title": result.title, "x_title": result.unit, "y_title": DIMS[dims[0]], **options}
+        return ranked_bars(
+            list(map(str, result.values.coords[dims[0]].values)), result.values.values, **given
+        )
     if kind in ("curves", "bars", "spectrum") and len(dims) in (1, 2):
         return _series(result, dims, kind, options)
     raise ValueError(
@@ -73,35 +88,40 @@ def _kind_of(dims: tuple[str, ...]) -> str:
 
 def _images(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -> go.Figure:
     stack = result.values.values if len(dims) == 3 else result.values.values[None]
-    labels = [""]
-    if len(dims) == 3:
-        coords = result.values.coords[dims[0]].values
-        # Labels in words say what they are; a number needs the name of its axis.
-        in_words = coords.dtype.kind in "OU"
-        labels = [str(label) if in_words else f"{DIMS[dims[0]]} {label}" for label in coords]
+    labels = _names(result, dims[0]) if len(dims) == 3 else [""]
     given: dict[str, Any] = {"title": result.title, "unit": result.unit, **options}
     return image_grid(stack, labels, **given)
 
 
-def _heatmap(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -> go.Figure:
-    given: dict[str, Any] = {
+def _names(result: Result, dim: str) -> list[str]:
+    """A title for each panel or image along a dim."""
+    coords = result.values.coords[dim].values
+    # Labels in words say what they are; a number needs the name of its axis.
+    in_words = coords.dtype.kind in "OU"
+    return [str(label) if in_words else f"{DIMS[dim]} {label}" for label in coords]
+
+
+def _of_matrix(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Titles, unit and labels of a matrix with these two dims, unless the options say otherwise."""
+    return {
         "title": result.title,
         "x_title": DIMS[dims[1]],
         "y_title": DIMS[dims[0]],
         "unit": result.unit,
         "x": list(result.values.coords[dims[1]].values),
         "y": list(result.values.coords[dims[0]].values),
+        **options,
     }
-    return heatmap(result.values.values, **{**given, **options})
 
 
 def _series(result: Result, dims: tuple[str, ...], kind: str, options: Mapping[str, Any]) -> go.Figure:
     along = dims[-1]
     coords = result.values.coords[along].values
     rows = np.atleast_2d(result.values.values)
-    names = (
-        [str(label) for label in result.values.coords[dims[0]].values] if len(dims) == 2 else [result.title]
-    )
+    if len(dims) == 2:
+        names = [str(label) for label in result.values.coords[dims[0]].values]
+    else:
+        names = [str(options.get("y_title", result.title))]
     series = dict(zip(distinct(names), rows, strict=True))
     given: dict[str, Any] = {"title": result.title, **options}
     if kind == "spectrum":

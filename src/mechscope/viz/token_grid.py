@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, visible
 from mechscope.results.arrays import as_floats
-from mechscope.value_kinds import visible
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 

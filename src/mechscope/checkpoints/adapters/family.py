@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from mechscope.arguments import shown
 from mechscope.checkpoints.adapters.hf_config import HfConfig
 from mechscope.checkpoints.mapping import Table, convert
 from mechscope.checkpoints.weights_file import TensorSource
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.value_kinds import shown
 
 Reader = str | Callable[[HfConfig], Any]
 """How to read one of our config fields: a field of config.json, or a function of it."""

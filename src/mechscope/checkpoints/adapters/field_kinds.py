@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mechscope.model.config_checks import LARGEST, MOST_LAYERS
-from mechscope.value_kinds import shown
+from mechscope.arguments import is_number, is_whole_number, shown
+from mechscope.model.config import MAX_LAYERS, MAX_SIZE
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,8 @@ class Kind:
     """Whether a value is of this kind."""
 
 
-def _is_whole(value: Any, least: int, largest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= largest
-
-
 def _is_number(value: Any, least: float = -math.inf) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) < 1e300 and value >= least
+    return is_number(value, float) and abs(value) < 1e300 and value >= least
 
 
 def _is_texts(value: Any) -> bool:
@@ -48,7 +43,7 @@ def _is_pattern(value: Any) -> bool:
         list(cast("list[Any]", pair)) for pair in cast("list[Any]", value) if isinstance(pair, (list, tuple))
     ]
     whole = all(
-        len(pair) == 2 and _is_texts(pair[0]) and _is_whole(pair[1], 0, MOST_LAYERS) for pair in pairs
+        len(pair) == 2 and _is_texts(pair[0]) and is_whole_number(pair[1], 0, MAX_LAYERS) for pair in pairs
     )
     return whole and len(pairs) == len(cast("list[Any]", value))
 
@@ -75,9 +70,11 @@ _ROPE_NEEDS: Mapping[str, tuple[str, ...]] = {
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
 
-WHOLE = Kind(f"a whole number from 1 to {LARGEST:,}", lambda value: _is_whole(value, 1, LARGEST))
-WHOLE_OR_ZERO = Kind(f"a whole number from 0 to {LARGEST:,}", lambda value: _is_whole(value, 0, LARGEST))
-LAYERS = Kind(f"a whole number from 0 to {MOST_LAYERS:,}", lambda value: _is_whole(value, 0, MOST_LAYERS))
+WHOLE = Kind(f"a whole number from 1 to {MAX_SIZE:,}", lambda value: is_whole_number(value, 1, MAX_SIZE))
+WHOLE_OR_ZERO = Kind(
+    f"a whole number from 0 to {MAX_SIZE:,}", lambda value: is_whole_number(value, 0, MAX_SIZE)
+)
+LAYERS = Kind(f"a whole number from 0 to {MAX_LAYERS:,}", lambda value: is_whole_number(value, 0, MAX_LAYERS))
 SMALL = Kind("a finite number of at least 0", lambda value: _is_number(value, 0))
 NUMBER = Kind("a finite number", _is_number)
 POSITIVE = Kind("a finite number above 0", lambda value: _is_number(value) and value > 0)

@@ -13,7 +13,7 @@ def evaluate(command: Eval) -> int:
     with user_errors():
         from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
-        from mechscope.model.device_choice import pick_device
+        from mechscope.model.devices import pick_device
         from mechscope.results import versions
         from mechscope.storage.files import check_file, write_atomically
 

@@ -18,7 +18,7 @@ def show(command: Show) -> int:
     with user_errors():
         from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
         from mechscope.dictionaries.exchange import load_dictionary
-        from mechscope.model.device_choice import pick_device
+        from mechscope.model.devices import pick_device
 
         device = pick_device(command.device)
         dictionary = load_dictionary(command.folder)

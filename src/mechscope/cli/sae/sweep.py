@@ -36,7 +36,7 @@ def _sweep(command: Sweep, held: ExitStack) -> int:
         from mechscope.dictionaries.frontier.docs_page import frontiers_page, plots
         from mechscope.dictionaries.frontier.sweep_page import write_sweep_report
         from mechscope.dictionaries.frontier.sweeping import Sweeper
-        from mechscope.model.device_choice import pick_device
+        from mechscope.model.devices import pick_device
         from mechscope.storage.files import check_file, check_folder, write_atomically
         from mechscope.storage.folder_lock import hold_folder
 

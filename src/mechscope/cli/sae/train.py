@@ -21,7 +21,7 @@ def train(command: Train) -> int:
         from mechscope.dictionaries.distributed.ranks import ALONE
         from mechscope.dictionaries.distributed.starting import start_ranks, torchrun_size
         from mechscope.dictionaries.jobs.running import prepare_job, run_job
-        from mechscope.model.device_choice import pick_device
+        from mechscope.model.devices import pick_device
         from mechscope.storage.folder_lock import hold_folder
 
         alone = torchrun_size() == 1

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from mechscope.arguments import is_whole_number, not_of_kind, shown
 from mechscope.checkpoints.weights_file import weight_problem
 from mechscope.near_names import did_you_mean_clause
-from mechscope.value_kinds import not_of_kind, shown
 
 Shape = tuple[int, ...]
 KINDS: dict[str, Any] = {
@@ -101,9 +101,9 @@ def whole(name: str, value: object, where: str) -> int:
     Raises:
         ValueError: if it is not.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_whole_number(value, least=1):
         raise ValueError(f"{where}: {name} must be a whole number above 0, not {value!r}.")
-    return value
+    return int(value)
 
 
 def _is_off(value: object) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mechscope import reading
-from mechscope.value_kinds import first_line
+from mechscope.arguments import first_line
 
 
 def must_exist(*paths: Path) -> None:

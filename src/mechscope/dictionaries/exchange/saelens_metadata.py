@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from mechscope.arguments import not_of_kind, shown
 from mechscope.dictionaries.counted_positions import EXCLUDED
 from mechscope.dictionaries.head import HEAD, HEAD_OUT, check_head
 from mechscope.dictionaries.trained_model import BEGINS, LOADED_WITH
 from mechscope.dictionaries.trained_positions import POSITIONS, check_positions
 from mechscope.near_names import did_you_mean_clause
-from mechscope.value_kinds import not_of_kind, shown
 
 USED: Mapping[str, str] = {
     "hook_name": "where `attached` reads",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from mechscope.arguments import shown
 from mechscope.dictionaries.config import strict
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
@@ -18,7 +19,6 @@ from mechscope.results import versions
 from mechscope.runs.config_diff import config_diff
 from mechscope.runs.key import AGAIN, NO_INPUTS, NO_SOURCE, source_changes, stale_message
 from mechscope.storage.files import write_atomically
-from mechscope.value_kinds import shown
 
 log = logging.getLogger(__name__)
 

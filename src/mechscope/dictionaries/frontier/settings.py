@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mechscope.arguments import shown
 from mechscope.dictionaries.config import config_from_dict, plain, strict
 from mechscope.dictionaries.jobs.choices import CHOICES, dictionary_settings
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
-from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mechscope.arguments import not_of_kind, shown
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.evaluation.refitting import refit_gain
@@ -35,7 +36,6 @@ from mechscope.reading import read_json
 from mechscope.runs.source_digest import source_digests
 from mechscope.storage.files import keeping, write_atomically
 from mechscope.storage.folder_lock import hold_folder
-from mechscope.value_kinds import not_of_kind, shown
 
 TOGETHER = 8
 """Dictionaries of one training at most: what a crash between two checkpoints can cost, and memory."""

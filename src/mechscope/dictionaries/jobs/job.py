@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mechscope.arguments import shown
 from mechscope.dictionaries.config import DictionaryConfig, config_from_dict, strict
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
 from mechscope.reading import read_json_object
-from mechscope.value_kinds import shown
 
 
 @dataclass(frozen=True, kw_only=True)

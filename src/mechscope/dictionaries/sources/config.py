@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mechscope.arguments import is_whole_number
 from mechscope.dictionaries.config import plain, strict
 from mechscope.dictionaries.number_checks import check_whole
 
@@ -67,11 +68,9 @@ class SourceConfig:
                 self._whole(name, least)
         if not isinstance(self.exclude_special_tokens, bool):
             ids = tuple(self.exclude_special_tokens)
-            object.__setattr__(self, "exclude_special_tokens", ids)
-            if not all(
-                isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in ids
-            ):
+            if not all(is_whole_number(index, least=0) for index in ids):
                 raise ValueError(f"exclude_special_tokens is true, false or token ids, not {ids!r}.")
+            object.__setattr__(self, "exclude_special_tokens", tuple(int(index) for index in ids))
         if self.target_head is not None and not self.target_hook:
             raise ValueError("target_head is the head that a transcoder writes: name its target hook too.")
         if self.synthetic and (self.model or self.hook or self.target_hook or self.head is not None):

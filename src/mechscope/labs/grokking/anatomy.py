@@ -1,4 +1,4 @@
-"""A model laid open: everything the analysis reads, from our weights or from anybody's transformer."""
+"""The weights and activations that the analysis reads, from a model of this lab or from any one-layer transformer."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Anatomy:
     p: int
     """The modulus."""
     embedding: Float[Tensor, "p d_model"]
-    """Of the numbers."""
+    """Embeddings of the numbers."""
     W_L: Float[Tensor, "d_mlp p"]
     """From neurons to logits."""
     pattern: Float[Tensor, "p p head"]
     """Attention from "=" to the first number, for every pair: a softmax over a, b and "="."""
     neurons: Float[Tensor, "p p d_mlp"]
-    """After the ReLU."""
+    """Neurons after the ReLU, for every pair."""
     logits: Float[Tensor, "p p p"]
-    """The last axis is the answer."""
+    """Logits for every pair; the last axis is the answer."""
 
     def loss(self) -> float:
         """Mean loss over all pairs, in nats."""
@@ -44,7 +44,7 @@ class Anatomy:
 
 
 def anatomy_of_weights(weights: Mapping[str, Tensor], p: int) -> Anatomy:
-    """Lay open a model of this lab."""
+    """The anatomy of a model of this lab."""
     found = run_pairs(weights, all_pairs(p))
     return Anatomy(
         p,
@@ -57,7 +57,7 @@ def anatomy_of_weights(weights: Mapping[str, Tensor], p: int) -> Anatomy:
 
 
 def anatomy_of_transformer(model: HookedTransformer) -> Anatomy:
-    """Lay open any one-layer transformer that reads [a, b, =], with or without biases.
+    """The anatomy of any one-layer transformer that reads [a, b, =], with or without biases.
 
     Raises:
         ValueError: for a model of another shape.

@@ -1,4 +1,4 @@
-"""Study of the bundled model, which is trained longer than a run can afford: is its explanation faithful?"""
+"""Is the explanation of the bundled model faithful? (It was trained for longer than a run can afford.)"""
 
 from __future__ import annotations
 
@@ -28,31 +28,34 @@ ABSENT = f"this installation comes without {NAME}"
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Effects of replacing parts of the bundled model by what the explanation says they are."""
+    """Effects of replacing parts of the bundled model by what the explanation says they are.
+
+    Losses are over all pairs, in nats; see `replacement_losses` for their names.
+    """
 
     p: int
     """Its modulus."""
     keys: tuple[int, ...]
     """Key frequencies."""
     losses: Mapping[str, float]
-    """Replacement → loss over all pairs, in nats (see `replacement_losses`)."""
+    """Replacement → loss."""
     other_losses: Mapping[str, float]
-    """The same with as many other frequencies instead of the keys: the null."""
+    """The null: the same with as many other frequencies instead of the keys."""
     shares: Float[Tensor, "key 2"]
-    """How much of each key direction's reading of the neurons cos and sin w_k(a+b) explain."""
+    """Share of the variance along each key direction that cos and sin w_k(a+b) explain."""
     random_shares: Float[Tensor, " direction"]
-    """The same of random directions, the best of the key frequencies for each."""
+    """The same for random directions, with the key frequency that explains most of each."""
 
 
 def describe_bundled() -> str:
-    """The weights that would be read, in words."""
+    """Which bundled weights a run would read, in words."""
     if NAME not in bundled_names():
         return f"{ABSENT} (claims 2.12 and 2.13 are not run)"
     return f"{NAME}, bundled (sha256 {bundled_checksum(NAME)}…)"
 
 
 def study_bundled(workspace: Workspace) -> Faithfulness | None:
-    """Measure the bundled model; None if it is not there."""
+    """Measure the bundled model; None if this installation has none."""
     if NAME not in bundled_names():
         return None
     seed = workspace.seeds[0]
@@ -96,7 +99,7 @@ def other_frequencies(p: int, keys: list[int], seed: int) -> list[int]:
 
 
 def measure_bundled(found: Faithfulness) -> dict[str, float]:
-    """What claims 2.12 and 2.13 are checked on; shares in percent."""
+    """The measures of claims 2.12 and 2.13; shares in percent."""
     return {
         **{f"replaced_{name.replace(' ', '_')}": loss for name, loss in found.losses.items()},
         **{f"other_{name.replace(' ', '_')}": loss for name, loss in found.other_losses.items()},

@@ -24,8 +24,6 @@ _ROUNDING = (
     "The same initial weights, pairs and epochs, once with the loss of this lab, exact to float64, and once with "
     f"loss and gradients from a float32 softmax; {ROUNDING.epochs:,} epochs of the small model (see 2.s1)."
 )
-
-
 _BUNDLED = "The bundled model grokking-p113"
 # Losses of the bundled model, relative to its own and to that of guessing.
 _TO_WHOLE = partial(Condition, than="replaced_whole", than_what="the whole model", unit="nats")
@@ -292,7 +290,7 @@ OTHER_MODELS = (
     ),
 )
 
-YARDSTICKS = (
+OWN_CRITERIA = (
     Claim(
         id="2.s1",
         statement="The whole story at a small modulus: memorised first, grokked later.",
@@ -343,10 +341,10 @@ YARDSTICKS = (
         id="2.s3",
         statement="And under its flat training loss the same things happen in the same order.",
         paper="as 2.8",
-        source="a yardstick of this project",
+        source="a criterion of this project",
         tag="design",
         how=f"{STORY_HOW} Here the rule helps before all is memorised, so the excluded loss starts high. "
-        "A seed that groks soon leaves it little time to rise: of the three seeds tried, 0 and 1 came above 3 ×, 2 did "
+        "If a model groks early, it has little time to rise: of the three seeds tried, 0 and 1 came above 3 ×, 2 did "
         "not.",
         conditions=story("small", rise=3),
     ),

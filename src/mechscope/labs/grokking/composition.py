@@ -40,7 +40,7 @@ from mechscope.runs.workspace import Part, Workspace
 
 @dataclass(frozen=True)
 class CompositionHistory:
-    """What was seen at every look."""
+    """The evaluations on the way, every `look_every` epochs and at the end."""
 
     epoch: Int[Tensor, " step"]
     """Epochs trained."""
@@ -53,31 +53,31 @@ class CompositionHistory:
     test_accuracy: Float[Tensor, " step"]
     """Share of right answers on all other pairs."""
     similarity: Float[Tensor, "step irrep"]
-    """Cosine similarity of the logits with each irrep's character; its square is the share of their variance."""
+    """Cosine similarity of the logits with each irrep's character. Its square is the share of variance explained."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A trained network and what the irreps explain of it."""
+    """A trained network, and how much of it the irreps explain."""
 
     config: CompositionConfig
     """Network and training."""
     group: SymmetricGroup
-    """What it composes."""
+    """The permutations that it composes."""
     names: tuple[str, ...]
-    """The irreps that say something about the answer: all but the trivial one, which is constant."""
+    """All irreps but the trivial one, which is constant and says nothing about the answer."""
     weights: Weights
     """At the end: "W_a", "W_b" [element, d_embed]; "W_in_a", "W_in_b" [d_embed, neuron]; "W_out" [neuron, element]."""
     history: CompositionHistory
-    """On the way."""
+    """Losses, accuracies and similarities on the way."""
     swapped: Float[Tensor, " irrep"]
     """Similarities at the end with the characters of b a c⁻¹, the composition in the wrong order."""
     relabelled: Float[Tensor, " irrep"]
-    """Similarities at the end with the characters of a b c⁻¹, the answers c in random order."""
+    """Similarities at the end with the characters of a b c⁻¹, with the answers c in random order."""
     embedding_shares: Float[Tensor, "place irrep"]
-    """Share of each embedding, as the neurons read it, that is made of the irrep's entries."""
+    """Share of each embedding, as the neurons read it, that consists of the irrep's entries."""
     losses: Mapping[str, float]
-    """What is left in the neurons → loss over all pairs, in nats (see `neuron_losses`)."""
+    """What is kept or removed in the neurons → loss over all pairs, in nats (see `neuron_losses`)."""
 
     @property
     def similarity(self) -> Float[Tensor, " irrep"]:
@@ -86,19 +86,19 @@ class Composition:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Irreps whose characters are in the logits."""
+        """Irreps whose characters the logits contain (see `key_irreps`)."""
         return key_irreps(self.names, self.similarity)
 
     @property
-    def memorised_look(self) -> int:
-        """Row of the first look from which all training pairs are right; the last one if that never came."""
+    def memorised_similarity(self) -> Float[Tensor, " irrep"]:
+        """Cosine similarities when all training pairs are right for good; those at the end if that never happens."""
         epoch = first_epoch(self.history.epoch, self.history.train_accuracy >= LEARNED)
         rows = (self.history.epoch == epoch).nonzero()
-        return int(rows[0]) if len(rows) else len(self.history.epoch) - 1
+        return self.history.similarity[int(rows[0]) if len(rows) else -1]
 
 
 def measure_composition(found: Composition) -> dict[str, float]:
-    """The numbers that claim 2.15 is checked on; shares and accuracies in percent, losses in nats."""
+    """The measures of claim 2.15; shares and accuracies in percent, losses in nats."""
     history = found.history
     memorised = first_epoch(history.epoch, history.train_accuracy >= LEARNED)
     key = torch.tensor([name in found.keys for name in found.names])
@@ -115,7 +115,7 @@ def measure_composition(found: Composition) -> dict[str, float]:
         "s5_test_accuracy": 100 * float(history.test_accuracy[-1]),
         "s5_keys": float(key.sum()),
         "s5_explained": explained(found.similarity, key),
-        "s5_memorised_explained": explained(history.similarity[found.memorised_look], torch.ones_like(key))
+        "s5_memorised_explained": explained(found.memorised_similarity, torch.ones_like(key))
         if math.isfinite(memorised)
         else math.nan,
         "s5_ordered_explained": explained(found.similarity, ordered),
@@ -129,7 +129,7 @@ def measure_composition(found: Composition) -> dict[str, float]:
 def train_composition(
     workspace: Workspace, config: CompositionConfig, seed: int, *, shuffle_answers: bool = False
 ) -> Composition:
-    """Train a network, continue an interrupted training, or read back a finished one; and take it apart."""
+    """Train a network, continue an interrupted training, or read back a finished one; then analyse it."""
     group = symmetric_group(config.n)
     names = tuple(group.irreps)[1:]
     name = f"composition-seed-{seed}"
@@ -180,18 +180,18 @@ def _train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    looks: list[dict[str, Tensor]] = []
+    evaluations: list[dict[str, Tensor]] = []
     done = 0
     if (state := workspace.restore_state(name)) is not None:
         for key, tensor in weights.items():
             tensor.copy_(state[f"weights.{key}"])
         restore_optimizer(optimizer, weights, state)
-        looks = split_rows(state, "look.")
+        evaluations = split_rows(state, "look.")
         done = int(state["done"])
     with workspace.bar(config.epochs, f"{name} (S{config.n})", done) as bar:
         for epoch in range(done, config.epochs + 1):
             if epoch % config.look_every == 0 or epoch == config.epochs:
-                looks.append(_look(epoch, weights, group, train, test))
+                evaluations.append(_evaluate(epoch, weights, group, train, test))
             if epoch == config.epochs:
                 break
             optimizer.param_groups[0]["lr"] = config.learning_rate * min(1.0, (epoch + 1) / config.warm_up)
@@ -200,14 +200,14 @@ def _train(
                 tensor.grad = gradients[key]
             optimizer.step()
             bar.update()
-            workspace.save_state(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks))
+            workspace.save_state(name, lambda done=epoch + 1: _state(done, weights, optimizer, evaluations))
     return {
         **{f"weights.{key}": tensor for key, tensor in weights.items()},
-        **stack_rows(looks, "look."),
+        **stack_rows(evaluations, "look."),
     }
 
 
-def _look(
+def _evaluate(
     epoch: int, weights: Weights, group: SymmetricGroup, train: Pairs, test: Pairs
 ) -> dict[str, Tensor]:
     found = {"epoch": torch.tensor(epoch)}
@@ -222,9 +222,9 @@ def _look(
 
 
 def _state(
-    done: int, weights: Weights, optimizer: torch.optim.Optimizer, looks: list[dict[str, Tensor]]
+    done: int, weights: Weights, optimizer: torch.optim.Optimizer, evaluations: list[dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     state = {"done": torch.tensor(done)}
     state |= {f"weights.{key}": tensor for key, tensor in weights.items()}
     state |= optimizer_state(optimizer, weights)
-    return state | stack_rows(looks, "look.")
+    return state | stack_rows(evaluations, "look.")

@@ -1,12 +1,12 @@
-"""How much of a network that composes permutations the irreducible representations explain.
+"""How well irreducible representations explain a network that composes permutations.
 
 Composing permutations multiplies the matrices of a representation ρ. So a network that multiplies ρ(a) by ρ(b) and
 compares the product with every ρ(c) would have the logits
 
     tr ρ(a) ρ(b) ρ(c)⁻¹ = χ_ρ(a b c⁻¹),
 
-which are largest at c = a b. χ_ρ, the trace, is the character of ρ. The characters of different irreps are orthogonal,
-so a least-squares fit of the logits gives each irrep a share of their variance, and the shares add up.
+which are largest at c = a b. The trace χ_ρ is the character of ρ. The characters of different irreps are orthogonal, so
+a least-squares fit of the logits gives each irrep a share of their variance, and the shares add up.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def character_similarities(
 ) -> Float[Tensor, " irrep"]:
     """Cosine similarity of logits[a, b, c] with χ(product[a, b] c⁻¹), for each irrep; in float64.
 
-    What is the same for every c is removed first: it changes no probability. The square is the share of the remaining
-    variance that the character explains.
+    The mean over c is removed first, because it changes no probability. The square of the similarity is the share of
+    the remaining variance that the character explains.
     """
     order = len(group)
     centred = (logits - logits.mean(2, keepdim=True)).flatten(0, 1).double()
-    # All triples with the same quotient g are multiplied with the same χ(g): they are summed first.
+    # All triples with the same quotient g have the same χ(g), so their logits are summed first.
     by_product = torch.zeros(order, order, dtype=torch.float64, device=logits.device)
     by_product.index_add_(0, product.flatten(), centred)
     quotient = group.table[:, group.inverse].to(logits.device)
@@ -52,7 +52,7 @@ def character_similarities(
 
 
 def key_irreps(names: Sequence[str], similarity: Float[Tensor, " irrep"]) -> tuple[str, ...]:
-    """Those whose similarity is above KEY_SIMILARITY."""
+    """The irreps whose similarity is above KEY_SIMILARITY."""
     return tuple(
         name for name, value in zip(names, similarity.tolist(), strict=True) if value > KEY_SIMILARITY
     )
@@ -61,7 +61,7 @@ def key_irreps(names: Sequence[str], similarity: Float[Tensor, " irrep"]) -> tup
 def embedding_shares(
     weights: Mapping[str, Tensor], group: SymmetricGroup, names: Sequence[str]
 ) -> Float[Tensor, "place irrep"]:
-    """Share of the squared norm of W_a W_in_a and W_b W_in_b in the entries of each irrep."""
+    """Share of the squared norm of W_a W_in_a and W_b W_in_b that lies in the entries of each irrep."""
     rows = []
     for place in ("a", "b"):
         read = (weights[f"W_{place}"] @ weights[f"W_in_{place}"]).double()
@@ -75,12 +75,12 @@ def neuron_losses(
 ) -> dict[str, float]:
     """Loss over all pairs, in nats and float64, with parts of the neurons' activations kept or removed.
 
-    A part is what the entries of ρ(a b) explain of the activations, for all ρ of a set: for "keys" those of the key
-    irreps, for "others" those of the others. The mean over all pairs stays: it says nothing about a pair.
+    A part is the projection of the activations on the entries of ρ(a b), for all ρ of a set: the key irreps ("keys") or
+    the other ones ("others"). The mean over all pairs is always kept, because it says nothing about a pair.
 
     Returns:
-        "whole" → unchanged; "keys kept", "others kept" → only that part and the mean; "keys removed", "others
-        removed" → all but that part.
+        "whole": nothing is changed. "keys kept", "others kept": only that part and the mean. "keys removed", "others
+        removed": everything but that part.
     """
     weights = {name: tensor.double() for name, tensor in weights.items()}
     pairs = composed(group, all_pairs(len(group)))

@@ -1,7 +1,7 @@
 """The network that learns to compose permutations, its data, and its gradients.
 
-Two embeddings, one for each permutation, a linear layer on both of them side by side, ReLU neurons, and an unembedding;
-no biases. This is the network of Chughtai, Chan and Nanda (2023), "A toy model of universality".
+Two embeddings, one for each permutation, a linear layer that reads both, ReLU neurons, and an unembedding; no biases.
+Source: Chughtai, Chan and Nanda (2023), "A toy model of universality".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def compose_pairs(
     """Training and test pairs of permutations.
 
     Args:
-        shuffle_answers: permute the answers among all pairs: there is nothing left to understand.
+        shuffle_answers: permute the answers among all pairs, so that nothing is left to understand: the null.
     """
     whole = composed(group, all_pairs(len(group)))
     answers = whole.answer
@@ -41,12 +41,12 @@ def compose_pairs(
 
 
 def composed(group: SymmetricGroup, pairs: Pairs) -> Pairs:
-    """The same pairs of numbers as permutations, and their composition a∘b as the answer."""
+    """The same pairs, their numbers read as permutations, with the composition a∘b as the answer."""
     return dataclasses.replace(pairs, answer=group.table[pairs.a, pairs.b])
 
 
 def initial_network(config: CompositionConfig, order: int, seed: int) -> Weights:
-    """Weights before the first epoch: normal, with the variances that the authors' code has."""
+    """Weights before the first epoch: normal, with the variances of the authors' code."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(rows: int, columns: int, variance: float) -> Tensor:
@@ -63,15 +63,15 @@ def initial_network(config: CompositionConfig, order: int, seed: int) -> Weights
 
 
 def run_neurons(weights: Mapping[str, Tensor], pairs: Pairs) -> Float[Tensor, "pair neuron"]:
-    """The neurons after the ReLU."""
+    """Activations of the neurons, after the ReLU."""
     of_a, of_b = weights["W_a"] @ weights["W_in_a"], weights["W_b"] @ weights["W_in_b"]
     return of_a.index_select(0, pairs.a).add_(of_b.index_select(0, pairs.b)).clamp_(min=0)
 
 
 def loss_and_gradients(weights: Mapping[str, Tensor], pairs: Pairs) -> tuple[Tensor, Weights]:
-    """Mean cross-entropy in nats (float64) and its gradient for every weight, both without rounding of the softmax.
+    """Mean cross-entropy in nats (float64) and its gradients for all weights, without rounding in the softmax.
 
-    Written by hand: what depends on one permutation only is summed over the pairs before it goes on.
+    The gradients are written by hand: whatever depends on one permutation only is summed over the pairs first.
     """
     neurons = run_neurons(weights, pairs)
     logits = neurons @ weights["W_out"]

@@ -22,17 +22,17 @@ from mechscope.techniques.fourier import (
 )
 
 RANDOM_DIRECTIONS = 64
-"""How many random directions of neuron space the key directions are compared with."""
+"""Number of random directions of neuron space that the key directions are compared with."""
 
 
 def replacement_losses(anatomy: Anatomy, keys: Sequence[int]) -> dict[str, float]:
     """Loss over all pairs, in nats, with one part of the model replaced at a time.
 
     Returns:
-        "whole": the model as it is. "sums": each neuron is only its cos and sin w_k(a+b) of the key frequencies.
-        "waves": the logits have only the products of waves of a and b of the key frequencies, eight for each. "inside":
-        the neurons are projected onto the two directions of each key frequency that W_L reads. "outside": only what
-        that leaves out is kept. "sums and mean", "waves and mean": with the mean over all pairs kept as well.
+        "whole": the model as it is. "sums": only cos and sin w_k(a+b) of the key frequencies are kept in the neurons.
+        "waves": only products of waves of a and b are kept in the logits, eight for each key frequency. "inside": the
+        neurons are projected onto the two directions per key frequency that W_L reads. "outside": the rest of that
+        projection. "sums and mean", "waves and mean": the mean over all pairs is kept as well.
     """
     neurons = anatomy.neurons
     # What bypasses the neurons (the direct path and the biases) stays unchanged.
@@ -73,14 +73,14 @@ def explained_by_sums(values: Float[Tensor, "p p *rest"], frequency: int) -> Flo
 
 
 def direction_shares(anatomy: Anatomy, keys: Sequence[int]) -> Float[Tensor, "key 2"]:
-    """How much of u_k · neurons and v_k · neurons the waves cos and sin w_k(a+b) explain, for each key frequency."""
+    """Share of the variance of u_k · neurons and v_k · neurons that cos and sin w_k(a+b) explain, for each key."""
     directions = key_directions(anatomy.W_L, keys)
     read = torch.einsum("abn,kwn->abkw", anatomy.neurons, directions)
     return torch.stack([explained_by_sums(read[:, :, row], k) for row, k in enumerate(keys)])
 
 
 def random_direction_shares(anatomy: Anatomy, keys: Sequence[int], seed: int) -> Float[Tensor, " direction"]:
-    """The same for random directions of neuron space: the best that any key frequency explains of each."""
+    """The same for random directions of neuron space, each with the key frequency that explains most of it."""
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(
         RANDOM_DIRECTIONS, anatomy.neurons.shape[-1], generator=generator, dtype=torch.float64
@@ -90,7 +90,7 @@ def random_direction_shares(anatomy: Anatomy, keys: Sequence[int], seed: int) ->
 
 
 def only_waves(logits: Float[Tensor, "p p p"], keys: Sequence[int]) -> Float[Tensor, "p p p"]:
-    """The part of the logits made of products of waves of a and b of the same key frequency, without the constant."""
+    """The part of the logits in products of waves of a and b of the same key frequency, without the constant."""
     frequencies = basis_frequencies(len(logits))
     kept = torch.zeros(len(logits), len(logits), dtype=torch.bool)
     for key in keys:

@@ -1,8 +1,8 @@
-"""Restricted, excluded and per-frequency loss: logits with waves of a + b kept or taken out.
+"""Restricted, excluded and per-frequency loss: waves of a + b are kept in the logits or removed from them.
 
-A frequency's part of the logits is what cos w_k(a+b) and sin w_k(a+b) explain of them: two directions a
-frequency, among the p² functions of a pair. Such functions see a pair through its sum alone, so projecting onto
-them begins with the mean logits of all pairs that have the same sum.
+A frequency's part of the logits is their projection on cos w_k(a+b) and sin w_k(a+b), two of the p² directions in the
+space of functions of a pair. These two depend on the pair's sum only, so the projection begins with the mean logits of
+all pairs with the same sum.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def mean_by_sum(logits: Float[Tensor, "p p p"]) -> Float[Tensor, "sum p"]:
 
 
 def waves_of_sum(logits: Float[Tensor, "p p p"], frequencies: Sequence[int]) -> Float[Tensor, "sum p"]:
-    """What cos and sin w_k(a+b) of these frequencies explain of the logits, for each sum; 0 is the constant."""
+    """The projection of the logits on cos and sin w_k(a+b) of these frequencies, for each sum; 0 is the constant."""
     basis = fourier_basis(len(logits))
     rows = [row for k in frequencies for row in ([0] if k == 0 else [2 * k - 1, 2 * k])]
     chosen = basis[rows]
@@ -33,21 +33,21 @@ def waves_of_sum(logits: Float[Tensor, "p p p"], frequencies: Sequence[int]) -> 
 
 
 def restricted_loss(logits: Float[Tensor, "p p p"], keys: Sequence[int], pairs: Pairs) -> float:
-    """Loss on the pairs with nothing left in the logits but the key frequencies' waves of a + b, and the mean."""
+    """Loss on the pairs with only the key frequencies' waves of a + b and the mean kept in the logits."""
     kept = waves_of_sum(logits, [0, *keys])
     sums = (pairs.a + pairs.b) % pairs.p
     return float(torch.nn.functional.cross_entropy(kept[sums], pairs.answer))
 
 
 def excluded_loss(logits: Float[Tensor, "p p p"], keys: Sequence[int], pairs: Pairs) -> float:
-    """Loss on the pairs with the key frequencies' waves of a + b taken out of the logits."""
-    taken = waves_of_sum(logits, keys)
-    rest = logits.double()[pairs.a, pairs.b] - taken[(pairs.a + pairs.b) % pairs.p]
+    """Loss on the pairs with the key frequencies' waves of a + b removed from the logits."""
+    removed = waves_of_sum(logits, keys)
+    rest = logits.double()[pairs.a, pairs.b] - removed[(pairs.a + pairs.b) % pairs.p]
     return float(torch.nn.functional.cross_entropy(rest, pairs.answer))
 
 
 def loss_without_each(logits: Float[Tensor, "p p p"]) -> Float[Tensor, " frequency"]:
-    """Loss over all pairs with the waves of one frequency taken out, for each frequency from 1."""
+    """Loss over all pairs with the waves of one frequency removed, for each frequency from 1."""
     pairs = all_pairs(len(logits))
     return torch.tensor(
         [excluded_loss(logits, [k], pairs) for k in range(1, len(logits) // 2 + 1)], dtype=torch.float64

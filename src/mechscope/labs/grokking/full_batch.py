@@ -1,10 +1,10 @@
-"""The step of the full-batch training, from what is fixed in the problem.
+"""Loss and gradients of a full batch, computed in fewer operations than a plain forward and backward pass.
 
-Only the answer at the last position, "=", is read. Its query is one vector for all pairs; keys, values and scores
-depend on one number and its place, so they come from a table of p rows for each place. From the values on everything
-is linear until the ReLU, so the tables go on to what each number gives to neurons and logits. A pair then adds up
-eight of their rows, two for each head, weighted with its attention; the only product of matrices that is left over all
-pairs is the neurons' with W_out W_U.
+Only the answer at the last position, "=", is read. Its query is the same for all pairs; keys, values and scores depend
+on one number and its position, so they come from a table with one row per number and position. Everything after the
+values is linear until the ReLU, so the tables also hold what each number adds to neurons and logits. For each pair,
+eight rows are added up, two per head, weighted by its attention. The only matrix product over all pairs that remains is
+that of the neurons with W_out W_U.
 
 With x_i[t] = W_E[t] + W_pos[i], q = x_2[=] W_Q and d = d_head, for every head:
 
@@ -12,9 +12,9 @@ With x_i[t] = W_E[t] + W_pos[i], q = x_2[=] W_Q and d = d_head, for every head:
     [n, l]  = [n, l]₀ + Σ_heads (w_0 r_0[a] + w_1 r_1[b])          w = softmax(s_0[a], s_1[b], s_2[=])          (pairs)
     logits  = l + ReLU(n) W_out W_U
 
-The weight of "=" is what the two others leave of 1: hence the differences, and [n, l]₀ is the outcome of "=" and the
-biases alone. Gradients of tables and attention come from autograd. Those of the pairs are written out by hand. Tests
-hold loss and all gradients against the plain transformer's.
+The three attention weights add up to 1, hence the differences; [n, l]₀ is the result if all attention goes to "=".
+Gradients of tables and attention come from autograd; those of the pairs are written by hand. Tests compare the loss and
+all gradients with the plain transformer's.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.labs.grokking._row_sums import RowSums
+from mechscope.labs.grokking._tables import Tables, make_tables
 from mechscope.labs.grokking.pairs import Pairs
-from mechscope.labs.grokking.row_sums import RowSums
-from mechscope.labs.grokking.tables import Tables, make_tables
 from mechscope.model.gradients import gradients_on
 
 Weights = dict[str, Tensor]
@@ -47,18 +47,18 @@ TRAINED = (
     "blocks.0.mlp.b_out",
     "unembed.W_U",
 )
-"""What the model has: no other biases, no norms."""
+"""The model's weights: it has no other biases and no norms."""
 
 
 class PairActivations(NamedTuple):
-    """What happens at "=" for every pair."""
+    """The activations at "=" for every pair."""
 
     pattern: Float[Tensor, "3 pair head"]
     """Attention to a, to b and to "="."""
     neurons: Float[Tensor, "pair d_mlp"]
-    """After the ReLU."""
+    """Neurons after the ReLU."""
     logits: Float[Tensor, "pair p"]
-    """One for each possible answer."""
+    """Logit of each possible answer."""
 
 
 def run_pairs(weights: Mapping[str, Tensor], pairs: Pairs) -> PairActivations:
@@ -77,14 +77,14 @@ def plain_loss(logits: Float[Tensor, "pair p"], answer: Tensor) -> Tensor:
 
 
 class FullBatch:
-    """A training set that is gone through as a whole at every step."""
+    """A training set whose loss is computed as a whole at every step."""
 
     def __init__(self, pairs: Pairs, *, rounded: bool = False) -> None:
-        """Take a training set.
+        """Prepare the loss of a training set.
 
         Args:
-            rounded: take loss and gradients from a float32 softmax, as a plain cross-entropy does. Where the
-                probability of the right answer rounds to 1, its gradient is 0: claim 2.11 shows what that leaves.
+            rounded: take loss and gradients from a float32 softmax, as a plain cross-entropy does. Once the probability
+                of the right answer rounds to 1, its gradient is 0; claim 2.11e shows the consequences.
         """
         self.pairs, self.rounded = pairs, rounded
         self._space: _Space | None = None
@@ -100,7 +100,7 @@ class FullBatch:
 
 
 class _Space:
-    """What stays the same from step to step, and the buffer that every step writes to anew."""
+    """What stays the same from step to step, and a buffer that every step overwrites."""
 
     def __init__(self, pairs: Pairs, tables: Tables, rounded: bool = False) -> None:
         self.answer = pairs.answer
@@ -138,13 +138,13 @@ def _split(sums: Tensor, neurons_to_logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _PairLoss(torch.autograd.Function):
-    """From tables and attention to the loss. The gradients are computed on the way forward: a step needs them."""
+    """From tables and attention to the loss. The forward pass computes the gradients too, as every step needs them."""
 
     @staticmethod
     def forward(
         ctx: Any, space: _Space, weights: Tensor, rows: Tensor, bias: Tensor, neurons_to_logits: Tensor
     ) -> Tensor:
-        # The gradient of so few weights for each sum has a kernel of its own, to be reached by autograd only.
+        # Only autograd reaches the special kernel for the gradient of the few weights in each sum.
         leaf = weights.detach().requires_grad_()
         with gradients_on("training"):
             sums = space.row_sums.sum(rows.detach(), leaf)
@@ -172,8 +172,8 @@ def exact_loss_to_gradients(
 ) -> Tensor:
     """The mean cross-entropy in float64; its gradients for the logits are written to `gradients`.
 
-    Near the end the loss is 1e-7: a float32 probability of the right answer is then 1, and 1 minus it is 0. So what
-    is missing to 1 is never subtracted but summed, over the wrong answers, each of which is as precise as its logit.
+    Near the end the loss is 1e-7. In float32 the probability of the right answer is then 1, and 1 minus it is 0. So the
+    difference is not subtracted but summed over the wrong answers, each of which is as precise as its logit.
     """
     right = answer[:, None]
     highest = logits.amax(1, keepdim=True)

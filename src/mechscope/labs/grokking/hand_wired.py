@@ -1,13 +1,13 @@
-"""Addition modulo p without training: every weight written by hand.
+"""Addition modulo p without training: all weights are written by hand.
 
 Heads of score 0 attend to a, b and "=" equally, so "=" receives the mean of the three embeddings: for every chosen
 frequency k the vector (cos w_k a + cos w_k b, sin w_k a + sin w_k b) / 3. By the addition theorems that is a vector
 of length 2|cos w_k(a-b)/2| / 3 in the direction of ±w_k(a+b)/2: half of the angle that we want. Neurons double it.
-ReLUs that look in M evenly spaced directions θ, weighted with (cos 2θ, sin 2θ), give the second harmonic:
+ReLUs that read M evenly spaced directions θ, weighted with (cos 2θ, sin 2θ), give the second harmonic:
 
     Σ_θ ReLU(r cos(φ-θ)) (cos 2θ, sin 2θ) ≈ M r / (3π) (cos 2φ, sin 2φ)
 
-M is odd, so that the next harmonic that slips in is the (2M-2)th, too weak to matter. The unembedding compares with c:
+M is odd, so that the next harmonic in the sum is the (2M-2)th, too weak to matter. The unembedding compares with c:
 logit(c) = Σ_k |cos w_k(a-b)/2| cos w_k(a+b-c) is largest at c = a + b.
 
 Zhong et al. (2023) found this circuit in trained models and call it the pizza.
@@ -25,18 +25,20 @@ from mechscope.labs.grokking.full_batch import Weights
 from mechscope.labs.grokking.training import initial_weights
 
 SHARPNESS = 40.0
-"""Logits are multiplied with it: the margin becomes sure probabilities."""
+"""Factor of the logits, large enough to turn their margin into probabilities near 1."""
 
 
 def hand_wired_addition(config: ModelConfig, frequencies: Sequence[int]) -> Weights:
-    """Weights in the architecture of this lab that add modulo p.
+    """Weights for a model of this lab that adds modulo p.
 
     Raises:
-        ValueError: for frequencies that p does not have, or more than the model has room for.
+        ValueError: for frequencies outside 1 … p/2 or given twice, or for more than the model has room for.
     """
     p, count = config.p, len(frequencies)
     if not count or not all(1 <= k <= p // 2 for k in frequencies) or len(set(frequencies)) < count:
-        raise ValueError(f"give different frequencies of 1 to {p // 2}, not {list(frequencies)}.")
+        raise ValueError(
+            f"frequencies must be different whole numbers from 1 to {p // 2}, not {list(frequencies)}."
+        )
     each = config.d_mlp // count
     each -= 1 - each % 2
     if 4 * count > config.d_model or each < 5:
@@ -46,7 +48,7 @@ def hand_wired_addition(config: ModelConfig, frequencies: Sequence[int]) -> Weig
         )
     weights = {name: torch.zeros_like(tensor) for name, tensor in initial_weights(config, 0).items()}
     identity = torch.eye(config.d_model)
-    # All heads together pass the residual stream on as it is.
+    # Together, the heads copy the residual stream.
     weights["blocks.0.attn.W_V"] = identity.unflatten(1, (config.n_heads, -1)).permute(1, 0, 2).contiguous()
     weights["blocks.0.attn.W_O"] = identity.unflatten(0, (config.n_heads, -1)).contiguous()
     number = torch.arange(p)

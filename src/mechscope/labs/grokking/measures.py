@@ -1,4 +1,4 @@
-"""The named numbers that the claims are checked against."""
+"""The measures that the claims are checked on."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from mechscope.runs.workspace import Workspace
 
 @dataclass(frozen=True)
 class Analysis:
-    """A trained model with what was found in it."""
+    """A trained model and its analysis."""
 
     trained: Trained
     """The model."""
     structure: Structure
-    """At the end of training."""
+    """What it computes with at the end of the training."""
     progress: Progress
-    """On the way."""
+    """Progress measures at every checkpoint."""
 
 
 def analyse(workspace: Workspace, trained: Trained, name: str) -> Analysis:
-    """Structure and progress; the progress, which takes longest, is kept as a part of its own."""
+    """Analyse structure and progress. The progress takes longest, so it is stored as a part of the run."""
     structure = analyse_structure(anatomy_of_weights(trained.weights, trained.config.p))
     part = workspace.load_or_compute(
         f"{name}-progress", lambda: vars(follow_progress(trained, structure.keys))
@@ -50,7 +50,7 @@ def analyse(workspace: Workspace, trained: Trained, name: str) -> Analysis:
 
 
 def measure(analysis: Analysis, size: str) -> dict[str, float]:
-    """Every number of one model; `size` goes before each name."""
+    """All measures of one model; their names begin with `size`."""
     trained, structure = analysis.trained, analysis.structure
     history, p = trained.history, trained.config.p
     memorised = first_epoch(history.epoch, history.train_accuracy >= LEARNED)
@@ -82,15 +82,15 @@ def _after_memorising(trained: Trained, memorised: float) -> dict[str, float]:
     if not len(later):
         return {"test_loss_memorised": math.nan, "unmirrored_accuracy": math.nan}
     row = int(later[0])
-    look = int((trained.history.epoch == trained.kept_epochs[row]).nonzero()[0])
+    evaluation = int((trained.history.epoch == trained.kept_epochs[row]).nonzero()[0])
     return {
-        "test_loss_memorised": float(trained.history.test_loss[look]),
+        "test_loss_memorised": float(trained.history.test_loss[evaluation]),
         "unmirrored_accuracy": 100 * unmirrored_accuracy(trained, row),
     }
 
 
 def measure_story(progress: Progress, memorised: float, grokked: float, p: int) -> dict[str, float]:
-    """The order of events, from the checkpoints; not a number where memorising or grokking never came."""
+    """The order of events, from the checkpoints; NaN for a model that never memorised or never grokked."""
     between = (progress.epoch >= memorised) & (progress.epoch <= grokked)
     found = {
         "restricted_epoch": half_guessing_epoch(progress.epoch, progress.restricted, p),
@@ -115,7 +115,7 @@ def measure_story(progress: Progress, memorised: float, grokked: float, p: int) 
 
 
 def measure_hand_wired(seed: int, config: ModelConfig) -> dict[str, float]:
-    """Accuracy of weights written by hand, and of the same ones spoilt."""
+    """Accuracy in percent of weights written by hand, with and without their doubling of angles."""
     generator = torch.Generator().manual_seed(seed)
     frequencies = (torch.randperm(config.p // 2, generator=generator)[:5] + 1).tolist()
     return {
@@ -127,7 +127,7 @@ def measure_hand_wired(seed: int, config: ModelConfig) -> dict[str, float]:
 def _accuracy(config: ModelConfig, frequencies: Sequence[int], *, spoil: bool) -> float:
     weights = hand_wired_addition(config, frequencies)
     if spoil:
-        # Each neuron writes in the direction that it reads: the angle is not doubled.
+        # Each neuron writes in the direction that it reads, so the angle is not doubled.
         width = 2 * len(frequencies)
         read = weights["blocks.0.mlp.W_in"][:width].T
         weights["blocks.0.mlp.W_out"][:, width : 2 * width] = read
@@ -147,14 +147,14 @@ def measure_sweep(runs: Mapping[str, SweepRun]) -> dict[str, float]:
         delays
         | ends
         | {
-            # A model that never got there is later than any other; two of them have no order.
+            # A model that never got there is later than one that did; two such models have no order.
             "sweep_least_later": min(
                 later / earlier if math.isfinite(earlier) else math.nan
                 for earlier, later in itertools.pairwise(epochs)
             ),
             "sweep_latest_over_earliest": epochs[-1] / epochs[0] if math.isfinite(epochs[-1]) else math.nan,
             "sweep_weak_decay_later": min(runs["weak-decay"].solved, LONGEST) / usual,
-            # With too strong a decay the loss may never get low, which the claim allows too.
+            # If the decay is too strong, the loss may never get low. The claim allows this too.
             "sweep_strong_decay": strong / usual if math.isfinite(strong) else 0.0,
         }
         | {f"sweep_{name}_solved".replace("-", "_"): min(run.solved, LONGEST) for name, run in runs.items()}

@@ -1,4 +1,4 @@
-"""The data: all pairs (a, b), their sums modulo p, and which of them are trained on."""
+"""The data: all pairs (a, b), their sums modulo p, and the split into training and test pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Pairs:
-    """Some pairs of numbers and the right answers."""
+    """Pairs of numbers and the right answers."""
 
     a: Int[Tensor, " pair"]
     """First number."""
@@ -30,24 +30,27 @@ class Pairs:
         return torch.stack([self.a, self.b, torch.full_like(self.a, self.p)], dim=1)
 
     def to(self, device: torch.device | str) -> Pairs:
-        """The same on another device."""
+        """The same pairs on another device."""
         return Pairs(self.a.to(device), self.b.to(device), self.answer.to(device), self.p)
 
 
 def all_pairs(p: int) -> Pairs:
-    """Every pair, the second number running fastest."""
+    """All p² pairs: (0, 0), (0, 1), …"""
     a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
     return Pairs(a, b, (a + b) % p, p)
 
 
 def split_pairs(p: int, n_train: int, seed: int) -> tuple[Pairs, Pairs]:
-    """A random training set of `n_train` pairs, and all the others to test on. Each is in order.
+    """A random training set of `n_train` pairs, and all other pairs as a test set, both sorted.
 
     Raises:
-        ValueError: if nothing would be left to train or to test on.
+        ValueError: if one of the two sets would be empty.
     """
     if not 0 < n_train < p * p:
-        raise ValueError(f"of {p * p} pairs, {n_train} cannot be trained on with any left to test.")
+        raise ValueError(
+            f"of {p * p} pairs, between 1 and {p * p - 1} can be trained on, so that some are left to test on; "
+            f"not {n_train}."
+        )
     order = torch.randperm(p * p, generator=torch.Generator().manual_seed(seed))
     whole = all_pairs(p)
 

@@ -1,8 +1,8 @@
 """Permutations: how they compose, and their irreducible representations.
 
 A representation gives every permutation a matrix so that composing permutations multiplies matrices. It is irreducible
-if no change of basis splits all its matrices into smaller blocks. Such "irreps" are to composition what waves are to
-addition: any function of a permutation is a sum of their entries, and the entries are orthogonal.
+if no change of basis splits all its matrices into smaller blocks. These "irreps" are for composition what waves are for
+addition: every function of a permutation is a sum of their entries, and the entries are orthogonal.
 
 There is one irrep per partition of n. Young's orthogonal form (see G. James and A. Kerber, "The Representation Theory
 of the Symmetric Group", 1981, chapter 3) gives its matrices for swaps of neighbours; every permutation is a product of
@@ -21,23 +21,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 LARGEST = 6
-"""More than 720 permutations would not fit a table of all pairs and answers."""
+"""Largest n: a table of all pairs and answers of more than 720 permutations would be too large."""
 
 
 @dataclass(frozen=True)
 class SymmetricGroup:
-    """All permutations of n things. Number 0 is the one that moves nothing."""
+    """All permutations of n things. Permutation 0 moves nothing."""
 
     n: int
     """How many things are permuted."""
     elements: Int[Tensor, "element n"]
-    """Permutation g puts thing i at place elements[g, i]. In lexicographic order."""
+    """Permutation g moves thing i to position elements[g, i]. Sorted lexicographically."""
     table: Int[Tensor, "element element"]
     """table[a, b] is the composition a∘b: first b, then a."""
     inverse: Int[Tensor, " element"]
     """The permutation that undoes each."""
     irreps: Mapping[str, Float[Tensor, "element dim dim"]]
-    """Partition, such as "4+1" → orthogonal matrices, ρ(a∘b) = ρ(a) ρ(b). In float64."""
+    """Partition, such as "4+1" → orthogonal matrices with ρ(a∘b) = ρ(a) ρ(b), in float64."""
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -50,7 +50,7 @@ class SymmetricGroup:
     def projector(self, names: Sequence[str]) -> Float[Tensor, "element element"]:
         """The projection of functions of a permutation on the entries of some irreps' matrices.
 
-        This is the group's Fourier transform, cut to these irreps, and its inverse.
+        This is the group's Fourier transform, restricted to these irreps, followed by its inverse.
 
         Raises:
             KeyError: for an irrep that the group does not have.
@@ -76,7 +76,7 @@ def symmetric_group(n: int) -> SymmetricGroup:
     if not 2 <= n <= LARGEST:
         raise ValueError(f"n must be between 2 and {LARGEST}, not {n}.")
     elements = torch.tensor(list(itertools.permutations(range(n))))
-    # A permutation's digits in base n tell it from all others, and keep the order.
+    # Read as a number in base n, each permutation is unique, and the order stays the same.
     digits = n ** torch.arange(n - 1, -1, -1)
     composed = elements[:, elements]  # [a, b, i] = a(b(i))
     table = torch.searchsorted((elements * digits).sum(-1), (composed * digits).sum(-1))
@@ -90,7 +90,7 @@ def symmetric_group(n: int) -> SymmetricGroup:
 
 
 def partitions(n: int, largest: int | None = None) -> list[tuple[int, ...]]:
-    """All ways to write n as a sum of falling numbers, the fewest numbers first.
+    """All ways to write n as a sum of positive numbers in descending order, largest first number first.
 
     >>> partitions(4)
     [(4,), (3, 1), (2, 2), (2, 1, 1), (1, 1, 1, 1)]
@@ -105,9 +105,9 @@ def partitions(n: int, largest: int | None = None) -> list[tuple[int, ...]]:
 
 
 def standard_tableaux(shape: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
-    """All ways to fill a partition's boxes with 0 … n-1 so that rows and columns rise.
+    """All ways to fill a partition's boxes with 0 … n-1 so that rows and columns increase.
 
-    Each is given as the (row, column) of every number.
+    Each is given by the (row, column) of every number.
     """
     tableaux: list[tuple[tuple[int, int], ...]] = [()]
     for _ in range(sum(shape)):
@@ -127,8 +127,8 @@ def _free_boxes(tableau: Sequence[tuple[int, int]], shape: Sequence[int]) -> lis
 def neighbour_swaps(shape: Sequence[int]) -> Float[Tensor, "swap dim dim"]:
     """Young's orthogonal form: the matrices of the swaps of things i and i + 1.
 
-    The basis is the standard tableaux. With r the distance from the diagonal of i + 1's box minus that of i's, a swap
-    keeps 1/r of a tableau and turns the rest into the tableau with both numbers exchanged.
+    The basis is the standard tableaux. Let r be the distance of i + 1's box from the diagonal, minus that of i's box. A
+    swap maps a tableau to 1/r times itself plus √(1 - 1/r²) times the tableau with both numbers exchanged.
     """
     tableaux = standard_tableaux(shape)
     place = {tableau: index for index, tableau in enumerate(tableaux)}
@@ -147,7 +147,7 @@ def neighbour_swaps(shape: Sequence[int]) -> Float[Tensor, "swap dim dim"]:
 def _matrices(
     elements: Int[Tensor, "element n"], table: Int[Tensor, "element element"], shape: Sequence[int]
 ) -> Float[Tensor, "element dim dim"]:
-    """Every permutation's matrix, reached from the identity by one swap after another."""
+    """The matrix of every permutation, as a product of swaps of neighbours."""
     swaps = neighbour_swaps(shape)
     n, dim = elements.shape[1], swaps.shape[1]
     numbers = {tuple(element): number for number, element in enumerate(elements.tolist())}

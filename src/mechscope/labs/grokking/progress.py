@@ -1,4 +1,4 @@
-"""Progress measures: what grows under a flat training loss, seen from the checkpoints."""
+"""Progress measures: what changes while the training loss is flat, measured at every checkpoint."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from mechscope.labs.grokking.training import Trained
 
 @dataclass(frozen=True)
 class Progress:
-    """Measured at every checkpoint, with the key frequencies of the final model."""
+    """Progress measures at every checkpoint, for the key frequencies of the final model. Losses are in nats."""
 
     epoch: Int[Tensor, " checkpoint"]
     """Epochs trained."""
     train_loss: Float[Tensor, " checkpoint"]
-    """On the training pairs, in nats."""
+    """Loss on the training pairs."""
     test_loss: Float[Tensor, " checkpoint"]
-    """On all others."""
+    """Loss on all other pairs."""
     restricted: Float[Tensor, " checkpoint"]
     """Restricted loss on the test pairs."""
     excluded: Float[Tensor, " checkpoint"]
     """Excluded loss on the training pairs."""
     gini_embedding: Float[Tensor, " checkpoint"]
-    """How few frequencies the embedding uses."""
+    """Gini coefficient of the embedding's frequencies: near 1 if it uses few."""
     gini_to_logits: Float[Tensor, " checkpoint"]
-    """How few frequencies W_L uses."""
+    """The same for W_L."""
     squared_weights: Float[Tensor, " checkpoint"]
     """Sum of all squared weights."""
 
 
 def follow_progress(trained: Trained, keys: list[int]) -> Progress:
-    """Every measure at every checkpoint."""
+    """All progress measures at every checkpoint."""
     rows: list[list[float]] = []
     p = trained.config.p
     for row in range(len(trained.kept_epochs)):
@@ -61,13 +61,13 @@ def follow_progress(trained: Trained, keys: list[int]) -> Progress:
 
 
 def first_epoch(epoch: Int[Tensor, " step"], reached: Bool[Tensor, " step"]) -> float:
-    """The first epoch at which something was reached and stayed until the end; infinite where it never was."""
+    """The first epoch from which something is reached and stays so until the end; infinite if there is none."""
     kept = reached.flip(0).cumprod(0).flip(0).bool()
     return float(epoch[kept][0]) if bool(kept.any()) else math.inf
 
 
 def half_guessing_epoch(epoch: Int[Tensor, " step"], loss: Float[Tensor, " step"], p: int) -> float:
-    """When a loss falls below half of what guessing costs, for good; between two looks: on a straight line."""
+    """The epoch at which a loss falls below half the loss of guessing for good, interpolated linearly."""
     level = math.log(p) / 2
     after = first_epoch(epoch, loss < level)
     if not math.isfinite(after) or after == float(epoch[0]):
@@ -79,9 +79,9 @@ def half_guessing_epoch(epoch: Int[Tensor, " step"], loss: Float[Tensor, " step"
 
 
 def unmirrored_accuracy(trained: Trained, row: int) -> float:
-    """Accuracy of a checkpoint on test pairs (a, b) of which (b, a) was not trained on either.
+    """Accuracy of a checkpoint on test pairs (a, b) for which (b, a) was not trained on either.
 
-    A model that has learned only that the order does not matter gets every mirrored pair for nothing.
+    A model that has only learned that the order does not matter gets all other test pairs right.
     """
     p, test = trained.config.p, trained.test
     seen = torch.zeros(p, p, dtype=torch.bool)

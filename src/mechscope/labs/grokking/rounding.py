@@ -1,7 +1,7 @@
-"""What a float32 loss leaves behind: two trainings that differ only in the rounding of their loss.
+"""The effect of a float32 loss: two trainings that differ only in the rounding of their loss.
 
-Once a probability rounds to 1 in float32, the gradient of its loss is 0. From then on weight decay alone moves the
-weights until the loss is large enough to be seen again, and the clean-up never comes to an end.
+Once a probability rounds to 1 in float32, the gradient of its loss is 0. From then on only weight decay moves the
+weights, until the loss is large enough to be noticed again. So the clean-up never ends.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from mechscope.runs.workspace import Workspace
 
 
 def rounding_experiment(workspace: Workspace, base: ModelConfig, seed: int) -> dict[str, Structure]:
-    """Structure of both models; "float64" and "float32" name the precision of the loss.
+    """Train both models, with the same initial weights and data, and analyse their structure.
 
     Args:
-        base: the model and how long it is trained. Initial weights and data are the same for both.
+        base: settings of both trainings.
+
+    Returns:
+        Precision of the loss, "float64" or "float32" → structure.
     """
     found: dict[str, Structure] = {}
     for name, rounded in (("float64", False), ("float32", True)):
@@ -31,7 +34,7 @@ def rounding_experiment(workspace: Workspace, base: ModelConfig, seed: int) -> d
 
 
 def measure_rounding(found: Mapping[str, Structure]) -> dict[str, float]:
-    """What claim 2.11e compares, in percent."""
+    """The measures of claim 2.11e, in percent."""
     return {
         f"rounding_{name}_{measure}": 100 * value
         for name, structure in found.items()

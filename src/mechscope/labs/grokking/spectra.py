@@ -1,4 +1,4 @@
-"""Fourier norms of weights, and the two Gini coefficients that are followed through training."""
+"""Fourier norms of weights, and the two Gini coefficients that are tracked during training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mechscope.techniques.fourier import frequency_power, gini, key_frequencies,
 
 
 def number_embedding(weights: Mapping[str, Tensor]) -> Float[Tensor, "p d_model"]:
-    """W_E of the numbers, without the sign "="."""
+    """The rows of W_E that belong to numbers, without "="."""
     return weights["embed.W_E"].detach()[:-1].cpu()
 
 
@@ -27,12 +27,12 @@ def embedding_gini(weights: Mapping[str, Tensor]) -> float:
 
 
 def neuron_to_logit_gini(weights: Mapping[str, Tensor]) -> float:
-    """The same of W_L, over the logits' axis."""
+    """The same for W_L, along the axis of the logits."""
     return gini(to_fourier(neurons_to_logits(weights), 1)[:, 1:].norm(dim=0).numpy())
 
 
 def frequency_norms(values: Tensor, dim: int = 0) -> Float[Tensor, " frequency"]:
-    """Norm of everything that has each frequency from 1 along an axis, all other axes together."""
+    """Norm of the Fourier components along an axis, for each frequency from 1; over all other axes."""
     return frequency_power(values, dim).movedim(dim, 0).flatten(1).sum(1)[1:].sqrt()
 
 

@@ -1,4 +1,4 @@
-"""What a trained model computes with: key frequencies, and how much of it they explain."""
+"""What a trained model computes with: its key frequencies, and how much of the model they explain."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mechscope.techniques.fourier import (
 )
 
 SINGLE = 0.85
-"""A neuron of which one frequency explains more than this share is a single-frequency neuron."""
+"""A single-frequency neuron is one whose best frequency explains more than this share of its variance."""
 SINGLE_HEAD = 0.95
-"""If one frequency explains at least this share of a head's attention, it is a single-frequency head."""
+"""A single-frequency head is one whose best frequency explains at least this share of its attention's variance."""
 MOST_KEYS = 6
-"""The most key frequencies that count: if all counted, nothing could be outside them."""
+"""Most key frequencies that count in `outside_keys`: if all frequencies were keys, nothing could lie outside them."""
 
 
 @dataclass(frozen=True)
@@ -36,40 +36,40 @@ class Structure:
     embedding_norms: Float[Tensor, " frequency"]
     """Norm of each frequency in the embedding."""
     W_L_norms: Float[Tensor, " frequency"]
-    """Norm of each frequency in W_L, over the logits' axis."""
+    """Norm of each frequency in W_L, along the axis of the logits."""
     explained: float
     """Share of the logits' variance that Σ α_k cos w_k(a+b-c) over the key frequencies explains."""
     outside: float
     """Share of W_L's squared Frobenius norm that lies outside the key frequencies, the six strongest at most."""
     neuron_shares: Float[Tensor, "frequency neuron"]
-    """Share of each neuron's variance over pairs that each frequency explains; 0 where it never varies."""
+    """Share of each neuron's variance over pairs that each frequency explains; 0 for a constant neuron."""
     firing: Float[Tensor, " neuron"]
     """Share of the pairs on which each neuron is active."""
     influence: Float[Tensor, " neuron"]
-    """How much each neuron moves the logits: its standard deviation over pairs times the norm of its row of W_L."""
+    """Each neuron's effect on the logits: its standard deviation over pairs times the norm of its row of W_L."""
     head_shares: Float[Tensor, "frequency head"]
     """Share of the variance of each head's attention to the first number, over all pairs, that the formula of
-    `head_shares` explains with each frequency; 0 if it never varies."""
+    `head_shares` explains with each frequency; 0 for constant attention."""
     loss: float
-    """Over all pairs, in nats."""
+    """Mean loss over all pairs, in nats."""
     accuracy: float
-    """Over all pairs."""
+    """Share of right answers over all pairs."""
     loss_without: Float[Tensor, " frequency"]
-    """Loss over all pairs with cos and sin w_k(a+b) of one frequency taken out of the logits."""
+    """Loss over all pairs with cos and sin w_k(a+b) of one frequency removed from the logits."""
 
     @property
     def single_neurons(self) -> float:
-        """Share of neurons that are single-frequency; those that never fire count as not."""
+        """Share of neurons that are single-frequency. Neurons that never fire are not."""
         return float((self.neuron_shares.amax(0) > SINGLE).double().mean())
 
     @property
     def mixed(self) -> Bool[Tensor, " neuron"]:
-        """Which neurons are active somewhere and yet not single-frequency."""
+        """Which neurons are active on some pair, but not single-frequency."""
         return (self.neuron_shares.amax(0) <= SINGLE) & (self.firing > 0)
 
     @property
     def mixed_firing(self) -> float:
-        """Share of the pairs on which a mixed neuron is active, on average; NaN if there is none."""
+        """Mean share of the pairs on which a mixed neuron is active; NaN without mixed neurons."""
         return float(self.firing[self.mixed].mean())
 
     @property
@@ -84,12 +84,12 @@ class Structure:
 
     @property
     def worst_head(self) -> float:
-        """Smallest share that a head's best frequency explains of its attention."""
+        """Smallest share of a head's attention that its best frequency explains."""
         return float(self.head_shares.amax(0).amin())
 
     @property
     def separation(self) -> float:
-        """How much more losing the least important key frequency costs than the most important other one (ratio)."""
+        """Cost of removing the least important key frequency, over that of the most important other frequency."""
         change = self.loss_without - self.loss
         is_key = torch.zeros(len(change), dtype=torch.bool)
         is_key[[key - 1 for key in self.keys]] = True
@@ -124,7 +124,7 @@ def explained_by_cosines(logits: Float[Tensor, "p p p"], keys: Sequence[int]) ->
     """
     p = len(logits)
     number = torch.arange(p)
-    # Mean logit for each value of a + b - c: all that a function of it can see.
+    # A function of a + b - c can only explain the mean logit for each of its values.
     distance = (number[:, None, None] + number[:, None] - number) % p
     means = torch.zeros(p, dtype=torch.float64).index_add_(0, distance.flatten(), logits.double().flatten())
     means = means / p**2
@@ -137,10 +137,10 @@ def explained_by_cosines(logits: Float[Tensor, "p p p"], keys: Sequence[int]) ->
 
 
 def outside_keys(W_L: Float[Tensor, "d_mlp p"], keys: Sequence[int]) -> float:
-    """1 - ‖P W_L‖² / ‖W_L‖²: the share of the squared Frobenius norm without cos and sin of the key frequencies.
+    """1 - ‖P W_L‖² / ‖W_L‖²: the share of the squared Frobenius norm outside cos and sin of the key frequencies.
 
-    The part that is equal for all answers is removed first, because it changes no probability. Of more than six
-    frequencies only the six strongest count as keys.
+    The part that is equal for all answers is removed first, because it changes no probability. If there are more than
+    six key frequencies, only the six strongest count.
     """
     coefficients = to_fourier(W_L, 1)[:, 1:]
     strength = frequency_norms(W_L, 1)
@@ -150,7 +150,7 @@ def outside_keys(W_L: Float[Tensor, "d_mlp p"], keys: Sequence[int]) -> float:
 
 
 def neuron_shares(neurons: Float[Tensor, "p p neuron"]) -> Float[Tensor, "frequency neuron"]:
-    """Share of each neuron's variance over pairs that each frequency explains; 0 for one that never varies."""
+    """Share of each neuron's variance over pairs that each frequency explains; 0 for a constant neuron."""
     alive = neurons.flatten(0, 1).std(0) > 1e-9
     shares = torch.zeros(neurons.shape[0] // 2, neurons.shape[-1], dtype=torch.float64)
     if bool(alive.any()):
@@ -159,17 +159,17 @@ def neuron_shares(neurons: Float[Tensor, "p p neuron"]) -> Float[Tensor, "freque
 
 
 def head_shares(pattern: Float[Tensor, "p p head"]) -> Float[Tensor, "frequency head"]:
-    """R² of each head's attention to the first number with a formula of one frequency; 0 for one that never varies.
+    """R² of a one-frequency formula for each head's attention to the first number; 0 for constant attention.
 
-    Over all pairs the attention is fitted by 1/2 + α (cos w_k a - cos w_k b) + β (sin w_k a - sin w_k b). The half is
-    not fitted: a head that looks elsewhere on average does not follow the formula. Over all pairs the two differences
-    are orthogonal and each has the squared norm p², so the fit is a projection. Source: Nanda et al. (2023), who
-    expand the sigmoid of a difference of waves to first order.
+    Over all pairs the attention is fitted by 1/2 + α (cos w_k a - cos w_k b) + β (sin w_k a - sin w_k b). The 1/2 is
+    fixed, because a head that attends elsewhere on average does not follow the formula. The two differences are
+    orthogonal, each with the squared norm p², so the fit is a projection. Source: Nanda et al. (2023), who expand the
+    sigmoid of a difference of waves to first order.
     """
     p = len(pattern)
     rest = pattern.double() - 0.5
     spread = (pattern.double() - pattern.double().mean((0, 1))).square().sum((0, 1))
-    # Σ over pairs of rest × (cos w_k a - cos w_k b) needs only the means over b and over a.
+    # The sum over pairs of rest × (cos w_k a - cos w_k b) needs only the means over b and over a.
     waves = frequency_power(rest.mean(1) - rest.mean(0))[1:]
     varies = spread > 1e-18 * p**2
     missed = rest.square().sum((0, 1)) - waves * p / 2

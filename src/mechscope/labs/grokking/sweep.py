@@ -1,4 +1,4 @@
-"""When does a model grok? The same small model with more and less data, and without weight decay."""
+"""When does a model grok? The small model with other amounts of data and other weight decays."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mechscope.labs.grokking.training import GROKKED, LEARNED, History, train_mo
 from mechscope.runs.workspace import Workspace
 
 SOLVED = 1e-2
-"""Test loss below which a training of the sweep is over, in nats."""
+"""Test loss in nats below which a training of the sweep stops."""
 DECAY_SHARE = 0.6
-"""Share of the pairs at which the decay is varied."""
+"""Share of the pairs that is trained on while the decay is varied."""
 SHARES = ("most-of-all", "most", "much", "half", "standard")
-"""Trainings that differ only in their share of the pairs, from the largest to the smallest that groks."""
+"""Trainings that differ only in their share of the pairs, from the largest share to the smallest that groks."""
 SCARCE = ("much", "half", "standard")
-"""Those of them whose dates are compared: with more data a small modulus spends its time on fitting all the facts."""
+"""Those whose epochs are compared. With more data, a small modulus spends its time on fitting all the facts."""
 LONGEST = 3000
-"""Epochs after which a training of the sweep counts as one that does not grok: several times what is usual."""
+"""Epochs after which a training of the sweep counts as one that does not grok: several times the usual number."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class SweepRun:
     """One training of the sweep."""
 
     fraction: float
-    """Share of pairs trained on."""
+    """Share of the pairs that is trained on."""
     weight_decay: float
-    """Decoupled."""
+    """Its weight decay (AdamW)."""
     history: History
-    """What was seen."""
+    """Losses and accuracies on the way."""
 
     @property
     def delay(self) -> float:
-        """Epochs from memorising the training pairs to getting the others right; infinite where that never came."""
+        """Epochs from memorising the training pairs to grokking; infinite if it never did both."""
         memorised = first_epoch(self.history.epoch, self.history.train_accuracy >= LEARNED)
         grokked = first_epoch(self.history.epoch, self.history.test_accuracy >= GROKKED)
         return grokked - memorised if math.isfinite(memorised) else math.inf
 
     @property
     def solved(self) -> float:
-        """Epoch at which the test loss was low for the first time; infinite if it never was."""
+        """First epoch with a test loss below SOLVED; infinite if there is none."""
         low = self.history.epoch[self.history.test_loss < SOLVED]
         return float(low[0]) if len(low) else math.inf
 
@@ -55,7 +55,7 @@ class SweepRun:
 
 
 def run_sweep(workspace: Workspace, base: ModelConfig, seed: int) -> dict[str, SweepRun]:
-    """Train all; the keys name them: SHARES and "little", "no-decay", "weak-decay", "strong-decay"."""
+    """Train every model of the sweep: SHARES and "little", "no-decay", "weak-decay", "strong-decay"."""
     wanted: Mapping[str, tuple[float, float]] = {
         "little": (0.2, base.weight_decay),
         "standard": (base.fraction, base.weight_decay),

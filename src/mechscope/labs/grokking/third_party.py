@@ -1,9 +1,9 @@
-"""Models that others trained, where MECHSCOPE_DATA has them: two by Apollo Research, a clock and a pizza.
+"""Models trained by others, if MECHSCOPE_DATA has them: two by Apollo Research, a clock and a pizza.
 
-A pizza (attention constant) and a clock (attention multiplies) both add with frequencies; two measures of Zhong et
-al. (2023), "The clock and the pizza", tell them apart. **Distance irrelevance**: how much of the spread of the right
-answer's logit is left among pairs with the same distance a - b (a pizza's logit is |cos w(a-b)/2|, so little is).
-**Gradient symmetricity**: cosine similarity of a logit's gradients with respect to both embeddings.
+A pizza (its attention is constant) and a clock (its attention multiplies) both add with frequencies. Two measures of
+Zhong et al. (2023), "The clock and the pizza", tell them apart. **Distance irrelevance**: how much of the spread of the
+right answer's logit is left among pairs with the same distance a - b (little for a pizza, whose logit is
+|cos w(a-b)/2|). **Gradient symmetricity**: cosine similarity of a logit's gradients with respect to both embeddings.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ FILES = {
     "clock_pizza/model_l8k1hzciux.pt": "9c45340a4ce253239687349f690a3687116ef14c35e64f77b69c5abdf6086929",
     "clock_pizza/model_p99zdpze5l.pt": "eb58a5a059f05f9f8a434f8f6d62405c6194dc353abf9843cb56382183820e25",
 }
-"""File → SHA-256, as in the collection's own lists."""
+"""File → SHA-256, as published with the files."""
 
 ADDERS = ("modular_addition/seed0.model_epoch_60000.pt", "modular_addition/seed1.model_epoch_60000.pt")
 MIXERS = {
     "clock": ("clock_pizza/model_l8k1hzciux.pt", 1.0),
     "pizza": ("clock_pizza/model_p99zdpze5l.pt", 0.0),
 }
-"""Name → file, and how much of its attention is softmax; the rest is constant."""
+"""Name → file, and the share of its attention that is a softmax; the rest is constant."""
 
 
 def models_folder() -> Path | None:
     """The folder with all four models, or None if MECHSCOPE_DATA does not have them.
 
     Raises:
-        ValueError: if a file is there and is not the one that was published.
+        ValueError: if one of the files is not the published one.
     """
     data = data_folder()
     if data is None or not all((data / "models" / name).is_file() for name in FILES):
@@ -58,17 +58,18 @@ def models_folder() -> Path | None:
         found = hashlib.sha256(regular_file(data / "models" / name).read_bytes()).hexdigest()
         if found != expected:
             raise ValueError(
-                f"{data / 'models' / name} is damaged: its SHA-256 is {found}, and it should be {expected}."
+                f"{data / 'models' / name} is damaged: its SHA-256 is {found}, but should be {expected}. "
+                "Download it again."
             )
     return data / "models"
 
 
 @dataclass(frozen=True)
 class MixedAttention:
-    """A one-layer model over (a, b) alone whose heads see both places; attention is part softmax, part constant."""
+    """A one-layer model that reads only [a, b]. Its attention is part softmax, part constant, and not causal."""
 
     weights: Weights
-    """As published: matrices map from right to left."""
+    """As published: every matrix but W_U maps its last axis to the one before it."""
     softmax: float
     """Attention weights are softmax · pattern + (1 - softmax)."""
 
@@ -82,7 +83,7 @@ class MixedAttention:
         return self.weights["embed.W_E"].T[number]
 
     def logits(self, first: Tensor, second: Tensor) -> Float[Tensor, "pair p"]:
-        """Logits at the second place, from the two embeddings."""
+        """Logits at the second position, from the two embeddings."""
         W = {name.removeprefix("blocks.0."): tensor for name, tensor in self.weights.items()}
         x = torch.stack([first, second], 1) + W["pos_embed.W_pos"][:2]
         query = torch.einsum("hkd,nd->nhk", W["attn.W_Q"], x[:, 1])
@@ -97,7 +98,7 @@ class MixedAttention:
 
 
 def distance_irrelevance(logits: Float[Tensor, "p p p"]) -> float:
-    """Mean spread of the right answer's logit among pairs of the same distance, over its spread among all pairs."""
+    """Mean spread of the right answer's logit among pairs with the same a - b, divided by its spread over all pairs."""
     pairs = all_pairs(len(logits))
     right = logits.double().flatten(0, 1).gather(1, pairs.answer[:, None])[:, 0]
     distance = (pairs.a - pairs.b) % pairs.p
@@ -106,7 +107,7 @@ def distance_irrelevance(logits: Float[Tensor, "p p p"]) -> float:
 
 
 def gradient_similarities(model: MixedAttention) -> Float[Tensor, "p p p"]:
-    """Cosine similarity of each logit's gradients to the two embeddings, for all pairs and answers.
+    """Cosine similarity of each logit's gradients with respect to both embeddings, for all pairs and answers.
 
     Its mean is the gradient symmetricity.
     """
@@ -122,7 +123,7 @@ def gradient_similarities(model: MixedAttention) -> Float[Tensor, "p p p"]:
 
 
 def authors_sample(p: int) -> Int[Tensor, "100 3"]:
-    """The hundred triples (a, b, c) that the authors average over: the first of all p³ in a fixed random order."""
+    """The hundred triples (a, b, c) that the authors average over: the first of all p³ in their random order."""
     triples = list(itertools.product(range(p), repeat=3))
     random.Random(42).shuffle(triples)
     return torch.tensor(triples[:100])
@@ -135,7 +136,7 @@ def load_mixer(path: Path, softmax: float) -> MixedAttention:
 
 
 def measure_third_party(workspace: Workspace, folder: Path) -> dict[str, Tensor]:
-    """Measures of all four models, and the right answer's mean logit by distance for the two mixers."""
+    """Measures of all four models, and the mean logit of the right answer by distance for clock and pizza."""
 
     def compute() -> dict[str, Tensor]:
         found: dict[str, float] = {}

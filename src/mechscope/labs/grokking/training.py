@@ -1,4 +1,4 @@
-"""Training one model over the full batch, looked at on the way, in a way that can be stopped and gone on with."""
+"""Training one model on the full batch, evaluated on the way; an interrupted training can be continued."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GROKKED = 0.995
 
 @dataclass(frozen=True)
 class History:
-    """What was seen at every look."""
+    """The evaluations on the way, every `look_every` epochs and at the end."""
 
     epoch: Int[Tensor, " step"]
     """Epochs trained."""
@@ -48,27 +48,27 @@ class History:
     gini_embedding: Float[Tensor, " step"]
     """Gini coefficient of the embedding's Fourier components."""
     gini_to_logits: Float[Tensor, " step"]
-    """The same of the neurons' effect on the logits."""
+    """The same for W_L, which leads from the neurons to the logits."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, its way there, and the pairs that it was and was not trained on."""
+    """A trained model, its history, and the pairs that it was and was not trained on."""
 
     config: ModelConfig
     """Model and training."""
     weights: Weights
-    """At the end."""
+    """At the end of the training."""
     history: History
-    """Losses and more at every look."""
+    """Losses, accuracies and more on the way."""
     kept_epochs: Int[Tensor, " checkpoint"]
     """Epochs of the checkpoints."""
     kept: dict[str, Tensor]
-    """Weights at those epochs, [checkpoint …] each."""
+    """Name → weights at these epochs, [checkpoint …]."""
     train: Pairs
-    """Trained on."""
+    """The pairs that it was trained on."""
     test: Pairs
-    """Never trained on."""
+    """All other pairs."""
 
     def checkpoint(self, row: int) -> Weights:
         """The weights of one checkpoint."""
@@ -76,14 +76,14 @@ class Trained:
 
 
 def initial_weights(config: ModelConfig, seed: int) -> Weights:
-    """The weights before the first epoch: those of the transformer with this seed."""
+    """The weights before the first epoch: those of a new transformer with this seed."""
     state = HookedTransformer(config.transformer_config(seed)).state_dict()
-    # Contiguous, as the gradients and the stored moments are: the fused optimizer goes through memory in order.
+    # The fused optimizer needs weights, gradients and moments in the same memory layout.
     return {name: state[name].detach().clone(memory_format=torch.contiguous_format) for name in TRAINED}
 
 
 def to_transformer(config: ModelConfig, weights: Mapping[str, Tensor]) -> HookedTransformer:
-    """The same weights as a transformer, for every tool of this package."""
+    """The same weights in a `HookedTransformer`, for the tools of this package."""
     model = HookedTransformer(config.transformer_config(0))
     state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
     return HookedTransformer.from_state(
@@ -94,10 +94,10 @@ def to_transformer(config: ModelConfig, weights: Mapping[str, Tensor]) -> Hooked
 def train_model(
     workspace: Workspace, config: ModelConfig, seed: int, name: str, *, shuffle_answers: bool = False
 ) -> Trained:
-    """Train a model, go on with a stopped training, or read a finished one back.
+    """Train a model, continue an interrupted training, or read back a finished one.
 
     Args:
-        name: of the part; two trainings of one run must differ in it.
+        name: name of its part, different for each training of a run.
         shuffle_answers: train and test on answers in random order: the null.
     """
     train, test = training_pairs(config, seed, shuffle_answers=shuffle_answers)
@@ -146,23 +146,25 @@ def _train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    batch, looks, kept, done = (
-        FullBatch(train, rounded=config.rounded_loss),
-        list[dict[str, Tensor]](),
-        list[Weights](),
-        0,
-    )
+    batch = FullBatch(train, rounded=config.rounded_loss)
+    evaluations: list[dict[str, Tensor]] = []
+    kept: list[Weights] = []
+    done = 0
     if (state := workspace.restore_state(name)) is not None:
-        done = _restore(state, weights, optimizer, looks, kept)
+        done = _restore(state, weights, optimizer, evaluations, kept)
     with workspace.bar(config.epochs, f"{name} (p = {config.p})", done) as bar:
         for epoch in range(done, config.epochs + 1):
             if epoch % config.look_every == 0 or epoch == config.epochs:
-                looks.append(_look(epoch, weights, train, test))
-                over = epoch == config.epochs or is_solved(config, looks) or is_settled(config, looks)
-                if epoch % config.keep_every == 0 or over:
+                evaluations.append(_evaluate(epoch, weights, train, test))
+                ends = (
+                    epoch == config.epochs
+                    or is_solved(config, evaluations)
+                    or is_settled(config, evaluations)
+                )
+                if epoch % config.keep_every == 0 or ends:
                     kept.append({key: tensor.detach().clone() for key, tensor in weights.items()})
                     kept[-1]["epoch"] = torch.tensor(epoch)
-                if over:
+                if ends:
                     break
             optimizer.param_groups[0]["lr"] = config.learning_rate * min(1.0, (epoch + 1) / config.warm_up)
             gradients = torch.autograd.grad(batch.loss(weights), list(weights.values()))
@@ -170,26 +172,28 @@ def _train(
                 tensor.grad = gradient.contiguous()
             optimizer.step()
             bar.update()
-            workspace.save_state(name, lambda done=epoch + 1: _state(done, weights, optimizer, looks, kept))
+            workspace.save_state(
+                name, lambda done=epoch + 1: _state(done, weights, optimizer, evaluations, kept)
+            )
     return {
         **{f"weights.{key}": tensor.detach() for key, tensor in weights.items()},
-        **stack_rows(looks, "look."),
+        **stack_rows(evaluations, "look."),
         **{f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in weights},
         "kept_epochs": torch.stack([each["epoch"] for each in kept]),
     }
 
 
-def is_solved(config: ModelConfig, looks: Sequence[Mapping[str, Tensor]]) -> bool:
-    """Whether the test loss is as low as was asked for."""
-    return float(looks[-1]["test_loss"]) < config.solved_loss
+def is_solved(config: ModelConfig, evaluations: Sequence[Mapping[str, Tensor]]) -> bool:
+    """Whether the latest test loss is below `config.solved_loss`."""
+    return float(evaluations[-1]["test_loss"]) < config.solved_loss
 
 
-def is_settled(config: ModelConfig, looks: Sequence[Mapping[str, Tensor]]) -> bool:
-    """Whether the model has grokked and its clean-up has come to an end."""
+def is_settled(config: ModelConfig, evaluations: Sequence[Mapping[str, Tensor]]) -> bool:
+    """Whether the model has grokked and its clean-up is over (see `ModelConfig.settled`)."""
     span = config.settled_over // config.look_every
-    if not config.settled or len(looks) <= span:
+    if not config.settled or len(evaluations) <= span:
         return False
-    now, before = looks[-1], looks[-1 - span]
+    now, before = evaluations[-1], evaluations[-1 - span]
     changes = [
         abs(float(now[name] - before[name])) / float(now[name])
         for name in ("squared_weights", "gini_embedding", "gini_to_logits")
@@ -197,7 +201,7 @@ def is_settled(config: ModelConfig, looks: Sequence[Mapping[str, Tensor]]) -> bo
     return float(before["test_accuracy"]) >= GROKKED and max(changes) < config.settled
 
 
-def _look(epoch: int, weights: Weights, train: Pairs, test: Pairs) -> dict[str, Tensor]:
+def _evaluate(epoch: int, weights: Weights, train: Pairs, test: Pairs) -> dict[str, Tensor]:
     found = {"epoch": torch.tensor(epoch)}
     for name, pairs in (("train", train), ("test", test)):
         logits = run_pairs(weights, pairs).logits
@@ -214,13 +218,13 @@ def _state(
     done: int,
     weights: Weights,
     optimizer: torch.optim.Optimizer,
-    looks: list[dict[str, Tensor]],
+    evaluations: list[dict[str, Tensor]],
     kept: list[Weights],
 ) -> dict[str, Tensor]:
     state = {"done": torch.tensor(done)}
     state |= {f"weights.{key}": tensor for key, tensor in weights.items()}
     state |= optimizer_state(optimizer, weights)
-    state |= stack_rows(looks, "look.")
+    state |= stack_rows(evaluations, "look.")
     return state | {f"kept.{key}": torch.stack([each[key].cpu() for each in kept]) for key in kept[0]}
 
 
@@ -228,13 +232,13 @@ def _restore(
     state: Part,
     weights: Weights,
     optimizer: torch.optim.Optimizer,
-    looks: list[dict[str, Tensor]],
+    evaluations: list[dict[str, Tensor]],
     kept: list[Weights],
 ) -> int:
     with torch.no_grad():
         for key, tensor in weights.items():
             tensor.copy_(state[f"weights.{key}"])
     restore_optimizer(optimizer, weights, state)
-    looks += split_rows(state, "look.")
+    evaluations += split_rows(state, "look.")
     kept += split_rows(state, "kept.")
     return int(state["done"])

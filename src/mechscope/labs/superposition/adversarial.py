@@ -1,4 +1,4 @@
-"""The smallest push that hurts most: superposed features can be hit through each other."""
+"""Small pushes that add a lot of loss: features in superposition can be hit through each other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mechscope.checkpoints.toy_networks import ToyModels
 
 
 def attack_directions(W: Float[Tensor, "hidden feature"]) -> Float[Tensor, "attack feature"]:
-    """Unit inputs that move one output each as far as a push of that length can: the rows of ±WᵀW, normalised.
+    """Unit inputs, each of which moves one output as far as an input of length 1 can: the rows of ±WᵀW, normalised.
 
-    A gradient attack would often find nothing: where the output's ReLU is flat the gradient is zero.
+    A gradient attack would often find nothing, because the gradient is zero while the output's ReLU is off.
     Source: Elhage et al. (2022), “Toy models of superposition”, on adversarial robustness.
     """
     rows = W.T @ W
@@ -24,16 +24,20 @@ def attack_directions(W: Float[Tensor, "hidden feature"]) -> Float[Tensor, "atta
 def vulnerability(
     models: ToyModels, x: Float[Tensor, "1 feature batch"], size: float = 0.1
 ) -> Float[Tensor, ""]:
-    """How much loss the worst push of one instance adds, divided by the push's squared length.
+    """How much loss the worst push adds to one network, divided by the push's squared length.
 
-    The push is as long as `size` times the mean length of an input, and is chosen anew for each input among
-    `attack_directions`. A network that passes every feature on by itself scores about 1.
+    The length of the push is `size` times the mean length of an input; its direction is the worst of
+    `attack_directions` for each input. A network without superposition scores about 1.
 
     Raises:
-        ValueError: for a stack of more than one instance.
+        ValueError: for more than one network.
     """
     if models.W.shape[:2] != (1, 1):
-        raise ValueError(f"one instance at a time, not {tuple(models.W.shape[:2])}; see ToyModels.select.")
+        settings, starts = models.W.shape[:2]
+        raise ValueError(
+            f"vulnerability is measured on one network, not on a stack of {settings} settings and {starts} starts: "
+            "choose one with ToyModels.select(setting, start)."
+        )
     length = size * x.norm(dim=1).mean()
     clean = (models(x)[0, 0] - x[0]).square().sum(0)
     worst = torch.full_like(clean, -torch.inf)

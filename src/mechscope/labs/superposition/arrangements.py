@@ -1,8 +1,8 @@
 """Which arrangement has the lowest loss? Many starts, the candidates among them, on one large fixed sample.
 
-Arrangements that differ by a few tenths of a percent drown in the noise of random batches. So these networks see the
-same quasi-random points at every step, and are compared on others. Each candidate arrangement is one of the starts:
-what luck does not find is compared all the same.
+The losses of arrangements differ by a few tenths of a percent, less than the noise of random batches. So these
+networks see the same quasi-random points at every step, and are compared on other points. Each candidate arrangement is
+one of the starts, so it is compared even if no random start finds it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from mechscope.runs.workspace import Workspace
 TEST_POINTS = 2**15
 """Points that arrangements are compared on."""
 LEARNING_RATE = 0.02
-"""Of Adam; constant in the first half of the training, then down to zero in a straight line."""
+"""Adam's learning rate: constant in the first half of the training, then falling linearly to zero."""
 TETRAHEDRON_DENSITY = (0.65, 0.7, 0.8, 0.9)
 """Densities at which a tetrahedron is the best arrangement of four features in three dimensions."""
 SPARSE = 0.3
-"""A density at which it is not."""
+"""A density at which it is not the best."""
 DIGON_DENSITY = (0.1, 0.05)
-"""Densities of the four equal features; the first is the claim's."""
+"""Densities of the four equal features. The claim is about the first."""
 DIGON_RATIO = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.25, 0.2)
 """Densities of the fifth feature, as multiples of the others'."""
-NEARLY = 2
-"""How many of these, from the first, are skipped in the search for a crossing."""
+SKIPPED_RATIOS = 2
+"""How many of these, from the first, are skipped in the search for a crossing: there the fifth feature is nearly as
+dense as the others, so it finds its way back in, and both starts end in the same arrangement."""
 DENSER = 2.5
-"""The null: the fifth feature is denser instead."""
+"""The ratio of the null, in which the fifth feature is denser than the others."""
 PAIR_DENSITY = (0.7, 0.6, 0.03, 0.02)
 """Densities of the correlated pairs: two at which they collapse, two at which they do not."""
 TRIPLE_DENSITY = (0.1, 0.03)
@@ -50,7 +51,7 @@ class Settled:
     W: Float[Tensor, "setting start hidden feature"]
     """Features as directions."""
     loss: Float[Tensor, "setting start"]
-    """On points that were not trained on."""
+    """Loss on points that were not trained on."""
 
     @property
     def best(self) -> Float[Tensor, "setting hidden feature"]:
@@ -61,25 +62,27 @@ class Settled:
 def sparse_points(
     density: Float[Tensor, "setting feature"], sets: Sequence[int], points: int, seed: int
 ) -> Float[Tensor, "setting feature point"]:
-    """Quasi-random sparse features; those of one set are present together, with independent strengths.
+    """Quasi-random sparse features. Features of one set are present together, with independent strengths.
 
     Args:
-        density: probability of being present, the same for all features of a set.
-        sets: sizes of the sets, in the features' order; all 1 for independent features.
+        density: probability of being present; the same for all features of a set.
+        sets: sizes of the sets, in the order of the features; all 1 for independent features.
 
     Raises:
         ValueError: if the sets do not add up to the features, or a set has more than one density.
     """
     if sum(sets) != density.shape[1]:
         raise ValueError(
-            f"sets of {list(sets)} are {sum(sets)} features; the densities are of {density.shape[1]}."
+            f"sets of {list(sets)} features have {sum(sets)} features in all, but there are densities for "
+            f"{density.shape[1]}."
         )
     member = torch.repeat_interleave(torch.arange(len(sets)), torch.tensor(sets))
     first = torch.tensor([sum(sets[:row]) for row in range(len(sets))])
     if not density.equal(density[:, first][:, member]):
-        raise ValueError("features of one set are present together, so they have one density.")
+        raise ValueError("features of one set are present together, so they must have the same density.")
     if max(sets) == 1:
-        # One draw decides both: below p the feature is present, and u/p is uniform again. Fewer dimensions, less noise.
+        # One draw decides both presence and strength: below p the feature is present, and u/p is uniform again. Fewer
+        # dimensions mean less noise.
         strength = _draw(len(member), points, seed) / density[:, :, None]
         return strength * (strength < 1)
     drawn = _draw(len(sets) + len(member), points, seed)
@@ -99,7 +102,7 @@ def settle(
     points: int,
     seed: int,
 ) -> Settled:
-    """Train x ↦ ReLU(WᵀWx + b) from every start, all features equally important."""
+    """Train x ↦ ReLU(WᵀWx + b) from every start, with all features equally important."""
     W, b = starts.clone(), torch.zeros(*starts.shape[:2], starts.shape[3])
     importance = torch.ones(density.shape)
     x = sparse_points(density, sets, points, seed)
@@ -116,7 +119,7 @@ def settle(
 def random_starts(
     settings: int, starts: int, hidden: int, features: int, seed: int, planted: Sequence[Tensor] = ()
 ) -> Float[Tensor, "setting start hidden feature"]:
-    """The same starts for every setting; planted arrangements come first."""
+    """The same starts for every setting: the planted arrangements, then random ones."""
     generator = torch.Generator().manual_seed(seed)
     drawn = 0.5 * torch.randn(starts, hidden, features, generator=generator)
     return torch.cat([torch.stack(list(planted)), drawn] if planted else [drawn]).repeat(settings, 1, 1, 1)
@@ -153,39 +156,44 @@ def stored_arrangements(
 
 
 def study_arrangements(seed: int, *, starts: int, steps: int, points: int) -> dict[str, Settled]:
-    """Every comparison of the lab: "tetrahedron", "digons", "pairs", "triples", and the last two without correlation.
+    """Train the networks of every comparison.
 
     Args:
-        starts: random starts per setting, besides the planted ones.
-        steps, points: of each training; the tetrahedron's has four times the points.
-    """
-    how = {"steps": steps, "points": points, "seed": 2 * seed}
+        starts: random starts per setting, in addition to the planted ones.
+        steps: steps of each training.
+        points: inputs of each training; for the tetrahedron, four times as many.
 
-    def alike(density: Sequence[float], features: int) -> Tensor:
+    Returns:
+        "tetrahedron", "digons", "pairs" and "triples"; and the nulls "pairs-alone" and "triples-alone", whose features
+        are independent.
+    """
+    training = {"steps": steps, "points": points, "seed": 2 * seed}
+
+    def equal(density: Sequence[float], features: int) -> Tensor:
         return torch.tensor(density)[:, None].repeat(1, features)
 
-    four = alike((SPARSE, *TETRAHEDRON_DENSITY), 4)
-    five = alike([p for p in DIGON_DENSITY for _ in (*DIGON_RATIO, DENSER)], 5)
+    four = equal((SPARSE, *TETRAHEDRON_DENSITY), 4)
+    five = equal([p for p in DIGON_DENSITY for _ in (*DIGON_RATIO, DENSER)], 5)
     five[:, 0] *= torch.tensor((*DIGON_RATIO, DENSER) * len(DIGON_DENSITY))
-    pairs, triples = alike(PAIR_DENSITY, 6), alike(TRIPLE_DENSITY, 6)
+    pairs, triples = equal(PAIR_DENSITY, 6), equal(TRIPLE_DENSITY, 6)
 
-    def drawn(density: Tensor, hidden: int, planted: Sequence[Tensor] = ()) -> Tensor:
+    def starts_for(density: Tensor, hidden: int, planted: Sequence[Tensor] = ()) -> Tensor:
         return random_starts(len(density), starts, hidden, density.shape[1], seed, planted)
 
     return {
-        # A tetrahedron wins by so little at the highest density that its cosines need a sample without gaps.
+        # At the highest density the tetrahedron leads by so little that its cosines need a denser sample.
         "tetrahedron": settle(
-            drawn(four, 3, [tetrahedron()]), four, (1,) * 4, **{**how, "points": 4 * points}
+            starts_for(four, 3, [tetrahedron()]), four, (1,) * 4, **{**training, "points": 4 * points}
         ),
-        "digons": settle(drawn(five, 2, [pentagon(), two_digons()]), five, (1,) * 5, **how),
-        "pairs": settle(drawn(pairs, 2), pairs, (2, 2, 2), **how),
-        "pairs-alone": settle(drawn(pairs, 2), pairs, (1,) * 6, **how),
-        "triples": settle(drawn(triples, 3), triples, (3, 3), **how),
-        "triples-alone": settle(drawn(triples, 3), triples, (1,) * 6, **how),
+        "digons": settle(starts_for(five, 2, [pentagon(), two_digons()]), five, (1,) * 5, **training),
+        "pairs": settle(starts_for(pairs, 2), pairs, (2, 2, 2), **training),
+        "pairs-alone": settle(starts_for(pairs, 2), pairs, (1,) * 6, **training),
+        "triples": settle(starts_for(triples, 3), triples, (3, 3), **training),
+        "triples-alone": settle(starts_for(triples, 3), triples, (1,) * 6, **training),
     }
 
 
-# What came out ----------------------------------------------------------------------------------
+# Measures ---------------------------------------------------------------------------------------
 
 
 def cosines(W: Float[Tensor, "*stack hidden feature"]) -> Float[Tensor, "*stack feature feature"]:
@@ -195,9 +203,9 @@ def cosines(W: Float[Tensor, "*stack hidden feature"]) -> Float[Tensor, "*stack 
 
 
 def off_tetrahedron(W: Float[Tensor, "*stack 3 4"]) -> Float[Tensor, "*stack"]:
-    """How far the worst cosine is from -1/3; infinite if a feature has no direction.
+    """How far the worst cosine is from -1/3; infinite if a feature is not represented.
 
-    Dimensionality alone could not show it: it is 3/4 whether a feature points one way or the opposite way.
+    Dimensionality is not enough to recognise a tetrahedron: it stays 3/4 if a feature is turned round.
     """
     others = cosines(W)[..., ~torch.eye(4, dtype=torch.bool)]
     off = (others + 1 / 3).abs().amax(-1)
@@ -205,7 +213,7 @@ def off_tetrahedron(W: Float[Tensor, "*stack 3 4"]) -> Float[Tensor, "*stack"]:
 
 
 def held_tetrahedron(density: float) -> float:
-    """Loss of four features that stay in a regular tetrahedron, with the best scale and bias."""
+    """Loss of four features held in a regular tetrahedron, with the best scale and bias."""
     variance = density / 3 - density**2 / 4
     gain = float(gains([density])["tetrahedron"][0])  # 4 (variance - loss) / (3 variance)
     return 4 * variance * (1 - 3 * gain / 4)
@@ -214,12 +222,12 @@ def held_tetrahedron(density: float) -> float:
 def crossing(
     ratio: Sequence[float], first: Float[Tensor, " ratio"], second: Float[Tensor, " ratio"]
 ) -> float:
-    """The ratio at which the first arrangement's loss rises above the second's, on a straight line in logarithms.
+    """The ratio at which the first arrangement's loss rises above the second's, interpolated in logarithms.
 
-    Leads of less than a thousandth are ignored: there both starts have ended in the same arrangement.
+    Leads of less than a thousandth are ignored: both starts have then ended in the same arrangement.
 
     Returns:
-        NaN if the first is not as good at the first ratio and worse at the last.
+        The ratio; NaN if the first arrangement is worse at the first ratio, or not worse at the last one.
     """
     lead = (second / first).log().double()
     lead = torch.where(lead.abs() < 1e-3, 0.0, lead)
@@ -232,18 +240,17 @@ def crossing(
 
 
 def collapsed_pairs(W: Float[Tensor, "2 6"]) -> int:
-    """Pairs of features that share one direction: the pair's principal component."""
-    together, there = cosines(W), represented(W)
+    """Number of pairs whose features share one direction, the pair's principal component."""
+    cosine, present = cosines(W), represented(W)
     return sum(
-        bool(there[2 * row : 2 * row + 2].all()) and float(together[2 * row, 2 * row + 1]) > 0.9
+        bool(present[2 * row : 2 * row + 2].all()) and float(cosine[2 * row, 2 * row + 1]) > 0.9
         for row in range(3)
     )
 
 
 def antipodes(W: Float[Tensor, "3 6"]) -> list[int]:
     """The feature opposite each one (cosine below -0.85); empty if the six do not form an octahedron."""
-    together = cosines(W)
-    lowest = together.min(dim=1)
+    lowest = cosines(W).min(dim=1)
     opposite = lowest.indices.tolist()
     is_octahedron = (
         bool(represented(W).all())
@@ -268,15 +275,17 @@ def crossed_octahedra(found: Settled, near: float = 1.02) -> tuple[float, int]:
 
 
 def measure_arrangements(found: dict[str, Settled]) -> dict[str, float]:
-    """What claims 1.7c, 1.13 and 1.14 are checked on."""
+    """The measures of claims 1.7c, 1.13 and 1.14."""
     four = found["tetrahedron"]
     off = off_tetrahedron(four.W)
     others = torch.where(off > 0.1, four.loss, torch.inf).amin(1)
     five = found["digons"]
     count = len(DIGON_RATIO)
-    # Where the fifth feature is nearly as dense it finds its way back in, and both starts end alike: no crossing there.
-    rows = [slice(k * (count + 1) + NEARLY, k * (count + 1) + count) for k in range(len(DIGON_DENSITY))]
-    crossings = [1 / crossing(DIGON_RATIO[NEARLY:], five.loss[row, 0], five.loss[row, 1]) for row in rows]
+    rows = [
+        slice(k * (count + 1) + SKIPPED_RATIOS, k * (count + 1) + count) for k in range(len(DIGON_DENSITY))
+    ]
+    ratios = DIGON_RATIO[SKIPPED_RATIOS:]
+    crossings = [1 / crossing(ratios, five.loss[row, 0], five.loss[row, 1]) for row in rows]
     norms = five.best.norm(dim=1)[:, 0]
     at_claim = DIGON_RATIO.index(1 / DENSER)
     dense = [collapsed_pairs(W) for W, p in zip(found["pairs"].best, PAIR_DENSITY, strict=True) if p > 0.5]

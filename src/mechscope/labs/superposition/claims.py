@@ -10,14 +10,12 @@ _OURS = f"{_ELHAGE}; the numbers were measured for this project"
 CLAIMS = (
     Claim(
         id="1.1",
-        statement="Without sparsity the model does what principal components do: one feature for each "
-        "dimension, "
-        "the most important ones.",
+        statement="Without sparsity the model does what principal components do: one feature for each dimension, the "
+        "most important ones.",
         paper="exactly m = 5 of 20",
         source=_OURS,
         tag="P",
-        how="20 features of importance 0.7^i, all present all the time, 5 hidden dimensions; count ‖W_i‖ "
-        "> 1/2 in "
+        how="20 features of importance 0.7^i, all present all the time, 5 hidden dimensions; count ‖W_i‖ > 1/2 in "
         "every random start.",
         conditions=(
             Condition("dense_fewest", "fewest in any start", low=5, high=5),
@@ -38,13 +36,12 @@ CLAIMS = (
     ),
     Claim(
         id="1.3",
-        statement="Five features in a plane: two are represented if all are dense, all five if they "
-        "are sparse.",
+        statement="Five features in a plane: two are represented if all are dense, all five if they are sparse.",
         paper="2 → 5",
         source=_OURS,
         tag="C",
-        how="Importance 0.9^i, ten densities 20^−linspace(0, 1); the start with the lowest loss; first "
-        "and last density.",
+        how="Importance 0.9^i, ten densities 20^−linspace(0, 1); the start with the lowest loss; first and last "
+        "density.",
         conditions=(
             Condition("intro_dense", "features at density 1", low=2, high=2),
             Condition("intro_sparse", "features at density 0.05", low=5, high=5),
@@ -52,14 +49,12 @@ CLAIMS = (
     ),
     Claim(
         id="1.4",
-        statement="Five equal sparse features in a plane form a regular pentagon: each has 2/5 of a "
-        "dimension.",
+        statement="Five equal sparse features in a plane form a regular pentagon: each has 2/5 of a dimension.",
         paper="D = 2/5, 72° apart; 36 of 40 seeds",
         source=_OURS,
         tag="P",
-        how="Importance 1, density 0.05. A start counts if all five |D_i − 0.4| < 0.03. Depends on the "
-        "start: the share of "
-        "40 starts. Angles between neighbours in the start with the lowest loss (its bound of 5° is ours).",
+        how="Importance 1, density 0.05. A start counts if all five |D_i − 0.4| < 0.03. Depends on the start: the "
+        "share of 40 starts. Angles between neighbours in the start with the lowest loss (its bound of 5° is ours).",
         conditions=(
             Condition("pentagons", "starts that are pentagons", low=75, unit="%"),
             Condition("pentagon_starts", "starts", low=10),
@@ -73,8 +68,7 @@ CLAIMS = (
         paper="p* = 4I/(2 + 5I) for I ≤ 1, 4/(5 + 2I) for I ≥ 1; trained transitions at 1.1 to 1.6 p*",
         source=f"{_ELHAGE} for the phase diagram; the closed form is derived in this lab",
         tag="P",
-        how="Nine importances from 0.1 to 10, densities at multiples of p*, best of several starts. At I "
-        "= 1, where "
+        how="Nine importances from 0.1 to 10, densities at multiples of p*, best of several starts. At I = 1, where "
         "1.7 p* nearly fills the range, p ≥ 0.9 counts as above.",
         conditions=(
             Condition("below_antipodal", "antipodal at 0.8 p* and below", low=100, unit="%"),
@@ -86,13 +80,11 @@ CLAIMS = (
     Claim(
         id="1.6",
         statement="Dimensions per feature form plateaus: at 1 if all features are dense, at 1/2 over a range of "
-        "densities, where "
-        "features come in antipodal pairs.",
+        "densities, where features come in antipodal pairs.",
         paper="≥ 90 % of represented features within .02 of 1/2 at 1 − S from .3 to .55; m/‖W‖² = 1 if dense",
         source=_OURS,
         tag="P",
-        how="Equally important features in 20 dimensions; D_i of all represented features at densities "
-        "0.35 to 0.5. "
+        how="Equally important features in 20 dimensions; D_i of all represented features at densities 0.35 to 0.5. "
         "The bound of .02 on the dense plateau is ours.",
         conditions=(
             Condition("at_half", "represented features with D within .02 of 1/2", low=90, unit="%"),
@@ -101,9 +93,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.7a",
-        statement="Between the plateaus, features form separate small polytopes: pairs, "
-        "pentagons, square "
-        "antiprisms.",
+        statement="Between the plateaus, features form separate small polytopes: pairs, pentagons, square antiprisms.",
         paper="D clusters at 1/2, 2/5, 3/8",
         source=_OURS,
         tag="P",
@@ -150,8 +140,7 @@ CLAIMS = (
     ),
     Claim(
         id="1.8",
-        statement="However the features arrange themselves, their dimensionalities add up to the number of "
-        "dimensions.",
+        statement="However the features arrange themselves, their dimensionalities add up to the number of dimensions.",
         paper="ΣD_i = m; 15.95 to 16.0 for m = 16",
         source=_OURS,
         tag="P",
@@ -163,8 +152,8 @@ CLAIMS = (
     ),
     Claim(
         id="1.9",
-        statement="Features that occur together get orthogonal directions; features that exclude each "
-        "other, opposite ones.",
+        statement="Features that occur together get orthogonal directions; features that exclude each other, opposite "
+        "ones.",
         paper="|cos| < .1 and cos < −.9",
         source=_ELHAGE,
         tag="P",
@@ -182,8 +171,8 @@ CLAIMS = (
         source=_ELHAGE,
         tag="P",
         how="h = ReLU(Wx), 10 features of importance 0.75^i, 5 units, the best of 100 starts (after a quarter of the "
-        "training only the 15 with the lowest loss go on). Monosemantic: one feature "
-        "has at least 90 % of the unit's squared weights (our threshold). Densities 1, .7, .5 and .08, .05.",
+        "training only the 15 with the lowest loss go on). Monosemantic: one feature has at least 90 % of the unit's "
+        "squared weights (our threshold). Densities 1, .7, .5 and .08, .05.",
         conditions=(
             Condition("mono_dense", "monosemantic units at density 0.5 and above", low=100, unit="%"),
             Condition("poly_sparse", "polysemantic units at 0.05 and 0.08", low=100, unit="%"),
@@ -191,16 +180,15 @@ CLAIMS = (
     ),
     Claim(
         id="1.11",
-        statement="A network can compute in superposition: absolute values of more features than it has units for. "
-        "The sparser they are, the fewer units are monosemantic.",
+        statement="A network can compute in superposition: absolute values of more features than it has units for. The "
+        "sparser they are, the fewer units are monosemantic.",
         paper="falls monotonically with sparsity",
         source=_ELHAGE,
         tag="P",
-        how="100 signed features of importance 0.8^i, 40 ReLU units, untied weights; share of units in "
-        "which one feature "
-        "has 90 % of the squared input weights, mean over the starts, at six densities. The read-out starts without "
-        "negative weights, so that no output begins where its ReLU is flat: with signs at random, training at the "
-        "lower densities stays at several times the loss.",
+        how="100 signed features of importance 0.8^i, 40 ReLU units, untied weights; share of units in which one "
+        "feature has 90 % of the squared input weights, mean over the starts, at six densities. The read-out starts "
+        "without negative weights, so that no output begins where its ReLU is flat: with signs at random, training at "
+        "the lower densities stays at several times the loss.",
         conditions=(
             Condition("abs_largest_rise", "largest rise from one density to the next", high=0, unit="%"),
             Condition(
@@ -220,10 +208,8 @@ CLAIMS = (
         paper="more than 3 times as vulnerable as without superposition, and tracks 1/D*",
         source=_ELHAGE,
         tag="P",
-        how="Pushes of 0.1 × the mean input norm along ±rows of WᵀW, the worst for each input; loss added "
-        "÷ push². The "
-        "densities of claim 1.6's models. “Tracks”: correlation with ‖W‖²/m over the densities (its bound "
-        "is ours).",
+        how="Pushes of 0.1 × the mean input norm along ±rows of WᵀW, the worst for each input; loss added ÷ push². The "
+        "densities of claim 1.6's models. “Tracks”: correlation with ‖W‖²/m over the densities (its bound is ours).",
         conditions=(
             Condition(
                 "vulnerability_most",
@@ -276,8 +262,8 @@ CLAIMS = (
         source=_ELHAGE,
         tag="P",
         how="n = 6 in two triples, m = 3, densities 0.1 and 0.03; all starts whose loss is within 2 % of the lowest "
-        "and that are octahedra. Null: the same six features without correlation, where the same should hold for 6 "
-        "of the 15 ways to pair them.",
+        "and that are octahedra. Null: the same six features without correlation, where the same should hold for 6 of "
+        "the 15 ways to pair them.",
         conditions=(
             Condition("octahedra", "octahedra", low=2),
             Condition("octahedra_crossed", "with antipodes from different triples", low=100, unit="%"),

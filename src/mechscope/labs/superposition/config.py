@@ -1,4 +1,4 @@
-"""Settings of step 01, and the groups of instances that they stand for."""
+"""Settings of step 01, and the groups of networks that they describe."""
 
 from __future__ import annotations
 
@@ -17,39 +17,37 @@ INTRO_DENSITY = tuple(20.0 ** -(i / 9) for i in range(10))
 BOUNDARY_IMPORTANCE = (0.1, 0.18, 0.32, 0.56, 1.0, 1.78, 3.16, 5.62, 10.0)
 """Importances at which claim 1.5 is checked."""
 BOUNDARY_RATIO = (0.5, 0.65, 0.8, 1.0, 1.15, 1.3, 1.5, 1.7, 2.0)
-"""Densities at which it is checked, as multiples of p*."""
-STICKY_DENSITY = (0.5, 0.4, 0.35)
-"""Densities between 0.3 and 0.55 at which claim 1.6 is checked."""
+"""Densities at which it is checked, as multiples of the boundary p*."""
 POLYTOPE_DENSITY = (0.64, 0.62, 0.6, 0.22, 0.2, 0.18)
-"""Densities beside the plateau of antipodal pairs, where claim 1.7 looks for other polytopes."""
+"""Densities on both sides of the plateau of antipodal pairs, where claim 1.7 looks for other polytopes."""
 DENSE_POLYTOPE_DENSITY = (0.64, 0.66, 0.68, 0.8, 0.9)
 """Densities at which triangles, then tetrahedra, are the best use of a dimension (see shape_gains)."""
 PRIVILEGED_DENSITY = (1.0, 0.7, 0.5, 0.2, 0.08, 0.05)
-"""Densities of claim 1.10; the fourth only for the picture."""
+"""Densities of claim 1.10; the fourth is only drawn."""
 ABS_DENSITY = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 """Densities of claim 1.11."""
 
 
 @dataclass(frozen=True)
 class SuperpositionConfig:
-    """How many instances of each kind, and for how long; all with AdamW and weight decay 0.01."""
+    """How many networks of each kind are trained, and for how long; all with AdamW and weight decay 0.01."""
 
     learning_rate: float = 3e-3
-    """Constant in the first half of the training, then down to zero in a straight line."""
+    """Constant in the first half of the training, then falling linearly to zero."""
     count_starts: int = 3
-    """Claims 1.1 and 1.2: random starts a density."""
+    """Claims 1.1 and 1.2: random starts per density."""
     count_steps: int = 2000
     """Their training steps."""
     count_batch: int = 1024
     """Their batch."""
     intro_starts: int = 8
-    """Claim 1.3: random starts a density."""
+    """Claim 1.3: random starts per density."""
     small_starts: int = 20
     """Claim 1.9: random starts."""
     pentagon_starts: int = 40
     """Claim 1.4: random starts."""
     small_steps: int = 2000
-    """Training steps of these."""
+    """Training steps of claims 1.3, 1.4 and 1.9."""
     small_batch: int = 512
     """Their batch."""
     boundary_starts: int = 6
@@ -63,7 +61,7 @@ class SuperpositionConfig:
     grid_starts: int = 6
     """Random starts of each of its cells."""
     grid_steps: int = 1500
-    """Training steps of these."""
+    """Their training steps."""
     grid_batch: int = 256
     """Their batch."""
     crowd_features: int = 100
@@ -71,44 +69,43 @@ class SuperpositionConfig:
     crowd_hidden: int = 20
     """Hidden dimensions for them."""
     crowd_densities: tuple[float, ...] = (1.0, 0.6, 0.5, 0.4, 0.35, 0.2, 0.1)
-    """Their densities; those of claim 1.6 are among them."""
+    """Their densities, those of claim 1.6 included."""
     crowd_starts: int = 1
-    """Random starts a density."""
+    """Random starts per density."""
     crowd_steps: int = 1500
     """Training steps."""
     crowd_batch: int = 512
     """Batch."""
     polytope_starts: int = 0
-    """Claim 1.7: random starts a density; 0 leaves the claim out."""
+    """Claims 1.7a and 1.7b: random starts per density; 0 leaves these claims out."""
     polytope_steps: int = 3000
     """Training steps."""
     dense_polytope_starts: int = 4
-    """Claim 1.7, denser: random starts a density; left out where the claim is."""
+    """Claim 1.7b, at higher densities: random starts per density; left out if `polytope_starts` is 0."""
     dense_polytope_steps: int = 4000
     """Training steps."""
     dense_polytope_batch: int = 1024
-    """Batch: shapes that win by so little drown in the noise of a smaller one."""
+    """Batch. The lead of these shapes is smaller than the noise of smaller batches."""
     privileged_starts: int = 0
-    """Claim 1.10: random starts a density, of which the best is looked at; 0 leaves the claim out."""
+    """Claim 1.10: random starts per density, of which the best counts; 0 leaves the claim out."""
     privileged_steps: int = 6000
     """Training steps."""
     privileged_batch: int = 512
     """Batch."""
     privileged_finalists: int = 15
-    """Starts a density that go on after a quarter of the training: those with the lowest loss."""
+    """Starts per density, those with the lowest loss, that are trained further after a quarter of the training."""
     abs_starts: int = 0
-    """Claim 1.11: random starts a density; 0 leaves the claim out."""
+    """Claim 1.11: random starts per density; 0 leaves the claim out."""
     abs_steps: int = 6000
     """Training steps."""
     abs_batch: int = 512
     """Batch."""
     abs_features: int = 100
-    """Features whose absolute values are to be computed."""
+    """Features whose absolute values are computed."""
     abs_hidden: int = 40
-    """Hidden units to do it with."""
-
+    """Hidden units that compute them."""
     arrangement_starts: int = 0
-    """Claims 1.7c, 1.13 and 1.14: random starts besides the planted ones; 0 skips these claims."""
+    """Claims 1.7c, 1.13 and 1.14: random starts in addition to the planted ones; 0 leaves these claims out."""
     arrangement_steps: int = 1000
     """Their training steps."""
     arrangement_points: int = 4096
@@ -234,7 +231,7 @@ class SuperpositionConfig:
 
 
 def boundary_settings() -> tuple[tuple[float, float], ...]:
-    """(importance, density) of claim 1.5: multiples of p*; where I = 1, where 1.7 p* nearly fills [0, 1], also 0.9."""
+    """(importance, density) of claim 1.5: multiples of p*, and density 0.9 for I = 1, where 1.7 p* is almost 1."""
     settings = []
     for importance in BOUNDARY_IMPORTANCE:
         middle = float(boundary(torch.tensor(importance, dtype=torch.float64)))

@@ -1,4 +1,4 @@
-"""Figures of a crowd of equal features: how much of a dimension each gets, and what that costs."""
+"""Figures of many equal features in few dimensions: how much of a dimension each gets, and what that costs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import torch
 
 from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.stacked import stacked_result
 from mechscope.labs.superposition.geometry import dimensionality, dimensions_per_feature, represented
 from mechscope.labs.superposition.measures import vulnerabilities
 from mechscope.results import Provenance, make_result
-from mechscope.viz import Marker, bars, curves
+from mechscope.viz import Marker
 from mechscope.viz.curves import add_marker
 from mechscope.viz.template import new_figure
 from mechscope.viz.ticks import log_axis
 
 LINES = {"3/8": 3 / 8, "2/5": 2 / 5, "1/2": 1 / 2, "2/3": 2 / 3, "3/4": 3 / 4, "1": 1.0}
-"""Fractions that have a polytope."""
+"""Dimensionalities of the features of a polytope."""
 BIN = 0.0125
 """Width of the histogram's bins."""
 
@@ -32,29 +33,30 @@ def draw_crowd(group: TrainedGroup, seed: int, made_by: Provenance) -> tuple[Lab
 
 
 def _sticky(group: TrainedGroup, made_by: Provenance) -> LabFigure:
-    density = list(group.group.density)
-    values = dimensions_per_feature(group.models.W).mean(1)
-    title = "Dimensions per feature, D* = m / ‖W‖²"
-    figure = curves(
-        density,
-        {"D*": values},
-        title=title,
+    per_feature = make_result(
+        dimensions_per_feature(group.models.W).mean(1),
+        ("density",),
+        "Dimensions per feature, D* = m / ‖W‖²",
+        "dimensions per feature",
+        made_by,
+        {"density": list(group.group.density)},
+        kind="curves",
+    )
+    figure = LabFigure.of(
+        per_feature,
+        "Sparser to the right. Look for the step at 1/2: over a range of densities nothing changes, and then it goes "
+        "on.",
+        name="sticky",
+        key="D_star",
         x_title="density (sparser to the right)",
         y_title="dimensions per feature",
         log_x=True,
         points=True,
         markers=[Marker(1, "one each", axis="y"), Marker(0.5, "two share one", axis="y")],
     )
-    figure.update_xaxes(autorange="reversed")
-    figure.update_yaxes(range=[0, 1.12])
-    data = make_result(values, ("density",), title, "dimensions per feature", made_by, {"density": density})
-    return LabFigure(
-        "sticky",
-        figure,
-        "Sparser to the right. Look for the step at 1/2: over a range of densities nothing changes, and "
-        "then it goes on.",
-        {"D_star": data},
-    )
+    figure.figure.update_xaxes(autorange="reversed")
+    figure.figure.update_yaxes(range=[0, 1.12])
+    return figure
 
 
 def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
@@ -63,7 +65,7 @@ def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     title = "How much of a dimension each feature has"
     figure = new_figure(title, "density (sparser to the right)", "dimensionality D")
     values = [D[k][there[k]].tolist() for k in range(len(density))]
-    # Spread sideways, so that dots of one height do not hide each other.
+    # Dots of the same height are spread sideways so that they do not hide each other.
     sideways = [
         p * 10 ** np.linspace(-0.02, 0.02, len(some)) for p, some in zip(density, values, strict=True)
     ]
@@ -88,70 +90,70 @@ def _strip(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     return LabFigure(
         "dimensionality",
         figure,
-        "One dot for each represented feature of each network. Look how the dots gather: all at 1/2 for a while, then "
-        "in clumps below it. Where all is dense, equal features have no directions of their own: no order.",
+        "One dot for each represented feature of each network. Look at how the dots gather: all at 1/2 for a while, "
+        "then in clumps below it. There is no order if all features are dense: equal ones then have no directions of "
+        "their own.",
         {"D": data},
     )
 
 
 def _histogram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     W = group.models.W
-    values = dimensionality(W)[represented(W)].numpy()
     edges = np.arange(0.1, 1.0 + 2 * BIN, BIN) - BIN / 2
-    counts, _ = np.histogram(values, edges)
     middle = (edges[:-1] + edges[1:]) / 2
-    title = "Dimensionality of all represented features"
-    figure = bars(
-        [f"{value:.4f}" for value in middle],
-        {"features": counts},
-        title=title,
+    counts = make_result(
+        np.histogram(dimensionality(W)[represented(W)].numpy(), edges)[0],
+        ("bin",),
+        "Dimensionality of all represented features",
+        "features",
+        made_by,
+        {"bin": middle},
+    )
+    lab_figure = LabFigure.of(
+        counts,
+        "All densities together. Look for peaks at the lines. The tallest is no accident; which of the smaller ones "
+        "would you have called a peak if the lines were not drawn?",
+        name="histogram",
+        key="counts",
         x_title="dimensionality D",
         y_title="features",
     )
+    figure = lab_figure.figure
+    # Bars have names, but these stand side by side on an axis of numbers.
     figure.update_traces(x=middle, width=BIN, texttemplate=None, cliponaxis=None)
     figure.update_layout(bargap=0)
+    figure.update_xaxes(type="linear", range=[0.1, 1.06])
     for index, (name, level) in enumerate(LINES.items()):
         add_marker(figure, Marker(level, name))
-        # Neighbouring labels stand at two heights: 3/8 and 2/5 are close.
+        # Labels alternate between two heights, because 3/8 and 2/5 are close.
         figure.update_annotations(yshift=-16 * (index % 2), selector={"text": name})
-    figure.update_xaxes(range=[0.1, 1.06])
-    data = make_result(counts, ("bin",), title, "features", made_by, {"bin": middle})
-    return LabFigure(
-        "histogram",
-        figure,
-        "All densities together. Look for peaks at the lines. The tallest is no accident; which of the "
-        "smaller ones would "
-        "you have called a peak if the lines were not drawn?",
-        {"counts": data},
-    )
+    return lab_figure
 
 
 def _vulnerable(group: TrainedGroup, seed: int, made_by: Provenance) -> LabFigure:
     density = list(group.group.density)
     per_feature = dimensions_per_feature(group.models.W)
     crowding = torch.tensor([float(1 / per_feature[k, group.best(k)]) for k in range(len(density))])
-    series = {"vulnerability": vulnerabilities(group, seed), "features per dimension, 1/D*": crowding}
-    title = "What crowding costs: vulnerability to small pushes"
-    figure = curves(
-        density,
-        series,
-        title=title,
+    vulnerability = stacked_result(
+        {"vulnerability": vulnerabilities(group, seed), "features per dimension, 1/D*": crowding},
+        ("series", "density"),
+        "What crowding costs: vulnerability to small pushes",
+        "1",
+        made_by,
+        {"density": density},
+        kind="curves",
+    )
+    figure = LabFigure.of(
+        vulnerability,
+        "Sparser to the right, both axes logarithmic. Look at whether the two curves leave 1 together, and which of "
+        "them is steeper.",
+        name="vulnerability",
+        key="curves",
         x_title="density (sparser to the right)",
         y_title="loss added ÷ push²; features",
         log_x=True,
         log_y=True,
         points=True,
     )
-    figure.update_xaxes(autorange="reversed")
-    data = make_result(
-        torch.stack(list(series.values())), ("series", "density"), title, "1", made_by,
-        {"series": list(series), "density": density},
-    )  # fmt: skip
-    return LabFigure(
-        "vulnerability",
-        figure,
-        "Sparser to the right, both axes logarithmic. Look whether the two curves leave 1 together, and "
-        "which of them is "
-        "steeper.",
-        {"curves": data},
-    )
+    figure.figure.update_xaxes(autorange="reversed")
+    return figure

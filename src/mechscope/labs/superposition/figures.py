@@ -16,14 +16,13 @@ from mechscope.labs.superposition.crowd_figures import draw_crowd
 from mechscope.labs.superposition.geometry import represented
 from mechscope.labs.superposition.measures import COUNT_PAPER, Trained, abs_shares, count_medians
 from mechscope.labs.superposition.phase_diagram import PHASES, boundary, ideal_losses, phase_of
-from mechscope.labs.superposition.plane import draw_planes
-from mechscope.labs.superposition.shape_gains_figure import draw_shape_gains
+from mechscope.labs.superposition.plane import planes_figure
+from mechscope.labs.superposition.shape_gains import DENSITY, SHAPES
 from mechscope.results import Provenance, make_result
-from mechscope.viz import curves
-from mechscope.viz.panels import heatmap_panels
+from mechscope.viz import heatmap_panels
 
 PHASE_COLOURS = ("#A8D5F2", "#66B99A", "#0B5A94", "#9AA3AE")
-"""What a network does with one dimension: four kinds, so four colours instead of a scale."""
+"""One colour for each of the four things that a network can do with its dimension (see PHASES)."""
 
 
 def draw_figures(
@@ -37,7 +36,7 @@ def draw_figures(
         _gram(trained["counting"], made_by),
         _pentagon(trained["pentagon"], found, made_by),
         _phases(trained["phase-grid"], made_by),
-        draw_shape_gains(shapes),
+        _shape_gains(shapes),
         _pairs(trained["correlated"], trained["anticorrelated"], made_by),
         *draw_crowd(trained["crowd"], seed, made_by),
     ]
@@ -48,20 +47,13 @@ def draw_figures(
     return tuple(figures)
 
 
-def _planes(
-    name: str, panels: Mapping[str, Tensor], title: str, caption: str, made_by: Provenance, columns: int = 3
-) -> LabFigure:
-    data = stacked_result(panels, ("label", "dimension", "feature"), title, "weight", made_by)
-    return LabFigure(name, draw_planes(panels, title=title, columns=columns), caption, {"W": data})
-
-
 def _intro(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     density = group.group.density
     shown = sorted({round(i * (len(density) - 1) / 5) for i in range(6)})
     panels = {
         f"p = {density[k]:.2f}: {int(represented(group.best_W[k]).sum())}": group.best_W[k] for k in shown
     }
-    return _planes(
+    return planes_figure(
         "intro",
         panels,
         "Five features in a plane, from dense to sparse",
@@ -73,58 +65,54 @@ def _intro(group: TrainedGroup, made_by: Provenance) -> LabFigure:
 
 
 def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
-    series = {"ours (median)": count_medians(group), "reference": list(map(float, COUNT_PAPER))}
-    title = "How many of 20 features are represented in five dimensions"
-    figure = curves(
-        COUNT_DENSITY,
-        series,
-        title=title,
+    counts = stacked_result(
+        {"ours (median)": count_medians(group), "reference": list(map(float, COUNT_PAPER))},
+        ("series", "density"),
+        "How many of 20 features are represented in five dimensions",
+        "features",
+        made_by,
+        {"density": list(COUNT_DENSITY)},
+        kind="curves",
+    )
+    figure = LabFigure.of(
+        counts,
+        "Density is the share of inputs in which a feature is present. Look at the left end, where there are exactly "
+        "as many features as dimensions, and at how early the curve leaves it. Reference: the counts of claim 1.2.",
+        name="counting",
+        key="counts",
         x_title="density (sparser to the right)",
         y_title="features represented",
         log_x=True,
         points=True,
     )
-    figure.update_xaxes(autorange="reversed")
-    figure.update_yaxes(rangemode="tozero")
-    data = make_result(
-        torch.tensor(list(series.values())),
-        ("series", "density"),
-        title,
-        "features",
-        made_by,
-        {"series": list(series), "density": list(COUNT_DENSITY)},
-    )
-    return LabFigure(
-        "counting",
-        figure,
-        "Density is the share of inputs in which a feature is present. Look at the left end, where there are exactly "
-        "as many features as dimensions, and at how early the curve leaves it. Reference: the counts of claim 1.2.",
-        {"counts": data},
-    )
+    figure.figure.update_xaxes(autorange="reversed")
+    figure.figure.update_yaxes(rangemode="tozero")
+    return figure
 
 
 def _gram(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     shown = [0, 2, 4, 6]
-    grams = {f"density {COUNT_DENSITY[k]:g}": group.best_W[k].T @ group.best_W[k] for k in shown}
-    title = "Which features interfere: WᵀW"
-    figure = heatmap_panels(
-        grams,
-        title=title,
-        x_title="feature that is present",
-        y_title="feature that is read",
-        unit="response",
-        columns=2,
+    gram = stacked_result(
+        {f"density {COUNT_DENSITY[k]:g}": group.best_W[k].T @ group.best_W[k] for k in shown},
+        ("label", "row", "col"),
+        "Which features interfere: WᵀW",
+        "response",
+        made_by,
+        kind="panels",
     )
-    layout: Any = figure.layout
-    layout.meta = {**layout.meta, "max_width": 760}
-    data = stacked_result(grams, ("label", "row", "col"), title, "response", made_by)
-    return LabFigure(
-        "gram",
-        figure,
+    figure = LabFigure.of(
+        gram,
         "Row i shows what output i receives from each feature on its own, before the bias and the ReLU. Look at "
         "the diagonal getting longer, and at the price: the cells off it. Which sign do they prefer?",
-        {"gram": data},
+        name="gram",
+        key="gram",
+        x_title="feature that is present",
+        y_title="feature that is read",
+        columns=2,
     )
+    layout: Any = figure.figure.layout
+    layout.meta = {**layout.meta, "max_width": 760}
+    return figure
 
 
 def _pentagon(group: TrainedGroup, found: Mapping[str, float], made_by: Provenance) -> LabFigure:
@@ -135,7 +123,7 @@ def _pentagon(group: TrainedGroup, found: Mapping[str, float], made_by: Provenan
         "median loss": W[order[len(order) // 2]],
         "highest loss": W[order[-1]],
     }
-    return _planes(
+    return planes_figure(
         "pentagon",
         panels,
         "The arrangements of five equal sparse features",
@@ -148,14 +136,26 @@ def _pentagon(group: TrainedGroup, found: Mapping[str, float], made_by: Provenan
 def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
     density, importance = torch.tensor(group.group.density), torch.tensor(group.group.importance)[:, 1]
     side = round(len(density) ** 0.5)
-    phase = phase_of(group.best_W).view(side, side)
-    ideal = ideal_losses(density, importance).argmin(0).view(side, side)
-    maps = {"trained": phase.double(), "closed form": ideal.double()}
     columns, rows = importance.view(side, side)[0], density.view(side, side)[:, 0]
-    title = "Two features, one dimension: what is done with it"
-    figure = heatmap_panels(
-        maps,
-        title=title,
+    phases = stacked_result(
+        {
+            "trained": phase_of(group.best_W).view(side, side).double(),
+            "closed form": ideal_losses(density, importance).argmin(0).view(side, side).double(),
+        },
+        ("label", "density", "importance"),
+        "Two features, one dimension: what is done with it",
+        ", ".join(f"{number} = {name}" for number, name in enumerate(PHASES)),
+        made_by,
+        {"density": rows.tolist(), "importance": columns.tolist()},
+        kind="panels",
+    )
+    lab_figure = LabFigure.of(
+        phases,
+        "Every cell on the left is a separate network (the best of a few): does it keep only feature 0, only feature "
+        "1, or both? The line is p*. Look at how sharply one colour gives way to the next, at how far the trained "
+        "boundary lies from the line, and for patches where training got stuck.",
+        name="phases",
+        key="phases",
         x_title="importance of feature 1 (feature 0 has 1)",
         y_title="density",
         unit="kept",
@@ -164,9 +164,9 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         limits=(-0.5, 3.5),
         columns=2,
     )
-    # The grid is even in the logarithms, so the boundary can be drawn in cells.
-    where = boundary(columns)
-    cell = (where.log() - rows[0].log()) / (rows[-1].log() - rows[0].log()) * (side - 1)
+    figure = lab_figure.figure
+    # The grid is even in the logarithms, so the boundary can be drawn in units of cells.
+    cell = (boundary(columns).log() - rows[0].log()) / (rows[-1].log() - rows[0].log()) * (side - 1)
     for column in (1, 2):
         figure.add_scatter(
             x=list(range(side)),
@@ -186,29 +186,39 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         coloraxis_colorbar={"tickvals": [0, 1, 2, 3], "ticktext": ["0 alone", "1 alone", "both", "unclear"]},
         height=430,
     )
-    figure.update_xaxes(tickangle=0, tickvals=_few(side), ticktext=[f"{columns[i]:.2g}" for i in _few(side)])
+    ticks = list(range(0, side, max(1, side // 5)))
+    figure.update_xaxes(tickangle=0, tickvals=ticks, ticktext=[f"{columns[i]:.2g}" for i in ticks])
     figure.update_yaxes(showticklabels=False, col=2)
-    data = stacked_result(
-        maps,
-        ("label", "density", "importance"),
-        title,
-        ", ".join(f"{number} = {name}" for number, name in enumerate(PHASES)),
-        made_by,
-        {"density": rows.tolist(), "importance": columns.tolist()},
+    return lab_figure
+
+
+def _shape_gains(gains: Mapping[str, Tensor]) -> LabFigure:
+    figure = LabFigure.of(
+        stacked_result(
+            # In the order of SHAPES: a part that is read back is sorted by name.
+            {shape: gains[shape] for shape in SHAPES},
+            ("label", "density"),
+            "What a dimension buys, by the shape of those who share it",
+            "×",
+            Provenance("ideal shapes", "sparse made-up features"),
+            {"density": DENSITY},
+            kind="curves",
+        ),
+        "Calculated, not trained. Look at which line is on top at which density, and by how much: if all features are "
+        "dense, how much is there to win?",
+        name="shape-gains",
+        key="gain",
+        x_title="density (sparser to the right)",
+        y_title="saved ÷ with one feature each",
+        log_x=True,
     )
-    return LabFigure(
-        "phases",
-        figure,
-        "Every cell on the left is a separate network (the best of a few): does it keep only feature 0, only feature "
-        "1, or both? The line is p*. Look how sharply one colour gives way to the next, how far the trained boundary "
-        "lies from the line, and for patches where training got stuck.",
-        {"phases": data},
-    )
+    figure.figure.update_xaxes(autorange="reversed")
+    return figure
 
 
 def _pairs(together: TrainedGroup, apart: TrainedGroup, made_by: Provenance) -> LabFigure:
     panels = {"0 with 1, 2 with 3": together.best_W[0], "0 or 1, 2 or 3": apart.best_W[0]}
-    return _planes(
+    return planes_figure(
         "pairs",
         panels,
         "Features that occur together, and features that exclude each other",
@@ -220,54 +230,54 @@ def _pairs(together: TrainedGroup, apart: TrainedGroup, made_by: Provenance) -> 
 
 
 def _privileged(group: TrainedGroup, made_by: Provenance) -> LabFigure:
-    panels = {}
-    for p, W in zip(group.group.density, group.best_W, strict=True):
-        order = W.abs().argmax(1).argsort()
-        panels[f"density {p:g}"] = W[order]
-    title = "Which features each hidden unit responds to"
-    figure = heatmap_panels(panels, title=title, x_title="feature", y_title="hidden unit", unit="weight")
-    data = make_result(
-        torch.stack(list(panels.values())),
+    density = group.group.density
+    # Units in the order of their strongest features.
+    sorted_units = torch.stack([W[W.abs().argmax(1).argsort()] for W in group.best_W])
+    weights = make_result(
+        sorted_units,
         ("density", "neuron", "feature"),
-        title,
+        "Which features each hidden unit responds to",
         "weight",
         made_by,
-        {"density": list(group.group.density)},
+        {"density": list(density)},
+    )
+    figure = heatmap_panels(
+        {f"density {p:g}": W for p, W in zip(density, weights.values.values, strict=True)},
+        title=weights.title,
+        x_title="feature",
+        y_title="hidden unit",
+        unit=weights.unit,
     )
     return LabFigure(
         "privileged",
         figure,
         "Hidden units with a ReLU, the best start of each density, sorted by their strongest feature. Look for rows "
         "with one warm cell (units with a single meaning), and for the density at which there are none left.",
-        {"W": data},
+        {"W": weights},
     )
 
 
 def _absolute(group: TrainedGroup, made_by: Provenance) -> LabFigure:
-    shares = abs_shares(group)
-    title = "Computing absolute values: how many units stand for one feature"
-    figure = curves(
-        group.group.density,
-        {"monosemantic units": shares},
-        title=title,
+    shares = make_result(
+        torch.tensor(abs_shares(group)),
+        ("density",),
+        "Computing absolute values: how many units stand for one feature",
+        "%",
+        made_by,
+        {"density": list(group.group.density)},
+        kind="curves",
+    )
+    figure = LabFigure.of(
+        shares,
+        f"{group.models.W.shape[-1]} features, {group.models.W.shape[-2]} units; mean over the starts. Look for the "
+        "density at which units stop having a single job.",
+        name="absolute",
+        key="shares",
         x_title="density (sparser to the right)",
         y_title="monosemantic units (%)",
         log_x=True,
         points=True,
     )
-    figure.update_xaxes(autorange="reversed")
-    figure.update_yaxes(range=[0, 105])
-    data = make_result(
-        torch.tensor(shares), ("density",), title, "%", made_by, {"density": list(group.group.density)}
-    )
-    return LabFigure(
-        "absolute",
-        figure,
-        f"{group.models.W.shape[-1]} features, {group.models.W.shape[-2]} units; mean over the starts. Look for the "
-        "density at which units stop having a single job.",
-        {"shares": data},
-    )
-
-
-def _few(count: int, most: int = 5) -> list[int]:
-    return list(range(0, count, max(1, count // most)))
+    figure.figure.update_xaxes(autorange="reversed")
+    figure.figure.update_yaxes(range=[0, 105])
+    return figure

@@ -45,38 +45,40 @@ def dimensions_per_feature(W: Float[Tensor, "*stack hidden feature"]) -> Float[T
 
 
 def turned(W: Float[Tensor, "*stack hidden feature"]) -> Float[Tensor, "*stack hidden feature"]:
-    """The same arrangement seen from a fixed side: feature 0 along the first axis, feature 1 above it, and so on.
+    """The same arrangement, rotated and mirrored so that feature 0 lies along the first axis and feature 1 above it.
 
-    Turning and mirroring hidden space leaves WᵀW, and so the outputs of a network without a ReLU in between, as they
-    are; two networks that differ in nothing else look alike afterwards.
+    This leaves WᵀW as it is, and so the outputs of a network without a hidden ReLU. Two networks that differ in nothing
+    else become equal.
     """
-    seen = torch.linalg.qr(W, mode="r").R
-    signs = seen.diagonal(dim1=-2, dim2=-1).sign()
-    return torch.where(signs == 0, 1, signs)[..., None] * seen
+    rotated = torch.linalg.qr(W, mode="r").R
+    signs = rotated.diagonal(dim1=-2, dim2=-1).sign()
+    return torch.where(signs == 0, 1, signs)[..., None] * rotated
 
 
 def angles(W: Float[Tensor, "hidden feature"]) -> Float[Tensor, " feature"]:
-    """Angles in degrees between neighbours among features in the plane, going round once.
+    """Angles in degrees between neighbouring features in a plane; they add up to 360.
 
     Raises:
         ValueError: if the hidden layer is not a plane.
     """
     if W.shape[0] != 2:
-        raise ValueError(f"angles go round in a plane; this model has {W.shape[0]} hidden dimensions.")
+        raise ValueError(
+            f"angles between neighbours need a plane, that is, 2 hidden dimensions; this model has {W.shape[0]}."
+        )
     turns = torch.atan2(W[1], W[0]).rad2deg().sort().values
     return torch.cat([turns.diff(), (turns[0] + 360 - turns[-1])[None]])
 
 
 @dataclass(frozen=True)
 class Polytope:
-    """Features that interfere with each other and with no others."""
+    """A group of features that interfere with each other and with no others."""
 
     features: tuple[int, ...]
     """Their indices."""
     dimensions: int
     """Dimensions of hidden space that they span."""
     dimensionality: float
-    """Mean D_i of its features."""
+    """Mean D_i of these features."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -85,17 +87,17 @@ class Polytope:
 
 
 def polytopes(W: Float[Tensor, "hidden feature"], touching: float = 0.15) -> list[Polytope]:
-    """The groups into which the represented features fall when those that touch are joined.
+    """Groups of represented features that touch, directly or through others.
 
     Args:
-        touching: two features touch if the cosine between them is at least this large in size. Training leaves
-            directions a little off the perfect angle, so it is not zero.
+        touching: two features touch if the magnitude of their cosine is larger than this. It is not zero, because
+            training leaves directions slightly off their ideal angles.
     """
-    there = represented(W).nonzero().flatten().tolist()
+    present = represented(W).nonzero().flatten().tolist()
     D = dimensionality(W)
     unit = W / W.norm(dim=0).clamp_min(1e-9)
     touch = (unit.T @ unit).abs() > touching
-    found, left = [], set(there)
+    found, left = [], set(present)
     while left:
         component, queue = [], [min(left)]
         left.discard(queue[0])

@@ -1,9 +1,9 @@
-"""The best that a linear map through the hidden layer can do: what a toy model has to beat, in closed form.
+"""Baseline for toy models: the lowest loss of any linear map through the hidden layer, in closed form.
 
-The target is √I x, feature by feature, and the map goes through m dimensions and may add a constant. That is a
-principal component analysis: lost is the variance along all directions but the m largest. Independent features have
-variance p/3 − p²/4 and no covariance, so the m most important ones are kept and the others answered with their mean.
-The covariance within a pair is p/4 − p²/4 where the two come together, and −p²/4 where they exclude each other.
+The target is √I x, feature by feature; the map has rank m and may add a constant. This is a principal component
+analysis: the loss is the variance along all directions but the m largest. Independent features have variance
+p/3 − p²/4 and no covariance, so the best map keeps the m most important ones and outputs the mean of each of the rest.
+The covariance within a pair is p/4 − p²/4 if its features occur together, and −p²/4 if they exclude each other.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mechscope.checkpoints.toy_networks import FeatureKind, Group
 
 
 def best_linear_losses(group: Group) -> Float[Tensor, " setting"]:
-    """Smallest importance-weighted squared error of x ↦ A x + c with A of rank m, one a setting.
+    """Lowest importance-weighted squared error of x ↦ A x + c, with A of rank m, for each setting.
 
-    Where absolute values of signed features are wanted, their covariance with the features is zero: all that a linear
-    map can do is to answer with the mean.
+    The absolute values of signed features have no covariance with the features, so the best linear map outputs their
+    mean.
     """
     settings = zip(group.density, group.importance, strict=True)
     return torch.stack([_lost(group, p, torch.tensor(row, dtype=torch.float64)) for p, row in settings])

@@ -1,4 +1,4 @@
-"""Every number that step 01 claims, measured on one seed's trained groups."""
+"""The measures that step 01's claims are checked on, from the trained groups of one seed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.superposition.adversarial import vulnerability
-from mechscope.labs.superposition.config import ABS_DENSITY, COUNT_DENSITY, PRIVILEGED_DENSITY
+from mechscope.labs.superposition.config import PRIVILEGED_DENSITY
 from mechscope.labs.superposition.geometry import (
     angles,
     dimensionality,
@@ -20,7 +21,6 @@ from mechscope.labs.superposition.geometry import (
     represented,
 )
 from mechscope.labs.superposition.gradients import losses
-from mechscope.labs.superposition.neurons import MONOSEMANTIC, largest_share, monosemantic_share
 from mechscope.labs.superposition.phase_diagram import SUPERPOSED, boundary, phase_of
 from mechscope.labs.superposition.training import batch_for
 
@@ -28,21 +28,27 @@ Trained = Mapping[str, TrainedGroup]
 """Group name → trained group."""
 
 COUNT_PAPER = (5, 8, 9, 10, 11, 13, 14)
-"""Features represented at COUNT_DENSITY, as the claim has them."""
+"""The claim's number of represented features at each of COUNT_DENSITY."""
 ATTACKED_INPUTS = 200
 """Inputs that the adversarial vulnerability is averaged over."""
 STICKY = (0.3, 0.55)
-"""Densities between which features come in antipodal pairs."""
+"""Range of densities in which features come in antipodal pairs."""
 FRACTIONS = {"1/2": (2, 1), "2/5": (5, 2), "3/8": (8, 3), "3/4": (4, 3), "2/3": (3, 2)}
 """Fraction → (features, dimensions) of its polytope."""
 POLYTOPES = ("polytopes", "dense-polytopes")
-"""Groups in which polytopes are looked for."""
+"""Groups that are searched for polytopes."""
 SHAPE_TOLERANCE = 0.03
 """How far a polytope's mean D_i may be from its fraction."""
+MONOSEMANTIC = 0.9
+"""A unit is monosemantic if one feature has at least this share of its squared weights."""
+ALIVE = 0.1
+"""A unit whose input weights have a smaller norm is dead."""
+COMPARED_DENSITY = 0.03
+"""Density at which the networks that compute absolute values are compared with the one that was trained dense."""
 
 
 def measure(trained: Trained, seed: int) -> dict[str, float]:
-    """All measures by name; those of groups that this budget did not train are left out."""
+    """All measures by name, except those of groups that this budget does not train."""
     found = {
         **_counts(trained["counting"]),
         **_intro(trained["intro"]),
@@ -61,7 +67,7 @@ def measure(trained: Trained, seed: int) -> dict[str, float]:
 
 
 def count_medians(group: TrainedGroup) -> list[float]:
-    """Median over starts of the number of represented features, one a density."""
+    """Number of represented features at each density: the median over the starts."""
     counts = represented(group.models.W).sum(-1).double()
     return counts.quantile(0.5, dim=1).tolist()
 
@@ -76,7 +82,6 @@ def _counts(group: TrainedGroup) -> dict[str, float]:
         "dense_most": float(dense.max()),
         "count_smallest_rise": min(rises),
         "count_off_by": max(off),
-        **{f"count_{p:g}": median for p, median in zip(COUNT_DENSITY, medians, strict=True)},
     }
 
 
@@ -101,7 +106,7 @@ def _boundary(group: TrainedGroup) -> dict[str, float]:
     importance = torch.tensor(group.group.importance)[:, 1]
     phase = phase_of(group.best_W)
     ratio = density / boundary(importance)
-    # The density of the setting itself carries a rounding error, hence the hair's breadth.
+    # The bounds leave room for the rounding error of the settings' densities.
     below, above = ratio <= 0.8001, (ratio >= 1.6999) | ((importance == 1) & (density >= 0.8999))
     less_important = torch.where(importance < 1, 0, torch.where(importance > 1, 1, -1))
     ignored = (phase == less_important) | ((less_important == -1) & (phase < SUPERPOSED))
@@ -121,15 +126,14 @@ def _boundary(group: TrainedGroup) -> dict[str, float]:
 
 
 def shape_counts(group: TrainedGroup) -> dict[str, int]:
-    """How many polytopes of each fraction there are in all instances, their D_i where they should be."""
+    """How many polytopes of each fraction there are in all instances, counting those with the right mean D_i."""
     counts = dict.fromkeys(FRACTIONS, 0)
     for W in group.models.W.flatten(0, 1):
         for polytope in polytopes(W):
             for name, (features, dimensions) in FRACTIONS.items():
-                right = polytope.shape == (features, dimensions)
-                counts[name] += (
-                    right and abs(polytope.dimensionality - dimensions / features) <= SHAPE_TOLERANCE
-                )
+                right_shape = polytope.shape == (features, dimensions)
+                off_by = abs(polytope.dimensionality - dimensions / features)
+                counts[name] += right_shape and off_by <= SHAPE_TOLERANCE
     return counts
 
 
@@ -176,7 +180,10 @@ def vulnerabilities(group: TrainedGroup, seed: int) -> Tensor:
 
 
 def _dense_on_sparse(group: TrainedGroup, seed: int) -> Tensor:
-    """Vulnerability of the densest instance when it is given the sparsest inputs: sparsity without superposition."""
+    """Vulnerability of the network that was trained on the densest inputs, on the sparsest ones.
+
+    It shows what sparsity does without superposition.
+    """
     x, _ = batch_for(group.group, seed, group.group.steps + 1000, group.models.W.device)
     density = torch.tensor(group.group.density)
     dense, sparse = int(density.argmax()), int(density.argmin())
@@ -185,7 +192,7 @@ def _dense_on_sparse(group: TrainedGroup, seed: int) -> Tensor:
 
 
 def shuffled(group: TrainedGroup, seed: int) -> TrainedGroup:
-    """The same group with the weights of each instance in random order: a null for whatever its geometry shows."""
+    """The group with the weights of each instance in random order: the null for everything about its geometry."""
     W = group.models.W
     generator = torch.Generator().manual_seed(seed)
     flat = W.flatten(2)
@@ -215,8 +222,22 @@ def _privileged(group: TrainedGroup) -> dict[str, float]:
     }
 
 
+def largest_share(W: Float[Tensor, "*stack hidden feature"]) -> Float[Tensor, "*stack hidden"]:
+    """Largest share of each unit's squared input weights that belongs to one feature; 1/k for k equal ones."""
+    square = W.square()
+    return square.amax(-1) / square.sum(-1).clamp_min(1e-20)
+
+
+def monosemantic_share(W: Float[Tensor, "hidden feature"]) -> float:
+    """Share of the units that are monosemantic, not counting dead ones; 0 if all are dead."""
+    alive = W.norm(dim=-1) > ALIVE
+    if not bool(alive.any()):
+        return 0.0
+    return float((largest_share(W)[alive] >= MONOSEMANTIC).float().mean())
+
+
 def abs_shares(group: TrainedGroup) -> list[float]:
-    """Percentage of monosemantic units, mean over starts, one a density."""
+    """Percentage of monosemantic units at each density: the mean over the starts."""
     return [100 * sum(monosemantic_share(W) for W in starts) / len(starts) for starts in group.models.W]
 
 
@@ -227,25 +248,24 @@ def _absolute(group: TrainedGroup, seed: int) -> dict[str, float]:
         "abs_largest_rise": max(rises),
         "abs_dense": shares[0],
         "abs_sparse": shares[-1],
-        **_dense_network_on_sparse_data(group, seed),
-        **{f"abs_{p:g}": share for p, share in zip(ABS_DENSITY, shares, strict=True)},
+        **_losses_on_sparse_data(group, seed),
     }
 
 
-RIVAL_AT = 0.03
-"""Density at which the networks that compute absolute values are held against the dense-trained one."""
+def _losses_on_sparse_data(group: TrainedGroup, seed: int) -> dict[str, float]:
+    """Is the polysemantic network the better one?
 
-
-def _dense_network_on_sparse_data(group: TrainedGroup, seed: int) -> dict[str, float]:
-    """Is the polysemantic network the better one? Its rival was trained dense; only its biases are scaled by p."""
-    at = group.group.density.index(RIVAL_AT)
+    It is compared with the network that was trained dense, with nothing changed but its biases, which are scaled by the
+    density.
+    """
+    at = group.group.density.index(COMPARED_DENSITY)
     x, target = batch_for(group.group, seed, group.group.steps + 1000, group.models.W.device)
     importance = torch.tensor(group.group.importance)[at : at + 1]
-    rival = group.models.select(0, group.best(0))
-    rival = dataclasses.replace(rival, b=rival.b * RIVAL_AT)
-    ours = group.models.select(at, group.best(at))
+    dense = group.models.select(0, group.best(0))
+    dense = dataclasses.replace(dense, b=dense.b * COMPARED_DENSITY)
+    polysemantic = group.models.select(at, group.best(at))
     here = slice(at, at + 1)
     return {
-        "abs_loss": float(losses(ours, x[here], target[here], importance)),
-        "abs_loss_rival": float(losses(rival, x[here], target[here], importance)),
+        "abs_loss": float(losses(polysemantic, x[here], target[here], importance)),
+        "abs_loss_dense_trained": float(losses(dense, x[here], target[here], importance)),
     }

@@ -1,4 +1,4 @@
-"""Sparse made-up features: each is mostly absent, and where it is present its strength is uniform."""
+"""Sparse made-up features: each is absent most of the time, and has a uniform strength when it is present."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def draw_features(
     batch: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "setting feature batch"]:
-    """One batch for each density; all of them are made from the same random numbers.
+    """One batch for each density, all made from the same random numbers.
 
     Args:
         kind: "independent": present with probability p, then uniform on [0, 1]. "signed": the same on [-1, 1].
@@ -25,18 +25,18 @@ def draw_features(
         density: probability p (the papers' 1 − S) of each setting.
 
     Raises:
-        ValueError: for a density that is no probability of the kind, or an odd number of paired features.
+        ValueError: for a density that is impossible for the kind, or an odd number of paired features.
     """
     highest = 0.5 if kind == "anticorrelated" else 1.0
     if bool((density <= 0).any()) or bool((density > highest).any()):
         raise ValueError(
-            f"densities of {kind} features lie between 0 and {highest:g}, not {density.tolist()}."
+            f"densities of {kind} features are above 0 and at most {highest:g}, not {density.tolist()}."
         )
     if kind in ("correlated", "anticorrelated") and n_features % 2:
         raise ValueError(f"{kind} features come in pairs; {n_features} is odd.")
     p = density[:, None, None]
     if kind in ("independent", "signed"):
-        # One draw decides both: below p the feature is present, and u/p is uniform again.
+        # One draw decides both presence and strength: below p the feature is present, and u/p is uniform again.
         u = torch.rand(n_features, batch, generator=generator).to(density.device)
         strength = u / p
         present = strength < 1

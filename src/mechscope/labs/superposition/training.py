@@ -22,7 +22,7 @@ def geometric(n_features: int, ratio: float, settings: int) -> tuple[tuple[float
 
 
 def train_group(workspace: Workspace, group: Group, seed: int) -> TrainedGroup:
-    """Train the group, or read it back if that was done before."""
+    """Train the group, continue an interrupted training, or read back a finished one."""
     name = f"{group.name}-seed-{seed}"
     part = workspace.load_or_compute(name, lambda: _train(workspace, name, group, seed))
     part = {key: value.cpu() for key, value in part.items()}
@@ -32,7 +32,7 @@ def train_group(workspace: Workspace, group: Group, seed: int) -> TrainedGroup:
 def batch_for(
     group: Group, seed: int, step: int, device: torch.device
 ) -> tuple[Float[Tensor, "setting feature batch"], Float[Tensor, "setting feature batch"]]:
-    """Inputs and targets of one step, from the step's own seed, so that a resumed run sees the same."""
+    """Inputs and targets of one step. Each step has its own seed, so a resumed training sees the same data."""
     generator = torch.Generator().manual_seed(step_seed(seed, step))
     density = torch.tensor(group.density, device=device)
     x = draw_features(group.features, density, group.n_features, group.batch, generator)
@@ -53,18 +53,18 @@ def _train(workspace: Workspace, name: str, group: Group, seed: int) -> dict[str
         f"{moment}.{key}": torch.zeros_like(value) for moment in ("m", "v") for key, value in state.items()
     }
     done = 0
-    if (kept := workspace.restore_state(name)) is not None:
-        done = int(kept.pop("done"))
-        state = {key: kept[key] for key in state}
-        moments = {key: kept[key] for key in moments}
+    if (saved := workspace.restore_state(name)) is not None:
+        done = int(saved.pop("done"))
+        state = {key: saved[key] for key in state}
+        moments = {key: saved[key] for key in moments}
     models = _models(group, state)
-    heats = group.steps // 4
+    choice = group.steps // 4
     with workspace.bar(group.steps, f"{group.instances:,} instances of {group.name}", done) as bar:
         for step in range(done, group.steps):
-            if step == heats and 0 < group.finalists < models.W.shape[1]:
+            if step == choice and 0 < group.finalists < models.W.shape[1]:
                 chosen = _finalists(group, models, importance, seed)
-                state = {key: _only(value, chosen) for key, value in state.items()}
-                moments = {key: _only(value, chosen) for key, value in moments.items()}
+                state = {key: _select(value, chosen) for key, value in state.items()}
+                moments = {key: _select(value, chosen) for key, value in moments.items()}
                 models = _models(group, state)
             x, target = batch_for(group, seed, step, device)
             found = gradients(models, x, target, importance)
@@ -80,12 +80,12 @@ def _train(workspace: Workspace, name: str, group: Group, seed: int) -> dict[str
 def _finalists(
     group: Group, models: ToyModels, importance: Tensor, seed: int
 ) -> Int[Tensor, "setting start"]:
-    """The starts with the lowest loss, on other data than the final losses, in their old order."""
+    """The starts with the lowest loss, in their order. They are chosen on other data than the final losses."""
     order = test_losses(group, models, importance, seed, first=TEST_BATCHES).argsort(1)
     return order[:, : group.finalists].sort(1).values
 
 
-def _only(values: Tensor, chosen: Int[Tensor, "setting start"]) -> Tensor:
+def _select(values: Tensor, chosen: Int[Tensor, "setting start"]) -> Tensor:
     return values[torch.arange(len(values), device=values.device)[:, None], chosen].contiguous()
 
 
@@ -97,7 +97,7 @@ def test_losses(
     first: int = 0,
     batches: int = TEST_BATCHES,
 ) -> Float[Tensor, "setting start"]:
-    """Loss on data that was not trained on, averaged over so many batches from number `first` on."""
+    """Loss on data that was not trained on, averaged over `batches` batches from number `first` on."""
     total = torch.zeros(models.W.shape[:2], device=models.W.device)
     for index in range(batches):
         x, target = batch_for(group, seed, group.steps + first + index, models.W.device)

@@ -1,9 +1,9 @@
-"""The parts of a transformer, one readable file each."""
+"""The components of a transformer."""
 
+from mechscope.model.components._calling import has_custom_parts, run_block
 from mechscope.model.components.attention import Attention
 from mechscope.model.components.attention_mask import AttentionMask
 from mechscope.model.components.block import TransformerBlock
-from mechscope.model.components.calling import has_own_parts, run_block
 from mechscope.model.components.embed import Embed, PosEmbed, TiedUnembed, Unembed
 from mechscope.model.components.grouped_attention import GroupedQueryAttention
 from mechscope.model.components.mlp import MLP, GatedMLP
@@ -33,6 +33,6 @@ __all__ = [
     "TiedUnembed",
     "TransformerBlock",
     "Unembed",
-    "has_own_parts",
+    "has_custom_parts",
     "run_block",
 ]

@@ -1,4 +1,4 @@
-"""The non-linearities of MLPs, by name."""
+"""The activation functions of MLPs, by name."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
 def gelu_tanh(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
-    """GELU by its tanh approximation (Hendrycks and Gimpel 2016), as GPT-2 uses it."""
+    """The tanh approximation of GELU (Hendrycks and Gimpel 2016), which GPT-2 uses."""
     return F.gelu(input, approximate="tanh")
 
 
 def gelu_fast(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
-    """The same approximation with sqrt(2/pi) rounded to 0.7978845608, as some checkpoints were trained."""
+    """The same approximation with sqrt(2/pi) rounded to 0.7978845608, which some checkpoints were trained with."""
     return 0.5 * input * (1.0 + torch.tanh(0.7978845608 * input * (1.0 + 0.044715 * input * input)))
 
 
 def gelu_exact(input: Float[torch.Tensor, "*batch neuron"]) -> Float[torch.Tensor, "*batch neuron"]:
-    """The input times its normal distribution function."""
+    """GELU: the input times the normal cumulative distribution function at the input."""
     return F.gelu(input)
 
 

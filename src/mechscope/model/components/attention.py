@@ -1,23 +1,25 @@
-"""Multi-head attention, fused while nobody looks inside it.
+"""Multi-head attention: one fused kernel, unless a hook needs the scores or the pattern.
 
-Weights have the classic shapes, one slice per head, and are contiguous in memory, so that everything that
-torch does with a module's parameters works.
+The weights, and the products with them, are in `_attention_weights.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import einsum
 from jaxtyping import Float
-from torch import nn
 
+from mechscope.model.components._attention_weights import (
+    AtQueries,
+    AttentionWeights,
+    ByHead,
+    ByKeyValueHead,
+    Projections,
+)
+from mechscope.model.components._classic_attention import ClassicAttention, alibi_slopes
 from mechscope.model.components.attention_mask import AttentionMask
-from mechscope.model.components.classic_attention import ClassicAttention, alibi_slopes
-from mechscope.model.components.normalization import RMSNorm
 from mechscope.model.components.pass_context import PassContext
 from mechscope.model.components.rotary import RotaryTable, own_rotary_table
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
@@ -25,34 +27,23 @@ from mechscope.model.gradients import forward_gradients
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
 from mechscope.model.precision import at_least_float32
-from mechscope.model.weight_views import weight_copy
-
-# What queries, keys or values read: the residual stream, or a copy of it for each head.
-AtQueries = Float[torch.Tensor, "batch query d_model"] | Float[torch.Tensor, "batch query head d_model"]
-ByHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos head d_model"]
-ByKeyValueHead = Float[torch.Tensor, "batch pos d_model"] | Float[torch.Tensor, "batch pos kv_head d_model"]
 
 
-class Projections(NamedTuple):
-    """What the weights make of a layer's inputs: before norms, hook points and rotary turns."""
-
-    queries: Float[torch.Tensor, "batch query head d_head"]
-    keys: Float[torch.Tensor, "batch pos kv_head d_head"]
-    values: Float[torch.Tensor, "batch pos kv_head d_head"]
-
-
-class Attention(ClassicAttention):
+class Attention(ClassicAttention, AttentionWeights):
     """Attention over `n_heads` heads, with their own or grouped keys and values.
 
     Args:
         cfg: the model's config.
         attn_type: "global", or "local" for attention to the last `cfg.window_size` positions.
-        layer_id: the block's number; sets the scale under `scale_attn_by_inverse_layer_idx`.
-        rotary: the table that turns its queries and keys; None makes one where positions are rotary.
+        layer_id: the number of the block; sets the scale under `scale_attn_by_inverse_layer_idx`.
+        rotary: the table that rotates queries and keys; None makes one if positions are rotary.
 
-    Parameters: W_Q [head d_model d_head], W_O [head d_head d_model], b_Q [head d_head], b_O
-    [d_model]; W_K, W_V, b_K, b_V like W_Q and b_Q. Under grouped-query attention the stored
-    tensors are `_W_K` … with one slice a key/value head, and `W_K` … show them a query head.
+    Parameters: W_Q [head d_model d_head], W_O [head d_head d_model], b_Q [head d_head], b_O [d_model]; W_K and W_V
+    have the shape of W_Q, b_K and b_V that of b_Q. With grouped-query attention, the stored tensors are `_W_K` and so
+    on, with one slice per key/value head, and `W_K` and so on are copies with one slice per query head.
+
+    Raises:
+        ValueError: for an unknown `attn_type`, or settings that the config or `layer_id` lacks.
     """
 
     def __init__(
@@ -91,72 +82,6 @@ class Attention(ClassicAttention):
         self.hook_z = HookPoint()
         self.hook_result = HookPoint()
 
-    def _make_weights(self, cfg: HookedTransformerConfig) -> None:
-        def projection(heads: int) -> nn.Parameter:
-            return nn.Parameter(
-                torch.empty(heads, cfg.d_model, cfg.d_head, dtype=cfg.dtype, device=cfg.device)
-            )
-
-        def bias(heads: int) -> nn.Parameter:
-            return nn.Parameter(torch.zeros(heads, cfg.d_head, dtype=cfg.dtype, device=cfg.device))
-
-        # In the classic order, so that one seed gives the classic initial weights.
-        prefix = "_" if self.grouped else ""
-        self.W_Q = projection(cfg.n_heads)
-        self.W_O = nn.Parameter(
-            torch.empty(cfg.n_heads, cfg.d_head, cfg.d_model, dtype=cfg.dtype, device=cfg.device)
-        )
-        self.b_Q = bias(cfg.n_heads)
-        self.b_O = nn.Parameter(torch.zeros(cfg.d_model, dtype=cfg.dtype, device=cfg.device))
-        self.register_parameter(f"{prefix}W_K", projection(cfg.n_kv_heads))
-        self.register_parameter(f"{prefix}W_V", projection(cfg.n_kv_heads))
-        self.register_parameter(f"{prefix}b_K", bias(cfg.n_kv_heads))
-        self.register_parameter(f"{prefix}b_V", bias(cfg.n_kv_heads))
-
-    @staticmethod
-    def _make_norms(cfg: HookedTransformerConfig) -> tuple[nn.Module | None, nn.Module | None]:
-        if cfg.qk_norm == "none":
-            return None, None
-        if cfg.qk_norm == "per_head":
-            return RMSNorm(cfg, cfg.d_head), RMSNorm(cfg, cfg.d_head)
-        return RMSNorm(cfg, cfg.n_heads * cfg.d_head), RMSNorm(cfg, cfg.n_kv_heads * cfg.d_head)
-
-    def __getattr__(self, name: str) -> torch.Tensor:
-        if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
-            return self._shown_by_query_head(name)
-        return super().__getattr__(name)  # type: ignore[return-value]
-
-    def _shown_by_query_head(self, name: str) -> torch.Tensor:
-        with torch.inference_mode(False):
-            repeated = getattr(self, f"_{name}").repeat_interleave(self.group_size, dim=0)
-        return weight_copy(
-            repeated,
-            f"under grouped-query attention {name} is a copy that shows each key/value head once for every query "
-            f"head; write to _{name} inside torch.no_grad(), or .clone() it for a tensor of your own",
-        )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("W_K", "W_V", "b_K", "b_V") and self.__dict__.get("grouped"):
-            raise AttributeError(
-                f"under grouped-query attention {name} only shows _{name} once for every query head: set _{name}, "
-                f"which has {self.cfg.n_kv_heads} heads."
-            )
-        super().__setattr__(name, value)
-
-    @property
-    def OV(self):
-        """W_V W_O of each head, as a factored matrix [head d_model d_model]."""
-        from mechscope.model.factored_matrix import FactoredMatrix
-
-        return FactoredMatrix(self.W_V, self.W_O)
-
-    @property
-    def QK(self):
-        """W_Q W_K^T of each head, as a factored matrix [head d_model d_model]."""
-        from mechscope.model.factored_matrix import FactoredMatrix
-
-        return FactoredMatrix(self.W_Q, self.W_K.mT)
-
     def forward(
         self,
         query_input: ByHead,
@@ -169,14 +94,20 @@ class Attention(ClassicAttention):
         *,
         context: PassContext | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos d_model] (or [batch pos head d_model] for inputs split by head) -> [batch pos d_model]
+        """The output of the layer [batch pos d_model].
 
         Args:
+            query_input: the input of the queries [batch pos d_model], or [batch pos head d_model] if split by head.
+            key_input: the input of the keys, in the same shapes.
+            value_input: the input of the values, in the same shapes.
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
-            additive_attention_mask: added to the scores, -inf at keys that no query may read [batch 1 1 key].
+            additive_attention_mask: added to the scores, -inf at keys that no query may attend to [batch 1 1 key].
             attention_mask: 0 where a position is padding [batch key], earlier positions included.
             position_bias: also added to the scores [1 head query key].
             context: mask and positions of the pass, if already known; it replaces `attention_mask`.
+
+        Raises:
+            ValueError: for a mask of another length.
         """
         if context is None:
             offset = 0 if past_kv_cache_entry is None else past_kv_cache_entry.past_keys.shape[1]
@@ -190,7 +121,7 @@ class Attention(ClassicAttention):
     def _classic_context(
         self, length: int, offset: int, attention_mask: torch.Tensor | None, device: torch.device
     ) -> PassContext:
-        """The context that a padding mask [batch key] describes."""
+        """The context for a padding mask [batch key]."""
         if attention_mask is not None and attention_mask.shape[1] != offset + length:
             raise ValueError(
                 f"attention_mask covers {attention_mask.shape[1]} positions, but there are {offset + length}, "
@@ -200,7 +131,7 @@ class Attention(ClassicAttention):
         mask = AttentionMask(length, offset + length, padding=attention_mask, causal=causal, device=device)
         return PassContext(mask, offset)
 
-    # The steps of a forward pass, which techniques call as well -----------------------------
+    # The steps of a forward pass, which techniques call as well -------------------------------
 
     def head_outputs(
         self,
@@ -212,13 +143,17 @@ class Attention(ClassicAttention):
         bias: torch.Tensor | None = None,
         heads: Sequence[int] | None = None,
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """What each head takes from the values, as `hook_z` leaves it, from what queries, keys and values read.
+        """The output of each head before W_O, after `hook_z`: values weighted by attention.
 
         Args:
-            context: mask and positions; where it names queries, `query_input` holds those positions only.
+            query_input: the input of the queries; if the context names queries, of those positions only.
+            key_input: the input of the keys.
+            value_input: the input of the values.
+            context: mask and positions.
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
             bias: added to the scores, in a shape that expands to [batch head query key].
-            heads: compute these heads only, from inputs that hold just these (see `can_run_some_heads`).
+            heads: compute only these heads, from inputs split by head that hold only these
+                (see `can_run_some_heads`).
         """
         if heads is None:
             q, k, v = self.calculate_qkv_matrices(query_input, key_input, value_input)
@@ -226,24 +161,10 @@ class Attention(ClassicAttention):
             q, k, v = self._hooked(self.projections(query_input, key_input, value_input, heads))
         return self.read_values(q, k, v, context, past_kv_cache_entry, bias, heads)
 
-    def projections(
-        self,
-        query_input: AtQueries,
-        key_input: ByKeyValueHead,
-        value_input: ByKeyValueHead,
-        heads: Sequence[int] | None = None,
-    ) -> Projections:
-        """The products of inputs and weights, from which `head_outputs_of` goes on."""
-        return Projections(
-            self._project("Q", query_input, heads),
-            self._project("K", key_input, heads),
-            self._project("V", value_input, heads),
-        )
-
     def head_outputs_of(
         self, projections: Projections, context: PassContext
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """`head_outputs`, from projections that are already computed."""
+        """`head_outputs`, from queries, keys and values that are already computed."""
         return self.read_values(*self._hooked(projections), context)
 
     def read_values(
@@ -256,19 +177,17 @@ class Attention(ClassicAttention):
         bias: torch.Tensor | None = None,
         heads: Sequence[int] | None = None,
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """What each head takes from the values, as `hook_z` leaves it: every way through the layer ends here.
+        """`head_outputs`, from queries, keys and values before norms and rotation (see `calculate_qkv_matrices`).
 
-        Args:
-            q, k, v: queries, keys and values before norms and rotary turns, as `calculate_qkv_matrices` gives them.
-            context, past_kv_cache_entry, bias, heads: see `head_outputs`.
+        Every path through the layer calls this method. The other arguments are those of `head_outputs`.
         """
-        del heads  # for what a subclass does head by head
+        del heads  # a subclass may need to know which heads these are
         q, k = self.normed_queries(q), self.normed_keys(k)
         if self.rotary is not None:
             where = context.query_positions
             where = None if where is None else where.expand(len(q), -1)
-            q = self.hook_rot_q(self.turn(q, where, context.mask.key_length - q.shape[1]))
-            k = self.hook_rot_k(self.turn(k, context.positions, context.offset))
+            q = self.hook_rot_q(self.rotate(q, where, context.mask.key_length - q.shape[1]))
+            k = self.hook_rot_k(self.rotate(k, context.positions, context.offset))
         if past_kv_cache_entry is not None:
             k, v = past_kv_cache_entry.append(k, v)
         z = self.attend(q, k, v, context.mask, bias)
@@ -277,31 +196,31 @@ class Attention(ClassicAttention):
 
     @property
     def key_hook(self) -> HookPoint:
-        """The last point that keys pass before they are attended to; see `ready_keys`."""
+        """The last hook point of the keys before attention scores are computed; see `ready_keys`."""
         return self.hook_k if self.rotary is None else self.hook_rot_k
 
     @property
     def query_hook(self) -> HookPoint:
-        """The last point that queries pass before they attend; see `ready_queries`."""
+        """The last hook point of the queries before attention scores are computed; see `ready_queries`."""
         return self.hook_q if self.rotary is None else self.hook_rot_q
 
     def ready_keys(
         self, at_hook: Float[torch.Tensor, "batch pos kv_head d_head"]
     ) -> Float[torch.Tensor, "batch pos kv_head d_head"]:
-        """Keys as they are attended to, and as a key/value cache holds them, from what `key_hook` saw."""
+        """Keys as the scores use them, and as a key/value cache holds them, from the activation at `key_hook`."""
         return self.normed_keys(at_hook) if self.rotary is None else at_hook
 
     def ready_queries(
         self, at_hook: Float[torch.Tensor, "batch pos head d_head"]
     ) -> Float[torch.Tensor, "batch pos head d_head"]:
-        """Queries as they attend, from what `query_hook` saw."""
+        """Queries as the scores use them, from the activation at `query_hook`."""
         return self.normed_queries(at_hook) if self.rotary is None else at_hook
 
     @property
     def can_run_some_heads(self) -> bool:
-        """Whether some heads can be computed without the others, and nobody listens who expects all of them."""
-        apart = not self.grouped and self.cfg.qk_norm != "full"
-        return apart and self.cfg.positional_embedding_type != "alibi" and not self._watched
+        """Whether some heads can be computed without the others, and no listener expects all of them."""
+        independent = not self.grouped and self.cfg.qk_norm != "full"
+        return independent and self.cfg.positional_embedding_type != "alibi" and not self._watched
 
     @property
     def _watched(self) -> bool:
@@ -324,14 +243,18 @@ class Attention(ClassicAttention):
         mask: AttentionMask,
         bias: torch.Tensor | None = None,
     ) -> Float[torch.Tensor, "batch query head d_head"]:
-        """What each query takes from the values: fused, or step by step if scores or pattern have hooks.
+        """Values weighted by attention: in one kernel, or step by step if scores or pattern have hooks.
 
         Args:
+            q: queries, normalized and rotated.
+            k: keys, normalized and rotated, cached ones included.
+            v: values, cached ones included.
+            mask: which queries may attend to which keys.
             bias: added to the scores, in a shape that expands to [batch head query key].
         """
-        if bias is None and not self._must_be_open():
+        if bias is None and not self._needs_steps():
             return self._fused_attention(q, k, v, mask)
-        return self._open_attention(q, k, v, mask, bias)
+        return self._attention_in_steps(q, k, v, mask, bias)
 
     def _project_all(
         self, query_input: torch.Tensor, key_input: torch.Tensor, value_input: torch.Tensor
@@ -339,49 +262,12 @@ class Attention(ClassicAttention):
         return self._hooked(self.projections(query_input, key_input, value_input))
 
     def _hooked(self, projections: Projections) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values as their hook points leave them; not yet normed or turned."""
+        """Queries, keys and values after their hook points; not yet normalized or rotated."""
         q, k, v = projections
         return self.hook_q(q), self.hook_k(k), self.hook_v(v)
 
-    def _weights(self, which: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias of queries, keys or values, as they are stored."""
-        prefix = "_" if self.grouped and which != "Q" else ""
-        return self._stored(f"{prefix}W_{which}"), self._stored(f"{prefix}b_{which}")
-
-    def _project(self, which: str, x: torch.Tensor, heads: Sequence[int] | None = None) -> torch.Tensor:
-        weight, bias = self._weights(which)
-        return project(x, weight, bias) if heads is None else project(x, weight[heads], bias[heads])
-
-    def input_gradients(
-        self, gradients: Sequence[torch.Tensor]
-    ) -> Float[torch.Tensor, "input batch pos d_model"]:
-        """Gradients at each of the `projections`, taken back to what heads' queries, then keys, then values read."""
-        by_input = [
-            einsum(
-                gradient,
-                self._weights(which)[0],
-                "batch pos head d_head, head d_model d_head -> head batch pos d_model",
-            )
-            for which, gradient in zip("QKV", gradients, strict=True)
-        ]
-        return torch.cat(by_input)
-
-    def normed_queries(
-        self, q: Float[torch.Tensor, "batch pos head d_head"]
-    ) -> Float[torch.Tensor, "batch pos head d_head"]:
-        """What `hook_q` saw, after the norm on queries (`cfg.qk_norm`) if the model has one."""
-        return q if self.q_norm is None else self._normalize(self.q_norm, q)
-
-    def normed_keys(
-        self, k: Float[torch.Tensor, "batch pos kv_head d_head"]
-    ) -> Float[torch.Tensor, "batch pos kv_head d_head"]:
-        """What `hook_k` saw, after the norm on keys (`cfg.qk_norm`) if the model has one."""
-        return k if self.k_norm is None else self._normalize(self.k_norm, k)
-
-    def _normalize(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        return norm(x) if self.cfg.qk_norm == "per_head" else norm(x.flatten(2)).view_as(x)
-
-    def _must_be_open(self) -> bool:
+    def _needs_steps(self) -> bool:
+        """Whether scores and pattern must exist as separate tensors."""
         return (
             self.hook_attn_scores.watched
             or self.hook_pattern.watched
@@ -409,7 +295,7 @@ class Attention(ClassicAttention):
         )
         return z.transpose(1, 2)
 
-    def _open_attention(
+    def _attention_in_steps(
         self,
         q: Float[torch.Tensor, "batch query head d_head"],
         k: Float[torch.Tensor, "batch key kv_head d_head"],
@@ -432,8 +318,8 @@ class Attention(ClassicAttention):
         if mask.padding is None or allowed is None:
             pattern = F.softmax(wide, dim=-1)
         else:
-            # A padding query that may read no key attends to nothing, as in the fused kernel, where a
-            # softmax over -inf alone would be 0/0 (and its gradient too).
+            # A padding query that may attend to no key gets zeros, as in the fused kernel: a softmax over -inf alone
+            # would be 0/0, and so would its gradient.
             blind = ~allowed.any(-1, keepdim=True)
             pattern = F.softmax(wide.masked_fill(blind, 0.0), dim=-1).masked_fill(blind, 0.0)
         pattern = self.hook_pattern(pattern.to(v.dtype))
@@ -454,53 +340,6 @@ class Attention(ClassicAttention):
         distance = mask.distance.clamp(min=0)
         return -slopes[:, None, None] * (distance[None, None] if distance.ndim == 2 else distance[:, None])
 
-    def output(
-        self, z: Float[torch.Tensor, "batch pos head d_head"]
-    ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos head d_head] -> [batch pos d_model]; head by head only if `hook_result` is watched."""
-        if self.hook_result.watched:
-            result = self.hook_result(
-                einsum(z, self.W_O, "batch pos head d_head, head d_head d_model -> batch pos head d_model")
-            )
-            return result.sum(2) + self.b_O
-        return F.linear(z.flatten(2), self._stored("W_O").flatten(0, 1).mT, self._stored("b_O"))
-
-    def head_result(
-        self, z: Float[torch.Tensor, "batch pos d_head"], head: int
-    ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """What one head adds to the layer's output, from what it took from the values."""
-        return z @ self.W_O[head]
-
-    def _stored(self, name: str) -> torch.Tensor:
-        """A weight, bypassing torch's slow attribute lookup unless a parametrization or pruning computes it."""
-        parameter = self._parameters.get(name)
-        return getattr(self, name) if parameter is None else parameter
-
-
-# From this many positions on, one product for all heads saves more than concatenating their weights costs.
-POSITIONS_FOR_ONE_PRODUCT = 96
-
-
-def project(
-    x: ByHead, weight: Float[torch.Tensor, "head d_model d_head"], bias: Float[torch.Tensor, "head d_head"]
-) -> Float[torch.Tensor, "batch pos head d_head"]:
-    """Each head's projection of x, which may be split by head.
-
-    The heads' weights are stored one after the other, not as one matrix. For few positions the heads are computed as a
-    batch of products; for many, their weights are first concatenated.
-    """
-    if x.ndim == 4:
-        return (
-            einsum(x, weight, "batch pos head d_model, head d_model d_head -> batch pos head d_head") + bias
-        )
-    heads, d_model, d_head = weight.shape
-    positions = x.shape[:-1]
-    if positions.numel() >= POSITIONS_FOR_ONE_PRODUCT:
-        merged = weight.transpose(0, 1).reshape(d_model, heads * d_head)
-        return F.linear(x, merged.mT, bias.reshape(-1)).view(*positions, heads, d_head)
-    by_head = torch.baddbmm(bias[:, None], x.reshape(-1, d_model).expand(heads, -1, -1), weight)
-    return by_head.transpose(0, 1).contiguous().view(*positions, heads, d_head)
-
 
 def _check_kind(cfg: HookedTransformerConfig, attn_type: str, layer_id: int | None) -> None:
     if attn_type not in ("global", "local"):
@@ -508,4 +347,4 @@ def _check_kind(cfg: HookedTransformerConfig, attn_type: str, layer_id: int | No
     if attn_type == "local" and cfg.window_size is None:
         raise ValueError("local attention needs a window_size in the config.")
     if cfg.scale_attn_by_inverse_layer_idx and layer_id is None:
-        raise ValueError("scale_attn_by_inverse_layer_idx needs to know the layer: give layer_id.")
+        raise ValueError("scale_attn_by_inverse_layer_idx depends on the layer: give layer_id.")

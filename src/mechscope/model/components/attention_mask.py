@@ -1,22 +1,23 @@
-"""Who may attend to whom: built once for a forward pass, read by every layer."""
+"""Which queries may attend to which keys; built once per forward pass and used by every layer."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Int, Shaped
 
-from mechscope.model.token_batch import real_positions
+from mechscope.model.padding import real_positions
 
 
 class AttentionMask:
-    """The positions that each query may read.
+    """The keys that each query may attend to.
 
     Args:
-        query_length: positions being computed.
-        key_length: positions in reach, earlier cached ones included.
-        padding: [batch key_length], 0 where a token is padding; None where none is.
-        causal: whether later positions are hidden.
-        query_positions: where the queries stand, [query] or [batch query]; None means last.
+        query_length: the number of positions that are computed.
+        key_length: the number of keys, cached ones included.
+        padding: 0 where a token is padding [batch key]; None if there is no padding.
+        causal: whether queries may not attend to later keys.
+        device: where the mask is built.
+        query_positions: the positions of the queries [query] or [batch query]; None means the last ones.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class AttentionMask:
 
     @property
     def distance(self) -> Int[torch.Tensor, "*batch query key"]:
-        """How many real tokens each key is before each query [query_pos key_pos]; negative for later keys.
+        """The distance from each query back to each key in real tokens [query key]; negative for later keys.
 
-        [batch query_pos key_pos] if positions differ between examples or padding is between real tokens.
+        [batch query key] if positions differ between examples, or if there is padding between real tokens.
         """
         if self._distance is None:
             keys = torch.arange(self.key_length, device=self.device)
@@ -65,11 +66,11 @@ class AttentionMask:
         return self._distance
 
     def _padding_inside(self) -> bool:
-        """Whether padding follows a real token. Padding before the text moves queries and keys alike."""
+        """Whether padding follows a real token. (Padding before a text shifts its queries and keys equally.)"""
         return self.padding is not None and bool((self.padding[:, 1:] < self.padding[:, :-1]).any())
 
     def is_plain_causal(self, window: int | None) -> bool:
-        """Whether this is the lower triangle and nothing else, which the fused kernel has built in."""
+        """Whether this is exactly the lower triangle, which the fused kernel has built in."""
         return (
             self.causal
             and self.padding is None
@@ -79,7 +80,11 @@ class AttentionMask:
         )
 
     def allowed(self, window: int | None) -> Bool[torch.Tensor, "batch 1 query key"] | None:
-        """True where a query may read a key [batch or 1, 1, query_pos, key_pos]; None means everywhere."""
+        """True where a query may attend to a key [batch or 1, 1, query, key]; None means everywhere.
+
+        Args:
+            window: how many positions a query attends to, its own included; None means all.
+        """
         if window is not None and window >= self.key_length:
             window = None
         if window not in self._allowed:
@@ -88,8 +93,8 @@ class AttentionMask:
 
     def _build(self, window: int | None) -> torch.Tensor | None:
         parts = []
-        alone = self.query_positions is None and self.query_length == 1  # the last position sees all
-        if self.causal and not alone:
+        only_last = self.query_positions is None and self.query_length == 1  # it may attend to every key
+        if self.causal and not only_last:
             parts.append(_with_heads(self.distance >= 0))
         if window is not None:
             near = self.distance < window if self.causal else self.distance.abs() < window
@@ -105,5 +110,5 @@ class AttentionMask:
 
 
 def _with_heads(rule: torch.Tensor) -> torch.Tensor:
-    """[query key] or [batch query key] as [batch or 1, 1, query, key]."""
+    """[query key] or [batch query key] -> [batch or 1, 1, query, key]"""
     return rule[None, None] if rule.ndim == 2 else rule[:, None]

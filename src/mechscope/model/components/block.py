@@ -10,9 +10,9 @@ from einops import einsum, repeat
 from jaxtyping import Float
 from torch import nn
 
+from mechscope.model.components._calling import run_attention
+from mechscope.model.components._component import Component
 from mechscope.model.components.attention import Attention, ByHead, ByKeyValueHead
-from mechscope.model.components.calling import run_attention
-from mechscope.model.components.component import Component
 from mechscope.model.components.grouped_attention import GroupedQueryAttention
 from mechscope.model.components.mlp import MLP, make_mlp
 from mechscope.model.components.normalization import Norm, make_norm, make_output_norm
@@ -28,8 +28,13 @@ from mechscope.model.precision import at_least_float32
 class TransformerBlock(Component):
     """resid_mid = resid_pre + attention(ln1(resid_pre)); resid_post = resid_mid + mlp(ln2(resid_mid)).
 
-    Parallel blocks give attention and MLP the same resid_pre; attention-only blocks stop at
-    resid_mid, which is then resid_post, and have no `mlp`.
+    In parallel blocks, attention and MLP both read resid_pre. Attention-only blocks have no `mlp`: their resid_post is
+    resid_pre + attention(ln1(resid_pre)).
+
+    Args:
+        cfg: the model's config.
+        block_index: the number of the block.
+        rotary: the table that rotates queries and keys; None makes one if positions are rotary.
     """
 
     mlp: MLP
@@ -63,7 +68,7 @@ class TransformerBlock(Component):
 
     @property
     def normalization_type(self) -> str | None:
-        """The class of norm that the config names."""
+        """The normalization type of the config."""
         return self.cfg.normalization_type
 
     def forward(
@@ -75,9 +80,10 @@ class TransformerBlock(Component):
         *,
         context: PassContext | None = None,
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """[batch pos d_model] -> [batch pos d_model]
+        """The residual stream after the block [batch pos d_model].
 
         Args:
+            resid_pre: the residual stream before the block.
             shortformer_pos_embed: added to the input of queries and keys.
             past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
             attention_mask: 0 where a position is padding [batch key], earlier positions included.
@@ -98,8 +104,8 @@ class TransformerBlock(Component):
         resid_pre: Float[torch.Tensor, "batch pos d_model"],
         attn_out: Float[torch.Tensor, "batch pos d_model"],
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """resid_post, from what attention made of resid_pre."""
-        attn_out = self.hook_attn_out(self._normed_output(attn_out))
+        """resid_post, from resid_pre and the output of attention."""
+        attn_out = self.hook_attn_out(self._normalized_output(attn_out))
         if self.cfg.attn_only:
             return self.hook_resid_post(resid_pre + attn_out)
         if self.cfg.parallel_attn_mlp:
@@ -107,7 +113,7 @@ class TransformerBlock(Component):
         resid_mid = self.hook_resid_mid(resid_pre + attn_out)
         return self.hook_resid_post(resid_mid + self.mlp_output(resid_mid))
 
-    def _normed_output(self, attn_out: torch.Tensor) -> torch.Tensor:
+    def _normalized_output(self, attn_out: torch.Tensor) -> torch.Tensor:
         return attn_out if self.ln1_post is None else self.ln1_post(attn_out)
 
     def after_heads(
@@ -115,7 +121,7 @@ class TransformerBlock(Component):
         resid_pre: Float[torch.Tensor, "batch pos d_model"],
         z: Float[torch.Tensor, "batch pos head d_head"],
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """resid_post, from what the heads took from the values."""
+        """resid_post, from resid_pre and the heads' z."""
         return self.after_attention(resid_pre, self.attn.output(z))
 
     def at_queries(
@@ -124,31 +130,38 @@ class TransformerBlock(Component):
         context: PassContext,
         past_kv_cache_entry: HookedTransformerKeyValueCacheEntry | None = None,
     ) -> Float[torch.Tensor, "batch query d_model"]:
-        """resid_post at the queries that the context names: at other positions, only keys and values are computed."""
+        """resid_post at the queries that the context names; at other positions, only keys and values are computed.
+
+        Args:
+            resid_pre: the residual stream before the block.
+            context: mask, positions and queries.
+            past_kv_cache_entry: this layer's earlier keys and values; the new ones are added to it.
+        """
         query_input, key_input, value_input = self.attention_inputs(resid_pre, context.shortformer_pos_embed)
         z = self.attn.head_outputs(
             context.at_queries(query_input), key_input, value_input, context, past_kv_cache_entry
         )
         return self.after_heads(context.at_queries(resid_pre), z)
 
-    # What each head reads and writes ---------------------------------------------------------
+    # Inputs and outputs of single heads -------------------------------------------------------
 
     def attention_output(
         self, z: Float[torch.Tensor, "batch pos head d_head"]
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """What attention adds to the residual stream, from what the heads took from the values."""
-        return self._normed_output(self.attn.output(z))
+        """What attention adds to the residual stream, from the heads' z."""
+        return self._normalized_output(self.attn.output(z))
 
     def head_contributions(
         self, z: Float[torch.Tensor, "batch pos head d_head"], heads: Sequence[int] | None = None
     ) -> Float[torch.Tensor, "head batch pos d_model"]:
-        """What each head adds to the residual stream; with `attention_constant`, their sum is `attention_output`.
+        """What each head adds to the residual stream; with `attention_constant`, the sum is `attention_output`.
 
-        Where attention's output is normalised before it is added, a head's share is its result, with an equal
-        share of b_O, centred and divided as the whole is: the shares and the norm's shift add up exactly.
+        If the output of attention is normalized, a head's contribution is its result plus an equal share of b_O,
+        centred and divided like the whole output: the contributions and the norm's shift add up exactly.
 
         Args:
-            heads: which heads `z` holds; None means all. Without an output norm only.
+            z: the heads' z.
+            heads: which heads `z` holds; None means all. Only without an output norm.
         """
         attn = self.attn
         weight = attn.W_O if heads is None else attn.W_O[heads]
@@ -165,7 +178,7 @@ class TransformerBlock(Component):
 
     @property
     def attention_constant(self) -> Float[torch.Tensor, " d_model"]:
-        """What attention adds beside its heads' contributions, the same in every run."""
+        """What attention adds to the residual stream in addition to its heads' contributions; a constant."""
         norm = self.ln1_post
         if norm is None:
             return self.attn.b_O
@@ -174,36 +187,36 @@ class TransformerBlock(Component):
 
     @property
     def heads_interact(self) -> bool:
-        """Whether a norm over all heads lets each change what the others write.
+        """Whether a norm over all heads lets each head change the output of the others.
 
-        In such a model a head has an effect even where nothing reads what it writes.
+        In such a model a head has an effect even if nothing reads its output.
         """
         return self.ln1_post is not None or self.cfg.qk_norm == "full"
 
     @property
     def can_run_some_heads(self) -> bool:
-        """Whether what some heads write can be computed without the others (see `Attention.head_outputs`)."""
+        """Whether the outputs of some heads can be computed without the others (see `Attention.head_outputs`)."""
         return self.attn.can_run_some_heads and not self.heads_interact
 
     def head_input_gradients(
         self, resid_pre: Float[torch.Tensor, "batch pos d_model"], gradients: Sequence[torch.Tensor]
     ) -> Float[torch.Tensor, "input batch pos d_model"]:
-        """Gradients at `Attention.projections`, taken back to what each head's queries, keys and values read.
+        """Gradients at the inputs of each head's queries, keys and values, from those at `Attention.projections`.
 
         Args:
-            resid_pre: the residual stream that they all read.
+            resid_pre: the residual stream that all of them read.
             gradients: one for each of the projections.
         """
         with torch.no_grad():
-            normed = self.attn.input_gradients(gradients)
-        with gradients_on("taking gradients back through a norm"):
+            at_norm = self.attn.input_gradients(gradients)
+        with gradients_on("propagating gradients through a norm"):
             copies = repeat(
-                resid_pre.detach(), "batch pos d_model -> input batch pos d_model", input=len(normed)
+                resid_pre.detach(), "batch pos d_model -> input batch pos d_model", input=len(at_norm)
             ).requires_grad_()
             normalized = self.ln1(copies)
             if normalized is copies:  # no norm
-                return normed
-            return torch.autograd.grad(normalized, copies, normed)[0]
+                return at_norm
+            return torch.autograd.grad(normalized, copies, at_norm)[0]
 
     # Sublayers -------------------------------------------------------------------------------
 
@@ -216,7 +229,7 @@ class TransformerBlock(Component):
     def apply_mlp(
         self, normalized_resid: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_model"]:
-        """The MLP's output for an input that has already been normed."""
+        """The output of the MLP for an input that is already normalized."""
         mlp_out = self.mlp(normalized_resid)
         if self.ln2_post is not None:
             mlp_out = self.ln2_post(mlp_out)
@@ -228,7 +241,13 @@ class TransformerBlock(Component):
         residual: ByHead,
         shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None,
     ) -> ByHead:
-        """What queries, keys or values read from a residual stream of their own, which may be split by head."""
+        """The input of queries, keys or values, computed from their own residual stream, which may be split by head.
+
+        Args:
+            which: "q", "k" or "v".
+            residual: their residual stream.
+            shortformer_pos_embed: added to the input of queries and keys.
+        """
         read = self.ln1(residual)
         return read if which == "v" else _add_positions(read, shortformer_pos_embed)
 
@@ -237,7 +256,15 @@ class TransformerBlock(Component):
         resid_pre: Float[torch.Tensor, "batch pos d_model"],
         shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None,
     ) -> tuple[ByHead, ByKeyValueHead, ByKeyValueHead]:
-        """What queries, keys and values read: one tensor, unless a hook wants them apart or by head."""
+        """The inputs of queries, keys and values: one shared tensor, unless a hook needs separate ones.
+
+        Args:
+            resid_pre: the residual stream before the block.
+            shortformer_pos_embed: added to the input of queries and keys.
+
+        Raises:
+            ValueError: for a hook on `hook_attn_in` in a model with grouped keys and values.
+        """
         hooks = (self.hook_attn_in, self.hook_q_input, self.hook_k_input, self.hook_v_input)
         if shortformer_pos_embed is None and not any(hook.watched for hook in hooks):
             normalized = self.ln1(resid_pre)
@@ -246,8 +273,8 @@ class TransformerBlock(Component):
         if self.hook_attn_in.watched:
             if self.attn.grouped:
                 raise ValueError(
-                    f"{self.hook_attn_in.name!r} has a slice for each of {self.cfg.n_heads} query heads, but this "
-                    f"model's keys and values have {self.cfg.n_kv_heads} heads: hook hook_q_input, hook_k_input "
+                    f"{self.hook_attn_in.name!r} has one slice for each of {self.cfg.n_heads} query heads, but this "
+                    f"model's keys and values have {self.cfg.n_kv_heads} heads: use hook_q_input, hook_k_input "
                     "and hook_v_input instead."
                 )
             shared = self.hook_attn_in(by_head(resid_pre, self.cfg.n_heads))
@@ -273,7 +300,7 @@ class TransformerBlock(Component):
 
 
 def by_head(residual: ByHead, heads: int) -> Float[torch.Tensor, "batch pos head d_model"]:
-    """[batch pos d_model] -> [batch pos head d_model], every head reading the same."""
+    """[batch pos d_model] -> [batch pos head d_model], the same for every head; inputs by head are unchanged."""
     if residual.ndim == 4:
         return residual
     return residual.unsqueeze(2).expand(-1, -1, heads, -1)

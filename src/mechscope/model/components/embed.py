@@ -7,15 +7,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import nn
 
-from mechscope.model.components.component import Component
+from mechscope.model._weight_views import tied_weight
+from mechscope.model.components._component import Component
 from mechscope.model.components.normalization import LayerNorm
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
-from mechscope.model.tensors import get_offset_position_ids
-from mechscope.model.weight_views import tied_weight
+from mechscope.model.padding import get_offset_position_ids
 
 
 class Embed(Component):
-    """Row `t` of W_E [d_vocab, d_model] for token `t`."""
+    """The token embedding: row `t` of W_E [d_vocab d_model] for token `t`."""
 
     def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Embed(Component):
 
 
 class PosEmbed(Component):
-    """Row `p` of W_pos [n_ctx, d_model] for position `p`."""
+    """The position embedding: row `p` of W_pos [n_ctx d_model] for position `p`."""
 
     def __init__(self, cfg: ConfigLike) -> None:
         super().__init__()
@@ -50,6 +50,7 @@ class PosEmbed(Component):
         """Position embeddings [batch pos d_model].
 
         Args:
+            tokens: the tokens, of which only the shape is used.
             past_kv_pos_offset: how many positions came before the first token.
             attention_mask: 0 where a position is padding [batch all_pos], earlier positions included.
             positions: the position of each token [batch pos], if already computed.
@@ -59,12 +60,12 @@ class PosEmbed(Component):
         if positions is not None:
             return F.embedding(positions, self.W_pos)
         batch, length = tokens.shape[:2]
-        # A copy: an edit of what a caller was given must not reach the weights.
+        # A copy, because a caller's edit must not reach the weights.
         return self.W_pos[past_kv_pos_offset : past_kv_pos_offset + length].repeat(batch, 1, 1)
 
 
 class Unembed(Component):
-    """Logits = x W_U + b_U, with W_U [d_model, d_vocab_out]."""
+    """The unembedding: logits = x W_U + b_U, with W_U [d_model d_vocab_out]."""
 
     W_U: torch.Tensor
 
@@ -81,17 +82,17 @@ class Unembed(Component):
     def forward(
         self, residual: Float[torch.Tensor, "batch pos d_model"]
     ) -> Float[torch.Tensor, "batch pos d_vocab_out"]:
-        """[batch pos d_model] -> [batch pos d_vocab_out], soft-capped where the config says so."""
+        """[batch pos d_model] -> [batch pos d_vocab_out], with the soft cap of the config."""
         return self._cap(F.linear(residual, self._by_token(), self.b_U))
 
     def only(
         self, residual: Float[torch.Tensor, "batch pos d_model"], tokens: Int[torch.Tensor, " token"]
     ) -> Float[torch.Tensor, "batch pos token"]:
-        """The logits of some tokens, without computing the others: [batch pos d_model] -> [batch pos token]"""
+        """The logits of some tokens only: [batch pos d_model] -> [batch pos token]"""
         return self._cap(F.linear(residual, self._by_token()[tokens], self.b_U[tokens]))
 
     def _by_token(self) -> Float[torch.Tensor, "d_vocab_out d_model"]:
-        """W_U transposed, as used in the product."""
+        """W_U transposed."""
         return self.W_U.mT
 
     def _cap(self, logits: torch.Tensor) -> torch.Tensor:
@@ -100,18 +101,18 @@ class Unembed(Component):
 
 
 class TiedUnembed(Unembed):
-    """An unembedding that is the transpose of the embedding: one tensor, one gradient."""
+    """An unembedding that is the transpose of the embedding: both are one parameter."""
 
     def __init__(self, cfg: ConfigLike, embed: Embed) -> None:
         super().__init__(cfg)
-        self._embed = (embed,)  # a tuple, so that the embedding is not registered a second time
+        self._embed = (embed,)  # a tuple, so that torch does not register the embedding a second time
 
     @property
     def W_U(self) -> torch.Tensor:  # type: ignore[override]
         return tied_weight(
             self._by_token().mT,
-            "W_U is the transpose of W_E here, which shares its memory; give new data to embed.W_E, or write into W_U "
-            "inside torch.no_grad()",
+            "in this model W_U is the transpose of W_E and shares its memory; assign new data to embed.W_E, or write "
+            "into W_U inside torch.no_grad()",
         )
 
     def _by_token(self) -> Float[torch.Tensor, "d_vocab_out d_model"]:

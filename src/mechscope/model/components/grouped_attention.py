@@ -1,4 +1,4 @@
-"""Attention whose keys and values are shared by groups of query heads."""
+"""Grouped-query attention: groups of query heads share keys and values (Ainslie et al. 2023)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SHARED = ("W_K", "W_V", "b_K", "b_V")
 
 
 class GroupedQueryAttention(Attention):
-    """Attention with one slice of `_W_K`, `_W_V`, `_b_K` and `_b_V` for each key/value head.
+    """Attention with one slice of `_W_K`, `_W_V`, `_b_K` and `_b_V` per key/value head.
 
-    `W_K` and the like are copies with a slice for each query head; change the weights through `_W_K`.
+    `W_K`, `W_V`, `b_K` and `b_V` are copies with one slice per query head; write to `_W_K` and so on.
 
     Raises:
         ValueError: for a config without n_key_value_heads.
@@ -31,30 +31,30 @@ class GroupedQueryAttention(Attention):
     ) -> None:
         if HookedTransformerConfig.unwrap(cfg).n_key_value_heads is None:
             raise ValueError(
-                "grouped-query attention needs a config with n_key_value_heads below n_heads; Attention is the "
-                "class for heads with keys and values of their own."
+                "grouped-query attention needs a config with n_key_value_heads below n_heads; use Attention if each "
+                "head has its own keys and values."
             )
         super().__init__(cfg, attn_type, layer_id, rotary)
 
     @property
     def W_K(self) -> torch.Tensor:  # type: ignore[override]
-        """Key weights, a slice for each query head [head d_model d_head]."""
-        return self._shown_by_query_head("W_K")
+        """Key weights, one slice per query head [head d_model d_head]."""
+        return self._by_query_head_copy("W_K")
 
     @property
     def W_V(self) -> torch.Tensor:  # type: ignore[override]
-        """Value weights, a slice for each query head [head d_model d_head]."""
-        return self._shown_by_query_head("W_V")
+        """Value weights, one slice per query head [head d_model d_head]."""
+        return self._by_query_head_copy("W_V")
 
     @property
     def b_K(self) -> torch.Tensor:  # type: ignore[override]
-        """Key biases, a slice for each query head [head d_head]."""
-        return self._shown_by_query_head("b_K")
+        """Key biases, one slice per query head [head d_head]."""
+        return self._by_query_head_copy("b_K")
 
     @property
     def b_V(self) -> torch.Tensor:  # type: ignore[override]
-        """Value biases, a slice for each query head [head d_head]."""
-        return self._shown_by_query_head("b_V")
+        """Value biases, one slice per query head [head d_head]."""
+        return self._by_query_head_copy("b_V")
 
 
 def ungroup_weights(

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import nn
 
+from mechscope.model.components._component import Component
 from mechscope.model.components.activations import ACTIVATIONS
-from mechscope.model.components.component import Component
 from mechscope.model.components.normalization import LayerNorm, LayerNormPre
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
@@ -17,7 +17,7 @@ from mechscope.model.hook_points import HookPoint
 class MLP(Component):
     """post = act(x W_in + b_in); out = post W_out + b_out.
 
-    With `solu_ln` the activation is followed by a LayerNorm, and `hook_mid` sits between the two.
+    With `solu_ln`, a LayerNorm follows the activation function, and `hook_mid` is between the two.
     """
 
     def __init__(self, cfg: ConfigLike) -> None:
@@ -49,7 +49,7 @@ class MLP(Component):
         return F.linear(post, self.W_out.mT, self.b_out)
 
     def activate(self, pre: Float[torch.Tensor, "batch pos d_mlp"]) -> Float[torch.Tensor, "batch pos d_mlp"]:
-        """[batch pos d_mlp] -> [batch pos d_mlp]"""
+        """Apply the activation function, and its LayerNorm if it has one: [batch pos d_mlp] -> [batch pos d_mlp]"""
         if self.ln is None:
             return self.act_fn(pre)
         return self.ln(self.hook_mid(self.act_fn(pre)))
@@ -58,8 +58,8 @@ class MLP(Component):
 class GatedMLP(MLP):
     """post = act(x W_gate) * (x W_in) + b_in; out = post W_out + b_out (Shazeer 2020).
 
-    `hook_pre` is the gate before its activation, `hook_pre_linear` the branch that it gates. The
-    bias is added after the product, where the classic interface has it.
+    `hook_pre` is the gate before the activation function, `hook_pre_linear` the branch that it multiplies. As in the
+    classic interface, the bias is added after the product.
     """
 
     def __init__(self, cfg: ConfigLike) -> None:
@@ -80,5 +80,5 @@ class GatedMLP(MLP):
 
 
 def make_mlp(cfg: HookedTransformerConfig) -> MLP:
-    """The MLP that this config describes."""
+    """The MLP of a config: plain or gated."""
     return GatedMLP(cfg) if cfg.gated_mlp else MLP(cfg)

@@ -1,8 +1,7 @@
-"""LayerNorm and RMSNorm, whole and with their learned scale folded away.
+"""LayerNorm and RMSNorm, with and without learned scales.
 
-Each has two hook points: `hook_scale` (what the centred residual is divided by, [..., 1]) and
-`hook_normalized` (the quotient, before the learned scale and shift). While neither is watched the
-fused kernel runs.
+Each has two hook points: `hook_scale`, the divisor of the (centred) input [... 1], and `hook_normalized`, the quotient,
+before the learned scale and shift. If neither has hooks, a fused kernel computes the norm.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from mechscope.model.components.component import Component
+from mechscope.model.components._component import Component
 from mechscope.model.config import ConfigLike, HookedTransformerConfig
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.precision import at_least_float32
@@ -23,10 +22,10 @@ class Norm(Component):
     """y = (x - mean) / sqrt(variance + eps) * w + b, over the last axis.
 
     Args:
-        cfg: gives eps, data type and device.
-        length: size of the axis; None means d_model.
+        cfg: the config, for eps, data type and device.
+        length: the size of the axis; None means d_model.
         centre: subtract the mean (LayerNorm) or not (RMSNorm).
-        scaled: learn a scale `w` and, where centred, a shift `b`.
+        scaled: learn a scale `w` and, with `centre`, a shift `b`.
     """
 
     w: torch.Tensor | None
@@ -36,7 +35,7 @@ class Norm(Component):
         super().__init__()
         cfg = HookedTransformerConfig.unwrap(cfg)
         self.cfg = cfg
-        # With eps=0 a constant vector would give 0/0; the smallest float32 makes it 0 and affects no other vector.
+        # With eps=0, a constant vector would give 0/0. The smallest float32 makes that 0 and changes no other result.
         self.eps = max(cfg.eps, torch.finfo(torch.float32).tiny)
         self.length = cfg.d_model if length is None else length
         self.centre = centre
@@ -72,28 +71,28 @@ class Norm(Component):
 
 
 class LayerNorm(Norm):
-    """Centre, divide by the standard deviation, scale by `w`, shift by `b` (Ba et al. 2016)."""
+    """Subtract the mean, divide by the standard deviation, multiply by `w` and add `b` (Ba et al. 2016)."""
 
     def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=True, scaled=True)
 
 
 class LayerNormPre(Norm):
-    """LayerNorm whose `w` and `b` were folded into the weights that read it."""
+    """LayerNorm without `w` and `b`, which were folded into the weights that read it."""
 
     def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=True, scaled=False)
 
 
 class RMSNorm(Norm):
-    """Divide by the root mean square, scale by `w` (Zhang and Sennrich 2019)."""
+    """Divide by the root mean square and multiply by `w` (Zhang and Sennrich 2019)."""
 
     def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=False, scaled=True)
 
 
 class RMSNormPre(Norm):
-    """RMSNorm whose `w` was folded into the weights that read it."""
+    """RMSNorm without `w`, which was folded into the weights that read it."""
 
     def __init__(self, cfg: ConfigLike, length: int | None = None) -> None:
         super().__init__(cfg, length, centre=False, scaled=False)
@@ -108,7 +107,7 @@ NORMS: dict[str, Callable[[HookedTransformerConfig], Norm]] = {
 
 
 def make_norm(cfg: HookedTransformerConfig, *, final: bool = False) -> nn.Module:
-    """The norm that reads the residual stream under this config (Identity where there is none)."""
+    """The norm of the config, for the residual stream; Identity if it has none."""
     kind = cfg.normalization_type
     if kind is None:
         return nn.Identity()
@@ -118,5 +117,5 @@ def make_norm(cfg: HookedTransformerConfig, *, final: bool = False) -> nn.Module
 
 
 def make_output_norm(cfg: HookedTransformerConfig) -> nn.Module:
-    """The norm of a sublayer's output: never folded, because nothing linear reads it next."""
+    """The norm of a sublayer's output; it is never folded, because no linear map reads it."""
     return LayerNorm(cfg) if cfg.normalization_type in ("LN", "LNPre") else RMSNorm(cfg)

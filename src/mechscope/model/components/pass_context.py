@@ -1,4 +1,4 @@
-"""What a forward pass needs beside the residual stream: the same in every block."""
+"""The context of a forward pass, which all blocks share: tokens, mask and positions."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from mechscope.model.components.attention_mask import AttentionMask
 class PassContext:
     """Tokens, mask and positions of one forward pass.
 
-    The model makes one for each pass (`HookedTransformer.start_pass`); `window` cuts out and repeats parts of it.
+    The model makes one for each pass (see `HookedTransformer.start_pass`); `window` selects a part of it, and can
+    repeat it.
     """
 
     mask: AttentionMask
-    """Which queries may read which keys."""
+    """Which queries may attend to which keys."""
     offset: int = 0
-    """How many positions came before the ones that are computed (their keys are in a key/value cache)."""
+    """How many positions came before those that are computed (their keys are in a key/value cache)."""
     shortformer_pos_embed: Float[torch.Tensor, "batch pos d_model"] | None = None
-    """What a shortformer model adds to the input of queries and keys."""
+    """The position embedding that a shortformer model adds to the input of queries and keys."""
     tokens: Int[torch.Tensor, "batch pos"] | None = None
-    """The tokens that are computed, where known."""
+    """The tokens at the computed positions, if known."""
 
     @cached_property
     def positions(self) -> Int[torch.Tensor, "batch pos"] | None:
-        """Where each computed token stands among its row's real tokens; None if that is its index."""
+        """The position of each computed token among its row's real tokens; None if that is its index."""
         known = self.mask.positions
         return None if known is None else known[:, self.offset :]
 
     @cached_property
     def query_positions(self) -> Int[torch.Tensor, "rows query"] | None:
-        """`positions` of the queries alone, if only some positions have queries."""
+        """The `positions` of the queries, if only some positions have queries."""
         where = self.mask.query_positions
         if where is None:
             return self.positions
@@ -44,7 +45,7 @@ class PassContext:
         return where if known is None else known.gather(1, where.expand(len(known), -1))
 
     def at_queries(self, values: Float[torch.Tensor, "batch pos *rest"]) -> torch.Tensor:
-        """Values of the computed positions where there are queries: [batch pos ...] -> [batch query ...]"""
+        """Select the positions that have queries: [batch pos ...] -> [batch query ...]"""
         where = self.mask.query_positions
         if where is None:
             return values
@@ -56,12 +57,12 @@ class PassContext:
     def window(
         self, window: range, copies: int = 1, queries: Int[torch.Tensor, "*batch query"] | None = None
     ) -> PassContext:
-        """The context for some of a whole pass's positions, with the batch repeated `copies` times, end to end.
+        """The context for some positions of the pass, for a batch that is repeated `copies` times.
 
         Args:
             window: the positions that are computed; keys and values of earlier ones come from a key/value cache.
             copies: how many runs of the same rows are computed together.
-            queries: positions of the queries [query] or [batch query], if not all of the window.
+            queries: the positions of the queries [query] or [batch query], if not all of the window.
         """
         whole = self.mask
         if queries is not None and queries.ndim == 2:
@@ -81,10 +82,10 @@ class PassContext:
         return PassContext(mask, window.start, cut(self.shortformer_pos_embed), cut(self.tokens))
 
     def repeated(self, copies: int) -> PassContext:
-        """The context of `copies` runs of the same rows, laid end to end."""
+        """The context for `copies` runs of the same rows in one batch."""
         return self.window(range(self.offset, self.mask.key_length), copies)
 
 
 def repeat_rows(values: torch.Tensor, copies: int) -> torch.Tensor:
-    """[batch ...] as [copies * batch, ...]: the whole batch, again and again."""
+    """Repeat the whole batch: [batch ...] -> [copies*batch ...]"""
     return values.expand(copies, *values.shape).reshape(copies * values.shape[0], *values.shape[1:])

@@ -1,7 +1,7 @@
-"""The steps of weight processing with the classic signature: a state dict in, a state dict out.
+"""The steps of weight processing with the classic signature: from a state dict to a state dict.
 
-The layout stays that of the config: a folded norm is left as a scale of 1 and a shift of 0, so the result loads
-into the model that the weights came from.
+The layout stays that of the config: a folded norm keeps a scale of 1 and a shift of 0, so the result loads into the
+model that the weights came from.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from mechscope.model._state_dict_completion import UNFOLDED, complete_state_dict, identity_norms
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.state_dict_completion import UNFOLDED, complete_state_dict, identity_norms
 from mechscope.model.weight_processing.process import run_steps
 
 StateDict = Mapping[str, torch.Tensor]
@@ -29,11 +29,13 @@ class ProcessWeights:
         """Fold norms into the weights that read them (see `weight_processing.fold_layer_norm`).
 
         Args:
-            fold_biases, center_weights: True for LayerNorm; for RMSNorm, which has no shift and subtracts no mean,
-                they decide nothing.
+            state_dict: the weights in the classic layout.
+            cfg: their config, or a mapping of its fields.
+            fold_biases: must be True for LayerNorm; has no effect for RMSNorm, which has no shift.
+            center_weights: must be True for LayerNorm; has no effect for RMSNorm, which subtracts no mean.
 
         Raises:
-            ValueError: if only a part of a LayerNorm should be folded.
+            ValueError: if only part of a LayerNorm should be folded.
         """
         cfg = HookedTransformerConfig.unwrap(cfg)
         if cfg.normalization_type in ("LN", "LNPre") and not (fold_biases and center_weights):
@@ -45,12 +47,12 @@ class ProcessWeights:
 
     @staticmethod
     def center_writing_weights(state_dict: StateDict, cfg: Config) -> dict[str, torch.Tensor]:
-        """Center the weights that write to the residual stream: mean 0 over d_model."""
+        """Give the weights that write to the residual stream mean 0 over d_model."""
         return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), {"center_writing_weights": True})
 
     @staticmethod
     def center_unembed(state_dict: StateDict, cfg: Config) -> dict[str, torch.Tensor]:
-        """Center the unembedding: logits with mean 0 over the vocabulary."""
+        """Give logits mean 0 over the vocabulary."""
         return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), {"center_unembed": True})
 
     @staticmethod
@@ -60,7 +62,7 @@ class ProcessWeights:
 
     @staticmethod
     def refactor_factored_attn_matrices(state_dict: StateDict, cfg: Config) -> dict[str, torch.Tensor]:
-        """Make heads' inner axes the singular directions of QK and OV."""
+        """Make the inner axes of heads the singular directions of QK and OV."""
         return _steps(
             state_dict, HookedTransformerConfig.unwrap(cfg), {"refactor_factored_attn_matrices": True}
         )
@@ -75,25 +77,25 @@ class ProcessWeights:
         fold_value_biases: bool = True,
         refactor_factored_attn_matrices: bool = False,
     ) -> dict[str, torch.Tensor]:
-        """All steps (see `weight_processing.process_weights`, which also reports what it did)."""
-        asked = {
+        """Take all steps (see `weight_processing.process_weights`, which also returns a report)."""
+        requested = {
             "fold_ln": fold_ln,
             "center_writing_weights": center_writing_weights,
             "center_unembed": center_unembed,
             "fold_value_biases": fold_value_biases,
             "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
         }
-        return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), asked)
+        return _steps(state_dict, HookedTransformerConfig.unwrap(cfg), requested)
 
 
 def _steps(
-    state_dict: StateDict, cfg: HookedTransformerConfig, asked: Mapping[str, bool]
+    state_dict: StateDict, cfg: HookedTransformerConfig, requested: Mapping[str, bool]
 ) -> dict[str, torch.Tensor]:
-    folds = bool(asked.get("fold_ln"))
+    folds = bool(requested.get("fold_ln"))
     before = cfg
     if folds:
         cfg, state_dict = complete_state_dict(cfg, state_dict, {})
-    processed = run_steps(cfg, state_dict, asked)
+    processed = run_steps(cfg, state_dict, requested)
     found = processed.state_dict
     if folds and processed.cfg.normalization_type in UNFOLDED and before.normalization_type not in UNFOLDED:
         found = {**identity_norms(before, found), **found}

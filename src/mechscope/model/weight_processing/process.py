@@ -1,4 +1,4 @@
-"""The steps of weight processing, in order, as pure functions of a config and its weights."""
+"""Process weights: all steps in order, or one step, as pure functions of a config and its weights."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import Literal
 import torch
 
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.weight_processing.centring import center_unembed, center_writing_weights
-from mechscope.model.weight_processing.editor import Measure, WeightEditor
-from mechscope.model.weight_processing.factored_attention import refactor_factored_attn_matrices
-from mechscope.model.weight_processing.fold_layer_norm import fold_layer_norm
+from mechscope.model.weight_processing import _centring, _factored_attention, _folding
+from mechscope.model.weight_processing._editor import Measure, WeightEditor
 from mechscope.model.weight_processing.report import ProcessedWeights, ProcessingReport, Step
-from mechscope.model.weight_processing.value_biases import fold_value_biases
 
+StateDict = Mapping[str, torch.Tensor]
+MeasureError = bool | Literal["sample"]
 StepFunction = Callable[[HookedTransformerConfig, WeightEditor], tuple[HookedTransformerConfig, list[str]]]
 
-# Value biases come after centring: a centred W_O makes what they become centred as well.
+# Value biases come after centring, because b_V W_O is only centred if W_O is.
 STEPS: dict[str, StepFunction] = {
-    "fold_ln": fold_layer_norm,
-    "center_writing_weights": center_writing_weights,
-    "center_unembed": center_unembed,
-    "fold_value_biases": fold_value_biases,
-    "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
+    "fold_ln": _folding.fold_layer_norm,
+    "center_writing_weights": _centring.center_writing_weights,
+    "center_unembed": _centring.center_unembed,
+    "fold_value_biases": _folding.fold_value_biases,
+    "refactor_factored_attn_matrices": _factored_attention.refactor_factored_attn_matrices,
 }
 
 
@@ -38,47 +37,58 @@ def process_weights(
     refactor_factored_attn_matrices: bool = False,
     measure_error: bool | Literal["sample"] = "sample",
 ) -> ProcessedWeights:
-    """Weights that are easier to read and compute the same log-probabilities.
+    """Weights that are easier to interpret and compute the same log-probabilities.
 
-    What does not apply to a model is skipped, and the report says why. Arithmetic is in the weights'
-    own data type, or in float32 where that is narrower, with one rounding a step.
+    Steps that do not apply to a model are skipped, and the report says why. Arithmetic is in the weights' own data
+    type, or in float32 if that is narrower, with one rounding per step.
 
     Args:
         cfg: the model's config.
         state_dict: its weights in the classic layout; not changed.
-        fold_ln: move norms' scales and shifts into the weights that read them.
-        center_writing_weights: make what is written to the residual stream have mean 0.
-        center_unembed: make logits have mean 0 over the vocabulary.
+        fold_ln: move the scales and shifts of norms into the weights that read them.
+        center_writing_weights: give everything that is written to the residual stream mean 0 over d_model.
+        center_unembed: give logits mean 0 over the vocabulary.
         fold_value_biases: move b_V into b_O.
-        refactor_factored_attn_matrices: make heads' inner axes the singular directions of QK and OV.
-        measure_error: compare each step with float64: on a sample of entries, on all (True), or not.
+        refactor_factored_attn_matrices: make the inner axes of heads the singular directions of QK and OV.
+        measure_error: compare each step with float64: "sample" compares a sample of entries, True all of them, and
+            False none.
 
     Raises:
-        ValueError: for weights that lack a tensor which the config promises, or a refactoring of
-            attention that the model does not allow.
+        ValueError: for weights that lack a tensor which the config requires, or if the attention cannot be refactored.
+
+    >>> from mechscope.model.transformer import HookedTransformer
+    >>> model = HookedTransformer({"n_layers": 1, "d_model": 8, "n_ctx": 4, "d_head": 4, "d_vocab": 5,
+    ...                            "attn_only": True, "seed": 0})
+    >>> processed = process_weights(model.cfg, model.state_dict())
+    >>> processed.cfg.normalization_type, processed.report["fold_ln"].outcome
+    ('LNPre', 'done')
     """
-    asked = {
+    requested = {
         "fold_ln": fold_ln,
         "center_writing_weights": center_writing_weights,
         "center_unembed": center_unembed,
         "fold_value_biases": fold_value_biases,
         "refactor_factored_attn_matrices": refactor_factored_attn_matrices,
     }
-    return run_steps(cfg, state_dict, asked, measure_error)
+    return run_steps(cfg, state_dict, requested, measure_error)
 
 
 def run_steps(
     cfg: HookedTransformerConfig,
     state_dict: Mapping[str, torch.Tensor],
-    asked: Mapping[str, bool],
+    requested: Mapping[str, bool],
     measure_error: bool | Literal["sample"] = "sample",
     *,
     in_place: bool = False,
 ) -> ProcessedWeights:
-    """Take the steps of `asked` that are True, in the order of STEPS.
+    """Take the steps that are True in `requested`, in the order of STEPS.
 
     Args:
-        in_place: edit the mapping, which must be a dict, and its tensors, each of which has memory of its own.
+        cfg: the model's config.
+        state_dict: its weights in the classic layout.
+        requested: names of steps, as in the arguments of `process_weights`.
+        measure_error: see `process_weights`.
+        in_place: edit the dict itself and its tensors, none of which may share memory.
     """
     measure: Measure = "sample" if measure_error == "sample" else "full" if measure_error else "none"
     dtype = cfg.dtype
@@ -86,8 +96,8 @@ def run_steps(
     steps = []
     with torch.no_grad():
         for name, take in STEPS.items():
-            if not asked.get(name):
-                if name in asked:
+            if not requested.get(name):
+                if name in requested:
                     steps.append(Step(name, "not asked for"))
                 continue
             weights.start_step()
@@ -98,3 +108,41 @@ def run_steps(
             steps.append(Step(name, "done" if done else "skipped", tuple(notes), changed, weights.error()))
     report = ProcessingReport(cfg.model_name, dtype, tuple(steps), measure)
     return ProcessedWeights(cfg, weights.tensors, report)
+
+
+# Each step by itself --------------------------------------------------------------------------------
+
+
+def fold_layer_norm(
+    cfg: HookedTransformerConfig, state_dict: StateDict, *, measure_error: MeasureError = "sample"
+) -> ProcessedWeights:
+    """Move the scales and shifts of norms into the weights that read them (see `process_weights`)."""
+    return run_steps(cfg, state_dict, {"fold_ln": True}, measure_error)
+
+
+def center_writing_weights(
+    cfg: HookedTransformerConfig, state_dict: StateDict, *, measure_error: MeasureError = "sample"
+) -> ProcessedWeights:
+    """Give everything that is written to the residual stream mean 0 over d_model (see `process_weights`)."""
+    return run_steps(cfg, state_dict, {"center_writing_weights": True}, measure_error)
+
+
+def center_unembed(
+    cfg: HookedTransformerConfig, state_dict: StateDict, *, measure_error: MeasureError = "sample"
+) -> ProcessedWeights:
+    """Give logits mean 0 over the vocabulary (see `process_weights`)."""
+    return run_steps(cfg, state_dict, {"center_unembed": True}, measure_error)
+
+
+def fold_value_biases(
+    cfg: HookedTransformerConfig, state_dict: StateDict, *, measure_error: MeasureError = "sample"
+) -> ProcessedWeights:
+    """Move b_V into b_O (see `process_weights`)."""
+    return run_steps(cfg, state_dict, {"fold_value_biases": True}, measure_error)
+
+
+def refactor_factored_attn_matrices(
+    cfg: HookedTransformerConfig, state_dict: StateDict, *, measure_error: MeasureError = "sample"
+) -> ProcessedWeights:
+    """Make the inner axes of heads the singular directions of QK and OV (see `process_weights`)."""
+    return run_steps(cfg, state_dict, {"refactor_factored_attn_matrices": True}, measure_error)

@@ -1,4 +1,4 @@
-"""What weight processing did, what it left out and why, and what rounding cost."""
+"""The report of weight processing: what was done or skipped and why, and the rounding error of each step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Outcome = Literal["done", "skipped", "not asked for"]
 
 @dataclass(frozen=True)
 class RoundingError:
-    """How far a step's tensors lie from the same step in float64, on the same input."""
+    """The difference between a step's tensors and the same step in float64, on the same input."""
 
     max_abs: float
     """Largest difference of any entry."""
     relative: float
     """The largest, over tensors, of (largest difference / largest entry)."""
     worst_tensor: str
-    """Where the relative error is largest."""
+    """The tensor with the largest relative error."""
     n_compared: int
     """How many entries were compared."""
 
@@ -37,13 +37,13 @@ class Step:
     name: str
     """The step, as in the arguments of `process_weights`."""
     outcome: Outcome
-    """done, skipped (it was asked for and does not apply) or not asked for."""
+    """done, skipped (it was asked for but does not apply) or not asked for."""
     notes: tuple[str, ...] = ()
-    """What was done, and for whatever was left out, why."""
+    """What was done, and why parts were left out."""
     changed: tuple[str, ...] = ()
     """The tensors that it changed."""
     error: RoundingError | None = None
-    """Its rounding error; None where nothing was changed or nothing was measured."""
+    """Its rounding error; None if nothing was changed or measured."""
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.outcome}"]
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ProcessingReport:
-    """The steps in the order in which they were taken; prints as a short account."""
+    """The steps in the order in which they were taken; `print` shows a summary."""
 
     model_name: str
     dtype: torch.dtype
@@ -76,7 +76,7 @@ class ProcessingReport:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Every tensor that some step changed, each once."""
+        """Every tensor that a step changed, listed once."""
         return tuple(dict.fromkeys(name for step in self.steps for name in step.changed))
 
     @property
@@ -97,11 +97,11 @@ class ProcessingReport:
 
 @dataclass(frozen=True)
 class ProcessedWeights:
-    """What processing gives back; the weights that went in are as they were."""
+    """The result of processing; the original weights are unchanged."""
 
     cfg: HookedTransformerConfig
     """The config that fits the new weights (norms folded, embeddings untied)."""
     state_dict: dict[str, torch.Tensor]
-    """Changed tensors are new; the others are the very tensors that went in."""
+    """Changed tensors are new; the others are the original tensors themselves."""
     report: ProcessingReport
     """What was done."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechscope.arguments import is_whole_number
 from mechscope.model.gradients import gradients_on
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def check_steps(steps: int) -> None:
     Raises:
         ValueError: unless it is a whole number above 0.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if not is_whole_number(steps, least=1):
         raise ValueError(f"steps is the number of gradients that are averaged, at least 1, not {steps!r}.")
 
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from jaxtyping import Bool, Float
 
+from mechscope.arguments import is_whole_number, not_of_kind, shown
 from mechscope.reading import naming, read_json
 from mechscope.storage.files import write_atomically
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.value_kinds import not_of_kind, shown
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -118,7 +118,7 @@ def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGrap
         if not isinstance(cfg, dict):
             raise ValueError(f'{path}: "cfg" must be an object with n_layers and n_heads.')
         shape = cast("dict[str, Any]", cfg)
-        missing = [key for key in ("n_layers", "n_heads") if not _is_count(shape.get(key))]
+        missing = [key for key in ("n_layers", "n_heads") if not is_whole_number(shape.get(key), least=1)]
         if missing:
             raise ValueError(f'{path}: "cfg" lacks {" and ".join(missing)}: whole numbers above 0.')
         layers, heads = shape["n_layers"], shape["n_heads"]
@@ -127,7 +127,7 @@ def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGrap
         switches = {name: shape.get(name, default) for name, default in switches.items()}
         if wrong := [name for name, value in switches.items() if not isinstance(value, bool)]:
             raise ValueError(f'{path}: "cfg": {" and ".join(wrong)} must be true or false.')
-        if not _is_count(groups) or layers * heads > MOST_HEADS:
+        if not is_whole_number(groups, least=1) or layers * heads > MOST_HEADS:
             raise ValueError(
                 f'{path}: "cfg" describes {shown(layers)} layers of {shown(heads)} heads in {shown(groups)} groups; '
                 f"a graph has at most {MOST_HEADS:,} heads in all."
@@ -144,10 +144,6 @@ def _graph(path: Path, cfg: object, model: HookedTransformer | None) -> EdgeGrap
     if graph is not None and graph != ours:
         raise ValueError(f"{path} belongs to a model with {graph}; this model has {ours}.")
     return ours
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _entries(path: Path, edges: object) -> dict[str, tuple[bool, float | None]]:

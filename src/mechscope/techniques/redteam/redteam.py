@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Int
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, is_whole_number
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
@@ -70,7 +70,7 @@ def redteam(
     >>> redteam(model, task, rule, progress=False).falsified
     True
     """
-    if isinstance(n_null, bool) or not isinstance(n_null, int) or n_null < FEWEST_DRAWS:
+    if not is_whole_number(n_null, FEWEST_DRAWS):
         raise ValueError(
             f"n_null={n_null!r} draws cannot give a p-value of 0.05 (the smallest is 1 / (n_null + 1)); take at least "
             f"{FEWEST_DRAWS}."

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from mechscope.arguments import checked_constructor
-from mechscope.model.components import has_own_parts
+from mechscope.model.components import has_custom_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
@@ -307,7 +307,7 @@ class Sweep:
         return fit
 
     def _must_be_whole(self) -> bool:
-        return self._needs_whole_activations() or has_own_parts(self.model)
+        return self._needs_whole_activations() or has_custom_parts(self.model)
 
     def _free_suffix(self) -> bool:
         """Whether positions before an edit stay unchanged and need not be computed."""

@@ -1,1 +1,1 @@
-"""The classic `tools.analysis`."""
+"""The classic package `tools.analysis`."""
