@@ -22,8 +22,16 @@ FIRST_FUNCTIONS = {
     "mechscope.model._tokenization": ["TokenizerHelpers.to_tokens"],
     "mechscope.results.result": ["Result", "Result.figure"],
     "mechscope.tasks.indirect_object": ["ioi"],
+    "mechscope.techniques.ablation": ["ablation"],
     "mechscope.techniques.activation_patching": ["patch"],
     "mechscope.techniques.circuits.discover": ["discover"],
+    "mechscope.techniques.direct_logit_attribution": ["direct_logit_attribution"],
+    "mechscope.techniques.head_detectors": ["head_scores"],
+    "mechscope.techniques.logit_lens": ["logit_lens"],
+    "mechscope.techniques.path_patching": ["path_patching"],
+    "mechscope.techniques.probing": ["linear_probe"],
+    "mechscope.techniques.redteam.redteam": ["redteam"],
+    "mechscope.techniques.steering": ["steering_vector"],
 }
 """What a user meets first; each must have an example."""
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import is_text, token_ids
-from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lazy_loader
@@ -36,25 +36,39 @@ def attach_stub(
     Raises:
         ValueError: if there is no stub, or it imports from outside the package.
     """
-    moved = moved or {}
     import_name, _, public = lazy_loader.attach_stub(package, file)
+    look_up_moved = moved_names(package, moved or {}, public)
 
     def look_up(name: str) -> Any:
-        if name in public:
-            return import_name(name)
-        if name in moved:
-            home, _, renamed = moved[name].partition(":")
-            new = renamed or name
-            warnings.warn(
-                f"{package}.{name} has moved: use {home}.{new}. The old name will go in the next version.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            return getattr(importlib.import_module(home), new)
-        hint = did_you_mean_clause(name, public, n=3)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")
+        return import_name(name) if name in public else look_up_moved(name)
 
     def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *public})
 
     return look_up, names, public
+
+
+def moved_names(module: str, moved: Mapping[str, str], public: Sequence[str] = ()) -> Callable[[str], Any]:
+    """The `__getattr__` of a module some of whose names have moved; they give a DeprecationWarning for one version.
+
+    Args:
+        module: its `__name__`.
+        moved: name → the module that it has moved to, or module:name if it was renamed as well.
+        public: other names, to suggest for misspelt ones.
+    """
+
+    def look_up(name: str) -> Any:
+        if name not in moved:
+            hint = did_you_mean_clause(name, public, n=3)
+            raise AttributeError(f"module {module!r} has no attribute {name!r}{'; ' if hint else ''}{hint}")
+        home, _, renamed = moved[name].partition(":")
+        new = renamed or name
+        # The caller is this function's caller, or one further up through `attach_stub`.
+        warnings.warn(
+            f"{module}.{name} has moved: use {home}.{new}. The old name will go in the next version.",
+            DeprecationWarning,
+            stacklevel=2 + bool(public),
+        )
+        return getattr(importlib.import_module(home), new)
+
+    return look_up

@@ -1,4 +1,4 @@
-"""One linear probe: its held-out score and its direction, and the control labels it is held against."""
+"""Fit and score one linear probe, and make random labels for its control."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Fit:
     """A probe fitted on one training set."""
 
     score: float
-    """On the held-out set."""
+    """The score on the held-out set."""
     weights: Array
-    """In the basis of the activations [class d_model]; one row for two classes and for regression."""
+    """Weights in the basis of the activations [class d_model]; one row for two classes and for regression."""
     converged: bool
-    """Whether the optimiser said that it was done."""
+    """Whether the optimiser converged."""
 
 
 def fit_probe(
@@ -53,7 +53,11 @@ def fit_probe(
     Args:
         features: activations [example d_model].
         labels: class numbers from 0, or values [example].
-        strength: of the L2 penalty.
+        train: indices of the rows to fit.
+        test: indices of the rows to score.
+        kind: the kind of probe.
+        metric: the score.
+        strength: strength of the L2 penalty.
     """
     if kind == "mean difference":
         return _mean_difference(features, labels, train, test, metric)
@@ -65,7 +69,7 @@ def fit_probe(
         warnings.simplefilter("always")
         pipeline.fit(features[train], labels[train])
     converged = not any(issubclass(one.category, ConvergenceWarning) for one in caught)
-    # The scaler is undone, so that the direction is one of the activations themselves.
+    # Undo the scaling, so that the direction is in the basis of the activations.
     weights = np.atleast_2d(model.coef_) / pipeline[0].scale_
     if metric == "r2":
         score = r2_score(labels[test], pipeline.predict(features[test]))
@@ -77,7 +81,7 @@ def fit_probe(
 
 
 def _mean_difference(features: Array, labels: Array, train: Array, test: Array, metric: Metric) -> Fit:
-    """The line between two classes' means, cut half-way: a probe with nothing to fit."""
+    """Project on the difference between the class means, with the threshold half-way: nothing is optimised."""
     means = [features[train][labels[train] == which].mean(0) for which in (0, 1)]
     weights = means[1] - means[0]
     scores = (features[test] - (means[0] + means[1]) / 2) @ weights
@@ -91,14 +95,14 @@ def _mean_difference(features: Array, labels: Array, train: Array, test: Array, 
 def splits(
     labels: Array, groups: Array | None, kind: Kind, test_share: float, seeds: tuple[int, ...]
 ) -> Iterator[tuple[Array, Array]]:
-    """Training and held-out rows for each seed: groups stay whole, otherwise classes keep their shares.
+    """Yield training and held-out rows for each seed; groups stay together, or else classes keep their shares.
 
     Raises:
-        ValueError: where a split leaves a class out of either side.
+        ValueError: if a class is missing from the training or the held-out rows.
     """
     for seed in seeds:
         if groups is not None:
-            # Whole groups cannot be stratified exactly: of several draws, the first with every class on both sides.
+            # Whole groups cannot be stratified exactly, so the first draw with every class on both sides is used.
             splitter: Any = GroupShuffleSplit(20, test_size=test_share, random_state=seed)
         elif kind == "regression":
             splitter = ShuffleSplit(1, test_size=test_share, random_state=seed)
@@ -111,16 +115,16 @@ def splits(
                 break
         else:
             raise ValueError(
-                f"no split with seed {seed} has every class both in training and held out: there are too few examples "
-                "(or groups) of one; give more, or another test_share."
+                f"no split with seed {seed} has every class in both the training and the held-out set: one class has "
+                "too few examples (or groups); give more, or change test_share."
             )
 
 
 def control_labels(labels: Array, types: Array, seed: int) -> Array:
-    """Random labels, one a type, drawn from the labels' own distribution [example].
+    """Random labels, one for each type, drawn from the distribution of the labels [example].
 
-    A probe can only learn these by heart, type by type. Source: Hewitt and Liang 2019, "Designing and
-    Interpreting Probes with Control Tasks". Where there is one type only, every example is a type of its own.
+    A probe can only memorise these. Source: Hewitt and Liang 2019, "Designing and Interpreting Probes with Control
+    Tasks". If there is only one type, every example counts as a type of its own.
     """
     generator = np.random.default_rng(seed)
     _, which = np.unique(types, return_inverse=True)
@@ -128,7 +132,7 @@ def control_labels(labels: Array, types: Array, seed: int) -> Array:
         which = np.arange(len(labels))
     count = which.max() + 1
     drawn = generator.choice(labels, size=count)
-    # Types of equal labels would leave nothing to learn; two of them then differ.
+    # If all types got the same label there would be nothing to learn, so one is changed.
     if len(np.unique(drawn)) == 1:
         others = labels[labels != drawn[0]]
         drawn[generator.integers(count)] = generator.choice(others)

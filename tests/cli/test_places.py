@@ -18,7 +18,7 @@ from mechscope.dictionaries.frontier import sweeping
 from mechscope.dictionaries.jobs import running as jobs
 from mechscope.labs import registry
 from mechscope.recipes import registry as recipes
-from mechscope.scoreboard import playing
+from mechscope.scoreboard import matches
 from mechscope.storage.folder_lock import hold_folder
 from tests.labs.tiny_lab import tiny_lab
 from tests.recipes.tiny_recipe import Tiny, TinyConfig, tiny_recipe
@@ -110,7 +110,7 @@ def no_work(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("the work began")
 
     monkeypatch.setattr("mechscope.labs.parallel_steps.run_in_held_folder", begun)
-    for module, function in ((playing, "play"), (jobs, "train"), (sweeping, "train")):
+    for module, function in ((matches, "run_matches"), (jobs, "train"), (sweeping, "train")):
         monkeypatch.setattr(module, function, begun)
     monkeypatch.setattr(Tiny, "train", begun)
 

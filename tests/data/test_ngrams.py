@@ -1,17 +1,18 @@
-"""The counting rivals against counts made by hand, and all rivals against one another's contracts."""
+"""The counting baselines against counts made by hand, and all baselines against one another's contracts."""
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections import Counter
 
 import pytest
 import torch
 
+from mechscope.data.baselines import fit_baselines, make_baselines
 from mechscope.data.copying import Copying, Induction, RepeatLast
 from mechscope.data.ngrams import Bigram, NGram, Unigram
 from mechscope.data.repeated_tokens import repeated_twice
-from mechscope.data.rivals import fit_rivals, make_rivals
 from mechscope.data.skip_trigrams import SkipTrigram
 
 
@@ -22,26 +23,26 @@ def random_tokens(batch: int, length: int, d_vocab: int, seed: int) -> torch.Ten
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", list(make_rivals(5)))
+@pytest.mark.parametrize("name", list(make_baselines(5)))
 def test_every_rival_gives_probabilities_and_picks_agree(name: str, seed: int) -> None:
     d_vocab = 11
-    rival = make_rivals(d_vocab)[name].fit(random_tokens(6, 20, d_vocab, seed))
+    baseline = make_baselines(d_vocab)[name].fit(random_tokens(6, 20, d_vocab, seed))
     tokens = random_tokens(3, 15, d_vocab, seed + 100)
-    found = rival.log_probabilities(tokens)
+    found = baseline.log_probabilities(tokens)
     assert found.shape == (3, 15, d_vocab)
     assert torch.allclose(found.exp().sum(-1), torch.ones(3, 15), atol=1e-5)
     assert torch.isfinite(found).all()
     for shift in range(d_vocab):
         wanted = (tokens + shift) % d_vocab
         picked = found.gather(-1, wanted[..., None])[..., 0]
-        assert torch.allclose(rival.log_probability_of(tokens, wanted), picked, atol=1e-5)
+        assert torch.allclose(baseline.log_probability_of(tokens, wanted), picked, atol=1e-5)
     by_hand = -found[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0]
-    assert torch.allclose(rival.loss(tokens, per_token=True), by_hand, atol=1e-5)
-    assert torch.isclose(rival.loss(tokens), by_hand.mean(), atol=1e-5)
+    assert torch.allclose(baseline.loss(tokens, per_token=True), by_hand, atol=1e-5)
+    assert torch.isclose(baseline.loss(tokens), by_hand.mean(), atol=1e-5)
     # The future must not matter.
     changed = tokens.clone()
     changed[:, 8:] = (changed[:, 8:] + 1) % d_vocab
-    assert torch.equal(rival.log_probabilities(changed)[:, :8], found[:, :8])
+    assert torch.equal(baseline.log_probabilities(changed)[:, :8], found[:, :8])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -49,7 +50,7 @@ def test_every_rival_gives_probabilities_and_picks_agree(name: str, seed: int) -
 def test_ngrams_against_counting_by_hand(n: int, seed: int) -> None:
     d_vocab, smoothing = 4, 0.7
     corpus = random_tokens(4, 12, d_vocab, seed)
-    rival = NGram(d_vocab, n, smoothing).fit(corpus)
+    baseline = NGram(d_vocab, n, smoothing).fit(corpus)
     counts = Counter(
         tuple(row[i : i + k + 1]) for row in corpus.tolist() for k in range(n) for i in range(len(row) - k)
     )
@@ -60,7 +61,7 @@ def test_ngrams_against_counting_by_hand(n: int, seed: int) -> None:
         return (counts[(*context, token)] + smoothing * shorter) / (total + smoothing)
 
     row = random_tokens(1, 8, d_vocab, seed + 50)
-    found = rival.log_probabilities(row).exp()[0]
+    found = baseline.log_probabilities(row).exp()[0]
     for pos in range(8):
         context = tuple(row[0, max(0, pos - n + 2) : pos + 1].tolist()) if n > 1 else ()
         for token in range(d_vocab):
@@ -69,10 +70,10 @@ def test_ngrams_against_counting_by_hand(n: int, seed: int) -> None:
 
 def test_a_large_vocabulary_costs_no_square() -> None:
     tokens = random_tokens(8, 200, 50_000, 0)
-    rivals = [rival.fit(tokens) for rival in (NGram(50_000, 3), SkipTrigram(50_000, window=4))]
+    baselines = [baseline.fit(tokens) for baseline in (NGram(50_000, 3), SkipTrigram(50_000, window=4))]
     # What was seen once after its context is expected again; a stranger's text is as good as unknown.
-    for rival in rivals:
-        assert float(rival.loss(tokens)) < 3 < 9 < float(rival.loss(random_tokens(8, 200, 50_000, 1)))
+    for baseline in baselines:
+        assert float(baseline.loss(tokens)) < 3 < 9 < float(baseline.loss(random_tokens(8, 200, 50_000, 1)))
 
 
 def test_bigrams_learn_a_chain_that_unigrams_cannot() -> None:
@@ -101,25 +102,28 @@ def test_the_skip_trigram_finds_the_telling_token_wherever_it_stands(seed: int) 
 
 
 def test_the_departure_of_a_skip_trigram_is_the_divergence() -> None:
-    rival = SkipTrigram(6).fit(random_tokens(5, 12, 6, 3))
-    for place, pair in enumerate(rival._pairs.tolist()):
+    baseline = SkipTrigram(6).fit(random_tokens(5, 12, 6, 3))
+    for place, pair in enumerate(baseline._pairs.tolist()):
         first, current = divmod(pair, 6)
-        base = rival.bigram.log_probabilities(torch.tensor([[current]]))[0, 0]
+        base = baseline.bigram.log_probabilities(torch.tensor([[current]]))[0, 0]
         counts = torch.zeros(6)
-        inside = slice(int(rival._edges[place]), int(rival._edges[place + 1]))
-        counts[rival._tokens[inside]] = rival._counts[inside].float()
+        inside = slice(int(baseline._edges[place]), int(baseline._edges[place + 1]))
+        counts[baseline._tokens[inside]] = baseline._counts[inside].float()
         ours = ((counts + 2.0 * base.exp()) / (counts.sum() + 2.0)).log()
         assert math.isclose(
-            float((ours.exp() * (ours - base)).sum()), float(rival._tells[place]), abs_tol=1e-5
+            float((ours.exp() * (ours - base)).sum()), float(baseline._tells[place]), abs_tol=1e-5
         ), first
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_induction_beats_the_others_where_text_repeats(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    rivals = fit_rivals(41, repeated_twice(20, 12, 40, generator))
+    baselines = fit_baselines(41, repeated_twice(20, 12, 40, generator))
     test = repeated_twice(20, 12, 40, generator)
-    late = {name: float(rival.loss(test, per_token=True)[:, 13:].mean()) for name, rival in rivals.items()}
+    late = {
+        name: float(baseline.loss(test, per_token=True)[:, 13:].mean())
+        for name, baseline in baselines.items()
+    }
     assert min(late, key=lambda name: late[name]) == "induction"
     assert late["copying"] < late["unigram"]
     assert late["induction"] < 0.6 * late["unigram"]
@@ -152,11 +156,11 @@ def test_the_weight_of_a_copy_is_learnt(seed: int) -> None:
     repeats = torch.rand(40, 60, generator=generator) < 0.3
     for pos in range(1, 60):
         tokens[:, pos] = torch.where(repeats[:, pos], tokens[:, pos - 1], tokens[:, pos])
-    rival = RepeatLast(50).fit(tokens)
-    assert abs(rival.weight - 0.3) < 0.05
+    baseline = RepeatLast(50).fit(tokens)
+    assert abs(baseline.weight - 0.3) < 0.05
     # No other weight explains the same tokens better.
-    for other in (rival.weight - 0.05, rival.weight + 0.05):
-        assert float(rival.loss(tokens)) < float(RepeatLast(50, weight=other).fit(tokens).loss(tokens))
+    for other in (baseline.weight - 0.05, baseline.weight + 0.05):
+        assert float(baseline.loss(tokens)) < float(RepeatLast(50, weight=other).fit(tokens).loss(tokens))
 
 
 def test_bad_input() -> None:
@@ -183,3 +187,17 @@ def test_bad_input() -> None:
         SkipTrigram(3, window=0)
     with pytest.raises(ValueError, match="one token per position"):
         Bigram(3).fit(tokens).log_probability_of(tokens, tokens[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("rivals", "fit_baselines", "fit_baselines"),
+        ("rivals", "make_rivals", "make_baselines"),
+        ("rival", "Rival", "Baseline"),
+    ],
+)
+def test_old_names_still_work_with_a_warning(module: str, old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=new):
+        found = getattr(importlib.import_module(f"mechscope.data.{module}"), old)
+    assert found.__name__ == new

@@ -236,7 +236,7 @@ def test_detection_of_what_does_not_fit() -> None:
 def test_example_contexts_are_log_odds() -> None:
     rule = ExampleContexts(torch.tensor([[3, 1], [3, 1]]), torch.tensor([[4, 2], [4, 1], [3, 2]]))
     scores = rule(torch.tensor([[3, 1], [4, 2], [9, 9]]))
-    # Place 0 has kinds 3, 4, 9; place 1 has 1, 2, 9: a third of a count each; 2 examples, 3 others.
+    # Position 0 has kinds 3, 4, 9; place 1 has 1, 2, 9: a third of a count each; 2 examples, 3 others.
     third = 1 / 3
 
     def odds(among_examples: int, among_others: int) -> float:

@@ -12,7 +12,7 @@ from mechscope.dictionaries import ReluConfig, TopKConfig, build, transcoder
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.sweep import Edit, Sweep
-from mechscope.techniques.sweep.memory import bytes_of_example
+from mechscope.techniques.sweep._memory import bytes_of_example
 from tests.model.tiny import tiny_model, tiny_tokens
 from tests.techniques.sweep.test_sweep import naive
 
@@ -149,7 +149,7 @@ def test_the_shortcuts_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_counts_features() -> None:
     model = tiny_model("plain", seed=0)
     narrow = bytes_of_example(model.cfg, 2, 7, open_attention=False)
-    assert bytes_of_example(model.cfg, 2, 7, open_attention=False, beside=100) == narrow + 4 * 100 * 5
+    assert bytes_of_example(model.cfg, 2, 7, open_attention=False, extra=100) == narrow + 4 * 100 * 5
     tokens = tiny_tokens(BATCH, LENGTH, seed=9)
     rows: list[int] = []
     wide = build(ReluConfig(d_in=24, d_sae=5000), 0)

@@ -229,7 +229,7 @@ def test_direct_attribution_adds_up_and_equals_ablation_without_norms() -> None:
             assert found.rest == pytest.approx(float(constants.sum()), abs=1e-4)
     with (
         some_dictionary(32, 1).attached(model, "blocks.0.attn.hook_v") as attached,
-        pytest.raises(ValueError, match="does not write straight to the residual stream"),
+        pytest.raises(ValueError, match="does not write directly to the residual stream"),
     ):
         direct_feature_attribution(model, task, attached)
 
@@ -380,7 +380,7 @@ def test_misuse_is_an_error_before_anything_runs() -> None:
             patch_features(model, task, attached, [50], **QUIET)
         with pytest.raises(ValueError, match="named twice"):
             ablate_features(model, task, attached, features=[1, 1], **QUIET)
-        with pytest.raises(ValueError, match="steps is how many"):
+        with pytest.raises(ValueError, match="steps is the number"):
             attribute_features(model, task, attached, steps=0, **QUIET)
         with pytest.raises(ValueError, match="how must be one of"):
             ablate_features(model, task, attached, "nothing", **QUIET)  # type: ignore[arg-type]

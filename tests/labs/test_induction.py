@@ -18,11 +18,11 @@ from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
 from mechscope.labs.induction.attack import attack
+from mechscope.labs.induction.baselines import RULE, BaselineScores, score_baselines
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.experiment import Facts
 from mechscope.labs.induction.hand_wired import hand_wired_induction
 from mechscope.labs.induction.measures import analyse, measure, measure_smeared, measure_turning
-from mechscope.labs.induction.rivals import RULE, RivalScores, score_rivals
 from mechscope.labs.induction.training import (
     History,
     SmearedModel,
@@ -316,12 +316,12 @@ ELSEWHERE = dict.fromkeys(("gpt2-small", "text-models", "smeared", "turning"), "
 
 
 @cache
-def rivals_of_seed_0() -> dict[str, RivalScores]:
-    return score_rivals(trained_from_bundle(), LAB.configs["quick"], seed=0)
+def rivals_of_seed_0() -> dict[str, BaselineScores]:
+    return score_baselines(trained_from_bundle(), LAB.configs["quick"], seed=0)
 
 
 def verdicts(
-    two: TrainedModel, one: History | None = None, rivals: dict[str, RivalScores] | None = None
+    two: TrainedModel, one: History | None = None, rivals: dict[str, BaselineScores] | None = None
 ) -> dict[str, str]:
     other = dataclasses.replace(two, history=one or history(0.05, 0.5, 4.0))
     plain = rivals or rivals_of_seed_0()

@@ -17,6 +17,7 @@ from mechscope.labs import check_claims
 from mechscope.labs.induction import LAB
 from mechscope.labs.induction import relabelling as relabelling_module
 from mechscope.labs.induction.ablation import mean_ablation_hooks, record
+from mechscope.labs.induction.baselines import RULE, best_plain, score_baselines
 from mechscope.labs.induction.change_point import abruptness, halfway_step
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
@@ -27,7 +28,6 @@ from mechscope.labs.induction.head_scores import one_block_back, score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.measures import KINDS, Analysis, analyse, at_least_half, composition_evidence
 from mechscope.labs.induction.relabelling import relabelling_test
-from mechscope.labs.induction.rivals import RULE, best_plain, score_rivals
 from mechscope.labs.induction.smeared_keys import smear, smearing
 from mechscope.labs.induction.text_models import (
     TextHistory,
@@ -416,7 +416,7 @@ def test_rivals_know_what_they_should() -> None:
     config = InductionConfig(n_tokens=40, n_ctx=31, shortest=8, longest=13, test_sequences=24)
     blocks, like_training = held_out_batches(config, seed=1)
     fake = trained(tiny(n_ctx=31, d_vocab=41))
-    found = score_rivals(TrainedModel(fake.model, fake.history, blocks, like_training), config, seed=1)
+    found = score_baselines(TrainedModel(fake.model, fake.history, blocks, like_training), config, seed=1)
     guessing = math.log(40)
     assert found["unigram"].repeated == pytest.approx(guessing, abs=0.1)
     assert found["bigram"].repeated > guessing - 0.1
@@ -433,7 +433,7 @@ def test_rivals_are_fitted_to_other_sequences_than_they_are_tested_on() -> None:
     blocks, like_training = held_out_batches(config, seed=0)
     fake = trained(tiny(n_ctx=31, d_vocab=41))
     once, again = (
-        score_rivals(TrainedModel(fake.model, fake.history, blocks, like_training), config, seed=0)
+        score_baselines(TrainedModel(fake.model, fake.history, blocks, like_training), config, seed=0)
         for _ in range(2)
     )
     assert all(once[name].repeated == again[name].repeated for name in once)

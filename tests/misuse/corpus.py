@@ -569,7 +569,7 @@ def _techniques() -> list[Mistake]:
         (
             "logit_lens of targets of another shape",
             changed("logit_lens", targets=tokens()[:, :3]),
-            "each position",
+            "per position",
         ),
         (
             "logit_lens of a text without a tokenizer",
@@ -631,7 +631,7 @@ def _techniques() -> list[Mistake]:
         ("test_share=1.5", changed("linear_probe", test_share=1.5), "between 0 and 1"),
         ("probe at position 99", changed("linear_probe", positions=[99]), "outside 0 to 6"),
         ("composition_scores('X')", changed("composition_scores", kind="X"), "Q"),
-        ("composition_scores(draws=1)", changed("composition_scores", draws=1), "at least 2 draws"),
+        ("composition_scores(draws=1)", changed("composition_scores", draws=1), "draws must be at least 2"),
         ("composition of one layer", changed("composition_scores", model=small_model(n_layers=1)), "layer"),
         ("full_circuit(layer=9)", changed("full_circuit", layer=9), "layer 9"),
         ("full_circuit('VO')", changed("full_circuit", circuit="VO"), "OV"),

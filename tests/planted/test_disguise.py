@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mechscope import planted
-from mechscope.planted.disguise import random_rotation
+from mechscope.planted._disguise import random_rotation
 
 
 @pytest.mark.parametrize("name", planted.PROGRAMS)

@@ -20,7 +20,7 @@ from mechscope.planted import (
     selector_width,
     tokens,
 )
-from mechscope.planted.evaluating import UNDEFINED, Evaluation, evaluate
+from mechscope.planted._evaluating import UNDEFINED, Evaluation, evaluate
 
 ROW = ("b", "a", "b", "c")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mechscope import planted
-from mechscope.planted.drawing import all_inputs, draw_inputs
+from mechscope.planted._drawing import all_inputs, draw_inputs
 from tests.planted.oracles import ORACLES
 
 SMALL = {

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mechscope import planted
-from mechscope.planted.layout import lay_out
-from mechscope.planted.lowering import lower
-from mechscope.planted.neurons import SEGMENTS, circle_neurons
-from mechscope.planted.plan import HeadPlan, MapPlan, Reading, Variable, one_hot
-from mechscope.planted.scheduling import schedule
-from mechscope.planted.weights import _factor
+from mechscope.planted._layout import lay_out
+from mechscope.planted._lowering import lower
+from mechscope.planted._neurons import SEGMENTS, circle_neurons
+from mechscope.planted._plan import HeadPlan, MapPlan, Reading, Variable, one_hot
+from mechscope.planted._scheduling import schedule
+from mechscope.planted._weights import _factor
 
 
 def test_angles_add_within_the_error_of_the_straight_pieces() -> None:

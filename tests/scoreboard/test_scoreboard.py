@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,13 +15,13 @@ from mechscope import planted
 from mechscope.cli.main import main
 from mechscope.scoreboard import (
     CONDITIONS,
-    CONTENDERS,
-    Contender,
+    METHODS,
     Match,
+    Method,
     Scoreboard,
     Scored,
-    play,
-    playing,
+    matches,
+    run_matches,
     scoreboard,
     scoreboard_page,
     scoreboard_svg,
@@ -31,7 +32,9 @@ from mechscope.techniques.circuits import EdgeGraph
 @pytest.mark.parametrize("seed", [0, 3])
 def test_exact_methods_find_a_planted_circuit(seed: int) -> None:
     names = ["edge-patching", "acdc", "eap-ig", "patch-noise", "ablation-resample", "chance"]
-    found = {match.contender: match for match in play("duplicate_token", names, seed=seed, examples=32)}
+    found = {
+        match.contender: match for match in run_matches("duplicate_token", names, seed=seed, examples=32)
+    }
     assert list(found) == names
     for name in ("edge-patching", "acdc"):
         assert found[name].edges == 1 and found[name].nodes == 1
@@ -39,13 +42,13 @@ def test_exact_methods_find_a_planted_circuit(seed: int) -> None:
     assert (found["chance"].edges or 0) < 1
 
 
-def test_every_contender_plays_and_scores_what_it_says() -> None:
+def test_every_method_scores_what_it_says() -> None:
     model = planted.load("histogram", extra_heads=1, extra_layers=1, seed=1)
     task = model.task(16, seed=1)
     graph = EdgeGraph.of(model.model)
     heads_and_mlps = set(graph.sources) - {"input"}
-    for name, contender in CONTENDERS.items():
-        scored = contender.method(model.model, task, 0)
+    for name, tested in METHODS.items():
+        scored = tested.method(model.model, task, 0)
         assert (scored.edges is None) != (scored.nodes is None), name
         if scored.edges is not None:
             assert torch.equal(torch.isnan(scored.edges), ~graph.valid), name
@@ -56,7 +59,7 @@ def test_every_contender_plays_and_scores_what_it_says() -> None:
 def test_a_method_that_knows_the_answer_is_perfect_and_its_opposite_is_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def oracle(sign: float) -> Contender:
+    def oracle(sign: float) -> Method:
         def method(model: object, task: object, seed: int) -> Scored:
             truth = planted.load(
                 "first_token", seed=seed, noise=0.0, rotate=True, extra_heads=2, extra_layers=1
@@ -65,11 +68,11 @@ def test_a_method_that_knows_the_answer_is_perfect_and_its_opposite_is_nothing(
             edges = graph.mask(truth.true_edges).float() * sign + 1
             return Scored(edges=edges.masked_fill(~graph.valid, torch.nan))
 
-        return Contender("oracle", "discovery", method)
+        return Method("oracle", "discovery", method)
 
-    monkeypatch.setitem(CONTENDERS, "oracle", oracle(1.0))
-    monkeypatch.setitem(CONTENDERS, "opposite", oracle(-0.5))
-    found = list(play("first_token", ["oracle", "opposite"], seed=2, examples=8))
+    monkeypatch.setitem(METHODS, "oracle", oracle(1.0))
+    monkeypatch.setitem(METHODS, "opposite", oracle(-0.5))
+    found = list(run_matches("first_token", ["oracle", "opposite"], seed=2, examples=8))
     assert (found[0].edges, found[0].nodes) == (1, 1)
     assert found[1].edges == 0
 
@@ -95,7 +98,7 @@ def test_means_are_over_seeds_and_then_over_programs() -> None:
     assert "| EAP | 0.800 (0.600–1.000) |" in page and "| ioi |" in page
     with pytest.raises(ValueError, match="'edges' or 'nodes'"):
         board.table("heads")
-    with pytest.raises(ValueError, match="not played"):
+    with pytest.raises(ValueError, match="not run"):
         board.table("edges", "saturated")
 
 
@@ -110,11 +113,13 @@ def test_the_plot_has_a_dot_and_a_bar_for_every_method_and_condition() -> None:
 
 
 def test_finished_models_are_not_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {"programs": ["first_token"], "contenders": ["eap", "chance"], "conditions": ["plain"]}
+    asked = {"programs": ["first_token"], "methods": ["eap", "chance"], "conditions": ["plain"]}
     first = scoreboard(**asked, seeds=(0, 1), examples=8, keep=tmp_path, progress=False)  # type: ignore[arg-type]
     (tmp_path / "first_token-plain-1-8.json").write_text("[{")  # cut short by a kill
     played: list[int] = []
-    monkeypatch.setattr(playing, "play", lambda *a, **k: played.append(k["seed"]) or list(play(*a, **k)))
+    monkeypatch.setattr(
+        matches, "run_matches", lambda *a, **k: played.append(k["seed"]) or list(run_matches(*a, **k))
+    )
     again = scoreboard(**asked, seeds=(0, 1), examples=8, keep=tmp_path, progress=False)  # type: ignore[arg-type]
     assert played == [1]
     assert [(match.contender, match.edges) for match in again.matches] == [
@@ -128,7 +133,7 @@ def test_finished_models_are_not_played_again(tmp_path: Path, monkeypatch: pytes
     ("arguments", "error"),
     [
         ({"programs": ["tetris"]}, KeyError),
-        ({"contenders": ["guessing"]}, KeyError),
+        ({"methods": ["guessing"]}, KeyError),
         ({"conditions": ["dark"]}, KeyError),
         ({"programs": []}, ValueError),
         ({"seeds": ()}, ValueError),
@@ -171,11 +176,29 @@ def test_conditions_keep_every_answer_right() -> None:
 def test_matches_of_other_code_are_played_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = {"programs": ["first_token"], "contenders": ["chance"], "conditions": ["plain"], "seeds": (0,)}
+    asked = {"programs": ["first_token"], "methods": ["chance"], "conditions": ["plain"], "seeds": (0,)}
     played: list[int] = []
-    monkeypatch.setattr(playing, "play", lambda *a, **k: played.append(k["seed"]) or list(play(*a, **k)))
+    monkeypatch.setattr(
+        matches, "run_matches", lambda *a, **k: played.append(k["seed"]) or list(run_matches(*a, **k))
+    )
     for version in ("1", "1", "2"):
-        monkeypatch.setattr(playing, "_source", lambda version=version: {"methods.py": version})
+        monkeypatch.setattr(matches, "_source", lambda version=version: {"methods.py": version})
         scoreboard(**asked, examples=8, keep=tmp_path, progress=False)  # type: ignore[arg-type]
     assert played == [0, 0]
     assert "belongs to another run: its code has changed (methods.py)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("CONTENDERS", "METHODS"), ("Contender", "Method"), ("play", "run_matches")]
+)
+def test_old_names_still_work_with_a_warning(old: str, new: str) -> None:
+    package = importlib.import_module("mechscope.scoreboard")
+    with pytest.warns(DeprecationWarning, match=f"use mechscope.scoreboard.{new}"):
+        assert getattr(package, old) is getattr(package, new)
+
+
+def test_old_arguments_and_methods_still_work_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="use methods="), pytest.raises(KeyError, match="guessing"):
+        scoreboard(contenders=["guessing"], progress=False)
+    with pytest.warns(DeprecationWarning, match="use methods"):
+        assert board_by_hand().contenders() == board_by_hand().methods()

@@ -239,7 +239,7 @@ def numbers_of(found: Any, path: str = "") -> Iterator[tuple[str, np.ndarray, fl
         if array.dtype.kind == "f":
             yield path, array, max(_largest(array), 1.0 if "share" in found.unit else 0.0)
     elif isinstance(found, Evidence):
-        for rung in found.rungs:
+        for rung in found.checks:
             if rung.measured is not None:
                 yield f"{path}.{rung.name}", np.asarray(rung.measured, dtype=np.float64), 1.0
     elif isinstance(found, torch.Tensor):

@@ -12,8 +12,8 @@ import torch
 from mechscope.model.names import get_act_name
 from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
+from mechscope.techniques._ablation_values import AblationValues
 from mechscope.techniques.ablation import ablation, knock_out
-from mechscope.techniques.ablation_values import AblationValues
 from tests.model.tiny import exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
 
@@ -206,16 +206,16 @@ def test_shares_of_the_effect() -> None:
     ("components", "options", "error", "words"),
     [
         ([], {}, ValueError, "empty"),
-        ("head", {}, KeyError, "components are"),
+        ("head", {}, KeyError, "components must be"),
         (["a0.h9"], {}, KeyError, "a0.h9"),
         (["a5.h0"], {}, KeyError, "2 layers"),
         (["m0.n99"], {}, KeyError, "40 neurons"),
-        (["head 3"], {}, KeyError, "names no part"),
+        (["head 3"], {}, KeyError, "not the name of a part"),
         (["a0.h1", "a0.h1"], {}, ValueError, "twice"),
         (["logits"], {}, ValueError, "cannot be ablated"),
         (["a0.h1<q>"], {}, ValueError, "cannot be ablated"),
         (["a0.h1"], {"how": "none"}, ValueError, "how must be"),
-        (["a0.h1"], {"layers": [0]}, ValueError, "own layer"),
+        (["a0.h1"], {"layers": [0]}, ValueError, "their layer already"),
         ("heads", {"layers": [2]}, ValueError, "numbered 0 to 1"),
         ("positions", {"positions": 1}, ValueError, "every position"),
         ("heads", {"how": "resample", "draws": 0}, ValueError, "at least 1"),

@@ -130,7 +130,7 @@ def test_it_shows_saves_and_loads_itself(tmp_path: Any) -> None:
     ("arguments", "error", "message"),
     [
         ({"site": "rezid"}, KeyError, "resid_pre"),
-        ({"site": "resid_pre", "by": ("head",)}, ValueError, "told apart by pos"),
+        ({"site": "resid_pre", "by": ("head",)}, ValueError, "separated by pos"),
         ({"site": "z", "layers": []}, ValueError, "no layers"),
         ({"site": "z", "layers": [5]}, ValueError, "no layer 5"),
         ({"site": "post", "neurons": [40]}, ValueError, "0 to 39"),

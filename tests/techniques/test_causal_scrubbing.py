@@ -182,18 +182,22 @@ def test_prompts_of_different_lengths_are_refused() -> None:
         (Part("a1.h0"), ValueError, "root"),
         (Part("logits"), ValueError, "may be empty"),
         (Part("logits", inputs=[Part("a9.h0")]), KeyError, "a9.h0"),
-        (Part("logits", inputs=[Part("a0.h0<q>")]), ValueError, "no part"),
-        (Part("logits", inputs=[Part("m0.n1")]), ValueError, "no part"),
+        (Part("logits", inputs=[Part("a0.h0<q>")]), ValueError, "cannot be a part"),
+        (Part("logits", inputs=[Part("m0.n1")]), ValueError, "cannot be a part"),
         (Part("logits", inputs=[Part("a0.h0", inputs=[Part("input")])]), ValueError, "q, k and v"),
         (Part("logits", inputs=[Part("m0", inputs={"q": []})]), ValueError, "list of parts"),
         (Part("logits", inputs=[Part("a0.h0", inputs={"x": []})]), ValueError, "not 'x'"),
         (
             Part("logits", inputs=[Part("a0.h0", inputs={"q": [Part("a1.h0")]})]),
             ValueError,
-            "before that writes",
+            "because it reads before",
         ),
-        (Part("logits", inputs=[Part("m0"), Part("m0")]), ValueError, "named twice"),
-        (Part("logits", inputs=[Part("m0", lambda tokens: tokens.sum())]), ValueError, "one value a prompt"),
+        (Part("logits", inputs=[Part("m0"), Part("m0")]), ValueError, "same part twice"),
+        (
+            Part("logits", inputs=[Part("m0", lambda tokens: tokens.sum())]),
+            ValueError,
+            "one value per prompt",
+        ),
     ],
 )
 def test_trees_that_are_none(root: Part, error: type, words: str) -> None:
@@ -202,7 +206,7 @@ def test_trees_that_are_none(root: Part, error: type, words: str) -> None:
 
 
 def test_what_cannot_be_scrubbed() -> None:
-    with pytest.raises(ValueError, match="no sum"):
+    with pytest.raises(ValueError, match="is a sum"):
         scrub(exact_model("norms after"), tiny_task())
     with pytest.raises(ValueError, match="positions"):
         scrub(exact_model(), tiny_task(), prompts=tiny_tokens(2, 4))

@@ -111,5 +111,5 @@ def test_mistakes_are_explained() -> None:
         composition_scores(exact_model(), "k")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="one layer"):
         composition_scores(exact_model(n_layers=1))
-    with pytest.raises(ValueError, match="at least 2 draws"):
+    with pytest.raises(ValueError, match="draws must be at least 2"):
         composition_scores(exact_model(), draws=1)

@@ -38,7 +38,7 @@ REFUSED = {
     ("one token", "detect_heads"): "no query has a key",
     ("one token", "steering_curve"): "at least two positions",
     ("one prompt", "causal_scrubbing"): "nothing to recover",
-    ("one prompt", "detect_heads"): "no token comes twice",
+    ("one prompt", "detect_heads"): "no token occurs twice",
     ("one prompt", "linear_probe"): "at least two classes",
     ("one prompt", "redteam, Behaviour"): "need at least 4",
     ("one prompt", "redteam, Heads"): "need at least 4",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mechscope.techniques._logit_terms import LogitTerms
 from mechscope.techniques.direct_logit_attribution import direct_logit_attribution
-from mechscope.techniques.logit_terms import LogitTerms
-from mechscope.techniques.prompts import as_prompts
 from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.reading_tasks import tiny_task
 
@@ -54,7 +53,7 @@ def test_terms_sum_to_the_logit_difference(variant: str, by: str) -> None:
 @pytest.mark.parametrize("variant", ["plain", "grouped", "norms before and after", "norms after", "parallel"])
 def test_a_heads_term_is_what_its_z_adds_with_the_scales_held(variant: str) -> None:
     model, task = exact_model(variant, seed=5), tiny_task()
-    terms = LogitTerms(model, as_prompts(model, task))
+    terms = LogitTerms(model, task)
     layer, head = 1, 2
     held = {
         name: terms.cache[name]
@@ -80,7 +79,7 @@ def test_a_heads_term_is_what_its_z_adds_with_the_scales_held(variant: str) -> N
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "attention only"])
 def test_neurons_and_bias_sum_to_their_mlp(variant: str) -> None:
     model, task = exact_model(variant, seed=1), tiny_task(n_answers=2)
-    terms = LogitTerms(model, as_prompts(model, task))
+    terms = LogitTerms(model, task)
     values, names = terms.components(split_heads=True)
     for layer in range(2):
         whole = values[..., names.index(f"m{layer}")]
@@ -101,7 +100,7 @@ def test_the_bias_of_an_output_norm_is_a_term() -> None:
 
 def test_top_neurons_are_the_largest_of_all_layers() -> None:
     model, task = exact_model(), tiny_task()
-    terms = LogitTerms(model, as_prompts(model, task))
+    terms = LogitTerms(model, task)
     every = {
         f"m{layer}.n{index}": float(value)
         for layer in range(2)

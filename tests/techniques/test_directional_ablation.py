@@ -35,10 +35,10 @@ def test_nothing_is_written_along_it_and_the_weights_can_say_so(variant: str) ->
             assert float((usual - logits).abs().max()) > 1e-3
             settings = VARIANTS[variant]
             if settings.get("norm_placement") or settings.get("post_embedding_ln"):
-                with pytest.raises(ValueError, match="norms what its parts write"):
+                with pytest.raises(ValueError, match="normalises what its parts write"):
                     orthogonalize_weights(model, vectors)
             elif settings.get("tie_word_embeddings"):
-                with pytest.raises(ValueError, match="unembedding too"):
+                with pytest.raises(ValueError, match="also its unembedding"):
                     orthogonalize_weights(model, vectors)
             else:
                 assert close(orthogonalize_weights(model, vectors)(tokens), logits, 1e-4)

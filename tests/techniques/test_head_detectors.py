@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mechscope as ms
-from mechscope.techniques.attention_targets import TARGETS, make_target
+from mechscope.techniques._attention_targets import TARGETS, make_target
 from mechscope.techniques.head_detectors import detect_heads, head_scores, random_repeats_for
 from tests.model.tiny import VARIANTS, exact_model, tiny_tokens
 from tests.techniques.reading_tasks import tiny_task
@@ -117,7 +117,7 @@ def test_mistakes_are_explained() -> None:
     model = exact_model()
     with pytest.raises(KeyError, match="previous"):
         head_scores(model, tiny_tokens(), "prevoius")
-    with pytest.raises(ValueError, match="no token comes twice"):
+    with pytest.raises(ValueError, match="no token occurs twice"):
         head_scores(model, torch.arange(9)[None], "duplicate")
     with pytest.raises(ValueError, match="query key"):
         head_scores(model, tiny_tokens(), torch.ones(3, 3))

@@ -80,7 +80,7 @@ def test_the_figure_writes_the_top_tokens() -> None:
     assert figure.data[0].text[2][3] == (Letters().decode([int(top)]).strip() or repr(" "))
     assert "final norm" in figure.layout.title.text
     assert len(figure.layout.xaxis.ticktext) == 9
-    with pytest.raises(ValueError, match="no text of prompt 2"):
+    with pytest.raises(ValueError, match="text of prompt 2 was not stored"):
         lens.figure(2)
 
 
@@ -88,7 +88,7 @@ def test_mistakes_are_explained() -> None:
     model = exact_model()
     with pytest.raises(ValueError, match="out of range"):
         logit_lens(model, tiny_tokens() + 30)
-    with pytest.raises(ValueError, match="one token for each position"):
+    with pytest.raises(ValueError, match="one token per position"):
         logit_lens(model, tiny_tokens(), targets=torch.zeros(2, 3, dtype=torch.long))
     with pytest.raises(ValueError, match="n_ctx"):
         logit_lens(model, tiny_tokens(length=13))

@@ -13,8 +13,8 @@ from mechscope import techniques
 from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import KINDS
-from mechscope.techniques.sweep.wavefront import Wavefront
-from mechscope.techniques.task_sweep import TaskSweep
+from mechscope.techniques.sweep._wavefront import Wavefront
+from mechscope.techniques.sweep.task_sweep import TaskSweep
 from tests.techniques.every_technique import direction_of, small_model, small_task
 
 CALLS: dict[str, Callable[[HookedTransformer, Task], Any]] = {

@@ -8,6 +8,7 @@ import torch
 
 import mechscope as ms
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.techniques._folded_weights import embedding
 from mechscope.techniques.ov_qk_circuits import (
     copying_scores,
     eigenvalue_score,
@@ -15,7 +16,6 @@ from mechscope.techniques.ov_qk_circuits import (
     top_entries,
     top_token_pairs,
 )
-from mechscope.techniques.readable_weights import embedding
 from tests.model.tiny import VARIANTS, exact_model
 
 
@@ -139,9 +139,9 @@ def test_the_figure_names_the_pairs() -> None:
 
 def test_mistakes_are_explained() -> None:
     model = exact_model("query/key norm")
-    with pytest.raises(ValueError, match="norms queries and keys"):
+    with pytest.raises(ValueError, match="normalises queries and keys"):
         full_circuit(model, 0, 0, "QK")
-    with pytest.raises(ValueError, match="'OV' and 'QK'"):
+    with pytest.raises(ValueError, match="'OV' or 'QK'"):
         full_circuit(model, 0, 0, "VO")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no head 9"):
         top_token_pairs(model, 0, 9)

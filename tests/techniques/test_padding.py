@@ -16,11 +16,11 @@ from mechscope import tasks
 from mechscope.head_detector import detect_head
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
-from mechscope.techniques.ablation_values import AblationValues
+from mechscope.tasks.positions import named_positions
+from mechscope.techniques._ablation_values import AblationValues
 from mechscope.techniques.attention_statistics import MEASURES, attention_statistics, norm_weighted_attention
 from mechscope.techniques.head_detectors import detect_heads
 from mechscope.techniques.logit_lens import logit_lens
-from mechscope.techniques.places import named_places
 from mechscope.techniques.probing import linear_probe
 from mechscope.techniques.steering import steered, steering_curve, steering_vector
 from tests.model.letters import Letters
@@ -333,7 +333,7 @@ def test_numbered_positions_of_a_task_count_real_tokens() -> None:
     task, model = prompts_padded_with(0), small_model(dtype=torch.float64)
     lengths = task.lengths
     assert lengths is not None
-    last = named_places(task, -1)[0].pos
+    last = named_positions(task, -1)[0].pos
     assert torch.equal(torch.as_tensor(last), lengths - 1)
     close(steering_vector(model, task, layer=1, positions=-1), steering_vector(model, task, layer=1))
     with pytest.raises(ValueError, match="outside 0 to 3, the tokens of the shortest prompt"):

@@ -172,7 +172,7 @@ def test_mistakes_are_explained() -> None:
             {"labels": torch.randn(40)[:20].repeat_interleave(2)[:20].sort().values[:20], "kind": "what"},
             "kind must be",
         ),
-        ({"labels": torch.arange(20) // 2 % 3, "kind": "mean difference"}, "for two classes"),
+        ({"labels": torch.arange(20) // 2 % 3, "kind": "mean difference"}, "needs two classes"),
         ({"labels": torch.cat([torch.zeros(19), torch.ones(1)])}, "one example"),
         ({"metric": "r2"}, "accuracy or auroc"),
         ({"test_share": 0.0}, "between 0 and 1"),
@@ -185,7 +185,7 @@ def test_mistakes_are_explained() -> None:
             linear_probe(model, tokens, **{"labels": labels, **arguments})
     with pytest.raises(KeyError, match="no activation 'mlp_uot'"):
         linear_probe(model, tokens, labels, site="mlp_uot")
-    with pytest.raises(KeyError, match="names no position"):
+    with pytest.raises(KeyError, match="has no position called"):
         linear_probe(model, tiny_task(batch=20), labels, positions="S2")
     with torch.no_grad():
         model.W_E[:] = torch.nan

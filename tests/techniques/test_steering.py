@@ -121,7 +121,7 @@ def test_bad_input() -> None:
     vector = torch.ones(24)
     with pytest.raises(ValueError, match="negative prompts too"):
         steering_vector(model, task.clean, layer=0)
-    with pytest.raises(ValueError, match="brings its own"):
+    with pytest.raises(ValueError, match="has its own negative"):
         steering_vector(model, task, task.clean, layer=0)
     with pytest.raises(ValueError, match="no layer"):
         steering_vector(model, task, layer=2)
@@ -265,7 +265,7 @@ def test_a_curve_at_chosen_positions() -> None:
         with torch.no_grad(), steered(model, vector, 1, 2.0, positions=positions):
             expected = float(task.measure(task.logits(model, task.corrupted)).mean())
         assert float(curve.effect.values[0, 0]) == pytest.approx(expected, rel=1e-3, abs=1e-4)
-    with pytest.raises(ValueError, match="nothing is generated"):
+    with pytest.raises(ValueError, match="generates nothing"):
         steering_curve(model, task, vector, 1, positions="generated", **options)
     with pytest.raises(ValueError, match="not to the text"):
         steering_curve(
@@ -278,19 +278,19 @@ def test_positions_that_do_not_fit() -> None:
     vector, task = torch.ones(24), tiny_task()
     for given, error, words in (
         ({"positions": []}, ValueError, "empty"),
-        ({"positions": "S2"}, ValueError, "the task is needed"),
+        ({"positions": "S2"}, ValueError, "need the task too"),
         ({"positions": "S2", "task": task}, KeyError, "no position called 'S2'"),
-        ({"positions": torch.zeros(6, dtype=torch.bool)}, ValueError, "mask of positions is"),
+        ({"positions": torch.zeros(6, dtype=torch.bool)}, ValueError, "mask of positions must be"),
         ({"positions": torch.tensor([1.0])}, TypeError, "whole numbers"),
         ({"positions": [True]}, TypeError, "whole number"),
     ):
         with pytest.raises(error, match=words), steered(model, vector, 0, **given):
             pass
     for given, words in (
-        (6, "a prompt lacks it"),
-        (-7, "a prompt lacks it"),
-        (torch.tensor([1, 2, 3]), "each of 3 prompts"),
-        (torch.ones(2, 5, dtype=torch.bool), "must agree"),
+        (6, "some prompt is too short"),
+        (-7, "some prompt is too short"),
+        (torch.tensor([1, 2, 3]), "given for 3 prompts"),
+        (torch.ones(2, 5, dtype=torch.bool), "but the prompts"),
     ):
         with pytest.raises(ValueError, match=words), steered(model, vector, 0, positions=given):
             model(tokens)

@@ -42,9 +42,9 @@ def test_bases() -> None:
     ("vectors", "words"),
     [
         (torch.zeros(3), "zero"),
-        (torch.tensor([1.0, float("nan")]), "finite"),
+        (torch.tensor([1.0, float("nan")]), "NaN or infinity"),
         (torch.ones(4, 2), "depend"),
-        (torch.ones(2, 3), "other way round"),
+        (torch.ones(2, 3), "transposed"),
         (torch.ones(2, 3, 4), "columns"),
     ],
 )
@@ -162,7 +162,7 @@ def test_the_null_is_as_good_as_a_random_direction() -> None:
     [
         ({"layer": 7}, ValueError, "no layer"),
         ({"site": "pattern"}, KeyError, "no subspaces"),
-        ({"site": "z"}, ValueError, "say which"),
+        ({"site": "z"}, ValueError, "has heads: give"),
         ({"head": 1}, ValueError, "no heads"),
         ({"site": "post"}, ValueError, "40 entries"),
         ({"site": "z", "head": 9}, ValueError, "no head 9"),

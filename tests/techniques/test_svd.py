@@ -90,7 +90,7 @@ def test_mistakes_are_explained() -> None:
     model = exact_model()
     for arguments, message in (
         ({"part": "QK"}, "one of OV"),
-        ({}, "of one head"),
+        ({}, "needs a head"),
         ({"head": 4}, "no head 4"),
         ({"head": 0, "n": 9}, "between 1 and 8"),
         ({"head": 0, "part": "w_in"}, "leave head out"),

@@ -18,7 +18,7 @@ from mechscope.labs.lab import LabFigure
 from mechscope.labs.superposition.plane import draw_planes
 from mechscope.pages.figures import figure_html
 from mechscope.results import Provenance, make_result
-from mechscope.tasks.labels import numbered
+from mechscope.tasks.task import numbered
 from mechscope.viz import (
     Marker,
     attention_pattern,

@@ -15,16 +15,16 @@ from mechscope.storage.folder_lock import hold_folder
 
 def print_means(played: Any, kind: str) -> None:
     """Mean AUROC under each condition, as an aligned table."""
-    from mechscope.scoreboard import CONTENDERS
+    from mechscope.scoreboard import METHODS
 
     columns = played.conditions()
     rows = {condition: played.summary(kind, condition) for condition in columns}
-    names = [name for name in played.contenders() if name in rows[columns[0]]]
+    names = [name for name in played.methods() if name in rows[columns[0]]]
     if not names:
         return
     table = [
         [
-            CONTENDERS[name].words,
+            METHODS[name].words,
             *(f"{rows[column][name][0]:.3f}" for column in columns),
             f"{played.median_seconds(name):.2f}",
         ]
@@ -41,7 +41,7 @@ def scoreboard(command: Scoreboard) -> int:
 
 def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     from mechscope import planted
-    from mechscope.scoreboard import CONTENDERS, scoreboard_page, scoreboard_svg
+    from mechscope.scoreboard import METHODS, scoreboard_page, scoreboard_svg
     from mechscope.scoreboard import scoreboard as play_all
 
     with user_errors():
@@ -51,8 +51,8 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
                     f"unknown planted program {name!r}; choose from {', '.join(planted.PROGRAMS)}."
                 )
         for name in command.methods:
-            if name not in CONTENDERS:
-                raise KeyError(f"unknown method {name!r}; choose from {', '.join(CONTENDERS)}.")
+            if name not in METHODS:
+                raise KeyError(f"unknown method {name!r}; choose from {', '.join(METHODS)}.")
         if command.seeds < 1 or command.examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
         pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])

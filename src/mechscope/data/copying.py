@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import is_whole_number
+from mechscope.data.baseline import Baseline
 from mechscope.data.ngrams import Unigram
-from mechscope.data.rival import Rival
 
 ROUNDS = 30
 
 
-class _Copier(Rival):
+class _Copier(Baseline):
     """A mixture of a proposal from the context and the unigram.
 
     P(x) = w proposal(x) + (1 - w) unigram(x), or the unigram alone where the context proposes nothing. `fit` counts

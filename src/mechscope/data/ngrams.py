@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import is_whole_number
-from mechscope.data.rival import Rival, add_counts, look_up
+from mechscope.data.baseline import Baseline, add_counts, look_up
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class _Level:
     """The counts of all grams before each [gram+1]."""
 
 
-class NGram(Rival):
+class NGram(Baseline):
     """The next token given the last n - 1, interpolated with all shorter contexts.
 
     P_k(x | context) = (count(context, x) + s P_{k-1}(x | shorter context)) / (count(context) + s), down to P_0 = 1 /

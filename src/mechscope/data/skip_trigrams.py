@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import is_whole_number
+from mechscope.data.baseline import Baseline, add_counts, look_up
 from mechscope.data.ngrams import Bigram
-from mechscope.data.rival import Rival, add_counts, look_up
 
 
-class SkipTrigram(Rival):
+class SkipTrigram(Baseline):
     """The next token given the current token b and the most informative earlier token a.
 
     For each occurrence of a up to `window` tokens before b,

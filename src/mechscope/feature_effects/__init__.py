@@ -1,4 +1,4 @@
-"""What features do to the model that they are spliced into. Names are imported when first used."""
+"""The effects of a dictionary's features on the model that it is attached to. Names are imported when first used."""
 
 from mechscope.lazy import attach_stub
 

@@ -1,12 +1,12 @@
-"""Attribution of features: what patching each would do, for all of them from a few passes.
+"""Attribution of features: estimate the effect of patching every feature from a few passes.
 
-To first order a feature's effect is (other value - value) · d(metric)/d(feature), and the error term's the same; with
-`steps` the gradient is the mean along the straight line on which all features and the error term go from one run's
-values to the other's. The line begins and ends where real runs do, so the contributions sum to the effect of changing
-all of them, as closely as the line is cut finely (integrated gradients: Sundararajan et al. 2017; for features Marks
-et al. 2024, "Sparse Feature Circuits", section 3.1).
+To first order a feature's effect is (other value - value) · d(metric)/d(feature), and likewise for the error term. With
+`steps` the gradient is averaged along the straight line on which all features and the error term go from one run's
+values to the other's. The line starts and ends at real runs, so with many steps the contributions sum to the effect of
+changing all of them (integrated gradients: Sundararajan et al. 2017; for features Marks et al. 2024, "Sparse Feature
+Circuits", section 3.1).
 
-A feature is written along one decoder row, so everything follows from the gradient at what the dictionary writes.
+A feature is written along one decoder row, so all gradients follow from the gradient at the dictionary's output.
 """
 
 from __future__ import annotations
@@ -21,23 +21,21 @@ from tqdm import tqdm
 from mechscope.arguments import checked_arguments
 from mechscope.feature_effects.feature_effects import (
     FeatureEffects,
-    at_places,
+    at_positions,
     check_attached,
     check_by,
     effects_result,
     features_to_try,
-    places_of,
+    positions_of,
     pulled_back,
 )
 from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
-from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
-from mechscope.techniques.attribution_patching.two_runs import TwoRuns
+from mechscope.techniques.attribution_patching import GradientPass, TwoRuns, check_steps, points_on_line
 from mechscope.techniques.sweep.base_run import BaseRun
-from mechscope.techniques.task_sweep import SHARE, Direction, in_words
+from mechscope.techniques.sweep.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -57,30 +55,30 @@ def attribute_features(
     normalize: bool = True,
     progress: bool = True,
 ) -> FeatureEffects:
-    """Estimate what `patch_features` would find, for every feature that differs between the two runs.
+    """Estimate what `patch_features` would measure, for every feature that differs between the two runs.
 
     Args:
-        attached: what `with dictionary.attached(model, hook_name) as attached:` gives; call inside. Without the error
-            term, effects are those in the model that goes on with the reconstruction.
+        attached: from `with dictionary.attached(model, hook_name) as attached:`; call inside the block. Without the
+            error term, effects are those in the model that continues with the reconstruction.
         by: ("feature",) or ("pos", "feature").
         direction: "denoise" puts clean values into the corrupted run, "noise" corrupted ones into the clean run.
-        steps: 1 takes the gradient at the base run; more, its mean at the midpoints of that many pieces of the line.
-        normalize: shares of the whole effect of changing the prompt; else changes of the metric.
+        steps: 1 takes the gradient at the base run; more average it over the midpoints of that many pieces of the line.
+        normalize: report shares of the whole effect of changing the prompt; otherwise changes of the metric.
         progress: show a progress bar (with several steps).
 
     Returns:
-        whose `whole` is measured by a run with all features and the error term changed. A skip term's path is not
-        among them.
+        the estimates; their `whole` is measured by a run in which all features and the error term are changed. The
+        path through a skip term is not included.
 
     Raises:
         KeyError: outside the dictionary's context.
-        ValueError: for dims or steps that make no sense, a metric without gradient, a task that does not fit, or runs
-            that do not differ.
+        ValueError: for invalid axes or steps, a metric without gradient, a task that does not fit, or runs that do not
+            differ.
     """
     check_attached(model, attached)
     dims = check_by(by)
     check_steps(steps)
-    places = places_of(task, dims)
+    places = positions_of(task, dims)
     run = TwoRuns(model, task, direction, normalize)
     written = Written(attached, run.base, run.source)
     gradient = mean_gradient(run, attached.output, written.start, written.change, steps, progress)
@@ -90,9 +88,9 @@ def attribute_features(
     made = SHARE if normalize else task.metric.unit, Provenance(model_name(model), task.name, task.seed)
     error = None
     if attached.error_term:
-        values = at_places(written.error(gradient), places) / run.scale
+        values = at_positions(written.error(gradient), places) / run.scale
         error = effects_result(values, dims, places, None, f"{title}, error term", *made)
-    effects = at_places(contributions, places) / run.scale
+    effects = at_positions(contributions, places) / run.scale
     return FeatureEffects(
         effects_result(effects, dims, places, chosen, title, *made),
         error,
@@ -101,17 +99,17 @@ def attribute_features(
 
 
 def how(steps: int) -> str:
-    """The estimate in words, for titles."""
+    """The name of the estimate in titles."""
     return "Attribution patching" if steps == 1 else f"Integrated gradients ({steps} steps)"
 
 
 class Written:
-    """What a dictionary writes in a base run, and what of it changes towards a source run.
+    """What a dictionary writes in a base run, and how it changes towards a source run.
 
     Args:
         attached: where the dictionary is.
         base: the run that is changed.
-        source: the run that values come from.
+        source: the run that provides values.
     """
 
     def __init__(self, attached: Attached, base: BaseRun, source: BaseRun) -> None:
@@ -126,12 +124,12 @@ class Written:
         )
         """[batch pos feature]"""
         self.start = base[attached.output]
-        """What the model goes on with in the base run [batch pos ...]."""
+        """The activation with which the model continues in the base run [batch pos ...]."""
         with torch.no_grad():
             decoded = at_least_float32(self.dictionary.decode(source[attached.features], self.x))
             decoded = decoded - at_least_float32(self.dictionary.decode(self.base_features, self.x))
         self.change = decoded.reshape(self.start.shape).to(at_least_float32(self.start))
-        """How it changes where all features and the error term do [batch pos ...]."""
+        """Its change if all features and the error term change [batch pos ...]."""
         self.error_change: Tensor | None = None
         if attached.error_term:
             self.error_change = at_least_float32(source[attached.error]) - at_least_float32(
@@ -140,7 +138,7 @@ class Written:
             self.change = self.change + self.error_change
 
     def features(self, gradient: Tensor, chosen: Sequence[int]) -> Tensor:
-        """Change times gradient of some features [batch pos feature], from the gradient at what is written."""
+        """Change times gradient of some features [batch pos feature], from the gradient at the output."""
         which = list(chosen)
         rows = [
             self.pulled_back(gradient, example)[:, which] * self.feature_change[example][:, which]
@@ -163,9 +161,9 @@ class Written:
 def mean_gradient(
     run: TwoRuns, hook: str, start: Tensor, change: Tensor, steps: int, progress: bool
 ) -> Tensor:
-    """d(metric of each example)/d(activation at `hook`): at the base, or its mean along the line [batch pos ...].
+    """d(metric of each example)/d(activation at `hook`), at the base or averaged along the line [batch pos ...].
 
-    The baselines of `run` are set on the way.
+    Also sets the baselines of `run`.
     """
     found: list[Tensor] = []
     total, reference = torch.zeros_like(at_least_float32(start)), run.reference
@@ -189,7 +187,7 @@ def mean_gradient(
 
 
 def _whole(run: TwoRuns, hook: str, value: Tensor) -> float:
-    """The effect of a value in the place of an activation, from a run."""
+    """The effect of replacing an activation by a value, measured by a run."""
     with torch.no_grad(), run.model.hooks(fwd_hooks=[(hook, lambda activation, hook: value)]):
         after = run.task.logits(run.model, run.base.tokens)
     before, reference = run.logits(run.base), run.reference

@@ -1,9 +1,9 @@
-"""Direct logit attribution of features: what each adds to the answer's logit by itself.
+"""Direct logit attribution of features: what each feature adds directly to the logit of the answer.
 
-The residual stream at the answer is a sum of what was written to it; what a dictionary stands for is a part of that
-sum, and is itself a sum: features times decoder rows, the decoder's bias and the error term. With the final norm's
-scale held at what it was, the logit difference splits into one number for each, exactly. See
-`direct_logit_attribution` for how that misleads: a feature that works through later layers scores zero.
+The residual stream at the answer is a sum of contributions. The activation that a dictionary reconstructs is part of
+that sum, and is itself a sum: features times decoder rows, the decoder's bias and the error term. If the final norm's
+scale is held fixed, the logit difference splits exactly into one number for each. See `direct_logit_attribution` for
+how this misleads: a feature that works through later layers scores zero.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from mechscope.feature_effects.feature_effects import (
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.logit_terms import LogitTerms
-from mechscope.techniques.prompts import as_prompts
+from mechscope.techniques.direct_logit_attribution import LogitTerms
 from mechscope.techniques.sweep.base_run import BaseRun
 
 if TYPE_CHECKING:
@@ -37,18 +36,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureLogits:
-    """The logit difference as a sum. Unit: logits."""
+    """The logit difference as a sum, in logits."""
 
     effects: FeatureEffects
-    """Features and error term; `whole` is what the error and all features add, also those that are not listed."""
+    """Features and error term; `whole` is the contribution of the error and all features, listed or not."""
     bias: float
-    """What the dictionary writes whatever is active: b_dec, and a skip term where there is one."""
+    """The contribution that does not depend on the features: b_dec, and a skip term if there is one."""
     total: float
     """The logit difference itself (before a soft cap, if there is one)."""
 
     @property
     def rest(self) -> float:
-        """What all other parts of the model add."""
+        """The contribution of all other parts of the model."""
         return self.total - self.bias - self.effects.whole
 
     def __str__(self) -> str:
@@ -64,26 +63,26 @@ def direct_feature_attribution(
     attached: Attached,
     features: Sequence[int] | None = None,
 ) -> FeatureLogits:
-    """Split what a dictionary's place adds to the logit difference (the answer's logit, where no wrong one is named).
+    """Split the direct contribution of a dictionary's site to the logit difference into features.
 
-    On the clean prompts, at the positions where answers are due, mean over both.
+    Without wrong answers, this is the answer's logit. Values are means over clean prompts and answer positions.
 
     Args:
-        attached: what `with dictionary.attached(model, hook_name) as attached:` gives; call inside. It must write to
-            the residual stream, to neurons or to heads.
-        features: some features only; None: all that are active at an answer.
+        attached: from `with dictionary.attached(model, hook_name) as attached:`; call inside the block. It must write
+            to the residual stream, to neurons or to heads.
+        features: only these features; None for all that are active at an answer.
 
     Raises:
         KeyError: outside the dictionary's context.
-        ValueError: for features that do not exist, a point that does not write straight to the residual stream, or a
-            task that does not fit.
+        ValueError: for features that do not exist, a hook point that does not write directly to the residual stream,
+            or a task that does not fit.
     """
     check_attached(model, attached)
-    prompts = as_prompts(model, task)
-    terms = LogitTerms(model, prompts)
+    terms = LogitTerms(model, task)
+    prompts = terms.prompts
     direction = terms.direction_at(attached.writes)
     if attached.head_out is not None:
-        # Heads are concatenated there, with the width of the output.
+        # Heads are concatenated there, each with the width of the output.
         direction = direction.unflatten(-1, (-1, attached.dictionary.cfg.width_out))[
             ..., attached.head_out, :
         ]
@@ -97,7 +96,7 @@ def direct_feature_attribution(
     values = (at_least_float32(active) * slopes).mean((0, 1))
 
     def along(hook: str) -> Tensor:
-        """What an activation adds, mean over examples and answers."""
+        """The contribution of an activation, mean over examples and answers."""
         return (task.at_answers(run[hook]).flatten(2) * direction).sum(-1).mean()
 
     error = along(attached.error) if attached.error_term else torch.zeros(())

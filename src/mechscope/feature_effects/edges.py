@@ -1,10 +1,10 @@
-"""Edges between features: through which earlier features does a later feature have its effect?
+"""Edges between features: how much of a later feature's effect is due to each earlier feature.
 
-Two dictionaries are attached, one after the other. A later feature d has an effect of about Δd · g, with g the gradient
-of the metric; its change comes about through the earlier features u, each adding about Δu · ∂d/∂u · g. Summed over u
-and the earlier error term, edges give back the later feature's effect as far as it comes through that place, to first
-order or, with `steps`, along the straight line from one run's values to the other's. A later feature that is silent
-all along that line has no gradient and no edges.
+Two dictionaries are attached, one after the other. A later feature d has an effect of about Δd · g, where g is the
+gradient of the metric; its change is due to the earlier features u, each contributing about Δu · ∂d/∂u · g. Summed over
+u and the earlier error term, edges give the part of the later feature's effect that passes through the earlier site, to
+first order or, with `steps`, along the straight line from one run's values to the other's. A later feature that is
+inactive all along that line has no gradient and no edges.
 
 Source: Marks et al. 2024, "Sparse Feature Circuits", section 3.1 (edges).
 """
@@ -32,9 +32,8 @@ from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
-from mechscope.techniques.attribution_patching.two_runs import TwoRuns
-from mechscope.techniques.task_sweep import SHARE, Direction, in_words
+from mechscope.techniques.attribution_patching import TwoRuns, check_steps, points_on_line
+from mechscope.techniques.sweep.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -46,20 +45,20 @@ ERROR = "error"
 
 @dataclass(frozen=True)
 class FeatureEdges:
-    """What earlier features contribute to the effects of later ones."""
+    """Contributions of earlier features to the effects of later ones."""
 
     edges: Result
-    """dims ("destination", "source"): a later feature's number, an earlier one's, with "error" as the last source."""
+    """Contributions (destination, source), by the numbers of later and earlier features; the last source is "error"."""
     effects: Result
-    """dims ("destination",): each later feature's whole effect, to first order."""
+    """The whole effect of each later feature, to first order (destination,)."""
 
     @property
     def through(self) -> Any:
-        """How much of each later feature's effect comes through the earlier dictionary's place [destination]."""
+        """The part of each later feature's effect that passes through the earlier site [destination]."""
         return self.edges.values.sum("source")
 
     def strongest(self, count: int = 10) -> tuple[tuple[str, str, float], ...]:
-        """(source, destination, value) of the edges that are largest in magnitude."""
+        """(source, destination, value) of the edges with the largest magnitudes."""
         values = self.edges.values
         order = np.argsort(-np.abs(values.values), axis=None, kind="stable")[:count]
         rows, columns = np.unravel_index(order, values.shape)
@@ -90,12 +89,12 @@ def attribute_edges(
 
     Args:
         earlier: where the first dictionary is attached; call inside both contexts.
-        later: where the second is; it must come after the first.
-        destinations: later features by number, or how many of those with the largest effects. Each costs a backward
+        later: where the second dictionary is attached; it must come after the first.
+        destinations: numbers of later features, or how many of those with the largest effects. Each needs a backward
             pass.
         direction: "denoise" or "noise", as for `attribute_features`.
-        steps: 1 takes ∂d/∂u at the base run; more, its mean along the line between the runs.
-        normalize: shares of the whole effect of changing the prompt.
+        steps: 1 takes ∂d/∂u at the base run; more average it along the line between the runs.
+        normalize: report shares of the whole effect of changing the prompt.
         progress: show a progress bar.
 
     Raises:
@@ -139,11 +138,13 @@ def _destinations(effects: Tensor, asked: int | Sequence[int]) -> tuple[int, ...
     if not isinstance(asked, int):
         return tuple(asked)
     if asked < 1:
-        raise ValueError(f"destinations is how many later features, at least 1, or which; not {asked}.")
+        raise ValueError(
+            f"destinations must be a number of later features, at least 1, or a list of them, not {asked}."
+        )
     there = int((effects != 0).sum())
     if not there:
         raise ValueError(
-            "no feature of the later dictionary has an effect to first order, so none has edges."
+            "no feature of the later dictionary has an effect to first order, so there are no edges."
         )
     return tuple(effects.abs().topk(min(asked, there)).indices.tolist())
 
@@ -157,7 +158,7 @@ def _slopes_below(
     steps: int,
     progress: bool,
 ) -> list[Tensor]:
-    """The gradient of each later feature, times its weight [batch pos], at what the earlier dictionary writes."""
+    """The gradient of each later feature, times its weight [batch pos], at the earlier dictionary's output."""
     totals = [torch.zeros_like(at_least_float32(below.start)) for _ in weights]
     fractions = points_on_line(steps)
     for fraction in tqdm(fractions, desc="edges", disable=not progress or steps == 1):
@@ -182,8 +183,7 @@ def _slopes_below(
                 (slope,) = torch.autograd.grad(weighed, leaf, retain_graph=True, allow_unused=True)
             if slope is None:
                 raise ValueError(
-                    f"nothing that is written at {earlier.writes} reaches {later.reads}: give the earlier dictionary "
-                    "first."
+                    f"{later.reads} does not depend on {earlier.writes}: give the earlier dictionary first."
                 )
             total += slope / len(fractions)
     return totals

@@ -1,4 +1,4 @@
-"""What features do: one number a feature, with the error term as a node of its own beside them."""
+"""Effects of features: one number per feature, and one for the error term."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from torch import Tensor
 from mechscope.dictionaries.attach import Attached
 from mechscope.model.gradients import gradients_on
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.positions import Position, each_position
 from mechscope.tasks.task import Task
-from mechscope.techniques.places import Place, each_place
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
     from mechscope.model.transformer import HookedTransformer
 
 BYS = (("feature",), ("pos", "feature"))
-"""What effects can be told apart by."""
+"""Axes along which effects can be separated."""
 
 
 @dataclass(frozen=True)
 class FeatureEffect:
-    """One number of many."""
+    """The effect of one feature."""
 
     feature: int
     """Which feature."""
     pos: str
-    """The position's label; empty where positions are taken together."""
+    """The position's label; empty if positions are taken together."""
     value: float
     """Its effect."""
 
 
 @dataclass(frozen=True)
 class FeatureEffects:
-    """Effects of a dictionary's features and of what it misses."""
+    """Effects of a dictionary's features and of its error term."""
 
     features: Result
-    """dims ("feature",) or ("pos", "feature"): those features that differ anywhere; no other has an effect."""
+    """Effects (feature,) or (pos, feature) of the features that differ anywhere; others have no effect."""
     error: Result | None
-    """The error term's, dims () or ("pos",); None where the dictionary is attached without it."""
+    """The effect of the error term, () or (pos,); None if the dictionary is attached without it."""
     whole: float
-    """The effect of all features and the error term at once, from a run and not from a sum."""
+    """The effect of changing all features and the error term at once, measured by a run."""
 
     @property
     def total(self) -> float:
@@ -55,11 +55,11 @@ class FeatureEffects:
 
     @property
     def unexplained(self) -> float:
-        """The whole less the total: what single numbers miss of their joint effect. 0 where nothing bends."""
+        """`whole` minus `total`: the part of the joint effect that single effects miss; 0 if effects are linear."""
         return self.whole - self.total
 
     def top(self, count: int = 10) -> tuple[FeatureEffect, ...]:
-        """The effects that are largest in magnitude, first the largest."""
+        """The effects with the largest magnitudes, the largest first."""
         values = self.features.values
         flat = values.values.ravel()
         order = np.argsort(-np.abs(flat), kind="stable")[:count]
@@ -106,26 +106,26 @@ def _labels(result: Result) -> tuple[Sequence[Any], Sequence[Any]]:
     return positions, list(coords["feature"].values)
 
 
-# What patching and attribution share ----------------------------------------------------------
+# Shared by patching and attribution ------------------------------------------------------------
 
 
 def check_attached(model: HookedTransformer, attached: Attached) -> None:
-    """See that the dictionary is in the model, and that examples do not mix in it.
+    """Check that the dictionary is attached, and that examples do not interact in it.
 
     Raises:
         KeyError: outside the dictionary's context.
-        ValueError: where the dictionary chooses features over a whole batch.
+        ValueError: if the dictionary selects features over a whole batch.
     """
     model.match_hook_names(attached.features)
     if attached.dictionary.mixes_examples:
         raise ValueError(
             f"this {attached.dictionary.cfg.architecture} dictionary has no threshold yet, so its features depend on "
-            "the whole batch, and one example's would change with the company it runs in; train it first."
+            "the whole batch, and an example's would change with the other examples; train it first."
         )
 
 
 def check_one_block(attached: Attached) -> None:
-    """See that a sweep, which resumes in the middle of a model, passes reader and writer alike.
+    """Check that a sweep, which resumes inside a model, runs both the reader and the writer.
 
     Raises:
         ValueError: for a transcoder that reads in one block and writes in another.
@@ -138,10 +138,10 @@ def check_one_block(attached: Attached) -> None:
 
 
 def check_by(by: Sequence[str]) -> tuple[str, ...]:
-    """The dims of the result.
+    """Check the axes of the result.
 
     Raises:
-        ValueError: for others than ("feature",) and ("pos", "feature").
+        ValueError: unless they are ("feature",) or ("pos", "feature").
     """
     dims = (by,) if isinstance(by, str) else tuple(by)
     if dims not in BYS:
@@ -150,10 +150,10 @@ def check_by(by: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_features(features: Sequence[int], dictionary_size: int) -> tuple[int, ...]:
-    """The numbers of features.
+    """Check a list of features.
 
     Raises:
-        ValueError: for none, one out of range, or one that is named twice.
+        ValueError: for an empty list, a number out of range, or a duplicate.
     """
     chosen = tuple(int(feature) for feature in features)
     if not chosen or min(chosen) < 0 or max(chosen) >= dictionary_size:
@@ -166,34 +166,34 @@ def check_features(features: Sequence[int], dictionary_size: int) -> tuple[int, 
 
 
 def features_to_try(differs: Tensor, features: Sequence[int] | None, dictionary_size: int) -> tuple[int, ...]:
-    """The features that are asked for; those that differ anywhere [batch pos feature], where none are.
+    """The given features, or all that differ anywhere [batch pos feature] if none are given.
 
     Raises:
-        ValueError: as `check_features`, or where nothing differs.
+        ValueError: as `check_features`, or if nothing differs.
     """
     if features is not None:
         return check_features(features, dictionary_size)
     chosen = tuple(cast("list[int]", differs.flatten(0, 1).any(0).nonzero()[:, 0].tolist()))
     if not chosen:
-        raise ValueError("no feature differs from what would be put in its place, so nothing could change.")
+        raise ValueError("every feature already has its replacement value, so nothing would change.")
     return chosen
 
 
-def places_of(task: Task, dims: tuple[str, ...]) -> list[Place] | None:
-    """The positions that are told apart; None where all are taken together."""
-    return each_place(task) if "pos" in dims else None
+def positions_of(task: Task, dims: tuple[str, ...]) -> list[Position] | None:
+    """The positions by which effects are separated; None if all are taken together."""
+    return each_position(task) if "pos" in dims else None
 
 
 def effects_result(
     values: Tensor,
     dims: tuple[str, ...],
-    places: list[Place] | None,
+    places: list[Position] | None,
     features: Sequence[int] | None,
     title: str,
     unit: str,
     provenance: Provenance,
 ) -> Result:
-    """A result over positions and features, as far as the dims name them; without `features`, of the error term."""
+    """A result over positions and features, depending on `dims`; without `features`, of the error term."""
     kept = dims if features is not None else tuple(dim for dim in dims if dim != "feature")
     coords: dict[str, Any] = {}
     if places is not None:
@@ -205,11 +205,13 @@ def effects_result(
 
 
 def pulled_back(dictionary: Dictionary, features: Tensor, x: Tensor, towards: Tensor) -> Tensor:
-    """A gradient at what is written, as the gradient at the features [... feature]; the decoder is linear in them.
+    """Convert a gradient at the dictionary's output to a gradient at its features [... feature].
 
     Args:
-        x: what was read, which normalization may need.
-        towards: the gradient, in any shape that holds as many numbers as what is written.
+        dictionary: the dictionary, whose decoder is linear in the features.
+        features: the features.
+        x: the dictionary's input, which normalization may need.
+        towards: the gradient, in any shape with as many numbers as the output.
     """
     with gradients_on("the effect of features by their gradients"):
         leaf = features.detach().requires_grad_()
@@ -217,8 +219,8 @@ def pulled_back(dictionary: Dictionary, features: Tensor, x: Tensor, towards: Te
         return torch.autograd.grad(written, leaf, towards.reshape(written.shape).to(written))[0]
 
 
-def at_places(values: Tensor, places: list[Place] | None) -> Tensor:
-    """Contributions [batch pos ...] as their mean over examples [place ...], or summed over positions [...]."""
+def at_positions(values: Tensor, places: list[Position] | None) -> Tensor:
+    """Contributions [batch pos ...], mean over examples, at some positions [place ...] or summed over all [...]."""
     if places is None:
         return values.sum(1).mean(0)
     return torch.stack([place.take(values).mean(0) for place in places])

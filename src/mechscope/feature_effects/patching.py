@@ -1,8 +1,8 @@
-"""Features one by one: each patched from the other run, or ablated, by the sweep engine.
+"""Patch or ablate single features of a dictionary with the sweep engine.
 
-Inside a dictionary's context its points are sites like any other, so a feature at a position is patched as a neuron is.
-The error term, which is what the dictionary missed, is patched as one more node: where much of the effect lies there,
-the features are not the whole story. Compare Marks et al. 2024, "Sparse Feature Circuits", section 3.
+Inside a dictionary's context its hook points are sites like any other, so a feature at a position is patched like a
+neuron. The error term, the part that the dictionary does not reconstruct, is patched as one more node: if it has much
+of the effect, the features do not explain the behaviour. See Marks et al. 2024, "Sparse Feature Circuits", section 3.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mechscope.feature_effects.feature_effects import (
     check_one_block,
     effects_result,
     features_to_try,
-    places_of,
+    positions_of,
 )
+from mechscope.tasks.positions import Position
 from mechscope.tasks.task import Task
-from mechscope.techniques.ablation_values import AblationValues, How
-from mechscope.techniques.places import Place
+from mechscope.techniques.ablation import AblationValues, How
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.sweep import Intervention
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -52,20 +52,20 @@ def patch_features(
     memory: int | None = None,
     progress: bool = True,
 ) -> FeatureEffects:
-    """The effect of giving each feature the value it has in the other run, one after another.
+    """Measure the effect of giving each feature separately its value in the other run.
 
     Args:
-        attached: what `with dictionary.attached(model, hook_name) as attached:` gives; call inside.
-        features: some features only; None: all that differ between the two runs.
-        by: ("feature",) patches a feature at all positions together, ("pos", "feature") at each by itself.
+        attached: from `with dictionary.attached(model, hook_name) as attached:`; call inside the block.
+        features: only these features; None for all that differ between the two runs.
+        by: ("feature",) patches a feature at all positions together, ("pos", "feature") at each position separately.
         direction: "denoise" puts clean values into the corrupted run, "noise" corrupted ones into the clean run.
-        normalize: shares of the whole effect of changing the prompt; else changes of the metric.
-        memory: bytes that a batch may take.
+        normalize: report shares of the whole effect of changing the prompt; otherwise changes of the metric.
+        memory: bytes that a batch may use.
         progress: show a progress bar.
 
     Raises:
         KeyError: outside the dictionary's context.
-        ValueError: for features or dims that do not exist, a task that does not fit, or runs that score alike.
+        ValueError: for features or axes that do not exist, a task that does not fit, or runs that score alike.
     """
     dims = _check(model, attached, by)
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
@@ -93,18 +93,18 @@ def ablate_features(
     memory: int | None = None,
     progress: bool = True,
 ) -> FeatureEffects:
-    """The effect of ablating each feature on the clean prompts, one after another.
+    """Measure the effect of ablating each feature separately, on the clean prompts.
 
     Args:
-        how: "zero", which for a feature means absent, as it mostly is; "mean", "resample" or "template_mean" (see
-            `AblationValues`). Not said which, those features are tried that differ from the value anywhere: with
-            "mean" these may be many.
-        reference: prompts that means and resampled values come from; None: the task's corrupted ones.
-        draws: how many times to resample; the effect is their mean.
-        seed: of the draws.
+        how: "zero", which for a feature means inactive; "mean", "resample" or "template_mean" (see `AblationValues`).
+        features: only these features; None for all that differ from their replacement anywhere, which with "mean" may
+            be many.
+        reference: prompts from which means and resampled values are taken; None for the task's corrupted prompts.
+        draws: how many times to resample; the effect is the mean over draws.
+        seed: seed of the draws.
 
-    Other arguments, and what is raised, as for `patch_features`; effects are (ablated - clean) / (corrupted - clean)
-    where they are normalised.
+    Other arguments and errors are those of `patch_features`. Normalised effects are (ablated - clean) / (corrupted -
+    clean).
     """
     dims = _check(model, attached, by)
     stand_ins = AblationValues(model, task, how, reference, draws, seed)
@@ -144,9 +144,9 @@ def _effects(
     title: str,
     seed: int | None = None,
 ) -> FeatureEffects:
-    """The mean over draws of what each value does in the place of a feature, of the error term, and of both."""
+    """The effects of replacing each feature, the error term, and all of them, averaged over draws."""
     base = run.sweep.cache
-    places = places_of(run.task, dims)
+    places = positions_of(run.task, dims)
     differs = [base[attached.features] != values[attached.features] for values in draws]
     chosen = features_to_try(torch.stack(differs).any(0), features, attached.dictionary.cfg.d_sae)
     shape = (1 if places is None else len(places), len(chosen))
@@ -163,7 +163,7 @@ def _effects(
         measured = _change(run, [whole, *alone, *(edit for _, edit in edits)])
         wholes.append(float(measured[0]))
         errors.append(measured[1 : 1 + len(alone)])
-        # What is not tried is the same in both runs and changes nothing.
+        # Edits that are not tried would change nothing, because their value is the same in both runs.
         effects = torch.zeros(shape[0] * shape[1])
         effects[[place for place, _ in edits]] = measured[1 + len(alone) :].to(effects)
         found.append(effects.view(shape))
@@ -180,22 +180,22 @@ def _effects(
 
 
 def _change(run: TaskSweep, interventions: Sequence[Intervention]) -> Tensor:
-    """Effects that are 0 where nothing happens, so that they may be summed."""
+    """Effects that are 0 if nothing changes, so that they can be summed."""
     effects = run.effects(interventions, "features")
     return effects if run.normalize else effects - run.base
 
 
 def _edits(
-    hook: str, value: Value, differs: Tensor, features: Sequence[int], places: list[Place] | None
+    hook: str, value: Value, differs: Tensor, features: Sequence[int], places: list[Position] | None
 ) -> list[tuple[int, Edit]]:
-    """An edit for each feature and place where it changes something, by its place in the flat result."""
+    """An edit for each feature and position at which it changes something, with its index in the flat result."""
     edits: list[tuple[int, Edit]] = []
     some = differs[..., list(features)]
     if places is None:
         for number, (feature, where) in enumerate(zip(features, some.any(0).T, strict=True)):
             positions = tuple(int(pos) for pos in where.nonzero()[:, 0])
             if positions:
-                # The positions at which it differs, so that what comes before them is not computed again.
+                # Only positions at which it differs, so that earlier ones are not recomputed.
                 edits.append((number, Edit(hook, value, pos=positions, index=feature)))
         return edits
     for row, place in enumerate(places):

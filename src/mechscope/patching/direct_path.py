@@ -11,9 +11,9 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.patching.sweep import Metric, check_clean_run, single_number
-from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.activation_cache import ActivationCache

@@ -21,16 +21,16 @@ from collections.abc import Sequence
 import torch
 
 from mechscope.arguments import checked_arguments
-from mechscope.planted.disguise import add_noise
-from mechscope.planted.disguise import rotate as rotate_weights
-from mechscope.planted.layout import lay_out
-from mechscope.planted.lowering import lower
-from mechscope.planted.plan import Plan
+from mechscope.planted._disguise import add_noise
+from mechscope.planted._disguise import rotate as rotate_weights
+from mechscope.planted._layout import lay_out
+from mechscope.planted._lowering import lower
+from mechscope.planted._plan import Plan
+from mechscope.planted._scheduling import schedule
+from mechscope.planted._truth import find_truth
+from mechscope.planted._weights import build_model, write_weights
 from mechscope.planted.planted_model import BOS, PlantedModel
 from mechscope.planted.program import Expression, Program
-from mechscope.planted.scheduling import schedule
-from mechscope.planted.truth import find_truth
-from mechscope.planted.weights import build_model, write_weights
 
 
 @checked_arguments

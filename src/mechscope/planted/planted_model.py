@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Int
 
-from mechscope.planted.drawing import all_inputs, draw_inputs, draw_task
-from mechscope.planted.evaluating import evaluate
+from mechscope.planted._drawing import all_inputs, draw_inputs, draw_task
+from mechscope.planted._evaluating import evaluate
 from mechscope.planted.program import Program
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class PlantedModel:
         return [[self.vocabulary[index] for index in row] for row in best.tolist()]
 
     def expected(self, inputs: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str | None]]:
-        """The reference interpreter's answer at every position, starting with BOS; None where there is none."""
+        """The reference interpreter's answer at every position, starting with BOS; None where it has no answer."""
         return [evaluate(self.program, row) for row in _rows(inputs)]
 
     def check(self, n: int | None = None, seed: int = 0) -> Check:

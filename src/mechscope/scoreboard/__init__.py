@@ -1,20 +1,13 @@
-"""The method scoreboard: every method that finds parts of a circuit, against circuits that are known."""
+"""The method scoreboard: every method that finds parts of a circuit, tested on circuits that are known."""
 
-from mechscope.scoreboard.contenders import CONTENDERS, Contender, Scored
-from mechscope.scoreboard.page import scoreboard_page
-from mechscope.scoreboard.playing import CONDITIONS, Condition, Match, Scoreboard, play, scoreboard
-from mechscope.scoreboard.plot import scoreboard_svg
+from mechscope.lazy import attach_stub
 
-__all__ = [
-    "CONDITIONS",
-    "CONTENDERS",
-    "Condition",
-    "Contender",
-    "Match",
-    "Scoreboard",
-    "Scored",
-    "play",
-    "scoreboard",
-    "scoreboard_page",
-    "scoreboard_svg",
-]
+__getattr__, __dir__, __all__ = attach_stub(
+    __name__,
+    __file__,
+    moved={
+        "CONTENDERS": "mechscope.scoreboard:METHODS",
+        "Contender": "mechscope.scoreboard:Method",
+        "play": "mechscope.scoreboard:run_matches",
+    },
+)

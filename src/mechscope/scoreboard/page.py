@@ -1,4 +1,4 @@
-"""The scoreboard as a page of the docs."""
+"""The scoreboard as a Markdown page."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ import math
 from pathlib import Path
 
 from mechscope.pages.tables import markdown_table
-from mechscope.scoreboard.contenders import CONTENDERS
-from mechscope.scoreboard.playing import CONDITIONS, DISGUISE, Scoreboard
+from mechscope.scoreboard.matches import CONDITIONS, DISGUISE, Scoreboard
+from mechscope.scoreboard.methods import METHODS
 
 REMARKS = Path(__file__).with_name("remarks.md")
-"""What the developers make of the full scoreboard."""
+"""The developers' conclusions from the full scoreboard."""
 
 
 def scoreboard_page(board: Scoreboard, plot: str = "") -> str:
-    """Markdown: how it was played, the tables of means, what they show, and the tables by program.
+    """Markdown with the conditions, the tables of means, the conclusions, and the tables by program.
 
     Args:
         board: the matches.
-        plot: where the picture lies, seen from the page; empty for none.
+        plot: path of the image relative to the page; empty for none.
     """
     picture = f"![AUROC of edges by method and condition]({plot})\n\n" if plot else ""
     remarks = REMARKS.read_text(encoding="utf-8")
     conditions = "\n".join(
         f"- **{name}**: {CONDITIONS[name].words} (noise at {CONDITIONS[name].noise_share:g} of what each program "
-        f"bears, attention sharpness {CONDITIONS[name].sharpness:g})"
+        f"tolerates, attention sharpness {CONDITIONS[name].sharpness:g})"
         for name in board.conditions()
     )
-    disguise = f"{DISGUISE['extra_heads']} idle heads a layer and {DISGUISE['extra_layers']} idle layer"
+    disguise = f"{DISGUISE['extra_heads']} idle heads per layer and {DISGUISE['extra_layers']} idle layer"
     seeds = ", ".join(map(str, board.seeds()))
     return f"""# Method scoreboard
 
-Written by `make scoreboard`. Every method of this package that says which parts of a model matter, against
+Written by `make scoreboard`. Every method of this package that says which parts of a model matter is tested on
 {len(board.programs())} circuits that are known because they were compiled from programs ([planted models](planted.md)).
-Each model was disguised: its basis rotated, {disguise} added, and random weights everywhere.
+Each model is disguised: its basis is rotated, {disguise} are added, and every weight gets noise.
 Seeds {seeds}, {board.examples} pairs of prompts each, under these conditions:
 
 {conditions}
 
-**AUROC** is the chance that a true edge (or node: a head or an MLP) is ranked above one that is not in the circuit, by
-the size of its score. 1 is perfect, .5 is chance. The interval is a bootstrap over programs: what to expect on another
-circuit of this kind. A method of edges ranks a node by the best edge that it writes to. **Agreement** is Pearson's r of
-a method's edge scores with the effects of patching every edge by itself. Seconds are the median of CPU time a match, on
-models of two to four layers; they say which methods are cheap, not how they grow.
+**AUROC** is the chance that a true edge (or node: a head or an MLP) has a larger score, in magnitude, than one outside
+the circuit. 1 is perfect, .5 is chance. The interval is a bootstrap over programs: what to expect on another circuit of
+this kind. A method that scores edges ranks a node by its best outgoing edge. **Agreement** is Pearson's r between a
+method's edge scores and the effects of patching each edge separately. Seconds are the median CPU time per match, on
+models of two to four layers; they say which methods are cheap, not how their cost grows.
 
 {picture}## Edges
 
@@ -63,7 +63,7 @@ models of two to four layers; they say which methods are cheap, not how they gro
 
 
 def _edges(board: Scoreboard) -> str:
-    names = [name for name in board.contenders() if name in board.summary("edges", board.conditions()[0])]
+    names = [name for name in board.methods() if name in board.summary("edges", board.conditions()[0])]
     columns = [f"AUROC, {condition}" for condition in board.conditions()]
     columns += [f"agreement, {condition}" for condition in board.conditions()]
     cells = {
@@ -81,13 +81,13 @@ def _nodes(board: Scoreboard) -> str:
     columns = [f"AUROC, {condition}" for condition in board.conditions()]
     cells = {
         name: [_interval(board.summary("nodes", condition).get(name)) for condition in board.conditions()]
-        for name in board.contenders()
+        for name in board.methods()
     }
-    return _table(board, board.contenders(), columns, cells)
+    return _table(board, board.methods(), columns, cells)
 
 
 def _table(board: Scoreboard, names: list[str], columns: list[str], cells: dict[str, list[str]]) -> str:
-    rows = [[CONTENDERS[name].words, *cells[name], f"{board.median_seconds(name):.2g}"] for name in names]
+    rows = [[METHODS[name].words, *cells[name], f"{board.median_seconds(name):.2g}"] for name in names]
     return markdown_table(["method", *columns, "CPU s"], rows)
 
 

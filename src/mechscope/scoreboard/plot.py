@@ -1,58 +1,47 @@
-"""The scoreboard as a picture that a Markdown page can hold: a dot and its interval for every method and condition."""
+"""The scoreboard as an SVG image: a dot with its interval for every method and condition."""
 
 from __future__ import annotations
 
-from html import escape
-
-from mechscope.scoreboard.contenders import CONTENDERS
-from mechscope.scoreboard.playing import Scoreboard
+from mechscope.scoreboard.matches import Scoreboard
+from mechscope.scoreboard.methods import METHODS
 from mechscope.viz.palette import LIGHT_PALETTE
+from mechscope.viz.svg import Svg
 
 ROW, TOP, LEFT, WIDTH, RIGHT = 30, 58, 300, 420, 24
 LOWEST = 0.3
-"""Where the axis of AUROC begins; chance is at .5."""
+"""Where the AUROC axis starts; chance is .5."""
 
 
 def scoreboard_svg(board: Scoreboard, kind: str = "edges") -> str:
-    """AUROC of edges or nodes under every condition, with its interval, as an SVG image."""
-    found = {condition: board.summary(kind, condition) for condition in board.conditions()}
-    names = [name for name in board.contenders() if name in found[board.conditions()[0]]]
-    height = TOP + ROW * len(names) + 44
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" '
-        f'font-family="system-ui, sans-serif" font-size="13" fill="{LIGHT_PALETTE.text}">',
-        f'<rect width="100%" height="100%" fill="#ffffff"/><text x="16" y="24" font-size="15">AUROC of {kind} against '
-        "planted circuits (bars: 95 % over programs)</text>",
-    ]
-    for place, condition in enumerate(found):
-        x = 16 + 110 * place
-        parts.append(f'<circle cx="{x + 5}" cy="42" r="4.5" fill="{_colour(place)}"/>')
-        parts.append(f'<text x="{x + 15}" y="46">{escape(condition)}</text>')
+    """AUROC of edges or nodes for every method and condition, with intervals, as SVG text."""
+    summaries = {condition: board.summary(kind, condition) for condition in board.conditions()}
+    names = [name for name in board.methods() if name in summaries[board.conditions()[0]]]
     bottom = TOP + ROW * len(names)
+    image = Svg(LEFT + WIDTH + RIGHT, bottom + 44)
+    image.text(16, 24, f"AUROC of {kind} against planted circuits (bars: 95 % over programs)", font_size=15)
+    for index, condition in enumerate(summaries):
+        x = 16 + 110 * index
+        image.dot(x + 5, 42, 4.5, _colour(index))
+        image.text(x + 15, 46, condition)
     for tick in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
-        dash = ' stroke-dasharray="4 3"' if tick == 0.5 else ""
-        across = f'x1="{_x(tick):.1f}" x2="{_x(tick):.1f}" y1="{TOP}" y2="{bottom}"'
-        parts.append(f'<line {across} stroke="{LIGHT_PALETTE.faint}"{dash}/>')
-        parts.append(f'<text x="{_x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text x="{_x(0.5):.1f}" y="{bottom + 35}" text-anchor="middle">chance</text>')
+        x = _x(tick)
+        image.line((x, TOP), (x, bottom), LIGHT_PALETTE.faint, dash="4 3" if tick == 0.5 else "")
+        image.text(x, bottom + 18, f"{tick:g}", anchor="middle")
+    image.text(_x(0.5), bottom + 35, "chance", anchor="middle")
     for row, name in enumerate(names):
         middle = TOP + ROW * (row + 0.5)
-        words = escape(CONTENDERS[name].words)
-        parts.append(f'<text x="{LEFT - 12}" y="{middle + 4:.1f}" text-anchor="end">{words}</text>')
-        for place, summary in enumerate(found.values()):
+        image.text(LEFT - 12, middle + 4, METHODS[name].words, anchor="end")
+        for index, summary in enumerate(summaries.values()):
             mean, low, high = summary[name]
-            y = middle + 7 * (place - (len(found) - 1) / 2)
-            colour = _colour(place)
-            parts.append(
-                f'<line x1="{_x(low):.1f}" x2="{_x(high):.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" '
-                f'stroke-width="2"/><circle cx="{_x(mean):.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
-            )
-    return "\n".join([*parts, "</svg>", ""])
+            y = middle + 7 * (index - (len(summaries) - 1) / 2)
+            image.line((_x(low), y), (_x(high), y), _colour(index), width=2)
+            image.dot(_x(mean), y, 3.5, _colour(index))
+    return str(image)
 
 
 def _x(value: float) -> float:
     return LEFT + WIDTH * (max(value, LOWEST) - LOWEST) / (1 - LOWEST)
 
 
-def _colour(place: int) -> str:
-    return LIGHT_PALETTE.series[place % len(LIGHT_PALETTE.series)]
+def _colour(index: int) -> str:
+    return LIGHT_PALETTE.series[index % len(LIGHT_PALETTE.series)]

@@ -1,3 +1,4 @@
+from ._ioi_corruptions import IOI_CORRUPTIONS as IOI_CORRUPTIONS
 from .agreement import subject_verb_agreement as subject_verb_agreement
 from .algorithmic import balanced_brackets as balanced_brackets
 from .algorithmic import modular_addition as modular_addition
@@ -7,15 +8,14 @@ from .docstrings import docstring as docstring
 from .greater_than_years import greater_than as greater_than
 from .indirect_object import ioi as ioi
 from .indirect_object import ioi_double_io as ioi_double_io
-from .ioi_corruptions import IOI_CORRUPTIONS as IOI_CORRUPTIONS
 from .metrics import METRICS as METRICS
 from .metrics import Answers as Answers
 from .metrics import Metric as Metric
 from .metrics import get_metric as get_metric
-from .needed_words import vocabulary as vocabulary
 from .own_prompts import from_prompts as from_prompts
 from .own_prompts import from_tokens as from_tokens
 from .pronouns import gendered_pronoun as gendered_pronoun
 from .repeated_tokens import repeated_random_tokens as repeated_random_tokens
 from .task import Baselines as Baselines
 from .task import Task as Task
+from .word_vocabulary import vocabulary as vocabulary

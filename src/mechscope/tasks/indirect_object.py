@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from mechscope.arguments import checked_arguments
 from mechscope.data.word_lists import word_lists
+from mechscope.tasks._ioi_corruptions import Names, get_corruption
 from mechscope.tasks.assembling import Pair, assemble, check_count
-from mechscope.tasks.ioi_corruptions import Names, get_corruption
 from mechscope.tasks.ioi_words import ORDERS, IOIWords, get_ioi_words, in_order, with_mention
 from mechscope.tasks.metrics import Metric
 from mechscope.tasks.reader import Reader

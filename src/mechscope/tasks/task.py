@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mechscope.arguments import visible
 from mechscope.model.slice import chosen_indices
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_ids
-from mechscope.tasks.labels import numbered
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+
+def numbered(texts: Sequence[str]) -> tuple[str, ...]:
+    """Label tokens with their positions, as in "3 John", so that equal tokens get different labels."""
+    return tuple(f"{pos} {visible(text)}" for pos, text in enumerate(texts))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Techniques: from a model and a task to a result. Names are imported when first used."""
+"""Techniques: from a model and a task to a result. Names are imported when first used.
+
+Modules with a leading underscore are shared by several techniques.
+"""
 
 from mechscope.lazy import attach_stub
 

@@ -1,12 +1,12 @@
-"""Ablation: take parts of a model away, and see how much of the behaviour goes with them.
+"""Ablation: remove parts of a model, and measure how much of the behaviour is lost.
 
-What is put in their place decides the question. Zero asks what happens without a part, but a zero is itself
-an unusual input to what comes next; a mean takes away what a part says about this prompt and keeps what it
-always says; another prompt's activation keeps its usual spread as well. Compare Wang et al. 2022 (section 3,
-mean ablation), Chan et al. 2022 (resampling), Zhang and Nanda 2024 (how much the choice matters).
+The replacement decides what is asked. Zero removes a part completely, but zero may be an unusual input to later
+layers. A mean removes what a part says about this prompt and keeps what it says on every prompt. The activation on
+another prompt also keeps the usual variance. Sources: Wang et al. 2022 (section 3, mean ablation), Chan et al. 2022
+(resampling), Zhang and Nanda 2024 (how much the choice matters).
 
-How it misleads. What is left may take over (backup heads), so a part may be used and cost nothing to lose;
-`knock_out` takes sets away together. And a drop shows that a part is needed, not that it carries the answer.
+How it misleads. Other parts may take over (backup heads), so a part that is used may cost nothing to lose;
+`knock_out` removes sets together. A loss shows that a part is needed, not that it carries the answer.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ import torch
 from jaxtyping import Int
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.positions import Position, each_position, named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.ablation_values import AblationValues, How
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.node_names import NodeName, all_heads, all_mlps, parse_node
-from mechscope.techniques.places import Place, each_place, named_places
+from mechscope.techniques._ablation_values import AblationValues, How
+from mechscope.techniques._node_names import NodeName, all_heads, all_mlps, parse_node
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import TaskSweep
+from mechscope.techniques.sweep.task_sweep import TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
+__all__ = ["AblationValues", "How", "ablation", "knock_out"]
+
 GROUPS = ("heads", "mlps", "neurons", "positions")
 Spot = tuple[str, dict[str, Any]]
-"""A hook point and which part of its activation."""
+"""A hook point, and the part of its activation to ablate."""
 
 
 @checked_arguments
@@ -54,30 +56,39 @@ def ablation(
     memory: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """The effect of ablating each part by itself, on the clean prompts.
+    """Measure the effect of ablating each part separately, on the clean prompts.
 
     Args:
         components: "heads" (layer, head), "mlps" (layer), "neurons" (layer, d_mlp), "positions" (the residual
             stream before each layer at each position: layer, pos), or names such as "a1.h3", "m0", "m0.n7",
             "input" (component).
         how: "zero", "mean", "resample" or "template_mean" (see `AblationValues`).
-        positions: ablate there only: numbers, or names of the task's positions; None everywhere.
-        layers: some layers only.
-        reference: prompts [prompt pos] that means and resampled values come from; by default the task's
+        positions: where to ablate: numbers, or names of the task's positions; None for all positions.
+        layers: ablate only in these layers.
+        reference: prompts [prompt pos] from which means and resampled values are taken; by default the task's
             corrupted prompts.
-        draws: how many times to resample; the effect is their mean.
-        keep_draws: keep each draw's effect along a first axis, "draw".
-        seed: of the draws.
-        normalize: (ablated - clean) / (corrupted - clean): 0 changes nothing, 1 is as bad as the corrupted
-            prompts. Otherwise the metric of the ablated model.
-        memory: bytes that a batch may take.
+        draws: how many times to resample; the effect is the mean over draws.
+        keep_draws: return the effect of each draw along a first axis, "draw".
+        seed: seed of the draws.
+        normalize: report (ablated - clean) / (corrupted - clean): 0 changes nothing, 1 is as bad as the corrupted
+            prompts. Otherwise report the metric of the ablated model, in its unit.
+        memory: bytes that a batch may use; by default a quarter of the free memory.
         progress: show a progress bar.
+
+    Returns:
+        effects with the axes given for `components`, after "draw" if `keep_draws` is set.
 
     Raises:
         KeyError: for names or positions that do not exist.
         ValueError: for an empty list, an unknown `how`, or a task that does not fit.
+
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> task = ms.tasks.repeated_random_tokens(model, n=8, bos=128)
+    >>> ablation(model, task, "heads", progress=False).values.sizes["layer"]
+    2
     """
-    places = None if positions is None else named_places(task, positions)
+    places = None if positions is None else named_positions(task, positions)
     dims, shape, coords, spots = _parts(model, task, components, layers, places)
     effects, run, values = _effects(
         model,
@@ -113,17 +124,17 @@ def knock_out(
     memory: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """Ablate parts one after another: each alone, and together with all that are named before it.
+    """Ablate parts one after another: each alone, and together with all parts named before it.
 
-    Where the two lines part, parts stand in for one another, or need one another. The last entry of
-    "together" is the effect of the whole set. Arguments as for `ablation`.
+    If the two series differ, parts replace one another or depend on one another. The last entry of "together" is
+    the effect of the whole set. Arguments are those of `ablation`.
 
     Returns:
         dims ("series", "component"), with the series "alone" and "together".
     """
     if isinstance(components, str):
-        raise ValueError("knock_out takes a list of names, such as ['a0.h1', 'm2'].")
-    places = None if positions is None else named_places(task, positions)
+        raise ValueError("knock_out takes a list of names, such as ['a0.h1', 'm2'], not a single string.")
+    places = None if positions is None else named_positions(task, positions)
     _, _, coords, spots = _parts(model, task, components, None, places)
     alone: list[list[Spot]] = [[spot] for spot in spots]
     together = [spots[: last + 1] for last in range(len(spots))]
@@ -141,13 +152,13 @@ def _parts(
     task: Task,
     components: str | Sequence[str],
     layers: Iterable[int] | None,
-    places: list[Place] | None,
+    places: list[Position] | None,
 ) -> tuple[tuple[str, ...], tuple[int, ...], dict[str, Any], list[Spot]]:
-    """Dims, shape and coordinates of the result, and what each of its entries ablates."""
+    """Axes, shape and coordinates of the result, and the spot that each entry ablates."""
     if not isinstance(components, str):
         if layers is not None:
             raise ValueError(
-                "`layers` chooses among heads, MLPs, neurons or positions; names say their own layer."
+                "`layers` selects heads, MLPs, neurons or positions by layer; names include their layer already."
             )
         names = list(components)
         if not names:
@@ -158,7 +169,9 @@ def _parts(
         return ("component",), (len(names),), {"component": np.array(names)}, spots
     check_has_layers(model, "ablation")
     if components not in GROUPS:
-        raise KeyError(f"components are {', '.join(GROUPS)} or a list of names, not {components!r}.")
+        raise KeyError(
+            f"components must be one of {', '.join(GROUPS)}, or a list of names, not {components!r}."
+        )
     chosen = list(range(model.cfg.n_layers)) if layers is None else [int(layer) for layer in layers]
     if not chosen or min(chosen) < 0 or max(chosen) >= model.cfg.n_layers:
         raise ValueError(
@@ -171,8 +184,8 @@ def _parts(
         return ("layer", "head"), (len(chosen), model.cfg.n_heads), coords, [_spot(node) for node in nodes]
     if components == "positions":
         if places is not None:
-            raise ValueError("components='positions' tries every position; leave `positions` out.")
-        each = each_place(task)
+            raise ValueError("components='positions' ablates every position; leave `positions` out.")
+        each = each_position(task)
         coords["pos"] = np.array([place.label for place in each])
         spots = [(get_act_name("resid_pre", layer), {"pos": place.pos}) for layer in chosen for place in each]
         return ("layer", "pos"), (len(chosen), len(each)), coords, spots
@@ -201,7 +214,7 @@ def _effects(
     task: Task,
     sets: Sequence[Sequence[Spot]],
     how: How,
-    places: list[Place] | None,
+    places: list[Position] | None,
     reference: torch.Tensor | None,
     draws: int,
     seed: int,
@@ -209,7 +222,7 @@ def _effects(
     memory: int | None,
     progress: bool,
 ) -> tuple[torch.Tensor, TaskSweep, AblationValues]:
-    """The effect of ablating each set [draw set]."""
+    """The effect of ablating each set of spots [draw set]."""
     values = AblationValues(model, task, how, reference, draws, seed)
     hooks = {hook for spots in sets for hook, _ in spots}
     positions_too = "hook_embed" in hooks and model.cfg.positional_embedding_type == "standard"
@@ -237,7 +250,7 @@ def _effects(
 
 
 def _edits(
-    spot: Spot, values: dict[str, torch.Tensor | float], places: list[Place] | None, positions_too: bool
+    spot: Spot, values: dict[str, torch.Tensor | float], places: list[Position] | None, positions_too: bool
 ) -> Iterable[Edit]:
     hook, where = spot
     hooks = [hook, "hook_pos_embed"] if hook == "hook_embed" and positions_too else [hook]
@@ -285,5 +298,5 @@ def _words(how: How, values: AblationValues) -> str:
     return f"{kinds[how]} (over {values.words})"
 
 
-def _where(places: list[Place] | None) -> str:
+def _where(places: list[Position] | None) -> str:
     return "" if places is None else " at " + ", ".join(place.label for place in places)

@@ -1,7 +1,7 @@
-"""Activation patching: put one activation of one run into the other, and see how much of the behaviour moves.
+"""Activation patching: copy an activation from one run into another, and measure how much of the behaviour follows.
 
-Source: Vig et al. 2020 (causal mediation); Meng et al. 2022 (causal tracing); Heimersheim & Nanda 2024
-for what to read from it.
+Source: Vig et al. 2020 (causal mediation); Meng et al. 2022 (causal tracing); Heimersheim and Nanda 2024
+(interpretation).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """What can be patched at a site, and what its activation is called in titles."""
+    """The axes of a site, and the name of its activation in titles."""
 
     words: str
     dims: tuple[str, ...]
-    """What may be told apart, beside the layer."""
+    """Axes, besides the layer, along which effects can be separated."""
     usual: tuple[str, ...]
-    """What is told apart unless asked otherwise."""
+    """The default axes."""
 
 
 _STREAM = (("pos",), ("pos",))
@@ -51,7 +51,7 @@ KINDS: dict[str, Kind] = {
     "pattern": Kind("attention pattern", ("head", "query", "key"), ("head",)),
     "post": Kind("neurons", ("pos", "d_mlp"), ("d_mlp",)),
 }
-"""Every site by its short hook name."""
+"""Sites by their short hook names."""
 
 
 @checked_arguments
@@ -68,30 +68,30 @@ def patch(
     memory: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """The effect of patching each activation of one kind, one after another.
+    """Measure the effect of patching each activation of one kind separately.
 
     Args:
         model: the model.
         task: clean and corrupted prompts, answers, metric.
-        site: "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z" (what a head takes from
-            the values; "head" for short), "q", "k", "v", "pattern" or "post" (neurons).
-        by: what is told apart beside the layer: any of "pos", "head", "d_mlp", and for a pattern "query" and
-            "key". What is not named is patched together; () patches a layer's whole activation.
-            By default positions for the residual stream and its parts, heads for what heads have, neurons
-            for "post".
-        layers: some layers only.
-        neurons: some neurons only (for "post", where all of every layer are many).
+        site: "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z" (the output of a head before W_O;
+            "head" for short), "q", "k", "v", "pattern" or "post" (neurons).
+        by: the axes besides the layer along which activations are patched separately: any of "pos", "head", "d_mlp",
+            and for a pattern "query" and "key". Along other axes everything is patched together; () patches a
+            layer's whole activation. By default "pos" for the residual stream and sublayer outputs, "head" for
+            activations of heads, "d_mlp" for "post".
+        layers: patch only these layers.
+        neurons: patch only these neurons (for "post", as there are many).
         direction: "denoise" or "noise" (see `TaskSweep`).
-        normalize: give shares of the whole effect, not the metric itself.
-        memory: bytes that a batch may take; by default a quarter of what is free.
+        normalize: report shares of the whole effect, not the metric itself.
+        memory: bytes that a batch may use; by default a quarter of the free memory.
         progress: show a progress bar.
 
     Returns:
-        dims ("layer", *by). Where prompts are not aligned, "pos" runs over the task's named positions.
+        effects with axes ("layer", *by). If prompts are not aligned, "pos" runs over the task's named positions.
 
     Raises:
         KeyError: for a site that does not exist, or that this model does not have.
-        ValueError: for dims that the site does not have, a task that does not fit, or runs that score alike.
+        ValueError: for axes that the site does not have, a task that does not fit, or runs that score alike.
 
     >>> from mechscope import planted
     >>> program = planted.load("ioi")
@@ -106,9 +106,9 @@ def patch(
     dims = tuple(kind.usual if by is None else by)
     unknown = [dim for dim in dims if dim not in kind.dims]
     if unknown or len(set(dims)) < len(dims):
-        raise ValueError(f"{site!r} can be told apart by {', '.join(kind.dims)}, not by {dims}.")
+        raise ValueError(f"effects at {site!r} can be separated by {', '.join(kind.dims)}, not by {dims}.")
     if neurons is not None and "d_mlp" not in dims:
-        raise ValueError("`neurons` chooses entries of the dim 'd_mlp', which `by` does not name.")
+        raise ValueError("`neurons` selects entries of the axis 'd_mlp', which `by` does not name.")
     check_has_layers(model, "activation patching")
     chosen = list(range(model.cfg.n_layers)) if layers is None else [_layer(model, each) for each in layers]
     if not chosen:
@@ -143,17 +143,17 @@ def _layer(model: HookedTransformer, layer: int) -> int:
 def _axis(
     model: HookedTransformer, task: Task, site: str, dim: str, neurons: Iterable[int] | None
 ) -> tuple[list[Any], list[Any]]:
-    """Labels and indices of what is told apart along one dim."""
+    """Labels and indices along one axis."""
     if dim in ("pos", "query", "key"):
         if task.aligned:
             return task.position_labels(), list(range(task.length))
         if not task.positions:
             raise ValueError(
-                f"{task.name}: prompts are of different shapes and no positions have names, so effects cannot be "
-                "told apart by position; give the task `positions`, or patch all positions together with by=()."
+                f"{task.name}: prompts have different shapes and no positions have names, so effects cannot be "
+                "separated by position; give the task `positions`, or patch all positions together with by=()."
             )
         if dim == "key":
-            raise ValueError("key positions can be told apart only where all prompts are aligned.")
+            raise ValueError("effects can be separated by key position only if all prompts are aligned.")
         return list(task.positions), list(task.positions.values())
     if dim == "head":
         heads = model.cfg.n_kv_heads if site in ("k", "v") else model.cfg.n_heads

@@ -1,8 +1,8 @@
 """What attention is like, head by head: how spread out, how far back, how much of it rests on the first token.
 
-Attention that rests on the first token is often a way to do nothing (a sink, Xiao et al. 2023): the value there
-is small. So attention is told twice, as it is and weighted by the size of what it moves (Kobayashi et al.
-2020, "Attention is Not Only a Weight").
+Attention to the first token is often a way to do nothing (a sink, Xiao et al. 2023), because the value there is
+small. So attention is reported twice: as it is, and weighted by the norm of what it moves (Kobayashi et al. 2020,
+"Attention is Not Only a Weight").
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from einops import einsum
 from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.padding import real_positions
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Result, make_result
-from mechscope.techniques.layers import check_has_layers, check_layer
-from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
+from mechscope.techniques._inputs import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -37,18 +37,18 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class AttentionStatistics:
-    """Means over every query but the first of each prompt, all (layer, head)."""
+    """Means over every query except the first of each prompt; all results are (layer, head)."""
 
     entropy: Result
-    """Nats: 0 where each query reads one key."""
+    """Entropy in nats; 0 if each query attends to one key."""
     distance: Result
-    """Tokens between query and key, weighted by attention."""
+    """Mean distance between query and key in tokens, weighted by attention."""
     largest: Result
-    """The most attended key's share."""
+    """Mean attention to the most attended key."""
     first: Result
-    """Attention to position 0: the sink."""
+    """Mean attention to position 0, the sink."""
     first_by_norm: Result
-    """Position 0's share of Σ ‖attention × value W_O‖: how much the sink really moves (0 if nothing is moved)."""
+    """The share of position 0 in Σ ‖attention × value W_O‖: how much the sink contributes (0 if nothing is moved)."""
 
     def figure(self) -> Any:
         """The five measures side by side."""
@@ -63,7 +63,7 @@ class AttentionStatistics:
         )
 
     def show(self) -> Any:
-        """Draw and display the measures; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -77,11 +77,11 @@ def attention_statistics(
     batch_size: int = 16,
     attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> AttentionStatistics:
-    """Entropy, distance, peak and sink of every head's attention (layer, head).
+    """Measure entropy, distance, peak and sink of every head's attention (layer, head).
 
     Args:
         data: a task (its clean prompts) or tokens [batch pos].
-        batch_size: prompts a pass; one layer's patterns are in memory at a time.
+        batch_size: prompts per pass; the patterns of one layer are in memory at a time.
         attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Raises:
@@ -95,7 +95,7 @@ def attention_statistics(
     positions = real_positions(prompts.real)
     if not bool(counted.any()):
         raise ValueError(
-            "prompts of one token have no attention to speak of: the first query sees only itself."
+            "prompts of one token have no attention to measure, because the first query sees only itself."
         )
     sums = torch.zeros(
         len(MEASURES),
@@ -131,7 +131,7 @@ def _layer_hooks(
     firsts: torch.Tensor,
     sums: torch.Tensor,
 ) -> list[tuple[str, Any]]:
-    """Two hooks of one layer: the first keeps the values' sizes, the second adds to `sums`."""
+    """Two hooks for one layer: the first stores the norms of values, the second adds to `sums`."""
     kept: dict[str, torch.Tensor] = {}
 
     def keep(v: torch.Tensor, hook: Any) -> None:
@@ -140,7 +140,7 @@ def _layer_hooks(
     def add(pattern: Float[torch.Tensor, "batch head query key"], hook: Any) -> None:
         measured = torch.stack(_measures(at_least_float32(pattern), kept.pop("norms"), positions, firsts))
         queries = counted[None, :, None, :].to(measured.device)
-        # A query that is padding sees nothing and may give 0/0.
+        # A query at padding sees nothing and may give 0/0.
         total = torch.where(queries, measured, torch.zeros_like(measured)).sum((1, 3), dtype=torch.float64)
         sums[:, layer] += total
 
@@ -153,7 +153,7 @@ def _measures(
     positions: Int[torch.Tensor, "batch pos"],
     firsts: Int[torch.Tensor, " batch"],
 ) -> list[Float[torch.Tensor, "batch head query"]]:
-    """One value per measure and query; distance and first position count real tokens."""
+    """One value per measure and query; distances and the first position count only real tokens."""
     distance = (positions[:, :, None] - positions[:, None, :]).abs().to(pattern.dtype)[:, None]
     moved = pattern * norms[:, :, None]
     first = firsts[:, None, None, None].expand(*pattern.shape[:-1], 1)
@@ -167,7 +167,7 @@ def _measures(
 
 
 def _shares(sizes: Float[torch.Tensor, "*rest key"]) -> Float[torch.Tensor, "*rest key"]:
-    """Each key's share of the sum; 0 for all if nothing is moved."""
+    """Each key's share of the sum; 0 for all keys if the sum is 0."""
     total = sizes.sum(-1, keepdim=True)
     return sizes / total.masked_fill(total == 0, 1.0)
 
@@ -175,7 +175,7 @@ def _shares(sizes: Float[torch.Tensor, "*rest key"]) -> Float[torch.Tensor, "*re
 def value_norms(
     model: HookedTransformer, layer: int, v: Float[torch.Tensor, "batch key kv_head d_head"]
 ) -> Float[torch.Tensor, "batch head key"]:
-    """‖value W_O‖ of every head and position, by the Gram matrix of W_O: nothing of width d_model is made."""
+    """‖value W_O‖ of every head and position, from the Gram matrix of W_O; no tensor of width d_model is made."""
     W_O, v = at_least_float32(model.blocks[layer].attn.W_O.detach()), at_least_float32(v)
     v = v.repeat_interleave(W_O.shape[0] // v.shape[2], dim=2)
     squared = einsum(v, W_O @ W_O.mT, v, "batch key head i, head i j, batch key head j -> batch head key")
@@ -192,17 +192,17 @@ def norm_weighted_attention(
     example: int = 0,
     attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Result:
-    """‖attention × value W_O‖ of one head on one prompt (query, key): how much each position really gives.
+    """‖attention × value W_O‖ of one head on one prompt (query, key): how much each position contributes.
 
-    Rows are divided by their sum, so that they compare with the attention pattern. Source: Kobayashi et al.
-    2020, section 3 (with the value's bias, before a norm of the sublayer's output if there is one).
+    Rows are divided by their sum, so that they can be compared with the attention pattern. Source: Kobayashi et al.
+    2020, section 3 (with the value's bias, and before a norm of the sublayer's output if there is one).
 
     Args:
-        example: which prompt.
-        attention_mask: for plain tokens, True where a token is real; None: the tokens' own. Padding is excluded.
+        example: index of the prompt.
+        attention_mask: for plain tokens, True where a token is real; None uses their own mask. Padding is excluded.
 
     Raises:
-        ValueError: for a layer, head or prompt that is not there.
+        ValueError: for a layer, head or prompt that does not exist.
     """
     prompts = as_prompts(model, data, attention_mask=attention_mask)
     check_head(model, layer, head)
@@ -213,7 +213,7 @@ def norm_weighted_attention(
     return make_result(
         weights,
         ("query", "key"),
-        f"Attention of a{layer}.h{head} by the size of what it moves",
+        f"Attention of a{layer}.h{head}, weighted by the norm of what it moves",
         "share",
         prompts.provenance,
         {"query": labels, "key": labels},
@@ -233,16 +233,3 @@ def _norm_weights(
     if not bool(torch.isfinite(weights).all()):
         raise ValueError("attention is not finite on this prompt: does the model give NaN?")
     return _shares(weights)
-
-
-def check_head(model: HookedTransformer, layer: int, head: int | None = None) -> None:
-    """Refuse a layer or head that is not there.
-
-    Raises:
-        ValueError: with how many there are.
-    """
-    check_layer(model, layer)
-    if head is not None and not 0 <= head < model.cfg.n_heads:
-        raise ValueError(
-            f"there is no head {head}: this model has {model.cfg.n_heads} a layer, counted from 0."
-        )

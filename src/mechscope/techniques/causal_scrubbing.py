@@ -1,22 +1,22 @@
-"""Causal scrubbing: resample everything that a hypothesis calls unimportant, and see what is left.
+"""Causal scrubbing: resample everything that a hypothesis calls unimportant, and measure what remains.
 
 Source: Chan et al. 2022, "Causal scrubbing: a method for rigorously testing interpretability hypotheses".
 
-A hypothesis is a tree of parts. Its root is the output, on one prompt. Each part says which earlier parts it
-needs (at which of its inputs), and what of the prompt each of those must keep: a feature, a function of the
-prompt. Then, from the root down:
+A hypothesis is a tree of parts. Its root is the output on one prompt. Each part lists the earlier parts that it
+needs (and at which input), and for each of those a feature, a function of the prompt, that must be preserved. Then,
+from the root down:
 
-1. What a part needs is computed on another prompt, drawn evenly from those with the same feature.
-2. Everything else that the part reads is taken, as a whole, from one prompt drawn from all.
-3. A part whose own needs are not named (`inputs=None`) is taken as it is on its prompt.
+1. A needed part is computed on another prompt, drawn uniformly from those with the same feature.
+2. Everything else that the part reads is taken together from one prompt, drawn from all prompts.
+3. A part whose own inputs are not specified (`inputs=None`) is taken as it is on its prompt.
 
-Every occurrence of a part in the tree draws for itself. If the hypothesis is right, the metric stays; what is
-recovered is (scrubbed - random) / (model - random), where "random" scores the answers of a prompt on the
-logits of another, drawn from all.
+Every occurrence of a part in the tree has its own draw. If the hypothesis is right, the metric stays the same. The
+recovered share is (scrubbed - random) / (model - random), where "random" scores each prompt's answers on the logits
+of a random other prompt.
 
 How it misleads. A hypothesis that claims little (whole prompts as features, few resampled parts) passes without
-being informative: see `stand_ins`, how many prompts could have stood in at each part. And parts whose errors
-cancel may pass as well.
+being informative; `stand_ins` says how many prompts could replace the original one at each part. Parts whose errors
+cancel may also pass.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.node_names import parse_node
-from mechscope.techniques.prompts import read_tokens
-from mechscope.techniques.scrubbing_hypothesis import Feature, Part, check_tree
-from mechscope.techniques.scrubbing_streams import Streams
+from mechscope.techniques._inputs import read_tokens
+from mechscope.techniques._node_names import parse_node
+from mechscope.techniques._scrubbing_hypothesis import Feature, Part, check_tree
+from mechscope.techniques._scrubbing_streams import Streams
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -51,13 +51,13 @@ class CausalScrubbing:
     """How much of the behaviour a hypothesis keeps."""
 
     recovered: Result
-    """dims ("draw",): recovered share of the metric in each draw."""
+    """The recovered share of the metric in each draw ("draw",)."""
     stand_ins: Result
-    """dims ("component",): how many prompts could stand in at each part of the tree, mean over examples."""
+    """How many prompts could replace the original one at each part of the tree, mean over examples ("component",)."""
 
     @property
     def share(self) -> float:
-        """Mean recovered share: 1 keeps the behaviour, 0 is no better than answers of another prompt."""
+        """The mean recovered share: 1 keeps the behaviour, 0 is no better than random other prompts."""
         return float(self.recovered.values.mean())
 
     @property
@@ -67,11 +67,11 @@ class CausalScrubbing:
         return float(low), float(high)
 
     def figure(self) -> Any:
-        """The figure of the draws; `stand_ins` has its own."""
+        """The figure of the draws; `stand_ins` has a figure of its own."""
         return self.recovered.figure()
 
     def show(self) -> Any:
-        """Draw and display it; returns the figure."""
+        """Display the figure and return it."""
         return self.recovered.show()
 
     def __repr__(self) -> str:
@@ -90,19 +90,19 @@ def causal_scrubbing(
     seed: int = 0,
     progress: bool = True,
 ) -> CausalScrubbing:
-    """The share of the metric that is left when all that a hypothesis calls unimportant is resampled.
+    """Measure the share of the metric that remains when everything a hypothesis calls unimportant is resampled.
 
     Args:
-        hypothesis: the tree, from `Part("logits", inputs=[…])` down.
-        prompts: further prompts to resample from, beside the task's clean ones, of the same length.
-        draws: how often everything is resampled.
-        seed: of the draws.
+        hypothesis: the root of the tree, `Part("logits", inputs=[…])`.
+        prompts: more prompts to resample from, besides the task's clean prompts, of the same length.
+        draws: how many times to resample everything.
+        seed: seed of the draws.
         progress: show a progress bar.
 
     Raises:
         KeyError: for parts that do not exist.
-        ValueError: for a tree that is none (a part that needs what comes after it), prompts of different shapes,
-            a model that norms what its parts write, or a metric that random prompts do not change.
+        ValueError: for an invalid tree (a part that needs a later one), prompts of different shapes, a model that
+            normalises what its parts write, or a metric that random prompts do not change.
     """
     if draws < 1:
         raise ValueError(f"draws must be at least 1, not {draws}.")
@@ -116,8 +116,8 @@ def causal_scrubbing(
         raise ValueError("the metric of a scrubbed run is not finite: does the model give NaN?")
     if abs(clean - random) <= 1e-4 * max(abs(clean), abs(random), 1e-6):
         raise ValueError(
-            f"the metric is {clean:.6g} on each prompt's own logits and {random:.6g} on those of random others: there "
-            "is nothing to recover. Do all prompts have the same answer?"
+            f"the metric is {clean:.6g} on each prompt's own logits and {random:.6g} on those of other prompts, so "
+            "there is nothing to recover. Do all prompts have the same answer?"
         )
     made_by = Provenance(model_name(model), task.name, seed)
     recovered = (scores[:, 0] - random) / (clean - random)
@@ -133,7 +133,7 @@ def causal_scrubbing(
         make_result(
             list(counts),
             ("component",),
-            f"Prompts that may stand in, of {len(tokens)}",
+            f"Prompts that could replace the original, of {len(tokens)}",
             "prompts",
             made_by,
             {"component": np.array(labels)},
@@ -160,17 +160,17 @@ class _Scrub:
             self.clean = task.measure(self.reference, self.reference)
 
     def _group(self, feature: Feature) -> Int[torch.Tensor, " prompt"]:
-        """A number for each prompt's value of a feature."""
+        """A group number for each prompt; prompts of one group have the same value of the feature."""
         values = torch.as_tensor(feature(self.tokens))
         if values.ndim == 0 or len(values) != len(self.tokens):
             raise ValueError(
-                f"a feature must give one value a prompt [{len(self.tokens)} …], not shape {tuple(values.shape)}."
+                f"a feature must return one value per prompt [{len(self.tokens)} …], not shape {tuple(values.shape)}."
             )
         flat = values.reshape(len(values), -1)
         return flat.unique(dim=0, return_inverse=True)[1].cpu()
 
     def draw(self) -> torch.Tensor:
-        """Mean metric of one scrubbed run, and of logits of random other prompts [2]."""
+        """The mean metric of one scrubbed run, and on the logits of random other prompts [2]."""
         with torch.no_grad():
             scrubbed = self._logits(self._stream(self.hypothesis, "", self.rows))
             others = self._logits(self.end[self._anyone()])
@@ -178,7 +178,7 @@ class _Scrub:
             return torch.stack(scores)
 
     def stand_ins(self) -> list[tuple[str, float]]:
-        """For each part below the root, in how many ways its prompt could be drawn."""
+        """For each part below the root, how many prompts could be drawn."""
         found: list[tuple[str, float]] = []
 
         def walk(part: Part, path: str) -> None:
@@ -211,7 +211,7 @@ class _Scrub:
         return order[first[mine] + step]
 
     def _stream(self, part: Part, which: str, rows: Rows) -> torch.Tensor:
-        """What a part reads at one of its inputs: what it needs, among what others happened to write."""
+        """The stream that a part reads at one input: needed parts as drawn, everything else from a random prompt."""
         others = self._anyone()
         stream = self.streams.read(self.nodes[part.name])[others].clone()
         needed = dict(part.needs()).get(which, ())
@@ -225,7 +225,7 @@ class _Scrub:
         return stream
 
     def _writes(self, part: Part, rows: Rows) -> torch.Tensor:
-        """What a part adds to the residual stream [batch pos d_model]."""
+        """The contribution of a part to the residual stream [batch pos d_model]."""
         node = self.nodes[part.name]
         if part.inputs is None or node.kind == "input":
             return self.streams.wrote(node)[rows]
@@ -234,25 +234,25 @@ class _Scrub:
         return self.streams.head(node, *(self._stream(part, which, rows) for which in "qkv"))
 
     def _logits(self, stream: torch.Tensor) -> torch.Tensor:
-        """Logits where the answers of each example are due."""
+        """Logits at the answers of each example."""
         return self.model.unembed(self.model.ln_final(self.task.at_answers(stream)))
 
 
 def _prompts(model: HookedTransformer, task: Task, prompts: torch.Tensor | None) -> torch.Tensor:
     if task.lengths is not None and bool((task.lengths != task.length).any()):
         raise ValueError(
-            f"{task.name}: prompts are of different lengths, and scrubbing puts one prompt's activations into "
-            "another's position by position; take prompts of one length with task.select."
+            f"{task.name}: prompts have different lengths, but scrubbing exchanges activations position by position; "
+            "select prompts of one length with task.select."
         )
     if prompts is None:
         return task.clean.to(model.W_E.device)
     prompts = read_tokens(model, prompts)
     if prompts.attention_mask is not None:
         raise ValueError(
-            "further prompts must not have padding: scrubbing exchanges activations position by position."
+            "further prompts must not have padding, because scrubbing exchanges activations position by position."
         )
     if prompts.shape[1] != task.length:
         raise ValueError(
-            f"further prompts need {task.length} positions as the task's have, not {prompts.shape[1]}."
+            f"further prompts must have {task.length} positions, like the task's, not {prompts.shape[1]}."
         )
     return torch.cat([task.clean, prompts.to(task.clean)]).to(model.W_E.device)

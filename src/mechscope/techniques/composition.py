@@ -1,15 +1,14 @@
-"""Which heads are wired to which: how much of what one writes lies where a later one reads.
+"""Composition scores: how much of what one head writes lies in the subspace that a later head reads.
 
 The score of a pair is ‖W_OV W_read‖ / (‖W_OV‖ ‖W_read‖) in Frobenius norms, where W_read is the later head's QK
 (Q-composition), its transpose (K) or its OV (V). Source: Elhage et al. 2021, "Three kinds of composition".
 
-What chance gives. If the later head read along random directions, whatever the two matrices' singular values,
-the squared score would be 1/width on average, with width the dimension of the residual stream. How far it
-strays from that depends on the singular values; so the baseline keeps those of every head and turns the
-directions at random.
+Chance. If the later head read along random directions, the squared score would be 1/d_model on average, whatever the
+singular values of the two matrices. Its variance depends on the singular values, so the baseline keeps those of every
+head and draws the directions at random.
 
-How it misleads. Weights say what could be read, not what is there to be read or what is attended to. A large
-score may lie along a direction that all heads share, which the baseline does not know of.
+How it misleads. Weights say what could be read, not what is present in the stream or what is attended to. A large
+score may come from a direction that all heads share, which the baseline does not contain.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from mechscope.model.composition import composition_scores as pair_scores
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.readable_weights import centred, read_weight, write_weight
+from mechscope.techniques._folded_weights import centred, read_weight, write_weight
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -37,23 +36,23 @@ Kind = Literal["Q", "K", "V"]
 
 @dataclass(frozen=True)
 class Composition:
-    """Scores of every pair of an earlier and a later head, and what chance would give.
+    """Scores of every pair of an earlier and a later head, and the scores expected by chance.
 
-    All are (head_out, head_in) with names such as "a0.h1"; NaN where the one is not earlier than the other.
+    All results are (head_out, head_in) with names such as "a0.h1"; NaN unless head_out is in an earlier layer.
     """
 
     scores: Result
-    """0 to 1."""
+    """The scores, 0 to 1."""
     baseline: Result
-    """Mean score of the same singular values in random directions."""
+    """The mean score with the same singular values and random directions."""
     baseline_sd: Result
     """Its standard deviation over the draws."""
 
     @property
     def excess(self) -> Result:
-        """Standard deviations above the baseline's mean."""
+        """Scores in standard deviations above the mean of the baseline."""
         difference, spread = self.scores.values - self.baseline.values, self.baseline_sd.values
-        # A head with zero weights has score, mean and spread 0: nothing above chance.
+        # A head with zero weights has score, mean and spread 0, so its excess is 0.
         values = difference / spread.where((spread != 0) | (difference != 0), 1.0)
         return self.scores.replace(
             values=values, title=f"{self.scores.title}, above chance", unit="standard deviations"
@@ -67,7 +66,7 @@ class Composition:
         return [(*names[place], float(pairs.values[place])) for place in order]
 
     def figure(self) -> Any:
-        """Scores beside their excess over chance."""
+        """Two maps: the scores, and their excess over chance."""
         from mechscope.viz.panels import heatmap_panels
 
         values = self.scores.values
@@ -92,29 +91,29 @@ class Composition:
 def composition_scores(
     model: HookedTransformer, kind: Kind = "K", *, draws: int = 32, seed: int = 0, progress: bool = True
 ) -> Composition:
-    """Composition of every pair of heads in different layers, beside a random-matrix baseline.
+    """Score every pair of heads in different layers, with a random-matrix baseline.
 
     Args:
-        kind: "Q", "K" or "V": by which input the later head reads.
-        draws: of the baseline, for every pair; 32 give its standard deviation to about an eighth.
-        seed: of the draws.
+        kind: "Q", "K" or "V": the input through which the later head reads.
+        draws: draws of the baseline for every pair; 32 give its standard deviation to about an eighth.
+        seed: seed of the draws.
 
-    Unit: a pure number; chance is about 1/√d_model.
+    Scores have no unit; chance is about 1/√d_model. Source: Elhage et al. 2021, "Three kinds of composition".
 
     Raises:
         ValueError: for another kind, a model of one layer, or fewer than two draws.
     """
     if kind not in ("Q", "K", "V"):
-        raise ValueError(f"heads compose by 'Q', 'K' or 'V', not {kind!r}.")
+        raise ValueError(f"kind must be 'Q', 'K' or 'V', not {kind!r}.")
     layers, heads = model.cfg.n_layers, model.cfg.n_heads
     if layers < 2:
         found = "one layer" if layers else "no layers"
-        raise ValueError(f"composition is between heads of different layers, but this model has {found}.")
+        raise ValueError(f"composition needs heads in different layers, but this model has {found}.")
     if draws < 2:
-        raise ValueError(f"the spread of a baseline needs at least 2 draws, not {draws}.")
+        raise ValueError(f"draws must be at least 2 to give a standard deviation, not {draws}.")
     writes = [_writes(model, layer) for layer in range(layers)]
     reads = [_reads(model, layer, kind) for layer in range(layers)]
-    # A norm that centres leaves one dimension out, for writers and readers alike.
+    # A norm that centres removes one dimension, for writers and readers alike.
     width = model.cfg.d_model - int(centred(model.blocks[1].ln1))
     shape = (layers, heads, layers, heads)
     scores, mean, spread = (torch.full(shape, torch.nan, dtype=torch.float64) for _ in range(3))
@@ -151,14 +150,14 @@ def random_composition(
     draws: int,
     generator: torch.Generator,
 ) -> Float[torch.Tensor, "draw head_out head_in"]:
-    """Composition scores of matrices with these singular values whose directions are random.
+    """Composition scores of matrices with these singular values and random directions.
 
-    Only the angles between what is written and what is read enter a score, so it is enough to draw orthonormal
-    frames in the stream [width rank], one a head, and to weigh their inner products by the singular values.
+    A score depends only on the angles between written and read directions, so it is enough to draw orthonormal frames
+    [width rank], one per head, and weight their inner products by the singular values.
     """
     writes, reads = (part.detach().cpu().float()[:, :width] for part in (writes, reads))
     norms = writes.norm(dim=-1)[:, None] * reads.norm(dim=-1)
-    norms = norms.masked_fill(norms == 0, 1.0)  # for a head with zero weights: its score is 0
+    norms = norms.masked_fill(norms == 0, 1.0)  # a head with zero weights scores 0
     scores: list[torch.Tensor] = []
     for _ in range(draws):
         left, right = (_frames(len(part), width, part.shape[1], generator) for part in (writes, reads))
@@ -171,16 +170,16 @@ def random_composition(
 def _frames(
     count: int, width: int, rank: int, generator: torch.Generator
 ) -> Float[torch.Tensor, "count width rank"]:
-    """Random orthonormal columns, uniformly distributed."""
+    """Uniformly distributed random orthonormal columns."""
     normal = torch.randn(count, width, rank, generator=generator)
-    # The columns' span is uniform whatever the signs that a QR chooses; so are the squares used here.
+    # QR chooses signs, but the span is uniform, and only squares are used here.
     return torch.linalg.qr(normal).Q
 
 
 def _writes(model: HookedTransformer, layer: int) -> FactoredMatrix:
     weight = write_weight(model, layer)
     if centred(model.blocks[layer].ln1):
-        # The reader's norm takes the mean out.
+        # The reader's norm subtracts the mean.
         weight = weight - weight.mean(-1, keepdim=True)
     return FactoredMatrix(read_weight(model, layer, "W_V"), weight)
 

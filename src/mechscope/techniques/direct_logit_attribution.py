@@ -1,12 +1,12 @@
-"""Direct logit attribution: what each part of the model adds to the answer's logit by itself.
+"""Direct logit attribution: what each part of the model adds directly to the logit of the answer.
 
-The residual stream that the unembedding reads is a sum of what every part wrote, and with the final norm's
-scale held at what it was, the logit difference is linear in that sum. So it splits into one number a part,
-and the numbers add up to it exactly. Source: Elhage et al. 2021, "Logit lens and direct logit attribution".
+The residual stream that the unembedding reads is the sum of what all parts wrote. If the final norm's scale is held
+fixed, the logit difference is linear in that sum, so it splits into one number per part, and the numbers add up to it
+exactly. Source: Elhage et al. 2021, "Logit lens and direct logit attribution".
 
-How it misleads. It sees only what goes straight to the output: a head that works through later heads scores
-zero. The scale is held still, though taking a part away would change it. And parts may cancel: two large
-numbers of opposite sign are often one part undoing another.
+How it misleads. Only direct effects count: a head that works through later heads scores zero. The scale is held fixed,
+although removing a part would change it. Parts may cancel: two large numbers of opposite sign often mean that one part
+undoes another.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.logit_terms import LogitTerms
-from mechscope.techniques.prompts import as_prompts
+from mechscope.techniques._logit_terms import LogitTerms
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+__all__ = ["By", "LogitAttribution", "LogitTerms", "direct_logit_attribution"]
 
 By = Literal["component", "layer", "head", "neuron", "source"]
 BY: tuple[By, ...] = ("component", "layer", "head", "neuron", "source")
@@ -33,22 +34,26 @@ BY: tuple[By, ...] = ("component", "layer", "head", "neuron", "source")
 
 @dataclass(frozen=True)
 class LogitAttribution:
-    """What parts of the model add to the logit difference, and how much of it they leave."""
+    """The contributions of parts of the model to the logit difference."""
 
     contributions: Result
-    """Logits, mean over prompts and answers."""
+    """In logits, mean over prompts and answers unless `average` was False."""
     total: float
-    """The logit difference itself, from the model's own residual stream (before a soft cap, if it has one)."""
+    """The logit difference itself, computed from the whole residual stream (before a soft cap, if there is one)."""
 
     @property
     def rest(self) -> float:
-        """What the parts listed do not account for: 0 by component and by layer, within rounding."""
+        """The logit difference not explained by the listed parts: 0 by component and by layer, within rounding.
+
+        Raises:
+            ValueError: for contributions at every position.
+        """
         values = self.contributions.values
         if "batch" in values.dims:
             values = values.mean("batch")
         if "pos" in values.dims:
             raise ValueError(
-                "the total is that at the answers, and these contributions are told position by position."
+                "the total is measured at the answers, but these contributions are at every position."
             )
         return self.total - float(values.sum())
 
@@ -57,7 +62,7 @@ class LogitAttribution:
         return self.contributions.figure()
 
     def show(self) -> Any:
-        """Draw and display the contributions; returns the figure."""
+        """Display the figure and return it."""
         return self.contributions.show()
 
 
@@ -71,28 +76,35 @@ def direct_logit_attribution(
     top: int = 20,
     average: bool = True,
 ) -> LogitAttribution:
-    """Split the logit difference (the answer's logit, where a task names no wrong answer) into its terms.
+    """Split the logit difference (or the answer's logit, if a task has no wrong answers) into contributions of parts.
 
     Args:
         by: "component": the embeddings, every head, every MLP and the biases, which sum to the total;
-            "layer": the same with each layer's attention as one; "head": (layer, head);
-            "neuron": the `top` neurons by magnitude; "source": each head by the position that it read,
-            its attention times what the value there adds (component, key).
-        positions: "answers" reads where answers are due; "all" asks at every position how far its residual
+            "layer": the same with all heads of a layer together; "head": (layer, head); "neuron": the `top` neurons
+            by magnitude; "source": each head split by the position that it attends to (component, key).
+        positions: "answers" measures at the answer positions; "all" measures at every position how far its residual
             stream points to the prompt's one answer (component, pos).
         top: how many neurons.
-        average: mean over prompts; False keeps them (batch first).
+        average: average over prompts; False keeps them as the first axis, "batch".
 
-    Unit: logits. Where logits have a soft cap, those before it.
+    Returns:
+        contributions in logits (before a soft cap, if the model has one), and the logit difference.
 
     Raises:
-        ValueError: for an unknown `by`, what does not fit the task or the model, or a model that gives NaN.
+        ValueError: for an unknown `by`, options that do not fit the task or the model, or a model that gives NaN.
+
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> task = ms.tasks.repeated_random_tokens(model, n=8, bos=128)
+    >>> found = direct_logit_attribution(model, task)
+    >>> abs(found.rest) < 1e-3
+    True
     """
     _check(model, task, by, positions)
     if top < 1:
-        raise ValueError(f"top, the number of neurons to name, must be at least 1, not {top}.")
-    prompts = as_prompts(model, task)
-    terms = LogitTerms(model, prompts, everywhere=positions == "all")
+        raise ValueError(f"top, the number of neurons, must be at least 1, not {top}.")
+    terms = LogitTerms(model, task, everywhere=positions == "all")
+    prompts = terms.prompts
     values, dims, coords = _contributions(terms, by, top, np.array(prompts.labels))
     if positions == "all":
         dims, coords = (*dims, "pos"), {**coords, "pos": np.array(prompts.labels)}
@@ -114,14 +126,14 @@ def direct_logit_attribution(
         Provenance(prompts.provenance.model, task.name, task.seed),
         coords,
     )
-    at_answers = terms if positions == "answers" else LogitTerms(model, prompts)
+    at_answers = terms if positions == "answers" else LogitTerms(model, task)
     return LogitAttribution(result, float(at_answers.total().mean()))
 
 
 def _contributions(
     terms: LogitTerms, by: By, top: int, labels: np.ndarray
 ) -> tuple[torch.Tensor, tuple[str, ...], dict[str, Any]]:
-    """Values [batch answer …], the dims after those two, and their coordinates."""
+    """Values [batch answer …], the axes after those two, and their coordinates."""
     if by == "head":
         return terms.heads().permute(1, 2, 0, 3), ("layer", "head"), {}
     if by == "neuron":
@@ -143,11 +155,11 @@ def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> Non
         raise ValueError(f"positions must be 'answers' or 'all', not {positions!r}.")
     if positions == "all":
         if by not in ("component", "layer"):
-            raise ValueError(f"positions='all' goes with by='component' or 'layer', not {by!r}.")
+            raise ValueError(f"positions='all' can be combined with by='component' or 'layer', not {by!r}.")
         if task.answers.positions.shape[1] > 1:
             raise ValueError(
                 f"{task.name} has {task.answers.positions.shape[1]} answers per prompt, so there is no single "
-                "answer to look for at every position; use positions='answers'."
+                "answer to measure at every position; use positions='answers'."
             )
     if by in ("head", "neuron", "source"):
         check_has_layers(model, f"direct logit attribution by {by}")
@@ -155,6 +167,6 @@ def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> Non
         raise ValueError("this model is attention-only: it has no neurons; use by='head'.")
     if (by == "source" or positions == "all") and not task.aligned:
         raise ValueError(
-            f"in {task.name} one position means different things in different prompts, so a mean over prompts by "
-            "position says nothing; select prompts of one shape, such as task.select([0])."
+            f"in {task.name} a position means different things in different prompts, so a mean over prompts is "
+            "meaningless; select prompts of one shape, such as task.select([0])."
         )

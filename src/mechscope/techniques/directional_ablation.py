@@ -1,7 +1,7 @@
-"""Directional ablation: let nothing be written to the residual stream along one direction.
+"""Directional ablation: remove one direction from everything that is written to the residual stream.
 
-Every part that writes (embeddings, attention, MLPs) has its output projected onto what is at right angles to
-the direction, so no later part can read along it. Doing it to the weights once gives the same model.
+The output of every part that writes (embeddings, attention, MLPs) is projected onto the orthogonal complement of the
+direction, so no later part can read along it. Projecting the weights once gives the same model.
 Source: Arditi et al. 2024, "Refusal in language models is mediated by a single direction", sections 2.4 and 4.1.
 """
 
@@ -19,10 +19,10 @@ from mechscope.model.names import get_act_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.random_null import RandomNull, check_count, with_random_null
+from mechscope.techniques._random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.subspaces import orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import TaskSweep
+from mechscope.techniques.sweep.task_sweep import TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @checked_arguments
 @contextmanager
 def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Generator[HookedTransformer]:
-    """While the `with` block lasts, nothing is written along a direction [d_model] (or a subspace [d_model k]).
+    """Within the `with` block, nothing is written along a direction [d_model] (or a subspace [d_model k]).
 
     Raises:
         ValueError: for a direction that does not fit.
@@ -49,22 +49,22 @@ def without_direction(model: HookedTransformer, direction: torch.Tensor) -> Gene
 
 @checked_arguments
 def orthogonalize_weights(model: HookedTransformer, direction: torch.Tensor) -> HookedTransformer:
-    """A copy of the model whose weights write nothing along a direction: `without_direction`, built in.
+    """Return a copy of the model whose weights write nothing along a direction, like `without_direction` permanently.
 
     Raises:
-        ValueError: for a direction that does not fit, or a model in which no weight has the last word on
-            what is written (a norm follows, or the embedding is also the unembedding).
+        ValueError: for a direction that does not fit, or a model whose weights cannot be projected, because a norm
+            follows or the embedding is also the unembedding.
     """
     basis = _basis(model, direction)
     cfg = model.cfg
     if cfg.norm_placement != "pre" or cfg.post_embedding_ln:
         raise ValueError(
-            "this model norms what its parts write, so no change of their weights keeps a direction out; use "
+            "this model normalises what its parts write, so changing their weights cannot remove a direction; use "
             "`with without_direction(model, direction)`."
         )
     if cfg.tie_word_embeddings:
         raise ValueError(
-            "the embedding of this model is its unembedding too, so taking a direction out of one would change the "
+            "the embedding of this model is also its unembedding, so removing a direction from one would change the "
             "other; use `with without_direction(model, direction)`, or load the model with process=True, which unties "
             "them."
         )
@@ -96,15 +96,15 @@ def directional_ablation(
     memory: int | None = None,
     progress: bool = True,
 ) -> RandomNull:
-    """The effect of taking a direction out of everything that is written, on the clean prompts.
+    """Measure the effect of removing a direction from everything that is written, on the clean prompts.
 
     Args:
         direction: [d_model], or several as columns [d_model k].
-        normalize: (ablated - clean) / (corrupted - clean): 0 changes nothing, 1 is as bad as the corrupted
-            prompts. Otherwise the metric of the ablated model.
-        n_random: random directions (subspaces of the same size) beside it.
-        seed: of their draw.
-        memory: bytes that a batch may take.
+        normalize: report (ablated - clean) / (corrupted - clean): 0 changes nothing, 1 is as bad as the corrupted
+            prompts. Otherwise report the metric of the ablated model.
+        n_random: random directions (or subspaces of the same size) to compare with.
+        seed: seed of their draw.
+        memory: bytes that a batch may use.
         progress: show a progress bar.
 
     Raises:
@@ -145,6 +145,6 @@ def _basis(model: HookedTransformer, direction: torch.Tensor) -> torch.Tensor:
     basis = orthonormal_basis(direction)
     if basis.shape[0] != model.cfg.d_model:
         raise ValueError(
-            f"a direction of the residual stream has {model.cfg.d_model} entries, not {basis.shape[0]}."
+            f"a direction of this residual stream must have {model.cfg.d_model} entries, not {basis.shape[0]}."
         )
     return basis

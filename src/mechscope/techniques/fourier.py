@@ -1,8 +1,8 @@
-"""Fourier tools over the numbers modulo p: what a model that computes with angles computes with.
+"""Fourier analysis over the numbers modulo p, for models that compute with angles.
 
-The basis is real and orthonormal: a constant, then cos and sin of 2πkx/p for k = 1, 2, …; for an even p the
-last is the alternating sign. All in float64, because the losses of such models reach 1e-7. Source: Nanda et al.
-2023, "Progress measures for grokking via mechanistic interpretability".
+The basis is real and orthonormal: a constant, then cos and sin of 2πkx/p for k = 1, 2, …; for an even p the last is
+the alternating sign. Everything is float64, because the losses of such models reach 1e-7.
+Source: Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def fourier_basis(p: int) -> Float[torch.Tensor, "p p"]:
-    """The basis as rows: constant, cos 1, sin 1, cos 2, sin 2, … (float64, orthonormal).
+    """Return the basis as rows: constant, cos 1, sin 1, cos 2, sin 2, … (float64, orthonormal).
 
     >>> basis = fourier_basis(5)
     >>> bool(torch.allclose(basis @ basis.T, torch.eye(5, dtype=torch.float64)))
@@ -38,7 +38,7 @@ def fourier_basis(p: int) -> Float[torch.Tensor, "p p"]:
     x = torch.arange(p, dtype=torch.float64)
     rows = [torch.ones_like(x)]
     for k in range(1, (p - 1) // 2 + 1):
-        # k x is taken modulo p while it is a whole number, so that no precision is lost in large angles.
+        # Reducing k x modulo p as integers avoids the rounding error of large angles.
         angle = 2 * torch.pi * ((k * torch.arange(p)) % p).double() / p
         rows += [angle.cos(), angle.sin()]
     if p % 2 == 0:
@@ -59,14 +59,14 @@ def fourier_names(p: int) -> list[str]:
 
 
 def basis_frequencies(p: int) -> torch.Tensor:
-    """Which frequency each of the basis' rows has [p]: 0, 1, 1, 2, 2, …"""
+    """The frequency of each row of the basis [p]: 0, 1, 1, 2, 2, …"""
     return (torch.arange(p) + 1) // 2
 
 
 def to_fourier(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
     """Coefficients along one axis of length p, in float64.
 
-    The sum of squares stays, because the basis is orthonormal.
+    The sum of squares is preserved, because the basis is orthonormal.
     """
     moved = values.double().movedim(dim, -1)
     return (moved @ fourier_basis(moved.shape[-1]).to(moved.device).T).movedim(-1, dim)
@@ -82,15 +82,15 @@ def to_fourier_2d(values: Float[torch.Tensor, "p p ..."]) -> Float[torch.Tensor,
     """Coefficients of a function of pairs (a, b), over both axes.
 
     Raises:
-        ValueError: where the first two axes differ.
+        ValueError: if the first two axes differ.
     """
     if values.ndim < 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"a function of pairs is [p p …], not {tuple(values.shape)}.")
+        raise ValueError(f"a function of pairs must be [p p …], not {tuple(values.shape)}.")
     return to_fourier(to_fourier(values, 0), 1)
 
 
 def sum_basis(p: int, frequency: int) -> Float[torch.Tensor, "2 p p"]:
-    """cos and sin of 2πk(a+b)/p as functions of pairs, each of norm 1: what addition modulo p needs.
+    """cos and sin of 2πk(a+b)/p as functions of pairs, each of norm 1: the waves that addition modulo p uses.
 
     Raises:
         ValueError: for a frequency that p does not have.
@@ -99,12 +99,12 @@ def sum_basis(p: int, frequency: int) -> Float[torch.Tensor, "2 p p"]:
     total = torch.arange(p)[:, None] + torch.arange(p)
     angle = 2 * torch.pi * ((frequency * total) % p).double() / p
     waves = torch.stack([angle.cos(), angle.sin()])
-    # sin vanishes at p/2: a wave of norm 0 stays 0.
+    # At frequency p/2 sin is zero everywhere, and stays zero.
     return waves / waves.flatten(1).norm(dim=1).clamp(min=1e-9)[:, None, None]
 
 
 def frequency_power(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """Sum of squared coefficients of each frequency from 0 (the constant), along that axis."""
+    """The sum of squared coefficients of each frequency, from 0 (the constant), along an axis."""
     squared = to_fourier(values, dim).movedim(dim, 0) ** 2
     p = len(squared)
     power = squared.new_zeros(p // 2 + 1, *squared.shape[1:])
@@ -113,10 +113,10 @@ def frequency_power(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
 
 
 def frequency_shares(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """Which share of the variance along an axis each frequency from 1 explains; they sum to 1.
+    """The share of the variance along an axis that each frequency, from 1, explains; they sum to 1.
 
     Raises:
-        ValueError: where nothing varies.
+        ValueError: if nothing varies.
     """
     power = frequency_power(values, dim).movedim(dim, 0)
     total = power[1:].sum(0, keepdim=True)
@@ -125,13 +125,13 @@ def frequency_shares(values: torch.Tensor, dim: int = 0) -> torch.Tensor:
 
 
 def pair_frequency_shares(values: Float[torch.Tensor, "p p *rest"]) -> torch.Tensor:
-    """Which share of a function of pairs' variance one frequency explains [frequency …], in both inputs together.
+    """The share of the variance of a function of pairs that each frequency explains [frequency …].
 
-    For each frequency k: the coefficients that are products of {1, cos k, sin k} of a and the same of b, but for
-    the constant. Shares of different frequencies overlap in nothing; what mixes frequencies is in none of them.
+    For frequency k these are the products of {1, cos k, sin k} of a and of b, except the constant. The shares of
+    different frequencies do not overlap; products that mix frequencies belong to none.
 
     Raises:
-        ValueError: where the first two axes differ, or nothing varies.
+        ValueError: if the first two axes differ, or nothing varies.
     """
     squared = to_fourier_2d(values) ** 2
     p = squared.shape[0]
@@ -187,11 +187,11 @@ def gini(values: Any) -> float:
 def fourier_spectrum(
     values: torch.Tensor, *, of: str = "values", provenance: Provenance | None = None, dim: int = 0
 ) -> Result:
-    """Share of the variance along an axis that each frequency explains, all other axes together (frequency).
+    """The share of the variance along an axis that each frequency explains, over all other axes together (frequency).
 
     Args:
         values: [p …]: an embedding [p d_model], neurons' activations [p neuron].
-        of: what they are, for the title.
+        of: a name for the values, for the title.
     """
     power = frequency_power(values, dim).movedim(dim, 0).reshape(values.shape[dim] // 2 + 1, -1).sum(1)
     _check_varies(power[1:].sum(), power[0], f"nothing varies along that axis of {of}")
@@ -209,14 +209,14 @@ def fourier_spectrum(
 
 @checked_arguments
 def embedding_spectrum(model: HookedTransformer, p: int | None = None, first: int = 0) -> Result:
-    """Fourier spectrum of the embedding of the numbers 0 … p - 1 (frequency).
+    """The Fourier spectrum of the embedding of the numbers 0 to p - 1 (frequency).
 
     Args:
-        p: how many tokens stand for numbers; None means all but the last one, the "=" of modular addition.
-        first: the token that stands for 0.
+        p: how many tokens are numbers; None means all except the last one, the "=" of modular addition.
+        first: the token of the number 0.
 
     Raises:
-        ValueError: where the vocabulary is smaller than p.
+        ValueError: if the vocabulary is smaller than p.
     """
     p = model.cfg.d_vocab - 1 - first if p is None else p
     if p < 2 or not 0 <= first <= model.cfg.d_vocab - p:
@@ -235,13 +235,13 @@ def neuron_frequencies(
 ) -> Result:
     """For every neuron, the share of its variance over pairs that each frequency explains (frequency, neuron).
 
-    The largest share of a neuron tells how far it is a single-frequency neuron (Nanda et al. 2023, section 4).
+    The largest share says how close a neuron is to a single-frequency neuron (Nanda et al. 2023, section 4).
 
     Raises:
         ValueError: for another shape, or a neuron that never varies.
     """
     if activations.ndim != 3:
-        raise ValueError(f"activations over pairs are [p p neuron], not {tuple(activations.shape)}.")
+        raise ValueError(f"activations over pairs must be [p p neuron], not {tuple(activations.shape)}.")
     shares = pair_frequency_shares(activations)
     return make_result(
         shares,
@@ -254,7 +254,7 @@ def neuron_frequencies(
 
 
 def keep_frequencies(values: torch.Tensor, frequencies: Sequence[int], dim: int = 0) -> torch.Tensor:
-    """Values along an axis with the constant and these frequencies alone, in float64.
+    """Keep only the constant and some frequencies along an axis, in float64.
 
     Raises:
         ValueError: for a frequency that p does not have.

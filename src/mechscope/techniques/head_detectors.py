@@ -1,11 +1,11 @@
-"""Which head does what: how much each one attends as heads of a known kind would.
+"""Head detectors: how much each head attends like heads of a known kind.
 
-Sources: Elhage et al. 2021 and Olsson et al. 2022 for previous-token, duplicate-token and induction heads;
-Xiao et al. 2023 for attention that rests on the first token.
+Sources: Elhage et al. 2021 and Olsson et al. 2022 for previous-token, duplicate-token and induction heads; Xiao et al.
+2023 for attention to the first token.
 
-How it misleads. A score says where a head looks on these prompts, not what it does with what it sees there,
-nor that anything reads it: check with an ablation. On random tokens many heads rest on the first token, which
-takes from every other score.
+How it misleads. A score says where a head attends on these prompts, not what it does with what it reads there, nor
+that anything uses its output: check with an ablation. On random tokens many heads attend to the first token, which
+lowers every other score.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
 from mechscope.data.repeated_tokens import repeated_twice
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.attention_targets import TARGETS, Target, make_target
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.prompts import Prompts, TaskOrTokens, as_prompts
+from mechscope.techniques._attention_targets import TARGETS, Target, make_target
+from mechscope.techniques._inputs import Prompts, TaskOrTokens, as_prompts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -37,26 +37,26 @@ class DetectedHeads:
     """Every head's score for every pattern."""
 
     scores: Result
-    """Share of attention (label, layer, head): the label is the pattern's name."""
+    """Share of attention (label, layer, head); the labels are the names of the patterns."""
     spread: Result | None
-    """Standard deviation over seeds; None where tokens were given."""
+    """Standard deviation over seeds; None if tokens were given."""
 
     def of(self, pattern: str) -> Result:
         """One pattern's scores (layer, head).
 
         Raises:
-            KeyError: for a pattern that was not asked for.
+            KeyError: for a pattern that was not scored.
         """
         names = self.scores.values.coords["label"].values.tolist()
         if pattern not in names:
-            raise KeyError(f"there are no scores for {pattern!r}; there are {', '.join(names)}.")
+            raise KeyError(f"there are no scores for {pattern!r}, only for {', '.join(names)}.")
         return self.scores.replace(
             values=self.scores.values.sel(label=pattern).drop_vars("label"),
             title=f"{pattern.capitalize()} score",
         )
 
     def heads(self, pattern: str, threshold: float = 0.4) -> list[tuple[int, int]]:
-        """(layer, head) of every head that scores at least `threshold`, the highest first."""
+        """(layer, head) of every head that scores at least `threshold`, highest score first."""
         values = self.of(pattern).values
         found = [
             (float(values[layer, head]), layer, head)
@@ -66,13 +66,13 @@ class DetectedHeads:
         return [(layer, head) for score, layer, head in sorted(found, reverse=True) if score >= threshold]
 
     def figure(self) -> Any:
-        """One map of layers and heads for each pattern, side by side."""
+        """One heat map (layer, head) for each pattern, side by side."""
         from mechscope.viz.panels import heatmap_panels
 
         names = [str(name) for name in self.scores.values.coords["label"].values]
         return heatmap_panels(
             {name: self.scores.values.sel(label=name).values for name in names},
-            title="Share of attention that goes as each pattern says",
+            title="Share of attention that matches each pattern",
             x_title="head",
             y_title="layer",
             unit="attention",
@@ -80,7 +80,7 @@ class DetectedHeads:
         )
 
     def show(self) -> Any:
-        """Draw and display the scores; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -96,20 +96,27 @@ def head_scores(
     batch_size: int = 16,
     attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Result:
-    """Mean attention of every head to the keys that a pattern names (layer, head), 0 to 1.
+    """Mean attention of every head to the keys of a pattern (layer, head), 0 to 1.
 
-    The mean is over the queries that have such a key; a query with several counts their sum.
+    The mean is over the queries that have such a key; if a query has several, their attention is summed.
 
     Args:
-        data: a task or tokens [batch pos]; None means random tokens that come twice, for each seed.
-        pattern: "previous", "duplicate", "induction", "first", "same" (see `attention_targets`), a matrix
-            [query key], or a function from tokens [batch pos] to [batch query key].
+        data: a task or tokens [batch pos]; None uses repeated random tokens, for each seed.
+        pattern: "previous" (the position before), "duplicate" (earlier copies of the token), "induction" (the tokens
+            after earlier copies), "first" (position 0), "same" (the query itself), a matrix [query key], or a
+            function from tokens [batch pos] to [batch query key].
         seeds: seeds of the random tokens.
+        batch_size: prompts per pass.
         attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Raises:
-        KeyError: for a pattern that does not exist.
-        ValueError: for a pattern that does not fit, or that names no key on these tokens.
+        KeyError: for an unknown pattern.
+        ValueError: for a pattern that does not fit, or that has no keys on these tokens.
+
+    >>> import mechscope as ms
+    >>> scores = head_scores(ms.load_model("induction-2l"), pattern="induction", seeds=(0,)).values
+    >>> bool(scores.sel(layer=1).max() > 0.5)
+    True
     """
     name = pattern if isinstance(pattern, str) else getattr(pattern, "__name__", "custom pattern")
     found = detect_heads(
@@ -128,16 +135,18 @@ def detect_heads(
     batch_size: int = 16,
     attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> DetectedHeads:
-    """The scores of `head_scores` for several patterns from the same passes (label, layer, head).
+    """Score every head for several patterns in the same passes (label, layer, head).
+
+    Other arguments and errors are those of `head_scores`.
 
     Args:
-        patterns: names, or a name for each pattern of your own.
+        patterns: names of known patterns, or a mapping from names to patterns of your own.
     """
     wanted: dict[str, Target] = (
         dict(patterns) if isinstance(patterns, Mapping) else {str(name): str(name) for name in patterns}
     )
     if not wanted:
-        raise ValueError("there is no pattern to score: name at least one.")
+        raise ValueError("the list of patterns is empty; name at least one.")
     if data is not None:
         prompts = as_prompts(model, data, attention_mask=attention_mask)
         values = _scores(model, prompts, wanted, batch_size)
@@ -163,12 +172,12 @@ def detect_heads(
 def random_repeats_for(
     model: HookedTransformer, seed: int, batch: int = 10, longest: int = 50
 ) -> Int[torch.Tensor, "batch pos"]:
-    """BOS and the same random tokens twice, for this model's vocabulary and context.
+    """BOS, then the same random tokens twice, for this model's vocabulary and context.
 
-    The BOS is the tokenizer's; without a tokenizer it is the last token, as in our own models.
+    BOS is the tokenizer's begin token; without a tokenizer it is the last token, as in the bundled models.
 
     Raises:
-        ValueError: where the context is too short for a repeat.
+        ValueError: if the context is too short for a repeat.
     """
     half = min(longest, (model.cfg.n_ctx - 1) // 2)
     if half < 2:
@@ -186,7 +195,7 @@ def random_repeats_for(
 def _scores(
     model: HookedTransformer, prompts: Prompts, patterns: Mapping[str, Target], batch_size: int
 ) -> Float[torch.Tensor, "label layer head"]:
-    """Sums inside the hooks: no more than one layer's patterns are in memory at a time."""
+    """Scores summed inside the hooks, so that the patterns of only one layer are in memory at a time."""
     check_has_layers(model, "detecting heads")
     real = prompts.real
     both = real[:, :, None] & real[:, None, :]
@@ -195,8 +204,8 @@ def _scores(
     for name, count in zip(patterns, counts, strict=True):
         if not count:
             raise ValueError(
-                f"on these prompts no query has a key that the pattern {name!r} names (no token comes twice?), so "
-                "there is nothing to score."
+                f"on these prompts no query has a key in the pattern {name!r} (no token occurs twice?), so there is "
+                "nothing to score."
             )
     sums = torch.zeros(
         len(targets), model.cfg.n_layers, model.cfg.n_heads, dtype=torch.float64, device=prompts.tokens.device

@@ -1,12 +1,12 @@
-"""The logit lens: what the model would say if it ended after each layer.
+"""The logit lens: what the model would predict if it ended after each layer.
 
 Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
 
-How it misleads. The lens puts the residual stream of an early layer through the *final* norm, with that early
-stream's own mean and scale, and through an unembedding that was trained for the last layer. Early layers may
-write in another basis, which the lens reads as noise (Belrose et al. 2023 train a map for each layer for that
-reason), and a stream of small norm is blown up to full size, which makes early guesses look surer than they
-are. That an answer is readable at a layer does not say that the model uses it there.
+How it misleads. The lens applies the *final* norm, with the mean and scale of the early residual stream, and an
+unembedding that was trained for the last layer. Early layers may use another basis, which the lens reads as noise
+(for that reason Belrose et al. 2023 train a map for each layer), and a stream with a small norm is scaled up to full
+size, which makes early guesses look more confident than they are. An answer that is readable at a layer is not
+necessarily used there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
-from mechscope.techniques.prompts import (
+from mechscope.techniques._inputs import (
     Prompts,
     TaskOrTokens,
     as_prompts,
@@ -49,38 +49,38 @@ CAVEAT = "final norm with each layer's own scale"
 
 @dataclass(frozen=True)
 class LogitLens:
-    """What is readable at the start of each layer, through the final norm and the unembedding.
+    """The predictions readable at the start of each layer, through the final norm and the unembedding.
 
-    The coordinate `layer` counts the layers that have run: 0 is the embedding, 0.5 lies between the attention
-    and the MLP of layer 0, and the last is the model's output.
+    The coordinate `layer` counts the layers that have run: 0 is the embedding, 0.5 is between the attention and the
+    MLP of layer 0, and the last is the model's output.
     """
 
     logit: Result
     """Logit of the target (layer, pos)."""
     probability: Result
-    """Its probability; that of the whole set, where several tokens are right."""
+    """Probability of the target; of the whole set if several tokens are right."""
     rank: Result
-    """How many tokens outrank it; 0 is the top. Of several right tokens the best one's."""
+    """How many tokens have a larger logit than the target (0 is the top); for several right tokens, than the best."""
     kl: Result
-    """KL divergence of the lens from the model's own output, in nats: 0 at the last layer."""
+    """KL divergence between the model's output and the lens, in nats; 0 at the last layer."""
     top_probability: Result
-    """Probabilities of the top tokens (batch, layer, pos, rank), of every prompt."""
+    """Probabilities of the top tokens for every prompt (batch, layer, pos, rank)."""
     top_tokens: Int[torch.Tensor, "batch layer pos rank"]
     """Their ids; -1 at padding."""
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
     """The first prompts' top token as text, `[batch][layer][pos]`; "" at padding."""
     labels: tuple[tuple[str, ...], ...]
-    """Those prompts' own tokens; "" for padding before a token, nothing for padding at the end."""
+    """The tokens of those prompts; "" for padding before a token, nothing for padding at the end."""
 
     def figure(self, example: int = 0) -> Any:
         """The top token at every layer and position of one prompt, coloured by its probability.
 
         Raises:
-            ValueError: for a prompt whose text was not kept.
+            ValueError: for a prompt whose text was not stored.
         """
         if not 0 <= example < len(self.top_texts):
             raise ValueError(
-                f"there is no text of prompt {example}: the first {len(self.top_texts)} are kept."
+                f"the text of prompt {example} was not stored, only that of the first {len(self.top_texts)}."
             )
         values = self.top_probability.values.isel(batch=example, rank=0)
         kept = [column for column, label in enumerate(self.labels[example]) if label]
@@ -96,7 +96,7 @@ class LogitLens:
         )
 
     def show(self, example: int = 0) -> Any:
-        """Draw and display one prompt's lens; returns the figure."""
+        """Display the figure of one prompt and return it."""
         figure = self.figure(example)
         figure.show()
         return figure
@@ -120,26 +120,33 @@ def logit_lens(
 
     Args:
         data: a task (its clean prompts), or tokens [batch pos].
-        incl_mid: also between attention and MLP, where the block has that point.
-        targets: whose logit, probability and rank is told, a token for each position [batch pos]. None means,
-            for a task with one answer a prompt, that answer at every position; for one with several, each at
-            its own position (others are NaN); for tokens, the model's own final prediction there.
-        average: mean over prompts (layer, pos); False keeps them (batch, layer, pos). Where positions mean
-            different things in different prompts, the mean is over the answers' positions alone (layer).
-        top: how many top tokens are kept.
-        batch_size: prompts a pass.
-        keep_text: of how many prompts the figure's text is kept.
+        incl_mid: also read between attention and MLP, if the block has that point.
+        targets: the token at each position whose logit, probability and rank are reported [batch pos]. If omitted:
+            for a task with one answer per prompt, that answer at every position; for a task with several, each answer
+            at its own position, and NaN elsewhere; for tokens, the model's final prediction at each position.
+        average: average over prompts (layer, pos); False keeps them (batch, layer, pos). If positions mean different
+            things in different prompts, the mean is over the answer positions only (layer).
+        top: how many top tokens to store.
+        batch_size: prompts per pass.
+        keep_text: for how many prompts to store the text of the figure.
+        progress: show a progress bar.
         attention_mask: for plain tokens, True where a token is real; None uses their own mask. Padding is NaN.
 
     Units: logits, probability, tokens (rank), nats (KL).
 
     Raises:
         ValueError: for prompts the model cannot read, targets that do not fit, or a model that gives NaN.
+
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> lens = logit_lens(model, ms.tasks.repeated_random_tokens(model, n=4, bos=128), progress=False)
+    >>> float(lens.kl.values.sel(layer=2).max())
+    0.0
     """
     prompts = as_prompts(model, data, attention_mask=attention_mask)
     if not 1 <= top <= model.cfg.d_vocab_out:
         raise ValueError(
-            f"top must be between 1 and the {model.cfg.d_vocab_out} tokens there are, not {top}."
+            f"top must be between 1 and the vocabulary of {model.cfg.d_vocab_out} tokens, not {top}."
         )
     wanted = None if targets is None else _own_targets(model, prompts, targets)
     if wanted is None and prompts.task is not None:
@@ -180,7 +187,7 @@ _END = "the end"
 
 
 def _points(model: HookedTransformer, incl_mid: bool) -> tuple[list[str], list[float]]:
-    """Hook names of the stream at the start of each layer, and how many layers ran before each."""
+    """Hook names of the stream at the start of each layer, and how many layers have run before each."""
     names: list[str] = []
     layers: list[float] = []
     for layer in range(model.cfg.n_layers):
@@ -203,7 +210,7 @@ def _read(
     targets: Int[torch.Tensor, "batch pos choice"] | None,
     top: int,
 ) -> tuple[Float[torch.Tensor, "measure batch layer pos"], torch.return_types.topk]:
-    """The four measures and the top tokens of some prompts, one layer's logits in memory at a time."""
+    """The four measures and the top tokens of some prompts, with the logits of one layer in memory at a time."""
     with torch.no_grad():
         _, cache = model.run_with_cache(
             prompts.tokens[rows],
@@ -250,7 +257,7 @@ def _own_targets(model: HookedTransformer, prompts: Prompts, targets: torch.Tens
     if targets.shape != prompts.tokens.shape:
         raise ValueError(
             f"targets have shape {tuple(targets.shape)} and the prompts {tuple(prompts.tokens.shape)}; give one "
-            "token for each position."
+            "token per position."
         )
     if int(targets.max()) >= model.cfg.d_vocab_out:
         raise ValueError(
@@ -260,7 +267,7 @@ def _own_targets(model: HookedTransformer, prompts: Prompts, targets: torch.Tens
 
 
 def _task_targets(prompts: Prompts) -> Int[torch.Tensor, "batch pos choice"]:
-    """The right tokens at every position, -1 where there are none."""
+    """The right tokens at every position, -1 at positions without an answer."""
     assert prompts.task is not None
     answers = prompts.task.answers.to(prompts.tokens.device)
     batch, length = prompts.tokens.shape
@@ -292,7 +299,7 @@ def _result(
 
 
 def _mean(values: Float[torch.Tensor, "batch layer pos"]) -> Float[torch.Tensor, "layer pos"]:
-    """The mean over prompts of what there is; NaN where there is nothing."""
+    """The mean over prompts without NaN; NaN if there are none."""
     there = ~values.isnan()
     return values.nan_to_num(0.0).sum(0) / there.sum(0)
 

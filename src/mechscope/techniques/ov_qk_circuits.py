@@ -1,4 +1,4 @@
-"""A head's two circuits from token to token, read off the weights alone.
+"""The OV and QK circuits of a head over the vocabulary, from the weights alone.
 
 OV, W_E W_V W_O W_U: if a head attends to this token, which tokens' logits does it raise?
 QK, W_E W_Q W_Kᵀ W_Eᵀ: seen from this token, which tokens does the head attend to?
@@ -6,10 +6,10 @@ QK, W_E W_Q W_Kᵀ W_Eᵀ: seen from this token, which tokens does the head atte
 Each is a vocabulary by vocabulary matrix of rank d_head, kept as two thin factors (`FactoredMatrix`) and never
 multiplied out. Source: Elhage et al. 2021, "Splitting attention-head terms into circuits".
 
-How it misleads. These are the direct paths only: what a head really reads is the embedding and everything that
-earlier heads and MLPs added to it. The norms' learned scales are in the weights; the number that a norm divides
-by is left out, so entries compare within a circuit, not between layers. Biases are left out. With rotary
-positions the QK circuit is that of a token looking at its own position.
+How it misleads. These are direct paths only: a head reads the embedding and everything that earlier heads and MLPs
+added to it. The learned scales of norms are included, but their divisors are not, so entries can be compared within a
+circuit but not between layers. Biases are omitted. With rotary embeddings the QK circuit is that of a token attending
+to its own position.
 """
 
 from __future__ import annotations
@@ -20,18 +20,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, visible
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
-from mechscope.tasks.labels import visible
-from mechscope.techniques.attention_statistics import check_head
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.prompts import token_texts
-from mechscope.techniques.readable_weights import Embedding, embedding, read_weight, unembedding, write_weight
+from mechscope.techniques._folded_weights import Embedding, embedding, read_weight, unembedding, write_weight
+from mechscope.techniques._inputs import token_texts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+__all__ = [
+    "TokenPairs",
+    "copying_scores",
+    "eigenvalue_score",
+    "embedding",
+    "full_circuit",
+    "read_weight",
+    "top_entries",
+    "top_token_pairs",
+    "unembedding",
+    "write_weight",
+]
 
 Circuit = Literal["OV", "QK"]
 
@@ -45,25 +56,28 @@ def full_circuit(
     *,
     through: Embedding = "embed",
 ) -> FactoredMatrix:
-    """A head's circuit over the vocabulary as two thin factors [d_vocab d_vocab] (all heads: [head …]).
+    """A head's circuit over the vocabulary as two thin factors [d_vocab d_vocab] (for all heads: [head …]).
 
-    OV has a row for the token attended to and a column for the token predicted; QK a row for the token that
-    attends and a column for the token attended to, in attention scores (divided by the head's scale).
+    Rows of OV are the token attended to, and columns the token whose logit changes. Rows of QK are the token that
+    attends, and columns the token attended to; its unit is attention scores (divided by the head's scale).
 
     Args:
+        layer: the layer.
+        head: the head; None for all heads of the layer.
+        circuit: "OV" or "QK".
         through: "embed" reads the embedding, "mlp0" the embedding after the first MLP.
 
     Raises:
-        ValueError: for a layer, head or circuit that is not there, or a QK circuit that is not linear because
-            queries and keys are normed.
+        ValueError: for a layer, head or circuit that does not exist, or a QK circuit that is not linear because
+            queries and keys are normalised.
     """
     check_head(model, layer, head)
     if circuit not in ("OV", "QK"):
-        raise ValueError(f"a head has the circuits 'OV' and 'QK', not {circuit!r}.")
+        raise ValueError(f"circuit must be 'OV' or 'QK', not {circuit!r}.")
     if circuit == "QK" and model.cfg.qk_norm != "none":
         raise ValueError(
-            "this model norms queries and keys, so its attention scores are not linear in the tokens and there is "
-            "no QK circuit; look at attention on prompts instead."
+            "this model normalises queries and keys, so its attention scores are not linear in the tokens and there is "
+            "no QK circuit; measure attention on prompts instead."
         )
     tokens = embedding(model, through=through)
     chosen = slice(None) if head is None else head
@@ -80,20 +94,20 @@ def full_circuit(
 def copying_scores(model: HookedTransformer, *, through: Embedding = "embed") -> Result:
     """How much each head copies: Σ Re λ / Σ |λ| of its OV circuit's eigenvalues (layer, head), -1 to 1.
 
-    1 where attending to a token only ever raises that token's own logit, or that of tokens like it; -1 where it
-    lowers it. The nonzero eigenvalues of the d_vocab² circuit are those of a d_head × d_head matrix, which is
-    all that is computed. Source: Elhage et al. 2021, "Detecting copying behavior".
+    1 means that attending to a token only raises the logits of that token and similar ones; -1 that it lowers them.
+    The nonzero eigenvalues of the d_vocab² circuit are those of a d_head × d_head matrix, which is all that is
+    computed. Source: Elhage et al. 2021, "Detecting copying behavior".
 
     Raises:
-        ValueError: where input and output vocabularies differ.
+        ValueError: if input and output vocabularies differ.
     """
     check_has_layers(model, "copying")
     if model.cfg.d_vocab != model.cfg.d_vocab_out:
         raise ValueError(
-            f"copying needs one vocabulary; this model reads {model.cfg.d_vocab} tokens and predicts "
+            f"copying needs one vocabulary, but this model reads {model.cfg.d_vocab} tokens and predicts "
             f"{model.cfg.d_vocab_out}."
         )
-    # W_U W_E is the same for every head, so the vocabulary is summed over once.
+    # W_U W_E is the same for all heads, so the sum over the vocabulary is computed once.
     around = (unembedding(model) @ embedding(model, through=through)).cpu().double()
     scores: list[torch.Tensor] = []
     for layer in range(model.cfg.n_layers):
@@ -112,7 +126,7 @@ def copying_scores(model: HookedTransformer, *, through: Embedding = "embed") ->
 
 
 def eigenvalue_score(matrix: FactoredMatrix) -> Float[torch.Tensor, "*leading"]:
-    """Σ Re λ / Σ |λ| of square matrices, 0 where all eigenvalues are 0; from the small factors, in float64."""
+    """Σ Re λ / Σ |λ| of square matrices, 0 if all eigenvalues are 0; from the small factors, in float64."""
     values = FactoredMatrix(matrix.A.cpu().double(), matrix.B.cpu().double()).eigenvalues
     total = values.abs().sum(-1)
     return torch.where(total > 0, values.real.sum(-1) / total.clamp(min=1e-300), torch.zeros_like(total))
@@ -120,14 +134,14 @@ def eigenvalue_score(matrix: FactoredMatrix) -> Float[torch.Tensor, "*leading"]:
 
 @dataclass(frozen=True)
 class TokenPairs:
-    """The strongest entries of a head's circuit, in order."""
+    """The largest (or smallest) entries of a head's circuit, in order."""
 
     values: Result
     """Logits (OV) or attention scores (QK), (pair)."""
     rows: Int[torch.Tensor, " pair"]
     """OV: the token attended to. QK: the token that attends."""
     columns: Int[torch.Tensor, " pair"]
-    """OV: the token whose logit moves. QK: the token attended to."""
+    """OV: the token whose logit changes. QK: the token attended to."""
 
     def figure(self) -> Any:
         """The pairs as horizontal bars."""
@@ -142,7 +156,7 @@ class TokenPairs:
         )
 
     def show(self) -> Any:
-        """Draw and display the pairs; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -163,12 +177,12 @@ def top_token_pairs(
     """The k largest (or smallest) entries of a head's d_vocab² circuit, exactly (pair).
 
     Args:
-        block: rows computed at a time; that many rows of the circuit are in memory, never all.
+        block: how many rows of the circuit are in memory at a time.
 
-    Units: logits for OV, attention scores for QK (both before what a norm divides by).
+    Units: logits for OV, attention scores for QK (both without the divisors of norms).
 
     Raises:
-        ValueError: for a layer, head or circuit that is not there, or a k that is not positive.
+        ValueError: for a layer, head or circuit that does not exist, or a k that is not positive.
     """
     matrix = full_circuit(model, layer, head, circuit, through=through)
     values, rows, columns = top_entries(matrix, k, largest=largest, block=block)
@@ -194,9 +208,7 @@ def top_entries(
         ValueError: for a batch of matrices, or k or block below 1.
     """
     if matrix.has_leading_dims:
-        raise ValueError(
-            f"entries are looked for in one matrix, not in {tuple(matrix.shape)}; choose a head."
-        )
+        raise ValueError(f"top entries need one matrix, not {tuple(matrix.shape)}; choose a head.")
     if k < 1 or block < 1:
         raise ValueError(f"k and block must be at least 1, not {k} and {block}.")
     sign = 1 if largest else -1
@@ -204,7 +216,7 @@ def top_entries(
     places = torch.empty(0, dtype=torch.long, device=best.device)
     for start in range(0, matrix.ldim, block):
         entries = matrix.A[start : start + block] @ matrix.B * sign
-        # The k largest entries lie in the k rows with the largest maxima: most rows need not be sorted.
+        # The k largest entries are in the k rows with the largest maxima, so most rows need no sorting.
         rows = entries.max(-1).values.topk(min(k, len(entries))).indices
         found = entries[rows].flatten().topk(min(k, len(rows) * matrix.rdim))
         best = torch.cat([best, found.values])

@@ -1,15 +1,15 @@
-"""Path patching: what one set of parts tells another directly, past everything in between.
+"""Path patching: the effect of one set of parts on another through direct paths only.
 
-The base run is changed in one thing: at the inputs of the receivers, what the senders wrote is exchanged for
-what they write on the source prompt. Parts between senders and receivers keep their base values, so only the
-direct paths carry the change; everything after the receivers is recomputed. Queries, keys and values of a head
-are separate receivers. Source: Wang et al. 2022 (section 3); Goldowsky-Dill et al. 2023.
+The base run is changed only at the inputs of the receivers, where what the senders wrote is replaced by what they
+write on the source prompt. Parts between senders and receivers keep their base values, so only the direct paths carry
+the change; everything after the receivers is recomputed. Queries, keys and values of a head are separate receivers.
+Source: Wang et al. 2022 (section 3); Goldowsky-Dill et al. 2023.
 
-Exactly: (1) what senders of one layer write is what that layer's attention (with the norm of its output, where
-the model has one) or MLP writes with theirs exchanged; (2) the sum over layers of source minus base is added
-to each receiver's input before its own norm; (3) with `through_mlps`, MLPs between are recomputed on the changed
-residual stream, attention stays (Wang et al. freeze heads only); (4) where one receiver lies after another, the
-later one also hears what became of the earlier one: paths are sender -> receiver -> anything.
+In detail: (1) the output of the senders in one layer is the output of that layer's attention (including the norm of
+its output, if there is one) or MLP with the senders replaced; (2) the sum over layers of source minus base is added to
+each receiver's input before its norm; (3) with `through_mlps`, MLPs in between are recomputed on the changed residual
+stream, while attention stays fixed (Wang et al. freeze only heads); (4) if one receiver comes after another, the later
+one also receives the changed output of the earlier one: paths are sender -> receiver -> anything.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
+from mechscope.tasks.positions import named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.direct_paths import DirectPaths
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.node_names import NodeName, all_heads, parse_node
-from mechscope.techniques.places import named_places
+from mechscope.techniques._direct_paths import DirectPaths
+from mechscope.techniques._node_names import NodeName, all_heads, parse_node
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+__all__ = ["NodeName", "all_heads", "parse_node", "path_patching", "path_patching_every_head"]
 
 Separately = Literal["senders", "receivers"] | None
 
@@ -52,28 +54,34 @@ def path_patching(
     memory: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """The effect of exchanging what senders tell receivers directly.
+    """Measure the effect of patching direct paths from senders to receivers.
 
     Args:
         senders: "input", heads ("a0.h1"), MLPs ("m0").
         receivers: inputs of heads ("a9.h6<q>", "<k>", "<v>"; "a9.h6" for all three), MLPs ("m5"), "logits".
             Under grouped-query attention, k and v inputs count key/value heads, and there is no short form.
-        separately: None patches all paths at once; "senders" or "receivers" takes them one at a time.
-        through_mlps: let MLPs between pass the change on.
-        positions: what is sent at these positions only (numbers or names); None everywhere. A direct path
-            stays at its position.
+        separately: None patches all paths at once; "senders" or "receivers" patches them one at a time.
+        through_mlps: let MLPs in between pass on the change.
+        positions: patch only at these positions (numbers or names); None for all. A direct path stays at its
+            position.
         direction: "denoise" (base corrupted, source clean) or "noise".
-        normalize: shares of the whole effect, not the metric itself.
-        memory: bytes that a batch may take.
+        normalize: report shares of the whole effect, not the metric itself.
+        memory: bytes that a batch may use.
         progress: show a progress bar.
 
     Returns:
-        dims ("component",): one entry for all, or one a sender or receiver.
+        effects with axes ("component",): one entry for all paths, or one per sender or receiver.
 
     Raises:
         KeyError: for parts or positions that do not exist.
-        ValueError: for empty lists, parts that cannot send or receive, a sender from which no path leads to a
-            receiver, or a task that does not fit.
+        ValueError: for empty lists, parts that cannot send or receive, a sender without a path to a receiver, or a
+            task that does not fit.
+
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> task = ms.tasks.repeated_random_tokens(model, n=8, bos=128)
+    >>> path_patching(model, task, ["input", "a0.h0"], "logits", "senders", progress=False).values.dims
+    ('component',)
     """
     sending = _senders(model, senders)
     receiving = _receivers(model, receivers)
@@ -85,7 +93,7 @@ def path_patching(
     for name, sender in zip(names, sending, strict=True):
         if not any(sender.writes_before(receiver, parallel) for group in receiving for receiver in group):
             raise ValueError(
-                f"no direct path leads from {name} to {', '.join(goals)}: they read before it writes."
+                f"there is no direct path from {name} to {', '.join(goals)}, which read before it writes."
             )
     everything = [receiver for group in receiving for receiver in group]
     if separately == "senders":
@@ -115,12 +123,12 @@ def path_patching_every_head(
     memory: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """The effect of every head by itself on the receivers, through direct paths (Wang et al. 2022, figure 3).
+    """Measure the effect of each head separately on the receivers, through direct paths (Wang et al. 2022, figure 3).
 
-    Arguments as for `path_patching`.
+    Arguments and errors are those of `path_patching`.
 
     Returns:
-        dims ("layer", "head"); heads that write after every receiver has read have no effect.
+        effects with axes ("layer", "head"); heads that write after every receiver has read have no effect.
     """
     check_has_layers(model, "path patching from heads")
     group = [receiver for each in _receivers(model, receivers) for receiver in each]
@@ -147,7 +155,7 @@ def _senders(model: HookedTransformer, names: str | Sequence[str]) -> list[NodeN
 
 
 def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[list[NodeName]]:
-    """The inputs that each name means."""
+    """The inputs that each name stands for."""
     several = [names] if isinstance(names, str) else list(names)
     if not several:
         raise ValueError("the list of receivers is empty; name at least one, such as 'logits'.")
@@ -161,7 +169,7 @@ def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[lis
         if node.kind == "head" and not node.reads:
             if model.cfg.n_kv_heads != model.cfg.n_heads:
                 raise ValueError(
-                    f"{name} shares keys and values with its group; name its inputs: '{name}<q>', and "
+                    f"{name} shares keys and values with its group, so name its inputs: '{name}<q>', and "
                     f"'a{node.layer}.h0<k>' or '<v>' by key/value head."
                 )
             groups.append([NodeName("head", node.layer, node.index, reads) for reads in "qkv"])
@@ -179,7 +187,7 @@ def _effects(
     through_mlps: bool,
     positions: Sequence[str | int] | str | int | None,
 ) -> torch.Tensor:
-    """The effect of each trial: 0 where no path leads from its senders to its receivers."""
+    """The effect of each trial; 0 if there is no path from its senders to its receivers."""
     paths = DirectPaths(run.model, run.sweep.cache, run.source, through_mlps, _mask(run.task, positions))
     reading = {receiver for _, receivers in trials for receiver in receivers if receiver.kind != "head"}
     resumed = [get_act_name("z", _layer_of(run.model, receiver)) for receiver in reading]
@@ -216,11 +224,11 @@ def _edit(model: HookedTransformer, receiver: NodeName, change: torch.Tensor) ->
 
 
 def _mask(task: Task, positions: Sequence[str | int] | str | int | None) -> torch.Tensor | None:
-    """True where something is sent [batch pos]."""
+    """True at positions that are patched [batch pos]."""
     if positions is None:
         return None
     mask = torch.zeros(task.n_examples, task.length, dtype=torch.bool)
-    for place in named_places(task, positions):
+    for place in named_positions(task, positions):
         mask[torch.arange(task.n_examples), place.pos] = True
     return mask
 
@@ -233,6 +241,6 @@ def _result(
     words: str,
     through_mlps: bool,
 ) -> Result:
-    passing = ", MLPs between recomputed" if through_mlps else ""
+    passing = ", MLPs in between recomputed" if through_mlps else ""
     title = f"Path patching{words}, {in_words(run.direction)}{passing}: {run.task.metric.name}"
     return make_result(effects, dims, title, run.unit, run.provenance, coords)

@@ -1,12 +1,12 @@
-"""Linear probes: what can be read from the activations at each layer and position, by a line or a plane.
+"""Linear probes: what can be read linearly from the activations at each layer and position.
 
-Scores are on held-out examples, over several splits, beside the score of the same probe on a control task of
-random labels; their difference is the selectivity. Sources: Alain and Bengio 2016; Hewitt and Liang 2019.
+Scores are on held-out examples, over several splits, and are compared with the score of the same probe on a control
+task with random labels; the difference is the selectivity. Sources: Alain and Bengio 2016; Hewitt and Liang 2019.
 
-How it misleads. That something can be read does not say that the model reads it: check with an intervention
-along the direction. Held-out examples that share a template or a prefix with the training examples are no test
-of generalisation: give `groups`. With more dimensions than examples any training set is separable; only the
-held-out score and the selectivity mean something.
+How it misleads. Information that can be read is not necessarily used by the model: check with an intervention along
+the direction. Held-out examples that share a template or a prefix with training examples do not test generalisation:
+give `groups`. With more dimensions than examples every training set is separable, so only the held-out score and the
+selectivity are meaningful.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from mechscope.linear_probes import (
     fit_probe,
     splits,
 )
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
-from mechscope.techniques.layers import check_has_layers
-from mechscope.techniques.probe_inputs import as_labels, probe_activations, probe_positions
-from mechscope.techniques.prompts import TaskOrTokens, as_prompts
+from mechscope.techniques._inputs import TaskOrTokens, as_prompts
+from mechscope.techniques._probe_inputs import as_labels, probe_activations, probe_positions
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Probes:
-    """Held-out scores of one probe a layer and position (layer, pos), with what they are held against."""
+    """Held-out scores of one probe per layer and position (layer, pos), with a control and the chance level."""
 
     scores: Result
     """Mean over the splits: accuracy, AUROC or R²."""
@@ -55,33 +55,33 @@ class Probes:
     highest: Result
     """The best split."""
     control: Result | None
-    """The same probe on random labels, one a token type; None where that was not asked for."""
+    """The same probe on random labels, one per token type; None if control=False."""
     directions: Result
-    """Weights in the basis of the activations (layer, pos, class, d_model), from the first split's training
-    set; one class for two-class probes and regression, pointing to the second class or to larger values."""
+    """Weights in the basis of the activations (layer, pos, class, d_model), from the training set of the first split.
+    Two-class probes and regression have one direction, towards the second class or larger values."""
     chance: float
-    """What the commonest class scores (accuracy), 0.5 (AUROC) or 0 (R²)."""
+    """The score of always predicting the commonest class (accuracy), 0.5 (AUROC) or 0 (R²)."""
     notes: tuple[str, ...] = ()
-    """What a reader should know: more dimensions than examples, a fit that did not converge."""
+    """Warnings for the reader: more dimensions than examples, or a fit that did not converge."""
 
     @property
     def selectivity(self) -> Result:
-        """Score minus control score: what the probe reads rather than learns by heart.
+        """Score minus control score: what the probe reads from the activation rather than memorises.
 
-        Negative where the token itself is easier to read than the label.
+        Negative if the token itself is easier to read than the label.
 
         Raises:
-            ValueError: where no control was made.
+            ValueError: if there is no control.
         """
         if self.control is None:
-            raise ValueError("these probes have no control task; ask for control=True.")
+            raise ValueError("these probes have no control task; fit them with control=True.")
         values = self.scores.values - self.control.values
         return self.scores.replace(
             values=values, title=f"Selectivity: {self.scores.title}, less the control's"
         )
 
     def figure(self) -> Any:
-        """Scores (beside their selectivity) by layer and position; curves over layers for one position."""
+        """Heat maps of scores and selectivity by layer and position; curves over layers for a single position."""
         from mechscope.viz.curves import Marker, curves
         from mechscope.viz.panels import heatmap_panels
 
@@ -116,7 +116,7 @@ class Probes:
         )
 
     def show(self) -> Any:
-        """Draw and display the scores; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -141,28 +141,39 @@ def linear_probe(
     progress: bool = True,
     attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> Probes:
-    """Probe the activations of every layer and position for a label, on held-out examples.
+    """Fit a probe for a label at every layer and position, and score it on held-out examples.
 
     Args:
         data: a task (its clean prompts), or tokens [batch pos].
-        labels: one per example [batch], or one per token [batch pos] (those of padding are ignored): classes of any
-            kind, or numbers.
-        site: "resid" for the stream at the start of every layer and at the end (`layer` then counts the layers
-            that have run), or a short hook name ("mlp_out", "z") for that activation in every layer.
-        positions: "all", "answers", a named position of the task, or numbers, which index each prompt's real tokens
-            (negative ones from its last).
+        labels: one per example [batch], or one per token [batch pos] (labels of padding are ignored): classes of any
+            type, or numbers.
+        site: "resid" for the residual stream at the start of every layer and at the end (`layer` then counts the
+            layers that have run), or a short hook name ("mlp_out", "z") for that activation in every layer.
+        positions: "all", "answers", a named position of the task, or numbers, which count each prompt's real tokens
+            (negative numbers from its end).
         kind: "classification" (logistic), "regression" (ridge) or "mean difference" (two classes).
-        metric: "accuracy" or "auroc" (two classes); "r2" for regression. None is the first that fits.
-        groups: examples of one group [batch] are never on both sides of a split; None keeps equal prompts together.
-        control: also fit the control task: random labels, one for each token that stands at the position.
-        strength: of the L2 penalty on standardised activations.
-        test_share: how much is held out.
-        seeds: one split each; the scores are their mean, their worst and their best.
+        metric: "accuracy" or "auroc" (two classes); "r2" for regression. None uses the first that applies.
+        groups: a group for each example [batch]; a group is never split between training and test set. None keeps
+            equal prompts together.
+        control: also fit a control task with random labels, one for each token that occurs at the position.
+        strength: strength of the L2 penalty on standardised activations.
+        test_share: share of the examples held out.
+        seeds: one split per seed; results are the mean, worst and best over splits.
+        batch_size: prompts per pass.
+        progress: show a progress bar.
         attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Raises:
         KeyError: for a site that the model does not have, or a position that the task does not name.
-        ValueError: for one class only, labels that do not fit, too few examples, or a model that gives NaN.
+        ValueError: for only one class, labels that do not fit, too few examples, or a model that gives NaN.
+
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> task = ms.tasks.repeated_random_tokens(model, n=40, bos=128)
+    >>> labels = (task.clean[:, -1] % 2).tolist()  # is the last token even?
+    >>> probes = linear_probe(model, task, labels, positions=[-1], seeds=(0,), progress=False)
+    >>> probes.scores.values.dims
+    ('layer', 'pos')
     """
     prompts = as_prompts(model, data, attention_mask=attention_mask)
     metric = _check(kind, metric, strength, test_share, tuple(seeds))
@@ -192,9 +203,9 @@ def linear_probe(
                 if turn == 0:
                     weights.append(fit.weights)
                 if control:
-                    fooled = control_labels(wanted, types, seeds[turn])
+                    random_labels = control_labels(wanted, types, seeds[turn])
                     controls[turn, layer, place] = _control(
-                        features[layer][:, place], fooled, train, test, kind, metric, strength
+                        features[layer][:, place], random_labels, train, test, kind, metric, strength
                     )
             bar.update()
     bar.close()
@@ -253,10 +264,10 @@ def _check(
     if metric is not None and metric not in allowed:
         raise ValueError(f"a probe of kind {kind!r} is scored by {' or '.join(allowed)}, not {metric!r}.")
     if not strength > 0:
-        raise ValueError(f"strength of the penalty must be above 0, not {strength}.")
+        raise ValueError(f"strength, that of the penalty, must be above 0, not {strength}.")
     if not 0 < test_share < 1:
         raise ValueError(
-            f"test_share must lie between 0 and 1, not {test_share}: a probe is scored on what it was not fitted to."
+            f"test_share must be between 0 and 1, not {test_share}: a probe is scored on examples it was not fitted to."
         )
     if not seeds:
         raise ValueError("probes need at least one seed for their splits.")
@@ -264,7 +275,7 @@ def _check(
 
 
 def _groups(groups: Any, tokens: Tokens) -> NDArray[Any] | None:
-    """Groups as numbers [batch]; without any, equal prompts, if there are some."""
+    """Group numbers [batch]; by default equal prompts form a group, and None is returned if all prompts differ."""
     if groups is None:
         _, which = torch.unique(tokens.ids.masked_fill(~tokens.is_real, -1), dim=0, return_inverse=True)
         return None if len(which.unique()) == len(tokens) else which.cpu().numpy()
@@ -273,7 +284,9 @@ def _groups(groups: Any, tokens: Tokens) -> NDArray[Any] | None:
         raise ValueError(f"groups must be one per example, {len(tokens)} of them, not shape {found.shape}.")
     _, which = np.unique(found, return_inverse=True)
     if which.max() < 1:
-        raise ValueError("all examples are of one group (or all prompts are equal), so none can be held out.")
+        raise ValueError(
+            "all examples belong to one group (or all prompts are equal), so none can be held out."
+        )
     return which
 
 
@@ -287,7 +300,7 @@ def _chance(labels: NDArray[Any], train: NDArray[Any], test: NDArray[Any], metri
 def _control(
     features: NDArray[Any], labels: NDArray[Any], train: NDArray[Any], test: NDArray[Any], *rest: Any
 ) -> float:
-    """The control's score; chance, where its random labels leave one class on either side."""
+    """The score of the control; chance if its random labels leave only one class in the training or test set."""
     if rest[0] != "regression" and min(len(np.unique(labels[part])) for part in (train, test)) < 2:
         metric: Metric = rest[1]
         return _chance(labels, train, test, metric) if metric == "accuracy" else 0.5
@@ -304,7 +317,7 @@ def _directions(
     provenance: Provenance,
     in_stream: bool,
 ) -> Result:
-    # Fits came position by position, layers within.
+    # Fits are ordered by position, then by layer.
     stack = np.stack(weights).reshape(shape[1], shape[0], *weights[0].shape).swapaxes(0, 1)
     names = classes if stack.shape[2] == len(classes) else classes[-1:]
     return make_result(
@@ -320,7 +333,7 @@ def _directions(
 def _notes(width: int, examples: int, converged: bool) -> tuple[str, ...]:
     notes: list[str] = []
     if width > examples:
-        notes.append(f"{width} dimensions but {examples} training examples: read the selectivity")
+        notes.append(f"{width} dimensions but {examples} training examples: trust the selectivity")
     if not converged:
         notes.append("some fits did not converge")
     return tuple(notes)

@@ -1,12 +1,11 @@
-"""Steering: add a direction to the residual stream, and see what it does and what it costs.
+"""Steering: add a direction to the residual stream, and measure the effect and the cost.
 
-A steering vector is a difference of mean activations between prompts that show something and prompts that do
-not (Turner et al. 2023; Rimsky et al. 2024). `steered` adds it while a model reads or writes; `steering_curve`
-draws the metric over the coefficient, beside random directions of the same length, and what the same
-vector does to text that was not to change.
+A steering vector is the difference of mean activations between prompts that show a behaviour and prompts that do not
+(Turner et al. 2023; Rimsky et al. 2024). `steered` adds it while a model reads or generates. `steering_curve` measures
+the metric for several coefficients, compared with random directions of the same length, and the damage to other text.
 
-How it misleads. A large vector changes the behaviour whatever its direction, if only by breaking the model:
-compare with the random directions, and with the cost, at the same coefficient.
+How it misleads. A large vector changes the behaviour whatever its direction, if only by breaking the model: compare
+with the random directions, and with the cost, at the same coefficient.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_layer
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.model_name import model_name
 from mechscope.model.names import get_act_name
@@ -28,15 +28,14 @@ from mechscope.model.pass_positions import positions_of_passes
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance, Result, make_result
+from mechscope.tasks.positions import Position, named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_layer
-from mechscope.techniques.places import Place, named_places
-from mechscope.techniques.prompts import check_finite, index_of_real, read_tokens
-from mechscope.techniques.random_null import check_count
-from mechscope.techniques.steering_positions import Positions, steering_positions
+from mechscope.techniques._inputs import check_finite, index_of_real, read_tokens
+from mechscope.techniques._random_null import check_count
+from mechscope.techniques._steering_positions import Positions, steering_positions
 from mechscope.techniques.subspaces import random_subspaces
 from mechscope.techniques.sweep import Edit, Sweep
-from mechscope.techniques.task_sweep import Direction, TaskSweep
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -46,21 +45,21 @@ COEFFICIENTS = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class SteeringCurve:
-    """What steering does, and what it costs, over the coefficient."""
+    """The effect and the cost of steering for each coefficient."""
 
     effect: Result
-    """dims ("series", "coefficient"): the metric, for the vector and for random directions."""
+    """The metric, for the vector and for random directions ("series", "coefficient")."""
     divergence: Result
-    """dims ("series", "coefficient"): KL divergence of the steered model's predictions from its usual ones, nats."""
+    """KL divergence of the steered predictions from the usual ones, in nats ("series", "coefficient")."""
     perplexity: Result
-    """dims ("series", "coefficient"): perplexity of the same text."""
+    """Perplexity of the same text ("series", "coefficient")."""
 
     def figure(self) -> Any:
-        """The figure of the effect; the costs have figures of their own."""
+        """The figure of the effect; `divergence` and `perplexity` have figures of their own."""
         return self.effect.figure()
 
     def show(self) -> None:
-        """Draw all three."""
+        """Display all three figures."""
         for result in (self.effect, self.divergence, self.perplexity):
             result.show()
 
@@ -79,28 +78,34 @@ def steering_vector(
     """Mean residual stream before a layer on positive prompts, minus the mean on negative ones.
 
     Args:
-        positive: prompts that show it; or a task, whose clean prompts are positive and corrupted ones negative.
-        negative: prompts that do not, where `positive` is no task. They need not be as long.
-        layer: before which layer the residual stream is read (and should be added).
-        positions: where it is read: names of a task's positions, or numbers, which index each prompt's real tokens
-            (negative ones from its last). By default the answer positions, or each prompt's last token.
+        model: the model.
+        positive: prompts that show the behaviour; or a task, whose clean prompts are positive and corrupted negative.
+        negative: prompts that do not, unless `positive` is a task. They may have another length.
+        layer: the residual stream is read before this layer (and should be added there).
+        positions: where to read: names of a task's positions, or numbers, which count each prompt's real tokens
+            (negative numbers from its end). By default the answer positions, or each prompt's last token.
         attention_mask: for plain tokens as positive prompts, True where a token is real; None uses their own mask.
         negative_mask: the same for the negative prompts.
 
     Raises:
-        ValueError: for missing or needless negative prompts, a layer that does not exist, or means that
-            are the same.
+        ValueError: for missing or superfluous negative prompts, a layer that does not exist, or equal means.
+
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> task = ms.tasks.repeated_random_tokens(model, n=8, bos=128)
+    >>> steering_vector(model, task, layer=1).shape
+    torch.Size([128])
     """
     hook = _hook(model, layer)
     if isinstance(positive, Task):
         if negative is not None:
-            raise ValueError(
-                "a task brings its own negative prompts, the corrupted ones; leave `negative` out."
-            )
+            raise ValueError("a task has its own negative prompts, the corrupted ones; leave `negative` out.")
         if attention_mask is not None or negative_mask is not None:
-            raise ValueError("a task knows its own padding; masks are for plain tokens.")
+            raise ValueError(
+                "a task knows its own padding, so leave the masks out; they are for plain tokens."
+            )
         positive.check(model)
-        places: list[Any] | None = None if positions is None else named_places(positive, positions)
+        places: list[Any] | None = None if positions is None else named_positions(positive, positions)
         means = [
             _mean_of_task(model, hook, tokens, places, positive)
             for tokens in (positive.clean, positive.corrupted)
@@ -108,7 +113,7 @@ def steering_vector(
     else:
         if negative is None:
             raise ValueError(
-                "give negative prompts too, or a task: a steering vector is a difference of means."
+                "give negative prompts too, or a task, because a steering vector is a difference of means."
             )
         where = (
             [-1]
@@ -126,14 +131,14 @@ def steering_vector(
     vector = means[0] - means[1]
     if float(vector.norm()) == 0:
         raise ValueError(
-            f"positive and negative prompts have the same mean before layer {layer}: there is nothing to steer by. "
-            "Where they are read (`positions`) nothing may have reached yet; try a later layer."
+            f"positive and negative prompts have the same mean before layer {layer}, so there is no steering vector. "
+            "The difference may not have reached these positions yet; try a later layer."
         )
     return vector
 
 
 def _mean_of_task(
-    model: HookedTransformer, hook: str, tokens: torch.Tensor, places: Sequence[Place] | None, task: Task
+    model: HookedTransformer, hook: str, tokens: torch.Tensor, places: Sequence[Position] | None, task: Task
 ) -> torch.Tensor:
     activation = _stream(model, hook, tokens)
     if places is None:
@@ -168,24 +173,28 @@ def steered(
     positions: Positions | None = None,
     task: Task | None = None,
 ) -> Generator[HookedTransformer]:
-    """Within the `with` block, add coefficient * vector before a layer, at every position or at some.
+    """Within the `with` block, add coefficient * vector before a layer, at all positions or at some.
 
-    Works for reading, for caching, and for writing:
+    Works for forward passes, caching and generation:
 
         with steered(model, vector, layer=6, coefficient=4):
             text = model.generate("I think", max_new_tokens=20)
 
     Args:
-        positions: where it is added. None: everywhere. "last": each prompt's last token; "prompt": all of its tokens;
-            "generated": only what `generate` writes; "all": both. A number or several count each prompt's real tokens,
-            negative ones from its last; an integer tensor [batch] has one number for each prompt; a mask [batch pos]
-            selects positions directly. Names are those of the task's positions. Padding is never steered, and
-            writing with and without a key/value cache gives the same.
+        model: the model.
+        vector: the direction [d_model].
+        layer: the vector is added before this layer.
+        coefficient: multiplies the vector.
+        positions: where to add it. None: everywhere. "last": each prompt's last token; "prompt": all of its tokens;
+            "generated": only tokens from `generate`; "all": both. Numbers count each prompt's real tokens, negative
+            numbers from its end; an integer tensor [batch] has one number for each prompt; a mask [batch pos] selects
+            positions directly. Names are those of the task's positions. Padding is never steered, and generation
+            with and without a key/value cache gives the same result.
         task: defines the named positions.
 
     Raises:
         KeyError: for a name that the task does not have.
-        ValueError: for a vector, a layer or positions that do not fit (during a pass: a number outside of a prompt).
+        ValueError: for a vector, layer or positions that do not fit; during a pass, for a position outside a prompt.
     """
     hook = _hook(model, layer)
     if not np.isfinite(coefficient):
@@ -206,8 +215,8 @@ def steered(
             where = steered_now.get()
             if where is None or where.shape != residual.shape[:2]:
                 raise ValueError(
-                    "steering at chosen positions needs whole passes through model(…), which show what is read; this "
-                    f"one has a residual stream of shape {tuple(residual.shape)}."
+                    "steering at chosen positions needs calls of model(…) with tokens; this pass has a residual "
+                    f"stream of shape {tuple(residual.shape)}, and its tokens are unknown."
                 )
             return torch.where(where[..., None], (residual + added).to(residual.dtype), residual)
 
@@ -232,20 +241,24 @@ def steering_curve(
     memory: int | None = None,
     progress: bool = True,
 ) -> SteeringCurve:
-    """The metric over the coefficient, beside random directions, and the cost on other text.
+    """Measure the metric for several coefficients, compared with random directions, and the cost on other text.
 
     Args:
-        vector: added before `layer`, times the coefficient.
+        model: the model.
+        task: the prompts to steer, and the metric.
+        vector: the direction [d_model], added before `layer` times each coefficient.
+        layer: the layer.
+        coefficients: the coefficients to try.
         text: tokens on which steering should change nothing; by default the prompts that are steered. Tokens that
-            the model cannot predict (d_vocab_out below d_vocab) do not count in its perplexity.
-        positions: where it is added, as in `steered`; None: everywhere. With a text of its own, numbers, "last" or
+            the model cannot predict (d_vocab_out below d_vocab) do not count in the perplexity.
+        positions: where to add the vector, as in `steered`; None: everywhere. With `text`, only numbers, "last" or
             "prompt".
-        direction: "denoise" steers the corrupted prompts (towards the clean ones' metric, if all goes
-            well), "noise" the clean ones.
-        normalize: shares of the difference between clean and corrupted prompts, not the metric itself.
-        n_random: random directions of the vector's length; their mean, lowest and highest are given.
-        seed: of their draw.
-        memory: bytes that a batch may take.
+        direction: "denoise" steers the corrupted prompts (ideally towards the metric of the clean ones), "noise" the
+            clean ones.
+        normalize: report shares of the difference between clean and corrupted prompts, not the metric itself.
+        n_random: random directions of the vector's length; their mean, lowest and highest are reported.
+        seed: seed of their draw.
+        memory: bytes that a batch may use.
         progress: show a progress bar.
 
     Raises:
@@ -256,17 +269,17 @@ def steering_curve(
     vector = _checked(model, vector)
     doses = [float(coefficient) for coefficient in coefficients]
     if not doses or not all(np.isfinite(doses)):
-        raise ValueError(f"coefficients are finite numbers, at least one, not {coefficients}.")
+        raise ValueError(f"coefficients must be finite numbers, at least one, not {coefficients}.")
     chosen = None if positions is None else steering_positions(positions, task)
     if chosen is not None and chosen.generated:
         raise ValueError(
-            "a curve is measured on prompts, and nothing is generated: choose positions of the prompts."
+            "a curve is measured on prompts and generates nothing, so choose positions of the prompts."
         )
     if text is not None:
         if chosen is not None and not chosen.of_any_text:
             raise ValueError(
                 'these positions belong to the prompts, not to the text: give numbers, "last" or "prompt", '
-                "or do not give a text."
+                "or leave the text out."
             )
         text = read_tokens(model, text)
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
@@ -304,7 +317,7 @@ def steering_curve(
             f"Steering the {steered_prompts} prompts before layer {layer}: {task.metric.name}",
             run.unit,
         ),
-        lines(costs[:, 0], f"What steering before layer {layer} does to predictions on {of}", "nats"),
+        lines(costs[:, 0], f"Change of predictions on {of} when steered before layer {layer}", "nats"),
         lines(costs[:, 1].double().exp(), f"Perplexity of {of}, steered before layer {layer}", "perplexity"),
     )
 
@@ -313,12 +326,12 @@ def _check_text(model: HookedTransformer, tokens: torch.Tensor, what: str) -> No
     """Check that the perplexity is over at least one token."""
     if tokens.shape[1] < 2:
         raise ValueError(
-            f"{what} needs at least two positions: perplexity is measured on the tokens that follow."
+            f"{what} needs at least two positions, because perplexity is measured from the second token on."
         )
     if not bool((tokens[:, 1:] < model.cfg.d_vocab_out).any()):
         raise ValueError(
-            f"{what} needs a token that the model can predict: it predicts ids 0 to {model.cfg.d_vocab_out - 1}, and "
-            f"the tokens that follow are {tokens[:, 1:].unique().tolist()[:5]}."
+            f"{what} needs a token that the model can predict: it predicts ids 0 to {model.cfg.d_vocab_out - 1}, but "
+            f"from the second position on the tokens are {tokens[:, 1:].unique().tolist()[:5]}."
         )
 
 
@@ -329,7 +342,7 @@ def _costs(
     memory: int | None,
     progress: bool,
 ) -> Float[torch.Tensor, "intervention 2"]:
-    """KL divergence from the unsteered predictions, and the loss; means over real positions, nats."""
+    """KL divergence from the unsteered predictions, and the loss, as means over real positions in nats."""
     sweep = Sweep(model, tokens, memory=memory, progress=progress)
     real = tokens.is_real
     predictable = tokens.ids < model.cfg.d_vocab_out
@@ -353,7 +366,7 @@ def _hook(model: HookedTransformer, layer: int) -> str:
 def _checked(model: HookedTransformer, vector: torch.Tensor) -> torch.Tensor:
     if tuple(vector.shape) != (model.cfg.d_model,):
         raise ValueError(
-            f"a steering vector has shape [{model.cfg.d_model}] here, not {tuple(vector.shape)}."
+            f"a steering vector for this model must have shape [{model.cfg.d_model}], not {tuple(vector.shape)}."
         )
     if not bool(torch.isfinite(vector).all()) or float(vector.norm()) == 0:
         raise ValueError("a steering vector must be finite and not zero.")

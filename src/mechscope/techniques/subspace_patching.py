@@ -1,13 +1,13 @@
-"""Subspace patching: put one part of an activation, a direction or a subspace, from one run into the other.
+"""Subspace patching: patch only the component of an activation along a direction or in a subspace.
 
-Source: Geiger et al. 2023 (distributed interchange interventions); Makelov et al. 2023 for what follows.
+Source: Geiger et al. 2023 (distributed interchange interventions); Makelov et al. 2023 (illusions).
 
-How it misleads. A direction that moves the behaviour need not be what the model uses. It may combine a part that
-differs between the prompts but that nothing reads with a part that something reads but that never varies; patched
-together, the first switches on the second (the illusion of Makelov et al. 2023). So three things stand
-beside every effect: the rest of the activation (which should do what the subspace does not), the whole of it,
-and random subspaces of the same size. For neurons ("post") a fourth: the subspace without what W_out
-cannot read. An honest direction keeps its effect there, an illusory one loses it.
+How it misleads. A direction that changes the behaviour need not be used by the model. It may combine a component that
+differs between the prompts but that nothing reads with a component that is read but never varies; patched together,
+the first switches on the second (the illusion of Makelov et al. 2023). So every effect is compared with three others:
+the rest of the activation, the whole activation, and random subspaces of the same size. For neurons ("post") there is
+a fourth: the subspace without the part that W_out cannot read. A genuine direction keeps its effect there; an
+illusory one loses it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_layer
 from mechscope.model.names import get_act_name
+from mechscope.tasks.positions import named_positions
+from mechscope.techniques._random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.activation_patching import KINDS
-from mechscope.techniques.layers import check_layer
-from mechscope.techniques.places import named_places
-from mechscope.techniques.random_null import RandomNull, check_count, with_random_null
 from mechscope.techniques.subspaces import complement, orthonormal_basis, random_subspaces
 from mechscope.techniques.sweep import Edit
-from mechscope.techniques.task_sweep import Direction, TaskSweep, in_words
+from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -49,34 +49,36 @@ def subspace_patching(
     memory: int | None = None,
     progress: bool = True,
 ) -> RandomNull:
-    """The effect of patching a subspace of one activation, with nulls.
+    """Measure the effect of patching a subspace of one activation, with comparisons.
 
     Args:
-        subspace: one direction [d] or several as columns [d k]; they are made orthonormal. A probe's weights,
-            a difference of means (`steering_vector`) or `principal_subspace` give some.
-        layer: which layer.
+        model: the model.
+        task: clean and corrupted prompts, answers, metric.
+        subspace: one direction [d] or several as columns [d k]; they are made orthonormal. Examples are the weights
+            of a probe, a difference of means (`steering_vector`) or `principal_subspace`.
+        layer: the layer.
         site: a short hook name, as for `patch`.
-        head: which head, for sites that have them (a key/value head for "k" and "v").
+        head: the head, for sites that have heads (a key/value head for "k" and "v").
         positions: numbers or names of the task's positions; None for all.
         direction: "denoise" (base corrupted, source clean) or "noise".
-        normalize: shares of the whole effect, not the metric itself.
+        normalize: report shares of the whole effect, not the metric itself.
         n_random: how many random subspaces.
-        seed: of their draw.
-        memory: bytes that a batch may take.
+        seed: seed of their draw.
+        memory: bytes that a batch may use.
         progress: show a progress bar.
 
     Returns:
-        series "subspace", "rest", "whole activation", and for neurons "subspace, read part"; and the null.
+        the series "subspace", "rest", "whole activation", and for neurons "subspace, read part"; and the random null.
 
     Raises:
         KeyError: for a site, layer or position that does not exist.
-        ValueError: for a subspace that does not fit, or a task that does not.
+        ValueError: for a subspace or a task that does not fit.
     """
     check_count(n_random)
     site = "z" if site == "head" else site
     if site not in KINDS or site == "pattern":
         raise KeyError(
-            f"{site!r} has no subspaces to patch; there are {', '.join(set(KINDS) - {'pattern'})}."
+            f"{site!r} has no subspaces to patch; choose from {', '.join(set(KINDS) - {'pattern'})}."
         )
     check_layer(model, layer)
     hook = get_act_name(site, layer)
@@ -84,7 +86,7 @@ def subspace_patching(
     basis = orthonormal_basis(subspace)
     _check(model, site, head, basis)
     places: list[Any] = (
-        [None] if positions is None else [place.pos for place in named_places(task, positions)]
+        [None] if positions is None else [place.pos for place in named_positions(task, positions)]
     )
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     d, k = basis.shape
@@ -125,19 +127,17 @@ def subspace_patching(
 def _check(model: HookedTransformer, site: str, head: int | None, basis: torch.Tensor) -> None:
     by_head = site in ("z", "q", "k", "v")
     if by_head != (head is not None):
-        raise ValueError(
-            f"{site!r} has {'heads: say which with head=…' if by_head else 'no heads: leave out head'}."
-        )
+        raise ValueError(f"{site!r} has {'heads: give head=…' if by_head else 'no heads: leave head out'}.")
     heads = model.cfg.n_kv_heads if site in ("k", "v") else model.cfg.n_heads
     if head is not None and not 0 <= head < heads:
-        raise ValueError(f"there is no head {head} at {site!r}; there are 0 to {heads - 1}.")
+        raise ValueError(f"there is no head {head} at {site!r}, only 0 to {heads - 1}.")
     expected = model.cfg.d_head if by_head else model.cfg.d_mlp if site == "post" else model.cfg.d_model
     if basis.shape[0] != expected:
-        raise ValueError(f"directions at {site!r} have {expected} entries, not {basis.shape[0]}.")
+        raise ValueError(f"directions at {site!r} must have {expected} entries, not {basis.shape[0]}.")
 
 
 def _read_part(model: HookedTransformer, layer: int, basis: torch.Tensor) -> torch.Tensor | None:
-    """The subspace's projection onto what W_out reads; None where it reads everything, or none of this."""
+    """The projection of a subspace onto what W_out reads; None if W_out reads everything, or nothing of it."""
     W_out = model.blocks[layer].mlp.W_out.detach().to(basis)
     axes, sizes, _ = torch.linalg.svd(W_out, full_matrices=False)
     axes = axes[:, sizes > 1e-5 * sizes[0]]

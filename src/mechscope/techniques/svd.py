@@ -1,11 +1,11 @@
-"""Singular directions of weights, read in the vocabulary: what a head or an MLP mostly reads and writes.
+"""Singular directions of weights, read in the vocabulary: the main things that a head or an MLP reads and writes.
 
 Source: Millidge and Black 2022, "The Singular Value Decompositions of Transformer Weight Matrices are Highly
 Interpretable".
 
-How it misleads. A direction's sign is arbitrary, so both of its ends are told. Where two singular values are
-close, any turn within their plane would do as well, and its directions mean little one by one; in middle layers
-what is written is often read by later layers and not by the unembedding.
+How it misleads. The sign of a direction is arbitrary, so both of its ends are shown. If two singular values are close,
+any rotation within their plane would do as well, and the single directions mean little. In middle layers, output is
+often read by later layers and not by the unembedding.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, visible
 from mechscope.model.factored_matrix import FactoredMatrix
+from mechscope.model.layer_checks import check_head
 from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
-from mechscope.tasks.labels import visible
-from mechscope.techniques.attention_statistics import check_head
-from mechscope.techniques.prompts import token_texts
-from mechscope.techniques.readable_weights import (
+from mechscope.techniques._folded_weights import (
     embedding,
     read_mlp_weight,
     read_weight,
@@ -33,6 +31,7 @@ from mechscope.techniques.readable_weights import (
     write_weight,
     written,
 )
+from mechscope.techniques._inputs import token_texts
 from mechscope.viz.token_grid import token_grid
 
 if TYPE_CHECKING:
@@ -50,24 +49,25 @@ WORDS = {
 
 @dataclass(frozen=True)
 class VocabularyReading:
-    """Directions of the residual stream and the tokens at either end of each."""
+    """Directions of the residual stream, and the tokens at both ends of each."""
 
     strength: Result
     """Singular values, or the directions' norms (rank)."""
     logits: Result
-    """Scores of the tokens told, highest first, then the lowest (rank, component)."""
+    """Scores of the listed tokens, the highest first, then the lowest (rank, component)."""
     top_tokens: Int[torch.Tensor, "rank token"]
     """The tokens with the highest scores along each direction."""
     bottom_tokens: Int[torch.Tensor, "rank token"]
-    """Those with the lowest, the lowest first."""
+    """The tokens with the lowest scores, the lowest first."""
     top_texts: tuple[tuple[str, ...], ...]
-    """Both as text."""
+    """The top tokens as text."""
     bottom_texts: tuple[tuple[str, ...], ...]
+    """The bottom tokens as text."""
     directions: Float[torch.Tensor, "rank d_model"]
     """The directions themselves, of norm 1."""
 
     def figure(self) -> Any:
-        """A row of tokens for each direction, its top end on the left and its bottom end on the right."""
+        """One row of tokens per direction, from its top end on the left to its bottom end on the right."""
         values = self.logits.values.values
         return token_grid(
             values,
@@ -85,7 +85,7 @@ class VocabularyReading:
         )
 
     def show(self) -> Any:
-        """Draw and display the directions; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -104,24 +104,26 @@ def singular_directions(
     """The largest singular directions of a head's OV or of an MLP's weights, with the tokens at their ends.
 
     Args:
-        part: "OV" (what a head writes, through W_U), "OV input" (what it reads, through W_E), "w_in" (what
-            neurons read, through W_E) or "w_out" (what they write, through W_U). Norms' learned scales are in.
-        head: for "OV" and "OV input".
+        model: the model.
+        layer: the layer.
+        head: the head, for "OV" and "OV input".
+        part: "OV" (what a head writes, through W_U), "OV input" (what it reads, through W_E), "w_in" (what neurons
+            read, through W_E) or "w_out" (what they write, through W_U). The learned scales of norms are included.
         n: how many directions.
         top: how many tokens at each end.
 
     Raises:
-        ValueError: for a part, layer or head that is not there, or more directions than the matrix has.
+        ValueError: for a part, layer or head that does not exist, or more directions than the matrix has.
     """
     if part not in PARTS:
         raise ValueError(f"part must be one of {', '.join(PARTS)}, not {part!r}.")
     check_head(model, layer)
     if part.startswith("OV"):
         if head is None:
-            raise ValueError(f"{part!r} is of one head: give head, from 0 to {model.cfg.n_heads - 1}.")
+            raise ValueError(f"{part!r} needs a head: give head, from 0 to {model.cfg.n_heads - 1}.")
         check_head(model, layer, head)
     elif head is not None:
-        raise ValueError(f"{part!r} is of a whole layer's neurons; leave head out.")
+        raise ValueError(f"{part!r} covers all neurons of a layer; leave head out.")
     strength, directions = _decompose(model, layer, head, part)
     if not 0 < n <= len(strength):
         raise ValueError(f"n must be between 1 and {len(strength)}, the rank of this matrix, not {n}.")
@@ -140,10 +142,10 @@ def singular_directions(
 def neuron_tokens(
     model: HookedTransformer, layer: int, neurons: list[int], *, top: int = 6
 ) -> VocabularyReading:
-    """What single neurons write, read in the vocabulary: rows of W_out through W_U.
+    """Read the output of single neurons in the vocabulary: rows of W_out through W_U.
 
     Raises:
-        ValueError: for an attention-only model, or a layer or neuron that is not there.
+        ValueError: for an attention-only model, or a layer or neuron that does not exist.
     """
     check_head(model, layer)
     if model.cfg.attn_only:
@@ -152,7 +154,7 @@ def neuron_tokens(
     bad = [neuron for neuron in neurons if not 0 <= neuron < len(weights)]
     if bad or not neurons:
         raise ValueError(
-            f"neurons are numbers from 0 to {len(weights) - 1}, at least one; not {bad or neurons}."
+            f"neurons must be one or more numbers from 0 to {len(weights) - 1}, not {bad or neurons}."
         )
     rows = weights[neurons]
     return read_in_vocabulary(
@@ -173,24 +175,26 @@ def read_in_vocabulary(
     side: Literal["write", "read"] = "write",
     title: str = "Directions read in the vocabulary",
 ) -> VocabularyReading:
-    """The tokens at either end of directions of the residual stream.
+    """The tokens at both ends of directions of the residual stream.
 
     Args:
-        directions: [rank d_model], of any norm but 0.
-        strength: how strong each is; None takes its norm.
-        side: "write" scores tokens by W_U (their logits), "read" by W_E (how much a token's embedding lies
-            along the direction).
+        model: the model.
+        directions: [rank d_model], each with a norm above 0.
+        strength: the strength of each; None uses its norm.
+        top: how many tokens at each end.
+        side: "write" scores tokens by W_U (their logits), "read" by W_E (the projection of a token's embedding).
+        title: title of the result.
 
     Raises:
-        ValueError: for another shape, a direction that is 0 or not finite, or more tokens than there are.
+        ValueError: for another shape, a direction that is 0 or not finite, or more tokens than the vocabulary has.
     """
     d_model = model.cfg.d_model
     if directions.ndim != 2 or directions.shape[1] != d_model:
-        raise ValueError(f"directions are [rank {d_model}], not {tuple(directions.shape)}.")
+        raise ValueError(f"directions must be [rank {d_model}], not {tuple(directions.shape)}.")
     directions = at_least_float32(directions.detach())
     norms = directions.norm(dim=-1, keepdim=True)
     if not bool(((norms > 0) & torch.isfinite(norms)).all()):
-        raise ValueError("a direction is 0 or not finite: it has no ends to read.")
+        raise ValueError("a direction is 0 or not finite, so it cannot be read.")
     if side not in ("write", "read"):
         raise ValueError(f"side must be 'write' or 'read', not {side!r}.")
     unit = directions / norms

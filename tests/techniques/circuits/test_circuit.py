@@ -11,10 +11,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.comparison import auroc
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 from tests.model.tiny import exact_model
 from tests.techniques.circuits.naive import random_edges
 
@@ -108,7 +108,7 @@ def test_saved_in_the_published_naming_and_read_back(tmp_path: Path) -> None:
     ("text", "error", "message"),
     [
         ("{", ValueError, "not valid JSON"),
-        ("[]", ValueError, "no circuit"),
+        ("[]", ValueError, "not a circuit"),
         ('{"edges": []}', ValueError, 'has no "cfg"'),
         ('{"cfg": {"n_layers": 2}, "edges": []}', ValueError, "lacks n_heads"),
         ('{"cfg": {"n_layers": 2, "n_heads": 2}, "edges": 3}', ValueError, "must be an object or a list"),
@@ -166,7 +166,7 @@ def test_auroc_without_one_kind_is_no_number() -> None:
 def test_bad_circuits() -> None:
     with pytest.raises(ValueError, match="boolean matrix"):
         Circuit(GRAPH, torch.ones(2, 2, dtype=torch.bool))
-    with pytest.raises(ValueError, match="is no edge"):
+    with pytest.raises(ValueError, match="is not an edge"):
         Circuit(GRAPH, torch.ones_like(GRAPH.valid))
     with pytest.raises(ValueError, match="scores have shape"):
         Circuit(GRAPH, GRAPH.valid, torch.zeros(2, 2))

@@ -110,7 +110,7 @@ def test_bad_input() -> None:
         edge_attribution_patching(model, task.with_metric("kl_divergence"), progress=False)
     with pytest.raises(ValueError, match=r"no gradient|score alike"):
         eap_ig_inputs(model, task.with_metric("preference"), progress=False)
-    with pytest.raises(ValueError, match="at least one step"):
+    with pytest.raises(ValueError, match="steps must be at least 1"):
         eap_ig_inputs(model, task, steps=0)
     vector = dataclasses.replace(task.metric, function=lambda logits, answers, reference: logits)
     with pytest.raises(ValueError, match="one number per example"):

@@ -19,8 +19,8 @@ from mechscope.techniques.circuits import (
     evaluate,
     minimality,
 )
+from mechscope.techniques.circuits._share_of_difference import ShareOfDifference
 from mechscope.techniques.circuits.evaluation import SERIES
-from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
 from tests.model.tiny import exact_model
 from tests.techniques.circuits.naive import random_edges, random_task
 
@@ -189,16 +189,16 @@ def test_bad_input() -> None:
         discover(model, task, "best")
     with pytest.raises(ValueError, match="has no option rule"):
         discover(model, task, "eap", rule="change")
-    with pytest.raises(ValueError, match="no circuit to evaluate"):
+    with pytest.raises(ValueError, match="list of circuits is empty"):
         evaluate(model, task, [])
     with pytest.raises(ValueError, match="this model has"):
         evaluate(model, task, [Circuit.full(EdgeGraph(1, 4, 4))])
     with pytest.raises(ValueError, match="draws must be"):
         evaluate(model, task, [Circuit.full(model)], draws=0)
-    with pytest.raises(ValueError, match="nodes to take out"):
+    with pytest.raises(ValueError, match="nodes to remove"):
         minimality(model, task, Circuit.from_edges(model, ["input->logits"]))
     found = discover(model, task, "eap", progress=False)
-    with pytest.raises(ValueError, match="say how large"):
+    with pytest.raises(ValueError, match="size of the circuit by exactly one"):
         found.circuit()
     with pytest.raises(ValueError, match="prune must be"):
         found.circuit(3, prune="best")  # type: ignore[arg-type]

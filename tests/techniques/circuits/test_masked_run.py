@@ -107,9 +107,9 @@ def test_bad_input_is_told_before_running() -> None:
     run = MaskedRun(model, task)
     with pytest.raises(ValueError, match="patch must be one of"):
         MaskedRun(model, task, patch="noise")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="circuits have shape"):
+    with pytest.raises(ValueError, match="circuits must have shape"):
         run.measure(run.graph.valid)
-    with pytest.raises(ValueError, match="no circuit to run"):
+    with pytest.raises(ValueError, match="list of circuits is empty"):
         run.measure(run.graph.valid[None][:0])
     with pytest.raises(ValueError, match=r"a1.h3->a0.h0<q>, which does not exist"):
         wrong = run.graph.valid[None].clone()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 from mechscope.techniques.circuits.null_circuits import layer_matched_circuit, random_circuit
 from mechscope.techniques.circuits.pruning import by_threshold, greedy, top_edges, top_nodes
 
@@ -64,7 +64,7 @@ def test_bad_scores_and_sizes() -> None:
         greedy(graph, scores, 3)
     with pytest.raises(ValueError, match="edges, not"):
         top_edges(graph, some_scores(graph, 3), graph.n_edges + 1)
-    with pytest.raises(ValueError, match="scores have shape"):
+    with pytest.raises(ValueError, match="scores must have shape"):
         by_threshold(graph, scores[:2], 0.1)
 
 

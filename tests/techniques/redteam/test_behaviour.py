@@ -27,7 +27,7 @@ def induction_model() -> Any:
 
 
 def verdicts(evidence: Any) -> dict[str, str]:
-    return {rung.name: rung.verdict for rung in evidence.rungs}
+    return {check.name: check.verdict for check in evidence.checks}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -45,9 +45,9 @@ def test_induction_is_what_the_bundled_model_does(induction_model: Any, seed: in
         progress=False,
     )
     assert verdicts(evidence) == {
-        rung.name: "supports" for rung in evidence.rungs
+        check.name: "supports" for check in evidence.checks
     } and not evidence.with_verdict("not run"), evidence.to_markdown()
-    assert evidence["beats the rivals"].details["same rule"] == ["induction"]
+    assert evidence["beats the baselines"].details["same rule"] == ["induction"]
     assert "Every check was run" in evidence.cheapest_falsifier
 
 
@@ -58,28 +58,28 @@ def test_a_rule_that_the_model_does_not_follow(induction_model: Any, seed: int) 
         induction_model, task, Behaviour(lambda tokens: tokens, "it repeats"), seed=seed, progress=False
     )
     found = verdicts(evidence)
-    assert found["agrees with the model"] == found["beats the rivals"] == "undermines"
-    assert "induction" in evidence["beats the rivals"].null_name
+    assert found["agrees with the model"] == found["beats the baselines"] == "undermines"
+    assert "induction" in evidence["beats the baselines"].null_name
     assert len(evidence["agrees with the model"].details["counter-examples"]) == 5
     assert "Already done" in evidence.cheapest_falsifier
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_bigram_that_is_taken_for_induction(seed: int) -> None:
-    """On the task's own prompts both rules are always right; only edits and the rival tell them apart."""
+    """On the task's own prompts both rules are always right; only edits and the baseline tell them apart."""
     model, task = two_jobs(), next_word_task(40, seed)
     false = redteam(model, task, Behaviour(induction_rule, "induction"), seed=seed, progress=False)
     found = verdicts(false)
     assert found["the model does it"] == found["agrees with the model"] == "supports"
     assert false["agrees with the model"].measured == 1
-    assert found["beats the rivals"] == "undermines" and "bigram" in false["beats the rivals"].null_name
+    assert found["beats the baselines"] == "undermines" and "bigram" in false["beats the baselines"].null_name
     assert found["swaps that matter"] == "undermines", false.to_markdown()
     true = redteam(model, task, Behaviour(next_word_rule, "bigram"), seed=seed, progress=False)
     assert not true.falsified, true.to_markdown()
     assert verdicts(true)["swaps that matter"] == verdicts(true)["reorderings"] == "supports"
 
 
-def test_rivals_from_training_text() -> None:
+def test_baselines_from_training_text() -> None:
     """A bigram that saw the text beats a rule that is right no more often, whatever the task's prompts hold."""
     model, task = two_jobs(), next_word_task(32, 4)
     start = torch.randint(0, WORDS, (60, 1), generator=torch.Generator().manual_seed(4))
@@ -87,11 +87,11 @@ def test_rivals_from_training_text() -> None:
     evidence = redteam(
         model, task, Behaviour(induction_rule, "induction"), training_tokens=text, progress=False
     )
-    rung = evidence["beats the rivals"]
-    assert rung.verdict == "undermines" and "training_tokens" in rung.reason
+    check = evidence["beats the baselines"]
+    assert check.verdict == "undermines" and "training_tokens" in check.reason
     # Text in which every word is followed by the next teaches the bigram all there is.
-    assert rung.details["task prompts alone"]["bigram"] == 1
-    assert rung.details["task and swapped prompts"]["bigram"] > 0.95
+    assert check.details["task prompts alone"]["bigram"] == 1
+    assert check.details["task and swapped prompts"]["bigram"] > 0.95
 
 
 def test_the_worst_template_is_found(induction_model: Any) -> None:
@@ -109,8 +109,8 @@ def test_the_worst_template_is_found(induction_model: Any) -> None:
 
     mixed = Task("mixed", clean, task.corrupted, task.answers, templates=templates)
     evidence = redteam(induction_model, mixed, Behaviour(rule, "half right"), progress=False)
-    rung = evidence["paraphrases"]
-    assert rung.verdict == "undermines" and "template 1" in rung.reason and rung.measured == 0
+    check = evidence["paraphrases"]
+    assert check.verdict == "undermines" and "template 1" in check.reason and check.measured == 0
 
 
 def test_scores_and_among_are_read_as_predictions() -> None:
@@ -124,9 +124,11 @@ def test_scores_and_among_are_read_as_predictions() -> None:
 
     by_scores = redteam(model, task, Behaviour(scores, among=range(WORDS)), progress=False)
     by_tokens = redteam(model, task, Behaviour(next_word_rule, among=range(WORDS)), progress=False)
-    assert [rung.measured for rung in by_scores.rungs[:6]] == [rung.measured for rung in by_tokens.rungs[:6]]
+    assert [check.measured for check in by_scores.checks[:6]] == [
+        check.measured for check in by_tokens.checks[:6]
+    ]
     again = redteam(model, task, Behaviour(next_word_rule, among=range(WORDS)), progress=False)
-    assert [rung.measured for rung in again.rungs] == [rung.measured for rung in by_tokens.rungs]
+    assert [check.measured for check in again.checks] == [check.measured for check in by_tokens.checks]
 
 
 def test_evidence_shows_itself() -> None:
@@ -134,19 +136,19 @@ def test_evidence_shows_itself() -> None:
         two_jobs(), next_word_task(16, 0), Behaviour(induction_rule, "in|duction"), progress=False
     )
     read = json.loads(evidence.to_json())
-    assert read["claim"] == "in|duction" and len(read["rungs"]) == len(evidence.rungs)
+    assert read["claim"] == "in|duction" and len(read["rungs"]) == len(evidence.checks)
     text = evidence.to_markdown()
     table = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(table) == len(evidence.rungs) + 1
+    assert len(table) == len(evidence.checks) + 1
     assert all(line.count("|") == table[0].count("|") for line in table)
     assert "the rule says" in text
     figure = evidence.figure()
-    drawn = sum(len(trace.x) for trace in figure.data if trace.name != "null or rival")
-    assert drawn == sum(rung.measured is not None for rung in evidence.rungs)
+    drawn = sum(len(trace.x) for trace in figure.data if trace.name != "null or baseline")
+    assert drawn == sum(check.measured is not None for check in evidence.checks)
     # What undermines the claim is on top.
     top = figure.layout.yaxis.ticktext[0].replace("<br>", " ")
-    assert top in {rung.name for rung in evidence.with_verdict("undermines")}
-    with pytest.raises(KeyError, match="no rung"):
+    assert top in {check.name for check in evidence.with_verdict("undermines")}
+    with pytest.raises(KeyError, match="no check"):
         evidence["nonsense"]
 
 

@@ -10,7 +10,7 @@ import torch
 import mechscope as ms
 from mechscope.tasks import Answers, Task
 from mechscope.techniques.redteam import Direction, redteam
-from mechscope.techniques.redteam.reading_weights import read_part
+from mechscope.techniques.redteam._reading_weights import read_part
 from tests.model.tiny import exact_model
 from tests.techniques.redteam.models import VOCAB, marker_task, neurons, two_jobs
 
@@ -35,7 +35,7 @@ def difference(model: Any, task: Task) -> torch.Tensor:
 
 
 def verdicts(evidence: Any) -> dict[str, str]:
-    return {rung.name: rung.verdict for rung in evidence.rungs}
+    return {check.name: check.verdict for check in evidence.checks}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_random_direction_fails(model: Any, seed: int) -> None:
     for name in (
         "projected out",
         "patched along it",
-        "beside directions of matched covariance",
+        "beats directions of matched covariance",
         "dose and response",
     ):
         assert found[name] == "undermines", name
@@ -76,7 +76,7 @@ def test_a_dead_direction_is_readable_and_does_nothing() -> None:
     assert dead["readable along it"].measured == 1
     for name in ("projected out", "patched along it", "dose and response", "no illusion"):
         assert found[name] == "undermines", name
-    assert "Nothing that comes later reads" in dead["no illusion"].reason
+    assert "Nothing later reads" in dead["no illusion"].reason
     true = redteam(model, task, Direction(torch.tensor([2.0, 0, 0]), 0, "post"), n_null=19, progress=False)
     assert verdicts(true)["no illusion"] == verdicts(true)["patched along it"] == "supports"
 
@@ -95,9 +95,9 @@ def test_a_head_and_named_positions() -> None:
     model, task = two_jobs(), marker_task(24, 0)
     last = Direction(torch.eye(VOCAB)[20] - torch.eye(VOCAB)[21], 0, "z", head=0, positions=-1)
     evidence = redteam(model, task, last, n_null=19, progress=False)
-    rung = evidence["patched along it"]
+    check = evidence["patched along it"]
     # It moves those prompts whose markers are 20 or 21 and leaves others alone.
-    assert rung.measured is not None and 0.1 < rung.measured < 0.9
+    assert check.measured is not None and 0.1 < check.measured < 0.9
     unread = redteam(
         model, task, Direction(torch.eye(VOCAB)[3], 0, "z", head=0, positions=-1), progress=False
     )
@@ -129,7 +129,7 @@ def test_what_weights_read() -> None:
         ({"layer": 2}, ValueError, "no layer 2"),
         ({"site": "pattern"}, KeyError, "no site"),
         ({"site": "post"}, KeyError, "no site"),
-        ({"site": "z"}, ValueError, "needs a head"),
+        ({"site": "z"}, ValueError, "give a head"),
         ({"site": "z", "head": 9, "vector": torch.ones(16)}, ValueError, "no head 9"),
         ({"positions": "nowhere"}, KeyError, "nowhere"),
         ({"positions": 99}, ValueError, "99"),

@@ -12,10 +12,10 @@ from mechscope import planted
 from mechscope.tasks import repeated_random_tokens
 from mechscope.tasks.metrics import METRICS
 from mechscope.techniques.redteam import Heads, redteam
-from mechscope.techniques.redteam.head_patches import HeadPatches
+from mechscope.techniques.redteam._component_patches import ComponentPatches
 from tests.techniques.redteam.models import marker_task, next_word_task, two_jobs
 
-BESIDE = "beside layer-matched components"
+MATCHED = "beats layer-matched components"
 NEEDED = ("needed (corrupted values)", "needed (mean)", "needed (resampled)")
 
 
@@ -28,12 +28,12 @@ def true_heads(one: Any) -> list[str]:
 
 
 def verdicts(evidence: Any) -> dict[str, str]:
-    return {rung.name: rung.verdict for rung in evidence.rungs}
+    return {check.name: check.verdict for check in evidence.checks}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("name", ["induction", "ioi"])
-def test_the_true_circuit_passes_every_rung(name: str, seed: int) -> None:
+def test_the_true_circuit_passes_every_check(name: str, seed: int) -> None:
     one = hidden(name, seed)
     task = one.task(48, seed=seed)
     evidence = redteam(
@@ -62,12 +62,12 @@ def test_wrong_heads_fail(seed: int) -> None:
     ]
     evidence = redteam(one.model, one.task(48, seed=seed), Heads(wrong), seed=seed, n_null=19, progress=False)
     found = verdicts(evidence)
-    for name in (*NEEDED, "enough", BESIDE, "beside random components", "every member is needed"):
+    for name in (*NEEDED, "enough", MATCHED, "beats random components", "every member is needed"):
         assert found[name] == "undermines", name
     assert found["something to explain"] == "supports"
     # The sets without the claimed heads hold the true ones among them.
-    assert evidence[BESIDE].null_high is not None and evidence[BESIDE].null_high > 0.5
-    assert all(head in evidence[BESIDE].reason for head in true)
+    assert evidence[MATCHED].null_high is not None and evidence[MATCHED].null_high > 0.5
+    assert all(head in evidence[MATCHED].reason for head in true)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -89,7 +89,7 @@ def test_a_passenger_is_found(seed: int) -> None:
     evidence = redteam(
         one.model, one.task(48, seed=seed), Heads([*true, passenger]), seed=seed, n_null=19, progress=False
     )
-    assert [rung.name for rung in evidence.with_verdict("undermines")] == ["every member is needed"]
+    assert [check.name for check in evidence.with_verdict("undermines")] == ["every member is needed"]
     assert passenger in evidence["every member is needed"].reason
     assert evidence["every member is needed"].details["members"][true[0]]["left out of the kept set"] > 0.3
 
@@ -136,15 +136,15 @@ def test_other_models_that_do_it_otherwise_or_not_at_all() -> None:
         attention.W_V[1], attention.W_O[1] = attention.W_V[0].clone(), attention.W_O[0].clone()
     task = marker_task(32, 0)
 
-    def rung(*others: Any) -> Any:
+    def check(*others: Any) -> Any:
         found = redteam(model, task, Heads(["a0.h0"]), other_models=others, n_null=19, progress=False)
         return found["holds in other models"]
 
-    assert rung(two_jobs()).verdict == "supports"
-    assert rung(two_jobs(), spread).verdict == "undermines" and rung(spread).measured == pytest.approx(0.5)
-    assert rung(silent).verdict == "inconclusive"
+    assert check(two_jobs()).verdict == "supports"
+    assert check(two_jobs(), spread).verdict == "undermines" and check(spread).measured == pytest.approx(0.5)
+    assert check(silent).verdict == "inconclusive"
     assert (
-        rung(two_jobs(), silent).verdict == "supports" and "not asked: 1" in rung(two_jobs(), silent).reason
+        check(two_jobs(), silent).verdict == "supports" and "behaviour: 1" in check(two_jobs(), silent).reason
     )
 
 
@@ -165,14 +165,14 @@ def test_numbers_equal_hooks_by_hand() -> None:
         with model.hooks(fwd_hooks=[(hook, put)]):
             patched = float(task.measure(task.logits(model, task.clean)).mean())
     evidence = redteam(model, task, Heads([node]), n_null=19, progress=False)
-    rung = evidence["needed (corrupted values)"]
-    assert rung.measured == pytest.approx((patched - clean) / (corrupted - clean), abs=1e-5)
-    assert rung.low is not None and rung.high is not None and rung.low <= rung.measured <= rung.high
+    check = evidence["needed (corrupted values)"]
+    assert check.measured == pytest.approx((patched - clean) / (corrupted - clean), abs=1e-5)
+    assert check.low is not None and check.high is not None and check.low <= check.measured <= check.high
 
 
 def test_other_sets_are_disjoint_matched_and_complete() -> None:
     one = hidden("ioi", 0)
-    patches = HeadPatches(one.model, one.task(8), {"head"}, progress=False)
+    patches = ComponentPatches(one.model, one.task(8), {"head"}, progress=False)
     claimed = tuple(patches.everything[number] for number in (0, 4, 5))
     matched, complete = patches.others(claimed, True, 100, 0)
     assert complete and len(matched) == 3 * 1 and len(set(map(frozenset, matched))) == 3
@@ -235,4 +235,4 @@ def test_all_heads_of_the_bundled_model() -> None:
     )
     assert not evidence.falsified
     # Nothing is left to compare with, and no one is told to try it.
-    assert verdicts(evidence)[BESIDE] == "not run" and BESIDE not in evidence.cheapest_falsifier
+    assert verdicts(evidence)[MATCHED] == "not run" and MATCHED not in evidence.cheapest_falsifier

@@ -10,8 +10,8 @@ import torch
 
 from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.sweep import Edit, Sweep
-from mechscope.techniques.sweep.memory import bytes_of_example
-from mechscope.techniques.sweep.plan import Row, plan
+from mechscope.techniques.sweep._memory import bytes_of_example
+from mechscope.techniques.sweep._plan import Row, plan
 from tests.model.tiny import VARIANTS, close, exact_model, tiny_tokens
 
 LENGTH, BATCH = 7, 3

@@ -11,12 +11,12 @@ from torch import Tensor
 from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
 from mechscope.labs.head_names import head_name
 from mechscope.labs.induction.attack import attack, control
+from mechscope.labs.induction.baselines import BaselineScores, best_plain, score_baselines
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
 from mechscope.labs.induction.gpt2 import HeadTable, head_table
 from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared, measure_turning
-from mechscope.labs.induction.rivals import RivalScores, best_plain, score_rivals
 from mechscope.labs.induction.text_model_figures import TEXT_FIGURES, draw_gpt2, draw_text_models
 from mechscope.labs.induction.text_models import (
     describe_text_models,
@@ -84,7 +84,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
         smeared = {seed: train_smeared(workspace, seed) for seed in workspace.seeds}
     analyses = {seed: analyse(two[seed], seed) for seed in workspace.seeds}
     baselines = {
-        seed: score_rivals(two[seed], workspace.config.of_seed(seed, workspace.seeds), seed)
+        seed: score_baselines(two[seed], workspace.config.of_seed(seed, workspace.seeds), seed)
         for seed in workspace.seeds
     }
     measures = {
@@ -141,7 +141,7 @@ def _measure_gpt2(workspace: Workspace) -> HeadTable | None:
 
 
 def _facts(
-    analysis: Analysis, baselines: Mapping[str, RivalScores], evidence: Mapping[str, Evidence], seed: int
+    analysis: Analysis, baselines: Mapping[str, BaselineScores], evidence: Mapping[str, Evidence], seed: int
 ) -> Facts:
     pair, rule = evidence["heads"], evidence["rule"]
     swaps = "swaps that matter"
@@ -164,7 +164,7 @@ def _facts(
 
 
 def _checks_made(evidence: Evidence) -> int:
-    return len(evidence.rungs) - len(evidence.with_verdict("not run"))
+    return len(evidence.checks) - len(evidence.with_verdict("not run"))
 
 
 def _against(evidence: Evidence) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mechscope.data.repeated_tokens import repeated_twice
 from mechscope.labs.head_names import head_name
+from mechscope.labs.induction.baselines import BaselineScores
 from mechscope.labs.induction.losses import token_losses
 from mechscope.labs.induction.measures import Analysis
-from mechscope.labs.induction.rivals import RivalScores
 from mechscope.labs.induction.training import TrainedModel
 from mechscope.labs.induction.training_figures import draw_loss_curves, draw_phase_change
 from mechscope.labs.lab import LabFigure
@@ -35,7 +35,7 @@ def draw_figures(
     two: TrainedModel,
     one: TrainedModel,
     analysis: Analysis,
-    baselines: Mapping[str, RivalScores],
+    baselines: Mapping[str, BaselineScores],
     evidence: Mapping[str, Evidence],
     seed: int,
 ) -> tuple[LabFigure, ...]:
@@ -57,7 +57,7 @@ def draw_figures(
 
 
 def _loss_by_position(
-    two: TrainedModel, one: TrainedModel, baselines: Mapping[str, RivalScores], made_by: Provenance
+    two: TrainedModel, one: TrainedModel, baselines: Mapping[str, BaselineScores], made_by: Provenance
 ) -> LabFigure:
     half = (two.blocks.shape[1] - 1) // 2
     losses = {
@@ -85,7 +85,7 @@ def _loss_by_position(
 
 
 def _baselines(
-    two: TrainedModel, one: TrainedModel, baselines: Mapping[str, RivalScores], made_by: Provenance
+    two: TrainedModel, one: TrainedModel, baselines: Mapping[str, BaselineScores], made_by: Provenance
 ) -> LabFigure:
     losses = {name: scores.repeated for name, scores in baselines.items()}
     losses |= {
@@ -253,7 +253,7 @@ def _without_previous(analysis: Analysis, made_by: Provenance) -> LabFigure:
 def _evidence(name: str, evidence: Evidence, made_by: Provenance) -> LabFigure:
     measured = {
         f"{check.name}: {check.verdict}": check.measured
-        for check in evidence.rungs
+        for check in evidence.checks
         if check.measured is not None
     }
     return LabFigure(

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.labs.induction.ablation import Head, mean_ablation_hooks, record
+from mechscope.labs.induction.baselines import RULE, BaselineScores, best_plain
 from mechscope.labs.induction.change_point import abruptness, halfway_step
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, token_losses
 from mechscope.labs.induction.relabelling import relabelling_test
-from mechscope.labs.induction.rivals import RULE, RivalScores, best_plain
 from mechscope.labs.induction.training import History, SmearedModel, TrainedModel
 from mechscope.labs.induction.turning import largest_turn, principal_path, turning_angles
 from mechscope.results import Result
@@ -105,7 +105,7 @@ def measure(
     two: TrainedModel,
     one: TrainedModel,
     analysis: Analysis,
-    baselines: Mapping[str, RivalScores],
+    baselines: Mapping[str, BaselineScores],
     seed: int,
 ) -> dict[str, float]:
     """All measures by name, without those of smeared keys, turns and language models."""

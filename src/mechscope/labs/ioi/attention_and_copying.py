@@ -16,8 +16,7 @@ from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.head_detectors import detect_heads
-from mechscope.techniques.ov_qk_circuits import full_circuit
-from mechscope.techniques.readable_weights import unembedding, write_weight
+from mechscope.techniques.ov_qk_circuits import full_circuit, unembedding, write_weight
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.data.rivals import fit_rivals
+from mechscope.data.baselines import fit_baselines
 from mechscope.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def describe(logits: Float[Tensor, "batch answer d_vocab"], task: Task) -> Behav
 def baseline_accuracies(task: Task, text: Int[Tensor, "row pos"], d_vocab: int) -> dict[str, float]:
     """Prompts on which each baseline and rule prefers the indirect object to the subject (%). Ties count half.
 
-    The baselines count n-grams in `text` or copy from the prompt (`mechscope.data.rivals`). The rules see only
+    The baselines count n-grams in `text` or copy from the prompt (`mechscope.data.baselines`). The rules see only
     the order of the names.
 
     Args:
@@ -66,7 +66,7 @@ def baseline_accuracies(task: Task, text: Int[Tensor, "row pos"], d_vocab: int) 
     end = task.positions["end"][:, None]
     io, s = task.answers.correct[:, 0, 0], task.answers.wrong[:, 0, 0]
     found: dict[str, float] = {}
-    for name, baseline in fit_rivals(d_vocab, text).items():
+    for name, baseline in fit_baselines(d_vocab, text).items():
         scores = baseline.log_probabilities(task.clean)
         at_end = scores.gather(1, end[..., None].expand(-1, -1, d_vocab))[:, 0]
         found[name] = _percent(at_end.gather(1, io[:, None])[:, 0], at_end.gather(1, s[:, None])[:, 0])

@@ -153,7 +153,7 @@ def _facts(anatomy: Anatomy, baselines: Mapping[str, float], evidence: Evidence)
         random_median=_median(nulls.random),
         matched_median=_median(nulls.matched),
         movers_lost=None if anatomy.backups is None else anatomy.backups.lost,
-        checks_made=len(evidence.rungs) - len(evidence.with_verdict("not run")),
+        checks_made=len(evidence.checks) - len(evidence.with_verdict("not run")),
         supporting=len(evidence.with_verdict("supports")),
         undermining=len(evidence.with_verdict("undermines")),
         inconclusive=len(evidence.with_verdict("inconclusive")),

@@ -149,7 +149,7 @@ def _estimates(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
 
 
 def _redteam(evidence: Evidence, made_by: Provenance) -> LabFigure:
-    measured = {check.name: check.measured for check in evidence.rungs if check.measured is not None}
+    measured = {check.name: check.measured for check in evidence.checks if check.measured is not None}
     return LabFigure(
         "redteam",
         evidence.figure(),

@@ -17,7 +17,7 @@ from torch import Tensor
 from mechscope.labs.ioi.heads import Head, HeadPositions
 from mechscope.model.names import get_act_name
 from mechscope.tasks.task import Task
-from mechscope.techniques.ablation_values import AblationValues
+from mechscope.techniques.ablation import AblationValues
 
 if TYPE_CHECKING:
     from mechscope.model.hook_points import HookPoint

@@ -21,10 +21,10 @@ from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.word_tokenizer import text_pieces, word_tokenizer
 from mechscope.tasks.assembling import Pair, assemble, fill_up
 from mechscope.tasks.ioi_words import get_ioi_words
-from mechscope.tasks.needed_words import vocabulary
 from mechscope.tasks.reader import Reader
 from mechscope.tasks.task import Task
 from mechscope.tasks.template import Template, read_template
+from mechscope.tasks.word_vocabulary import vocabulary
 
 HELD_OUT_EVERY = 4
 """One name in this many is held out."""

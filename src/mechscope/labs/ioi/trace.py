@@ -18,8 +18,7 @@ from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits import Circuit, EdgeGraph
-from mechscope.techniques.node_names import NodeName, all_heads, parse_node
-from mechscope.techniques.path_patching import path_patching
+from mechscope.techniques.path_patching import NodeName, all_heads, parse_node, path_patching
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

@@ -70,7 +70,7 @@ def induction(n_tokens: int = 8, length: int = 12) -> Program:
     output = aggregate(select(before, tokens, equal, prefer=positions), tokens, "induction")
     return _sequences(
         "induction",
-        "The token that followed the latest earlier occurrence of the current token; no answer where there is none.",
+        "The token that followed the latest earlier occurrence of the current token; no answer if there is none.",
         output,
         n_tokens,
         length,

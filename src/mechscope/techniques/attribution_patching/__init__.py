@@ -1,5 +1,14 @@
-"""Attribution patching: first-order estimates of patching, and the repairs for where they fail."""
+"""Attribution patching: first-order estimates of patching, with corrections for known failures."""
 
+from mechscope.techniques.attribution_patching._gradient_pass import GradientPass, check_steps, points_on_line
+from mechscope.techniques.attribution_patching._two_runs import TwoRuns
 from mechscope.techniques.attribution_patching.estimate import Attributions, attribution_patching
 
-__all__ = ["Attributions", "attribution_patching"]
+__all__ = [
+    "Attributions",
+    "GradientPass",
+    "TwoRuns",
+    "attribution_patching",
+    "check_steps",
+    "points_on_line",
+]

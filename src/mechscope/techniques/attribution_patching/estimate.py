@@ -1,22 +1,21 @@
-"""Attribution patching: the effect of every patch at once, to first order.
+"""Attribution patching: a first-order estimate of the effect of every patch at once.
 
 Patching an activation changes the metric by about (source - base) . d(metric)/d(activation). Two forward
 passes and one backward pass give that product for every head, neuron and position together, where real
 patching needs one run for each. Source: Nanda 2023, "Attribution Patching"; Syed et al. 2023.
 
-How it misleads, and what repairs it:
-- *A flat place on the way* has no gradient. `qk_fix=True` repairs the commonest, saturated attention: it recomputes
-  the pattern exactly for queries and keys (Kramár et al. 2024; see `attention_fix.py`). `steps=10` averages
-  gradients along the straight line from the base's embeddings to the source's (integrated gradients:
-  Sundararajan et al. 2017; for circuits Hanna et al. 2024). Its estimates at the embedding add up to the whole
-  effect; they share out the joint change of everything, so beside a patch of one part alone they may be further
-  off than the plain estimate. Halfway between two tokens' embeddings there is no token, and heads that match
-  tokens may fall silent there.
-- *Cancellation*: a node's direct effect and its effect through a later layer may sum to nothing at the base point
-  by accident, though either changes under the patch. `grad_drop=True` takes the gradient with each layer's
-  contribution left out in turn, and averages magnitudes (Kramár et al. 2024, section 3.1.2).
-- Norms see large changes of the residual stream as small ones; on `resid_pre` estimates are worst. Patch for
-  real what looks important (`patch`), and some of what does not.
+How it misleads, and what helps:
+- *Saturation*: a flat function has no gradient. `qk_fix=True` corrects the commonest case, saturated attention, by
+  recomputing the pattern exactly for queries and keys (Kramár et al. 2024). `steps=10` averages gradients along the
+  straight line from the base's embeddings to the source's (integrated gradients: Sundararajan et al. 2017; for
+  circuits Hanna et al. 2024). Its estimates at the embedding sum to the whole effect. They distribute the joint change
+  of everything, so for a patch of a single part they may be less accurate than the plain estimate. Between two
+  tokens' embeddings there is no token, and heads that match tokens may be inactive there.
+- *Cancellation*: a node's direct effect and its effect through a later layer may cancel at the base point by
+  accident, although either changes under the patch. `grad_drop=True` computes the gradient without each layer's
+  contribution in turn, and averages magnitudes (Kramár et al. 2024, section 3.1.2).
+- *Norms* shrink large changes of the residual stream, so estimates are worst at `resid_pre`. Use `patch` to measure
+  what looks important, and some of what does not.
 """
 
 from __future__ import annotations
@@ -33,12 +32,11 @@ from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
-from mechscope.techniques.attribution_patching.attention_fix import AttentionFix
-from mechscope.techniques.attribution_patching.gradient_pass import GradientPass
-from mechscope.techniques.attribution_patching.line import check_steps, points_on_line
-from mechscope.techniques.attribution_patching.sites import By, Target, resolve_sites
-from mechscope.techniques.attribution_patching.two_runs import TwoRuns
-from mechscope.techniques.task_sweep import SHARE, Direction, in_words
+from mechscope.techniques.attribution_patching._attention_fix import AttentionFix
+from mechscope.techniques.attribution_patching._gradient_pass import GradientPass, check_steps, points_on_line
+from mechscope.techniques.attribution_patching._sites import By, Target, resolve_sites
+from mechscope.techniques.attribution_patching._two_runs import TwoRuns
+from mechscope.techniques.sweep.task_sweep import SHARE, Direction, in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -49,13 +47,13 @@ class Attributions:
     """Estimates of several sites from the same passes."""
 
     results: Mapping[str, Result]
-    """By the site's name as it was asked for."""
+    """Results by the site's name as the caller wrote it."""
 
     def __getitem__(self, site: str) -> Result:
         return self.results[site]
 
     def show(self) -> None:
-        """Draw every result that a figure can hold."""
+        """Display the figure of every result."""
         for result in self.results.values():
             result.show()
 
@@ -107,29 +105,30 @@ def attribution_patching(
     average: bool = True,
     progress: bool = True,
 ) -> Result | Attributions:
-    """Estimate what `patch` would find, for every place of a site (or of several) at once.
+    """Estimate what `patch` would measure, for all activations of one or more sites at once.
 
     Args:
         sites: one of "head" (or "z"), "neuron" (or "post"), "resid_pre", "resid_mid", "resid_post", "attn_out",
             "mlp_out", "q", "k", "v", "pattern", or a list of them, which costs no further passes.
-        by: what is told apart beside the layer, as for `patch`; by site, where there are several. What is not
-            named is summed: to first order, patched together.
+        by: the axes besides the layer along which effects are separated, as for `patch`; a mapping by site if there
+            are several sites. Along other axes effects are summed, which to first order is patching together.
         direction: "denoise" (base corrupted, source clean) or "noise".
-        normalize: shares of the difference between source and base; else the change of the metric.
-        steps: 1 takes the gradient at the base; more, the mean gradient at the midpoints of that many pieces
-            of the line between the base's and the source's embeddings. Each costs a forward and a backward pass.
-        qk_fix: for "q" and "k", recompute the softmax exactly. With positions told apart, keys cost one softmax
-            of every layer a position.
-        grad_drop: mean magnitude over gradients that skip one layer each; a backward pass a layer. All values
-            are then positive, and a sign is lost.
-        average: the mean over examples; False keeps them as the first axis, "batch".
+        normalize: report shares of the difference between source and base; otherwise the change of the metric.
+        steps: 1 takes the gradient at the base. More steps average the gradient over the midpoints of that many pieces
+            of the line between the base's and the source's embeddings, with one forward and backward pass each.
+        qk_fix: for "q" and "k", recompute the softmax exactly. If effects are separated by position, keys need one
+            softmax per layer and position.
+        grad_drop: average magnitudes over gradients that skip one layer each, with one backward pass per layer. All
+            values are then positive.
+        average: average over examples; False keeps them as the first axis, "batch".
+        progress: show a progress bar.
 
     Returns:
-        dims ("layer", *by), like `patch`; `Attributions` for a list of sites.
+        estimates with axes ("layer", *by), like `patch`; `Attributions` for a list of sites.
 
     Raises:
         KeyError: for a site that does not exist.
-        ValueError: for options that do not go together, a metric without gradient, or a task that does not fit.
+        ValueError: for incompatible options, a metric without gradient, or a task that does not fit.
     """
     targets = resolve_sites(model, task, sites, by)
     _check(model, task, targets, direction, steps, qk_fix, grad_drop)
@@ -146,17 +145,17 @@ def attribution_patching(
     repairs = ["softmax recomputed"] * qk_fix + ["layers' gradients dropped in turn"] * grad_drop
     how += f" ({', '.join(repairs)})" if repairs else ""
     results = {
-        target.asked: _result(run, target, estimator.totals[target.asked], how, average) for target in targets
+        target.name: _result(run, target, estimator.totals[target.name], how, average) for target in targets
     }
     return results[sites] if isinstance(sites, str) else Attributions(results)
 
 
 class _Estimator:
-    """Sums of change times gradient, one tensor [batch *by] a layer and site."""
+    """Sums of change times gradient, one tensor [batch *by] per layer and site."""
 
     def __init__(self, run: TwoRuns, targets: list[Target], qk_fix: bool) -> None:
         self.run, self.targets, self.model = run, targets, run.model
-        self.totals: dict[str, list[torch.Tensor]] = {target.asked: [] for target in targets}
+        self.totals: dict[str, list[torch.Tensor]] = {target.name: [] for target in targets}
         self.fix: AttentionFix | None = None
         if qk_fix:
             self.fix = AttentionFix(run.model, run.base, run.source)
@@ -199,7 +198,7 @@ class _Estimator:
             outputs = [f"blocks.{layer}.hook_attn_out", f"blocks.{layer}.hook_mlp_out"]
             found = self._collect(forward, forward.activations, drop=outputs, again=layer + 1 < n_layers)
             found = {key: values.abs() for key, values in found.items()}
-            # A node's own layer dropped leaves it nothing, so one term fewer counts.
+            # Dropping a node's own layer leaves no gradient, so there is one term fewer than layers.
             self._add(found, 1 / (n_layers - 1))
 
     def _forward(self, embedding: torch.Tensor | None = None, droppable: bool = False) -> GradientPass:
@@ -226,19 +225,19 @@ class _Estimator:
                     axes = ("batch", "pos", "head") if "pos" in target.by else ("batch", "head")
                     if "head" not in target.by:
                         values, axes = values.sum(-1), axes[:-1]
-                    found[target.asked, layer] = target.order(values, axes)
+                    found[target.name, layer] = target.order(values, axes)
                 else:
                     change = at_least_float32(self.run.source[hook]) - at_least_float32(at_base[hook])
-                    found[target.asked, layer] = target.sum_up(change, at_least_float32(gradient))
+                    found[target.name, layer] = target.sum_up(change, at_least_float32(gradient))
 
         forward.backward(listen, drop, again)
         return found
 
     def _add(self, found: Mapping[tuple[str, int], torch.Tensor], weight: float) -> None:
         for target in self.targets:
-            totals = self.totals[target.asked]
+            totals = self.totals[target.name]
             for layer in range(self.model.cfg.n_layers):
-                values = found[target.asked, layer] * weight
+                values = found[target.name, layer] * weight
                 if len(totals) == layer:
                     totals.append(values)
                 else:
@@ -271,13 +270,13 @@ def _check(
 ) -> None:
     check_steps(steps)
     if steps > 1 and (qk_fix or grad_drop):
-        raise ValueError("integrated gradients (steps > 1) do not go together with qk_fix or grad_drop.")
+        raise ValueError("integrated gradients (steps > 1) cannot be combined with qk_fix or grad_drop.")
     if qk_fix and not any(target.site in ("q", "k") for target in targets):
-        raise ValueError("qk_fix repairs the estimates for the sites 'q' and 'k'; ask for one of them.")
+        raise ValueError("qk_fix corrects the estimates for the sites 'q' and 'k', but neither was given.")
     if grad_drop and model.cfg.n_layers < 2:
-        raise ValueError("grad_drop leaves layers out in turn, and this model has only one.")
+        raise ValueError("grad_drop skips one layer at a time, but this model has only one.")
     if task.metric.needs_reference and direction == "noise" and steps == 1:
         raise ValueError(
             f"{task.metric.name} is at its minimum in the clean run, where its gradient is zero, so a first-order "
-            "estimate says nothing; use direction='denoise' or steps=10."
+            "estimate is zero; use direction='denoise' or steps=10."
         )

@@ -1,15 +1,14 @@
-"""Circuits: the edge graph, methods that find which edges matter, and what tells a circuit from chance."""
+"""Circuits: the edge graph, methods that find important edges, and evaluation against random circuits."""
 
+from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.acdc import AcdcRun, acdc
-from mechscope.techniques.circuits.circuit import Circuit
-from mechscope.techniques.circuits.circuit_files import load_circuit, save_circuit
+from mechscope.techniques.circuits.circuit import Circuit, load_circuit, save_circuit
 from mechscope.techniques.circuits.comparison import Agreement, Comparison, auroc, compare
 from mechscope.techniques.circuits.discover import METHODS, Discovery, discover
 from mechscope.techniques.circuits.eap import edge_attribution_patching
 from mechscope.techniques.circuits.eap_ig import eap_ig_activations, eap_ig_inputs
 from mechscope.techniques.circuits.evaluation import Evaluation, evaluate
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 from mechscope.techniques.circuits.masked_run import MaskedRun
 from mechscope.techniques.circuits.minimality import Minimality, minimality
 from mechscope.techniques.circuits.null_circuits import layer_matched_circuit, random_circuit

@@ -1,9 +1,9 @@
-"""ACDC: from the logits back, take away every edge whose absence the metric does not notice.
+"""ACDC: from the logits back, remove every edge whose removal hardly changes the metric.
 
-An edge is patched by the corrupted run while everything removed so far stays patched; it stays out if the metric
-changes by less than `tau`. Exactly the sequential search, but tests share work: whatever lies before the edge's
-destination is still the whole model and is not run again, and several tests run in one batch under a guess of
-how the earlier ones end; tests behind a wrong guess are thrown away.
+An edge is patched with the corrupted run while everything removed so far stays patched; it stays removed if the metric
+changes by less than `tau`. The result is that of the sequential search, but tests share work: everything before the
+edge's destination is still the whole model and is not run again, and several tests run in one batch, guessing the
+outcome of earlier ones; tests after a wrong guess are discarded.
 Source: Conmy et al. 2023, "Towards automated circuit discovery", algorithm 1.
 """
 
@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._live_edges import reaches_logits
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import reaches_logits
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ Rule = Literal["change", "worsening"]
 
 @dataclass(frozen=True)
 class AcdcRun:
-    """What the search found."""
+    """The result of the search."""
 
     kept: Bool[torch.Tensor, "source destination"]
-    """The edges left."""
+    """The edges that remain."""
     effects: Float[torch.Tensor, "source destination"]
-    """What removing each edge took from the metric when it was tested, positive where it led away from the clean
-    value; 0 for edges into what had no path to the logits any more, NaN where there is no edge."""
+    """The change of the metric when each edge was tested, positive if it moved away from the clean value; 0 for edges
+    into parts without a path to the logits, NaN where there is no edge."""
     n_tests: int
-    """Circuits that the sequential search would have run."""
+    """How many circuits the sequential search would have run."""
 
 
 @checked_arguments
@@ -56,19 +56,19 @@ def acdc(
 ) -> AcdcRun:
     """Search for the circuit of a task.
 
-    Destinations come from last to first, their edges from the latest source to the earliest. At tau 0 nothing is
-    taken away; edges into parts that reach the logits no more are taken away without a test.
+    Destinations are visited from last to first, and their edges from the latest source to the earliest. At tau 0
+    nothing is removed; edges into parts without a path to the logits are removed without a test.
 
     Args:
         model: the model.
         task: clean and corrupted prompts, answers, metric; the paper uses "kl_divergence".
         tau: the least change of the mean metric that keeps an edge, in the metric's unit.
-        graph: the edges that are told apart; by default all, with q, k and v separate.
+        graph: the edge graph; by default with separate q, k and v inputs.
         rule: "change" keeps an edge whose removal moves the metric either way; "worsening", as in the paper, only if
             it moves away from the clean value.
         patch: what flows along removed edges (see `MaskedRun`).
-        memory: bytes that it may take; by default a quarter of what is free.
-        progress: show a bar with the time left.
+        memory: bytes that it may use; by default a quarter of the free memory.
+        progress: show a progress bar.
 
     Raises:
         ValueError: for a negative or NaN tau, another rule, or a task that does not fit the model.
@@ -99,10 +99,10 @@ class _Search:
         """Whether the next tests are expected to remove their edge, and how many to run at once."""
 
     def steps(self) -> Iterator[int]:
-        """Decide on edge after edge; yields how many were decided."""
+        """Decide all edges; yields how many each batch decided."""
         for column in reversed(range(len(self.graph.destinations))):
             rows = self.graph.valid[:, column].nonzero().flatten().flip(0).tolist()
-            if self.tau > 0 and not self._is_heard(column):
+            if self.tau > 0 and not self._reaches_logits(column):
                 self.kept[rows, column] = False
                 yield len(rows)
                 continue
@@ -111,13 +111,13 @@ class _Search:
                 rows = rows[decided:]
                 yield decided
 
-    def _is_heard(self, column: int) -> bool:
+    def _reaches_logits(self, column: int) -> bool:
         if self.coupled or column == len(self.graph.destinations) - 1:
             return True
         return bool((reaches_logits(self.graph, self.kept) & self.graph.feeds[column]).any())
 
     def _decide(self, rows: list[int], column: int) -> int:
-        """Test some edges in one batch, under the guess that all but the last end alike; how many that decided."""
+        """Test some edges in one batch, guessing that all but the last end alike; returns how many are decided."""
         circuits: list[torch.Tensor] = []
         present = self.kept
         for row in rows:

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float
 
+from mechscope.arguments import checked_arguments
+from mechscope.techniques.circuits._circuit_files import StoredCircuit, read_circuit_file, write_circuit_file
+from mechscope.techniques.circuits._live_edges import live_edges
+from mechscope.techniques.circuits.comparison import Comparison, compare
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
     from mechscope.tasks.task import Task
-    from mechscope.techniques.circuits.comparison import Comparison
     from mechscope.techniques.circuits.evaluation import Evaluation
 
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Edges of a graph, with their scores where they have some.
+    """Edges of a graph, with their scores if they have any.
 
     >>> graph = EdgeGraph(n_layers=1, n_heads=2, n_kv_heads=2, attn_only=True)
     >>> circuit = Circuit.from_edges(graph, ["input->a0.h1<v>", "a0.h1->logits"])
@@ -37,9 +39,9 @@ class Circuit:
 
     graph: EdgeGraph
     kept: Bool[torch.Tensor, "source destination"]
-    """Which edges are in."""
+    """True for edges in the circuit."""
     scores: Float[torch.Tensor, "source destination"] | None = None
-    """What a method gave each edge of the graph, in or not; NaN where it gave none."""
+    """A method's score of each edge of the graph, inside or outside the circuit; NaN without a score."""
     name: str = "circuit"
     """For titles."""
     model: HookedTransformer | None = field(default=None, repr=False)
@@ -56,7 +58,7 @@ class Circuit:
             raise ValueError(f"scores have shape {list(self.scores.shape)}; the graph has {list(shape)}.")
         outside = self.kept.cpu() & ~self.graph.valid
         if bool(outside.any()):
-            raise ValueError(f"{self.graph.edge_names(outside)[0]} is no edge of {self.graph}.")
+            raise ValueError(f"{self.graph.edge_names(outside)[0]} is not an edge of {self.graph}.")
 
     # Making ---------------------------------------------------------------------------------
 
@@ -64,14 +66,14 @@ class Circuit:
     def from_edges(
         cls, where: EdgeGraph | HookedTransformer, edges: Iterable[str], name: str = "circuit"
     ) -> Circuit:
-        """The circuit of these edges.
+        """Make a circuit from edges.
 
         Args:
-            where: the graph, or the model, which the circuit then belongs to.
+            where: the graph, or the model to which the circuit belongs.
             edges: names `src->dst`.
 
         Raises:
-            KeyError: for a name that is no edge, with the nearest names.
+            KeyError: for an unknown edge; suggests the nearest names.
         """
         graph, model = _graph_and_model(where)
         return cls(graph, graph.mask(edges), name=name, model=model)
@@ -80,10 +82,10 @@ class Circuit:
     def from_nodes(
         cls, where: EdgeGraph | HookedTransformer, nodes: Iterable[str], name: str = "circuit"
     ) -> Circuit:
-        """All edges between these nodes; `input` and `logits` always belong to them.
+        """Make a circuit from all edges between some nodes; `input` and `logits` are always included.
 
         Raises:
-            KeyError: for a name that is no node, with the nearest names.
+            KeyError: for an unknown node; suggests the nearest names.
         """
         graph, model = _graph_and_model(where)
         chosen = {graph.node(node) for node in nodes} | {"input"}
@@ -100,26 +102,22 @@ class Circuit:
 
     @classmethod
     def load(cls, path: str | Path, model: HookedTransformer | None = None) -> Circuit:
-        """Read a circuit back (see `circuit_files.load_circuit`)."""
-        from mechscope.techniques.circuits.circuit_files import load_circuit
-
+        """Read a circuit from a file (see `load_circuit`)."""
         return load_circuit(path, model)
 
     def save(self, path: str | Path) -> Path:
-        """Write it as JSON (see `circuit_files.save_circuit`)."""
-        from mechscope.techniques.circuits.circuit_files import save_circuit
-
+        """Write it as JSON (see `save_circuit`)."""
         return save_circuit(self, path)
 
     def replace(self, **changes: Any) -> Circuit:
-        """The same with some fields changed."""
+        """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
     # Reading --------------------------------------------------------------------------------
 
     @cached_property
     def n_edges(self) -> int:
-        """How many edges are in."""
+        """Number of edges in the circuit."""
         return int(self.kept.sum())
 
     def edges(self) -> list[str]:
@@ -127,10 +125,10 @@ class Circuit:
         return self.graph.edge_names(self.kept)
 
     def nodes(self) -> list[str]:
-        """Names of the nodes at either end of an edge, in forward order."""
+        """Names of the nodes at the ends of edges, in forward order."""
         rows = self.kept.any(1)
         columns = self.kept.any(0)
-        # What a group of heads reads as its keys and values makes none of them a node by itself.
+        # An edge into the keys or values of a group of heads does not make any single head a node.
         alone = self.graph.feeds.sum(1) == 1
         rows |= (self.graph.feeds & (columns & alone)[:, None]).any(0)
         names = [name for name, there in zip(self.graph.sources, rows.tolist(), strict=True) if there]
@@ -149,18 +147,18 @@ class Circuit:
     # Changing -------------------------------------------------------------------------------
 
     def pruned(self) -> Circuit:
-        """Without edges that dangle: those on no path from the input to the logits."""
+        """The circuit without dangling edges, which are on no path from the input to the logits."""
         return self.replace(kept=live_edges(self.graph, self.kept))
 
     def complement(self) -> Circuit:
-        """Every other edge of the model."""
+        """The circuit of all other edges."""
         return self.replace(kept=self.graph.valid & ~self.kept, name=f"all but {self.name}")
 
     def without(self, *nodes: str) -> Circuit:
-        """Without the edges that start or end at these nodes.
+        """The circuit without the edges that start or end at some nodes.
 
         Raises:
-            KeyError: for a name that is no node, with the nearest names.
+            KeyError: for an unknown node; suggests the nearest names.
         """
         kept = self.kept.clone()
         for node in nodes:
@@ -188,21 +186,19 @@ class Circuit:
 
     def compare(self, truth: Circuit | Iterable[str]) -> Comparison:
         """Precision, recall and AUROC against the true edges (see `comparison.compare`)."""
-        from mechscope.techniques.circuits.comparison import compare
-
         return compare(self, truth)
 
     def evaluate(self, task: Task, model: HookedTransformer | None = None, **options: Any) -> Evaluation:
-        """Faithfulness, completeness, minimality, beside both nulls (see `evaluation.evaluate`).
+        """Faithfulness and completeness, compared with random circuits (see `evaluation.evaluate`).
 
         Raises:
-            ValueError: where neither the circuit nor the call names a model.
+            ValueError: if neither the circuit nor the call has a model.
         """
         from mechscope.techniques.circuits.evaluation import evaluate
 
         model = self.model if model is None else model
         if model is None:
-            raise ValueError(f"{self.name} belongs to no model in memory: give evaluate(task, model=…).")
+            raise ValueError(f"{self.name} has no model in memory: call evaluate(task, model=…).")
         return evaluate(model, task, [self], **options)
 
     def figure(self) -> Any:
@@ -217,7 +213,7 @@ class Circuit:
         )
 
     def show(self) -> Any:
-        """Draw and display it; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -228,3 +224,27 @@ class Circuit:
 
 def _graph_and_model(where: EdgeGraph | HookedTransformer) -> tuple[EdgeGraph, HookedTransformer | None]:
     return (where, None) if isinstance(where, EdgeGraph) else (EdgeGraph.of(where), where)
+
+
+def save_circuit(circuit: Circuit, path: str | Path) -> Path:
+    """Write a circuit as JSON: the edges in it, and every edge that has a score; returns the path."""
+    stored = StoredCircuit(circuit.graph, circuit.kept, circuit.scores, circuit.name)
+    return write_circuit_file(path, stored, circuit.nodes())
+
+
+@checked_arguments
+def load_circuit(path: str | Path, model: HookedTransformer | None = None) -> Circuit:
+    """Read a circuit that `save_circuit` wrote, or any JSON object with "edges".
+
+    Args:
+        path: the file.
+        model: the model that the circuit belongs to; checked against the file, and needed if the file does not
+            give the shape of its model.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a circuit, or belongs to a model of another shape.
+        KeyError: for an edge that the model does not have.
+    """
+    stored = read_circuit_file(path, model)
+    return Circuit(stored.graph, stored.kept, stored.scores, stored.name, model)

@@ -1,36 +1,39 @@
-"""How near a circuit is to the true one: precision and recall of what is in, AUROC of the scores."""
+"""Compare a circuit with the true one: precision and recall of its edges and nodes, and AUROC of the scores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
-from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
+
+if TYPE_CHECKING:
+    from mechscope.techniques.circuits.circuit import Circuit
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of edges or of nodes; NaN where there is nothing to divide by."""
+    """Agreement of edges or of nodes; NaN if it is undefined."""
 
     precision: float
-    """Share of what is in the circuit that is true."""
+    """Share of the circuit that is true."""
     recall: float
-    """Share of what is true that is in the circuit."""
+    """Share of the truth that is in the circuit."""
     auroc: float
-    """Chance that a true one scores above a false one, ties counted half; without scores, that being in beats out."""
+    """Chance that a true one scores above a false one, ties count half; without scores members beat others."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A circuit against the truth."""
+    """Agreement between a circuit and the truth."""
 
     edges: Agreement
     nodes: Agreement
-    """`input` and `logits`, which are in every circuit, left out."""
+    """Without `input` and `logits`, which are in every circuit."""
 
 
 def compare(circuit: Circuit, truth: Circuit | Iterable[str]) -> Comparison:
@@ -43,15 +46,18 @@ def compare(circuit: Circuit, truth: Circuit | Iterable[str]) -> Comparison:
         truth: the true circuit, or its edges by name.
 
     Raises:
-        KeyError: for a name that is no edge of the circuit's graph.
-        ValueError: where the truth is empty or belongs to another graph.
+        KeyError: for an edge that the circuit's graph does not have.
+        ValueError: if the truth is empty or belongs to another graph.
     """
     graph = circuit.graph
-    true = truth.kept if isinstance(truth, Circuit) else graph.mask(truth)
-    if isinstance(truth, Circuit) and truth.graph != graph:
-        raise ValueError(f"the truth belongs to {truth.graph}, the circuit to {graph}.")
+    if isinstance(truth, Iterable):
+        true = graph.mask(truth)
+    else:
+        if truth.graph != graph:
+            raise ValueError(f"the truth belongs to {truth.graph}, the circuit to {graph}.")
+        true = truth.kept
     if not bool(true.any()):
-        raise ValueError("the true circuit has no edge, so there is nothing to compare with.")
+        raise ValueError("the true circuit has no edges, so there is nothing to compare with.")
     ranks = circuit.kept.float() if circuit.scores is None else circuit.scores.abs().nan_to_num(0.0)
     ranks = ranks.masked_fill(~graph.valid, -1.0)
     edges = _agree(circuit.kept[graph.valid], true[graph.valid], ranks[graph.valid])
@@ -60,7 +66,7 @@ def compare(circuit: Circuit, truth: Circuit | Iterable[str]) -> Comparison:
 
 
 def _nodes(graph: EdgeGraph, edges: torch.Tensor) -> torch.Tensor:
-    """Heads and MLPs that an edge starts from or ends at, alone."""
+    """Heads and MLPs that an edge starts from, or ends at without sharing the input."""
     ends = (graph.feeds & edges.any(0)[:, None] & (graph.feeds.sum(1) == 1)[:, None]).any(0)
     return (edges.any(1) | ends)[1:]
 
@@ -73,7 +79,7 @@ def _agree(found: torch.Tensor, true: torch.Tensor, ranks: torch.Tensor) -> Agre
 
 
 def auroc(ranks: torch.Tensor, true: torch.Tensor) -> float:
-    """Area under the ROC curve, ties counted half; NaN if all of them are true, or none.
+    """Area under the ROC curve, counting ties as half; NaN if all or none are true.
 
     >>> auroc(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]))
     0.5

@@ -1,4 +1,4 @@
-"""From a task to a circuit in one call: score every edge, take the best, evaluate them."""
+"""From a task to a circuit in one call: score every edge, keep the best, and evaluate them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._edge_scores import Scores
 from mechscope.techniques.circuits.acdc import AcdcRun, acdc
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.comparison import Comparison
 from mechscope.techniques.circuits.eap import edge_attribution_patching
 from mechscope.techniques.circuits.eap_ig import eap_ig_activations, eap_ig_inputs
-from mechscope.techniques.circuits.edge_scores import Scores
 from mechscope.techniques.circuits.evaluation import Evaluation, evaluate
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.pruning import Prune, by_threshold, greedy, top_edges, top_nodes
@@ -33,28 +33,28 @@ METHODS = {
     "eap-ig-activations": "EAP-IG over activations",
     "acdc": "ACDC",
 }
-"""Methods by their name in code, and in titles."""
+"""Name in code → name in titles."""
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Sizes at which circuits are evaluated unless asked otherwise, as shares of all edges (Mueller et al. 2025)."""
+"""Default sizes at which circuits are evaluated, as shares of all edges (Mueller et al. 2025)."""
 DRAWN_EDGES = 50
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """Every edge's score, and the circuits that follow from them."""
+    """Scores of all edges, and the circuits that follow from them."""
 
     method: str
-    """Its name in code, one of METHODS."""
+    """The method's name in code, one of METHODS."""
     scores: Result
-    """[source destination] in the metric's unit: positive where an edge carries the metric towards its clean value."""
+    """Scores [source destination] in the metric's unit, positive if an edge moves the metric to its clean value."""
     graph: EdgeGraph
     model: HookedTransformer = field(repr=False)
     task: Task
     """The prompts that the scores come from."""
     held_out: Task | None = None
-    """Prompts kept back, which `evaluate` then uses."""
+    """Held-out prompts, which `evaluate` uses."""
     found: Circuit | None = None
-    """The circuit that the method itself decided on (ACDC)."""
+    """The circuit that the method itself chose (ACDC)."""
 
     @property
     def score_matrix(self) -> Scores:
@@ -70,17 +70,17 @@ class Discovery:
         prune: Prune = "greedy",
         absolute: bool = True,
     ) -> Circuit:
-        """A circuit of some size, without edges that dangle; ACDC's own where no size is given.
+        """A circuit of a given size, without dangling edges; without a size, ACDC's own circuit.
 
         Args:
-            n_edges: how many edges (one that dangles is taken off, so there may be fewer).
-            threshold: instead, the least score.
+            n_edges: how many edges (dangling ones are removed, so there may be fewer).
+            threshold: instead, the smallest score to keep.
             n_nodes: instead, how many heads and MLPs, with all edges between them.
-            prune: for `n_edges`, "greedy" grows it from the logits back, "top" takes the highest scores anywhere.
-            absolute: rank by the size of a score; otherwise edges that hurt the behaviour come last.
+            prune: for `n_edges`, "greedy" grows the circuit from the logits back, "top" takes the highest scores.
+            absolute: rank by magnitude; otherwise edges that hurt the behaviour come last.
 
         Raises:
-            ValueError: unless exactly one size is given, or for a size or a way of pruning that does not exist.
+            ValueError: unless exactly one size is given, or for an invalid size or pruning method.
         """
         if prune not in ("top", "greedy"):
             raise ValueError(f"prune must be 'top' or 'greedy', not {prune!r}.")
@@ -88,7 +88,7 @@ class Discovery:
         if not sizes and self.found is not None:
             return self.found
         if len(sizes) != 1:
-            raise ValueError("say how large the circuit is to be, by one of n_edges, threshold and n_nodes.")
+            raise ValueError("give the size of the circuit by exactly one of n_edges, threshold and n_nodes.")
         scores = self.score_matrix
         if n_edges is not None:
             take = greedy if prune == "greedy" else top_edges
@@ -115,14 +115,14 @@ class Discovery:
         absolute: bool = True,
         **options: Any,
     ) -> Evaluation:
-        """Faithfulness and completeness over sizes, beside both nulls (see `evaluation.evaluate`).
+        """Faithfulness and completeness over sizes, compared with random circuits (see `evaluation.evaluate`).
 
         Args:
-            task: other prompts; by default those held out, and without them those that the scores come from.
+            task: other prompts; by default the held-out ones, or without these the ones that were scored.
             sizes: numbers of edges; by default from a thousandth of all edges to all of them, and for ACDC its circuit.
-            prune: how circuits follow from scores.
-            absolute: rank by the size of a score.
-            options: those of `evaluate`.
+            prune: how to choose circuits from scores.
+            absolute: rank by magnitude.
+            options: options of `evaluate`.
         """
         note = (
             "other prompts"
@@ -139,9 +139,9 @@ class Discovery:
         return evaluate(self.model, self.task if task is None else task, circuits, **options)
 
     def compare(self, truth: Circuit | Iterable[str], circuit: Circuit | None = None) -> Comparison:
-        """The scores' AUROC against the true edges, and the precision and recall of a circuit.
+        """AUROC of the scores against the true edges, and precision and recall of a circuit.
 
-        Without one, of the method's own circuit, or of as many edges as are true.
+        By default the circuit is the method's own, or has as many edges as the truth.
         """
         if circuit is None:
             true = truth if isinstance(truth, Circuit) else Circuit.from_edges(self.graph, truth)
@@ -150,12 +150,12 @@ class Discovery:
         return circuit.replace(scores=self.score_matrix).compare(truth)
 
     def figure(self) -> Any:
-        """The method's own circuit, or that of the 50 best edges, drawn as a graph."""
+        """The method's own circuit, or the one of the 50 best edges, drawn as a graph."""
         circuit = self.found or self.circuit(min(DRAWN_EDGES, self.graph.n_edges))
         return circuit.figure()
 
     def show(self) -> Any:
-        """Draw and display it; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -181,17 +181,17 @@ def discover(
         model: the model.
         task: clean and corrupted prompts, answers, metric.
         method: "eap-ig", "eap", "eap-ig-activations" or "acdc".
-        qkv: tell a head's queries, keys and values apart.
-        held_out: prompts to evaluate on, or the share of the task's own that is kept back for that.
-        steps: of the integrated gradients.
-        tau: ACDC's threshold in the metric's unit; by default a hundredth of what separates clean and
+        qkv: use separate inputs for a head's queries, keys and values.
+        held_out: prompts to evaluate on, or the share of the task's prompts to hold out for that.
+        steps: steps of integrated gradients.
+        tau: ACDC's threshold in the metric's unit; by default a hundredth of the difference between clean and
             corrupted.
-        memory: bytes that it may take; by default a quarter of what is free.
-        progress: show a bar with the time left.
+        memory: bytes that it may use; by default a quarter of the free memory.
+        progress: show a progress bar.
         options: ACDC's `rule` and `patch`.
 
     Raises:
-        ValueError: for another method, an option that it does not have, or what the method itself refuses.
+        ValueError: for an unknown method or option, or input that the method cannot use.
 
     >>> from mechscope import planted
     >>> program = planted.load("ioi")  # compiled, so the true circuit is known
@@ -200,7 +200,7 @@ def discover(
     True
     """
     if method not in METHODS:
-        raise ValueError(f"there is no method {method!r}; there are {', '.join(METHODS)}.")
+        raise ValueError(f"there is no method {method!r}; choose from {', '.join(METHODS)}.")
     if options and method != "acdc":
         raise ValueError(f"{METHODS[method]} has no option {', '.join(options)}.")
     kept_back = held_out if isinstance(held_out, Task) else None

@@ -1,8 +1,8 @@
-"""Edge attribution patching with integrated gradients: the gradient averaged on the way from corrupted to clean.
+"""Edge attribution patching with integrated gradients: the gradient is averaged between corrupted and clean.
 
-One gradient misjudges what saturates, such as a softmax that is already sure. Averaged over `steps` points
-between the two runs it sees the whole way. The way may lead through the embedded prompts ("inputs"), all edges
-at once, or through the output of one node after another while the rest stays clean ("activations").
+A single gradient misjudges saturated functions, such as a softmax that is already confident. Averaging over `steps`
+points between the two runs takes the whole path into account. The path either interpolates the embedded prompts, for
+all edges at once ("inputs"), or the output of one node at a time while the rest stays clean ("activations").
 Source: Hanna et al. 2024, "Have faith in faithfulness", section 3.
 """
 
@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from mechscope.model.precision import at_least_float32
 from mechscope.tasks.task import Task
-from mechscope.techniques.circuits.batch_memory import batch_memory
-from mechscope.techniques.circuits.edge_scores import EdgeScores, Piece, Scores
+from mechscope.techniques.circuits._edge_scores import EdgeScores, Piece, Scores
 from mechscope.techniques.circuits.graph import EdgeGraph
+from mechscope.techniques.sweep._memory import batch_memory
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -40,16 +40,16 @@ def eap_ig_inputs(
     Args:
         model: the model.
         task: clean and corrupted prompts, answers, metric.
-        graph: the edges that are told apart; by default all, with q, k and v separate.
-        steps: points on the way; the work grows with them.
-        memory: bytes that it may take; by default a quarter of what is free.
-        progress: show a bar with the time left.
+        graph: the edge graph; by default with separate q, k and v inputs.
+        steps: points on the path; the cost is proportional to them.
+        memory: bytes that it may use; by default a quarter of the free memory.
+        progress: show a progress bar.
 
     Returns:
         scores [source destination] in the metric's unit, with the sign of `edge_attribution_patching`.
 
     Raises:
-        ValueError: for no steps, or a metric without a gradient, or whose clean and corrupted values are alike.
+        ValueError: for fewer than one step, or a metric without a gradient or with equal clean and corrupted values.
     """
     _check_steps(steps)
     sums = EdgeScores(model, task, graph, memory=memory)
@@ -74,10 +74,10 @@ def eap_ig_activations(
 ) -> Scores:
     """EAP with gradients averaged while one node's output goes from corrupted to clean, node by node.
 
-    The scores of a node's outgoing edges add up, as steps grow, to what patching that node alone does. The work
-    grows with nodes times steps; each pass starts where its node writes.
+    With many steps, the scores of a node's outgoing edges sum to the effect of patching that node alone. The cost is
+    proportional to nodes times steps; each pass starts where its node writes.
 
-    Args, return and errors are those of `eap_ig_inputs`.
+    Arguments, result and errors are those of `eap_ig_inputs`.
     """
     _check_steps(steps)
     sums = EdgeScores(model, task, graph, memory=memory)
@@ -87,37 +87,39 @@ def eap_ig_activations(
         for piece in sums.pieces():
             for stage in range(-1, len(sums.split.stages) - 1):
                 rows = (sums.split.source_stage == stage).nonzero().flatten().tolist()
-                ways = [(row, step) for row in rows for step in range(1, steps + 1)]
+                points = [(row, step) for row in rows for step in range(1, steps + 1)]
                 at_once = max(1, memory // (piece.task.n_examples * sums.bytes_of_pass))
-                for start in range(0, len(ways), at_once):
-                    _add_ways(sums, piece, stage + 1, ways[start : start + at_once], steps)
-                    bar.update(len(ways[start : start + at_once]) * piece.task.n_examples)
+                for start in range(0, len(points), at_once):
+                    _add_points(sums, piece, stage + 1, points[start : start + at_once], steps)
+                    bar.update(len(points[start : start + at_once]) * piece.task.n_examples)
     return sums.scores()
 
 
-def _add_ways(sums: EdgeScores, piece: Piece, first: int, ways: list[tuple[int, int]], steps: int) -> None:
-    """Add the gradients at some points on some nodes' ways; all those nodes write just before stage `first`."""
+def _add_points(
+    sums: EdgeScores, piece: Piece, first: int, points: list[tuple[int, int]], steps: int
+) -> None:
+    """Add the gradients at some (node, step) pairs; all these nodes write just before stage `first`."""
     graph = sums.split
-    rows = [row for row, _ in ways]
-    left = torch.tensor([1 - step / steps for _, step in ways]).to(piece.difference)
+    rows = [row for row, _ in points]
+    left = torch.tensor([1 - step / steps for _, step in points]).to(piece.difference)
     difference = piece.difference[rows]
     residual = _stream_before(piece, sums, first) - left[:, None, None, None] * difference
     before = None
     if graph.parallel and graph.stages[first].kind == "mlp":
-        before = piece.clean.read[first].repeat(len(ways), 1, 1)
-    for number, gradient in sums.gradients(piece, residual.flatten(0, 1), len(ways), first, before):
+        before = piece.clean.read[first].repeat(len(points), 1, 1)
+    for number, gradient in sums.gradients(piece, residual.flatten(0, 1), len(points), first, before):
         columns = graph.stages[number].destinations
-        split = gradient.unflatten(1, (len(ways), -1)).transpose(0, 1)
+        split = gradient.unflatten(1, (len(points), -1)).transpose(0, 1)
         product = torch.einsum("wbpm,wdbpm->wd", at_least_float32(difference), at_least_float32(split))
         product = product.double().cpu() / steps
         sums.total[:, columns.start : columns.stop].index_add_(0, torch.tensor(rows), product)
 
 
 def _stream_before(piece: Piece, sums: EdgeScores, first: int) -> torch.Tensor:
-    """The clean residual stream in which everything written before stage `first` has been added."""
+    """The clean residual stream with everything written before stage `first`."""
     graph = sums.split
     if graph.parallel and graph.stages[first].kind == "mlp":
-        # What this MLP reads does not hold its own block's heads yet; the next stage's stream holds both.
+        # This MLP's input does not contain its own block's heads yet; the next stage's stream contains both.
         own = graph.stages[first].sources.start
         return piece.clean.read[first + 1] - piece.clean.sources[own]
     return piece.clean.read[first]
@@ -125,4 +127,4 @@ def _stream_before(piece: Piece, sums: EdgeScores, first: int) -> torch.Tensor:
 
 def _check_steps(steps: int) -> None:
     if steps < 1:
-        raise ValueError(f"the way needs at least one step, not {steps}.")
+        raise ValueError(f"steps must be at least 1, not {steps}.")

@@ -1,9 +1,9 @@
-"""Does a circuit do what the model does? Faithfulness, completeness and minimality, with both nulls beside them.
+"""Faithfulness and completeness of circuits, compared with two kinds of random circuits.
 
-Faithfulness f = (m(C) - m(∅)) / (m(M) - m(∅)): 1 where the circuit alone, the rest patched, does what the model
-does, 0 where it does what the model does with everything patched; the same for KL, where m(M) is 0. Over
-circuits of all sizes, CPR is the area under f and CMD the area of |1 - f|. Completeness runs the complement
-instead: little is left where nothing was missed.
+Faithfulness f = (m(C) - m(∅)) / (m(M) - m(∅)): 1 if the circuit alone, with the rest patched, does what the model
+does; 0 if it does what the model does with everything patched. The same holds for KL, where m(M) is 0. Over circuits
+of all sizes, CPR is the area under f and CMD the area of |1 - f|. Completeness runs the complement instead: little
+remains if the circuit misses nothing.
 Sources: Wang et al. 2022, section 4 (the three criteria); Mueller et al. 2025 (MIB: the areas).
 """
 
@@ -21,6 +21,7 @@ from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._share_of_difference import ShareOfDifference
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
@@ -29,45 +30,44 @@ from mechscope.techniques.circuits.null_circuits import (
     layer_matched_circuit,
     random_circuit,
 )
-from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 SERIES = ("circuit", "random circuits", "layer-matched circuits")
-"""What is measured: the circuit, and the two nulls of its size."""
+"""The circuit, and the two nulls of the same size."""
 BOUNDS = ("low", "high")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What became of a task in a circuit, or in circuits of many sizes, beside both nulls.
+    """How circuits of one or more sizes do on a task, compared with both nulls.
 
-    Intervals of the circuit are over examples (bootstrap); those of a null cover its draws.
+    Intervals of the circuit are bootstrapped over examples; those of a null cover its draws.
     """
 
     faithfulness: Result
-    """Share of the behaviour that circuits alone keep [series size]; a null's is its median, NaN for the
-    layer-matched one where layers have a single head."""
+    """Share of the behaviour that circuits alone keep [series size]; for a null the median over draws, NaN for the
+    layer-matched null if layers have a single head."""
     faithfulness_interval: Result
     """Its interval [series bound size]."""
     completeness: Result
-    """Share that the complements keep, the circuit patched [series size]: the lower, the more complete."""
+    """Share that the complements keep while the circuit is patched [series size]; lower is more complete."""
     completeness_interval: Result
     """Its interval [series bound size]."""
     areas: Result
     """CPR and CMD over the share of edges [series measure]; NaN for a single circuit."""
     circuits: tuple[Circuit, ...]
-    """The circuits, from small to large."""
+    """The circuits, from the smallest to the largest."""
 
     def figure(self) -> Any:
-        """Both curves, with the nulls as bands."""
-        from mechscope.techniques.circuits.evaluation_figure import evaluation_figure
+        """Curves of faithfulness and completeness, with intervals as bands."""
+        from mechscope.techniques.circuits._evaluation_figure import evaluation_figure
 
         return evaluation_figure(self)
 
     def show(self) -> Any:
-        """Draw and display it; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -101,23 +101,23 @@ def evaluate(
     progress: bool = True,
     note: str = "",
 ) -> Evaluation:
-    """Evaluate circuits of one graph, such as one method's of growing size.
+    """Evaluate circuits of one graph, such as those of one method with growing size.
 
     Args:
         model: the model.
-        task: what it is judged on; give prompts that the circuits were not found with.
-        circuits: at least one.
-        patch: what flows along edges outside a circuit (see `MaskedRun`).
-        draws: circuits of each null at each size.
-        confidence: of intervals, two-sided.
-        seed: of nulls and bootstrap.
-        memory: bytes that it may take; by default a quarter of what is free.
-        progress: show a bar with the time left.
+        task: the prompts to evaluate on, preferably others than the circuits were found with.
+        circuits: one or more circuits.
+        patch: the activations along edges outside a circuit (see `MaskedRun`).
+        draws: random circuits of each null at each size.
+        confidence: level of the two-sided intervals.
+        seed: seed of nulls and bootstrap.
+        memory: bytes that it may use; by default a quarter of the free memory.
+        progress: show a progress bar.
         note: added to the title, such as "held-out prompts".
 
     Raises:
-        ValueError: for no circuit, circuits of different graphs or another model's, no draws, or a task whose
-            clean and corrupted runs score alike.
+        ValueError: for no circuits, circuits of different graphs or another model, no draws, or a task whose clean
+            and corrupted runs score alike.
     """
     graph = check_circuits(model, circuits)
     if draws < 1 or not 0 < confidence < 1:
@@ -167,17 +167,17 @@ def evaluate(
 
 
 def check_circuits(model: HookedTransformer, circuits: Sequence[Circuit]) -> EdgeGraph:
-    """The graph of circuits that belong together and to a model.
+    """Check that circuits have one graph and fit a model; returns the graph.
 
     Raises:
-        ValueError: where they do not, or there is none.
+        ValueError: if they do not, or there are none.
     """
     if not circuits:
-        raise ValueError("there is no circuit to evaluate.")
+        raise ValueError("the list of circuits is empty; give at least one.")
     graph = circuits[0].graph
     for circuit in circuits:
         if circuit.graph != graph:
-            raise ValueError(f"circuits of one graph can be compared, not of {graph} and {circuit.graph}.")
+            raise ValueError(f"all circuits must have the same graph, not {graph} and {circuit.graph}.")
     ours = EdgeGraph.of(model, graph.qkv)
     if graph != ours:
         raise ValueError(f"{circuits[0].name} belongs to {graph}; this model has {ours}.")
@@ -187,7 +187,7 @@ def check_circuits(model: HookedTransformer, circuits: Sequence[Circuit]) -> Edg
 def _table(
     share: ShareOfDifference, values: torch.Tensor, matched: np.ndarray, draws: int, confidence: float
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Shares [series size], their ends [series bound size], and every draw's shares by series [draw size]."""
+    """Shares [series size], their intervals [series bound size], and the shares of every draw by series [draw size]."""
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     n_circuits = len(matched)
     own = share.of(values[:n_circuits])
@@ -201,7 +201,7 @@ def _table(
 
 
 def _areas(series: list[np.ndarray], sizes: np.ndarray, title: str, made: Provenance) -> Result:
-    """CPR and CMD by trapezoids from no edge (f = 0) to all of them (f = 1); a null's are means over draws."""
+    """CPR and CMD by trapezoids from no edges (f = 0) to all edges (f = 1); for a null, means over draws."""
     areas = np.full((len(series), 2), np.nan)
     if len(sizes) > 1:
         at = np.concatenate([[0.0], sizes, [1.0]])

@@ -1,7 +1,7 @@
-"""The edge graph of a model: every part that writes to the residual stream, every input that reads from it.
+"""The edge graph of a model: all parts that write to the residual stream, and all inputs that read from it.
 
-An edge joins a part that writes (`input`, a head, an MLP) to an input that reads later (a head's query, key
-or value, an MLP, `logits`). Source: Conmy et al. 2023, section 2 (the graph), Hanna et al. 2024 (its names).
+An edge connects a part that writes (`input`, a head, an MLP) to an input that reads later (a head's query, key or
+value, an MLP, `logits`). Source: Conmy et al. 2023, section 2 (the graph), Hanna et al. 2024 (its names).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from jaxtyping import Bool, Int
 from torch.nn.utils.prune import BasePruningMethod
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.layer_checks import check_has_layers
 from mechscope.near_names import did_you_mean_clause
-from mechscope.techniques.layers import check_has_layers
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -36,15 +36,15 @@ class Stage:
 
 
 def _refuse_torch_hooks(model: HookedTransformer) -> None:
-    """Refuse torch's own hooks on these parts: a circuit's run computes heads one by one, so they would not fire."""
+    """Refuse torch's own hooks, which would not fire because a circuit's run computes heads separately."""
     for layer, block in enumerate(model.blocks):
         for name, part in ((f"blocks.{layer}", block), (f"blocks.{layer}.attn", block.attn)):
             # Pruning adds a hook only to keep the weight up to date.
             hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
             if any(not isinstance(hook, BasePruningMethod) for hook in hooks):
                 raise ValueError(
-                    f"one of torch's own hooks (register_forward_hook) is on {name}, and a circuit's run would pass "
-                    "it by: change weights by a parametrization instead (torch.nn.utils.parametrize)."
+                    f"{name} has one of torch's own hooks (register_forward_hook), which a circuit's run would not "
+                    "fire: change weights by a parametrization instead (torch.nn.utils.parametrize)."
                 )
 
 
@@ -52,7 +52,7 @@ def _refuse_torch_hooks(model: HookedTransformer) -> None:
 class EdgeGraph:
     """All edges that a model of this shape can have, as a matrix [source, destination] in forward order.
 
-    Under grouped-query attention keys and values have one destination a key/value head, `a1.h0<k>`.
+    Under grouped-query attention keys and values have one destination per key/value head, `a1.h0<k>`.
     """
 
     n_layers: int
@@ -72,7 +72,7 @@ class EdgeGraph:
             )
         if not self.qkv and self.n_kv_heads != self.n_heads:
             raise ValueError(
-                "heads of this model share keys and values, so their inputs cannot be one: use qkv=True."
+                "heads of this model share keys and values, so their inputs cannot be combined: use qkv=True."
             )
 
     @classmethod
@@ -82,7 +82,7 @@ class EdgeGraph:
 
         Args:
             model: the model.
-            qkv: tell a head's three inputs apart.
+            qkv: use separate inputs for a head's queries, keys and values.
 
         Raises:
             ValueError: for a model without layers, or if one of torch's own hooks is on a block or its attention.
@@ -97,7 +97,7 @@ class EdgeGraph:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """What writes, in forward order: `input`, then heads and MLP of each layer."""
+        """All parts that write, in forward order: `input`, then heads and MLP of each layer."""
         names = ["input"]
         for layer in range(self.n_layers):
             names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
@@ -106,7 +106,7 @@ class EdgeGraph:
 
     @cached_property
     def destinations(self) -> tuple[str, ...]:
-        """What reads, in forward order: queries, keys and values of each layer's heads, its MLP; last `logits`."""
+        """All inputs, in forward order: queries, keys and values of each layer's heads, its MLP; last `logits`."""
         names: list[str] = []
         for layer in range(self.n_layers):
             for suffix, heads in self._inputs:
@@ -122,17 +122,17 @@ class EdgeGraph:
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
-        """Everything that is joined: the sources, and `logits`."""
+        """The sources, and `logits`."""
         return (*self.sources, "logits")
 
     @cached_property
     def source_index(self) -> dict[str, int]:
-        """Row of each source."""
+        """The row of each source."""
         return {name: index for index, name in enumerate(self.sources)}
 
     @cached_property
     def destination_index(self) -> dict[str, int]:
-        """Column of each destination."""
+        """The column of each destination."""
         return {name: index for index, name in enumerate(self.destinations)}
 
     # Structure ------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class EdgeGraph:
 
     @cached_property
     def source_stage(self) -> Int[torch.Tensor, " source"]:
-        """Number of the stage that writes each source; -1 for the input."""
+        """The number of the stage that writes each source; -1 for the input."""
         numbers = [-1]
         for number, stage in enumerate(self.stages):
             numbers += [number] * len(stage.sources)
@@ -162,12 +162,12 @@ class EdgeGraph:
 
     @cached_property
     def destination_stage(self) -> Int[torch.Tensor, " destination"]:
-        """Number of the stage that reads each destination."""
+        """The number of the stage that reads each destination."""
         return torch.tensor([number for number, stage in enumerate(self.stages) for _ in stage.destinations])
 
     @cached_property
     def valid(self) -> Bool[torch.Tensor, "source destination"]:
-        """Which edges exist: the source is in the residual stream that the destination reads."""
+        """True for edges that exist: the destination reads a residual stream that contains the source."""
         reads = self.destination_stage.clone()
         if self.parallel:
             is_mlp = torch.tensor([name.startswith("m") for name in self.destinations])
@@ -176,7 +176,7 @@ class EdgeGraph:
 
     @cached_property
     def feeds(self) -> Bool[torch.Tensor, "destination source"]:
-        """Which destinations are inputs of which sources; the column of `logits` feeds none."""
+        """True if a destination is an input of a source; `logits` is an input of none."""
         feeds = torch.zeros(len(self.destinations), len(self.sources), dtype=torch.bool)
         group = self.n_heads // self.n_kv_heads
         for name, column in self.destination_index.items():
@@ -200,19 +200,19 @@ class EdgeGraph:
 
     @cached_property
     def column_of(self) -> Int[torch.Tensor, " destination"]:
-        """For each destination of `split`, the column that stands for it here."""
+        """The column in this graph of each destination of `split`."""
         names = (name if self.qkv else name.split("<")[0] for name in self.split.destinations)
         return torch.tensor([self.destination_index[name] for name in names])
 
     @property
     def n_edges(self) -> int:
-        """How many edges there are."""
+        """Number of edges."""
         return int(self.valid.sum())
 
-    # Between names and places -----------------------------------------------------------------
+    # From names to indices -----------------------------------------------------------------
 
     def edge_names(self, edges: Bool[torch.Tensor, "source destination"] | None = None) -> list[str]:
-        """Names `src->dst` of the edges that are set (all valid ones by default), in forward order."""
+        """Names `src->dst` of some edges (by default all valid ones), in forward order."""
         chosen = self.valid if edges is None else edges
         return [
             f"{self.sources[row]}->{self.destinations[column]}" for row, column in chosen.nonzero().tolist()
@@ -222,23 +222,21 @@ class EdgeGraph:
         """Row and column of an edge.
 
         Raises:
-            KeyError: for a name that is no edge of this graph, with the nearest names.
+            KeyError: for an unknown edge; suggests the nearest names.
         """
         ends = name.split("->")
         if len(ends) != 2:
-            raise KeyError(f"{name!r} is no edge; an edge is written src->dst, such as input->a0.h0<q>.")
+            raise KeyError(f"{name!r} is not an edge; an edge is written src->dst, such as input->a0.h0<q>.")
         row, column = self._find(ends[0], self.source_index), self._find(ends[1], self.destination_index)
         if not bool(self.valid[row, column]):
-            raise KeyError(
-                f"there is no edge {name!r}: what {ends[0]} writes comes after {ends[1]} has read."
-            )
+            raise KeyError(f"there is no edge {name!r}, because {ends[0]} writes after {ends[1]} reads.")
         return row, column
 
     def mask(self, names: Iterable[str]) -> Bool[torch.Tensor, "source destination"]:
-        """The edges named, as a matrix.
+        """The named edges as a matrix.
 
         Raises:
-            KeyError: for a name that is no edge of this graph, with the nearest names.
+            KeyError: for an unknown edge; suggests the nearest names.
         """
         edges = torch.zeros_like(self.valid)
         for name in names:
@@ -246,10 +244,10 @@ class EdgeGraph:
         return edges
 
     def node(self, name: str) -> str:
-        """The name itself, where it is a node of this graph.
+        """Check that a name is a node of this graph, and return it.
 
         Raises:
-            KeyError: for another name, with the nearest ones.
+            KeyError: for an unknown node; suggests the nearest names.
         """
         if name == "logits":
             return name
@@ -264,17 +262,17 @@ class EdgeGraph:
         else:
             row = self.source_index[node]
             touching[row] = True
-            # A key/value head's inputs belong to all of its group, so they are no edges of one head alone.
+            # The inputs of a key/value head belong to its whole group, so they are not edges of a single head.
             touching[:, self.feeds[:, row] & (self.feeds.sum(1) == 1)] = True
         return touching & self.valid
 
     def _find(self, name: str, index: dict[str, int]) -> int:
         if name in index:
             return index[name]
-        such = f"such names are {', '.join(list(index)[:4])}, …"
-        hint = did_you_mean_clause(name, index, n=3) or such
+        examples = f"names are {', '.join(list(index)[:4])}, …"
+        hint = did_you_mean_clause(name, index, n=3) or examples
         what = "writes to" if index is self.source_index else "reads from"
-        raise KeyError(f"{name!r} is nothing that {what} this model's residual stream; {hint}")
+        raise KeyError(f"no part called {name!r} {what} this model's residual stream; {hint}")
 
     def __repr__(self) -> str:
         return (

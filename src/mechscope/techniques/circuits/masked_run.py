@@ -1,8 +1,8 @@
-"""Running a model as a circuit: every edge outside it carries what another run wrote.
+"""Run a model as a circuit: every edge outside the circuit carries what its source wrote in another run.
 
-Each destination reads the residual stream with some sources exchanged: resid + Σ_patched (source_other -
-source_now), where `source_now` is what the source writes when it too reads a patched stream. Exact, for many
-circuits in one batch. Sources: Wang et al. 2022 (knock-out by patching), Conmy et al. 2023 (edge by edge).
+Each destination reads the residual stream with some sources replaced: resid + Σ_patched (source_other - source_now),
+where `source_now` is what the source writes when its own input is patched too. The computation is exact, and batches
+many circuits. Sources: Wang et al. 2022 (knock-out by patching), Conmy et al. 2023 (edge by edge).
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from tqdm import tqdm
 
 from mechscope.model.components import PassContext
 from mechscope.tasks.task import Baselines, Task
-from mechscope.techniques.circuits.batch_memory import batch_memory
-from mechscope.techniques.circuits.contributions import Run, plain_run
+from mechscope.techniques.circuits._live_edges import live_edges, reaches_logits
+from mechscope.techniques.circuits._node_outputs import Run, plain_run, write
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges, reaches_logits
-from mechscope.techniques.circuits.stage_outputs import write
 from mechscope.techniques.sweep import memory_budget
-from mechscope.techniques.task_sweep import compact
+from mechscope.techniques.sweep._memory import batch_memory
+from mechscope.techniques.sweep.task_sweep import compact
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -37,15 +36,15 @@ Weights = Float[torch.Tensor, "circuit source destination"]
 
 @dataclass
 class _Rows:
-    """Some examples of the task, with what does not depend on the circuit."""
+    """Some examples of the task, with everything that does not depend on the circuit."""
 
     rows: slice
     tokens: torch.Tensor
     context: PassContext
     other: Run
-    """The run whose contributions flow along edges outside the circuit."""
+    """The run that provides the contributions along edges outside the circuit."""
     held: torch.Tensor
-    """Contributions less those of `other` in the held circuit [source batch pos d_model]."""
+    """Contributions in the held circuit, minus those of `other` [source batch pos d_model]."""
 
 
 class MaskedRun:
@@ -53,15 +52,16 @@ class MaskedRun:
 
     Args:
         model: the model.
-        task: its clean prompts are run; its corrupted ones lend what flows outside the circuit.
-        graph: the edges that are told apart; by default all, with q, k and v separate.
-        patch: what flows along edges outside the circuit: what the source writes on the "corrupted" twin, the
+        task: its clean prompts are run; its corrupted prompts provide the activations outside the circuit.
+        graph: the edge graph; by default with separate q, k and v inputs.
+        patch: the activations along edges outside the circuit: what the source writes on the "corrupted" prompt, the
             "mean" of that over the task's examples at each position, or "zero".
-        memory: bytes that it may take; by default a quarter of what is free.
+        memory: bytes that it may use; by default a quarter of the free memory.
+        baselines: the task's baselines, if they are known.
 
     Raises:
-        ValueError: for a task that does not fit the model, a metric that is no number an example, or another
-            kind of patch.
+        ValueError: for a task that does not fit the model, a metric that is not one number per example, or an unknown
+            patch.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class MaskedRun:
             [self._prepare(rows) for rows in cuts] if task.n_examples * size * 2 <= self._budget else None
         )
 
-    # What is asked ----------------------------------------------------------------------------
+    # Measuring --------------------------------------------------------------------------------
 
     def measure(
         self, circuits: torch.Tensor, *, progress: bool = False, description: str = "circuits"
@@ -102,9 +102,10 @@ class MaskedRun:
         """The task's metric of each example in each circuit.
 
         Args:
-            circuits: edges that are in [circuit source destination], boolean; a number between 0 and 1 lets
-                that share of an edge through.
-            progress: show a bar with the time left.
+            circuits: True for edges in each circuit [circuit source destination]; a number between 0 and 1 lets that
+                share of an edge through.
+            progress: show a progress bar.
+            description: text for the progress bar.
         """
         reference = self.baselines.clean_logits if self.task.metric.needs_reference else None
 
@@ -115,18 +116,18 @@ class MaskedRun:
         return self._run(circuits, metric, self._vocabulary, progress, description)
 
     def logits(self, circuits: torch.Tensor) -> Float[torch.Tensor, "circuit batch answer d_vocab"]:
-        """The logits at the answers, of each circuit."""
+        """The logits of each circuit at the answers."""
         return self._run(circuits, lambda logits, rows: logits, None, False, "")
 
     def hold(self, circuit: torch.Tensor) -> None:
-        """Keep the state of a circuit: later runs resume at the first stage where they differ from it.
+        """Store the activations of a circuit, so that later runs resume at the first stage where they differ from it.
 
-        At the start it is the whole model that is held. Without effect on results.
+        At the start the whole model is held. This has no effect on results.
         """
         self._check(circuit[None])
         weights = self._weights(circuit[None])
         if self._kept is None:
-            return  # states of all examples do not fit: runs start from the whole model's
+            return  # the activations of all examples do not fit in memory: runs start from the whole model
         stage = int(self._first_stage(weights)[0])
         for rows in self._kept:
             new = self._propagate(rows, weights, stage, everything=True)[1]
@@ -134,7 +135,7 @@ class MaskedRun:
             rows.held = torch.cat([rows.held[:start], new[0]])
         self._held_weights = weights[0]
 
-    # How it is run ----------------------------------------------------------------------------
+    # Running ----------------------------------------------------------------------------------
 
     def _run(
         self,
@@ -145,7 +146,7 @@ class MaskedRun:
         description: str,
     ) -> torch.Tensor:
         self._check(circuits)
-        # As numbers, the circuits of a whole evaluation would take more memory than running some of them.
+        # Converted to numbers at once, the circuits of an evaluation would need more memory than running them.
         first = torch.cat([self._first_stage(self._weights(some)) for some in circuits.split(_FEW)])
         order = first.argsort(stable=True)
         answers: list[torch.Tensor] = []
@@ -171,11 +172,11 @@ class MaskedRun:
         graph = self.graph
         if circuits.ndim != 3 or tuple(circuits.shape[1:]) != tuple(graph.valid.shape):
             raise ValueError(
-                f"circuits have shape {tuple(circuits.shape)}; [circuit, {len(graph.sources)} sources, "
-                f"{len(graph.destinations)} destinations] is needed."
+                f"circuits must have shape [circuit, {len(graph.sources)} sources, {len(graph.destinations)} "
+                f"destinations], not {tuple(circuits.shape)}."
             )
         if not len(circuits):
-            raise ValueError("there is no circuit to run.")
+            raise ValueError("the list of circuits is empty; give at least one.")
         outside = (circuits != 0).any(0).cpu() & ~graph.valid
         if bool(outside.any()):
             row, column = outside.nonzero()[0].tolist()
@@ -188,7 +189,7 @@ class MaskedRun:
         return circuits[..., columns].to(self._device, self.model.W_E.dtype)
 
     def _first_stage(self, weights: Weights) -> torch.Tensor:
-        """The first stage whose reading differs from the held circuit, for each circuit."""
+        """The first stage of each circuit whose input differs from that in the held circuit."""
         differs = (weights != self._held_weights).any(1).cpu()
         last = len(self._split.stages) - 1
         return torch.where(differs, self._split.destination_stage, last).amin(1)
@@ -196,11 +197,11 @@ class MaskedRun:
     def _propagate(
         self, rows: _Rows, weights: Weights, first: int, everything: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """From stage `first` on.
+        """Run circuits from stage `first` on.
 
         Returns:
             the last residual stream at the answers [circuit batch answer d_model], and with `everything` the
-            contributions less those of the other run, of sources from stage `first` on
+            contributions of sources from stage `first` on, minus those of the other run
             [circuit source batch pos d_model].
         """
         graph = self._split
@@ -242,11 +243,11 @@ class MaskedRun:
         return final[:, 0], new
 
     def _matters(self, edges: torch.Tensor) -> torch.Tensor:
-        """Sources that make a difference in any of the circuits."""
+        """True for sources that matter in any of the circuits."""
         if any(block.heads_interact for block in self.model.blocks):
             return torch.ones(edges.shape[1], dtype=torch.bool)
         if self.patch == "corrupted":
-            # What no path joins to the input writes just what it writes in the other run.
+            # A source without a path from the input writes the same as in the other run.
             return live_edges(self._split, edges).any(-1).any(0)
         return reaches_logits(self._split, edges).any(0)
 
@@ -287,7 +288,7 @@ class MaskedRun:
         return _Rows(rows, tokens, context, other, clean.sources - other.sources)
 
     def _zero_run(self, like: torch.Tensor) -> Run:
-        """Nothing is written but what is the same in every run."""
+        """A run in which nothing is written except constants, which are the same in every run."""
         total = torch.zeros_like(like)
         read = like.new_empty(len(self._split.stages), *like.shape)
         before_attention = total
@@ -301,7 +302,7 @@ class MaskedRun:
         return Run(like.new_zeros(1, 1, 1, 1).expand(len(self._split.sources), *like.shape), read)
 
     def _mean_run(self) -> Run:
-        """Means over the corrupted prompts at each position, padding left out [.. 1 pos d_model]."""
+        """Means over the corrupted prompts at each position, without padding [.. 1 pos d_model]."""
         task = self.task
         real = torch.ones_like(task.corrupted, dtype=torch.bool)
         real = real if task.attention_mask is None else task.attention_mask
@@ -318,7 +319,7 @@ class MaskedRun:
         return Run(sums[0].to(dtype), sums[1].to(dtype))
 
     def _rows_at_once(self) -> tuple[int, list[slice]]:
-        """Bytes that an example's states take, and the examples cut such that each piece fits the budget."""
+        """The memory of one example's activations, and slices of examples that fit the budget."""
         width = self._bytes(1)
         size = (2 * len(self._split.sources) + len(self._split.stages)) * width
         n_examples = self.task.n_examples
@@ -344,12 +345,12 @@ def _mix(
     new: torch.Tensor,
     columns: list[int],
 ) -> torch.Tensor:
-    """What some destinations read [circuit destination batch pos d_model]: the other run's stream, and what differs.
+    """The inputs of some destinations [circuit destination batch pos d_model]: the other run's stream plus differences.
 
     Args:
         base: the other run's residual stream there [batch pos d_model].
         weights: how much of each held and of each new source they read [circuit source destination].
-        held: differences that all circuits share [source batch pos d_model].
+        held: differences shared by all circuits [source batch pos d_model].
         new: differences of each circuit [circuit source batch pos d_model].
     """
     shared, own = (part[:, :, columns].transpose(1, 2) for part in weights)

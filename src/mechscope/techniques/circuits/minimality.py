@@ -1,7 +1,7 @@
-"""Is every part of a circuit needed? Take one node, or one edge, out at a time.
+"""Minimality: how much faithfulness a circuit loses without each of its nodes or edges.
 
-Beside it stands what a part of a random or of a layer-matched circuit of the same size is worth.
-Source: Wang et al. 2022, section 4.3 (here each part is taken from the whole circuit).
+The losses are compared with those of parts of random and of layer-matched circuits of the same size.
+Source: Wang et al. 2022, section 4.3 (here each part is removed from the whole circuit).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mechscope.model.model_name import model_name
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.circuits._share_of_difference import ShareOfDifference
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.evaluation import BOUNDS, SERIES, check_circuits
 from mechscope.techniques.circuits.masked_run import MaskedRun, Patch
@@ -24,7 +25,6 @@ from mechscope.techniques.circuits.null_circuits import (
     layer_matched_circuit,
     random_circuit,
 )
-from mechscope.techniques.circuits.share_of_difference import ShareOfDifference
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Minimality:
-    """What the circuit loses without each of its parts."""
+    """The loss of faithfulness without each part of a circuit."""
 
     lost: Result
-    """Loss of faithfulness [node] or [edge]; negative where the circuit is better without the part."""
+    """Loss of faithfulness [node] or [edge]; negative if the circuit is better without the part."""
     interval: Result
     """Its interval over examples (bootstrap) [bound node] or [bound edge]."""
     nulls: Result
-    """What one random part of a null circuit is worth, in each draw [series draw]."""
+    """The loss without one random part of a null circuit, for each draw [series draw]."""
 
     def figure(self) -> Any:
-        """Bars, the largest first, with the nulls' 95th percentiles as lines."""
-        from mechscope.techniques.circuits.evaluation_figure import minimality_figure
+        """Bars, the largest first, with lines at the 95th percentiles of the nulls."""
+        from mechscope.techniques.circuits._evaluation_figure import minimality_figure
 
         return minimality_figure(self)
 
     def show(self) -> Any:
-        """Draw and display it; returns the figure."""
+        """Display the figure and return it."""
         figure = self.figure()
         figure.show()
         return figure
@@ -67,9 +67,9 @@ def minimality(
     memory: int | None = None,
     progress: bool = True,
 ) -> Minimality:
-    """What faithfulness loses without each node (heads and MLPs, not input and logits) or each edge.
+    """Measure the loss of faithfulness without each node (heads and MLPs, not input and logits) or each edge.
 
-    Arguments and errors are those of `evaluate`; `by` says what is taken out.
+    Other arguments and errors are those of `evaluate`; `by` says what is removed.
 
     Raises:
         ValueError: also for a circuit without such parts.
@@ -80,7 +80,7 @@ def minimality(
     parts = _parts(circuit, by)
     if not parts or draws < 1:
         raise ValueError(
-            f"{circuit.name} has {len(parts)} {by}s to take out, in {draws} draws; both must be positive."
+            f"{circuit.name} has {len(parts)} {by}s to remove, and draws={draws}; both must be positive."
         )
     run = MaskedRun(model, task, graph, patch=patch, memory=memory)
     share = ShareOfDifference(run, seed)

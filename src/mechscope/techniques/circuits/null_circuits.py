@@ -1,31 +1,30 @@
-"""Circuits that a search did not find: what a faithful one must be held against.
+"""Random circuits to compare a found circuit with.
 
-Two nulls. *Random*: as many edges, connected, none dangling, drawn at random. *Layer-matched*: the same circuit
-with its heads exchanged for others of their own layers, so that size, depth, and what reads what stay. In GPT-2
-small's IOI one random set of heads in eight passes for a circuit, so a faithfulness alone says little.
+There are two nulls. *Random*: equally many edges, connected, without dangling edges, drawn at random. *Layer-matched*:
+the same circuit with its heads permuted within their layers, which keeps size, depth and connections. For IOI in GPT-2
+small one random set of heads in eight passes as a circuit, so faithfulness alone says little.
 """
 
 from __future__ import annotations
 
 import torch
 
+from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.circuit import Circuit
 from mechscope.techniques.circuits.graph import EdgeGraph
-from mechscope.techniques.circuits.live_edges import live_edges
 
 _FEW = 200
-"""Up to so many edges a random circuit is grown path by path; beyond, random edges mostly connect by themselves."""
+"""Random circuits up to this size are grown path by path; in larger ones random edges mostly connect anyway."""
 
 
 def random_circuit(graph: EdgeGraph, n_edges: int, generator: torch.Generator) -> Circuit:
-    """A connected circuit of `n_edges` edges, none of which dangles (one less where no edge fits as the last).
+    """A random connected circuit of `n_edges` edges without dangling edges (one fewer if no last edge fits).
 
-    It grows from the logits back: a random edge into what is in already, then from its source random edges back
-    until something already in, or the input, is met. Where too few edges are left for a way back, the input is
-    taken at once.
+    It grows from the logits back: first a random edge into a part of the circuit, then random edges back from its
+    source until they meet the circuit or the input. If too few edges are left for a path, the input is used directly.
 
     Raises:
-        ValueError: for a number of edges that the graph cannot give.
+        ValueError: for more edges than the graph has, or a negative number.
     """
     if not 0 <= n_edges <= graph.n_edges:
         raise ValueError(f"a circuit of this graph has 0 to {graph.n_edges} edges, not {n_edges}.")
@@ -38,9 +37,9 @@ def random_circuit(graph: EdgeGraph, n_edges: int, generator: torch.Generator) -
 
 
 def layer_matched_circuit(circuit: Circuit, generator: torch.Generator) -> Circuit:
-    """The circuit with the heads of each layer exchanged at random; other nodes keep their places.
+    """The circuit with the heads of each layer permuted at random; other nodes stay.
 
-    Under grouped-query attention whole groups change places, and heads within them. Where a layer has one head, or
+    Under grouped-query attention whole groups are permuted, and the heads within them. If a layer has one head, or
     all its heads have the same edges, nothing changes (see `has_layer_matched`).
     """
     graph = circuit.graph
@@ -61,13 +60,13 @@ def layer_matched_circuit(circuit: Circuit, generator: torch.Generator) -> Circu
 
 
 def has_layer_matched(circuit: Circuit) -> bool:
-    """Whether another circuit with as many edges layer by layer can exist: not where layers have one head."""
+    """Whether there can be another circuit with equally many edges in each layer, which needs more than one head."""
     whole_or_none = circuit.n_edges in (0, circuit.graph.n_edges)
     return circuit.graph.n_heads > 1 or whole_or_none
 
 
 def _inputs(graph: EdgeGraph, heads: list[int], groups: list[int]) -> list[tuple[str, list[int]]]:
-    """Which exchange belongs to which kind of a head's inputs."""
+    """The permutation for each kind of input of a head."""
     if not graph.qkv:
         return [("", heads)]
     return [("<q>", heads), ("<k>", groups), ("<v>", groups)]
@@ -84,11 +83,11 @@ class _Growing:
         self.heard[-1] = True
 
     def add_path(self, left: int) -> None:
-        """Add an edge into what is in, and a way from the input to it, with at most `left` edges in all."""
+        """Add an edge into the circuit and a path from the input to it, with at most `left` edges in total."""
         free = self.graph.valid & ~self.kept & self.heard
         if left == 1:
             free &= self.live[:, None]
-        if not bool(free.any()):  # one edge is left, and between what is in all are taken
+        if not bool(free.any()):  # one edge is left, but all edges between nodes of the circuit are taken
             self.count += 1
             return
         row, column = self._draw(free)
@@ -119,7 +118,7 @@ class _Growing:
 
 
 def _thicken(graph: EdgeGraph, kept: torch.Tensor, n_edges: int, generator: torch.Generator) -> torch.Tensor:
-    """Random edges added to a connected circuit until it has `n_edges` that do not dangle."""
+    """Add random edges to a connected circuit until it has `n_edges` edges that do not dangle."""
     others = (graph.valid & ~kept).flatten().nonzero().flatten()
     others = others[torch.randperm(len(others), generator=generator)]
 
@@ -133,7 +132,7 @@ def _thicken(graph: EdgeGraph, kept: torch.Tensor, n_edges: int, generator: torc
         middle = (low + high + 1) // 2
         low, high = (middle, high) if int(with_first(middle).sum()) <= n_edges else (low, middle - 1)
     edges = with_first(low)
-    # The next edge would have woken several: fill up with edges between nodes that are in.
+    # The next edge would connect several others, so fill up with edges between nodes of the circuit.
     rows = edges.any(1)
     rows[0] = True
     columns = (graph.feeds & rows).any(1)

@@ -1,4 +1,4 @@
-"""From scores to a circuit: by threshold, the highest edges or nodes, or greedily from the logits back."""
+"""Choose a circuit from scores: by threshold, by the highest edges or nodes, or greedily from the logits back."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def by_threshold(
     absolute: bool = True,
     model: HookedTransformer | None = None,
 ) -> Circuit:
-    """Edges that score at least `threshold`, less those that dangle.
+    """Edges that score at least `threshold`, without dangling ones.
 
     Args:
-        absolute: rank by the size of a score; otherwise edges that hurt the behaviour come last.
+        absolute: rank by magnitude; otherwise edges that hurt the behaviour come last.
     """
     kept = (_ranks(graph, scores, absolute) >= threshold) & graph.valid
     return _circuit(graph, kept, scores, model)
@@ -43,10 +43,10 @@ def top_edges(
     absolute: bool = True,
     model: HookedTransformer | None = None,
 ) -> Circuit:
-    """The `n_edges` edges that score highest, less those that dangle (so it may end up smaller).
+    """The `n_edges` edges with the highest scores, without dangling ones (so there may be fewer).
 
     Raises:
-        ValueError: for a number that the graph cannot give.
+        ValueError: for more edges than the graph has.
     """
     _check_count(n_edges, graph.n_edges, "edges")
     kept = torch.zeros_like(graph.valid)
@@ -63,10 +63,10 @@ def top_nodes(
     absolute: bool = True,
     model: HookedTransformer | None = None,
 ) -> Circuit:
-    """All edges between the `n_nodes` heads and MLPs that score highest; a node scores as its best outgoing edge.
+    """All edges between the `n_nodes` best heads and MLPs; a node has the score of its best outgoing edge.
 
     Raises:
-        ValueError: for a number that the graph cannot give.
+        ValueError: for more nodes than the graph has.
     """
     _check_count(n_nodes, len(graph.sources) - 1, "nodes")
     best = _ranks(graph, scores, absolute).amax(1)[1:]
@@ -82,13 +82,13 @@ def greedy(
     absolute: bool = True,
     model: HookedTransformer | None = None,
 ) -> Circuit:
-    """Grown from the logits back: again and again the best edge into what is in already, until there are `n_edges`.
+    """Grow a circuit from the logits back, adding the best edge into the circuit until there are `n_edges`.
 
-    Every edge so reaches the logits; those that nothing joins to the input are taken off at the end.
+    So every edge reaches the logits; edges without a path from the input are removed at the end.
     Source: Hanna et al. 2024, section 3.
 
     Raises:
-        ValueError: for a number that the graph cannot give.
+        ValueError: for more edges than the graph has.
     """
     _check_count(n_edges, graph.n_edges, "edges")
     ranks = _ranks(graph, scores, absolute)
@@ -114,15 +114,15 @@ def greedy(
 
 
 def check_scores(graph: EdgeGraph, scores: Scores) -> None:
-    """See that scores fit a graph.
+    """Check that scores fit a graph.
 
     Raises:
         ValueError: for another shape, or an edge whose score is NaN.
     """
     if scores.shape != graph.valid.shape:
         raise ValueError(
-            f"scores have shape {list(scores.shape)}; [{len(graph.sources)} sources, {len(graph.destinations)} "
-            "destinations] is needed."
+            f"scores must have shape [{len(graph.sources)} sources, {len(graph.destinations)} destinations], not "
+            f"{list(scores.shape)}."
         )
     missing = scores.isnan() & graph.valid
     if bool(missing.any()):
@@ -139,7 +139,7 @@ def _ranks(graph: EdgeGraph, scores: Scores, absolute: bool) -> torch.Tensor:
 
 
 def _order(ranks: torch.Tensor) -> torch.Tensor:
-    """Places from the highest rank down; ties in forward order."""
+    """Flat indices from the highest rank down; ties in forward order."""
     return ranks.flatten().argsort(descending=True, stable=True)
 
 

@@ -1,8 +1,8 @@
-"""Two circuits that people found by hand, edge by edge, to hold other methods against.
+"""Two published circuits that were found by hand, edge by edge, to compare methods with.
 
-They are drawn as Conmy et al. (2023) drew them to score ACDC: per head, with queries, keys and values apart and token
-positions together. A drawing is no truth: what its authors did not look at counts as outside, and where a figure names
-a group of parts, every edge between two such groups counts as inside.
+The edges are those that Conmy et al. (2023) used to score ACDC: per head, with separate queries, keys and values, and
+all token positions together. They are not ground truth: parts that the authors did not study count as outside, and
+if a figure names groups of parts, every edge between two such groups counts as inside.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PublishedCircuit:
     """
 
     name: str
-    """What it is about: the name of its task."""
+    """The name of its task."""
     model: str
     """The model that it was found in, as `load_model` knows it."""
     graph: EdgeGraph
@@ -37,7 +37,7 @@ class PublishedCircuit:
     edges: tuple[str, ...]
     """Names `src->dst`, each once, in forward order."""
     source: str
-    """Who found it, and who drew these edges."""
+    """Who found it, and who listed these edges."""
 
     @property
     def n_edges(self) -> int:
@@ -77,7 +77,7 @@ def _greater_than(graph: EdgeGraph) -> Iterator[str]:
         yield from _edges(graph, "a0.h1", mlp)
     for writer, head in itertools.product((*FIRST_HEADS, *EARLY_MLPS), MIDDLE_HEADS):
         yield from _edges(graph, writer, head)
-    # Hanna et al. leave whatever reaches the middle heads' queries as it is. Drawn of that are MLPs, and their edges.
+    # Hanna et al. do not restrict what reaches the middle heads' queries; MLPs and their edges are listed.
     before = [f"m{layer}" for layer in range(9)]
     for one, other in itertools.combinations(before, 2):
         yield from _edges(graph, one, other)
@@ -106,7 +106,7 @@ def _docstring(graph: EdgeGraph) -> Iterator[str]:
 
 
 def _edges(graph: EdgeGraph, writer: str, reader: str, inputs: str = "qkv") -> Iterator[str]:
-    """The edges from one part to another's inputs; none where the reader comes first."""
+    """The edges from one part to another's inputs; none if the reader comes first."""
     readers = [f"{reader}<{name}>" for name in inputs] if ".h" in reader else [reader]
     for name in readers:
         if bool(graph.valid[graph.source_index[writer], graph.destination_index[name]]):
@@ -138,14 +138,14 @@ PUBLISHED: Mapping[str, PublishedCircuit] = {
         f"transformer; {_DRAWN}",
     ),
 }
-"""Name → circuit."""
+"""Published circuits by name."""
 
 
 def published_circuit(name: str) -> PublishedCircuit:
-    """A circuit by its name.
+    """Look up a published circuit by name.
 
     Raises:
-        KeyError: for another name, with the nearest one.
+        KeyError: for an unknown name; suggests the nearest one.
     """
     if name not in PUBLISHED:
         raise KeyError(

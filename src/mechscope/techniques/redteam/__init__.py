@@ -1,7 +1,7 @@
-"""Red-team a hypothesis: rivals, edits, ablations and nulls, as an evidence ladder."""
+"""Red-team a hypothesis: test it with baselines, edits, ablations and nulls, and report the evidence."""
 
-from mechscope.techniques.redteam.evidence import Evidence, Rung, Verdict
-from mechscope.techniques.redteam.hypotheses import Behaviour, Direction, Heads, Hypothesis
-from mechscope.techniques.redteam.redteam import redteam
+from mechscope.lazy import attach_stub
 
-__all__ = ["Behaviour", "Direction", "Evidence", "Heads", "Hypothesis", "Rung", "Verdict", "redteam"]
+__getattr__, __dir__, __all__ = attach_stub(
+    __name__, __file__, moved={"Rung": "mechscope.techniques.redteam:Check"}
+)

@@ -1,4 +1,4 @@
-"""Hypotheses that can be attacked: a rule for the answers, a set of components, a direction."""
+"""Hypotheses that can be tested: a rule for the answers, a set of components, or a direction."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.model.layer_checks import check_layer
 from mechscope.model.names import get_act_name
+from mechscope.tasks.positions import named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques.layers import check_layer
-from mechscope.techniques.node_names import NodeName, parse_node
-from mechscope.techniques.places import named_places
+from mechscope.techniques._node_names import NodeName, parse_node
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -22,17 +22,17 @@ SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "post", 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What the model says is what this rule says."""
+    """The model's answers follow this rule."""
 
     predict: Callable[[torch.Tensor], torch.Tensor]
-    """From prompts [batch pos] to the tokens predicted where answers are due [batch answer] or after every
-    position [batch pos], -1 where the rule says nothing; or to scores of all tokens, with one more axis d_vocab."""
+    """Takes prompts [batch pos] and returns the predicted tokens at the answers [batch answer] or after every
+    position [batch pos], -1 where the rule makes no prediction; or scores of all tokens, with one more axis d_vocab."""
     claim: str = "the model follows this rule"
     among: Sequence[int] | None = None
     """The only tokens that count as answers (such as all names); None for the whole vocabulary."""
 
     def check(self, model: HookedTransformer, task: Task) -> None:
-        """See that the rule can be asked.
+        """Check that the rule makes valid predictions.
 
         Raises:
             ValueError: for predictions of another shape, or NaN.
@@ -42,7 +42,7 @@ class Behaviour:
             tokens = list(self.among)
             if len(tokens) < 2 or min(tokens) < 0 or max(tokens) >= model.cfg.d_vocab_out:
                 raise KeyError(
-                    f"`among` names at least two of the tokens 0 to {model.cfg.d_vocab_out - 1}, not {tokens[:5]}."
+                    f"`among` must name at least two of the tokens 0 to {model.cfg.d_vocab_out - 1}, not {tokens[:5]}."
                 )
         if not bool((self.answers(task, task.clean) >= 0).any()):
             raise ValueError(
@@ -75,7 +75,7 @@ class Behaviour:
         return found.long().cpu()
 
     def best(self, scores: torch.Tensor) -> torch.Tensor:
-        """The highest token of scores [... d_vocab], among those that count."""
+        """The token with the highest score [... d_vocab], among those that count."""
         if self.among is None:
             return scores.argmax(-1)
         tokens = torch.as_tensor(list(self.among), device=scores.device)
@@ -83,7 +83,7 @@ class Behaviour:
 
 
 def _scores_of_one_answer(found: torch.Tensor, answers: int, length: int) -> bool:
-    # [batch pos] of floats is a slip (tokens as floats), not scores over as many tokens as there are positions.
+    # Floats [batch pos] are tokens in the wrong type, not scores over as many tokens as there are positions.
     return found.ndim == 2 and answers == 1 and found.shape[1] not in (1, length)
 
 
@@ -100,7 +100,7 @@ class Heads:
 
         Raises:
             KeyError: for names that this model does not have.
-            ValueError: for none, for one twice, or for what is neither a head nor an MLP.
+            ValueError: for an empty list, a duplicate, or a name that is neither a head nor an MLP.
         """
         if isinstance(self.nodes, str) or not list(self.nodes):
             raise ValueError("nodes is a list of names with at least one entry, such as ['a1.h3', 'm0'].")
@@ -118,17 +118,17 @@ class Heads:
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """This direction, at this place, carries the behaviour."""
+    """This direction, at this site, carries the behaviour."""
 
     vector: torch.Tensor
-    """[d] in the basis of the site; its length does not matter."""
+    """The direction [d] in the basis of the site; its length does not matter."""
     layer: int
     site: str = "resid_pre"
     """A short hook name: resid_pre, resid_mid, resid_post, attn_out, mlp_out, post (neurons) or z (a head's)."""
     head: int | None = None
     """Which head, for z."""
     positions: Sequence[str | int] | str | int | None = None
-    """Where: numbers, or names of the task's positions; None everywhere."""
+    """Numbers, or names of the task's positions; None for all positions."""
     claim: str = "this direction carries the behaviour"
 
     @property
@@ -137,7 +137,7 @@ class Direction:
         return get_act_name(self.site, self.layer)
 
     def check(self, model: HookedTransformer, task: Task) -> None:
-        """See that the direction exists in this model.
+        """Check that the direction fits this model.
 
         Raises:
             KeyError: for an unknown site or position.
@@ -148,7 +148,7 @@ class Direction:
             raise KeyError(f"there is no site {self.site!r} in this model; sites are {', '.join(SITES)}.")
         check_layer(model, self.layer)
         if (self.site == "z") != (self.head is not None):
-            raise ValueError("the site 'z' needs a head (head=…), and only that site has any.")
+            raise ValueError("give a head (head=…) with the site 'z', and only with that site.")
         if self.head is not None and not 0 <= self.head < cfg.n_heads:
             raise ValueError(f"there is no head {self.head}; this model has 0 to {cfg.n_heads - 1}.")
         expected = cfg.d_head if self.site == "z" else cfg.d_mlp if self.site == "post" else cfg.d_model
@@ -159,7 +159,7 @@ class Direction:
         if not bool(torch.isfinite(self.vector).all()) or float(self.vector.norm()) == 0:
             raise ValueError("the vector is zero or has entries that are not finite.")
         if self.positions is not None:
-            named_places(task, self.positions)
+            named_positions(task, self.positions)
 
 
 Hypothesis = Behaviour | Heads | Direction

@@ -1,7 +1,7 @@
-"""Red-teaming: attack a hypothesis with whatever might show it wrong, and say what is left to try.
+"""Red-teaming: try to falsify a hypothesis in every way that applies, and say what is left to try.
 
-How it misleads. A ladder of "supports" says that these attacks failed on these prompts, no more. Intervals are
-over examples, not over models; several checks at 95 % will now and then be wrong by chance.
+How it misleads. If every check says "supports", these attacks failed on these prompts, and no more is known. Intervals
+are over examples, not over models, and among several checks at 95 % one is sometimes wrong by chance.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mechscope.arguments import checked_arguments, is_whole_number
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task
-from mechscope.techniques.redteam.behaviour_rungs import BehaviourLadder
-from mechscope.techniques.redteam.bootstrap import FEWEST_DRAWS
-from mechscope.techniques.redteam.direction_patches import DirectionPatches
-from mechscope.techniques.redteam.direction_rungs import DirectionLadder
+from mechscope.techniques.redteam._behaviour_checks import BehaviourChecks
+from mechscope.techniques.redteam._component_checks import ComponentChecks
+from mechscope.techniques.redteam._direction_checks import DirectionChecks
+from mechscope.techniques.redteam._direction_patches import DirectionPatches
+from mechscope.techniques.redteam._intervals import FEWEST_DRAWS
+from mechscope.techniques.redteam._running_checks import Experiment
 from mechscope.techniques.redteam.evidence import Evidence
-from mechscope.techniques.redteam.head_rungs import HeadLadder
 from mechscope.techniques.redteam.hypotheses import Behaviour, Direction, Heads, Hypothesis
-from mechscope.techniques.redteam.ladder import Bench
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -43,24 +43,32 @@ def redteam(
     seed: int = 0,
     progress: bool = True,
 ) -> Evidence:
-    """Every check that applies to a hypothesis, as an evidence ladder.
+    """Run every check that applies to a hypothesis, and report the evidence.
 
     Args:
         model: the model.
-        task: prompts on which the hypothesis is about to be tested; 32 pairs or more give useful intervals.
+        task: prompts on which the hypothesis is tested; 32 or more pairs give useful intervals.
         hypothesis: a `Behaviour` (a rule), `Heads` (a set of components) or a `Direction`.
-        training_tokens: text that rivals are fitted on; None fits them on the task's prompts, each example's by
-            the others.
-        other_models: other seeds or models that read the same tokens.
+        training_tokens: text to fit baselines to; None fits them to the task's prompts, with the baseline for each
+            example fitted to other examples.
+        other_models: models from other seeds, or others that read the same tokens.
         other_tasks: tasks that a set of components should leave alone, or on which a rule should hold too.
-        paraphrase: the task in other words, for a rule.
-        n_null: random draws a null.
-        seed: of every draw and resample.
+        paraphrase: for a rule, the same task in other words.
+        n_null: random draws per null.
+        seed: seed of all random draws and of the bootstrap.
         progress: show a progress bar.
 
     Raises:
         KeyError: for components, sites or positions that do not exist.
         ValueError: for a hypothesis or task that does not fit, too few draws, or too few examples.
+
+    >>> import torch
+    >>> import mechscope as ms
+    >>> model = ms.load_model("induction-2l")
+    >>> task = ms.tasks.repeated_random_tokens(model, 32, bos=128)
+    >>> rule = Behaviour(lambda tokens: torch.full_like(tokens, 5), "it always says token 5")
+    >>> redteam(model, task, rule, progress=False).falsified
+    True
     """
     if not is_whole_number(n_null, FEWEST_DRAWS):
         raise ValueError(
@@ -79,25 +87,27 @@ def redteam(
         other.check(model)
     for other_model in other_models:
         task.check(other_model)
-    bench = Bench(model, task, seed, n_null, progress)
+    experiment = Experiment(model, task, seed, n_null, progress)
     if isinstance(hypothesis, Behaviour):
         _check_text(model, training_tokens)
         hypothesis.check(model, task)
         kind = "behaviour"
-        ladder = BehaviourLadder(bench, hypothesis, training_tokens, other_models, other_tasks, paraphrases)
+        plan = BehaviourChecks(
+            experiment, hypothesis, training_tokens, other_models, other_tasks, paraphrases
+        )
     elif isinstance(hypothesis, Heads):
         kind = "heads"
-        ladder = HeadLadder(bench, tuple(hypothesis.parsed(model)), other_models, other_tasks)
+        plan = ComponentChecks(experiment, tuple(hypothesis.parsed(model)), other_models, other_tasks)
     elif isinstance(hypothesis, Direction):
         hypothesis.check(model, task)
         kind = "direction"
-        ladder = DirectionLadder(bench, DirectionPatches(bench, hypothesis))
+        plan = DirectionChecks(experiment, DirectionPatches(experiment, hypothesis))
     else:
         raise ValueError(
             f"a hypothesis is a Behaviour, Heads or a Direction, not {type(hypothesis).__name__}."
         )
-    rungs = bench.climb(ladder.steps())
-    return Evidence(hypothesis.claim, kind, rungs, Provenance(model_name(model), task.name, seed))
+    checks = experiment.run(plan.steps())
+    return Evidence(hypothesis.claim, kind, checks, Provenance(model_name(model), task.name, seed))
 
 
 def _check_text(model: HookedTransformer, tokens: torch.Tensor | None) -> None:

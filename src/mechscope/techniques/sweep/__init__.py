@@ -1,8 +1,9 @@
 """The sweep engine: many interventions on one run, each recomputing only what it can change."""
 
+from mechscope.techniques.sweep._lazy_logits import LazyLogits
+from mechscope.techniques.sweep._memory import memory_budget
 from mechscope.techniques.sweep.edit import Edit
-from mechscope.techniques.sweep.lazy_logits import LazyLogits
-from mechscope.techniques.sweep.memory import memory_budget
 from mechscope.techniques.sweep.sweep import Sweep
+from mechscope.techniques.sweep.task_sweep import TaskSweep
 
-__all__ = ["Edit", "LazyLogits", "Sweep", "memory_budget"]
+__all__ = ["Edit", "LazyLogits", "Sweep", "TaskSweep", "memory_budget"]

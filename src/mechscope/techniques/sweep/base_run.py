@@ -1,4 +1,4 @@
-"""The run that every intervention of a sweep starts from, and its activations, computed when asked for."""
+"""The run without interventions, whose activations are computed when they are needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BaseRun:
         model: the model.
         tokens: [batch pos].
         attention_mask: 0 where a token is padding [batch pos]; None uses the tokens' own mask (see `model.as_tokens`).
-        also: hook points that the first pass stores beside those it is run for, because they will be needed too.
+        also: hook points that the first pass stores in addition, because they will be needed later.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class BaseRun:
         return self._cache[hook]
 
     def require(self, hooks: Iterable[str]) -> None:
-        """Compute several activations in one pass, those that are not there yet."""
+        """Compute several activations in one pass, unless they are known already."""
         wanted = list(hooks)
         if all(hook in self._cache for hook in wanted):
             return
@@ -59,22 +59,22 @@ class BaseRun:
         self._cache |= dict(cache.items())
 
     def key_value_hooks(self, layer: int) -> tuple[str, str]:
-        """The last points that keys and values pass before they are attended to."""
+        """The last hook points of keys and values before attention."""
         attn = self.model.blocks[layer].attn
         return str(attn.key_hook.name), str(attn.hook_v.name)
 
     def queries(self, layer: int) -> torch.Tensor:
-        """Queries, ready to attend [batch pos head d_head]."""
+        """Queries as they enter the attention scores [batch pos head d_head]."""
         attn = self.model.blocks[layer].attn
         return attn.ready_queries(self[str(attn.query_hook.name)])
 
     def keys(self, layer: int) -> torch.Tensor:
-        """Keys, ready to be attended to [batch pos kv_head d_head]."""
+        """Keys as they enter the attention scores [batch pos kv_head d_head]."""
         attn = self.model.blocks[layer].attn
         return attn.ready_keys(self[str(attn.key_hook.name)])
 
     def resid(self, layer: int) -> torch.Tensor:
-        """What a block receives [batch pos d_model], before its own hook points; n_layers gives the end."""
+        """The input of a block [batch pos d_model], before its own hook points; n_layers gives the end."""
         if layer > 0:
             return self[resid_hook(layer)]
         if self.model.cfg.n_layers and not self.model.blocks[0].hook_resid_pre.watched:
@@ -86,7 +86,7 @@ class BaseRun:
         return self._start
 
     def prefix(self, layer: int, start: int, rows: int) -> HookedTransformerKeyValueCacheEntry | None:
-        """Keys and values before `start`, once for each of `rows` interventions."""
+        """Keys and values before position `start`, repeated for each of `rows` interventions."""
         if start == 0:
             return None
         keys, values = self.keys(layer), self[self.key_value_hooks(layer)[1]]
@@ -95,7 +95,7 @@ class BaseRun:
 
 
 def resid_hooks(model: HookedTransformer, *, end_only: bool = False) -> list[str]:
-    """Where each block's residual stream is read, and its end; none in a model without layers."""
+    """The hook points of each block's input and of the end; empty for a model without layers."""
     n_layers = model.cfg.n_layers
     return (
         [resid_hook(layer) for layer in range(n_layers if end_only else 0, n_layers + 1)] if n_layers else []
@@ -103,9 +103,8 @@ def resid_hooks(model: HookedTransformer, *, end_only: bool = False) -> list[str
 
 
 def resid_hook(layer: int) -> str:
-    """Where the residual stream that a block receives has passed; n_layers gives the end.
+    """The hook point just before a block's own hook points; n_layers gives the end.
 
-    A listener of this point has been told already, and one of the block's own points has not: a run that takes a block
-    up from here tells each once.
+    A run that resumes at this block fires the block's own hook points once, and those before it not again.
     """
     return f"blocks.{layer - 1}.hook_resid_post" if layer else "blocks.0.hook_resid_pre"

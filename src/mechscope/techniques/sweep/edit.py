@@ -1,4 +1,4 @@
-"""An edit: which part of which activation becomes what."""
+"""An edit: replace or change a part of one activation."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Edit:
     hook: str
     """Full name of the hook point."""
     value: torch.Tensor | float | None = None
-    """What comes in: a number, or a tensor with the shape of the whole activation [batch pos ...] (a batch of 1
-    serves every example), of which the chosen part is used."""
+    """The new value: a number, or a tensor with the shape of the whole activation [batch pos ...], of which the edited
+    part is used. A batch of 1 is used for every example."""
     pos: Where | torch.Tensor = None
-    """Positions: one, several, one an example [batch], or None for all. Query positions of a pattern."""
+    """Positions: one, several, one per example [batch], or None for all. For a pattern, query positions."""
     head: Where = None
-    """Heads, where the activation has them; None for all."""
+    """Heads, if the activation has them; None for all."""
     key: Where = None
     """Key positions of a pattern; None for all."""
     index: Where = None
@@ -47,8 +47,8 @@ class Edit:
     basis: torch.Tensor | None = None
     """Orthonormal columns [d k]: only the component in their span is replaced."""
     function: Function | None = None
-    """In place of a value: from the activation [batch window ...] and the window (a range of positions) to what
-    comes instead. It sees the positions from the first one that is named; where none is, the whole activation."""
+    """Instead of a value, a function of the activation [batch window ...] and the window (a range of positions) that
+    returns the new activation. The window starts at the first edited position; without positions it is everything."""
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.function is None):
@@ -62,7 +62,7 @@ class Edit:
 
     @cached_property
     def site(self) -> Site:
-        """Where the edit is made."""
+        """The site of the hook point."""
         return Site.of(self.hook)
 
     @property
@@ -84,7 +84,7 @@ class Edit:
 
     @cached_property
     def looks_ahead(self) -> bool:
-        """Whether positions could come to matter to earlier ones: a query to a later key, or a function unknown."""
+        """Whether later positions could influence earlier ones, through a pattern or an unknown function."""
         if self.function is not None and self.pos is None:
             return True
         if not self.site.has_pattern_axes:
@@ -100,15 +100,17 @@ class Edit:
         return last_key is None or last_key > self.first
 
     def check_positions(self, batch: int, length: int) -> None:
-        """See that the positions are those of a run [batch pos].
+        """Check that the positions fit a run [batch pos].
 
         Raises:
-            ValueError: where they do not.
+            ValueError: if they do not.
         """
         if self.first < 0 or self.end(length) > length:
             raise ValueError(f"position {self.pos} of {self.hook!r} is outside 0 to {length - 1}.")
         if isinstance(self.pos, torch.Tensor) and tuple(self.pos.shape) != (batch,):
-            raise ValueError(f"positions are one an example [{batch}], not {tuple(self.pos.shape)}.")
+            raise ValueError(
+                f"positions as a tensor must be one per example [{batch}], not {tuple(self.pos.shape)}."
+            )
 
     def check_axes(self, cfg: HookedTransformerConfig, length: int) -> None:
         """Check that heads, keys, entries and the basis fit this model's activation.
@@ -147,14 +149,16 @@ class Edit:
                 raise ValueError(f"{what} {one} of {self.hook!r} is outside 0 to {count - 1}.")
 
     def check_value(self, batch: int, length: int) -> None:
-        """See that the value fits a run [batch pos].
+        """Check that the value fits a run [batch pos].
 
         Raises:
-            ValueError: where it does not, or has NaN in it.
+            ValueError: if it does not, or contains NaN.
         """
         if isinstance(self.value, torch.Tensor):
             if bool(torch.isnan(self.value).any()):
-                raise ValueError(f"the value for {self.hook!r} has NaN in it; does the run it comes from?")
+                raise ValueError(
+                    f"the value for {self.hook!r} contains NaN: does the run that it comes from give NaN?"
+                )
             axis = 2 if self.site.has_pattern_axes else 1
             if self.value.ndim <= axis or self.value.shape[0] not in (1, batch):
                 raise ValueError(
@@ -168,7 +172,7 @@ class Edit:
                 )
 
     def apply(self, activation: torch.Tensor, window: range) -> None:
-        """Change an activation [batch window ...] in place; `window` says which positions it holds."""
+        """Change an activation [batch window ...] in place; `window` says which positions it contains."""
         if self.function is not None:
             activation.copy_(self.function(activation, window))
             return
@@ -180,7 +184,7 @@ class Edit:
             if value.shape[0] != activation.shape[0]:
                 value = value.expand(activation.shape[0], *value.shape[1:])
             if self.site.has_pattern_axes:
-                value = value[..., : window.stop]  # keys after the window are none of its concern
+                value = value[..., : window.stop]  # keys after the window are ignored
             incoming: Any = value[self._index(value, 0, window)]
         else:
             incoming = self.value
@@ -189,31 +193,31 @@ class Edit:
             basis = self.basis.to(own)
             activation[target] = (own + ((incoming - own) @ basis) @ basis.mT).to(activation.dtype)
         elif self.how == "add":
-            activation[target] += incoming  # promoted to the wider of the two types, then rounded once
+            activation[target] += incoming  # promoted to the wider type, then rounded once
         else:
             activation[target] = (
                 incoming.to(activation.dtype) if isinstance(incoming, torch.Tensor) else incoming
             )
 
     def _keys(self, window: range) -> Where:
-        """The keys that are edited, as far as the window has them; an empty tuple where it has none."""
+        """The edited keys within the window; an empty tuple if there are none."""
         if self.key is None or (isinstance(self.key, int) and self.key < window.stop):
             return self.key
         keys = (self.key,) if isinstance(self.key, int) else self.key
         return tuple(key for key in keys if key < window.stop)
 
     def _index(self, activation: torch.Tensor, start: int, window: range) -> tuple[Any, ...]:
-        """The index of the chosen part of an activation whose first position is `start`."""
+        """The index of the edited part of an activation whose first position is `start`."""
         pos: Any = self.pos
         inside = torch.empty(0)
         if pos is None:
-            # Of the whole run only the window is there to be changed.
+            # Only the window exists here.
             pos = slice(window.start - start, window.stop - start)
         elif isinstance(pos, int):
             pos -= start
         else:
             pos = torch.as_tensor(pos, device=activation.device)
-            # What lies past the window is read by nothing.
+            # Nothing reads positions past the window.
             inside = (pos >= window.start) & (pos < window.stop)
             pos = pos[inside] - start
         by_axis: list[Any] = [slice(None)] * activation.ndim
@@ -238,7 +242,7 @@ def _part(where: Where) -> Any:
 
 
 def _open_mesh(by_axis: list[Any], paired_axis: int | None, device: torch.device) -> tuple[Any, ...]:
-    """Lists of indices that vary independently, but for the batch, which goes with `paired_axis`."""
+    """Make lists of indices vary independently, except the batch, which is paired with `paired_axis`."""
     lists = [axis for axis, part in enumerate(by_axis) if isinstance(part, (list, torch.Tensor))]
     groups = [axis for axis in lists if not (paired_axis is not None and axis == paired_axis)]
     if len(groups) + (paired_axis is not None) < 2:

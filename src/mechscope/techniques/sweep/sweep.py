@@ -1,10 +1,10 @@
-"""Many interventions on one run: each resumed where it begins, all batched within a memory budget."""
+"""Many interventions on one run, each resumed where it begins, in batches within a memory budget."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -15,12 +15,12 @@ from mechscope.model.components import has_custom_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
+from mechscope.techniques.sweep._lazy_logits import LazyLogits, NotComputed
+from mechscope.techniques.sweep._memory import bytes_of_example, memory_budget
+from mechscope.techniques.sweep._plan import Planner, Row, plan
+from mechscope.techniques.sweep._wavefront import Wavefront
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 from mechscope.techniques.sweep.edit import Edit
-from mechscope.techniques.sweep.lazy_logits import LazyLogits, NotComputed
-from mechscope.techniques.sweep.memory import bytes_of_example, memory_budget
-from mechscope.techniques.sweep.plan import Row, plan
-from mechscope.techniques.sweep.wavefront import Wavefront
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 Intervention = Edit | Sequence[Edit]
 Measure = Callable[[torch.Tensor], torch.Tensor | float]
 
-# On a CPU larger batches gain nothing: their activations leave the caches.
+# On a CPU larger batches gain nothing, because their activations no longer fit in the caches.
 _POSITIONS_ON_CPU = 2048
 _LOGITS_AT_ONCE = 64 << 20
 
 
 @checked_constructor
 class Sweep:
-    """One run of a model, on which interventions are tried.
+    """Tries interventions on one run of a model.
 
     An intervention at layer l and position p leaves everything before both unchanged, so it resumes
     from the base run's residual stream at l and its keys and values before p; only what the metric
-    reads is unembedded. The results equal those of one full run each, within float error.
+    reads is unembedded. The results equal those of a full run for each intervention, within float error.
 
     Args:
         model: the model.
         tokens: the run that is intervened on [batch pos].
-        reads: the positions whose logits the metric reads [batch answer]; None works out which the
-            metric asks for (see `LazyLogits`).
+        reads: the positions whose logits the metric reads [batch answer]; None finds out which positions the
+            metric indexes (see `LazyLogits`).
         vocabulary: the only tokens whose logits the metric reads; its last axis then has these, in order.
         attention_mask: 0 where a token is padding [batch pos].
         memory: bytes that a batch may take; None takes a quarter of what is free.
@@ -93,7 +93,7 @@ class Sweep:
         self.memory = memory_budget(memory, device)
         self.progress = progress
         self.partial: torch.Tensor | None = None
-        """What was measured before an interruption, NaN where nothing was."""
+        """What was measured before an interruption; NaN for interventions that did not run."""
 
     @property
     def base_logits(self) -> Float[torch.Tensor, "batch answer d_vocab"]:
@@ -107,37 +107,44 @@ class Sweep:
         """The measure of every intervention [intervention ...].
 
         Args:
-            interventions: each an edit, or several edits of one pass.
-            measure: from logits [batch answer d_vocab] of one patched run to a tensor of any one shape.
-            description: what the progress bar says.
+            interventions: each is an edit, or several edits in one pass.
+            measure: takes the logits of one patched run [batch answer d_vocab], and returns a number or a tensor whose
+                shape is the same for all interventions.
+            description: text for the progress bar.
 
         Raises:
             ValueError: for no interventions, edits that do not fit, or a measure that is NaN.
             KeyError: for hook points that do not exist.
         """
         given = [(each,) if isinstance(each, Edit) else tuple(each) for each in interventions]
-        self._check(given)
+        planner = self._check(given)
         with torch.no_grad():
             if self.reads is not None:
-                return self._run(given, self.reads, measure, description)
-            return self._run_reading_what_is_asked(given, measure, description)
+                return self._run(planner, given, self.reads, measure, description)
+            return self._run_where_read(planner, given, measure, description)
 
-    def _run_reading_what_is_asked(
-        self, given: list[tuple[Edit, ...]], measure: Measure, description: str
+    def _run_where_read(
+        self, planner: Planner, given: list[tuple[Edit, ...]], measure: Measure, description: str
     ) -> torch.Tensor:
-        """Try the base run to see which positions the metric asks for; compute others if it changes its mind."""
-        asked = self._lazy(self.cache.resid(self.model.cfg.n_layers), None, self._unembed)
-        measure(asked)
-        if asked.asked_for is not None:
-            where = sorted(asked.asked_for)
+        """Find out on the base run which positions the metric reads; compute all if it reads others later."""
+        logits = self._lazy(self.cache.resid(self.model.cfg.n_layers), None, self._unembed)
+        measure(logits)
+        if logits.positions_read is not None:
+            where = sorted(logits.positions_read)
             reads = torch.tensor(where, device=self.cache.tokens.device).expand(self.cache.batch, -1)
             try:
                 return self._run(
-                    given, reads, lambda logits: measure(self._lazy(logits, where, _as_it_is)), description
+                    planner,
+                    given,
+                    reads,
+                    lambda found: measure(self._lazy(found, where, _unchanged)),
+                    description,
                 )
             except NotComputed:
                 pass
-        return self._run(given, None, lambda end: measure(self._lazy(end, None, self._unembed)), description)
+        return self._run(
+            planner, given, None, lambda end: measure(self._lazy(end, None, self._unembed)), description
+        )
 
     def _lazy(
         self,
@@ -150,20 +157,21 @@ class Sweep:
 
     def _run(
         self,
+        planner: Planner,
         given: list[tuple[Edit, ...]],
         reads: torch.Tensor | None,
         measure: Measure,
         description: str,
     ) -> torch.Tensor:
-        """Measure each row: its logits at `reads`, or its residual stream where those are not known."""
-        # Custom parts may read any position, so they are called as a whole.
+        """Measure each intervention: its logits at `reads`, or its residual stream if these are not known."""
+        # Custom parts may read any position, so they are run as a whole.
         whole = self._must_be_whole()
         free_suffix = self._free_suffix()
         length = self.cache.length if reads is None or not free_suffix else int(reads.max()) + 1
-        rows = [self._row(place, edits, free_suffix, length) for place, edits in enumerate(given)]
+        rows = [planner.row(place, edits, free_suffix, length) for place, edits in enumerate(given)]
         live = [row for row in rows if row is not None]
-        # What lets a query see later keys undoes what makes a suffix enough.
-        ahead = [row for row in live if any(map(self._looks_ahead, row.edits))]
+        # An edit that lets a query see later keys needs all positions.
+        ahead = [row for row in live if any(map(planner.looks_ahead, row.edits))]
         behind = [row for row in live if row not in ahead]
         self._prepare(live)
         base_end = self._base_end(reads)
@@ -191,42 +199,8 @@ class Sweep:
             raise
         return _stack(results)
 
-    def _row(self, place: int, edits: tuple[Edit, ...], free_suffix: bool, length: int) -> Row | None:
-        """From where an intervention must be recomputed; None where it changes nothing that is read."""
-        if not free_suffix or any(map(self._looks_ahead, edits)):
-            return Row(place, edits, min(edit.site.layer for edit in edits), 0)
-        starts = [self._first_change(edit) for edit in edits]
-        live = [(edit, start) for edit, start in zip(edits, starts, strict=True) if start < length]
-        if not live:
-            return None
-        layer = min(edit.site.layer for edit, _ in live)
-        return Row(place, tuple(edit for edit, _ in live), layer, min(start for _, start in live))
-
-    def _first_change(self, edit: Edit) -> int:
-        """The first position at which an edit changes anything; the length where it nowhere does.
-
-        Prompts that begin alike have the same activations there, and nothing need be computed for them.
-        """
-        if edit.pos is not None or edit.how == "add" or not isinstance(edit.value, torch.Tensor):
-            return edit.first
-        key = (edit.hook, edit.value.data_ptr(), tuple(edit.value.stride()))
-        if key not in self._firsts:
-            base = self.cache[edit.hook]
-            axis = 2 if edit.site.has_pattern_axes else 1
-            differs = (edit.value.to(base) != base).movedim(axis, 0).flatten(1).any(1)
-            self._firsts[key] = int(differs.int().argmax()) if bool(differs.any()) else self.cache.length
-        return self._firsts[key]
-
-    def _looks_ahead(self, edit: Edit) -> bool:
-        """`edit.looks_ahead`, with one look at a value however many edits share it."""
-        if not isinstance(edit.value, torch.Tensor):
-            return edit.looks_ahead
-        key = (edit.site.part, id(edit.value), edit.how)
-        if key not in self._ahead:
-            self._ahead[key] = edit.looks_ahead
-        return self._ahead[key]
-
-    def _check(self, given: list[tuple[Edit, ...]]) -> None:
+    def _check(self, given: list[tuple[Edit, ...]]) -> Planner:
+        """Check all edits, and compute what they will need of the base run."""
         if not given:
             raise ValueError("there are no interventions to try: the list of sites is empty.")
         hooks = dict.fromkeys(edit.hook for edits in given for edit in edits)
@@ -239,15 +213,14 @@ class Sweep:
                 edit.check_positions(self.cache.batch, self.cache.length)
                 edit.check_axes(self.model.cfg, self.cache.length)
                 if id(edit.value) not in values:
-                    # Thousands of edits may share a value, and looking for NaN reads all of it.
+                    # Thousands of edits may share a value, and searching it for NaN reads all of it.
                     edit.check_value(self.cache.batch, self.cache.length)
                     values.add(id(edit.value))
                 if edit.hook == "hook_pos_embed" and self.cache.context.shortformer_pos_embed is not None:
                     raise ValueError(
-                        "this model adds positions to queries and keys, not to the residual stream."
+                        "this model adds position embeddings to queries and keys, so hook_pos_embed cannot be edited."
                     )
-        self._firsts: dict[Any, int] = {}
-        self._ahead: dict[Any, bool] = {}
+        planner = Planner(self.cache)
         optional = self.model.optional_hook_names()
         compared = {
             edit.hook
@@ -255,12 +228,12 @@ class Sweep:
             for edit in edits
             if edit.pos is None and edit.how == "replace" and isinstance(edit.value, torch.Tensor)
         }
-        # One pass for all that the sweep will need, as far as the edits say before activations are compared.
+        # One pass for everything that the sweep may need, as far as that is known before activations are compared.
         late = [
             edits
             for edits in given
             if all(edit.first > 0 or edit.hook in compared for edit in edits)
-            and not any(map(self._looks_ahead, edits))
+            and not any(map(planner.looks_ahead, edits))
         ]
         self.cache.require(
             [
@@ -271,20 +244,21 @@ class Sweep:
                 *self._embeddings(given),
             ]
         )
+        return planner
 
     def prepare(self, hooks: Iterable[str], *, late: bool = False) -> None:
-        """Compute in one pass the activations at these points, and what edits there will need of the base run.
+        """Compute in one pass the activations at hook points, and what edits there will need of the base run.
 
         Args:
-            hooks: full names of points inside blocks.
-            late: the edits may leave the first positions unchanged, so keys and values of those are needed.
+            hooks: full names of hook points inside blocks.
+            late: the edits may leave the first positions unchanged, so their keys and values are needed.
         """
         edits = [(Edit(hook, 0.0),) for hook in hooks]
         needed = [edit.hook for (edit,) in edits] + self._middles(edits)
         self.cache.require(needed + (self._keys_and_values(edits) if late and self._free_suffix() else []))
 
     def _keys_and_values(self, given: Iterable[Sequence[Edit]]) -> list[str]:
-        """The points of keys and values in every layer from the first edit on."""
+        """The hook points of keys and values in every layer from the first edit on."""
         first = min((edit.site.layer for edits in given for edit in edits), default=self.model.cfg.n_layers)
         return [
             hook
@@ -298,7 +272,7 @@ class Sweep:
         return sorted(hook for hook in hooks if hook in self.model.hook_dict)
 
     def _middles(self, given: Iterable[Sequence[Edit]]) -> list[str]:
-        """Where interventions resume after attention: z of their first block, if no edit there comes before it."""
+        """The hook points at which interventions resume after attention: z of first blocks without edits before z."""
         found: set[str] = set()
         for edits in given:
             layer = min(edit.site.layer for edit in edits)
@@ -307,7 +281,7 @@ class Sweep:
         return sorted(found)
 
     def _prepare(self, rows: Sequence[Row]) -> None:
-        """Compute in one pass what the base run must lend beside its residual streams."""
+        """Compute in one pass what is needed of the base run besides its residual streams."""
         needed: list[str] = []
         if any(row.start for row in rows):
             needed += self._keys_and_values([row.edits for row in rows if row.start])
@@ -316,15 +290,15 @@ class Sweep:
         self.cache.require(needed)
 
     def _rows_at_once(self, rows: Sequence[Row], length: int) -> Callable[[int], int]:
-        """How many interventions that start at a position fit into a batch."""
+        """A function from a starting position to how many interventions fit into a batch."""
         open_attention = any(edit.site.has_pattern_axes for row in rows for edit in row.edits)
         cfg, batch = self.model.cfg, self.cache.batch
-        # Blocks come one after another, so of all dictionaries only the widest one's features are there at a time.
+        # Blocks run one after another, so only one dictionary's features are in memory at a time.
         listeners = itertools.chain.from_iterable(point.listeners for point in self.model.hook_points())
-        beside = max((listener.width for listener in listeners), default=0)
+        extra = max((listener.width for listener in listeners), default=0)
 
         def fit(start: int) -> int:
-            example = bytes_of_example(cfg, start, length, open_attention=open_attention, beside=beside)
+            example = bytes_of_example(cfg, start, length, open_attention=open_attention, extra=extra)
             most = self.memory // (batch * example)
             if self.cache.tokens.device.type == "cpu":
                 most = min(most, _POSITIONS_ON_CPU // (batch * (length - start)))
@@ -333,14 +307,14 @@ class Sweep:
         return fit
 
     def _must_be_whole(self) -> bool:
-        return self._somebody_listens() or has_custom_parts(self.model)
+        return self._needs_whole_activations() or has_custom_parts(self.model)
 
     def _free_suffix(self) -> bool:
-        """Whether positions before an edit stay as they are and need not be computed."""
+        """Whether positions before an edit stay unchanged and need not be computed."""
         return self.model.cfg.attention_dir == "causal" and not self._must_be_whole()
 
-    def _somebody_listens(self) -> bool:
-        """Whether whole activations are needed: for a user's hook, or for angles that depend on the text's length."""
+    def _needs_whole_activations(self) -> bool:
+        """Whether whole activations are needed, for a user's hook or for rotary angles that depend on the length."""
         scaling = self.model.cfg.rotary_scaling
         if depends_on_length(scaling, self.cache.length):
             return True
@@ -355,7 +329,7 @@ class Sweep:
         return end[torch.arange(len(end), device=end.device)[:, None], reads]
 
     def _logits_of(self, ends: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Logits of one row after another, from products large enough to be fast and small enough for the budget."""
+        """Yield the logits of each row, unembedding as many rows at once as the budget allows."""
         tokens = self.model.cfg.d_vocab_out if self.vocabulary is None else len(self.vocabulary)
         each = ends[0].shape[:-1].numel() * tokens * ends.element_size()
         at_once = max(1, min(self.memory, _LOGITS_AT_ONCE) // each)
@@ -383,7 +357,7 @@ def refuse_own_forward(model: HookedTransformer) -> None:
         )
 
 
-def _as_it_is(logits: torch.Tensor) -> torch.Tensor:
+def _unchanged(logits: torch.Tensor) -> torch.Tensor:
     return logits
 
 
@@ -392,14 +366,14 @@ def _checked(value: torch.Tensor | float, whose: str = "a patched run") -> torch
     value = at_least_float32(value) if value.is_floating_point() else value
     if bool(torch.isnan(value).any()):
         raise ValueError(
-            f"the metric of {whose} is NaN: does the model give NaN, or what was put in make no sense there?"
+            f"the metric of {whose} is NaN: does the model give NaN, or is the patched value invalid there?"
         )
     return value
 
 
 def _stack(results: Sequence[torch.Tensor | None]) -> torch.Tensor:
-    there = next((result for result in results if result is not None), torch.tensor(0.0))
+    known = next((result for result in results if result is not None), torch.tensor(0.0))
     missing = torch.full_like(
-        there, torch.nan, dtype=there.dtype if there.is_floating_point() else torch.float32
+        known, torch.nan, dtype=known.dtype if known.is_floating_point() else torch.float32
     )
     return torch.stack([missing if result is None else result for result in results])

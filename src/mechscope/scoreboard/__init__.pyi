@@ -1,0 +1,11 @@
+from .matches import CONDITIONS as CONDITIONS
+from .matches import Condition as Condition
+from .matches import Match as Match
+from .matches import Scoreboard as Scoreboard
+from .matches import run_matches as run_matches
+from .matches import scoreboard as scoreboard
+from .methods import METHODS as METHODS
+from .methods import Method as Method
+from .methods import Scored as Scored
+from .page import scoreboard_page as scoreboard_page
+from .plot import scoreboard_svg as scoreboard_svg
