@@ -25,6 +25,8 @@ LEFT_OUT = {
     "mechscope.labs.grokking.training": _PARTS,
     "mechscope.labs.induction.text_models": _PARTS,
     "mechscope.labs.induction.training": _PARTS,
+    "mechscope.labs.sae.ground_truth": _PARTS,
+    "mechscope.labs.sae.text_study": _PARTS,
     "mechscope.labs.superposition.arrangements": _PARTS,
     "mechscope.labs.superposition.training": _PARTS,
     "mechscope.model.generation": _GENERATOR,

@@ -25,11 +25,11 @@ HOOK = "blocks.0.mlp.hook_post"
 class Texts:
     """Sequences of BOS and a full context."""
 
-    train: Int[Tensor, "batch pos"]
+    train: Int[Tensor, "train pos"]
     """What dictionaries learn from."""
-    test: Int[Tensor, "batch pos"]
+    test: Int[Tensor, "test pos"]
     """What they are evaluated on."""
-    comment: Bool[Tensor, "batch pos"]
+    comment: Bool[Tensor, "test pos"]
     """In `test`: whether a token begins inside a comment, after a # in its line."""
 
 
@@ -108,7 +108,7 @@ def inside_comment(pieces: list[str]) -> Bool[Tensor, " pos"]:
 
 def activations(
     model: HookedTransformer, tokens: Int[Tensor, "batch pos"]
-) -> Float[Tensor, "batch pos d_mlp"]:
+) -> Float[Tensor, "batch after_bos d_mlp"]:
     """The neurons at every token but BOS (column 0 of the result is position 1)."""
     found = [x for x, _ in read_activations(model, tokens, HOOK, batch_size=64)]
     return torch.cat(found)[:, 1:]
