@@ -30,7 +30,7 @@ import torch  # noqa: E402
 from mechscope.dictionaries.building import build  # noqa: E402
 from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConfig  # noqa: E402
 from mechscope.dictionaries.stream import Batch  # noqa: E402
-from mechscope.dictionaries.student import Student  # noqa: E402
+from mechscope.dictionaries.trainer import Trainer  # noqa: E402
 from mechscope.dictionaries.training_config import TrainingConfig  # noqa: E402
 from mechscope.pages.tables import markdown_table  # noqa: E402
 from mechscope.storage.files import check_file, write_atomically  # noqa: E402
@@ -90,16 +90,16 @@ def our_step(setting: Setting, device: str) -> tuple[Step, dict[str, torch.Tenso
     )
     dictionary = build(cfg, 0).to(device)
     start = {name: tensor.to(device) for name, tensor in dictionary.state().items()}
-    student = Student("ours", dictionary, TrainingConfig(steps=10_000, lr=LR, clip=1.0))
+    trainer = Trainer("ours", dictionary, TrainingConfig(steps=10_000, lr=LR, clip=1.0))
     count = [0]
 
     def step(x: torch.Tensor) -> float:
-        measures = student.step(Batch(x), count[0], measure=False)
+        measures = trainer.step(Batch(x), count[0], measure=False)
         count[0] += 1
         return float("nan") if measures is None else measures.loss
 
     def losses(x: torch.Tensor) -> float:
-        measures = student.step(Batch(x), count[0], measure=True)
+        measures = trainer.step(Batch(x), count[0], measure=True)
         count[0] += 1
         assert measures is not None
         return measures.loss

@@ -35,7 +35,7 @@ def measure(steps: int) -> None:
     from mechscope.dictionaries import Ranks, build, start_ranks
     from mechscope.dictionaries.config import DictionaryConfig, ReluConfig, TopKConfig
     from mechscope.dictionaries.stream import Batch
-    from mechscope.dictionaries.student import Student
+    from mechscope.dictionaries.trainer import Trainer
     from mechscope.dictionaries.training_config import TrainingConfig
 
     torch.set_num_threads(1)
@@ -47,18 +47,18 @@ def measure(steps: int) -> None:
             else ReluConfig(d_in=d_in, d_sae=d_sae, l1=5.0)
         )
         dictionary = build(cfg, 0, ranks=ranks).to(ranks.device)
-        student = Student(kind, dictionary, TrainingConfig(steps=10_000, clip=1.0))
+        trainer = Trainer(kind, dictionary, TrainingConfig(steps=10_000, clip=1.0))
         draw = torch.Generator().manual_seed(0)
         batches = [Batch(torch.randn(size, d_in, generator=draw).to(ranks.device)) for _ in range(4)]
         seconds: list[float] = []
         for number in range(steps + 2):
             ranks.wait()
             begun = time.process_time()
-            student.step(batches[number % 4], number, measure=False)
+            trainer.step(batches[number % 4], number, measure=False)
             ranks.wait()
             seconds.append(time.process_time() - begun)
-        held = [*dictionary.state_dict().values(), student.since_active]
-        held += [t for state in student.optimizer.state.values() for t in state.values()]
+        held = [*dictionary.state_dict().values(), trainer.since_active]
+        held += [t for state in trainer.optimizer.state.values() for t in state.values()]
         most = -ranks.least(-statistics.median(seconds[2:]))
         return most, sum(t.numel() * t.element_size() for t in held) / 2**20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import GeneratorType
 from typing import Any, get_args
@@ -18,7 +19,7 @@ _GENERATOR = (
 )
 _PARTS = "runs/ identifies a part by what its function carries along, and a wrapper hides that"
 LEFT_OUT = {
-    "mechscope.cli.sae.feature_text": _GENERATOR,
+    "mechscope.cli.sae._feature_text": _GENERATOR,
     "mechscope.labs.grokking.bundled_study": _PARTS,
     "mechscope.labs.grokking.composition": _PARTS,
     "mechscope.labs.grokking.third_party": _PARTS,
@@ -63,15 +64,21 @@ def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     if returned is None or not shapes:
         return function
     function.__annotations__ = shapes
-    check = beartype(function)
+    return _Check(beartype(function), returned)
 
-    def check_unless_generator(*args: Any, **kwargs: Any) -> Any:
+
+@dataclass(frozen=True)
+class _Check:
+    """Not a function, so that runs/ does not take it for a part of what a function captured."""
+
+    check: Callable[..., Any]
+    returned: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A generator is returned before its own checks have run.
-        if isinstance(kwargs[returned], GeneratorType):
-            return kwargs[returned]
-        return check(*args, **kwargs)
-
-    return check_unless_generator
+        if isinstance(kwargs[self.returned], GeneratorType):
+            return kwargs[self.returned]
+        return self.check(*args, **kwargs)
 
 
 def _has_shape(hint: Any) -> bool:

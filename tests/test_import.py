@@ -60,6 +60,16 @@ def test_every_stub_is_attached() -> None:
         assert all(getattr(package, name) is not None for name in package.__all__)
 
 
+def test_from_pretrained_finds_its_loader_by_itself() -> None:
+    """The model's room does not import checkpoints, which registers the loader there."""
+    code = (
+        "import sys; from mechscope.model.transformer import HookedTransformer; "
+        "print('mechscope.checkpoints.classic' in sys.modules, end=' '); "
+        "print(HookedTransformer.from_pretrained('mini-gelu-1l').cfg.n_layers)"
+    )
+    assert fresh(code) == "False 1"
+
+
 def test_every_public_name_resolves() -> None:
     import mechscope
 

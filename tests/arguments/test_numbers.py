@@ -13,7 +13,7 @@ from mechscope.arguments import is_number, is_whole_number
 from mechscope.data.copying import Induction
 from mechscope.data.ngrams import NGram
 from mechscope.data.skip_trigrams import SkipTrigram
-from mechscope.dictionaries.counted_positions import counted_positions
+from mechscope.dictionaries.position_mask import position_mask
 from mechscope.dictionaries.sources.config import SourceConfig
 from mechscope.dictionaries.trained_positions import check_positions
 from mechscope.model.factored_matrix import FactoredMatrix
@@ -70,7 +70,7 @@ PLACES: dict[str, tuple[Callable[[Any], Any], int]] = {
     "match": (lambda n: Induction(5, match=n).match, 2),
     "random draws": (check_count, 2),
     "steps": (check_steps, 2),
-    "skipped positions": (lambda n: counted_positions(Tokens([[1, 2, 3, 4]]), skip_first=n), 1),
+    "skipped positions": (lambda n: position_mask(Tokens([[1, 2, 3, 4]]), skip_first=n), 1),
     "trained positions": (lambda n: check_positions([n]), 2),
     "excluded tokens": (
         lambda n: SourceConfig(model="m", hook="h", exclude_special_tokens=(n,)).exclude_special_tokens[0],

@@ -103,8 +103,10 @@ def test_everything_wrong_at_once():
     state |= {"l0.q": torch.ones(5, 4), "l7.q": torch.ones(6, 4)}
     with pytest.raises(ValueError, match="a test do not fit") as caught:
         converted(state)
-    assert "1 missing: l1.o; 1 unexpected: l7.q; 1 of the wrong shape: l0.q [5, 4] instead of [6, 4]" in str(
-        caught.value
+    message = str(caught.value)
+    assert (
+        "1 missing: l1.o [4, 6]; 1 unexpected: l7.q; 1 of the wrong shape: l0.q [5, 4] instead of [6, 4]"
+        in message
     )
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from mechscope.checkpoints import weights_file
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.save import save_model
-from mechscope.checkpoints.weights_file import DictSource, mismatch_message, open_weights, read_pickle
+from mechscope.checkpoints.weights_file import DictSource, open_weights, read_pickle
 from tests.checkpoints.tiny_models import CONTEXT, reference_logits, relative_error, token_ids
 from tests.model.tiny import tiny_model
 
@@ -190,14 +190,6 @@ def test_one_tensor_under_two_names(gpt2: tuple[Any, Path]):
     save_file(state, folder / "model.safetensors")
     with pytest.raises(ValueError, match="which are the same tensor"):
         load_model(folder)
-
-
-def test_long_lists_are_cut_and_counted():
-    message = mismatch_message("a file", missing=[f"w{i:02d}" for i in range(30)])
-    assert message is not None
-    assert "30 missing: w00, " in message
-    assert message.endswith("w11 and 18 more.")
-    assert mismatch_message("a file") is None
 
 
 def test_copies_are_made_once_and_keep_their_layout():

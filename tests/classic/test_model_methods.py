@@ -134,7 +134,7 @@ def test_missing_biases_are_the_models_own_and_missing_matrices_an_error() -> No
     del without["blocks.0.attn.W_Q"]
     with pytest.raises(ValueError, match=r"blocks\.0\.attn\.W_Q"):
         tiny_model("rotary").load_and_process_state_dict(without)
-    with pytest.raises(ValueError, match=r"unexpected: blocks\.0\.attn\.W_QQ"):
+    with pytest.raises(ValueError, match=r"1 unexpected: blocks\.0\.attn\.W_QQ"):
         tiny_model("rotary").load_and_process_state_dict({**state, "blocks.0.attn.W_QQ": state["embed.W_E"]})
 
 

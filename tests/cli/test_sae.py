@@ -21,7 +21,7 @@ from mechscope.cli.main import main
 from mechscope.dictionaries.jobs import running as jobs_running
 from mechscope.dictionaries.sources.config import source_from_dict
 from mechscope.dictionaries.sources.opening import KnownSource, open_source
-from mechscope.dictionaries.student import Student
+from mechscope.dictionaries.trainer import Trainer
 from mechscope.dictionaries.training_checkpoint import TrainingCheckpoint
 from mechscope.model.transformer import HookedTransformer
 
@@ -110,7 +110,7 @@ def test_train_eval_and_show_on_known_features(tmp_path: Path, capsys: pytest.Ca
     assert "synthetic: sharkey-small" in said
     assert "never active in 300 activations" in said
     code, said, _ = call(capsys, "show", out / "relu", "--feature", "3", "31")
-    assert said.count("true features that are nearest:") == 2
+    assert said.count("nearest true features:") == 2
 
 
 def test_features_are_shown_on_the_activations_that_were_held_out(
@@ -223,22 +223,22 @@ def test_a_killed_training_goes_on_with_the_same_weights(
 def test_ctrl_c_says_that_the_same_command_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Student.step
+    step = Trainer.step
 
-    def stopping(self: Student, batch: Any, number: int, *, measure: bool) -> Any:
+    def stopping(self: Trainer, batch: Any, number: int, *, measure: bool) -> Any:
         if number == 7:
             raise KeyboardInterrupt
         return step(self, batch, number, measure=measure)
 
     options = [*KNOWN, "--checkpoint-every", "5", "--out", str(tmp_path / "run")]
     with monkeypatch.context() as patch:
-        patch.setattr(Student, "step", stopping)
+        patch.setattr(Trainer, "step", stopping)
         code, _, err = call(capsys, "train", *options)
     assert code == 130
     assert "To continue, run the same command again:\n  mechscope sae train" in err
     assert call(capsys, "train", *options)[0] == 0
     # A finished one is read back, not trained again.
-    monkeypatch.setattr(Student, "step", stopping)
+    monkeypatch.setattr(Trainer, "step", stopping)
     assert call(capsys, "train", *options)[0] == 0
 
 
@@ -323,8 +323,8 @@ BAD: dict[str, tuple[list[str], str]] = {
     "tokenizer": (["--model", "induction-2l", "--hook", "blocks.0.hook_resid_post"], "has no tokenizer"),
     "model": (["--model", "mini-gelu-1", "--hook", HOOK], "mini-gelu-1l"),
     "skip": (["--skip"], "--target-hook"),
-    "crosscoder": (["--architecture", "crosscoder"], "two hook points or more"),
-    "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "64 tokens at most"),
+    "crosscoder": (["--architecture", "crosscoder"], "two or more hook points"),
+    "context": (["--model", "mini-gelu-1l", "--hook", HOOK, "--context", "65"], "at most 64 tokens"),
     "pattern": (["--model", "mini-gelu-1l", "--hook", "blocks.0.attn.hook_pattern"], "one vector for each"),
     "too little text": (
         ["--model", "mini-gelu-1l", "--hook", HOOK, "--tokens", "500"],
@@ -468,17 +468,17 @@ def test_a_training_does_not_go_on_with_other_weights_or_text(
 def test_a_training_says_from_where_it_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Student.step
+    step = Trainer.step
 
-    def killed(self: Student, batch: Any, number: int, **options: Any) -> Any:
+    def killed(self: Trainer, batch: Any, number: int, **options: Any) -> Any:
         if number == 7:
             raise KeyboardInterrupt
         return step(self, batch, number, **options)
 
-    monkeypatch.setattr(Student, "step", killed)
+    monkeypatch.setattr(Trainer, "step", killed)
     command = ["train", *KNOWN, "--checkpoint-every", "5", "--out", str(tmp_path / "out")]
     assert call(capsys, *command)[0] == 130
-    monkeypatch.setattr(Student, "step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     assert "resuming from step 5 in" in call(capsys, *command)[1]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mechscope import dictionaries as d
 from mechscope.checkpoints.registry import BUNDLED
-from mechscope.cli.sae.sweep import found_lines
+from mechscope.cli.sae.sweep import result_lines
 from mechscope.dictionaries import shards
 from mechscope.dictionaries.frontier import presets, sweeping
 from mechscope.dictionaries.frontier.points import load_sweep
@@ -78,7 +78,7 @@ def test_a_sweep_leaves_a_report_and_every_number(
 
 def test_frontiers_that_meet_are_shown_at_equal_l0() -> None:
     points = [point(name, l0, fvu / l0) for name, fvu in (("relu", 2), ("topk", 1)) for l0 in (2, 8)]
-    said = "\n".join(found_lines(sweep_of(points)))
+    said = "\n".join(result_lines(sweep_of(points)))
     assert "FVU at L0 4" in said
     assert "TopK than ReLU-L1" in said
     assert "agrees" in said

@@ -75,6 +75,9 @@ def data(dtype: torch.dtype = torch.float64) -> TensorStream:
 class Interrupted(TensorStream):
     """A stream that ends in the middle."""
 
+    # A checkpoint records the source files of its stream. This class stands for an ordinary TensorStream in a killed
+    # process, from which another process resumes.
+    __module__ = TensorStream.__module__
     end = STOP
 
     def __next__(self):
@@ -186,6 +189,8 @@ def refusals(ranks: Ranks) -> dict[str, str]:
 
 class Broken(TensorStream):
     """A stream that one rank cannot read to its end."""
+
+    __module__ = TensorStream.__module__  # as above
 
     def __next__(self):
         if self._next >= 3 * BATCH:

@@ -9,10 +9,10 @@ import torch
 from torch.testing import assert_close
 
 from mechscope.dictionaries import DeadFeatures, SparseFeatures
+from mechscope.dictionaries._geometric_median import geometric_median
 from mechscope.dictionaries.building import build, from_state
 from mechscope.dictionaries.config import ReluConfig
 from mechscope.dictionaries.features import count_active, fired, times_active
-from mechscope.dictionaries.geometric_median import geometric_median
 from tests.dictionaries.helpers import CONFIGS, batch_of, shaken
 
 
@@ -259,13 +259,13 @@ def test_normalization_of_each_vector_is_turned_back(how):
     assert_close(dictionary.encode(stretched), dictionary.encode(x), rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="decode\\(features, x\\)"):
         dictionary.decode(dictionary.encode(x))
-    with pytest.raises(ValueError, match="leave scale at 1"):
+    with pytest.raises(ValueError, match="leave the scale at 1"):
         dictionary.set_scale(2.0)
 
 
 def test_wrong_shapes_are_errors():
     relu, skip = shaken("relu"), shaken("skip-topk-transcoder")
-    with pytest.raises(ValueError, match=r"width d_in = 8, and got shape \(3, 7\)"):
+    with pytest.raises(ValueError, match=r"width d_in = 8, not of shape \(3, 7\)"):
         relu.encode(torch.zeros(3, 7))
     with pytest.raises(ValueError, match="an autoencoder's target"):
         relu.loss(torch.zeros(3, 8), torch.zeros(3, 8))

@@ -131,7 +131,7 @@ def test_names(model, tokens, dictionary):
         pass
     with (
         dictionary.attached(model, HERE),
-        pytest.raises(ValueError, match="attached to .* already"),
+        pytest.raises(ValueError, match="already attached to"),
         dictionary.attached(model, HERE),
     ):
         pass
@@ -169,5 +169,8 @@ def test_a_transcoder_writes_where_it_should(model, tokens, error_term):
     is_clean(model, tokens, base)
     with pytest.raises(ValueError, match="hook_name_out"), through.attached(model, reads):
         pass
-    with pytest.raises(RuntimeError, match="before the point"), through.attached(model, writes, writes=reads):
+    with (
+        pytest.raises(RuntimeError, match="has not reached the point"),
+        through.attached(model, writes, writes=reads),
+    ):
         model(tokens)

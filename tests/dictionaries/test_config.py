@@ -21,7 +21,7 @@ def test_a_config_comes_back_from_its_dict(name):
         (c.ReluConfig, {"d_in": 4, "d_sae": -1}, "d_sae must be"),
         (c.ReluConfig, {"d_in": 4, "d_sae": 2.0}, "d_sae must be a whole number"),
         (c.ReluConfig, {"d_in": 4, "d_sae": 8, "l1": -1}, "l1 must be"),
-        (c.ReluConfig, {"d_in": 4, "d_sae": 8, "decoder_norm": "units"}, "Did you mean 'unit'"),
+        (c.ReluConfig, {"d_in": 4, "d_sae": 8, "decoder_norm": "units"}, "did you mean 'unit'"),
         (c.ReluConfig, {"d_in": 4, "d_sae": 8, "decoder_start_norm": 0.1}, "keeps rows at length 1"),
         (c.ReluConfig, {"d_in": 4, "d_sae": 8, "skip": True}, "set d_out"),
         (c.ReluConfig, {"d_in": 4, "d_sae": 8, "d_out": 4}, "subtract_b_dec=False"),

@@ -23,7 +23,7 @@ from mechscope.dictionaries.exchange.load_dictionary import load_dictionary
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.frontier.points import Point, Sweep, load_sweep, read_point, write_point
 from mechscope.dictionaries.frontier.settings import sweep_from_dict
-from mechscope.dictionaries.jobs.job import job_from_dict, read_settings
+from mechscope.dictionaries.jobs.job import read_job
 from mechscope.dictionaries.shards import ShardStream, write_shards
 from mechscope.dictionaries.stream import TensorStream
 from mechscope.dictionaries.training import describe_run, train
@@ -129,7 +129,7 @@ KINDS = {
 def job_with_name(path: Path) -> object:
     """As the command line reads `--config`: what is wrong with a setting is said with the file's name."""
     with naming(path):
-        return job_from_dict(read_settings(path)).to_dict()
+        return read_job(path).to_dict()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -223,7 +223,7 @@ def test_a_manifest_names_nothing_outside_its_folder(name: object, tmp_path: Pat
     manifest["shards"][0]["file"] = name
     (tmp_path / "shards" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(
-        ValueError, match=r"manifest\.json: file must be the name of a shard beside the manifest"
+        ValueError, match=r"manifest\.json: file must be the name of a shard next to the manifest"
     ):
         ShardStream(tmp_path / "shards", batch_size=8)
 

@@ -11,8 +11,8 @@ import torch
 
 from mechscope import dictionaries as d
 from mechscope.dictionaries import evaluation as e
+from mechscope.dictionaries._normalization import normalize
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.normalization import normalize
 from tests.dictionaries.every_function import WHERE, setting
 from tests.dictionaries.helpers import CONFIGS
 
@@ -112,7 +112,7 @@ def _every_feature(dictionary: Dictionary, x: torch.Tensor) -> torch.Tensor:
 def test_no_activations_at_all(name: str) -> None:
     dictionary = _built(name)
     assert dictionary(torch.zeros(0, 8)).shape == (0, dictionary.cfg.width_out)
-    with pytest.raises(ValueError, match="a mean over activations, and there are none"):
+    with pytest.raises(ValueError, match="a mean over activations, but a tensor of shape"):
         dictionary.loss(torch.zeros(0, 8), _target(dictionary, 0))
 
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from mechscope.dictionaries import ALONE, load, start_ranks
+from mechscope.dictionaries._seeding import normal_rows
 from mechscope.dictionaries.building import build
 from mechscope.dictionaries.config import ReluConfig
-from mechscope.dictionaries.seeding import normal_rows
 from mechscope.dictionaries.shards import ShardStream
 from mechscope.dictionaries.training_checkpoint import NAME
 from tests.dictionaries import distributed_runs as runs
@@ -161,16 +161,16 @@ def test_each_rank_draws_its_share_of_one_dictionary(both):
     [
         (
             "settings",
-            "rank 1 was given something else than rank 0: training.lr is 0.2 on rank 1 and 0.1 on rank 0",
+            "rank 1 was given other arguments than rank 0: training.lr is 0.2 on rank 1 and 0.1 on rank 0",
         ),
         ("activations", "rank 1 reads other activations of the tensor"),
-        ("split", "rank 1 was given something else than rank 0: stream.content"),
+        ("split", "rank 1 was given other arguments than rank 0: stream.content"),
         ("generator", "GeneratorStream) cannot be divided among ranks"),
         ("uneven", "d_sae = 25 features cannot be divided evenly among 2 ranks: choose 24 or 26"),
-        ("unsplit", "torchrun started 2 processes, and the dictionaries were built for one"),
-        ("mixed", "was built for one process, and is to be trained by rank {rank} of 2"),
-        ("fold", "the share of rank {rank} of 2; gather_dictionary"),
-        ("save", "the share of rank {rank} of 2; gather_dictionary"),
+        ("unsplit", "torchrun started 2 processes, but the dictionaries were built for one"),
+        ("mixed", "was built for one process, but would be trained by rank {rank} of 2"),
+        ("fold", "the share of rank {rank} of 2: call gather_dictionary"),
+        ("save", "the share of rank {rank} of 2: call gather_dictionary"),
         ("explosion", "FloatingPointError: the loss of relu-free became"),
     ],
 )

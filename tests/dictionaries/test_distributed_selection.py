@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mechscope.dictionaries._top_k import largest_places, top_k
+from mechscope.dictionaries.distributed._selection import among_all, largest_of_batch
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
-from mechscope.dictionaries.distributed.selection import among_all, largest_of_batch
-from mechscope.dictionaries.top_k import largest_places, top_k
 
 
 class Threads(Ranks):

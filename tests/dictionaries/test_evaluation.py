@@ -30,7 +30,7 @@ from mechscope.dictionaries.evaluation import (
     splitting,
     universality,
 )
-from mechscope.dictionaries.evaluation.batches import batches
+from mechscope.dictionaries.evaluation._batches import batches
 from mechscope.results import Provenance
 
 
@@ -326,7 +326,7 @@ def test_absorption_by_hand() -> None:
     assert absorption(shared, decoder, labels[:1], direction, [0], least_share=0.6).absorbed == 0
     with pytest.raises(ValueError, match="no example has the concept"):
         absorption(features, decoder, torch.zeros(5, dtype=torch.bool), direction, [0])
-    with pytest.raises(ValueError, match="main names"):
+    with pytest.raises(ValueError, match="main must list"):
         absorption(features, decoder, labels, direction, [7])
 
 
@@ -338,7 +338,7 @@ def test_a_child_that_silences_its_parent() -> None:
     assert (found.recall_alone, found.recall_with_child, found.gap) == (1, 0, 1)
     honest = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
     assert hierarchy_probe(honest, parent, child).gap == 0
-    with pytest.raises(ValueError, match="without its parent"):
+    with pytest.raises(ValueError, match="without the parent"):
         hierarchy_probe(honest, ~parent, child)
 
 
@@ -413,7 +413,7 @@ def test_a_transcoder_is_held_against_its_target() -> None:
     )
     with pytest.raises(ValueError, match="data are pairs"):
         evaluate(dictionary, x)
-    with pytest.raises(ValueError, match="a target for each"):
+    with pytest.raises(ValueError, match="one target per activation"):
         evaluate(dictionary, (x, y[:3]))
 
 
@@ -435,9 +435,9 @@ def test_activations_that_do_not_fit(data: Any, says: str) -> None:
 
 def test_settings_that_contradict_each_other() -> None:
     dictionary = build(ReluConfig(d_in=6, d_sae=8))
-    with pytest.raises(ValueError, match="hook_name say where in a model"):
+    with pytest.raises(ValueError, match="hook_name: these arguments need a model"):
         evaluate(dictionary, torch.ones(3, 6), hook_name="blocks.0.hook_resid_pre")
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         list(batches(torch.ones(3, 6), 0))
-    with pytest.raises(ValueError, match="needs directions"):
+    with pytest.raises(ValueError, match="has directions"):
         evaluate(Halving(), torch.ones(3, 1), truth=torch.ones(1, 1))

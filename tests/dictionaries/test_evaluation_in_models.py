@@ -167,7 +167,7 @@ def test_splicing_what_does_not_fit() -> None:
         spliced_loss(model, small, tokens, "blocks.1.hook_resid_pree")
     with pytest.raises(ValueError, match="d_in = 8"):
         spliced_loss(model, small, tokens, RESID)
-    with pytest.raises(ValueError, match="no next token is left"):
+    with pytest.raises(ValueError, match="there is no token left to predict"):
         spliced_loss(model, Perfect(), tokens, RESID, skip_first=8)
     with pytest.raises(ValueError, match="whole numbers"):
         spliced_loss(model, Perfect(), torch.ones(2, 3), RESID)
@@ -194,9 +194,9 @@ def test_evaluating_in_a_model() -> None:
     assert {"loss recovered, zero ablation", "loss recovered, mean ablation"} <= set(
         table.coords["measure"].values.tolist()
     )
-    with pytest.raises(ValueError, match="hook_name says where"):
+    with pytest.raises(ValueError, match="with a model, give hook_name too"):
         evaluate(dictionary, tokens, model=model)
-    with pytest.raises(ValueError, match=r"data are tokens"):
+    with pytest.raises(ValueError, match=r"data must be tokens"):
         evaluate(dictionary, cache[RESID], model=model, hook_name=RESID)
 
 
@@ -227,7 +227,7 @@ def test_detection_of_what_does_not_fit() -> None:
     contexts = torch.tensor([[1], [2]])
     with pytest.raises(ValueError, match="both kinds"):
         detection(lambda c: c[:, 0], contexts, torch.tensor([True, True]))
-    with pytest.raises(ValueError, match="one score a context"):
+    with pytest.raises(ValueError, match="one score per context"):
         detection(lambda c: c.float(), contexts, torch.tensor([True, False]))
     with pytest.raises(ValueError, match="not finite"):
         detection(lambda c: c[:, 0] * math.inf, contexts, torch.tensor([True, False]))
@@ -359,7 +359,7 @@ def test_nearest_features_by_hand() -> None:
     assert found.cosines == pytest.approx((2 / math.hypot(2, 0.2), 0.0, -1.0))
     (elsewhere,) = nearest_features(decoder, [0], 1, among=decoder)
     assert elsewhere.nearest == (0,)
-    with pytest.raises(ValueError, match="3 other features"):
+    with pytest.raises(ValueError, match="number of other features, 3,"):
         nearest_features(decoder, [0], 4)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from mechscope.dictionaries import from_state, load, save
+from mechscope.dictionaries.exchange import save_saelens
 from tests.dictionaries.helpers import CONFIGS, batch_of, shaken
 
 
@@ -37,10 +38,10 @@ def test_damage_is_named(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
 
     rewritten(dictionary={**config["dictionary"], "architecture": "relu"})
-    with pytest.raises(ValueError, match="missing b_enc; unknown b_gate, b_mag, r_mag"):
+    with pytest.raises(ValueError, match=r"1 missing: b_enc \[24\]; 3 unexpected: b_gate, b_mag, r_mag"):
         load(tmp_path)
     rewritten(dictionary={**config["dictionary"], "d_sae": 25})
-    with pytest.raises(ValueError, match=r"W_dec has shape \(24, 8\)"):
+    with pytest.raises(ValueError, match=r"W_dec \[24, 8\] instead of \[25, 8\]"):
         load(tmp_path)
     rewritten(dictionary={**config["dictionary"], "l_1": 25})
     with pytest.raises(ValueError, match="no setting 'l_1'. Did you mean l1"):
@@ -54,7 +55,7 @@ def test_damage_is_named(tmp_path):
     rewritten()
     state = safetensors.torch.load_file(tmp_path / "weights.safetensors")
     safetensors.torch.save_file({**state, "W_dec": state["W_dec"].double()}, tmp_path / "weights.safetensors")
-    with pytest.raises(ValueError, match=r"W_dec is torch.float64, and the config makes it torch.float32"):
+    with pytest.raises(ValueError, match=r"W_dec is float64 instead of float32"):
         load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"no")
     with pytest.raises(ValueError, match="not a complete safetensors file"):
@@ -62,6 +63,29 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no weights.safetensors"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("write", [save, save_saelens])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, write, value):
+    dictionary = shaken("relu")
+    with torch.no_grad():
+        dictionary.W_dec[3, 2] = value
+    with pytest.raises(
+        ValueError,
+        match="this dictionary cannot be saved: W_dec has 1 of 192 .* not finite. Its training diverged",
+    ):
+        write(dictionary, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_scale_that_overflows_when_it_is_folded_is_not_saved(tmp_path):
+    dictionary = shaken("relu", dtype="float16", decoder_norm="free")
+    dictionary.set_scale(1e-6)
+    with pytest.raises(ValueError, match=r"does not fit into float16: .*W_dec has 1.*to float32 with"):
+        save(dictionary, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+    save(dictionary, tmp_path / "folder", fold=False)
 
 
 def test_scales_may_be_missing_from_a_state():

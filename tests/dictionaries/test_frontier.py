@@ -99,7 +99,7 @@ def test_tables_and_plots_hold_every_architecture_and_point(tmp_path: Path) -> N
     points = [point("relu", l0, 2 / l0) for l0 in (2, 8)] + [point("topk", l0, 1 / l0) for l0 in (2, 4, 8)]
     sweep = sweep_of(points)
     table = level_table(sweep)
-    assert table[0] == ["architecture", "lr", *(f"FVU at L0 {l0}" for l0 in (2, 3, 4, 5, 8)), "beside ReLU"]
+    assert table[0] == ["architecture", "lr", *(f"FVU at L0 {l0}" for l0 in (2, 3, 4, 5, 8)), "ratio to ReLU"]
     ratios = " · ".join(["0.50"] * 5)
     assert table[2] == ["TopK", "0.01", "0.500", "0.333", "0.250", "0.200", "0.125", ratios]
     assert as_markdown(table).splitlines()[1] == "|---|---|---|---|---|---|---|---|"

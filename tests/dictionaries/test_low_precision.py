@@ -12,8 +12,8 @@ import torch
 
 from mechscope import dictionaries as d
 from mechscope.dictionaries import evaluation as e
+from mechscope.dictionaries._normalization import normalize
 from mechscope.dictionaries.building import from_state
-from mechscope.dictionaries.normalization import normalize
 from tests.dictionaries.every_function import (
     CALLS,
     TESTED_BY_ARCHITECTURE,
@@ -158,6 +158,9 @@ def test_training_in_half_precision_goes_on_as_it_was(tmp_path) -> None:
     d.train(whole, d.TensorStream(x, batch_size=50), training, progress=False)
 
     class Stops(d.TensorStream):
+        # A checkpoint records the source files of its stream, and this class stands for an ordinary one.
+        __module__ = d.TensorStream.__module__
+
         taken = 0
 
         def __next__(self):

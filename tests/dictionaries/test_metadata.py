@@ -15,8 +15,8 @@ import torch
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation import evaluate, feature_pages, spliced_loss
 from mechscope.dictionaries.exchange import load_dictionary, load_dictionary_learning, save_saelens
-from mechscope.dictionaries.exchange.saelens_metadata import RECORD, USED
-from mechscope.dictionaries.exchange.saelens_older import METADATA
+from mechscope.dictionaries.exchange._saelens_metadata import RECORD, USED
+from mechscope.dictionaries.exchange._saelens_older import METADATA
 from mechscope.dictionaries.exchange.sparsify import KNOWN
 from mechscope.model.token_batch import Tokens
 from tests.dictionaries.exchange_files import dictionary_learning_folder, saelens_config, saelens_folder
@@ -62,8 +62,8 @@ def test_every_entry_that_saelens_writes_is_known() -> None:
         ("hook_name", 3, "hook_name must be text"),
         ("hook_name_out", ["a"], "hook_name_out must be text"),
         ("hook_layer", "first", "hook_layer must be"),
-        ("hook_head_index", -1, "number of one head"),
-        ("hook_head_index_out", "2", "number of one head"),
+        ("hook_head_index", -1, "index of a head"),
+        ("hook_head_index_out", "2", "index of a head"),
         ("seqpos_slice", 5, "seqpos_slice is a slice"),
         ("seqpos_slice", [1, 2, 3, 4], "seqpos_slice is a slice"),
         ("seqpos_slice", [None, None, -1], "step of at least 1"),
@@ -288,7 +288,7 @@ def test_text_that_begins_otherwise_causes_a_warning(begins: bool, trained: bool
     [
         ({"io": "in_and_out"}, "io is 'in_and_out'"),
         ({"remove_bos": True}, "unknown settings: remove_bos"),
-        ([128], "buffer must|should hold settings"),
+        ([128], "buffer must|must be a table of settings"),
     ],
 )
 def test_how_activations_were_gathered(buffer: Any, says: str, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_saelens_folder_of_one_head(model, tokens, tmp_path: Path, older: bool
 
 
 @pytest.mark.parametrize(
-    ("head", "says"), [(True, "number of one head"), (-1, "number of one head"), ("2", "number")]
+    ("head", "says"), [(True, "index of a head"), (-1, "index of a head"), ("2", "index")]
 )
 def test_what_is_no_head(tmp_path: Path, head: Any, says: str) -> None:
     dictionary = one_head()
@@ -211,7 +211,7 @@ def test_heads_that_a_point_lacks(model, tokens) -> None:
     elsewhere = dictionary.attached(model, "blocks.0.hook_resid_post", elsewhere=True)
     with elsewhere, pytest.raises(ValueError, match="no heads"):
         model(tokens)
-    with dictionary.attached(model, head=4), pytest.raises(ValueError, match="heads 0 to 3, and no head 4"):
+    with dictionary.attached(model, head=4), pytest.raises(ValueError, match="heads 0 to 3, but no head 4"):
         model(tokens)
     with pytest.raises(ValueError, match="no heads"):
         spliced_loss(model, dictionary, tokens, "blocks.0.hook_resid_post")

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from mechscope import dictionaries as d
-from mechscope.dictionaries.counted_positions import counted_positions, known_tokens
+from mechscope.dictionaries.evaluation._reading import read_features
 from mechscope.dictionaries.evaluation.automatic_detection import automatic_detection
 from mechscope.dictionaries.evaluation.contexts import spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.detection import windows
 from mechscope.dictionaries.evaluation.evaluating import evaluate
 from mechscope.dictionaries.evaluation.feature_page import feature_pages
-from mechscope.dictionaries.evaluation.reading import read_features
 from mechscope.dictionaries.evaluation.splicing import spliced_loss
+from mechscope.dictionaries.position_mask import position_mask, tokens_with_mask
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 from tests.model.letters import Letters
@@ -77,7 +77,7 @@ def test_features(model: HookedTransformer, together: Tokens, dictionary: Any) -
         own = read_features(model, dictionary, model.to_tokens(text), HOOK, [3, 5])
         torch.testing.assert_close(values[row][together.is_real[row]], own[0])
     pages = feature_pages(model, dictionary, together, HOOK, [3, 5], skip_first=1)
-    counted = counted_positions(together, 1)
+    counted = position_mask(together, 1)
     for column, page in enumerate(pages):
         assert page.density == pytest.approx(float((values[counted][:, column] > 0).double().mean()))
 
@@ -102,22 +102,22 @@ def test_evaluation_and_splicing(
 def test_plain_tensors_follow_the_models_rule(model: HookedTransformer) -> None:
     model.set_tokenizer(Letters(apart=True), default_padding_side="left")
     together = model.to_tokens(TEXTS)
-    assert torch.equal(known_tokens(model, together.ids).is_real, together.is_real)
+    assert torch.equal(tokens_with_mask(model, together.ids).is_real, together.is_real)
     model.default_padding_side = "right"
-    assert known_tokens(model, together.ids).attention_mask is None
+    assert tokens_with_mask(model, together.ids).attention_mask is None
 
 
 def test_misuse_says_what_is_wrong(model: HookedTransformer) -> None:
     with pytest.raises(ValueError, match="whole numbers"):
-        known_tokens(model, torch.zeros(2, 3))
+        tokens_with_mask(model, torch.zeros(2, 3))
     with pytest.raises(ValueError, match="must be the same"):
-        known_tokens(model, torch.ones(2, 3, dtype=torch.long), torch.ones(2, 4))
+        tokens_with_mask(model, torch.ones(2, 3, dtype=torch.long), torch.ones(2, 4))
     tokens = Tokens(torch.ones(2, 3, dtype=torch.long))
     for skip_first in (-1, True, 1.0):
         with pytest.raises(ValueError, match="at least 0"):
-            counted_positions(tokens, skip_first)  # type: ignore[arg-type]
+            position_mask(tokens, skip_first)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="leaves no position"):
-        counted_positions(tokens, 3)
+        position_mask(tokens, 3)
 
 
 @pytest.mark.parametrize("side", ["left", "right", "between"])

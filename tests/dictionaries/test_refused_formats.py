@@ -32,7 +32,7 @@ def listed() -> str:
 def test_architectures_of_saelens(tmp_path: Path, architecture: str) -> None:
     config = files.saelens_config("standard") | {"architecture": architecture}
     files.write(tmp_path, ("cfg.json", config), "sae_weights.safetensors", files.saelens_state("standard"))
-    with pytest.raises(ValueError, match=f"architecture is '{architecture}'; known are 'standard'"):
+    with pytest.raises(ValueError, match=f"architecture is '{architecture}', but must be one of 'standard'"):
         load_dictionary(tmp_path)
     assert REFUSED_SAELENS[architecture] in listed()
 
@@ -65,8 +65,8 @@ def test_whitened_activations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says", "word"),
     [
-        ({"activation": "groupmax"}, "activation is 'groupmax'; known are 'topk'", "groupmax"),
-        ({"signed": True}, "signed is True; known are False", "signed"),
+        ({"activation": "groupmax"}, "activation is 'groupmax', but must be one of 'topk'", "groupmax"),
+        ({"signed": True}, "signed is True, but must be one of False", "signed"),
     ],
 )
 def test_settings_of_sparsify(tmp_path: Path, more: dict[str, Any], says: str, word: str) -> None:
@@ -83,7 +83,7 @@ def test_classes_of_dictionary_learning(tmp_path: Path, kind: str) -> None:
     trainer = {"dict_class": kind, "activation_dim": 4, "dict_size": 8}
     (tmp_path / "config.json").write_text(json.dumps({"trainer": trainer}))
     torch.save({"W": torch.zeros(4, 8)}, tmp_path / "ae.pt")
-    with pytest.raises(ValueError, match=f"dict_class is '{kind}'; known are 'AutoEncoder'"):
+    with pytest.raises(ValueError, match=f"dict_class is '{kind}', but must be one of 'AutoEncoder'"):
         load_dictionary(tmp_path)
     assert "crosscoders" in listed()
 
@@ -97,7 +97,7 @@ def test_classes_of_dictionary_learning(tmp_path: Path, kind: str) -> None:
                 "metadata": {"hook_name": "blocks.1.hook_resid_pre", "hook_layer": 1},
                 "reshape_activations": "hook_z",
             },
-            "is no hook_z",
+            "is not a hook_z",
         ),
     ],
 )

@@ -51,7 +51,7 @@ def test_damage_is_found(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:-4] + b"\0\0\0\1")
     stream = ShardStream(tmp_path, batch_size=5)
-    with pytest.raises(ValueError, match=r"shard-00001.* its hash differs"):
+    with pytest.raises(ValueError, match=r"shard-00001.* has another hash"):
         for _ in range(8):
             next(stream)
     path.unlink()

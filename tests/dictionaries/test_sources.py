@@ -194,10 +194,10 @@ def test_a_layer_that_an_encoder_lacks_is_named_with_those_it_has(own_encoder: P
 
 def test_too_little_text_says_of_what(folder: Path) -> None:
     options: dict[str, Any] = {"model": "mini-gelu-1l", "hook": HOOK, "text": str(folder)}
-    with pytest.raises(ValueError, match=r"what is held out of .* has 20 tokens, .*a shorter context"):
+    with pytest.raises(ValueError, match=r"the held-out part of .* has 20 tokens, .*a shorter context"):
         open_source(SourceConfig(**options, held_out=20))
     source = open_source(SourceConfig(**options, tokens=200, held_out=200))
-    with pytest.raises(ValueError, match=r"what is read of .* fewer than one batch of 1,024"):
+    with pytest.raises(ValueError, match=r"the training part of .* fewer than one batch of 1,024"):
         source.stream(0)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from mechscope.dictionaries import DeadFeatures
+from mechscope.dictionaries._top_k import top_k
 from mechscope.dictionaries.sparse import encode_topk, sparse_decode
-from mechscope.dictionaries.top_k import top_k
 from tests.dictionaries.helpers import batch_of, shaken
 
 

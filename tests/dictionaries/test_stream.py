@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.model_stream import ModelStream
-from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch, GeneratorStream, TensorStream, estimate_scale, scale_by_layer
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer

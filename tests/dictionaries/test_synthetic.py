@@ -91,9 +91,9 @@ def test_toy_model_space():
 
 
 def test_impossible_worlds_are_errors(draw):
-    with pytest.raises(ValueError, match="commonest present with probability 1.20"):
+    with pytest.raises(ValueError, match="most frequent one would have the probability 1.20"):
         synthetic.independent(6, 5, 6.0, draw)
-    with pytest.raises(ValueError, match="20 features do not make groups of 3"):
+    with pytest.raises(ValueError, match="20 features cannot be divided into groups of 3"):
         synthetic.correlated(6, 20, 2.0, draw, group=3)
     with pytest.raises(ValueError, match="at most 5 features"):
         synthetic.anticorrelated(6, 20, 6.0, draw)

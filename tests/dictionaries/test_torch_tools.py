@@ -65,7 +65,7 @@ def test_weights_that_are_not_floating_point(name: str, dtype: torch.dtype) -> N
     dictionary = shaken(name, seed=1, d_in=16, d_sae=24)
     state = {**dictionary.state_dict()}
     state["W_dec"] = state["W_dec"].to(dtype)
-    with pytest.raises(ValueError, match=f"type of W_dec: {str(dtype)[6:]}"):
+    with pytest.raises(ValueError, match=f"W_dec is {str(dtype)[6:]}, but weights must be floating"):
         dictionary.load_state_dict(state)
 
 

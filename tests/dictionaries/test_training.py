@@ -140,7 +140,7 @@ def test_what_cannot_be_trained_is_refused_before_any_step():
         train(build(transcoder(c.ReluConfig(**SIZE), 4)), stream, cfg)
     with pytest.raises(ValueError, match="no dictionary"):
         train({}, stream, cfg)
-    with pytest.raises(ValueError, match="a folder's"):
+    with pytest.raises(ValueError, match="name of a folder"):
         train({"a/b": build(c.ReluConfig(**SIZE))}, stream, cfg)
 
 

@@ -16,6 +16,6 @@ def names_read(text: str) -> set[str]:
 
 
 def optional_names(text: str) -> set[str]:
-    """Names of which the lesson asks whether they are defined: measures that a budget may leave out."""
+    """Names in the lesson's `is defined` conditions: measures that a budget may leave out."""
     tests = _PARSER.parse(text).find_all(nodes.Test)
     return {test.node.name for test in tests if test.name == "defined" and isinstance(test.node, nodes.Name)}

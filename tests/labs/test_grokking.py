@@ -84,7 +84,7 @@ def test_restricted_and_excluded_loss_by_least_squares(keys: list[int], seed: in
     assert excluded_loss(logits, keys, train) == pytest.approx(float(loss(rest[on_train], train.answer)))
 
 
-def test_taking_out_each_frequency() -> None:
+def test_removing_each_frequency() -> None:
     logits = random_logits(7, 3)
     expected = [excluded_loss(logits, [k], all_pairs(7)) for k in (1, 2, 3)]
     assert loss_without_each(logits).tolist() == pytest.approx(expected)
@@ -162,7 +162,7 @@ def test_shares_of_attention_are_those_of_least_squares(seed: int) -> None:
         assert head_shares(pattern)[k - 1].tolist() == pytest.approx(expected.tolist())
 
 
-def test_a_head_that_looks_elsewhere_on_average_does_not_follow_the_formula() -> None:
+def test_a_head_that_attends_elsewhere_on_average_does_not_follow_the_formula() -> None:
     number = 2 * math.pi * 2 * torch.arange(13).double() / 13
     difference = (number.cos()[:, None] - number.cos())[..., None]
     assert float(head_shares(0.5 + 0.2 * difference)[1]) == pytest.approx(1)
@@ -172,7 +172,7 @@ def test_a_head_that_looks_elsewhere_on_average_does_not_follow_the_formula() ->
     assert float(head_shares(0.5 + 0.2 * alone).amax()) == pytest.approx(0.5)
 
 
-def test_both_ways_to_lay_a_model_open_agree() -> None:
+def test_weights_and_transformer_give_the_same_anatomy() -> None:
     weights = initial_weights(SMALL, 1)
     ours, theirs = anatomy_of_weights(weights, 11), anatomy_of_transformer(to_transformer(SMALL, weights))
     for name in ("embedding", "W_L", "pattern", "neurons", "logits"):
@@ -571,7 +571,7 @@ def test_the_quick_budget_says_what_it_did_not_run(tiny_lab: Lab, tmp_path: Path
         assert (run.folder / "figures" / f"{figure.name}.json").is_file()
 
 
-def test_published_models_are_drawn_where_they_are(
+def test_published_models_are_drawn_if_they_are_there(
     tiny_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = {
@@ -587,7 +587,7 @@ def test_published_models_are_drawn_where_they_are(
     assert "clock-and-pizza" in [figure.name for figure in run.outcome.figures]
 
 
-def test_shuffled_answers_are_memorised_and_never_understood(tmp_path: Path) -> None:
+def test_shuffled_answers_are_memorised_but_not_generalised(tmp_path: Path) -> None:
     """Sabotage of the data: the same numbers of each answer, in another order."""
     config = dataclasses.replace(
         SMALL, fraction=0.5, d_model=32, d_mlp=96, epochs=300, look_every=100, keep_every=100
@@ -653,7 +653,7 @@ def test_the_lesson_says_what_was_measured(
 
 
 def test_every_name_in_the_lesson_is_a_measure_or_a_fact(tiny_lab: Lab, tmp_path: Path) -> None:
-    """Of those that the smallest run has, or one that only a larger run has and that the lesson asks for first."""
+    """Measures that only a larger budget has are optional in the lesson; nearly all of them are in a claim too."""
     text = LAB.lesson.read_text(encoding="utf-8")
     known = {*tiny_lab.run("quick", out=tmp_path, device="cpu").outcome.lesson_values(0), "config"}
     claimed = {

@@ -171,7 +171,7 @@ def workspace(folder: Path, **options: Any) -> Workspace:
     return Workspace(TINY, (0,), torch.device("cpu"), folder, **options)
 
 
-def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
+def test_an_interrupted_training_continues_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train_composition(workspace(tmp_path / "whole"), TINY, 0)

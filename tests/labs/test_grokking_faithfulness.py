@@ -123,13 +123,13 @@ def test_the_bundled_model_is_what_the_explanation_says(bundled: Faithfulness) -
     assert measures["direction_share_most"] == pytest.approx(99.5, abs=0.1)
 
 
-def test_other_frequencies_in_the_place_of_the_keys_fail(bundled: Faithfulness) -> None:
+def test_other_frequencies_instead_of_the_keys_fail(bundled: Faithfulness) -> None:
     swapped = dataclasses.replace(bundled, losses=bundled.other_losses, other_losses=bundled.losses)
     assert verdicts(measure_bundled(swapped))["2.12a"] == "fail"
     assert verdicts(measure_bundled(swapped))["2.12b"] == "fail"
 
 
-def test_random_directions_in_the_place_of_the_keys_fail(bundled: Faithfulness) -> None:
+def test_random_directions_instead_of_the_keys_fail(bundled: Faithfulness) -> None:
     drawn = bundled.random_shares[: bundled.shares.numel()].view_as(bundled.shares)
     assert verdicts(measure_bundled(dataclasses.replace(bundled, shares=drawn)))["2.13"] == "fail"
 

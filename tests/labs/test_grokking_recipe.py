@@ -1,4 +1,4 @@
-"""The recipe of grokking-p113: which checkpoints it hands over, and that what is bundled still adds."""
+"""The recipe of grokking-p113: which checkpoints are bundled, and whether the bundled model still adds."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ def test_the_checkpoints_lie_before_and_after_grokking(tmp_path: Path) -> None:
     assert len(BEFORE) + len(AFTER) + 1 <= 17  # half a megabyte each
 
 
-def test_what_it_hands_over_is_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bundled_states_are_those_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = train(workspace(tmp_path))
     assert max(made.kept) == 40
     state = made.model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in made.kept[40].items())
     assert not torch.equal(made.kept[0]["unembed.W_U"], state["unembed.W_U"])
-    # Killed and gone on with: nothing is trained twice.
+    # A second call reads the finished part: nothing is trained twice.
     monkeypatch.setattr(recipe_module.train_model.__globals__["FullBatch"], "loss", None)
     again = train(workspace(tmp_path)).model.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in state.items())

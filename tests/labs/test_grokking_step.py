@@ -1,4 +1,4 @@
-"""The fast full-batch step equals the plain transformer's, and a stopped training goes on as if never stopped."""
+"""The fast full-batch step equals the plain transformer's, and an interrupted training continues exactly."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_tiny_losses_keep_their_gradients_in_single_precision() -> None:
     assert float(expected.norm()) > 0
 
 
-def test_what_happens_at_equals_is_what_the_transformer_says() -> None:
+def test_activations_at_equals_are_those_of_the_transformer() -> None:
     model, weights = random_model(TINY, 4)
     pairs = all_pairs(7)
     found = run_pairs(weights, pairs)
@@ -170,7 +170,7 @@ def workspace(folder: Path, **options) -> Workspace:
     return Workspace(TINY, (0,), torch.device("cpu"), folder, **options)
 
 
-def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
+def test_an_interrupted_training_continues_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train_model(workspace(tmp_path / "whole"), TINY, 0, "run")
@@ -227,7 +227,7 @@ def test_a_training_ends_when_the_clean_up_has() -> None:
     assert is_settled(config, evaluations([5000.0, 900.0, 900.0, 900.0]))
 
 
-def test_it_does_end_there(tmp_path: Path) -> None:
+def test_trainings_end_early_only_if_they_should(tmp_path: Path) -> None:
     easy = dataclasses.replace(TINY, settled=1e9, epochs=40)
     trained = train_model(workspace(tmp_path), easy, 0, "run")
     assert trained.history.epoch.tolist()[-1] == 40  # it never grokked, so that nothing is settled

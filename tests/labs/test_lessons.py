@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 import mechscope.labs
-from mechscope.labs import Lab, all_labs
+from mechscope.labs import Budget, Lab, all_labs
 from mechscope.pages.markdown import figures_placed, render_lesson
 from mechscope.pages.text_template import fill_text
 from tests.labs.lesson_names import names_read, optional_names
@@ -78,15 +78,20 @@ def test_it_reads_with_and_without_what_a_budget_may_leave_out(lab: Lab) -> None
     assert optional <= measures.keys(), (
         f"{optional - measures.keys()} are no measures, so they are always there"
     )
-    texts = []
-    for budget, values in (
-        ("full", measures),
-        ("quick", {name: value for name, value in measures.items() if name not in optional}),
-    ):
-        known = {"measures": defaultdict(lambda: 1.25), "config": lab.configs[budget], **facts, **values}
-        texts.append(fill_text(text, known))
-    assert not re.search(r"\{\{|\{%|\[\[number", "".join(texts))
-    assert (texts[0] != texts[1]) == bool(optional)
+
+    def fill(budget: Budget, left_out: set[str]) -> str:
+        present = {name: value for name, value in measures.items() if name not in left_out}
+        everything = {
+            "measures": defaultdict(lambda: 1.25),
+            "config": lab.configs[budget],
+            **facts,
+            **present,
+        }
+        return fill_text(text, everything)
+
+    with_all, without = fill("full", set()), fill("quick", optional)
+    assert not re.search(r"\{\{|\{%|\[\[number", with_all + without)
+    assert (with_all != without) == bool(optional)
 
 
 def test_there_is_a_lesson_for_each_of_the_six_steps() -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mechscope.labs import registry, render_report
-from mechscope.labs.lab import LabFigure
+from mechscope.labs.lab import LabFigure, Outcome
 from mechscope.pages.figures import figure_html
 from mechscope.pages.markdown import figures_placed, render_lesson, to_mathml
+from mechscope.pages.text_template import fill_text
 from mechscope.viz.panels import heatmap_panels
 from tests.labs.tiny_lab import CLAIMS, tiny_lab
 
@@ -114,6 +115,18 @@ def test_a_lesson_cannot_ask_for_what_was_not_measured(tmp_path: Path) -> None:
     lab.lesson.write_text("[[figure lines]]", encoding="utf-8")
     with pytest.raises(KeyError, match="did you mean line"):
         lab.run(out=tmp_path / "runs")
+
+
+def test_a_lesson_reads_measures_facts_and_measures_with_any_name() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Facts:
+        data: str = "digits"
+
+    outcome = Outcome({0: {"accuracy": 92.5, "shapes_1/2": 7.0}, 1: {"accuracy": 1.0}}, (), facts=Facts())
+    text = "{{ accuracy | percent }} of {{ data }}, {{ measures['shapes_1/2'] | whole }} pairs"
+    assert fill_text(text, outcome.lesson_values(0)) == "92\u00a0% of digits, 7 pairs"
+    with pytest.raises(ValueError, match=r"\['data'\] are measures and facts at once"):
+        dataclasses.replace(outcome, measures={0: {"data": 1.0}}).lesson_values(0)
 
 
 def test_formulas_become_mathml() -> None:

@@ -1,4 +1,4 @@
-"""Step 01 as a whole: it can be stopped and gone on with, and its claims notice sabotage."""
+"""Step 01 as a whole: an interrupted training continues, and the claims notice sabotage."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def small_group(**changes: Any) -> Group:
 # Training -------------------------------------------------------------------------------------------
 
 
-def test_a_stopped_training_goes_on_as_if_nothing_had_happened(
+def test_an_interrupted_training_continues_as_if_nothing_had_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = small_group(model="untied")
@@ -150,12 +150,12 @@ def test_the_finalists_are_those_with_the_lowest_loss_and_train_as_if_alone(tmp_
         ]
         assert rows == sorted(rows)
         assert len(set(rows)) == 2
-        # The heat is judged on data of its own, so only a clear order is demanded.
+        # Finalists are chosen on other data, so only a clear order can be expected.
         worst = int(early.loss[setting].argmax())
         assert worst not in rows
 
 
-def test_finalists_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finalists_survive_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group = small_group(starts=4, steps=16, finalists=2)
     whole = train_group(workspace(tmp_path / "whole"), group, seed=0)
     real = training_module.gradients
@@ -230,14 +230,15 @@ def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) 
     assert names_read(LAB.lesson.read_text(encoding="utf-8")) <= {*run.outcome.lesson_values(0), "config"}
     (histogram,) = [figure for figure in run.outcome.figures if figure.name == "histogram"]
     # Its bars stand where they belong: an axis of categories would put the first one at 0, the second at 1.
-    assert histogram.figure.layout.xaxis.type == "linear"
+    layout: Any = histogram.figure.layout
+    assert layout.xaxis.type == "linear"
     for figure in run.outcome.figures:
         assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
         assert figure.data
         assert (run.folder / "figures" / f"{figure.name}.json").is_file()
 
 
-def test_what_a_budget_leaves_out_is_not_run_and_says_why(tiny_lab: Lab, tmp_path: Path) -> None:
+def test_claims_that_a_budget_leaves_out_are_not_run_and_say_why(tiny_lab: Lab, tmp_path: Path) -> None:
     config = dataclasses.replace(
         TINY, polytope_starts=0, privileged_starts=0, abs_starts=0, arrangement_starts=0
     )

@@ -1,4 +1,4 @@
-"""Arrangements that are compared start by start: against hand-made cases, and against sabotage."""
+"""Comparisons of arrangements, tested on hand-made cases and on sabotaged ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ OCTAHEDRON = torch.cat([torch.eye(3), -torch.eye(3)], 1)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_points_are_as_dense_as_asked_and_sets_come_together(seed: int) -> None:
+def test_points_have_the_right_density_and_sets_occur_together(seed: int) -> None:
     density = torch.tensor([[0.3] * 5, [0.7] * 5])
     x = sparse_points(density, (2, 3), 4096, seed)
     present = x > 0
@@ -125,7 +125,7 @@ def test_pairs_that_share_a_direction_are_counted() -> None:
     assert collapsed_pairs(apart) == 1  # one apart, one together, one not represented
 
 
-def test_octahedra_and_who_lies_opposite() -> None:
+def test_octahedra_and_their_antipodes() -> None:
     assert antipodes(OCTAHEDRON) == [3, 4, 5, 0, 1, 2]
     assert antipodes(OCTAHEDRON[:, [0, 3, 1, 4, 2, 5]]) == [1, 0, 3, 2, 5, 4]
     bent = OCTAHEDRON.clone()
@@ -138,7 +138,7 @@ def test_octahedra_and_who_lies_opposite() -> None:
 
 
 def settled(best: list[Tensor], other: Tensor, lead: list[float]) -> Settled:
-    """Two starts a setting: the planted one, and another whose loss is so much higher."""
+    """Two starts per setting: the planted one, and another whose loss is higher by its lead."""
     W = torch.stack([torch.stack([W, other]) for W in best])
     return Settled(W, torch.tensor([[1.0, 1 + share] for share in lead]))
 

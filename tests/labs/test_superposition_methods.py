@@ -60,7 +60,7 @@ def regular_polygon(corners: int, turn: float = 0.3) -> torch.Tensor:
 
 @settings(max_examples=5, deadline=None)
 @given(SEEDS)
-def test_independent_features_are_as_dense_and_as_strong_as_asked(seed: int) -> None:
+def test_independent_features_have_the_density_and_strength_of_their_definition(seed: int) -> None:
     x = draw_features("independent", torch.tensor([1.0, 0.2]), 4, 20_000, generator(seed))
     present = x > 0
     assert torch.allclose(present.float().mean((1, 2)), torch.tensor([1.0, 0.2]), atol=0.02)
@@ -118,7 +118,7 @@ def test_outputs_are_those_of_one_network_at_a_time(kind: ModelKind, seed: int) 
 @settings(max_examples=6, deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_by_hand_are_autograd_s(kind: ModelKind, seed: int) -> None:
+def test_gradients_by_hand_are_those_of_autograd(kind: ModelKind, seed: int) -> None:
     models = random_models(kind, seed)
     x = draw_features("signed", torch.tensor([0.5, 1.0]), 6, 32, generator(seed))
     importance = torch.rand(2, 6, generator=generator(seed)) + 0.1
@@ -212,7 +212,7 @@ def test_the_boundary_is_where_the_losses_are_equal(importance: float) -> None:
     assert both == pytest.approx(min(ignore_0, ignore_1), rel=1e-9)
 
 
-def test_phases_are_told_apart() -> None:
+def test_phases_of_trained_weights() -> None:
     W = torch.tensor([[1.0, 0.1], [0.1, -1.0], [1.0, -0.95], [1.0, 0.95], [0.71, -0.71], [0.1, 0.2]])[:, None]
     assert phase_of(W).tolist() == [IGNORES_1, IGNORES_0, SUPERPOSED, BETWEEN, BETWEEN, BETWEEN]
 
@@ -220,7 +220,7 @@ def test_phases_are_told_apart() -> None:
 # Units and attacks ----------------------------------------------------------------------------------
 
 
-def test_units_with_one_feature_are_told_from_others() -> None:
+def test_units_with_one_feature_are_monosemantic() -> None:
     W = torch.tensor([[2.0, 0.0, 0.1], [1.0, 1.0, 0.0], [0.0, 0.0, 0.01]], dtype=torch.float64)
     assert largest_share(W).tolist() == pytest.approx([4 / 4.01, 0.5, 1.0], rel=1e-9)
     assert monosemantic_share(W) == 0.5  # the third unit is dead
@@ -237,7 +237,7 @@ def test_a_network_without_overlap_is_as_vulnerable_as_its_input() -> None:
     assert float(vulnerability(single(torch.eye(4)), x)) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_the_attack_is_the_worst_of_those_tried_one_by_one() -> None:
+def test_the_attack_is_the_worst_of_all_directions() -> None:
     W = torch.randn(2, 5, generator=generator(1))
     model = single(W)
     x = draw_features("independent", torch.tensor([0.3]), 5, 20, generator(2))
@@ -256,7 +256,7 @@ def test_the_attack_is_the_worst_of_those_tried_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_biases_that_begin_at_the_mean_leave_no_output_stuck(tmp_path: Path, seed: int) -> None:
+def test_no_output_is_stuck_if_biases_begin_at_the_mean(tmp_path: Path, seed: int) -> None:
     """From zero, some of many dense outputs stay at zero for every input, and cost more than a linear map does."""
     group = Group("dense", 100, 20, (1.0, 0.5), geometric(100, 1.0, 2), starts=2, steps=0, batch=256)
 

@@ -762,11 +762,11 @@ def _dictionaries() -> list[Mistake]:
         (
             "spliced_loss of texts of one token",
             changed("spliced_loss", tokens=tokens()[:, :1]),
-            "no next token",
+            "no token left to predict",
         ),
         ("features that are not there", changed("read_features", features=[99]), "0 to 47"),
         ("negative features", changed("read_features", features=[-1]), "0 to 47"),
-        ("no features", changed("read_features", features=[]), "at least one"),
+        ("no features", changed("read_features", features=[]), "one or more"),
         ("pages of features that are not there", changed("feature_pages", features=[99]), "0 to 47"),
         ("train without steps", lambda: dictionaries.TrainingConfig(steps=0), "steps"),
         ("train(lr=-1)", lambda: dictionaries.TrainingConfig(steps=2, lr=-1.0), "lr"),

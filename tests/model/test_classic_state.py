@@ -189,7 +189,7 @@ def test_weights_that_are_not_floating_point(dtype: torch.dtype) -> None:
         lambda state: HookedTransformer.from_state(model.cfg, state),
     ):
         with pytest.raises(
-            ValueError, match=rf"type of blocks.1.attn.W_O: {str(dtype)[6:]}, and weights are floating"
+            ValueError, match=rf"blocks.1.attn.W_O is {str(dtype)[6:]}, but weights must be floating"
         ):
             load(state)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -200,7 +200,7 @@ def test_weights_that_are_not_finite_are_not_processed(value: float) -> None:
     model = HookedTransformer(BASE)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state["embed.W_E"][3, 1] = value
-    with pytest.raises(ValueError, match="values of embed.W_E: 1 of .* are not finite"):
+    with pytest.raises(ValueError, match="embed.W_E has 1 of .* values that are not finite"):
         model.load_and_process_state_dict(state)
     model.load_state_dict(state)  # a diverged training is saved and loaded as it is
 

@@ -237,9 +237,9 @@ def test_weights_that_do_not_fit_are_listed_at_once() -> None:
     with pytest.raises(ValueError) as error:
         HookedTransformer.from_state(model.cfg, state)
     message = str(error.value)
-    assert "missing: blocks.0.attn.W_Q (4, 24, 8)" in message
-    assert "unexpected: blocks.0.mlp.W_on" in message
-    assert "shape of unembed.b_U: (7,), expected (30,)" in message
+    assert "1 missing: blocks.0.attn.W_Q [4, 24, 8]" in message
+    assert "1 unexpected: blocks.0.mlp.W_on" in message
+    assert "1 of the wrong shape: unembed.b_U [7] instead of [30]" in message
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from mechscope.arguments._checking import (
     checked_arguments,
     checked_constructor,
 )
-from mechscope.arguments._numbers import is_number, is_whole_number
+from mechscope.arguments._numbers import NUMBER_WORDS, is_number, is_whole_number
 from mechscope.arguments._shown import first_line, is_array, one_line, shown, visible
 from mechscope.arguments._values import check_kinds, hints_of, not_of_kind
 
 __all__ = [
+    "NUMBER_WORDS",
     "WrongArgumentError",
     "check_kinds",
     "check_switches",

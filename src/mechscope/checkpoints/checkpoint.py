@@ -21,11 +21,10 @@ from mechscope.checkpoints.weights_file import (
     TensorSource,
     open_weights,
     read_pickle,
-    refuse_weights,
-    weight_problem,
 )
 from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.state_dict_check import refuse_weights, weight_problem
 from mechscope.reading import naming, read_json_object, regular_file
 
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None

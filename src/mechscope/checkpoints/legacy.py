@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from mechscope.checkpoints.classic_layout import classic_shapes
-from mechscope.checkpoints.mapping import check_shapes
 from mechscope.model.classic_state import drop_unused, weights_of
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.state_dict_check import check_state_dict, shapes_of
 from mechscope.reading import naming
 
 TOY_FIELDS = frozenset(
@@ -56,7 +56,7 @@ def fit_classic(
     shapes = classic_shapes(cfg)
     if "unembed.b_U" not in state:
         state["unembed.b_U"] = torch.zeros(shapes["unembed.b_U"], dtype=_dtype_of(state))
-    check_shapes(state, shapes, where)
+    check_state_dict(shapes_of(state), shapes, what=f"the tensors of {where}")
     return cfg, state
 
 

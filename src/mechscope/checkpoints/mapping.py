@@ -21,13 +21,9 @@ import torch
 from einops import rearrange
 
 from mechscope.checkpoints.classic_layout import classic_shapes, grouped_name
-from mechscope.checkpoints.weights_file import (
-    TensorSource,
-    mismatch_message,
-    refuse_weights,
-    weight_problem,
-)
+from mechscope.checkpoints.weights_file import TensorSource
 from mechscope.model.config import HookedTransformerConfig
+from mechscope.model.state_dict_check import check_state_dict, refuse_weights, shapes_of, weight_problem
 
 Axes = Mapping[str, int]
 Part = int | slice | Callable[[Axes], slice]
@@ -204,20 +200,14 @@ def _check(
     known: set[str],
     ignored: Callable[[str], bool],
 ) -> None:
-    expected = {take.name: take.expected_shape(axes) for take in takes.values()}
-    misshapen = [
-        (in_file[name], source.shape(in_file[name]), shape)
-        for name, shape in expected.items()
-        if name in in_file and source.shape(in_file[name]) != shape
-    ]
-    message = mismatch_message(
-        source.where,
-        missing=expected.keys() - in_file.keys(),
-        extra=[in_file[name] for name in in_file if name not in known and not ignored(name)],
-        misshapen=misshapen,
-    )
-    if message:
-        raise ValueError(message)
+    # Under the file's own names, so that an error shows names that the reader can find.
+    expected = {in_file.get(take.name, take.name): take.expected_shape(axes) for take in takes.values()}
+    found = {
+        stored: source.shape(stored)
+        for plain, stored in in_file.items()
+        if stored in expected or (plain not in known and not ignored(plain))
+    }
+    check_state_dict(found, expected, what=f"the tensors of {source.where}")
 
 
 def _with_zero_biases(
@@ -227,22 +217,5 @@ def _with_zero_biases(
     for name in shapes.keys() - state.keys():
         if name.rpartition(".")[2].lstrip("_").startswith("b_"):
             state[name] = torch.zeros(shapes[name], dtype=example.dtype)
-    check_shapes(state, shapes, where)
+    check_state_dict(shapes_of(state), shapes, what=f"the tensors of {where}")
     return state
-
-
-def check_shapes(
-    state: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], where: str
-) -> None:
-    """Raise one ValueError that lists every missing, unexpected and misshapen tensor of a state dict."""
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    message = mismatch_message(
-        where,
-        missing=shapes.keys() - found.keys(),
-        extra=found.keys() - shapes.keys(),
-        misshapen=[
-            (name, shape, shapes[name]) for name, shape in found.items() if shapes.get(name, shape) != shape
-        ],
-    )
-    if message:
-        raise ValueError(message)

@@ -20,7 +20,8 @@ from torch import Tensor
 from mechscope.arguments import check_kinds
 from mechscope.checkpoints import registry
 from mechscope.checkpoints.toy_networks import Group, ToyModels, TrainedGroup
-from mechscope.checkpoints.weights_file import SafetensorsSource, check_weights, mismatch_message
+from mechscope.checkpoints.weights_file import SafetensorsSource
+from mechscope.model.state_dict_check import check_state_dict, check_weights
 from mechscope.near_names import did_you_mean
 from mechscope.reading import read_json_object
 from mechscope.storage.files import write_atomically
@@ -192,18 +193,8 @@ def _check(groups: Mapping[str, Group], source: SafetensorsSource) -> None:
         expected |= {losses: stack, f"{name}.b": (*stack, group.n_features), f"{name}.W": shape}
         if group.model == "untied":
             expected[f"{name}.W_out"] = shape
-    problem = mismatch_message(
-        repr(source.where),
-        missing={*expected} - present,
-        extra=present - {*expected},
-        misshapen=[
-            (name, found, shape)
-            for name, shape in expected.items()
-            if name in present and (found := source.shape(name)) != shape
-        ],
-    )
-    if problem is not None:
-        raise ValueError(problem)
+    found = {name: source.shape(name) for name in source.names()}
+    check_state_dict(found, expected, what=f"the tensors of {source.where!r}")
 
 
 def _read_group(name: str, group: Group, source: SafetensorsSource) -> TrainedGroup:

@@ -10,7 +10,6 @@ entry even if they are compressed. Their checksums and sizes are compared first.
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ import torch
 
 from mechscope.arguments import first_line
 from mechscope.model.classic_state import unwrapped
+from mechscope.model.state_dict_check import NOT_ORDINARY, SHOWN, is_ordinary, listed
 from mechscope.reading import (
     check_name,
     check_unpacked_size,
@@ -35,8 +35,6 @@ INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 PEEKED_AT_ONCE = 32 * 2**20
 """Bytes of a file that stay in memory after they were read once."""
-SHOWN = 12
-"""How many names an error lists before it only gives their number."""
 
 
 class TensorSource(Protocol):
@@ -169,7 +167,7 @@ def _open_shards(index: Path) -> TensorSource:
     names = sorted(set(cast("dict[str, str]", shard_of).values()))
     if outside := [name for name in names if not _is_plain_name(name)]:
         raise ValueError(
-            f"{str(index)!r} names {_listed([repr(name) for name in outside])}: weight files must be next to their "
+            f"{str(index)!r} names {listed([repr(name) for name in outside])}: weight files must be next to their "
             "index, so that a downloaded model reads nothing else on this machine. Put the file there and name it "
             "without a path."
         )
@@ -177,7 +175,7 @@ def _open_shards(index: Path) -> TensorSource:
     absent = [shard.name for shard in shards if not check_name(shard).exists()]
     if absent:
         raise FileNotFoundError(
-            f"{str(index.parent)!r} is missing {len(absent)} of {len(shards)} weight files: {_listed(absent)}."
+            f"{str(index.parent)!r} is missing {len(absent)} of {len(shards)} weight files: {listed(absent)}."
         )
     source: TensorSource
     if index.name.startswith("model.safetensors"):
@@ -194,7 +192,7 @@ def _open_shards(index: Path) -> TensorSource:
     absent = sorted(set(cast("dict[str, str]", shard_of)) - set(source.names()))
     if absent:
         raise ValueError(
-            f"{str(index.parent)!r}: no weight file has {_listed(absent)}, which the index lists."
+            f"{str(index.parent)!r}: no weight file has {listed(absent)}, which the index lists."
         )
     return source
 
@@ -236,9 +234,9 @@ def read_pickle(path: Path) -> dict[str, torch.Tensor]:
     state = dict(unwrapped(cast("Mapping[str, Any]", found)))
     others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if others:
-        raise ValueError(f"{str(path)!r} contains more than tensors: {_listed(others)}.")
+        raise ValueError(f"{str(path)!r} contains more than tensors: {listed(others)}.")
     if unnamed := [repr(name) for name in state if not isinstance(name, str)]:
-        raise ValueError(f"{str(path)!r} contains tensors whose names are not text: {_listed(unnamed)}.")
+        raise ValueError(f"{str(path)!r} contains tensors whose names are not text: {listed(unnamed)}.")
     _check_storages(path, state, sizes)
     return state
 
@@ -266,8 +264,8 @@ def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counte
     """Whether every tensor is stored completely: if one is too short, torch reads into the next entry."""
     storages: dict[int, int] = {}
     for name, tensor in state.items():
-        if not _is_ordinary(tensor):
-            raise ValueError(f"{str(path)!r}: {name} {_NOT_ORDINARY}.")
+        if not is_ordinary(tensor):
+            raise ValueError(f"{str(path)!r}: {name} {NOT_ORDINARY}.")
         storage = tensor.untyped_storage()
         # A tensor may repeat its numbers (stride 0) and so be larger than the file.
         check_unpacked_size(path, tensor.numel() * tensor.element_size(), storage.nbytes())
@@ -278,75 +276,3 @@ def _check_storages(path: Path, state: Mapping[str, torch.Tensor], sizes: Counte
             f"{str(path)!r} ({path.stat().st_size:,} bytes) is damaged: its tensors do not have the size of the "
             "entries that store their numbers. Download or write it again."
         )
-
-
-_NOT_ORDINARY = (
-    "is a sparse or quantized tensor; make it an ordinary one (tensor.to_dense(), tensor.dequantize())"
-)
-
-
-def _is_ordinary(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and not tensor.is_quantized
-
-
-def weight_problem(tensor: torch.Tensor) -> str | None:
-    """Why a tensor cannot be a weight (no numbers, not finite, or not floating point), or None if it can."""
-    if not _is_ordinary(tensor):
-        return _NOT_ORDINARY
-    if tensor.device.type == "meta":
-        return 'is on the "meta" device, where tensors have no numbers'
-    if not tensor.is_floating_point():
-        kind = str(tensor.dtype).removeprefix("torch.")
-        return f"is {kind}, but weights must be floating point"
-    if tensor.element_size() == 1:
-        tensor = tensor.float()  # eight-bit types support almost no arithmetic
-    if not tensor.numel():
-        return None
-    # Minimum and maximum are NaN or infinite exactly if any number is; they need one pass and no memory.
-    low, high = torch.aminmax(tensor.detach())
-    if math.isfinite(low) and math.isfinite(high):
-        return None
-    wrong = int((~torch.isfinite(tensor)).sum())
-    return f"has {wrong:,} of {tensor.numel():,} values that are not finite"
-
-
-def check_weights(weights: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
-    """Raise one ValueError that lists every tensor that cannot be a weight; see `weight_problem`."""
-    refuse_weights(
-        [f"{name} {problem}" for name, tensor in weights if (problem := weight_problem(tensor))], where
-    )
-
-
-def refuse_weights(problems: list[str], where: str) -> None:
-    """Raise one ValueError about all of some weights' problems, if there are any."""
-    if problems:
-        raise ValueError(f"{where}: {_listed(problems, '; ')}. Download or train the weights again.")
-
-
-def mismatch_message(
-    where: str,
-    *,
-    missing: Iterable[str] = (),
-    extra: Iterable[str] = (),
-    misshapen: Iterable[tuple[str, tuple[int, ...], tuple[int, ...]]] = (),
-) -> str | None:
-    """One message that lists everything wrong with a set of tensors, or None if nothing is.
-
-    `misshapen` holds (name, shape found, shape expected).
-    """
-    parts: list[str] = []
-    if missing := sorted(missing):
-        parts.append(f"{len(missing)} missing: {_listed(missing)}")
-    if extra := sorted(extra):
-        parts.append(f"{len(extra)} unexpected: {_listed(extra)}")
-    if misshapen := sorted(misshapen):
-        listed = [f"{name} {list(found)} instead of {list(expected)}" for name, found, expected in misshapen]
-        parts.append(f"{len(misshapen)} of the wrong shape: {_listed(listed)}")
-    if not parts:
-        return None
-    return f"the tensors of {where} do not fit the config: " + "; ".join(parts) + "."
-
-
-def _listed(names: list[str], separator: str = ", ") -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return separator.join(names[:SHOWN]) + rest

@@ -126,7 +126,7 @@ def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboar
 
         return scoreboard(command)
     if isinstance(command, Sae):
-        from mechscope.cli.sae.running import sae
+        from mechscope.cli.sae import sae
 
         return sae(command)
     from mechscope.cli.doctor import doctor

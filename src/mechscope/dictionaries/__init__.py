@@ -1,4 +1,7 @@
-"""Dictionaries: features of activations, how they are trained, used and stored. Names are imported when first used."""
+"""Dictionaries: sparse autoencoders and transcoders, trained, evaluated, stored and spliced into models.
+
+Names are imported when they are first used.
+"""
 
 from mechscope.lazy import attach_stub
 

@@ -1,14 +1,14 @@
-"""A dictionary spliced into a model: its features become activations that can be read, edited and cached.
+"""Splice a dictionary into a model, so that its features can be read, edited and cached like activations.
 
     with dictionary.attached(model, "blocks.0.hook_resid_post") as attached:
         _, cache = model.run_with_cache(tokens)
         cache["blocks.0.hook_resid_post.hook_sae_acts_post"]    # features [batch pos feature]
 
-The model continues with the reconstruction. With the error term, which is what the reconstruction missed, it continues
+The model continues with the reconstruction. With the error term (the activation minus its reconstruction), it continues
 with the original activation until a feature is edited. Gradients behave the same way: with the error term they pass
-through as if no dictionary were there, and reach a feature along its decoder row.
+through as if there were no dictionary, and reach a feature along its decoder row.
 
-The points are ordinary sites of the sweep engine, too: `Edit(attached.features, value, pos=3, index=17)`.
+The sweep engine can edit these points, too: `Edit(attached.features, value, pos=3, index=17)`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ POINTS = (
 """The points of a spliced dictionary, under the names that published code uses."""
 _CHANGING_POINTS = threading.Lock()
 _COPIES = 4
-"""How often all features of a position are written out at a time: before and after activation, each once edited."""
+"""Copies of all features of a position in memory at once: before and after activation, each also edited."""
 
 
 @dataclass(frozen=True)
 class Attached:
-    """Where a dictionary has been spliced in, and what its points are called."""
+    """A spliced dictionary: where it reads and writes, and the names of its hook points."""
 
     dictionary: Dictionary
     """The dictionary."""
@@ -62,7 +62,7 @@ class Attached:
     writes: str
     """The hook point that it writes; the same, unless it is a transcoder."""
     error_term: bool = True
-    """Whether what the reconstruction missed is added."""
+    """Whether the reconstruction error is added back."""
     head: int | None = None
     """The head that it reads; None means all heads concatenated, or a point without heads."""
     head_out: int | None = None
@@ -75,7 +75,7 @@ class Attached:
 
     @property
     def error(self) -> str:
-        """Name of the point of what the reconstruction missed; it fires where the error term is used."""
+        """Name of the point of the reconstruction error; it fires only if the error term is used."""
         return f"{self.reads}.hook_sae_error"
 
     @property
@@ -85,7 +85,7 @@ class Attached:
 
     @property
     def output(self) -> str:
-        """Name of the point of what the model goes on with: the reconstruction, and the error term if it is used."""
+        """Name of the point of the output: the reconstruction, plus the error term if it is used."""
         return f"{self.reads}.hook_sae_output"
 
 
@@ -102,30 +102,30 @@ def attached(
     head_out: int | None = None,
     elsewhere: bool = False,
 ) -> Generator[Attached]:
-    """Splice a dictionary into a model for a while; everything is as before afterwards, also after an exception.
+    """Splice a dictionary into a model inside a `with` block; at its end, and after an exception, it is removed.
 
-    Like the hooks of `model.hooks`, it is there for the runs of this thread or asyncio task only.
+    Like the hooks of `model.hooks`, it affects only the runs of this thread or asyncio task.
 
-    Where its metadata names the positions that it was trained on ("seqpos_slice"), the others stay as they are,
-    whatever its features become there.
+    If the metadata names the positions that the dictionary was trained on ("seqpos_slice"), activations at other
+    positions are left unchanged, even if features are edited there.
 
     Args:
-        hook_name: where it reads; None: what its metadata says under "hook_name".
-        error_term: add what the reconstruction of the unedited features misses, so that only edits have an effect.
-        writes: where a transcoder writes; None: what its metadata says under "hook_name_out". It must lie after
-            the point that is read.
-        head: read (and, unless it is a transcoder, write) this head alone; None: the one that its metadata names
-            under "hook_head_index", or all heads where it names none. The other heads stay as they are.
-        head_out: the head that a transcoder writes; None: what its metadata says under "hook_head_index_out".
-        elsewhere: allow a point other than the one that the dictionary's metadata names, for whose activations it was
-            not trained.
+        hook_name: the hook point to read; None uses "hook_name" from the metadata.
+        error_term: add the reconstruction error of the unedited features, so that only edits have an effect.
+        writes: the hook point that a transcoder writes to; None uses "hook_name_out" from the metadata. It must come
+            after the point that is read.
+        head: read (and, unless it is a transcoder, write) only this head; None uses "hook_head_index" from the
+            metadata, or all heads if it is not there. The other heads are left unchanged.
+        head_out: the head that a transcoder writes; None uses "hook_head_index_out" from the metadata.
+        elsewhere: allow a hook point other than the one in the metadata, although the dictionary was not trained on
+            its activations.
 
     Raises:
-        KeyError: for a hook name that the model lacks, with the nearest ones.
-        ValueError: without a name, at another point than the metadata names (see `elsewhere`), where another
-            dictionary reads already, for a transcoder without a place to write, and, during a pass, for activations of
-            another width or without the head.
-        UserWarning: if its metadata describes another model, or texts that begin otherwise.
+        KeyError: for a hook name that the model lacks; suggests the closest ones.
+        ValueError: if no hook point is known, if it differs from the metadata (see `elsewhere`), if another dictionary
+            already reads it, or if a transcoder has no hook point to write to. During a pass: for activations of
+            another width, or without the head.
+        UserWarning: if the metadata describes another model, or texts with a different beginning.
     """
     reads = _named(dictionary, model, hook_name, "hook_name", elsewhere)
     if dictionary.cfg.transcodes:
@@ -145,8 +145,8 @@ def attached(
     positions = trained_positions(dictionary)
     if positions is not None and not isinstance(model, HookedTransformer):
         raise ValueError(
-            f"the dictionary was trained on positions {positions}, which only a HookedTransformer can tell apart, not "
-            f"a {type(model).__name__}."
+            f"the dictionary was trained on positions {positions}. Only a HookedTransformer can restrict it to them, "
+            f"not a {type(model).__name__}."
         )
     warn_of_other_model(dictionary, model)
     splice = _Splice(dictionary, points, error_term, head, head_out)
@@ -190,7 +190,7 @@ def _replace_points(
     added: Mapping[str, HookPoint] = MappingProxyType({}),
     removed: Mapping[str, HookPoint] = MappingProxyType({}),
 ) -> None:
-    """Give the model and the owner new tables of points, so that other threads may be reading the old ones."""
+    """Give the model and the owner new tables of points: other threads may still be reading the old ones."""
     new = {str(point.name): point for point in added.values()}
     gone = [id(point) for point in removed.values()]
 
@@ -206,7 +206,7 @@ def _replace_points(
 
 
 def _already(reads: str) -> str:
-    return f"a dictionary is attached to {reads} already; leave its context first."
+    return f"another dictionary is already attached to {reads}; leave its `with` block first."
 
 
 def _named(
@@ -229,8 +229,8 @@ def _named(
             int(at[1]) - found.endswith("hook_resid_pre"),
         ):
             raise ValueError(
-                f"the dictionary's metadata says layer={layer}, and it would be attached to {found!r}, whose "
-                "activations it was not trained on: pass elsewhere=True if that is what you want."
+                f"the dictionary's metadata says layer={layer}, so it was not trained on the activations of {found!r}: "
+                "pass elsewhere=True if you want to attach it there anyway."
             )
     if name is None:
         if trained_at is None:
@@ -243,20 +243,20 @@ def _named(
         and not elsewhere
     ):
         raise ValueError(
-            f"the dictionary's metadata says {key}={trained_at!r}, and it would be attached to {found!r}, whose "
-            f"activations it was not trained on: leave {what} out, or pass elsewhere=True if that is what you want."
+            f"the dictionary's metadata says {key}={trained_at!r}, so it was not trained on the activations of "
+            f"{found!r}: omit {what}, or pass elsewhere=True if you want to attach it there anyway."
         )
     return found
 
 
 def _same_activation(hook_name: str) -> str:
-    """The stream at the start of a block is the stream at the end of the block before."""
+    """One name for the residual stream between two blocks, which has two names."""
     match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", hook_name)
     return hook_name if match is None else f"blocks.{int(match[1]) + 1}.hook_resid_pre"
 
 
 class _Splice:
-    """What happens to an activation on its way through."""
+    """The hooks that replace an activation by its reconstruction."""
 
     def __init__(
         self,
@@ -270,29 +270,29 @@ class _Splice:
         self.head, self.head_out = head, head_out
         self.waiting: tuple[Tensor, Tensor] | None = None
         self.written: ContextVar[Tensor | None] | None = None
-        """At which positions of the current pass something is written [batch pos]; None: at all."""
+        """The positions of the current pass that are written [batch pos]; None means all."""
 
     def both(self, activation: Tensor, hook: HookPoint) -> Tensor:
-        """Read and write at one place."""
+        """Read and write the same hook point."""
         reconstruction, clean = self._reconstruct(activation, hook)
         return self._finish(reconstruction, clean, activation, hook)
 
     def read(self, activation: Tensor, hook: HookPoint) -> None:
-        """A transcoder's first half."""
+        """Read a transcoder's input."""
         self.waiting = self._reconstruct(activation, hook)
 
     def write(self, activation: Tensor, hook: HookPoint) -> Tensor:
-        """A transcoder's second half."""
+        """Write a transcoder's output."""
         if self.waiting is None:
             raise RuntimeError(
-                f"the transcoder writes at {hook.name}, which the pass reached before the point that it reads. (A "
-                "sweep begins at the block of an edit: it cannot run with a transcoder that reads in an earlier block.)"
+                f"the transcoder writes at {hook.name}, but the pass has not reached the point that it reads. (A sweep "
+                "starts at the block of an edit, so it cannot use a transcoder that reads in an earlier block.)"
             )
         (reconstruction, clean), self.waiting = self.waiting, None
         return self._finish(reconstruction, clean, activation, hook)
 
     def _reconstruct(self, activation: Tensor, hook: HookPoint) -> tuple[Tensor, Tensor]:
-        """The reconstruction from features as listeners leave them, and from untouched ones."""
+        """The reconstructions from the features with the listeners' edits, and from the unedited features."""
         dictionary, points = self.dictionary, self.points
         width = dictionary.cfg.d_in
         if self.head is not None:
@@ -316,7 +316,7 @@ class _Splice:
         reconstruction = dictionary.decode(edited, x)
         clean = reconstruction
         if self.error_term and not (heard is pre and edited is features):
-            # With its gradient: it takes back what an edit leaves of the path through the encoder, as the values do.
+            # With its gradient, so that the error term cancels the path through the encoder for gradients too.
             untouched = features if heard is pre else dictionary.activate(pre)
             clean = dictionary.decode(untouched, x)
         return points["hook_sae_recons"](reconstruction), clean
@@ -337,7 +337,7 @@ class _Splice:
         where = self.written.get()
         if where is None or where.shape != activation.shape[:2]:
             raise RuntimeError(
-                f"the dictionary at {name} is used at some positions only ({POSITIONS} in its metadata), and this pass "
+                f"the dictionary at {name} is only used at some positions ({POSITIONS} in its metadata), but this pass "
                 "does not say which positions it computes: run the model itself, or set the metadata entry to None."
             )
         return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), whole, activation)

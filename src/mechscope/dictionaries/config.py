@@ -5,33 +5,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
-from mechscope.arguments import check_kinds, checked_arguments, shown
-from mechscope.dictionaries.number_checks import check_number, check_whole
+from mechscope.arguments import checked_arguments, shown
 from mechscope.near_names import did_you_mean
+from mechscope.settings import NonNegativeFloat, PositiveFloat, Range, Settings, decode
 
 DecoderNorm = Literal["unit", "free"]
 Normalize = Literal["none", "constant_norm", "layer_norm"]
 BiasStart = Literal["zero", "geometric_median"]
 Dtype = Literal["float32", "float64", "bfloat16", "float16"]
+Size = Annotated[int, Range(least=1, most=2**31 - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DictionaryConfig:
+class DictionaryConfig(Settings):
     """The settings that all architectures share."""
 
     architecture: ClassVar[str] = ""
-    """The name under which it is saved."""
+    """The architecture's name in files."""
 
-    d_in: int
+    d_in: Size
     """Width of the activations that are read."""
-    d_sae: int
+    d_sae: Size
     """Number of features."""
-    d_out: int | None = None
+    d_out: Size | None = None
     """Output width. None means an autoencoder, which reconstructs its input; a number means a transcoder."""
     skip: bool = False
     """Whether a transcoder adds a linear map of its input, W_skip [d_out, d_in]."""
@@ -40,7 +40,7 @@ class DictionaryConfig:
     decoder_norm: DecoderNorm = "unit"
     """"unit": rows of W_dec keep length 1 during training. "free": lengths are learned, and an L1 penalty is weighted
     by them, so that a long row cannot reduce a feature's penalty."""
-    decoder_start_norm: float = 1.0
+    decoder_start_norm: PositiveFloat = 1.0
     """Initial length of W_dec's rows, if lengths are free."""
     b_dec_start: BiasStart = "zero"
     """Initial b_dec: zero, or the geometric median of the first activations."""
@@ -51,25 +51,17 @@ class DictionaryConfig:
     """Data type of the weights."""
 
     def __post_init__(self) -> None:
-        check_kinds(type(self), vars(self))
-        self._whole("d_in", self.d_in)
-        self._whole("d_sae", self.d_sae)
+        super().__post_init__()
         if self.d_out is not None:
-            self._whole("d_out", self.d_out)
             if self.subtract_b_dec:
                 raise ValueError(
-                    "a transcoder's b_dec lives where it writes, so it cannot be subtracted from what is read: "
+                    "a transcoder's b_dec is a bias of its output, so it cannot be subtracted from its input: "
                     "set subtract_b_dec=False (or use transcoder(cfg, d_out))."
                 )
         elif self.skip:
             raise ValueError(
                 "a skip term belongs to a transcoder: set d_out. (An autoencoder with one would only copy.)"
             )
-        self._one_of("decoder_norm", self.decoder_norm, get_args(DecoderNorm))
-        self._one_of("normalize", self.normalize, get_args(Normalize))
-        self._one_of("b_dec_start", self.b_dec_start, get_args(BiasStart))
-        self._one_of("dtype", self.dtype, get_args(Dtype))
-        self._above_zero("decoder_start_norm", self.decoder_start_norm)
         if self.decoder_norm == "unit" and self.decoder_start_norm != 1.0:
             raise ValueError(
                 f"decoder_start_norm is {self.decoder_start_norm}, but decoder_norm='unit' keeps rows at length 1: "
@@ -78,7 +70,7 @@ class DictionaryConfig:
 
     @property
     def transcodes(self) -> bool:
-        """Whether it is a transcoder, which writes to another place than it reads."""
+        """Whether it is a transcoder, which writes to a different hook point than it reads."""
         return self.d_out is not None
 
     @property
@@ -88,21 +80,7 @@ class DictionaryConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields and the architecture's name, ready for JSON."""
-        return {"architecture": self.architecture, **dataclasses.asdict(self)}
-
-    def _whole(self, name: str, value: object, least: int = 1) -> None:
-        check_whole(name, value, least, most=2**31 - 1)
-
-    def _above_zero(self, name: str, value: object) -> None:
-        check_number(name, value)
-
-    def _at_least_zero(self, name: str, value: object) -> None:
-        check_number(name, value, zero=True)
-
-    def _one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
-        if value not in choices:
-            hint = did_you_mean(str(value), choices, show=repr)
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.{hint}")
+        return {"architecture": self.architecture, **super().to_dict()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +89,8 @@ class ReluConfig(DictionaryConfig):
 
     architecture: ClassVar[str] = "relu"
 
-    l1: float = 1.0
+    l1: NonNegativeFloat = 1.0
     """Weight of the penalty: sum over features of f, times the decoder norms if they are free."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_zero("l1", self.l1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +99,13 @@ class TopKConfig(DictionaryConfig):
 
     architecture: ClassVar[str] = "topk"
 
-    k: int = 32
+    k: Size = 32
     """Number of active features per example."""
     rescale_by_decoder_norm: bool = False
     """Whether pre-activations and features are measured in units of a decoder with unit rows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("k", self.k)
         if self.k > self.d_sae:
             raise ValueError(
                 f"k is {self.k}, but there are only d_sae = {self.d_sae} features to choose from."
@@ -145,23 +118,18 @@ class BatchTopKConfig(DictionaryConfig):
 
     architecture: ClassVar[str] = "batch_topk"
 
-    k: float = 32
+    k: PositiveFloat = 32
     """Average number of active features per example, over a batch."""
     rescale_by_decoder_norm: bool = False
     """As in TopKConfig."""
-    threshold_rate: float = 0.01
+    threshold_rate: Annotated[float, Range(above=0, most=1)] = 0.01
     """Weight of the latest batch in the running mean of its smallest active feature."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._above_zero("k", self.k)
         if self.k > self.d_sae:
             raise ValueError(
                 f"k is {self.k}, but there are only d_sae = {self.d_sae} features to choose from."
-            )
-        if not 0 < self.threshold_rate <= 1:
-            raise ValueError(
-                f"threshold_rate must lie above 0 and at most at 1, not {self.threshold_rate!r}."
             )
 
 
@@ -171,14 +139,11 @@ class MatryoshkaConfig(BatchTopKConfig):
 
     architecture: ClassVar[str] = "matryoshka"
 
-    widths: tuple[int, ...] = ()
+    widths: tuple[Size, ...] = ()
     """How many features each nested dictionary has, ascending; the last is d_sae."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "widths", tuple(self.widths))
-        for width in self.widths:
-            self._whole("a width", width)
         rising = all(a < b for a, b in zip(self.widths, self.widths[1:], strict=False))
         if not self.widths or not rising or self.widths[-1] != self.d_sae:
             raise ValueError(
@@ -193,18 +158,12 @@ class JumpReluConfig(DictionaryConfig):
 
     architecture: ClassVar[str] = "jumprelu"
 
-    l0: float = 1.0
+    l0: NonNegativeFloat = 1.0
     """Weight of the penalty: the number of active features."""
-    bandwidth: float = 0.05
+    bandwidth: PositiveFloat = 0.05
     """Width of the window around a threshold within which examples affect it."""
-    start_threshold: float = 0.01
+    start_threshold: NonNegativeFloat = 0.01
     """Initial thresholds."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_zero("l0", self.l0)
-        self._above_zero("bandwidth", self.bandwidth)
-        self._at_least_zero("start_threshold", self.start_threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,12 +172,8 @@ class GatedConfig(DictionaryConfig):
 
     architecture: ClassVar[str] = "gated"
 
-    l1: float = 1.0
+    l1: NonNegativeFloat = 1.0
     """Weight of the penalty on the gates' positive parts."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_zero("l1", self.l1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,14 +182,13 @@ class CrosscoderConfig(ReluConfig):
 
     architecture: ClassVar[str] = "crosscoder"
 
-    n_layers: int = 1
+    n_layers: Size = 1
     """Number of layers; d_in is the width of all layers concatenated."""
     decoder_norm: DecoderNorm = "free"
     """A feature's penalty is weighted by the sum of its decoder's norms over layers, so they must be free."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole("n_layers", self.n_layers)
         for name, width in (("d_in", self.d_in), ("d_out", self.width_out)):
             if width % self.n_layers:
                 raise ValueError(
@@ -279,41 +233,4 @@ def config_from_dict(settings: Mapping[str, Any]) -> DictionaryConfig:
     if not isinstance(architecture, str) or architecture not in CONFIGS:
         hint = did_you_mean(str(architecture), CONFIGS, show=repr)
         raise ValueError(f"no architecture is called {architecture!r}; there are {', '.join(CONFIGS)}.{hint}")
-    return strict(CONFIGS[architecture], fields, f"a {architecture} dictionary")
-
-
-def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON represents them, with tuples as lists."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-
-
-def strict(kind: type[Any], fields: Mapping[str, Any], what: str, *, finite: bool = True) -> Any:
-    """The dataclass `kind` from named values.
-
-    Args:
-        what: what the settings describe, for errors.
-        finite: whether numbers must be finite: settings must be, measurements need not be.
-
-    Raises:
-        ValueError: for an unknown name, a missing one, or a value of the wrong kind.
-    """
-    if not isinstance(fields, Mapping):
-        raise ValueError(f"{what} must be a table of settings, not {shown(fields)}.")
-    known = {field.name: field for field in dataclasses.fields(kind)}
-    for name in fields:
-        if name not in known:
-            hint = did_you_mean(name, known, n=2) or f" It has: {', '.join(known)}."
-            raise ValueError(f"{what} has no setting {name!r}.{hint}")
-    needed = [
-        name
-        for name, field in known.items()
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in needed if name not in fields]
-    if missing:
-        raise ValueError(f"{what} needs {', '.join(missing)}.")
-    try:
-        check_kinds(kind, fields, finite=finite)
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
-    return kind(**fields)
+    return decode(CONFIGS[architecture], fields, f"a {architecture} dictionary")

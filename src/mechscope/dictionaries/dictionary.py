@@ -1,8 +1,8 @@
-"""A dictionary: features of activations, which encode them and reconstruct them. What all architectures share.
+"""The base class of all architectures: encode activations as features, and decode features into reconstructions.
 
     f = activate((z − b_dec) W_enc + b_enc)        ẑ = f W_dec + b_dec
 
-where z is the activation times `scale_in`. Weights have the names and shapes of the field's files.
+where z is the activation times `scale_in`. Weights have the names and shapes that published files use.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.dictionaries.dictionary_weights import DictionaryWeights
-from mechscope.dictionaries.distributed.selection import among_all
-from mechscope.dictionaries.encoder_product import encoder_product
+from mechscope.dictionaries._dictionary_weights import DictionaryWeights
+from mechscope.dictionaries._encoder_product import encoder_product
+from mechscope.dictionaries._geometric_median import geometric_median
+from mechscope.dictionaries._normalization import Normalized, normalize
+from mechscope.dictionaries._top_k import top_k
+from mechscope.dictionaries.distributed._selection import among_all
 from mechscope.dictionaries.features import SparseFeatures, as_rows
-from mechscope.dictionaries.geometric_median import geometric_median
 from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
-from mechscope.dictionaries.normalization import Normalized, normalize
-from mechscope.dictionaries.top_k import top_k
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.attach import Attached
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 
 class Dictionary(DictionaryWeights):
-    """What every architecture is: `encode`, `decode`, `forward`, and `loss` with its parts named.
+    """A dictionary of features: `encode`, `decode`, `forward`, and `loss`.
 
     Args:
         cfg: its settings.
-        generator: where initial weights are drawn from; None leaves the weights to be filled in.
-        ranks: the processes among which its features are divided. Each then holds its own features and all that
-            features share; `encode` gives the rank's own, and all ranks must make the same calls.
+        generator: the random generator of initial weights; None leaves them uninitialised.
+        ranks: the processes among which its features are divided. Each rank then holds its own features and everything
+            that features share; `encode` returns the rank's own features, and all ranks must make the same calls.
 
     Raises:
         ValueError: if the features cannot be divided evenly among the ranks.
     """
 
-    # What an architecture says -----------------------------------------------------------------
+    # Overridden by architectures ---------------------------------------------------------------
 
     @abstractmethod
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
@@ -58,12 +58,12 @@ class Dictionary(DictionaryWeights):
         features: Float[Tensor, "batch feature"],
         sparsity: float,
     ) -> dict[str, Tensor]:
-        """What the loss has beside the squared error; `sparsity` scales what a warm-up scales."""
+        """Terms of the loss other than the squared error; `sparsity` scales the ones that have a warm-up."""
         return {}
 
     @property
     def mixes_examples(self) -> bool:
-        """Whether an example's features depend on the others of its batch."""
+        """Whether the features of one example depend on the other examples of its batch."""
         return False
 
     # Encoding and decoding ------------------------------------------------------------------------
@@ -81,11 +81,11 @@ class Dictionary(DictionaryWeights):
         features: Float[Tensor, "*batch feature"] | SparseFeatures,
         x: Float[Tensor, "*batch d_in"] | None = None,
     ) -> Float[Tensor, "*batch d_out"]:
-        """What features write.
+        """The reconstruction from features.
 
         Args:
-            x: the activations they came from. A skip term is added from it (without it, there is none), and a
-                normalization of each vector can only be undone with it.
+            x: the activations that the features came from. The skip term and undoing a normalization need it; without
+                it, the skip term is left out.
 
         Raises:
             ValueError: if a normalization must be undone and x is missing.
@@ -94,25 +94,25 @@ class Dictionary(DictionaryWeights):
         if self.cfg.normalize != "none" and not self.cfg.transcodes:
             if x is None:
                 raise ValueError(
-                    f"this dictionary normalizes each vector ({self.cfg.normalize}), and turning a reconstruction "
-                    "back needs the vector: call decode(features, x)."
+                    f"this dictionary normalizes each vector ({self.cfg.normalize}), and undoing that needs the "
+                    "vector: call decode(features, x)."
                 )
             written = self._inside(x).undo(written)
         return (written / self.scale_out).to(self.W_dec.dtype)
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
-        """The reconstruction (a transcoder's: of its target)."""
+        """The reconstruction of x, or of a transcoder's target."""
         return self.decode(self.encode(x), x)
 
     def pre_activations(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch feature"]:
-        """What `activate` turns into features."""
+        """The values that `activate` turns into features."""
         return self._pre(self._inside(x).z)
 
     def _inside(self, x: Tensor) -> Normalized:
-        """Activations as the weights see them."""
+        """Scaled and normalized activations, in the data type of the weights."""
         if x.shape[-1:] != (self.cfg.d_in,):
             raise ValueError(
-                f"this dictionary reads activations of width d_in = {self.cfg.d_in}, and got shape {tuple(x.shape)}."
+                f"this dictionary reads activations of width d_in = {self.cfg.d_in}, not of shape {tuple(x.shape)}."
             )
         dtype = self.W_enc.dtype
         # In half precision a norm or a mean would be rounded, and a norm may overflow.
@@ -127,13 +127,13 @@ class Dictionary(DictionaryWeights):
         return self.activate(self._pre(z))
 
     def _write(self, features: Tensor | SparseFeatures, z: Tensor | None = None) -> Tensor:
-        """What features write in the space of training; the skip term is added from z."""
+        """The reconstruction before scaling and normalization are undone, with the skip term from z."""
         if isinstance(features, SparseFeatures):
             features = features.dense()
         return self._complete(features.to(self.W_dec.dtype) @ self.W_dec, z)
 
     def _complete(self, written: Tensor, z: Tensor | None) -> Tensor:
-        """What is written by all ranks' features and, once, by what they share."""
+        """The sum of all ranks' reconstructions, with the biases and the skip term added once."""
         if self.ranks.first:
             written = written + self.b_dec
             if self.W_skip is not None and z is not None:
@@ -150,17 +150,17 @@ class Dictionary(DictionaryWeights):
         sparsity: float = 1.0,
         dead: DeadFeatures | None = None,
     ) -> Loss:
-        """What a training step minimises on a batch of activations.
+        """The loss of a batch of activations.
 
         Args:
-            x: what is read.
-            target: the targets; None if they are the inputs.
-            sparsity: factor on the sparsity penalty (its warm-up).
-            dead: features that an auxiliary loss shall bring back.
+            x: the inputs.
+            target: a transcoder's targets; None for an autoencoder, whose inputs are the targets.
+            sparsity: factor of the sparsity penalty (its warm-up).
+            dead: features that an auxiliary loss should revive.
 
         Raises:
-            ValueError: for activations of the wrong width or none at all, a transcoder without a target, an autoencoder
-                with one.
+            ValueError: for activations of the wrong width or none at all, a transcoder without a target, or an
+                autoencoder with one.
         """
         z, wanted = self._pair(x, target)
         pre = self._pre(z)
@@ -173,16 +173,16 @@ class Dictionary(DictionaryWeights):
         return Loss(total(parts), parts, features, written, wanted)
 
     def _pair(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What is read and what should be written, both [batch width] and in the space of training."""
+        """Inputs and targets as the weights see them, both [batch width]."""
         if x.shape[:-1].numel() == 0:
             raise ValueError(
-                f"a loss is a mean over activations, and there are none in shape {tuple(x.shape)}."
+                f"a loss is a mean over activations, but a tensor of shape {tuple(x.shape)} has none."
             )
         z = as_rows(self._inside(x).z)
         if not self.cfg.transcodes:
             if target is not None:
                 raise ValueError(
-                    "an autoencoder's target is its input; for another one build a transcoder (d_out)."
+                    "an autoencoder's target is its input; for a different target build a transcoder (set d_out)."
                 )
             return z, z
         if target is None:
@@ -195,10 +195,10 @@ class Dictionary(DictionaryWeights):
         return z, as_rows(target.to(z.dtype) * self.scale_out)
 
     def _auxiliary(self, z: Tensor, left_over: Tensor, dead: DeadFeatures) -> Tensor:
-        """Squared error of the dead features' reconstruction of what the living left over.
+        """Squared error of the dead features' reconstruction of the residual error.
 
-        Pre-activations are used as they are: cut at zero, a feature that is negative everywhere would get no
-        gradient, and it is the one that needs it.
+        Pre-activations are not clipped at zero: a feature that is negative everywhere would then get no gradient, and
+        such features need it most.
         """
         which = dead.mask.nonzero().squeeze(-1)
         dead_features = self.ranks.count(len(which))
@@ -212,7 +212,7 @@ class Dictionary(DictionaryWeights):
         if not self.ranks.alone:
             values = values * among_all(values, indices, k, self.ranks)
         chosen = torch.zeros_like(pre).scatter(-1, indices, values)
-        # Where few are dead, they cannot be asked to explain everything.
+        # A few dead features cannot explain everything, so their loss counts less.
         share = min(dead_features / dead.k, 1.0)
         written = self.ranks.sum(chosen @ self.W_dec[which])
         return dead.coefficient * share * squared_error(written, left_over.detach())
@@ -222,7 +222,7 @@ class Dictionary(DictionaryWeights):
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """Between backward and optimizer: make the gradients of what ranks share whole, and take from that of W_dec
+        """Prepare gradients for the optimizer: sum those of shared tensors over ranks, and remove from that of W_dec
         what would only change the length of unit rows."""
         if not self.ranks.alone:
             shared = [tensor for name, tensor in self.named_parameters() if self.feature_axis(name) is None]
@@ -236,7 +236,7 @@ class Dictionary(DictionaryWeights):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Put parameters back where they must be: unit rows to length 1."""
+        """Restore the length of unit rows after the optimizer's step."""
         if self.cfg.decoder_norm == "unit":
             self.W_dec.div_(self.decoder_norms().clamp_min(1e-12)[:, None])
 
@@ -244,7 +244,7 @@ class Dictionary(DictionaryWeights):
     def start_from(
         self, x: Float[Tensor, "batch d_in"], target: Float[Tensor, "batch d_out"] | None = None
     ) -> None:
-        """Set b_dec from a sample of activations, where the config says so."""
+        """Set b_dec from a sample of activations, if the config says so."""
         if self.cfg.b_dec_start == "geometric_median":
             _, wanted = self._pair(x, target)
             self.b_dec.copy_(geometric_median(wanted))
@@ -262,7 +262,7 @@ class Dictionary(DictionaryWeights):
         head_out: int | None = None,
         elsewhere: bool = False,
     ) -> AbstractContextManager[Attached]:
-        """A context in which this dictionary is spliced into `model`; see `attach.attached`."""
+        """Splice this dictionary into `model` inside a `with` block; see `attach.attached`."""
         from mechscope.dictionaries.attach import attached
 
         self.refuse_a_share()

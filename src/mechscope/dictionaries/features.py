@@ -1,4 +1,4 @@
-"""Sparse features: of each example only the active entries."""
+"""Sparse features: only the active entries of each example."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ class SparseFeatures:
     """The k entries of each example that may differ from zero."""
 
     values: Float[Tensor, "*batch k"]
-    """What they are; a value may itself be zero."""
+    """Their values, some of which may be zero."""
     indices: Int[Tensor, "*batch k"]
-    """Which features they are."""
+    """The index of each entry's feature."""
     d_sae: int
-    """How many features there are."""
+    """Number of features."""
 
     def dense(self) -> Float[Tensor, "*batch feature"]:
-        """The same with the zeros written out."""
+        """The same features as a dense tensor."""
         zeros = self.values.new_zeros(*self.values.shape[:-1], self.d_sae)
         return zeros.scatter(-1, self.indices, self.values)
 
 
 Features = Tensor | SparseFeatures
-"""Features [*batch feature], written out or not."""
+"""Features [*batch feature], dense or sparse."""
 
 
 def as_rows(values: Shaped[Tensor, "*batch width"]) -> Shaped[Tensor, "example width"]:
-    """One row for each vector, also for a single vector."""
+    """Vectors as rows; a single vector becomes one row."""
     return values.reshape(-1, values.shape[-1])
 
 
 def count_active(features: Features) -> Float[Tensor, "*batch"]:
-    """L0: how many features are above zero in each example."""
+    """L0: the number of features above zero in each example."""
     values = features if isinstance(features, Tensor) else features.values
     return (values > 0).sum(-1).to(torch.float32)
 
@@ -51,7 +51,7 @@ def fired(features: Features) -> Bool[Tensor, " feature"]:
 
 
 def times_active(features: Features) -> Int[Tensor, " feature"]:
-    """In how many examples each feature is above zero."""
+    """The number of examples in which each feature is above zero."""
     if isinstance(features, Tensor):
         return as_rows(features > 0).sum(0)
     return torch.bincount(features.indices[features.values > 0], minlength=features.d_sae)

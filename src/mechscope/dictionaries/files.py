@@ -1,4 +1,4 @@
-"""Our own folder: config.json and weights.safetensors, written so that a reader never sees half of one."""
+"""Save and load dictionaries: a folder with config.json and weights.safetensors, which are written atomically."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 import safetensors.torch
 
 from mechscope.arguments import checked_arguments, shown
-from mechscope.checkpoints.weights_file import check_weights
-from mechscope.dictionaries.building import from_state
+from mechscope.dictionaries.building import check_state, from_state
 from mechscope.dictionaries.config import config_from_dict
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.reading import check_name, naming, read_json_object, read_safetensors
@@ -25,18 +24,20 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
     """Write a dictionary to a folder.
 
     Args:
-        fold: fold activation scales and decoder norms into the weights, where that leaves outputs as they are.
+        fold: fold activation scales and decoder norms into the weights, if that leaves the outputs unchanged.
 
     Raises:
         TypeError: if its metadata is not JSON.
-        ValueError: for one rank's share of a dictionary.
+        ValueError: for one rank's share of a dictionary, or for weights that are not finite.
     """
     dictionary.refuse_a_share()
     folder = Path(folder)
-    kept = dictionary.fold() if fold else dictionary
+    if not fold:
+        dictionary.check_finite()
+    kept = dictionary.folded_to_save() if fold else dictionary
     described = {"format": FORMAT, "dictionary": kept.cfg.to_dict(), "metadata": kept.metadata}
     text = json.dumps(described, indent=2) + "\n"
-    # The config last: a folder that has one is whole.
+    # The config is written last, so that a folder with a config is complete.
     write_atomically(folder / WEIGHTS, safetensors.torch.save(kept.state()))
     write_atomically(folder / CONFIG, text)
     return folder
@@ -44,11 +45,11 @@ def save(dictionary: Dictionary, folder: str | Path, *, fold: bool = True) -> Pa
 
 @checked_arguments
 def load(folder: str | Path) -> Dictionary:
-    """Read what `save` wrote.
+    """Read a dictionary that `save` wrote.
 
     Raises:
         FileNotFoundError: if the folder lacks one of the two files.
-        ValueError: for a damaged file, another format, or weights that are not finite or not those of the config.
+        ValueError: for a damaged file, another format, or weights that are not finite or do not fit the config.
 
     >>> import tempfile
     >>> from mechscope.dictionaries import TopKConfig, build
@@ -77,6 +78,7 @@ def load(folder: str | Path) -> Dictionary:
     for name, value in (("dictionary", described["dictionary"]), ("metadata", metadata)):
         if not isinstance(value, dict):
             raise ValueError(f"{folder / CONFIG}: {name} must be an object {{…}}, not {shown(value)}.")
-    check_weights(state.items(), str(folder / WEIGHTS))
     with naming(folder):
-        return from_state(config_from_dict(described["dictionary"]), state, metadata)
+        cfg = config_from_dict(described["dictionary"])
+        check_state(cfg, state, f"the tensors of {folder / WEIGHTS}")
+        return from_state(cfg, state, metadata)

@@ -1,4 +1,4 @@
-"""Which part of a hook point a dictionary reads and writes: all of it (heads concatenated), or one head."""
+"""Read and write one head of a hook point, or all heads concatenated."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 HEAD = "hook_head_index"
-"""Key of the head that a dictionary reads, in its metadata."""
+"""Metadata key of the head that a dictionary reads."""
 HEAD_OUT = "hook_head_index_out"
-"""Key of the head that a transcoder writes."""
+"""Metadata key of the head that a transcoder writes."""
 
 
 def check_head(head: Any, what: str = "head") -> int | None:
@@ -22,7 +22,7 @@ def check_head(head: Any, what: str = "head") -> int | None:
     if head is None:
         return None
     if isinstance(head, bool) or not hasattr(head, "__index__") or int(head) < 0:
-        raise ValueError(f"{what} is the number of one head, from 0, or None for all heads; not {head!r}.")
+        raise ValueError(f"{what} must be the index of a head (from 0), or None for all heads, not {head!r}.")
     return int(head)
 
 
@@ -30,7 +30,7 @@ def head_read(dictionary: Any, given: int | None = None) -> int | None:
     """The head that a dictionary reads: the given one, or the one in its metadata.
 
     Raises:
-        ValueError: for anything that is not the number of a head.
+        ValueError: for anything that is not the index of a head.
     """
     metadata: Any = getattr(dictionary, "metadata", None) or {}
     return check_head(metadata.get(HEAD), f"the dictionary's {HEAD}") if given is None else check_head(given)
@@ -40,7 +40,7 @@ def head_written(dictionary: Any, given: int | None = None, read: int | None = N
     """The head that a dictionary writes; an autoencoder writes the head that it reads (`read`).
 
     Raises:
-        ValueError: for anything that is not the number of a head.
+        ValueError: for anything that is not the index of a head.
     """
     if given is not None:
         return check_head(given)
@@ -55,7 +55,7 @@ def read_part(activation: Tensor, head: int | None, hook_name: str) -> Tensor:
     """The part of an activation that a dictionary reads [batch pos width]: one head, or all heads concatenated.
 
     Raises:
-        ValueError: if the activation has no heads, or no head of this number.
+        ValueError: if the activation has no heads, or too few.
     """
     if head is None:
         return activation.flatten(2)
@@ -91,4 +91,4 @@ def _check_axis(activation: Tensor, head: int, hook_name: str) -> None:
             f"{hook_name} has shape {tuple(activation.shape)} and no heads, so there is no head {head} to read."
         )
     if head >= activation.shape[2]:
-        raise ValueError(f"{hook_name} has heads 0 to {activation.shape[2] - 1}, and no head {head}.")
+        raise ValueError(f"{hook_name} has heads 0 to {activation.shape[2] - 1}, but no head {head}.")

@@ -1,4 +1,4 @@
-"""What a training step minimises, with its parts named."""
+"""The loss of a training step, with its parts by name."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from mechscope.model.precision import at_least_float32
 
 @dataclass(frozen=True)
 class DeadFeatures:
-    """Features that have not been active for long, and the loss that is to bring them back (Gao et al. 2024)."""
+    """Features that have not been active for long, and settings of the auxiliary loss that revives them (Gao et al.
+    2024)."""
 
     mask: Bool[Tensor, " feature"]
-    """Which ones."""
+    """Which features are dead."""
     k: int
-    """How many of them together try to reconstruct what the others left over."""
+    """How many of them reconstruct the residual error of the others, per example."""
     coefficient: float = 1 / 32
-    """Weight of their squared error."""
+    """Weight of the auxiliary loss."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A batch's loss. Everything is in the space of training: scaled, and normalised if the config says so."""
+    """The loss of a batch. All values refer to scaled activations, normalised if the config says so."""
 
     total: Float[Tensor, ""]
     """The sum of the parts."""
     parts: Mapping[str, Tensor]
-    """Each as it enters the total: "mse" (squared error, summed over d_out, mean over examples), and what the
-    architecture adds: "l1", "l0", "gate", "auxiliary", "mse_first_64" …"""
+    """The terms of the total: "mse" (squared error, summed over d_out, averaged over examples), and those of the
+    architecture: "l1", "l0", "gate", "auxiliary", "mse_first_64" …"""
     features: Features
-    """Feature activations, written out or sparse."""
+    """Feature activations, dense or sparse."""
     reconstruction: Float[Tensor, "batch d_out"]
-    """What was written."""
+    """The output."""
     target: Float[Tensor, "batch d_out"]
-    """What should have been."""
+    """What the output should have been."""
 
     @property
     def l0(self) -> float:
-        """Active features an example, mean over the batch."""
+        """Active features per example, averaged over the batch."""
         return float(count_active(self.features).mean())
 
     @property
     def fvu(self) -> float:
-        """Fraction of variance unexplained in this batch: 0 is perfect, predicting the batch's mean gives 1; NaN where
+        """Fraction of variance unexplained in this batch: 0 is perfect, predicting the batch's mean gives 1; NaN if
         nothing varies."""
         target = at_least_float32(self.target.detach())
         left = (at_least_float32(self.reconstruction.detach()) - target).square().sum()
@@ -56,7 +57,7 @@ class Loss:
 
 
 def squared_error(y: Float[Tensor, "batch d_out"], target: Float[Tensor, "batch d_out"]) -> Float[Tensor, ""]:
-    """Summed over the width, mean over the batch; in float32 if the dictionary is in half precision."""
+    """Squared error, summed over the width, averaged over the batch; in float32 for a dictionary in half precision."""
     return (at_least_float32(y) - at_least_float32(target)).square().sum(-1).mean()
 
 

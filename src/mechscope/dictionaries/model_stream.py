@@ -1,4 +1,4 @@
-"""Activations of a model's hook points, a bounded and shuffled buffer at a time."""
+"""A stream of activations at a model's hook points, through a shuffled buffer of limited size."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mechscope.arguments import checked_constructor
 from mechscope.checkpoints.weights_checksum import DIGITS, checksum_of_parameters
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.head import check_head, read_part
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
@@ -27,33 +27,33 @@ from mechscope.model.transformer import HookedTransformer
 
 @checked_constructor
 class ModelStream(BlockStream):
-    """Activations at hook points over rows of tokens; each pass takes the rows in another order.
+    """Activations at hook points over rows of tokens, in a new order in each pass.
 
-    A buffer holds the activations of as many rows as fit into `buffer_size`; it is shuffled as a whole, used up, and
-    filled again. Memory: buffer_size · (d_in + d_out) numbers, whatever the corpus.
+    A buffer holds the activations of as many rows as fit into `buffer_size`. It is shuffled as a whole, used up, and
+    filled again. It takes buffer_size · (d_in + d_out) numbers of memory, whatever the size of the corpus.
 
     Args:
         model: a transformer or an encoder.
         tokens: token ids [batch pos].
-        hook_name: where to read. Several names make one wide activation, layer after layer (a crosscoder's).
-        target_hook_name: where a transcoder writes.
-        batch_size: activations a batch.
-        buffer_size: activations held at a time.
-        mask: True where a token is real and not padding [batch pos]; None uses their own mask (see `model.as_tokens`).
+        hook_name: the hook point to read. Several are concatenated layer by layer (for a crosscoder).
+        target_hook_name: the hook point that a transcoder writes to.
+        batch_size: activations per batch.
+        buffer_size: activations in the buffer.
+        mask: True where a token is not padding [batch pos]; None uses the tokens' own mask (see `model.as_tokens`).
         exclude_special_tokens: True for the tokenizer's special tokens (begin, end, padding …), or ids of tokens:
             their positions are excluded everywhere, but attention still sees them.
         head: read only this head of a hook point with heads [batch pos head width].
         target_head: the head that a transcoder writes.
         skip_first: how many real tokens to exclude at the start of each row: a first token's activation is often
             hundreds of times as long as any other.
-        rows_at_once: rows of one forward pass.
-        dtype: in which activations are kept.
-        weights: a checksum that stands for the model's weights; None: of its parameters, when it is asked for.
+        rows_at_once: rows per forward pass.
+        dtype: data type of the activations in the buffer.
+        weights: a checksum of the model's weights; None computes one from its parameters when it is needed.
 
     Raises:
-        KeyError: for a hook name that the model lacks, with the nearest ones.
-        ValueError: for tokens of another shape, a point whose activation is not one vector a position, and fewer
-            activations than the buffer or a batch holds.
+        KeyError: for a hook name that the model lacks; suggests the closest ones.
+        ValueError: for tokens of another shape, a hook point whose activation is not one vector per position, and
+            fewer activations than a buffer or a batch needs.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ModelStream(BlockStream):
         weights: str | None = None,
     ) -> None:
         super().__init__(batch_size, seed)
-        self.model, self.tokens = model, known_tokens(model, tokens, mask)
+        self.model, self.tokens = model, tokens_with_mask(model, tokens, mask)
         self.read = model.match_hook_names(_names(hook_name))
         if not self.read:
             raise ValueError("hook_name is an empty list: name the hook point, or points, to read.")
@@ -87,14 +87,14 @@ class ModelStream(BlockStream):
         if self.head is not None:
             self.source = f"head {self.head} of {self.source}"
         excluded = excluded_ids(model, exclude_special_tokens)
-        self._counted = counted_positions(self.tokens, skip_first, excluded).cpu()
+        self._used = position_mask(self.tokens, skip_first, excluded).cpu()
         self._rows = self._rows_a_block(buffer_size)
         probe = self._activations(self.tokens[:1])
         self._d_in = probe.x.shape[-1]
         self._d_out = None if probe.target is None else probe.target.shape[-1]
 
     def _rows_a_block(self, buffer_size: int) -> int:
-        available = int(self._counted.sum())
+        available = int(self._used.sum())
         if buffer_size < self.batch_size:
             raise ValueError(f"a buffer of {buffer_size} activations holds no batch of {self.batch_size}.")
         if available < buffer_size:
@@ -102,14 +102,14 @@ class ModelStream(BlockStream):
                 f"{self.source} have {available} activations, fewer than the buffer of {buffer_size}: give more "
                 f"text, or buffer_size={available} at most."
             )
-        # Rows may differ in how many positions count; a buffer for all positions holds any row.
+        # Rows may differ in their number of used positions; a buffer for all positions holds any row.
         everything = buffer_size == available
-        rows = len(self.tokens) if everything else int(buffer_size // self._counted.sum(1).max())
-        # Short rows (padding) fill a buffer less; one with fewer than a batch would never give any.
-        if not rows or rows * float(self._counted.sum(1).float().mean()) < self.batch_size:
+        rows = len(self.tokens) if everything else int(buffer_size // self._used.sum(1).max())
+        # Rows with padding fill the buffer less, and one that holds less than a batch would never yield any.
+        if not rows or rows * float(self._used.sum(1).float().mean()) < self.batch_size:
             raise ValueError(
                 f"a buffer of {buffer_size} activations holds {rows} rows of {self.tokens.shape[1]} tokens, too "
-                f"little for batches of {self.batch_size}: make it larger."
+                f"few for batches of {self.batch_size}: make it larger."
             )
         return rows
 
@@ -131,7 +131,7 @@ class ModelStream(BlockStream):
 
     def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
         rows = self._rows_of(epoch, number)
-        ends = [0, *self._counted[rows].sum(1).cumsum(0).tolist()]
+        ends = [0, *self._used[rows].sum(1).cumsum(0).tolist()]
         return [ends[row] for row in even_bounds(len(rows), parts)]
 
     def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
@@ -140,9 +140,9 @@ class ModelStream(BlockStream):
         return self._read(rows[begin:end])
 
     def made_from(self) -> Mapping[str, str]:
-        # Parameters are looked at anew each time: a model in memory can be changed.
+        # Computed each time, because a model in memory can be changed.
         weights = checksum_of_parameters(self.model) if self._weights is None else self._weights
-        return {"model weights": weights, "tokens": hash_of(self.tokens.ids, self._counted)[:DIGITS]}
+        return {"model weights": weights, "tokens": hash_of(self.tokens.ids, self._used)[:DIGITS]}
 
     def fingerprint(self) -> str:
         return " ".join(self.made_from().values())
@@ -153,17 +153,16 @@ class ModelStream(BlockStream):
 
     def _read(self, mine: Tensor) -> Batch:
         if not len(mine):
-            # A part of a block with fewer rows than parts.
+            # The block has fewer rows than parts.
             width = None if self._d_out is None else torch.empty(0, self._d_out, dtype=self.dtype)
             return Batch(torch.empty(0, self._d_in, dtype=self.dtype), width)
-        counted = self._counted[mine]
-        size = int(counted.sum())
+        size = int(self._used[mine].sum())
         x = target = None
         filled = 0
         for rows in mine.split(self.rows_at_once):
             chosen = rows.to(self.tokens.device)
             some = self._activations(self.tokens[chosen])
-            keep = self._counted[rows].to(some.x.device)
+            keep = self._used[rows].to(some.x.device)
             piece = Batch(some.x[keep], None if some.target is None else some.target[keep])
             if x is None:
                 x = piece.x.new_empty(size, self._d_in)
@@ -187,7 +186,7 @@ class ModelStream(BlockStream):
         return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
 
     def _how_far(self, names: list[str]) -> dict[str, Any]:
-        """What the forward pass may leave out: blocks after the last one that is read, and the unembedding."""
+        """Options that skip the blocks after the last hook point, and the unembedding."""
         if isinstance(self.model, HookedEncoder):
             return {"return_type": None}
         if not isinstance(self.model, HookedTransformer):

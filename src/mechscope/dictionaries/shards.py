@@ -1,4 +1,4 @@
-"""Activations on disk: shards of a stream, and a manifest of their hashes. A model runs once for many trainings."""
+"""Activations on disk, in shards with a manifest of their hashes, so that a model runs once for many training runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments, is_whole_number, shown
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, check_finite, even_bounds
 from mechscope.reading import check_name, naming, open_safetensors, read_json_object, regular_file
 from mechscope.runs.config_diff import config_diff
@@ -31,12 +31,12 @@ FORMAT = "mechscope-activations-1"
 def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: int) -> Path:
     """Write the stream's next `shards · batches` batches to a folder, one file for each shard.
 
-    Shards that are there already, whole and of this stream, are kept, so that a writing that was killed goes on.
+    Complete shards of this stream that are already there are kept, so that an interrupted call can be repeated.
 
     Raises:
         ValueError: if the folder holds another stream's activations.
-        NotKeptError: if there is no room for them: before the first is made where that can be told, and at once where
-            it runs out; what was written before is kept.
+        NotKeptError: if the disk is too small (checked before the first shard) or becomes full; complete shards are
+            kept.
     """
     for name, value in (("shards", shards), ("batches", batches)):
         if not isinstance(value, int) or value < 1:
@@ -80,14 +80,14 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
             "ends": stream.state_dict(),
         }
         kept.append(described)
-        # After its shard: what the manifest names is there.
+        # Written after the shard, so that every shard in the manifest exists.
         with keeping(folder / MANIFEST):
             write_atomically(folder / MANIFEST, json.dumps({**origin, "shards": kept}, indent=2) + "\n")
     return folder
 
 
 class ShardStream(BlockStream):
-    """The activations of a folder that `write_shards` wrote, one shard in memory at a time, in new orders each pass.
+    """The activations in a folder written by `write_shards`, with one shard in memory at a time, shuffled in each pass.
 
     Raises:
         FileNotFoundError: if the manifest or a shard is missing.
@@ -103,12 +103,12 @@ class ShardStream(BlockStream):
                 f"{self.folder} has no {MANIFEST}: write activations there with write_shards."
             )
         self._manifest = _read_manifest(self.folder)
-        # The hashes say what the activations are; the folder's place does not.
+        # Identified by their hashes, not by the path of the folder.
         together = hashlib.sha256("".join(shard["sha256"] for shard in self._shards).encode()).hexdigest()
         self.source = f"{self._manifest['source']}, in shards {together[:12]}"
         for shard in self._shards:
             if not (self.folder / shard["file"]).is_file():
-                raise FileNotFoundError(f"{self.folder} lacks {shard['file']}, which its manifest names.")
+                raise FileNotFoundError(f"{self.folder} lacks {shard['file']}, which its manifest lists.")
             if shard["activations"] < batch_size:
                 raise ValueError(
                     f"a shard has {shard['activations']} activations, fewer than a batch of {batch_size}."
@@ -142,7 +142,9 @@ class ShardStream(BlockStream):
         shard = self._shard(epoch, number)
         path = self.folder / shard["file"]
         if shard["file"] not in self._checked and _hash(path) != shard["sha256"]:
-            raise ValueError(f"{path} is not what its manifest says it is: its hash differs. Write it again.")
+            raise ValueError(
+                f"{path} has another hash than its manifest says: it is damaged or was replaced. Write it again."
+            )
         begin, end = self.bounds(epoch, number, parts)[part : part + 2]
         with open_safetensors(path) as file:
             self._check_shapes(path, file, shard["activations"])
@@ -172,7 +174,7 @@ class ShardStream(BlockStream):
 
 
 def _check_room(folder: Path, stream: Stream, activations: int) -> None:
-    """Refuse to begin what the disk cannot hold: a model's activations are many times as large as its text."""
+    """Raise an error if the disk cannot hold the activations, which are many times as large as the text."""
     if not activations:
         return
     needed = activations * (stream.d_in + (stream.d_out or 0)) * stream.peek(1).x.element_size()
@@ -183,13 +185,13 @@ def _check_room(folder: Path, stream: Stream, activations: int) -> None:
             folder,
             OSError(
                 errno.ENOSPC,
-                f"{activations:,} activations take {needed / 2**30:.2f} GiB, and {free / 2**30:.2f} GiB are free",
+                f"{activations:,} activations take {needed / 2**30:.2f} GiB, but only {free / 2**30:.2f} GiB are free",
             ),
         )
 
 
 def _check_same(folder: Path, there: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
-    """Refuse to go on with the activations of another stream."""
+    """Raise ValueError if the folder holds the activations of another stream."""
     here = json.loads(json.dumps(origin))
     if there == here:
         return
@@ -232,7 +234,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         check("sha256", isinstance(shard["sha256"], str), "text", shard["sha256"])
         # A name with a path in it could read any file on this machine.
         plain = isinstance(shard["file"], str) and re.fullmatch(r"shard-\d+\.safetensors", shard["file"])
-        check("file", bool(plain), "the name of a shard beside the manifest", shard["file"])
+        check("file", bool(plain), "the name of a shard next to the manifest", shard["file"])
     return manifest
 
 

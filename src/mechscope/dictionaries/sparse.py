@@ -1,8 +1,8 @@
-"""Products of a dictionary whose examples have k features each: only those k are touched.
+"""Products for TopK dictionaries that only touch the k active features of each example.
 
-A dense step multiplies [batch feature] by a weight matrix six times. Here the encoder's forward product is the only
-one left of that size; decoding, and the gradients of decoder, features and encoder, each cost batch · k · d_model.
-All are sums of weighted rows, "bags", for which there is a fast kernel.
+A dense training step multiplies [batch feature] by a weight matrix six times. Here only the encoder's forward product
+has that size; decoding, and the gradients of decoder, features and encoder, each cost batch · k · d_model. All of these
+are sums of weighted rows ("bags"), for which torch has a fast kernel.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.dictionaries._encoder_product import as_autocast
+from mechscope.dictionaries._top_k import top_k
+from mechscope.dictionaries.distributed._selection import among_all
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
-from mechscope.dictionaries.distributed.selection import among_all
-from mechscope.dictionaries.encoder_product import as_autocast
-from mechscope.dictionaries.top_k import top_k
 
 
 def encode_topk(
@@ -30,15 +30,15 @@ def encode_topk(
     compare_in: Float[Tensor, " feature"] | None = None,
     ranks: Ranks = ALONE,
 ) -> tuple[Float[Tensor, "batch k"], Int[Tensor, "batch k"]]:
-    """The k largest of (z − b_dec) W_enc + b_enc, and which they are.
+    """The values and indices of the k largest of (z − b_dec) W_enc + b_enc.
+
+    Gradients of z, b_dec, W_enc and b_enc equal those of the dense product.
 
     Args:
-        b_dec: what is taken off first; None: nothing.
-        compare_in: factors under which pre-activations are compared (not multiplied); None: 1.
-        ranks: the processes among which the features are divided. Of the k largest of all, those that are held here
-            come back: as many columns as any example needs, filled up with zeros.
-
-    Gradients, equal to those of the dense product, reach z, b_dec, W_enc and b_enc.
+        b_dec: subtracted from z; None means 0.
+        compare_in: factors for comparing pre-activations, which do not change the returned values; None means 1.
+        ranks: the processes among which the features are divided. Of the k largest on all ranks, only those held here
+            are returned: as many columns as any example needs, padded with zeros.
     """
     z, b_dec, W_enc, b_enc = as_autocast(z, b_dec, W_enc, b_enc)
     return cast("tuple[Tensor, Tensor]", _EncodeTopK.apply(z, b_dec, W_enc, b_enc, k, compare_in, ranks))
@@ -51,7 +51,7 @@ def sparse_decode(
 ) -> Float[Tensor, "batch d_out"]:
     """Σ_k values · W_dec[indices], with gradients of values and W_dec equal to the dense product's."""
     values, W_dec = as_autocast(values, W_dec)
-    # The fast kernel's own gradient is used for the values; for the table it would be slower than sorted bags.
+    # The kernel's own gradient is used for the values; for the table, sorted bags are faster.
     rows = sum_rows(W_dec.detach(), indices.flatten(), _starts(indices), values.flatten())
     return cast("Tensor", _DecoderGradient.apply(rows, values.detach(), indices, W_dec))
 
@@ -62,7 +62,7 @@ def sum_rows(
     offsets: Int[Tensor, " bag"],
     weights: Float[Tensor, " entry"],
 ) -> Float[Tensor, "bag width"]:
-    """For each bag of entries the weighted sum of the rows that they name."""
+    """For each bag of entries, the weighted sum of the rows with these indices."""
     return torch.nn.functional.embedding_bag(
         indices, table, offsets, mode="sum", per_sample_weights=weights.to(table.dtype)
     )
@@ -70,14 +70,14 @@ def sum_rows(
 
 @dataclass(frozen=True)
 class _ByFeature:
-    """The chosen entries [batch k], in the order of features instead of examples."""
+    """The chosen entries [batch k], ordered by feature instead of by example."""
 
     indices: Int[Tensor, "batch k"]
     features: int
 
     @cached_property
     def order(self) -> Int[Tensor, " entry"]:
-        # Stable: the order of additions, and so the last bit, does not depend on the sorting's luck.
+        # A stable sort fixes the order of additions, and with it the last bit.
         return torch.sort(self.indices.flatten(), stable=True).indices
 
     @cached_property
@@ -140,7 +140,7 @@ class _EncodeTopK(torch.autograd.Function):
         flowing = gradients[0].contiguous() if kept is None else gradients[0] * kept
         for_z, for_b_dec, for_W_enc, *_ = ctx.needs_input_grad
         features = W_enc.shape[1]
-        # Summed over examples, what reaches each pre-activation: the gradient of b_enc, and all that b_dec needs.
+        # The gradient of the pre-activations, summed over examples: it gives those of b_enc and b_dec.
         summed = torch.zeros(features, dtype=flowing.dtype, device=flowing.device)
         summed.index_add_(0, indices.flatten(), flowing.flatten())
         into_W = _ByFeature(indices, features).outer(flowing, z).T if for_W_enc else None
@@ -152,7 +152,7 @@ class _EncodeTopK(torch.autograd.Function):
 
 
 class _DecoderGradient(torch.autograd.Function):
-    """Hands on what was decoded without W_dec's knowledge, and gives W_dec its gradient."""
+    """Returns the decoded rows unchanged, and gives W_dec the gradient that the detached product left out."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, values: Tensor, indices: Tensor, W_dec: Tensor) -> Tensor:
@@ -171,5 +171,5 @@ class _DecoderGradient(torch.autograd.Function):
 
 
 def _starts(indices: Int[Tensor, "batch k"]) -> Int[Tensor, " batch"]:
-    """Where each example's entries begin."""
+    """The index of each example's first entry."""
     return torch.arange(0, indices.numel(), indices.shape[1], device=indices.device)

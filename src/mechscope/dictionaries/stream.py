@@ -1,7 +1,7 @@
-"""The source of training activations: an endless, shuffled stream of batches that can be resumed at any point.
+"""Streams of training activations: endless, shuffled batches that can be resumed at any point.
 
-A stream's state is a handful of numbers. Whatever is shuffled is shuffled by a seed made from the stream's own and from
-the place in it, so that after a crash the same batches come again.
+A stream's state is a handful of numbers. Each shuffle is seeded by the stream's seed and the position in the stream, so
+that the same batches follow after a crash.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments, checked_constructor, is_whole_number, shown
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries._seeding import seeded
 from mechscope.model.precision import at_least_float32
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Activations, and what a transcoder should write for them."""
+    """Activations, and a transcoder's targets."""
 
     x: Float[Tensor, "*batch d_in"]
-    """What is read."""
+    """The inputs."""
     target: Float[Tensor, "*batch d_out"] | None = None
     """The targets; None if they are the same as the inputs."""
 
@@ -38,17 +38,17 @@ class Batch:
 
 
 class Stream(ABC):
-    """Batches without end."""
+    """An endless stream of batches."""
 
     batch_size: int
     """Activations per batch."""
     source: str
-    """A description of where they come from, for errors and provenance."""
+    """A description of where the activations come from, for errors and provenance."""
 
     @property
     @abstractmethod
     def d_in(self) -> int:
-        """Width of what is read."""
+        """Width of the inputs."""
 
     @property
     @abstractmethod
@@ -57,7 +57,7 @@ class Stream(ABC):
 
     @abstractmethod
     def peek(self, n: int) -> Batch:
-        """At most n activations from where the stream begins, without moving on."""
+        """Up to n activations from the start of the stream, without advancing it."""
 
     @abstractmethod
     def __next__(self) -> Batch:
@@ -67,26 +67,26 @@ class Stream(ABC):
         return self
 
     def made_from(self) -> Mapping[str, str]:
-        """Checksums, by name, of what the activations are computed from, as far as `source` does not identify it.
+        """Checksums, by name, of whatever the activations are computed from and `source` does not identify.
 
-        A training and a folder of shards keep them, and go on only with the same. Not of the activations themselves:
-        these differ by rounding from machine to machine.
+        Checkpoints and folders of shards store them, and can only be resumed with the same ones. They are not checksums
+        of the activations, which differ by rounding from machine to machine.
         """
         return {}
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """The place in the stream: numbers, strings and lists of them."""
+        """The position in the stream, as numbers, strings and lists of them."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a place that `state_dict` gave."""
+        """Go to a position that `state_dict` returned."""
 
 
 class BlockStream(Stream):
-    """A stream over blocks of activations, one of which is in memory at a time.
+    """A stream over blocks of activations, with one block in memory at a time.
 
-    The order within a block is drawn anew each time; a last batch that the block cannot fill is left out.
+    Each block is shuffled anew in each pass. A remainder that does not fill a batch is dropped.
     """
 
     def __init__(self, batch_size: int, seed: int) -> None:
@@ -101,19 +101,19 @@ class BlockStream(Stream):
 
     @abstractmethod
     def blocks(self) -> int:
-        """How many blocks one pass over the data has."""
+        """The number of blocks in one pass over the data."""
 
     @abstractmethod
     def read_block(self, epoch: int, number: int) -> Batch:
         """The activations of one block, checked, in any fixed order."""
 
-    # What a stream adds that can be divided among ranks (`distributed/split_stream.py`).
+    # For streams that can be divided among ranks (`distributed/split_stream.py`).
 
     splits: bool = False
-    """Whether parts of a block can be read alone."""
+    """Whether parts of a block can be read separately."""
 
     def bounds(self, epoch: int, number: int, parts: int) -> list[int]:
-        """Where in a block each of its parts begins, and where the last one ends."""
+        """The start of each part within a block, followed by the end of the last part."""
         raise NotImplementedError
 
     def read_part(self, epoch: int, number: int, part: int, parts: int) -> Batch:
@@ -121,14 +121,14 @@ class BlockStream(Stream):
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """A hash of what the activations come from."""
+        """A hash that identifies the data behind the activations."""
         raise NotImplementedError
 
     # The order of reading ---------------------------------------------------------------------------
 
     def _load(self) -> None:
         if self._loaded != (self._epoch, self._number):
-            self._block = Batch(torch.empty(0, 0))  # freed before the next one comes
+            self._block = Batch(torch.empty(0, 0))  # free the old block before reading the next one
             self._block = self.read_block(self._epoch, self._number)
             self._order = self._draw_order(self._epoch, self._number)
             self._loaded = (self._epoch, self._number)
@@ -137,7 +137,7 @@ class BlockStream(Stream):
         return block_order(self.seed, epoch, number, len(self._block))
 
     def _take(self, rows: Tensor) -> Batch:
-        """Rows of the block that is loaded."""
+        """Rows of the loaded block."""
         return self._block[rows.to(self._block.x.device)]
 
     def __next__(self) -> Batch:
@@ -165,11 +165,11 @@ class BlockStream(Stream):
 
 @checked_constructor
 class TensorStream(BlockStream):
-    """Activations that are there already, shuffled anew in each pass.
+    """Activations in memory, shuffled anew in each pass.
 
     Args:
         x: activations [*batch d_in].
-        target: what a transcoder should write for them [*batch d_out].
+        target: a transcoder's targets [*batch d_out].
 
     Raises:
         ValueError: for fewer activations than a batch, activations that are not finite, or targets that do not fit.
@@ -187,7 +187,7 @@ class TensorStream(BlockStream):
         super().__init__(batch_size, seed)
         self.source = source
         if x.ndim < 2:
-            raise ValueError(f"activations have the shape [batch d_in], not {tuple(x.shape)}.")
+            raise ValueError(f"activations must have the shape [batch d_in], not {tuple(x.shape)}.")
         if target is not None and target.shape[:-1] != x.shape[:-1]:
             raise ValueError(
                 f"targets {tuple(target.shape)} and activations {tuple(x.shape)} must have the same examples."
@@ -233,11 +233,11 @@ Draw = Callable[[int, torch.Generator], Tensor | tuple[Tensor, Tensor]]
 
 @checked_constructor
 class GeneratorStream(Stream):
-    """Activations that are made when they are needed.
+    """Activations that are generated on demand.
 
     Args:
-        draw: n and a generator → activations [n d_in], or activations and targets. For synthetic features:
-            `lambda n, g: features.sample(n, g)[0]`.
+        draw: a function of n and a generator that returns activations [n d_in], or activations and targets. For
+            synthetic features: `lambda n, g: features.sample(n, g)[0]`.
     """
 
     def __init__(self, draw: Draw, *, batch_size: int, seed: int = 0, source: str = "the generator") -> None:
@@ -254,7 +254,9 @@ class GeneratorStream(Stream):
         drawn = self._draw(n, seeded(self.seed, kind, number))
         batch = Batch(*drawn) if isinstance(drawn, tuple) else Batch(drawn)
         if batch.x.ndim != 2 or len(batch) != n:
-            raise ValueError(f"{self.source} should give {n} activations [{n} d_in]: {tuple(batch.x.shape)}.")
+            raise ValueError(
+                f"{self.source} should return {n} activations [{n} d_in], not shape {tuple(batch.x.shape)}."
+            )
         check_finite(batch, self.source)
         return batch
 
@@ -281,7 +283,7 @@ class GeneratorStream(Stream):
 
 
 def place_in(state: Mapping[str, Any], name: str) -> int:
-    """A counter of a stream's state.
+    """A counter in a stream's state.
 
     Raises:
         ValueError: if the state lacks it or has a value of the wrong kind.
@@ -293,12 +295,12 @@ def place_in(state: Mapping[str, Any], name: str) -> int:
 
 
 def block_order(seed: int, epoch: int, number: int, size: int) -> Int[Tensor, " activation"]:
-    """The order in which a block of a stream is used up."""
+    """The order in which the activations of a block are used."""
     return torch.randperm(size, generator=seeded(seed, 1, epoch, number))
 
 
 def even_bounds(size: int, parts: int) -> list[int]:
-    """Where parts of nearly equal size begin, and where the last one ends.
+    """The starts of parts of nearly equal size, followed by the end of the last one.
 
     >>> even_bounds(7, 2)
     [0, 3, 7]
@@ -316,28 +318,28 @@ def hash_of(*tensors: Tensor | None) -> str:
 
 
 def check_finite(batch: Batch, source: str, first_row: int = 0) -> None:
-    """Raise ValueError where an activation or a target is NaN or infinite, and say which."""
+    """Raise ValueError if an activation or a target is NaN or infinite; the error says which."""
     for what, tensor in (("activation", batch.x), ("target", batch.target)):
         if tensor is None:
             continue
-        # A sum is finite unless something in it is not (or it overflows, which the second look settles).
+        # The sum is finite unless an entry is not, or it overflows, which the next check rules out.
         if not bool(tensor.sum(dtype=torch.float64).isfinite()):
             bad = (~tensor.isfinite()).any(-1).nonzero().flatten()
             if len(bad):
                 raise ValueError(
                     f"{what} {first_row + int(bad[0])} of {source} has NaN or infinite entries ({len(bad)} of "
-                    f"{len(tensor)} do): a dictionary cannot be trained on them. Look at the model's dtype first."
+                    f"{len(tensor)} do): a dictionary cannot be trained on them. Check the model's dtype first."
                 )
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What activations and targets are multiplied by."""
+    """The factors of activations and targets."""
 
     scale_in: float
-    """Of what is read."""
+    """Factor of the inputs."""
     scale_out: float | None
-    """Of what is written, where that is something else."""
+    """Factor of a transcoder's targets; None without targets."""
 
 
 @checked_arguments
@@ -354,7 +356,7 @@ def estimate_scale(sample: Batch, source: str) -> Scales:
 
 
 def scale_by_layer(x: Float[Tensor, "batch d_in"], n_layers: int, source: str) -> Float[Tensor, " d_in"]:
-    """The same for layers that lie one after another, each by a factor of its own, written out over d_in."""
+    """One factor per layer for concatenated layers, repeated for each coordinate of d_in."""
     layers = x.chunk(n_layers, dim=-1)
     return torch.cat([torch.full((layer.shape[1],), _factor(layer, source)) for layer in layers])
 

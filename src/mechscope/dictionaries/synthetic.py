@@ -1,34 +1,36 @@
-"""Activations whose features are known: what a dictionary finds in them can be compared with the truth.
+"""Synthetic activations with known features, with which a dictionary's features can be compared.
 
-x = Σ coefficient · direction. The kinds differ in which features are active together, and how often.
+x = Σ coefficient · direction. The settings differ in how often features are active, and which are active together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechscope.near_names import did_you_mean
+
 Presence = Callable[[int, torch.Generator], Bool[Tensor, "batch feature"]]
 
 
 @dataclass(frozen=True)
 class SyntheticFeatures:
-    """Known features and how they occur."""
+    """Known features and their distribution."""
 
     name: str
-    """Which kind."""
+    """Name of the distribution."""
     directions: Float[Tensor, "feature d_in"]
-    """Where each feature points; unit length unless they were given."""
+    """The features' directions; unit vectors unless they were given."""
     present: Presence
-    """Which features are active in n examples."""
+    """A function of n and a generator that draws which features are active in n examples."""
     least: float = 0.0
     """Smallest coefficient of an active feature."""
     most: float = 1.0
-    """Largest; coefficients are uniform between the two."""
+    """Largest coefficient; coefficients are uniform between the two."""
 
     @property
     def d_in(self) -> int:
@@ -38,7 +40,7 @@ class SyntheticFeatures:
     def sample(
         self, n: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch feature"]]:
-        """n activations and the coefficients they are made of."""
+        """Draw n activations, and the coefficients of their features."""
         active = self.present(n, generator)
         strength = torch.rand(active.shape, generator=generator)
         coefficients = (self.least + (self.most - self.least) * strength) * active
@@ -54,10 +56,10 @@ def random_directions(features: int, d_in: int, generator: torch.Generator) -> F
 def independent(
     d_in: int, features: int, active: float, generator: torch.Generator, *, least: float = 0.5
 ) -> SyntheticFeatures:
-    """Each feature is present on its own, all equally often.
+    """Features that are active independently and equally often.
 
     Args:
-        active: features present in one example, on average.
+        active: average number of active features per example.
         least: smallest coefficient; the largest is least + 1.
     """
     probability = _probabilities(torch.ones(features), active)
@@ -79,7 +81,7 @@ def power_law(
     exponent: float = 1.0,
     least: float = 0.5,
 ) -> SyntheticFeatures:
-    """Independent, but feature i is present in proportion to (i + 1)^−exponent, as words are."""
+    """Independent features, where the probability of feature i is proportional to (i + 1)^−exponent, as for words."""
     probability = _probabilities(torch.arange(1.0, features + 1) ** -exponent, active)
     return SyntheticFeatures(
         "power law",
@@ -100,10 +102,10 @@ def correlated(
     together: float = 0.6,
     least: float = 0.5,
 ) -> SyntheticFeatures:
-    """Features of one group tend to be present together.
+    """Features of one group tend to be active together.
 
     Args:
-        group: features of a group.
+        group: features per group.
         together: correlation of the Gaussian variables behind two features of a group, from 0 to 1.
 
     Raises:
@@ -111,7 +113,7 @@ def correlated(
     """
     _even(features, group)
     if not 0 <= together <= 1:
-        raise ValueError(f"together is a correlation between 0 and 1, not {together!r}.")
+        raise ValueError(f"together must be a correlation between 0 and 1, not {together!r}.")
     below = _quantile(_probabilities(torch.ones(features), active))
 
     def present(n: int, g: torch.Generator) -> Tensor:
@@ -133,7 +135,7 @@ def anticorrelated(
     group: int = 4,
     least: float = 0.5,
 ) -> SyntheticFeatures:
-    """At most one feature of a group is present.
+    """At most one feature of each group is active.
 
     Raises:
         ValueError: if the features cannot be divided evenly into groups, or a group's probability would exceed 1.
@@ -141,10 +143,10 @@ def anticorrelated(
     _even(features, group)
     groups = features // group
     if not 0 < active <= groups:
-        raise ValueError(f"of {groups} groups at most {groups} features can be present, not {active!r}.")
+        raise ValueError(f"with {groups} groups, at most {groups} features can be active, not {active!r}.")
 
     def present(n: int, g: torch.Generator) -> Tensor:
-        # One number says whether a group is present, and which of its features that is.
+        # One random number decides whether a group has an active feature, and which one.
         drawn = torch.rand(n, groups, generator=g) * groups / active
         which = (drawn * group).floor().long()
         return (which[:, :, None] == torch.arange(group)).flatten(1)
@@ -164,21 +166,21 @@ def hierarchical(
     inherited: float = 0.2,
     least: float = 0.5,
 ) -> SyntheticFeatures:
-    """Parent features, each with children that are present only if the parent is.
+    """Parent features, each with children that are active only if the parent is.
 
-    Features lie as parent, its children, the next parent, … This is what invites absorption: a child's latent can
-    take over its parent's direction.
+    Features are ordered as a parent, its children, the next parent, … Such a hierarchy leads to feature absorption: a
+    child's latent can take over its parent's direction.
 
     Args:
-        children: of each parent.
-        inherited: probability of a child where its parent is present.
+        children: children per parent.
+        inherited: probability of a child if its parent is active.
 
     Raises:
         ValueError: if the features cannot be divided evenly into families, or for invalid probabilities.
     """
     _even(features, children + 1)
     if not 0 < inherited <= 1:
-        raise ValueError(f"inherited is a probability, not {inherited!r}.")
+        raise ValueError(f"inherited must be a probability above 0, not {inherited!r}.")
     families = features // (children + 1)
     probability = _probabilities(torch.ones(families), active / (1 + children * inherited))
 
@@ -204,13 +206,14 @@ def sharkey(
 ) -> SyntheticFeatures:
     """The setting of Sharkey, Braun and Millidge 2022, "Taking features out of superposition".
 
-    More features than dimensions, about five active, correlated at random, and rarer from one to the next; their
-    coefficients are uniform on [0, 1]. The correlations here come from a few common factors.
+    There are more features than dimensions, about five of which are active per example. They are randomly correlated,
+    each is rarer than the one before, and coefficients are uniform on [0, 1]. Here, the correlations come from a few
+    common factors.
 
     Args:
-        decay: how often feature i + 1 is present beside feature i.
-        factors: common factors that features depend on.
-        shared: share of a feature's variance that they explain.
+        decay: ratio of the probabilities of feature i + 1 and feature i.
+        factors: number of common factors.
+        shared: share of a feature's variance that the common factors explain.
     """
     below = _quantile(_probabilities(decay ** torch.arange(features), active))
     loadings = random_directions(features, factors, generator)
@@ -224,14 +227,14 @@ def sharkey(
 
 
 def toy_model_space(W: Float[Tensor, "hidden feature"], density: float) -> SyntheticFeatures:
-    """The hidden space of step 01's toy model h = W x: independent features, uniform on [0, 1] where present.
+    """The hidden space of step 01's toy model h = W x: independent features, uniform on [0, 1] when active.
 
     Args:
         W: the model's weights; features that it does not represent have short columns.
-        density: probability that a feature is present (the paper's 1 − S).
+        density: probability that a feature is active (1 − S in the paper).
     """
     if not 0 < density <= 1:
-        raise ValueError(f"density is a probability above 0, not {density!r}.")
+        raise ValueError(f"density must be a probability above 0, not {density!r}.")
     features = W.shape[1]
     directions = W.detach().T.contiguous().float()
     return SyntheticFeatures(
@@ -240,21 +243,46 @@ def toy_model_space(W: Float[Tensor, "hidden feature"], density: float) -> Synth
 
 
 def _probabilities(weights: Tensor, active: float) -> Float[Tensor, " feature"]:
-    """Probabilities in proportion to weights, `active` in sum."""
+    """Probabilities proportional to the weights, with the sum `active`."""
     probability = weights / weights.sum() * active
     if not active > 0 or float(probability.max()) > 1:
         raise ValueError(
-            f"{active!r} active features of {len(weights)} would make the commonest present with probability "
+            f"with {active!r} active features of {len(weights)}, the most frequent one would have the probability "
             f"{float(probability.max()):.2f}; choose fewer."
         )
     return probability
 
 
 def _quantile(probability: Tensor) -> Tensor:
-    """What a standard normal variable is below with this probability."""
+    """The value that a standard normal variable is below with this probability."""
     return torch.special.ndtri(probability.double()).float()
 
 
 def _even(features: int, group: int) -> None:
     if group < 1 or features % group:
-        raise ValueError(f"{features} features do not make groups of {group}.")
+        raise ValueError(f"{features} features cannot be divided into groups of {group}.")
+
+
+SETTINGS: Mapping[str, Callable[[torch.Generator], SyntheticFeatures]] = {
+    "sharkey": sharkey,
+    "sharkey-small": lambda g: sharkey(g, d_in=64, features=128, active=3.0, decay=0.98),
+    "independent": lambda g: independent(64, 128, 4.0, g),
+    "power-law": lambda g: power_law(64, 128, 4.0, g, exponent=0.5),
+    "correlated": lambda g: correlated(64, 128, 4.0, g),
+    "anticorrelated": lambda g: anticorrelated(64, 128, 4.0, g),
+    "hierarchical": lambda g: hierarchical(64, 128, 4.0, g),
+}
+"""Name → a function that makes the features. "sharkey" has the published size (256 dimensions, 512 features), the
+others have 64 dimensions and 128 features."""
+
+
+def named_features(name: str, generator: torch.Generator) -> SyntheticFeatures:
+    """The synthetic features of a named setting.
+
+    Raises:
+        KeyError: for an unknown name; suggests the closest ones.
+    """
+    if name not in SETTINGS:
+        hint = did_you_mean(name, SETTINGS, n=2)
+        raise KeyError(f"there are no known features called {name!r}; there are {', '.join(SETTINGS)}.{hint}")
+    return SETTINGS[name](generator)

@@ -1,7 +1,7 @@
-"""What a dictionary's metadata says about the model that it was trained on, compared with the one it is used with.
+"""Compare the model that a dictionary is used with to the one that it was trained on, according to its metadata.
 
-A dictionary of another tool names its model, how that was loaded, and whether texts began with a begin token. On other
-activations than it was trained on it still gives numbers, so a difference causes a warning.
+Dictionaries of other tools name their model, how it was loaded, and whether texts began with a begin token. With other
+activations a dictionary still returns numbers, so a difference causes a warning.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from mechscope.checkpoints import registry
 
 LOADED_WITH = "model_from_pretrained_kwargs"
-"""Key of the options with which SAELens loaded the model."""
+"""Metadata key of the options with which SAELens loaded the model."""
 BEGINS = "prepend_bos"
-"""Key of whether texts began with a begin token in training."""
+"""Metadata key that says whether texts began with a begin token in training."""
 _VERSION = ("checkpoint_index", "checkpoint_value")
 
 
@@ -57,7 +57,7 @@ def _otherwise_loaded(metadata: Mapping[str, Any], model: Any) -> list[str]:
         and centred != is_centred
     ):
         found.append(
-            f"this dictionary was trained on activations of a model loaded with center_writing_weights={centred}, and "
+            f"this dictionary was trained on activations of a model loaded with center_writing_weights={centred}, but "
             f"this model's writing weights are {'' if is_centred else 'not '}centred, which shifts its residual "
             f"stream: load it with center_writing_weights={centred}."
         )
@@ -65,14 +65,14 @@ def _otherwise_loaded(metadata: Mapping[str, Any], model: Any) -> list[str]:
         value = options.get(name)
         if value is not None and value != getattr(model.cfg, name, None):
             found.append(
-                f"this dictionary was trained on the checkpoint with {name}={value}, and this model has "
+                f"this dictionary was trained on the checkpoint with {name}={value}, but this model has "
                 f"{name}={getattr(model.cfg, name, None)}."
             )
     return found
 
 
 def _writes_centred(model: Any) -> bool | None:
-    """Whether what is written to the stream has mean zero, as after center_writing_weights; None where it never has."""
+    """Whether writes to the residual stream have mean zero, as after center_writing_weights; None if unknown."""
     if model.cfg.normalization_type not in ("LN", "LNPre") or getattr(model, "blocks", None) is None:
         return None
     weights = getattr(getattr(model, "embed", None), "W_E", None)

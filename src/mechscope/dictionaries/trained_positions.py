@@ -1,4 +1,4 @@
-"""Which positions of a text a dictionary was trained on: a slice in its metadata. It is used only there.
+"""The positions of a text that a dictionary was trained on, as a slice in its metadata; it is only used at these.
 
 SAELens calls it `seqpos_slice`: (5, -5) leaves out the first and the last five tokens of each text.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from mechscope.arguments import is_whole_number
 
 POSITIONS = "seqpos_slice"
-"""Key of the slice in a dictionary's metadata."""
+"""Metadata key of the slice."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class TrainedPositions:
     """A slice of each text's real tokens."""
 
     slice: slice
-    """As in Python: start, stop and step; negative numbers count from the text's end."""
+    """Start, stop and step as in Python; negative numbers count from the end of the text."""
 
     def within(
         self, real: Bool[torch.Tensor, "batch pos"], prompt_positions: int | None = None
     ) -> Bool[torch.Tensor, "batch pos"]:
-        """True at the real tokens that the slice selects, wherever padding stands.
+        """True at the real tokens that the slice selects, with padding on either side.
 
         >>> real = torch.tensor([[False, True, True, True], [True, True, True, True]])
         >>> TrainedPositions(slice(1, -1)).within(real).long().tolist()
@@ -53,7 +53,7 @@ class TrainedPositions:
 
 
 def check_positions(value: object) -> TrainedPositions | None:
-    """The slice that one to three numbers (or nulls) describe, as `slice(*value)` does; None for all positions.
+    """The slice described by one to three numbers or nulls, as in `slice(*value)`; None for all positions.
 
     >>> str(check_positions([5, -5])), check_positions([None])
     ('[5:-5]', None)
@@ -76,10 +76,10 @@ def check_positions(value: object) -> TrainedPositions | None:
 
 
 def trained_positions(dictionary: Any) -> TrainedPositions | None:
-    """The positions that a dictionary's metadata names; None for all.
+    """The positions named in a dictionary's metadata; None for all.
 
     Raises:
-        ValueError: for metadata that is no slice.
+        ValueError: for metadata that is not a slice.
     """
     metadata: Any = getattr(dictionary, "metadata", None) or {}
     return check_positions(metadata.get(POSITIONS))

@@ -2,7 +2,7 @@
 
     run = train({"narrow": build(a), "wide": build(b)}, stream, TrainingConfig(steps=10_000), folder="runs/sae")
 
-With a folder, a run that was killed goes on from its last checkpoint, with the same losses as if it had not been.
+With a folder, a run that was killed resumes from its last checkpoint, with the losses that it would have had anyway.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tqdm import tqdm
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.architectures.crosscoder import Crosscoder
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.distributed.agreement import agree, agree_on_activations
+from mechscope.dictionaries.distributed._agreement import agree, agree_on_activations
 from mechscope.dictionaries.distributed.gathering import gather_dictionary
 from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
-from mechscope.dictionaries.student import MEASURES, Measures, Student
+from mechscope.dictionaries.trainer import MEASURES, Measures, Trainer
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
@@ -41,21 +41,21 @@ from mechscope.storage.files import keeping
 
 SCALE_SAMPLE = 4096
 SHOWN = 3
-"""Dictionaries that the bar has room for by themselves."""
+"""The progress bar shows the numbers of each dictionary if there are no more than this."""
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a training run gave."""
+    """The result of a training run."""
 
     dictionaries: Mapping[str, Dictionary]
-    """The dictionaries, trained, in evaluation mode; of several ranks, this one's share of each."""
+    """The trained dictionaries, in evaluation mode; with several ranks, this rank's share of each."""
     history: Result
-    """Measures of training batches, dims (series, measure, step): series are the dictionaries."""
+    """Measures of training batches, dims (series, measure, step); each series is a dictionary."""
     seconds: float
-    """Time that the steps took, over all the processes that took part."""
+    """Duration of all steps, including those before the run was resumed."""
     tokens_per_second: float
-    """Activations of the stream a second."""
+    """Activations per second."""
 
 
 @checked_arguments
@@ -70,25 +70,25 @@ def train(
 ) -> TrainingRun:
     """Train dictionaries, in place, on the same batches.
 
-    With several ranks, all of which make this call, each trains its share of every dictionary on every batch; the
-    first writes what one process would have written, and either can go on from it.
+    With several ranks, all of them make this call, and each trains its share of every dictionary on every batch. The
+    first rank writes the same files as a single process would, so either can resume the other's run.
 
     Args:
-        dictionaries: one, or several by name.
-        stream: where batches come from.
+        dictionaries: one dictionary, or several by name.
+        stream: the source of the batches.
         cfg: settings.
-        folder: where checkpoints are kept, and in the end each dictionary, in a folder of its name with its scale
-            folded in. A checkpoint that lies there is taken up.
-        progress: show a bar: True, False, or None for "where a person is watching". Only the first rank has one.
-        ranks: the processes for which the dictionaries were built; None: whichever those are. ALONE says that a
-            process which torchrun started shall train its own, whole ones.
+        folder: for checkpoints and, at the end, each dictionary in a subfolder with its name and its scale folded in.
+            If there is a checkpoint, the run resumes from it.
+        progress: whether to show a progress bar; None shows one on a terminal. Only the first rank has one.
+        ranks: the processes for which the dictionaries were built; None takes them from the dictionaries. ALONE says
+            that a process started by torchrun trains whole dictionaries of its own.
 
     Raises:
         ValueError: for dictionaries that do not fit the stream, a checkpoint of another run, or ranks that were
-            given different things; all before any step.
+            given different arguments; all before the first step. At the end, for weights that are not finite.
         RuntimeError: inside `torch.inference_mode()`.
         FloatingPointError: if a loss is no longer finite.
-        NotKeptError: if what came out cannot be written; a checkpoint on the way that cannot be is only warned of.
+        NotKeptError: if the results cannot be written. A failed checkpoint along the way is only a warning.
 
     >>> from mechscope.dictionaries import TensorStream, TopKConfig, TrainingConfig, build
     >>> activations = torch.randn(512, 8, generator=torch.Generator().manual_seed(0))
@@ -99,97 +99,139 @@ def train(
     """
     refuse_inference_mode("training")
     named = {"dictionary": dictionaries} if isinstance(dictionaries, Dictionary) else dict(dictionaries)
+    folder = None if folder is None else Path(folder)
     _check(named, stream)
-    together = _check_ranks(named, ranks)
+    ranks = _check_ranks(named, ranks)
     run = describe_run(named, stream, cfg)
-    place = None if folder is None else Path(folder)
-    agree(together, {**run, "split data": isinstance(stream, SplitStream), "has a folder": place is not None})
-    students = [Student(name, dictionary, cfg) for name, dictionary in named.items()]
-    kept = None if place is None else read_checkpoint(place, run, _parts(students))
-    agree(together, {"checkpoint at step": None if kept is None else kept.step})
-    history: list[list[list[float]]] = []
-    steps: list[int] = []
+    agree(ranks, {**run, "split data": isinstance(stream, SplitStream), "has a folder": folder is not None})
+    trainers = [Trainer(name, dictionary, cfg) for name, dictionary in named.items()]
+    checkpoint = None if folder is None else read_checkpoint(folder, run, _parts(trainers))
+    agree(ranks, {"checkpoint at step": None if checkpoint is None else checkpoint.step})
+    history = _History(list(named))
     done, seconds = 0, 0.0
-    if kept is None:
-        _begin({student.name: student.learner for student in students}, stream, cfg, together)
+    if checkpoint is None:
+        _begin({trainer.name: trainer.learner for trainer in trainers}, stream, cfg, ranks)
     else:
-        done, seconds = kept.step, kept.seconds
+        done, seconds = checkpoint.step, checkpoint.seconds
         with naming(Path(folder or "") / CHECKPOINT):
-            for student in students:
-                prefix = f"{student.name}/"
-                student.take_state(
-                    {
-                        name.removeprefix(prefix): tensor
-                        for name, tensor in kept.tensors.items()
-                        if name.startswith(prefix)
-                    }
-                )
-            history, steps = kept.tensors["history"].tolist(), kept.tensors["history_steps"].tolist()
-            stream.load_state_dict(dict(kept.stream))
-    keeper = Keeper()
+            _restore(checkpoint, trainers, history, stream)
     begun = time.monotonic() - seconds
-    # tqdm takes None to mean: only on a terminal.
-    disable = True if not together.first else None if progress is None else not progress
-    size = stream.batch_size
-    with (
-        ExitStack() as stack,
-        tqdm(
-            total=cfg.steps * size,
-            initial=done * size,
-            desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
-            unit="tok",
-            unit_scale=True,
-            disable=disable,
-            dynamic_ncols=True,
-        ) as bar,
-    ):
+    keeper = Keeper()
+    with ExitStack() as stack:
+        bar = stack.enter_context(_progress_bar(named, cfg.steps, done, stream.batch_size, progress, ranks))
         # After an interruption too, the dictionaries hold the weights trained so far.
-        stack.callback(_hand_over, students)
+        stack.callback(_hand_over, trainers)
         for number in range(done, cfg.steps):
             batch = next(stream)
             logged = number % cfg.log_every == 0 or number + 1 == cfg.steps
-            measured = [student.step(batch, number, measure=logged) for student in students]
+            measured = [trainer.step(batch, number, measure=logged) for trainer in trainers]
             if logged:
                 rows = [measures for measures in measured if measures is not None]
-                history.append([measures.row() for measures in rows])
-                steps.append(number)
-                bar.set_postfix_str(_in_short(rows))
-            bar.update(size)
+                history.add(number, rows)
+                bar.set_postfix_str(_summary(rows))
+            bar.update(stream.batch_size)
             finished = number + 1
-            if place is not None and (finished % cfg.checkpoint_every == 0 or finished == cfg.steps):
+            if folder is not None and (finished % cfg.checkpoint_every == 0 or finished == cfg.steps):
                 spent = time.monotonic() - begun
-                tensors = _tensors(students, history, steps)
+                tensors = _tensors(trainers, history)
                 if tensors is not None:
-                    checkpoint = TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors)
-                    keeper.keep(checkpoint, place, last=finished == cfg.steps)
+                    state = TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors)
+                    keeper.keep(state, folder, last=finished == cfg.steps)
     seconds = time.monotonic() - begun
     for name, dictionary in named.items():
         dictionary.eval()
-        if place is not None:
-            whole = dictionary if together.alone else gather_dictionary(dictionary)
+        if folder is not None:
+            whole = dictionary if ranks.alone else gather_dictionary(dictionary)
             if whole is not None:
-                with keeping(place / name):
-                    save(whole, place / name)
-    # What the first rank has written can be read on all of them from here on.
-    together.wait()
-    return TrainingRun(
-        named, _history(history, steps, named, stream, cfg), seconds, cfg.steps * size / max(seconds, 1e-9)
+                with keeping(folder / name):
+                    save(whole, folder / name)
+    # From here on, every rank can read what the first one has written.
+    ranks.wait()
+    trained = cfg.steps * stream.batch_size
+    return TrainingRun(named, history.result(stream, cfg), seconds, trained / max(seconds, 1e-9))
+
+
+class _History:
+    """Measures of the logged steps."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.rows: list[list[list[float]]] = []
+        """By step, dictionary and measure."""
+        self.steps: list[int] = []
+
+    def add(self, step: int, measured: Sequence[Measures]) -> None:
+        self.rows.append([measures.row() for measures in measured])
+        self.steps.append(step)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        rows = torch.tensor(self.rows, dtype=torch.float64)
+        return {
+            "history": rows.reshape(-1, len(self.names), len(MEASURES)),
+            "history_steps": torch.tensor(self.steps, dtype=torch.long),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `tensors` returned."""
+        self.rows, self.steps = tensors["history"].tolist(), tensors["history_steps"].tolist()
+
+    def result(self, stream: Stream, cfg: TrainingConfig) -> Result:
+        return make_result(
+            torch.tensor(self.rows, dtype=torch.float64).permute(1, 2, 0),
+            dims=("series", "measure", "step"),
+            title="training batches",
+            unit="1",
+            provenance=Provenance(stream.source, "dictionary training", seed=cfg.seed),
+            coords={"series": self.names, "measure": list(MEASURES), "step": self.steps},
+            kind="curves",
+        )
+
+
+def _restore(
+    checkpoint: TrainingCheckpoint, trainers: Sequence[Trainer], history: _History, stream: Stream
+) -> None:
+    for trainer in trainers:
+        prefix = f"{trainer.name}/"
+        trainer.take_state(
+            {
+                name.removeprefix(prefix): tensor
+                for name, tensor in checkpoint.tensors.items()
+                if name.startswith(prefix)
+            }
+        )
+    history.restore(checkpoint.tensors)
+    stream.load_state_dict(dict(checkpoint.stream))
+
+
+def _progress_bar(
+    named: Mapping[str, Dictionary], steps: int, done: int, size: int, progress: bool | None, ranks: Ranks
+) -> Any:
+    return tqdm(
+        total=steps * size,
+        initial=done * size,
+        desc=" + ".join(named) if len(named) <= SHOWN else f"{len(named)} dictionaries",
+        unit="tok",
+        unit_scale=True,
+        # For tqdm, None means: only on a terminal.
+        disable=True if not ranks.first else None if progress is None else not progress,
+        dynamic_ncols=True,
     )
 
 
-def _hand_over(students: Sequence[Student]) -> None:
-    for student in students:
-        student.hand_over()
+def _hand_over(trainers: Sequence[Trainer]) -> None:
+    for trainer in trainers:
+        trainer.hand_over()
 
 
 def _check(named: Mapping[str, Dictionary], stream: Stream) -> None:
-    """Refuse what cannot be trained, before anything is computed."""
+    """Raise ValueError for dictionaries that cannot be trained on this stream."""
     if not named:
         raise ValueError("there is no dictionary to train.")
     for name, dictionary in named.items():
         cfg = dictionary.cfg
         if not name or "/" in name:
-            raise ValueError(f"a dictionary's name becomes a folder's, so {name!r} will not do.")
+            raise ValueError(f"{name!r} cannot be a dictionary's name, which becomes the name of a folder.")
         if cfg.d_in != stream.d_in:
             raise ValueError(
                 f"the dictionary {name!r} reads activations of width d_in = {cfg.d_in}; those of {stream.source} "
@@ -203,25 +245,25 @@ def _check(named: Mapping[str, Dictionary], stream: Stream) -> None:
 
 
 def _check_ranks(named: Mapping[str, Dictionary], ranks: Ranks | None) -> Ranks:
-    """The ranks that all the dictionaries were built for."""
+    """The ranks for which all dictionaries were built."""
     first = next(iter(named.values())).ranks if ranks is None else ranks
     for name, dictionary in named.items():
         if dictionary.ranks != first and not (dictionary.ranks.alone and first.alone):
             raise ValueError(
-                f"the dictionary {name!r} was built for {_of(dictionary.ranks)}, and is to be trained by {_of(first)}: "
-                "give build the same ranks, build(cfg, seed, ranks=ranks)."
+                f"the dictionary {name!r} was built for {_of(dictionary.ranks)}, but would be trained by {_of(first)}: "
+                "build it with the same ranks, build(cfg, seed, ranks=ranks)."
             )
         if dictionary.W_enc.device.type != first.device.type and not first.alone:
             raise ValueError(
-                f"the dictionary {name!r} is on {dictionary.W_enc.device}, and its ranks talk through "
+                f"the dictionary {name!r} is on {dictionary.W_enc.device}, but its ranks communicate through "
                 f"{first.device}: call dictionary.to(ranks.device)."
             )
     size = torchrun_size()
     if ranks is None and first.alone and size > 1:
         raise ValueError(
-            f"torchrun started {size} processes, and the dictionaries were built for one: all would train the same. "
-            "Build them with `with start_ranks() as ranks: build(cfg, seed, ranks=ranks)`; or pass ranks=ALONE, if "
-            "each process trains its own in a folder of its own."
+            f"torchrun started {size} processes, but the dictionaries were built for one, so all would train the same. "
+            "Build them with `with start_ranks() as ranks: build(cfg, seed, ranks=ranks)`. If each process should "
+            "train its own dictionaries in its own folder, pass ranks=ALONE."
         )
     return first
 
@@ -230,26 +272,26 @@ def _of(ranks: Ranks) -> str:
     return "one process" if ranks.alone else f"rank {ranks.rank} of {ranks.size}"
 
 
-def _parts(students: list[Student]) -> dict[str, tuple[slice, ...]]:
-    """What of a checkpoint's tensors is read where features are divided among ranks."""
+def _parts(trainers: list[Trainer]) -> dict[str, tuple[slice, ...]]:
+    """The slice of each checkpoint tensor that this rank reads, if features are divided among ranks."""
     parts: dict[str, tuple[slice, ...]] = {}
-    for student in students:
-        if not student.dictionary.ranks.alone:
-            for name, axis in student.feature_axes().items():
+    for trainer in trainers:
+        if not trainer.dictionary.ranks.alone:
+            for name, axis in trainer.feature_axes().items():
                 if axis is not None:
-                    parts[f"{student.name}/{name}"] = (slice(None),) * axis + (student.dictionary.mine,)
+                    parts[f"{trainer.name}/{name}"] = (slice(None),) * axis + (trainer.dictionary.mine,)
     return parts
 
 
 def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig, ranks: Ranks) -> None:
-    """Scale and initial bias, from the stream's first activations."""
+    """Set the scale and the initial bias from the stream's first activations."""
     sample = stream.peek(SCALE_SAMPLE)
     agree_on_activations(ranks, sample, stream.source)
     scales = estimate_scale(sample, stream.source) if cfg.scale else None
     for dictionary in named.values():
         if scales is not None and dictionary.cfg.normalize == "none":
             if isinstance(dictionary, Crosscoder):
-                # Each layer by its own factor: the last one is often ten times as long as the first.
+                # One factor per layer: activations of the last are often ten times as long as those of the first.
                 dictionary.set_scale(scale_by_layer(sample.x, dictionary.n_layers, stream.source))
             else:
                 dictionary.set_scale(scales.scale_in, scales.scale_out if dictionary.cfg.transcodes else None)
@@ -260,12 +302,12 @@ def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig,
         dictionary.start_from(sample.x.to(device), target)
         for name, tensor in dictionary.state_dict().items():
             if dictionary.feature_axis(name) is None:
-                # Alike to the last bit, on whatever machines the ranks are.
+                # Equal to the last bit, even if the ranks are on different machines.
                 ranks.like_first(tensor)
 
 
 def describe_run(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig) -> dict[str, Any]:
-    """What a training is, as its checkpoint says it: only the same one goes on from there."""
+    """What identifies a run in its checkpoint; only the same run can resume from it."""
     described: dict[str, Any] = {
         "source": stream.source,
         "batch_size": stream.batch_size,
@@ -289,23 +331,19 @@ def _source(named: Mapping[str, Dictionary], stream: Stream) -> dict[str, str]:
     )
 
 
-def _tensors(
-    students: list[Student], history: list[list[list[float]]], steps: list[int]
-) -> dict[str, Tensor] | None:
-    """What a checkpoint holds, on the first rank; None on the others."""
+def _tensors(trainers: list[Trainer], history: _History) -> dict[str, Tensor] | None:
+    """The tensors of a checkpoint, on the first rank; None on the others."""
     tensors: dict[str, Tensor] = {}
-    for student in students:
-        state = student.state()
-        tensors.update({f"{student.name}/{name}": tensor for name, tensor in (state or {}).items()})
+    for trainer in trainers:
+        state = trainer.state()
+        tensors.update({f"{trainer.name}/{name}": tensor for name, tensor in (state or {}).items()})
     if not tensors:
         return None
-    tensors["history"] = torch.tensor(history, dtype=torch.float64).reshape(-1, len(students), len(MEASURES))
-    tensors["history_steps"] = torch.tensor(steps, dtype=torch.long)
-    return tensors
+    return tensors | history.tensors()
 
 
-def _in_short(rows: list[Measures]) -> str:
-    """L0, explained variance and dead share, of each dictionary; of many, from the least to the most."""
+def _summary(rows: list[Measures]) -> str:
+    """L0, explained variance and dead share of each dictionary, or their ranges if there are many."""
     if len(rows) > SHOWN:
         ends = [
             (min(values), max(values))
@@ -314,22 +352,3 @@ def _in_short(rows: list[Measures]) -> str:
         (l0, l0_most), (ev, ev_most), (dead, dead_most) = ends
         return f"L0 {l0:.1f}–{l0_most:.1f} EV {ev:.3f}–{ev_most:.3f} dead {dead:.0%}–{dead_most:.0%}"
     return " | ".join(f"L0 {m.l0:.1f} EV {m.explained_variance:.3f} dead {m.dead_share:.0%}" for m in rows)
-
-
-def _history(
-    history: list[list[list[float]]],
-    steps: list[int],
-    named: Mapping[str, Dictionary],
-    stream: Stream,
-    cfg: TrainingConfig,
-) -> Result:
-    values = torch.tensor(history, dtype=torch.float64).permute(1, 2, 0)
-    return make_result(
-        values,
-        dims=("series", "measure", "step"),
-        title="training batches",
-        unit="1",
-        provenance=Provenance(stream.source, "dictionary training", seed=cfg.seed),
-        coords={"series": list(named), "measure": list(MEASURES), "step": steps},
-        kind="curves",
-    )

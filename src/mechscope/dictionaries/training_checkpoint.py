@@ -1,4 +1,4 @@
-"""A training run on disk: one file that is replaced as a whole, so that a crash leaves the last one."""
+"""Checkpoints of a training run: one file that is replaced atomically, so that a crash leaves the previous one."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ NAME = "training.safetensors"
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """Where a run stands."""
+    """The state of a run after a step."""
 
     run: Mapping[str, Any]
-    """What the run is: configs of training, dictionaries and stream, and digests of the source files."""
+    """What identifies the run: configs of training, dictionaries and stream, and digests of the source files."""
     step: int
-    """Steps that are done."""
+    """Number of completed steps."""
     seconds: float
-    """Time that they took."""
+    """Duration of these steps."""
     stream: Mapping[str, Any]
-    """The place in the stream."""
+    """The position in the stream."""
     tensors: Mapping[str, Tensor]
     """Weights, optimizers, counters and the history."""
 
     def write(self, folder: Path) -> Path:
-        """Replace the folder's checkpoint by this one."""
+        """Replace the folder's checkpoint with this one."""
         described = {"run": self.run, "step": self.step, "seconds": self.seconds, "stream": self.stream}
         content = safetensors.torch.save(dict(self.tensors), {"training": json.dumps(described)})
         return write_atomically(folder / NAME, content)
 
 
 class Keeper:
-    """Writes checkpoints of one training, and does not end it where one cannot be written."""
+    """Writes the checkpoints of one run, which continues if one cannot be written."""
 
     def __init__(self) -> None:
         self._warned = False
@@ -55,11 +55,11 @@ class Keeper:
     def keep(self, checkpoint: TrainingCheckpoint, folder: Path, *, last: bool) -> None:
         """Replace the folder's checkpoint.
 
-        So far nothing is lost that is not in memory: until the last checkpoint of a training, a full disk is one
-        warning, and room may be made in the meantime.
+        Until the last checkpoint, nothing is lost if the disk is full, because everything is still in memory: there is
+        one warning, and the user can free some space.
 
         Raises:
-            NotKeptError: if the last one cannot be written; the one before is still there.
+            NotKeptError: if the last checkpoint cannot be written; the previous one is still there.
         """
         try:
             with keeping(folder / NAME):
@@ -75,13 +75,13 @@ class Keeper:
 def read_checkpoint(
     folder: Path, run: Mapping[str, Any], parts: Mapping[str, tuple[slice, ...]] | None = None
 ) -> TrainingCheckpoint | None:
-    """The folder's checkpoint, or None where there is none.
+    """The folder's checkpoint, or None if there is none.
 
     Args:
-        parts: of tensors by name, what is read of them; the others are read whole.
+        parts: the slices to read of some tensors, by name; the others are read whole.
 
     Raises:
-        ValueError: if it is damaged, or belongs to another run; the error says where they differ.
+        ValueError: if it is damaged, or belongs to another run; the error lists the differences.
     """
     path = check_name(folder / NAME)
     if not path.exists():
@@ -97,10 +97,10 @@ def read_checkpoint(
 
 
 def steps_done(folder: Path, run: Mapping[str, Any]) -> int:
-    """At which step a training would go on, 0 where there is no checkpoint; reads nothing but what it says of itself.
+    """The step from which a run would resume, 0 without a checkpoint; reads only the checkpoint's description.
 
     Raises:
-        As `read_checkpoint`.
+        ValueError: as `read_checkpoint`.
     """
     path = folder / NAME
     if not path.exists():
@@ -111,7 +111,7 @@ def steps_done(folder: Path, run: Mapping[str, Any]) -> int:
 
 @contextmanager
 def _opened(path: Path, run: Mapping[str, Any]) -> Generator[tuple[Any, dict[str, Any]]]:
-    """A checkpoint's file and description, which is that of this run."""
+    """The open file and the description of a checkpoint, after checking that it belongs to this run."""
     try:
         with open_safetensors(
             path, fix="It is not a checkpoint of a training run: remove it to start over."
@@ -149,8 +149,8 @@ def _check_same(path: Path, there: Mapping[str, Any], run: Mapping[str, Any]) ->
         return
     key = RunKey(_without_source(here), source=here.get("source", {}))
     settings = _without_source(there)
-    untold = {name: value for name, value in here["stream"].items() if name != "made_from"}
-    if settings == {**key.settings, "stream": untold} and settings != key.settings:
+    without_inputs = {name: value for name, value in here["stream"].items() if name != "made_from"}
+    if settings == {**key.settings, "stream": without_inputs} and settings != key.settings:
         changes = NO_INPUTS
     elif settings == key.settings and "source" not in there:
         changes = NO_SOURCE

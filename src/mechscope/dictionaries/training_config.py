@@ -2,84 +2,62 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
-from mechscope.dictionaries.config import strict
-from mechscope.dictionaries.number_checks import check_number, check_whole
+from mechscope.settings import NonNegativeInt, PositiveFloat, PositiveInt, Range, Settings, decode
 
+DecayRate = Annotated[float, Range(least=0, below=1)]
 Revival = Literal["auxiliary", "resample", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """Settings of a training run; the stream determines the batch size."""
 
-    steps: int
+    steps: PositiveInt
     """Batches to train on."""
-    lr: float = 3e-4
+    lr: PositiveFloat = 3e-4
     """Adam's learning rate."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[DecayRate, DecayRate] = (0.9, 0.999)
     """Adam's decay rates."""
-    lr_warmup: int = 0
+    lr_warmup: NonNegativeInt = 0
     """Steps over which the learning rate rises from 0."""
-    lr_decay: int = 0
+    lr_decay: NonNegativeInt = 0
     """Number of final steps over which it falls to 0."""
-    sparsity_warmup: int = 0
+    sparsity_warmup: NonNegativeInt = 0
     """Steps over which the sparsity penalty rises from 0."""
-    clip: float | None = None
+    clip: PositiveFloat | None = None
     """Maximum gradient norm; longer gradients are clipped. None: no clipping."""
     revive: Revival = "auxiliary"
     """How to revive dead features: an auxiliary loss (Gao et al. 2024), resampling (Bricken et al. 2023), or
     nothing."""
-    dead_after: int = 1_000_000
+    dead_after: PositiveInt = 1_000_000
     """Number of activations without firing after which a feature counts as dead."""
-    aux_k: int | None = None
+    aux_k: PositiveInt | None = None
     """How many dead features reconstruct the residual error; None: half of d_in."""
-    aux_coefficient: float = 1 / 32
+    aux_coefficient: PositiveFloat = 1 / 32
     """Weight of the auxiliary loss."""
-    resample_every: int = 5000
+    resample_every: PositiveInt = 5000
     """Steps between resamplings."""
     scale: bool = True
     """Whether activations are scaled to a mean length of √d_in by one factor, estimated before the first step."""
     bf16: bool = False
     """Whether large products are computed in bfloat16; weights stay as they are."""
-    log_every: int = 50
+    log_every: PositiveInt = 50
     """Steps between entries of the history."""
-    checkpoint_every: int = 1000
+    checkpoint_every: PositiveInt = 1000
     """Steps between checkpoints: the most that a crash can cost."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Of resampling."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
-        for name in ("steps", "log_every", "checkpoint_every", "resample_every", "dead_after"):
-            self._whole(name, 1)
-        for name in ("lr_warmup", "lr_decay", "sparsity_warmup", "seed"):
-            self._whole(name, 0)
-        if self.aux_k is not None:
-            self._whole("aux_k", 1)
-        if self.revive not in ("auxiliary", "resample", "none"):
-            raise ValueError(f"revive must be 'auxiliary', 'resample' or 'none', not {self.revive!r}.")
-        for name in ("lr", "aux_coefficient"):
-            check_number(name, getattr(self, name))
-        if self.clip is not None:
-            check_number("clip", self.clip)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas are two numbers from 0 up to 1, not {self.betas!r}.")
+        super().__post_init__()
         if self.lr_warmup + self.lr_decay > self.steps:
             raise ValueError(
                 f"lr_warmup ({self.lr_warmup}) and lr_decay ({self.lr_decay}) take more than all {self.steps} steps."
             )
-
-    def _whole(self, name: str, least: int) -> None:
-        check_whole(name, getattr(self, name), least)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
-        return dataclasses.asdict(self)
 
     def lr_at(self, step: int) -> float:
         """Learning rate at a step, counted from 0.
@@ -115,4 +93,4 @@ def training_config_from_dict(settings: Mapping[str, Any]) -> TrainingConfig:
     Raises:
         ValueError: for unknown, missing or impossible settings.
     """
-    return strict(TrainingConfig, settings, "a training")
+    return decode(TrainingConfig, settings, "a training")

@@ -15,9 +15,9 @@ from mechscope.model.classic_state import ClassicStateDict, drop_unused, weights
 from mechscope.model.components._component import Component
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import check_device
-from mechscope.model.fit import check_types
 from mechscope.model.hook_points import NamesFilter
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.state_dict_check import check_state_dict, expected_like
 
 
 class HookedModel(ClassicSwitches, Component, HookedRootModule):
@@ -98,7 +98,8 @@ class HookedModel(ClassicSwitches, Component, HookedRootModule):
                 tensors that are not floating point (torch would convert them).
         """
         weights = drop_unused(weights_of(state_dict), self.cfg)
-        check_types(weights, super().state_dict())
+        own = expected_like(super().state_dict())
+        check_state_dict(weights, own, finite=False, names_and_shapes=False)
         found = super().load_state_dict(weights, strict=strict, assign=assign)
         self._follow_weights()  # with assign=True they may have another device and data type than before
         return found

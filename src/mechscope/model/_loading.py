@@ -16,10 +16,10 @@ from mechscope.model._tokenization import PaddingSide, TokenizerHelpers
 from mechscope.model.classic_state import drop_unused, weights_of
 from mechscope.model.components.grouped_attention import GroupedQueryAttention, ungroup_weights
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.fit import check_fit, check_types
 from mechscope.model.gradients import usable_in_training
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.pretrained import pretrained_loader
+from mechscope.model.state_dict_check import check_state_dict, expected_like
 from mechscope.model.weight_processing import process_weights
 
 
@@ -79,7 +79,12 @@ class Loading(TokenizerHelpers, HookedModel):
         # Build it on the "meta" device, where tensors have shapes but no storage, then assign the real tensors.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
-        check_fit(model.state_dict(), state_dict, cfg.model_name)
+        check_state_dict(
+            state_dict,
+            expected_like(model.state_dict()),
+            owner=f"the config of {cfg.model_name!r}",
+            finite=False,
+        )
         model.load_state_dict(state_dict, assign=True)
         model.cfg.init_weights = cfg.init_weights
         return model.to(cfg.device)
@@ -196,7 +201,7 @@ class Loading(TokenizerHelpers, HookedModel):
         own = {
             name: value for name, value in self.state_dict().items() if name.partition(".")[0] not in extra
         }
-        check_types(state_dict, own, finite=True)
+        check_state_dict(state_dict, expected_like(own), names_and_shapes=False)
         cfg, state = complete_state_dict(
             self.cfg, {name: value for name, value in state_dict.items() if name not in theirs}, own, fold_ln
         )

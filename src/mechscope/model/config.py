@@ -26,7 +26,7 @@ from mechscope.model._config_checks import (
     check_consistency,
 )
 from mechscope.model.devices import check_device
-from mechscope.near_names import did_you_mean
+from mechscope.settings import check_names
 
 __all__ = [
     "ACTIVATION_NAMES",
@@ -279,14 +279,9 @@ class HookedTransformerConfig:
         for name in IGNORED_CLASSIC_FIELDS & fields.keys():
             fields.pop(name)
         fields = translate_classic_fields(fields)
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in fields:
-            if name not in known:
-                hint = did_you_mean(name, known, n=3)
-                raise ValueError(f"a HookedTransformerConfig has no field {name!r}.{hint}")
-        needed = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-        if missing := [name for name in needed if name not in fields]:
-            raise ValueError(f"a HookedTransformerConfig needs {', '.join(missing)}.")
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        needed = [name for name, default in known.items() if default is dataclasses.MISSING]
+        check_names(fields, known, needed, "a HookedTransformerConfig", noun="field")
         return cls(**fields)
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def get_device() -> str:
 
 
 def check_device(device: Any) -> torch.device:
-    """A device that this machine has.
+    """Check that this machine has a device, and return it as a `torch.device`.
 
     Args:
         device: a name such as "cuda:1", the number of a GPU, or a `torch.device`.

@@ -29,12 +29,12 @@ from mechscope.model.encoder_components import (
     BertNSPHead,
     BertPooler,
 )
-from mechscope.model.fit import check_fit
 from mechscope.model.hook_points import HookPoint
 from mechscope.model.initialization import init_weights
 from mechscope.model.padding import real_positions
 from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.special_tokens import check_ids, n_ids
+from mechscope.model.state_dict_check import check_state_dict, expected_like
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
@@ -133,7 +133,7 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
     def accumulated_bias(
         self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
     ) -> torch.Tensor:
-        """Refused: an encoder normalizes its residual stream after every sum, so biases do not add up in it.
+        """Not available: an encoder normalizes its residual stream after every sum, so biases do not add up.
 
         Raises:
             ValueError: always.
@@ -173,7 +173,12 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
             heads=heads,
             n_token_types=N_TOKEN_TYPES if types is None else types.shape[0],
         )
-        check_fit(model.state_dict(), state_dict, cfg.model_name)
+        check_state_dict(
+            state_dict,
+            expected_like(model.state_dict()),
+            owner=f"the config of {cfg.model_name!r}",
+            finite=False,
+        )
         model.load_state_dict(state_dict, assign=True)
         model.cfg.init_weights = cfg.init_weights
         return model.to(cfg.device)

@@ -101,14 +101,14 @@ class FactoredMatrix:
 
     @property
     def has_leading_dims(self) -> bool:
-        """Whether this is a batch of matrices."""
+        """Whether there are leading axes, so that this is a batch of matrices."""
         return self.ndim > 2
 
     @property
     def pair(
         self,
     ) -> tuple[Float[torch.Tensor, "*leading ldim mdim"], Float[torch.Tensor, "*leading mdim rdim"]]:
-        """(A, B)."""
+        """The factors (A, B)."""
         return self.A, self.B
 
     def __repr__(self) -> str:
@@ -182,7 +182,11 @@ class FactoredMatrix:
             )
 
     def __mul__(self, scalar: float | torch.Tensor) -> FactoredMatrix:
-        """Times a number."""
+        """Multiply by a number.
+
+        Raises:
+            ValueError: for a tensor with more than one element.
+        """
         if isinstance(scalar, torch.Tensor):
             if scalar.numel() != 1:
                 raise ValueError(
@@ -197,7 +201,7 @@ class FactoredMatrix:
     __rmul__ = __mul__
 
     def __truediv__(self, scalar: float | torch.Tensor) -> FactoredMatrix:
-        """Divided by a number."""
+        """Divide by a number."""
         return self * (1 / scalar) if isinstance(scalar, (int, float, torch.Tensor)) else NotImplemented
 
     def __neg__(self) -> FactoredMatrix:

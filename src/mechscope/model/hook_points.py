@@ -170,7 +170,7 @@ class HookPoint(nn.Module):
         return super().__call__(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The activation as the listeners leave it."""
+        """Call the listeners, and return the activation with their edits."""
         activation = self._call(self.listeners, x)
         if self.bwd_hooks and activation.requires_grad and (listeners := _visible(self.bwd_hooks)):
             # Nothing else uses the alias, so its gradient is the one that flows out of this point,

@@ -11,7 +11,7 @@ from mechscope.cli.sae.commands import Eval
 def evaluate(command: Eval) -> int:
     """Measure, print the table, write evaluation.json."""
     with user_errors():
-        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.cli.sae._sources import open_for, source_of
         from mechscope.dictionaries.exchange import load_dictionary
         from mechscope.model.devices import pick_device
         from mechscope.results import versions
@@ -25,10 +25,10 @@ def evaluate(command: Eval) -> int:
             check_file(out)
         except OSError as error:
             raise OSError(f"{error} Use --out to choose another file.") from error
-        config = where_it_belongs(command, dictionary)
+        config = source_of(command, dictionary)
         if config is None:
             raise UserError(
-                f"{command.folder} does not say which activations it belongs to: give --model and --hook, or "
+                f"{command.folder} does not say which activations it was trained on: give --model and --hook, or "
                 "--synthetic."
             )
         source = open_for(dictionary, config, device, command.folder)
@@ -49,7 +49,7 @@ def evaluate(command: Eval) -> int:
         print(written, end="", flush=True)
         write_atomically(out, written)
         return 0
-    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.words}")
+    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.description}")
     print(f"{found.examples:,} held-out activations\n")
     print(found, flush=True)
     print(f"\nwritten to {write_atomically(out, written)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show(command: Show) -> int:
     """Print the description; features only if their activations are available."""
     with user_errors():
-        from mechscope.cli.sae.dictionaries import open_for, where_it_belongs
+        from mechscope.cli.sae._sources import open_for, source_of
         from mechscope.dictionaries.exchange import load_dictionary
         from mechscope.model.devices import pick_device
 
@@ -29,24 +29,24 @@ def show(command: Show) -> int:
             )
         if command.contexts < 1:
             raise ValueError(f"contexts must be at least 1, not {command.contexts}.")
-        config = where_it_belongs(command, dictionary)
+        config = source_of(command, dictionary)
     if not command.feature:
         for line in describe(dictionary):
             print(line)
     if config is None:
         print(
-            "It does not say which activations it belongs to; give --model and --hook, or --synthetic, to see how "
-            "often its features are active."
+            "It does not say which activations it was trained on; give --model and --hook, or --synthetic, to see "
+            "how often its features are active."
         )
         return 2 if command.feature else 0
     with user_errors():
         source = open_for(dictionary, config, device, command.folder)
     dictionary = dictionary.to(device)
 
-    from mechscope.cli.sae.feature_text import density_lines, feature_lines
+    from mechscope.cli.sae._feature_text import density_lines, feature_lines
 
     if not command.feature:
-        print(f"\nOn {source.words}, held out:")
+        print(f"\nOn {source.description}, held out:")
         for line in density_lines(source.evaluate(dictionary)):
             print(f"  {line}")
         print(f"\nA feature's page: {command_line('sae', 'show', command.folder, '--feature', 0)}")
@@ -57,7 +57,7 @@ def show(command: Show) -> int:
 
 
 def describe(dictionary: Dictionary) -> list[str]:
-    """Architecture, sizes, every non-default setting, and where it came from."""
+    """Architecture, sizes, every non-default setting, and metadata."""
     cfg = dictionary.cfg
     writes = f" and writes {cfg.width_out}" if cfg.transcodes else ""
     lines = [f"{cfg.architecture} dictionary: {cfg.d_sae:,} features, reads width {cfg.d_in}{writes}"]

@@ -1,7 +1,7 @@
-"""The k·batch largest pre-activations of a whole batch in training; a threshold in use.
+"""BatchTopK: in training, the k·batch largest pre-activations of a batch; afterwards, those above a threshold.
 
-Bussmann et al. 2024, "BatchTopK Sparse Autoencoders": an example may have more than k features where another has
-fewer. The threshold is the running mean of a batch's smallest active feature.
+Bussmann et al. 2024, "BatchTopK Sparse Autoencoders": one example may have more than k active features if another has
+fewer. The threshold is the running mean of each batch's smallest active feature.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from torch import Tensor
 
 from mechscope.dictionaries.config import BatchTopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.distributed.selection import largest_of_batch
+from mechscope.dictionaries.distributed._selection import largest_of_batch
 from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.losses import DeadFeatures, Loss
 
 
 class BatchTopKDictionary(Dictionary):
-    """f = pre where it is positive and above the threshold. While no threshold is known, and in a training
-    `loss`, f = the k·batch largest positive ones of all examples together.
+    """f = pre where it is positive and above the threshold, otherwise 0.
+
+    Before a threshold is known, and in `loss` during training, the k·batch largest positive entries of the batch
+    are kept instead.
     """
 
     threshold: Float[Tensor, ""]
@@ -31,7 +33,7 @@ class BatchTopKDictionary(Dictionary):
 
     def _add_parameters(self, dtype: torch.dtype) -> None:
         super()._add_parameters(dtype)
-        # In float64 whatever the weights are: a running mean adds small differences.
+        # Always in float64, because a running mean adds up small differences.
         self.register_buffer("threshold", torch.tensor(-1.0, dtype=torch.float64))
         self._selecting = False
 
@@ -49,11 +51,11 @@ class BatchTopKDictionary(Dictionary):
 
     @property
     def mixes_examples(self) -> bool:
-        """Until it knows its threshold."""
+        """True until the threshold is known."""
         return bool(self.threshold < 0)
 
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """What is above the threshold, or the largest of the batch."""
+        """The entries above the threshold, or the largest of the batch."""
         if self.rescales:
             pre = pre * self.decoder_norms()
         positive = torch.relu(pre)
@@ -77,17 +79,17 @@ class BatchTopKDictionary(Dictionary):
         sparsity: float = 1.0,
         dead: DeadFeatures | None = None,
     ) -> Loss:
-        """As in `Dictionary.loss`. In training mode it selects over the batch and moves the threshold."""
+        """As `Dictionary.loss`; in training mode, features are selected over the batch and the threshold is updated."""
         self._selecting = self.training
         try:
             loss = super().loss(x, target, sparsity=sparsity, dead=dead)
         finally:
             self._selecting = False
         if self.training:
-            self._follow(cast("Tensor", loss.features).detach())
+            self._update_threshold(cast("Tensor", loss.features).detach())
         return loss
 
-    def _follow(self, features: Tensor) -> None:
+    def _update_threshold(self, features: Tensor) -> None:
         active = features[features > 0]
         smallest = self.ranks.least(float(active.min()) if len(active) else math.inf)
         if smallest < math.inf:
@@ -98,18 +100,18 @@ class BatchTopKDictionary(Dictionary):
 
     def _multiply_features(self, factor: Tensor) -> None:
         if not self.rescales and self.threshold >= 0:
-            # One threshold for all: `norms_fold` has seen to it that the factors are one number.
+            # There is one threshold for all features; `norms_fold` made sure that all factors are equal.
             self.threshold.mul_(factor[0].double())
         super()._multiply_features(factor)
 
     def _fold_scales(self) -> None:
         if self.rescales and self.threshold >= 0:
-            # Rescaled features are measured in the decoder's units, which the scale is about to change.
+            # Rescaled features are in the decoder's units, which the scale changes below.
             self.threshold.div_(self.scale_out.double())
         super()._fold_scales()
 
     @property
     def norms_fold(self) -> bool:
-        """Where norms are rescaled anyway, or all equal, so that one threshold stays one threshold."""
+        """True if features are rescaled anyway, or all norms are equal, so that one threshold is still enough."""
         norms = self.decoder_norms()
         return self.rescales or bool(torch.allclose(norms, norms[:1].expand_as(norms), rtol=1e-4, atol=0))

@@ -1,7 +1,7 @@
-"""One set of features that reads several layers at once and writes them all.
+"""Crosscoders: one set of features that reads and writes several layers at once.
 
-Lindsey et al. 2024, "Sparse Crosscoders". The layers lie one after another in d_in, so that summing the layers'
-encoders is one product; what differs from a ReLU dictionary is that a feature pays for its norm in each layer.
+Lindsey et al. 2024, "Sparse Crosscoders". The layers are concatenated in d_in, so that one product sums the layers'
+encoders. The difference to a ReLU dictionary is the penalty, which sums a feature's decoder norms over layers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Crosscoder(ReluDictionary):
 
     @property
     def n_layers(self) -> int:
-        """Layers that are read and written."""
+        """Number of layers."""
         return cast("CrosscoderConfig", self.cfg).n_layers
 
     def decoders(self) -> Float[Tensor, "layer feature d_model"]:
-        """W_dec layer by layer: where a feature is strong says where it lives."""
+        """W_dec by layer; a feature's norms show in which layers it is active."""
         return rearrange(self.W_dec, "feature (layer d_model) -> layer feature d_model", layer=self.n_layers)
 
     def encoders(self) -> Float[Tensor, "layer d_model feature"]:
-        """W_enc layer by layer."""
+        """W_enc by layer."""
         return rearrange(self.W_enc, "(layer d_model) feature -> layer d_model feature", layer=self.n_layers)
 
     def penalty_weights(self) -> Float[Tensor, " feature"]:
-        """A feature's decoder norms, summed over layers."""
+        """Each feature's decoder norms, summed over layers."""
         return self.decoders().norm(dim=-1).sum(0)

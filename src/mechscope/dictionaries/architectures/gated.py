@@ -1,4 +1,4 @@
-"""Which features are active, and how strongly, are read by two encoders that share their directions.
+"""Gated dictionaries: one encoder decides which features are active, another how strongly; both share directions.
 
 Rajamanoharan et al. 2024, "Improving Dictionary Learning with Gated Sparse Autoencoders", sections 3.2 and 3.3.
 """
@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mechscope.dictionaries._encoder_product import encoder_product
 from mechscope.dictionaries.config import GatedConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.encoder_product import encoder_product
 from mechscope.dictionaries.losses import squared_error
 from mechscope.model.precision import at_least_float32
 
@@ -21,8 +21,8 @@ from mechscope.model.precision import at_least_float32
 class GatedDictionary(Dictionary):
     """f = [gate > 0] · ReLU(magnitude), with gate = z W_enc + b_gate and magnitude = z W_enc · exp(r_mag) + b_mag.
 
-    The penalty acts on ReLU(gate); for it to mean something, ReLU(gate) must reconstruct the input too, through
-    a decoder that this term does not train.
+    The penalty acts on ReLU(gate). A further term of the loss makes ReLU(gate) reconstruct the input as well, without
+    training the decoder.
     """
 
     b_gate: Float[Tensor, " feature"]
@@ -34,11 +34,11 @@ class GatedDictionary(Dictionary):
             setattr(self, name, nn.Parameter(torch.zeros(self.features_here, dtype=dtype)))
 
     def _pre(self, z: Tensor) -> Tensor:
-        """z W_enc, before either bias."""
+        """z W_enc, without the biases."""
         return encoder_product(z, self.b_dec if self.cfg.subtract_b_dec else None, self.W_enc, None)
 
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """Magnitudes where the gate is open."""
+        """The magnitudes of the features whose gates are open."""
         is_open = (pre + self.b_gate > 0).to(pre.dtype)
         return is_open * torch.relu(pre * self.r_mag.exp() + self.b_mag)
 

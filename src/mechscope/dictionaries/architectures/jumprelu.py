@@ -1,7 +1,7 @@
-"""A threshold for each feature, learned through a straight-through estimate.
+"""JumpReLU: a threshold per feature, learned with straight-through estimates of its gradient.
 
-Rajamanoharan et al. 2024, "Jumping Ahead": section 3 for the loss, section 4 and appendix for the gradients, with a
-rectangle as the kernel. A threshold is a parameter itself, not a logarithm, and is kept at or above zero.
+Rajamanoharan et al. 2024, "Jumping Ahead": section 3 for the loss, section 4 and the appendix for the gradients, with a
+rectangle as the kernel. The parameter is the threshold itself, not its logarithm, and is kept at or above zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mechscope.model.precision import at_least_float32
 
 
 class JumpReluDictionary(Dictionary):
-    """f = pre where pre > threshold, else 0; penalty l0 · the number of active features."""
+    """f = pre where pre > threshold, otherwise 0; the penalty is l0 · the number of active features."""
 
     threshold: Float[Tensor, " feature"]
 
@@ -46,7 +46,7 @@ class JumpReluDictionary(Dictionary):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Unit rows, and no threshold below zero."""
+        """Restore unit rows, and raise negative thresholds to zero."""
         super().after_step()
         self.threshold.clamp_min_(0)
 
@@ -57,7 +57,7 @@ def _window(pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
 
 
 class _Jump(torch.autograd.Function):
-    """pre · [pre > threshold]. Its threshold's gradient is −threshold · kernel, which is what the jump's height is."""
+    """pre · [pre > threshold]. The threshold's gradient is −threshold (the height of the jump) times a kernel."""
 
     @staticmethod
     def forward(ctx: Any, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
@@ -74,7 +74,7 @@ class _Jump(torch.autograd.Function):
 
 
 class _Step(torch.autograd.Function):
-    """[pre > threshold]. Only its threshold gets a gradient."""
+    """[pre > threshold]. Only the threshold gets a gradient."""
 
     @staticmethod
     def forward(ctx: Any, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Nested dictionaries: the first features must reconstruct alone, so that general ones stay whole.
+"""Matryoshka dictionaries: the first features must also reconstruct on their own, so general features are not split.
 
 Bussmann et al. 2025, "Learning Multi-Level Features with Matryoshka Sparse Autoencoders".
 """
@@ -16,11 +16,11 @@ from mechscope.dictionaries.losses import squared_error
 
 
 class MatryoshkaDictionary(BatchTopKDictionary):
-    """BatchTopK whose loss also has the squared error of each nested dictionary, "mse_first_<width>"."""
+    """BatchTopK whose loss also contains the squared error of each nested dictionary, "mse_first_<width>"."""
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Features of each nested dictionary."""
+        """Number of features of each nested dictionary."""
         return cast("MatryoshkaConfig", self.cfg).widths
 
     def _penalties(
@@ -31,9 +31,9 @@ class MatryoshkaDictionary(BatchTopKDictionary):
         written = torch.zeros_like(target)
         parts: dict[str, Tensor] = {}
         begin = 0
-        # The widest is the whole dictionary, whose error is in the loss already.
+        # The widest is the whole dictionary, whose error is already in the loss.
         for width in self.widths[:-1]:
-            # Of the first features, those that are held here.
+            # The part of the first features that is held on this rank.
             end = min(max(width - self.mine.start, 0), self.features_here)
             written = features[:, begin:end] @ self.W_dec[begin:end] + written
             parts[f"mse_first_{width}"] = squared_error(self._complete(written, z), target)

@@ -18,14 +18,14 @@ from mechscope.model.precision import at_least_float32
 
 
 class ReluDictionary(Dictionary):
-    """f = ReLU(pre); penalty l1 · Σ f, or l1 · Σ f‖W_dec‖ where the decoder's rows are free."""
+    """f = ReLU(pre); the penalty is l1 · Σ f, or l1 · Σ f‖W_dec‖ if the decoder's rows are free."""
 
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
         """The positive part."""
         return torch.relu(pre)
 
     def penalty_weights(self) -> Float[Tensor, " feature"] | None:
-        """What each feature's activation is multiplied by in the penalty; None: 1."""
+        """The weight of each feature's activation in the penalty; None means 1."""
         return None if self.cfg.decoder_norm == "unit" else self.decoder_norms()
 
     def _penalties(

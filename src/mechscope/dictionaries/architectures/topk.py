@@ -1,7 +1,7 @@
-"""The k largest pre-activations of each example, computed sparsely.
+"""TopK: the k largest pre-activations of each example, computed sparsely.
 
-Gao et al. 2024, "Scaling and evaluating sparse autoencoders". Decoding, and every gradient, touch only the k features
-that an example has; `sparse.py` has the products.
+Gao et al. 2024, "Scaling and evaluating sparse autoencoders". Decoding and all gradients only touch the k features of
+each example (see `sparse.py`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.dictionaries._top_k import top_k
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.distributed.selection import among_all
+from mechscope.dictionaries.distributed._selection import among_all
 from mechscope.dictionaries.features import SparseFeatures, as_rows
 from mechscope.dictionaries.losses import DeadFeatures, Loss, squared_error, total
 from mechscope.dictionaries.sparse import encode_topk, sparse_decode
-from mechscope.dictionaries.top_k import top_k
 
 
 class TopKDictionary(Dictionary):
-    """f = ReLU of the k largest pre-activations, 0 elsewhere; no penalty.
+    """f = ReLU of the k largest pre-activations, 0 elsewhere; there is no penalty.
 
     With `rescale_by_decoder_norm`, pre-activations are multiplied by the decoder's norms before they are compared,
     and the decoder is used as if its rows had length 1.
@@ -30,7 +30,7 @@ class TopKDictionary(Dictionary):
 
     @property
     def k(self) -> int:
-        """Features that may be active in one example."""
+        """The largest number of active features per example."""
         return cast("TopKConfig", self.cfg).k
 
     @property
@@ -39,7 +39,7 @@ class TopKDictionary(Dictionary):
         return cast("TopKConfig", self.cfg).rescale_by_decoder_norm
 
     def activate(self, pre: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch feature"]:
-        """The k largest, written out."""
+        """The k largest, as dense features."""
         if self.rescales:
             pre = pre * self.decoder_norms()
         values, indices = top_k(pre, min(self.k, self.features_here))
@@ -49,7 +49,7 @@ class TopKDictionary(Dictionary):
         return torch.zeros_like(pre).scatter(-1, indices, torch.relu(values))
 
     def encode_sparse(self, x: Float[Tensor, "*batch d_in"]) -> SparseFeatures:
-        """`encode` without the zeros."""
+        """`encode`, but with sparse features."""
         z = self._inside(x).z
         found = self._select(as_rows(z))
         shape = (*z.shape[:-1], found.values.shape[-1])
@@ -90,7 +90,7 @@ class TopKDictionary(Dictionary):
         sparsity: float = 1.0,
         dead: DeadFeatures | None = None,
     ) -> Loss:
-        """As in `Dictionary.loss`; the features come back sparse."""
+        """As `Dictionary.loss`, but with sparse features."""
         z, wanted = self._pair(x, target)
         features = self._select(z)
         written = self._write(features, z)
@@ -101,6 +101,6 @@ class TopKDictionary(Dictionary):
 
     @property
     def norms_fold(self) -> bool:
-        """Where norms are rescaled anyway, or all equal, so that folding them keeps the order."""
+        """True if features are rescaled anyway, or all norms are equal, so that folding them preserves the order."""
         norms = self.decoder_norms()
         return self.rescales or bool(torch.allclose(norms, norms[:1].expand_as(norms), rtol=1e-4, atol=0))

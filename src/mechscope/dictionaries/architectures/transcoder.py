@@ -1,7 +1,7 @@
-"""Transcoders: any architecture that writes elsewhere than it reads.
+"""Transcoders: any architecture that writes to a different hook point than it reads.
 
-Dunefsky et al. 2024, "Transcoders Find Interpretable LLM Feature Circuits": from an MLP's input to its output. With
-a skip term (Paulo et al. 2025) a linear map of the input is added, so that features need not spend themselves on it.
+Dunefsky et al. 2024, "Transcoders Find Interpretable LLM Feature Circuits": from an MLP's input to its output. A skip
+term (Paulo et al. 2025) adds a linear map of the input, so that features need not represent it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def transcoder(cfg: Config, d_out: int | None = None, *, skip: bool = False) -> 
     """The config of a transcoder with the features of `cfg`.
 
     Args:
-        d_out: width of what is written; None: as wide as what is read.
-        skip: whether a linear map of the input is added.
+        d_out: width of the output; None means the width of the input.
+        skip: whether to add a linear map of the input.
 
     >>> from mechscope.dictionaries.config import TopKConfig
     >>> transcoder(TopKConfig(d_in=8, d_sae=32, k=4), 6, skip=True).width_out

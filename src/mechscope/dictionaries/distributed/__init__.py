@@ -1,1 +1,1 @@
-"""One dictionary over several processes: each rank holds a share of the features. Names live in the files."""
+"""One dictionary over several processes, each of which (a rank) holds a share of the features."""

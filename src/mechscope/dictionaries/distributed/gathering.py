@@ -1,4 +1,4 @@
-"""One ordinary dictionary from the ranks' shares."""
+"""Gather the ranks' shares into one ordinary dictionary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mechscope.dictionaries.distributed.ranks import Ranks
 
 @checked_arguments
 def gather_dictionary(dictionary: Dictionary) -> Dictionary | None:
-    """The whole dictionary on the first rank, on its CPU; None on the others. All ranks must call it."""
+    """The whole dictionary, on the CPU of the first rank; None on the others. All ranks must call this function."""
     state = dictionary.state_dict()
     whole = gather_tensors(state, {name: dictionary.feature_axis(name) for name in state}, dictionary.ranks)
     return None if whole is None else from_state(dictionary.cfg, whole, dictionary.metadata)
@@ -23,10 +23,10 @@ def gather_dictionary(dictionary: Dictionary) -> Dictionary | None:
 def gather_tensors(
     tensors: Mapping[str, Tensor], axes: Mapping[str, int | None], ranks: Ranks
 ) -> dict[str, Tensor] | None:
-    """Whole tensors on the first rank, on the CPU; None on the others.
+    """Whole tensors, on the CPU of the first rank; None on the others.
 
     Args:
-        axes: along which axis of each tensor features lie; None: ranks share it.
+        axes: the feature axis of each tensor; None for a tensor that ranks share.
     """
     whole = {name: ranks.whole(tensor, axes[name]) for name, tensor in tensors.items()}
     return {name: tensor for name, tensor in whole.items() if tensor is not None} if ranks.first else None

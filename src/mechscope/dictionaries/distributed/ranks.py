@@ -1,10 +1,10 @@
-"""What the processes of one training say to each other.
+"""Communication between the processes of one training run.
 
-A dictionary over several ranks is split by features: a rank holds their columns of the encoder, their rows of the
-decoder, and Adam's moments of both. Every rank sees the whole batch, so a reconstruction is a sum over ranks, a
-choice of the largest features needs the other ranks' candidates, and nothing else has to travel forwards. Backwards
-nothing travels at all: the gradient of a sum is the same for every summand. What features share (b_dec, a skip
-term) is written by the first rank alone, so its gradient is whole once the ranks' parts are added up.
+A dictionary over several ranks is divided by features: each rank holds its features' encoder columns, decoder rows, and
+Adam's moments of both. Every rank sees the whole batch. In the forward pass, reconstructions are summed over ranks, and
+choosing the largest features needs the other ranks' candidates; nothing else is exchanged. The backward pass exchanges
+nothing, because the gradient of a sum is the same for every summand. The first rank alone adds the tensors that
+features share (b_dec, a skip term), so their gradients are summed over ranks afterwards.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; all of them make the same calls in the same order."""
+    """This process among those that train together. All of them must make the same calls in the same order."""
 
     rank: int = 0
-    """Which one this is."""
+    """The number of this process, from 0."""
     size: int = 1
-    """How many there are."""
+    """The number of processes."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    """Where this rank's weights belong, and what its messages pass through."""
+    """The device of this rank's weights and messages."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that writes, prints and shows."""
+        """Whether this is the first rank, which alone writes files and prints."""
         return self.rank == 0
 
     @property
     def alone(self) -> bool:
-        """Whether there are no others."""
+        """Whether this is the only process."""
         return self.size == 1
 
     # Features -------------------------------------------------------------------------------------
 
     def share(self, features: int) -> slice:
-        """Which of all features are this rank's.
+        """The features that belong to this rank.
 
         Raises:
             ValueError: if they cannot be divided evenly.
@@ -59,19 +59,19 @@ class Ranks:
     # Sums -----------------------------------------------------------------------------------------
 
     def sum(self, part: Tensor) -> Tensor:
-        """The sum of the ranks' parts; each part's gradient is the sum's. Never added up in half precision."""
+        """The sum of the ranks' tensors, at least in float32. Each part's gradient is that of the sum."""
         return part if self.alone else cast("Tensor", _Sum.apply(part))
 
     def count(self, mine: int) -> int:
-        """The sum of the ranks' whole numbers."""
+        """The sum of one whole number per rank."""
         return mine if self.alone else int(self._reduced(mine, torch.long, dist.ReduceOp.SUM))
 
     def total(self, mine: float) -> float:
-        """The sum of the ranks' numbers, in float64."""
+        """The sum of one number per rank, in float64."""
         return mine if self.alone else float(self._reduced(mine, torch.float64, dist.ReduceOp.SUM))
 
     def least(self, mine: float) -> float:
-        """The least of the ranks' numbers."""
+        """The smallest of one number per rank."""
         return mine if self.alone else float(self._reduced(mine, torch.float64, dist.ReduceOp.MIN))
 
     def _reduced(self, mine: float, dtype: torch.dtype, how: Any) -> Tensor:
@@ -80,7 +80,7 @@ class Ranks:
         return number
 
     def add_up(self, tensors: list[Tensor]) -> None:
-        """Replace tensors of one dtype by their sums over ranks, in one message."""
+        """Replace tensors of the same dtype by their sums over ranks, in one message."""
         if self.alone or not tensors:
             return
         together = torch.cat([tensor.flatten() for tensor in tensors])
@@ -91,7 +91,7 @@ class Ranks:
     # Exchange -------------------------------------------------------------------------------------
 
     def gather(self, mine: Tensor) -> Tensor:
-        """Every rank's tensor, of one shape, on every rank [rank …]; without gradients."""
+        """The tensors of all ranks, which have the same shape, on every rank [rank …]; without gradients."""
         mine = _whole_precision(mine.detach()).contiguous()
         if self.alone:
             return mine[None]
@@ -100,7 +100,7 @@ class Ranks:
         return torch.stack(pieces)
 
     def texts(self, mine: str) -> list[str]:
-        """Every rank's text, on every rank."""
+        """The texts of all ranks, on every rank."""
         content = torch.tensor(list(mine.encode()), dtype=torch.uint8, device=self.device)
         lengths = self.gather(torch.tensor(len(content), device=self.device)).tolist()
         padded = content.new_zeros(max(lengths))
@@ -109,17 +109,17 @@ class Ranks:
         return [bytes(row[:length].tolist()).decode() for row, length in zip(rows, lengths, strict=True)]
 
     def like_first(self, tensor: Tensor) -> None:
-        """Replace a tensor by the first rank's."""
+        """Replace a tensor by that of the first rank."""
         if not self.alone:
             dist.broadcast(tensor, 0)
 
     def whole(self, mine: Tensor, axis: int | None) -> Tensor | None:
-        """On the first rank the ranks' tensors side by side, on the CPU; None on the others.
+        """The concatenation of the ranks' tensors, on the CPU of the first rank; None on the others.
 
-        They come one at a time, so the first rank's device needs room for one more of them and not for all.
+        They are sent one after another, so the first rank's device needs memory for only one more of them.
 
         Args:
-            axis: along which the ranks' features lie; None: all have the same, and the first rank's is taken.
+            axis: the feature axis; None means that all ranks have the same tensor.
         """
         mine = mine.detach()
         if self.alone or axis is None:
@@ -136,12 +136,12 @@ class Ranks:
         return torch.cat(pieces, axis)
 
     def wait(self) -> None:
-        """Until all ranks are here."""
+        """Wait until all ranks have called this method."""
         self.count(0)
 
 
 ALONE = Ranks()
-"""One process, which holds all features."""
+"""A single process, which holds all features."""
 
 
 class _Sum(torch.autograd.Function):
@@ -159,4 +159,5 @@ class _Sum(torch.autograd.Function):
 
 
 def _whole_precision(tensor: Tensor) -> Tensor:
+    # Sums in half precision would lose too much.
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

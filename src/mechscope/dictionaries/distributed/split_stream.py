@@ -1,7 +1,7 @@
-"""A stream whose work is divided: every rank makes and keeps a part of each block, and all see every batch.
+"""A stream divided among ranks: each rank reads and holds a part of each block, and all ranks get every batch.
 
-The order is the undivided stream's own, so the batches are too, whatever the number of ranks: a training that was
-begun with two can go on with one.
+The order is that of the undivided stream, so the batches are the same for any number of ranks, and a run that was
+started with two ranks can be resumed with one.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mechscope.dictionaries.distributed.agreement import agree
+from mechscope.dictionaries.distributed._agreement import agree
 from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.stream import Batch, BlockStream, Stream, block_order
 
 
 class SplitStream(BlockStream):
-    """The batches of another stream, of whose blocks each rank reads one part.
+    """The batches of another stream, of which each rank reads one part of every block.
 
-    Memory and, for a model's activations, forward passes are divided by the number of ranks; every batch is gathered.
+    This divides memory and, for a model's activations, forward passes by the number of ranks; batches are gathered.
 
     Args:
-        stream: the same on all ranks: a `ModelStream`, `ShardStream` or `TensorStream`.
-        ranks: between whom the work is divided.
+        stream: a `ModelStream`, `ShardStream` or `TensorStream`, the same on all ranks.
+        ranks: the processes that share the work.
 
     Raises:
         ValueError: for a stream that cannot be read in parts, or that is not the same on all ranks.
@@ -32,9 +32,8 @@ class SplitStream(BlockStream):
     def __init__(self, stream: Stream, ranks: Ranks) -> None:
         if not isinstance(stream, BlockStream) or not stream.splits:
             raise ValueError(
-                f"{stream.source} ({type(stream).__name__}) cannot be divided among ranks: only streams over blocks "
-                "whose parts can be read alone can (ModelStream, ShardStream, TensorStream). Let every rank read all "
-                "of it."
+                f"{stream.source} ({type(stream).__name__}) cannot be divided among ranks: only a ModelStream, "
+                "ShardStream or TensorStream can. Let every rank read all of it."
             )
         super().__init__(stream.batch_size, stream.seed)
         self.inner, self.ranks, self.source = stream, ranks, stream.source
@@ -74,7 +73,7 @@ class SplitStream(BlockStream):
         return block_order(self.seed, epoch, number, int(self._bounds[-1]))
 
     def _take(self, rows: Tensor) -> Batch:
-        # All ranks know the order, so each knows whose row stands where, and nothing but rows is sent.
+        # All ranks know the order, so each knows the owner of every row, and only the rows themselves are sent.
         owner = torch.bucketize(rows, self._bounds[1:], right=True)
         counts = torch.bincount(owner, minlength=self.ranks.size)
         mine = rows[owner == self.ranks.rank] - self._bounds[self.ranks.rank]

@@ -1,4 +1,4 @@
-"""From torchrun's environment to ranks that can talk, and back."""
+"""Start and stop the communication between the processes that torchrun started."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _starts = itertools.count()
 def start_ranks(
     device: Literal["cpu", "cuda"] | None = None, *, timeout_minutes: float = 30
 ) -> Generator[Ranks]:
-    """The ranks that `torchrun` started, for as long as the context lasts; without torchrun, one.
+    """The ranks that `torchrun` started, inside a `with` block; without torchrun, a single one.
 
         with start_ranks() as ranks:
             dictionary = build(cfg, 0, ranks=ranks).to(ranks.device)
             train(dictionary, stream, settings, folder="runs/wide")
 
-    Ranks on CPUs talk through gloo, on GPUs through NCCL. A process group that is there already is used and left.
+    Ranks on CPUs communicate through gloo, those on GPUs through NCCL. An existing process group is used, and not
+    closed.
 
     Args:
-        device: None: a GPU for each process where there are that many, else the CPU.
+        device: None means one GPU per process if there are enough, otherwise the CPU.
         timeout_minutes: how long a rank waits for another before it gives up.
 
     Raises:
-        ValueError: for an environment that torchrun did not make, more processes than GPUs, or a device that is
-            neither.
+        ValueError: for an environment that torchrun did not set up, more processes than GPUs, or another device.
     """
     if device not in ("cpu", "cuda", None):
         raise ValueError(f"device must be 'cpu', 'cuda' or None, not {device!r}.")
@@ -62,27 +62,27 @@ def start_ranks(
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "cuda" and gpus < here:
         raise ValueError(
-            f"{here} processes on this machine need a GPU each, and it has {gpus}: start fewer "
+            f"{here} processes on this machine need one GPU each, but it has {gpus}: start fewer "
             "(--nproc-per-node), or use device='cpu'."
         )
     on_gpu = device == "cuda" or (device is None and gpus >= here)
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, rank, size = next(iter(rendezvous("env://")))
-    # The meeting place remembers: a second start must not find the addresses of the first.
+    # The store outlives a process group: with a new prefix, a second start does not find the addresses of the first.
     named = PrefixStore(f"mechscope-{next(_starts)}", store)
     backend = "nccl" if on_gpu else "gloo"
     dist.init_process_group(
         backend, store=named, rank=rank, world_size=size, timeout=timedelta(minutes=timeout_minutes)
     )
-    # Not closed after an error: the other ranks would fail at once, and torchrun would end this one before it has said
-    # what went wrong. The exit closes everything.
+    # Not closed after an error: the other ranks would fail at once, and torchrun would end this one before it could
+    # report what went wrong. The exit closes everything.
     yield _ranks(on_gpu)
     dist.destroy_process_group()
 
 
 def torchrun_size() -> int:
-    """How many processes torchrun started; 1 without it.
+    """The number of processes that torchrun started; 1 without torchrun.
 
     Raises:
         ValueError: if WORLD_SIZE is not a whole number above 0.

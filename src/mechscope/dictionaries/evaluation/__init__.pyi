@@ -1,3 +1,5 @@
+from ._reading import read_activations as read_activations
+from ._reading import read_features as read_features
 from .absorption import absorption as absorption
 from .absorption import hierarchy_probe as hierarchy_probe
 from .automatic_detection import automatic_detection as automatic_detection
@@ -18,8 +20,6 @@ from .feature_page import feature_pages as feature_pages
 from .logit_lists import logit_effects as logit_effects
 from .logit_lists import logit_lists as logit_lists
 from .nearest_features import nearest_features as nearest_features
-from .reading import read_activations as read_activations
-from .reading import read_features as read_features
 from .recovery import Recovery as Recovery
 from .recovery import feature_recovery as feature_recovery
 from .refitting import refit_gain as refit_gain

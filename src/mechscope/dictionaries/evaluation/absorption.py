@@ -1,7 +1,7 @@
-"""Feature absorption: a general feature that falls silent where a more special one speaks for it.
+"""Feature absorption: a general feature is inactive where a more specific one represents its concept instead.
 
-Sources: Chanin et al. 2024, "A is for Absorption"; the rule without ablations follows Karvonen et al. 2025,
-"SAEBench": which feature carries the concept's direction in the reconstruction.
+Sources: Chanin et al. 2024, "A is for Absorption". The criterion without ablations follows Karvonen et al. 2025,
+"SAEBench": which feature contributes the concept's direction to the reconstruction.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from mechscope.arguments import checked_arguments
 
 @dataclass(frozen=True)
 class Absorption:
-    """What became of a concept where its own features were silent."""
+    """Which features represented a concept where its own features were inactive."""
 
     positives: int
     """Examples that have the concept."""
     missed: int
-    """Of these, how many activate none of the concept's own features."""
+    """Number of them in which none of the concept's own features is active."""
     absorbers: Mapping[int, int]
-    """Feature → in how many missed examples it carried the concept's direction instead."""
+    """Feature → number of missed examples in which it contributed the concept's direction instead."""
 
     @property
     def absorbed(self) -> int:
-        """Missed examples in which another feature stepped in."""
+        """Number of missed examples in which another feature represented the concept."""
         return sum(self.absorbers.values())
 
     @property
@@ -42,7 +42,7 @@ class Absorption:
 
     @property
     def recall(self) -> float:
-        """The share of positives that the concept's own features catch."""
+        """The share of positives in which one of the concept's own features is active."""
         return 1 - self.missed / self.positives
 
 
@@ -57,16 +57,16 @@ def absorption(
     least_cosine: float = 0.025,
     least_share: float = 0.4,
 ) -> Absorption:
-    """Count positives in which a feature that is not the concept's own carries the concept's direction.
+    """Count the positives in which a feature other than the concept's own represents the concept.
 
-    A missed example counts as absorbed if the feature that adds most along `direction` adds at least `least_share`
-    of all that is added along it, and its decoder row has at least `least_cosine` with it.
+    A missed example counts as absorbed if the feature with the largest contribution along `direction` makes up at least
+    `least_share` of the total along it, and its decoder row has a cosine of at least `least_cosine` with it.
 
     Args:
         decoder: rows of W_dec.
         labels: which examples have the concept.
-        direction: of a probe for the concept, or the true feature's.
-        main: the concept's own features, as from `splitting(...).main`.
+        direction: the direction of a probe for the concept, or of the true feature.
+        main: the concept's own features, for example from `splitting(...).main`.
 
     Raises:
         ValueError: for shapes that do not fit, no positives, or no main features.
@@ -74,7 +74,7 @@ def absorption(
     labels = labels.to(torch.bool)
     if features.ndim != 2 or labels.shape != (len(features),) or len(decoder) != features.shape[1]:
         raise ValueError(
-            "features are [example feature], labels [example] and the decoder [feature d_model]; got "
+            "features must be [example feature], labels [example] and the decoder [feature d_model]; got "
             f"{tuple(features.shape)}, {tuple(labels.shape)} and {tuple(decoder.shape)}."
         )
     if direction.shape != decoder.shape[1:] or not bool(direction.abs().sum() > 0):
@@ -84,7 +84,7 @@ def absorption(
         )
     if not len(main) or not all(0 <= feature < len(decoder) for feature in main):
         raise ValueError(
-            f"main names the concept's own features, from 0 to {len(decoder) - 1}; not {tuple(main)}."
+            f"main must list the concept's own features, from 0 to {len(decoder) - 1}, not {tuple(main)}."
         )
     if not bool(labels.any()):
         raise ValueError("no example has the concept, so nothing can be absorbed.")
@@ -105,16 +105,16 @@ def absorption(
 
 @dataclass(frozen=True)
 class HierarchyProbe:
-    """How often a parent's learned feature fires, with and without a child that implies the parent."""
+    """How often the learned feature of a parent is active, with and without a child that implies the parent."""
 
     recall_alone: float
-    """The share of examples with the parent and without the child in which it fires; NaN without such examples."""
+    """The share of examples with the parent but without the child in which it is active; NaN without such examples."""
     recall_with_child: float
-    """The share of examples with the child in which it fires."""
+    """The share of examples with the child in which it is active."""
 
     @property
     def gap(self) -> float:
-        """How much of the parent the child absorbs: 0 is none, 1 is all."""
+        """The share of the parent's activity that the child absorbs: 0 is nothing, 1 is everything."""
         return self.recall_alone - self.recall_with_child
 
 
@@ -122,10 +122,12 @@ class HierarchyProbe:
 def hierarchy_probe(
     feature: Float[Tensor, " example"], parent: Bool[Tensor, " example"], child: Bool[Tensor, " example"]
 ) -> HierarchyProbe:
-    """Absorption where the truth is known: a feature's activations, and who was truly present.
+    """Measure absorption when the truth is known.
 
     Args:
-        feature: activations of the learned feature that is the parent's (see `feature_recovery(...).pairs`).
+        feature: activations of the learned feature of the parent (see `feature_recovery(...).pairs`).
+        parent: in which examples the parent is truly active.
+        child: in which examples the child is truly active.
 
     Raises:
         ValueError: for a child without its parent, or shapes that do not fit.
@@ -133,12 +135,12 @@ def hierarchy_probe(
     parent, child = parent.to(torch.bool), child.to(torch.bool)
     if not feature.shape == parent.shape == child.shape or feature.ndim != 1:
         raise ValueError(
-            f"feature, parent and child are [example] all three; got {tuple(feature.shape)}, {tuple(parent.shape)} "
+            f"feature, parent and child must all be [example]; got {tuple(feature.shape)}, {tuple(parent.shape)} "
             f"and {tuple(child.shape)}."
         )
     if bool((child & ~parent).any()):
         raise ValueError(
-            "a child is present without its parent; in a hierarchy the child implies the parent."
+            "the child is active without the parent in some example; in a hierarchy the child implies the parent."
         )
 
     def recall(where: Any) -> float:

@@ -1,8 +1,8 @@
-"""Held-out detection for many units at once, each explained by its own top examples: features beside neurons.
+"""Held-out detection for many units at once, each explained by its own top examples, to compare features and neurons.
 
-Half of the texts make the explanations, the other half scores them. What counts as active, and from which score on an
-explanation says so, are fixed on the first half. With a share as the level, features (mostly 0) and neurons (never
-exactly 0) can be asked the same question.
+Explanations are made from half of the texts and scored on the other half. The level above which a unit counts as active
+and the threshold of the scores are chosen on the first half. If the level is a share of activations, features (mostly
+0) and neurons (never exactly 0) can be compared.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from mechscope.model.token_batch import Tokens
 
 @dataclass(frozen=True)
 class AutomaticDetection:
-    """Scores of units by number; NaN where a unit was not active often enough in one of the halves."""
+    """Scores of units; NaN for a unit that was not active often enough in one of the halves."""
 
     units: tuple[int, ...]
-    """Which units."""
+    """Indices of the units."""
     auc: Float[Tensor, " feature"]
     """Area under the ROC curve on the held-out texts."""
     balanced_accuracy: Float[Tensor, " feature"]
     """Mean hit rate on the held-out texts."""
     seed: int
-    """Of the halves and the draws."""
+    """Seed of the halves and of all draws."""
 
     @property
     def scored(self) -> int:
-        """How many units could be scored."""
+        """Number of units that could be scored."""
         return int((~self.auc.isnan()).sum())
 
     @property
     def mean_auc(self) -> float:
-        """Mean over the scored units."""
+        """Mean over the units that could be scored."""
         return float(self.auc[~self.auc.isnan()].mean())
 
     @property
     def mean_balanced_accuracy(self) -> float:
-        """Mean over the scored units."""
+        """Mean over the units that could be scored."""
         return float(self.balanced_accuracy[~self.balanced_accuracy.isnan()].mean())
 
 
@@ -65,22 +65,22 @@ def automatic_detection(
     """Explain each unit by its top contexts in one half of the texts and detect it in the other half.
 
     Args:
-        tokens: texts; the padding of `Tokens` does not count.
-        activations: of features or neurons at these tokens.
-        units: which; None: all.
-        active_share: a unit is active above the value that this share of the first half exceeds; None: above 0.
-        window: tokens an explanation sees: the unit's own and those before it.
-        examples: top contexts in an explanation.
-        background: inactive contexts in it.
-        held_out: at most this many active, and as many inactive, contexts to detect.
-        least: with fewer active contexts in either half a unit is not scored.
+        tokens: texts; the padding of `Tokens` is ignored.
+        activations: activations of features or neurons at these tokens.
+        units: indices of the units; None means all.
+        active_share: a unit is active above the value that this share of the first half exceeds; None means above 0.
+        window: tokens that an explanation sees: the unit's own and those before it.
+        examples: top contexts per explanation.
+        background: inactive contexts per explanation.
+        held_out: the largest number of active contexts to detect, and of inactive ones.
+        least: a unit with fewer active contexts in either half is not scored.
 
     Raises:
         ValueError: for shapes that do not fit, fewer than two texts, or settings out of range.
     """
     if activations.ndim != 3 or activations.shape[:2] != tokens.shape:
         raise ValueError(
-            f"tokens are [batch pos] and activations [batch pos feature]; got {tuple(tokens.shape)} and "
+            f"tokens must be [batch pos] and activations [batch pos feature]; got {tuple(tokens.shape)} and "
             f"{tuple(activations.shape)}."
         )
     if len(tokens) < 2:
@@ -88,7 +88,9 @@ def automatic_detection(
     if active_share is not None and not 0 < active_share < 1:
         raise ValueError(f"active_share must lie between 0 and 1, not {active_share}.")
     if min(examples, background, held_out, least) < 1:
-        raise ValueError("examples, background, held_out and least are numbers of contexts, at least 1 each.")
+        raise ValueError(
+            "examples, background, held_out and least are numbers of contexts and must be at least 1."
+        )
     chosen = tuple(range(activations.shape[2])) if units is None else tuple(units)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(tokens), generator=generator)
@@ -110,7 +112,7 @@ def automatic_detection(
         top = first.argsort(descending=True, stable=True)[: min(examples, int(sides[0][0].sum()))]
         quiet = _draw(sides[0][1], background, generator)
         rule = ExampleContexts(contexts[0][top], contexts[0][quiet])
-        # Where to cut is learned too, in the first half, on contexts that are not in the explanation.
+        # The threshold is chosen in the first half too, on contexts that are not in the explanation.
         spare = [_without(side, part, least) for side, part in zip(sides[0], (top, quiet), strict=True)]
         seen_on, seen_off = (_draw(side, held_out, generator) for side in spare)
         cut = best_cut(rule(contexts[0][seen_on]), rule(contexts[0][seen_off]))
@@ -126,7 +128,7 @@ def automatic_detection(
 
 
 def best_cut(active: Float[Tensor, " example"], inactive: Float[Tensor, " other"]) -> float:
-    """The threshold with the best mean hit rate on these scores, half-way between two of them.
+    """The threshold with the best mean hit rate on these scores, halfway between two of them.
 
     >>> import torch
     >>> best_cut(torch.tensor([3.0, 5.0]), torch.tensor([0.0, 1.0]))
@@ -139,7 +141,7 @@ def best_cut(active: Float[Tensor, " example"], inactive: Float[Tensor, " other"
 
 
 def _without(where: Tensor, used: Tensor, least: int) -> Tensor:
-    """`where` without places that are used up, unless too few would be left."""
+    """`where` without the positions that are already used, unless too few would be left."""
     left = where.clone()
     left[used] = False
     return left if int(left.sum()) >= least else where

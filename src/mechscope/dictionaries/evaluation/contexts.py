@@ -1,7 +1,7 @@
-"""In which contexts a feature is active: the strongest, and some of every strength.
+"""The contexts in which a feature is active: those with the largest activations, and some from the whole range.
 
-Top contexts alone mislead (Bolukbasi et al. 2021, "An Interpretability Illusion for BERT"): what a feature does when
-it is weakly active may be something else, so contexts are also drawn from quantiles or intervals of its activation.
+Top contexts alone can mislead (Bolukbasi et al. 2021, "An Interpretability Illusion for BERT"): a weakly active feature
+may respond to something else. So contexts are also drawn from quantiles or intervals of the activation.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from mechscope.model.token_batch import Tokens
 
 @dataclass(frozen=True)
 class Context:
-    """One place in one text."""
+    """One position in one text."""
 
     text: int
-    """Which text."""
+    """Index of the text."""
     position: int
-    """Which position in it."""
+    """The position in the text."""
     activation: float
     """The feature's activation there."""
     start: int
-    """The first position of the window: the token at `position` is number `position - start` of `tokens`, also where
-    padding, which is not shown, lies between."""
+    """Defined so that the token at `position` is `tokens[position - start]`, even if there is padding, which is not
+    shown, in between. Without padding it is the first position of the window."""
     tokens: tuple[int, ...]
-    """Tokens of the window around it."""
+    """Tokens of the window around the position."""
     activations: tuple[float, ...]
-    """The feature's activation at each of them."""
+    """The feature's activation at each of these tokens."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class ContextGroup:
     high: float
     """… and at most this."""
     count: int
-    """How many places are in the range, shown or not."""
+    """Number of positions in the range, including those that are not shown."""
     contexts: tuple[Context, ...]
-    """Some of them."""
+    """Some of these positions."""
 
 
 @checked_arguments
@@ -59,13 +59,13 @@ def top_contexts(
     window: tuple[int, int] = (10, 5),
     one_a_text: bool = True,
 ) -> tuple[Context, ...]:
-    """The places where a feature is most active, strongest first; inactive places are not shown.
+    """The positions with the largest activations of a feature, in descending order; inactive ones are left out.
 
     Args:
         tokens: texts; the padding of `Tokens` is neither counted nor shown.
-        activations: of one feature at these tokens.
-        window: tokens shown before and after.
-        one_a_text: show at most one place of a text.
+        activations: one feature's activations at these tokens.
+        window: tokens shown before and after the position.
+        one_a_text: show at most one position per text.
 
     Raises:
         ValueError: for shapes that do not fit, or a count below 1.
@@ -98,13 +98,13 @@ def spread_contexts(
     window: tuple[int, int] = (10, 5),
     seed: int = 0,
 ) -> tuple[ContextGroup, ...]:
-    """Random places of every strength, strongest group first.
+    """Random positions from the whole range of activations, starting with the strongest group.
 
     Args:
-        groups: how many ranges.
-        count: at most this many contexts a group.
-        by: "quantile": groups of (nearly) equal numbers of active places; "interval": ranges of equal width from 0
-            to the maximum (Bricken et al. 2023), of which the upper ones are nearly empty.
+        groups: number of groups.
+        count: the largest number of contexts per group.
+        by: "quantile" for groups with (nearly) equal numbers of active positions; "interval" for ranges of equal width
+            from 0 to the maximum (Bricken et al. 2023), the upper ones of which are nearly empty.
 
     Raises:
         ValueError: for shapes that do not fit, or settings out of range.
@@ -112,7 +112,7 @@ def spread_contexts(
     _check(tokens, activations, count, window)
     if groups < 1 or by not in ("quantile", "interval"):
         raise ValueError(
-            f"groups must be at least 1 and by 'quantile' or 'interval'; got {groups} and {by!r}."
+            f"groups must be at least 1, and by must be 'quantile' or 'interval'; got {groups} and {by!r}."
         )
     tokens, activations = _real(tokens, activations)
     flat = activations.flatten().double()
@@ -137,7 +137,7 @@ def spread_contexts(
 
 
 def _real(tokens: Tensor, activations: Tensor) -> tuple[Tokens, Tensor]:
-    """The tokens with which of them are real, and activations that are 0 at padding."""
+    """The tokens with their mask, and activations that are 0 at padding."""
     known = Tokens(tokens)
     if known.attention_mask is None:
         return known, activations
@@ -164,7 +164,7 @@ def _context(
 def _check(tokens: Tensor, activations: Tensor, count: int, window: tuple[int, int]) -> None:
     if tokens.ndim != 2 or activations.shape != tokens.shape:
         raise ValueError(
-            f"tokens and one feature's activations are both [batch pos]; got {tuple(tokens.shape)} and "
+            f"tokens and one feature's activations must both be [batch pos]; got {tuple(tokens.shape)} and "
             f"{tuple(activations.shape)}."
         )
     if count < 1 or min(window) < 0:

@@ -1,4 +1,4 @@
-"""How often features are active: L0, densities, dead features, and the histogram of log10 density."""
+"""How often features are active: L0, densities, dead features, and a histogram of log10 densities."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mechscope.results import Provenance, Result, make_result
 
 
 class ActivityCounts:
-    """Counts over batches of examples."""
+    """Counts activity over batches of examples."""
 
     def __init__(self) -> None:
         self.examples = 0
         self.times: Int[Tensor, " feature"] | None = None
 
     def add(self, features: Features) -> None:
-        """Take a batch in."""
+        """Add a batch."""
         times = times_active(features).cpu().long()
         shape = features.shape if isinstance(features, Tensor) else features.values.shape
         self.examples += int(np.prod(shape[:-1]))
         self.times = times if self.times is None else self.times + times
 
     def activity(self) -> Activity:
-        """What the counts say.
+        """The activity of everything that was added.
 
         Raises:
             ValueError: if nothing was counted.
@@ -40,16 +40,16 @@ class ActivityCounts:
 
 @dataclass(frozen=True)
 class Activity:
-    """How often each feature was above zero."""
+    """How often each feature was active, that is above zero."""
 
     examples: int
-    """How many examples were looked at."""
+    """Number of examples."""
     times: Int[Tensor, " feature"]
-    """In how many of them each feature was active."""
+    """Number of examples in which each feature was active."""
 
     @property
     def l0(self) -> float:
-        """Active features an example, on average."""
+        """Average number of active features per example."""
         return float(self.times.sum()) / self.examples
 
     @property
@@ -59,13 +59,13 @@ class Activity:
 
     @property
     def dead_share(self) -> float:
-        """The share of features that were never active in these examples (a longer look may find fewer)."""
+        """The share of features that were never active in these examples (with more examples it may be smaller)."""
         return float((self.times == 0).double().mean())
 
     def histogram(self, provenance: Provenance, bins: int = 40) -> Result:
-        """How many features have which log10 density (bin); dead features are not in it.
+        """A histogram of log10 densities (bin), without dead features.
 
-        The lowest possible density is one example, so the histogram begins there.
+        It starts at the density of a single active example, the lowest that is possible.
 
         Raises:
             ValueError: for fewer than one bin.
@@ -89,7 +89,7 @@ class Activity:
 
 @checked_arguments
 def activity(features: Features) -> Activity:
-    """Activity of one set of examples.
+    """The activity in one set of examples.
 
     >>> import torch
     >>> activity(torch.tensor([[1.0, 0.0, 0.0], [2.0, 3.0, 0.0]])).l0

@@ -1,8 +1,8 @@
-"""Does an explanation of a feature predict where it is active, in contexts it was not made from?
+"""Detection scoring: does an explanation of a feature predict where it is active, in held-out contexts?
 
-An explanation is a rule: a function from contexts to scores. A handful of example contexts is one too
-(`ExampleContexts`), which needs no reader: the poor man's automatic interpretability. It knows which tokens stand
-where, and nothing of meaning, so its score is a lower bound of what a reader could say.
+An explanation is a function from contexts to scores. A few example contexts can serve as one (`ExampleContexts`), which
+gives a simple form of automatic interpretability without a language model. It only knows which tokens occur where, and
+nothing about meaning, so its score is a lower bound for what a reader could achieve.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.token_batch import Tokens
 
 Explanation = Callable[[Tensor], Tensor]
-"""Contexts [example window], the feature's token last → a score, or True where it should be active [example]."""
+"""From contexts [example window], whose last token is the feature's, to scores or booleans [example]."""
 
 PADDING = -1
-"""Stands in a window where the text has not begun."""
+"""Fills a window before the start of the text."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """How well an explanation tells active from inactive contexts."""
+    """How well an explanation distinguishes active from inactive contexts."""
 
     auc: float
-    """Chance that an active context scores above an inactive one; 0.5 is chance, ties count half."""
+    """Probability that an active context scores higher than an inactive one; ties count half, and 0.5 is chance."""
     balanced_accuracy: float
     """Mean of the hit rates on active and inactive contexts; 0.5 is chance."""
     active: int
@@ -50,19 +50,18 @@ def detection(
     """Score an explanation on held-out contexts.
 
     Args:
-        explanation: a rule, or `ExampleContexts`.
-        contexts: tokens, the one at which the feature was looked at last; none of those that the explanation was
-            made from.
-        active: whether the feature is active at it.
-        threshold: scores above it predict activity; None: 0 for scores, and the answer itself for True and False.
+        explanation: a function of contexts, or `ExampleContexts`.
+        contexts: tokens, whose last one is the feature's; they must not have been used for the explanation.
+        active: whether the feature is active at the last token.
+        threshold: scores above it predict activity. None means 0; booleans need no threshold.
 
     Raises:
-        ValueError: for contexts of one kind only, or scores that do not fit or are not finite.
+        ValueError: if all contexts are active or all are inactive, or for scores that do not fit or are not finite.
     """
     active = active.to(torch.bool)
     if contexts.ndim != 2 or active.shape != (len(contexts),):
         raise ValueError(
-            f"contexts are [example window] and active is [example]; got {tuple(contexts.shape)} and "
+            f"contexts must be [example window] and active must be [example]; got {tuple(contexts.shape)} and "
             f"{tuple(active.shape)}."
         )
     if not bool(active.any()) or bool(active.all()):
@@ -72,13 +71,13 @@ def detection(
     scores = explanation(contexts)
     if scores.shape != active.shape:
         raise ValueError(
-            f"the explanation must give one score a context, {len(contexts)}, not {tuple(scores.shape)}."
+            f"the explanation must return one score per context ({len(contexts)}), not shape {tuple(scores.shape)}."
         )
     cut = (0.5 if scores.dtype == torch.bool else 0.0) if threshold is None else threshold
     scores = scores.double().cpu()
     active = active.cpu()
     if not bool(scores.isfinite().all()):
-        raise ValueError("the explanation gives scores that are not finite.")
+        raise ValueError("the explanation returns scores that are not finite.")
     predicted = scores > cut
     hits = float(predicted[active].double().mean()), float((~predicted[~active]).double().mean())
     return Detection(
@@ -91,20 +90,22 @@ def detection(
 
 @dataclass(frozen=True)
 class ExampleContexts:
-    """An explanation by example: a context is like the examples rather than like the background.
+    """An explanation by example: it scores how much more a context resembles the examples than the background.
 
-    Its score is a log-odds in nats, summed over the places of the window, of a token standing there among examples
-    rather than in the background (naive Bayes with one count of smoothing spread over all tokens).
+    The score is the log-odds in nats, summed over the positions of the window, of a token occurring there in the
+    examples rather than in the background (naive Bayes with one count of smoothing, spread over all tokens).
     """
 
     examples: Int[Tensor, "example window"]
     """Contexts in which the feature is active."""
     background: Int[Tensor, "other window"]
-    """Contexts in which it is not."""
+    """Contexts in which the feature is not active."""
 
     def __post_init__(self) -> None:
         if self.examples.ndim != 2 or self.background.ndim != 2 or not len(self.examples):
-            raise ValueError("examples and background are contexts [example window], at least one of each.")
+            raise ValueError(
+                "examples and background must be contexts [example window], with at least one of each."
+            )
         if self.examples.shape[1] != self.background.shape[1] or not len(self.background):
             raise ValueError(
                 f"examples have windows of {self.examples.shape[1]} tokens and the background of "
@@ -112,7 +113,7 @@ class ExampleContexts:
             )
 
     def __call__(self, contexts: Int[Tensor, "example window"]) -> Float[Tensor, " example"]:
-        """Log-odds of the contexts.
+        """The log-odds of contexts.
 
         Raises:
             ValueError: for windows of another length.
@@ -137,19 +138,19 @@ class ExampleContexts:
 
 @checked_arguments
 def windows(tokens: Int[Tensor, "batch pos"], size: int) -> Int[Tensor, "batch pos window"]:
-    """For each token, it and the size-1 real ones before it; PADDING before the text begins.
+    """A window for each token: the token and the size-1 real tokens before it, with PADDING before the start of a text.
 
-    At the padding of `Tokens` there is a window of PADDING only.
+    At padding of `Tokens`, the window is all PADDING.
 
     >>> windows(torch.tensor([[5, 6, 7]]), 2).tolist()
     [[[-1, 5], [5, 6], [6, 7]]]
     """
     if size < 1:
-        raise ValueError(f"a window has at least one token, not {size}.")
+        raise ValueError(f"a window must have at least one token, not {size}.")
     known = Tokens(tokens)
     ids, real = known.ids, known.is_real
     before = ids.new_full((len(ids), size - 1), PADDING)
-    # With all padding in front of the text, the tokens before a token are the real ones.
+    # Move all padding in front of the texts, so that the tokens before a token are real ones.
     order = real.to(torch.uint8).argsort(dim=1, stable=True)
     moved = ids.masked_fill(~real, PADDING).gather(1, order)
     found = torch.cat([before, moved], dim=1).unfold(1, size, 1)

@@ -11,21 +11,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
-from mechscope.dictionaries.evaluation.batches import Activations, Batch, Codes, batches
+from mechscope.dictionaries.evaluation._batches import Activations, Batch, Codes, batches
+from mechscope.dictionaries.evaluation._reading import read_activations
 from mechscope.dictionaries.evaluation.cosine import MeanCosine
 from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
-from mechscope.dictionaries.evaluation.reading import read_activations
 from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recovery
 from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
 from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
 from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
 from mechscope.dictionaries.head import head_read, head_written
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.model_name import model_name
 from mechscope.results import Provenance, Result, make_result
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a dictionary is worth on some activations."""
+    """The metrics of a dictionary on some activations."""
 
     examples: int
-    """Activation vectors that were looked at."""
+    """Number of activation vectors."""
     l0: float
-    """Active features an example."""
+    """Active features per example."""
     fvu: float
     """Fraction of variance unexplained: 0 is perfect, predicting the mean gives 1."""
     cosine: float
@@ -53,15 +53,15 @@ class Evaluation:
     activity: Activity
     """How often each feature was active: densities, dead share, histogram."""
     splice: Splice | None
-    """What it costs the model, in nats; None without a model."""
+    """What splicing it in costs the model, in nats; None without a model."""
     recovery: Recovery | None
     """How well it recovered the true features; None if they were not given."""
     provenance: Provenance
-    """Of the activations."""
+    """The provenance of the activations."""
 
     @property
     def table(self) -> Result:
-        """One number a measure, in the order in which they should be read."""
+        """One number per measure, in the order in which they should be read."""
         rows: dict[str, float] = {
             "L0": self.l0,
             "fraction of variance unexplained": self.fvu,
@@ -131,27 +131,28 @@ def evaluate(
     name: str = "activations",
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate a dictionary, batch by batch: no more than a batch's features exist at a time, and the numbers are
-    those of all examples at once.
+    """Compute all metrics of a dictionary, batch by batch: only one batch's features are in memory at a time, but the
+    metrics are those of all examples together.
 
     Args:
-        dictionary: what `mechscope.dictionaries` builds or loads, or anything that encodes and decodes.
-        data: activations [*batch d_in] (or pairs of what a transcoder reads and should write), one tensor or a stream
-            of them; with a model, tokens [batch pos].
+        dictionary: a dictionary from `mechscope.dictionaries`, or anything that encodes and decodes.
+        data: activations [*batch d_in] (or pairs of a transcoder's inputs and targets), as one tensor or a stream of
+            tensors; with a model, tokens [batch pos].
         model: the model to read activations from and to splice the dictionary into.
-        hook_name: where the dictionary reads; needed with a model.
-        hook_out: where a transcoder writes.
-        attention_mask: with a model, True where a token is real; None uses their own mask (see `model.as_tokens`).
+        hook_name: the hook point that the dictionary reads; needed with a model.
+        hook_out: the hook point that a transcoder writes to.
+        attention_mask: with a model, True where a token is real; None uses the tokens' own mask (see
+            `model.as_tokens`).
         skip_first: with a model, how many real tokens to exclude at the start of each text.
         exclude_special_tokens: with a model, True to exclude the tokenizer's special tokens (begin, end, padding …) at
             any position, or ids of the tokens to exclude. Attention still sees them.
-        head: with a model, the head that the dictionary reads; None: the one that its metadata names under
-            "hook_head_index", or all heads.
+        head: with a model, the head that the dictionary reads; None uses "hook_head_index" from its metadata, or all
+            heads.
         head_out: the same for the head that a transcoder writes.
-        truth: true feature directions, where they are known; compared with W_dec.
-        batch_size: activation vectors at a time.
-        text_batch_size: with a model, texts at a time.
-        name: how the activations are called in the provenance.
+        truth: true feature directions, if they are known, to compare with W_dec.
+        batch_size: activation vectors per batch.
+        text_batch_size: with a model, texts per batch.
+        name: name of the activations in the provenance.
 
     Raises:
         KeyError: for a hook point that the model does not have.
@@ -163,28 +164,26 @@ def evaluate(
         extra = [key for key, value in given.items() if value is not None] + ["skip_first"] * (skip_first > 0)
         extra += ["exclude_special_tokens"] * (exclude_special_tokens not in (None, False))
         if extra:
-            raise ValueError(
-                f"{', '.join(extra)} say where in a model to read; give the model too, or leave them out."
-            )
+            raise ValueError(f"{', '.join(extra)}: these arguments need a model; give one, or omit them.")
         if isinstance(data, Tensor) and not data.is_floating_point():
             raise ValueError(
-                f"activations are floating-point numbers, not {data.dtype}; to evaluate on tokens give the model and "
-                "hook_name."
+                f"activations must be floating-point numbers, not {data.dtype}; to evaluate on tokens, give the model "
+                "and hook_name."
             )
     elif hook_name is None:
-        raise ValueError("with a model, hook_name says where the dictionary reads.")
+        raise ValueError("with a model, give hook_name too, the hook point that the dictionary reads.")
     elif not isinstance(data, Tensor) or data.is_floating_point() or data.ndim != 2:
-        raise ValueError("with a model, data are tokens [batch pos].")
+        raise ValueError("with a model, data must be tokens [batch pos].")
     recovery = None
     if truth is not None:
         rows = getattr(dictionary, "W_dec", None)
         if rows is None:
-            raise ValueError("to compare with the truth, the dictionary needs directions: a W_dec.")
+            raise ValueError("truth can only be compared with a dictionary that has directions (W_dec).")
         recovery = feature_recovery(rows, truth)
     splice = None
     source: Activations
     if model is not None and hook_name is not None and isinstance(data, Tensor):
-        # First, because it checks hook points and widths before the long work.
+        # First, because it checks hook points and widths before any long computation.
         splice = spliced_loss(
             model,
             dictionary,
@@ -200,9 +199,9 @@ def evaluate(
             progress=progress,
         )
         head = head_read(dictionary, head)
-        tokens = known_tokens(model, data, attention_mask)
+        tokens = tokens_with_mask(model, data, attention_mask)
         excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-        counted = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary))
+        used = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
         stream = read_activations(
             model,
             tokens,
@@ -212,7 +211,7 @@ def evaluate(
             head=head,
             head_out=head_written(dictionary, head_out, head),
         )
-        source = _counted_activations(stream, counted, hook_out is not None)
+        source = _used_activations(stream, used, hook_out is not None)
     else:
         source = data
     config = getattr(dictionary, "cfg", None)
@@ -226,7 +225,7 @@ def evaluate(
             if reconstruction.shape != y.shape:
                 raise ValueError(
                     f"the dictionary writes {tuple(reconstruction.shape)}, but its targets are {tuple(y.shape)}: "
-                    "a transcoder's data are pairs (what it reads, what it should write)."
+                    "a transcoder's data are pairs of inputs and targets."
                 )
             for sums in (variance, cosine, shrinkage):
                 sums.add(y, reconstruction)
@@ -246,11 +245,9 @@ def evaluate(
     )
 
 
-def _counted_activations(
-    stream: Iterator[tuple[Tensor, Tensor]], counted: Tensor, paired: bool
-) -> Iterator[Batch]:
+def _used_activations(stream: Iterator[tuple[Tensor, Tensor]], used: Tensor, paired: bool) -> Iterator[Batch]:
     start = 0
     for x, y in stream:
-        keep = counted[start : start + len(x)].to(x.device)
+        keep = used[start : start + len(x)].to(x.device)
         start += len(x)
         yield (x[keep], y[keep]) if paired else x[keep]

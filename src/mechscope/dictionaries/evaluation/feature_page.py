@@ -1,4 +1,4 @@
-"""What a page about a feature shows: where it is active, how often, what it promotes, and who is near."""
+"""The data of a feature's page: where it is active, how often, which tokens it promotes, and its nearest features."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
+from mechscope.dictionaries.evaluation._reading import read_features
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
-from mechscope.dictionaries.evaluation.reading import read_features
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.transformer import HookedTransformer
 
@@ -35,7 +35,7 @@ class FeaturePage:
     """The data of one feature's page."""
 
     feature: int
-    """Its number."""
+    """Index of the feature."""
     density: float
     """The share of tokens at which it is active."""
     max_activation: float
@@ -45,13 +45,14 @@ class FeaturePage:
     histogram_counts: tuple[int, ...]
     """Tokens in each bin."""
     top: tuple[Context, ...]
-    """Where it is strongest."""
+    """The contexts with its largest activations."""
     groups: tuple[ContextGroup, ...]
-    """Where it is active, by strength, strongest group first."""
+    """Contexts from the whole range of its activations, starting with the strongest group."""
     logits: LogitList | None
-    """What it promotes; None for a dictionary that does not write to the stream, and for an encoder."""
+    """Tokens that it promotes and suppresses; None if the dictionary does not write to the residual stream of a
+    language model."""
     neighbours: Neighbours
-    """Features whose decoder rows are nearest."""
+    """Features with the nearest decoder rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""
@@ -81,33 +82,33 @@ def feature_pages(
     batch_size: int = 8,
     seed: int = 0,
 ) -> tuple[FeaturePage, ...]:
-    """The data of these features' pages. Memory: one number for each token and feature asked for.
+    """The data of these features' pages. It takes memory for one number per token and requested feature.
 
     Args:
-        attention_mask: True where a token is real; None: their own (see `model.as_tokens`). Features at padding
-            count as inactive, and padding is not counted.
+        attention_mask: True where a token is real; None uses the tokens' own mask (see `model.as_tokens`). Padding is
+            ignored.
         skip_first: how many real tokens at the start of each text to treat as padding: a dictionary is often trained
-            without them. Positions outside of the "seqpos_slice" in its metadata count as padding too.
-        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens, to treat as padding; None:
-            what the dictionary's metadata says.
-        head: the head that the dictionary reads; None: the one that its metadata names, or all.
-        through: what turns the dictionary's width into the stream's (see `logit_effects`).
-        contexts: how many top contexts.
-        groups: how many ranges of strength, and `a_group` contexts in each.
+            without them. Positions outside of the "seqpos_slice" in its metadata are treated as padding too.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens, to treat as padding; None
+            uses the dictionary's metadata.
+        head: the head that the dictionary reads; None uses its metadata, or all heads.
+        through: the matrix from the dictionary's output to the residual stream (see `logit_effects`).
+        contexts: number of top contexts.
+        groups: number of groups from the range of activations, each with `a_group` contexts.
 
     Raises:
         KeyError: for a hook point that the model does not have.
         ValueError: for features that the dictionary does not have, or settings out of range.
     """
-    # First what is cheap, so that a wrong number is seen at once.
+    # The cheap part first, so that wrong arguments raise errors at once.
     near = nearest_features(dictionary.W_dec, features, neighbours)
     writes = dictionary.W_dec.shape[1] if through is None else through.shape[1]
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
         lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
-    tokens = known_tokens(model, tokens, attention_mask)
+    tokens = tokens_with_mask(model, tokens, attention_mask)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-    real = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
+    real = position_mask(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
     values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size, head=head)
     count = int(real.sum())
     values = values * real.to(values)[..., None]

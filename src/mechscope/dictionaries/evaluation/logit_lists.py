@@ -1,4 +1,4 @@
-"""Which tokens a feature promotes: its decoder row through the unembedding."""
+"""The tokens that a feature promotes: its decoder row multiplied by the unembedding."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LogitList:
-    """The tokens that a unit of activation moves most, through the direct path alone."""
+    """The tokens whose logits one unit of activation changes most, through the direct path alone."""
 
     top: tuple[int, ...]
-    """Tokens whose logits rise most, first the most."""
+    """Tokens whose logits rise most, in descending order."""
     top_values: tuple[float, ...]
-    """By how much, in logits a unit of activation, up to the final norm's scale."""
+    """The changes in logits per unit of activation, up to the final norm's scale."""
     bottom: tuple[int, ...]
-    """Tokens whose logits fall most, first the most."""
+    """Tokens whose logits fall most, starting with the largest fall."""
     bottom_values: tuple[float, ...]
-    """By how much."""
+    """The changes of these logits."""
 
 
 @checked_arguments
@@ -36,22 +36,22 @@ def logit_effects(
     directions: Float[Tensor, "feature d_out"],
     through: Float[Tensor, "d_out d_model"] | None = None,
 ) -> Float[Tensor, "feature d_vocab"]:
-    """Change of every logit for a unit of each direction in the stream, through the unembedding and nothing else.
+    """The change of every logit per unit of each direction in the residual stream, through the unembedding alone.
 
-    The final norm's centring and weights are applied; its scale, which differs from token to token, is not. The mean
-    over the vocabulary is taken off, because softmax does not see it.
+    The final norm's centring and weights are applied, but not its scale, which differs from token to token. The mean
+    over the vocabulary is subtracted, because softmax ignores it.
 
     Args:
-        directions: rows of W_dec, of a dictionary that writes to the residual stream.
-        through: what turns a dictionary's width into the stream's, such as W_out of an MLP.
+        directions: rows of W_dec of a dictionary that writes to the residual stream.
+        through: the matrix from the dictionary's output to the residual stream, such as W_out of an MLP.
 
     Raises:
-        ValueError: for directions that are not in the stream.
+        ValueError: for directions of another width than the residual stream.
     """
     if through is not None:
         if directions.shape[-1] != through.shape[0]:
             raise ValueError(
-                f"directions have width {directions.shape[-1]}, and `through` reads {through.shape[0]}."
+                f"directions have width {directions.shape[-1]}, but `through` reads width {through.shape[0]}."
             )
         directions = at_least_float32(directions) @ at_least_float32(through)
     d_model = model.cfg.d_model

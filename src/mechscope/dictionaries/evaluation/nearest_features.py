@@ -1,4 +1,4 @@
-"""Which features point the way a feature points."""
+"""The features with the most similar decoder directions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mechscope.model.precision import at_least_float32
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest features of one, nearest first."""
+    """The nearest features of one feature, in descending order of cosine."""
 
     feature: int
-    """Whose neighbours they are."""
+    """The feature whose neighbours these are."""
     nearest: tuple[int, ...]
-    """Their numbers."""
+    """Indices of the neighbours."""
     cosines: tuple[float, ...]
-    """Cosines of decoder rows."""
+    """Cosines of their decoder rows."""
 
 
 @checked_arguments
@@ -32,11 +32,11 @@ def nearest_features(
     count: int = 5,
     among: Float[Tensor, "other d_model"] | None = None,
 ) -> tuple[Neighbours, ...]:
-    """The features with the largest cosine to each of `features`, itself left out.
+    """The features with the largest cosine to each of `features`, without the feature itself.
 
     Args:
         decoder: rows of W_dec.
-        among: rows of another dictionary to look in; None: this one.
+        among: decoder rows of another dictionary to search; None searches this one.
 
     Raises:
         ValueError: for a feature that does not exist, or more neighbours than there are.
@@ -44,12 +44,12 @@ def nearest_features(
     others = decoder if among is None else among
     available = len(others) - (among is None)
     if not 1 <= count <= available:
-        raise ValueError(f"count must be from 1 to the {available} other features there are, not {count}.")
+        raise ValueError(f"count must be from 1 to the number of other features, {available}, not {count}.")
     if not len(features) or min(features) < 0 or max(features) >= len(decoder):
-        raise ValueError(f"features are numbers from 0 to {len(decoder) - 1}, not {tuple(features)}.")
+        raise ValueError(f"features must be from 0 to {len(decoder) - 1}, not {tuple(features)}.")
     rows = F.normalize(at_least_float32(others.detach()), dim=-1)
     found: list[Neighbours] = []
-    # One row at a time: the whole matrix of cosines would be d_sae squared.
+    # One row at a time: the whole matrix of cosines would have d_sae² entries.
     for feature in features:
         cosines = rows @ F.normalize(at_least_float32(decoder[feature].detach()), dim=-1)
         if among is None:

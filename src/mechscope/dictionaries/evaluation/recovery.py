@@ -1,4 +1,4 @@
-"""Feature recovery where the truth is known: mean max cosine similarity both ways, and a matching."""
+"""How well known features were recovered: mean max cosine similarity in both directions, and a matching."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from mechscope.arguments import checked_arguments
 
 @dataclass(frozen=True)
 class Recovery:
-    """How well learned directions are the true ones. Signs count: a feature is a direction, not a line."""
+    """How well learned directions agree with the true ones. Opposite directions are different features."""
 
     found: Float[Tensor, " true"]
-    """For each true feature the cosine with the learned one that is nearest."""
+    """For each true feature, the largest cosine with a learned one."""
     meant: Float[Tensor, " feature"]
-    """For each learned feature the cosine with the true one that is nearest; a row of zeros has 0."""
+    """For each learned feature, the largest cosine with a true one; 0 for a row of zeros."""
     matched: Float[Tensor, " pair"]
-    """Cosines of the pairs in the one-to-one matching with the largest sum; with fewer learned than true features
-    only that many pairs."""
+    """Cosines of the pairs in the one-to-one matching with the largest sum. There are as many pairs as the smaller
+    number of features."""
     pairs: tuple[tuple[int, int], ...]
-    """(true feature, learned feature) of these pairs, by true feature."""
+    """These pairs as (true feature, learned feature), ordered by true feature."""
 
     @property
     def mmcs(self) -> float:
-        """Mean max cosine similarity, true to learned: are the true features there? (Sharkey et al. 2022)"""
+        """Mean max cosine similarity from true to learned: were the true features found? (Sharkey et al. 2022)"""
         return float(self.found.mean())
 
     @property
     def mmcs_back(self) -> float:
-        """Learned to true: is what was learned true? Dead and made-up features lower it, missed ones do not."""
+        """The same from learned to true: are the learned features true? Dead and spurious features lower it, but not
+        missed ones."""
         return float(self.meant.mean())
 
     @property
     def mean_matched(self) -> float:
-        """Mean over true features of the matching's cosines; one without a partner counts 0.
+        """The mean cosine of the matching over true features; one without a partner counts as 0.
 
-        Unlike MMCS it does not let one learned feature stand for several true ones.
+        Unlike MMCS, it does not let one learned feature match several true ones.
         """
         return float(self.matched.sum()) / len(self.found)
 
@@ -65,16 +66,16 @@ def feature_recovery(
     for name, rows in (("learned features", learned), ("true features", truth)):
         if rows.ndim != 2 or not len(rows):
             raise ValueError(
-                f"{name} are rows [feature d_model], at least one; not shape {tuple(rows.shape)}."
+                f"{name} must be one or more rows [feature d_model], not shape {tuple(rows.shape)}."
             )
         if not bool(rows.isfinite().all()):
             raise ValueError(f"some {name} are not finite.")
     if learned.shape[1] != truth.shape[1]:
         raise ValueError(
-            f"learned features have width {learned.shape[1]} and true ones {truth.shape[1]}; they must live in one "
+            f"learned features have width {learned.shape[1]} and true ones {truth.shape[1]}; they must be in the same "
             "space."
         )
-    # Half a second to import, and only needed here.
+    # Imported here because it takes half a second.
     from scipy.optimize import linear_sum_assignment
 
     cosines = F.normalize(truth.detach().double(), dim=-1) @ F.normalize(learned.detach().double(), dim=-1).T

@@ -1,8 +1,7 @@
-"""Which part of the error is choice, which is size: the same features with the best coefficients they could have.
+"""Refit the coefficients of active features: how much of the error is due to their sizes, how much to their choice?
 
-An L1 penalty makes activations too small. Least squares over the features that were active in an example, and no
-others, says what is lost by that; what is left over is lost because these features were chosen, or because they are
-what they are.
+An L1 penalty makes activations too small. Least squares over the features that are active in an example measures the
+error that this causes. The remaining error is due to the choice of features, or to the features themselves.
 """
 
 from __future__ import annotations
@@ -24,23 +23,24 @@ if TYPE_CHECKING:
 def refit_gain(
     dictionary: Dictionary, x: Float[Tensor, "batch d_in"], target: Float[Tensor, "batch d_out"] | None = None
 ) -> float:
-    """The share of the squared error that goes away with the best coefficients for the active features.
+    """The share of the squared error that the best coefficients for the active features would remove.
 
-    0: no other coefficients are better; 1: with the right ones, these features would be enough. One least-squares
-    problem an example, so some hundred examples are what is wanted.
+    0 means that no other coefficients are better, 1 that these features would be enough with the right ones. It solves
+    one least-squares problem per example, so a few hundred examples are a good number.
 
     Args:
-        target: what should be written; None: what is read.
+        target: a transcoder's targets; None for an autoencoder.
 
     Raises:
         ValueError: for dictionaries that normalize each vector, whose reconstruction is not linear in their features.
     """
     if dictionary.cfg.normalize != "none":
         raise ValueError(
-            f"this dictionary normalizes each vector ({dictionary.cfg.normalize}): there are no best coefficients."
+            f"this dictionary normalizes each vector ({dictionary.cfg.normalize}), so its reconstruction is not linear "
+            "in its features, and there are no best coefficients."
         )
     features = dictionary.encode(x)
-    # What is written without any feature: the bias, and a skip term.
+    # The output without any feature: the bias and the skip term.
     wanted = (x if target is None else target).double()
     wanted = wanted - dictionary.decode(torch.zeros_like(features), x).double()
     rows = (dictionary.W_dec / dictionary.scale_out).double().cpu()

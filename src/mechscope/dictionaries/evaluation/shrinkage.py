@@ -1,4 +1,4 @@
-"""Shrinkage: how much too short (or too long) reconstructions are."""
+"""Shrinkage: by how much reconstructions are too short or too long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Shrinkage:
-    """Sums for the relative reconstruction bias, batch by batch.
+    """The relative reconstruction bias and the length ratio, computed batch by batch.
 
     The bias γ is the factor by which reconstructions would have to be divided to fit best,
     γ = E‖x̂‖² / E[x̂·x]: 1 is unbiased, below 1 the L1 penalty has pulled features towards zero.
@@ -21,7 +21,7 @@ class Shrinkage:
         self.ratios = 0.0
 
     def add(self, target: Float[Tensor, "batch d_out"], reconstruction: Float[Tensor, "batch d_out"]) -> None:
-        """Take a batch in."""
+        """Add a batch."""
         target, reconstruction = target.detach().double(), reconstruction.detach().double()
         self.squares += float(reconstruction.square().sum())
         self.products += float((reconstruction * target).sum())
@@ -33,10 +33,10 @@ class Shrinkage:
 
     @property
     def bias(self) -> float:
-        """γ; NaN where reconstructions have nothing in common with the activations."""
+        """γ; NaN if reconstructions are orthogonal to the activations."""
         return self.squares / self.products if self.products > 0 else float("nan")
 
     @property
     def length_ratio(self) -> float:
-        """‖x̂‖/‖x‖, mean over examples."""
+        """‖x̂‖/‖x‖, averaged over examples."""
         return self.ratios / self.count if self.count else float("nan")

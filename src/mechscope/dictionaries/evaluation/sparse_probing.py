@@ -1,7 +1,7 @@
-"""Sparse probing: what k features know of a label, beside what a dense probe reads from the activations themselves.
+"""Sparse probing: how well k features predict a label, compared with a dense probe on the activations themselves.
 
-The dense probe is the honest baseline: a dictionary only loses information, and a good one concentrates it. Sources:
-Gurnee et al. 2023, "Finding Neurons in a Haystack"; Karvonen et al. 2025, "SAEBench".
+The dense probe is the right baseline: a dictionary only loses information, but a good one concentrates it in few
+features. Sources: Gurnee et al. 2023, "Finding Neurons in a Haystack"; Karvonen et al. 2025, "SAEBench".
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from mechscope.linear_probes import fit_probe, splits
 
 @dataclass(frozen=True)
 class SparseProbing:
-    """Held-out scores, means over the splits."""
+    """Held-out scores, averaged over the splits."""
 
     ks: tuple[int, ...]
-    """How many features each sparse probe may read."""
+    """The number of features of each sparse probe."""
     scores: tuple[float, ...]
-    """Score of the best k features, chosen on the training set, for each k."""
+    """Score of a probe on the best k features, chosen on the training set, for each k."""
     lowest: tuple[float, ...]
-    """The worst split."""
+    """The same in the worst split."""
     highest: tuple[float, ...]
-    """The best split."""
+    """The same in the best split."""
     dense: float
     """Score of a probe on the activations."""
     every_feature: float
     """Score of a probe on all features."""
     chance: float
-    """What the commoner class scores (accuracy), or 0.5 (AUROC)."""
+    """Score of always predicting the more frequent class (accuracy), or 0.5 (AUROC)."""
     chosen: tuple[int, ...]
-    """The features of the largest k in the first split, best first."""
+    """The features of the largest probe in the first split, best first."""
     metric: Literal["accuracy", "auroc"]
-    """What is scored."""
+    """Name of the score."""
 
     def figure(self) -> Any:
-        """Scores by k, with the dense probe and chance as lines."""
+        """Scores by k, with lines for the dense probe and for chance."""
         from mechscope.viz.curves import Marker, curves
 
         return curves(
@@ -75,18 +75,18 @@ def sparse_probing(
     test_share: float = 0.25,
     seeds: Sequence[int] = (0, 1, 2),
 ) -> SparseProbing:
-    """Probe for a two-class label with the k most telling features, and with the activations.
+    """Probe for a label with two classes, with the k most predictive features and with the activations.
 
     Args:
         features: [example feature].
-        activations: [example d_in], what the features were encoded from.
-        labels: two classes [example].
-        groups: examples of one group [example] are never on both sides of a split.
-        strength: of the L2 penalty on standardised inputs.
-        seeds: one split each.
+        activations: the activations that the features were encoded from [example d_in].
+        labels: labels of two classes [example].
+        groups: examples of the same group [example] are never on both sides of a split.
+        strength: weight of the L2 penalty on standardised inputs.
+        seeds: one split per seed.
 
     Raises:
-        ValueError: for shapes that do not fit, labels that are not of two classes, or too few examples of one.
+        ValueError: for shapes that do not fit, labels that do not have two classes, or too few examples of a class.
     """
     values, target = as_examples(features, labels)
     dense, _ = as_examples(activations, labels, "activations")

@@ -1,7 +1,7 @@
-"""What a dictionary costs the model: its reconstruction in place of the activation, beside zero and mean ablation.
+"""The loss of a model whose activation is replaced by a reconstruction, compared with zero and mean ablation.
 
-How it misleads. "Loss recovered" is measured against an ablation, and zero ablation is often so destructive that any
-reconstruction recovers nearly all of it. The increase in nats says what was lost, whatever the ablation.
+How this can mislead: "loss recovered" is relative to an ablation, and zero ablation is often so destructive that any
+reconstruction recovers nearly everything. The increase in nats does not depend on an ablation.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import (
-    ExcludeTokens,
-    counted_positions,
-    excluded_ids,
-    known_tokens,
-)
-from mechscope.dictionaries.evaluation.batches import Codes
+from mechscope.dictionaries.evaluation._batches import Codes
 from mechscope.dictionaries.head import head_read, head_written, read_part, write_part
+from mechscope.dictionaries.position_mask import (
+    ExcludeTokens,
+    excluded_ids,
+    position_mask,
+    tokens_with_mask,
+)
 from mechscope.dictionaries.trained_model import warn_of_other_model
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.loss import lm_cross_entropy_loss
@@ -38,40 +38,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Splice:
-    """Losses in nats a token, means over the same predictions."""
+    """Losses in nats per token, averaged over the same predictions."""
 
     hook_name: str
-    """Where the activation was replaced."""
+    """The hook point at which the activation was replaced."""
     predictions: int
-    """Over how many next tokens the means were taken."""
+    """Number of predicted tokens over which the losses are averaged."""
     ce: float
-    """Cross-entropy of the model as it is."""
+    """Cross-entropy of the unchanged model."""
     ce_spliced: float
-    """With the reconstruction in place of the activation."""
+    """Cross-entropy with the reconstruction in place of the activation."""
     ce_zero: float
-    """With zeros in its place."""
+    """Cross-entropy with zeros in place of the activation."""
     ce_mean: float
-    """With the activation's mean (over examples and positions) in its place."""
+    """Cross-entropy with the mean activation (over examples and positions) in its place."""
     kl: float
-    """KL divergence from the model's prediction to the spliced one's."""
+    """KL divergence from the predictions of the unchanged model to those with the reconstruction."""
     kl_zero: float
-    """The same under zero ablation."""
+    """The same for zero ablation."""
     kl_mean: float
-    """The same under mean ablation."""
+    """The same for mean ablation."""
 
     @property
     def delta_ce(self) -> float:
-        """Nats that the reconstruction costs."""
+        """The increase in cross-entropy due to the reconstruction, in nats."""
         return self.ce_spliced - self.ce
 
     @property
     def recovered_zero(self) -> float:
-        """1 - ΔCE / ΔCE under zero ablation: 1 costs nothing, 0 is as bad as zeros; NaN if zeros cost nothing."""
+        """1 - ΔCE / ΔCE of zero ablation: 1 costs nothing, 0 is as bad as zeros; NaN if zeros cost nothing."""
         return _recovered(self.delta_ce, self.ce_zero - self.ce)
 
     @property
     def recovered_mean(self) -> float:
-        """1 - ΔCE / ΔCE under mean ablation, the harder comparison."""
+        """1 - ΔCE / ΔCE of mean ablation, which is harder to beat than zeros."""
         return _recovered(self.delta_ce, self.ce_mean - self.ce)
 
 
@@ -95,43 +95,44 @@ def spliced_loss(
     batch_size: int = 8,
     progress: bool = False,
 ) -> Splice:
-    """Losses of a model in which a dictionary replaces an activation, at every position at once.
+    """Measure a model's loss when a dictionary replaces an activation at every position at once.
 
     Args:
         tokens: texts [batch pos].
-        hook_name: where the dictionary reads (and writes, if it is no transcoder). Heads are read side by side.
-        hook_out: where a transcoder writes.
-        attention_mask: True where a token is real; None uses their own mask (see `model.as_tokens`).
-        skip_first: how many real tokens at the start stay unchanged and are not counted: dictionaries are often trained
-            without the first token, whose activation is unlike all others.
-        exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens stay
-            unchanged, and predictions of them and from them are not counted. Attention still sees them. None: what the
-            dictionary's metadata says. Positions outside of its "seqpos_slice" are excluded in the same way.
-        head: the dictionary reads (and writes) only this head; None: the one that its metadata names under
-            "hook_head_index", or all heads. The other heads stay as they are.
+        hook_name: the hook point that the dictionary reads (and writes, unless it is a transcoder). Heads are
+            concatenated.
+        hook_out: the hook point that a transcoder writes to.
+        attention_mask: True where a token is real; None uses the tokens' own mask (see `model.as_tokens`).
+        skip_first: how many real tokens at the start are left unchanged and not measured: dictionaries are often
+            trained without the first token, whose activation is unlike all others.
+        exclude_special_tokens: True for the tokenizer's special tokens, or ids: positions of these tokens are left
+            unchanged, and predictions of them and from them are not measured. Attention still sees them. None uses the
+            dictionary's metadata. Positions outside of its "seqpos_slice" are excluded in the same way.
+        head: the dictionary reads (and writes) only this head; None uses "hook_head_index" from its metadata, or all
+            heads. The other heads are left unchanged.
         head_out: the head that a transcoder writes.
-        batch_size: texts at a time. Two passes are made: one for the mean, one for the losses.
+        batch_size: texts per batch. There are two passes: one for the mean, one for the losses.
 
     Raises:
         KeyError: for a hook point that the model does not have.
-        ValueError: for widths that do not fit, no predictions to count, or a transcoder that would write before it
-            has read.
+        ValueError: for widths that do not fit, if there is nothing to predict, or if a transcoder would write before
+            it reads.
     """
     out = hook_name if hook_out is None else hook_out
     check_hooks(model, hook_name, out)
-    tokens = known_tokens(model, tokens, attention_mask)
+    tokens = tokens_with_mask(model, tokens, attention_mask)
     head = head_read(dictionary, head)
     head_out = head_written(dictionary, head_out, head)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-    mask = counted_positions(tokens, skip_first, excluded, trained_positions(dictionary))
+    mask = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
     warn_of_other_model(dictionary, model, tokens.ids)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-    # A prediction counts if its target token counts; it is made at the real token before that.
+    # A prediction is measured if both its target and the position before it are used.
     real = mask[:, :-1] & mask[:, 1:]
     if not real.any():
         raise ValueError(
-            f"no next token is left to predict in tokens {tuple(tokens.shape)} with skip_first={skip_first}"
+            f"there is no token left to predict in tokens {tuple(tokens.shape)} with skip_first={skip_first}"
             + (f" and without tokens {list(excluded)}." if excluded else ".")
         )
     rows = [slice(start, start + batch_size) for start in range(0, len(tokens), batch_size)]
@@ -176,7 +177,7 @@ def spliced_loss(
 
 
 def check_hooks(model: HookedRootModule, *names: str) -> None:
-    """Raises KeyError for a hook point that the model does not have, with the nearest names."""
+    """Raise KeyError for a hook point that the model does not have; suggests the closest names."""
     for name in names:
         if name not in model.hook_dict:
             hint = did_you_mean_clause(name, model.hook_dict, n=3) or "did you mean another one?"
@@ -191,14 +192,15 @@ def replacing(
     head: int | None = None,
     head_out: int | None = None,
 ) -> list[tuple[str, Any]]:
-    """Forward hooks that put a reconstruction of what is at `read` in the place of what is at `write`.
+    """Forward hooks that replace the activation at `write` by a reconstruction from the activation at `read`.
 
     Args:
-        head: read this head alone.
-        head_out: write this head alone.
+        where: the positions to replace.
+        head: read only this head.
+        head_out: write only this head.
 
     Raises:
-        ValueError: (in the pass) where shapes do not fit, or `write` comes before `read`.
+        ValueError: during the pass, if shapes do not fit or `write` comes before `read`.
     """
     held: list[Tensor] = []
 
@@ -210,7 +212,7 @@ def replacing(
             reading(activation, hook)
         if not held:
             raise ValueError(
-                f"{write} is computed before {read}: a transcoder writes after it has read; swap the hook points."
+                f"{write} is computed before {read}, but a transcoder must read first: swap the hook points."
             )
         new = write_part(activation, held.pop(), head_out, write)
         return torch.where(where.reshape(*where.shape, *[1] * (activation.ndim - 2)), new, activation)
@@ -238,8 +240,8 @@ def _mean_activation(
     rows: list[slice],
     heads: tuple[int | None, int | None],
 ) -> Tensor:
-    """The mean of what is at `write`, over counted positions. The first text is reconstructed too: what does not
-    fit shows before the long work."""
+    """The mean activation at `write` over the used positions. The first batch is also reconstructed, so that errors
+    appear before any long computation."""
     total: Tensor | None = None
     device = next(model.parameters()).device
     for number, chunk in enumerate(rows):
@@ -259,9 +261,9 @@ def _mean_activation(
     return total / int(mask.sum())
 
 
-def _loss(logits: Tensor, tokens: Tensor, counted: Bool[Tensor, "batch prediction"]) -> float:
-    """The summed loss of the predictions that count, each made at the position before its target."""
+def _loss(logits: Tensor, tokens: Tensor, used: Bool[Tensor, "batch prediction"]) -> float:
+    """The summed loss of the used predictions, each of which is made at the position before its target."""
     targets = plain_ids(tokens).clone()
-    targets[:, 1:][~counted] = 0  # the model need not be able to predict the others
+    targets[:, 1:][~used] = 0  # the model need not be able to predict the others
     losses = lm_cross_entropy_loss(logits, targets, per_token=True)
-    return float(losses[counted].double().sum())
+    return float(losses[used].double().sum())

@@ -1,8 +1,8 @@
-"""Feature splitting: does one concept need several features?
+"""Feature splitting: is one concept represented by several features?
 
-A concept is split over as many features as it takes until one more no longer helps a probe. Source: Chanin et al.
-2024, "A is for Absorption", section on feature splitting (F1 must rise by more than 0.03); features are chosen by
-difference of means here.
+A concept is split over k features if a further feature no longer improves a probe on k of them. Source: Chanin et al.
+2024, "A is for Absorption", section on feature splitting (F1 must rise by more than 0.03). Here, features are chosen by
+the difference of class means.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from mechscope.linear_probes import splits
 
 @dataclass(frozen=True)
 class Splitting:
-    """How many features stand for one concept."""
+    """The number of features that represent one concept."""
 
     f1: tuple[float, ...]
-    """Held-out F1 of a probe on the best 1, 2, … features, mean over the splits."""
+    """Held-out F1 of a probe on the best 1, 2, … features, averaged over the splits."""
     least_gain: float
-    """By how much a further feature must raise F1 to count."""
+    """The rise in F1 that a further feature must exceed to count."""
     chosen: tuple[int, ...]
     """Features in the order in which they were added, in the first split."""
 
     @property
     def features(self) -> int:
-        """Over how many features the concept is split: the last whose addition still helped."""
+        """The number of features over which the concept is split: the last one that still raised F1 enough."""
         gains = np.diff(self.f1)
         helped = np.flatnonzero(gains > self.least_gain)
         return 1 if not len(helped) else int(helped[-1]) + 2
 
     @property
     def main(self) -> tuple[int, ...]:
-        """These features."""
+        """The features over which the concept is split."""
         return self.chosen[: self.features]
 
 
@@ -57,15 +57,15 @@ def splitting(
     test_share: float = 0.25,
     seeds: Sequence[int] = (0, 1, 2),
 ) -> Splitting:
-    """How many features a two-class label is split over.
+    """The number of features over which a label with two classes is split.
 
     Args:
         features: [example feature].
-        labels: two classes [example]; F1 is that of the second (True, 1, …).
-        most: the largest number of features that is tried.
+        labels: labels of two classes [example]; F1 refers to the second one (True, 1, …).
+        most: the largest number of features to try.
 
     Raises:
-        ValueError: for shapes that do not fit, labels that are not of two classes, or too few examples of one.
+        ValueError: for shapes that do not fit, labels that do not have two classes, or too few examples of a class.
     """
     values, target = as_examples(features, labels)
     (most,) = check_ks([most], values.shape[1])

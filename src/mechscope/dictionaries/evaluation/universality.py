@@ -1,7 +1,7 @@
-"""Universality: does another dictionary (another seed, another model) have the same features?
+"""Universality: does another dictionary (with another seed, or of another model) have the same features?
 
-Activations are compared, not directions, so two models need not share a basis. Source: Bricken et al. 2023,
-"Towards Monosemanticity", section on universality.
+It compares activations, not directions, so two models need not share a basis. Source: Bricken et al. 2023, "Towards
+Monosemanticity", section on universality.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.evaluation.batches import written_out
+from mechscope.dictionaries.evaluation._batches import written_out
 from mechscope.dictionaries.features import Features
 
 Units = Features
@@ -24,16 +24,16 @@ Units = Features
 
 @dataclass(frozen=True)
 class Universality:
-    """For each unit of the first side, how well the second side's best unit follows it."""
+    """For each unit of the first side, its largest correlation with a unit of the second side."""
 
     max_correlation: Float[Tensor, " feature"]
-    """Pearson correlation of activations with the best partner; NaN for a unit that never changes."""
+    """Pearson correlation with the best partner; NaN for a unit that never changes."""
     partner: Int[Tensor, " feature"]
-    """Which unit that is; -1 for a unit that never changes."""
+    """Index of the best partner; -1 for a unit that never changes."""
 
     @property
     def median(self) -> float:
-        """Median over the units that change; NaN if none does."""
+        """Median over the units that change; NaN if there are none."""
         some = self.max_correlation[~self.max_correlation.isnan()]
         return float(some.median()) if len(some) else float("nan")
 
@@ -44,7 +44,7 @@ class Universality:
 
 
 class Correlations:
-    """Pearson correlations between two sets of units, batch by batch. Holds one [first second] matrix."""
+    """Pearson correlations between two sets of units, computed batch by batch with one matrix [first second]."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -52,7 +52,7 @@ class Correlations:
         self.shift: tuple[Tensor, Tensor] | None = None
 
     def add(self, first: Units, second: Units) -> None:
-        """Take a batch in: the same examples on both sides.
+        """Add a batch, with the same examples on both sides.
 
         Raises:
             ValueError: if the sides have different numbers of examples.
@@ -61,7 +61,7 @@ class Correlations:
         if len(a) != len(b):
             raise ValueError(f"both sides must see the same examples; one has {len(a)}, the other {len(b)}.")
         if self.shift is None:
-            # Correlations do not care about a shift, and small numbers lose less in the differences below.
+            # A shift does not change correlations, and smaller numbers lose less in the differences below.
             self.shift = a.mean(0), b.mean(0)
         a, b = a - self.shift[0], b - self.shift[1]
         new = a.sum(0), b.sum(0), a.square().sum(0), b.square().sum(0), a.T @ b
@@ -74,7 +74,7 @@ class Correlations:
 
     @property
     def matrix(self) -> Float[Tensor, "first second"]:
-        """Correlations; NaN where a unit never changes.
+        """The correlations; NaN for a unit that never changes.
 
         Raises:
             ValueError: for fewer than two examples.
@@ -83,7 +83,7 @@ class Correlations:
             raise ValueError(f"a correlation needs at least two examples; there are {self.count}.")
         x, y, xx, yy, xy = (part / self.count for part in self.sums)
         spread_x, spread_y = xx - x.square(), yy - y.square()
-        # What is left by rounding of a unit that never changes is not a spread.
+        # Rounding can leave a unit that never changes with a tiny variance.
         spread_x[spread_x <= 1e-12 * xx] = float("nan")
         spread_y[spread_y <= 1e-12 * yy] = float("nan")
         return (xy - x[:, None] * y) / (spread_x[:, None] * spread_y).sqrt()
@@ -93,14 +93,14 @@ class Correlations:
 def universality(
     batches: Iterable[tuple[Units, Units]] | tuple[Units, Units],
 ) -> Universality:
-    """Max correlations of the first side's units with the second side's.
+    """The largest correlation of each unit of the first side with a unit of the second side.
 
     Args:
-        batches: pairs of activations [batch feature] on the same examples; one pair, or a stream of them. For
-            features of two seeds give (first.encode(x), second.encode(x)); for neurons their activations.
+        batches: one pair of activations [batch feature] on the same examples, or a stream of pairs. For the features of
+            two seeds, give (first.encode(x), second.encode(x)); for neurons, their activations.
 
     Raises:
-        ValueError: for fewer than two examples, or sides that saw different ones.
+        ValueError: for fewer than two examples, or different numbers of examples on the two sides.
     """
     correlations = Correlations()
     pairs = cast("Iterable[tuple[Units, Units]]", [batches] if isinstance(batches, tuple) else batches)
@@ -117,7 +117,7 @@ def universality(
 def encoded(
     first: Callable[[Tensor], Units], second: Callable[[Tensor], Units], stream: Iterable[Tensor]
 ) -> Iterable[tuple[Units, Units]]:
-    """Pairs for `universality` from one stream of activations that both sides read."""
+    """Pairs for `universality` from one stream of activations that both dictionaries read."""
     for x in stream:
         with torch.no_grad():
             yield first(x), second(x)

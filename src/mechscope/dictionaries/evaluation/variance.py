@@ -1,4 +1,4 @@
-"""Fraction of variance unexplained: squared error, over the squared distance from the mean."""
+"""Fraction of variance unexplained: the squared error divided by the squared distance from the mean."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mechscope.arguments import checked_arguments
 
 
 class VarianceUnexplained:
-    """Sums over batches; equal to all examples at once.
+    """The fraction of variance unexplained, computed batch by batch, with the same result as from all examples at once.
 
-    Both squares are summed over dimensions and examples before they are divided (so a dimension counts as much as
-    it varies), and the mean is that of all examples, not of a batch. Source: Gao et al. 2024, section 2.1; some
-    tools average the ratio over dimensions or take a batch's mean, which gives other numbers.
+    Both squares are summed over dimensions and examples before the division (so dimensions are weighted by their
+    variance), and the mean is that of all examples, not of a batch. Source: Gao et al. 2024, section 2.1. Some tools
+    average the ratio over dimensions or use the mean of each batch, which gives other numbers.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class VarianceUnexplained:
         self.mean: Tensor | None = None
 
     def add(self, target: Float[Tensor, "batch d_out"], reconstruction: Float[Tensor, "batch d_out"]) -> None:
-        """Take a batch in."""
+        """Add a batch."""
         target, reconstruction = target.detach().double(), reconstruction.detach().double()
         self.error += float((target - reconstruction).square().sum())
         mean, count = target.mean(0), len(target)
@@ -31,7 +31,7 @@ class VarianceUnexplained:
         if self.mean is None:
             self.mean, self.count = mean, count
             return
-        # Two groups' spreads about their own means, joined: plus what lies between the means.
+        # The variances of two groups about their own means, plus the variance between the means.
         total = self.count + count
         apart = mean - self.mean
         self.spread += float(apart.square().sum()) * self.count * count / total
@@ -40,7 +40,7 @@ class VarianceUnexplained:
 
     @property
     def value(self) -> float:
-        """0 is perfect, predicting the mean gives 1, and worse is possible; NaN where nothing varies."""
+        """0 is perfect, predicting the mean gives 1, and worse is possible; NaN if nothing varies."""
         return self.error / self.spread if self.spread > 0 else float("nan")
 
 
@@ -48,7 +48,7 @@ class VarianceUnexplained:
 def fraction_of_variance_unexplained(
     target: Float[Tensor, "batch d_out"], reconstruction: Float[Tensor, "batch d_out"]
 ) -> float:
-    """FVU of one set of examples.
+    """The fraction of variance unexplained of one set of examples.
 
     >>> import torch
     >>> x = torch.tensor([[0.0, 1.0], [2.0, 5.0]])

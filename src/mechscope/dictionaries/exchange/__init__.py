@@ -1,6 +1,6 @@
-"""Dictionaries of other tools: read SAELens, dictionary_learning, sparsify and Gemma Scope, write SAELens.
+"""Exchange dictionaries with other tools: read SAELens, dictionary_learning, sparsify and Gemma Scope; write SAELens.
 
-Names are imported when first used.
+Names are imported when they are first used.
 """
 
 from mechscope.lazy import attach_stub

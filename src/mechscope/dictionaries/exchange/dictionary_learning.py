@@ -1,8 +1,8 @@
-"""Folders of dictionary_learning: ae.pt (a state dict) and config.json, which names the class.
+"""Read folders of dictionary_learning: ae.pt (a state dict) and config.json, which names the class.
 
-Linear layers hold their weights transposed; decoders may have any norm. (The tool itself rescales the decoder of an
-AutoEncoder to unit rows when it loads one, which changes the size of features and no reconstruction; `fold()` does it
-here.)
+Linear layers store their weights transposed, and decoders may have any norm. (The tool itself rescales the decoder of
+an AutoEncoder to unit rows when it loads one, which changes the size of features but not the reconstruction; here,
+`fold()` does that.)
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from mechscope.dictionaries.config import (
     TopKConfig,
 )
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_json
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_json
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of, whole
+from mechscope.model.state_dict_check import ExpectedTensor, Shape, check_state_dict
 
 WEIGHTS = "ae.pt"
 CONFIG = "config.json"
 
-# The tool's class → (its tensors by their names there, and ours; a trailing ᵀ: they lie transposed there).
+# The tool's class → the names of its tensors there → our names, with ᵀ for tensors that are stored transposed.
 LINEAR = {"encoder.weight": "W_encᵀ", "encoder.bias": "b_enc", "decoder.weight": "W_decᵀ"}
 DIRECT = {"W_enc": "W_enc", "b_enc": "b_enc", "W_dec": "W_dec", "b_dec": "b_dec"}
 TENSORS: dict[str, dict[str, str]] = {
@@ -51,7 +52,7 @@ TENSORS: dict[str, dict[str, str]] = {
         "mag_bias": "b_mag",
     },
 }
-# What else a class saves, and what of it may be missing.
+# Other tensors that a class saves, and those that may be missing.
 BESIDE: dict[str, tuple[str, ...]] = {
     "AutoEncoderTopK": ("k", "threshold"),
     "BatchTopKSAE": ("k",),
@@ -59,8 +60,8 @@ BESIDE: dict[str, tuple[str, ...]] = {
 }
 OPTIONAL = {("AutoEncoderTopK", "k"), ("AutoEncoderTopK", "threshold")}
 
-# How it was trained: nothing that changes what finished weights compute. (Activations that were normalized in training
-# are accounted for in the biases when the tool saves.)
+# Settings of training, which do not change what the trained weights compute. (If activations were normalized in
+# training, the tool adapts the biases when it saves.)
 _TRAINING = """
     anneal_start auxk_alpha bandwidth decay_start dead_feature_threshold device group_fractions group_weights
     l1_penalty layer lm_name lr n_sparsity_updates norm_factor p_end p_start resample_steps seed sparsity_function
@@ -69,26 +70,25 @@ _TRAINING = """
 """
 TRAINING = frozenset(_TRAINING.split())
 BUFFER = ("d_submodule", "io", "n_ctxs", "ctx_len", "refresh_batch_size", "out_batch_size", "device")
-"""How the activations were gathered; "io" says whether they are a submodule's input or output."""
+"""How the activations were collected; "io" says whether they are a submodule's input or output."""
 
 
 @checked_arguments
 def load_dictionary_learning(
     path: str | Path, *, dict_class: str | None = None, ignore: Collection[str] = ()
 ) -> Dictionary:
-    """Read a dictionary_learning folder, or one ae.pt (or ae_<step>.pt) whose config lies beside or above it.
+    """Read a dictionary_learning folder, or an ae.pt (or ae_<step>.pt) with a config next to it or one folder above.
 
-    A threshold of -1 means that it was never estimated. Ours then selects over the batch, as the tool does with
-    use_threshold=False (the tool's default would let every positive feature through).
+    A threshold of -1 means that it was never estimated. The dictionary then selects over the batch, as the tool does
+    with use_threshold=False (by default, the tool would keep every positive feature).
 
     Args:
-        dict_class: the tool's class, where there is no config.json.
-        ignore: settings with unknown names that are known to change nothing.
+        dict_class: the tool's class, if there is no config.json.
+        ignore: names of unknown settings that are known to make no difference.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: for damaged or unsafe files, an unknown class or setting, or tensors that are missing, unknown or of
-            the wrong shape; all of these at once.
+        ValueError: for damaged or unsafe files, an unknown class or setting, and tensors that do not fit (listing all).
     """
     path = Path(path)
     weights = path if path.suffix == ".pt" else path / WEIGHTS
@@ -127,7 +127,7 @@ def _trainer(config: Mapping[str, Any], where: str, ignore: Collection[str]) -> 
     trainer = config["trainer"]
     _check_buffer(config.get("buffer"), f"{where}, buffer", ignore)
     if not isinstance(trainer, dict):
-        raise ValueError(f"{where}: trainer is a {type(trainer).__name__}; it should hold settings.")
+        raise ValueError(f"{where}: trainer must be a table of settings, not a {type(trainer).__name__}.")
     settings = cast("dict[str, Any]", trainer)
     check_settings(
         settings,
@@ -140,11 +140,11 @@ def _trainer(config: Mapping[str, Any], where: str, ignore: Collection[str]) -> 
 
 
 def _check_buffer(buffer: object, where: str, ignore: Collection[str]) -> None:
-    """Refuse a buffer that gave the trainer other pairs of activations than an autoencoder reads and writes."""
+    """Refuse a buffer whose pairs of activations differ from what an autoencoder reads and writes."""
     if buffer is None:
         return
     if not isinstance(buffer, dict):
-        raise ValueError(f"{where}: should hold settings, not a {type(buffer).__name__}.")
+        raise ValueError(f"{where}: must be a table of settings, not a {type(buffer).__name__}.")
     settings = cast("dict[str, Any]", buffer)
     check_settings(settings, needed=(), known=BUFFER, ignore=ignore, where=where)
     one_of("io", settings.get("io", "out"), ("in", "out"), where)
@@ -153,7 +153,7 @@ def _check_buffer(buffer: object, where: str, ignore: Collection[str]) -> None:
 def _widths(
     found: Mapping[str, Tensor], settings: Mapping[str, Any], kind: str, where: str
 ) -> tuple[int, int]:
-    """d_in and d_sae: what the config says, or the encoder's shape where there is none."""
+    """d_in and d_sae, from the config or, without one, from the encoder's shape."""
     if "activation_dim" in settings:
         return (
             whole("activation_dim", settings["activation_dim"], where),
@@ -168,7 +168,7 @@ def _widths(
 
 def _check(found: Mapping[str, Tensor], kind: str, d_in: int, d_sae: int, where: str) -> None:
     ours: dict[str, Shape] = {"W_enc": (d_in, d_sae), "W_dec": (d_sae, d_in), "b_dec": (d_in,)}
-    expected: dict[str, Shape | None] = {}
+    expected: dict[str, ExpectedTensor | Shape] = {}
     for theirs, name in TENSORS[kind].items():
         shape = ours.get(name.rstrip("ᵀ"), (d_sae,))
         if name == "threshold" and kind != "JumpReluAutoEncoder":
@@ -176,8 +176,9 @@ def _check(found: Mapping[str, Tensor], kind: str, d_in: int, d_sae: int, where:
         expected[theirs] = shape[::-1] if name.endswith("ᵀ") else shape
     for name in BESIDE.get(kind, ()):
         if name in found or (kind, name) not in OPTIONAL:
-            expected[name] = None if name == "group_sizes" else ()
-    check_tensors(found, expected, where)
+            shapes = () if name == "group_sizes" else ((),)
+            expected[name] = ExpectedTensor(shapes, integers=name in ("k", "group_sizes"))
+    check_state_dict(found, expected, what=f"the tensors of {where}")
 
 
 def _renamed(found: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
@@ -199,7 +200,7 @@ def _config(
         "d_sae": state["W_enc"].shape[1],
         "dtype": dtype_of_weights(state["W_enc"], where),
         "decoder_norm": decoder_norm_of(state["W_dec"]),
-        # These two classes read activations as they are.
+        # These two classes do not subtract b_dec.
         "subtract_b_dec": kind not in ("AutoEncoderNew", "JumpReluAutoEncoder"),
     }
     try:
@@ -217,7 +218,7 @@ def _config(
         sizes = [int(size) for size in found["group_sizes"].flatten().tolist()]
         if settings.get("group_sizes") not in (None, sizes):
             raise ValueError(
-                f"group_sizes is {settings['group_sizes']} in the config and {sizes} in the weights."
+                f"group_sizes is {settings['group_sizes']} in the config but {sizes} in the weights."
             )
         widths = tuple(sum(sizes[: end + 1]) for end in range(len(sizes)))
         return MatryoshkaConfig(**shared, widths=widths)
@@ -235,7 +236,7 @@ def _k(found: Mapping[str, Tensor], settings: Mapping[str, Any], where: str) -> 
         raise ValueError(f"{where}: k is neither in the config nor in the weights.")
     if len(set(values.values())) > 1:
         raise ValueError(
-            f"k is {values['the config']:g} in the config and {values['the weights']:g} in the weights."
+            f"k is {values['the config']:g} in the config but {values['the weights']:g} in the weights."
         )
     k = next(iter(values.values()))
     return whole("k", int(k) if k.is_integer() else k, where)

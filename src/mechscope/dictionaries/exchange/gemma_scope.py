@@ -1,4 +1,4 @@
-"""Gemma Scope: params.npz with W_enc, W_dec, b_enc, b_dec, threshold. JumpReLU, and b_dec is not subtracted."""
+"""Read Gemma Scope: params.npz with W_enc, W_dec, b_enc, b_dec, threshold; JumpReLU without subtracting b_dec."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import JumpReluConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_tensors
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_npz
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_npz
+from mechscope.model.state_dict_check import ExpectedTensor, check_state_dict
 
 WEIGHTS = "params.npz"
 NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
@@ -17,33 +17,34 @@ NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
 
 @checked_arguments
 def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionary:
-    """Read params.npz, or a folder that has it. Widths come from the matrices, since there is no config.
+    """Read params.npz, or a folder that contains it. Widths come from the matrices, because there is no config.
 
-    Dictionaries of embeddings were trained on embeddings without their factor √d_model, which nothing in the file
-    says: give activations without it.
+    Dictionaries of embeddings were trained on embeddings without their factor √d_model, although the file does not say
+    so: divide the activations by it.
 
     Args:
-        transcoder: whether it writes elsewhere than it reads, which the file does not say where both have one width.
+        transcoder: whether it is a transcoder, which the file does not say if both widths are equal.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for a damaged file, or tensors that are missing, unknown or of the wrong shape; all at once.
+        ValueError: for a damaged file, or listing every tensor that does not fit.
     """
     path = Path(path)
     weights = path if path.suffix == ".npz" else path / WEIGHTS
     must_exist(weights)
     found = read_npz(weights)
-    where = str(weights)
+    where, what = str(weights), f"the tensors of {weights}"
     matrices = [found[name] for name in ("W_enc", "W_dec") if name in found]
     if len(matrices) < 2 or any(matrix.ndim != 2 for matrix in matrices):
-        # Without both matrices there is no saying what the others should be.
-        expected: dict[str, Shape | None] = dict.fromkeys(NAMES)
-        check_tensors(found, expected, where)
+        # Without both matrices, the shapes of the others are unknown.
+        check_state_dict(
+            found, dict.fromkeys(NAMES, ExpectedTensor()), what=what, owner="Gemma Scope's format"
+        )
         shapes = ", ".join(f"{name} {tuple(found[name].shape)}" for name in ("W_enc", "W_dec"))
         raise ValueError(f"{where}: W_enc and W_dec must be matrices; got {shapes}.")
     d_in, d_sae = matrices[0].shape
     d_out = matrices[1].shape[1]
-    check_tensors(
+    check_state_dict(
         found,
         {
             "W_enc": (d_in, d_sae),
@@ -52,7 +53,8 @@ def load_gemma_scope(path: str | Path, *, transcoder: bool = False) -> Dictionar
             "b_dec": (d_out,),
             "threshold": (d_sae,),
         },
-        where,
+        what=what,
+        owner="the encoder and decoder",
     )
     cfg = JumpReluConfig(
         d_in=d_in,

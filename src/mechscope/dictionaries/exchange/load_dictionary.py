@@ -1,4 +1,4 @@
-"""Read a dictionary in any known format, recognised by the files in its folder."""
+"""Read a dictionary in any known format, which is recognised by the files in its folder."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ MARKS: Mapping[str, str] = {
 
 @checked_arguments
 def load_dictionary(path: str | Path, format: Format = "auto", *, ignore: Collection[str] = ()) -> Dictionary:
-    """Read a dictionary from a folder (or its weights file): ours, or another tool's.
+    """Read a dictionary from a folder (or its weights file), in our own format or another tool's.
 
-    Where a format has choices of its own (a SAELens input scale, a Gemma Scope transcoder), call its own reader.
+    If a format has options (a SAELens input scale, a Gemma Scope transcoder), call its own reader.
 
     Args:
-        format: "auto" looks which weights file is there: weights.safetensors (ours), sae_weights.safetensors (SAELens),
+        format: "auto" recognises it by the weights file: weights.safetensors (ours), sae_weights.safetensors (SAELens),
             ae.pt (dictionary_learning), sae.safetensors (sparsify), params.npz (Gemma Scope).
-        ignore: settings with unknown names that are known to change nothing.
+        ignore: names of unknown settings that are known to make no difference.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`, or a file is missing.
-        ValueError: if the format is not recognised (lists the files found), and as its reader.
+        ValueError: if the format is not recognised (lists the files found), and as the format's reader.
     """
     path = check_name(path)
     if format not in get_args(Format):
@@ -76,8 +76,8 @@ def tell_format(path: Path) -> str:
         return found[0]
     if found:
         raise ValueError(
-            f"{folder} has the weights of several formats ({', '.join(MARKS[name] for name in found)}); say which "
-            f"with format={found[0]!r} or another."
+            f"{folder} has the weights of several formats ({', '.join(MARKS[name] for name in found)}); choose one "
+            f"with format={found[0]!r} or another name."
         )
     entries = sorted(folder.iterdir())
     seen = ", ".join(entry.name + "/" * entry.is_dir() for entry in entries[:12]) or "nothing"

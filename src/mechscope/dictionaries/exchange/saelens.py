@@ -1,6 +1,6 @@
-"""SAELens folders, version 6 and later: cfg.json and sae_weights.safetensors, with our own parameter names.
+"""Read SAELens folders of version 6 and later: cfg.json and sae_weights.safetensors, with our parameter names.
 
-Folders from before version 6 have one flat config; `saelens_older.py` turns it into the present form.
+Folders from before version 6 have a flat config, which `_saelens_older.py` converts first.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from mechscope.dictionaries.config import (
     TopKConfig,
 )
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
-from mechscope.dictionaries.exchange.saelens_metadata import check_metadata
-from mechscope.dictionaries.exchange.saelens_older import is_older, to_present
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange._saelens_metadata import check_metadata
+from mechscope.dictionaries.exchange._saelens_older import is_older, to_present
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of, whole
 from mechscope.dictionaries.head import HEAD
+from mechscope.model.state_dict_check import ExpectedTensor, Shape, check_state_dict
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -47,7 +48,7 @@ COMMON = (
 )
 TRAINING = ("decoder_init_norm",)
 TOPK_TRAINING = ("use_sparse_activations", "aux_loss_coefficient")
-# architecture → (settings it needs, settings it may have, most of which only a training checkpoint has)
+# Architecture → (required settings, optional settings, most of which only occur in training checkpoints).
 SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "standard": ((), ("l1_coefficient", "lp_norm", "l1_warm_up_steps")),
     "gated": ((), ("l1_coefficient", "l1_warm_up_steps")),
@@ -90,19 +91,18 @@ def load_saelens(
 ) -> Dictionary:
     """Read a SAELens folder, of version 6 or later or of the older flat kind.
 
-    What the config leaves out has SAELens's own default. A dictionary saved in the midst of training is read too.
+    Settings that are missing from the config have SAELens's defaults. Training checkpoints can be read too.
 
     Args:
-        input_scale: for normalize_activations="expected_average_only_in", whose factor is not in the config: what
-            activations were multiplied by in training (1 if it is folded into the weights already). None looks for
-            it in activation_scaler.json.
-        ignore: settings and entries of the metadata with unknown names that are known to change nothing.
+        input_scale: the factor of activations in training, for normalize_activations="expected_average_only_in", whose
+            config lacks it (1 if it is already folded into the weights). None reads it from activation_scaler.json.
+        ignore: names of unknown settings and metadata that are known to make no difference.
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
-        ValueError: for damaged files, an unknown architecture, setting or value, or tensors that are missing, unknown
-            or of the wrong shape; all of these at once.
-        UserWarning: for unknown entries of the metadata, which nothing uses (see `saelens_metadata`).
+        ValueError: for damaged files, an unknown architecture, setting or value, and tensors that do not fit (listing
+            all).
+        UserWarning: for unknown metadata, which is not used (see `_saelens_metadata.py`).
     """
     folder = Path(folder)
     must_exist(folder / CONFIG, folder / WEIGHTS)
@@ -128,10 +128,10 @@ def load_saelens(
     cfg = _config(architecture, settings, where)
     if scale is not None and cfg.transcodes:
         raise ValueError(
-            f"{where}: a transcoder reads and writes in units of its own, and one factor cannot say both."
+            f"{where}: a transcoder's input and output have different scales, so one input_scale is not enough."
         )
     state = _rename(state, architecture)
-    check_tensors(state, _shapes(architecture, cfg), str(folder / WEIGHTS))
+    check_state_dict(state, _shapes(architecture, cfg), what=f"the tensors of {folder / WEIGHTS}")
     dictionary = make(
         _with_decoder_norm(cfg, state),
         state,
@@ -144,7 +144,7 @@ def load_saelens(
 
 @checked_arguments
 def saelens_densities(folder: str | Path) -> Tensor | None:
-    """The share of tokens at which each feature is active, where a folder has it (sparsity.safetensors).
+    """The share of tokens at which each feature is active, if the folder has it (sparsity.safetensors).
 
     Raises:
         ValueError: for a damaged file, or one without the tensor `sparsity`.
@@ -153,8 +153,8 @@ def saelens_densities(folder: str | Path) -> Tensor | None:
     if not path.is_file():
         return None
     found = read_safetensors(path)
-    check_tensors(found, {"sparsity": None}, str(path))
-    # The file has log10.
+    check_state_dict(found, {"sparsity": ExpectedTensor()}, what=f"the tensors of {path}", owner="the format")
+    # The file stores log10.
     return torch.pow(10.0, found["sparsity"].double())
 
 
@@ -168,11 +168,11 @@ def _config(architecture: str, settings: Mapping[str, Any], where: str) -> Dicti
     skip = "skip" in architecture
     if skip and NORMALIZE[normalize] != "none":
         raise ValueError(
-            f"{where}: a skip term that reads raw activations beside an encoder that reads normalized ones "
-            f"({normalize}) has no counterpart here."
+            f"{where}: a skip term that reads raw activations, with an encoder that reads normalized ones "
+            f"({normalize}), is not supported."
         )
     if transcodes and subtract is not False:
-        raise ValueError(f"{where}: a transcoder has apply_b_dec_to_input=false; this one says {subtract!r}.")
+        raise ValueError(f"{where}: a transcoder must have apply_b_dec_to_input=false, not {subtract!r}.")
     shared: dict[str, Any] = {
         "d_in": whole("d_in", settings["d_in"], where),
         "d_sae": whole("d_sae", settings["d_sae"], where),
@@ -206,7 +206,7 @@ def _config(architecture: str, settings: Mapping[str, Any], where: str) -> Dicti
 
 
 def _complete(widths: tuple[int, ...], d_sae: int) -> tuple[int, ...]:
-    """Matryoshka widths that end with the whole dictionary, which SAELens may leave out."""
+    """Matryoshka widths, ending with the whole dictionary, which SAELens may leave out."""
     return widths if widths and widths[-1] == d_sae else (*widths, d_sae)
 
 
@@ -226,7 +226,7 @@ def _shapes(architecture: str, cfg: DictionaryConfig) -> dict[str, Shape]:
 
 
 def _rename(state: dict[str, Tensor], architecture: str) -> dict[str, Tensor]:
-    """What other versions call otherwise: a threshold's logarithm, a batch's threshold."""
+    """Tensors under their present names; some versions store a threshold's logarithm, or a BatchTopK threshold."""
     state = dict(state)
     if architecture.startswith("jumprelu") and "log_threshold" in state and "threshold" not in state:
         state["threshold"] = state.pop("log_threshold").exp()
@@ -243,7 +243,7 @@ def _scale(settings: Mapping[str, Any], folder: Path, given: float | None) -> fl
     if settings.get("normalize_activations") != "expected_average_only_in":
         if given is not None:
             raise ValueError(
-                f"{folder}: input_scale belongs to normalize_activations='expected_average_only_in', and this folder "
+                f"{folder}: input_scale belongs to normalize_activations='expected_average_only_in', but this folder "
                 f"has {settings.get('normalize_activations', 'none')!r}."
             )
         return None
@@ -258,9 +258,9 @@ def _scale(settings: Mapping[str, Any], folder: Path, given: float | None) -> fl
             raise ValueError(f"{folder / SCALER}: whitened activations are not supported.")
         return float(scaler["scaling_factor"])
     raise ValueError(
-        f"{folder}: activations were scaled in training (expected_average_only_in) by a factor that this folder does "
-        "not have. Give input_scale, √d_in over the mean length of activations; or input_scale=1 if the factor is "
-        "folded into the weights."
+        f"{folder}: activations were scaled in training (expected_average_only_in) by a factor that is not in this "
+        "folder. Give input_scale, which is √d_in divided by the mean length of activations, or input_scale=1 if the "
+        "factor is folded into the weights."
     )
 
 
@@ -276,11 +276,12 @@ def _metadata(settings: Mapping[str, Any], where: str, ignore: Collection[str]) 
     hook_name = metadata.get("hook_name")
     if reshape == "hook_z" and hook_name is not None and not hook_name.endswith("hook_z"):
         raise ValueError(
-            f"{where}: reshape_activations 'hook_z' reads heads side by side, and hook_name {hook_name!r} is no hook_z."
+            f"{where}: reshape_activations 'hook_z' reads concatenated heads, but hook_name {hook_name!r} is not a "
+            "hook_z."
         )
     if metadata.get(HEAD) is not None and reshape != "none":
         raise ValueError(
-            f"{where}: it reads one head ({HEAD} {metadata[HEAD]}) and all heads side by side (reshape_activations "
-            f"{reshape!r}), which contradict each other."
+            f"{where}: one head ({HEAD} {metadata[HEAD]}) and all heads concatenated (reshape_activations {reshape!r}) "
+            "contradict each other."
         )
     return metadata

@@ -1,4 +1,4 @@
-"""Writing a dictionary as a SAELens folder (version 6)."""
+"""Write a dictionary as a SAELens folder (version 6)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def save_saelens(
 ) -> Path:
     """Write cfg.json and sae_weights.safetensors; activation scales are folded into the weights.
 
-    BatchTopK and Matryoshka dictionaries become JumpReLU ones with their threshold for every feature, as SAELens
-    itself saves them; the widths of the nested ones are kept in the metadata.
+    BatchTopK and Matryoshka dictionaries are saved as JumpReLU with the same threshold for every feature, as SAELens
+    itself does; the widths of nested dictionaries are kept in the metadata.
 
     Args:
         densities: the share of tokens at which each feature is active, for sparsity.safetensors.
 
     Raises:
-        ValueError: for what SAELens has no counterpart of: crosscoders, gated or TopK transcoders, a skip term
-            beside a normalization, and BatchTopK whose threshold was never estimated.
+        ValueError: for dictionaries that SAELens does not have: crosscoders, gated or TopK transcoders, a skip term
+            with a normalization, and BatchTopK without a threshold; and for weights that are not finite.
         TypeError: for metadata that is not JSON.
     """
     folder = Path(folder)
-    kept = dictionary.fold(norms=False)
+    kept = dictionary.folded_to_save(norms=False)
     if densities is not None and densities.shape != (kept.cfg.d_sae,):
         raise ValueError(
-            f"densities have shape {tuple(densities.shape)}; one for each of {kept.cfg.d_sae} features is wanted."
+            f"densities have shape {tuple(densities.shape)}; give one for each of the {kept.cfg.d_sae} features."
         )
     architecture, extra, kept = _architecture(kept)
     cfg = kept.cfg
@@ -69,27 +69,27 @@ def save_saelens(
         settings["d_out"] = cfg.width_out
     state = {name: tensor for name, tensor in kept.state().items() if name not in ("scale_in", "scale_out")}
     if architecture.startswith("jumprelu"):
-        # One threshold for all, or one each; below zero a feature is still only active where it is positive.
+        # One threshold for all features, or one each; with a negative one, only positive features are active.
         state["threshold"] = state["threshold"].clamp_min(0).to(state["b_enc"]).expand(cfg.d_sae).contiguous()
     text = json.dumps(settings, indent=2) + "\n"
     write_atomically(folder / WEIGHTS, safetensors.torch.save(state))
     if densities is not None:
-        # A feature that was never active has no logarithm; SAELens too writes it as one in ten thousand million.
+        # The density 0 has no logarithm; like SAELens, this writes 1e-10.
         logs = densities.detach().cpu().double().clamp_min(1e-10).log10().float()
         write_atomically(folder / SPARSITY, safetensors.torch.save({"sparsity": logs}))
-    # The config last: a folder that has one is whole.
+    # The config is written last, so that a folder with a config is complete.
     write_atomically(folder / CONFIG, text)
     return folder
 
 
 def _version(found: object) -> str:
-    """The version whose form is written: SAELens reads a config without one, or with an older one, as a flat one."""
+    """The version to write: without one, or with an older one, SAELens would expect a flat config."""
     major = str(found).split(".")[0]
     return str(found) if major.isdigit() and int(major) >= 6 else FORM
 
 
 def _architecture(dictionary: Dictionary) -> tuple[str, dict[str, Any], Dictionary]:
-    """SAELens's name for it, settings that only this architecture has, and the dictionary as it can be written."""
+    """SAELens's name of the architecture, the settings that only it has, and the dictionary to write."""
     cfg = dictionary.cfg
     kind = cfg.architecture
     if cfg.skip and cfg.normalize != "none":
@@ -102,11 +102,11 @@ def _architecture(dictionary: Dictionary) -> tuple[str, dict[str, Any], Dictiona
     if isinstance(cfg, BatchTopKConfig):
         if not bool(cast("Tensor", dictionary.threshold) >= 0):
             raise ValueError(
-                "this BatchTopK dictionary has no threshold yet (it is estimated in training), and SAELens saves it by "
-                "its threshold: train it first."
+                "this BatchTopK dictionary has no threshold yet, which SAELens's format needs: train the dictionary, "
+                "which estimates it."
             )
         if cfg.rescale_by_decoder_norm:
-            # A threshold in units of unit rows needs unit rows.
+            # The threshold refers to a decoder with unit rows.
             dictionary = dictionary.fold(norms=True)
         metadata: dict[str, Any] = {"trained_as": kind, "k": cfg.k}
         widths = getattr(cfg, "widths", None)
@@ -117,7 +117,7 @@ def _architecture(dictionary: Dictionary) -> tuple[str, dict[str, Any], Dictiona
     if cfg.transcodes or kind not in ("topk", "gated"):
         what = f"a {kind} transcoder" if cfg.transcodes else f"a {kind} dictionary"
         raise ValueError(
-            f"SAELens has no counterpart of {what}; save it in our own format (mechscope.dictionaries.save)."
+            f"SAELens cannot represent {what}; save it in our own format (mechscope.dictionaries.save)."
         )
     if isinstance(cfg, TopKConfig):
         return "topk", {"k": cfg.k, "rescale_acts_by_decoder_norm": cfg.rescale_by_decoder_norm}, dictionary

@@ -1,4 +1,4 @@
-"""Folders of sparsify: {hook point}/cfg.json and sae.safetensors. TopK autoencoders and transcoders."""
+"""Read folders of sparsify: {hook point}/cfg.json and sae.safetensors, with TopK autoencoders and transcoders."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from mechscope.arguments import checked_arguments
 from mechscope.dictionaries.config import TopKConfig
 from mechscope.dictionaries.dictionary import Dictionary
-from mechscope.dictionaries.exchange.checking import Shape, check_settings, check_tensors, one_of, whole
-from mechscope.dictionaries.exchange.converting import decoder_norm_of, dtype_of_weights, make
-from mechscope.dictionaries.exchange.raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange._converting import decoder_norm_of, dtype_of_weights, make
+from mechscope.dictionaries.exchange._raw_files import must_exist, read_json, read_safetensors
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of, whole
+from mechscope.model.state_dict_check import Shape, check_state_dict
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae.safetensors"
@@ -31,16 +32,15 @@ KNOWN = (
 def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictionary:
     """Read a sparsify folder.
 
-    normalize_decoder and multi_topk only steer training: a decoder is used as it lies in the file, and the k features
-    are those of `encode`. An autoencoder with a skip term is rebuilt as a transcoder with the same outputs.
+    normalize_decoder and multi_topk only affect training: the decoder is used as it is stored, and k features are
+    active. An autoencoder with a skip term is converted to a transcoder with the same outputs.
 
     Args:
-        ignore: settings with unknown names that are known to change nothing.
+        ignore: names of unknown settings that are known to make no difference.
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
-        ValueError: for damaged files, unknown settings or values, or tensors that are missing, unknown or of the wrong
-            shape; all of these at once.
+        ValueError: for damaged files, unknown settings or values, and tensors that do not fit (listing all).
     """
     folder = Path(folder)
     must_exist(folder / CONFIG, folder / WEIGHTS)
@@ -49,7 +49,7 @@ def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictio
     check_settings(settings, needed=("d_in", "k"), known=KNOWN, ignore=ignore, where=where)
     d_in, k = whole("d_in", settings["d_in"], where), whole("k", settings["k"], where)
     one_of("activation", settings.get("activation", "topk"), ("topk",), where)
-    # Older versions could let negative pre-activations through.
+    # Older versions could keep negative pre-activations.
     one_of("signed", settings.get("signed", False), (False,), where)
     skip, transcode = settings.get("skip_connection", False), settings.get("transcode", False)
     for name, value in (("skip_connection", skip), ("transcode", transcode)):
@@ -67,7 +67,7 @@ def load_sparsify(folder: str | Path, *, ignore: Collection[str] = ()) -> Dictio
     if skip:
         shapes["W_skip"] = (d_in, d_in)
     found = read_safetensors(folder / WEIGHTS)
-    check_tensors(found, shapes, str(folder / WEIGHTS))
+    check_state_dict(found, shapes, what=f"the tensors of {folder / WEIGHTS}")
     state = {
         "W_enc": found["encoder.weight"].T,
         "b_enc": found["encoder.bias"],

@@ -11,15 +11,15 @@ from typing import Protocol, TypeVar
 from mechscope.dictionaries.frontier.points import Sweep
 
 REFERENCE = "relu"
-"""What the others are held against."""
+"""The architecture to which the others are compared."""
 
 
 class Measured(Protocol):
-    """A dictionary that was measured."""
+    """A dictionary with measured L0 and FVU."""
 
     @property
     def l0(self) -> float:
-        """Active features an example."""
+        """Active features per example."""
         ...
 
     @property
@@ -32,10 +32,9 @@ M = TypeVar("M", bound=Measured)
 
 
 def at_l0(points: Iterable[M], l0: float, measure: Callable[[M], float] = lambda p: p.fvu) -> float | None:
-    """A measure at an L0 between two points; None outside of them.
+    """A measure at some L0, interpolated between neighbouring points; None outside of their range.
 
-    Between neighbours the logarithm of a positive measure is taken to be straight in the logarithm of L0; a measure
-    that is not positive everywhere is taken to be straight itself.
+    The interpolation is linear in the logarithm of L0, and in the logarithm of the measure if that is positive.
     """
     line = sorted((point.l0, measure(point)) for point in points if point.l0 > 0)
     for (low, first), (high, second) in pairwise(line):
@@ -52,17 +51,17 @@ class AtL0:
     """One architecture at one L0."""
 
     architecture: str
-    """Which."""
+    """The architecture."""
     l0: float
-    """Where."""
+    """The L0."""
     fvu: tuple[float, ...]
-    """FVU of each seed whose frontier reaches there."""
+    """FVU for each seed whose frontier includes this L0."""
     ratio: tuple[float, ...]
-    """FVU over the reference's of the same seed, where both reach there."""
+    """FVU divided by that of the reference for each seed, if both frontiers include this L0."""
 
     @property
     def mean(self) -> float | None:
-        """Mean FVU; None if no seed reaches this L0."""
+        """Mean FVU; None if no seed's frontier includes this L0."""
         return sum(self.fvu) / len(self.fvu) if self.fvu else None
 
     @property
@@ -72,7 +71,7 @@ class AtL0:
 
 
 def compare(sweep: Sweep, levels: Sequence[float]) -> list[AtL0]:
-    """Every architecture at every L0, by L0 and then in the sweep's order."""
+    """Every architecture at every L0, ordered by L0 and then as in the sweep."""
     found: list[AtL0] = []
     for l0 in levels:
         reference = {seed: at_l0(sweep.of(REFERENCE, seed), l0) for seed in sweep.config.seeds}
@@ -87,9 +86,9 @@ def compare(sweep: Sweep, levels: Sequence[float]) -> list[AtL0]:
 
 
 def levels_of(sweep: Sweep, most: int = 5) -> list[float]:
-    """Round values of L0 that the reference (or, without it, anybody) and one more reach in every seed; `most` of them.
+    """At most `most` round values of L0 at which the reference and another architecture can be compared in every seed.
 
-    They are spread evenly over those that there are.
+    Without the reference, any two architectures will do. The values are spread evenly over all possible ones.
     """
 
     def reaches(architecture: str, l0: float) -> bool:
@@ -107,14 +106,14 @@ def levels_of(sweep: Sweep, most: int = 5) -> list[float]:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the literature says about two architectures: at equal L0 the first leaves less variance unexplained."""
+    """A published order of two architectures: at equal L0, the first leaves less variance unexplained."""
 
     better: str
-    """The first."""
+    """The first architecture."""
     worse: str
-    """The second."""
+    """The second architecture."""
     source: str
-    """Who says so."""
+    """The publication."""
 
 
 EXPECTED = (
@@ -125,26 +124,26 @@ EXPECTED = (
     Expected("batch_topk", "topk", "Bussmann et al. 2024"),
     Expected("batch_topk", "matryoshka", "Bussmann et al. 2025"),
 )
-"""Orders that were published, on activations of language models."""
+"""Published orders on activations of language models."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """Two architectures at every L0 and seed at which both can be read off."""
+    """A comparison of two architectures at every L0 and seed at which both can be interpolated."""
 
     expected: Expected
-    """What was expected."""
+    """The published order."""
     ratios: tuple[float, ...]
-    """FVU of the first over that of the second; below 1 is as expected."""
+    """FVU of the first divided by that of the second; below 1 is as expected."""
 
     @property
     def agreeing(self) -> int:
-        """At how many of them the first is better."""
+        """The number of comparisons in which the first is better."""
         return sum(ratio < 1 for ratio in self.ratios)
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """The result in words."""
         if not self.ratios:
             return "not compared"
         if self.agreeing == len(self.ratios):
@@ -153,7 +152,7 @@ class Order:
 
 
 def orders(sweep: Sweep, levels: Sequence[float]) -> list[Order]:
-    """Every expected order whose two architectures took part."""
+    """Every expected order whose architectures are both in the sweep."""
     found: list[Order] = []
     for expected in EXPECTED:
         if not {expected.better, expected.worse} <= set(sweep.architectures):

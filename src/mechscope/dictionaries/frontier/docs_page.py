@@ -1,4 +1,4 @@
-"""The frontiers as a page of the docs."""
+"""Write the documentation page about the frontiers."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from mechscope.dictionaries.frontier.tables import (
 )
 
 REMARKS = Path(__file__).with_name("remarks.md")
-"""What the developers make of the presets."""
+"""Our remarks about the presets' results."""
 
 
 def frontiers_page(sweeps: Mapping[str, Sweep], stem: str) -> str:
-    """Markdown: what was done, a section a sweep, and what it shows.
+    """The page in Markdown: the method, the remarks, and one section per sweep.
 
     Args:
-        sweeps: preset → what it found.
-        stem: what the plots' names begin with.
+        sweeps: preset → its results.
+        stem: beginning of the plots' file names.
     """
     names = " ".join(sweeps)
     sections = "\n".join(_section(name, sweep, stem) for name, sweep in sweeps.items())
     return f"""# Frontiers
 
-Written by `make frontiers`, that is `mechscope sae sweep --preset {names} --docs docs/frontiers.md`. What does an
-architecture pay for few active features? Each point is a dictionary, trained from nothing and measured on activations
-that were held out; lower at the same L0 is better.
+Written by `make frontiers`, that is `mechscope sae sweep --preset {names} --docs docs/frontiers.md`.
+What reconstruction error do architectures have at the same number of active features? Each point is a dictionary,
+trained from scratch and measured on held-out activations; lower at the same L0 is better.
 
-All dictionaries of a section have the same number of features, learnt from the same activations in the same order and
-in as many steps, and their dead features are helped by the same auxiliary loss. Learning rates were tried on each
-architecture at its middle sparsity; it took the one with which its own training loss was lowest. These are trainings of
-minutes, and the published ones are far longer. Transcoders and crosscoders are not here: they reconstruct something
-else than they read, or several places at once, so their L0 and FVU are on other scales.
+All dictionaries of a section have the same number of features and are trained on the same activations, in the same
+order and for the same number of steps, with the same auxiliary loss for dead features. Each architecture uses the
+learning rate with the lowest training loss at its middle sparsity. These training runs take minutes, and the
+published ones are far longer. Transcoders and crosscoders are left out: they reconstruct something other than their
+input, or several layers at once, so their L0 and FVU are not comparable.
 
-## Do the published orders come out?
+## Do the orders agree with the literature?
 
-In words, and at how many of the L0 (and seeds) that are compared:
+The verdict, and at how many of the compared L0 (and seeds) the first architecture is better:
 
 {as_markdown(_overview(sweeps))}
 
@@ -55,7 +55,7 @@ In words, and at how many of the L0 (and seeds) that are compared:
 
 
 def _overview(sweeps: Mapping[str, Sweep]) -> Table:
-    """Every published order in every sweep."""
+    """The verdict about every published order in every sweep."""
     found = {name: order_table(sweep) for name, sweep in sweeps.items()}
     rows: Table = [["lower FVU at equal L0", "source", *sweeps]]
     for order, source in dict.fromkeys((row[0], row[1]) for table in found.values() for row in table[1:]):
@@ -78,7 +78,7 @@ def _section(name: str, sweep: Sweep, stem: str) -> str:
         f"![{measure.title}: L0 against {measure.axis}]({_file(measure, name, stem)})"
         for measure in drawn_measures(sweep)
     )
-    many = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, each with features of its own"
+    many = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds, each with its own features"
     versions = ", ".join(f"{package} {version}" for package, version in sweep.versions.items())
     return f"""## {config.title}
 
@@ -87,14 +87,14 @@ def _section(name: str, sweep: Sweep, stem: str) -> str:
 
 {pictures}
 
-At equal L0, read off between neighbouring points; beside ReLU stands the ratio of FVU at each of these L0:
+At equal L0, interpolated between neighbouring points. The last column has the ratio to the FVU of ReLU at each L0:
 
 {as_markdown(level_table(sweep))}
 
 {as_markdown(order_table(sweep))}
 
-FVU if the features that were active got their best coefficients: what is lost by choosing these features, and not by
-their sizes. Smaller differences here than above are differences of size.
+FVU with the best coefficients for the active features, which leaves only the error due to the choice of features.
+Where differences are smaller here than above, they were due to sizes.
 
 {as_markdown(choice_table(sweep))}
 
@@ -102,8 +102,8 @@ their sizes. Smaller differences here than above are differences of size.
 
 {as_markdown(point_table(sweep))}
 
-Bias: below 1, reconstructions are too short. Refit gain: the share of the squared error that goes away if the active
-features get their best coefficients (256 held-out activations).
+Bias: below 1, reconstructions are too short. Refit gain: the share of the squared error that the best coefficients
+for the active features would remove (256 held-out activations).
 {_rates(sweep)}
 </details>
 """
@@ -117,7 +117,7 @@ def _rates(sweep: Sweep) -> str:
 
 
 def _at_the_edge(sweep: Sweep) -> str:
-    """Who took the largest or the smallest learning rate that was tried, and might have liked another."""
+    """Architectures whose best learning rate was the largest or smallest one, so that another might be better."""
     rates = sweep.config.learning_rates
     if len(rates) < 2:
         return ""
@@ -128,7 +128,7 @@ def _at_the_edge(sweep: Sweep) -> str:
             words += (
                 f"The {name} learning rate that was tried ({edge:g}) was the best for {', '.join(those)}. "
             )
-    return f"{textwrap.fill(words + 'Beyond the edge nothing was tried.', 118)}\n\n" if words else ""
+    return f"{textwrap.fill(words + 'Rates outside of this range were not tried.', 118)}\n\n" if words else ""
 
 
 def _file(measure: Measure, name: str, stem: str) -> str:

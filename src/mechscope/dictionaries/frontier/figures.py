@@ -1,4 +1,4 @@
-"""Frontiers as Plotly figures: one line an architecture, seeds as points of it."""
+"""Plotly figures of frontiers, with one line per architecture and seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mechscope.viz.template import DASHES, new_figure
 from mechscope.viz.ticks import log_axis
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
-"""Architectures differ in more than colour."""
+"""Line dashes, so that architectures differ in more than colour."""
 WORDS: Mapping[str, str] = {
     "relu": "ReLU-L1",
     "gated": "gated",
@@ -29,20 +29,20 @@ WORDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Measure:
-    """What is drawn against L0."""
+    """A measure that is drawn against L0."""
 
     name: str
-    """Short, for file names."""
+    """A short name for files."""
     title: str
-    """What the figure shows, before "of …"."""
+    """Title of the figure, followed by "of …"."""
     axis: str
-    """Its axis, with the unit."""
+    """Label of its axis, with the unit."""
     value: Callable[[Point], float | None]
     """The value of a point; None if it was not measured."""
     caption: str
-    """What to look for."""
+    """The caption."""
     log: bool = False
-    """Whether the axis is logarithmic, where all values are above zero."""
+    """Whether the axis is logarithmic if all values are above zero."""
 
 
 MEASURES = (
@@ -73,24 +73,24 @@ MEASURES = (
         "largest: look where each line peaks.",
     ),
 )
-"""Figures of a sweep, where their numbers are there."""
+"""The measures that are drawn if a sweep has them."""
 
 
 def drawn_measures(sweep: Sweep) -> list[Measure]:
-    """Those whose numbers are there."""
+    """The measures that this sweep has."""
     return [
         measure for measure in MEASURES if all(measure.value(point) is not None for point in sweep.points)
     ]
 
 
 def frontier_figures(sweep: Sweep) -> dict[str, tuple[go.Figure, Measure]]:
-    """A figure a measure, by the measure's name."""
+    """One figure per measure, by the measure's name."""
     return {measure.name: (frontier_figure(sweep, measure), measure) for measure in drawn_measures(sweep)}
 
 
 def frontier_figure(sweep: Sweep, measure: Measure) -> go.Figure:
-    """L0 against a measure."""
-    figure = new_figure(measure.title, "active features an example (L0)", measure.axis, height=440)
+    """A figure of L0 against a measure."""
+    figure = new_figure(measure.title, "active features per example (L0)", measure.axis, height=440)
     # Seeds of an architecture share a colour; with a single seed, the theme gives each line its own.
     colours = LIGHT_PALETTE.series if len(sweep.config.seeds) > 1 else (None,)
     for index, architecture in enumerate(sweep.architectures):

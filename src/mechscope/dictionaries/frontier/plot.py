@@ -1,4 +1,4 @@
-"""Frontiers as an SVG image that a Markdown page can hold."""
+"""Draw a frontier as an SVG image for Markdown pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DASHES = ("", "7 4", "2 3", "8 3 2 3", "11 4", "11 3 2 3")
 
 
 def frontier_svg(sweep: Sweep, measure: Measure) -> str:
-    """L0 against a measure, as an SVG image."""
+    """An SVG image of L0 against a measure."""
     points = [(point, measure.value(point)) for point in sweep.points]
     drawn = [(point, value) for point, value in points if value is not None]
     log = measure.log and all(value > 0 for _, value in drawn)
@@ -42,7 +42,7 @@ def frontier_svg(sweep: Sweep, measure: Measure) -> str:
         )
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 14}" text-anchor="middle">active features an example '
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 14}" text-anchor="middle">active features per example '
         f'(L0)</text><text x="20" y="{middle}" text-anchor="middle" transform="rotate(-90 20 {middle})">'
         f"{escape(measure.axis)}</text>"
     )
@@ -70,7 +70,7 @@ def frontier_svg(sweep: Sweep, measure: Measure) -> str:
 
 
 class _Axis:
-    """From numbers to places."""
+    """Maps numbers to coordinates of the image."""
 
     def __init__(self, values: list[float], log: bool, begin: float, end: float) -> None:
         self.log, self.begin, self.end = log, begin, end
@@ -82,7 +82,7 @@ class _Axis:
         return math.log10(value) if self.log else value
 
     def at(self, value: float) -> float:
-        """Place of a number."""
+        """The coordinate of a number."""
         share = (self._inside(value) - self.low) / (self.high - self.low)
         return self.begin + share * (self.end - self.begin)
 

@@ -1,4 +1,4 @@
-"""What a sweep found: one point a dictionary, and the file they are kept in."""
+"""The results of a sweep: one point per dictionary, and the files that store them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mechscope.arguments import shown
-from mechscope.dictionaries.config import strict
 from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.frontier.settings import SweepConfig, sweep_from_dict
 from mechscope.reading import naming, read_json_object
 from mechscope.results import versions
 from mechscope.runs.config_diff import config_diff
 from mechscope.runs.key import AGAIN, NO_INPUTS, NO_SOURCE, source_changes, stale_message
+from mechscope.settings import decode
 from mechscope.storage.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ FORMAT = "mechscope-sweep-1"
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One trained dictionary, measured on what was held out."""
+    """One trained dictionary, measured on held-out activations."""
 
     architecture: str
     """Its architecture."""
@@ -36,11 +35,11 @@ class Point:
     lr: float
     """Its learning rate."""
     seed: int
-    """Of its weights and batches."""
+    """Seed of its weights and batches."""
     objective: float
-    """Its own training loss, mean over the last tenth of the logged steps."""
+    """Its training loss, averaged over the last tenth of the logged steps."""
     l0: float
-    """Active features an example."""
+    """Active features per example."""
     fvu: float
     """Fraction of variance unexplained."""
     bias: float
@@ -48,24 +47,24 @@ class Point:
     dead_share: float
     """Share of features that were never active."""
     delta_ce: float | None = None
-    """Nats that splicing it in costs; None without a language model."""
+    """Increase in cross-entropy when it is spliced in, in nats; None without a language model."""
     recovered_mean: float | None = None
-    """Loss recovered, by mean ablation."""
+    """Loss recovered relative to mean ablation."""
     mmcs: float | None = None
-    """Mean max cosine similarity, true to learned; None where no truth is known."""
+    """Mean max cosine similarity from true to learned features; None if the true ones are unknown."""
     mmcs_back: float | None = None
-    """The same, learned to true."""
+    """The same from learned to true features."""
     refit_gain: float | None = None
-    """Share of the squared error that the best coefficients for the active features would take away."""
+    """Share of the squared error that the best coefficients for the active features would remove."""
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """The name of its files."""
         return point_name(self.architecture, self.sparsity, self.lr, self.seed)
 
 
 def point_name(architecture: str, sparsity: float, lr: float, seed: int) -> str:
-    """What the files of a point are called.
+    """The name of a point's files.
 
     >>> point_name("topk", 16.0, 0.01, 0)
     'topk-16-lr-0.01-seed-0'
@@ -101,14 +100,14 @@ def read_point(
     made_from: Mapping[str, str] | None = None,
     source: Mapping[str, str] | None = None,
 ) -> Point | None:
-    """A point that an earlier run left; None if there is none, or one of other settings or other code.
+    """A point of an earlier run; None if there is none, or if its settings or code have changed.
 
     Args:
-        made_from: checksums of the weights and the text behind it.
-        source: digests of the source files that compute it; None does not ask.
+        made_from: checksums of the model's weights and of the text.
+        source: digests of the source files that compute it; None does not check them.
 
     Raises:
-        ValueError: for a point of the same settings, but of other weights or other text.
+        ValueError: for a point with the same settings, but from other weights or other text.
     """
     try:
         described = read_json_object(path)
@@ -137,10 +136,8 @@ def _code_changes(there: Any, here: Mapping[str, str]) -> str:
 
 
 def _point(fields: Any, path: Path) -> Point:
-    if not isinstance(fields, dict):
-        raise ValueError(f"{path}: a point must be an object {{…}}, not {shown(fields)}. Remove the file.")
     # A measurement may be NaN: the cosine similarity of a dictionary whose features are all dead.
-    return strict(Point, cast("dict[str, Any]", fields), f"{path}: a point", finite=False)
+    return decode(Point, fields, f"{path}: a point", finite=False)
 
 
 def write_point(
@@ -162,28 +159,28 @@ def write_point(
 
 @dataclass(frozen=True)
 class Sweep:
-    """Everything that a sweep found."""
+    """The results of a sweep."""
 
     config: SweepConfig
-    """What was asked for."""
+    """Its settings."""
     words: str
-    """Where the activations came from."""
+    """A description of the activations."""
     points: tuple[Point, ...]
-    """The frontier's points, by architecture, sparsity and seed."""
+    """The points of the frontiers, one per architecture, sparsity and seed."""
     tried: tuple[Point, ...]
-    """Those that the learning rates were chosen by."""
+    """The points from which learning rates were chosen."""
     minutes: float
-    """Time that the trainings took, over all the runs that took part."""
+    """Total training time, including that of earlier runs."""
     versions: Mapping[str, str] = dataclasses.field(default_factory=versions)
     """Package → version."""
 
     @property
     def learning_rates(self) -> dict[str, float]:
-        """Architecture → the learning rate that was used."""
+        """Architecture → the learning rate that it used."""
         return {point.architecture: point.lr for point in self.points}
 
     def of(self, architecture: str, seed: int | None = None) -> list[Point]:
-        """An architecture's points, in the order of L0."""
+        """The points of an architecture, ordered by L0."""
         chosen = [
             point
             for point in self.points
@@ -193,7 +190,7 @@ class Sweep:
 
     @property
     def architectures(self) -> list[str]:
-        """Who took part, in order."""
+        """The architectures, in the sweep's order."""
         return [contender.architecture for contender in self.config.contenders]
 
     def to_dict(self) -> dict[str, Any]:
@@ -214,7 +211,7 @@ class Sweep:
 
 
 def load_sweep(path: Path) -> Sweep:
-    """Read what `Sweep.save` wrote.
+    """Read the results that `Sweep.save` wrote.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -235,7 +232,7 @@ def load_sweep(path: Path) -> Sweep:
     }
     if wrong := [name for name, kind in kinds.items() if not isinstance(described.get(name), kind)]:
         raise ValueError(
-            f"{path} lacks {', '.join(wrong)}, or has a value of the wrong kind there. Run the sweep again."
+            f"{path} lacks {', '.join(wrong)}, or has values of the wrong kind. Run the sweep again."
         )
     points, tried = (tuple(_point(point, path) for point in described[kind]) for kind in ("points", "tried"))
     with naming(path):

@@ -1,4 +1,4 @@
-"""Sweeps that are ready: the three frontiers of the docs. Loads no torch."""
+"""Ready-made sweeps: the three frontiers of the documentation. Does not load torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mechscope.near_names import did_you_mean
 
 
 def schedule(steps: int, batch_size: int) -> TrainingConfig:
-    """How dictionaries of a sweep learn."""
+    """Training settings for the dictionaries of a sweep."""
     return TrainingConfig(
         steps=steps,
         **short_schedule(steps),
@@ -29,10 +29,11 @@ def contenders(
     l0: tuple[float, ...],
     start_threshold: float = 0.5,
 ) -> tuple[Contender, ...]:
-    """All architectures whose frontiers can be compared; the gated one's penalty is on another scale than ReLU's.
+    """All architectures whose frontiers can be compared.
 
     Args:
-        start_threshold: where JumpReLU's thresholds start. In a short training they do not come far.
+        gated: weights of the L1 penalty for gated dictionaries, which is on another scale than ReLU's.
+        start_threshold: initial thresholds of JumpReLU, which do not move far in a short training run.
     """
     window = {"bandwidth": 0.5, "start_threshold": start_threshold}
     return (
@@ -93,14 +94,14 @@ PRESETS: Mapping[str, SweepConfig] = {
         training=schedule(300, 256),
     ),
 }
-"""Name → sweep. Each is minutes on one core."""
+"""Name → sweep. Each takes minutes on one core."""
 
 
 def find_preset(name: str) -> SweepConfig:
     """A preset by name.
 
     Raises:
-        KeyError: for a name that is none, with the nearest one.
+        KeyError: for an unknown name; suggests the closest one.
     """
     if name not in PRESETS:
         hint = did_you_mean(name, PRESETS)

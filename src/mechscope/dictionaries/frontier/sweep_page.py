@@ -1,4 +1,4 @@
-"""report.html of a sweep over dictionaries: frontiers and tables on one self-contained page, as a lab's report is."""
+"""Write report.html of a sweep: frontiers and tables on one self-contained page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mechscope.storage.files import write_atomically
 
 
 def render_sweep_report(sweep: Sweep) -> str:
-    """The page as one HTML document that fetches nothing."""
+    """The page as one self-contained HTML document."""
     figures = [
         figure_html(PageFigure(name, figure, measure.caption))
         for name, (figure, measure) in frontier_figures(sweep).items()
@@ -45,8 +45,8 @@ def _tables(sweep: Sweep) -> list[tuple[str, str, Table]]:
     tables = [
         (
             "At equal L0",
-            "Read off between neighbouring points (straight in the logarithms). Beside ReLU: the ratio of FVU at each "
-            "L0; below 1 is better. Ranges are over seeds.",
+            "Interpolated between neighbouring points (linearly in the logarithms). Ratio to ReLU: the ratio of FVU at "
+            "each L0; below 1 is better. Ranges are over seeds.",
             level_table(sweep),
         )
     ]
@@ -55,8 +55,8 @@ def _tables(sweep: Sweep) -> list[tuple[str, str, Table]]:
         tables.append(
             (
                 "Does the order agree with the literature?",
-                "At each of these L0 and in each seed: is the first one's FVU the lower? What was published holds for "
-                "large language models and long trainings.",
+                "At each of these L0 and for each seed: does the first one have the lower FVU? The published results "
+                "are for large language models and long training runs.",
                 ordered,
             )
         )
@@ -64,8 +64,8 @@ def _tables(sweep: Sweep) -> list[tuple[str, str, Table]]:
         tables.append(
             (
                 "Choice or size?",
-                "FVU if the features that were active got their best coefficients: what is lost by choosing these "
-                "features, and not by their sizes.",
+                "FVU with the best coefficients for the active features, which leaves only the error due to the choice "
+                "of features.",
                 choice_table(sweep),
             )
         )
@@ -74,15 +74,15 @@ def _tables(sweep: Sweep) -> list[tuple[str, str, Table]]:
             (
                 "How learning rates were chosen",
                 "Each architecture's own training loss at its middle sparsity, over the last tenth of the steps; the "
-                "lowest is taken. Losses of different architectures are not on one scale.",
+                "rate with the lowest is used. Losses of different architectures are not comparable.",
                 rate_table(sweep),
             )
         )
     tables.append(
         (
             "Every point",
-            "Bias: below 1, reconstructions are too short. Refit gain: the share of the squared error that goes away "
-            "if the active features are given their best coefficients. Dead: never active on what was held out.",
+            "Bias: below 1, reconstructions are too short. Refit gain: the share of the squared error that the best "
+            "coefficients for the active features would remove. Dead: never active on held-out activations.",
             point_table(sweep),
         )
     )

@@ -38,9 +38,9 @@ from mechscope.storage.files import keeping, write_atomically
 from mechscope.storage.folder_lock import hold_folder
 
 TOGETHER = 8
-"""Dictionaries of one training at most: what a crash between two checkpoints can cost, and memory."""
+"""The largest number of dictionaries that are trained together; it limits memory, and what a crash can cost."""
 REFITTED = 256
-"""Held-out activations on which coefficients are fitted anew."""
+"""Number of held-out activations on which coefficients are refitted."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +54,26 @@ class Wanted:
     lr: float
     """Its learning rate."""
     seed: int
-    """Of its weights and batches."""
+    """Seed of its weights and batches."""
 
     @property
     def name(self) -> str:
-        """What its files are called; the same as the point's."""
+        """The name of its files, which is the point's."""
         return point_name(self.architecture, self.sparsity, self.lr, self.seed)
 
 
 class Sweeper:
-    """A sweep that is under way in a folder.
+    """Runs a sweep in a folder.
 
     Args:
-        config: what to compute.
-        folder: where points, dictionaries and unfinished trainings are kept.
-        device: where to compute.
-        progress: show a bar for each training: True, False, or None for "where a person is watching".
+        config: the sweep's settings.
+        folder: the folder of points, dictionaries and unfinished training runs.
+        device: the device to compute on.
+        progress: whether to show a progress bar for each training run; None shows one on a terminal.
 
     Raises:
-        As `open_source`, and ValueError for dictionaries that cannot be, and for points that were kept of other weights
-            or other text; before any work.
+        KeyError, ValueError, FileNotFoundError: as `open_source`; also ValueError for invalid dictionaries, and for
+            stored points from other weights or other text; all before any work.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class Sweeper:
         self._stale: set[Path] = set()
         self._seconds = folder / "seconds.json"
         first = self._source(config.seeds[0])
-        self.words = first.words
-        # A text that is too short for the buffer, and activations that are not finite, are seen here.
+        self.words = first.description
+        # Raises errors for text that is too short, and for activations that are not finite.
         first.stream(config.seeds[0])
         first.held_out(1)
-        # The same for all seeds: only known features are drawn anew, and they are made from nothing else.
+        # The same for all seeds: a seed only changes known features, which are not made from files.
         self._made_from = first.made_from()
         for contender in config.contenders:
             for sparsity, rate, seed in product(contender.sparsities, config.learning_rates, config.seeds):
                 self._kept(Wanted(contender.architecture, sparsity, rate, seed))
 
     def run(self) -> Sweep:
-        """Train and evaluate what is still missing, holding the folder's lock.
+        """Train and evaluate the missing points, holding the folder's lock.
 
         Raises:
             FolderInUseError: if another process uses the folder, before any training.
@@ -134,7 +134,7 @@ class Sweeper:
         return Sweep(self.config, self.words, tuple(points), tuple(tried), self._spent() / 60)
 
     def _points(self, wanted: Sequence[Wanted]) -> list[Point]:
-        """The points in the order in which they are wanted."""
+        """The wanted points, in the same order."""
         found: dict[str, Point] = {}
         missing: dict[tuple[int, float], list[Wanted]] = {}
         for each in wanted:
@@ -201,7 +201,7 @@ class Sweeper:
     def _stream(self, source: Source, seed: int) -> Stream:
         if not isinstance(source, ModelSource):
             return source.stream(seed)
-        # A model is read once for all trainings.
+        # The model runs once for all training runs.
         what = json.dumps([source.config.to_dict(), self.config.training.steps, self._made_from, self._code])
         folder = self.folder / "activations" / hashlib.sha256(what.encode()).hexdigest()[:16]
         return source.stored_stream(seed, folder, self.config.training.steps)
@@ -214,7 +214,7 @@ class Sweeper:
         return contender.dictionary(self.config.d_sae, wanted.sparsity)
 
     def _fingerprint(self, wanted: Wanted) -> str:
-        """Checksum of all settings that decide the point."""
+        """Checksum of all settings that determine the point."""
         settings = {
             "source": with_seed(self.config.source, wanted.seed).to_dict(),
             "dictionary": self._dictionary(wanted),

@@ -1,4 +1,4 @@
-"""A sweep as tables: rows of words, for the terminal, the report and the docs."""
+"""Tables of a sweep, for the terminal, the report and the documentation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mechscope.dictionaries.jobs.choices import CHOICES
 from mechscope.pages.tables import markdown_table, text_table
 
 Table = list[list[str]]
-"""Rows of cells; the first is the head."""
+"""Rows of cells; the first row is the header."""
 
 
 def level_table(sweep: Sweep) -> Table:
-    """FVU at equal L0, and how it stands to ReLU's."""
+    """FVU at equal L0, and its ratio to that of ReLU."""
     levels = levels_of(sweep)
     found = compare(sweep, levels)
-    head = ["architecture", "lr", *(f"FVU at L0 {level:g}" for level in levels), "beside ReLU"]
+    head = ["architecture", "lr", *(f"FVU at L0 {level:g}" for level in levels), "ratio to ReLU"]
     rows: Table = [head]
     for architecture in sweep.architectures:
         mine = [each for each in found if each.architecture == architecture]
@@ -35,7 +35,7 @@ def level_table(sweep: Sweep) -> Table:
 
 
 def choice_table(sweep: Sweep) -> Table:
-    """FVU with the best coefficients for the features that were active: what is lost by their choice alone."""
+    """FVU with the best coefficients for the active features: the error due to their choice alone."""
     levels = levels_of(sweep)
     rows: Table = [["architecture", *(f"at L0 {level:g}" for level in levels)]]
     for architecture in sweep.architectures:
@@ -53,7 +53,7 @@ def _chosen(point: Point) -> float:
 
 
 def order_table(sweep: Sweep) -> Table:
-    """What the literature says, and what was found."""
+    """The published orders, and the results here."""
     rows: Table = [["lower FVU at equal L0", "source", "here", "ratio of FVU"]]
     for order in orders(sweep, levels_of(sweep)):
         expected = order.expected
@@ -70,7 +70,7 @@ def order_table(sweep: Sweep) -> Table:
 
 
 def point_table(sweep: Sweep) -> Table:
-    """Every point; measures that nothing has are left out."""
+    """Every point, without measures that some points lack."""
     columns = [
         ("ΔCE (nats)", lambda p: p.delta_ce, ".3f"),
         ("recovered, mean abl.", lambda p: p.recovered_mean, ".3f"),
@@ -100,7 +100,7 @@ def point_table(sweep: Sweep) -> Table:
 
 
 def rate_table(sweep: Sweep) -> Table:
-    """Which learning rates were tried, and the loss and L0 with each; of those who tried none, no row."""
+    """The loss and L0 with each learning rate, for architectures that tried several."""
     rates = list(sweep.config.learning_rates)
     rows: Table = [["architecture", "at", *(f"lr {rate:g}" for rate in rates)]]
     for contender in sweep.config.contenders:
@@ -119,12 +119,12 @@ def rate_table(sweep: Sweep) -> Table:
 
 
 def as_text(table: Table) -> str:
-    """Aligned columns; the first to the left."""
+    """Aligned columns: the first to the left, the others to the right."""
     return text_table(table[0], table[1:])
 
 
 def as_markdown(table: Table) -> str:
-    """A table of a Markdown page."""
+    """A Markdown table."""
     return markdown_table(table[0], table[1:])
 
 

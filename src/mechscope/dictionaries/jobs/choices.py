@@ -30,9 +30,9 @@ CHOICES: Mapping[str, Choice] = {
     "matryoshka": Choice("k", 32),
     "crosscoder": Choice("l1", 2.0),
 }
-"""Architecture → what it needs. Thresholds and their window are in units of activations that are scaled to a mean
-length of √d_in, where one feature is some units strong; a window as narrow as in trainings on billions of tokens would
-hardly ever see an example in a short one."""
+"""Architecture → its settings. JumpReLU's thresholds and window refer to activations that are scaled to a mean length
+of √d_in, where a typical feature has an activation of a few units. The narrow windows that are used with billions of
+tokens would hardly ever contain an example in a short training run."""
 
 
 def known_architecture(name: str) -> str:

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mechscope.arguments import shown
-from mechscope.dictionaries.config import DictionaryConfig, config_from_dict, strict
-from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
-from mechscope.dictionaries.training_config import TrainingConfig, training_config_from_dict
-from mechscope.reading import read_json_object
+from mechscope.dictionaries.config import DictionaryConfig, config_from_dict
+from mechscope.dictionaries.sources.config import SourceConfig
+from mechscope.dictionaries.training_config import TrainingConfig
+from mechscope.reading import naming, read_json_object
+from mechscope.settings import Settings, decode
+
+HOW_TO_MAKE_ONE = "`--print-config` prints settings as they should be."
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob:
+class TrainingJob(Settings):
     """Everything that determines the result of a training run. Its seed is `training.seed`."""
 
     source: SourceConfig
@@ -27,11 +29,14 @@ class TrainingJob:
     """How to train them, all on the same batches."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.dictionaries:
             raise ValueError("name at least one dictionary to train.")
         for name in self.dictionaries:
             if not name or "/" in name or name.startswith("."):
-                raise ValueError(f"a dictionary's name becomes a folder's, so {name!r} will not do.")
+                raise ValueError(
+                    f"{name!r} cannot be a dictionary's name, which becomes the name of a folder."
+                )
         self.configs(None, None)
 
     def configs(self, d_in: int | None, d_out: int | None) -> dict[str, DictionaryConfig]:
@@ -42,7 +47,7 @@ class TrainingJob:
             d_out: output width of a transcoder.
 
         Raises:
-            ValueError: for unknown or impossible settings, and for a d_in that does not fit.
+            ValueError: for unknown or invalid settings, and for a d_in that does not fit.
         """
         return {name: self._config(name, d_in, d_out) for name in self.dictionaries}
 
@@ -53,7 +58,7 @@ class TrainingJob:
         if None not in (wanted, d_in) and wanted != d_in:
             where = " + ".join(self.source.hook) or self.source.synthetic
             raise ValueError(
-                f"the dictionary {name!r} reads width d_in = {wanted}, and activations of {where} have width {d_in}."
+                f"the dictionary {name!r} reads width d_in = {wanted}, but activations of {where} have width {d_in}."
             )
         settings["d_in"] = d_in or wanted or max(1, layers)
         if self.source.target_hook:
@@ -61,20 +66,12 @@ class TrainingJob:
             settings["d_out"] = d_out or settings.get("d_out") or settings["d_in"]
         if settings.get("architecture") == "crosscoder":
             if layers < 2:
-                raise ValueError("a crosscoder reads several layers: name two hook points or more.")
+                raise ValueError("a crosscoder reads several layers: give two or more hook points.")
             settings.setdefault("n_layers", layers)
         try:
             return config_from_dict(settings)
         except ValueError as error:
             raise ValueError(f"the dictionary {name!r}: {error}") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "source": self.source.to_dict(),
-            "dictionaries": {name: dict(settings) for name, settings in self.dictionaries.items()},
-            "training": self.training.to_dict(),
-        }
 
     def to_json(self) -> str:
         """What `--print-config` prints and `--config` reads."""
@@ -87,24 +84,15 @@ def job_from_dict(settings: Mapping[str, Any]) -> TrainingJob:
     Raises:
         ValueError: for unknown settings (suggests the closest names), and for missing or invalid ones.
     """
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"a training's config must be a table of settings, not {shown(settings)}.")
-    fields = dict(settings)
-    if isinstance(fields.get("source"), Mapping):
-        fields["source"] = source_from_dict(fields["source"])
-    if isinstance(fields.get("training"), Mapping):
-        fields["training"] = training_config_from_dict(fields["training"])
-    for name, kind in (("source", SourceConfig), ("training", TrainingConfig), ("dictionaries", Mapping)):
-        if name in fields and not isinstance(fields[name], kind):
-            raise ValueError(f"{name} must be a table of settings, not {shown(fields[name])}.")
-    return strict(TrainingJob, fields, "a training's config")
+    return decode(TrainingJob, settings, "a training's config")
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a JSON file.
+def read_job(path: Path) -> TrainingJob:
+    """The job in a JSON file.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON, or not a table.
+        ValueError: if it is not JSON, or as `job_from_dict`; the error names the file.
     """
-    return read_json_object(path, fix="`--print-config` prints settings as they should be.")
+    with naming(path):
+        return job_from_dict(read_json_object(path, fix=HOW_TO_MAKE_ONE))

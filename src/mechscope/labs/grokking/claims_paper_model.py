@@ -31,7 +31,7 @@ def story(size: str, rise: float) -> tuple[Condition, ...]:
 
 STORY_HOW = (
     "Key frequencies of the final model, at every kept checkpoint. Restricted: nothing but the mean and the key "
-    "frequencies' cos and sin w_k(a+b) left in the logits, loss on the test pairs. Excluded: just these taken out, "
+    "frequencies' cos and sin w_k(a+b) left in the logits, loss on the test pairs. Excluded: just these removed, "
     "loss on the training pairs; its end at grokking over its lowest value since memorising. Clean-up: from the test "
     "loss's peak to the end."
 )

@@ -108,7 +108,7 @@ def inside_comment(pieces: list[str]) -> Bool[Tensor, " pos"]:
 
 def activations(
     model: HookedTransformer, tokens: Int[Tensor, "batch pos"]
-) -> Float[Tensor, "batch after_bos d_mlp"]:
+) -> Float[Tensor, "batch pos-1 d_mlp"]:
     """The neurons at every token but BOS (column 0 of the result is position 1)."""
     found = [x for x, _ in read_activations(model, tokens, HOOK, batch_size=64)]
     return torch.cat(found)[:, 1:]

@@ -87,7 +87,7 @@ class SuperpositionConfig:
     dense_polytope_batch: int = 1024
     """Batch. The lead of these shapes is smaller than the noise of smaller batches."""
     privileged_starts: int = 0
-    """Claim 1.10: random starts per density, of which the best counts; 0 leaves the claim out."""
+    """Claim 1.10: random starts per density, the best of which counts; 0 leaves the claim out."""
     privileged_steps: int = 6000
     """Training steps."""
     privileged_batch: int = 512

@@ -78,7 +78,7 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
                 y=[0, y],
                 mode="lines+markers+text",
                 text=label,
-                textposition=_beside(x, y),
+                textposition=_label_position(x, y),
                 marker={"size": [0, 12], "symbol": "arrow", "angleref": "previous"},
                 line={"width": 2},
                 name=f"feature {feature}",
@@ -109,7 +109,7 @@ def draw_planes(panels: Mapping[str, Tensor], *, title: str, columns: int = 3) -
     return _fit_inside(figure, width)
 
 
-def _beside(x: float, y: float) -> str:
+def _label_position(x: float, y: float) -> str:
     if abs(y) > abs(x):
         return "top center" if y > 0 else "bottom center"
     return "middle right" if x > 0 else "middle left"

@@ -1,4 +1,4 @@
-"""Training a whole group of instances as one tensor program that can be stopped and gone on with."""
+"""Training a whole group of instances as one tensor program that can be interrupted and continued."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ class ClassicAttention(Component):
     def create_alibi_bias(
         n_heads: int, n_ctx: int, device: torch.device | str | None = None
     ) -> Float[torch.Tensor, "head query key"]:
-        """What ALiBi adds to the scores of each head [head query key] (Press et al. 2022)."""
+        """The bias that ALiBi adds to the scores of each head [head query key] (Press et al. 2022)."""
         slopes = ClassicAttention.create_alibi_multipliers(n_heads, device)
         return slopes[:, None, None] * ClassicAttention.create_alibi_slope(n_ctx, device)
 

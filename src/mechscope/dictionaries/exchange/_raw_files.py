@@ -1,4 +1,4 @@
-"""Settings and tensors as they lie in a file. Nothing is unpickled but tensors."""
+"""Read settings and tensors from files, without unpickling anything but tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mechscope.arguments import first_line
 
 
 def must_exist(*paths: Path) -> None:
-    """Raises FileNotFoundError that names every missing path and what is beside it.
+    """Raise FileNotFoundError for missing files, naming them and the files that are there.
 
     A folder, pipe or device instead of a file is an error too.
     """
@@ -24,12 +24,12 @@ def must_exist(*paths: Path) -> None:
     if missing:
         folder = missing[0].parent
         there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-        beside = (
+        present = (
             f"{folder} has {', '.join(there[:12]) or 'no files'}"
             if folder.is_dir()
             else f"there is no {folder}"
         )
-        raise FileNotFoundError(f"missing {', '.join(path.name for path in missing)}: {beside}.")
+        raise FileNotFoundError(f"missing {', '.join(path.name for path in missing)}: {present}.")
     for path in paths:
         reading.regular_file(path)
 
@@ -38,7 +38,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        ValueError: for a file that is damaged or holds something else.
+        ValueError: for a file that is damaged or contains something else.
     """
     return reading.read_json_object(path)
 
@@ -53,7 +53,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """Arrays of a NumPy archive; objects in it are refused.
+    """Arrays of a NumPy archive.
 
     Raises:
         ValueError: for a damaged file, one with Python objects, or one that would fill the memory when unpacked.
@@ -65,7 +65,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
             return {name: torch.from_numpy(_in_our_order(archive[name])) for name in archive.files}
     except Exception as error:  # zip, zlib and NumPy raise different errors
         raise ValueError(
-            f"{str(path)!r} is not a whole archive of arrays ({first_line(error)}); fetch it again."
+            f"{str(path)!r} is not a complete archive of arrays ({first_line(error)}); download it again."
         ) from error
 
 
@@ -85,7 +85,7 @@ def _check_arrays(path: Path) -> None:
                     shape, _, dtype = np.lib.format.read_array_header_2_0(file)
                 else:
                     raise ValueError(
-                        f"{entry.filename} is of NumPy's format {version}; known are 1.0 and 2.0"
+                        f"{entry.filename} has NumPy's format {version}; only 1.0 and 2.0 can be read"
                     )
                 announced = file.tell() + math.prod(shape) * dtype.itemsize
             if announced != entry.file_size:

@@ -1,4 +1,4 @@
-"""The point with the least summed distance to all others: a mean that few outliers cannot move."""
+"""The geometric median: the point with the smallest sum of distances, which a few outliers cannot move."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 def geometric_median(
     points: Float[Tensor, "batch d_in"], *, steps: int = 100, tolerance: float = 1e-6
 ) -> Float[Tensor, " d_in"]:
-    """By Weiszfeld's iteration (1937), from the mean, in float64.
+    """The geometric median, by Weiszfeld's iteration (1937) in float64, starting from the mean.
 
     Args:
-        steps: iterations at most.
-        tolerance: it stops where the summed distance falls by less than this share.
+        steps: the largest number of iterations.
+        tolerance: the iteration stops once the sum of distances falls by less than this share.
 
     Raises:
         ValueError: if there are no points.

@@ -1,4 +1,4 @@
-"""What is done to each activation vector on its own before a dictionary reads it, and how it is undone."""
+"""Normalize each activation vector before a dictionary reads it, and undo that in the reconstruction."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Normalized:
-    """Vectors after normalization, and what turns them back."""
+    """Normalized vectors, and the numbers that undo the normalization."""
 
     z: Float[Tensor, "*batch d_in"]
-    """The vectors as the dictionary sees them."""
+    """The normalized vectors."""
     shift: Float[Tensor, "*batch 1"] | None
-    """Added when turning back."""
+    """Added by `undo`."""
     factor: Float[Tensor, "*batch 1"] | None
-    """Multiplied when turning back."""
+    """Multiplied by `undo`."""
 
     def undo(self, y: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_in"]:
-        """A reconstruction of `z` as one of the vectors themselves."""
+        """Turn a reconstruction of `z` into one of the original vectors."""
         if self.factor is not None:
             y = y * self.factor
         return y if self.shift is None else y + self.shift
 
 
 def normalize(x: Float[Tensor, "*batch d_in"], how: Normalize) -> Normalized:
-    """Each vector as it is, at length √d_in, or with mean 0 and (unbiased) standard deviation 1."""
+    """Leave each vector unchanged, scale it to length √d_in, or give it mean 0 and (unbiased) standard deviation 1."""
     if how == "none":
         return Normalized(x, None, None)
     if how == "constant_norm":

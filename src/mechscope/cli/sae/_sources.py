@@ -1,13 +1,13 @@
-"""A dictionary in a folder, and the activations it belongs to."""
+"""Open the activations that options, a config file and a dictionary's metadata name."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechscope.cli.sae.commands import SourceOptions
-from mechscope.cli.sae.options import source_settings
 
 if TYPE_CHECKING:
     import torch
@@ -17,20 +17,56 @@ if TYPE_CHECKING:
     from mechscope.dictionaries.sources.opening import Source
 
 
-def where_it_belongs(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
-    """The activation settings from its file and the options; None if neither has any.
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given; None stands for one that was not.
+
+    >>> given(steps=10, lr=None)
+    {'steps': 10}
+    """
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def source_settings(command: SourceOptions, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a source: the saved ones, overridden by the options."""
+    chosen = given(
+        model=command.model,
+        text=command.text,
+        synthetic=command.synthetic,
+        tokens=command.tokens,
+        held_out=command.held_out,
+        context=command.context,
+        skip_first=command.skip_first,
+        head=command.head,
+        hook=list(command.hook) or None,
+        # A sweep has no targets.
+        target_head=getattr(command, "target_head", None),
+        target_hook=list(getattr(command, "target_hook", ())) or None,
+        exclude_special_tokens=command.exclude_special_tokens or None,
+    )
+    settings = {**saved, **chosen}
+    # Options for the other kind of source replace all settings of the saved one.
+    if "synthetic" in chosen and "model" not in chosen:
+        of_a_model = ("model", "hook", "target_hook", "head", "target_head", "exclude_special_tokens")
+        settings = {name: value for name, value in settings.items() if name not in of_a_model}
+    elif "model" in chosen and "synthetic" not in chosen:
+        settings.pop("synthetic", None)
+    return settings
+
+
+def source_of(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | None:
+    """Settings of a dictionary's activations, from its metadata and the options; None if neither names any.
 
     Raises:
         ValueError: for invalid settings.
     """
-    from mechscope.dictionaries.counted_positions import EXCLUDED
     from mechscope.dictionaries.head import HEAD, HEAD_OUT
+    from mechscope.dictionaries.position_mask import EXCLUDED
     from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
     from mechscope.dictionaries.trained_model import BEGINS
 
     kept: dict[str, Any] = dict(dictionary.metadata.get("source", {}))
     if not kept:
-        # The names that other tools use.
+        # The entries that other tools save.
         for setting, name in (
             ("model", "model_name"),
             ("hook", "hook_name"),
@@ -64,7 +100,7 @@ def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device,
     cfg = dictionary.cfg
     if cfg.d_in != source.d_in:
         raise ValueError(
-            f"{folder} reads activations of width d_in = {cfg.d_in}, but those of {source.words} have width "
+            f"{folder} reads activations of width d_in = {cfg.d_in}, but those of {source.description} have width "
             f"{source.d_in}."
         )
     if cfg.transcodes and source.d_out != cfg.d_out:

@@ -1,4 +1,4 @@
-"""A dictionary under training: its optimizer, its record of dead features, and a training step."""
+"""Train one dictionary step by step: its optimizer, its dead features, and its state for checkpoints."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mechscope.dictionaries._resampling import resample
+from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.distributed.gathering import gather_tensors
 from mechscope.dictionaries.features import fired
 from mechscope.dictionaries.losses import DeadFeatures, Loss
-from mechscope.dictionaries.resampling import resample
-from mechscope.dictionaries.seeding import seeded
 from mechscope.dictionaries.stream import Batch
 from mechscope.dictionaries.training_config import TrainingConfig
 
 MEASURES = ("loss", "squared error", "L0", "explained variance", "dead share")
-"""What the history records of a step."""
+"""The measures that the history records at each logged step."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Measures:
     """One training step of one dictionary, measured on its batch before the weights moved."""
 
     loss: float
-    """What was minimised, in the space of training."""
+    """The loss that was minimised, for scaled activations."""
     squared_error: float
-    """Its first part: summed over the width, mean over the batch."""
+    """The reconstruction term of the loss: summed over the width, averaged over the batch."""
     l0: float
-    """Active features an example."""
+    """Active features per example."""
     explained_variance: float
     """1 − fraction of variance unexplained in the batch; predicting the batch's mean gives 0; NaN if nothing
     varies."""
@@ -40,16 +40,16 @@ class Measures:
     """Share of features that have not been active for `dead_after` activations."""
 
     def row(self) -> list[float]:
-        """In the order of MEASURES."""
+        """The measures in the order of MEASURES."""
         return [self.loss, self.squared_error, self.l0, self.explained_variance, self.dead_share]
 
 
-class Student:
-    """A dictionary that learns.
+class Trainer:
+    """Trains a dictionary in place.
 
-    A dictionary in half precision is trained as a float32 copy (`learner`): a step changes a weight by a ten-thousandth
-    of its size, which bfloat16 and float16 would round away, and squares of small gradients would be 0. The copy is
-    trained, measured and checkpointed; `hand_over` rounds it into the dictionary itself.
+    A dictionary in half precision is trained through a float32 copy (`learner`): one step changes a weight by a
+    ten-thousandth of its size, which bfloat16 and float16 would round away, and the squares of small gradients would
+    be 0. The copy is trained, measured and checkpointed; `hand_over` rounds its weights into the dictionary.
     """
 
     def __init__(self, name: str, dictionary: Dictionary, cfg: TrainingConfig) -> None:
@@ -60,7 +60,7 @@ class Student:
         parameters = list(self.learner.parameters())
         self.optimizer = torch.optim.Adam(parameters, lr=cfg.lr, betas=cfg.betas, fused=True)
         for parameter in parameters:
-            # Made now and not at the first step, so that a checkpoint finds the same layout whenever it comes.
+            # Created here, not at the first step, so that every checkpoint has the same tensors.
             self.optimizer.state[parameter] = {
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
@@ -71,18 +71,22 @@ class Student:
 
     @property
     def dead(self) -> Tensor:
-        """Features that have not been active for long [feature]."""
+        """Which features have not been active for `dead_after` activations [feature]."""
         return self.since_active >= self.cfg.dead_after
 
     def _count_dead(self) -> int:
-        """How many they are, over all ranks."""
+        """The number of dead features on all ranks."""
         return self.dictionary.ranks.count(int(self.dead.sum()))
 
     def step(self, batch: Batch, number: int, *, measure: bool) -> Measures | None:
-        """Train on a batch; `number` is the step, counted from 0.
+        """Train on a batch.
+
+        Args:
+            number: the step, counted from 0.
+            measure: whether to return measures of the batch.
 
         Raises:
-            FloatingPointError: if the loss is no longer finite; the weights are those before the step.
+            FloatingPointError: if the loss is no longer finite; the weights are left as they were before the step.
         """
         dictionary, cfg = self.learner, self.cfg
         device = dictionary.W_enc.device
@@ -142,11 +146,11 @@ class Student:
     # Checkpoints -----------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Tensor] | None:
-        """Everything that the next step depends on, for all features, on the CPU of the first rank; None on others."""
+        """Everything that the next step depends on, for all features, on the CPU; None on all ranks but the first."""
         return gather_tensors(self._tensors(), self.feature_axes(), self.dictionary.ranks)
 
     def feature_axes(self) -> dict[str, int | None]:
-        """The feature axis of each tensor of `state`; None if features share the tensor."""
+        """The feature axis of each tensor of `state`; None if all features share the tensor."""
         axes = {
             name: None if name.startswith("adam.step.") else self.learner.feature_axis(name.split(".")[-1])
             for name in self._tensors()
@@ -162,7 +166,7 @@ class Student:
 
     @torch.no_grad()
     def take_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state that `state` gave; of features, only those of this rank are in it."""
+        """Restore what `state` returned, reduced to the features of this rank."""
         prefix = "dictionary."
         self.learner.take_state(
             {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -185,7 +189,7 @@ def _in_float32(dictionary: Dictionary) -> Dictionary:
 
 @torch.no_grad()
 def clip_gradient(dictionary: Dictionary, longest: float) -> None:
-    """Cut the gradient of all parameters together, over all ranks, to a length."""
+    """Scale the gradients so that their total norm, over all parameters and ranks, is at most `longest`."""
     gradients = {name: p.grad for name, p in dictionary.named_parameters() if p.grad is not None}
     squares = {name: torch.linalg.vector_norm(gradient).square() for name, gradient in gradients.items()}
     own = [square for name, square in squares.items() if dictionary.feature_axis(name) is not None]

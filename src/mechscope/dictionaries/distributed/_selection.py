@@ -1,7 +1,8 @@
-"""The largest features of all ranks: each offers its own best, and the same are chosen as one rank would choose.
+"""Choose the largest features over all ranks, exactly as a single process would.
 
-Candidates are compared in the order of features. Ranks hold consecutive features, so that is the order of ranks, and
-within a rank that of its own; of equal candidates the first is then the same feature, however many ranks there are.
+Each rank offers its own largest features as candidates, in the order of features. Ranks hold consecutive features, so
+concatenating their candidates keeps that order, and of equal candidates the same one comes first for any number of
+ranks.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from mechscope.dictionaries._top_k import among_largest, largest_places
 from mechscope.dictionaries.distributed.ranks import Ranks
-from mechscope.dictionaries.top_k import among_largest, largest_places
 
 
 @torch.no_grad()
 def among_all(
     values: Float[Tensor, "batch entry"], indices: Int[Tensor, "batch entry"], k: int, ranks: Ranks
 ) -> Bool[Tensor, "batch entry"]:
-    """Which of this rank's candidates are among each example's k largest of all ranks.
+    """True at this rank's candidates that are among the k largest of their example over all ranks.
 
     Args:
-        values: at most k candidates of each example: this rank's largest, in any order.
-        indices: which features they are.
-        k: no more than the candidates of all ranks together.
+        values: up to k candidates per example: this rank's largest, in any order.
+        indices: the candidates' features.
+        k: at most the number of candidates of all ranks together.
     """
     order = indices.argsort(-1)
-    # Ranks with fewer features than k offer what is never chosen.
+    # A rank with fewer than k features is padded with candidates that are never chosen.
     offered = nn.functional.pad(values.gather(-1, order), (0, k - values.shape[-1]), value=-torch.inf)
     offers = ranks.gather(offered).movedim(0, 1)
     chosen = among_largest(offers.flatten(1), k).view_as(offers)[:, ranks.rank, : values.shape[-1]]
@@ -35,10 +36,10 @@ def among_all(
 
 @torch.no_grad()
 def largest_of_batch(x: Float[Tensor, "batch feature"], k: int, ranks: Ranks) -> Int[Tensor, " entry"]:
-    """Places in x.flatten() of those entries that are among the k largest of a batch over all ranks' features.
+    """Indices into x.flatten() of the entries that are among the k largest of a batch over all ranks.
 
     Args:
-        x: this rank's features, none below zero.
+        x: this rank's features, which must not be negative.
     """
     mine = largest_places(x, min(k, x.numel()))
     if ranks.alone:

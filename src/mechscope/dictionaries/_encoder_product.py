@@ -1,7 +1,7 @@
-"""(z − b_dec) W_enc + b_enc, with the cheapest gradients that are exact.
+"""(z − b_dec) W_enc + b_enc, with exact gradients that cost less than autograd's.
 
-What b_dec receives is the sum over examples of what z receives, so it follows from the summed gradient of the
-pre-activations by one product with a vector; autograd would multiply whole matrices for it.
+The gradient of b_dec is minus the sum over examples of the gradient of z. One product of the summed gradient of the
+pre-activations with W_enc gives it; autograd would multiply whole matrices.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def encoder_product(
     W_enc: Float[Tensor, "d_in feature"],
     b_enc: Float[Tensor, " feature"] | None,
 ) -> Float[Tensor, "*batch feature"]:
-    """Pre-activations; without b_dec nothing is subtracted, without b_enc nothing added."""
+    """Pre-activations; b_dec and b_enc may be None."""
     z, b_dec, W_enc, b_enc = as_autocast(z, b_dec, W_enc, b_enc)
     if torch._C._are_functorch_transforms_active() or forward_gradients():
-        # torch.func takes derivatives of torch's own operations only.
+        # torch.func can only differentiate torch's own operations.
         read = z if b_dec is None else z - b_dec
         return read @ W_enc if b_enc is None else read @ W_enc + b_enc
     pre = cast("Tensor", _EncoderProduct.apply(z.reshape(-1, z.shape[-1]), b_dec, W_enc, b_enc))
@@ -34,7 +34,7 @@ def encoder_product(
 
 
 def as_autocast(*tensors: *Tensors) -> tuple[*Tensors]:
-    """The tensors in the dtype that autocast asks for: functions of our own are not converted by it."""
+    """The tensors in autocast's dtype, because autocast does not convert the inputs of custom functions."""
     first = cast("Tensor", tensors[0])
     if not torch.is_autocast_enabled(first.device.type):
         return tensors

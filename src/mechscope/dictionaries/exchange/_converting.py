@@ -1,4 +1,4 @@
-"""From weights under our names to a dictionary: dtype, decoder norms, metadata."""
+"""Build a dictionary from converted weights: data type, decoder norms, metadata."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ DTYPES: dict[torch.dtype, Dtype] = {
 
 
 def dtype_of(name: object, where: str) -> Dtype:
-    """A dtype by its name, with or without "torch." before it.
+    """A data type by its name, with or without the prefix "torch.".
 
     Raises:
-        ValueError: for another name.
+        ValueError: for an unknown name.
     """
     for dtype in DTYPES.values():
         if str(name).removeprefix("torch.") == dtype:
@@ -33,10 +33,10 @@ def dtype_of(name: object, where: str) -> Dtype:
 
 
 def dtype_of_weights(weights: Tensor, where: str) -> Dtype:
-    """The dtype that weights have.
+    """The data type of weights.
 
     Raises:
-        ValueError: for integers and other dtypes.
+        ValueError: for integers and other unsupported types.
     """
     if weights.dtype not in DTYPES:
         raise ValueError(f"{where}: weights are {weights.dtype}; known are {', '.join(DTYPES.values())}.")
@@ -44,15 +44,15 @@ def dtype_of_weights(weights: Tensor, where: str) -> Dtype:
 
 
 def decoder_norm_of(W_dec: Tensor) -> DecoderNorm:
-    """ "unit" if the rows of a published decoder all have length 1; what further training would keep."""
+    """ "unit" if all rows of a published decoder have length 1, otherwise "free"; further training keeps to it."""
     norms = W_dec.double().norm(dim=-1)
-    # The length of a row is only as exact as its entries.
+    # A row's length is only as exact as its entries.
     tolerance = 1e-4 if W_dec.dtype in (torch.float32, torch.float64) else 1e-2
     return "unit" if bool(((norms - 1).abs() < tolerance).all()) else "free"
 
 
 def make(cfg: DictionaryConfig, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Dictionary:
-    """The dictionary with these weights, in the config's dtype; a batch's threshold is float64 whatever it is."""
+    """The dictionary with these weights in the config's data type; a BatchTopK threshold is always float64."""
     dtype: torch.dtype = getattr(torch, cfg.dtype)
     running = cfg.architecture in ("batch_topk", "matryoshka")
     converted = {

@@ -1,4 +1,4 @@
-"""Activations in batches: checked, flattened to [batch d_in], never more than one batch at a time."""
+"""Iterate over activations in checked batches [batch d_in], with one batch in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from mechscope.dictionaries.features import Features
 
 
 class Codes(Protocol):
-    """What can be evaluated: a dictionary, or anything else that encodes and decodes."""
+    """Anything that can be evaluated: a dictionary, or another object that encodes and decodes."""
 
     def encode(self, x: Float[Tensor, "batch d_in"], /) -> Features:
         """Feature activations."""
         ...
 
     def decode(self, features: Any, x: Float[Tensor, "batch d_in"], /) -> Float[Tensor, "batch d_out"]:
-        """What the features write; x is what they came from."""
+        """The reconstruction from features; x are the activations that they came from."""
         ...
 
 
 Batch = Tensor | tuple[Tensor, Tensor]
-"""Activations [*batch d_in], or what a transcoder reads and what it should write."""
+"""Activations [*batch d_in], or a pair of a transcoder's inputs and targets."""
 Activations = Batch | Iterable[Batch]
-"""One batch, or any number of them."""
+"""One batch, or any number of batches."""
 
 
 def batches(
     activations: Activations, batch_size: int = 4096, d_in: int | None = None
 ) -> Iterator[tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch d_out"]]]:
-    """What is read and what should be written, `batch_size` examples at a time; for an autoencoder they are one.
+    """Inputs and targets, `batch_size` examples at a time; for an autoencoder they are the same tensor.
 
     Raises:
         ValueError: for a batch_size below 1, for activations that are empty, of another width than `d_in`, or not
@@ -49,7 +49,7 @@ def batches(
         x, y = _rows(x, "activations"), _rows(y, "targets")
         if len(x) != len(y):
             raise ValueError(
-                f"{len(x)} activations but {len(y)} targets; a transcoder wants a target for each."
+                f"there are {len(x)} activations but {len(y)} targets; a transcoder needs one target per activation."
             )
         if d_in is not None and x.shape[-1] != d_in:
             raise ValueError(
@@ -68,13 +68,13 @@ def batches(
 
 
 def written_out(features: Features) -> Float[Tensor, "*batch feature"]:
-    """Features with their zeros."""
+    """Features as a dense tensor."""
     return features if isinstance(features, Tensor) else features.dense()
 
 
 def _rows(values: Tensor, what: str) -> Tensor:
     if values.ndim < 2:
-        raise ValueError(f"{what} are [batch d_in] or [batch pos d_in], not shape {tuple(values.shape)}.")
+        raise ValueError(f"{what} must be [batch d_in] or [batch pos d_in], not shape {tuple(values.shape)}.")
     return values if values.ndim == 2 else values.flatten(0, -2)
 
 

@@ -1,4 +1,4 @@
-"""A model's activations at a hook point, text by text, and a dictionary's features of them."""
+"""Read a model's activations at a hook point batch by batch, and a dictionary's features at every token."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.counted_positions import known_tokens
-from mechscope.dictionaries.evaluation.batches import Codes, written_out
+from mechscope.dictionaries.evaluation._batches import Codes, written_out
 from mechscope.dictionaries.evaluation.splicing import check_hooks
 from mechscope.dictionaries.head import head_read, read_part
+from mechscope.dictionaries.position_mask import tokens_with_mask
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
 
@@ -34,11 +34,11 @@ def read_activations(
     head: int | None = None,
     head_out: int | None = None,
 ) -> Iterator[tuple[Float[Tensor, "batch pos d_in"], Float[Tensor, "batch pos d_out"]]]:
-    """What a dictionary would read and write, `batch_size` texts at a time; heads lie side by side.
+    """A dictionary's inputs and targets, `batch_size` texts at a time; heads are concatenated.
 
     Args:
-        head: read this head alone.
-        head_out: the head that is written, if hook_out is given.
+        head: read only this head.
+        head_out: the target's head, if hook_out is given.
 
     Raises:
         KeyError: for a hook point that the model does not have.
@@ -46,7 +46,7 @@ def read_activations(
     """
     names = [hook_name] if hook_out is None else [hook_name, hook_out]
     check_hooks(model, *names)
-    tokens = known_tokens(model, tokens, attention_mask)
+    tokens = tokens_with_mask(model, tokens, attention_mask)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
     device = next(model.parameters()).device
@@ -70,10 +70,10 @@ def read_features(
     batch_size: int = 8,
     head: int | None = None,
 ) -> Float[Tensor, "batch pos feature"]:
-    """Activations of some features at every token. Holds these features' activations for all tokens, and no others'.
+    """Activations of some features at every token; only these features are held in memory.
 
     Args:
-        head: read only this head; None: the one that the dictionary's metadata names, or all.
+        head: read only this head; None uses the dictionary's metadata, or all heads.
 
     Raises:
         KeyError: for a hook point that the model does not have.
@@ -94,7 +94,7 @@ def read_features(
             found = written_out(dictionary.encode(x))
         if not len(wanted) or int(wanted.min()) < 0 or int(wanted.max()) >= found.shape[-1]:
             raise ValueError(
-                f"features are numbers from 0 to {found.shape[-1] - 1}, at least one; got {wanted.tolist()}."
+                f"features must be one or more numbers from 0 to {found.shape[-1] - 1}, not {wanted.tolist()}."
             )
         parts.append(at_least_float32(found[..., wanted.to(found.device)]).cpu())
     return torch.cat(parts)

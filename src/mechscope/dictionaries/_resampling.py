@@ -1,8 +1,8 @@
-"""Dead features get a new start where reconstruction is worst.
+"""Resample dead features: restart them from the inputs with the worst reconstructions.
 
-Bricken et al. 2023, "Towards Monosemanticity", appendix on neuron resampling: an input is drawn with probability in
-proportion to its squared loss, the decoder's row becomes its direction, the encoder's column the same at a fifth of the
-living features' mean length, biases start again.
+Bricken et al. 2023, "Towards Monosemanticity", appendix on neuron resampling: an input is drawn with a probability
+proportional to its squared loss. Its direction becomes the feature's decoder row and, at a fifth of the mean length of
+live features, its encoder column. Biases are reset.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ def resample(
     batch: Batch,
     generator: torch.Generator,
 ) -> int:
-    """Start dead features anew from a batch, with their part of the optimizer's state; returns how many, over all
-    ranks.
+    """Restart dead features from a batch, and reset their optimizer state. Returns their number on all ranks.
 
     Raises:
-        ValueError: if every feature is dead, because the living ones set the length of the new encoders.
+        ValueError: if every feature is dead, because live features determine the length of the new encoder columns.
     """
     ranks = dictionary.ranks
     which = dead.nonzero().squeeze(-1)
-    # How many are dead on each rank: each takes its own from what is drawn for all.
+    # Every rank draws for all dead features and takes its own share.
     counts = ranks.gather(torch.tensor(len(which), device=ranks.device)).tolist()
     if not sum(counts):
         return 0

@@ -1,4 +1,4 @@
-"""The k largest of many, found among the k best groups instead of among all. Of equal ones, the first."""
+"""The k largest entries, found in the k best groups instead of among all. Of equal entries, the first is taken."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class TopK(NamedTuple):
     """The largest entries, in no order."""
 
     values: Float[Tensor, "*batch k"]
-    """What they are."""
+    """Their values."""
     indices: Int[Tensor, "*batch k"]
-    """Where they are."""
+    """Their indices along the last axis."""
 
 
 GROUP = 16
 
 
 def top_k(x: Float[Tensor, "*batch feature"], k: int) -> TopK:
-    """The k largest of the last axis; of equal ones the first, so that the choice depends on x alone.
+    """The k largest entries of the last axis. Of equal entries the first is taken, so the choice depends on x alone.
 
-    Selection on a processor costs far more an entry than a maximum does. The k largest group maxima are k entries,
-    so whatever is among the k largest of all is at least as large as the least of them, and lies in their groups:
-    it is enough to select among the maxima, and then within k groups. One more than k is looked for: only where
-    it equals the last of the k was there anything to choose.
+    On a CPU, selection costs far more per entry than a maximum. The k largest entries lie in the k groups with the
+    largest maxima: each of them is at least as large as the smallest of these maxima. So it is enough to select k
+    groups by their maxima, and then k entries within them. One more entry than k is searched for: if it equals the
+    last of the k, there was a tie.
     """
     features = x.shape[-1]
     if k >= features:
@@ -43,12 +43,12 @@ def top_k(x: Float[Tensor, "*batch feature"], k: int) -> TopK:
 
 
 def _first_of_equal(x: Float[Tensor, "batch feature"], k: int) -> Int[Tensor, "batch k"]:
-    """Places of the k largest of rows that offer a choice; of equal ones the first."""
+    """Indices of the k largest entries in rows with ties; of equal entries the first."""
     few = min(2 * k, x.shape[-1])
     values, places = _best(x, few)
     places, order = places.sort(-1)
     found = places[among_largest(values.gather(-1, order), k)].view(-1, k)
-    # Rows where even more are equal are looked at as a whole.
+    # Rows with even more equal entries are searched as a whole.
     unsure = values[:, k - 1] == values[:, -1]
     if few < x.shape[-1] and bool(unsure.any()):
         found[unsure] = among_largest(x[unsure], k).nonzero()[:, -1].view(-1, k)
@@ -56,9 +56,9 @@ def _first_of_equal(x: Float[Tensor, "batch feature"], k: int) -> Int[Tensor, "b
 
 
 def _best(x: Tensor, k: int) -> TopK:
-    """The k largest in falling order; which of two equal ones is left to chance."""
+    """The k largest entries in descending order; ties are broken arbitrarily."""
     groups = x.shape[-1] // GROUP
-    # On an accelerator one kernel is cheaper than four; where k is large, little would be left out.
+    # On a GPU one kernel is cheaper than four, and for a large k little would be skipped.
     if x.device.type != "cpu" or x.shape[-1] % GROUP or k * 3 > groups:
         return TopK(*torch.topk(x, k, dim=-1))
     # A group is every groups-th entry: the maximum then runs over whole rows.
@@ -70,7 +70,7 @@ def _best(x: Tensor, k: int) -> TopK:
 
 
 def among_largest(x: Float[Tensor, "*batch entry"], k: int) -> Bool[Tensor, "*batch entry"]:
-    """Which k entries of the last axis are the largest; of equal ones the first."""
+    """True at the k largest entries of the last axis; of equal entries the first."""
     least = x.topk(k, dim=-1).values[..., -1:]
     # A NaN counts as larger than anything, as it does for topk.
     above = ~(x <= least)
@@ -79,10 +79,10 @@ def among_largest(x: Float[Tensor, "*batch entry"], k: int) -> Bool[Tensor, "*ba
 
 
 def largest_places(x: Float[Tensor, "batch feature"], k: int) -> Int[Tensor, " entry"]:
-    """Places in x.flatten() of the k largest of a batch of non-negative entries.
+    """Indices into x.flatten() of the k largest entries of a non-negative batch.
 
-    Of equal ones those of the first feature are taken, and of one feature the first examples; which zeros are taken
-    is left to chance.
+    Of equal entries, those of the first feature are taken, and within a feature those of the first examples. Ties
+    between zeros are broken arbitrarily.
     """
     flat = x.flatten()
     if k >= len(flat):

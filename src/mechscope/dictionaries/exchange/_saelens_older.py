@@ -1,4 +1,4 @@
-"""SAELens configs from before version 6: flat, with every setting of the run in one place."""
+"""Convert SAELens configs from before version 6, which are flat and contain every setting of the training run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mechscope.dictionaries.exchange.checking import check_settings, one_of
+from mechscope.dictionaries.exchange._settings_check import check_settings, one_of
 from mechscope.dictionaries.head import HEAD
 
 RENAMED = {
@@ -49,7 +49,7 @@ MEANING = (
     "activation_fn_kwargs",
     "finetuning_scaling_factor",
 )
-# How it was trained: nothing that changes what finished weights compute.
+# Settings of training, which do not change what the trained weights compute.
 _TRAINING = """
     act_store_device adam_beta1 adam_beta2 autocast autocast_lm b_dec_init_method batch_size cached_activations_path
     checkpoint_path compile_llm compile_sae dead_feature_threshold dead_feature_window decoder_heuristic_init
@@ -68,14 +68,14 @@ TRAINING = frozenset(_TRAINING.split())
 
 
 def is_older(settings: Mapping[str, Any]) -> bool:
-    """Whether a config is flat: the present form keeps what is about the model under "metadata"."""
+    """Whether a config is flat; since version 6, entries about the model are under "metadata"."""
     return "metadata" not in settings
 
 
 def to_present(
     settings: Mapping[str, Any], state: Mapping[str, Tensor], ignore: Collection[str], folder: Path
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Settings and tensors in the form of version 6.
+    """Settings and tensors as in version 6.
 
     Raises:
         ValueError: for unknown settings or values.
@@ -102,14 +102,14 @@ def to_present(
     if activation == "topk":
         if architecture not in ("standard", "topk"):
             raise ValueError(
-                f"{where}: a {architecture} dictionary with activation_fn='topk' has no counterpart here."
+                f"{where}: a {architecture} dictionary with activation_fn='topk' is not supported."
             )
         present["architecture"] = "topk"
         present["k"] = options.pop("k", flat.get("k"))
         one_of("activation_fn_kwargs.signed", options.pop("signed", False), (False,), where)
     elif flat.get("k") is not None:
         raise ValueError(
-            f"{where}: k {flat['k']!r} belongs to activation_fn 'topk', and this one is {activation!r}."
+            f"{where}: k {flat['k']!r} belongs to activation_fn 'topk', but this one is {activation!r}."
         )
     if options:
         raise ValueError(f"{where}: unknown activation_fn_kwargs {', '.join(options)}.")
@@ -121,29 +121,29 @@ def to_present(
 
 
 def _normalization(value: object) -> object:
-    """Once a switch; off and absent are "none"."""
+    """The present name of a setting that used to be a boolean; false and missing are "none"."""
     if value is None or value is False:
         return "none"
     return "expected_average_only_in" if value is True else value
 
 
 def _with_factor(flat: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Tensors with a fine-tuned factor a feature folded into the decoder, which is where it acted."""
+    """Tensors with the fine-tuned factor of each feature folded into the decoder."""
     tensors = dict(state)
     names = [name for name in ("scaling_factor", "finetuning_scaling_factor") if name in tensors]
     for name in names:
         factor = tensors.pop(name)
-        # For a while it was always saved, and was 1 unless it had been tuned.
+        # Some versions always saved it, as 1 if it had not been tuned.
         if bool((factor == 1).all()):
             continue
         if not flat.get("finetuning_scaling_factor"):
             raise ValueError(
-                f"{where}: the weights have a {name} that is not 1, and the config does not say to use it."
+                f"{where}: the weights have a {name} that is not 1, but the config does not say to use it."
             )
         if "W_dec" in tensors and factor.shape == tensors["W_dec"].shape[:1]:
             tensors["W_dec"] = tensors["W_dec"] * factor[:, None]
         else:
             raise ValueError(
-                f"{where}: {name} has shape {tuple(factor.shape)}; it should be one number a feature."
+                f"{where}: {name} has shape {tuple(factor.shape)}; it should be one number per feature."
             )
     return tensors

@@ -1,4 +1,4 @@
-"""Ranks that were given different things must hear of it before they train: each would learn something else."""
+"""Check before training that all ranks were given the same settings and data."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.stream import Batch
 from mechscope.runs.config_diff import config_diff
 
-# Of one activation; the same model on another kind of machine differs by rounding.
+# Relative tolerance of one activation: the same model on another kind of machine differs by rounding.
 TOLERANCE = 1e-2
 ROWS = 8
 
 
 def agree(ranks: Ranks, settings: Mapping[str, Any]) -> None:
-    """Compare what the ranks were given; all of them see the same.
+    """Check that all ranks have the same settings.
 
     Args:
-        settings: anything that JSON can hold.
+        settings: values that JSON can represent.
 
     Raises:
-        ValueError: on all ranks, where one differs from the first, with what differs.
+        ValueError: on all ranks, if one differs from the first; lists the differences.
     """
     if ranks.alone:
         return
@@ -33,16 +33,16 @@ def agree(ranks: Ranks, settings: Mapping[str, Any]) -> None:
         if other != first:
             differ = "; ".join(config_diff(other, first, f"on rank {number}", "on rank 0"))
             raise ValueError(
-                f"rank {number} was given something else than rank 0: {differ}. Start all ranks with the same "
+                f"rank {number} was given other arguments than rank 0: {differ}. Start all ranks with the same "
                 "settings and data."
             )
 
 
 def agree_on_activations(ranks: Ranks, sample: Batch, source: str) -> None:
-    """Compare the first activations that ranks read.
+    """Check that all ranks read the same activations, by comparing the first few.
 
     Raises:
-        ValueError: on all ranks, where one reads others than the first.
+        ValueError: on all ranks, if one differs from the first.
     """
     if ranks.alone:
         return
@@ -51,5 +51,5 @@ def agree_on_activations(ranks: Ranks, sample: Batch, source: str) -> None:
         if not torch.allclose(seen[number], seen[0], rtol=TOLERANCE, atol=TOLERANCE * float(seen[0].std())):
             raise ValueError(
                 f"rank {number} reads other activations of {source} than rank 0. Every rank must see the same "
-                "batches: give all the same data and seed (SplitStream divides the work of making them)."
+                "batches: give all of them the same data and seed (SplitStream divides the work among them)."
             )

@@ -1,6 +1,6 @@
-"""Which positions of a text count: real tokens, without the first ones and without special tokens.
+"""Which positions of a text a dictionary is trained and measured on: no padding, no special tokens, not the first ones.
 
-Attention still sees every real token; excluded positions are only skipped in training and in measurements.
+Attention still sees every real token; only training and measurements skip the other positions.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = No
 
     Args:
         model: its tokenizer defines the special tokens (`tokenizer.all_special_ids`: begin, end, padding and others).
-        exclude: True for special tokens, ids of tokens, or False; None: what the dictionary's metadata says.
-        dictionary: whose metadata counts where `exclude` is None.
+        exclude: True for special tokens, ids of tokens, or False; None uses the dictionary's metadata.
+        dictionary: the dictionary whose metadata is used if `exclude` is None.
 
     Raises:
         ValueError: if special tokens are requested without a tokenizer, or for ids that the model lacks.
@@ -59,14 +59,14 @@ def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = No
     return tuple(sorted(set(ids)))
 
 
-def not_among(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
-    """True at every token that is not one of these."""
+def is_not_excluded(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -> Bool[Tensor, "batch pos"]:
+    """True at every token that is not excluded."""
     if not excluded:
         return torch.ones_like(tokens, dtype=torch.bool)
     return ~torch.isin(tokens, torch.tensor(list(excluded), device=tokens.device))
 
 
-def known_tokens(
+def tokens_with_mask(
     model: Any, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch pos"] | None = None
 ) -> Tokens:
     """Tokens with their attention mask: the given one, the tokens' own, or the model's rule for plain tensors.
@@ -80,7 +80,7 @@ def known_tokens(
         what = (
             f"{tokens.dtype} {tuple(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__
         )
-        raise ValueError(f"tokens are ids [batch pos], whole numbers, not {what}.")
+        raise ValueError(f"tokens must be ids, whole numbers [batch pos], not {what}.")
     if attention_mask is not None:
         return Tokens(tokens, attention_mask)
     if hasattr(model, "as_tokens"):
@@ -88,21 +88,21 @@ def known_tokens(
     return Tokens(tokens)
 
 
-def counted_positions(
+def position_mask(
     tokens: Tokens,
     skip_first: int = 0,
     excluded: Sequence[int] = (),
     positions: TrainedPositions | None = None,
 ) -> Bool[Tensor, "batch pos"]:
-    """True at the positions that count: real tokens, wherever padding stands, without the first and the excluded ones.
+    """True at the positions that are used: real tokens, except the first ones of each text and the excluded ones.
 
-    >>> counted_positions(Tokens([[9, 9, 3, 4], [1, 2, 3, 4]], [[0, 0, 1, 1], [1, 1, 1, 1]]), 1).tolist()
+    >>> position_mask(Tokens([[9, 9, 3, 4], [1, 2, 3, 4]], [[0, 0, 1, 1], [1, 1, 1, 1]]), 1).tolist()
     [[False, False, False, True], [False, True, True, True]]
 
     Args:
         skip_first: how many real tokens to exclude at the start of each text.
         excluded: ids of tokens to exclude at any position.
-        positions: the positions that the dictionary was trained on; None: all.
+        positions: the positions that the dictionary was trained on; None means all.
 
     Raises:
         ValueError: for a negative `skip_first`, or if no position is left.
@@ -110,13 +110,14 @@ def counted_positions(
     if not is_whole_number(skip_first, least=0):
         raise ValueError(f"skip_first is a number of positions, at least 0, not {skip_first!r}.")
     real = tokens.is_real
-    counted = real & (real.long().cumsum(1) > skip_first) & not_among(tokens.ids, excluded)
+    used = real & (real.long().cumsum(1) > skip_first) & is_not_excluded(tokens.ids, excluded)
     if positions is not None:
-        counted &= positions.within(real)
-    if not bool(counted.any()):
+        used &= positions.within(real)
+    if not bool(used.any()):
         without = f" and without the tokens {list(excluded)}" if excluded else ""
         without += f" and positions {positions} (the dictionary's)" if positions is not None else ""
         raise ValueError(
-            f"skip_first={skip_first}{without} leaves no position of {tuple(tokens.shape)} tokens (padding aside)."
+            f"skip_first={skip_first}{without} leaves no position to use in {tuple(tokens.shape)} tokens (padding is "
+            "never used)."
         )
-    return counted
+    return used

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mechscope.dictionaries import ModelStream
-from mechscope.dictionaries.counted_positions import counted_positions, excluded_ids
 from mechscope.dictionaries.evaluation import evaluate, feature_pages, spliced_loss
+from mechscope.dictionaries.position_mask import excluded_ids, position_mask
 from mechscope.dictionaries.sources.config import SourceConfig, source_from_dict
 from mechscope.dictionaries.sources.opening import open_source
 from mechscope.model.token_batch import Tokens
@@ -45,10 +45,10 @@ def test_positions_by_hand(given: Any) -> None:
     tokens = torch.tensor([[PAD, PAD, END, 1, 2, END], [END, 5, END, 6, PAD, 7]])
     real = torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
     expected = [[0, 0, 0, 1, 1, 0], [0, 1, 0, 1, 0, 1]]
-    assert counted_positions(Tokens(tokens, real), 0, ids).int().tolist() == expected
+    assert position_mask(Tokens(tokens, real), 0, ids).int().tolist() == expected
     # The first real token is the special one, so leaving it out by either rule is the same.
-    assert counted_positions(Tokens(tokens, real), 1, ids).int().tolist() == expected
-    assert counted_positions(Tokens(tokens, real), 2).int().tolist() == [
+    assert position_mask(Tokens(tokens, real), 1, ids).int().tolist() == expected
+    assert position_mask(Tokens(tokens, real), 2).int().tolist() == [
         [0, 0, 0, 0, 1, 1],
         [0, 0, 1, 1, 1, 1],
     ]
@@ -107,7 +107,7 @@ def test_evaluation_leaves_them_out(model, tokens) -> None:
     (page,) = feature_pages(model, dictionary, tokens, HOOK, [3], exclude_special_tokens=[END, PAD])
     features = dictionary.encode(cache[HOOK])[..., 3]
     assert page.density == pytest.approx(float((features[keep] > 0).double().mean()))
-    with pytest.raises(ValueError, match="give the model too"):
+    with pytest.raises(ValueError, match="these arguments need a model"):
         evaluate(dictionary, cache[HOOK], exclude_special_tokens=[END])
 
 
@@ -129,7 +129,7 @@ def test_sources_take_them(tmp_path) -> None:
     assert special.evaluate(dictionary).examples == counts[2]
     config = SourceConfig(**settings, exclude_special_tokens=(3, 5))
     assert source_from_dict(config.to_dict()) == config
-    with pytest.raises(ValueError, match="true, false or token ids"):
+    with pytest.raises(ValueError, match="True or False, or a list .each entry a whole number of at least 0"):
         SourceConfig(**settings, exclude_special_tokens=(-1,))
 
 
@@ -140,9 +140,9 @@ def test_a_source_of_one_head(tmp_path) -> None:
         tokens=2000, batch_size=32,
     )  # fmt: skip
     source = open_source(config)
-    assert source.words.startswith("head 1 of") and source.metadata()["hook_head_index"] == 1
+    assert source.description.startswith("head 1 of") and source.metadata()["hook_head_index"] == 1
     dictionary = shaken("relu", seed=2, d_in=source.d_in, d_sae=8, dtype="float32")
     found = source.evaluate(dictionary)
     assert found.splice is not None
-    with pytest.raises(ValueError, match="name its target hook"):
+    with pytest.raises(ValueError, match="give target_hook too"):
         SourceConfig(model="a", hook=("b",), target_head=1)

@@ -1,4 +1,4 @@
-"""Seeds made of several numbers, and numbers drawn a piece at a time."""
+"""Random generators seeded by several numbers, and large draws in pieces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def seeded(*numbers: int) -> torch.Generator:
-    """A generator whose seed mixes several numbers, so that neighbours have nothing in common."""
+    """A generator whose seed mixes several numbers, so that similar numbers give unrelated draws."""
     mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
 
@@ -22,8 +22,8 @@ def normal_rows(rows: int, width: int, generator: torch.Generator, *, piece: int
     """The rows of torch.randn(rows, width), a few thousand at a time.
 
     Args:
-        piece: rows at a time, a multiple of 16: numbers are drawn sixteen together, so that only then are the pieces
-            those of the whole. The last piece takes what would be too small to stand alone.
+        piece: rows per piece, a multiple of 16: torch draws sixteen numbers at once, so other pieces would differ from
+            one large draw. A remainder smaller than a piece is added to the last piece.
     """
     left = rows
     while left:

@@ -18,7 +18,7 @@ from mechscope.dictionaries.sources.opening import KnownSource, ModelSource, Sou
 from mechscope.model.transformer import HookedTransformer
 
 BAR = 30
-"""Letters of the longest bar."""
+"""Length of the longest bar in characters."""
 
 
 def density_lines(found: Evaluation) -> list[str]:
@@ -63,7 +63,10 @@ def feature_lines(
     hook, *others = source.config.hook
     if others:
         for feature in features:
-            yield [f"Feature {feature} reads {1 + len(others)} hook points; contexts are for one.", ""]
+            yield [
+                f"Feature {feature} reads {1 + len(others)} hook points; contexts can only be shown for one.",
+                "",
+            ]
         return
     pages = feature_pages(
         source.model,
@@ -106,7 +109,7 @@ def _page(page: FeaturePage, source: ModelSource) -> list[str]:
         lines.append("  strongest")
         lines += [f"    {context.activation:7.3g}  {_in_context(source, context)}" for context in page.top]
     for group in page.groups:
-        lines.append(f"  {group.low:.3g} to {group.high:.3g} ({group.count} places)")
+        lines.append(f"  {group.low:.3g} to {group.high:.3g} ({group.count} positions)")
         lines += [
             f"    {context.activation:7.3g}  {_in_context(source, context)}" for context in group.contexts
         ]
@@ -129,7 +132,7 @@ def _known(dictionary: Dictionary, source: KnownSource, features: Sequence[int])
         yield [
             f"Feature {feature}",
             f"  {how_often}",
-            "  true features that are nearest: " + _nearest(true.nearest, true.cosines),
+            "  nearest true features: " + _nearest(true.nearest, true.cosines),
             "  nearest    " + _nearest(own.nearest, own.cosines),
             "",
         ]

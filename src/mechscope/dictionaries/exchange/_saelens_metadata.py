@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from mechscope.arguments import not_of_kind, shown
-from mechscope.dictionaries.counted_positions import EXCLUDED
 from mechscope.dictionaries.head import HEAD, HEAD_OUT, check_head
+from mechscope.dictionaries.position_mask import EXCLUDED
 from mechscope.dictionaries.trained_model import BEGINS, LOADED_WITH
 from mechscope.dictionaries.trained_positions import POSITIONS, check_positions
 from mechscope.near_names import did_you_mean_clause
@@ -35,7 +35,7 @@ _RECORD = """
     transcode
 """
 RECORD = frozenset(_RECORD.split())
-"""Entries that say where a dictionary comes from, which changes nothing that it computes."""
+"""Entries that only describe where a dictionary comes from, and do not change what it computes."""
 KINDS: Mapping[str, Any] = {
     "hook_name": str | None,
     "hook_name_out": str | None,
@@ -49,11 +49,11 @@ KINDS: Mapping[str, Any] = {
 
 
 def check_metadata(metadata: Mapping[str, Any], where: str, ignore: Collection[str] = ()) -> None:
-    """Check the entries that are used, and report those that nobody knows.
+    """Check the entries that are used, and warn about unknown ones.
 
     Raises:
-        ValueError: listing every entry that cannot be what it says.
-        UserWarning: for unknown entries, which are kept and used by nothing.
+        ValueError: listing every invalid entry.
+        UserWarning: for unknown entries, which are kept but not used.
     """
     problems = [
         f"{name} must be {words}, not {shown(metadata[name])}"
@@ -74,7 +74,7 @@ def check_metadata(metadata: Mapping[str, Any], where: str, ignore: Collection[s
         raise ValueError(f"{where}: {'; '.join(problems)}.")
     if layer is not None and named is not None and int(named[1]) != layer:
         warnings.warn(
-            f"{where}: hook_layer {layer} contradicts hook_name {metadata['hook_name']!r}, which is used.",
+            f"{where}: hook_layer {layer} contradicts hook_name {metadata['hook_name']!r}; hook_name is used.",
             stacklevel=2,
         )
     known = (*USED, *RECORD)
@@ -89,7 +89,7 @@ def check_metadata(metadata: Mapping[str, Any], where: str, ignore: Collection[s
             f"{name} ({hint})" if hint else name for name, hint in zip(unknown, hints, strict=True)
         )
         warnings.warn(
-            f"{where}: metadata that mechscope does not know is kept and not used: {listed}. If it changes nothing, "
-            "pass ignore=(…) with these names.",
+            f"{where}: unknown metadata is kept but not used: {listed}. If it makes no difference, pass ignore=(…) "
+            "with these names.",
             stacklevel=2,
         )
