@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import read_claims, registry, verify_labs
+from mechscope.labs import read_claims, registry, run_lab, verify_labs
 from mechscope.labs.index_page import write_index
 from mechscope.labs.registry import LabEntry
 from mechscope.labs.replications import read_replications, replications_page
@@ -19,7 +19,7 @@ from tests.labs.tiny_lab import tiny_lab
 
 
 def write_run(folder: Path) -> None:
-    run = tiny_lab(folder).run(out=folder / "runs")
+    run = run_lab(tiny_lab(folder), out=folder / "runs")
     (folder / "claims.json").write_bytes((run.folder / "claims.json").read_bytes())
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.name != "claims.json" or path.parent != folder:
@@ -61,7 +61,7 @@ def test_verify_and_the_index_outlive_any_claims_file(
     """Each value in turn of another kind: the pages are written, and `verify` runs the lab again or reads it."""
     lab = tiny_lab(tmp_path)
     out = tmp_path / "runs"
-    run = lab.run(out=out)
+    run = run_lab(lab, out=out)
     monkeypatch.setattr(registry, "LABS", (LabEntry(lab.step, lab.slug, "tests.labs.tiny_lab", "tiny"),))
     path = run.folder / "claims.json"
     whole = json.loads(path.read_text())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Lab, check_claims
+from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.grokking import LAB, GrokkingConfig, ModelConfig, hand_wired_addition
 from mechscope.labs.grokking import experiment as experiment_module
 from mechscope.labs.grokking import third_party as third_party_module
@@ -543,7 +543,7 @@ def tiny_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 
 def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) -> None:
-    run = tiny_lab.run("full", out=tmp_path, device="cpu")
+    run = run_lab(tiny_lab, "full", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["2.h"] == "pass"
     # Not 2.5: modulo 11 there are five frequencies, and all of them may be keys.
@@ -562,7 +562,7 @@ def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) 
 
 
 def test_the_quick_budget_says_what_it_did_not_run(tiny_lab: Lab, tmp_path: Path) -> None:
-    run = tiny_lab.run("quick", out=tmp_path, device="cpu")
+    run = run_lab(tiny_lab, "quick", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {status[f"2.{n}"] for n in range(1, 11)} == {"not-run"}
     assert all(checked.reason for checked in run.claims if checked.status == "not-run")
@@ -581,7 +581,7 @@ def test_published_models_are_drawn_if_they_are_there(
     found |= {f"curve_{name}": 1 + torch.rand(7) for name in ("clock", "pizza")}
     monkeypatch.setattr(experiment_module, "models_folder", lambda: tmp_path)
     monkeypatch.setattr(experiment_module, "measure_third_party", lambda workspace, folder: found)
-    run = tiny_lab.run("quick", out=tmp_path, device="cpu")
+    run = run_lab(tiny_lab, "quick", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {status[f"2.11{letter}"] for letter in "abcd"} == {"fail"}
     assert "clock-and-pizza" in [figure.name for figure in run.outcome.figures]
@@ -606,7 +606,7 @@ def test_shuffled_answers_are_memorised_but_not_generalised(tmp_path: Path) -> N
         patch.setattr(experiment_module, "models_folder", lambda: None)
         patch.setattr(experiment_module, "study_bundled", lambda workspace: None)
         patch.setattr(training_module, "training_pairs", shuffled)
-        run = lab.run("quick", out=tmp_path, device="cpu")
+        run = run_lab(lab, "quick", out=tmp_path, device="cpu")
     found = run.outcome.measures[0]
     assert math.isfinite(found["small_memorised_epoch"])
     assert found["small_test_accuracy"] < 50
@@ -655,7 +655,7 @@ def test_the_lesson_says_what_was_measured(
 def test_every_name_in_the_lesson_is_a_measure_or_a_fact(tiny_lab: Lab, tmp_path: Path) -> None:
     """Measures that only a larger budget has are optional in the lesson; nearly all of them are in a claim too."""
     text = LAB.lesson.read_text(encoding="utf-8")
-    known = {*tiny_lab.run("quick", out=tmp_path, device="cpu").outcome.lesson_values(0), "config"}
+    known = {*run_lab(tiny_lab, "quick", out=tmp_path, device="cpu").outcome.lesson_values(0), "config"}
     claimed = {
         name
         for claim in CLAIMS
@@ -670,7 +670,7 @@ def test_every_name_in_the_lesson_is_a_measure_or_a_fact(tiny_lab: Lab, tmp_path
 @pytest.mark.slow
 def test_the_quick_budget_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment_module, "models_folder", lambda: None)
-    run = LAB.run(out=tmp_path, device="cpu")
+    run = run_lab(LAB, out=tmp_path, device="cpu")
     assert [(checked.claim.id, checked.reason) for checked in run.claims if checked.status == "fail"] == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mechscope.labs import check_claims
+from mechscope.labs import check_claims, run_lab
 from mechscope.labs.grokking import LAB, GrokkingConfig, ModelConfig
 from mechscope.labs.grokking import composition as composition_module
 from mechscope.labs.grokking import experiment as experiment_module
@@ -285,12 +285,12 @@ def test_a_network_that_learned_nothing_is_drawn_and_does_not_pass(
     lab = dataclasses.replace(
         LAB, configs={"quick": quick, "full": dataclasses.replace(quick, composition=tiny)}
     )
-    run = lab.run("full", out=tmp_path / "full", device="cpu")
+    run = run_lab(lab, "full", out=tmp_path / "full", device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {status[f"2.15{letter}"] for letter in "abc"} == {"fail"}
     (figure,) = [figure for figure in run.outcome.figures if figure.name == "characters"]
     assert "Look" in figure.caption
-    run = lab.run("quick", out=tmp_path / "quick", device="cpu")
+    run = run_lab(lab, "quick", out=tmp_path / "quick", device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {status[f"2.15{letter}"] for letter in "abc"} == {"not-run"}
     assert "full budget" in run.outcome.missing_figures["characters"]

@@ -13,7 +13,7 @@ import torch
 
 from mechscope.checkpoints import load_model
 from mechscope.checkpoints.gpt2 import describe_gpt2, gpt2_is_available
-from mechscope.labs import Lab, check_claims
+from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
 from mechscope.labs.induction import training as training_module
@@ -187,7 +187,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 
 def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path) -> None:
-    run = small_lab.run("full", out=tmp_path, device="cpu")
+    run = run_lab(small_lab, "full", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["3.1"] == status["3.8"] == "pass"
     assert status["3.2"] == status["3.4a"] == status["3.6"] == "fail"
@@ -254,7 +254,7 @@ def test_the_lesson_says_what_was_found(values: dict[str, object], sentence: str
 
 
 def test_every_figure_has_words_and_numbers(small_lab: Lab, tmp_path: Path) -> None:
-    run = small_lab.run(out=tmp_path, device="cpu")
+    run = run_lab(small_lab, out=tmp_path, device="cpu")
     for figure in run.outcome.figures:
         assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
         assert figure.data
@@ -268,7 +268,7 @@ def test_gpt2_is_measured_where_it_is_there(
     stand_in = HookedTransformer({**shape, "attn_only": True, "seed": 0})
     monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: True)
     monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: stand_in)
-    run = small_lab.run(out=tmp_path, device="cpu")
+    run = run_lab(small_lab, out=tmp_path, device="cpu")
     checked = next(checked for checked in run.claims if checked.claim.id == "3.7")
     assert checked.status == "fail"  # random weights have no such heads
     assert 0 <= checked.findings[0].ours[0] < 8
@@ -431,5 +431,5 @@ def test_the_red_team_tells_two_heads_from_a_crowd() -> None:
 
 @pytest.mark.slow
 def test_the_quick_budget_passes(tmp_path: Path) -> None:
-    run = LAB.run(out=tmp_path, device="cpu")
+    run = run_lab(LAB, out=tmp_path, device="cpu")
     assert {checked.claim.id: checked.reason for checked in run.claims if checked.status == "fail"} == {}

@@ -13,7 +13,7 @@ import torch
 
 from mechscope import checkpoints, tasks
 from mechscope.checkpoints import load_model
-from mechscope.labs import Lab, check_claims
+from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.ioi import LAB, IOIConfig
 from mechscope.labs.ioi import experiment as experiment_module
 from mechscope.labs.ioi import measures as measures_module
@@ -72,7 +72,7 @@ def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 
 def test_the_report_tells_everything(small_lab: Lab, tmp_path: Path) -> None:
-    run = small_lab.run(out=tmp_path, device="cpu")
+    run = run_lab(small_lab, out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {name for name in status if not name.startswith("4.t")} == {
         f"4.{number}" for number in (*range(1, 13), "13a", "13b", "13c")
@@ -137,7 +137,7 @@ def test_gpt2_is_measured_where_it_is_there(
 
     monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: True)
     monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: in_gpt2_shape())
-    run = small_lab.run(out=tmp_path, device="cpu")
+    run = run_lab(small_lab, out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["4.1"] == status["4.3"] == status["4.8"] == "fail"  # random weights
     assert status["4.13b"] == status["4.13c"] == "not-run"
@@ -222,5 +222,5 @@ def test_a_model_without_a_circuit_fails_every_claim_about_circuits() -> None:
 
 @pytest.mark.slow
 def test_the_quick_budget_runs(tmp_path: Path) -> None:
-    run = LAB.run(out=tmp_path, device="cpu")
+    run = run_lab(LAB, out=tmp_path, device="cpu")
     assert [(checked.claim.id, checked.reason) for checked in run.claims if checked.status == "fail"] == []

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechscope.data.digits import Digits, describe_digits, load_digits
-from mechscope.labs import check_claims
+from mechscope.labs import check_claims, run_lab
 from mechscope.labs.mnist_templates import LAB, TemplatesConfig
 from mechscope.labs.mnist_templates.bilinear import EigenFeatures, eigen_features, leading_patterns
 from mechscope.labs.mnist_templates.claims import CLAIMS
@@ -237,7 +237,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mechscope.labs.mnist_templates.experiment.load_digits", small_digits)
-        return lab.run(out=tmp_path_factory.mktemp("runs"), device="cpu")
+        return run_lab(lab, out=tmp_path_factory.mktemp("runs"), device="cpu")
 
 
 def test_without_network_or_data_folder_the_step_reads_mnist(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import prepare, registry
+from mechscope.labs import prepare, registry, run_lab
 from mechscope.labs.index_page import write_index
 from mechscope.labs.parallel_steps import run_steps
 from mechscope.runs.parallel_runs import choose_jobs
@@ -215,8 +215,8 @@ def test_the_index_links_every_run_and_names_what_was_not_run(
     )
     monkeypatch.setattr(registry, "LABS", entries)
     runs = tmp_path / "runs"
-    tiny_lab(tmp_path, value=3.0).run(out=runs, device="cpu")
-    tiny_lab(tmp_path).run("full", out=runs, device="cpu")
+    run_lab(tiny_lab(tmp_path, value=3.0), out=runs, device="cpu")
+    run_lab(tiny_lab(tmp_path), "full", out=runs, device="cpu")
     damaged = runs / "99-tiny" / "quick-seed-7"
     damaged.mkdir()
     (damaged / "claims.json").write_text("{")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mechscope.cli.main import main
-from mechscope.labs import registry
+from mechscope.labs import registry, run_lab
 from mechscope.labs.replications import read_replications, replications_page
 from tests.labs.tiny_lab import tiny_lab
 
@@ -19,7 +19,7 @@ def page_of(tmp_path: Path, **now) -> str:
 
 
 def test_a_finished_run_is_shown_claim_by_claim(tmp_path: Path) -> None:
-    tiny_lab(tmp_path).run("full", out=tmp_path / "runs", device="cpu")
+    run_lab(tiny_lab(tmp_path), "full", out=tmp_path / "runs", device="cpu")
     page = page_of(tmp_path)
     row = next(line for line in page.splitlines() if line.startswith("| **9.1**"))
     cells = [cell.strip() for cell in row.strip("|").split(" | ")]
@@ -42,7 +42,7 @@ def test_a_finished_run_is_shown_claim_by_claim(tmp_path: Path) -> None:
 
 
 def test_what_failed_is_said_with_what_was_seen(tmp_path: Path) -> None:
-    tiny_lab(tmp_path, value=3.0).run("full", out=tmp_path / "runs", device="cpu")
+    run_lab(tiny_lab(tmp_path, value=3.0), "full", out=tmp_path / "runs", device="cpu")
     page = page_of(tmp_path, value=3.0)
     assert (
         "## Not reproduced\n\n- **9.1** The value is 1. Seen: value should be 0.9 to 1.1, was 3 (seed 0)"
@@ -53,7 +53,7 @@ def test_what_failed_is_said_with_what_was_seen(tmp_path: Path) -> None:
 
 
 def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:
-    tiny_lab(tmp_path).run("full", out=tmp_path / "runs", device="cpu")
+    run_lab(tiny_lab(tmp_path), "full", out=tmp_path / "runs", device="cpu")
     assert page_of(tmp_path) == page_of(tmp_path)
     assert "20" not in page_of(tmp_path).split("Made with")[0].replace("2026", "20")
 
@@ -66,7 +66,7 @@ def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:
     ],
 )
 def test_a_stale_run_is_named_and_not_used(tmp_path: Path, now: dict, why: str) -> None:
-    tiny_lab(tmp_path).run("full", out=tmp_path / "runs", device="cpu")
+    run_lab(tiny_lab(tmp_path), "full", out=tmp_path / "runs", device="cpu")
     page = page_of(tmp_path, **now)
     assert f"*a stale run, not shown: {why}.*" in page
     assert "9.1" not in page
@@ -75,7 +75,7 @@ def test_a_stale_run_is_named_and_not_used(tmp_path: Path, now: dict, why: str) 
 
 def test_missing_and_damaged_runs_are_named(tmp_path: Path) -> None:
     assert "no finished run with the full budget and seed 0" in page_of(tmp_path)
-    run = tiny_lab(tmp_path).run("full", out=tmp_path / "runs", device="cpu")
+    run = run_lab(tiny_lab(tmp_path), "full", out=tmp_path / "runs", device="cpu")
     (run.folder / "claims.json").write_text("{")
     assert "is not valid JSON" in page_of(tmp_path)
 
@@ -104,7 +104,7 @@ def test_the_command_writes_both_pages(
     assert call() == 2
     assert "no step has a current run with the full budget and seed 0 in runs" in capsys.readouterr().err
     assert not Path("docs").exists()
-    done.run("full", out="runs", device="cpu")
+    run_lab(done, "full", out="runs", device="cpu")
     assert call() == 0
     said = capsys.readouterr()
     assert "99 tiny: 1 reproduced, 0 not reproduced, 1 not run" in said.out

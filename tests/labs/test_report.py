@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mechscope.labs import registry, render_report
+from mechscope.labs import registry, render_report, run_lab
 from mechscope.labs.lab import LabFigure, Outcome
 from mechscope.pages.figures import figure_html
 from mechscope.pages.markdown import figures_placed, render_lesson, to_mathml
@@ -51,7 +51,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    run = tiny_lab(folder, value=3.0).run("full", out=folder / "runs")
+    run = run_lab(tiny_lab(folder, value=3.0), "full", out=folder / "runs")
     return run.report.read_text(encoding="utf-8")
 
 
@@ -103,7 +103,7 @@ def test_figures_can_be_drawn_from_the_page_alone(report: str) -> None:
 def test_a_figure_that_the_lesson_does_not_place_is_still_shown(tmp_path: Path) -> None:
     lab = tiny_lab(tmp_path)
     lab.lesson.write_text("No figure placed.", encoding="utf-8")
-    html = render_report(lab.run(out=tmp_path / "runs"))
+    html = render_report(run_lab(lab, out=tmp_path / "runs"))
     assert html.count('id="figure-line"') == 1
 
 
@@ -111,10 +111,10 @@ def test_a_lesson_cannot_ask_for_what_was_not_measured(tmp_path: Path) -> None:
     lab = tiny_lab(tmp_path)
     lab.lesson.write_text("{{ vlaue }}", encoding="utf-8")
     with pytest.raises(KeyError, match="did you mean value"):
-        lab.run(out=tmp_path / "runs")
+        run_lab(lab, out=tmp_path / "runs")
     lab.lesson.write_text("[[figure lines]]", encoding="utf-8")
     with pytest.raises(KeyError, match="did you mean line"):
-        lab.run(out=tmp_path / "runs")
+        run_lab(lab, out=tmp_path / "runs")
 
 
 def test_a_lesson_reads_measures_facts_and_measures_with_any_name() -> None:
@@ -177,7 +177,7 @@ def test_its_links_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     there = tmp_path / "98-before" / "quick-seed-0" / "report.html"
     there.parent.mkdir(parents=True)
     there.write_text("")
-    run = tiny_lab(tmp_path).run(out=tmp_path)
+    run = run_lab(tiny_lab(tmp_path), out=tmp_path)
     html = run.report.read_text(encoding="utf-8")
     links = [link for link in Page(html).addresses if link[0] == "." or link.startswith("figures")]
     # The step after has no report yet; the index says how to make one.
@@ -214,7 +214,7 @@ def test_what_was_not_measured_is_no_number_and_reasons_show_code(tmp_path: Path
         ),
         inputs=lambda: {"GPT-2 small": "as `gpt2`"},
     )
-    html = lab.run(out=tmp_path / "runs").report.read_text(encoding="utf-8").replace("\u00a0", " ")
+    html = run_lab(lab, out=tmp_path / "runs").report.read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "<b>not a number</b>" in html
     assert "wanted −0.5 to 0.5 %" in html
     assert "is</em> not a number and" in html or "is not a number and" in html

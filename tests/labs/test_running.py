@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
-from mechscope.labs import prepare, read_claims, run_prepared, verify_labs
+from mechscope.labs import prepare, read_claims, run_lab, run_prepared, verify_labs
 from mechscope.storage.files import NotKeptError
 from tests.labs.tiny_lab import tiny_lab
 
 
 def test_everything_is_there(tmp_path: Path) -> None:
-    run = tiny_lab(tmp_path).run(seed=5, out=tmp_path / "runs", device="cpu")
+    run = run_lab(tiny_lab(tmp_path), seed=5, out=tmp_path / "runs", device="cpu")
     assert run.folder == tmp_path / "runs" / "99-tiny" / "quick-seed-5"
     names = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
     expected = {
@@ -34,7 +34,7 @@ def test_everything_is_there(tmp_path: Path) -> None:
 
 
 def test_claims_file_says_it_all(tmp_path: Path) -> None:
-    run = tiny_lab(tmp_path, value=3.0).run("full", out=tmp_path / "runs", device="cpu")
+    run = run_lab(tiny_lab(tmp_path, value=3.0), "full", out=tmp_path / "runs", device="cpu")
     content = json.loads((run.folder / "claims.json").read_text())
     assert content["counts"] == {"pass": 0, "fail": 1, "not-run": 1}
     assert (content["budget"], content["seeds"], content["device"]) == ("full", [0, 1, 2], "cpu")
@@ -56,12 +56,12 @@ def test_a_killed_run_goes_on_from_its_finished_parts(tmp_path: Path) -> None:
     computed: list[int] = []
     lab = tiny_lab(tmp_path, calls=computed)
     runs = tmp_path / "runs"
-    lab.run("full", out=runs)
+    run_lab(lab, "full", out=runs)
     assert computed == [0, 1, 2]
     (part,) = (runs / "99-tiny" / "full-seed-0" / "parts").rglob("seed-1.safetensors")
     part.unlink()
     (runs / "99-tiny" / "full-seed-0" / "claims.json").unlink()
-    lab.run("full", out=runs)
+    run_lab(lab, "full", out=runs)
     assert computed == [0, 1, 2, 1]
 
 
@@ -69,12 +69,12 @@ def test_bad_requests_are_refused_before_any_work(tmp_path: Path) -> None:
     computed: list[int] = []
     lab = tiny_lab(tmp_path, calls=computed)
     with pytest.raises(ValueError, match="budget is one of quick, full, not 'huge'"):
-        lab.run("huge", out=tmp_path)  # type: ignore[arg-type]
+        run_lab(lab, "huge", out=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="device is one of auto, cpu, cuda, mps, not 'gpu'"):
-        lab.run(device="gpu", out=tmp_path)
+        run_lab(lab, device="gpu", out=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        lab.run(out=tmp_path / "file")
+        run_lab(lab, out=tmp_path / "file")
     assert computed == []
 
 
@@ -116,10 +116,10 @@ def test_a_run_on_other_data_by_mistake_costs_the_real_one_nothing(tmp_path: Pat
     real, stand_in = (
         tiny_lab(tmp_path, inputs=inputs, calls=computed) for inputs in ("the real data", "a stand-in")
     )
-    real.run("full", out=tmp_path / "runs")
-    stand_in.run("full", out=tmp_path / "runs")
+    run_lab(real, "full", out=tmp_path / "runs")
+    run_lab(stand_in, "full", out=tmp_path / "runs")
     assert computed == [0, 1, 2, 0, 1, 2]
-    again = real.run("full", out=tmp_path / "runs")
+    again = run_lab(real, "full", out=tmp_path / "runs")
     assert computed == [0, 1, 2, 0, 1, 2]
     assert read_claims(again.folder / "claims.json").inputs == {"input": "the real data"}
 
@@ -131,7 +131,7 @@ def test_parts_of_older_versions_do_not_pile_up(tmp_path: Path) -> None:
     last: list[str] = []
     for version in range(1, 6):
         lab = tiny_lab(tmp_path, value=float(version))
-        last.append(read_claims(lab.run(out=tmp_path / "runs").folder / "claims.json").fingerprint)
+        last.append(read_claims(run_lab(lab, out=tmp_path / "runs").folder / "claims.json").fingerprint)
         # Directories made within a tick of the clock are otherwise of one age.
         os.utime(parts / last[-1], (version, version))
     assert {path.name for path in parts.iterdir()} == {*last[-2:], "notes"}
@@ -139,7 +139,7 @@ def test_parts_of_older_versions_do_not_pile_up(tmp_path: Path) -> None:
 
 def test_verify_runs_again_where_claims_cannot_be_read(tmp_path: Path) -> None:
     lab = tiny_lab(tmp_path)
-    run = lab.run(out=tmp_path / "runs")
+    run = run_lab(lab, out=tmp_path / "runs")
     (run.folder / "claims.json").write_text("{}")
     with pytest.raises(ValueError, match="does not say format"):
         read_claims(run.folder / "claims.json")
@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_parts(
     with monkeypatch.context() as patch:
         patch.setattr("mechscope.labs.report.write_atomically", full)
         with pytest.raises(NotKeptError, match="No space left on device"):
-            lab.run(out=tmp_path / "runs", device="cpu")
+            run_lab(lab, out=tmp_path / "runs", device="cpu")
     assert not list((tmp_path / "runs").rglob("claims.json"))
-    lab.run(out=tmp_path / "runs", device="cpu")
+    run_lab(lab, out=tmp_path / "runs", device="cpu")
     assert computed == [0]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mechscope.checkpoints.toy_networks import Group, TrainedGroup
-from mechscope.labs import Lab, check_claims
+from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.superposition import LAB, SuperpositionConfig
 from mechscope.labs.superposition import training as training_module
 from mechscope.labs.superposition.claims import CLAIMS
@@ -220,7 +220,7 @@ def tiny_lab() -> Lab:
 
 
 def test_models_that_learned_nothing_do_not_pass(tiny_lab: Lab, tmp_path: Path) -> None:
-    run = tiny_lab.run("full", out=tmp_path, device="cpu")
+    run = run_lab(tiny_lab, "full", out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert set(status.values()) == {"fail"} or {c for c, s in status.items() if s == "pass"} <= {"1.11"}
     html = run.report.read_text(encoding="utf-8")
@@ -242,7 +242,7 @@ def test_claims_that_a_budget_leaves_out_are_not_run_and_say_why(tiny_lab: Lab, 
     config = dataclasses.replace(
         TINY, polytope_starts=0, privileged_starts=0, abs_starts=0, arrangement_starts=0
     )
-    run = dataclasses.replace(tiny_lab, configs={"quick": config}).run(out=tmp_path, device="cpu")
+    run = run_lab(dataclasses.replace(tiny_lab, configs={"quick": config}), out=tmp_path, device="cpu")
     left_out = {checked.claim.id: checked.reason for checked in run.claims if checked.status == "not-run"}
     assert set(left_out) == {"1.7a", "1.7b", "1.7c", "1.10", "1.11", "1.13", "1.14a", "1.14b"}
     assert all("full budget" in reason for reason in left_out.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechscope.labs import Outcome
+from mechscope.labs import Outcome, run_lab
 from mechscope.labs.claims_file import read_claims
 from mechscope.labs.replications import read_replications, replications_page
 from mechscope.runs import machine as machine_module
@@ -54,7 +54,7 @@ def test_threads_are_counted() -> None:
 def test_report_claims_and_page_say_it(tmp_path: Path) -> None:
     here = made_on(torch.device("cpu"))
     lab = tiny_lab(tmp_path)
-    run = lab.run("full", out=tmp_path / "runs", device="cpu")
+    run = run_lab(lab, "full", out=tmp_path / "runs", device="cpu")
     assert run.machines == (here,)
     assert here in run.report.read_text(encoding="utf-8")
     assert read_claims(run.folder / "claims.json").machines == (here,)
@@ -67,8 +67,8 @@ def test_parts_of_another_machine_are_not_claimed_for_this_one(
     lab = tiny_lab(tmp_path)
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(workspace_module, "made_on", lambda device: "Elsewhere, 64 threads")
-        lab.run(out=tmp_path / "runs", device="cpu")
-    again = lab.run(out=tmp_path / "runs", device="cpu")
+        run_lab(lab, out=tmp_path / "runs", device="cpu")
+    again = run_lab(lab, out=tmp_path / "runs", device="cpu")
     assert again.machines == ("Elsewhere, 64 threads",)
 
 
@@ -81,11 +81,11 @@ def test_an_experiment_without_parts_ran_here(tmp_path: Path) -> None:
             {seed: {"value": 1.0} for seed in workspace.seeds}, (), {"stars": "none"}
         ),
     )
-    assert lab.run(out=tmp_path / "runs", device="cpu").machines == (made_on(torch.device("cpu")),)
+    assert run_lab(lab, out=tmp_path / "runs", device="cpu").machines == (made_on(torch.device("cpu")),)
 
 
 def test_claims_of_an_older_version_are_read(tmp_path: Path) -> None:
-    run = tiny_lab(tmp_path).run(out=tmp_path / "runs", device="cpu")
+    run = run_lab(tiny_lab(tmp_path), out=tmp_path / "runs", device="cpu")
     path = run.folder / "claims.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["machines"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mechscope.checkpoints.registry import BUNDLED
 from mechscope.reading import regular_file
 
 DIGITS = 16
@@ -38,3 +39,16 @@ def checksum_of_parameters(model: nn.Module) -> str:
         flat = parameter.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()[:DIGITS]
+
+
+def bundled_checksum(name: str) -> str:
+    """The first eight digits of a sha256 over a bundled model's weights, followed by those of its checkpoints.
+
+    Raises:
+        FileNotFoundError: if no model of that name comes with the package.
+    """
+    folder = BUNDLED / name
+    digest = hashlib.sha256()
+    for file in (folder / "model.safetensors", *sorted((folder / "checkpoints").glob("*.safetensors"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]

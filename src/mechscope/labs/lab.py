@@ -150,19 +150,6 @@ class Lab:
         """Known reasons why a claim fails, by claim id; only for claims with a known reason."""
         return {claim.id: claim.remark for claim in self.claims if claim.remark}
 
-    def run(
-        self,
-        budget: Budget = "quick",
-        seed: int = 0,
-        out: str | Path = "runs",
-        device: str = "auto",
-        progress: bool | None = False,
-    ) -> LabRun:
-        """Run the lab and write its report (see `mechscope.labs.run_lab`)."""
-        from mechscope.labs.running import run_lab
-
-        return run_lab(self, budget, seed, out, device, progress)
-
 
 @dataclass(frozen=True)
 class LabRun:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mechscope.labs.claim import TAGS, CheckedClaim, Finding
 from mechscope.labs.lab import LabRun
-from mechscope.labs.page_places import INDEX, neighbours
+from mechscope.labs.navigation import INDEX, neighbours
 from mechscope.pages.figures import figure_html
 from mechscope.pages.formatting import code_spans, duration, first_capital, number, with_minus
 from mechscope.pages.frame import render_page

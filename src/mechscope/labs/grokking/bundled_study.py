@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.registry import bundled_names
-from mechscope.labs.bundled_inputs import bundled_checksum
+from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.labs.grokking.anatomy import anatomy_of_transformer
 from mechscope.labs.grokking.faithfulness import (
     direction_shares,

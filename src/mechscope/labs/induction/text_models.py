@@ -13,8 +13,8 @@ from torch import Tensor
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
 from mechscope.checkpoints.schedules import schedule_in
+from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
-from mechscope.labs.bundled_inputs import bundled_checksum
 from mechscope.labs.induction.correlated_increments import increments_test
 from mechscope.labs.induction.head_scores import score_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses

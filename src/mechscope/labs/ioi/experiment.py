@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
 from mechscope.checkpoints.load import load_model
-from mechscope.labs.bundled_inputs import bundled_checksum
+from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
 from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
 from mechscope.labs.ioi.config import IOIConfig

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.registry import bundled_names
+from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.data.python_code import HELD_OUT_CODE, read_standard_library
 from mechscope.dictionaries.evaluation import read_activations
-from mechscope.labs.bundled_inputs import bundled_checksum
 from mechscope.labs.sae.config import TextConfig
 from mechscope.model.transformer import HookedTransformer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mechscope.checkpoints import weights_checksum
 from mechscope.checkpoints.registry import BUNDLED
-from mechscope.labs import bundled_inputs
-from mechscope.labs.bundled_inputs import bundled_checksum
+from mechscope.checkpoints.weights_checksum import bundled_checksum
 
 
 def test_alone_it_is_the_sum_of_the_file() -> None:
@@ -23,7 +23,7 @@ def test_it_changes_with_any_of_the_weights(
     changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(BUNDLED / "mini-attn-only-1l", tmp_path / "mini-attn-only-1l")
-    monkeypatch.setattr(bundled_inputs, "BUNDLED", tmp_path)
+    monkeypatch.setattr(weights_checksum, "BUNDLED", tmp_path)
     before = bundled_checksum("mini-attn-only-1l")
     assert bundled_checksum("mini-attn-only-1l") == before
     with (tmp_path / "mini-attn-only-1l" / changed).open("r+b") as file:
