@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mechscope.techniques.attribution_patching.line import check_steps
-from mechscope.techniques.random_null import check_count
+from mechscope.techniques.attribution_patching import check_steps
+from mechscope.techniques._random_null import check_count
 
 from mechscope.arguments import is_number, is_whole_number
 from mechscope.data.copying import Induction

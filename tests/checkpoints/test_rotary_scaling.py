@@ -95,8 +95,8 @@ def test_the_table_does_not_grow_with_every_change_of_length() -> None:
     for length in (8, 11) * 20:
         model(tiny_tokens(batch=1, length=length))
     table = model.blocks[0].attn.rotary
-    assert table is not None and table._turns is not None
-    assert len(table._turns.cos) <= 64
+    assert table is not None and table._rotations is not None
+    assert len(table._rotations.cos) <= 64
 
 
 @pytest.mark.parametrize("side", ["left", "right", "between"])

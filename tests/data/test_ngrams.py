@@ -192,7 +192,7 @@ def test_bad_input() -> None:
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("rivals", "fit_baselines", "fit_baselines"),
+        ("rivals", "fit_rivals", "fit_baselines"),
         ("rivals", "make_rivals", "make_baselines"),
         ("rival", "Rival", "Baseline"),
     ],

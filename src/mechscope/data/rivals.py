@@ -5,7 +5,7 @@ from mechscope.lazy import moved_names
 __getattr__ = moved_names(
     __name__,
     {
-        "fit_baselines": "mechscope.data.baselines:fit_baselines",
+        "fit_rivals": "mechscope.data.baselines:fit_baselines",
         "make_rivals": "mechscope.data.baselines:make_baselines",
     },
 )

@@ -48,7 +48,7 @@ def test_what_measured_nothing_cannot_be_drawn() -> None:
 def test_old_names_still_work_with_a_warning() -> None:
     evidence = _evidence(LOGITS, SHARE)
     with pytest.warns(DeprecationWarning, match="use checks"):
-        assert evidence.checks == evidence.checks
+        assert evidence.rungs == evidence.checks
     with pytest.warns(DeprecationWarning, match="'beats layer-matched components'"):
         assert evidence["beside layer-matched components"] is evidence[SHARE.name]
     package = importlib.import_module("mechscope.techniques.redteam")

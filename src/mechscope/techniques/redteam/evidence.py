@@ -91,7 +91,7 @@ class Evidence:
     @property
     def rungs(self) -> tuple[Check, ...]:
         """Deprecated name of `checks`."""
-        _warn_renamed("Evidence.checks", "checks")
+        _warn_renamed("Evidence.rungs", "checks")
         return self.checks
 
     def __getitem__(self, name: str) -> Check:
