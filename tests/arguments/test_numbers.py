@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mechscope.techniques.attribution_patching import check_steps
-from mechscope.techniques._random_null import check_count
 
 from mechscope.arguments import is_number, is_whole_number
 from mechscope.data.copying import Induction
@@ -25,6 +23,8 @@ from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.slice import Slice
 from mechscope.model.token_batch import Tokens
 from mechscope.tasks import repeated_random_tokens
+from mechscope.techniques._random_null import check_count
+from mechscope.techniques.attribution_patching import check_steps
 from tests.model.tiny import tiny_model
 
 

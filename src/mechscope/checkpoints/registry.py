@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from mechscope.checkpoints.model_table import TABLE
+from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.near_names import near_names
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -75,13 +76,15 @@ def _folders_with(file: str) -> list[str]:
 
 
 def model_names() -> list[str]:
-    """Every name that `load_model` knows: bundled models first, then the table's names in table order."""
-    return [*bundled_names(), *(entry.name for entry in entries())]
+    """Every name that `load_model` knows: bundled models, packaged ones, then the table's names in table order."""
+    return [*bundled_names(), *PACKAGED, *(entry.name for entry in entries())]
 
 
 def nearest_names(name: str, n: int = 4) -> list[str]:
     """The known names closest to an unknown one."""
-    known = {known_name.lower(): known_name for known_name in (*bundled_names(), *toy_model_names())}
+    known = {
+        known_name.lower(): known_name for known_name in (*bundled_names(), *toy_model_names(), *PACKAGED)
+    }
     known |= {spelling: entry.name for spelling, entry in _by_name().items()}
     near = near_names(name.lower(), known, n=n, cutoff=0.5)
     return list(dict.fromkeys(known[spelling] for spelling in near))

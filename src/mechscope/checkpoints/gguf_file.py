@@ -1,0 +1,211 @@
+"""A GGUF file (llama.cpp's format): metadata, and tensors that are dequantised when they are read.
+
+Reading needs the `gguf` package, an extra: `pip install 'mechscope[gguf]'`. The file is mapped into memory, so that
+opening it costs no more than its metadata.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mechscope.arguments import first_line
+from mechscope.reading import regular_file
+
+SUFFIX = ".gguf"
+PLAIN = ("F32", "F16", "F64")
+"""Types that are stored as NumPy has them; all others are unpacked to float32."""
+
+UNPACKED_AT_ONCE = 2**18
+"""Numbers that are unpacked in one step."""
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
+"""Undoes what the conversion to GGUF did to a tensor; keeps its number of elements."""
+
+
+class GgufFile:
+    """The metadata and the tensors of one GGUF file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ImportError: if the `gguf` package is not installed; says how to install it.
+        FileNotFoundError: if there is no such file.
+        ValueError: for a file that is damaged, truncated, not GGUF, or only one part of a split model, and for
+            a quantisation that cannot be unpacked.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = regular_file(path)
+        self._gguf = _package()
+        reader = self._open()
+        self.metadata: dict[str, Any] = {
+            name: self._content(name, field) for name, field in reader.fields.items()
+        }
+        """Key → number, string, or list of them."""
+        self._tensors: dict[str, Any] = {tensor.name: tensor for tensor in reader.tensors}
+        if int(self.metadata.get("split.count", 0) or 0) > 1:
+            raise ValueError(
+                f"{str(self.path)!r} is one of {self.metadata['split.count']} parts of a model: merge them first "
+                "(llama.cpp's `llama-gguf-split --merge`)."
+            )
+        self._refuse_unknown_types()
+
+    def names(self) -> list[str]:
+        """Names of the tensors, in the file's order."""
+        return list(self._tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, outermost axis first (a file lists the innermost first)."""
+        return tuple(int(size) for size in reversed(self._tensors[name].shape))
+
+    def stored_types(self) -> dict[str, int]:
+        """Type of storage → how many numbers of the model have it."""
+        found: dict[str, int] = {}
+        for tensor in self._tensors.values():
+            kind = tensor.tensor_type.name
+            found[kind] = found.get(kind, 0) + int(tensor.n_elements)
+        return found
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A tensor in float32, or as stored if it is not quantised."""
+        stored = self._tensors[name]
+        if stored.tensor_type.name in PLAIN:
+            return torch.from_numpy(stored.data).view(self.shape(name))
+        return torch.from_numpy(self._unpacked(stored)).view(self.shape(name))
+
+    def _unpacked(self, stored: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Unpack a block of numbers at a time: the steps in between would need several times the tensor's memory."""
+        numbers, size = self._gguf.GGML_QUANT_SIZES[stored.tensor_type]
+        blocks = stored.data.view(np.uint8).reshape(-1, size)
+        unpacked = np.empty((len(blocks), numbers), np.float32)
+        step = max(1, UNPACKED_AT_ONCE // numbers)
+        for start in range(0, len(blocks), step):
+            some = blocks[start : start + step].reshape(1, -1)
+            unpacked[start : start + step] = self._gguf.quants.dequantize(some, stored.tensor_type).reshape(
+                -1, numbers
+            )
+        return unpacked
+
+    def _open(self) -> Any:
+        if self.path.stat().st_size < 24:
+            raise ValueError(f"{str(self.path)!r} is too short to be a GGUF file.")
+        with self.path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ValueError(f"{str(self.path)!r} does not begin with “GGUF”: it is not a GGUF file.")
+        try:
+            # Copy-on-write: tensors that are views of the file can be edited without changing it.
+            return _fast_reader(self._gguf)(self.path, "c")
+        except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError) as error:
+            raise ValueError(
+                f"{str(self.path)!r} is damaged or truncated ({type(error).__name__}: {first_line(error)}): "
+                "download it again."
+            ) from error
+
+    def _content(self, name: str, field: Any) -> Any:
+        try:
+            return field.contents()
+        except (ValueError, IndexError) as error:
+            raise ValueError(
+                f"{str(self.path)!r} is damaged: its entry {name!r} cannot be read ({error})."
+            ) from error
+
+    def _refuse_unknown_types(self) -> None:
+        refused: dict[str, list[str]] = {}
+        tried: dict[str, bool] = {}
+        for name, tensor in self._tensors.items():
+            kind = tensor.tensor_type.name
+            if kind not in tried:
+                tried[kind] = kind in PLAIN or self._can_unpack(tensor)
+            if not tried[kind]:
+                refused.setdefault(kind, []).append(name)
+        if refused:
+            listed = "; ".join(
+                f"{kind} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})"
+                for kind, names in refused.items()
+            )
+            raise ValueError(
+                f"{str(self.path)!r} stores tensors in types that cannot be unpacked: {listed}. Use a file in another "
+                "quantisation, such as Q8_0 or F16."
+            )
+
+    def _can_unpack(self, tensor: Any) -> bool:
+        _, size = self._gguf.GGML_QUANT_SIZES[tensor.tensor_type]
+        block = np.zeros((1, size), np.uint8)
+        try:
+            with np.errstate(all="ignore"):
+                self._gguf.quants.dequantize(block, tensor.tensor_type)
+        except NotImplementedError:
+            return False
+        return True
+
+
+class GgufSource:
+    """The tensors of a GGUF file under the names, and in the layout, of the Hugging Face checkpoint it was made from.
+
+    Args:
+        file: the file.
+        stored_as: Hugging Face name → (name in the file, shape there and here, what undoes the conversion).
+    """
+
+    def __init__(self, file: GgufFile, stored_as: Mapping[str, tuple[str, Transform | None]]) -> None:
+        self.where = str(file.path)
+        self._file = file
+        self._stored_as = dict(stored_as)
+
+    def names(self) -> list[str]:
+        return list(self._stored_as)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        stored, transform = self._stored_as[name]
+        if transform is None:
+            return self._file.shape(stored)
+        # A transform may transpose. Its effect on the shape is seen on a tensor without memory.
+        return tuple(transform(torch.empty(self._file.shape(stored), device="meta")).shape)
+
+    def get(self, name: str) -> torch.Tensor:
+        stored, transform = self._stored_as[name]
+        tensor = self._file.tensor(stored)
+        return tensor if transform is None else transform(tensor)
+
+    def peek(self, name: str) -> torch.Tensor:
+        return self.get(name)
+
+
+def is_gguf(path: str | Path) -> bool:
+    """Whether a path has the suffix of a GGUF file."""
+    return Path(path).suffix.lower() == SUFFIX
+
+
+def bytes_in_memory(file: GgufFile, bytes_per_number: int) -> int:
+    """Bytes that the weights of a file need once they are unpacked."""
+    return bytes_per_number * sum(math.prod(file.shape(name)) for name in file.names())
+
+
+def _fast_reader(package: Any) -> Any:
+    """The package's reader, on a plain array: slicing a memory-mapped one costs several times as much."""
+
+    class Reader(package.GGUFReader):
+        def _get(self, *args: Any, **kwargs: Any) -> Any:
+            self.data = self.data.view(np.ndarray)
+            return super()._get(*args, **kwargs)
+
+    return Reader
+
+
+def _package() -> Any:
+    try:
+        module = importlib.import_module("gguf")
+        importlib.import_module("gguf.quants")
+    except ImportError as error:
+        raise ImportError(
+            "reading a GGUF file needs the gguf package: pip install 'mechscope[gguf]'."
+        ) from error
+    return module

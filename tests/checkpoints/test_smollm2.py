@@ -1,0 +1,61 @@
+"""SmolLM2-135M, a real language model in 4 bits, read from its GGUF file: what it computes and what it can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import mechscope as ms
+from mechscope.checkpoints.packaged_models import PACKAGED
+
+FILE = PACKAGED["smollm2-135m"]
+pytestmark = [
+    pytest.mark.real_model,
+    pytest.mark.skipif(not FILE.is_here, reason="needs `mechscope models get smollm2-135m` (98 MB)"),
+]
+pytest.importorskip("gguf", reason="needs the gguf package: pip install 'mechscope[gguf]'")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return ms.load_model("smollm2-135m")
+
+
+def test_logits_equal_those_of_transformers(model: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        FILE.file.parent, gguf_file=FILE.file.name, dtype=torch.float32
+    )
+    tokens = torch.randint(0, 49_152, (2, 32), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = theirs(tokens).logits
+        ours = ms.load_model("smollm2-135m", process=False)(tokens)
+        assert float((ours - expected).abs().max() / expected.abs().max()) < 1e-5
+        # Processing leaves log-probabilities as they are, up to rounding over thirty layers.
+        processed = model(tokens).log_softmax(-1)
+        assert float((processed - expected.log_softmax(-1)).abs().max()) < 1e-2
+
+
+def test_every_digit_is_a_token_and_a_chat_begins_once(model: Any) -> None:
+    assert model.to_str_tokens("in 1987", prepend_bos=False) == ["in", " ", "1", "9", "8", "7"]
+    chat = "<|im_start|>user\nHi<|im_end|>\n"
+    assert model.to_tokens(chat)[0].tolist().count(model.tokenizer.bos_token_id) == 1
+    assert model.to_string(model.to_tokens(chat)[0]) == chat
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_infers_indirect_objects(model: Any, seed: int) -> None:
+    task = ms.tasks.ioi(model, n=64, seed=seed)
+    with torch.no_grad():
+        difference = task.measure(task.logits(model, task.clean))
+    assert float((difference > 0).float().mean()) >= 0.9
+    assert float(difference.mean()) > 3
+
+
+def test_it_has_induction_heads(model: Any) -> None:
+    scores = ms.techniques.head_scores(model, pattern="induction").values
+    strongest = float(scores.max())
+    assert strongest > 0.6
+    assert float(scores.sel(layer=slice(0, 9)).max()) < strongest / 2
