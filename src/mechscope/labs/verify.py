@@ -1,4 +1,4 @@
-"""Which claims hold on this machine: read from finished runs, and run where there is none."""
+"""Which claims hold on this machine: read from finished runs; steps without one are run."""
 
 from __future__ import annotations
 

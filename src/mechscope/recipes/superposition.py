@@ -1,4 +1,4 @@
-"""The recipe of superposition-instances: the networks of step 01, for pages that show them without training any."""
+"""The recipe of superposition-instances: the networks of step 01, for pages that show them without training."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mechscope.runs.workspace import Workspace
 SEED = 0
 CONFIG = InstancesConfig()
 EVERY_START = ("counting", "pentagon", "polytopes")
-"""Groups that show what luck of the start does: all of their starts are kept, of the others the best one."""
+"""Groups that show how much depends on the random start: all starts are kept. Other groups keep the best one."""
 FLAT = 2
-"""Hidden layers of so many dimensions are turned, so that a row of densities can be looked through."""
+"""Hidden layers of at most this many dimensions are rotated, so that different densities can be compared."""
 LOSS_BATCHES = 64
-"""Fresh batches that a stored network's loss is averaged over."""
+"""A stored network's loss is the mean over this many fresh batches."""
 
 
 def train(workspace: Workspace) -> Made:
-    """Train every group of step 01; keep what is worth its bytes."""
+    """Train every group of step 01; keep the starts that the package has room for."""
     seed = workspace.seeds[0]
     trained = [train_group(workspace, group, seed) for group in workspace.config.groups]
     collection = ToyCollection({one.group.name: settled(one, seed) for one in trained})
@@ -48,7 +48,7 @@ def train(workspace: Workspace) -> Made:
 
 
 def settled(trained: TrainedGroup, seed: int) -> TrainedGroup:
-    """What is stored of a group: the starts that are kept, turned and rounded, and what they lose as they then are."""
+    """A group as it is stored: the starts that are kept, rotated and rounded, with their losses after rounding."""
     kept = trained.loss.argsort(1)
     kept = kept if trained.group.name in EVERY_START else kept[:, :1]
     rows = torch.arange(len(kept))[:, None]
@@ -65,13 +65,13 @@ def _rounded(value: Tensor) -> Tensor:
 
 
 def stored_losses(group: Group, models: ToyModels, seed: int) -> Tensor:
-    """Losses (setting, start) on data that neither trained nor chose them."""
+    """Losses [setting start] on data that was used neither for training nor for choosing a start."""
     importance = torch.tensor(group.importance)
     return test_losses(group, models, importance, seed, first=2 * TEST_BATCHES, batches=LOSS_BATCHES)
 
 
 def measure(collection: ToyCollection) -> dict[str, float]:
-    """Step 01's numbers, as far as a condition or the card names them, and every shown setting's losses."""
+    """The measures of step 01 that a condition or the card names, and the losses of every setting in the card."""
     step, losses = measure_step(collection, SEED), dict(_losses(collection))
     shares = [value for name, value in losses.items() if name.endswith("_share")]
     named = {one.measure for one in CONDITIONS} | {one.than for one in CONDITIONS} | {*QUOTED}
@@ -95,7 +95,7 @@ def _losses(collection: ToyCollection) -> Iterator[tuple[str, float]]:
             )
 
 
-ASKED = {
+CLAIMED = {
     "1.1": "counting, features at density 1",
     "1.2": "counting, features over densities",
     "1.3": "intro",
@@ -109,12 +109,12 @@ ASKED = {
     "1.11": "abs, monosemantic units",
     "1.12": "crowd, harm of small pushes",
 }
-"""Claims of step 01 that these networks must satisfy as well, and which of their groups each is about."""
+"""Claim of step 01 that these networks must satisfy too → the group that it is about."""
 CONDITIONS = (
     *(
-        replace(condition, what=f"{ASKED[claim.id]}: {condition.what}")
+        replace(condition, what=f"{CLAIMED[claim.id]}: {condition.what}")
         for claim in CLAIMS
-        if claim.id in ASKED
+        if claim.id in CLAIMED
         for condition in claim.conditions
     ),
     *(

@@ -64,7 +64,7 @@ def _loss_by_position(
         name: token_losses(trained.model, trained.blocks).mean(0).cpu()
         for name, trained in (("two layers", two), ("one layer", one))
     }
-    losses |= {f"rival: {name}": baselines[name].by_position for name in SHOWN_BASELINES}
+    losses |= {f"baseline: {name}": baselines[name].by_position for name in SHOWN_BASELINES}
     position = np.arange(1, 2 * half + 1)
     title = "Loss along a sequence whose second half repeats the first"
     guessing = math.log(two.model.cfg.d_vocab - 1)

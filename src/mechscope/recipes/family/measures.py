@@ -80,7 +80,7 @@ def score_heads(model: HookedTransformer) -> DetectedHeads:
 
 
 def name_heads(model: HookedTransformer) -> dict[str, str]:
-    """The induction heads and the previous-token heads with their scores, best first; "none" where there is none."""
+    """The induction heads and the previous-token heads with their scores, best first; "none" if there are none."""
     found = score_heads(model)
     return {
         "induction_heads": _listed(found, "induction"),

@@ -57,8 +57,8 @@ def count_baselines(
     """Loss in nats on each held-out text of the unigrams, bigrams and trigrams of the training text."""
     found: dict[str, float] = {}
     for order, n in ORDERS.items():
-        rival = NGram(d_vocab, n).fit(training)
-        found |= {f"{order}_{kind}": float(rival.loss(rows[kind])) for kind in KINDS_OF_TEXT}
+        baseline = NGram(d_vocab, n).fit(training)
+        found |= {f"{order}_{kind}": float(baseline.loss(rows[kind])) for kind in KINDS_OF_TEXT}
     return {f"{order}_{kind}": found[f"{order}_{kind}"] for kind in KINDS_OF_TEXT for order in ORDERS}
 
 

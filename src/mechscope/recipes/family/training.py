@@ -29,7 +29,7 @@ def train_weights(workspace: Workspace, corpus: Corpus) -> Part:
     """
     config: FamilyConfig = workspace.config
     bare = replace(config, kind="attn-only")
-    # A training that was stopped is not taken up on another text, which another Python's library would be.
+    # A stopped training is not resumed on another text, such as the standard library of another Python.
     one, two = (f"{phase}-phase-on-{corpus.checksum}" for phase in ("first", "second"))
     first = workspace.load_or_compute(
         one, lambda: _train(workspace, one, bare, corpus, config.first_steps, {})
