@@ -79,6 +79,19 @@ def test_a_processed_model_and_a_narrow_type_predict_the_same(tmp_path: Path) ->
         assert relative_error(narrow(tokens).float().log_softmax(-1), expected) < 0.05
 
 
+@pytest.mark.parametrize("says", [True, False, None])
+def test_whether_texts_begin_with_bos_is_the_files_to_say(says: bool | None, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    extra = {} if says is None else {"tokenizer.ggml.add_bos_token": says}
+    write(tiny("llama").build(), "llama", path, **extra)
+    expected = True if says is None else says  # Llama's default is True
+    assert ms.load_model(path, process=False).cfg.default_prepend_bos == expected
+    assert (
+        ms.load_model(path, process=False, default_prepend_bos=not expected).cfg.default_prepend_bos
+        != expected
+    )
+
+
 def test_a_folder_with_one_file_is_loaded_and_with_two_is_an_error(tmp_path: Path) -> None:
     write(tiny("gpt2").build(seed=7), "gpt2", tmp_path / "a.gguf")
     assert ms.load_model(tmp_path, process=False).cfg.n_layers == 3

@@ -28,7 +28,7 @@ def test_logits_equal_those_of_transformers(model: Any) -> None:
     theirs = transformers.AutoModelForCausalLM.from_pretrained(
         FILE.file.parent, gguf_file=FILE.file.name, dtype=torch.float32
     )
-    tokens = torch.randint(0, 49_152, (2, 32), generator=torch.Generator().manual_seed(0))
+    tokens = torch.randint(0, 49_152, (1, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = theirs(tokens).logits
         ours = ms.load_model("smollm2-135m", process=False)(tokens)
@@ -40,6 +40,7 @@ def test_logits_equal_those_of_transformers(model: Any) -> None:
 
 def test_every_digit_is_a_token_and_a_chat_begins_once(model: Any) -> None:
     assert model.to_str_tokens("in 1987", prepend_bos=False) == ["in", " ", "1", "9", "8", "7"]
+    assert not model.cfg.default_prepend_bos
     chat = "<|im_start|>user\nHi<|im_end|>\n"
     assert model.to_tokens(chat)[0].tolist().count(model.tokenizer.bos_token_id) == 1
     assert model.to_string(model.to_tokens(chat)[0]) == chat
@@ -50,12 +51,12 @@ def test_it_infers_indirect_objects(model: Any, seed: int) -> None:
     task = ms.tasks.ioi(model, n=64, seed=seed)
     with torch.no_grad():
         difference = task.measure(task.logits(model, task.clean))
-    assert float((difference > 0).float().mean()) >= 0.9
-    assert float(difference.mean()) > 3
+    assert float((difference > 0).float().mean()) > 0.95
+    assert float(difference.mean()) > 4
 
 
 def test_it_has_induction_heads(model: Any) -> None:
-    scores = ms.techniques.head_scores(model, pattern="induction").values
+    scores = ms.techniques.head_scores(model, pattern="induction", seeds=(0,), batch_size=4).values
     strongest = float(scores.max())
     assert strongest > 0.6
     assert float(scores.sel(layer=slice(0, 9)).max()) < strongest / 2

@@ -152,8 +152,13 @@ def _from_hugging_face(
 def _from_gguf(file: GgufFile) -> Checkpoint:
     fields, source = as_hugging_face(file)
     found = _from_hugging_face(fields, lambda: source, str(file.path), file.path.with_suffix(""))
+    cfg, says = found.cfg, file.metadata.get("tokenizer.ggml.add_bos_token")
+    if says is not None:
+        # The file knows how this model's texts begin; the family's default is a guess.
+        cfg = dataclasses.replace(cfg, default_prepend_bos=bool(says))
     return dataclasses.replace(
         found,
+        cfg=cfg,
         tokenizer_folder=None,
         read_tokenizer=lambda: tokenizer_from_gguf(file.metadata, str(file.path)),
     )
