@@ -7,7 +7,6 @@ opening it costs no more than its metadata.
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,14 +64,6 @@ class GgufFile:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, outermost axis first (a file lists the innermost first)."""
         return tuple(int(size) for size in reversed(self._tensors[name].shape))
-
-    def stored_types(self) -> dict[str, int]:
-        """Type of storage → how many numbers of the model have it."""
-        found: dict[str, int] = {}
-        for tensor in self._tensors.values():
-            kind = tensor.tensor_type.name
-            found[kind] = found.get(kind, 0) + int(tensor.n_elements)
-        return found
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor in float32, or as stored if it is not quantised."""
@@ -182,11 +173,6 @@ class GgufSource:
 def is_gguf(path: str | Path) -> bool:
     """Whether a path has the suffix of a GGUF file."""
     return Path(path).suffix.lower() == SUFFIX
-
-
-def bytes_in_memory(file: GgufFile, bytes_per_number: int) -> int:
-    """Bytes that the weights of a file need once they are unpacked."""
-    return bytes_per_number * sum(math.prod(file.shape(name)) for name in file.names())
 
 
 def _fast_reader(package: Any) -> Any:

@@ -15,6 +15,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, processors
 
 from mechscope.arguments import shown
+from mechscope.data._merges import merges_by_score
 from mechscope.reading import MAX_TEXT_BYTES, regular_file
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
@@ -39,8 +40,10 @@ def read_llama2c(path: str | Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]
                 f"{str(path)!r}: the piece {shown(piece)} is both token {vocab[piece]} and token {index}."
             )
         vocab[piece] = index
+    scored = ((index, *piece) for index, piece in enumerate(pieces[FIRST_PIECE:], start=FIRST_PIECE))
+    merges = merges_by_score(scored, vocab)
     backend = tokenizers.Tokenizer(
-        models.BPE(vocab=vocab, merges=_merges(pieces, vocab), unk_token=UNKNOWN, byte_fallback=True)
+        models.BPE(vocab=vocab, merges=merges, unk_token=UNKNOWN, byte_fallback=True)
     )
     backend.normalizer = normalizers.Prepend(" ")
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
@@ -55,17 +58,6 @@ def read_llama2c(path: str | Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]
         "drops_space_after_bos": True,
         "name_or_path": str(path),
     }
-
-
-def _merges(pieces: list[tuple[str, float]], vocab: dict[str, int]) -> list[tuple[str, str]]:
-    """All pairs of tokens that join into a third, best score first."""
-    ranked: list[tuple[float, int, str, str]] = []
-    for index, (piece, score) in enumerate(pieces[FIRST_PIECE:], start=FIRST_PIECE):
-        for cut in range(1, len(piece)):
-            left, right = piece[:cut], piece[cut:]
-            if left in vocab and right in vocab:
-                ranked.append((-score, index, left, right))
-    return [(left, right) for _, _, left, right in sorted(ranked)]
 
 
 def _read_pieces(path: Path) -> list[tuple[str, float]]:

@@ -15,6 +15,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from mechscope.arguments import first_line, not_of_kind, shown
+from mechscope.data._merges import merge_in_line
 from mechscope.data._special_tokens import SPECIAL_NAMES
 from mechscope.data._tokenizer_llama2c import read_llama2c
 from mechscope.reading import MAX_TEXT_BYTES, check_name, read_json_object, read_text, regular_file
@@ -79,18 +80,13 @@ def read_tokenizer(folder: str | Path) -> tuple[tokenizers.Tokenizer, dict[str, 
 
 
 def _merges(path: Path, ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The merges in order of priority. They are checked here because the library panics if a result is not a token."""
+    """The merges in order of priority."""
     pairs: list[tuple[str, str]] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         line = line.removesuffix("\r")
         if not line or line.startswith("#version"):
             continue
-        left, space, right = line.partition(" ")
-        if not space or " " in right or not {left, right, left + right} <= ids.keys():
-            raise ValueError(
-                f"{str(path)!r}: line {number} should join two tokens into a third, not {shown(line)}."
-            )
-        pairs.append((left, right))
+        pairs.append(merge_in_line(line, ids, f"{str(path)!r}: line {number}"))
     return pairs
 
 

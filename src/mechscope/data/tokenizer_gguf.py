@@ -14,6 +14,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from mechscope.arguments import first_line, shown
+from mechscope.data._merges import merge_in_line, merges_by_score
 from mechscope.data.tokenizer import Tokenizer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -121,14 +122,8 @@ def _byte_pairs(
     metadata: Mapping[str, Any], spellings: Sequence[str], rule: _Rule, where: str
 ) -> tokenizers.Tokenizer:
     vocab = {spelling: index for index, spelling in enumerate(spellings)}
-    merges: list[tuple[str, str]] = []
-    for number, line in enumerate(_strings(metadata, "tokenizer.ggml.merges", where)):
-        left, space, right = line.partition(" ")
-        if not space or not {left, right, left + right} <= vocab.keys():
-            raise ValueError(
-                f"{where!r}: merge {number} should join two tokens into a third, not {shown(line)}."
-            )
-        merges.append((left, right))
+    lines = _strings(metadata, "tokenizer.ggml.merges", where)
+    merges = [merge_in_line(line, vocab, f"{where!r}: merge {number}") for number, line in enumerate(lines)]
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=rule.whole_words))
     if rule.composed:
         backend.normalizer = normalizers.NFC()
@@ -153,15 +148,12 @@ def _sentence_piece(
     unknown = next(
         (spelling for spelling, kind in zip(spellings, kinds, strict=True) if kind == UNKNOWN), None
     )
-    ranked: list[tuple[float, int, str, str]] = []
-    for index, (spelling, score, kind) in enumerate(zip(spellings, scores, kinds, strict=True)):
-        if kind not in (NORMAL, USER_DEFINED):
-            continue
-        for cut in range(1, len(spelling)):
-            left, right = spelling[:cut], spelling[cut:]
-            if left in vocab and right in vocab:
-                ranked.append((-score, index, left, right))
-    merges = [(left, right) for _, _, left, right in sorted(ranked, key=lambda each: each[:2])]
+    pieces = (
+        (index, spelling, score)
+        for index, (spelling, score, kind) in enumerate(zip(spellings, scores, kinds, strict=True))
+        if kind in (NORMAL, USER_DEFINED)
+    )
+    merges = merges_by_score(pieces, vocab)
     backend = tokenizers.Tokenizer(
         models.BPE(vocab=vocab, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=BYTE in kinds)
     )
