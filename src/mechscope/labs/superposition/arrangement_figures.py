@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
+from mechscope.labs.superposition._density_figure import density_figure
 from mechscope.labs.superposition.arrangements import (
     DIGON_DENSITY,
     DIGON_RATIO,
@@ -77,7 +78,7 @@ def _digons(found: Settled, made_by: Provenance) -> LabFigure:
     data = stacked_result(
         leads, ("series", "density"), title, "%", made_by, {"density": DIGON_RATIO}, kind="curves"
     )
-    figure = LabFigure.of(
+    return density_figure(
         data,
         "Below zero the pentagon is better. Look at where each curve crosses zero: from there on it pays to leave the "
         "fifth feature out and to give each two of the others a line of their own.",
@@ -86,9 +87,8 @@ def _digons(found: Settled, made_by: Provenance) -> LabFigure:
         x_title="density of the fifth feature over the others' (sparser to the right)",
         y_title="pentagon's loss above that of two pairs (%)",
         points=True,
+        log_x=False,
     )
-    figure.figure.update_xaxes(autorange="reversed")
-    return figure
 
 
 def _pairs(found: Settled, made_by: Provenance) -> LabFigure:

@@ -8,6 +8,7 @@ import torch
 from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
+from mechscope.labs.superposition._density_figure import density_figure
 from mechscope.labs.superposition.geometry import dimensionality, dimensions_per_feature, represented
 from mechscope.labs.superposition.measures import vulnerabilities
 from mechscope.results import Provenance, make_result
@@ -42,19 +43,16 @@ def _sticky(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         {"density": list(group.group.density)},
         kind="curves",
     )
-    figure = LabFigure.of(
+    figure = density_figure(
         per_feature,
         "Sparser to the right. Look for the step at 1/2: over a range of densities nothing changes, and then it goes "
         "on.",
         name="sticky",
         key="D_star",
-        x_title="density (sparser to the right)",
         y_title="dimensions per feature",
-        log_x=True,
         points=True,
         markers=[Marker(1, "one each", axis="y"), Marker(0.5, "two share one", axis="y")],
     )
-    figure.figure.update_xaxes(autorange="reversed")
     figure.figure.update_yaxes(range=[0, 1.12])
     return figure
 
@@ -143,17 +141,13 @@ def _vulnerable(group: TrainedGroup, seed: int, made_by: Provenance) -> LabFigur
         {"density": density},
         kind="curves",
     )
-    figure = LabFigure.of(
+    return density_figure(
         vulnerability,
         "Sparser to the right, both axes logarithmic. Look at whether the two curves leave 1 together, and which of "
         "them is steeper.",
         name="vulnerability",
         key="curves",
-        x_title="density (sparser to the right)",
         y_title="loss added ÷ push²; features",
-        log_x=True,
         log_y=True,
         points=True,
     )
-    figure.figure.update_xaxes(autorange="reversed")
-    return figure

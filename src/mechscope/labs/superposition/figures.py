@@ -11,6 +11,7 @@ from torch import Tensor
 from mechscope.checkpoints.toy_networks import TrainedGroup
 from mechscope.labs.lab import LabFigure
 from mechscope.labs.stacked import stacked_result
+from mechscope.labs.superposition._density_figure import density_figure
 from mechscope.labs.superposition.config import COUNT_DENSITY
 from mechscope.labs.superposition.crowd_figures import draw_crowd
 from mechscope.labs.superposition.geometry import represented
@@ -74,18 +75,15 @@ def _counting(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         {"density": list(COUNT_DENSITY)},
         kind="curves",
     )
-    figure = LabFigure.of(
+    figure = density_figure(
         counts,
         "Density is the share of inputs in which a feature is present. Look at the left end, where there are exactly "
         "as many features as dimensions, and at how early the curve leaves it. Reference: the counts of claim 1.2.",
         name="counting",
         key="counts",
-        x_title="density (sparser to the right)",
         y_title="features represented",
-        log_x=True,
         points=True,
     )
-    figure.figure.update_xaxes(autorange="reversed")
     figure.figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -193,7 +191,7 @@ def _phases(group: TrainedGroup, made_by: Provenance) -> LabFigure:
 
 
 def _shape_gains(gains: Mapping[str, Tensor]) -> LabFigure:
-    figure = LabFigure.of(
+    return density_figure(
         stacked_result(
             # In the order of SHAPES: a part that is read back is sorted by name.
             {shape: gains[shape] for shape in SHAPES},
@@ -208,12 +206,8 @@ def _shape_gains(gains: Mapping[str, Tensor]) -> LabFigure:
         "dense, how much is there to win?",
         name="shape-gains",
         key="gain",
-        x_title="density (sparser to the right)",
         y_title="saved ÷ with one feature each",
-        log_x=True,
     )
-    figure.figure.update_xaxes(autorange="reversed")
-    return figure
 
 
 def _pairs(together: TrainedGroup, apart: TrainedGroup, made_by: Provenance) -> LabFigure:
@@ -267,17 +261,14 @@ def _absolute(group: TrainedGroup, made_by: Provenance) -> LabFigure:
         {"density": list(group.group.density)},
         kind="curves",
     )
-    figure = LabFigure.of(
+    figure = density_figure(
         shares,
         f"{group.models.W.shape[-1]} features, {group.models.W.shape[-2]} units; mean over the starts. Look for the "
         "density at which units stop having a single job.",
         name="absolute",
         key="shares",
-        x_title="density (sparser to the right)",
         y_title="monosemantic units (%)",
-        log_x=True,
         points=True,
     )
-    figure.figure.update_xaxes(autorange="reversed")
     figure.figure.update_yaxes(range=[0, 105])
     return figure
