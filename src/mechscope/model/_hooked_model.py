@@ -66,6 +66,21 @@ class HookedModel(ClassicSwitches, Component, HookedRootModule):
 
     # State dicts ------------------------------------------------------------------------------
 
+    def _use_weights(self, state_dict: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) -> Self:
+        """Make the given tensors the weights of this model, which was built without any, and move it to its device.
+
+        Args:
+            cfg: the config that the model is to have; this one was built for the "meta" device.
+
+        Raises:
+            ValueError: lists every missing and unexpected tensor, and every tensor of the wrong shape.
+        """
+        expected = expected_like(self.state_dict())
+        check_state_dict(state_dict, expected, owner=f"the config of {cfg.model_name!r}", finite=False)
+        self.load_state_dict(state_dict, assign=True)
+        self.cfg.init_weights = cfg.init_weights
+        return self.to(cfg.device)
+
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Every weight by name (`torch.nn.Module.state_dict`).
 

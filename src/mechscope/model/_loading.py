@@ -79,15 +79,7 @@ class Loading(TokenizerHelpers, HookedModel):
         # Build it on the "meta" device, where tensors have shapes but no storage, then assign the real tensors.
         own = dataclasses.replace(cfg, init_weights=False, device="meta")
         model = cls(own, tokenizer, move_to_device=False, default_padding_side=default_padding_side)
-        check_state_dict(
-            state_dict,
-            expected_like(model.state_dict()),
-            owner=f"the config of {cfg.model_name!r}",
-            finite=False,
-        )
-        model.load_state_dict(state_dict, assign=True)
-        model.cfg.init_weights = cfg.init_weights
-        return model.to(cfg.device)
+        return model._use_weights(state_dict, cfg)
 
     @classmethod
     def from_pretrained(

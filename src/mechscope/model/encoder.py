@@ -34,7 +34,6 @@ from mechscope.model.initialization import init_weights
 from mechscope.model.padding import real_positions
 from mechscope.model.pretrained import pretrained_loader
 from mechscope.model.special_tokens import check_ids, n_ids
-from mechscope.model.state_dict_check import check_state_dict, expected_like
 
 HEADS = ("mlm_head", "nsp_head", "pooler")
 RETURN_TYPES = ("auto", "logits", "predictions", "hidden", None)
@@ -173,15 +172,7 @@ class HookedEncoder(EncoderInputs, WeightProperties, HookedModel):
             heads=heads,
             n_token_types=N_TOKEN_TYPES if types is None else types.shape[0],
         )
-        check_state_dict(
-            state_dict,
-            expected_like(model.state_dict()),
-            owner=f"the config of {cfg.model_name!r}",
-            finite=False,
-        )
-        model.load_state_dict(state_dict, assign=True)
-        model.cfg.init_weights = cfg.init_weights
-        return model.to(cfg.device)
+        return model._use_weights(state_dict, cfg)
 
     @classmethod
     def from_pretrained(
