@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, pass_context
-from jinja2.runtime import Context
+from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError
 
 from mechscope.near_names import did_you_mean_clause
 from mechscope.pages.formatting import with_minus
@@ -124,12 +123,14 @@ def scientific(value: float, digits: int = 1) -> str:
 def significant(value: float, digits: int = 2) -> str:
     """A number rounded to this many significant digits and written out.
 
-    >>> significant(11834.0), significant(0.01234)
-    ('12,000', '0.012')
+    >>> significant(11834.0), significant(0.01234), significant(10.53, 3)
+    ('12,000', '0.012', '10.5')
     """
     if not math.isfinite(_number(value)) or abs(value) < 10:
         return _formatted(value, f".{digits}g")
-    return _formatted(float(f"{value:.{digits}g}"), ",.0f")
+    rounded = float(f"{value:.{digits}g}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return _formatted(rounded, f",.{decimals}f")
 
 
 def listed(values: Sequence[object], last: str = ", ") -> str:
@@ -162,27 +163,20 @@ def _formatted(value: float, how: str) -> str:
 
 
 def _with_unit(words: str, unit: str) -> str:
-    # A narrow unit sticks to its number at the end of a line.
+    # The space between them does not break: a line must not end between a number and its unit.
     return words if words == _NOT_A_NUMBER else f"{words}\u00a0{unit}"
 
 
-@pass_context
-def _finalize(context: Context, value: object) -> object:
-    _refuse_float(value)
-    return with_minus(value) if isinstance(value, str) else value
-
-
-@pass_context
-def _finalize_verbatim(context: Context, value: object) -> object:
-    _refuse_float(value)
-    return value
-
-
-def _refuse_float(value: object) -> None:
+def _without_float(value: object) -> object:
     if isinstance(value, float):
         raise ValueError(
             f"the text writes the number {value!r} without a filter; add one of {', '.join(FILTERS)}."
         )
+    return value
+
+
+def _with_minus_signs(value: object) -> object:
+    return with_minus(value) if isinstance(value, str) else _without_float(value)
 
 
 def _missing(message: str, values: Mapping[str, Any]) -> str:
@@ -198,10 +192,10 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    finalize=_finalize,
+    finalize=_with_minus_signs,
     # LaTeX is full of "{#": "\frac{#1}".
     comment_start_string="{##",
     comment_end_string="##}",
 )
 _ENVIRONMENT.filters |= FILTERS
-_VERBATIM = _ENVIRONMENT.overlay(finalize=_finalize_verbatim)
+_VERBATIM = _ENVIRONMENT.overlay(finalize=_without_float)
