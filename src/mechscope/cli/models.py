@@ -14,10 +14,17 @@ from mechscope.cli.errors import UserError, user_errors
 
 def models(command: Models) -> int:
     """Print the list, or fetch or train the models named in the command."""
-    if command.action[:1] == ("get",) and len(command.action) > 1:
-        return get(command.action[1:])
-    if command.action:
-        return train(command)
+    action, *names = command.action or ("",)
+    if action == "get" and names:
+        return get(names)
+    if action == "train" and names:
+        return train(command, names)
+    if action:
+        problem = "needs the name of a model" if action in ("get", "train") else "is not a command"
+        raise UserError(
+            f"`{command_line('models', *command.action)}` {problem}: `mechscope models` lists the models, "
+            "`mechscope models get NAME` fetches one, `mechscope models train NAME` trains a bundled one."
+        )
     with user_errors():
         from mechscope.checkpoints.listing import WHERE, list_models
 
@@ -61,19 +68,13 @@ def get(names: Sequence[str]) -> int:
     return 0
 
 
-def train(command: Models) -> int:
+def train(command: Models, names: Sequence[str]) -> int:
     """Train bundled models from their recipes into OUT/NAME; returns 1 if one failed its conditions."""
     with ExitStack() as held:
-        return _train(command, held)
+        return _train(command, names, held)
 
 
-def _train(command: Models, held: ExitStack) -> int:
-    action, *names = command.action
-    if action != "train" or not names:
-        raise UserError(
-            f"`{command_line('models', *command.action)}` is not a command: `mechscope models` lists the models, "
-            "`mechscope models get NAME` fetches one, `mechscope models train NAME` trains a bundled one."
-        )
+def _train(command: Models, names: Sequence[str], held: ExitStack) -> int:
     with user_errors():
         # Check names first: a typo should not have to wait for torch.
         from mechscope.recipes.registry import check_name, find_recipe
