@@ -7,7 +7,6 @@ says how to fix it.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import re
@@ -189,6 +188,7 @@ def check_models() -> list[Check]:
 
 def _packaged_models() -> list[Check]:
     """Models that `mechscope models get` fetches, and the package that reads them."""
+    from mechscope.checkpoints.gguf_file import why_unreadable
     from mechscope.checkpoints.packaged_models import PACKAGED
 
     checks: list[Check] = []
@@ -198,7 +198,7 @@ def _packaged_models() -> list[Check]:
         else:
             fix = f"mechscope models get {model.name} ({model.megabytes:.0f} MB)"
             checks.append(Check(model.name, "note", "not on this machine", fix))
-    if any(model.is_here for model in PACKAGED.values()) and not importlib.util.find_spec("gguf"):
+    if any(model.is_here for model in PACKAGED.values()) and why_unreadable():
         fix = "pip install 'mechscope[gguf]'"
         checks.append(Check("gguf", "problem", "not installed, so that GGUF files cannot be read", fix))
     return checks

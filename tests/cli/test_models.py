@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,4 +80,9 @@ def test_get_checks_every_name_before_it_fetches(
     assert fetched == []
     assert models(Models(action=("get", "smollm2-135m"))) == 0
     assert fetched == ["smollm2-135m"]
-    assert "smollm2-135m (Apache-2.0) is in there.gguf" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "smollm2-135m (Apache-2.0) is in there.gguf" in said
+    assert "Before that" not in said
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    assert models(Models(action=("get", "smollm2-135m"))) == 0
+    assert "Before that: reading a GGUF file needs the gguf package: pip install" in capsys.readouterr().out

@@ -7,6 +7,8 @@ opening it costs no more than its metadata.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -186,12 +188,15 @@ def _fast_reader(package: Any) -> Any:
     return Reader
 
 
+def why_unreadable() -> str | None:
+    """Why no GGUF file can be read here, and what to do; None if the package is installed."""
+    if sys.modules.get("gguf") or ("gguf" not in sys.modules and importlib.util.find_spec("gguf")):
+        return None
+    return "reading a GGUF file needs the gguf package: pip install 'mechscope[gguf]'."
+
+
 def _package() -> Any:
-    try:
-        module = importlib.import_module("gguf")
-        importlib.import_module("gguf.quants")
-    except ImportError as error:
-        raise ImportError(
-            "reading a GGUF file needs the gguf package: pip install 'mechscope[gguf]'."
-        ) from error
-    return module
+    if (reason := why_unreadable()) is not None:
+        raise ImportError(reason)
+    importlib.import_module("gguf.quants")
+    return importlib.import_module("gguf")

