@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mechscope.checkpoints import load_model
-from mechscope.checkpoints.gpt2 import describe_gpt2, gpt2_is_available
+from mechscope.checkpoints.lab_models import GPT2_SMALL
 from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
@@ -34,6 +34,7 @@ from mechscope.labs.induction.training import (
 from mechscope.model.transformer import HookedTransformer
 from mechscope.pages.text_template import fill_text
 from mechscope.runs import Workspace
+from tests.labs.lab_models import absent, stand_in
 from tests.labs.lesson_names import names_read
 
 SMALL = InductionConfig(
@@ -179,7 +180,7 @@ def test_training_learns_something(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: False)
+    monkeypatch.setattr(experiment_module, "GPT2_SMALL", absent(GPT2_SMALL))
     monkeypatch.setattr(experiment_module, "study_text_models", lambda workspace: None)
     monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
     full = dataclasses.replace(SMALL, smeared=True, turning=True)
@@ -265,9 +266,8 @@ def test_gpt2_is_measured_where_it_is_there(
     small_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = {"n_layers": 12, "n_heads": 12, "d_model": 24, "d_head": 2, "n_ctx": 101, "d_vocab": 300}
-    stand_in = HookedTransformer({**shape, "attn_only": True, "seed": 0})
-    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: True)
-    monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: stand_in)
+    model = HookedTransformer({**shape, "attn_only": True, "seed": 0})
+    monkeypatch.setattr(experiment_module, "GPT2_SMALL", stand_in(GPT2_SMALL, lambda: model))
     run = run_lab(small_lab, out=tmp_path, device="cpu")
     checked = next(checked for checked in run.claims if checked.claim.id == "3.7")
     assert checked.status == "fail"  # random weights have no such heads
@@ -279,14 +279,14 @@ def test_gpt2_is_measured_where_it_is_there(
 def test_which_gpt2_is_there_is_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
-    assert describe_gpt2("claim 3.7 is") == "not on this machine (claim 3.7 is not run)"
+    assert GPT2_SMALL.describe("claim 3.7 is") == "not on this machine (claim 3.7 is not run)"
     (tmp_path / "gpt2").mkdir()
     (tmp_path / "gpt2" / "config.json").write_text("{}", encoding="utf-8")
     said: set[str] = set()
     for weights in (b"one", b"another"):
         (tmp_path / "gpt2" / "model.safetensors").write_bytes(weights)
-        said.add(describe_gpt2("claim 3.7 is"))
-        assert gpt2_is_available()
+        said.add(GPT2_SMALL.describe("claim 3.7 is"))
+        assert GPT2_SMALL.is_available
     assert len(said) == 2
     assert all(words.startswith("on this machine (weights ") for words in said)
 

@@ -13,6 +13,7 @@ import torch
 
 from mechscope import checkpoints, tasks
 from mechscope.checkpoints import load_model
+from mechscope.checkpoints.lab_models import GPT2_SMALL
 from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.ioi import LAB, IOIConfig
 from mechscope.labs.ioi import experiment as experiment_module
@@ -23,6 +24,7 @@ from mechscope.labs.ioi.measures import OF_CIRCUITS, measure_twin
 from mechscope.model.transformer import HookedTransformer
 from mechscope.pages.text_template import fill_text
 from mechscope.tasks.metrics import Answers
+from tests.labs.lab_models import absent, stand_in
 from tests.labs.lesson_names import names_read, optional_names
 
 SMALL = IOIConfig(
@@ -67,7 +69,7 @@ def test_the_twin_comes_with_its_tokenizer_and_is_small() -> None:
 
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: False)
+    monkeypatch.setattr(experiment_module, "GPT2_SMALL", absent(GPT2_SMALL))
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL}, seeds={"quick": 1, "full": 1})
 
 
@@ -135,8 +137,7 @@ def test_gpt2_is_measured_where_it_is_there(
 ) -> None:
     from tests.labs.test_ioi_methods import in_gpt2_shape
 
-    monkeypatch.setattr(experiment_module, "gpt2_is_available", lambda: True)
-    monkeypatch.setattr(experiment_module, "load_gpt2", lambda device: in_gpt2_shape())
+    monkeypatch.setattr(experiment_module, "GPT2_SMALL", stand_in(GPT2_SMALL, in_gpt2_shape))
     run = run_lab(small_lab, out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert status["4.1"] == status["4.3"] == status["4.8"] == "fail"  # random weights

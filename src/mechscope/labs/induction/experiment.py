@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
+from mechscope.checkpoints.lab_models import GPT2_SMALL
 from mechscope.labs.head_names import head_name
 from mechscope.labs.induction.attack import attack, control
 from mechscope.labs.induction.baselines import BaselineScores, best_plain, score_baselines
@@ -103,7 +103,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
     else:
         not_run["turning"] = missing["turning"] = NO_TURNING
     if gpt2 is None:
-        not_run["gpt2-small"] = missing["gpt2"] = NO_GPT2
+        not_run["gpt2-small"] = missing["gpt2"] = GPT2_SMALL.missing
     if text is None:
         not_run["text-models"] = why_no_text_models() or ""
         missing |= dict.fromkeys(TEXT_FIGURES, not_run["text-models"])
@@ -130,11 +130,11 @@ def run_experiment(workspace: Workspace) -> Outcome:
 
 
 def _measure_gpt2(workspace: Workspace) -> HeadTable | None:
-    if not gpt2_is_available():
+    if not GPT2_SMALL.is_available:
         return None
 
     def compute() -> dict[str, Tensor]:
-        return vars(head_table(load_gpt2(workspace.device), workspace.seeds[0]))
+        return vars(head_table(GPT2_SMALL.load(workspace.device), workspace.seeds[0]))
 
     part = workspace.load_or_compute("gpt2-small", compute)
     return HeadTable(**{name: scores.cpu() for name, scores in part.items()})
@@ -188,7 +188,7 @@ def describe_inputs() -> dict[str, str]:
     return {
         "data": "random tokens with a repeated segment, drawn from the seed",
         "language models": describe_text_models(),
-        "GPT-2 small": describe_gpt2("claim 3.7 is"),
+        "GPT-2 small": GPT2_SMALL.describe("claim 3.7 is"),
     }
 
 

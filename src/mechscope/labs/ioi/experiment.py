@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mechscope.checkpoints.gpt2 import NO_GPT2, describe_gpt2, gpt2_is_available, load_gpt2
+from mechscope.checkpoints.lab_models import GPT2_SMALL
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
@@ -88,7 +88,7 @@ def run_experiment(workspace: Workspace) -> Outcome:
         for seed, one in measured.items()
     }
     not_run = {} if others else {EDGES: NO_EDGES}
-    not_run |= {} if published else {GPT2: NO_GPT2}
+    not_run |= {} if published else {GPT2: GPT2_SMALL.missing}
     not_run |= {} if "gpt2_acdc_edge_auc" in published else {ACDC: NO_ACDC}
     not_run |= {} if "retrained_share" in shared else {RETRAINED: NO_TRAINING}
     first = workspace.seeds[0]
@@ -114,12 +114,12 @@ def attack(model: HookedTransformer, anatomy: Anatomy, config: IOIConfig, seed: 
 
 
 def _gpt2_measures(workspace: Workspace) -> dict[str, float]:
-    if not gpt2_is_available():
+    if not GPT2_SMALL.is_available:
         return {}
     acdc = workspace.device.type == "cuda"
 
     def compute() -> dict[str, Tensor]:
-        model = load_gpt2(workspace.device)
+        model = GPT2_SMALL.load(workspace.device)
         found = gpt2_measures(model, workspace.config, workspace.seeds[0], acdc=acdc)
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
 
@@ -170,7 +170,7 @@ def describe_inputs() -> dict[str, str]:
     """The bundled twin, and GPT-2 small if it is on this machine."""
     return {
         "twin": f"ioi-twin, bundled (sha256 {bundled_checksum('ioi-twin')}…)",
-        "GPT-2 small": describe_gpt2("claims 4.1 to 4.13 are"),
+        "GPT-2 small": GPT2_SMALL.describe("claims 4.1 to 4.13 are"),
     }
 
 
