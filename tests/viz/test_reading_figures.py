@@ -58,7 +58,7 @@ def test_a_token_grid_writes_short_tokens_and_hovers_whole_ones() -> None:
         [[0.1, 0.9]], [[" ", "interpretability"]], **WORDS, unit="p", x=["0 a", "1 b"], y=["3"]
     )
     grid = figure.data[0]
-    assert grid.text[0][0] == "' '"
+    assert grid.text[0][0] == "␣"
     assert grid.text[0][1] == "interpre…"
     assert grid.customdata[0][1] == "3 · 1 b<br>interpretability"
     assert figure.layout.yaxis.autorange is True

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int, Shaped
 
+from mechscope.arguments import visible_token
 from mechscope.model.model_name import model_name
 from mechscope.model.token_batch import Tokens
 from mechscope.results import Provenance
@@ -183,6 +184,26 @@ def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> l
     if model.tokenizer is None:
         return [str(token) for token in ids]
     return [model.to_single_str_token(token) for token in ids]
+
+
+def token_labels(
+    model: HookedTransformer, tokens: torch.Tensor, dims: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Labels of a result for token ids along these dims: "token_id", and "token" if the model has a tokenizer.
+
+    Negative ids are padding, whose text is empty.
+    """
+    ids = tokens.cpu().numpy()
+    labels: dict[str, tuple[tuple[str, ...], Any]] = {"token_id": (dims, ids)}
+    if model.tokenizer is not None:
+        # Each distinct token is decoded once, and all its entries share one string.
+        distinct, places = np.unique(ids, return_inverse=True)
+        known = [int(token) for token in distinct if token >= 0]
+        texts = [""] * (len(distinct) - len(known)) + [
+            visible_token(text) for text in token_texts(model, known)
+        ]
+        labels["token"] = (dims, np.array(texts, dtype=object)[places].reshape(ids.shape))
+    return labels
 
 
 def check_finite(values: torch.Tensor, what: str) -> None:

@@ -78,6 +78,7 @@ class Composition:
             unit={"score": "score", "standard deviations above chance": "sd"},
             x=list(values.coords["head_in"].values),
             y=list(values.coords["head_out"].values),
+            top_row_first=False,
         )
 
     def show(self) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.grouped_heads import key_value_head_of, query_heads_in_words
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
@@ -59,7 +60,8 @@ def path_patching(
     Args:
         senders: "input", heads ("a0.h1"), MLPs ("m0").
         receivers: inputs of heads ("a9.h6<q>", "<k>", "<v>"; "a9.h6" for all three), MLPs ("m5"), "logits".
-            Under grouped-query attention, k and v inputs count key/value heads, and there is no short form.
+            Under grouped-query attention, k and v inputs count key/value heads, and there is no short form:
+            "a9.h1<k>" changes the one copy of the keys that all query heads of key/value head 1 read.
         separately: None patches all paths at once; "senders" or "receivers" patches them one at a time.
         through_mlps: let MLPs in between pass on the change.
         positions: patch only at these positions (numbers or names); None for all. A direct path stays at its
@@ -168,9 +170,14 @@ def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[lis
             )
         if node.kind == "head" and not node.reads:
             if model.cfg.n_kv_heads != model.cfg.n_heads:
+                assert node.index is not None
+                cfg = model.cfg
+                shared = key_value_head_of(node.index, cfg.n_heads, cfg.n_kv_heads)
+                readers = query_heads_in_words(shared, cfg.n_heads, cfg.n_kv_heads)
                 raise ValueError(
-                    f"{name} shares keys and values with its group, so name its inputs: '{name}<q>', and "
-                    f"'a{node.layer}.h0<k>' or '<v>' by key/value head."
+                    f"{name} shares its keys and values with the others of {readers}, "
+                    f"so name its inputs: '{name}<q>', and 'a{node.layer}.h{shared}<k>' or '<v>' for key/value head "
+                    f"{shared}, which it reads."
                 )
             groups.append([NodeName("head", node.layer, node.index, reads) for reads in "qkv"])
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mechscope.arguments import checked_arguments, visible
+from mechscope.arguments import checked_arguments, visible_token
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
@@ -31,7 +31,7 @@ def token_grid(
     """Heat map of `values` [row, column] with `texts` in its cells.
 
     Args:
-        top_row_first: False puts the last row on top, so that layers go upwards as in drawings of a transformer.
+        top_row_first: True puts the first row on top; by default layers go upwards (see `mechscope.viz`).
         longest: how many characters of a text to show; the full text is in the hover label.
 
     Raises:
@@ -42,10 +42,18 @@ def token_grid(
     if matrix.shape != shape or any(len(row) != shape[1] for row in texts):
         raise ValueError(f"texts of shape {shape} do not fit values of shape {matrix.shape}.")
     figure = heatmap(
-        matrix, title=title, x_title=x_title, y_title=y_title, unit=unit, x=x, y=y, write_numbers=False
+        matrix,
+        title=title,
+        x_title=x_title,
+        y_title=y_title,
+        unit=unit,
+        x=x,
+        y=y,
+        write_numbers=False,
+        top_row_first=top_row_first,
     )
     grid: Any = figure.data[0]
-    whole = np.array([[visible(text) for text in row] for row in texts], dtype=object)
+    whole = np.array([[visible_token(text) for text in row] for row in texts], dtype=object)
     grid.text = [
         [escape(text if len(text) <= longest else text[: longest - 1] + "…") for text in row] for row in whole
     ]
@@ -56,8 +64,6 @@ def token_grid(
             for rows in zip(grid.customdata, whole, strict=True)
         ]
     )
-    if not top_row_first:
-        figure.update_yaxes(autorange=True)
     # One line of text per cell, and a label for every column: readers look for specific words.
     columns = [escape(label) for label in (x if x is not None else range(shape[1]))]
     figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
