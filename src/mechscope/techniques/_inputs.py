@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int, Shaped
 
-from mechscope.arguments import visible_token
 from mechscope.model.model_name import model_name
 from mechscope.model.token_batch import Tokens
+from mechscope.model.token_texts import token_texts, visible_texts
 from mechscope.results import Provenance
 from mechscope.tasks.task import Task, numbered
 
@@ -178,14 +178,6 @@ def position_labels(model: HookedTransformer, tokens: Int[torch.Tensor, " pos"])
     return numbered(token_texts(model, tokens))
 
 
-def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> list[str]:
-    """Each token as text; as a number if the model has no tokenizer."""
-    ids = torch.as_tensor(tokens).reshape(-1).tolist()
-    if model.tokenizer is None:
-        return [str(token) for token in ids]
-    return [model.to_single_str_token(token) for token in ids]
-
-
 def token_labels(
     model: HookedTransformer, tokens: torch.Tensor, dims: tuple[str, ...]
 ) -> dict[str, tuple[tuple[str, ...], Any]]:
@@ -195,13 +187,11 @@ def token_labels(
     """
     ids = tokens.cpu().numpy()
     labels: dict[str, tuple[tuple[str, ...], Any]] = {"token_id": (dims, ids)}
-    if model.tokenizer is not None:
-        # Each distinct token is decoded once, and all its entries share one string.
-        distinct, places = np.unique(ids, return_inverse=True)
-        known = [int(token) for token in distinct if token >= 0]
-        texts = [""] * (len(distinct) - len(known)) + [
-            visible_token(text) for text in token_texts(model, known)
-        ]
+    # Each distinct token is decoded once, and all its entries share one string.
+    distinct, places = np.unique(ids, return_inverse=True)
+    known = visible_texts(model, [int(token) for token in distinct if token >= 0])
+    if known is not None:
+        texts = [""] * (len(distinct) - len(known)) + list(known)
         labels["token"] = (dims, np.array(texts, dtype=object)[places].reshape(ids.shape))
     return labels
 

@@ -23,6 +23,7 @@ from mechscope.arguments import checked_arguments, visible_token
 from mechscope.model.final_residual import final_residual, final_residual_names
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
+from mechscope.model.token_texts import token_texts
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
 from mechscope.techniques._inputs import (
@@ -32,7 +33,6 @@ from mechscope.techniques._inputs import (
     check_finite,
     numbered,
     token_labels,
-    token_texts,
 )
 from mechscope.viz.token_grid import token_grid
 

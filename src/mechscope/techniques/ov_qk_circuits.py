@@ -24,9 +24,9 @@ from mechscope.arguments import checked_arguments, visible_token
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.model_name import model_name
+from mechscope.model.token_texts import token_texts
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques._folded_weights import Embedding, embedding, read_weight, unembedding, write_weight
-from mechscope.techniques._inputs import token_texts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer

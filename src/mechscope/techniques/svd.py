@@ -23,6 +23,7 @@ from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.layer_checks import check_head
 from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_texts import token_texts
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques._folded_weights import (
     embedding,
@@ -32,7 +33,6 @@ from mechscope.techniques._folded_weights import (
     write_weight,
     written,
 )
-from mechscope.techniques._inputs import token_texts
 from mechscope.viz.token_grid import token_grid
 
 if TYPE_CHECKING:
