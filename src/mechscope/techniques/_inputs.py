@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Prompts:
     """A label for every position."""
     provenance: Provenance
     """Model, task and seed."""
+    at_positions: Mapping[str, tuple[tuple[str, ...], Any]] = field(default_factory=dict)
+    """For a single prompt: its token at each position, as labels of a result with the dim "pos"."""
 
     @property
     def length(self) -> int:
@@ -109,7 +111,8 @@ def as_prompts(
     tokens = read_tokens(model, data, attention_mask)
     one = len(tokens) == 1
     labels = position_labels(model, tokens.ids[0]) if one else tuple(map(str, range(tokens.shape[1])))
-    return Prompts(tokens, None, labels, Provenance(model_name(model), name))
+    at_positions = token_labels(model, tokens.ids[0], ("pos",)) if one else {}
+    return Prompts(tokens, None, labels, Provenance(model_name(model), name), at_positions)
 
 
 def read_tokens(

@@ -100,14 +100,14 @@ class LogitLens:
     def __repr__(self) -> str:
         sizes = self.top_probability.values.sizes
         lines = [
-            f"<logit lens: {sizes['batch']} prompts, {sizes['layer']} depths, {sizes['pos']} positions; "
+            f"<logit lens: batch {sizes['batch']}, layer {sizes['layer']}, pos {sizes['pos']}; "
             f"{self.top_probability.provenance}>"
         ]
         if self.top_texts and self.labels[0]:
             column = len(self.labels[0]) - 1
             depths = self.top_probability.values.coords["layer"].values
             tops = (
-                f"{depth:g} {visible_token(row[column])}"
+                f"{depth:g}: {visible_token(row[column])}"
                 for depth, row in zip(depths, self.top_texts[0], strict=True)
             )
             lines.append(
@@ -311,12 +311,22 @@ def _result(
     coords: dict[str, Any] = {"layer": layers, "pos": np.array(prompts.labels)}
     task = prompts.task
     if not average:
-        return make_result(values, ("batch", "layer", "pos"), title, unit, prompts.provenance, coords)
+        return make_result(
+            values,
+            ("batch", "layer", "pos"),
+            title,
+            unit,
+            prompts.provenance,
+            coords,
+            labels=prompts.at_positions,
+        )
     if task is not None and not task.aligned:
         at_answers = task.at_answers(values.movedim(1, 2)).mean((0, 1))
         where = f"{title}, at the answers"
         return make_result(at_answers, ("layer",), where, unit, prompts.provenance, {"layer": layers})
-    return make_result(_mean(values), ("layer", "pos"), title, unit, prompts.provenance, coords)
+    return make_result(
+        _mean(values), ("layer", "pos"), title, unit, prompts.provenance, coords, labels=prompts.at_positions
+    )
 
 
 def _mean(values: Float[torch.Tensor, "batch layer pos"]) -> Float[torch.Tensor, "layer pos"]:

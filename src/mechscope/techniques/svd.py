@@ -170,7 +170,7 @@ def neuron_tokens(
         ValueError: for an attention-only model, or a layer or neuron that does not exist.
 
     >>> import mechscope as ms
-    >>> neuron_tokens(ms.load_model("ioi-twin"), 0, 5, top=3).logits.title
+    >>> neuron_tokens(ms.load_model("mini-gelu-1l"), 0, 5, top=3).logits.title
     'What neuron 5 of m0 writes'
     """
     check_head(model, layer)
