@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from mechscope.results import load_result
-from mechscope.techniques import attribution_patching, patch, path_patching, subspace_patching
+from mechscope.techniques import (
+    attribution_patching,
+    patch,
+    path_patching,
+    path_patching_every_head,
+    subspace_patching,
+)
 from mechscope.techniques._node_names import parse_node
 from mechscope.techniques.circuits import Circuit, EdgeGraph
 from mechscope.viz import circuit_graph
@@ -78,6 +84,18 @@ def test_an_input_named_by_its_query_head_is_explained(reads: str) -> None:
         parse_node(model, f"a1.h6<{reads}>")
     with pytest.raises(ValueError, match=r"query head 4 reads key/value head 1 \(of 2\): give head=1"):
         subspace_patching(model, task, torch.ones(8), 1, reads, head=4, progress=False)
+
+
+def test_paths_to_shared_inputs_say_who_reads_them() -> None:
+    model, task = exact_model(seed=1, **GROUPED), tiny_task(seed=1)
+    receivers = ["a1.h1<v>", "a1.h4<q>", "logits"]
+    found = path_patching(model, task, "a0.h0", receivers, "receivers", progress=False).values
+    assert found.coords["component"].values.tolist() == receivers
+    assert found.coords["query_heads"].values.tolist() == ["heads 3–5", "", ""]
+    every = path_patching_every_head(model, task, "a1.h1<v>", progress=False)
+    assert "to a1.h1<v> (key/value head 1 of heads 3–5)" in every.title
+    plain = path_patching_every_head(exact_model(seed=1), task, "a1.h1<v>", progress=False)
+    assert "to a1.h1<v>," in plain.title
 
 
 def test_the_title_of_a_subspace_says_which_heads_read_it() -> None:

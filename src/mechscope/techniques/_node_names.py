@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mechscope.model.grouped_heads import input_of_head_in_words
+from mechscope.model.grouped_heads import input_of_head_in_words, query_heads_in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -91,6 +91,15 @@ def parse_node(model: HookedTransformer, name: str) -> NodeName:
     if node.layer >= cfg.n_layers or (node.index is not None and node.index >= (cfg.d_mlp or 0)):
         raise KeyError(f"this model has no {name!r}: it has {cfg.n_layers} layers of {cfg.d_mlp} neurons.")
     return node
+
+
+def with_readers(model: HookedTransformer, name: str) -> str:
+    """The name of a part, for titles: shared keys and values with the query heads that read them."""
+    node, cfg = parse_node(model, name), model.cfg
+    if node.reads not in ("k", "v") or cfg.n_kv_heads == cfg.n_heads or node.index is None:
+        return name
+    readers = query_heads_in_words(node.index, cfg.n_heads, cfg.n_kv_heads)
+    return f"{name} (key/value head {node.index} of {readers})"
 
 
 def all_heads(model: HookedTransformer) -> list[NodeName]:

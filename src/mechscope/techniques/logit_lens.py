@@ -111,7 +111,7 @@ class LogitLens:
                 for depth, row in zip(depths, self.top_texts[0], strict=True)
             )
             lines.append(
-                f"  top token at {self.labels[0][column]!r} of prompt 0, by depth: {', '.join(tops)}"
+                f"  top token at {self.labels[0][column]!r} of prompt 0, by layers that have run:  {'  '.join(tops)}"
             )
         return "\n".join(lines)
 

@@ -28,7 +28,7 @@ from mechscope.results import Result, make_result
 from mechscope.tasks.positions import named_positions
 from mechscope.tasks.task import Task
 from mechscope.techniques._direct_paths import DirectPaths
-from mechscope.techniques._node_names import NodeName, all_heads, parse_node
+from mechscope.techniques._node_names import NodeName, all_heads, parse_node, with_readers
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
@@ -72,7 +72,8 @@ def path_patching(
         progress: show a progress bar.
 
     Returns:
-        effects with axes ("component",): one entry for all paths, or one per sender or receiver.
+        effects with axes ("component",): one entry for all paths, or one per sender or receiver. Under grouped-query
+        attention, receivers have the label "query_heads": who reads the keys or values that a name stands for.
 
     Raises:
         KeyError: for parts or positions that do not exist.
@@ -98,18 +99,22 @@ def path_patching(
                 f"there is no direct path from {name} to {', '.join(goals)}, which read before it writes."
             )
     everything = [receiver for group in receiving for receiver in group]
+    shown = ", ".join(with_readers(model, goal) for goal in goals)
     if separately == "senders":
         trials, labels = [([sender], everything) for sender in sending], names
     elif separately == "receivers":
         trials, labels = [(sending, group) for group in receiving], goals
     else:
-        trials, labels = [(sending, everything)], [f"{', '.join(names)} → {', '.join(goals)}"]
+        trials, labels = [(sending, everything)], [f"{', '.join(names)} → {shown}"]
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     effects = _effects(run, trials, through_mlps, positions)
-    fixed = {"senders": f" to {', '.join(goals)}", "receivers": f" from {', '.join(names)}"}.get(
-        separately or "", ""
+    fixed = {"senders": f" to {shown}", "receivers": f" from {', '.join(names)}"}.get(separately or "", "")
+    readers = {}
+    if separately == "receivers" and model.cfg.n_kv_heads != model.cfg.n_heads:
+        readers = {"query_heads": (("component",), [_readers(model, group) for group in receiving])}
+    return _result(
+        run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps, readers
     )
-    return _result(run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps)
 
 
 @checked_arguments
@@ -138,9 +143,8 @@ def path_patching_every_head(
     trials = [([sender], group) for sender in all_heads(model)]
     effects = _effects(run, trials, through_mlps, positions).reshape(model.cfg.n_layers, model.cfg.n_heads)
     goals = [receivers] if isinstance(receivers, str) else list(receivers)
-    return _result(
-        run, effects, ("layer", "head"), {}, f" from every head to {', '.join(goals)}", through_mlps
-    )
+    shown = ", ".join(with_readers(model, goal) for goal in goals)
+    return _result(run, effects, ("layer", "head"), {}, f" from every head to {shown}", through_mlps, {})
 
 
 def _senders(model: HookedTransformer, names: str | Sequence[str]) -> list[NodeName]:
@@ -186,6 +190,14 @@ def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[lis
     if len(set(flat)) < len(flat):
         raise ValueError(f"an input is named twice among the receivers {several}.")
     return groups
+
+
+def _readers(model: HookedTransformer, group: Sequence[NodeName]) -> str:
+    """The query heads that read the keys or values that a receiver names; "" for other receivers."""
+    node, cfg = group[0], model.cfg
+    if node.reads not in ("k", "v") or node.index is None:
+        return ""
+    return query_heads_in_words(node.index, cfg.n_heads, cfg.n_kv_heads)
 
 
 def _effects(
@@ -247,7 +259,8 @@ def _result(
     coords: dict[str, Any],
     words: str,
     through_mlps: bool,
+    labels: dict[str, tuple[tuple[str, ...], list[str]]],
 ) -> Result:
     passing = ", MLPs in between recomputed" if through_mlps else ""
     title = f"Path patching{words}, {in_words(run.direction)}{passing}: {run.task.metric.name}"
-    return make_result(effects, dims, title, run.unit, run.provenance, coords)
+    return make_result(effects, dims, title, run.unit, run.provenance, coords, labels=labels)

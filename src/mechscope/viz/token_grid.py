@@ -13,6 +13,11 @@ from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 
+PLOT_WIDTH = 760
+"""The usual width of the cells together, in pixels."""
+CHARACTER = 0.62
+"""The width of a character in units of its size."""
+
 
 @checked_arguments
 def token_grid(
@@ -32,7 +37,8 @@ def token_grid(
 
     Args:
         top_row_first: True puts the first row on top; by default layers go upwards (see `mechscope.viz`).
-        longest: how many characters of a text to show; the full text is in the hover label.
+        longest: how many characters of a text to show at most; fewer in narrow columns. The full text is in the hover
+            label.
 
     Raises:
         ValueError: if the shapes of texts, labels and values do not match.
@@ -53,11 +59,14 @@ def token_grid(
         top_row_first=top_row_first,
     )
     grid: Any = figure.data[0]
+    size, longest = _text_that_fits(shape[1], longest)
     whole = np.array([[visible_token(text) for text in row] for row in texts], dtype=object)
     grid.text = [
         [escape(text if len(text) <= longest else text[: longest - 1] + "…") for text in row] for row in whole
     ]
     grid.texttemplate = "%{text}"
+    # Left to itself, Plotly makes every text as small as the longest one needs.
+    grid.textfont = {"size": size}
     grid.customdata = np.array(
         [
             [f"{old}<br>{escape(text)}" for old, text in zip(*rows, strict=True)]
@@ -69,3 +78,10 @@ def token_grid(
     figure.update_xaxes(tickvals=list(range(shape[1])), ticktext=columns, tickangle=-50)
     figure.update_layout(height=max(300, min(900, 190 + 30 * shape[0])))
     return figure
+
+
+def _text_that_fits(columns: int, longest: int) -> tuple[float, int]:
+    """The size of the text in points, 8 to 12, and how many characters fit into a column."""
+    width = PLOT_WIDTH / max(columns, 1)
+    size = min(12.0, max(8.0, width / (longest * CHARACTER)))
+    return size, min(longest, max(2, int(width / (size * CHARACTER))))
