@@ -99,6 +99,8 @@ def composition_scores(
         draws: draws of the baseline for every pair; 32 give its standard deviation to about an eighth.
         seed: seed of the draws.
 
+    Under grouped-query attention readers are query heads, and those of one group share W_K and W_V.
+
     Scores have no unit; chance is about 1/√d_model. Source: Elhage et al. 2021, "Three kinds of composition".
 
     Raises:

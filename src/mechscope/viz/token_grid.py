@@ -13,7 +13,7 @@ from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 
-PLOT_WIDTH = 760
+PLOT_WIDTH = 700
 """The usual width of the cells together, in pixels."""
 CHARACTER = 0.62
 """The width of a character in units of its size."""
