@@ -66,7 +66,7 @@ def visible_token(text: str) -> str:
     )
 
 
-def brief_repr(record: Any) -> str:
+def brief_repr(self: Any) -> str:
     """The repr of a dataclass that holds large arrays: their types and shapes, and other values cut to 80 characters.
 
     Use it as `__repr__` of the class.
@@ -82,11 +82,11 @@ def brief_repr(record: Any) -> str:
     Pair(name='a', weights=float64 [2 3])
     """
     fields = ", ".join(
-        f"{field.name}={_brief(getattr(record, field.name))}"
-        for field in dataclasses.fields(record)
+        f"{field.name}={_brief(getattr(self, field.name))}"
+        for field in dataclasses.fields(self)
         if field.repr
     )
-    return f"{type(record).__name__}({fields})"
+    return f"{type(self).__name__}({fields})"
 
 
 def _brief(value: Any) -> str:
