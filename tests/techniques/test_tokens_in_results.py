@@ -13,8 +13,10 @@ from mechscope.dictionaries import ReluConfig, build
 from mechscope.dictionaries.evaluation import feature_pages
 from mechscope.results import Result, load_result
 from mechscope.techniques import logit_lens, neuron_tokens, singular_directions, top_token_pairs
+from mechscope.techniques.redteam._prompt_edits import swaps
 from tests.model.letters import Letters
 from tests.model.tiny import exact_model, tiny_tokens
+from tests.techniques.tiny_task import tiny_task
 
 
 def text_of(token: int) -> str:
@@ -88,6 +90,16 @@ def test_pages_of_features_have_text() -> None:
     model.tokenizer = None
     (bare,) = feature_pages(model, dictionary, tokens, hook, 7, contexts=2)
     assert bare.logits is not None and bare.logits.top_texts is None
+
+
+def test_edits_of_red_teaming_are_told_in_text() -> None:
+    task = tiny_task(batch=4, seed=5)
+    draw = torch.Generator().manual_seed(0)
+    edited = swaps(task, 1, draw, text_of)
+    for row, words in enumerate(edited.words):
+        at = int(words.split(":")[0].removeprefix("position "))
+        old, new = text_of(int(task.clean[row, at])), text_of(int(edited.tokens[row, at]))
+        assert words == f"position {at}: {old} becomes {new}"
 
 
 @pytest.mark.parametrize(
