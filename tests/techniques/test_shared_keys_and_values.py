@@ -8,6 +8,8 @@ import torch
 
 from mechscope.results import load_result
 from mechscope.techniques import (
+    Edit,
+    Sweep,
     attribution_patching,
     patch,
     path_patching,
@@ -84,6 +86,13 @@ def test_an_input_named_by_its_query_head_is_explained(reads: str) -> None:
         parse_node(model, f"a1.h6<{reads}>")
     with pytest.raises(ValueError, match=r"query head 4 reads key/value head 1 \(of 2\): give head=1"):
         subspace_patching(model, task, torch.ones(8), 1, reads, head=4, progress=False)
+
+
+def test_an_edit_of_shared_keys_counts_key_value_heads() -> None:
+    model, task = exact_model(seed=1, **GROUPED), tiny_task(seed=1)
+    sweep = Sweep(model, task.clean, task.answers.positions, progress=False)
+    with pytest.raises(ValueError, match=r"key/value head 4 of 'blocks\.1\.attn\.hook_k' is outside 0 to 1"):
+        sweep.run([Edit("blocks.1.attn.hook_k", value=0.0, head=4)], task.measure)
 
 
 def test_paths_to_shared_inputs_say_who_reads_them() -> None:

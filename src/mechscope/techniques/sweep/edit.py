@@ -127,7 +127,8 @@ class Edit:
         if self.head is not None and n_heads is None:
             raise ValueError(f"{self.hook!r} has no heads; leave `head` out.")
         if n_heads is not None:
-            self._check_among("head", self.head, n_heads)
+            shared = n_heads != cfg.n_heads
+            self._check_among("key/value head" if shared else "head", self.head, n_heads)
         self._check_among("key", self.key, length)
         if self.site.has_pattern_axes:
             return
