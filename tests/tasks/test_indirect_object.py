@@ -115,7 +115,7 @@ def test_a_task_goes_through_a_model() -> None:
     task = tasks.ioi(model, n=10)
     baselines = task.baselines(model)
     assert baselines.clean.shape == (10,)
-    found = task.logits(model, task.clean)
+    found = task.logits(model, task.clean).detach()
     # Padding is not read: each prompt alone gives the same.
     assert task.lengths is not None
     for row, length in enumerate(task.lengths.tolist()):
