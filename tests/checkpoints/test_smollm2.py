@@ -55,6 +55,36 @@ def test_it_infers_indirect_objects(model: Any, seed: int) -> None:
     assert float(difference.mean()) > 4
 
 
+def test_it_knows_later_years_digit_by_digit(model: Any) -> None:
+    task = ms.tasks.greater_than(model, n=64, seed=0)
+    assert task.name == "greater-than, digit by digit"
+    found = task.baselines(model)
+    assert float((found.clean > 0).float().mean()) >= 0.95
+    assert float(found.clean.mean()) > 0.4 > 0 > float(found.corrupted.mean())
+    (nouns,) = task.left_out
+    assert nouns.words == ("feud", "truce") and nouns.listed == 36
+
+
+@pytest.mark.parametrize("name", ["docstring", "gendered_pronoun", "subject_verb_agreement"])
+def test_it_does_the_other_tasks_of_language(model: Any, name: str) -> None:
+    task = getattr(ms.tasks, name)(model, n=32, seed=0)
+    with torch.no_grad():
+        difference = task.measure(task.logits(model, task.clean))
+    assert float((difference > 0).float().mean()) > 0.95
+
+
+def test_a_chat_is_answered_and_the_answer_can_be_cut_off(model: Any) -> None:
+    chat = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    output = model.generate(chat, max_new_tokens=20, do_sample=False, verbose=False)
+    assert output.startswith(chat)
+    answer = output[len(chat) :]
+    assert "Paris" in answer and "<|im_end|>" not in answer
+    # It stopped by itself, at the token that ends its turn.
+    tokens = model.generate(chat, max_new_tokens=20, do_sample=False, verbose=False, return_type="tokens")
+    assert tokens[0, -1] == model.tokenizer.eos_token_id
+    assert answer == model.to_string(tokens[0, model.to_tokens(chat).shape[1] : -1])
+
+
 def test_it_has_induction_heads(model: Any) -> None:
     scores = ms.techniques.head_scores(model, pattern="induction", seeds=(0,), batch_size=4).values
     strongest = float(scores.max())
