@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 from jaxtyping import Int
 
+from mechscope.model.token_batch import TextOrIds
 from mechscope.tasks.task import Task
 from mechscope.techniques._inputs import read_tokens
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
@@ -27,7 +28,7 @@ class AblationValues:
             the mean at each position over the reference prompts with the example's template (Wang et al. 2022,
             section 3), which keeps what the template alone says; "resample", the activation of another reference
             prompt of the same shape at the same position (Chan et al. 2022).
-        reference: prompts [prompt pos]; None uses the task's corrupted prompts.
+        reference: prompts, as text or tokens [prompt pos]; None uses the task's corrupted prompts.
         draws: how many times "resample" draws.
         seed: seed of those draws.
 
@@ -40,7 +41,7 @@ class AblationValues:
         model: HookedTransformer,
         task: Task,
         how: How,
-        reference: Int[torch.Tensor, "prompt pos"] | None = None,
+        reference: Int[torch.Tensor, "prompt pos"] | TextOrIds | None = None,
         draws: int = 10,
         seed: int = 0,
     ) -> None:

@@ -15,6 +15,7 @@ from mechscope.model.components import has_custom_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import TextOrIds
 from mechscope.techniques.sweep._lazy_logits import LazyLogits, NotComputed
 from mechscope.techniques.sweep._memory import bytes_of_example, memory_budget
 from mechscope.techniques.sweep._plan import Planner, Row, plan
@@ -67,7 +68,7 @@ class Sweep:
     def __init__(
         self,
         model: HookedTransformer,
-        tokens: Int[torch.Tensor, "batch pos"],
+        tokens: Int[torch.Tensor, "batch pos"] | TextOrIds,
         reads: Int[torch.Tensor, "batch answer"] | None = None,
         *,
         vocabulary: Int[torch.Tensor, " token"] | None = None,
