@@ -342,3 +342,19 @@ def test_too_few_words_are_an_error_that_names_them() -> None:
 def test_a_long_list_of_words_is_shortened() -> None:
     words = tuple(f"w{number}" for number in range(15))
     assert str(LeftOut("names", words, 40)).endswith("w11 and 3 more)")
+
+
+@pytest.mark.parametrize("default", [True, False])
+@pytest.mark.parametrize("name", [*BUILDERS, "repeated_random_tokens"])
+def test_prompts_begin_as_the_models_texts_do(name: str, default: bool) -> None:
+    model = HookedTransformer({**reading_model().cfg.to_dict(), "default_prepend_bos": default})
+    model.set_tokenizer(all_words())
+    assert model.cfg.default_prepend_bos == default
+    task = getattr(tasks, name)(model, n=6, seed=1)
+    bos = all_words().bos_token_id
+    for prompts in (task.clean, task.corrupted):
+        assert [row.tolist().count(bos) for row in prompts] == [int(default)] * 6
+        assert ((prompts[:, 0] == bos) == default).all()
+    if name != "repeated_random_tokens":
+        text = model.to_string(task.clean[0, int(default) : task.clean.lengths[0]])
+        assert torch.equal(model.to_tokens(text)[0].ids, task.clean[0][: task.clean.lengths[0]].ids)

@@ -174,7 +174,7 @@ def evaluate(
     elif hook_name is None:
         raise ValueError("with a model, give hook_name too, the hook point that the dictionary reads.")
     elif not is_text(data) and (not isinstance(data, Tensor) or data.is_floating_point() or data.ndim != 2):
-        raise ValueError("with a model, data must be texts or tokens [batch pos].")
+        raise ValueError("with a model, data must be tokens [batch pos] or text.")
     recovery = None
     if truth is not None:
         rows = getattr(dictionary, "W_dec", None)
