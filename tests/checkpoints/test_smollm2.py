@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.real_model,
     pytest.mark.skipif(not FILE.is_here, reason="needs `mechscope models get smollm2-135m` (98 MB)"),
 ]
+WORDS = ([" good", " great", " wonderful", " amazing"], [" bad", " terrible", " awful", " horrible"])
 pytest.importorskip("gguf", reason="needs the gguf package: pip install 'mechscope[gguf]'")
 
 
@@ -90,3 +91,24 @@ def test_it_has_induction_heads(model: Any) -> None:
     strongest = float(scores.max())
     assert strongest > 0.6
     assert float(scores.sel(layer=slice(0, 9)).max()) < strongest / 2
+
+
+def test_the_difference_of_texts_of_two_moods_steers_it(model: Any) -> None:
+    glad = ["I love this film, it is wonderful", "What a great day, I am so happy", "She smiled with joy"]
+    sad = ["I hate this film, it is terrible", "What an awful day, I am so sad", "She cried with grief"]
+    layer = 14
+    vector = ms.techniques.steering_vector(model, glad, sad, layer=layer)
+    texts = ["I thought the movie was", "The service at the hotel was", "Overall the trip was"]
+    good, bad = ([model.to_single_token(word) for word in words] for words in WORDS)
+
+    def mood(direction: torch.Tensor, coefficient: float) -> float:
+        with torch.no_grad(), ms.techniques.steered(model, direction, layer, coefficient):
+            logits = torch.stack([model(text)[0, -1] for text in texts])
+        return float((logits[:, good].mean(1) - logits[:, bad].mean(1)).mean())
+
+    shift = mood(vector, 2.0) - mood(vector, -2.0)
+    assert shift > 3  # logits
+    for seed in range(2):
+        null = torch.randn(len(vector), generator=torch.Generator().manual_seed(seed))
+        null = null / null.norm() * vector.norm()
+        assert shift > 2 * abs(mood(null, 2.0) - mood(null, -2.0))

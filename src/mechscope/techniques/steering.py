@@ -98,7 +98,7 @@ def steering_vector(
     torch.Size([128])
     >>> reader = ms.load_model("mini-gelu-1l")
     >>> steering_vector(reader, ["I love it", "What a joy"], ["I hate it", "How sad"], layer=0).shape
-    torch.Size([512])
+    torch.Size([64])
     """
     hook = _hook(model, layer)
     if isinstance(positive, Task):
