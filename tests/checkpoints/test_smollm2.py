@@ -57,7 +57,7 @@ def test_it_infers_indirect_objects(model: Any, seed: int) -> None:
 
 
 def test_it_knows_later_years_digit_by_digit(model: Any) -> None:
-    task = ms.tasks.greater_than(model, n=64, seed=0)
+    task = ms.tasks.greater_than(model, n=32, seed=0)
     assert task.name == "greater-than, digit by digit"
     found = task.baselines(model)
     assert float((found.clean > 0).float().mean()) >= 0.95
@@ -68,7 +68,7 @@ def test_it_knows_later_years_digit_by_digit(model: Any) -> None:
 
 @pytest.mark.parametrize("name", ["docstring", "gendered_pronoun", "subject_verb_agreement"])
 def test_it_does_the_other_tasks_of_language(model: Any, name: str) -> None:
-    task = getattr(ms.tasks, name)(model, n=32, seed=0)
+    task = getattr(ms.tasks, name)(model, n=16, seed=0)
     with torch.no_grad():
         difference = task.measure(task.logits(model, task.clean))
     assert float((difference > 0).float().mean()) > 0.95
@@ -94,9 +94,23 @@ def test_it_has_induction_heads(model: Any) -> None:
 
 
 def test_the_difference_of_texts_of_two_moods_steers_it(model: Any) -> None:
-    glad = ["I love this film, it is wonderful", "What a great day, I am so happy", "She smiled with joy"]
-    sad = ["I hate this film, it is terrible", "What an awful day, I am so sad", "She cried with grief"]
-    layer = 14
+    glad = [
+        "I love this film, it is wonderful",
+        "What a great day, I am so happy",
+        "The food was delicious and the staff were kind",
+        "This is the best book I have ever read",
+        "She smiled with joy and delight",
+        "A superb and beautiful performance",
+    ]
+    sad = [
+        "I hate this film, it is terrible",
+        "What an awful day, I am so sad",
+        "The food was disgusting and the staff were rude",
+        "This is the worst book I have ever read",
+        "She cried with grief and despair",
+        "A dreadful and ugly performance",
+    ]
+    layer = 18
     vector = ms.techniques.steering_vector(model, glad, sad, layer=layer)
     texts = ["I thought the movie was", "The service at the hotel was", "Overall the trip was"]
     good, bad = ([model.to_single_token(word) for word in words] for words in WORDS)
@@ -106,9 +120,10 @@ def test_the_difference_of_texts_of_two_moods_steers_it(model: Any) -> None:
             logits = torch.stack([model(text)[0, -1] for text in texts])
         return float((logits[:, good].mean(1) - logits[:, bad].mean(1)).mean())
 
-    shift = mood(vector, 2.0) - mood(vector, -2.0)
-    assert shift > 3  # logits
+    shift = mood(vector, 1.0) - mood(vector, -1.0)
+    assert shift > 5  # logits
+    # Twice as long, a random direction shifts the mood by several logits too: it breaks the model.
     for seed in range(2):
         null = torch.randn(len(vector), generator=torch.Generator().manual_seed(seed))
         null = null / null.norm() * vector.norm()
-        assert shift > 2 * abs(mood(null, 2.0) - mood(null, -2.0))
+        assert shift > 2 * abs(mood(null, 1.0) - mood(null, -1.0))
