@@ -58,6 +58,7 @@ class Wavefront:
         state: torch.Tensor | None = None
         # Each row of the state stands for the interventions that are alike so far, by the first of them.
         running: list[Row] = []
+        entering: list[Row] = []
         stands_for: dict[Row, list[Row]] = {}
         for layer in range(min(row.layer for row in rows), n_layers):
             if state is not None:
