@@ -174,6 +174,7 @@ def test_a_model_without_the_behaviour(hypothesis: Any, seed: int) -> None:
     # No time is spent on shares of nothing, and the one thing to do is named.
     assert sum(check.passes for check in evidence.checks) <= 4
     assert "'something to explain'" in evidence.cheapest_falsifier
+    assert evidence.figure().data  # also a report that measured one thing can be drawn
 
 
 # Few draws --------------------------------------------------------------------------------------

@@ -124,7 +124,11 @@ class DirectionChecks:
 
     def something(self) -> Finding:
         if self.premise_fails:
-            return Finding("inconclusive", self.premise_fails)
+            clean, corrupted = map(
+                self.experiment.bootstrap.mean, (self.patches.clean, self.patches.corrupted)
+            )
+            unit = self.experiment.task.metric.unit
+            return Finding("inconclusive", self.premise_fails, clean, unit, corrupted, "corrupted prompts")
         effect = self.patches.share_restored(self.patches.whole)
         verdict = _some(effect)
         reason = (

@@ -78,6 +78,8 @@ class Plan(Protocol):
         ...
 
 
+WORTH_DETAILS = 20
+"""Seconds from which on it is said which check takes longest."""
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -137,11 +139,13 @@ class Experiment:
         passes = sum(step.expected for step in running)
         work = sum(step.full_passes for step in running)
         longest = max(running, key=lambda step: step.full_passes)
-        return (
-            f"red team: {len(running)} checks run {self.task.n_examples} prompts {passes:.0f} times, which amounts to "
-            f"{work:.0f} full passes and takes about {duration(work * per_pass)} ({longest.name!r}: "
-            f"{duration(longest.full_passes * per_pass)})."
+        text = (
+            f"red team: the checks run {self.task.n_examples} prompts {passes:.0f} times, which amounts to {work:.0f} "
+            f"full passes and takes about {duration(max(1.0, work * per_pass))}"
         )
+        if work * per_pass > WORTH_DETAILS:
+            text += f", of which {longest.name!r} takes {duration(longest.full_passes * per_pass)}"
+        return text + "."
 
 
 def _as_check(step: Step, found: Finding, passes: float, seconds: float) -> Check:
