@@ -85,7 +85,8 @@ class ComponentChecks:
 
     def steps(self) -> list[Step]:
         """The checks in order."""
-        n, members, everything = self.experiment.n_null, len(self.claimed), tuple(self.patches.everything)
+        members, everything = len(self.claimed), tuple(self.patches.everything)
+        random, matched = self._random_sets[0], self._matched_sets[0]
         work, transfer = self._work, self.transfer
         one_by_one = work([(node,) for node in everything])
         return [
@@ -132,16 +133,16 @@ class ComponentChecks:
                 "Do equally many other components, in any layers, carry as much when kept alone?",
                 lambda: self.compare(matched=False),
                 "Raise n_null.",
-                n,
-                work(list(map(self.patches.without, self._random_sets[0]))),
+                len(random),
+                work([self.patches.without(nodes) for nodes in random]),
             ),
             Step(
                 "beats layer-matched components",
                 "Do equally many other components of the same layers carry as much when kept alone?",
                 lambda: self.compare(matched=True),
                 "Raise n_null, or claim fewer components per layer, so that others are left to compare with.",
-                n,
-                work(list(map(self.patches.without, self._matched_sets[0]))),
+                len(matched),
+                work([self.patches.without(nodes) for nodes in matched]),
             ),
             Step(
                 "every member is needed",

@@ -61,7 +61,7 @@ class ComponentPatches:
         """The metric of each example [set batch] with each set on corrupted values, or ablated by `how`."""
         if how is None:
             return self._measure([list(self._edits(nodes)) for nodes in sets])
-        values = AblationValues(self.model, self.task, how, draws=RESAMPLED, seed=seed)
+        values = AblationValues(self.model, self.task, how, draws=RESAMPLED, seed=seed, run=self.run.source)
         found: list[torch.Tensor] = []
         for picks in values.picks:
             # One tensor per hook point, so that sets that begin alike are seen to be alike.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -101,15 +102,23 @@ class Experiment:
         """A generator for one check, independent of the draws of other checks."""
         return torch.Generator().manual_seed(self.seed * 1000 + stream)
 
-    def run(self, plan: Plan) -> tuple[Check, ...]:
-        """Run all checks in order, after saying how long they will take."""
+    def run(self, plan: Plan, skip: Collection[str] = ()) -> tuple[Check, ...]:
+        """Run all checks in order except those to skip, after saying how long they will take.
+
+        Raises:
+            KeyError: for an unknown name to skip.
+        """
+        steps = [_left_out(step) if step.name in skip else step for step in plan.steps()]
+        names = [step.name for step in steps]
+        for name in skip:
+            if name not in names:
+                raise KeyError(f"there is no check {name!r} to skip; there are {', '.join(names)}.")
         before, start = self.passes, time.perf_counter()
         fails = plan.premise_fails
         per_pass = 0.0
         if not fails:
             work = plan.first_pass()
             per_pass = (time.perf_counter() - start) / max(work, 1e-9)
-        steps = plan.steps()
         checks: list[Check] = []
         done = 0.0
         total = sum(step.full_passes for step in steps)
@@ -120,7 +129,7 @@ class Experiment:
             for step in steps:
                 self._bar.set_postfix_str(step.name)
                 self._step, self._end = step, done + step.full_passes
-                blocked = fails and step is not steps[0]
+                blocked = fails and step is not steps[0] and step.name not in skip
                 found = Finding("inconclusive", fails, possible=False) if blocked else step.check()
                 # The first check pays for what all of them need.
                 checks.append(_as_check(step, found, self.passes - before, time.perf_counter() - start))
@@ -138,7 +147,7 @@ class Experiment:
         running = [step for step in steps if step.full_passes]
         passes = sum(step.expected for step in running)
         work = sum(step.full_passes for step in running)
-        longest = max(running, key=lambda step: step.full_passes)
+        longest = max(running, key=lambda step: step.full_passes, default=steps[0])
         text = (
             f"red team: the checks run {self.task.n_examples} prompts {passes:.0f} times, which amounts to {work:.0f} "
             f"full passes and takes about {duration(max(1.0, work * per_pass))}"
@@ -146,6 +155,11 @@ class Experiment:
         if work * per_pass > WORTH_DETAILS:
             text += f", of which {longest.name!r} takes {duration(longest.full_passes * per_pass)}"
         return text + "."
+
+
+def _left_out(step: Step) -> Step:
+    to_run = f"Run it: leave {step.name!r} out of skip=…."
+    return dataclasses.replace(step, check=lambda: not_run("It was skipped."), to_run=to_run, work=0.0)
 
 
 def _as_check(step: Step, found: Finding, passes: float, seconds: float) -> Check:

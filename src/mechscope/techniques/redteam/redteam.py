@@ -6,7 +6,7 @@ are over examples, not over models, and among several checks at 95 % one is some
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,6 +39,7 @@ def redteam(
     other_tasks: Sequence[Task] = (),
     paraphrase: Task | Sequence[Task] | None = None,
     n_null: int = 39,
+    skip: Collection[str] = (),
     seed: int = 0,
     progress: bool = True,
 ) -> Evidence:
@@ -55,11 +56,12 @@ def redteam(
         paraphrase: for a rule, the same task in other words.
         n_null: random draws per null. A p-value cannot be below 1 / (n_null + 1): with fewer than 19 draws, the checks
             that compare with random draws are inconclusive, unless there are so few alternatives that all are tried.
+        skip: names of checks to leave out, such as "no backup takes over", the longest in a large model.
         seed: seed of all random draws and of the bootstrap.
         progress: say how long the checks will take, estimated from a measured pass, and show a progress bar.
 
     Raises:
-        KeyError: for components, sites or positions that do not exist.
+        KeyError: for components, sites, positions or checks to skip that do not exist.
         ValueError: for a hypothesis or task that does not fit, no draws, or too few examples.
 
     >>> import torch
@@ -103,7 +105,7 @@ def redteam(
         raise ValueError(
             f"a hypothesis is a Behaviour, Heads or a Direction, not {type(hypothesis).__name__}."
         )
-    checks = experiment.run(plan)
+    checks = experiment.run(plan, [skip] if isinstance(skip, str) else skip)
     return Evidence(hypothesis.claim, kind, checks, Provenance(model_name(model), task.name, seed))
 
 
