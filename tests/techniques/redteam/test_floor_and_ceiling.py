@@ -59,6 +59,17 @@ def test_a_set_that_keeps_nothing_by_itself(
             assert "the components that patching ranks next" in evidence[name].to_run
 
 
+@pytest.mark.parametrize(("strong", "verdict"), [(0, "inconclusive"), (1, "inconclusive"), (4, "undermines")])
+def test_ties_at_the_floor_are_no_evidence(strong: int, verdict: str) -> None:
+    """Most of forty others keep next to nothing, some a little more than the claim; what counts is who keeps a lot."""
+    weak = 40 - strong
+    rest = 1 - 0.001 - 0.002 * weak
+    weights = [0.001, *[0.002] * weak, *[rest / strong] * strong] if strong else [0.001, *[0.999 / 40] * 40]
+    model = weighted_heads(weights)
+    check = redteam(model, same_token_task(16, 0), Heads(["a0.h0"]), n_null=40, progress=False)[RANDOM]
+    assert check.p == 1 and check.verdict == verdict
+
+
 @pytest.mark.parametrize(
     ("claimed", "direct", "verdict"),
     [

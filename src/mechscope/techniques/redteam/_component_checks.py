@@ -25,6 +25,7 @@ from mechscope.techniques.redteam._running_checks import (
     Experiment,
     Finding,
     Step,
+    clearly_beaten,
     not_run,
     percent,
     spread,
@@ -252,11 +253,18 @@ class ComponentChecks:
         beats_all = complete and len(sets) >= FEWEST_SETS and measured.low > float(shares.max())
         verdict: Verdict = "inconclusive"
         advice = ""
-        if not measures.keeps_something and null.high - nothing <= FLOOR:
-            reason += f" {measures.floor}. The other sets keep no more, so there is nothing to compare."
+        few = "" if complete else too_few_draws(len(sets))
+        if not measures.keeps_something:
+            reason += f" {measures.floor}."
             advice = KEEP_MORE
-        elif not complete and too_few_draws(len(sets)):
-            reason += too_few_draws(len(sets))
+            if not clearly_beaten(shares - nothing):
+                reason += " Hardly any other set keeps more, so there is nothing to compare."
+            elif few:
+                reason += few
+            else:
+                verdict = "undermines"
+        elif few:
+            reason += few
         elif p <= SIGNIFICANT or beats_all:
             verdict = "supports"
         elif beaten < 1 - 2 * SIGNIFICANT:

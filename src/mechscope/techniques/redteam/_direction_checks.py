@@ -18,6 +18,7 @@ from mechscope.techniques.redteam._running_checks import (
     Experiment,
     Finding,
     Step,
+    clearly_beaten,
     not_run,
     percent,
     spread,
@@ -171,14 +172,18 @@ class DirectionChecks:
         verdict: Verdict = "inconclusive"
         reason = f"{percent(float((shares[1:] < shares[0]).mean()))} of {len(shares) - 1} draws restore less."
         null, advice = spread(shares[1:]), ""
-        if effect.low <= FLOOR and null.high <= FLOOR:
-            reason += (
-                f" Neither the direction ({effect.value:.1%}) nor the draws restore clearly more than {FLOOR:.0%}, so "
-                "there is nothing to compare."
-            )
+        few = too_few_draws(len(shares) - 1)
+        if effect.low <= FLOOR:
+            reason += f" The direction itself restores {effect.value:.1%}, not clearly more than {FLOOR:.0%}."
             advice = "Choose a direction that restores more, or run it on more examples."
-        elif too_few_draws(len(shares) - 1):
-            reason += too_few_draws(len(shares) - 1)
+            if not clearly_beaten(shares[1:]):
+                reason += " Hardly any draw restores more, so there is nothing to compare."
+            elif few:
+                reason += few
+            else:
+                verdict = "undermines"
+        elif few:
+            reason += few
         elif p <= SIGNIFICANT and effect.low > float(np.median(shares[1:])):
             verdict = "supports"
         elif p > 2 * SIGNIFICANT:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from mechscope.pages.formatting import duration
 from mechscope.tasks.task import Task
-from mechscope.techniques.redteam._intervals import FEWEST_DRAWS, Bootstrap, Estimate
+from mechscope.techniques.redteam._intervals import FEWEST_DRAWS, FLOOR, SIGNIFICANT, Bootstrap, Estimate
 from mechscope.techniques.redteam.evidence import Check, Verdict
 
 if TYPE_CHECKING:
@@ -210,3 +210,12 @@ def too_few_draws(n_draws: int) -> str:
         f" {n_draws} random draws decide nothing: their p-value cannot be below {1 / (n_draws + 1):.2g}. Take at least "
         f"{FEWEST_DRAWS}."
     )
+
+
+def clearly_beaten(shares: NDArray[np.float64]) -> bool:
+    """Whether a claim at the floor does worse than random draws: so many are above the floor that p exceeds 0.1.
+
+    Draws at the floor are ties with it, whatever their order.
+    """
+    above = int((shares > FLOOR).sum())
+    return above > 0 and (1 + above) / (1 + len(shares)) > 2 * SIGNIFICANT
