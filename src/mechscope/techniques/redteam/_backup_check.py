@@ -86,8 +86,8 @@ class BackupCheck:
             if destroyed.low <= FLOOR:
                 verdict = "inconclusive"
                 reason += (
-                    f" The ablation destroys {destroyed.value:.1%}: there is little that another component could take "
-                    "over."
+                    f" The ablation destroys {percent(destroyed.value, 1)}: there is little that another component "
+                    "could take over."
                 )
                 advice = "Claim components whose ablation destroys more, or run it on more examples."
         bound = Estimate(BACKUP, BACKUP, BACKUP)

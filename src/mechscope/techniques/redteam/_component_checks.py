@@ -299,8 +299,8 @@ class ComponentChecks:
             if effect.high < -PASSENGER:
                 words = "it works against the behaviour"
         elif effect.high < PASSENGER:
-            words = f"ablated alone, {ablated[smallest].value:.1%}"
-        reason = f"{name} changes {effect.value:.1%} ({words})."
+            words = f"ablated alone, {percent(ablated[smallest].value, 1)}"
+        reason = f"{name} changes {percent(effect.value, 1)} ({words})."
         if verdict == "inconclusive" and not measures.keeps_something:
             reason += f" {measures.floor}, so leaving out a member cannot be seen to cost anything."
             advice = KEEP_MORE

@@ -9,7 +9,7 @@ import torch
 
 from mechscope.techniques.redteam._component_patches import ComponentPatches, Nodes
 from mechscope.techniques.redteam._intervals import FLOOR, Estimate
-from mechscope.techniques.redteam._running_checks import Experiment
+from mechscope.techniques.redteam._running_checks import Experiment, percent
 from mechscope.techniques.redteam.evidence import Verdict
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ class ComponentMeasures:
     @property
     def floor(self) -> str:
         """In words: the claimed set keeps nothing by itself."""
-        shares = [self.patches.retained(each, self.experiment.bootstrap) for each in self.kept]
+        alone, nothing = (
+            percent(self.patches.retained(each, self.experiment.bootstrap).value, 1) for each in self.kept
+        )
         return (
-            f"By itself the set keeps {shares[0].value:.1%}, and no components at all keep {shares[1].value:.1%}: a "
-            f"difference of {FLOOR:.0%} or less"
+            f"By itself the set keeps {alone}, and no components at all keep {nothing}: the difference is not clearly "
+            f"above {FLOOR:.0%}"
         )
 
     def counted(self, values: torch.Tensor) -> torch.Tensor:

@@ -174,7 +174,7 @@ class DirectionChecks:
         null, advice = spread(shares[1:]), ""
         few = too_few_draws(len(shares) - 1)
         if effect.low <= FLOOR:
-            reason += f" The direction itself restores {effect.value:.1%}, not clearly more than {FLOOR:.0%}."
+            reason += f" The direction itself restores {percent(effect.value, 1)}, not clearly more than {FLOOR:.0%}."
             advice = "Choose a direction that restores more, or run it on more examples."
             if not clearly_beaten(shares[1:]):
                 reason += " Hardly any draw restores more, so there is nothing to compare."

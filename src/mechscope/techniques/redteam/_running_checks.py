@@ -197,9 +197,9 @@ def spread(draws: NDArray[np.float64]) -> Estimate:
     return Estimate(float(middle), float(low), float(high))
 
 
-def percent(value: float) -> str:
+def percent(value: float, digits: int = 0) -> str:
     """Format a share as a percentage; never as -0%."""
-    return f"{round(value, 2) + 0.0:.0%}"
+    return f"{round(value, 2 + digits) + 0.0:.{digits}%}"
 
 
 def too_few_draws(n_draws: int) -> str:
