@@ -31,6 +31,7 @@ class AblationValues:
         reference: prompts, as text or tokens [prompt pos]; None uses the task's corrupted prompts.
         draws: how many times "resample" draws.
         seed: seed of those draws.
+        run: a run of the task's corrupted prompts, if there is one already.
 
     Raises:
         ValueError: for an unknown `how`, or references that cannot be matched with the task's prompts.
@@ -44,6 +45,7 @@ class AblationValues:
         reference: Int[torch.Tensor, "prompt pos"] | TextOrIds | None = None,
         draws: int = 10,
         seed: int = 0,
+        run: BaseRun | None = None,
     ) -> None:
         if how not in HOWS:
             raise ValueError(f"how must be one of {', '.join(HOWS)}, not {how!r}.")
@@ -63,7 +65,9 @@ class AblationValues:
             )
         # A sweep of the same task reuses the run of the corrupted prompts, and then needs its end as well.
         self.own = own
-        self.run = BaseRun(model, tokens, also=resid_hooks(model, end_only=True) if own else ())
+        if run is None or not own:
+            run = BaseRun(model, tokens, also=resid_hooks(model, end_only=True) if own else ())
+        self.run = run
         self.words = "the corrupted prompts" if own else f"{len(tokens)} reference prompts"
         self._group = self._groups(own)
         self.picks: list[torch.Tensor | None] = [None]
