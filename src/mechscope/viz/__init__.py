@@ -5,6 +5,7 @@ goes in at the bottom and predictions come out on top, as in drawings of a trans
 (queries of a pattern, classes, ranked names) run downwards, as in a table.
 """
 
+from mechscope.lazy import attach_modules
 from mechscope.viz.attention import attention_pattern
 from mechscope.viz.bars import bars
 from mechscope.viz.circuit_graph import circuit_graph
@@ -18,6 +19,8 @@ from mechscope.viz.render import render_result
 from mechscope.viz.spectrum import spectrum
 from mechscope.viz.template import DARK, LIGHT, house_template
 from mechscope.viz.token_grid import token_grid
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "DARK",
