@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mechscope.arguments import checked_constructor
 from mechscope.checkpoints.weights_checksum import DIGITS, checksum_of_parameters
+from mechscope.dictionaries._how_far import how_far
 from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.head import check_head, read_part
 from mechscope.dictionaries.position_mask import (
@@ -22,9 +23,7 @@ from mechscope.dictionaries.position_mask import (
     tokens_with_mask,
 )
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
-from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
-from mechscope.model.transformer import HookedTransformer
 
 
 @checked_constructor
@@ -188,22 +187,10 @@ class ModelStream(BlockStream):
     def _activations(self, tokens: Tensor) -> Batch:
         """Activations [batch pos width] at the points that are read and written."""
         names = [*dict.fromkeys([*self.read, *self.written])]
-        _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names))
+        _, cache = self.model.run_with_cache(tokens, names_filter=names, **how_far(self.model, names))
         read = [self._flat(name, cache[name], tokens, self.head) for name in self.read]
         written = [self._flat(name, cache[name], tokens, self.target_head) for name in self.written]
         return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
-
-    def _how_far(self, names: list[str]) -> dict[str, Any]:
-        """Options that skip the blocks after the last hook point, and the unembedding."""
-        if isinstance(self.model, HookedEncoder):
-            return {"return_type": None}
-        if not isinstance(self.model, HookedTransformer):
-            return {}
-        how: dict[str, Any] = {"return_type": None}
-        layers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
-        if len(layers) == len(names) and max(layers) + 1 < self.model.cfg.n_layers:
-            how["stop_at_layer"] = max(layers) + 1
-        return how
 
     def _flat(self, name: str, activation: Tensor, tokens: Tensor, head: int | None) -> Tensor:
         """[batch pos width]: one head, or all heads concatenated."""
