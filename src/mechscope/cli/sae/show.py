@@ -67,15 +67,16 @@ def _print_densities(command: Show, dictionary: Dictionary, source: Source) -> N
 
     path = evaluation_path(command.folder)
     found, why = read_evaluation(path, evaluation_key(dictionary, source))
-    where = f"read from {path}"
+    where = f"Read from {path}."
     if found is None:
         if why:
             print(f"\n{why}")
         found = StoredEvaluation.of(source.evaluate(dictionary))
-        where = f"measured now; `{command_line('sae', 'eval', command.folder)}` keeps the figures"
-    print(f"\nOn {source.description}, held out ({where}):")
+        where = f"Measured now; this keeps the figures: {command_line('sae', 'eval', command.folder)}"
+    print(f"\nOn {source.description}, held out:")
     for line in density_lines(found):
         print(f"  {line}")
+    print(f"  {where}")
 
 
 def describe(dictionary: Dictionary) -> list[str]:
@@ -94,10 +95,8 @@ def describe(dictionary: Dictionary) -> list[str]:
     norms = dictionary.decoder_norms().detach()
     lines.append(f"  decoder rows: length {float(norms.min()):.3g} to {float(norms.max()):.3g}")
     kept = {key: value for key, value in dictionary.metadata.items() if key != "source"}
-    kept |= {
-        key: value
-        for key, value in dictionary.metadata.get("source", {}).items()
-        if key in ("text", "synthetic", "skip_first", "seed") and value not in ("", None)
-    }
+    source = dictionary.metadata.get("source", {})
+    of_source = ("synthetic", "seed") if source.get("synthetic") else ("text", "skip_first", "seed")
+    kept |= {key: source[key] for key in of_source if source.get(key) not in ("", None)}
     lines += [f"  {key}: {value}" for key, value in kept.items() if isinstance(value, (str, int, float))]
     return lines
