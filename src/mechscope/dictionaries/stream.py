@@ -76,6 +76,10 @@ class Stream(ABC):
         """
         return {}
 
+    def metadata(self) -> dict[str, Any]:
+        """Entries for the metadata of dictionaries that are trained on the stream: which positions it leaves out."""
+        return {}
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream, as numbers, strings and lists of them."""
@@ -315,7 +319,7 @@ def hash_of(*tensors: Tensor | None) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         if tensor is not None:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
