@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from mechscope.checkpoints.gguf_file import SUFFIX, GgufFile, is_gguf
 from mechscope.checkpoints.hub import weight_files
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
-from mechscope.checkpoints.mapping import as_stored
+from mechscope.checkpoints.mapping import as_stored, layer_of
 from mechscope.checkpoints.save import is_own_config, own_config
 from mechscope.checkpoints.weights_file import (
     DictSource,
@@ -34,8 +34,9 @@ from mechscope.reading import naming, read_json_object, regular_file
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
 
 
-class ReadWeights(Protocol):
-    """Reads the state dict of the layers that a config keeps, in a data type.
+class ReadParts(Protocol):
+    """Reads the state dict of the layers that a config keeps, in a data type: first what is outside of the blocks, then
+    one block after another, each read when it is asked for.
 
     With `own`, nobody else holds the tensors or their mapping, so that they can be edited; otherwise they may be the
     file's memory or the caller's.
@@ -43,7 +44,7 @@ class ReadWeights(Protocol):
 
     def __call__(
         self, cfg: HookedTransformerConfig, dtype: torch.dtype, /, *, own: bool = False
-    ) -> dict[str, torch.Tensor]: ...
+    ) -> Iterator[dict[str, torch.Tensor]]: ...
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Checkpoint:
 
     cfg: HookedTransformerConfig
     """The config of the whole model as stored."""
-    read: ReadWeights
-    """Reads the weights."""
+    read_parts: ReadParts
+    """Reads the weights, part by part."""
     where: str
     """Where it comes from, for messages."""
     encoder: bool = False
@@ -62,6 +63,13 @@ class Checkpoint:
     """A folder that may contain a tokenizer."""
     read_tokenizer: Callable[[], Tokenizer | None] | None = None
     """Reads the tokenizer that the weights' own file contains, if its format can."""
+
+    def read(self, cfg: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """The whole state dict of the layers that a config keeps, in a data type."""
+        state: dict[str, torch.Tensor] = {}
+        for part in self.read_parts(cfg, dtype):
+            state |= part
+        return state
 
 
 def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = None) -> Checkpoint:
@@ -141,10 +149,10 @@ def _from_hugging_face(
 
     def read(
         cfg: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
-    ) -> dict[str, torch.Tensor]:
+    ) -> Iterator[dict[str, torch.Tensor]]:
         layers = dataclasses.replace(whole, n_layers=cfg.n_layers, attn_types=cfg.attn_types)
-        state = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers, own=own)
-        return restrict(state, cfg)
+        parts = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers, own=own)
+        return (restrict(part, cfg) for part in parts)
 
     return Checkpoint(whole, read, where, family.encoder, folder)
 
@@ -192,22 +200,27 @@ def _fixed(
 
     def read(
         wanted: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
-    ) -> dict[str, torch.Tensor]:
-        kept, read = restrict(state, wanted), dict[str, torch.Tensor]()
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        parts: dict[int | None, dict[str, torch.Tensor]] = {None: {}}
+        for name, tensor in restrict(state, wanted).items():
+            parts.setdefault(layer_of(name), {})[name] = tensor
         problems: list[str] = []
-        for name, tensor in kept.items():
-            once = tensor
-            if source is not None and name in stored and source.shape(name) == tuple(tensor.shape):
-                once = source.peek(name)
-            if (problem := weight_problem(once)) is not None:
-                problems.append(f"{name} {problem}")
-            elif not problems:
-                made = as_stored(once, dtype)
-                if made is once:
-                    made = once.clone() if own else tensor
-                read[name] = made
+        for layer in sorted(parts, key=lambda layer: -1 if layer is None else layer):
+            read: dict[str, torch.Tensor] = {}
+            for name, tensor in parts[layer].items():
+                once = tensor
+                if source is not None and name in stored and source.shape(name) == tuple(tensor.shape):
+                    once = source.peek(name)
+                if (problem := weight_problem(once)) is not None:
+                    problems.append(f"{name} {problem}")
+                elif not problems:
+                    made = as_stored(once, dtype)
+                    if made is once:
+                        made = once.clone() if own else tensor
+                    read[name] = made
+            if not problems:
+                yield read
         refuse_weights(problems, where)
-        return read
 
     return Checkpoint(cfg, read, where, encoder, folder)
 
@@ -217,7 +230,7 @@ def restrict(state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) ->
     kept = {
         name: tensor
         for name, tensor in state.items()
-        if not name.startswith("blocks.") or int(name.split(".")[1]) < cfg.n_layers
+        if (layer := layer_of(name)) is None or layer < cfg.n_layers
     }
     for name in ("pos_embed.W_pos", "embed.pos_embed.W_pos"):
         if name in kept:

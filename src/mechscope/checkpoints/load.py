@@ -17,7 +17,7 @@ from mechscope.model.config import HookedTransformerConfig, dtype_from_name
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.transformer import HookedTransformer
 from mechscope.model.weight_processing import ProcessedWeights
-from mechscope.model.weight_processing.process import run_steps
+from mechscope.model.weight_processing.process import process_parts
 
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
 
@@ -113,19 +113,11 @@ def _processed(
 ) -> ProcessedWeights:
     # Folding multiplies weights; in a narrow type every step would add rounding error.
     exact = torch.promote_types(wanted.dtype, torch.float32)
-    state = found.read(wanted, exact, own=True)
-    # In place, and each tensor rounded as it is taken: a second copy of the weights would be the peak of memory.
-    processed = run_steps(
+    return process_parts(
         dataclasses.replace(wanted, dtype=exact),
-        state,
+        found.read_parts(wanted, exact, own=True),
         {**steps, "refactor_factored_attn_matrices": refactor},
-        in_place=True,
-    )
-    if exact == wanted.dtype:
-        return processed
-    rounded = {name: state.pop(name).to(wanted.dtype) for name in list(state)}
-    return dataclasses.replace(
-        processed, cfg=dataclasses.replace(processed.cfg, dtype=wanted.dtype), state_dict=rounded
+        wanted.dtype,
     )
 
 

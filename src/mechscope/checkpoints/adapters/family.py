@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,8 +121,8 @@ class Family:
         dtype: torch.dtype | None = None,
         n_layers_in_file: int | None = None,
         own: bool = False,
-    ) -> dict[str, torch.Tensor]:
-        """Convert their tensors to our state dict; see `mapping.convert`."""
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """Convert their tensors to our state dict, part by part; see `mapping.convert`."""
         in_file = {plain: name for name in source.names() if (plain := self._plain_name(name)) is not None}
         ignored = [re.compile(pattern) for pattern in self.ignored]
         return convert(
