@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from mechscope.checkpoints.classic_layout import classic_shapes
-from mechscope.checkpoints.mapping import Table, Take, axes_of, convert, layer_of, plus_one, times_sqrt_d_model
+from mechscope.checkpoints.mapping import (
+    Table,
+    Take,
+    axes_of,
+    convert,
+    layer_of,
+    plus_one,
+    times_sqrt_d_model,
+)
 from mechscope.checkpoints.weights_file import DictSource
 from mechscope.model.config import HookedTransformerConfig
 

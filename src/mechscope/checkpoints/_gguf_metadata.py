@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 
 STRING, ARRAY = 8, 9
-NUMBERS = {0: "u1", 1: "i1", 2: "u2", 3: "i2", 4: "u4", 5: "i4", 6: "f4", 7: "?", 10: "u8", 11: "i8", 12: "f8"}
+NUMBERS = {
+    0: "u1",
+    1: "i1",
+    2: "u2",
+    3: "i2",
+    4: "u4",
+    5: "i4",
+    6: "f4",
+    7: "?",
+    10: "u8",
+    11: "i8",
+    12: "f8",
+}
 """Type of a value → the same in NumPy's words."""
 _LENGTH = struct.Struct("=Q")
 _TYPE = struct.Struct("=I")

@@ -59,6 +59,8 @@ class Checkpoint:
     """Where it comes from, for messages."""
     encoder: bool = False
     """Whether it belongs to a HookedEncoder."""
+    mapped: bool = False
+    """Whether unprocessed weights may stay in their file until they are used."""
     tokenizer_folder: Path | None = None
     """A folder that may contain a tokenizer."""
     read_tokenizer: Callable[[], Tokenizer | None] | None = None
@@ -154,7 +156,7 @@ def _from_hugging_face(
         parts = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers, own=own)
         return (restrict(part, cfg) for part in parts)
 
-    return Checkpoint(whole, read, where, family.encoder, folder)
+    return Checkpoint(whole, read, where, family.encoder, not opened.fresh, folder)
 
 
 def _from_gguf(file: GgufFile) -> Checkpoint:
@@ -222,7 +224,7 @@ def _fixed(
                 yield read
         refuse_weights(problems, where)
 
-    return Checkpoint(cfg, read, where, encoder, folder)
+    return Checkpoint(cfg, read, where, encoder, True, folder)
 
 
 def restrict(state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ import torch
 
 from mechscope.checkpoints.checkpoint import Checkpoint, GivenConfig
 from mechscope.checkpoints.find import Wanted, find
+from mechscope.checkpoints.memory_check import check_memory, saying_if_memory_runs_out
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_files import has_tokenizer
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
@@ -20,6 +21,8 @@ from mechscope.model.weight_processing import ProcessedWeights
 from mechscope.model.weight_processing.process import process_parts
 
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
+UNTYING = PROCESSING[:3]
+"""Steps that give embedding and unembedding weights of their own."""
 
 
 # Weights read in inference mode cannot be trained.
@@ -67,6 +70,7 @@ def load_model(
     Raises:
         ValueError: for an unknown name (suggests the closest ones), an unsupported setting, or tensors that
             do not fit, all listed at once.
+        TooLittleMemoryError: (a ValueError and a MemoryError) if it needs far more memory than there is; says how much.
         FileNotFoundError: if the files cannot be found or downloaded; says how to fix it.
 
     >>> model = load_model("mini-gelu-1l")
@@ -97,15 +101,19 @@ def load_model(
             found.checkpoint, wanted, own_tokenizer, [name for name, value in asked.items() if value]
         )
     steps = {name: process if value is None else value for name, value in asked.items()}
-    if not any(steps.values()) and not refactor_factored_attn_matrices:
-        state_dict = found.checkpoint.read(wanted, wanted.dtype)
-        return HookedTransformer.from_state(wanted, state_dict, own_tokenizer, default_padding_side)
-    processed = _processed(found.checkpoint, wanted, steps, refactor_factored_attn_matrices)
-    model = HookedTransformer.from_state(
-        processed.cfg, processed.state_dict, own_tokenizer, default_padding_side
-    )
-    model.processing_report = processed.report
-    return model
+    untied = any(steps[name] for name in UNTYING)
+    processing = any(steps.values()) or refactor_factored_attn_matrices
+    check_memory(wanted, untied=untied, mapped=found.checkpoint.mapped and not processing)
+    with saying_if_memory_runs_out(wanted, untied=untied):
+        if not processing:
+            state_dict = found.checkpoint.read(wanted, wanted.dtype)
+            return HookedTransformer.from_state(wanted, state_dict, own_tokenizer, default_padding_side)
+        processed = _processed(found.checkpoint, wanted, steps, refactor_factored_attn_matrices)
+        model = HookedTransformer.from_state(
+            processed.cfg, processed.state_dict, own_tokenizer, default_padding_side
+        )
+        model.processing_report = processed.report
+        return model
 
 
 def _processed(

@@ -65,7 +65,9 @@ class Step:
         outcome: Outcome = "done" if any(step.outcome == "done" for step in of_parts) else first.outcome
         errors = [step.error for step in of_parts if step.error is not None]
         changed = tuple(name for step in of_parts for name in step.changed)
-        return Step(first.name, outcome, first.notes, changed, RoundingError.merged(errors) if errors else None)
+        return Step(
+            first.name, outcome, first.notes, changed, RoundingError.merged(errors) if errors else None
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.outcome}"]
@@ -90,7 +92,9 @@ class ProcessingReport:
     @classmethod
     def merged(cls, reports: Sequence[ProcessingReport]) -> ProcessingReport:
         """One report of a model whose parts were processed one after another."""
-        steps = tuple(Step.merged(of_parts) for of_parts in zip(*(each.steps for each in reports), strict=True))
+        steps = tuple(
+            Step.merged(of_parts) for of_parts in zip(*(each.steps for each in reports), strict=True)
+        )
         return dataclasses.replace(reports[0], steps=steps)
 
     def __getitem__(self, name: str) -> Step:
