@@ -12,15 +12,17 @@ import torch
 
 from mechscope.checkpoints.adapters import HfConfig, family_of
 from mechscope.checkpoints.gguf_architectures import as_hugging_face
-from mechscope.checkpoints.gguf_file import SUFFIX, GgufFile, is_gguf
+from mechscope.checkpoints.gguf_file import SUFFIX, GgufFile, gguf_files, is_gguf
 from mechscope.checkpoints.hub import weight_files
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
 from mechscope.checkpoints.mapping import as_stored, layer_of
+from mechscope.checkpoints.quantised import refuse_quantised
 from mechscope.checkpoints.save import is_own_config, own_config
 from mechscope.checkpoints.weights_file import (
     DictSource,
     TensorSource,
+    has_weights,
     open_weights,
     read_pickle,
 )
@@ -28,7 +30,7 @@ from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_gguf import tokenizer_from_gguf
 from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.state_dict_check import refuse_weights, weight_problem
+from mechscope.model.state_dict_check import listed, refuse_weights, weight_problem
 from mechscope.reading import naming, read_json_object, regular_file
 
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
@@ -86,7 +88,8 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
         ValueError: if its content is not a model that can be loaded.
     """
     described = folder / "config.json"
-    if not described.exists():
+    # Some repositories have the config.json of the model that their GGUF file was made from.
+    if not described.exists() or (not has_weights(folder) and gguf_files(folder)):
         return _open_single_file_in(folder, cfg)
     fields = read_json_object(described)
     if cfg is not None:
@@ -146,8 +149,11 @@ def _from_hugging_face(
 ) -> Checkpoint:
     config = HfConfig(fields)
     family = family_of(config)
+    quantisation = config.get("quantization_config")
     whole = family.read_config(config, model_name=Path(where).name if folder else config["model_type"])
     opened = source()
+    if quantisation is not None:
+        refuse_quantised(opened, quantisation)
 
     def read(
         cfg: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
@@ -252,11 +258,16 @@ def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
 
 def _open_single_file_in(folder: Path, cfg: GivenConfig) -> Checkpoint:
     models = [path for path in sorted(folder.glob("*.bin")) if path.is_file() and is_llama2c(path)]
-    models += sorted(path for path in folder.iterdir() if path.is_file() and is_gguf(path))
+    models += gguf_files(folder)
     if len(models) == 1:
-        return open_file(models[0])
+        return open_file(models[0], cfg)
+    if models:
+        raise FileNotFoundError(
+            f"{str(folder)!r} contains {len(models)} models, {listed([path.name for path in models])}: give the path "
+            f"of one file, such as {str(models[0])!r}."
+        )
     present = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
     raise FileNotFoundError(
-        f"{str(folder)!r} contains neither a config.json nor exactly one {SUFFIX} or llama2.c model, so it cannot be "
-        f"loaded; found {present}. Give the path of one file."
+        f"{str(folder)!r} contains neither a config.json nor a {SUFFIX} or llama2.c model, so it cannot be loaded; "
+        f"found {present}."
     )

@@ -184,6 +184,11 @@ def is_gguf(path: str | Path) -> bool:
     return Path(path).suffix.lower() == SUFFIX
 
 
+def gguf_files(folder: Path) -> list[Path]:
+    """The GGUF files in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if is_gguf(path) and path.is_file())
+
+
 def _fast_reader(package: Any) -> Any:
     """The package's reader of tensors, with our reader of metadata."""
 

@@ -133,6 +133,11 @@ class DictSource:
         return self._tensors[name].detach()
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a folder has weights that `open_weights` finds."""
+    return any((folder / name).exists() for name in SINGLE_FILES + INDEX_FILES)
+
+
 def open_weights(path: str | Path) -> TensorSource:
     """Open the weights in a folder (one file or shards) or in a single file.
 

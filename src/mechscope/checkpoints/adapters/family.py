@@ -41,7 +41,6 @@ class Refusal:
 
 
 REFUSED_EVERYWHERE = (
-    Refusal("quantization_config", (), "the weights are quantized; load the unquantized checkpoint"),
     Refusal("add_cross_attention", (False,), "the model also attends to an encoder's output"),
     Refusal("is_encoder_decoder", (False,), "the model is an encoder and a decoder"),
     Refusal("pruned_heads", ({},), "some heads were removed from some layers"),
