@@ -195,7 +195,7 @@ def _packaged_models() -> list[Check]:
     for model in PACKAGED.values():
         if model.is_here:
             checks.append(Check(model.name, "ok", str(model.file)))
-        else:
+        elif not model.terms:
             fix = f"mechscope models get {model.name} ({model.megabytes:.0f} MB)"
             checks.append(Check(model.name, "note", "not on this machine", fix))
     if any(model.is_here for model in PACKAGED.values()) and why_unreadable():
