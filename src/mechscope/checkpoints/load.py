@@ -97,6 +97,7 @@ def load_model(
         zip(PROCESSING, (fold_ln, center_writing_weights, center_unembed, fold_value_biases), strict=True)
     )
     if found.checkpoint.encoder:
+        check_memory(wanted, untied=False, mapped=found.checkpoint.mapped)
         return _encoder(
             found.checkpoint, wanted, own_tokenizer, [name for name, value in asked.items() if value]
         )

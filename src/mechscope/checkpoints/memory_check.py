@@ -69,7 +69,7 @@ def check_memory(cfg: HookedTransformerConfig, *, untied: bool, mapped: bool) ->
     )
     if too_much and not mapped:
         raise TooLittleMemoryError(message)
-    warnings.warn(message, stacklevel=3)
+    warnings.warn(message, stacklevel=4)
 
 
 @contextmanager
