@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from mechscope.arguments import brief_repr
 from mechscope.model.config import HookedTransformerConfig
 
 Outcome = Literal["done", "skipped", "not asked for"]
@@ -137,3 +138,5 @@ class ProcessedWeights:
     """Changed tensors are new; the others are the original tensors themselves."""
     report: ProcessingReport
     """What was done."""
+
+    __repr__ = brief_repr
