@@ -73,6 +73,8 @@ bench: $(VENV)/.test
 	$(PY) -m benchmarks.run
 	$(PY) -m benchmarks.sweeps
 	$(PY) -m benchmarks.grokking_step --wall
+	$(PY) -m mechscope models get smollm2-135m
+	$(PY) -m benchmarks.real_model
 
 tables: $(VENV)/.test
 	$(PY) -m benchmarks.families

@@ -204,7 +204,7 @@ def compare(pair: Pair, kind: str, rounds: int) -> Row:
                 pair.ours, pair.corrupted, our_cache, pair.metric, progress=False
             )
         )
-        with torch.no_grad(), _silent():
+        with torch.no_grad(), silent():
             their_time, their_answer = seconds(
                 lambda: classic_patching.generic_activation_patch(
                     pair.classic,
@@ -291,7 +291,7 @@ def peak() -> str:
     return f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
 
 
-class _silent:  # noqa: N801 - reads as a word in a with statement
+class silent:  # noqa: N801 - reads as a word in a with statement
     """Without the classic library's progress bars."""
 
     def __enter__(self) -> None:

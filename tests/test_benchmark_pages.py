@@ -14,6 +14,7 @@ PAGES = {
     "families": "families",
     "grokking_step": "grokking-step",
     "misuse": "misuse",
+    "real_model": "real-model-benchmarks",
     "run": "benchmarks",
     "sweeps": "sweeps",
 }

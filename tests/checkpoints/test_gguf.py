@@ -94,12 +94,33 @@ def test_whether_texts_begin_with_bos_is_the_files_to_say(says: bool | None, tmp
 
 def test_a_folder_with_one_file_is_loaded_and_with_two_is_an_error(tmp_path: Path) -> None:
     write(tiny("gpt2").build(seed=7), "gpt2", tmp_path / "a.gguf")
+    (tmp_path / "README.md").write_text("A model.")
     assert ms.load_model(tmp_path, process=False).cfg.n_layers == 3
+    # As in repositories that keep the config of the original.
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    assert ms.load_model(tmp_path, process=False).cfg.n_layers == 3
+    with pytest.raises(ValueError, match="contains its own config"):
+        ms.load_model(tmp_path, cfg={"n_layers": 1})
     write(tiny("gpt2").build(seed=8), "gpt2", tmp_path / "b.GGUF")
+    with pytest.raises(FileNotFoundError, match=r"contains 2 models, a\.gguf, b\.GGUF: give the path of one"):
+        ms.load_model(tmp_path)
+
+
+def test_a_folder_without_a_model_says_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf.part").write_bytes(b"GGUF")
     with pytest.raises(
-        FileNotFoundError, match=r"exactly one \.gguf.*a\.gguf, b\.GGUF.*Give the path of one file"
+        FileNotFoundError, match=r"neither a config\.json nor a \.gguf .*found model\.gguf\.part"
     ):
         ms.load_model(tmp_path)
+
+
+def test_a_folder_of_the_data_folder_may_hold_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    write(tiny("llama").build(seed=7), "llama", tmp_path / "models" / "mine" / "model.gguf")
+    monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
+    assert ms.load_model("mine", process=False).cfg.model_name == "mine"
 
 
 def test_editing_a_loaded_weight_leaves_the_file_alone(tmp_path: Path) -> None:
@@ -209,12 +230,13 @@ def test_factors_of_another_rotary_scaling_are_refused(
         ms.load_model(path)
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
 def test_without_the_package_the_error_says_how_to_get_it(
-    good: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(ImportError, match=r"pip install 'mechscope\[gguf\]'"):
-        ms.load_model(good)
+        ms.load_model(good if what == "file" else good.parent)
 
 
 def test_a_config_given_beside_the_file_is_refused(good: Path) -> None:

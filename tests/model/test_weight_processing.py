@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from mechscope.model import weight_processing
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.model.weight_processing import process_weights
-from mechscope.model.weight_processing.process import run_steps
+from mechscope.model.weight_processing.process import process_parts, run_steps
 from tests.model.tiny import BASE, VARIANTS, tiny_model, tiny_tokens
 
 REFACTORABLE = [
@@ -105,6 +106,56 @@ def test_any_steps_on_any_config_keep_log_probabilities_and_the_input(
     for step in processed.report.steps:
         assert (step.outcome == "not asked for") != steps.get(step.name, False)
         assert step.notes or step.outcome == "not asked for"
+
+
+def parts_of(state: Mapping[str, torch.Tensor], n_layers: int) -> Iterator[dict[str, torch.Tensor]]:
+    """Copies of what is outside of the blocks, then of one block after another."""
+    for layer in (None, *range(n_layers)):
+        yield {
+            name: value.clone()
+            for name, value in state.items()
+            if (int(name.split(".")[1]) if name.startswith("blocks.") else None) == layer
+        }
+
+
+@settings(max_examples=80, deadline=None)
+@given(configs(), st.integers(0, 1000), st.lists(st.booleans(), min_size=4, max_size=4), st.booleans())
+def test_part_by_part_gives_the_same_weights_and_the_same_report(
+    cfg: HookedTransformerConfig, seed: int, asked: list[bool], zero_shifts: bool
+) -> None:
+    fields = {name: value for name, value in cfg.to_dict().items() if name != "seed"}
+    state = dict(tiny_model(seed=seed, **fields).state_dict())
+    if zero_shifts:  # in one block only: whether any norm is folded depends on all blocks
+        for name, value in state.items():
+            if name == "blocks.0.ln2.b":
+                value.zero_()
+    steps = dict(
+        zip(("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases"), asked, strict=True)
+    )
+    whole = run_steps(cfg, state, steps)
+    found = process_parts(cfg, parts_of(state, cfg.n_layers), steps, cfg.dtype)
+    assert found.cfg == whole.cfg
+    assert found.state_dict.keys() == whole.state_dict.keys()
+    for name, value in whole.state_dict.items():
+        assert torch.equal(found.state_dict[name], value), name
+    for one, other in zip(found.report.steps, whole.report.steps, strict=True):
+        assert (one.name, one.outcome, one.notes) == (other.name, other.outcome, other.notes)
+        assert set(one.changed) == set(other.changed)
+        assert (one.error is None) == (other.error is None)
+        if one.error is not None and other.error is not None:
+            assert one.error.max_abs == other.error.max_abs
+            assert one.error.n_compared == other.error.n_compared
+
+
+def test_part_by_part_rounds_once_at_the_end() -> None:
+    model = tiny_model("plain")
+    state = dict(model.state_dict())
+    steps = dict.fromkeys(("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases"), True)
+    exact = run_steps(model.cfg, state, steps)
+    narrow = process_parts(model.cfg, parts_of(state, model.cfg.n_layers), steps, torch.bfloat16)
+    assert narrow.cfg.dtype == torch.bfloat16
+    for name, value in exact.state_dict.items():
+        assert torch.equal(narrow.state_dict[name], value.bfloat16()), name
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,15 +12,17 @@ import torch
 
 from mechscope.checkpoints.adapters import HfConfig, family_of
 from mechscope.checkpoints.gguf_architectures import as_hugging_face
-from mechscope.checkpoints.gguf_file import SUFFIX, GgufFile, is_gguf
+from mechscope.checkpoints.gguf_file import SUFFIX, GgufFile, gguf_files, is_gguf
 from mechscope.checkpoints.hub import weight_files
 from mechscope.checkpoints.legacy import fit_classic, is_classic, is_toy_config, toy_config
 from mechscope.checkpoints.llama2c import is_llama2c, read_llama2c
-from mechscope.checkpoints.mapping import as_stored
+from mechscope.checkpoints.mapping import as_stored, layer_of
+from mechscope.checkpoints.quantised import refuse_quantised
 from mechscope.checkpoints.save import is_own_config, own_config
 from mechscope.checkpoints.weights_file import (
     DictSource,
     TensorSource,
+    has_weights,
     open_weights,
     read_pickle,
 )
@@ -28,14 +30,15 @@ from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_gguf import tokenizer_from_gguf
 from mechscope.model.classic_state import weights_of
 from mechscope.model.config import HookedTransformerConfig
-from mechscope.model.state_dict_check import refuse_weights, weight_problem
+from mechscope.model.state_dict_check import listed, refuse_weights, weight_problem
 from mechscope.reading import naming, read_json_object, regular_file
 
 GivenConfig = HookedTransformerConfig | Mapping[str, Any] | None
 
 
-class ReadWeights(Protocol):
-    """Reads the state dict of the layers that a config keeps, in a data type.
+class ReadParts(Protocol):
+    """Reads the state dict of the layers that a config keeps, in a data type: first what is outside of the blocks, then
+    one block after another, each read when it is asked for.
 
     With `own`, nobody else holds the tensors or their mapping, so that they can be edited; otherwise they may be the
     file's memory or the caller's.
@@ -43,7 +46,7 @@ class ReadWeights(Protocol):
 
     def __call__(
         self, cfg: HookedTransformerConfig, dtype: torch.dtype, /, *, own: bool = False
-    ) -> dict[str, torch.Tensor]: ...
+    ) -> Iterator[dict[str, torch.Tensor]]: ...
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,25 @@ class Checkpoint:
 
     cfg: HookedTransformerConfig
     """The config of the whole model as stored."""
-    read: ReadWeights
-    """Reads the weights."""
+    read_parts: ReadParts
+    """Reads the weights, part by part."""
     where: str
     """Where it comes from, for messages."""
     encoder: bool = False
     """Whether it belongs to a HookedEncoder."""
+    mapped: bool = False
+    """Whether unprocessed weights may stay in their file until they are used."""
     tokenizer_folder: Path | None = None
     """A folder that may contain a tokenizer."""
     read_tokenizer: Callable[[], Tokenizer | None] | None = None
     """Reads the tokenizer that the weights' own file contains, if its format can."""
+
+    def read(self, cfg: HookedTransformerConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """The whole state dict of the layers that a config keeps, in a data type."""
+        state: dict[str, torch.Tensor] = {}
+        for part in self.read_parts(cfg, dtype):
+            state |= part
+        return state
 
 
 def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = None) -> Checkpoint:
@@ -76,7 +88,8 @@ def open_folder(folder: Path, cfg: GivenConfig = None, weights: str | None = Non
         ValueError: if its content is not a model that can be loaded.
     """
     described = folder / "config.json"
-    if not described.exists():
+    # Some repositories have the config.json of the model that their GGUF file was made from.
+    if not described.exists() or (not has_weights(folder) and gguf_files(folder)):
         return _open_single_file_in(folder, cfg)
     fields = read_json_object(described)
     if cfg is not None:
@@ -136,17 +149,20 @@ def _from_hugging_face(
 ) -> Checkpoint:
     config = HfConfig(fields)
     family = family_of(config)
+    quantisation = config.get("quantization_config")
     whole = family.read_config(config, model_name=Path(where).name if folder else config["model_type"])
     opened = source()
+    if quantisation is not None:
+        refuse_quantised(opened, quantisation)
 
     def read(
         cfg: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
-    ) -> dict[str, torch.Tensor]:
+    ) -> Iterator[dict[str, torch.Tensor]]:
         layers = dataclasses.replace(whole, n_layers=cfg.n_layers, attn_types=cfg.attn_types)
-        state = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers, own=own)
-        return restrict(state, cfg)
+        parts = family.convert(opened, config, layers, dtype=dtype, n_layers_in_file=whole.n_layers, own=own)
+        return (restrict(part, cfg) for part in parts)
 
-    return Checkpoint(whole, read, where, family.encoder, folder)
+    return Checkpoint(whole, read, where, family.encoder, not opened.fresh, folder)
 
 
 def _from_gguf(file: GgufFile) -> Checkpoint:
@@ -192,24 +208,29 @@ def _fixed(
 
     def read(
         wanted: HookedTransformerConfig, dtype: torch.dtype, *, own: bool = False
-    ) -> dict[str, torch.Tensor]:
-        kept, read = restrict(state, wanted), dict[str, torch.Tensor]()
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        parts: dict[int | None, dict[str, torch.Tensor]] = {None: {}}
+        for name, tensor in restrict(state, wanted).items():
+            parts.setdefault(layer_of(name), {})[name] = tensor
         problems: list[str] = []
-        for name, tensor in kept.items():
-            once = tensor
-            if source is not None and name in stored and source.shape(name) == tuple(tensor.shape):
-                once = source.peek(name)
-            if (problem := weight_problem(once)) is not None:
-                problems.append(f"{name} {problem}")
-            elif not problems:
-                made = as_stored(once, dtype)
-                if made is once:
-                    made = once.clone() if own else tensor
-                read[name] = made
+        for layer in sorted(parts, key=lambda layer: -1 if layer is None else layer):
+            read: dict[str, torch.Tensor] = {}
+            for name, tensor in parts[layer].items():
+                once = tensor
+                if source is not None and name in stored and source.shape(name) == tuple(tensor.shape):
+                    once = source.peek(name)
+                if (problem := weight_problem(once)) is not None:
+                    problems.append(f"{name} {problem}")
+                elif not problems:
+                    made = as_stored(once, dtype)
+                    if made is once:
+                        made = once.clone() if own else tensor
+                    read[name] = made
+            if not problems:
+                yield read
         refuse_weights(problems, where)
-        return read
 
-    return Checkpoint(cfg, read, where, encoder, folder)
+    return Checkpoint(cfg, read, where, encoder, True, folder)
 
 
 def restrict(state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) -> dict[str, torch.Tensor]:
@@ -217,7 +238,7 @@ def restrict(state: Mapping[str, torch.Tensor], cfg: HookedTransformerConfig) ->
     kept = {
         name: tensor
         for name, tensor in state.items()
-        if not name.startswith("blocks.") or int(name.split(".")[1]) < cfg.n_layers
+        if (layer := layer_of(name)) is None or layer < cfg.n_layers
     }
     for name in ("pos_embed.W_pos", "embed.pos_embed.W_pos"):
         if name in kept:
@@ -237,11 +258,16 @@ def _toy_weights(folder: Path, pattern: str | None) -> TensorSource:
 
 def _open_single_file_in(folder: Path, cfg: GivenConfig) -> Checkpoint:
     models = [path for path in sorted(folder.glob("*.bin")) if path.is_file() and is_llama2c(path)]
-    models += sorted(path for path in folder.iterdir() if path.is_file() and is_gguf(path))
+    models += gguf_files(folder)
     if len(models) == 1:
-        return open_file(models[0])
+        return open_file(models[0], cfg)
+    if models:
+        raise FileNotFoundError(
+            f"{str(folder)!r} contains {len(models)} models, {listed([path.name for path in models])}: give the path "
+            f"of one file, such as {str(models[0])!r}."
+        )
     present = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
     raise FileNotFoundError(
-        f"{str(folder)!r} contains neither a config.json nor exactly one {SUFFIX} or llama2.c model, so it cannot be "
-        f"loaded; found {present}. Give the path of one file."
+        f"{str(folder)!r} contains neither a config.json nor a {SUFFIX} or llama2.c model, so it cannot be loaded; "
+        f"found {present}."
     )

@@ -18,6 +18,7 @@ from mechscope.checkpoints.checkpoint import (
     open_in_memory,
     open_state,
 )
+from mechscope.checkpoints.gguf_file import gguf_files
 from mechscope.checkpoints.packaged_models import PACKAGED, packaged_file
 from mechscope.checkpoints.schedules import find_step, schedule_in, schedule_of
 from mechscope.reading import check_name
@@ -94,7 +95,9 @@ def _is_local_model(path: Path, name: str) -> bool:
         or name in registry.toy_model_names()
         or name.lower() in PACKAGED
     )
-    return (path / "config.json").is_file() if known and not path.is_file() else path.exists()
+    if known and path.is_dir():
+        return (path / "config.json").is_file() or bool(gguf_files(path))
+    return path.exists()
 
 
 def _find_by_name(name: str, wanted: Wanted, cfg: GivenConfig) -> Found:

@@ -1,7 +1,7 @@
 """A GGUF file (llama.cpp's format): metadata, and tensors that are dequantised when they are read.
 
-Reading needs the `gguf` package, an extra: `pip install 'mechscope[gguf]'`. The file is mapped into memory, so that
-opening it costs no more than its metadata.
+Reading needs the `gguf` package, an extra: `pip install 'mechscope[gguf]'`. Opening a file reads no more than its
+metadata. A tensor is read into memory of its own each time it is asked for.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
 from mechscope.arguments import first_line
+from mechscope.checkpoints._gguf_metadata import read_metadata
 from mechscope.reading import regular_file
 
 SUFFIX = ".gguf"
-PLAIN = ("F32", "F16", "F64")
+PLAIN = {"F32": np.float32, "F16": np.float16, "F64": np.float64}
 """Types that are stored as NumPy has them; all others are unpacked to float32."""
 
 UNPACKED_AT_ONCE = 2**18
@@ -47,9 +48,7 @@ class GgufFile:
         self.path = regular_file(path)
         self._gguf = _package()
         reader = self._open()
-        self.metadata: dict[str, Any] = {
-            name: self._content(name, field) for name, field in reader.fields.items()
-        }
+        self.metadata: dict[str, Any] = reader.metadata
         """Key → number, string, or list of them."""
         self._tensors: dict[str, Any] = {tensor.name: tensor for tensor in reader.tensors}
         if int(self.metadata.get("split.count", 0) or 0) > 1:
@@ -68,24 +67,38 @@ class GgufFile:
         return tuple(int(size) for size in reversed(self._tensors[name].shape))
 
     def tensor(self, name: str) -> torch.Tensor:
-        """A tensor in float32, or as stored if it is not quantised."""
-        stored = self._tensors[name]
-        if stored.tensor_type.name in PLAIN:
-            return torch.from_numpy(stored.data).view(self.shape(name))
-        return torch.from_numpy(self._unpacked(stored)).view(self.shape(name))
+        """A tensor in float32, or as stored if it is not quantised; it shares no memory with any other.
 
-    def _unpacked(self, stored: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+        Raises:
+            ValueError: if the file was changed since it was opened.
+        """
+        stored = self._tensors[name]
+        with self.path.open("rb") as file:
+            file.seek(int(stored.data_offset))
+            if (plain := PLAIN.get(stored.tensor_type.name)) is not None:
+                numbers = self._read(file, int(stored.n_elements), np.dtype(plain))
+            else:
+                numbers = self._unpacked(file, stored)
+        return torch.from_numpy(numbers).view(self.shape(name))
+
+    def _unpacked(self, file: BinaryIO, stored: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Unpack a block of numbers at a time: the steps in between would need several times the tensor's memory."""
         numbers, size = self._gguf.GGML_QUANT_SIZES[stored.tensor_type]
-        blocks = stored.data.view(np.uint8).reshape(-1, size)
-        unpacked = np.empty((len(blocks), numbers), np.float32)
+        n_blocks = int(stored.n_bytes) // size
+        unpacked = np.empty((n_blocks, numbers), np.float32)
         step = max(1, UNPACKED_AT_ONCE // numbers)
-        for start in range(0, len(blocks), step):
-            some = blocks[start : start + step].reshape(1, -1)
-            unpacked[start : start + step] = self._gguf.quants.dequantize(some, stored.tensor_type).reshape(
-                -1, numbers
-            )
+        for start in range(0, n_blocks, step):
+            packed = self._read(file, min(step, n_blocks - start) * size, np.dtype(np.uint8))
+            unpacked[start : start + step] = self._gguf.quants.dequantize(
+                packed.reshape(1, -1), stored.tensor_type
+            ).reshape(-1, numbers)
         return unpacked
+
+    def _read(self, file: BinaryIO, count: int, dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
+        numbers = np.fromfile(file, dtype, count)
+        if len(numbers) < count:
+            raise ValueError(f"{str(self.path)!r} became shorter while it was being read. Load it again.")
+        return numbers
 
     def _open(self) -> Any:
         if self.path.stat().st_size < 24:
@@ -94,21 +107,13 @@ class GgufFile:
             if file.read(4) != b"GGUF":
                 raise ValueError(f"{str(self.path)!r} does not begin with “GGUF”: it is not a GGUF file.")
         try:
-            # Copy-on-write: tensors that are views of the file can be edited without changing it.
-            return _fast_reader(self._gguf)(self.path, "c")
+            reader = _fast_reader(self._gguf)(self.path, "r")
         except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError) as error:
             raise ValueError(
                 f"{str(self.path)!r} is damaged or truncated ({type(error).__name__}: {first_line(error)}): "
                 "download it again."
             ) from error
-
-    def _content(self, name: str, field: Any) -> Any:
-        try:
-            return field.contents()
-        except (ValueError, IndexError) as error:
-            raise ValueError(
-                f"{str(self.path)!r} is damaged: its entry {name!r} cannot be read ({error})."
-            ) from error
+        return reader
 
     def _refuse_unknown_types(self) -> None:
         refused: dict[str, list[str]] = {}
@@ -148,6 +153,8 @@ class GgufSource:
         stored_as: Hugging Face name → (name in the file, shape there and here, what undoes the conversion).
     """
 
+    fresh = True
+
     def __init__(self, file: GgufFile, stored_as: Mapping[str, tuple[str, Transform | None]]) -> None:
         self.where = str(file.path)
         self._file = file
@@ -177,13 +184,25 @@ def is_gguf(path: str | Path) -> bool:
     return Path(path).suffix.lower() == SUFFIX
 
 
+def gguf_files(folder: Path) -> list[Path]:
+    """The GGUF files in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if is_gguf(path) and path.is_file())
+
+
 def _fast_reader(package: Any) -> Any:
-    """The package's reader, on a plain array: slicing a memory-mapped one costs several times as much."""
+    """The package's reader of tensors, with our reader of metadata."""
 
     class Reader(package.GGUFReader):
-        def _get(self, *args: Any, **kwargs: Any) -> Any:
-            self.data = self.data.view(np.ndarray)
-            return super()._get(*args, **kwargs)
+        def _build_fields(self, offs: int, count: int) -> int:
+            if self.byte_order != "I":
+                raise ValueError("its bytes are in the order of another kind of processor")
+            self.metadata, end = read_metadata(memoryview(self.data), int(offs), int(count))
+            if (alignment := self.metadata.get("general.alignment")) is not None:
+                # The package needs no other entry.
+                types = [package.GGUFValueType.UINT32]
+                parts = [np.array([alignment], np.uint32)]
+                self._push_field(package.ReaderField(offs, "general.alignment", parts, [0], types))
+            return end
 
     return Reader
 

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from mechscope.checkpoints.gguf_file import gguf_files, is_gguf
 from mechscope.checkpoints.weights_file import INDEX_FILES, SINGLE_FILES
+from mechscope.model.state_dict_check import listed
 from mechscope.storage.folders import DATA_VARIABLE, data_folder, is_offline
 
 DESCRIPTIONS = (
@@ -93,7 +95,8 @@ def _is_complete(folder: Path, weights: str | None) -> bool:
         return False
     if (folder / "config.json").is_file():
         return bool(weight_files(folder, weights))
-    return any(folder.glob("*.bin"))  # llama2.c folders have everything in one file
+    # A llama2.c or GGUF model is one file.
+    return any(folder.glob("*.bin")) or bool(gguf_files(folder))
 
 
 def _cached(repository: str, revision: str | None, weights: str | None) -> Path | None:
@@ -117,7 +120,13 @@ def _fetch(name: str, hub_id: str, revision: str | None, weights: str | None) ->
     try:
         # This call fails at once without a network; listing the file tree would retry for 23 seconds.
         about = HfApi().model_info(hub_id, revision=revision, timeout=10)
-        chosen = choose_files([file.rfilename for file in about.siblings or []], weights)
+        files = [file.rfilename for file in about.siblings or []]
+        chosen = choose_files(files, weights)
+        if not chosen and (ggufs := [file for file in files if is_gguf(file)]):
+            raise ValueError(
+                f"the repository {hub_id} has GGUF files only ({listed(ggufs)}): download one of them, for example "
+                f"with `hf download {hub_id} {ggufs[0]}`, and pass its path."
+            )
         if not chosen:
             raise ValueError(
                 f"the repository {hub_id} has no weights that mechscope can read "

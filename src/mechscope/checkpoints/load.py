@@ -11,15 +11,18 @@ import torch
 
 from mechscope.checkpoints.checkpoint import Checkpoint, GivenConfig
 from mechscope.checkpoints.find import Wanted, find
+from mechscope.checkpoints.memory_check import check_memory, saying_if_memory_runs_out
 from mechscope.data.tokenizer import Tokenizer
 from mechscope.data.tokenizer_files import has_tokenizer
 from mechscope.model.config import HookedTransformerConfig, dtype_from_name
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.transformer import HookedTransformer
 from mechscope.model.weight_processing import ProcessedWeights
-from mechscope.model.weight_processing.process import run_steps
+from mechscope.model.weight_processing.process import process_parts
 
 PROCESSING = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
+UNTYING = PROCESSING[:3]
+"""Steps that give embedding and unembedding weights of their own."""
 
 
 # Weights read in inference mode cannot be trained.
@@ -67,6 +70,7 @@ def load_model(
     Raises:
         ValueError: for an unknown name (suggests the closest ones), an unsupported setting, or tensors that
             do not fit, all listed at once.
+        TooLittleMemoryError: (a ValueError and a MemoryError) if it needs far more memory than there is; says how much.
         FileNotFoundError: if the files cannot be found or downloaded; says how to fix it.
 
     >>> model = load_model("mini-gelu-1l")
@@ -93,19 +97,24 @@ def load_model(
         zip(PROCESSING, (fold_ln, center_writing_weights, center_unembed, fold_value_biases), strict=True)
     )
     if found.checkpoint.encoder:
+        check_memory(wanted, untied=False, mapped=found.checkpoint.mapped)
         return _encoder(
             found.checkpoint, wanted, own_tokenizer, [name for name, value in asked.items() if value]
         )
     steps = {name: process if value is None else value for name, value in asked.items()}
-    if not any(steps.values()) and not refactor_factored_attn_matrices:
-        state_dict = found.checkpoint.read(wanted, wanted.dtype)
-        return HookedTransformer.from_state(wanted, state_dict, own_tokenizer, default_padding_side)
-    processed = _processed(found.checkpoint, wanted, steps, refactor_factored_attn_matrices)
-    model = HookedTransformer.from_state(
-        processed.cfg, processed.state_dict, own_tokenizer, default_padding_side
-    )
-    model.processing_report = processed.report
-    return model
+    untied = any(steps[name] for name in UNTYING)
+    processing = any(steps.values()) or refactor_factored_attn_matrices
+    check_memory(wanted, untied=untied, mapped=found.checkpoint.mapped and not processing)
+    with saying_if_memory_runs_out(wanted, untied=untied):
+        if not processing:
+            state_dict = found.checkpoint.read(wanted, wanted.dtype)
+            return HookedTransformer.from_state(wanted, state_dict, own_tokenizer, default_padding_side)
+        processed = _processed(found.checkpoint, wanted, steps, refactor_factored_attn_matrices)
+        model = HookedTransformer.from_state(
+            processed.cfg, processed.state_dict, own_tokenizer, default_padding_side
+        )
+        model.processing_report = processed.report
+        return model
 
 
 def _processed(
@@ -113,19 +122,11 @@ def _processed(
 ) -> ProcessedWeights:
     # Folding multiplies weights; in a narrow type every step would add rounding error.
     exact = torch.promote_types(wanted.dtype, torch.float32)
-    state = found.read(wanted, exact, own=True)
-    # In place, and each tensor rounded as it is taken: a second copy of the weights would be the peak of memory.
-    processed = run_steps(
+    return process_parts(
         dataclasses.replace(wanted, dtype=exact),
-        state,
+        found.read_parts(wanted, exact, own=True),
         {**steps, "refactor_factored_attn_matrices": refactor},
-        in_place=True,
-    )
-    if exact == wanted.dtype:
-        return processed
-    rounded = {name: state.pop(name).to(wanted.dtype) for name in list(state)}
-    return dataclasses.replace(
-        processed, cfg=dataclasses.replace(processed.cfg, dtype=wanted.dtype), state_dict=rounded
+        wanted.dtype,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -104,8 +104,9 @@ def convert(
     dtype: torch.dtype | None = None,
     n_layers_in_file: int | None = None,
     own: bool = False,
-) -> dict[str, torch.Tensor]:
-    """Convert a checkpoint's tensors to our state dict, each of them contiguous.
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Convert a checkpoint's tensors to our state dict, each of them contiguous: first what is outside of the blocks,
+    then one block after another.
 
     One tensor of the checkpoint is read at a time, so that at most one is in memory in addition to the weights.
 
@@ -124,25 +125,53 @@ def convert(
     in_file = _by_plain_name(source, rename)
     takes = _expanded(table, cfg.n_layers)
     _check(source, takes, in_file, axes, _names_of(table, n_layers_in_file or cfg.n_layers), ignored)
-    users: dict[str, list[str]] = {}
+    users: dict[int | None, dict[str, list[str]]] = {None: {}}
     for ours, take in takes.items():
-        users.setdefault(in_file[take.name], []).append(ours)
+        users.setdefault(layer_of(ours), {}).setdefault(in_file[take.name], []).append(ours)
+    shapes: dict[int | None, dict[str, tuple[int, ...]]] = {}
+    for ours, shape in ({} if encoder else classic_shapes(cfg)).items():
+        shapes.setdefault(layer_of(ours), {})[ours] = shape
 
-    made: dict[str, torch.Tensor] = {}
     problems: list[str] = []
-    for name, names in users.items():
-        stored = source.peek(name)
-        if (problem := weight_problem(stored)) is not None:
-            problems.append(f"{name} {problem}")
-        elif not problems:
-            for ours in names:
-                made[ours] = _made(takes[ours], stored, axes, dtype)
-                if made[ours].untyped_storage().data_ptr() == stored.untyped_storage().data_ptr():
-                    made[ours] = made[ours].clone() if own else takes[ours].apply(source.get(name), axes)
-        del stored  # before the next one is read
+    for layer, names in users.items():
+        made: dict[str, torch.Tensor] = {}
+        for name, wanted in names.items():
+            stored = source.peek(name)
+            if (problem := weight_problem(stored)) is not None:
+                problems.append(f"{name} {problem}")
+            elif not problems:
+                for ours in wanted:
+                    take, tensor = takes[ours], _made(takes[ours], stored, axes, dtype)
+                    made[ours] = _kept(tensor, stored, source, name, take, axes, own, len(wanted) > 1)
+            del stored  # before the next one is read
+        if not problems:
+            state = {grouped_name(ours, cfg): made.pop(ours) for ours in list(made)}
+            yield state if encoder else _with_zero_biases(state, shapes.get(layer, {}), source.where)
     refuse_weights(problems, source.where)
-    state = {grouped_name(ours, cfg): made[ours] for ours in takes}
-    return state if encoder else _with_zero_biases(state, classic_shapes(cfg), source.where)
+
+
+def layer_of(name: str) -> int | None:
+    """The layer that a weight belongs to; None outside of the blocks."""
+    return int(name.split(".")[1]) if name.startswith("blocks.") else None
+
+
+def _kept(
+    tensor: torch.Tensor,
+    stored: torch.Tensor,
+    source: TensorSource,
+    name: str,
+    take: Take,
+    axes: Axes,
+    own: bool,
+    shared: bool,
+) -> torch.Tensor:
+    """A tensor that can be kept, from one that may be a view of what was only read to be looked at."""
+    if tensor.untyped_storage().data_ptr() != stored.untyped_storage().data_ptr():
+        return tensor
+    if source.fresh:
+        whole = tensor.nbytes == stored.untyped_storage().nbytes()
+        return tensor if whole and not shared else tensor.clone()
+    return tensor.clone() if own else take.apply(source.get(name), axes)
 
 
 def _made(take: Take, stored: torch.Tensor, axes: Axes, dtype: torch.dtype | None) -> torch.Tensor:
@@ -213,7 +242,7 @@ def _check(
 def _with_zero_biases(
     state: dict[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], where: str
 ) -> dict[str, torch.Tensor]:
-    example = next(iter(state.values()))
+    example = next(iter(state.values()), torch.empty(0))
     for name in shapes.keys() - state.keys():
         if name.rpartition(".")[2].lstrip("_").startswith("b_"):
             state[name] = torch.zeros(shapes[name], dtype=example.dtype)

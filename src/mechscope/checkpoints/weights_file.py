@@ -41,10 +41,11 @@ class TensorSource(Protocol):
     """Named tensors: names and shapes are cheap, values are read on request.
 
     `get` returns a tensor to keep. `peek` returns one to read once, check and copy from: nothing of it stays in memory
-    afterwards, and it must not be edited.
+    afterwards, and it must not be edited, unless `fresh` says that each of them is made anew and belongs to the caller.
     """
 
     where: str
+    fresh: bool
 
     def names(self) -> list[str]: ...
     def shape(self, name: str) -> tuple[int, ...]: ...
@@ -54,6 +55,8 @@ class TensorSource(Protocol):
 
 class SafetensorsSource:
     """One or several safetensors files, mapped into memory."""
+
+    fresh = False
 
     def __init__(self, paths: Iterable[Path], where: str) -> None:
         self.where = where
@@ -107,6 +110,8 @@ class DictSource:
     several views of a fused tensor share one copy, in the original memory layout.
     """
 
+    fresh = False
+
     def __init__(self, tensors: Mapping[str, torch.Tensor], where: str, *, copy: bool = False) -> None:
         self.where = where
         self._tensors = dict(tensors)
@@ -126,6 +131,11 @@ class DictSource:
 
     def peek(self, name: str) -> torch.Tensor:
         return self._tensors[name].detach()
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder has weights that `open_weights` finds."""
+    return any((folder / name).exists() for name in SINGLE_FILES + INDEX_FILES)
 
 
 def open_weights(path: str | Path) -> TensorSource:

@@ -105,6 +105,8 @@ class Models:
     from scratch."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
+    accept_licence: Annotated[bool, Flag] = False
+    """For get: you accept the terms of models that are not under a free licence."""
     out: Annotated[Path, Folder] = Path("runs/models")
     """For train: the folder in which each model gets a subfolder with its name."""
     device: Device = "auto"

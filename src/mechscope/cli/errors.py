@@ -20,3 +20,8 @@ def user_errors() -> Generator[None]:
         raise UserError(str(error.args[0] if error.args else error)) from error
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+    except ImportError as error:
+        # Ours says which extra to install; a module that Python cannot find by itself is a fault.
+        if isinstance(error, ModuleNotFoundError):
+            raise
+        raise UserError(str(error)) from error

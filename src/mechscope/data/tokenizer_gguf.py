@@ -172,11 +172,19 @@ def _sentence_piece(
 
 
 def _add_special(backend: tokenizers.Tokenizer, spellings: Sequence[str], kinds: Sequence[int]) -> None:
-    for spelling, kind in zip(spellings, kinds, strict=True):
-        if kind in (CONTROL, UNKNOWN):
-            backend.add_special_tokens([AddedToken(spelling, special=True, normalized=False)])
-        elif kind == USER_DEFINED:
-            backend.add_tokens([AddedToken(spelling, special=False, normalized=False)])
+    # In one call each: the library sorts all of them anew with every call, and Gemma has 6,000.
+    special = [
+        AddedToken(spelling, special=True, normalized=False)
+        for spelling, kind in zip(spellings, kinds, strict=True)
+        if kind in (CONTROL, UNKNOWN)
+    ]
+    ordinary = [
+        AddedToken(spelling, special=False, normalized=False)
+        for spelling, kind in zip(spellings, kinds, strict=True)
+        if kind == USER_DEFINED
+    ]
+    backend.add_special_tokens(special)
+    backend.add_tokens(ordinary)
 
 
 def _special_tokens(metadata: Mapping[str, Any], spellings: Sequence[str], where: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,6 @@ class Refusal:
 
 
 REFUSED_EVERYWHERE = (
-    Refusal("quantization_config", (), "the weights are quantized; load the unquantized checkpoint"),
     Refusal("add_cross_attention", (False,), "the model also attends to an encoder's output"),
     Refusal("is_encoder_decoder", (False,), "the model is an encoder and a decoder"),
     Refusal("pruned_heads", ({},), "some heads were removed from some layers"),
@@ -121,8 +120,8 @@ class Family:
         dtype: torch.dtype | None = None,
         n_layers_in_file: int | None = None,
         own: bool = False,
-    ) -> dict[str, torch.Tensor]:
-        """Convert their tensors to our state dict; see `mapping.convert`."""
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """Convert their tensors to our state dict, part by part; see `mapping.convert`."""
         in_file = {plain: name for name in source.names() if (plain := self._plain_name(name)) is not None}
         ignored = [re.compile(pattern) for pattern in self.ignored]
         return convert(

@@ -24,13 +24,13 @@ def center_writing_weights(
     cfg = untie(cfg, weights)
     if cfg.post_embedding_ln:
         notes.append("left W_E alone: embed.ln is between it and the residual stream.")
-    else:
+    elif weights.outside:
         _centre_last_axis(weights, "embed.W_E")
-    if cfg.positional_embedding_type == "standard":
-        _centre_last_axis(weights, "pos_embed.W_pos")
-    elif cfg.positional_embedding_type == "shortformer":
+    if cfg.positional_embedding_type == "shortformer":
         notes.append("left W_pos alone: shortformer positions are not written to the residual stream.")
-    for layer in range(cfg.n_layers):
+    elif cfg.positional_embedding_type == "standard" and weights.outside:
+        _centre_last_axis(weights, "pos_embed.W_pos")
+    for layer in weights.layers(cfg):
         ends = (
             ("attn.W_O", "attn.b_O") if cfg.attn_only else ("attn.W_O", "attn.b_O", "mlp.W_out", "mlp.b_out")
         )
@@ -46,8 +46,9 @@ def center_unembed(
     if cfg.output_logits_soft_cap > 0:
         return cfg, ["the logits have a soft cap (a tanh), so a constant would change probabilities."]
     cfg = untie(cfg, weights)
-    _centre_last_axis(weights, "unembed.W_U")
-    _centre_last_axis(weights, "unembed.b_U")
+    if weights.outside:
+        _centre_last_axis(weights, "unembed.W_U")
+        _centre_last_axis(weights, "unembed.b_U")
     return cfg, ["logits now have mean 0; log-probabilities are unchanged."]
 
 

@@ -17,6 +17,8 @@ from mechscope.model.precision import at_least_float32
 from mechscope.model.weight_processing.report import RoundingError
 
 Measure = Literal["sample", "full", "none"]
+Part = int | Literal["all", "outside"]
+"""A part of a model's weights: one layer, what is outside of the blocks, or all of them."""
 Edit = Callable[..., None]
 # A sample takes this many indices along an axis, or fewer if they hold more entries than SAMPLE_ENTRIES.
 SAMPLE_SIZE = 8
@@ -30,16 +32,34 @@ class WeightEditor:
         state_dict: the weights; unless `in_place`, neither the mapping nor its tensors are changed.
         measure: compare a sample of entries with float64, all of them, or none.
         in_place: edit the dict itself and its tensors, none of which may share memory.
+        part: which part of a model's weights these are.
     """
 
     def __init__(
-        self, state_dict: Mapping[str, torch.Tensor], measure: Measure = "sample", *, in_place: bool = False
+        self,
+        state_dict: Mapping[str, torch.Tensor],
+        measure: Measure = "sample",
+        *,
+        in_place: bool = False,
+        part: Part = "all",
     ) -> None:
+        self.part: Part = part
         self.tensors = state_dict if in_place and isinstance(state_dict, dict) else dict(state_dict)
         self.measure = measure
         self._owned: set[str] = set(state_dict) if in_place else set()
         self._borrowed_from: dict[str, str] = {}
         self.start_step()
+
+    def layers(self, cfg: HookedTransformerConfig) -> Sequence[int]:
+        """The layers that are in this part."""
+        if isinstance(self.part, int):
+            return (self.part,)
+        return range(cfg.n_layers) if self.part == "all" else ()
+
+    @property
+    def outside(self) -> bool:
+        """Whether the weights outside of the blocks are in this part."""
+        return self.part in ("all", "outside")
 
     def start_step(self) -> None:
         """Forget what the previous step changed."""
@@ -154,7 +174,7 @@ def _pick(tensor: torch.Tensor, axis: int | None, where: slice) -> torch.Tensor:
 
 def untie(cfg: HookedTransformerConfig, weights: WeightEditor) -> HookedTransformerConfig:
     """Give a model with tied embeddings a W_U that can be edited; until then it is a view of W_E, not a copy."""
-    if not cfg.tie_word_embeddings:
+    if not cfg.tie_word_embeddings or not weights.outside:
         return cfg
     weights.share("unembed.W_U", "embed.W_E", weights["embed.W_E"].mT)
     return dataclasses.replace(cfg, tie_word_embeddings=False)

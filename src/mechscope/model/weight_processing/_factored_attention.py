@@ -30,7 +30,7 @@ def refactor_factored_attn_matrices(
     elif cfg.n_key_value_heads is not None:
         reason = "heads that share keys and values cannot have different bases for them"
     else:
-        for layer in range(cfg.n_layers):
+        for layer in weights.layers(cfg):
             _refactor_queries_and_keys(weights, f"blocks.{layer}.attn")
             _refactor_values_and_output(weights, f"blocks.{layer}.attn")
         return cfg, [

@@ -32,7 +32,7 @@ def fold_layer_norm(
     if obstacle:
         return cfg, [obstacle]
     is_layer_norm = cfg.normalization_type == "LN"
-    for layer in range(cfg.n_layers):
+    for layer in weights.layers(cfg):
         block = f"blocks.{layer}"
         if cfg.norm_placement != "post":
             for letter in "QKV":
@@ -49,9 +49,10 @@ def fold_layer_norm(
         if not cfg.attn_only and cfg.is_layer_norm_activation:
             _fold(weights, f"{block}.mlp.ln", f"{block}.mlp.W_out", f"{block}.mlp.b_out", True)
             _drop_norm(weights, f"{block}.mlp.ln")
-    cfg = untie(cfg, weights)
-    _fold(weights, "ln_final", "unembed.W_U", "unembed.b_U", is_layer_norm and not cfg.final_rms)
-    _drop_norm(weights, "ln_final")
+    if weights.outside:
+        cfg = untie(cfg, weights)
+        _fold(weights, "ln_final", "unembed.W_U", "unembed.b_U", is_layer_norm and not cfg.final_rms)
+        _drop_norm(weights, "ln_final")
     return dataclasses.replace(cfg, normalization_type=FOLDED[str(cfg.normalization_type)]), _notes(cfg)
 
 
@@ -82,6 +83,11 @@ def _drop_norm(weights: WeightEditor, norm: str) -> None:
         weights.drop(f"{norm}.b")
 
 
+def reads_other_blocks(cfg: HookedTransformerConfig) -> bool:
+    """Whether the weights of one block decide if the norms of another can be folded."""
+    return cfg.gated_mlp and not cfg.attn_only and cfg.normalization_type == "LN"
+
+
 def _obstacle(cfg: HookedTransformerConfig, weights: WeightEditor) -> str:
     """The reason why this model's norms cannot be folded; empty if they can."""
     kind = cfg.normalization_type
@@ -98,7 +104,7 @@ def _obstacle(cfg: HookedTransformerConfig, weights: WeightEditor) -> str:
         if cfg.is_layer_norm_activation:
             return "the MLP's own LayerNorm is multiplied by the linear branch before W_out reads it."
         if kind == "LN" and cfg.norm_placement != "post":
-            for layer in range(cfg.n_layers):
+            for layer in weights.layers(cfg):
                 if bool(weights[f"blocks.{layer}.ln2.b"].any()):
                     return (
                         f"a gated MLP has no bias into which the shift blocks.{layer}.ln2.b could be folded."
@@ -141,7 +147,7 @@ def fold_value_biases(
     """Add Σ_heads b_V W_O to b_O, and set b_V to 0."""
     name = "b_V" if cfg.n_key_value_heads is None else "_b_V"
     folded = False
-    for layer in range(cfg.n_layers):
+    for layer in weights.layers(cfg):
         b_V, W_O, b_O = (f"blocks.{layer}.attn.{part}" for part in (name, "W_O", "b_O"))
         if bool(weights[b_V].any()):
             weights.edit(b_O, _add_constant_output, b_V, W_O, axes=(-1, None, -1))

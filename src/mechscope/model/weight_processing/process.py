@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import torch
 
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.weight_processing import _centring, _factored_attention, _folding
-from mechscope.model.weight_processing._editor import Measure, WeightEditor
+from mechscope.model.weight_processing._editor import Measure, Part, WeightEditor
 from mechscope.model.weight_processing.report import ProcessedWeights, ProcessingReport, Step
 
 StateDict = Mapping[str, torch.Tensor]
@@ -80,6 +81,7 @@ def run_steps(
     measure_error: bool | Literal["sample"] = "sample",
     *,
     in_place: bool = False,
+    part: Part = "all",
 ) -> ProcessedWeights:
     """Take the steps that are True in `requested`, in the order of STEPS.
 
@@ -89,10 +91,11 @@ def run_steps(
         requested: names of steps, as in the arguments of `process_weights`.
         measure_error: see `process_weights`.
         in_place: edit the dict itself and its tensors, none of which may share memory.
+        part: which part of the model the weights are; the others are left out.
     """
     measure: Measure = "sample" if measure_error == "sample" else "full" if measure_error else "none"
     dtype = cfg.dtype
-    weights = WeightEditor(state_dict, measure, in_place=in_place)
+    weights = WeightEditor(state_dict, measure, in_place=in_place, part=part)
     steps = []
     with torch.no_grad():
         for name, take in STEPS.items():
@@ -108,6 +111,45 @@ def run_steps(
             steps.append(Step(name, "done" if done else "skipped", tuple(notes), changed, weights.error()))
     report = ProcessingReport(cfg.model_name, dtype, tuple(steps), measure)
     return ProcessedWeights(cfg, weights.tensors, report)
+
+
+def process_parts(
+    cfg: HookedTransformerConfig,
+    parts: Iterable[dict[str, torch.Tensor]],
+    requested: Mapping[str, bool],
+    dtype: torch.dtype,
+) -> ProcessedWeights:
+    """Take steps in one part of a model after another, and round each when it is done.
+
+    No step needs two blocks at once, so that the weights of only one part are in memory in the wider type.
+
+    Args:
+        cfg: the model's config, with the data type of the computation.
+        parts: weights in the classic layout: what is outside of the blocks, then one block after another. They are
+            edited, and none of them may share memory.
+        requested: names of steps, as in the arguments of `process_weights`.
+        dtype: the data type of the result.
+    """
+    if _folding.reads_other_blocks(cfg):
+        whole: dict[str, torch.Tensor] = {}
+        for part in parts:
+            whole |= part
+        named: Iterable[tuple[Part, dict[str, torch.Tensor]]] = [("all", whole)]
+    else:
+        named = ((number - 1 if number else "outside", part) for number, part in enumerate(parts))
+    state: dict[str, torch.Tensor] = {}
+    reports: list[ProcessingReport] = []
+    final: HookedTransformerConfig | None = None
+    for name, part in named:
+        processed = run_steps(cfg, part, requested, in_place=True, part=name)
+        # The first part has the embeddings, so that it knows whether they are still tied.
+        final = final or processed.cfg
+        reports.append(processed.report)
+        for each in list(part):
+            state[each] = part.pop(each).to(dtype)
+    return ProcessedWeights(
+        dataclasses.replace(final or cfg, dtype=dtype), state, ProcessingReport.merged(reports)
+    )
 
 
 # Each step by itself --------------------------------------------------------------------------------

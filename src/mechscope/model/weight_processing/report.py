@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +29,17 @@ class RoundingError:
     n_compared: int
     """How many entries were compared."""
 
+    @classmethod
+    def merged(cls, errors: Sequence[RoundingError]) -> RoundingError:
+        """The error over several parts of a model."""
+        worst = max(errors, key=lambda error: error.relative)
+        return cls(
+            max(error.max_abs for error in errors),
+            worst.relative,
+            worst.worst_tensor,
+            sum(error.n_compared for error in errors),
+        )
+
     def __str__(self) -> str:
         return f"{self.max_abs:.1e} absolute, {self.relative:.1e} relative (worst: {self.worst_tensor})"
 
@@ -45,6 +58,17 @@ class Step:
     """The tensors that it changed."""
     error: RoundingError | None = None
     """Its rounding error; None if nothing was changed or measured."""
+
+    @classmethod
+    def merged(cls, of_parts: Sequence[Step]) -> Step:
+        """The same step in several parts of a model: done if it was done in one of them."""
+        first = next((step for step in of_parts if step.changed), of_parts[0])
+        outcome: Outcome = "done" if any(step.outcome == "done" for step in of_parts) else first.outcome
+        errors = [step.error for step in of_parts if step.error is not None]
+        changed = tuple(name for step in of_parts for name in step.changed)
+        return Step(
+            first.name, outcome, first.notes, changed, RoundingError.merged(errors) if errors else None
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.outcome}"]
@@ -65,6 +89,14 @@ class ProcessingReport:
     steps: tuple[Step, ...]
     measured: Literal["sample", "full", "none"]
     """Whether errors come from a sample of each tensor's entries, from all of them, or were not measured."""
+
+    @classmethod
+    def merged(cls, reports: Sequence[ProcessingReport]) -> ProcessingReport:
+        """One report of a model whose parts were processed one after another."""
+        steps = tuple(
+            Step.merged(of_parts) for of_parts in zip(*(each.steps for each in reports), strict=True)
+        )
+        return dataclasses.replace(reports[0], steps=steps)
 
     def __getitem__(self, name: str) -> Step:
         """A step by its name."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psutil
 import torch
+
+from mechscope.main_memory import main_memory
 
 if TYPE_CHECKING:
     from mechscope.model.config import HookedTransformerConfig
@@ -20,7 +21,7 @@ def free_memory(device: torch.device | str) -> int:
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return psutil.virtual_memory().available
+    return main_memory().available
 
 
 def memory_budget(memory: int | None, device: torch.device | str) -> int:
