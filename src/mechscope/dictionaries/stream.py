@@ -74,6 +74,10 @@ class Stream(ABC):
         """
         return {}
 
+    def metadata(self) -> dict[str, Any]:
+        """Entries for the metadata of dictionaries that are trained on the stream: which positions it leaves out."""
+        return {}
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream, as numbers, strings and lists of them."""
