@@ -162,7 +162,7 @@ def _study_smollm2(workspace: Workspace) -> dict[int, SmolLM2Study]:
     found: dict[int, SmolLM2Study] = {}
     with workspace.bar(len(workspace.seeds), SMOLLM2.title) as bar:
         for seed in workspace.seeds:
-            found[seed] = study_smollm2(workspace, SMOLLM2, seed, sequences, draws)
+            found[seed] = study_smollm2(workspace, seed, sequences, draws)
             bar.update()
     return found
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.checkpoints.lab_models import LabModel
+from mechscope.checkpoints.lab_models import SMOLLM2
 from mechscope.labs.head_names import Head
 from mechscope.labs.induction.ablation import zero_ablation_hooks
 from mechscope.labs.induction.head_scores import HeadScores, score_heads, top_heads
@@ -62,12 +62,11 @@ class SmolLM2Study:
 
 
 def study_smollm2(
-    workspace: Workspace, lab_model: LabModel, seed: int, sequences: int, draws: int, half: int = 50
+    workspace: Workspace, seed: int, sequences: int, draws: int, half: int = 50
 ) -> SmolLM2Study:
     """Find the heads of SmolLM2-135M on one half of the sequences and test them on the other.
 
     Args:
-        lab_model: the model; it is loaded only if there is something to compute.
         sequences: sequences in each half.
         draws: sets of other heads that are removed for comparison.
         half: tokens in the block that each sequence repeats.
@@ -75,7 +74,7 @@ def study_smollm2(
     device = workspace.device
 
     def compute() -> dict[str, Tensor]:
-        study = study_model(lab_model.load(device), seed, sequences, draws, half)
+        study = study_model(SMOLLM2.load(device), seed, sequences, draws, half)
         return {
             **{f"found.{name}": scores for name, scores in vars(study.found).items()},
             **{f"confirmed.{name}": scores for name, scores in vars(study.confirmed).items()},
