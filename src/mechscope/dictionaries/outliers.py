@@ -134,10 +134,15 @@ class OutlierFilter:
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint."""
         return {
-            "outliers": torch.tensor([self.limits.x, self.limits.target, self.left_out], dtype=torch.float64)
+            # A checkpoint with infinite numbers would look damaged: 0 stands for no limit.
+            "outliers": torch.tensor(
+                [*(value or 0.0 for value in self.limits.to_metadata().values()), self.left_out],
+                dtype=torch.float64,
+            )
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `tensors` returned."""
         x, target, left_out = tensors["outliers"].tolist()
-        self.limits, self.left_out = OutlierLimits(x, target), int(left_out)
+        self.limits = OutlierLimits(x or math.inf, target or math.inf)
+        self.left_out = int(left_out)

@@ -317,7 +317,7 @@ def hash_of(*tensors: Tensor | None) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         if tensor is not None:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

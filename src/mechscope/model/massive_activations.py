@@ -19,8 +19,8 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
 
 FACTOR = 25.0
-"""A massive activation is more than this many times as long as the median one. In SmolLM2-135M the factor is 170; at no
-hook point of the bundled models that carries one vector per token does text produce a factor above 22."""
+"""A massive activation is more than this many times as long as the median one. In the residual stream of SmolLM2-135M
+massive activations are 80 to 170 times as long, and no others are more than 13 times as long."""
 SAMPLE = 4096
 """The median is that of this many activations."""
 LARGEST_SHARE = 0.1

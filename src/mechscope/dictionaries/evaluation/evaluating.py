@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -122,11 +122,18 @@ class Evaluation:
     def __str__(self) -> str:
         table = self.table
         names = [str(name) for name in table.values.coords["measure"].values]
-        width = max(map(len, names))
-        numbers = table.values.values.tolist()
-        return "\n".join(
-            f"{name:<{width}}  {number:.4g}" for name, number in zip(names, numbers, strict=True)
-        )
+        return measure_lines(dict(zip(names, table.values.values.tolist(), strict=True)))
+
+
+def measure_lines(measures: Mapping[str, float]) -> str:
+    """A line for each measure.
+
+    >>> print(measure_lines({"L0": 4.0, "dead share": 0.25}))
+    L0          4
+    dead share  0.25
+    """
+    width = max(map(len, measures))
+    return "\n".join(f"{name:<{width}}  {number:.4g}" for name, number in measures.items())
 
 
 @checked_arguments

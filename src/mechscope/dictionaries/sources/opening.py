@@ -68,6 +68,10 @@ class Source(ABC):
         """Checksums, by name, of the model's weights and the text, which the config names but does not contain."""
         return {}
 
+    def evaluated_on(self) -> Mapping[str, str]:
+        """Checksums, by name, of the model's weights and the held-out text."""
+        return {}
+
     def metadata(self) -> dict[str, Any]:
         """Metadata for dictionaries that are trained on it."""
         return {"source": self.config.to_dict()}
@@ -217,9 +221,11 @@ class ModelSource(Source):
         return evaluate(dictionary, data, name=self.description)
 
     def made_from(self) -> Mapping[str, str]:
+        return {"tokens": hash_of(self.train_tokens)[:DIGITS], **self.evaluated_on()}
+
+    def evaluated_on(self) -> Mapping[str, str]:
         return {
             "model weights": self.weights,
-            "tokens": hash_of(self.train_tokens)[:DIGITS],
             "held-out tokens": hash_of(self.held_out_tokens)[:DIGITS],
         }
 
