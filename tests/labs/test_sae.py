@@ -59,7 +59,7 @@ TEXT = TextConfig(
     steered=5,
 )
 REAL = RealModelConfig(
-    layer=0, width=16, train_rows=64, test_rows=40, spliced_rows=8, size=48, k=4, batch=32, buffer_rows=16,
+    layer=0, width=16, train_rows=64, test_rows=120, spliced_rows=8, size=48, k=4, batch=32, buffer_rows=16,
     detected=8, pages=2,
 )  # fmt: skip
 TINY = SaeConfig(small=GRID, toy=TOY, text=TEXT)

@@ -30,7 +30,7 @@ from mechscope.runs import Workspace
 from tests.labs.lab_models import stand_in
 
 TINY = RealModelConfig(
-    layer=1, width=16, train_rows=64, test_rows=60, spliced_rows=8, size=48, k=4, batch=32, buffer_rows=16,
+    layer=1, width=16, train_rows=64, test_rows=120, spliced_rows=8, size=48, k=4, batch=32, buffer_rows=16,
     detected=8, pages=2,
 )  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_random_weights_fail(seed: int, tmp_path: Path, monkeypatch: pytest.Monk
     assert verdicts(study)["5.s1"] == "fail"
     again = study_real_model(workspace(tmp_path), TINY, seed)
     assert again.measures == study.measures
-    assert study.measures["tokens"] == 60 * 15
+    assert study.measures["tokens"] == 120 * 15
     figures = draw_real(study, model.tokenizer, seed)
     assert all("ook" in figure.caption or "Say of each" in figure.caption for figure in figures)
 
