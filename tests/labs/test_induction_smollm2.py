@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mechscope.checkpoints.lab_models import SMOLLM2
 from mechscope.labs import check_claims
+from mechscope.labs.head_names import Head
 from mechscope.labs.induction import smollm2 as smollm2_module
 from mechscope.labs.induction.ablation import zero_ablation_hooks
 from mechscope.labs.induction.losses import repeated_loss, token_losses
@@ -22,6 +24,7 @@ from mechscope.labs.induction.smollm2 import (
     study_smollm2,
 )
 from mechscope.labs.induction.smollm2_claims import SMOLLM2_CLAIMS
+from mechscope.model.names import get_act_name
 from mechscope.model.transformer import HookedTransformer
 from mechscope.runs import Workspace
 from mechscope.techniques.head_detectors import random_repeats_for
@@ -46,7 +49,7 @@ def test_losses_without_heads_are_those_of_a_whole_run(seed: int) -> None:
     found = losses_without(subject, tokens, sets)
     for heads, loss in zip(sets, found.tolist(), strict=True):
 
-        def zero(z: torch.Tensor, hook, heads=heads) -> torch.Tensor:
+        def zero(z: torch.Tensor, hook: Any, heads: list[Head] = heads) -> torch.Tensor:
             z = z.clone()
             z[:, 11:, [head for layer, head in heads if layer == hook.layer()]] = 0
             return z
@@ -62,9 +65,11 @@ def test_ablated_heads_write_nothing_and_others_are_unchanged() -> None:
     _, before = subject.run_with_cache(tokens)
     with subject.hooks(fwd_hooks=zero_ablation_hooks([(1, 2), (1, 4), (3, 0)])):
         _, after = subject.run_with_cache(tokens)
-    assert not after["z", 1][:, :, [2, 4]].any()
-    assert not after["z", 3][:, :, 0].any()
-    assert after["z", 1][:, :, [0, 1, 3, 5]].equal(before["z", 1][:, :, [0, 1, 3, 5]])
+    assert not after[get_act_name("z", 1)][:, :, [2, 4]].any()
+    assert not after[get_act_name("z", 3)][:, :, 0].any()
+    assert after[get_act_name("z", 1)][:, :, [0, 1, 3, 5]].equal(
+        before[get_act_name("z", 1)][:, :, [0, 1, 3, 5]]
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

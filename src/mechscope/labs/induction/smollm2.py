@@ -93,8 +93,8 @@ def study_smollm2(
         HeadScores(**{name: part.pop(f"{which}.{name}") for name in ("prefix", "previous", "duplicate")})
         for which in ("found", "confirmed")
     )
-    losses = {name: float(part.pop(name)) for name in ("first_copy", "second_copy")}
-    return SmolLM2Study(found, confirmed, **losses, **part)
+    first_copy, second_copy = float(part.pop("first_copy")), float(part.pop("second_copy"))
+    return SmolLM2Study(found, confirmed, first_copy, second_copy, **part)
 
 
 def study_model(model: HookedTransformer, seed: int, sequences: int, draws: int, half: int) -> SmolLM2Study:
