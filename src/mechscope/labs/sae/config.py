@@ -121,11 +121,11 @@ class RealModelConfig:
     """The layer after which the dictionary reads and writes."""
     width: int = 128
     """Tokens in a sequence."""
-    train_rows: int = 1216
+    train_rows: int = 768
     """Sequences that the dictionary is trained on, once each."""
     test_rows: int = 128
     """Sequences for evaluation, from modules that it was not trained on."""
-    spliced_rows: int = 32
+    spliced_rows: int = 24
     """How many of them measure the model's loss, which takes five passes through the whole model."""
     size: int = 2048
     """Latents."""

@@ -163,8 +163,8 @@ def evaluate_real(
     )
     splice = scores.splice
     assert splice is not None
-    x = torch.cat([each for each, _ in read_activations(model, tokens, hook)])[:, SKIPPED:].cpu()
-    post = torch.cat([each for each, _ in read_activations(model, tokens, neurons)])[:, SKIPPED:].cpu()
+    pairs = list(read_activations(model, tokens, hook, neurons))
+    x, post = (torch.cat(parts)[:, SKIPPED:].cpu() for parts in zip(*pairs, strict=True))
     ordinary = ~limits.outliers(x)
     with torch.no_grad():
         encoded = torch.cat([dictionary.encode(row.to(dictionary.W_dec)).cpu() for row in x.split(8)])
