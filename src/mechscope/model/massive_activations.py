@@ -34,6 +34,7 @@ def length_limit(x: Float[Tensor, "*batch d"], factor: float = FACTOR) -> float:
 
     Infinity if the median is 0, or if more than a tenth of the sample would be massive.
 
+    >>> import torch
     >>> length_limit(torch.tensor([[3.0, 4.0]] * 20 + [[600.0, 800.0]]))
     125.0
 
