@@ -105,5 +105,7 @@ def test_a_dictionary_on_smollm2_passes(tmp_path: Path) -> None:
     config = LAB.configs["full"].real
     study = study_real_model(workspace(tmp_path, config), config, seed=2)
     assert verdicts(study) == dict.fromkeys(("5.s1", "5.s2"), "pass")
-    untrained = dataclasses.replace(study, measures={**study.measures, "delta_ce": study.measures["mean_ce"]})
-    assert verdicts(untrained)["5.s1"] == "fail"
+    useless = dataclasses.replace(study, measures={**study.measures, "delta_ce": study.measures["mean_ce"]})
+    assert verdicts(useless)["5.s1"] == "fail"
+    neurons = {**study.measures, "detected_features": study.measures["detected_neurons"]}
+    assert verdicts(dataclasses.replace(study, measures=neurons))["5.s2"] == "fail"

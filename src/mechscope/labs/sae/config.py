@@ -139,7 +139,7 @@ class RealModelConfig:
     """Of Adam, before the decay over the last quarter."""
     dead_after: int = 20_000
     """In training, a latent counts as dead after being silent for this many activations."""
-    detected: int = 100
+    detected: int = 200
     """Units of each kind that are explained and detected."""
     pages: int = 6
     """Features shown with their top contexts."""

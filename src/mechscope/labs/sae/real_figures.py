@@ -52,7 +52,7 @@ def _detection(study: RealStudy, made_by: Provenance) -> LabFigure:
         named_result(
             scores, "SmolLM2-135M: can examples tell where a unit is active?", "held-out AUC, mean", made_by
         ),
-        "0.5 is guessing. Look how far neurons are above random directions, and features above neurons.",
+        "0.5 is guessing. Look how far features are above neurons, and then at the third bar, as before.",
         name="smollm2-detection",
         key="values",
         x_title="kind of unit",
