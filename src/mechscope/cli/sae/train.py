@@ -185,7 +185,7 @@ def _print_results(prepared: PreparedJob, run: TrainingRun) -> None:
     if run.outliers:
         total = prepared.job.training.steps * prepared.stream.batch_size
         print(
-            f"{run.outliers:,} of {total:,} activations were left out: they are more than "
+            f"left out {run.outliers:,} of {total:,} activations, more than "
             f"{prepared.job.training.outlier_factor:g} times as long as the median one"
         )
     print(f"{run.seconds:.0f} s, {run.tokens_per_second:,.0f} activations per second")

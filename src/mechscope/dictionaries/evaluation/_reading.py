@@ -18,6 +18,7 @@ from mechscope.dictionaries.position_mask import tokens_with_mask
 from mechscope.dictionaries.stream import Batch
 from mechscope.model.massive_activations import SAMPLE, is_massive
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import TextOrIds
 from mechscope.model.token_ids import token_ids
 from mechscope.near_names import did_you_mean_clause
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @checked_arguments
 def read_activations(
     model: HookedTransformer | HookedEncoder,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     hook_out: str | None = None,
     *,
@@ -69,7 +70,7 @@ def read_activations(
 def read_features(
     model: HookedTransformer | HookedEncoder,
     dictionary: Codes,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     features: Sequence[int],
     *,
@@ -103,7 +104,7 @@ def read_features(
 def features_and_outliers(
     model: HookedTransformer | HookedEncoder,
     dictionary: Codes,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     features: Sequence[int],
     limits: OutlierLimits,
