@@ -26,6 +26,7 @@ from mechscope.dictionaries.position_mask import (
 )
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.token_batch import TextOrIds
+from mechscope.model.token_texts import visible_texts
 from mechscope.model.transformer import HookedTransformer
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def feature_pages(
     dictionary: Dictionary,
     tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
-    features: Sequence[int],
+    features: int | Sequence[int],
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int | None = None,
@@ -91,6 +92,7 @@ def feature_pages(
     """The data of these features' pages. It takes memory for one number per token and requested feature.
 
     Args:
+        features: a feature, or several.
         attention_mask: True where a token is real; None uses the tokens' own mask (see `model.as_tokens`). Padding is
             ignored.
         skip_first: how many real tokens at the start of each text to treat as padding: a dictionary is often trained
@@ -108,12 +110,14 @@ def feature_pages(
         KeyError: for a hook point that the model does not have.
         ValueError: for features that the dictionary does not have, or settings out of range.
     """
+    features = [features] if isinstance(features, int) else list(features)
     # The cheap part first, so that wrong arguments raise errors at once.
     near = nearest_features(dictionary.W_dec, features, neighbours)
     writes = dictionary.W_dec.shape[1] if through is None else through.shape[1]
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
-        lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
+        effects = logit_effects(model, dictionary.W_dec[features], through)
+        lists = [each.with_texts(model) for each in logit_lists(effects, tokens_listed)]
     tokens = tokens_with_mask(model, tokens, attention_mask)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
     skip_first = first_skipped(skip_first, dictionary)
@@ -142,11 +146,18 @@ def feature_pages(
                 max_activation=float(active.max()) if len(active) else 0.0,
                 histogram_edges=tuple(float(edge) for edge in edges),
                 histogram_counts=tuple(int(number) for number in counts),
-                top=top_contexts(tokens, here, contexts, window=window),
-                groups=spread_contexts(tokens, here, groups, a_group, window=window, seed=seed),
+                top=_with_texts(model, top_contexts(tokens, here, contexts, window=window)),
+                groups=tuple(
+                    dataclasses.replace(group, contexts=_with_texts(model, group.contexts))
+                    for group in spread_contexts(tokens, here, groups, a_group, window=window, seed=seed)
+                ),
                 logits=lists[column],
                 neighbours=near[column],
                 outliers=outliers,
             )
         )
     return tuple(pages)
+
+
+def _with_texts(model: HookedTransformer | HookedEncoder, contexts: Sequence[Context]) -> tuple[Context, ...]:
+    return tuple(dataclasses.replace(each, texts=visible_texts(model, each.tokens)) for each in contexts)
