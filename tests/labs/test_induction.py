@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from mechscope.checkpoints import load_model
-from mechscope.checkpoints.lab_models import GPT2_SMALL
+from mechscope.checkpoints.lab_models import GPT2_SMALL, SMOLLM2, LabModel
 from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.induction import LAB, InductionConfig
 from mechscope.labs.induction import experiment as experiment_module
+from mechscope.labs.induction import smollm2 as smollm2_module
 from mechscope.labs.induction import training as training_module
 from mechscope.labs.induction.attack import attack
 from mechscope.labs.induction.baselines import RULE, BaselineScores, score_baselines
@@ -178,9 +179,15 @@ def test_training_learns_something(tmp_path: Path) -> None:
 # The whole step -------------------------------------------------------------------------------------
 
 
+def replace_smollm2(monkeypatch: pytest.MonkeyPatch, model: LabModel) -> None:
+    for module in (experiment_module, smollm2_module):
+        monkeypatch.setattr(module, "SMOLLM2", model)
+
+
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "GPT2_SMALL", absent(GPT2_SMALL))
+    replace_smollm2(monkeypatch, absent(SMOLLM2))
     monkeypatch.setattr(experiment_module, "study_text_models", lambda workspace: None)
     monkeypatch.setattr(experiment_module, "why_no_text_models", lambda: "no such models here")
     full = dataclasses.replace(SMALL, smeared=True, turning=True)
@@ -194,15 +201,17 @@ def test_models_that_learned_nothing_do_not_pass(small_lab: Lab, tmp_path: Path)
     assert status["3.2"] == status["3.4a"] == status["3.6"] == "fail"
     assert status["3.7"] == status["3.10"] == status["3.11"] == status["3.4b"] == "not-run"
     assert status["3.9"] == status["3.12"] == status["3.13"] == "fail"
+    assert {status[f"3.s{number}"] for number in (1, 2, 3, 4)} == {"not-run"}
     html = run.report.read_text(encoding="utf-8")
     assert "No figure here this time: GPT-2 small is not on this machine" in html
+    assert html.count("No figure here this time: SmolLM2-135M is not on this machine") == 2
     assert html.count("<figure ") == len(run.outcome.figures) == 15
     assert "[[number" not in html
     assert "[[figure" not in html
     assert json.loads((run.folder / "claims.json").read_text())["claims"][1]["seeds"] == [0, 1]
     text = LAB.lesson.read_text(encoding="utf-8")
     missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
-    assert {name for name in missing if not name.startswith("text_")} == {"gpt2_heads_found"}
+    assert {name for name in missing if not name.startswith(("text_", "smollm2_"))} == {"gpt2_heads_found"}
     assert html.count("not on this machine, so this part was not run") == 2
     assert "This budget does not" not in html
 
@@ -276,6 +285,26 @@ def test_gpt2_is_measured_where_it_is_there(
     assert "of the 9 heads known" in run.report.read_text(encoding="utf-8")
 
 
+def test_smollm2_is_measured_where_it_is_there(
+    small_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {"n_layers": 30, "n_heads": 9, "d_model": 18, "d_head": 2, "n_ctx": 101, "d_vocab": 300}
+    model = HookedTransformer({**shape, "attn_only": True, "seed": 0})
+    replace_smollm2(monkeypatch, stand_in(SMOLLM2, lambda: model))
+    run = run_lab(small_lab, "full", out=tmp_path, device="cpu")
+    status = {checked.claim.id: checked.status for checked in run.claims}
+    # Random weights have no such heads.
+    assert {status[f"3.s{number}"] for number in (1, 2, 3, 4)} == {"fail"}
+    html = run.report.read_text(encoding="utf-8")
+    assert "Without the best one, the loss on the second copy is" in html
+    assert [figure.name for figure in run.outcome.figures[-2:]] == ["smollm2-heads", "smollm2-ablation"]
+    assert len({run.outcome.measures[seed]["smollm2_second_copy"] for seed in (0, 1)}) == 2
+    # Without the model, finished numbers are not reused: its claims are not run.
+    replace_smollm2(monkeypatch, absent(SMOLLM2))
+    status = {checked.claim.id: checked.status for checked in run_lab(small_lab, "full", out=tmp_path).claims}
+    assert status["3.s1"] == "not-run"
+
+
 def test_which_gpt2_is_there_is_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
@@ -312,7 +341,7 @@ def trained_from_bundle(change: Callable[[HookedTransformer], None] = lambda mod
     return TrainedModel(model, history(0.8, 2.5, 0.5), blocks, like_training)
 
 
-ELSEWHERE = dict.fromkeys(("gpt2-small", "text-models", "smeared", "turning"), "not here")
+ELSEWHERE = dict.fromkeys(("gpt2-small", "smollm2", "text-models", "smeared", "turning"), "not here")
 
 
 @cache
@@ -332,7 +361,7 @@ def verdicts(
 def test_the_bundled_model_passes() -> None:
     found = verdicts(trained_from_bundle())
     assert {claim: status for claim, status in found.items() if status != "pass"} == dict.fromkeys(
-        ("3.7", "3.4b", "3.10", "3.11", "3.12", "3.13"), "not-run"
+        ("3.7", "3.4b", "3.10", "3.11", "3.12", "3.13", "3.s1", "3.s2", "3.s3", "3.s4"), "not-run"
     )
 
 

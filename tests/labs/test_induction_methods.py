@@ -22,9 +22,9 @@ from mechscope.labs.induction.change_point import abruptness, halfway_step
 from mechscope.labs.induction.claims import CLAIMS
 from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.correlated_increments import increments_test
-from mechscope.labs.induction.gpt2 import DUPLICATE, INDUCTION, PREVIOUS, HeadTable, head_table, top_heads
+from mechscope.labs.induction.gpt2 import DUPLICATE, INDUCTION, PREVIOUS, HeadTable, head_table
 from mechscope.labs.induction.hand_wired import hand_wired_induction, induction_accuracy, solvable_blocks
-from mechscope.labs.induction.head_scores import one_block_back, score_heads
+from mechscope.labs.induction.head_scores import one_block_back, score_heads, top_heads
 from mechscope.labs.induction.losses import in_context_score, repeated_loss, token_losses
 from mechscope.labs.induction.measures import KINDS, Analysis, analyse, at_least_half, composition_evidence
 from mechscope.labs.induction.relabelling import relabelling_test

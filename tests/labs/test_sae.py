@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mechscope.checkpoints.lab_models import SMOLLM2
 from mechscope.data.byte_pairs import train_byte_pairs
 from mechscope.data.python_code import read_standard_library
 from mechscope.dictionaries.dictionary import Dictionary
@@ -17,7 +18,9 @@ from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.sae import LAB, GridConfig, SaeConfig, TextConfig, ToyConfig
 from mechscope.labs.sae import experiment as experiment_module
 from mechscope.labs.sae import ground_truth as ground_truth_module
+from mechscope.labs.sae import real_model as real_model_module
 from mechscope.labs.sae.claims import CLAIMS
+from mechscope.labs.sae.config import RealModelConfig
 from mechscope.labs.sae.features_against_neurons import detect
 from mechscope.labs.sae.ground_truth import Grid, run_grid, run_toy
 from mechscope.labs.sae.language_model import HOOK, Texts, activations, random_twin, read_texts
@@ -29,6 +32,7 @@ from mechscope.labs.sae.text_study import study_text, train_chosen
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.transformer import HookedTransformer
 from mechscope.runs import Workspace
+from tests.labs.lab_models import absent, stand_in
 from tests.labs.lesson_names import names_read, optional_names
 
 GRID = GridConfig(
@@ -54,6 +58,10 @@ TEXT = TextConfig(
     pages=2,
     steered=5,
 )
+REAL = RealModelConfig(
+    layer=0, width=16, train_rows=64, test_rows=120, spliced_rows=8, size=48, k=4, batch=32, buffer_rows=16,
+    detected=8, pages=2,
+)  # fmt: skip
 TINY = SaeConfig(small=GRID, toy=TOY, text=TEXT)
 
 
@@ -142,7 +150,11 @@ def with_model(monkeypatch: pytest.MonkeyPatch, model: HookedTransformer) -> Lab
 def test_it_runs_end_to_end_and_resumes(
     monkeypatch: pytest.MonkeyPatch, model: HookedTransformer, tmp_path: Path
 ) -> None:
+    real = stand_in(SMOLLM2, lambda: model)
+    for module in (experiment_module, real_model_module):
+        monkeypatch.setattr(module, "SMOLLM2", real)
     lab = with_model(monkeypatch, model)
+    lab = dataclasses.replace(lab, configs={"quick": dataclasses.replace(TINY, real=REAL)})
     run = run_lab(lab, "quick", out=tmp_path)
     assert len(run.claims) == len(CLAIMS)
     skipped = {each.claim.id for each in run.claims if each.status == "not-run"}
@@ -154,7 +166,7 @@ def test_it_runs_end_to_end_and_resumes(
     text = LAB.lesson.read_text(encoding="utf-8")
     missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
     assert missing == {"large_mmcs", "exchange_peer"} <= optional_names(text)
-    assert "universality" in {each.name for each in run.outcome.figures}
+    assert {"universality", "smollm2-splice", "smollm2-pages"} <= {each.name for each in run.outcome.figures}
     again = run_lab(lab, "quick", out=tmp_path)
     assert again.reused_seconds > 0
     assert again.outcome.measures == run.outcome.measures
@@ -162,17 +174,20 @@ def test_it_runs_end_to_end_and_resumes(
     assert len(recorded["claims"]) == len(CLAIMS)
 
 
-def test_without_the_model_its_claims_are_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_models_their_claims_are_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(experiment_module, "SMOLLM2", absent(SMOLLM2))
     monkeypatch.setattr(experiment_module, "why_no_model", lambda config: "it is not there")
     quick = dataclasses.replace(TINY, toy=dataclasses.replace(TOY, model_steps=20, steps=8))
-    quick = dataclasses.replace(quick, small=dataclasses.replace(GRID, steps=8))
+    quick = dataclasses.replace(quick, real=REAL, small=dataclasses.replace(GRID, steps=8))
     lab = dataclasses.replace(LAB, configs={"quick": quick, "full": quick}, inputs=lambda: {"text": "none"})
     run = run_lab(lab, "quick", out=tmp_path)
     reasons = {each.claim.id: each.reason for each in run.claims if each.status == "not-run"}
     assert set(reasons) == {each.id for each in CLAIMS} - {"5.1a", "5.2"}
     assert reasons["5.6"] == "it is not there"
+    assert reasons["5.s1"] == reasons["5.s2"] == absent(SMOLLM2).missing
     page = run.report.read_text(encoding="utf-8")
     assert "it is not there" in page
+    assert page.count("No figure here this time: SmolLM2-135M is not on this machine") == 3
     assert "There was no language model in this run" in page
     assert "nats" not in page[page.index("no language model in this run") : page.index("Against ourselves")]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from mechscope.checkpoints.gguf_file import is_gguf, why_unreadable
 from mechscope.checkpoints.hub import find_on_this_machine, weight_files
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.packaged_models import PACKAGED
@@ -38,13 +39,18 @@ class LabModel:
 
     @property
     def is_available(self) -> bool:
-        """Whether it is on this machine. Downloads nothing."""
-        return bool(self.files)
+        """Whether it is on this machine and can be read. Downloads nothing."""
+        return not self.missing
 
     @property
     def missing(self) -> str:
-        """Why claims about it were not run, and how to get it."""
-        return f"{self.title} is not on this machine; {self.get}"
+        """Why claims about it cannot be checked, and what to do; empty if they can."""
+        files = self.files
+        if not files:
+            return f"{self.title} is not on this machine; {self.get}"
+        if any(map(is_gguf, files)) and (reason := why_unreadable()) is not None:
+            return f"{self.title} is on this machine, but {reason.rstrip('.')}"
+        return ""
 
     def describe(self, claims: str) -> str:
         """Say which weights a run would use, or which claims it cannot check without them.
@@ -57,6 +63,8 @@ class LabModel:
         files = self.files
         if not files:
             return f"not on this machine ({claims} not run)"
+        if self.missing:
+            return f"on this machine, but the gguf package is not ({claims} not run)"
         return f"on this machine (weights {checksum_of_files(files)})"
 
     def load(self, device: torch.device) -> HookedTransformer:

@@ -54,6 +54,7 @@ DIMS: dict[str, str] = {
     "latent": "latent of a dictionary",
     "penalty": "L1 penalty",
     "width": "latents in the dictionary",
+    "removed": "components removed",
     "l0": "active latents (L0)",
 }
 """Dimension name → axis label. New techniques add their dimensions here and nowhere else."""

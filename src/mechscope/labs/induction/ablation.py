@@ -39,11 +39,22 @@ def mean_ablation_hooks(
     if keep_patterns:
         patterns = {name: kept for name, kept in cache.items() if name.endswith("hook_pattern")}
         hooks += [(name, partial(_replace, kept=kept)) for name, kept in patterns.items()]
-    for layer in sorted({layer for layer, _ in heads}):
-        name = f"blocks.{layer}.attn.hook_z"
-        chosen = [head for other, head in heads if other == layer]
+    for name, chosen in _by_hook(heads).items():
         hooks.append((name, partial(_replace_heads, means=cache[name].mean(0), heads=chosen)))
     return hooks
+
+
+def zero_ablation_hooks(heads: Sequence[Head]) -> list[tuple[str, Any]]:
+    """Hooks that replace the heads' outputs by zeros."""
+    return [(name, partial(_zero_heads, heads=chosen)) for name, chosen in _by_hook(heads).items()]
+
+
+def _by_hook(heads: Sequence[Head]) -> dict[str, list[int]]:
+    """Name of each layer's hook point → the heads chosen there."""
+    return {
+        f"blocks.{layer}.attn.hook_z": [head for other, head in heads if other == layer]
+        for layer in sorted({layer for layer, _ in heads})
+    }
 
 
 def _replace(activation: Tensor, hook: Any, kept: Tensor) -> Tensor:
@@ -53,4 +64,10 @@ def _replace(activation: Tensor, hook: Any, kept: Tensor) -> Tensor:
 def _replace_heads(z: Tensor, hook: Any, means: Tensor, heads: list[int]) -> Tensor:
     z = z.clone()
     z[:, :, heads] = means[:, heads]
+    return z
+
+
+def _zero_heads(z: Tensor, hook: Any, heads: list[int]) -> Tensor:
+    z = z.clone()
+    z[:, :, heads] = 0
     return z

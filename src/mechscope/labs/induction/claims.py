@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mechscope.labs.claim import Claim, Condition
+from mechscope.labs.induction.smollm2_claims import SMOLLM2_CLAIMS
 
 _OLSSON = "Olsson et al. (2022), “In-context learning and induction heads”"
 _ELHAGE = "Elhage et al. (2021), “A mathematical framework for transformer circuits”"
@@ -276,4 +277,5 @@ CLAIMS = (
         ),
         needs="turning",
     ),
+    *SMOLLM2_CLAIMS,
 )

@@ -47,6 +47,10 @@ class InductionConfig:
     """Whether the one-layer model is also trained with smeared keys."""
     turning: bool = False
     """Whether turns in the path of the per-token losses are measured, which takes several seeds."""
+    real_sequences: int = 3
+    """Sequences in each half of those that a real language model is studied on."""
+    real_draws: int = 2
+    """Sets of other heads that are removed from it for comparison."""
     wider: InductionConfig | None = None
     """Settings of the last seed if there are several: the same claims on a larger vocabulary."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mechscope.checkpoints.lab_models import GPT2_SMALL
+from mechscope.checkpoints.lab_models import GPT2_SMALL, SMOLLM2
 from mechscope.labs.head_names import head_name
 from mechscope.labs.induction.attack import attack, control
 from mechscope.labs.induction.baselines import BaselineScores, best_plain, score_baselines
@@ -17,6 +17,8 @@ from mechscope.labs.induction.config import InductionConfig
 from mechscope.labs.induction.figures import draw_figures
 from mechscope.labs.induction.gpt2 import HeadTable, head_table
 from mechscope.labs.induction.measures import Analysis, analyse, measure, measure_smeared, measure_turning
+from mechscope.labs.induction.smollm2 import SmolLM2Study, smollm2_measures, study_smollm2
+from mechscope.labs.induction.smollm2_figures import SMOLLM2_FIGURES, draw_smollm2
 from mechscope.labs.induction.text_model_figures import TEXT_FIGURES, draw_gpt2, draw_text_models
 from mechscope.labs.induction.text_models import (
     describe_text_models,
@@ -71,11 +73,16 @@ class Facts:
     """Share of swapped tokens after which the model's answer changes with the rule's."""
     hand_wired_swaps: float
     """The same share for the hand-wired model."""
+    smollm2_induction_heads: tuple[str, ...] = ()
+    """Names of the five best induction heads of SmolLM2-135M, the best first; empty without it."""
+    smollm2_previous_heads: tuple[str, ...] = ()
+    """Names of its two best previous-token heads."""
 
 
 def run_experiment(workspace: Workspace) -> Outcome:
     """Train and analyse every seed, and draw the figures of the first."""
     gpt2 = _measure_gpt2(workspace)
+    smollm2 = _study_smollm2(workspace)
     text = study_text_models(workspace)
     two = {seed: train_model(workspace, n_layers=2, seed=seed) for seed in workspace.seeds}
     one = {seed: train_model(workspace, n_layers=1, seed=seed) for seed in workspace.seeds}
@@ -104,6 +111,12 @@ def run_experiment(workspace: Workspace) -> Outcome:
         not_run["turning"] = missing["turning"] = NO_TURNING
     if gpt2 is None:
         not_run["gpt2-small"] = missing["gpt2"] = GPT2_SMALL.missing
+    if smollm2:
+        for seed, study in smollm2.items():
+            measures[seed] |= smollm2_measures(study)
+    else:
+        not_run["smollm2"] = SMOLLM2.missing
+        missing |= dict.fromkeys(SMOLLM2_FIGURES, SMOLLM2.missing)
     if text is None:
         not_run["text-models"] = why_no_text_models() or ""
         missing |= dict.fromkeys(TEXT_FIGURES, not_run["text-models"])
@@ -120,11 +133,12 @@ def run_experiment(workspace: Workspace) -> Outcome:
             *((draw_turning(two[first], one[first], first),) if workspace.config.turning else ()),
             *((draw_smeared(two[first], one[first], smeared[first], first),) if smeared else ()),
             *(draw_text_models(text, first) if text else ()),
+            *(draw_smollm2(smollm2[first], first) if smollm2 else ()),
             *((draw_gpt2(gpt2, first),) if gpt2 else ()),
         ),
         not_run=not_run,
         missing_figures=missing,
-        facts=_facts(analyses[first], baselines[first], evidence, first),
+        facts=_facts(analyses[first], baselines[first], evidence, smollm2.get(first), first),
         weights=_weights(two[first], one[first]),
     )
 
@@ -140,8 +154,25 @@ def _measure_gpt2(workspace: Workspace) -> HeadTable | None:
     return HeadTable(**{name: scores.cpu() for name, scores in part.items()})
 
 
+def _study_smollm2(workspace: Workspace) -> dict[int, SmolLM2Study]:
+    """Seed → what was found with its sequences; empty without the model."""
+    if not SMOLLM2.is_available:
+        return {}
+    sequences, draws = workspace.config.real_sequences, workspace.config.real_draws
+    found: dict[int, SmolLM2Study] = {}
+    with workspace.bar(len(workspace.seeds), SMOLLM2.title) as bar:
+        for seed in workspace.seeds:
+            found[seed] = study_smollm2(workspace, seed, sequences, draws)
+            bar.update()
+    return found
+
+
 def _facts(
-    analysis: Analysis, baselines: Mapping[str, BaselineScores], evidence: Mapping[str, Evidence], seed: int
+    analysis: Analysis,
+    baselines: Mapping[str, BaselineScores],
+    evidence: Mapping[str, Evidence],
+    smollm2: SmolLM2Study | None,
+    seed: int,
 ) -> Facts:
     pair, rule = evidence["heads"], evidence["rule"]
     swaps = "swaps that matter"
@@ -160,6 +191,8 @@ def _facts(
         rule_agrees=_measured(rule, "agrees with the model"),
         rule_swaps=_measured(rule, swaps),
         hand_wired_swaps=_measured(control(seed), swaps),
+        smollm2_induction_heads=() if smollm2 is None else tuple(map(head_name, smollm2.induction_heads)),
+        smollm2_previous_heads=() if smollm2 is None else tuple(map(head_name, smollm2.previous_heads)),
     )
 
 
@@ -188,6 +221,7 @@ def describe_inputs() -> dict[str, str]:
     return {
         "data": "random tokens with a repeated segment, drawn from the seed",
         "language models": describe_text_models(),
+        "SmolLM2-135M": SMOLLM2.describe("claims 3.s1 to 3.s4 are"),
         "GPT-2 small": GPT2_SMALL.describe("claim 3.7 is"),
     }
 
@@ -205,6 +239,8 @@ LAB = Lab(
         "full": InductionConfig(
             smeared=True,
             turning=True,
+            real_sequences=5,
+            real_draws=8,
             wider=InductionConfig(n_tokens=512, batch=64, steps=1500, smeared=True, turning=True),
         ),
     },

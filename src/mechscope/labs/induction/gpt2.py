@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechscope.data.repeated_tokens import repeated_twice
-from mechscope.labs.induction.head_scores import score_heads
+from mechscope.labs.induction.head_scores import score_heads, top_heads
 from mechscope.model.transformer import HookedTransformer
 
 INDUCTION = ((5, 1), (5, 5), (6, 9), (7, 2), (7, 10))
@@ -46,9 +46,3 @@ def head_table(model: HookedTransformer, seed: int, half: int = 50, sequences: i
     tokens = repeated_twice(sequences, half, model.cfg.d_vocab - 1, torch.Generator().manual_seed(seed))
     scores = score_heads(model, tokens.to(model.W_E.device))
     return HeadTable(scores.prefix, scores.previous, scores.duplicate)
-
-
-def top_heads(scores: Float[Tensor, "layer head"], count: int) -> list[tuple[int, int]]:
-    """The heads with the largest scores, the largest first."""
-    order = scores.flatten().argsort(descending=True)[:count]
-    return [(int(index) // scores.shape[1], int(index) % scores.shape[1]) for index in order]

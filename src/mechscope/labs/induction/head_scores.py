@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechscope.labs.head_names import Head
 from mechscope.model.transformer import HookedTransformer
 from mechscope.techniques.head_detectors import detect_heads
 
@@ -62,3 +63,9 @@ def one_block_back(length: int, offset: int) -> Bool[Tensor, "query key"]:
     queries = torch.arange(length // 2 + 1, length)
     target[queries, queries - offset] = True
     return target
+
+
+def top_heads(scores: Float[Tensor, "layer head"], count: int) -> list[Head]:
+    """The heads with the largest scores, the largest first."""
+    order = scores.flatten().argsort(descending=True)[:count]
+    return [(int(index) // scores.shape[1], int(index) % scores.shape[1]) for index in order]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mechscope.labs.claim import Claim, Condition
+from mechscope.labs.sae.real_claims import REAL_CLAIMS
 
 _SHARKEY = (
     "Sharkey, Braun and Millidge (2022), “Taking features out of superposition with sparse autoencoders”"
@@ -250,4 +251,5 @@ CLAIMS = (
         ),
         needs=MODEL,
     ),
+    *REAL_CLAIMS,
 )

@@ -114,6 +114,43 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class RealModelConfig:
+    """A dictionary on the residual stream of SmolLM2-135M."""
+
+    layer: int = 14
+    """The layer after which the dictionary reads and writes."""
+    width: int = 128
+    """Tokens in a sequence."""
+    train_rows: int = 768
+    """Sequences that the dictionary is trained on, once each."""
+    test_rows: int = 128
+    """Sequences for evaluation, from modules that it was not trained on."""
+    spliced_rows: int = 24
+    """How many of them measure the model's loss, which takes five passes through the whole model."""
+    size: int = 2048
+    """Latents."""
+    k: int = 32
+    """Active latents."""
+    batch: int = 256
+    """Activations per step."""
+    buffer_rows: int = 64
+    """Sequences whose activations are shuffled together."""
+    learning_rate: float = 2e-3
+    """Of Adam, before the decay over the last quarter."""
+    dead_after: int = 20_000
+    """In training, a latent counts as dead after being silent for this many activations."""
+    detected: int = 200
+    """Units of each kind that are explained and detected."""
+    pages: int = 6
+    """Features shown with their top contexts."""
+
+    @property
+    def steps(self) -> int:
+        """Training steps in one pass over the sequences, without their first tokens."""
+        return self.train_rows // self.buffer_rows * (self.buffer_rows * (self.width - 1) // self.batch)
+
+
+@dataclass(frozen=True)
 class SaeConfig:
     """Settings of step 05."""
 
@@ -136,5 +173,7 @@ class SaeConfig:
     """Step 01's model."""
     text: TextConfig = field(default_factory=TextConfig)
     """The language model."""
+    real: RealModelConfig | None = None
+    """SmolLM2-135M, if it is on this machine; None leaves it out."""
     exchange: bool = False
     """Whether the exchange with SAELens is checked. Loading SAELens takes a while."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mechscope.checkpoints.lab_models import SMOLLM2
 from mechscope.labs.lab import Lab, Outcome
 from mechscope.labs.sae.claims import CLAIMS, LARGE, MODEL, PARTNER, PEER, RARE
-from mechscope.labs.sae.config import GridConfig, SaeConfig, TextConfig
+from mechscope.labs.sae.config import GridConfig, RealModelConfig, SaeConfig, TextConfig
 from mechscope.labs.sae.exchange_check import compare_with_saelens, why_no_peer
 from mechscope.labs.sae.features_against_neurons import compare_models, detect
 from mechscope.labs.sae.figures import TEXT_FIGURES, draw_figures
@@ -27,6 +28,9 @@ from mechscope.labs.sae.language_model import (
 )
 from mechscope.labs.sae.measures import Findings, TextFindings, measure
 from mechscope.labs.sae.probing import probe_comments
+from mechscope.labs.sae.real_claims import REAL
+from mechscope.labs.sae.real_figures import REAL_FIGURES, draw_real
+from mechscope.labs.sae.real_model import RealStudy, study_real_model
 from mechscope.labs.sae.splitting import split
 from mechscope.labs.sae.steering import steer
 from mechscope.labs.sae.text_study import study_text, train_chosen
@@ -38,6 +42,7 @@ NOT_UNIVERSAL_YET = (
     "features become universal late in training, so the bound is checked on the fully trained dictionaries of the full "
     "budget"
 )
+NO_REAL = "training a dictionary on SmolLM2-135M takes minutes and is part of the full budget"
 NO_TIME = "loading SAELens takes longer than everything else, so this is part of the full budget"
 
 
@@ -60,16 +65,35 @@ def run_experiment(workspace: Workspace) -> Outcome:
     config: SaeConfig = workspace.config
     missing = why_no_model(config.text)
     found = {seed: _study(workspace, config, seed, missing is None) for seed in workspace.seeds}
-    measures = {seed: measure(each) for seed, each in found.items()}
+    real = _study_real(workspace, config)
+    measures = {
+        seed: measure(each) | (real[seed].named_measures() if seed in real else {})
+        for seed, each in found.items()
+    }
     first = workspace.seeds[0]
     return Outcome(
         measures=measures,
-        figures=draw_figures(found[first], measures[first], first),
+        figures=(
+            *draw_figures(found[first], measures[first], first),
+            *(draw_real(real[first], SMOLLM2.load(workspace.device).tokenizer, first) if real else ()),
+        ),
         not_run=_not_run(config, missing),
         missing_figures=_missing_figures(config, missing),
         facts=_facts(found[first]),
         weights=_weights(found[first]),
     )
+
+
+def _study_real(workspace: Workspace, config: SaeConfig) -> dict[int, RealStudy]:
+    """Seed → a dictionary on SmolLM2-135M; empty if it is not studied."""
+    if config.real is None or not SMOLLM2.is_available:
+        return {}
+    return {seed: study_real_model(workspace, config.real, seed) for seed in workspace.seeds}
+
+
+def _why_no_real(config: SaeConfig) -> str:
+    """Why SmolLM2-135M is not studied; empty if it is."""
+    return SMOLLM2.missing if config.real else NO_REAL
 
 
 def _facts(found: Findings) -> Facts:
@@ -121,6 +145,8 @@ def _not_run(config: SaeConfig, missing: str | None) -> dict[str, str]:
     reasons: dict[str, str] = {}
     if config.large is None:
         reasons[LARGE] = NO_LARGE
+    if reason := _why_no_real(config):
+        reasons[REAL] = reason
     if missing is not None:
         reasons |= dict.fromkeys((MODEL, PARTNER, PEER, RARE), missing)
         return reasons
@@ -139,6 +165,8 @@ def _not_run(config: SaeConfig, missing: str | None) -> dict[str, str]:
 
 def _missing_figures(config: SaeConfig, missing: str | None) -> dict[str, str]:
     absent = {} if config.large else {"grid-large": NO_LARGE}
+    if reason := _why_no_real(config):
+        absent |= dict.fromkeys(REAL_FIGURES, reason)
     if missing is not None:
         return absent | dict.fromkeys(TEXT_FIGURES, missing)
     if partner_of(config.text) is None:
@@ -165,6 +193,7 @@ def describe_inputs() -> dict[str, str]:
     return {
         "known features": "made up, from the seed",
         "language model and text": describe_text(TextConfig()),
+        "SmolLM2-135M": SMOLLM2.describe("claims 5.s1 and 5.s2 are"),
         "SAELens": why_no_peer() or "installed (used by the full budget)",
     }
 
@@ -189,7 +218,9 @@ LAB = Lab(
     lesson=Path(__file__).parent / "lesson.md",
     configs={
         "quick": SaeConfig(text=_QUICK_TEXT),
-        "full": SaeConfig(large=GridConfig(), text=TextConfig(rare_steps=4000), exchange=True),
+        "full": SaeConfig(
+            large=GridConfig(), text=TextConfig(rare_steps=4000), real=RealModelConfig(), exchange=True
+        ),
     },
     seeds={"quick": 1, "full": 2},
     inputs=describe_inputs,

@@ -42,12 +42,12 @@ def detect(study: TextStudy, twin: HookedTransformer, on_twin: Dictionary, seed:
     found: list[AutomaticDetection] = []
     for values in kinds:
         values = values.cpu()
-        units = _draw_units(values, study.config.detected, seed)
+        units = draw_units(values, study.config.detected, seed)
         found.append(automatic_detection(tokens, values, units=units, active_share=ACTIVE_SHARE, seed=seed))
     return Detection(*found)
 
 
-def _draw_units(values: Float[Tensor, "batch pos feature"], count: int, seed: int) -> list[int]:
+def draw_units(values: Float[Tensor, "batch pos feature"], count: int, seed: int) -> list[int]:
     """Units drawn at random among those that are ever active, so that none is picked by hand."""
     alive = (values.flatten(0, 1) > 0).any(0).nonzero().flatten()
     order = torch.randperm(len(alive), generator=torch.Generator().manual_seed(seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -69,24 +70,35 @@ def read_texts(model: HookedTransformer, config: TextConfig, seed: int) -> Texts
     library = read_standard_library()
     width = model.cfg.n_ctx - 1
     held_out = "\n".join(library.pop(name) for name in HELD_OUT_CODE)
-    test = _tokens(model, held_out)
+    test = tokens_of(model, held_out)
     inside = inside_comment(_pieces(model, test))
     rows = min(config.test_rows, len(test) // width)
+    train = training_rows(model, library, config.train_rows, width, seed)
+    test, inside = (each[: rows * width].view(rows, width) for each in (test, inside))
+    start = torch.zeros(rows, 1, dtype=torch.bool)
+    return Texts(_with_bos(model, train), _with_bos(model, test), torch.cat([start, inside], 1))
+
+
+def training_rows(
+    model: HookedTransformer, library: Mapping[str, str], count: int, width: int, seed: int
+) -> Int[Tensor, "batch pos"]:
+    """Sequences of tokens from the beginnings of modules, drawn without replacement: at most `count` of them."""
     generator = torch.Generator().manual_seed(3000 + seed)
     sources = list(library.values())
     parts: list[Tensor] = []
     found = 0
     for index in torch.randperm(len(sources), generator=generator).tolist():
         # Only the beginning of each module, so that many modules are read.
-        part = _tokens(model, sources[index][:20_000])
-        parts.append(part[: len(part) // width * width].view(-1, width))
+        parts.append(in_rows(tokens_of(model, sources[index][:20_000]), width))
         found += len(parts[-1])
-        if found >= config.train_rows:
+        if found >= count:
             break
-    train = torch.cat(parts)[: config.train_rows]
-    test, inside = (each[: rows * width].view(rows, width) for each in (test, inside))
-    start = torch.zeros(rows, 1, dtype=torch.bool)
-    return Texts(_with_bos(model, train), _with_bos(model, test), torch.cat([start, inside], 1))
+    return torch.cat(parts)[:count]
+
+
+def in_rows(tokens: Int[Tensor, " token"], width: int) -> Int[Tensor, "batch pos"]:
+    """Tokens in sequences of equal length; the remainder is dropped."""
+    return tokens[: len(tokens) // width * width].view(-1, width)
 
 
 def inside_comment(pieces: list[str]) -> Bool[Tensor, " pos"]:
@@ -127,7 +139,12 @@ def random_twin(model: HookedTransformer, seed: int) -> HookedTransformer:
     return twin.to(next(model.parameters()).device).eval()
 
 
-def _tokens(model: HookedTransformer, text: str) -> Tensor:
+def tokens_of(model: HookedTransformer, text: str) -> Int[Tensor, " pos"]:
+    """A text's tokens, without BOS.
+
+    Raises:
+        ValueError: for a model without a tokenizer.
+    """
     return model.to_tokens(text, prepend_bos=False, truncate=False)[0].cpu()
 
 

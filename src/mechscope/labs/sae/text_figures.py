@@ -10,6 +10,7 @@ import torch
 from mechscope.dictionaries.evaluation import feature_pages
 from mechscope.dictionaries.evaluation.sparse_probing import SparseProbing
 from mechscope.labs.lab import LabFigure
+from mechscope.labs.sae.context_figure import BEFORE, EXAMPLES, ShownFeature, draw_contexts
 from mechscope.labs.sae.features_against_neurons import Universality
 from mechscope.labs.sae.language_model import HOOK
 from mechscope.labs.sae.measures import TextFindings
@@ -22,11 +23,6 @@ from mechscope.results import Provenance, make_result
 from mechscope.viz import Marker
 from mechscope.viz.template import new_figure
 from mechscope.viz.ticks import log_axis
-
-BEFORE = 7
-"""Tokens shown before the one where the feature is strongest."""
-EXAMPLES = 3
-"""Contexts per feature."""
 
 
 def draw_text(text: TextFindings, numbers: Mapping[str, float], seed: int) -> tuple[LabFigure, ...]:
@@ -162,47 +158,16 @@ def _pages(study: TextStudy, made_by: Provenance, seed: int) -> LabFigure:
         window=(BEFORE, 0),
         batch_size=64,
     )
-    rows: list[list[str]] = []
-    values: list[list[float]] = []
-    names: list[str] = []
-    for page in pages:
-        promoted = ""
-        if page.logits is not None:
-            promoted = " ".join(_text(model, token).strip() or "␣" for token in page.logits.top)
-        for number, context in enumerate(page.top):
-            missing = BEFORE + 1 - len(context.tokens)
-            rows.append([""] * missing + [_text(model, token) for token in context.tokens])
-            top = page.max_activation or 1.0
-            values.append([0.0] * missing + [value / top for value in context.activations])
-            names.append(f"{page.feature} → {promoted}" if number == 0 else f"{page.feature}, {number + 1}")
-    if not rows:
-        rows, values, names = [[""] * (BEFORE + 1)], [[0.0] * (BEFORE + 1)], ["no feature is active"]
-    title = "Some features: where they are strongest, and (→) what they promote"
-    result = make_result(
-        torch.tensor(values),
-        ("label", "pos"),
-        title,
-        "activation / largest",
-        made_by,
-        {"label": names, "pos": [str(position) for position in range(-BEFORE, 1)]},
-        "tokens",
-    )
-    return LabFigure.of(
-        result,
-        "Drawn at random among features that are active on 0.1 % to 10 % of the tokens, not picked. "
-        "Say of each what it means before you look at what it promotes; then ask for how many you could.",
-        name="pages",
-        key="activations",
-        texts=rows,
-        x_title="position before the strongest token",
-        y_title="feature, context",
-        top_row_first=True,
-    )
-
-
-def _text(model: object, token: int) -> str:
-    tokenizer = getattr(model, "tokenizer", None)
-    return str(token) if tokenizer is None else str(tokenizer.decode([token])).replace("\n", "⏎")
+    shown = [
+        ShownFeature(
+            page.feature,
+            () if page.logits is None else tuple(page.logits.top),
+            page.top,
+            page.max_activation,
+        )
+        for page in pages
+    ]
+    return draw_contexts(shown, model.tokenizer, made_by, name="pages", usual="0.1 % to 10 %")
 
 
 def _detection(numbers: Mapping[str, float], made_by: Provenance) -> LabFigure:

@@ -57,11 +57,13 @@ def settings(
     revive: Revival = "none",
     dead_after: int = 1_000_000,
     penalty_rises: bool = True,
+    checkpoint_every: int = 200,
 ) -> TrainingConfig:
     """The training settings of this lab: a short schedule.
 
     Args:
         penalty_rises: raise the L1 penalty over the first tenth of the training; False: full strength throughout.
+        checkpoint_every: steps between two checkpoints.
     """
     schedule = short_schedule(steps)
     if not penalty_rises:
@@ -73,6 +75,6 @@ def settings(
         revive=revive,
         dead_after=dead_after,
         resample_every=max(1, steps // 4),
-        checkpoint_every=200,
+        checkpoint_every=checkpoint_every,
         seed=seed,
     )
