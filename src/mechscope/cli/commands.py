@@ -103,8 +103,8 @@ class Models:
     action: Annotated[
         tuple[str, ...], tyro.conf.Positional, positional("[show NAME… | get NAME… | train NAME…]")
     ] = ()
-    """Nothing, to list the models; show and names, to read their cards; get and names, to fetch these; or train and names
-    of bundled models, to train these from scratch."""
+    """Nothing, to list the models; show and names, to read their cards; get and names, to fetch these; or train and
+    names of bundled models, to train these from scratch."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
     out: Annotated[Path, Folder] = Path("runs/models")
@@ -146,8 +146,8 @@ class Scoreboard:
     methods: Annotated[tuple[str, ...], Names] = ()
     """Methods by name (eap-ig, acdc, patch-noise, …); all methods if none is given."""
     model: str = ""
-    """A model by name, such as smollm2-135m or ioi-twin, instead of the planted circuits. On smollm2-135m all methods take
-    about ten minutes on one core."""
+    """A model by name, such as smollm2-135m or ioi-twin, instead of the planted circuits. On smollm2-135m all methods
+    take about ten minutes on one core."""
     seeds: Annotated[int, Count] = 3
     """How many seeds (of planted circuits)."""
     examples: Annotated[int | None, Count] = None

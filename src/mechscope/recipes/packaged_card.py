@@ -52,8 +52,8 @@ PROMPTS = 32
 def text_losses(model: HookedTransformer, kind: str, rows: int) -> tuple[float, float]:
     """Loss on the first pieces of a held-out text: (nats per token, bits per byte).
 
-    A piece is about 128 bytes, with nothing before it but the begin token, if the model's texts have one. Bits are those
-    of the predicted tokens per byte of these tokens, so that models with other tokenizers can be compared.
+    A piece is about 128 bytes, with nothing before it but the begin token, if the model's texts have one. Bits are
+    those of the predicted tokens per byte of these tokens, so that models with other tokenizers can be compared.
 
     Args:
         model: a model with a tokenizer.

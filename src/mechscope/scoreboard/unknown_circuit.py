@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from mechscope.scoreboard.methods import METHODS, Scored, node_scores
 from mechscope.storage.folder_lock import hold_folder
 from mechscope.tasks.task import Task
 from mechscope.techniques.ablation import ablation
+from mechscope.techniques.activation_patching import patch
 from mechscope.techniques.circuits import Circuit, EdgeGraph, MaskedRun, auroc, layer_matched_circuit
 from mechscope.techniques.path_patching import path_patching_every_head
 
@@ -48,23 +49,31 @@ SHARES = (0.04, 0.08, 0.16, 0.32)
 """Numbers of heads whose faithfulness is measured, as shares of all heads."""
 DRAWS = 3
 """Random sets of heads of each null."""
-RESAMPLE_DRAWS = 2
-"""Draws of resample ablation, fewer than its default, because each costs as much as another method."""
 
 
-def _resample(model: HookedTransformer, task: Task, seed: int) -> Scored:
-    options: dict[str, Any] = {"how": "resample", "seed": seed, "draws": RESAMPLE_DRAWS, "progress": False}
-    found = ablation(model, task, "heads", **options)
-    return Scored(nodes=_by_name(found.values.values))
+def _patching(direction: Literal["denoise", "noise"]) -> Callable[..., Scored]:
+    def method(model: HookedTransformer, task: Task, seed: int) -> Scored:
+        return _by_name(patch(model, task, "z", direction=direction, progress=False))
+
+    return method
+
+
+def _ablation(how: Literal["zero", "mean"]) -> Callable[..., Scored]:
+    def method(model: HookedTransformer, task: Task, seed: int) -> Scored:
+        return _by_name(ablation(model, task, "heads", how, seed=seed, progress=False))
+
+    return method
 
 
 def _to_logits(model: HookedTransformer, task: Task, seed: int) -> Scored:
-    found = path_patching_every_head(model, task, ["logits"], direction="noise", progress=False)
-    return Scored(nodes=_by_name(found.values.values))
+    return _by_name(path_patching_every_head(model, task, ["logits"], direction="noise", progress=False))
 
 
-def _by_name(values: np.ndarray) -> dict[str, float]:
-    return {f"a{layer}.h{head}": float(value) for (layer, head), value in np.ndenumerate(values)}
+def _by_name(found: Result) -> Scored:
+    effects = found.values.values
+    return Scored(
+        nodes={f"a{layer}.h{head}": float(effects[layer, head]) for layer, head in np.ndindex(effects.shape)}
+    )
 
 
 @dataclass(frozen=True)
@@ -78,18 +87,18 @@ class Compared:
 
 
 COMPARED: dict[str, Compared] = {
-    **{
-        name: Compared(METHODS[name].words, METHODS[name].method)
-        for name in ("patch-noise", "patch-denoise", "ablation-zero", "ablation-mean")
-    },
-    "ablation-resample": Compared(f"resample ablation, {RESAMPLE_DRAWS} draws", _resample),
+    "patch-noise": Compared(METHODS["patch-noise"].words, _patching("noise")),
+    "patch-denoise": Compared(METHODS["patch-denoise"].words, _patching("denoise")),
+    "ablation-zero": Compared(METHODS["ablation-zero"].words, _ablation("zero")),
+    "ablation-mean": Compared(METHODS["ablation-mean"].words, _ablation("mean")),
     "path-logits": Compared("path patching to the logits", _to_logits),
     **{
         name: Compared(METHODS[name].words, METHODS[name].method)
         for name in ("attribution", "attribution-ig", "attribution-drop", "direct", "eap", "eap-ig", "chance")
     },
 }
-"""Methods by their name in code: path patching, and those of `METHODS` that need no run per edge."""
+"""Methods by their name in code: path patching, and those of `METHODS` that need no run per edge. The sweeps leave
+MLPs out, because only heads are compared."""
 
 
 @dataclass(frozen=True)
@@ -374,4 +383,5 @@ def _source() -> dict[str, str]:
 
 def _spearman(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Spearman's ρ between each row and each other row [row other]."""
-    return np.array([[float(spearmanr(row, other).statistic) for other in others] for row in rows])
+    measure: Any = spearmanr
+    return np.array([[float(measure(row, other).statistic) for other in others] for row in rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mechscope.pages.tables import markdown_table
 from mechscope.pages.text_template import fill_page
@@ -53,7 +54,7 @@ def comparison_page(found: Comparison, plot: str = "") -> str:
         for name, values in zip(found.seconds, found.matched_null.values.values, strict=True)
     ]
     effects = found.reference.values.to_series()
-    best = effects.abs().sort_values(ascending=False).index[:SHOWN]
+    best: Any = effects.abs().sort_values(ascending=False).index[:SHOWN]
     titles = ["method", "ρ with patching", "AUROC", *(f"{size} heads" for size in sizes), "CPU s"]
     return fill_page(
         TEMPLATE,

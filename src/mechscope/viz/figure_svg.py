@@ -31,7 +31,8 @@ def figure_svg(figure: go.Figure) -> str:
     Raises:
         ValueError: for a figure with other parts.
     """
-    kinds = [trace.type for trace in figure.data]
+    traces: Any = figure.data
+    kinds: list[str] = [trace.type for trace in traces]
     if kinds == ["heatmap"]:
         return str(_heatmap(figure))
     if set(kinds) == {"scatter"}:
@@ -40,8 +41,9 @@ def figure_svg(figure: go.Figure) -> str:
     raise ValueError(f"only one heat map, or lines, can be drawn as SVG; this is a figure of {found}.")
 
 
-def _heatmap(figure: go.Figure) -> Svg:
-    matrix = np.asarray(figure.data[0].z, dtype=float)
+def _heatmap(figure: Any) -> Svg:
+    trace: Any = figure.data[0]
+    matrix = np.asarray(trace.z, dtype=float)
     axis = figure.layout.coloraxis
     low, high = float(axis.cmin), float(axis.cmax)
     rows, columns = (
@@ -91,8 +93,8 @@ def _colour_bar(image: Svg, unit: str, limits: tuple[float, float], x: float, he
     image.text(x + 62, TOP + height / 2, unit, anchor="middle", font_size=SMALL, upwards=True)
 
 
-def _lines(figure: go.Figure) -> Svg:
-    traces = [trace for trace in figure.data if trace.y is not None and trace.fill is None]
+def _lines(figure: Any) -> Svg:
+    traces: list[Any] = [trace for trace in figure.data if trace.y is not None and trace.fill is None]
     log = figure.layout.xaxis.type == "log"
     labels: list[Any] = list(dict.fromkeys(x for trace in traces for x in trace.x))
     in_words = any(isinstance(label, str) for label in labels)
@@ -133,7 +135,7 @@ def _lines(figure: go.Figure) -> Svg:
     return image
 
 
-def _frame(figure: go.Figure, left: float, height: float, width: float, below: float) -> Svg:
+def _frame(figure: Any, left: float, height: float, width: float, below: float) -> Svg:
     """An empty image with the titles of a figure and of its axes.
 
     Args:
