@@ -45,9 +45,9 @@ REFERENCE = "patch-noise"
 """The method that measures the reference: the effect of patching each head with its corrupted output."""
 LARGE = 0.02
 """A head whose reference effect is at least this share of the whole effect counts as important."""
-SHARES = (0.04, 0.08, 0.16, 0.32)
+SHARES = (0.05, 0.1, 0.2)
 """Numbers of heads whose faithfulness is measured, as shares of all heads."""
-DRAWS = 3
+DRAWS = 2
 """Random sets of heads of each null."""
 
 
