@@ -18,6 +18,7 @@ from mechscope.arguments import visible
 from mechscope.model.slice import chosen_indices
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_ids
+from mechscope.tasks.left_out import LeftOut
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Task:
     """A description of what the corruption changes."""
     seed: int | None = None
     """Seed of the random draw."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Words that no prompt contains, because they are several tokens in this vocabulary."""
 
     def __post_init__(self) -> None:
         for name in ("clean", "corrupted"):
@@ -268,8 +271,12 @@ class Task:
         answers = self.answers.positions.shape[1]
         return (
             f"<task {self.name}: {self.n_examples} pairs of {self.length} tokens, {answers} "
-            f"answer{'s' if answers > 1 else ''} each, {self.metric.name}>"
+            f"answer{'s' if answers > 1 else ''} each, {self.metric.name}{self._without()}>"
         )
+
+    def _without(self) -> str:
+        counts = ", ".join(each.count for each in self.left_out)
+        return f"; without {counts} that are several tokens here" if counts else ""
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,15 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 
 from mechscope.model.model_name import model_name
-from mechscope.model.token_batch import Tokens
+from mechscope.model.token_batch import TextOrIds, Tokens
 from mechscope.results import Provenance
+from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Task, numbered
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-TaskOrTokens = (
-    Task
-    | Int[torch.Tensor, "batch pos"]
-    | Int[torch.Tensor, " pos"]
-    | str
-    | list[Any]
-    | tuple[Any, ...]
-    | range
-)
+TaskOrTokens = Task | Int[torch.Tensor, "batch pos"] | Int[torch.Tensor, " pos"] | TextOrIds
 """A task, text or texts, or token ids: in a tensor, an array or lists."""
 
 
@@ -57,6 +50,11 @@ class Prompts:
     def real(self) -> Bool[torch.Tensor, "batch pos"]:
         """True where a token is real."""
         return self.tokens.is_real
+
+    @property
+    def aligned(self) -> bool:
+        """Whether each position may be compared across prompts: as the task says, or if all have the same length."""
+        return len(self.tokens.lengths.unique()) == 1 if self.task is None else self.task.aligned
 
     def index_of(self, position: int) -> Int[torch.Tensor, " batch"]:
         """The index of each prompt's real token number `position` [batch]; negative numbers count from its end.
@@ -109,6 +107,23 @@ def as_prompts(
     one = len(tokens) == 1
     labels = position_labels(model, tokens.ids[0]) if one else tuple(map(str, range(tokens.shape[1])))
     return Prompts(tokens, None, labels, Provenance(model_name(model), name))
+
+
+def answers_of(model: HookedTransformer, prompts: Prompts) -> Answers:
+    """A task's answers; without a task, what the model itself predicts after the last token of each prompt.
+
+    Raises:
+        ValueError: if the model gives NaN.
+    """
+    if prompts.task is not None:
+        return prompts.task.answers.to(prompts.tokens.device)
+    with torch.no_grad():
+        residual = model(prompts.tokens, stop_at_layer=model.cfg.n_layers, return_type=None)
+        last = prompts.index_of(-1)[:, None]
+        rows = torch.arange(len(last), device=last.device)[:, None]
+        logits = model.unembed(model.ln_final(residual[rows, last]))
+    check_finite(logits, "the logits")
+    return Answers(last, logits.argmax(-1)[..., None])
 
 
 def read_tokens(

@@ -14,7 +14,7 @@ one also receives the changed output of the earlier one: paths are sender -> rec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -189,22 +189,38 @@ def _effects(
 ) -> torch.Tensor:
     """The effect of each trial; 0 if there is no path from its senders to its receivers."""
     paths = DirectPaths(run.model, run.sweep.cache, run.source, through_mlps, _mask(run.task, positions))
-    reading = {receiver for _, receivers in trials for receiver in receivers if receiver.kind != "head"}
-    resumed = [get_act_name("z", _layer_of(run.model, receiver)) for receiver in reading]
+    reading = {receiver for _, receivers in trials for receiver in receivers}
+    resumed = [
+        get_act_name("z", _layer_of(run.model, receiver)) for receiver in reading if receiver.kind != "head"
+    ]
     paths.require([sender for senders, _ in trials for sender in senders], resumed)
-    interventions: list[list[Edit]] = []
-    for senders, receivers in trials:
-        arriving = zip(receivers, paths.at(senders, receivers), strict=True)
-        interventions.append(
-            [_edit(run.model, receiver, change) for receiver, change in arriving if change is not None]
-        )
-    live = [place for place, edits in enumerate(interventions) if edits]
     measured = torch.full((len(trials),), run.base)
-    if live:
-        scores = run.per_example([interventions[place] for place in live], "path patching")
-        measured = measured.to(scores)
-        measured[live] = scores.mean(1)
+    at_once = _trials_at_once(run, reading, through_mlps)
+    parts = range(0, len(trials), at_once)
+    for number, start in enumerate(parts):
+        interventions: dict[int, list[Edit]] = {}
+        for place, (senders, receivers) in enumerate(trials[start : start + at_once], start):
+            arriving = zip(receivers, paths.at(senders, receivers), strict=True)
+            edits = [
+                _edit(run.model, receiver, change) for receiver, change in arriving if change is not None
+            ]
+            if edits:
+                interventions[place] = edits
+        if interventions:
+            words = f", part {number + 1} of {len(parts)}" if len(parts) > 1 else ""
+            scores = run.per_example(list(interventions.values()), f"path patching{words}")
+            measured = measured.to(scores)
+            measured[list(interventions)] = scores.mean(1)
     return run.effect(measured)
+
+
+def _trials_at_once(run: TaskSweep, receivers: Collection[NodeName], through_mlps: bool) -> int:
+    """How many trials' changes at the receivers take half of the memory budget."""
+    # Without MLPs in between, all receivers of a trial share one tensor.
+    different = len({(receiver.kind, receiver.layer) for receiver in receivers}) if through_mlps else 1
+    dtype = run.model.cfg.dtype
+    each = run.task.n_examples * run.task.length * run.model.cfg.d_model * torch.finfo(dtype).bits // 8
+    return max(1, run.sweep.memory // (2 * each * max(1, different)))
 
 
 def _layer_of(model: HookedTransformer, receiver: NodeName) -> int:

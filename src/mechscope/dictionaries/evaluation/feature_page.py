@@ -23,6 +23,7 @@ from mechscope.dictionaries.position_mask import (
     tokens_with_mask,
 )
 from mechscope.dictionaries.trained_positions import trained_positions
+from mechscope.model.token_batch import TextOrIds
 from mechscope.model.transformer import HookedTransformer
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class FeaturePage:
 def feature_pages(
     model: HookedTransformer | HookedEncoder,
     dictionary: Dictionary,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     features: Sequence[int],
     *,

@@ -5,5 +5,8 @@ from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.experiment import LAB
 from mechscope.labs.ioi.published import published_measures
 from mechscope.labs.ioi.stories import Stories
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = ["LAB", "Anatomy", "IOIConfig", "NoCircuitError", "Stories", "dissect", "published_measures"]

@@ -74,6 +74,15 @@ class Edit:
             return int(self.pos.min())
         return self.pos if isinstance(self.pos, int) else min(self.pos)
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for two edits that do the same because they share their tensors; functions are equal to nothing."""
+        pos = id(self.pos) if isinstance(self.pos, torch.Tensor) else self.pos
+        value = id(self.value) if isinstance(self.value, torch.Tensor) else self.value
+        basis = None if self.basis is None else id(self.basis)
+        function = None if self.function is None else object()
+        return (self.hook, value, pos, self.head, self.key, self.index, self.how, basis, function)
+
     def end(self, length: int) -> int:
         """One past the last position that changes."""
         if self.pos is None:
