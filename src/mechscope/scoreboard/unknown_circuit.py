@@ -5,7 +5,7 @@ does a method agree with patching each head (an exact experiment, but one questi
 the other methods, and do the heads that it ranks first keep the behaviour when every other head is patched?
 
 The reference is measured on other prompts than the methods see. So patching itself does not agree with it perfectly,
-and its own row says how much agreement the number of prompts allows.
+and its own row says how far two sets of prompts agree.
 """
 
 from __future__ import annotations
