@@ -68,7 +68,7 @@ def text_losses(model: HookedTransformer, kind: str, rows: int) -> tuple[float, 
         losses = token_losses(model, tokens)
         nats += float(losses.sum())
         n_tokens += losses.numel()
-        n_bytes += len(model.to_string(tokens[0, 1:]).encode())
+        n_bytes += len(str(model.to_string(tokens[0, 1:])).encode())
     return nats / n_tokens, nats / math.log(2) / n_bytes
 
 
