@@ -21,6 +21,7 @@ from mechscope.cli.main import main
 from mechscope.dictionaries.jobs import running as jobs_running
 from mechscope.dictionaries.sources.config import source_from_dict
 from mechscope.dictionaries.sources.opening import KnownSource, open_source
+from mechscope.dictionaries.synthetic import SyntheticFeatures
 from mechscope.dictionaries.trainer import Trainer
 from mechscope.dictionaries.training_checkpoint import TrainingCheckpoint
 from mechscope.model.transformer import HookedTransformer
@@ -111,6 +112,107 @@ def test_train_eval_and_show_on_known_features(tmp_path: Path, capsys: pytest.Ca
     assert "never active in 300 activations" in said
     code, said, _ = call(capsys, "show", out / "relu", "--feature", "3", "31")
     assert said.count("nearest true features:") == 2
+
+
+def test_show_and_eval_reuse_the_figures_while_nothing_has_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    assert call(capsys, "train", *KNOWN, "--out", out)[0] == 0
+    folder = out / "topk"
+    file = folder / "evaluation.json"
+    measured: list[int] = []
+    evaluate = KnownSource.evaluate
+
+    def counting(self: KnownSource, dictionary: Any) -> Any:
+        measured.append(1)
+        return evaluate(self, dictionary)
+
+    monkeypatch.setattr(KnownSource, "evaluate", counting)
+
+    def times(*arguments: str | Path) -> tuple[int, str]:
+        before = len(measured)
+        code, said, err = call(capsys, *arguments)
+        assert (code, err) == (0, "")
+        return len(measured) - before, said
+
+    count, now = times("show", folder)
+    assert count == 1 and f"Measured now; this keeps the figures: mechscope sae eval {folder}" in now
+    assert not file.exists()
+    count, table = times("eval", folder)
+    assert count == 1 and f"written to {file}" in table
+    count, said = times("show", folder)
+    assert count == 0 and f"Read from {file}." in said
+    # The figures are the measured ones.
+    assert said.split("Read from")[0] == now.split("Measured now")[0]
+    content = file.read_bytes()
+    count, said = times("eval", folder)
+    assert count == 0 and f"read from {file}: nothing has changed since" in said
+    assert said.split("\n\n")[:2] == table.split("\n\n")[:2] and file.read_bytes() == content
+    assert times("eval", folder, "--again")[0] == 1
+    # What does not change the held-out activations does not matter; what does is named.
+    assert times("show", folder, "--tokens", "500")[0] == 0
+    count, said = times("show", folder, "--held-out", "200")
+    assert count == 1 and "source.held_out is 300 there and 200 here. It is measured again." in said
+    dictionary = d.load(folder)
+    with torch.no_grad():
+        dictionary.b_enc[5] = -1e6
+    d.save(dictionary, folder)
+    count, said = times("show", folder)
+    assert count == 1 and "belongs to another evaluation: dictionary weights is" in said
+    times("eval", folder)
+    assert times("show", folder)[0] == 0
+    kept = json.loads(file.read_text())
+    for name, value in {
+        "times_active": [1],
+        "measures": {"L0": 4.0},
+        "examples": 0,
+        "outlier_limits": {},
+    }.items():
+        file.write_text(json.dumps({**kept, name: value}))
+        count, said = times("show", folder)
+        assert count == 1 and f"{file} is damaged. It is measured again." in said
+    del kept["key"]
+    for content, says in (
+        (json.dumps(kept), "was written by an earlier version"),
+        ("{", "is not valid JSON"),
+    ):
+        file.write_text(content)
+        count, said = times("show", folder)
+        assert count == 1 and says in said
+
+
+def test_outliers_are_counted_in_what_train_and_eval_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = SyntheticFeatures.sample
+
+    def with_outliers(self: Any, n: int, generator: torch.Generator) -> Any:
+        x, features = sample(self, n, generator)
+        x[:: max(n // 2, 1)] += 1000  # an example may be all zeros
+        return x, features
+
+    monkeypatch.setattr(SyntheticFeatures, "sample", with_outliers)
+    code, said, err = call(capsys, "train", *KNOWN, "--out", tmp_path / "run")
+    assert (code, err) == (0, "")
+    assert "left out 24 of 768 activations, more than 25 times as long as the median one" in said
+    folder = tmp_path / "run" / "topk"
+    limit = d.load(folder).metadata["outlier_limits"]["x"]
+    code, said, err = call(capsys, "eval", folder)
+    assert (code, err) == (0, "")
+    assert f"298 held-out activations; 2 outliers, left out (activations longer than {limit:.4g})" in said
+    figures = json.loads((folder / "evaluation.json").read_text())
+    assert figures["outliers"] == 2 and figures["outlier_limits"] == {"x": limit, "target": None}
+    with_them = "fraction of variance unexplained, with outliers"
+    assert figures["measures"][with_them] != figures["measures"]["fraction of variance unexplained"]
+    assert with_them in said
+    said = call(capsys, "show", folder)[1]
+    assert "2 outliers, left out" in said
+    keeps = tmp_path / "keeps"
+    code, said, _ = call(capsys, "train", *KNOWN, "--out", keeps, "--outlier-factor", "0")
+    assert code == 0 and "left out" not in said
+    assert "outlier_limits" not in d.load(keeps / "topk").metadata
+    assert "above 1" in call(capsys, "train", *KNOWN, "--out", tmp_path / "x", "--outlier-factor", "0.5")[2]
 
 
 def test_features_are_shown_on_the_activations_that_were_held_out(

@@ -115,6 +115,10 @@ CALLS: dict[str, Callable[[Setting], Any]] = {
     "evaluate, Evaluation, Splice, spliced_loss, Activity, ActivityCounts, MeanCosine, Shrinkage": lambda s: (
         e.evaluate(s.dictionary, s.tokens, model=s.model, hook_name=WHERE).table
     ),
+    "OutlierLimits, NO_LIMITS": lambda s: [
+        e.evaluate(s.dictionary, s.activations, outlier_limits=limits).fvu
+        for limits in (d.OutlierLimits(x=1e4), d.NO_LIMITS)
+    ],
     "activity": lambda s: e.activity(s.features).densities,
     "VarianceUnexplained, fraction_of_variance_unexplained": lambda s: e.fraction_of_variance_unexplained(
         s.activations, s.dictionary(s.activations)

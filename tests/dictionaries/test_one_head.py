@@ -145,7 +145,9 @@ def test_features_of_a_head_have_effects(model, tokens) -> None:
 
 
 def test_training_on_one_head(model, tokens) -> None:
-    stream = ModelStream(model, tokens, Z, head=1, batch_size=9, buffer_size=45, dtype=torch.float64)
+    stream = ModelStream(
+        model, tokens, Z, head=1, batch_size=9, buffer_size=45, skip_first=0, dtype=torch.float64
+    )
     assert stream.d_in == D_HEAD and "head 1 of" in stream.source
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens)
@@ -154,7 +156,7 @@ def test_training_on_one_head(model, tokens) -> None:
     sorted_found, sorted_expected = (rows[rows[:, 0].argsort()] for rows in (found, expected))
     assert torch.allclose(sorted_found, sorted_expected, atol=1e-12)
     paired = ModelStream(
-        model, tokens, Q, target_hook_name=Z, head=0, target_head=3, batch_size=9, buffer_size=45
+        model, tokens, Q, target_hook_name=Z, head=0, target_head=3, batch_size=9, buffer_size=40
     )
     assert (paired.d_in, paired.d_out) == (D_HEAD, D_HEAD)
 
@@ -216,7 +218,7 @@ def test_heads_that_a_point_lacks(model, tokens) -> None:
     with pytest.raises(ValueError, match="no heads"):
         spliced_loss(model, dictionary, tokens, "blocks.0.hook_resid_post")
     with pytest.raises(ValueError, match="no head 9"):
-        ModelStream(model, tokens, Z, head=9, batch_size=9, buffer_size=45)
+        ModelStream(model, tokens, Z, head=9, batch_size=9, buffer_size=40)
     with pytest.raises(ValueError, match="writes to the head that it reads"):
         dictionary.attached(model, head=1, head_out=2).__enter__()
     with pytest.raises(ValueError, match="but head 1"):

@@ -75,7 +75,8 @@ def test_a_stream_leaves_them_out_and_attention_sees_them(model, tokens) -> None
     expected = cache[HOOK][keep]
     count = len(expected)
     stream = ModelStream(
-        model, tokens, HOOK, batch_size=1, buffer_size=count, dtype=torch.float64, exclude_special_tokens=[END, PAD]
+        model, tokens, HOOK, batch_size=1, buffer_size=count, dtype=torch.float64, skip_first=0,
+        exclude_special_tokens=[END, PAD],
     )  # fmt: skip
     found: list[torch.Tensor] = []
     while stream.state_dict()["epoch"] == 0 and len(found) < count:

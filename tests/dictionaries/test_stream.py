@@ -68,6 +68,7 @@ def make(kind, model, tokens):
         batch_size=16,
         buffer_size=80,
         target_hook_name="blocks.1.hook_mlp_out",
+        skip_first=0,
         seed=5,
     )
 
@@ -121,6 +122,25 @@ def test_rows_of_a_block_are_mixed(model, tokens):
     assert touched > 10
 
 
+def test_first_tokens_are_left_out_by_default_after_padding_on_the_left(model, tokens):
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    mask[:9, :4] = False
+    sizes = {"batch_size": 10, "mask": mask}
+    by_default = ModelStream(model, tokens, "blocks.0.hook_resid_post", buffer_size=171, **sizes)
+    everything = ModelStream(
+        model, tokens, "blocks.0.hook_resid_post", buffer_size=194, skip_first=0, **sizes
+    )
+    _, cache = model.run_with_cache(tokens, attention_mask=mask)
+    x = cache["blocks.0.hook_resid_post"]
+    without = mask.clone()
+    without[:9, 4] = without[9:, 0] = False
+    for stream, used in ((by_default, without), (everything, mask)):
+        seen = stream.read_block(0, 0).x
+        order = torch.randperm(23, generator=seeded(0, 2, 0))
+        assert_close(seen, torch.cat([x[row][used[row]] for row in order]), rtol=1e-4, atol=1e-5)
+    assert by_default.metadata() == {"skip_first": 1} and everything.metadata() == {"skip_first": 0}
+
+
 def test_masked_and_first_positions_are_left_out(model, tokens):
     mask = torch.ones_like(tokens, dtype=torch.bool)
     mask[:, 7:] = False
@@ -137,13 +157,14 @@ def test_masked_and_first_positions_are_left_out(model, tokens):
 
 
 def test_heads_and_layers_lie_side_by_side(model, tokens):
-    heads = ModelStream(model, tokens, "blocks.0.attn.hook_z", batch_size=10, buffer_size=230)
+    heads = ModelStream(model, tokens, "blocks.0.attn.hook_z", batch_size=10, buffer_size=230, skip_first=0)
     layers = ModelStream(
         model,
         tokens,
         ["blocks.0.hook_resid_post", "blocks.1.hook_resid_post"],
         batch_size=10,
         buffer_size=230,
+        skip_first=0,
     )
     assert heads.d_in == 12 and layers.d_in == 24
     _, cache = model.run_with_cache(tokens)
@@ -167,12 +188,15 @@ def test_what_no_stream_can_give_is_an_error(model, tokens):
     sizes = {"batch_size": 16, "buffer_size": 80}
     with pytest.raises(KeyError, match=r"nearest names are .*blocks.0.hook_resid_post"):
         ModelStream(model, tokens, "blocks.0.hook_resid_pots", **sizes)
-    with pytest.raises(ValueError, match="230 activations, fewer than the buffer of 1000: give more text"):
+    with pytest.raises(
+        ValueError,
+        match=r"207 activations \(skip_first=1 .*\), fewer than the buffer of 1000: give",
+    ):
         ModelStream(model, tokens, "hook_embed", batch_size=16, buffer_size=1000)
     with pytest.raises(ValueError, match="holds no batch"):
         ModelStream(model, tokens, "hook_embed", batch_size=16, buffer_size=8)
     with pytest.raises(ValueError, match="make it larger"):
-        ModelStream(model, tokens, "hook_embed", batch_size=16, buffer_size=19)
+        ModelStream(model, tokens, "hook_embed", batch_size=16, buffer_size=17)
     with pytest.raises(ValueError, match="one vector for each"):
         ModelStream(model, tokens, "blocks.0.attn.hook_pattern", **sizes)
     with pytest.raises(ValueError, match="leaves no position"):
@@ -201,7 +225,7 @@ def test_nan_activations_are_named(model, tokens):
         model.W_E[5] = float("nan")
     try:
         with pytest.raises(ValueError, match="hook_embed over 23 rows of 10 tokens has NaN"):
-            next(ModelStream(model, tokens, "hook_embed", batch_size=10, buffer_size=230))
+            next(ModelStream(model, tokens, "hook_embed", batch_size=10, buffer_size=207))
     finally:
         with torch.no_grad():
             model.W_E[5] = before

@@ -223,9 +223,14 @@ def test_bad_input(senders: Any, receivers: Any, error: type, words: str) -> Non
 
 
 def test_groups_and_parallel_blocks_have_their_own_rules() -> None:
-    with pytest.raises(ValueError, match="shares keys"):
+    with pytest.raises(
+        ValueError, match=r"shares its keys and values with the others of heads 2–3.*'a1.h1<k>'"
+    ):
         paths(exact_model("grouped"), tiny_task(), "input", "a1.h3")
-    with pytest.raises(KeyError, match="key/value heads"):
+    with pytest.raises(
+        KeyError,
+        match="query head 3 reads key/value head 1, whose keys are 'a1.h1<k>' and shared by heads 2–3",
+    ):
         paths(exact_model("grouped"), tiny_task(), "input", "a1.h3<k>")
     with pytest.raises(ValueError, match="no direct path"):
         paths(exact_model("parallel"), tiny_task(), "a1.h0", "m1")

@@ -28,6 +28,8 @@ from .files import save as save
 from .losses import DeadFeatures as DeadFeatures
 from .losses import Loss as Loss
 from .model_stream import ModelStream as ModelStream
+from .outliers import NO_LIMITS as NO_LIMITS
+from .outliers import OutlierLimits as OutlierLimits
 from .shards import ShardStream as ShardStream
 from .shards import write_shards as write_shards
 from .stream import GeneratorStream as GeneratorStream

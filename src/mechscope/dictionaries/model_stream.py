@@ -11,19 +11,20 @@ from torch import Tensor
 
 from mechscope.arguments import checked_constructor
 from mechscope.checkpoints.weights_checksum import DIGITS, checksum_of_parameters
+from mechscope.dictionaries._how_far import how_far
 from mechscope.dictionaries._seeding import seeded
 from mechscope.dictionaries.head import check_head, read_part
 from mechscope.dictionaries.position_mask import (
+    EXCLUDED,
+    SKIPPED,
     ExcludeTokens,
     excluded_ids,
     position_mask,
     tokens_with_mask,
 )
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
-from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
 from mechscope.model.token_batch import TextOrIds
-from mechscope.model.transformer import HookedTransformer
 
 
 @checked_constructor
@@ -45,8 +46,8 @@ class ModelStream(BlockStream):
             their positions are excluded everywhere, but attention still sees them.
         head: read only this head of a hook point with heads [batch pos head width].
         target_head: the head that a transcoder writes.
-        skip_first: how many real tokens to exclude at the start of each row: a first token's activation is often
-            hundreds of times as long as any other.
+        skip_first: how many real tokens to exclude at the start of each row, after any padding: a first token's
+            activation is often hundreds of times as long as any other. 0 excludes none.
         rows_at_once: rows per forward pass.
         dtype: data type of the activations in the buffer.
         weights: a checksum of the model's weights; None computes one from its parameters when it is needed.
@@ -67,7 +68,7 @@ class ModelStream(BlockStream):
         buffer_size: int,
         target_hook_name: str | Sequence[str] | None = None,
         mask: Bool[Tensor, "batch pos"] | None = None,
-        skip_first: int = 0,
+        skip_first: int = 1,
         exclude_special_tokens: ExcludeTokens = False,
         head: int | None = None,
         target_head: int | None = None,
@@ -89,6 +90,7 @@ class ModelStream(BlockStream):
             self.source = f"head {self.head} of {self.source}"
         excluded = excluded_ids(model, exclude_special_tokens)
         self._used = position_mask(self.tokens, skip_first, excluded).cpu()
+        self._metadata = {SKIPPED: skip_first} | ({EXCLUDED: list(excluded)} if excluded else {})
         self._rows = self._rows_a_block(buffer_size)
         probe = self._activations(self.tokens[:1])
         self._d_in = probe.x.shape[-1]
@@ -99,9 +101,11 @@ class ModelStream(BlockStream):
         if buffer_size < self.batch_size:
             raise ValueError(f"a buffer of {buffer_size} activations holds no batch of {self.batch_size}.")
         if available < buffer_size:
+            skipped = self._metadata[SKIPPED]
+            without = f" (skip_first={skipped} leaves out the start of each row)" if skipped else ""
             raise ValueError(
-                f"{self.source} have {available} activations, fewer than the buffer of {buffer_size}: give more "
-                f"text, or buffer_size={available} at most."
+                f"{self.source} have {available} activations{without}, fewer than the buffer of {buffer_size}: give "
+                f"more text, or buffer_size={available} at most."
             )
         # Rows may differ in their number of used positions; a buffer for all positions holds any row.
         everything = buffer_size == available
@@ -145,6 +149,9 @@ class ModelStream(BlockStream):
         weights = checksum_of_parameters(self.model) if self._weights is None else self._weights
         return {"model weights": weights, "tokens": hash_of(self.tokens.ids, self._used)[:DIGITS]}
 
+    def metadata(self) -> dict[str, Any]:
+        return dict(self._metadata)
+
     def fingerprint(self) -> str:
         return " ".join(self.made_from().values())
 
@@ -181,22 +188,10 @@ class ModelStream(BlockStream):
     def _activations(self, tokens: Tensor) -> Batch:
         """Activations [batch pos width] at the points that are read and written."""
         names = [*dict.fromkeys([*self.read, *self.written])]
-        _, cache = self.model.run_with_cache(tokens, names_filter=names, **self._how_far(names))
+        _, cache = self.model.run_with_cache(tokens, names_filter=names, **how_far(self.model, names))
         read = [self._flat(name, cache[name], tokens, self.head) for name in self.read]
         written = [self._flat(name, cache[name], tokens, self.target_head) for name in self.written]
         return Batch(torch.cat(read, -1), torch.cat(written, -1) if written else None)
-
-    def _how_far(self, names: list[str]) -> dict[str, Any]:
-        """Options that skip the blocks after the last hook point, and the unembedding."""
-        if isinstance(self.model, HookedEncoder):
-            return {"return_type": None}
-        if not isinstance(self.model, HookedTransformer):
-            return {}
-        how: dict[str, Any] = {"return_type": None}
-        layers = [int(name.split(".")[1]) for name in names if name.startswith("blocks.")]
-        if len(layers) == len(names) and max(layers) + 1 < self.model.cfg.n_layers:
-            how["stop_at_layer"] = max(layers) + 1
-        return how
 
     def _flat(self, name: str, activation: Tensor, tokens: Tensor, head: int | None) -> Tensor:
         """[batch pos width]: one head, or all heads concatenated."""

@@ -5,8 +5,8 @@ Attention still sees every real token; only training and measurements skip the o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,6 +23,32 @@ ExcludeTokens = bool | Sequence[int] | Tensor
 
 EXCLUDED = "exclude_special_tokens"
 """Key, in a dictionary's metadata, of the tokens that were excluded from its training: true, false, or ids."""
+
+SKIPPED = "skip_first"
+"""Key, in a dictionary's metadata, of how many real tokens at the start of each text were left out of its training."""
+
+
+def first_skipped(skip_first: int | None, dictionary: Any = None) -> int:
+    """How many real tokens to leave out at the start of each text.
+
+    Args:
+        skip_first: the number; None uses the dictionary's metadata, or 0 if it says nothing.
+
+    Raises:
+        ValueError: for metadata that are not a whole number of at least 0.
+    """
+    if skip_first is not None:
+        return skip_first
+    metadata: Any = getattr(dictionary, "metadata", None) or {}
+    kept = metadata.get(SKIPPED)
+    if kept is None and isinstance(source := metadata.get("source"), Mapping):
+        # Earlier versions kept it only among the settings of the source.
+        kept = cast("Mapping[str, Any]", source).get(SKIPPED)
+    if kept is not None and not is_whole_number(kept, least=0):
+        raise ValueError(
+            f"{SKIPPED} in a dictionary's metadata is a number of positions, at least 0, not {kept!r}."
+        )
+    return 0 if kept is None else kept
 
 
 def excluded_ids(model: Any, exclude: ExcludeTokens | None, dictionary: Any = None) -> tuple[int, ...]:

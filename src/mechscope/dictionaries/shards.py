@@ -54,10 +54,13 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
     }
     if made_from := stream.made_from():
         origin["made_from"] = dict(made_from)
+    # Not part of the check: made_from says which positions were used, and earlier versions kept no metadata.
+    extra = {"metadata": metadata} if (metadata := stream.metadata()) else {}
     kept: list[dict[str, Any]] = []
     if (folder / MANIFEST).is_file():
         there = _read_manifest(folder)
-        _check_same(folder, {name: value for name, value in there.items() if name != "shards"}, origin)
+        ours = {name: value for name, value in there.items() if name not in ("shards", "metadata")}
+        _check_same(folder, ours, origin)
         kept = there["shards"][:shards]
     if kept:
         with naming(folder / MANIFEST):
@@ -82,7 +85,9 @@ def write_shards(stream: Stream, folder: str | Path, *, shards: int, batches: in
         kept.append(described)
         # Written after the shard, so that every shard in the manifest exists.
         with keeping(folder / MANIFEST):
-            write_atomically(folder / MANIFEST, json.dumps({**origin, "shards": kept}, indent=2) + "\n")
+            write_atomically(
+                folder / MANIFEST, json.dumps({**origin, **extra, "shards": kept}, indent=2) + "\n"
+            )
     return folder
 
 
@@ -126,6 +131,9 @@ class ShardStream(BlockStream):
     @property
     def d_out(self) -> int | None:
         return self._manifest["d_out"]
+
+    def metadata(self) -> dict[str, Any]:
+        return dict(self._manifest.get("metadata", {}))
 
     def blocks(self) -> int:
         return len(self._shards)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments, checked_constructor, is_whole_number, shown
+from mechscope.arguments import brief_repr, checked_arguments, checked_constructor, is_whole_number, shown
 from mechscope.dictionaries._seeding import seeded
 from mechscope.model.precision import at_least_float32
 
@@ -29,6 +29,8 @@ class Batch:
     """The inputs."""
     target: Float[Tensor, "*batch d_out"] | None = None
     """The targets; None if they are the same as the inputs."""
+
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,6 +74,10 @@ class Stream(ABC):
         Checkpoints and folders of shards store them, and can only be resumed with the same ones. They are not checksums
         of the activations, which differ by rounding from machine to machine.
         """
+        return {}
+
+    def metadata(self) -> dict[str, Any]:
+        """Entries for the metadata of dictionaries that are trained on the stream: which positions it leaves out."""
         return {}
 
     @abstractmethod
@@ -313,7 +319,7 @@ def hash_of(*tensors: Tensor | None) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         if tensor is not None:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -27,19 +27,20 @@ from mechscope.dictionaries.distributed.ranks import Ranks
 from mechscope.dictionaries.distributed.split_stream import SplitStream
 from mechscope.dictionaries.distributed.starting import torchrun_size
 from mechscope.dictionaries.files import save
+from mechscope.dictionaries.outliers import LIMITS, OutlierFilter, estimate_limits
 from mechscope.dictionaries.stream import Stream, estimate_scale, scale_by_layer
 from mechscope.dictionaries.trainer import MEASURES, Measures, Trainer
 from mechscope.dictionaries.training_checkpoint import NAME as CHECKPOINT
 from mechscope.dictionaries.training_checkpoint import Keeper, TrainingCheckpoint, read_checkpoint
 from mechscope.dictionaries.training_config import TrainingConfig
 from mechscope.model.gradients import refuse_inference_mode
+from mechscope.model.massive_activations import SAMPLE
 from mechscope.reading import naming
 from mechscope.results.provenance import Provenance
 from mechscope.results.result import Result, make_result
 from mechscope.runs.source_digest import source_digests
 from mechscope.storage.files import keeping
 
-SCALE_SAMPLE = 4096
 SHOWN = 3
 """The progress bar shows the numbers of each dictionary if there are no more than this."""
 
@@ -56,6 +57,8 @@ class TrainingRun:
     """Duration of all steps, including those before the run was resumed."""
     tokens_per_second: float
     """Activations per second."""
+    outliers: int = 0
+    """Activations that were left out because they are massive (see `TrainingConfig.outlier_factor`)."""
 
 
 @checked_arguments
@@ -108,13 +111,18 @@ def train(
     checkpoint = None if folder is None else read_checkpoint(folder, run, _parts(trainers))
     agree(ranks, {"checkpoint at step": None if checkpoint is None else checkpoint.step})
     history = _History(list(named))
+    outliers = OutlierFilter(ranks=ranks)
     done, seconds = 0, 0.0
     if checkpoint is None:
-        _begin({trainer.name: trainer.learner for trainer in trainers}, stream, cfg, ranks)
+        _begin({trainer.name: trainer.learner for trainer in trainers}, stream, cfg, outliers)
     else:
         done, seconds = checkpoint.step, checkpoint.seconds
         with naming(Path(folder or "") / CHECKPOINT):
-            _restore(checkpoint, trainers, history, stream)
+            _restore(checkpoint, trainers, history, outliers, stream)
+    for dictionary in named.values():
+        dictionary.metadata.update(stream.metadata())
+        if cfg.outlier_factor is not None:
+            dictionary.metadata[LIMITS] = outliers.limits.to_metadata()
     begun = time.monotonic() - seconds
     keeper = Keeper()
     with ExitStack() as stack:
@@ -122,7 +130,7 @@ def train(
         # After an interruption too, the dictionaries hold the weights trained so far.
         stack.callback(_hand_over, trainers)
         for number in range(done, cfg.steps):
-            batch = next(stream)
+            batch = outliers.next_batch(stream)
             logged = number % cfg.log_every == 0 or number + 1 == cfg.steps
             measured = [trainer.step(batch, number, measure=logged) for trainer in trainers]
             if logged:
@@ -133,7 +141,7 @@ def train(
             finished = number + 1
             if folder is not None and (finished % cfg.checkpoint_every == 0 or finished == cfg.steps):
                 spent = time.monotonic() - begun
-                tensors = _tensors(trainers, history)
+                tensors = _tensors(trainers, history, outliers)
                 if tensors is not None:
                     state = TrainingCheckpoint(run, finished, spent, stream.state_dict(), tensors)
                     keeper.keep(state, folder, last=finished == cfg.steps)
@@ -148,7 +156,8 @@ def train(
     # From here on, every rank can read what the first one has written.
     ranks.wait()
     trained = cfg.steps * stream.batch_size
-    return TrainingRun(named, history.result(stream, cfg), seconds, trained / max(seconds, 1e-9))
+    speed = trained / max(seconds, 1e-9)
+    return TrainingRun(named, history.result(stream, cfg), seconds, speed, outliers.left_out)
 
 
 class _History:
@@ -189,7 +198,11 @@ class _History:
 
 
 def _restore(
-    checkpoint: TrainingCheckpoint, trainers: Sequence[Trainer], history: _History, stream: Stream
+    checkpoint: TrainingCheckpoint,
+    trainers: Sequence[Trainer],
+    history: _History,
+    outliers: OutlierFilter,
+    stream: Stream,
 ) -> None:
     for trainer in trainers:
         prefix = f"{trainer.name}/"
@@ -201,6 +214,7 @@ def _restore(
             }
         )
     history.restore(checkpoint.tensors)
+    outliers.restore(checkpoint.tensors)
     stream.load_state_dict(dict(checkpoint.stream))
 
 
@@ -283,10 +297,14 @@ def _parts(trainers: list[Trainer]) -> dict[str, tuple[slice, ...]]:
     return parts
 
 
-def _begin(named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig, ranks: Ranks) -> None:
-    """Set the scale and the initial bias from the stream's first activations."""
-    sample = stream.peek(SCALE_SAMPLE)
+def _begin(
+    named: Mapping[str, Dictionary], stream: Stream, cfg: TrainingConfig, outliers: OutlierFilter
+) -> None:
+    """Set the limits of outliers, the scale and the initial bias from the stream's first activations."""
+    sample, ranks = stream.peek(SAMPLE), outliers.ranks
     agree_on_activations(ranks, sample, stream.source)
+    outliers.limits = estimate_limits(sample, cfg.outlier_factor)
+    sample = outliers.without_outliers(sample)
     scales = estimate_scale(sample, stream.source) if cfg.scale else None
     for dictionary in named.values():
         if scales is not None and dictionary.cfg.normalize == "none":
@@ -331,7 +349,7 @@ def _source(named: Mapping[str, Dictionary], stream: Stream) -> dict[str, str]:
     )
 
 
-def _tensors(trainers: list[Trainer], history: _History) -> dict[str, Tensor] | None:
+def _tensors(trainers: list[Trainer], history: _History, outliers: OutlierFilter) -> dict[str, Tensor] | None:
     """The tensors of a checkpoint, on the first rank; None on the others."""
     tensors: dict[str, Tensor] = {}
     for trainer in trainers:
@@ -339,7 +357,7 @@ def _tensors(trainers: list[Trainer], history: _History) -> dict[str, Tensor] | 
         tensors.update({f"{trainer.name}/{name}": tensor for name, tensor in (state or {}).items()})
     if not tensors:
         return None
-    return tensors | history.tensors()
+    return tensors | history.tensors() | outliers.tensors()
 
 
 def _summary(rows: list[Measures]) -> str:

@@ -43,6 +43,9 @@ class TrainingConfig(Settings):
     """Steps between resamplings."""
     scale: bool = True
     """Whether activations are scaled to a mean length of √d_in by one factor, estimated before the first step."""
+    outlier_factor: Annotated[float, Range(above=1)] | None = 25.0
+    """Activations more than this many times as long as the median one are left out: a handful of them would decide the
+    scale, the bias and the loss (`mechscope.model.massive_activations`). None: train on all."""
     bf16: bool = False
     """Whether large products are computed in bfloat16; weights stay as they are."""
     log_every: PositiveInt = 50

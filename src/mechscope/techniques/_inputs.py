@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int, Shaped
 
 from mechscope.model.model_name import model_name
 from mechscope.model.token_batch import TextOrIds, Tokens
+from mechscope.model.token_texts import token_texts, visible_texts
 from mechscope.results import Provenance
 from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Task, numbered
@@ -35,6 +36,8 @@ class Prompts:
     """A label for every position."""
     provenance: Provenance
     """Model, task and seed."""
+    at_positions: Mapping[str, tuple[tuple[str, ...], Any]] = field(default_factory=dict)
+    """For a single prompt: its token at each position, as labels of a result with the dim "pos"."""
 
     @property
     def length(self) -> int:
@@ -106,7 +109,8 @@ def as_prompts(
     tokens = read_tokens(model, data, attention_mask)
     one = len(tokens) == 1
     labels = position_labels(model, tokens.ids[0]) if one else tuple(map(str, range(tokens.shape[1])))
-    return Prompts(tokens, None, labels, Provenance(model_name(model), name))
+    at_positions = token_labels(model, tokens.ids[0], ("pos",)) if one else {}
+    return Prompts(tokens, None, labels, Provenance(model_name(model), name), at_positions)
 
 
 def answers_of(model: HookedTransformer, prompts: Prompts) -> Answers:
@@ -192,12 +196,22 @@ def position_labels(model: HookedTransformer, tokens: Int[torch.Tensor, " pos"])
     return numbered(token_texts(model, tokens))
 
 
-def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> list[str]:
-    """Each token as text; as a number if the model has no tokenizer."""
-    ids = torch.as_tensor(tokens).reshape(-1).tolist()
-    if model.tokenizer is None:
-        return [str(token) for token in ids]
-    return [model.to_single_str_token(token) for token in ids]
+def token_labels(
+    model: HookedTransformer, tokens: torch.Tensor, dims: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Labels of a result for token ids along these dims: "token_id", and "token" if the model has a tokenizer.
+
+    Negative ids are padding, whose text is empty.
+    """
+    ids = tokens.cpu().numpy()
+    labels: dict[str, tuple[tuple[str, ...], Any]] = {"token_id": (dims, ids)}
+    # Each distinct token is decoded once, and all its entries share one string.
+    distinct, places = np.unique(ids, return_inverse=True)
+    known = visible_texts(model, [int(token) for token in distinct if token >= 0])
+    if known is not None:
+        texts = [""] * (len(distinct) - len(known)) + list(known)
+        labels["token"] = (dims, np.array(texts, dtype=object)[places].reshape(ids.shape))
+    return labels
 
 
 def check_finite(values: torch.Tensor, what: str) -> None:

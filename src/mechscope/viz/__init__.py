@@ -1,4 +1,9 @@
-"""Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`."""
+"""Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`.
+
+Layers run upwards in every figure that has them as rows: heat maps, panels, the logit lens and circuit graphs. Text
+goes in at the bottom and predictions come out on top, as in drawings of a transformer. Rows that are not layers
+(queries of a pattern, classes, ranked names) run downwards, as in a table.
+"""
 
 from mechscope.lazy import attach_modules
 from mechscope.viz.attention import attention_pattern

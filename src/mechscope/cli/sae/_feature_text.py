@@ -12,8 +12,8 @@ from torch import Tensor
 from mechscope.dictionaries.dictionary import Dictionary
 from mechscope.dictionaries.evaluation import feature_pages, nearest_features
 from mechscope.dictionaries.evaluation.contexts import Context
-from mechscope.dictionaries.evaluation.evaluating import Evaluation
 from mechscope.dictionaries.evaluation.feature_page import FeaturePage
+from mechscope.dictionaries.sources.evaluation_file import StoredEvaluation
 from mechscope.dictionaries.sources.opening import KnownSource, ModelSource, Source
 from mechscope.model.transformer import HookedTransformer
 
@@ -21,13 +21,29 @@ BAR = 30
 """Length of the longest bar in characters."""
 
 
-def density_lines(found: Evaluation) -> list[str]:
+def outlier_line(found: StoredEvaluation) -> str:
+    """How many outliers were left out, and what an outlier is."""
+    limits = [
+        f"{what} longer than {limit:.4g}"
+        for what, limit in zip(("activations", "targets"), found.limits.values(), strict=True)
+        if limit is not None
+    ]
+    if not limits:
+        return "none left out as outliers"
+    number = f"{found.outliers:,}" if found.outliers else "no"
+    left_out = ", left out" if found.outliers else ""
+    return f"{number} {'outlier' if found.outliers == 1 else 'outliers'}{left_out} ({' or '.join(limits)})"
+
+
+def density_lines(found: StoredEvaluation) -> list[str]:
     """L0, dead features, and a histogram of densities."""
     activity = found.activity
     dead = int((activity.times == 0).sum())
     lines = [
-        f"L0 {found.l0:.4g}, {dead:,} of {len(activity.times):,} features never active in {found.examples:,} "
-        f"activations, {found.fvu:.3g} of the variance unexplained"
+        f"L0 {activity.l0:.4g}, {dead:,} of {len(activity.times):,} features never active in "
+        f"{activity.examples:,} activations, {found.measures['fraction of variance unexplained']:.3g} of the "
+        "variance unexplained",
+        outlier_line(found),
     ]
     alive = activity.densities[activity.times > 0]
     if len(alive):

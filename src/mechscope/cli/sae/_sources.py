@@ -88,6 +88,13 @@ def source_of(command: SourceOptions, dictionary: Dictionary) -> SourceConfig | 
     return source_from_dict(settings)
 
 
+def evaluation_path(dictionary: Path) -> Path:
+    """Where `mechscope sae eval` writes by default, for the dictionary's folder or file."""
+    from mechscope.dictionaries.sources.evaluation_file import NAME
+
+    return (dictionary if dictionary.is_dir() else dictionary.parent) / NAME
+
+
 def open_for(dictionary: Dictionary, config: SourceConfig, device: torch.device, folder: Path) -> Source:
     """Open the source of a dictionary's activations, and check that the widths match.
 

@@ -91,6 +91,8 @@ class Train(SourceOptions):
     """Activations that are shuffled together (default: sixteen batches)."""
     lr: Annotated[float | None, Number] = None
     """Adam's learning rate (default: 0.001)."""
+    outlier_factor: Annotated[float | None, Number] = None
+    """Leave out activations more than this many times as long as the median one (default: 25; 0 keeps all)."""
     revive: Annotated[Revive | None, choices(*get_args(Revive))] = None
     """For features that are never active: an auxiliary loss, new weights, or nothing (default: auxiliary)."""
     checkpoint_every: Annotated[int | None, Whole] = None
@@ -133,6 +135,8 @@ class Eval(SourceOptions):
     """The file to write (default: evaluation.json in the folder)."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
+    again: Annotated[bool, Flag] = False
+    """Measure again, even if evaluation.json has the figures and nothing has changed since."""
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
-
 from mechscope.cli.errors import UserError, user_errors
 from mechscope.cli.sae.commands import Eval
 
 
 def evaluate(command: Eval) -> int:
-    """Measure, print the table, write evaluation.json."""
+    """Measure, print the table, write evaluation.json; or print the figures that are still valid there."""
     with user_errors():
-        from mechscope.cli.sae._sources import open_for, source_of
+        from mechscope.cli.sae._feature_text import outlier_line
+        from mechscope.cli.sae._sources import evaluation_path, open_for, source_of
+        from mechscope.dictionaries.evaluation.evaluating import measure_lines
         from mechscope.dictionaries.exchange import load_dictionary
+        from mechscope.dictionaries.sources.evaluation_file import (
+            StoredEvaluation,
+            evaluation_key,
+            read_evaluation,
+            to_json,
+        )
         from mechscope.model.devices import pick_device
-        from mechscope.results import versions
         from mechscope.storage.files import check_file, write_atomically
 
         device = pick_device(command.device)
         dictionary = load_dictionary(command.folder)
-        folder = command.folder if command.folder.is_dir() else command.folder.parent
-        out = folder / "evaluation.json" if command.out is None else command.out
+        out = evaluation_path(command.folder) if command.out is None else command.out
         try:
             check_file(out)
         except OSError as error:
@@ -32,25 +36,24 @@ def evaluate(command: Eval) -> int:
                 "--synthetic."
             )
         source = open_for(dictionary, config, device, command.folder)
-    found = source.evaluate(dictionary.to(device))
-    numbers = found.table.values
-    measures = {str(name): float(numbers.sel(measure=name)) for name in numbers.coords["measure"].values}
-    described = {
-        "folder": str(command.folder),
-        "dictionary": dictionary.cfg.to_dict(),
-        "source": config.to_dict(),
-        "examples": found.examples,
-        "measures": measures,
-        "versions": versions(),
-    }
-    written = json.dumps(described, indent=1) + "\n"
-    # Printed first, so that the results are not lost if the file cannot be written.
+    key = evaluation_key(dictionary, source)
+    stored, why = (None, "") if command.again else read_evaluation(out, key)
+    found = StoredEvaluation.of(source.evaluate(dictionary.to(device))) if stored is None else stored
+    written = to_json(found, key, dictionary, source, command.folder)
     if command.json:
         print(written, end="", flush=True)
-        write_atomically(out, written)
+    else:
+        if why:
+            print(f"{why}\n")
+        print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.description}")
+        print(f"{found.activity.examples:,} held-out activations; {outlier_line(found)}\n")
+        print(measure_lines(found.measures), flush=True)
+    # Printed first, so that the results are not lost if the file cannot be written.
+    if stored is not None:
+        if not command.json:
+            print(f"\nread from {out}: nothing has changed since (--again measures anew)")
         return 0
-    print(f"{dictionary.cfg.architecture}, {dictionary.cfg.d_sae:,} features, on {source.description}")
-    print(f"{found.examples:,} held-out activations\n")
-    print(found, flush=True)
-    print(f"\nwritten to {write_atomically(out, written)}")
+    write_atomically(out, written)
+    if not command.json:
+        print(f"\nwritten to {out}")
     return 0

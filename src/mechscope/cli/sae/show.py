@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from mechscope.cli.command_line import command_line
 from mechscope.cli.errors import user_errors
+from mechscope.cli.sae._sources import evaluation_path
 from mechscope.cli.sae.commands import Show
 
 if TYPE_CHECKING:
     from mechscope.dictionaries.dictionary import Dictionary
+    from mechscope.dictionaries.sources.opening import Source
 
 
 def show(command: Show) -> int:
@@ -43,17 +45,38 @@ def show(command: Show) -> int:
         source = open_for(dictionary, config, device, command.folder)
     dictionary = dictionary.to(device)
 
-    from mechscope.cli.sae._feature_text import density_lines, feature_lines
+    from mechscope.cli.sae._feature_text import feature_lines
 
     if not command.feature:
-        print(f"\nOn {source.description}, held out:")
-        for line in density_lines(source.evaluate(dictionary)):
-            print(f"  {line}")
+        _print_densities(command, dictionary, source)
         print(f"\nA feature's page: {command_line('sae', 'show', command.folder, '--feature', 0)}")
         return 0
     for lines in feature_lines(dictionary, source, command.feature, command.contexts):
         print("\n".join(lines))
     return 0
+
+
+def _print_densities(command: Show, dictionary: Dictionary, source: Source) -> None:
+    """How often features are active: from evaluation.json if nothing has changed since, or else measured."""
+    from mechscope.cli.sae._feature_text import density_lines
+    from mechscope.dictionaries.sources.evaluation_file import (
+        StoredEvaluation,
+        evaluation_key,
+        read_evaluation,
+    )
+
+    path = evaluation_path(command.folder)
+    found, why = read_evaluation(path, evaluation_key(dictionary, source))
+    where = f"Read from {path}."
+    if found is None:
+        if why:
+            print(f"\n{why}")
+        found = StoredEvaluation.of(source.evaluate(dictionary))
+        where = f"Measured now; this keeps the figures: {command_line('sae', 'eval', command.folder)}"
+    print(f"\nOn {source.description}, held out:")
+    for line in density_lines(found):
+        print(f"  {line}")
+    print(f"  {where}")
 
 
 def describe(dictionary: Dictionary) -> list[str]:
@@ -72,10 +95,8 @@ def describe(dictionary: Dictionary) -> list[str]:
     norms = dictionary.decoder_norms().detach()
     lines.append(f"  decoder rows: length {float(norms.min()):.3g} to {float(norms.max()):.3g}")
     kept = {key: value for key, value in dictionary.metadata.items() if key != "source"}
-    kept |= {
-        key: value
-        for key, value in dictionary.metadata.get("source", {}).items()
-        if key in ("text", "synthetic", "skip_first", "seed") and value not in ("", None)
-    }
+    source = dictionary.metadata.get("source", {})
+    of_source = ("synthetic", "seed") if source.get("synthetic") else ("text", "skip_first", "seed")
+    kept |= {key: source[key] for key in of_source if source.get(key) not in ("", None)}
     lines += [f"  {key}: {value}" for key, value in kept.items() if isinstance(value, (str, int, float))]
     return lines

@@ -84,6 +84,8 @@ def training_job(command: Train) -> TrainingJob:
             seed=command.seed,
         ),
     )
+    if command.outlier_factor is not None:
+        training = dataclasses.replace(training, outlier_factor=command.outlier_factor or None)
     dictionaries = _dictionaries(command, {} if file is None else file.dictionaries, bool(source.synthetic))
     return TrainingJob(source=source, dictionaries=dictionaries, training=training)
 
@@ -179,6 +181,12 @@ def _print_results(prepared: PreparedJob, run: TrainingRun) -> None:
         print(
             f"   {name}: L0 {of['L0']:.1f}, explained variance {of['explained variance']:.3f}, "
             f"{of['dead share']:.0%} dead (last batch): {prepared.folder / name}"
+        )
+    if run.outliers:
+        total = prepared.job.training.steps * prepared.stream.batch_size
+        print(
+            f"left out {run.outliers:,} of {total:,} activations, more than "
+            f"{prepared.job.training.outlier_factor:g} times as long as the median one"
         )
     print(f"{run.seconds:.0f} s, {run.tokens_per_second:,.0f} activations per second")
     first = prepared.folder / next(iter(prepared.dictionaries))

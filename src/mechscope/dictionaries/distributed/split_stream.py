@@ -7,6 +7,7 @@ started with two ranks can be resumed with one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,9 @@ class SplitStream(BlockStream):
 
     def made_from(self) -> Mapping[str, str]:
         return self.inner.made_from()
+
+    def metadata(self) -> dict[str, Any]:
+        return self.inner.metadata()
 
     def blocks(self) -> int:
         return self.inner.blocks()

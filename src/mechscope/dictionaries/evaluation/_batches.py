@@ -62,7 +62,8 @@ def batches(
             if y is not x:
                 _check_finite(y[rows], seen)
             seen += len(x[rows])
-            yield x[rows], y[rows]
+            some = x[rows]
+            yield some, some if y is x else y[rows]
     if not seen:
         raise ValueError("there are no activations to evaluate on: the tensor or the stream is empty.")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -11,22 +12,24 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.evaluation._batches import Activations, Batch, Codes, batches
-from mechscope.dictionaries.evaluation._reading import read_activations
-from mechscope.dictionaries.evaluation.cosine import MeanCosine
-from mechscope.dictionaries.evaluation.density import Activity, ActivityCounts
+from mechscope.dictionaries.evaluation._batches import Activations, Codes, batches
+from mechscope.dictionaries.evaluation._fidelity import Fidelity, SplitSums
+from mechscope.dictionaries.evaluation._reading import limits_in_model, read_activations
+from mechscope.dictionaries.evaluation.density import Activity
 from mechscope.dictionaries.evaluation.recovery import Recovery, feature_recovery
-from mechscope.dictionaries.evaluation.shrinkage import Shrinkage
 from mechscope.dictionaries.evaluation.splicing import Splice, spliced_loss
-from mechscope.dictionaries.evaluation.variance import VarianceUnexplained
 from mechscope.dictionaries.head import head_read, head_written
+from mechscope.dictionaries.outliers import NO_LIMITS, OutlierLimits, estimate_limits, trained_limits
 from mechscope.dictionaries.position_mask import (
     ExcludeTokens,
     excluded_ids,
+    first_skipped,
     position_mask,
     tokens_with_mask,
 )
+from mechscope.dictionaries.stream import Batch
 from mechscope.dictionaries.trained_positions import trained_positions
+from mechscope.model.massive_activations import SAMPLE
 from mechscope.model.model_name import model_name
 from mechscope.model.token_ids import is_text
 from mechscope.results import Provenance, Result, make_result
@@ -40,7 +43,7 @@ class Evaluation:
     """The metrics of a dictionary on some activations."""
 
     examples: int
-    """Number of activation vectors."""
+    """Number of activation vectors, without outliers."""
     l0: float
     """Active features per example."""
     fvu: float
@@ -59,6 +62,12 @@ class Evaluation:
     """How well it recovered the true features; None if they were not given."""
     provenance: Provenance
     """The provenance of the activations."""
+    outliers: int = 0
+    """Number of massive activations, which all other figures leave out (see `mechscope.model.massive_activations`)."""
+    with_outliers: Fidelity | None = None
+    """The metrics of reconstructions with the outliers; None if there are none."""
+    outlier_limits: OutlierLimits = NO_LIMITS
+    """The lengths above which activations are outliers."""
 
     @property
     def table(self) -> Result:
@@ -88,6 +97,14 @@ class Evaluation:
                 "mean matched cosine": self.recovery.mean_matched,
                 "true features found at 0.9": self.recovery.share_found(0.9),
             }
+        if self.with_outliers is not None:
+            rows |= {
+                "fraction of variance unexplained, with outliers": self.with_outliers.fvu,
+                "cosine similarity, with outliers": self.with_outliers.cosine,
+                "relative reconstruction bias, with outliers": self.with_outliers.bias,
+            }
+        if self.splice is not None and self.splice.delta_ce_outliers_spliced is not None:
+            rows["ΔCE, outliers spliced in too (nats)"] = self.splice.delta_ce_outliers_spliced
         return make_result(
             list(rows.values()),
             ("measure",),
@@ -106,11 +123,18 @@ class Evaluation:
     def __str__(self) -> str:
         table = self.table
         names = [str(name) for name in table.values.coords["measure"].values]
-        width = max(map(len, names))
-        numbers = table.values.values.tolist()
-        return "\n".join(
-            f"{name:<{width}}  {number:.4g}" for name, number in zip(names, numbers, strict=True)
-        )
+        return measure_lines(dict(zip(names, table.values.values.tolist(), strict=True)))
+
+
+def measure_lines(measures: Mapping[str, float]) -> str:
+    """A line for each measure.
+
+    >>> print(measure_lines({"L0": 4.0, "dead share": 0.25}))
+    L0          4
+    dead share  0.25
+    """
+    width = max(map(len, measures))
+    return "\n".join(f"{name:<{width}}  {number:.4g}" for name, number in measures.items())
 
 
 @checked_arguments
@@ -122,11 +146,12 @@ def evaluate(
     hook_name: str | None = None,
     hook_out: str | None = None,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    skip_first: int = 0,
+    skip_first: int | None = None,
     exclude_special_tokens: ExcludeTokens | None = None,
     head: int | None = None,
     head_out: int | None = None,
     truth: Float[Tensor, "true d_model"] | None = None,
+    outlier_limits: OutlierLimits | None = None,
     batch_size: int = 4096,
     text_batch_size: int = 8,
     name: str = "activations",
@@ -134,6 +159,9 @@ def evaluate(
 ) -> Evaluation:
     """Compute all metrics of a dictionary, batch by batch: only one batch's features are in memory at a time, but the
     metrics are those of all examples together.
+
+    Massive activations are left out, and the most important metrics are repeated with them, because a handful of them
+    decides the variance of all activations (Sun et al. 2024, "Massive Activations in Large Language Models").
 
     Args:
         dictionary: a dictionary from `mechscope.dictionaries`, or anything that encodes and decodes.
@@ -144,13 +172,17 @@ def evaluate(
         hook_out: the hook point that a transcoder writes to.
         attention_mask: with a model, True where a token is real; None uses the tokens' own mask (see
             `model.as_tokens`).
-        skip_first: with a model, how many real tokens to exclude at the start of each text.
+        skip_first: with a model, how many real tokens to exclude at the start of each text; None uses the
+            dictionary's metadata, or 0.
         exclude_special_tokens: with a model, True to exclude the tokenizer's special tokens (begin, end, padding …) at
             any position, or ids of the tokens to exclude. Attention still sees them.
         head: with a model, the head that the dictionary reads; None uses "hook_head_index" from its metadata, or all
             heads.
         head_out: the same for the head that a transcoder writes.
         truth: true feature directions, if they are known, to compare with W_dec.
+        outlier_limits: the lengths above which activations are outliers; None uses the dictionary's metadata, or, if
+            it was trained without limits, 25 times the median length of the first 4,096 activations. `NO_LIMITS`
+            leaves nothing out.
         batch_size: activation vectors per batch.
         text_batch_size: with a model, texts per batch.
         name: name of the activations in the provenance.
@@ -162,7 +194,7 @@ def evaluate(
     given = {"hook_name": hook_name, "hook_out": hook_out, "attention_mask": attention_mask}
     given |= {"head": head, "head_out": head_out}
     if model is None:
-        extra = [key for key, value in given.items() if value is not None] + ["skip_first"] * (skip_first > 0)
+        extra = [key for key, value in given.items() if value is not None] + ["skip_first"] * bool(skip_first)
         extra += ["exclude_special_tokens"] * (exclude_special_tokens not in (None, False))
         if extra:
             raise ValueError(f"{', '.join(extra)}: these arguments need a model; give one, or omit them.")
@@ -184,8 +216,24 @@ def evaluate(
     splice = None
     source: Activations
     if model is not None and hook_name is not None:
+        head = head_read(dictionary, head)
         tokens = tokens_with_mask(model, cast("Tensor | str | list[str]", data), attention_mask)
-        # First, because it checks hook points and widths before any long computation.
+        excluded = excluded_ids(model, exclude_special_tokens, dictionary)
+        skip_first = first_skipped(skip_first, dictionary)
+        used = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
+        if outlier_limits is None:
+            outlier_limits = limits_in_model(
+                model,
+                dictionary,
+                tokens,
+                used,
+                hook_name,
+                hook_out,
+                head=head,
+                head_out=head_out,
+                batch_size=text_batch_size,
+            )
+        # Before the metrics, because it checks hook points and widths before any long computation.
         splice = spliced_loss(
             model,
             dictionary,
@@ -196,12 +244,10 @@ def evaluate(
             exclude_special_tokens=exclude_special_tokens,
             head=head,
             head_out=head_out,
+            outlier_limits=outlier_limits,
             batch_size=text_batch_size,
             progress=progress,
         )
-        head = head_read(dictionary, head)
-        excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-        used = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
         stream = read_activations(
             model,
             tokens,
@@ -215,37 +261,52 @@ def evaluate(
     else:
         source = cast("Activations", data)
     config = getattr(dictionary, "cfg", None)
-    counts, variance, cosine, shrinkage = ActivityCounts(), VarianceUnexplained(), MeanCosine(), Shrinkage()
-    sparse = getattr(dictionary, "encode_sparse", None)
     with torch.no_grad():
-        for x, y in batches(source, batch_size, getattr(config, "d_in", None)):
-            features = dictionary.encode(x) if sparse is None else sparse(x)
-            counts.add(features)
-            reconstruction = dictionary.decode(features, x)
-            if reconstruction.shape != y.shape:
-                raise ValueError(
-                    f"the dictionary writes {tuple(reconstruction.shape)}, but its targets are {tuple(y.shape)}: "
-                    "a transcoder's data are pairs of inputs and targets."
-                )
-            for sums in (variance, cosine, shrinkage):
-                sums.add(y, reconstruction)
-    activity = counts.activity()
+        checked = batches(source, batch_size, getattr(config, "d_in", None))
+        if outlier_limits is None:
+            outlier_limits, checked = _limits(dictionary, checked)
+        sums = SplitSums(outlier_limits)
+        for x, y in checked:
+            sums.add(dictionary, x, y)
+    found = sums.ordinary.fidelity()
     where = name if hook_name is None else (hook_name if hook_out is None else f"{hook_name} to {hook_out}")
     return Evaluation(
-        examples=activity.examples,
-        l0=activity.l0,
-        fvu=variance.value,
-        cosine=cosine.value,
-        bias=shrinkage.bias,
-        length_ratio=shrinkage.length_ratio,
-        activity=activity,
+        examples=found.examples,
+        l0=found.l0,
+        fvu=found.fvu,
+        cosine=found.cosine,
+        bias=found.bias,
+        length_ratio=found.length_ratio,
+        activity=sums.ordinary.counts.activity(),
         splice=splice,
         recovery=recovery,
         provenance=Provenance("dictionary" if model is None else model_name(model), where),
+        outliers=sums.outliers,
+        with_outliers=None if sums.all is None else sums.all.fidelity(),
+        outlier_limits=outlier_limits,
     )
 
 
-def _used_activations(stream: Iterator[tuple[Tensor, Tensor]], used: Tensor, paired: bool) -> Iterator[Batch]:
+def _limits(
+    dictionary: Codes, stream: Iterator[tuple[Tensor, Tensor]]
+) -> tuple[OutlierLimits, Iterator[tuple[Tensor, Tensor]]]:
+    """The dictionary's limits, or those of the first activations, and the whole stream."""
+    kept = trained_limits(dictionary)
+    if kept is not None:
+        return kept, stream
+    first: list[tuple[Tensor, Tensor]] = []
+    for x, y in stream:
+        first.append((x, y))
+        if sum(len(each) for each, _ in first) >= SAMPLE:
+            break
+    x, y = (torch.cat(parts)[:SAMPLE] for parts in zip(*first, strict=True))
+    paired = any(x is not y for x, y in first)
+    return estimate_limits(Batch(x, y if paired else None)), chain(first, stream)
+
+
+def _used_activations(
+    stream: Iterator[tuple[Tensor, Tensor]], used: Tensor, paired: bool
+) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
     start = 0
     for x, y in stream:
         keep = used[start : start + len(x)].to(x.device)

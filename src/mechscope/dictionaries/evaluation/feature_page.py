@@ -12,18 +12,21 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechscope.arguments import checked_arguments
-from mechscope.dictionaries.evaluation._reading import read_features
+from mechscope.dictionaries.evaluation._reading import features_and_outliers, limits_in_model
 from mechscope.dictionaries.evaluation.contexts import Context, ContextGroup, spread_contexts, top_contexts
 from mechscope.dictionaries.evaluation.logit_lists import LogitList, logit_effects, logit_lists
 from mechscope.dictionaries.evaluation.nearest_features import Neighbours, nearest_features
+from mechscope.dictionaries.outliers import OutlierLimits
 from mechscope.dictionaries.position_mask import (
     ExcludeTokens,
     excluded_ids,
+    first_skipped,
     position_mask,
     tokens_with_mask,
 )
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.token_batch import TextOrIds
+from mechscope.model.token_texts import visible_texts
 from mechscope.model.transformer import HookedTransformer
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ class FeaturePage:
     language model."""
     neighbours: Neighbours
     """Features with the nearest decoder rows."""
+    outliers: int = 0
+    """Number of massive activations in these texts, which count as padding (`mechscope.model.massive_activations`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON."""
@@ -66,10 +71,10 @@ def feature_pages(
     dictionary: Dictionary,
     tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
-    features: Sequence[int],
+    features: int | Sequence[int],
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    skip_first: int = 0,
+    skip_first: int | None = None,
     exclude_special_tokens: ExcludeTokens | None = None,
     head: int | None = None,
     through: Tensor | None = None,
@@ -80,38 +85,53 @@ def feature_pages(
     neighbours: int = 5,
     bins: int = 30,
     window: tuple[int, int] = (10, 5),
+    outlier_limits: OutlierLimits | None = None,
     batch_size: int = 8,
     seed: int = 0,
 ) -> tuple[FeaturePage, ...]:
     """The data of these features' pages. It takes memory for one number per token and requested feature.
 
     Args:
+        features: a feature, or several.
         attention_mask: True where a token is real; None uses the tokens' own mask (see `model.as_tokens`). Padding is
             ignored.
         skip_first: how many real tokens at the start of each text to treat as padding: a dictionary is often trained
-            without them. Positions outside of the "seqpos_slice" in its metadata are treated as padding too.
+            without them. None uses the dictionary's metadata, or 0. Positions outside of the "seqpos_slice" in its
+            metadata are treated as padding too.
         exclude_special_tokens: True for the tokenizer's special tokens, or ids of tokens, to treat as padding; None
             uses the dictionary's metadata.
         head: the head that the dictionary reads; None uses its metadata, or all heads.
         through: the matrix from the dictionary's output to the residual stream (see `logit_effects`).
         contexts: number of top contexts.
         groups: number of groups from the range of activations, each with `a_group` contexts.
+        outlier_limits: the lengths above which activations are treated as padding; None as in `evaluate`.
 
     Raises:
         KeyError: for a hook point that the model does not have.
         ValueError: for features that the dictionary does not have, or settings out of range.
     """
+    features = [features] if isinstance(features, int) else list(features)
     # The cheap part first, so that wrong arguments raise errors at once.
     near = nearest_features(dictionary.W_dec, features, neighbours)
     writes = dictionary.W_dec.shape[1] if through is None else through.shape[1]
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
-        lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
+        effects = logit_effects(model, dictionary.W_dec[features], through)
+        lists = [each.with_texts(model) for each in logit_lists(effects, tokens_listed)]
     tokens = tokens_with_mask(model, tokens, attention_mask)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
-    real = position_mask(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
-    values = read_features(model, dictionary, tokens, hook_name, features, batch_size=batch_size, head=head)
-    count = int(real.sum())
+    skip_first = first_skipped(skip_first, dictionary)
+    used = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
+    if outlier_limits is None:
+        outlier_limits = limits_in_model(
+            model, dictionary, tokens, used, hook_name, head=head, batch_size=batch_size
+        )
+    values, long = features_and_outliers(
+        model, dictionary, tokens, hook_name, features, outlier_limits, batch_size=batch_size, head=head
+    )
+    used = used.cpu()
+    real = used & ~long
+    outliers, count = int((used & long).sum()), max(int(real.sum()), 1)
     values = values * real.to(values)[..., None]
     tokens = tokens.cpu()
     pages: list[FeaturePage] = []
@@ -126,10 +146,18 @@ def feature_pages(
                 max_activation=float(active.max()) if len(active) else 0.0,
                 histogram_edges=tuple(float(edge) for edge in edges),
                 histogram_counts=tuple(int(number) for number in counts),
-                top=top_contexts(tokens, here, contexts, window=window),
-                groups=spread_contexts(tokens, here, groups, a_group, window=window, seed=seed),
+                top=_with_texts(model, top_contexts(tokens, here, contexts, window=window)),
+                groups=tuple(
+                    dataclasses.replace(group, contexts=_with_texts(model, group.contexts))
+                    for group in spread_contexts(tokens, here, groups, a_group, window=window, seed=seed)
+                ),
                 logits=lists[column],
                 neighbours=near[column],
+                outliers=outliers,
             )
         )
     return tuple(pages)
+
+
+def _with_texts(model: HookedTransformer | HookedEncoder, contexts: Sequence[Context]) -> tuple[Context, ...]:
+    return tuple(dataclasses.replace(each, texts=visible_texts(model, each.tokens)) for each in contexts)

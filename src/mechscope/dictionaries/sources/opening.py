@@ -31,6 +31,10 @@ from mechscope.model.transformer import HookedTransformer
 
 WEIGHTS = "model_weights"
 """Metadata key of the checksum of the model's weights."""
+TEXTS_AT_ONCE = 32
+"""Texts per batch of an evaluation …"""
+MOST_LOGITS = 2**25
+"""… unless their logits would be more numbers than this, 128 MiB in float32."""
 BUFFER_BATCHES = 16
 """Default number of batches that are shuffled together."""
 
@@ -66,6 +70,10 @@ class Source(ABC):
 
     def made_from(self) -> Mapping[str, str]:
         """Checksums, by name, of the model's weights and the text, which the config names but does not contain."""
+        return {}
+
+    def evaluated_on(self) -> Mapping[str, str]:
+        """Checksums, by name, of the model's weights and the held-out text."""
         return {}
 
     def metadata(self) -> dict[str, Any]:
@@ -210,16 +218,23 @@ class ModelSource(Source):
                 exclude_special_tokens=self._excluded,
                 head=self.config.head,
                 head_out=self.config.target_head,
-                text_batch_size=32,
+                text_batch_size=self._texts_at_once(),
             )
         held_out = self.held_out(self._count_positions(self.held_out_tokens))
         data = held_out.x if held_out.target is None else (held_out.x, held_out.target)
         return evaluate(dictionary, data, name=self.description)
 
+    def _texts_at_once(self) -> int:
+        """As many texts as have logits within the limit: those of a large vocabulary take gigabytes."""
+        a_text = self.held_out_tokens.shape[1] * self.model.cfg.d_vocab
+        return max(1, min(TEXTS_AT_ONCE, MOST_LOGITS // a_text))
+
     def made_from(self) -> Mapping[str, str]:
+        return {"tokens": hash_of(self.train_tokens)[:DIGITS], **self.evaluated_on()}
+
+    def evaluated_on(self) -> Mapping[str, str]:
         return {
             "model weights": self.weights,
-            "tokens": hash_of(self.train_tokens)[:DIGITS],
             "held-out tokens": hash_of(self.held_out_tokens)[:DIGITS],
         }
 

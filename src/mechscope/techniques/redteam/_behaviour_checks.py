@@ -77,7 +77,7 @@ class BehaviourChecks:
     @cached_property
     def swapped(self) -> Edited:
         """Several copies of every prompt, each with one token replaced."""
-        return swaps(self.task, ROUNDS, self.experiment.generator(1))
+        return swaps(self.task, ROUNDS, self.experiment.generator(1), lambda token: self._words([token]))
 
     @cached_property
     def said_swapped(self) -> torch.Tensor:

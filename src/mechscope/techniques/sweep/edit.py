@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from mechscope.arguments import checked_constructor
+from mechscope.arguments import brief_repr, checked_constructor
 from mechscope.model.precision import at_least_float32
 from mechscope.model.sites import Site
 
@@ -49,6 +49,8 @@ class Edit:
     function: Function | None = None
     """Instead of a value, a function of the activation [batch window ...] and the window (a range of positions) that
     returns the new activation. The window starts at the first edited position; without positions it is everything."""
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.function is None):
@@ -134,7 +136,8 @@ class Edit:
         if self.head is not None and n_heads is None:
             raise ValueError(f"{self.hook!r} has no heads; leave `head` out.")
         if n_heads is not None:
-            self._check_among("head", self.head, n_heads)
+            shared = n_heads != cfg.n_heads
+            self._check_among("key/value head" if shared else "head", self.head, n_heads)
         self._check_among("key", self.key, length)
         if self.site.has_pattern_axes:
             return

@@ -139,9 +139,7 @@ class TaskSweep:
     def measure(self, logits: torch.Tensor) -> Float[torch.Tensor, " batch"]:
         """The task's metric of each example, from the logits that the sweep computes."""
         # A sweep measures its base run first, so runs that cannot be compared fail before any intervention.
-        baselines = self.baselines
-        reference = baselines.clean_logits if self.task.metric.needs_reference else None
-        return self.task.metric(logits, self._answers, reference)
+        return self.task.metric(logits, self._answers, self.baselines.reference)
 
     def per_example(
         self, interventions: Sequence[Intervention], description: str = ""
