@@ -73,3 +73,18 @@ def test_lines_go_through_their_points(log_x: bool) -> None:
 def test_another_figure_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="a figure of bar"):
         figure_svg(bars(["a"], {"s": [1.0]}, title="t", x_title="x", y_title="y"))
+
+
+def test_layers_run_upwards_as_in_the_figure_itself() -> None:
+    titles = {"title": "t", "x_title": "head", "y_title": "layer", "unit": "1"}
+    heights: dict[bool, dict[str, float]] = {}
+    for top_row_first in (True, False):
+        image = drawn(heatmap([[0.0], [1.0]], **titles, y=["first", "second"], top_row_first=top_row_first))
+        labels = [text for text in image.iter(f"{SPACE}text") if text.text in ("first", "second")]
+        heights[top_row_first] = {str(text.text): float(text.get("y") or 0) for text in labels}
+        full = next(
+            one for one in image.iter(f"{SPACE}rect") if one.get("fill") == LIGHT_PALETTE.sequential[-1]
+        )
+        assert abs(float(full.get("y") or 0) - heights[top_row_first]["second"]) < 30
+    assert heights[True]["first"] < heights[True]["second"]
+    assert heights[False]["first"] > heights[False]["second"]

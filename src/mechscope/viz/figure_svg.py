@@ -44,6 +44,8 @@ def figure_svg(figure: go.Figure) -> str:
 def _heatmap(figure: Any) -> Svg:
     trace: Any = figure.data[0]
     matrix = np.asarray(trace.z, dtype=float)
+    top_row_first = figure.layout.yaxis.autorange == "reversed"
+    matrix = matrix if top_row_first else matrix[::-1]
     axis = figure.layout.coloraxis
     low, high = float(axis.cmin), float(axis.cmax)
     rows, columns = (
@@ -66,7 +68,8 @@ def _heatmap(figure: Any) -> Svg:
             place = x + column / 2, y + row / 2 + 3.5
             image.text(*place, words, anchor="middle", font_size=10, colour="#ffffff" if on_dark else "")
     for place, label in zip(figure.layout.yaxis.tickvals, rows, strict=True):
-        image.text(left - 7, TOP + (place + 0.5) * row + 4, label, anchor="end", font_size=SMALL)
+        from_top = place if top_row_first else len(matrix) - 1 - place
+        image.text(left - 7, TOP + (from_top + 0.5) * row + 4, label, anchor="end", font_size=SMALL)
     for place, label in zip(figure.layout.xaxis.tickvals, columns, strict=True):
         x = left + (place + 0.5) * column
         if long:
