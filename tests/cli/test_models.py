@@ -40,9 +40,17 @@ def test_training_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
         models(Models(action=("trian",), out=tmp_path))
     with pytest.raises(UserError, match="models train NAME"):
         models(Models(action=("train",), out=tmp_path))
-    for action in ("get", "train"):
+    for action in ("get", "show", "train"):
         with pytest.raises(UserError, match=f"`mechscope models {action}` needs the name of a model"):
             models(Models(action=(action,), out=tmp_path))
+
+
+def test_show_prints_cards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert models(Models(action=("show", "smollm2-135m", "ioi-twin"))) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# smollm2-135m\n") and "\n# ioi-twin\n" in printed
+    with pytest.raises(UserError, match="did you mean smollm2-135m"):
+        models(Models(action=("show", "smollm2")))
 
 
 def test_training_without_the_corpus_stops_before_any_work(tmp_path: Path) -> None:

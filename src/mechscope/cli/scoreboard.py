@@ -35,6 +35,8 @@ def print_means(played: Any, kind: str) -> None:
 
 def scoreboard(command: Scoreboard) -> int:
     """Run the methods, print the tables, and write matches, tables and plot to a folder."""
+    if command.model:
+        return compare_on_model(command)
     with ExitStack() as held:
         return _scoreboard(command, held)
 
@@ -53,7 +55,8 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
         for name in command.methods:
             if name not in METHODS:
                 raise KeyError(f"unknown method {name!r}; choose from {', '.join(METHODS)}.")
-        if command.seeds < 1 or command.examples < 2:
+        examples = 64 if command.examples is None else command.examples
+        if command.seeds < 1 or examples < 2:
             raise ValueError("a scoreboard needs at least 1 seed and 2 pairs of prompts.")
         pages = [command.out / "scoreboard.md"] + ([] if command.docs is None else [command.docs])
         plots = [page.with_suffix(".svg") for page in pages]
@@ -69,7 +72,7 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
         command.programs or None,
         command.methods or None,
         seeds=range(command.seeds),
-        examples=command.examples,
+        examples=examples,
         keep=matches,
         progress=not command.no_progress and sys.stderr.isatty(),
     )
@@ -81,6 +84,49 @@ def _scoreboard(command: Scoreboard, held: ExitStack) -> int:
     written += [
         write_atomically(page, scoreboard_page(played, plot.name))
         for page, plot in zip(pages, plots, strict=True)
+    ]
+    print(f"written to {', '.join(map(str, written))}")
+    return 0
+
+
+def compare_on_model(command: Scoreboard) -> int:
+    """Compare the methods on a trained model, print the table, and write the page."""
+    with user_errors():
+        from mechscope.checkpoints.load import load_model
+        from mechscope.scoreboard import COMPARED, compare_methods, comparison_page, comparison_plot
+        from mechscope.tasks import ioi
+
+        if command.programs:
+            raise ValueError("--model compares methods on one trained model, so name no planted programs.")
+        for name in command.methods:
+            if name not in COMPARED:
+                raise KeyError(
+                    f"method {name!r} is not compared on a model; choose from {', '.join(COMPARED)}."
+                )
+        examples = 8 if command.examples is None else command.examples
+        if examples < 2:
+            raise ValueError("a comparison needs at least 2 pairs of prompts.")
+        pages = [command.out / f"{command.model}.md"] + ([] if command.docs is None else [command.docs])
+        for page in pages:
+            check_file(page)
+        check_folder(command.out / command.model)
+        model = load_model(command.model)
+    found = compare_methods(
+        model,
+        lambda seed: ioi(model, n=examples, seed=seed),
+        methods=command.methods or None,
+        keep=command.out / command.model,
+        progress=not command.no_progress and sys.stderr.isatty(),
+    )
+    agreement = found.with_reference()
+    rows = [
+        [COMPARED[name].words, f"{rho:.2f}", f"{area:.2f}", f"{found.seconds[name]:.1f}"]
+        for name, (rho, area) in agreement.items()
+    ]
+    print(text_table(["method", "ρ with patching", "AUROC", "CPU s"], rows), end="\n\n")
+    written = [write_atomically(page.with_suffix(".svg"), comparison_plot(found)) for page in pages]
+    written += [
+        write_atomically(page, comparison_page(found, page.with_suffix(".svg").name)) for page in pages
     ]
     print(f"written to {', '.join(map(str, written))}")
     return 0

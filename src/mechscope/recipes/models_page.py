@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mechscope.checkpoints.cards import carded_names, read_card
+from mechscope.checkpoints.packaged_models import PACKAGED
 from mechscope.checkpoints.registry import BUNDLED, bundled_names, toy_model_names
 from mechscope.pages.tables import markdown_table
 from mechscope.pages.text_template import fill_page
@@ -31,6 +34,7 @@ def page() -> str:
         megabytes=f"{megabytes:.1f}",
         family=_family(family) if family else None,
         others=[_other(name) for name in (*bundled_names(), *toy_model_names()) if name not in family],
+        packaged=[_deeper(read_card(name)) for name in PACKAGED if name in carded_names()],
     )
 
 
@@ -122,6 +126,11 @@ def _other(name: str) -> str:
         steps = ", ".join(f"{step:,}" for step in found["checkpoints"])
         lines += ["", f"Training checkpoints: {steps}."]
     return "\n".join(lines)
+
+
+def _deeper(card: str) -> str:
+    """A card with its headings two levels deeper, to stand inside a page."""
+    return re.sub(r"(?m)^#", "###", card).strip()
 
 
 def _loaded(loader: str, name: str) -> str:

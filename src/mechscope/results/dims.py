@@ -48,6 +48,8 @@ DIMS: dict[str, str] = {
     "bound": "end of the interval",
     "measure": "measure",
     "technique": "method",
+    "other_technique": "other method",
+    "heads": "heads in the circuit",
     "program": "planted program",
     "source": "part that writes",
     "destination": "input that reads",

@@ -31,7 +31,7 @@ from mechscope.results.bootstrap import bootstrap_distribution, percentile_inter
 from mechscope.runs.key import RunKey
 from mechscope.runs.source_digest import source_digests
 from mechscope.runs.store import Store
-from mechscope.scoreboard.methods import METHODS, Scored
+from mechscope.scoreboard.methods import METHODS, Scored, node_scores
 from mechscope.storage.files import write_atomically
 from mechscope.storage.folder_lock import hold_folder
 from mechscope.techniques.circuits import EdgeGraph, auroc
@@ -332,13 +332,8 @@ def _read_matches(store: Store, name: str) -> list[Match] | None:
 
 
 def _node_auroc(graph: EdgeGraph, scored: Scored, true: set[str]) -> float:
-    """AUROC over heads and MLPs. For a method that scores edges, a node is ranked by its best outgoing edge."""
-    if scored.nodes is not None:
-        ranks = {name: abs(score) for name, score in scored.nodes.items()}
-    else:
-        assert scored.edges is not None
-        best = scored.edges.abs().nan_to_num(0.0).amax(1)
-        ranks = dict(zip(graph.sources[1:], best[1:].tolist(), strict=True))
+    """AUROC over heads and MLPs."""
+    ranks = {name: abs(score) for name, score in node_scores(graph, scored).items()}
     names = list(ranks)
     return auroc(
         torch.tensor([ranks[name] for name in names]), torch.tensor([name in true for name in names])

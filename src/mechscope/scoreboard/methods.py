@@ -35,6 +35,16 @@ class Scored:
     __repr__ = brief_repr
 
 
+def node_scores(graph: EdgeGraph, scored: Scored) -> dict[str, float]:
+    """The score of every head and MLP; for a method that scores edges, the largest magnitude of its outgoing edges."""
+    if scored.nodes is not None:
+        return scored.nodes
+    if scored.edges is None:
+        raise ValueError("a method must score edges or nodes.")
+    best = scored.edges.abs().nan_to_num(0.0).amax(1)
+    return dict(zip(graph.sources[1:], best[1:].tolist(), strict=True))
+
+
 @dataclass(frozen=True)
 class Method:
     """One method of the scoreboard."""

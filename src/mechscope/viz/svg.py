@@ -44,6 +44,7 @@ class Svg:
         anchor: Anchor = "start",
         font_size: int | None = None,
         upwards: bool = False,
+        colour: str = "",
     ) -> None:
         """Write text whose baseline starts, is centred or ends at a point.
 
@@ -54,6 +55,7 @@ class Svg:
             anchor: which part of the text lies at the point.
             font_size: None for that of the image.
             upwards: turn the text by 90° so that it reads upwards.
+            colour: empty for that of the image.
         """
         place = {"x": _number(x), "y": _number(y)}
         if anchor != "start":
@@ -62,6 +64,8 @@ class Svg:
             place["font-size"] = str(font_size)
         if upwards:
             place["transform"] = f"rotate(-90 {_number(x)} {_number(y)})"
+        if colour:
+            place["fill"] = colour
         self._add("text", text, **place)
 
     def line(
@@ -87,6 +91,16 @@ class Svg:
     def dot(self, x: float, y: float, radius: float, colour: str) -> None:
         """Draw a filled circle."""
         self._add("circle", cx=_number(x), cy=_number(y), r=f"{radius:g}", fill=colour)
+
+    def rectangle(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+        """Draw a filled rectangle whose top left corner is at (x, y)."""
+        size = {"width": _number(width), "height": _number(height)}
+        self._add("rect", x=_number(x), y=_number(y), **size, fill=colour)
+
+    def polygon(self, points: Sequence[tuple[float, float]], colour: str, opacity: float = 1) -> None:
+        """Draw a filled polygon."""
+        path = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+        self._add("polygon", points=path, fill=colour, **{"fill-opacity": f"{opacity:g}"})
 
     def __str__(self) -> str:
         ElementTree.indent(self._root, space="")
