@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mechscope.checkpoints.lab_models import GPT2_SMALL
+from mechscope.checkpoints.lab_models import GPT2_SMALL, SMOLLM2
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
@@ -167,10 +167,11 @@ def _median(draws: tuple[float, ...]) -> float | None:
 
 
 def describe_inputs() -> dict[str, str]:
-    """The bundled twin, and GPT-2 small if it is on this machine."""
+    """The bundled twin, and GPT-2 small and SmolLM2-135M if they are on this machine."""
     return {
         "twin": f"ioi-twin, bundled (sha256 {bundled_checksum('ioi-twin')}…)",
         "GPT-2 small": GPT2_SMALL.describe("claims 4.1 to 4.13 are"),
+        "SmolLM2-135M": SMOLLM2.describe("claims 4.s1 to 4.s9 are"),
     }
 
 
@@ -183,7 +184,9 @@ LAB = Lab(
     lesson=Path(__file__).parent / "lesson.md",
     configs={
         "quick": IOIConfig(),
-        "full": IOIConfig(planted_seeds=6, null_draws=40, redteam_draws=59, gpt2_prompts=48, retrained=1),
+        "full": IOIConfig(
+            planted_seeds=6, null_draws=40, redteam_draws=59, gpt2_prompts=48, retrained=1, smollm2=True
+        ),
     },
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,
