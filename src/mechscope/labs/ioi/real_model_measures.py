@@ -194,6 +194,22 @@ def judged_measures(
     return measures, judgement
 
 
+JUDGED = (
+    "circuit_heads",
+    "faithfulness",
+    "nothing",
+    "random_best",
+    "matched_best",
+    "needed",
+    "most_incomplete",
+    "movers_lost",
+    "others_lost",
+    "readers_lost",
+    "backups_rise",
+)
+"""What `judged_measures` measures."""
+
+
 def all_heads_of(model: HookedTransformer) -> list[Head]:
     """Every head of a model."""
     return [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]

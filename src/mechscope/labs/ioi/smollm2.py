@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mechscope.checkpoints.gguf_file import why_unreadable
 from mechscope.labs.ioi.automatic import correlation
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.halves import confirmed, confirmed_by_chance, split_words
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mechscope.checkpoints.lab_models import LabModel
     from mechscope.model.transformer import HookedTransformer
 
+NOT_IN_BUDGET = "only the full budget studies SmolLM2-135M, which takes about ten minutes"
 CLEAR = 0.1
 """Share of the effect from which on a head of one half must be confirmed by the other."""
 CHAIN = (MOVER, READER, "induction", EARLIER)
@@ -79,6 +81,19 @@ def smollm2_heads(
     return find_heads(model, split_words(model, seed)[0].task(model, n), threshold)
 
 
+def why_not_studied(subject: LabModel, wanted: bool) -> str | None:
+    """Why the model is not studied in this run, and what to do; None if it is.
+
+    Args:
+        wanted: whether the budget includes it.
+    """
+    if not subject.is_available:
+        return subject.missing
+    if (reason := why_unreadable()) is not None:
+        return f"{subject.title} is on this machine, but {reason.rstrip('.')}"
+    return None if wanted else NOT_IN_BUDGET
+
+
 def study_smollm2(workspace: Workspace, subject: LabModel) -> Study:
     """Measure the model on the prompts of every seed, and what figures show on those of the first."""
     with PartRunner(workspace, subject) as jobs:
@@ -109,7 +124,7 @@ def _study(jobs: PartRunner, config: IOIConfig, seeds: tuple[int, ...]) -> Study
         }
     edges = jobs.run("edges", score_edges(findings[first].roles.roles, first, n, config.smollm2_edge_draws))
     stream = jobs.run("stream", trace_stream(first, n))
-    shared = numbers_of(edges)
+    shared = numbers_of(edges) | _edge_measures(edges)
     made_by = Provenance(jobs.subject.name, "IOI", first)
     return Study(
         {
@@ -177,6 +192,19 @@ def _weight_measures(weights: Part, classes: Classes) -> dict[str, float]:
         measures[f"{pattern}_score"] = float("nan") if head is None else float(scores[head])
         measures[f"{pattern}_median"] = float(scores.median())
     return measures
+
+
+def _edge_measures(edges: Part) -> dict[str, float]:
+    """Faithfulness of the smallest and the largest circuit of edges, and the most that a null's median reaches."""
+    circuit, random, matched = edges["faithfulness"].double().unbind()
+    return {
+        "edges_small": float(circuit[0]),
+        "edges_large": float(circuit[-1]),
+        "edges_random": float(random.max()),
+        "edges_matched": float(matched.max()),
+        "edges_smallest_size": float(edges["size"][0]),
+        "edges_largest_size": float(edges["size"][-1]),
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -20,6 +20,7 @@ from mechscope.labs.ioi.gpt2 import name_tokens
 from mechscope.labs.ioi.halves import split_words
 from mechscope.labs.ioi.patched_heads import WORKING, find_heads
 from mechscope.labs.ioi.real_model_measures import (
+    JUDGED,
     behaviour_measures,
     copying_measures,
     judged_measures,
@@ -39,6 +40,8 @@ PATTERNS = ("previous", "duplicate", "induction")
 """Attention patterns on random tokens."""
 NAMED = ("IO", "S1", "S1+1", "S2", "end")
 """Positions at which the residual stream is patched."""
+NULLS = ("random", "matched")
+"""The draws of `Nulls`."""
 LENS = ("IO is the likeliest token", "IO beats S")
 """What is read by the logit lens."""
 SHARES = (0.0005, 0.0025, 0.015, 0.07)
@@ -144,13 +147,13 @@ def judge_circuit(
     """Judge the circuit found on the first half, on other prompts of the second."""
 
     def measure(model: HookedTransformer) -> Part:
+        if not roles:
+            return part_of(dict.fromkeys(JUDGED, float("nan"))) | dict.fromkeys(NULLS, torch.zeros(0))
         task = split_words(model, seed)[1].judged(model, n)
         measures, judgement = judged_measures(model, task, Roles(roles), draws, seed)
         nulls = judgement.nulls
-        return part_of(measures) | {
-            "random": torch.tensor(nulls.random),
-            "matched": torch.tensor(nulls.matched),
-        }
+        draws_of = dict(zip(NULLS, (nulls.random, nulls.matched), strict=True))
+        return part_of(measures) | {name: torch.tensor(values) for name, values in draws_of.items()}
 
     return measure
 
@@ -177,8 +180,8 @@ def score_edges(
         evaluation = found.discovery.evaluate(few, sizes, draws=draws, seed=seed, progress=False)
         return {
             "discovery_auc": torch.tensor(found.head_auc, dtype=torch.float64),
-            "faithfulness": torch.as_tensor(evaluation.faithfulness.values.values),
-            "size": torch.as_tensor(evaluation.faithfulness.values.coords["size"].values),
+            "faithfulness": torch.tensor(evaluation.faithfulness.values.values),
+            "size": torch.tensor([circuit.n_edges for circuit in evaluation.circuits]),
         }
 
     return measure
