@@ -1,4 +1,4 @@
-"""Step 04's second subject: how a real model's heads are found and judged, and that its claims notice random weights."""
+"""Step 04's second subject: how a real model's heads are found and judged, and that random weights fail its claims."""
 
 from __future__ import annotations
 

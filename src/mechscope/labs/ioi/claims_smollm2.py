@@ -55,4 +55,143 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
         _on("enough_by_chance", "heads that are enough confirmed by chance", high=20, unit="%"),
         _on("same_chain", "links of the chain with the same strongest head, of 4", low=4),
     ),
+    _claim(
+        3,
+        "Name movers attend to the indirect object and write the name that they attend to; other heads of their layers "
+        "do not",
+        "attention .4 to .8; most names copied",
+        "Attention from the end to IO; Pearson's r between attention to a name and what is written towards its logit; "
+        "names among the five likeliest tokens if the head attends only to IO, with its values from these prompts.",
+        _on(
+            "mover_attention",
+            "attention of name movers to IO",
+            low=2,
+            than="beside_attention",
+            than_what="that of other heads of their layers",
+        ),
+        _on("attention_projection", "correlation of attention and projection", low=0.7),
+        _on("mover_copy", "names that name movers copy", low=50, unit="%"),
+        _on("beside_copy", "names that other heads of their layers copy", high=25, unit="%"),
+    ),
+    _claim(
+        4,
+        "Copy scores from the weights do not find these name movers, although they find GPT-2 small's",
+        "a few per cent of names; GPT-2 small above 95 %",
+        "As 4.5, for the same heads: a name's embedding after the first MLP instead of the values from prompts.",
+        _on("mover_weights_copy", "copy score from the weights", high=25, unit="%"),
+        _on(
+            "mover_weights_copy",
+            "copy score from the weights",
+            high=0.5,
+            than="mover_copy",
+            than_what="that on prompts",
+        ),
+    ),
+    _claim(
+        5,
+        "The strongest S-inhibition head works through the queries of the name movers, and its message means nothing "
+        "among other names",
+        "a quarter of the effect; about 0 among other names",
+        "Path patching at the end from the head to the queries: corrupted in the original prompt (noise), restored "
+        "among three other names, restored in twins in which S2 names IO. Beside it, the largest effect of the other "
+        "heads of its layer. Then all S-inhibition heads are put on their means, and the name movers' attention is "
+        "measured again.",
+        _on(
+            "to_queries",
+            "effect through the queries",
+            low=3,
+            than="to_queries_beside",
+            than_what="the largest of other heads of its layer",
+        ),
+        _on("to_queries", "effect through the queries", low=0.1),
+        _on(
+            "to_queries_denoised",
+            "effect among three other names",
+            high=0.25,
+            than="to_queries",
+            than_what="that in the original prompt",
+        ),
+        _on(
+            "to_queries_of_twins",
+            "effect among the same names",
+            low=4,
+            than="to_queries_denoised",
+            than_what="that among three other names",
+        ),
+        _on(
+            "preference_without",
+            "attention to IO above that to S, without S-inhibition",
+            high=0.5,
+            than="preference",
+            than_what="that with it",
+        ),
+    ),
+    _claim(
+        6,
+        "The chain behind it is an induction circuit: a previous-token head feeds the keys of an induction head at S2, "
+        "which feeds the values of the S-inhibition head; both are what they are called on random tokens too",
+        "scores .88 and .72 on random tokens",
+        "Path patching along both links, beside the largest effect of the other heads of the sender's layer; scores "
+        "of step 03 on 10 sequences of 50 random tokens, twice, in which no name has to occur.",
+        _on(
+            "to_keys",
+            "effect through the keys at S1+1",
+            low=3,
+            than="to_keys_beside",
+            than_what="the largest of other heads of its layer",
+        ),
+        _on(
+            "to_values",
+            "effect through the values at S2",
+            low=2,
+            than="to_values_beside",
+            than_what="the largest of other heads of its layer",
+        ),
+        _on("previous_score", "previous-token score", low=0.5),
+        _on("induction_score", "induction score", low=0.4),
+        _on("previous_median", "previous-token score of the median head", high=0.1),
+        _on("induction_median", "induction score of the median head", high=0.1),
+    ),
+    _claim(
+        7,
+        "Without its name movers the model loses much of the logit difference, far more than GPT-2 small's 5 %",
+        "not known beforehand",
+        "Mean ablation of the name movers by template and position, beside the median of as many heads outside the "
+        "circuit.",
+        _on("movers_lost", "logit difference lost", low=20, unit="%"),
+        _on(
+            "movers_lost",
+            "logit difference lost",
+            low=4,
+            than="others_lost",
+            than_what="without as many others",
+        ),
+    ),
+    _claim(
+        8,
+        "The circuit alone keeps a large part of the logit difference and nearly all of its heads matter; random and "
+        "layer-matched sets of heads keep next to nothing",
+        "not known beforehand",
+        "F(C) / F(M) on other prompts than it was found with, everything else on its mean by template; the best draw "
+        "of each null. Heads that matter as in 4.10, as a share of the circuit's heads (22 of 26 is 85 %); that alone "
+        "would prove nothing, for random weights pass it.",
+        _on("faithfulness", "faithfulness", low=40, high=110, unit="%"),
+        _on("nothing", "what is left without any head", high=15, unit="%"),
+        _on("random_best", "best random set", high=20, unit="%"),
+        _on("matched_best", "best layer-matched set", high=20, unit="%"),
+        _on("needed", "heads that matter", low=85, unit="%"),
+    ),
+    _claim(
+        9,
+        "Automatic discovery names the same heads, and its circuits of edges are faithful where others of their size "
+        "are not",
+        "faithfulness .23 to .79 over 38 to 4,996 edges; random 0, layer-matched up to .21",
+        "EAP-IG on the half that the heads were found with, a head ranked by its strongest edge; faithfulness of its "
+        "circuits on the other half, beside the medians of both nulls over all sizes.",
+        _on("discovery_auc", "head AUC", low=0.85),
+        _on("edges_large", "faithfulness of the largest circuit", low=0.6),
+        _on("edges_random", "random circuits at any size", high=0.1),
+        _on("edges_matched", "layer-matched circuits at any size", high=0.35),
+    ),
 )
+"""In the order of the lesson."""
