@@ -21,7 +21,7 @@ from mechscope.labs.ioi.heads import every_head
 from mechscope.labs.ioi.patched_heads import WORKING, find_heads
 from mechscope.labs.ioi.planted_circuit import plant, planted_classes, planted_task
 from mechscope.labs.ioi.real_model_measures import others_of
-from mechscope.labs.ioi.smollm2 import NOT_IN_BUDGET, smollm2_heads, study_smollm2, why_not_studied
+from mechscope.labs.ioi.smollm2 import NOT_IN_BUDGET, ioi_heads, study_smollm2, why_not_studied
 from mechscope.labs.ioi.smollm2_figures import FIGURES, classes_beside_gpt2, draw_smollm2
 from mechscope.labs.ioi.stories import Stories
 from mechscope.model.transformer import HookedTransformer
@@ -117,7 +117,7 @@ def test_patching_at_a_position_is_the_technique_s() -> None:
 
 
 def test_the_twin_s_heads_are_found_without_path_patching() -> None:
-    heads = smollm2_heads(load_model("ioi-twin"))
+    heads = ioi_heads(load_model("ioi-twin"))
     assert {(2, 1), (0, 3)} <= heads.roles.positions.keys()
     assert heads.roles.strongest("name mover") == (2, 1) or (2, 1) in heads.roles.classes["name mover"]
     assert heads.roles.strongest("duplicate token") == (0, 3)
@@ -218,7 +218,7 @@ def test_a_circuit_without_heads_is_no_success(tmp_path: Path) -> None:
 
 def test_roles_go_into_a_part_and_back() -> None:
     model = load_model("ioi-twin")
-    heads = smollm2_heads(model, n=16)
+    heads = ioi_heads(model, n=16)
     part = smollm2_parts.find_in_half(0, 0, 16, 0.05)(model)
     found = smollm2_parts.finding_of(part)
     assert found.roles.classes == heads.roles.classes

@@ -3,7 +3,20 @@
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError, dissect
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.experiment import LAB
+from mechscope.labs.ioi.patched_heads import PatchedHeads, find_heads
 from mechscope.labs.ioi.published import published_measures
+from mechscope.labs.ioi.smollm2 import ioi_heads
 from mechscope.labs.ioi.stories import Stories
 
-__all__ = ["LAB", "Anatomy", "IOIConfig", "NoCircuitError", "Stories", "dissect", "published_measures"]
+__all__ = [
+    "LAB",
+    "Anatomy",
+    "IOIConfig",
+    "NoCircuitError",
+    "PatchedHeads",
+    "Stories",
+    "dissect",
+    "find_heads",
+    "ioi_heads",
+    "published_measures",
+]

@@ -16,7 +16,7 @@ from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.head_detectors import detect_heads
-from mechscope.techniques.ov_qk_circuits import full_circuit, unembedding, write_weight
+from mechscope.techniques.ov_qk_circuits import embedding, read_weight, unembedding, write_weight
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -67,10 +67,12 @@ def copy_scores(model: HookedTransformer, names: Sequence[int], *, sign: int = 1
     tokens = torch.as_tensor(list(names), device=model.W_E.device)
     scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     with torch.no_grad():
+        # Only the names, and once for all layers: the first MLP on a whole vocabulary takes seconds.
+        embedded, logits_of = embedding(model, tokens, through), sign * unembedding(model)
         for layer in range(model.cfg.n_layers):
-            circuit = full_circuit(model, layer, None, "OV", through=through)
+            read, write = read_weight(model, layer, "W_V"), write_weight(model, layer)
             for head in range(model.cfg.n_heads):
-                logits = sign * circuit.A[head, tokens] @ circuit.B[head]
+                logits = (embedded @ read[head]) @ (write[head] @ logits_of)
                 top = logits.topk(min(TOP, logits.shape[-1]), dim=-1).indices
                 scores[layer, head] = (top == tokens[:, None]).any(-1).float().mean()
     title = "Copy score" if sign > 0 else "Negative copy score"

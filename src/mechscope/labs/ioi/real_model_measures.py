@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MOVER, READER = "name mover", "S-inhibition"
 MARKERS = ("induction", "duplicate token")
 EARLIER = "previous token"
+KNOCK_OUT_DRAWS = 3
+"""Sets of other heads beside each class that is knocked out."""
 
 
 def behaviour_measures(model: HookedTransformer, halves: Sequence[Half], n: int) -> dict[str, float]:
@@ -173,7 +175,7 @@ def judged_measures(
         ValueError: for a circuit without heads.
     """
     runs = MeanAblation(model, task)
-    judgement = judge(runs, roles.classes, roles.positions, draws, seed)
+    judgement = judge(runs, roles.classes, roles.positions, draws, seed, KNOCK_OUT_DRAWS)
     movers = roles.classes.get(MOVER, ())
     knocked_out = knock_out_movers(runs, movers) if movers else None
     silent = [head for head in all_heads_of(model) if head not in movers]

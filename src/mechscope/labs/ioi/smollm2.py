@@ -69,14 +69,22 @@ class Study:
     """Faithfulness of circuits of edges, and of both nulls (series, size), first seed."""
 
 
-def smollm2_heads(
-    model: HookedTransformer, seed: int = 0, n: int = 16, threshold: float = 0.05
-) -> PatchedHeads:
-    """The heads of its IOI circuit, found by patching on one half of the data, with their classes.
+def ioi_heads(model: HookedTransformer, seed: int = 0, n: int = 16, threshold: float = 0.05) -> PatchedHeads:
+    """The heads of a model's IOI circuit with their classes, found by patching on one half of the data.
 
-    >>> heads = smollm2_heads(ms.load_model("smollm2-135m"))  # doctest: +SKIP
-    >>> heads.roles.classes["name mover"]  # doctest: +SKIP
-    ((23, 3), …)
+    SmolLM2-135M takes half a minute.
+
+    Args:
+        seed: which names and templates make up the half, and which prompts.
+        n: pairs of prompts.
+        threshold: the smallest share of the effect, of either sign, that makes a head part of the circuit.
+
+    Raises:
+        ValueError: as `find_heads`, and for a model that knows too few names as single tokens.
+
+    >>> from mechscope.checkpoints import load_model
+    >>> ioi_heads(load_model("ioi-twin")).roles.strongest("duplicate token")
+    (0, 3)
     """
     return find_heads(model, split_words(model, seed)[0].task(model, n), threshold)
 
@@ -102,19 +110,18 @@ def study_smollm2(workspace: Workspace, subject: LabModel) -> Study:
 
 def _study(jobs: PartRunner, config: IOIConfig, seeds: tuple[int, ...]) -> Study:
     n, first = config.smollm2_prompts, seeds[0]
+    weights = jobs.run("weights", weights_and_random_tokens)
     measures: dict[int, dict[str, float]] = {}
     findings: dict[int, Finding] = {}
     judged: dict[int, Part] = {}
-    weights = jobs.run("weights", weights_and_random_tokens)
     for seed in seeds:
         found, again = (
             finding_of(jobs.run(f"heads-{seed}-{half}", find_in_half(seed, half, n, config.threshold)))
             for half in (0, 1)
         )
-        links = jobs.run(f"links-{seed}", measure_links(found.roles.roles, seed, n))
-        judged[seed] = jobs.run(
-            f"judged-{seed}", judge_circuit(found.roles.roles, seed, n, config.smollm2_draws)
-        )
+        roles = found.roles.roles
+        links = jobs.run(f"links-{seed}", measure_links(roles, seed, n))
+        judged[seed] = jobs.run(f"judged-{seed}", judge_circuit(roles, seed, n, config.smollm2_draws))
         findings[seed] = found
         measures[seed] = {
             **numbers_of(links),
