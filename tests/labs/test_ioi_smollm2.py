@@ -150,11 +150,12 @@ def test_copying_on_prompts_by_brute_force() -> None:
     scores = copy_scores_on_prompts(model, task).values.values
     assert scores.shape == (3, 4)
     _, cache = model.run_with_cache(task.clean, attention_mask=task.attention_mask)
+    scale = model.state_dict()["ln_final.w"]
     for layer, head in ((0, 0), (1, 3), (2, 2)):
         hits = []
         for row in range(task.n_examples):
-            value = cache["v", layer][row, int(task.positions["IO"][row]), head // 2]
-            logits = value @ model.blocks[layer].attn.W_O[head] * model.ln_final.w @ model.W_U
+            value = cache[f"blocks.{layer}.attn.hook_v"][row, int(task.positions["IO"][row]), head // 2]
+            logits = value @ model.blocks[layer].attn.W_O[head] * scale @ model.W_U
             hits.append(int(task.answers.correct[row, 0, 0]) in logits.topk(5).indices.tolist())
         assert scores[layer, head] == pytest.approx(np.mean(hits))
 
@@ -183,12 +184,11 @@ def test_random_weights_fail_every_claim(seed: int, tmp_path: Path) -> None:
 def test_a_study_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[int] = []
 
-    class Counted(type(absent(SMOLLM2))):
-        def load(self, device: torch.device) -> HookedTransformer:
-            loads.append(1)
-            return super().load(device)
+    def load() -> HookedTransformer:
+        loads.append(1)
+        return grouped_model()
 
-    subject = Counted(**vars(SMOLLM2), make=grouped_model)
+    subject = stand_in(SMOLLM2, load)
     real = smollm2_parts.judged_measures
 
     def killed(*given: object, **options: object) -> object:
@@ -233,3 +233,34 @@ def test_why_it_is_not_studied(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_not_studied(here, False) == NOT_IN_BUDGET
     monkeypatch.setattr(smollm2_module, "why_unreadable", lambda: "it needs the gguf package.")
     assert why_not_studied(here, True) == "SmolLM2-135M is on this machine, but it needs the gguf package"
+
+
+# The real thing -------------------------------------------------------------------------------------
+
+WHY_NOT = why_not_studied(SMOLLM2, True)
+needs_smollm2 = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+
+
+@pytest.mark.real_model
+@needs_smollm2
+def test_what_says_where_to_look_is_needed_but_not_enough() -> None:
+    model = SMOLLM2.load(torch.device("cpu"))
+    found = find_heads(model, split_words(model, 5)[0].task(model, 8), positions=("end",))
+    reader, mover = (found.roles.strongest(kind) for kind in ("S-inhibition", "name mover"))
+    assert reader is not None
+    assert mover is not None
+    assert mover[0] > reader[0]
+    assert found.at("end")[reader] > 0.2
+    assert abs(found.enough.values.values[reader]) < 0.1
+    assert found.enough.values.values[mover] > 0.2
+    assert found.direct.values.values[mover] > 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.real_model
+@needs_smollm2
+def test_smollm2_bears_its_claims_out(tmp_path: Path) -> None:
+    config = IOIConfig(smollm2=True)
+    work = Workspace(config=config, seeds=(3,), device=torch.device("cpu"), folder=tmp_path)
+    checked = check_claims(CLAIMS_SMOLLM2, study_smollm2(work, SMOLLM2).measures)
+    assert [(one.claim.id, one.reason) for one in checked if one.status != "pass"] == []
