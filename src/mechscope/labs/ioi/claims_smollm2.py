@@ -45,23 +45,30 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
         "the same heads in both halves, r above .95",
         "Every head is corrupted in the clean run (needed) and restored in the corrupted one (enough), at the end; a "
         "head with a tenth of the effect is confirmed by the other half if it has the same sign and at least half as "
-        "much there. By chance: the other heads of its layer instead. The chain: the strongest name mover, "
-        "S-inhibition, induction and previous-token head.",
+        "much there. By chance: the other heads of its layer instead. The classes: S-suppressors, S-inhibition, "
+        "induction and previous-token heads.",
         _on("needed_r", "correlation of needed over all heads", low=0.9),
         _on("enough_r", "correlation of enough over all heads", low=0.9),
         _on("needed_confirmed", "needed heads confirmed", low=70, unit="%"),
         _on("enough_confirmed", "heads that are enough confirmed", low=70, unit="%"),
         _on("needed_by_chance", "needed heads confirmed by chance", high=10, unit="%"),
-        _on("enough_by_chance", "heads that are enough confirmed by chance", high=20, unit="%"),
-        _on("same_chain", "links of the chain with the same strongest head, of 4", low=4),
+        _on(
+            "enough_confirmed",
+            "heads that are enough confirmed",
+            low=2,
+            than="enough_by_chance",
+            than_what="those confirmed by chance",
+        ),
+        _on("same_chain", "classes with the same strongest head, of 4", low=4),
     ),
     _claim(
         3,
         "Name movers attend to the indirect object and write the name that they attend to; other heads of their layers "
-        "do not",
-        "attention .4 to .8; most names copied",
-        "Attention from the end to IO; Pearson's r between attention to a name and what is written towards its logit; "
-        "names among the five likeliest tokens if the head attends only to IO, with its values from these prompts.",
+        "do not, and copy scores from the weights tell them apart, as in GPT-2 small",
+        "attention .32 to .57, copy scores .63 to 1",
+        "Attention from the end to IO; Pearson's r over prompts of attention to IO above that to S and of what is "
+        "written towards IO above S, median over heads; names among the five likeliest tokens if a head attends only "
+        "to IO, with its values from these prompts, and as in 4.5 from the weights alone.",
         _on(
             "mover_attention",
             "attention of name movers to IO",
@@ -69,30 +76,36 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
             than="beside_attention",
             than_what="that of other heads of their layers",
         ),
-        _on("attention_projection", "correlation of attention and projection", low=0.7),
-        _on("mover_copy", "names that name movers copy", low=50, unit="%"),
+        _on("attention_projection", "correlation of attention and writing", low=0.7),
+        _on("mover_copy", "names that name movers copy", low=60, unit="%"),
         _on("beside_copy", "names that other heads of their layers copy", high=25, unit="%"),
-    ),
-    _claim(
-        4,
-        "Copy scores from the weights do not find these name movers, although they find GPT-2 small's",
-        "a few per cent of names; GPT-2 small above 95 %",
-        "As 4.5, for the same heads: a name's embedding after the first MLP instead of the values from prompts.",
-        _on("mover_weights_copy", "copy score from the weights", high=25, unit="%"),
+        _on("mover_weights_copy", "names that they copy by the weights alone", low=50, unit="%"),
         _on(
-            "mover_weights_copy",
-            "copy score from the weights",
-            high=0.5,
-            than="mover_copy",
-            than_what="that on prompts",
+            "other_weights_copy", "names that other heads of the model copy by the weights", high=10, unit="%"
         ),
     ),
     _claim(
+        4,
+        "The head with the largest direct effect is no name mover: it attends to S and writes against S. GPT-2 small's "
+        "circuit has no such class",
+        "attention .52 to S and .04 to IO; negative copy score 1",
+        "As 4.s3, for the S-suppressors: heads that write to the logits and lower S more than they raise IO.",
+        _on(
+            "suppressor_attention_to_s",
+            "attention of S-suppressors to S",
+            low=3,
+            than="suppressor_attention",
+            than_what="that to IO",
+        ),
+        _on("suppressor_opposite", "names that they write against", low=60, unit="%"),
+        _on("suppressor_copy", "names that they copy", high=20, unit="%"),
+    ),
+    _claim(
         5,
-        "The strongest S-inhibition head works through the queries of the name movers, and its message means nothing "
-        "among other names",
+        "The strongest S-inhibition head works through the queries of the heads that write the answer, and its "
+        "message means nothing among other names",
         "a quarter of the effect; about 0 among other names",
-        "Path patching at the end from the head to the queries: corrupted in the original prompt (noise), restored "
+        "Path patching at the end from the head to the queries of name movers and S-suppressors: corrupted in the original prompt (noise), restored "
         "among three other names, restored in twins in which S2 names IO. Beside it, the largest effect of the other "
         "heads of its layer. Then all S-inhibition heads are put on their means, and the name movers' attention is "
         "measured again.",

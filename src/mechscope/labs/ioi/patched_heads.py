@@ -7,6 +7,7 @@ whose heads cancel each other would be overlooked.)
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mechscope.labs.ioi.attention_and_copying import attention_between
-from mechscope.labs.ioi.roles import Roles, classify, raised_io
+from mechscope.labs.ioi.attention_and_copying import attention_along, attention_between
+from mechscope.labs.ioi.roles import Role, Roles, classify, raised_io
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
 from mechscope.tasks.task import Task
@@ -25,6 +26,10 @@ from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
+WRITERS = ("name mover", "S-suppressor", "negative name mover")
+"""Classes of heads that write names to the logits."""
+LEAST_READ = 0.1
+"""Attention from the end to the names below which a head is not one of these."""
 WORKING = ("end", "S2", "S1+1")
 """Named positions at which the heads of the published circuit work."""
 
@@ -161,5 +166,13 @@ def _roles(
     heads = [(int(layer), int(head)) for layer, head in np.argwhere(large)]
     writers = [head for head in heads if abs(direct.values.values[head]) >= threshold]
     raised = raised_io(model, task, writers) if writers else {}
-    roles = classify(heads, effects, direct.values.values, attention_between(model, task), raised, threshold)
-    return Roles(roles, needed)
+    attention = attention_between(model, task)
+    roles = classify(heads, effects, direct.values.values, attention, raised, threshold)
+    return Roles(tuple(_only_if_it_reads_names(role, attention) for role in roles), needed)
+
+
+def _only_if_it_reads_names(role: Role, attention: Result) -> Role:
+    """The role, or "other" for a head that writes to the logits without reading a name, such as one that scales up what
+    earlier heads wrote."""
+    read = sum(attention_along(attention, role.head, f"end to {name}") for name in ("IO", "S1", "S2"))
+    return dataclasses.replace(role, kind="other") if role.kind in WRITERS and read < LEAST_READ else role

@@ -16,6 +16,7 @@ from mechscope.labs.ioi.attention_and_copying import (
     copy_scores_on_prompts,
     projections,
 )
+from mechscope.labs.ioi.automatic import correlation
 from mechscope.labs.ioi.backups import knock_out_movers
 from mechscope.labs.ioi.behaviour import measure_behaviour
 from mechscope.labs.ioi.halves import Half
@@ -31,7 +32,7 @@ from mechscope.techniques.sweep.task_sweep import Direction
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-MOVER, READER = "name mover", "S-inhibition"
+MOVER, SUPPRESSOR, READER = "name mover", "S-suppressor", "S-inhibition"
 MARKERS = ("induction", "duplicate token")
 EARLIER = "previous token"
 KNOCK_OUT_DRAWS = 3
@@ -53,10 +54,10 @@ def behaviour_measures(model: HookedTransformer, halves: Sequence[Half], n: int)
 
 def copying_measures(model: HookedTransformer, task: Task, classes: Classes) -> dict[str, float]:
     """Whether name movers attend to IO and write what they attend to; NaN where a class is missing."""
-    movers = classes.get(MOVER, ())
+    movers, suppressors = classes.get(MOVER, ()), classes.get(SUPPRESSOR, ())
     beside = others_of(model, movers, classes)
     attention = attention_between(model, task)
-    copying = copy_scores_on_prompts(model, task).values.values
+    copying, opposite = (copy_scores_on_prompts(model, task, sign=sign).values.values for sign in (1, -1))
 
     def attends(heads: Sequence[Head], label: str) -> float:
         return _mean([attention_along(attention, head, label) for head in heads])
@@ -65,11 +66,26 @@ def copying_measures(model: HookedTransformer, task: Task, classes: Classes) -> 
         "mover_attention": attends(movers, "end to IO"),
         "mover_attention_to_s": attends(movers, "end to S1") + attends(movers, "end to S2"),
         "beside_attention": attends(beside, "end to IO"),
-        "attention_projection": projections(model, task, movers).correlation() if movers else float("nan"),
+        "attention_projection": _agreement(model, task, movers),
         "mover_copy": 100 * _mean([copying[head] for head in movers]),
         "beside_copy": 100 * _mean([copying[head] for head in beside]),
+        "suppressor_attention": attends(suppressors, "end to IO"),
+        "suppressor_attention_to_s": attends(suppressors, "end to S1") + attends(suppressors, "end to S2"),
+        "suppressor_opposite": 100 * _mean([opposite[head] for head in suppressors]),
+        "suppressor_copy": 100 * _mean([copying[head] for head in suppressors]),
         "inhibition_attention": attends(classes.get(READER, ()), "end to S2"),
     }
+
+
+def _agreement(model: HookedTransformer, task: Task, heads: Sequence[Head]) -> float:
+    """Pearson's r over prompts between how much more a head attends to IO than to S and how much more it writes towards
+    IO, the median over heads. (Differences, because only those of logits mean something.)"""
+    if not heads:
+        return float("nan")
+    found = projections(model, task, heads)
+    attended, written = (each[..., 0] - each[..., 1] for each in (found.attention, found.written))
+    pairs = zip(attended.cpu().numpy(), written.cpu().numpy(), strict=True)
+    return float(np.median([correlation(*pair) for pair in pairs]))
 
 
 def message_measures(model: HookedTransformer, task: Task, twins: Task, classes: Classes) -> dict[str, float]:
@@ -80,17 +96,18 @@ def message_measures(model: HookedTransformer, task: Task, twins: Task, classes:
         twins: the same prompts, with IO in place of S2 in the corrupted ones.
     """
     movers, readers = classes.get(MOVER, ()), classes.get(READER, ())
+    told = (*movers, *classes.get(SUPPRESSOR, ()))
     marker = next((head for kind in MARKERS for head in classes.get(kind, ())), None)
     earlier = next(iter(classes.get(EARLIER, ())), None)
     reader = next(iter(readers), None)
     found: dict[str, float] = dict.fromkeys(MESSAGES, float("nan"))
-    later = [mover for mover in movers if reader is not None and mover[0] > reader[0]]
+    later = [head for head in told if reader is not None and head[0] > reader[0]]
     if reader is not None and later:
-        queries = [f"{node_of(mover)}<q>" for mover in later]
+        queries = [f"{node_of(head)}<q>" for head in later]
         found |= _beside(model, task, reader, queries, "end", "to_queries")
         found["to_queries_denoised"] = _patched(model, task, [reader], queries, "end", "denoise")[0]
         found["to_queries_of_twins"] = _patched(model, twins, [reader], queries, "end", "denoise")[0]
-        found |= _attention_measures(model, task, readers, later)
+        found |= _attention_measures(model, task, readers, movers) if movers else {}
     if reader is not None and marker is not None and marker[0] < reader[0]:
         found |= _beside(model, task, marker, [_shared(model, reader, "v")], "S2", "to_values")
     if marker is not None and earlier is not None and earlier[0] < marker[0]:

@@ -19,7 +19,7 @@ from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.halves import confirmed, confirmed_by_chance, split_words
 from mechscope.labs.ioi.heads import Classes
 from mechscope.labs.ioi.patched_heads import WORKING, PatchedHeads, find_heads
-from mechscope.labs.ioi.real_model_measures import EARLIER, MOVER, READER
+from mechscope.labs.ioi.real_model_measures import EARLIER, MOVER, READER, SUPPRESSOR
 from mechscope.labs.ioi.smollm2_parts import (
     LENS,
     NAMED,
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 NOT_IN_BUDGET = "only the full budget studies SmolLM2-135M, which takes about ten minutes"
 CLEAR = 0.1
 """Share of the effect from which on a head of one half must be confirmed by the other."""
-CHAIN = (MOVER, READER, "induction", EARLIER)
-"""The classes of the chain, from the answer backwards."""
+CHAIN = (SUPPRESSOR, READER, "induction", EARLIER)
+"""Classes in which one head is clearly the strongest. (The name movers are nearly equal.)"""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,12 @@ def _agreement(found: Finding, again: Finding) -> dict[str, float]:
 def _weight_measures(weights: Part, classes: Classes) -> dict[str, float]:
     """The same heads by their weights, and on random tokens, where no name occurs."""
     copying = weights["copying"]
-    measures = {"mover_weights_copy": 100 * _mean([float(copying[head]) for head in classes.get(MOVER, ())])}
+    movers = classes.get(MOVER, ())
+    others = [float(copying[head]) for head in np.ndindex(*copying.shape) if head not in movers]
+    measures = {
+        "mover_weights_copy": 100 * _mean([float(copying[head]) for head in movers]),
+        "other_weights_copy": 100 * _mean(others),
+    }
     for kind, pattern in (("induction", "induction"), (EARLIER, "previous")):
         scores = weights[pattern]
         head = next(iter(classes.get(kind, ())), None)
