@@ -206,7 +206,8 @@ def judged_measures(
         "needed": 100 * judgement.needed,
         "most_incomplete": 100 * judgement.most_incomplete,
         "movers_lost": 100 * judgement.knocked_out.get(MOVER, float("nan")),
-        "others_lost": 100 * judgement.null_knocked_out.get(MOVER, float("nan")),
+        "others_lost": 100 * max(judgement.null_knocked_out.values()),
+        "suppressors_lost": 100 * judgement.knocked_out.get(SUPPRESSOR, float("nan")),
         "readers_lost": 100 * judgement.knocked_out.get(READER, float("nan")),
         "backups_rise": float("nan") if knocked_out is None else knocked_out.rise(silent),
     }
@@ -223,6 +224,7 @@ JUDGED = (
     "most_incomplete",
     "movers_lost",
     "others_lost",
+    "suppressors_lost",
     "readers_lost",
     "backups_rise",
 )

@@ -123,7 +123,7 @@ def _nulls(study: Study, made_by: Provenance) -> LabFigure:
         "smollm2-nulls",
         null_strip({name: values.tolist() for name, values in draws.items()}, faithful, title),
         "Each point is a set of as many heads, left to work alone, on prompts that it was not found with. Look "
-        "how far the circuit is from them, and how far from 100 %.",
+        "whether the circuit is better than all of them, and how far it is from 100 %.",
         {
             name.replace(" ", "-"): make_result(100 * np.asarray(values), ("draw",), title, "%", made_by)
             for name, values in draws.items()
