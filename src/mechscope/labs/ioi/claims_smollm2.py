@@ -193,8 +193,8 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
     ),
     _claim(
         8,
-        "These heads alone, each at its positions, keep more of the logit difference than random heads do, but they are "
-        "no faithful circuit",
+        "These heads alone, each at its positions, keep more of the logit difference than random heads do, but they "
+        "are no faithful circuit",
         "32 % of the logit difference; random sets 11 %, the best of three layer-matched sets 34 %",
         "F(C) / F(M) on other prompts than it was found with, everything else on its mean by template; the best draw "
         "of random sets. Layer-matched sets are in the report's figure. (That each head matters would prove nothing: "
