@@ -60,6 +60,49 @@ def test_every_stub_is_attached() -> None:
         assert all(getattr(package, name) is not None for name in package.__all__)
 
 
+def packages() -> list[str]:
+    """Every package of mechscope, by its full name."""
+    folders = sorted(file.parent for file in SOURCE.rglob("__init__.py"))
+    return [".".join(folder.relative_to(SOURCE.parent).parts) for folder in folders]
+
+
+def modules_of(package: str) -> list[str]:
+    """The public modules of a package, found in its folder and not by the code under test."""
+    folder = SOURCE.parent.joinpath(*package.split("."))
+    found = [*folder.glob("*.py"), *(file.parent for file in folder.glob("*/__init__.py"))]
+    return sorted(path.stem for path in found if not path.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("package", packages())
+def test_every_module_is_an_attribute_of_its_package(package: str) -> None:
+    room = importlib.import_module(package)
+    for name in modules_of(package):
+        importlib.import_module(f"{package}.{name}")
+        known = vars(room).get(name)
+        if known is not sys.modules[f"{package}.{name}"]:
+            continue  # a function or class of the same name
+        # As in a process in which nobody has imported it: the import sets the attribute, so take it away again.
+        delattr(room, name)
+        found = getattr(room, name)
+        assert found is known
+        setattr(room, name, known)
+    with pytest.raises(AttributeError, match="has no attribute '_no_such_module'"):
+        room._no_such_module  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "techniques.head_detectors.head_scores",
+        "techniques.circuits.eap_ig.eap_ig_inputs",
+        "dictionaries.evaluation.splicing.spliced_loss",
+        "planted.library.registry.load",
+    ],
+)
+def test_a_module_is_found_before_anything_else_has_imported_it(path: str) -> None:
+    assert fresh(f"import mechscope as ms; print(ms.{path} is not None)") == "True"
+
+
 def test_from_pretrained_finds_its_loader_by_itself() -> None:
     """The model's room does not import checkpoints, which registers the loader there."""
     code = (

@@ -9,10 +9,14 @@ file:
 
 from __future__ import annotations
 
+import functools
 import importlib
+import pkgutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import lazy_loader
@@ -25,7 +29,8 @@ def attach_stub(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """The `__getattr__`, `__dir__` and `__all__` of a package whose stub lists its public names.
 
-    A function with the name of its module (`logit_lens.logit_lens`) stays visible when that module is imported.
+    A function with the name of its module (`logit_lens.logit_lens`) stays visible when that module is imported. Every
+    other module of the package is imported when it is first used as an attribute.
 
     Args:
         package: its `__name__`.
@@ -40,12 +45,40 @@ def attach_stub(
     look_up_moved = moved_names(package, moved or {}, public)
 
     def look_up(name: str) -> Any:
-        return import_name(name) if name in public else look_up_moved(name)
+        if name in public:
+            return import_name(name)
+        return _module(package, name) if name in module_names(file) else look_up_moved(name)
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *public})
+        return sorted({*vars(sys.modules[package]), *public, *module_names(file)})
 
     return look_up, names, public
+
+
+def attach_modules(package: str, file: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package without a stub: its modules are imported when first used as attributes.
+
+    Args:
+        package: its `__name__`.
+        file: its `__file__`.
+    """
+
+    def look_up(name: str) -> Any:
+        modules = module_names(file)
+        return _module(package, name) if name in modules else moved_names(package, {}, modules)(name)
+
+    return look_up
+
+
+@functools.cache
+def module_names(file: str) -> tuple[str, ...]:
+    """The public modules and packages beside an `__init__.py`; names with a leading underscore are private."""
+    found = (module.name for module in pkgutil.iter_modules([str(Path(file).parent)]))
+    return tuple(name for name in found if not name.startswith("_"))
+
+
+def _module(package: str, name: str) -> ModuleType:
+    return importlib.import_module(f"{package}.{name}")
 
 
 def moved_names(module: str, moved: Mapping[str, str], public: Sequence[str] = ()) -> Callable[[str], Any]:

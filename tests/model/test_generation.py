@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
+from tokenizers import decoders, models, pre_tokenizers
 
+from mechscope.data.tokenizer import Tokenizer
 from mechscope.model.generation import Generated
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.sampling import sample_logits
+from mechscope.model.special_tokens import end_ids
 from mechscope.model.transformer import HookedTransformer
 from tests.model.letters import Letters
 from tests.model.tiny import VARIANTS, exact_model, tiny_model, tiny_tokens
@@ -212,3 +217,76 @@ def test_ids_may_be_written_in_lists(made: Callable[[list[list[int]]], Any]) -> 
     settings: dict[str, Any] = {"do_sample": False, "stop_at_eos": False, "verbose": False}
     assert torch.equal(model.generate(made(ids), 3, **settings), by_hand)
     assert torch.equal(model.generate(made(ids[0]), 3, **settings), by_hand[:1])  # type: ignore[arg-type]
+
+
+def chat_tokenizer() -> Tokenizer:
+    """Words with the mark "▁" for a space, as in SentencePiece: decoding drops the space before the first word.
+
+    Ids: 0 `<unk>`, 1 `<s>`, 2 `</s>`, 3 `<end_of_turn>`, then words.
+    """
+    words = ["▁hello", "▁there", "▁friend", "▁<s>"]
+    vocab = {word: index for index, word in enumerate(["<unk>", "<s>", "</s>", "<end_of_turn>", *words])}
+    backend = tokenizers.Tokenizer(models.WordLevel(vocab=vocab, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    backend.add_special_tokens(["<unk>", "<s>", "</s>", "<end_of_turn>"])
+    return Tokenizer(backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def saying(*ids: int) -> HookedTransformer:
+    """A model that says the first of these ids after anything else, and after each of them the next."""
+    model = tiny_model(n_layers=0, normalization_type=None)
+    model.set_tokenizer(chat_tokenizer())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.unembed.b_U[ids[0]] = 1.0
+        for place, (before, after) in enumerate(pairwise(ids)):
+            model.embed.W_E[before, place] = 3.0
+            model.unembed.W_U[place, after] = 1.0
+    return model
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "hello",
+        "friend hello",
+        "<s>hello",  # a special token of the prompt, which decoding drops
+        "<s>hello<end_of_turn>there<end_of_turn>",
+        "hello  nobody,",  # words that become <unk>, and a second space
+    ],
+)
+@pytest.mark.parametrize("prepend_bos", [True, False])
+def test_the_prompt_can_be_cut_off_exactly(prompt: str, prepend_bos: bool) -> None:
+    model = saying(5, 6, 3)
+    options = {"do_sample": False, "verbose": False, "prepend_bos": prepend_bos}
+    output = model.generate(prompt, 5, **options)
+    assert output == prompt + " there friend"
+    assert model.generate(prompt, 5, return_type="str", **options) == output
+    assert model.generate(prompt, 5, return_type="continuation", **options) == " there friend"
+    both = [prompt, "hello there hello"]
+    assert model.generate(both, 5, **options) == [f"{one} there friend" for one in both]
+    assert model.generate(both, 5, return_type="continuation", **options) == [" there friend"] * 2
+    ids = model.to_tokens(prompt, prepend_bos)
+    assert model.generate(ids, 5, return_type="continuation", **options) == " there friend"
+    assert model.generate(prompt, 0, **options) == prompt
+
+
+def test_a_chat_ends_with_its_turn() -> None:
+    model = saying(5, 3, 6)
+    options = {"do_sample": False, "verbose": False, "return_type": "tokens"}
+    assert model.generate("hello", 6, **options)[0].tolist() == [1, 4, 5, 3]
+    assert model.generate("hello", 6, eos_token_id=6, **options)[0].tolist() == [1, 4, 5, 3, 6]
+    going_on = model.generate(
+        "hello", 6, stop_at_eos=False, return_type="str", do_sample=False, verbose=False
+    )
+    assert going_on == "hello there friend there friend"
+    assert end_ids(chat_tokenizer()) == [2, 3]
+    assert end_ids(Letters()) == [0]
+
+
+def test_text_is_refused_before_it_is_generated_if_there_is_no_tokenizer() -> None:
+    for return_type in ("str", "continuation"):
+        with pytest.raises(ValueError, match=f"return_type='{return_type}' needs a tokenizer"):
+            tiny_model().generate(tiny_tokens(), 2, return_type=return_type, **GREEDY)

@@ -10,17 +10,22 @@ import pytest
 from mechscope.results import Provenance, load_result, make_result
 from tests.damage import Kind, assert_damage_is_noticed
 
+LABELS = {"token": (("layer",), ["a", "b", "a"]), "token_id": (("layer",), [1, 2, 1])}
+
 
 def write(folder: Path) -> None:
     values = np.random.default_rng(0).normal(size=(3, 2))
     made_by = Provenance("a model", "a task", seed=1)
-    result = make_result(values, ("layer", "head"), "scores", "logits", made_by, coords={"head": [0, 1]})
+    result = make_result(
+        values, ("layer", "head"), "scores", "logits", made_by, coords={"head": [0, 1]}, labels=LABELS
+    )
     result.save(folder / "scores.safetensors")
 
 
 def read(folder: Path) -> object:
     result = load_result(folder / "scores.safetensors")
-    return [result.values.values, result.title, result.unit]
+    labels = [result.values.coords[name].values.tolist() for name in LABELS]
+    return [result.values.values, result.title, result.unit, labels]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +55,47 @@ def test_a_result_cannot_be_changed() -> None:
 def test_what_does_not_fit_is_refused(values: list, dims: tuple, coords: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_result(values, dims, "x", "1", MADE_BY, coords)
+
+
+TOKENS = {"token": (("layer", "rank"), [["␣cat", "\\n"], ["", "␣cat"]])}
+IDS = {"token_id": (("layer", "rank"), [[3, 9], [-1, 3]])}
+
+
+def test_labels_are_columns_and_are_stored(tmp_path: Path) -> None:
+    values = np.arange(4.0).reshape(2, 2)
+    result = make_result(values, ("layer", "rank"), "top", "logits", MADE_BY, labels=TOKENS | IDS)
+    table = result.to_dataframe()
+    assert table["token"].tolist() == ["␣cat", "\\n", "", "␣cat"]
+    assert table["token_id"].tolist() == [3, 9, -1, 3]
+    back = load_result(result.save(tmp_path / "r.safetensors"))
+    assert back.values.identical(result.values)
+    assert back.values.sel(layer=0, rank=1).coords["token"].item() == "\\n"
+    one = result.replace(values=result.values.sel(rank=0))
+    assert load_result(one.save(tmp_path / "one.safetensors")).values.coords["token"].values.tolist() == [
+        "␣cat",
+        "",
+    ]
+
+
+def test_a_result_without_labels_is_stored_as_before(tmp_path: Path) -> None:
+    path = make_result([1.0], ("layer",), "x", "1", MADE_BY).save(tmp_path / "r.safetensors")
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert list(file.keys()) == ["values"]
+        assert "labels" not in json.loads(file.metadata()["result"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"tokn": (("layer",), ["a"])}, "'tokn' is not a label"),
+        ({"token": (("head",), ["a"])}, "has dims"),
+        ({"token": (("layer",), ["a", "b"])}, r"has shape \(2,\)"),
+        ({"token": ((), "a")}, "has dims"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_result([1.0], ("layer",), "x", "1", MADE_BY, labels=labels)
 
 
 @given(

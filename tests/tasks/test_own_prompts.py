@@ -163,3 +163,15 @@ def test_from_tokens() -> None:
         tasks.from_tokens(clean, mixed, [1, 2, 3, 4])
     with pytest.raises(ValueError, match="is 6, but the prompt has 6"):
         tasks.from_tokens(clean, corrupted, [1, 2, 3, 4], answers_at=6)
+
+
+def test_every_prompt_whose_answer_is_several_tokens_is_counted() -> None:
+    message = (
+        r"pair 0: the right answer ' quiet loud' is not one token but 2.* 2 of 2 prompts have a right answer"
+    )
+    with pytest.raises(ValueError, match=message):
+        tasks.from_prompts(
+            TOKENIZER, CLEAN, CORRUPTED, [" quiet loud", [" far", " far away"]], [" far", " cat"]
+        )
+    with pytest.raises(ValueError, match=r"pair 1: the wrong answer.* but 2: \[' far', ' away'\]\.$"):
+        tasks.from_prompts(TOKENIZER, CLEAN, CORRUPTED, [" quiet", " loud"], [" far", " far away"])

@@ -55,7 +55,8 @@ def test_every_site_is_the_loop_by_hand(site: str, variant: str) -> None:
     by = KINDS[site].dims if site != "post" else ("pos", "d_mlp")
     some = {"neurons": [0, 7, 39]} if site == "post" else {}
     found = patch(model, task, site, by, direction=direction, progress=False, **some)  # type: ignore[arg-type]
-    assert found.values.dims == ("layer", *by)
+    heads = "kv_head" if variant == "grouped" and site in ("k", "v") else "head"
+    assert found.values.dims == ("layer", *(heads if dim == "head" else dim for dim in by))
     axes = [range(size) if dim != "d_mlp" else some["neurons"] for dim, size in found.values.sizes.items()]
     places = list(itertools.product(*axes))
     for place in random.Random(seed).sample(places, min(8, len(places))):
@@ -68,9 +69,9 @@ def test_every_site_is_the_loop_by_hand(site: str, variant: str) -> None:
             index = (slice(None), where["pos"], *([where["head"]] if "head" in where else []))
         expected = effect_by_hand(model, task, get_act_name(site, layer), index, direction)
         labels = {
-            dim: found.values.coords[dim].values[i]
+            name: found.values.coords[name].values[i]
             for dim, i in zip(by, place[1:], strict=True)
-            if dim != "d_mlp"
+            if (name := heads if dim == "head" else dim) != "d_mlp"
         }
         cell = found.values.sel(
             layer=layer, **labels, **({"d_mlp": where["d_mlp"]} if site == "post" else {})

@@ -55,7 +55,9 @@ def mean_metric(
     """The metric of the base run with one place moved by a share of the way to the source."""
     base, source = (task.corrupted, task.clean) if direction == "denoise" else (task.clean, task.corrupted)
     name = get_act_name(site, layer)
-    axes = {"pattern": ("head", "query", "key"), "post": ("pos", "d_mlp")}.get(site, ("pos", "head"))
+    axes = {"pattern": ("head", "query", "key"), "post": ("pos", "d_mlp")}.get(
+        site, ("pos", "head", "kv_head")
+    )
     place = (slice(None), *(where[axis] for axis in axes if axis in where))
     with torch.no_grad():
         _, cache = model.run_with_cache(source, names_filter=name)
@@ -121,7 +123,8 @@ def test_what_is_not_told_apart_is_summed() -> None:
         whole = attribute(model, task, site, BY[site]).values
         for dim in BY[site]:
             rest = tuple(other for other in BY[site] if other != dim)
-            np.testing.assert_allclose(attribute(model, task, site, rest).values, whole.sum(dim), atol=1e-4)
+            summed = whole.sum("kv_head" if dim == "head" and site in ("k", "v") else dim)
+            np.testing.assert_allclose(attribute(model, task, site, rest).values, summed, atol=1e-4)
     turned = attribute(model, task, "head", ("head", "pos")).values
     np.testing.assert_allclose(
         turned.transpose("layer", "pos", "head"), attribute(model, task, "z", BY["z"]).values

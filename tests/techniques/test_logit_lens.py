@@ -77,7 +77,7 @@ def test_the_figure_writes_the_top_tokens() -> None:
     lens = logit_lens(model, tiny_tokens(), progress=False)
     figure = lens.figure(1)
     top = lens.top_tokens[1, 2, 3, 0]
-    assert figure.data[0].text[2][3] == (Letters().decode([int(top)]).strip() or repr(" "))
+    assert figure.data[0].text[2][3] == Letters().decode([int(top)]).replace(" ", "␣")
     assert "final norm" in figure.layout.title.text
     assert len(figure.layout.xaxis.ticktext) == 9
     with pytest.raises(ValueError, match="text of prompt 2 was not stored"):

@@ -15,6 +15,7 @@ from mechscope.model.transformer import HookedTransformer
 from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import patch
 from mechscope.techniques.path_patching import path_patching, path_patching_every_head
+from mechscope.techniques.sweep import TaskSweep
 from tests.model.tiny import VARIANTS, exact_model
 from tests.techniques.reading_tasks import tiny_task
 
@@ -222,11 +223,41 @@ def test_bad_input(senders: Any, receivers: Any, error: type, words: str) -> Non
 
 
 def test_groups_and_parallel_blocks_have_their_own_rules() -> None:
-    with pytest.raises(ValueError, match="shares keys"):
+    with pytest.raises(
+        ValueError, match=r"shares its keys and values with the others of heads 2–3.*'a1.h1<k>'"
+    ):
         paths(exact_model("grouped"), tiny_task(), "input", "a1.h3")
-    with pytest.raises(KeyError, match="key/value heads"):
+    with pytest.raises(
+        KeyError,
+        match="query head 3 reads key/value head 1, whose keys are 'a1.h1<k>' and shared by heads 2–3",
+    ):
         paths(exact_model("grouped"), tiny_task(), "input", "a1.h3<k>")
     with pytest.raises(ValueError, match="no direct path"):
         paths(exact_model("parallel"), tiny_task(), "a1.h0", "m1")
     with pytest.raises(ValueError, match="separately"):
         paths(exact_model(), tiny_task(), "a0.h0", "logits", separately="both")
+
+
+@pytest.mark.parametrize("through_mlps", [False, True])
+def test_a_small_memory_budget_builds_few_changes_at_a_time(
+    through_mlps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, task = exact_model("plain", 6), tiny_task(length=LENGTH, seed=6)
+    receivers = ["a1.h0<q>", "a1.h2<v>", "m1"]
+    expected = path_patching_every_head(model, task, receivers, through_mlps=through_mlps, progress=False)
+    sizes: list[int] = []
+    run = TaskSweep.per_example
+
+    def counted(self: TaskSweep, interventions: Any, description: str = "") -> Any:
+        sizes.append(len(interventions))
+        return run(self, interventions, description)
+
+    monkeypatch.setattr(TaskSweep, "per_example", counted)
+    each = task.n_examples * LENGTH * model.cfg.d_model * 8
+    # Twice what two trials take; with MLPs recomputed, heads and MLP receive different changes.
+    memory = 2 * 2 * each * (2 if through_mlps else 1)
+    found = path_patching_every_head(
+        model, task, receivers, through_mlps=through_mlps, memory=memory, progress=False
+    )
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-9)
+    assert len(sizes) > 1 and max(sizes) == 2

@@ -90,7 +90,8 @@ def test_it_equals_hooks_by_hand(variant: str, site: str, head: int | None, d: i
     whole = patch(
         model, task, site, () if head is None else ("head",), normalize=False, progress=False
     ).values
-    at = {"layer": 1} if head is None else {"layer": 1, "head": head}
+    heads = "kv_head" if variant == "grouped" and site == "v" else "head"
+    at = {"layer": 1} if head is None else {"layer": 1, heads: head}
     assert float(series.sel(series="whole activation")) == pytest.approx(float(whole.sel(at)), abs=1e-4)
     drawn = random_subspaces(d, 2, 2, seed=0)[1]
     expected_null = by_hand(model, task, hook, drawn @ drawn.mT, where)

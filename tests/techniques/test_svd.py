@@ -72,6 +72,18 @@ def test_neurons() -> None:
     assert torch.equal(found.top_tokens[:, 0], logits.argmax(-1))
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, lambda number: torch.tensor(number)])
+def test_one_neuron_by_its_number(kind) -> None:
+    model = exact_model("no norm")
+    model.set_tokenizer(Letters())
+    one, listed = neuron_tokens(model, kind(1), kind(7), top=2), neuron_tokens(model, 1, [7], top=2)
+    assert torch.equal(one.top_tokens, listed.top_tokens)
+    assert one.logits.title == "What neuron 7 of m1 writes" and one.strength.unit == "norm"
+    assert "  ".join(one.top_texts[0]) in repr(one) and one.top_texts[0][0] in Letters.alphabet + "␣?"
+    with pytest.raises(ValueError, match="from 0 to"):
+        neuron_tokens(model, 1, 10_000)
+
+
 def test_the_figure_tells_both_ends() -> None:
     model = exact_model()
     model.set_tokenizer(Letters())

@@ -58,13 +58,24 @@ def test_a_token_grid_writes_short_tokens_and_hovers_whole_ones() -> None:
         [[0.1, 0.9]], [[" ", "interpretability"]], **WORDS, unit="p", x=["0 a", "1 b"], y=["3"]
     )
     grid = figure.data[0]
-    assert grid.text[0][0] == "' '"
+    assert grid.text[0][0] == "␣"
     assert grid.text[0][1] == "interpre…"
     assert grid.customdata[0][1] == "3 · 1 b<br>interpretability"
     assert figure.layout.yaxis.autorange is True
     assert list(figure.layout.xaxis.ticktext) == ["0 a", "1 b"]
     with pytest.raises(ValueError, match="do not fit"):
         token_grid(np.zeros((2, 2)), [["a", "b"]], **WORDS, unit="p")
+
+
+@pytest.mark.parametrize(
+    ("columns", "size", "shown"), [(2, 12, "interpre…"), (14, 9.0, "interpre…"), (60, 8, "i…")]
+)
+def test_the_text_of_a_token_grid_fits_its_columns(columns: int, size: float, shown: str) -> None:
+    texts = [["interpretability"] * columns]
+    grid = token_grid(np.zeros((1, columns)), texts, **WORDS, unit="p").data[0]
+    assert grid.text[0][0] == shown
+    assert grid.textfont.size == pytest.approx(size, abs=0.1)
+    assert len(shown) * grid.textfont.size * 0.62 <= max(700 / columns, 2 * 8 * 0.62) + 1
 
 
 def test_ranked_bars_keep_bars_of_one_name_apart() -> None:

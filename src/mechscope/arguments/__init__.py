@@ -15,12 +15,21 @@ from mechscope.arguments._checking import (
     checked_constructor,
 )
 from mechscope.arguments._numbers import NUMBER_WORDS, is_number, is_whole_number
-from mechscope.arguments._shown import first_line, is_array, one_line, shown, visible
+from mechscope.arguments._shown import (
+    brief_repr,
+    first_line,
+    is_array,
+    one_line,
+    shown,
+    visible,
+    visible_token,
+)
 from mechscope.arguments._values import check_kinds, hints_of, not_of_kind
 
 __all__ = [
     "NUMBER_WORDS",
     "WrongArgumentError",
+    "brief_repr",
     "check_kinds",
     "check_switches",
     "checked_arguments",
@@ -36,4 +45,5 @@ __all__ = [
     "one_line",
     "shown",
     "visible",
+    "visible_token",
 ]

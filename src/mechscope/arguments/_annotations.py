@@ -18,7 +18,7 @@ _WORDS = {
     "HookedTransformer": "a model (mechscope.load_model gives one)",
     "HookedEncoder": "an encoder (HookedEncoder.from_pretrained gives one)",
     "HookedRootModule": "a model with hook points",
-    "Task": "a task (mechscope.tasks makes them)",
+    "Task": "a task (mechscope.tasks makes them; tasks.from_prompts from your own texts)",
     "Dictionary": "a dictionary (mechscope.dictionaries builds or loads one)",
     "ActivationCache": "an activation cache (the second result of model.run_with_cache)",
     **{kind.__name__: words for kind, words in NUMBER_WORDS.items()},

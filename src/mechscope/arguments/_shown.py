@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 import unicodedata
 from typing import Any
@@ -50,6 +51,58 @@ def visible(text: str) -> str:
     """
     seen = text.strip(" ")
     return one_line(seen) if any(one.isprintable() and not one.isspace() for one in seen) else repr(text)
+
+
+def visible_token(text: str) -> str:
+    r"""A token with each space as ␣, and line breaks and other invisible characters escaped as in a Python string.
+
+    Unlike `visible`, it keeps tokens apart that differ only in a space, such as " cat" and "cat".
+
+    >>> print(visible_token(" cat"), visible_token("cat"), visible_token("\n"), visible_token("\u200b"))
+    ␣cat cat \n \u200b
+    """
+    return "".join(
+        "␣" if letter == " " else letter if letter.isprintable() else repr(letter)[1:-1] for letter in text
+    )
+
+
+def brief_repr(self: Any) -> str:
+    """The repr of a dataclass that holds large arrays: their types and shapes, and other values cut to 80 characters.
+
+    Use it as `__repr__` of the class.
+
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> @dataclass(frozen=True)
+    ... class Pair:
+    ...     name: str
+    ...     weights: np.ndarray
+    ...     __repr__ = brief_repr
+    >>> Pair("a", np.zeros((2, 3)))
+    Pair(name='a', weights=float64 [2 3])
+    """
+    fields = ", ".join(
+        f"{field.name}={_brief(getattr(self, field.name))}"
+        for field in dataclasses.fields(self)
+        if field.repr
+    )
+    return f"{type(self).__name__}({fields})"
+
+
+def _brief(value: Any) -> str:
+    if is_array(value):
+        shape = " ".join(map(str, value.shape))
+        return f"{str(value.dtype).removeprefix('torch.')} [{shape}]"
+    if isinstance(value, (list, tuple, set, dict)) and len(value) > 3:
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_brief(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_brief, value)) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_brief, value)) + "]"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def first_line(error: BaseException) -> str:

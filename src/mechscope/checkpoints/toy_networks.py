@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
+
 ModelKind = Literal["linear", "relu", "untied"]
 FeatureKind = Literal["independent", "signed", "correlated", "anticorrelated"]
 
@@ -29,6 +31,8 @@ class ToyModels:
     """Output weights; the same tensor as W if the two are tied."""
     b: Float[Tensor, "setting start feature"]
     """Output biases."""
+
+    __repr__ = brief_repr
 
     def hidden(
         self, x: Float[Tensor, "setting feature batch"]
@@ -129,6 +133,8 @@ class TrainedGroup:
     """All networks."""
     loss: Float[Tensor, "setting start"]
     """Loss on new data."""
+
+    __repr__ = brief_repr
 
     def at(self, density: float) -> ToyModels:
         """The best network of the setting whose density is nearest (in its logarithm), as a stack of one.

@@ -1,1 +1,5 @@
 """The command line: a thin layer without any science."""
+
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
 from mechscope.data.mnist import read_mnist
 
 
@@ -30,6 +31,8 @@ class Digits:
     """Which data set."""
     source: str
     """Where the digits were read from, in a sentence."""
+
+    __repr__ = brief_repr
 
     def to(self, device: str | torch.device) -> Digits:
         """The same digits on another device."""

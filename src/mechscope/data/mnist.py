@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mechscope.arguments import brief_repr
 from mechscope.data._idx import parse_idx, read_idx_bytes
 from mechscope.data.mnist_archive import REINSTALL, unpack_mnist
 from mechscope.storage.folders import DATA_VARIABLE, cache_folder, data_folder
@@ -76,6 +77,8 @@ class Mnist:
     """File (such as "train-images") → unsigned bytes."""
     where: str
     """Where they were read from, as text for a report."""
+
+    __repr__ = brief_repr
 
 
 def read_mnist() -> Mnist:

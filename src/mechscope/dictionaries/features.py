@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
+
 
 @dataclass(frozen=True)
 class SparseFeatures:
@@ -19,6 +21,8 @@ class SparseFeatures:
     """The index of each entry's feature."""
     d_sae: int
     """Number of features."""
+
+    __repr__ = brief_repr
 
     def dense(self) -> Float[Tensor, "*batch feature"]:
         """The same features as a dense tensor."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
 from mechscope.dictionaries.features import Features, count_active
 from mechscope.model.precision import at_least_float32
 
@@ -23,6 +24,8 @@ class DeadFeatures:
     """How many of them reconstruct the residual error of the others, per example."""
     coefficient: float = 1 / 32
     """Weight of the auxiliary loss."""
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Loss:
     """The output."""
     target: Float[Tensor, "batch d_out"]
     """What the output should have been."""
+
+    __repr__ = brief_repr
 
     @property
     def l0(self) -> float:

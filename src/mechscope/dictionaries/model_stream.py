@@ -22,6 +22,7 @@ from mechscope.dictionaries.position_mask import (
 from mechscope.dictionaries.stream import Batch, BlockStream, check_finite, even_bounds, hash_of
 from mechscope.model.encoder import HookedEncoder
 from mechscope.model.hooked_root_module import HookedRootModule
+from mechscope.model.token_batch import TextOrIds
 from mechscope.model.transformer import HookedTransformer
 
 
@@ -34,7 +35,7 @@ class ModelStream(BlockStream):
 
     Args:
         model: a transformer or an encoder.
-        tokens: token ids [batch pos].
+        tokens: texts, or token ids [batch pos].
         hook_name: the hook point to read. Several are concatenated layer by layer (for a crosscoder).
         target_hook_name: the hook point that a transcoder writes to.
         batch_size: activations per batch.
@@ -59,7 +60,7 @@ class ModelStream(BlockStream):
     def __init__(
         self,
         model: HookedRootModule,
-        tokens: Int[Tensor, "batch pos"],
+        tokens: Int[Tensor, "batch pos"] | TextOrIds,
         hook_name: str | Sequence[str],
         *,
         batch_size: int,
@@ -82,7 +83,7 @@ class ModelStream(BlockStream):
             raise ValueError("hook_name is an empty list: name the hook point, or points, to read.")
         self.written = [] if target_hook_name is None else model.match_hook_names(_names(target_hook_name))
         self.rows_at_once, self.dtype, self._weights = rows_at_once, dtype, weights
-        self.source = f"{' + '.join(self.read)} over {len(tokens)} rows of {tokens.shape[1]} tokens"
+        self.source = f"{' + '.join(self.read)} over {len(self.tokens)} rows of {self.tokens.shape[1]} tokens"
         self.head, self.target_head = check_head(head), check_head(target_head, "target_head")
         if self.head is not None:
             self.source = f"head {self.head} of {self.source}"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mechscope.arguments import is_whole_number
 from mechscope.dictionaries.trained_positions import TrainedPositions
-from mechscope.model.token_batch import Tokens
+from mechscope.model.token_batch import TextOrIds, Tokens
 from mechscope.model.token_ids import token_ids
 
 ExcludeTokens = bool | Sequence[int] | Tensor
@@ -67,15 +67,20 @@ def is_not_excluded(tokens: Int[Tensor, "batch pos"], excluded: Sequence[int]) -
 
 
 def tokens_with_mask(
-    model: Any, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch pos"] | None = None
+    model: Any,
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
 ) -> Tokens:
     """Tokens with their attention mask: the given one, the tokens' own, or the model's rule for plain tensors.
 
-    They stay on their device.
+    Text is read as `model.to_tokens` reads it. Tokens stay on their device.
 
     Raises:
-        ValueError: for tokens that are not whole numbers [batch pos], or a mask of the wrong shape.
+        ValueError: for tokens that are not whole numbers [batch pos], a mask of the wrong shape, or text without a
+            tokenizer.
     """
+    if not isinstance(tokens, Tensor) and hasattr(model, "as_tokens"):
+        tokens = model.as_tokens(tokens, move_to_device=False)
     if not isinstance(tokens, Tensor) or tokens.ndim != 2 or tokens.is_floating_point() or not len(tokens):
         what = (
             f"{tokens.dtype} {tuple(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens).__name__

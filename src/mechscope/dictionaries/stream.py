@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments, checked_constructor, is_whole_number, shown
+from mechscope.arguments import brief_repr, checked_arguments, checked_constructor, is_whole_number, shown
 from mechscope.dictionaries._seeding import seeded
 from mechscope.model.precision import at_least_float32
 
@@ -29,6 +29,8 @@ class Batch:
     """The inputs."""
     target: Float[Tensor, "*batch d_out"] | None = None
     """The targets; None if they are the same as the inputs."""
+
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         return len(self.x)

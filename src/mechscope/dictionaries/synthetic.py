@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechscope.arguments import brief_repr
 from mechscope.near_names import did_you_mean
 
 Presence = Callable[[int, torch.Generator], Bool[Tensor, "batch feature"]]
@@ -31,6 +32,8 @@ class SyntheticFeatures:
     """Smallest coefficient of an active feature."""
     most: float = 1.0
     """Largest coefficient; coefficients are uniform between the two."""
+
+    __repr__ = brief_repr
 
     @property
     def d_in(self) -> int:

@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from mechscope.arguments import not_of_kind
+from mechscope.arguments import brief_repr, not_of_kind
 from mechscope.reading import check_name, open_safetensors, parse_json
 from mechscope.runs.key import NO_INPUTS, NO_SOURCE, RunKey, stale_message
 from mechscope.storage.files import NotKeptError, keeping, write_atomically
@@ -38,6 +38,8 @@ class TrainingCheckpoint:
     """The position in the stream."""
     tensors: Mapping[str, Tensor]
     """Weights, optimizers, counters and the history."""
+
+    __repr__ = brief_repr
 
     def write(self, folder: Path) -> Path:
         """Replace the folder's checkpoint with this one."""

@@ -24,8 +24,7 @@ from mechscope.feature_effects.feature_effects import (
     pulled_back,
 )
 from mechscope.model.precision import at_least_float32
-from mechscope.results import Provenance
-from mechscope.tasks.task import Task
+from mechscope.techniques._inputs import TaskOrTokens
 from mechscope.techniques.direct_logit_attribution import LogitTerms
 from mechscope.techniques.sweep.base_run import BaseRun
 
@@ -59,7 +58,7 @@ class FeatureLogits:
 @checked_arguments
 def direct_feature_attribution(
     model: HookedTransformer,
-    task: Task,
+    task: TaskOrTokens,
     attached: Attached,
     features: Sequence[int] | None = None,
 ) -> FeatureLogits:
@@ -68,6 +67,7 @@ def direct_feature_attribution(
     Without wrong answers, this is the answer's logit. Values are means over clean prompts and answer positions.
 
     Args:
+        task: a task; or text or tokens, for the logit of the token that the model itself predicts after each prompt.
         attached: from `with dictionary.attached(model, hook_name) as attached:`; call inside the block. It must write
             to the residual stream, to neurons or to heads.
         features: only these features; None for all that are active at an answer.
@@ -89,21 +89,20 @@ def direct_feature_attribution(
     run = BaseRun(model, prompts.tokens, prompts.attention_mask)
     points = [attached.features, attached.output, f"{attached.reads}.hook_sae_input"]
     run.require([*points, attached.error] if attached.error_term else points)
-    active = task.at_answers(run[attached.features])
+    active = terms.at_answers(run[attached.features])
     chosen = features_to_try(active != 0, features, attached.dictionary.cfg.d_sae)
-    x = task.at_answers(run[f"{attached.reads}.hook_sae_input"])
+    x = terms.at_answers(run[f"{attached.reads}.hook_sae_input"])
     slopes = at_least_float32(pulled_back(attached.dictionary, active, x, direction))
     values = (at_least_float32(active) * slopes).mean((0, 1))
 
     def along(hook: str) -> Tensor:
         """The contribution of an activation, mean over examples and answers."""
-        return (task.at_answers(run[hook]).flatten(2) * direction).sum(-1).mean()
+        return (terms.at_answers(run[hook]).flatten(2) * direction).sum(-1).mean()
 
     error = along(attached.error) if attached.error_term else torch.zeros(())
     whole = float(values.sum() + error)
-    made = "logits", Provenance(prompts.provenance.model, task.name, task.seed)
-    what = "logit difference" if task.answers.wrong is not None else "answer's logit"
-    title = f"Direct effect of features at {attached.reads} on the {what}"
+    made = "logits", prompts.provenance
+    title = f"Direct effect of features at {attached.reads} on the {terms.what}"
     effects = FeatureEffects(
         effects_result(values[list(chosen)], ("feature",), None, chosen, title, *made),
         effects_result(error, ("feature",), None, None, f"{title}, error term", *made)

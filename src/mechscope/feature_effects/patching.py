@@ -25,6 +25,7 @@ from mechscope.feature_effects.feature_effects import (
     features_to_try,
     positions_of,
 )
+from mechscope.model.token_batch import TextOrIds
 from mechscope.tasks.positions import Position
 from mechscope.tasks.task import Task
 from mechscope.techniques.ablation import AblationValues, How
@@ -86,7 +87,7 @@ def ablate_features(
     features: Sequence[int] | None = None,
     by: Sequence[str] = ("feature",),
     *,
-    reference: Int[Tensor, "prompt pos"] | None = None,
+    reference: Int[Tensor, "prompt pos"] | TextOrIds | None = None,
     draws: int = 10,
     seed: int = 0,
     normalize: bool = True,

@@ -17,6 +17,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCache
 from mechscope.model.padding import last_real
 from mechscope.model.sampling import sample_logits
+from mechscope.model.special_tokens import end_ids
 from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import is_text, token_ids
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 PROMPT_POSITIONS: ContextVar[int | None] = ContextVar("prompt positions", default=None)
 """During a pass of `generate`: how many positions belong to the prompt, cached ones included."""
-GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens")
+GENERATE_RETURN_TYPES = ("input", "str", "string", "tensor", "tokens", "continuation")
 
 
 class Generated(NamedTuple):
@@ -93,7 +94,8 @@ class Generation:
             input: text, texts, or token ids [batch pos] or [pos], in a tensor, an array or lists.
             max_new_tokens: the largest number of new tokens.
             stop_at_eos: stop a row at an end token, and fill the rest of it with padding.
-            eos_token_id: the end token or tokens; None uses the tokenizer's.
+            eos_token_id: the end token or tokens; None uses the tokenizer's, and the token that ends a turn of a chat
+                if it has one.
             do_sample: sample from the distribution; False takes the likeliest token each time.
             top_k: sample only from the k likeliest tokens.
             top_p: sample only from the smallest set of likeliest tokens that has at least this probability.
@@ -102,7 +104,8 @@ class Generation:
             use_past_kv_cache: reuse the keys and values of earlier tokens; False recomputes them for each new token.
             prepend_bos: for text, start it with the begin token; None follows `cfg.default_prepend_bos`.
             padding_side: for texts of different lengths, "left" by default.
-            return_type: "input" (text for text, tokens for tokens), "str" or "tokens".
+            return_type: "input" (text for text, tokens for tokens), "str", "tokens", or "continuation", which is only
+                the new text.
             verbose: show a progress bar.
             seed: make sampling reproducible, independently of torch's global generator.
             attention_mask: 0 where a token is padding [batch pos]; None uses the mask of the tokens (see `as_tokens`).
@@ -114,7 +117,8 @@ class Generation:
 
         Returns:
             text, texts, or `Tokens` [batch pos+new], which know their padding; a `Generated` if logits or the cache
-            were requested.
+            were requested. Text for a text is that text, exactly as it was given, and its continuation without special
+            tokens, so `output[len(text):]` is what the model added.
 
         Raises:
             ValueError: for text without a tokenizer, more tokens than n_ctx, a bidirectional model, or an unknown
@@ -130,6 +134,11 @@ class Generation:
             raise ValueError(
                 f"return_type must be one of {', '.join(GENERATE_RETURN_TYPES)}, not {return_type!r}."
             )
+        as_text = return_type in ("str", "string", "continuation") or (
+            return_type == "input" and is_text(input)
+        )
+        if as_text:
+            self._need_tokenizer(f"generate with return_type={return_type!r}")  # type: ignore[attr-defined]
         run = self._start(
             input,
             max_new_tokens,
@@ -145,13 +154,14 @@ class Generation:
         steps = self._steps(
             run, max_new_tokens, top_k, top_p, temperature if do_sample else 0.0, freq_penalty
         )
+        prompt = run.tokens
         kept: list[torch.Tensor] = []
         for logits in tqdm(steps, total=max_new_tokens, desc="tokens", disable=not verbose, leave=False):
             if return_logits:
                 kept.append(logits)
         output: Any = run.tokens
-        if return_type in ("str", "string") or (return_type == "input" and is_text(input)):
-            texts = [self._decode(row.ids[row.is_real]) for row in run.tokens]
+        if as_text:
+            texts = self._texts(input, prompt, run.tokens, with_prompt=return_type != "continuation")
             output = texts if isinstance(input, (list, tuple)) or len(texts) > 1 else texts[0]
         if not (return_logits or return_cache):
             return output
@@ -314,7 +324,7 @@ class Generation:
         if eos_token_id is None:
             if self.tokenizer is None or self.tokenizer.eos_token_id is None:
                 raise ValueError("stop_at_eos needs an end token: give eos_token_id, or stop_at_eos=False.")
-            return [self.tokenizer.eos_token_id]
+            return [one for one in end_ids(self.tokenizer) if one < self.cfg.d_vocab_out]
         ends = token_ids(eos_token_id, "eos_token_id").flatten().tolist()
         if not ends or max(ends) >= self.cfg.d_vocab_out:
             raise ValueError(
@@ -327,10 +337,25 @@ class Generation:
         pad = None if self.tokenizer is None else self.tokenizer.pad_token_id
         return torch.tensor(pad if pad is not None else ends[0] if ends else 0)
 
-    def _decode(self, row: torch.Tensor) -> str:
-        """The text of one row, without the special tokens around it."""
+    def _texts(self, input: Any, prompt: Tokens, output: Tokens, *, with_prompt: bool) -> list[str]:
+        """The prompts and what follows them, or only what follows; a prompt given as text is repeated exactly."""
+        given: Sequence[str] = [input] if isinstance(input, str) else input if is_text(input) else ()
+        before = [self._decode(row) for row in prompt]
+        texts: list[str] = []
+        for row, head in enumerate(before):
+            whole = self._decode(output[row])
+            # New tokens are decoded after the prompt: some tokenizers drop the space before the first word of a text.
+            if whole.startswith(head):
+                new = whole[len(head) :]
+            else:  # the prompt's tokens end inside a character, which the new ones complete
+                new = self._decode(output[row, prompt.shape[1] :])
+            texts.append((given[row] if given else head) + new if with_prompt else new)
+        return texts
+
+    def _decode(self, row: Tokens) -> str:
+        """The text of the real tokens of one row, without the special ones among them."""
         return self.tokenizer.decode(
-            row.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            row.ids[row.is_real].tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
 
 

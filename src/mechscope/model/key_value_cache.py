@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mechscope.arguments import is_whole_number, shown
+from mechscope.arguments import brief_repr, is_whole_number, shown
 from mechscope.model.config import HookedTransformerConfig
 from mechscope.model.devices import check_device
 
@@ -22,6 +22,8 @@ class HookedTransformerKeyValueCacheEntry:
     """Values [batch pos kv_head d_head]."""
     frozen: bool = False
     """Whether `append` leaves the entry unchanged."""
+
+    __repr__ = brief_repr
 
     @classmethod
     def init_cache_entry(
@@ -71,6 +73,8 @@ class HookedTransformerKeyValueCache:
     """True where a cached position is real [batch pos]."""
     frozen: bool = False
     """Whether passes leave the cache unchanged; set it with `freeze` and `unfreeze`."""
+
+    __repr__ = brief_repr
 
     @classmethod
     def init_cache(

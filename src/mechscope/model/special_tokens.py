@@ -6,6 +6,9 @@ from typing import Any
 
 ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
+ENDS_OF_TURNS = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>")
+"""What ends a turn of a chat in the templates of SmolLM and Qwen, Gemma, Llama 3, and Phi 3."""
+
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Ids of the text alone, without the begin, end and separator tokens that the tokenizer adds.
@@ -54,6 +57,18 @@ def with_begin(begin: list[int], ids: list[int]) -> list[int]:
     return [*begin, *ids[shared:]]
 
 
+def end_ids(tokenizer: Any) -> list[int]:
+    """The ids after which a generated text is finished: the end token, and the special token that ends a chat's turn.
+
+    The latter is often another one: Gemma ends a text with `<eos>` but a turn with `<end_of_turn>`.
+
+    Raises:
+        AttributeError: for a tokenizer that names no end token.
+    """
+    turns = [index for index, text in _special_tokens(tokenizer).items() if text in ENDS_OF_TURNS]
+    return list(dict.fromkeys([int(tokenizer.eos_token_id), *turns]))
+
+
 def n_ids(tokenizer: Any) -> int:
     """The highest id that the tokenizer may return, plus 1; more than `len(tokenizer)` if ids have gaps."""
     return 1 + max(_vocabulary(tokenizer).values(), default=len(tokenizer) - 1)
@@ -84,12 +99,17 @@ def _ids_beyond(tokenizer: Any, d_vocab: int) -> dict[str, int]:
     beyond = {token: index for token, index in _vocabulary(tokenizer).items() if index >= d_vocab}
     if not beyond:
         return {}
+    roles = {getattr(tokenizer, name, None) for name in ROLES}
+    markers = {index for index, text in _special_tokens(tokenizer).items() if text not in roles}
+    return {token: index for token, index in beyond.items() if index not in markers}
+
+
+def _special_tokens(tokenizer: Any) -> dict[int, str]:
+    """Every token that the tokenizer declares to be special, with or without a role."""
     decoder: Any = getattr(tokenizer, "added_tokens_decoder", None)
     if decoder is None and hasattr(tokenizer, "backend"):
         decoder = tokenizer.backend.get_added_tokens_decoder()
-    roles = {getattr(tokenizer, name, None) for name in ROLES}
-    markers = {index for index, token in (decoder or {}).items() if token.special and str(token) not in roles}
-    return {token: index for token, index in beyond.items() if index not in markers}
+    return {index: str(token) for index, token in (decoder or {}).items() if token.special}
 
 
 def _vocabulary(tokenizer: Any) -> dict[str, int]:

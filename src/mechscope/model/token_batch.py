@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int, Integer
 
 from mechscope.arguments import shown
+
+TextOrIds = str | list[Any] | tuple[Any, ...] | range | np.ndarray
+"""What is read like a tensor of tokens: a text, texts, or token ids in lists or an array (see `model.as_tokens`)."""
 
 # Operations that move, select or repeat tokens, as functions and as methods; they are applied to the attention mask
 # too.

@@ -27,6 +27,7 @@ torch.Size([2, 3])
 True
 """
 
+from mechscope.lazy import attach_modules
 from mechscope.patching.by_activation import (
     get_act_patch_attn_head_k_all_pos,
     get_act_patch_attn_head_k_by_pos,
@@ -60,6 +61,8 @@ from mechscope.patching.stacked import (
     get_act_patch_block_every,
 )
 from mechscope.patching.sweep import AxisNames, Metric, generic_activation_patch, make_df_from_ranges
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "AxisNames",

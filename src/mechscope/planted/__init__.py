@@ -1,5 +1,6 @@
 """Models compiled from programs, whose true circuit is therefore known: ground truth for every technique."""
 
+from mechscope.lazy import attach_modules
 from mechscope.planted.catalogue import catalogue
 from mechscope.planted.circles import Circles
 from mechscope.planted.compiling import compile_program
@@ -21,6 +22,8 @@ from mechscope.planted.program import (
     selector_width,
     tokens,
 )
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "PROGRAMS",

@@ -1,4 +1,5 @@
 from .dims import DIMS as DIMS
+from .dims import LABELS as LABELS
 from .dims import check_dims as check_dims
 from .provenance import Provenance as Provenance
 from .provenance import versions as versions

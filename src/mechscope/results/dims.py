@@ -12,6 +12,7 @@ DIMS: dict[str, str] = {
     "query": "query position (attends from)",
     "key": "key position (attends to)",
     "head": "head",
+    "kv_head": "key/value head",
     "d_model": "residual dimension",
     "d_head": "head dimension",
     "d_mlp": "neuron",
@@ -56,6 +57,17 @@ DIMS: dict[str, str] = {
     "l0": "active latents (L0)",
 }
 """Dimension name → axis label. New techniques add their dimensions here and nowhere else."""
+
+LABELS: dict[str, str] = {
+    "token": "token as text, with visible spaces and line breaks",
+    "token_id": "token id",
+    "row_token": "token of the row as text",
+    "row_id": "token id of the row",
+    "column_token": "token of the column as text",
+    "column_id": "token id of the column",
+    "query_heads": "query heads that read this key/value head",
+}
+"""Names of further coordinates, which describe entries of one or more dimensions (see `make_result`)."""
 
 
 def check_dims(dims: Iterable[object]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from mechscope.results.arrays import as_array
-from mechscope.results.dims import check_dims
+from mechscope.results.dims import LABELS, check_dims
 from mechscope.results.provenance import Provenance
 from mechscope.results.showing import render
 
@@ -36,7 +36,8 @@ class Result:
     """
 
     values: xr.DataArray
-    """The numbers, with dims from `mechscope.results.DIMS` and a coordinate for each."""
+    """The numbers, with dims from `mechscope.results.DIMS` and a coordinate for each; entries may have further
+    coordinates, from `mechscope.results.LABELS`, such as their tokens."""
     title: str
     """What the numbers are, as a short title."""
     unit: str
@@ -102,11 +103,28 @@ def make_result(
     provenance: Provenance,
     coords: Mapping[str, Any] | None = None,
     kind: str = "",
+    labels: Mapping[str, tuple[Sequence[str], Any]] | None = None,
 ) -> Result:
     """Make a result from anything array-like, including tensors; missing coordinates count from 0.
 
+    Args:
+        values: the numbers.
+        dims: a name from `mechscope.results.DIMS` for each axis.
+        title: what the numbers are.
+        unit: the unit of the values.
+        provenance: where they came from.
+        coords: labels of the entries along each dim.
+        kind: how to draw it if the dims leave a choice.
+        labels: further coordinates by name (see `mechscope.results.LABELS`), each with its dims and values. They
+            become columns of `to_dataframe`.
+
     Raises:
-        ValueError: if the dims do not fit the array's axes or a coordinate's length its axis.
+        ValueError: if the dims do not fit the array's axes, a coordinate's length its axis, or a label the dims.
+
+    >>> top = make_result([2.5, 0.1], ("rank",), "top tokens", "logits", Provenance("toy", "text"),
+    ...                   labels={"token": (("rank",), ["␣cat", "␣dog"])})
+    >>> top.to_dataframe()["token"].tolist()
+    ['␣cat', '␣dog']
     """
     array = as_array(values)
     names = check_dims(dims)
@@ -115,15 +133,32 @@ def make_result(
             f"{title!r} has shape {array.shape} but {len(names)} dims {names}; give one name per axis."
         )
     given = dict(coords or {})
-    labels: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     for name, size in zip(names, array.shape, strict=True):
-        labels[name] = np.asarray(given.pop(name, np.arange(size)))
-        if labels[name].shape != (size,):
+        known[name] = np.asarray(given.pop(name, np.arange(size)))
+        if known[name].shape != (size,):
             raise ValueError(
-                f"coordinate {name!r} of {title!r} has shape {labels[name].shape}; the axis has {size} entries."
+                f"coordinate {name!r} of {title!r} has shape {known[name].shape}; the axis has {size} entries."
             )
     if given:
         raise ValueError(
             f"coords {sorted(given)} of {title!r} are not dimensions of it; its dims are {names}."
         )
-    return Result(xr.DataArray(array, dims=names, coords=labels), title, unit, provenance, kind)
+    sizes = dict(zip(names, array.shape, strict=True))
+    for name, (along, entries) in (labels or {}).items():
+        known[name] = (tuple(along), _label(name, tuple(along), entries, sizes, title))
+    return Result(xr.DataArray(array, dims=names, coords=known), title, unit, provenance, kind)
+
+
+def _label(name: str, dims: tuple[str, ...], entries: Any, sizes: Mapping[str, int], title: str) -> Any:
+    """The values of a further coordinate as an array, checked against the dims."""
+    if name not in LABELS:
+        raise ValueError(f"{name!r} is not a label that results use; the labels are: {', '.join(LABELS)}.")
+    if not dims or any(dim not in sizes for dim in dims):
+        raise ValueError(f"label {name!r} of {title!r} has dims {dims}; the result's are {tuple(sizes)}.")
+    values = as_array(entries)
+    expected = tuple(sizes[dim] for dim in dims)
+    if values.shape != expected:
+        raise ValueError(f"label {name!r} of {title!r} has shape {values.shape}; its dims have {expected}.")
+    # Text as objects: an array of fixed-width strings would take the longest token's width for every entry.
+    return values.astype(object) if values.dtype.kind == "U" else values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ FORMAT = "mechscope result 1"
 
 def save_result(result: Result, path: str | Path) -> Path:
     """Write a result to `path` (usually ending in .safetensors), completely or not at all."""
-    header = {
+    header: dict[str, Any] = {
         "title": result.title,
         "unit": result.unit,
         "kind": result.kind,
@@ -35,8 +35,11 @@ def save_result(result: Result, path: str | Path) -> Path:
             "versions": result.provenance.versions,
         },
     }
+    tensors, described = _stored_labels(result)
+    if described:
+        header["labels"] = described
     data = safetensors.numpy.save(
-        {"values": np.ascontiguousarray(result.values.values)},
+        {"values": np.ascontiguousarray(result.values.values), **tensors},
         metadata={"format": FORMAT, "result": json.dumps(header)},
     )
     return write_atomically(path, data)
@@ -55,7 +58,8 @@ def load_result(path: str | Path) -> Result:
     try:
         with open_safetensors(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
-            values = file.get_tensor("values") if "values" in file.keys() else None  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            values = tensors.get("values")
     except (safetensors.SafetensorError, TypeError, AttributeError) as error:  # a dtype that NumPy lacks
         raise ValueError(f"{path} cannot be read as a result ({error}); write it again.") from error
     if metadata.get("format") != FORMAT or values is None:
@@ -73,8 +77,12 @@ def load_result(path: str | Path) -> Result:
             provenance=Provenance(**provenance),
             coords=header["coords"],
             kind=header["kind"],
+            labels={
+                name: _read_label(tensors[f"{_LABEL}{name}"], each)
+                for name, each in header.get("labels", {}).items()
+            },
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path} does not describe a result ({error}); write it again.") from error
 
 
@@ -88,3 +96,36 @@ class _Header:
     dims: list[str]
     coords: dict[str, list[Any]]
     provenance: dict[str, Any]
+    labels: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+
+_LABEL = "label "
+"""What the names of labels' tensors begin with."""
+
+
+def _stored_labels(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Labels as tensors by name, and their descriptions.
+
+    Text is stored once per distinct text, as tokens occur many times; its tensor has its number in the list.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    described: dict[str, Any] = {}
+    for name, label in result.values.coords.items():
+        if name in result.values.dims or not label.dims:
+            continue
+        values, description = label.values, {"dims": list(map(str, label.dims))}
+        if values.dtype.kind in "OU":
+            texts, numbers = np.unique(values.astype(str), return_inverse=True)
+            values, description["texts"] = numbers.reshape(values.shape), texts.tolist()
+        tensors[f"{_LABEL}{name}"] = np.ascontiguousarray(values)
+        described[str(name)] = description
+    return tensors, described
+
+
+def _read_label(values: np.ndarray, description: dict[str, list[str]]) -> tuple[list[str], np.ndarray]:
+    texts = description.get("texts")
+    if texts is None:
+        return description["dims"], values
+    if values.dtype.kind != "i" or (values.size and not 0 <= values.min() <= values.max() < len(texts)):
+        raise ValueError("a label's text is missing")
+    return description["dims"], np.array(texts, dtype=object)[values]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from mechscope.arguments import brief_repr
 from mechscope.tasks.task import Task
 from mechscope.techniques.ablation import ablation
 from mechscope.techniques.activation_patching import patch
@@ -30,6 +31,8 @@ class Scored:
     """[source destination], NaN where there is no edge."""
     nodes: dict[str, float] | None = None
     """By name; None for a method that scores edges, whose nodes are then ranked by their best outgoing edge."""
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True)

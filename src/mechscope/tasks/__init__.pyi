@@ -8,6 +8,7 @@ from .docstrings import docstring as docstring
 from .greater_than_years import greater_than as greater_than
 from .indirect_object import ioi as ioi
 from .indirect_object import ioi_double_io as ioi_double_io
+from .left_out import LeftOut as LeftOut
 from .metrics import METRICS as METRICS
 from .metrics import Answers as Answers
 from .metrics import Metric as Metric

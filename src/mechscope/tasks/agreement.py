@@ -109,13 +109,5 @@ def _both_numbers(
     reader: Reader, listed: dict[str, str], what: str, at_least: int
 ) -> dict[str, tuple[int, int]]:
     """Singular → token ids of singular and plural, for words where each is one token."""
-    single = reader.words([word for pair in listed.items() for word in pair], what)
-    kept = {
-        one: (single[one], single[many]) for one, many in listed.items() if one in single and many in single
-    }
-    if len(kept) < at_least:
-        raise ValueError(
-            f"{len(kept)} of {len(listed)} {what} are a single token in both singular and plural; at least "
-            f"{at_least} are needed."
-        )
-    return kept
+    kept = reader.word_groups(listed.items(), what, at_least)
+    return {one: (ids[0], ids[1]) for (one, _), ids in kept.items()}

@@ -97,6 +97,7 @@ def assemble(
         labels=tuple((*reader.texts(row), *[""] * (longest - len(row))) for row in clean),
         corruption=corruption,
         seed=seed,
+        left_out=tuple(reader.left_out),
     )
     if reader.model is not None:
         task.check(reader.model)

@@ -1,6 +1,7 @@
 """Greater-than: "… began in the year 1732 and ended in the year 17" → a number above 32.
 
-Source: Hanna, Liu and Variengien 2023 (task, corruption, metric). The sentences are our own.
+Tokenizers write 1732 as 17 and 32, or digit by digit. In the first case the answer is the ending of a year, in the
+second its tens digit. Source: Hanna, Liu and Variengien 2023 (task, corruption, metric). The sentences are our own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from mechscope.tasks.template import fill_text, read_templates
 CENTURIES = tuple(range(11, 19))
 LOW, FIRST, LAST = 1, 2, 98
 """The corrupted start year ends in 01, clean ones in 02 to 98, so that there are endings above and below."""
+FIRST_TENS, LAST_TENS = 1, 8
+"""Tens digits of clean start years that are read digit by digit, so that there are digits above and below."""
+DIGIT_SLOTS = {"[XX]": "[X1][X2]", "[YY]": "[Y1][Y2]"}
 
 
 @checked_arguments
@@ -31,29 +35,62 @@ def greater_than(
     metric: str | Metric = "probability_difference",
     prepend_bos: bool | None = None,
 ) -> Task:
-    """Something began in a year and ended in the same century: all later two-digit endings are right.
+    """Something began in a year and ended in the same century: the model must continue with a later year.
 
-    Endings up to and including the start year's are wrong. The corrupted prompt starts in year 01, so that all but
-    two endings are right and the start year gives no reason to prefer later ones. Positions: noun, XX (the
-    century), YY (the start year's ending), end. Source: Hanna et al. 2023, section 2.
+    The tokenizer decides between two versions, and the task's name says which it is:
+
+    - *greater-than*, if 1732 is " 17" and "32": all endings above the start year's are right, and those up to and
+      including it are wrong. Positions: noun, XX (the century), YY (the start year's ending), end.
+    - *greater-than, digit by digit*, if 1732 is "1", "7", "3" and "2" (perhaps after a space): the next token is the
+      tens digit. Digits above the start year's tens digit are right and those below it wrong; the same digit is
+      neither, because the units decide whether that year is later. Positions: noun, the start year's digits X1, X2,
+      Y1 and Y2, end.
+
+    The corrupted prompt starts in year 01, which gives no reason to prefer later years. Source: Hanna et al. 2023,
+    section 2; the version by digits is ours.
 
     Args:
-        model: a model whose tokenizer writes 1732 as " 17" and "32" (GPT-2's does), or such a tokenizer.
+        model: a model with a tokenizer of one of these kinds, or such a tokenizer.
         template: index of one template to use for all prompts; if omitted, prompts cycle through the templates.
 
     Raises:
-        ValueError: for a tokenizer without two-digit tokens.
+        ValueError: for a tokenizer that writes years in another way.
     """
     check_count(n)
     reader, lists = Reader(model), word_lists("greater_than")
-    endings, years = _years(reader)
+    digits = _digits(reader)
+    endings, years = _years(reader) if digits is None else ([], [])
     nouns = reader.words(lists["nouns"], "nouns")
-    texts: list[str] = lists["templates"]
+    draw = random.Random(f"greater than {seed}")
+    if digits is None:
+        name, pairs = "greater-than", _two_digit_pairs(reader, n, draw, template, nouns, endings, years)
+    else:
+        name, pairs = "greater-than, digit by digit", _digit_pairs(reader, n, draw, template, nouns, digits)
+    return assemble(
+        name,
+        pairs,
+        reader,
+        metric=metric,
+        corruption="the start year's last two digits become 01",
+        seed=seed,
+        prepend_bos=prepend_bos,
+    )
+
+
+def _two_digit_pairs(
+    reader: Reader,
+    n: int,
+    draw: random.Random,
+    template: int | None,
+    nouns: dict[str, int],
+    endings: list[int],
+    years: list[tuple[int, int]],
+) -> list[Pair]:
+    """Prompts that end after the century; the ending of a year is the answer."""
     century, year = years[0]
     example = {"NOUN": next(iter(nouns)), "XX": str(century), "YY": f"{year:02d}"}
-    forms = read_templates(reader, texts, example, template)
+    forms = read_templates(reader, word_lists("greater_than")["templates"], example, template)
     century_ids = {one: reader.need_token(f" {one}", "the century") for one, _ in years}
-    draw = random.Random(f"greater than {seed}")
     pairs: list[Pair] = []
     for index in range(n):
         number, form = forms[index % len(forms)]
@@ -75,15 +112,41 @@ def greater_than(
                 template=number,
             )
         )
-    return assemble(
-        "greater-than",
-        pairs,
-        reader,
-        metric=metric,
-        corruption="the start year's last two digits become 01",
-        seed=seed,
-        prepend_bos=prepend_bos,
-    )
+    return pairs
+
+
+def _digit_pairs(
+    reader: Reader,
+    n: int,
+    draw: random.Random,
+    template: int | None,
+    nouns: dict[str, int],
+    digits: tuple[int, ...],
+) -> list[Pair]:
+    """Prompts that end after the century's two digits; the tens digit of a year is the answer."""
+    texts = list[str](word_lists("greater_than")["templates"])
+    for slot, by_digit in DIGIT_SLOTS.items():
+        texts = [text.replace(slot, by_digit) for text in texts]
+    example = {"NOUN": next(iter(nouns)), "X1": "1", "X2": "7", "Y1": "3", "Y2": "2"}
+    forms = read_templates(reader, texts, example, template)
+    pairs: list[Pair] = []
+    for index in range(n):
+        number, form = forms[index % len(forms)]
+        tens, units = draw.randint(FIRST_TENS, LAST_TENS), draw.randrange(10)
+        first, second = divmod(draw.choice(CENTURIES), 10)
+        fixed = {"NOUN": draw.choice([*nouns.values()]), "X1": digits[first], "X2": digits[second]}
+        pairs.append(
+            Pair(
+                form.fill({**fixed, "Y1": digits[tens], "Y2": digits[units]}),
+                form.fill({**fixed, "Y1": digits[0], "Y2": digits[LOW]}),
+                correct=digits[tens + 1 :],
+                wrong=digits[:tens],
+                positions={"noun": form.slots["NOUN"][0]}
+                | {slot: form.slots[slot][0] for slot in ("X1", "X2", "Y1", "Y2")},
+                template=number,
+            )
+        )
+    return pairs
 
 
 def greater_than_texts() -> list[str]:
@@ -98,6 +161,23 @@ def greater_than_texts() -> list[str]:
     ]
 
 
+def _digits(reader: Reader) -> tuple[int, ...] | None:
+    """Token ids of the digits 0 to 9 inside a year, if the tokenizer writes every year digit by digit."""
+    in_front = reader.pieces(" 1111")[:-4]
+    found = [set(reader.pieces(f" 1{digit}{digit}{digit}")[-3:]) for digit in range(10)]
+    if any(len(same) != 1 for same in found):
+        return None
+    digits = tuple(same.pop() for same in found)
+    if len(set(digits)) < 10 or reader.unknown in digits:
+        return None
+    used = (LOW, *range(10 * FIRST_TENS, 10 * LAST_TENS + 10))
+    years = (f"{century}{ending:02d}" for century in CENTURIES for ending in used)
+    apart = all(
+        reader.pieces(f" {year}") == [*in_front, *(digits[int(digit)] for digit in year)] for year in years
+    )
+    return digits if apart else None
+
+
 def _years(reader: Reader) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids of the endings 00 to 99, and the years (century, ending) that are two tokens."""
     endings: list[int] = []
@@ -106,9 +186,9 @@ def _years(reader: Reader) -> tuple[list[int], list[tuple[int, int]]]:
         if token is None:
             example = list(reader.texts(reader.pieces(" 1732")))
             raise ValueError(
-                "greater-than needs a tokenizer with a token for each of 00 to 99: this one has none for "
-                f"{ending:02d} and writes ' 1732' as {example}. GPT-2's tokenizer will do, and so will "
-                'word_tokenizer(tasks.vocabulary("greater_than")).'
+                "greater-than needs a tokenizer with a token for each of 00 to 99, or one that writes years digit by "
+                f"digit: this one has no token for {ending:02d} and writes ' 1732' as {example}. The tokenizers of "
+                'GPT-2, Llama 2 and Qwen 2 will do, and so will word_tokenizer(tasks.vocabulary("greater_than")).'
             )
         endings.append(token)
 

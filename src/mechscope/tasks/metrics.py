@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
 
@@ -63,6 +63,8 @@ class Answers:
         """The answers of some examples."""
         wrong = None if self.wrong is None else self.wrong[examples]
         return Answers(self.positions[examples], self.correct[examples], wrong)
+
+    __repr__ = brief_repr
 
     def to(self, device: torch.device | str) -> Answers:
         """The same answers on another device."""

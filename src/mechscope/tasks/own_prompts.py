@@ -11,6 +11,7 @@ from mechscope.arguments import checked_arguments
 from mechscope.model.token_batch import Tokens
 from mechscope.model.token_ids import token_id, token_ids
 from mechscope.tasks.assembling import Pair, assemble
+from mechscope.tasks.left_out import some
 from mechscope.tasks.metrics import Answers, Metric, get_metric
 from mechscope.tasks.reader import Reader
 from mechscope.tasks.task import Task
@@ -70,8 +71,8 @@ def from_prompts(
             Pair(
                 ours,
                 theirs,
-                _answer(reader, correct[number], f"pair {number}: the right answer"),
-                None if wrong is None else _answer(reader, wrong[number], f"pair {number}: the wrong answer"),
+                _answer(reader, correct, number, "right"),
+                None if wrong is None else _answer(reader, wrong, number, "wrong"),
                 {
                     key: _position(key, where, number, len(clean), len(ours))
                     for key, where in (positions or {}).items()
@@ -199,14 +200,33 @@ def _rows(answers: Any, batch: int, what: str) -> torch.Tensor:
     return ids.reshape(batch, -1)
 
 
-def _answer(reader: Reader, answer: Answer, what: str) -> list[int]:
-    if isinstance(answer, str):
-        return [reader.need_token(answer, what)]
-    single = not isinstance(answer, Iterable) or getattr(answer, "ndim", 1) == 0
-    choices: list[Any] = [answer] if single else list(cast("Sequence[Any]", answer))
+def _answer(reader: Reader, answers: Sequence[Answer], number: int, which: str) -> list[int]:
+    """The ids of one prompt's answers."""
+    what = f"pair {number}: the {which} answer"
+    choices = _choices(answers[number])
     if not choices:
         raise ValueError(f"{what} is an empty list.")
-    return [reader.need_token(one, what) if isinstance(one, str) else token_id(one, what) for one in choices]
+    try:
+        return [
+            reader.need_token(one, what) if isinstance(one, str) else token_id(one, what) for one in choices
+        ]
+    except ValueError as error:
+        several = [
+            str(row)
+            for row, answer in enumerate(answers)
+            if any(isinstance(one, str) and reader.token(one) is None for one in _choices(answer))
+        ]
+        if len(several) < 2:
+            raise
+        raise ValueError(
+            f"{error} {len(several)} of {len(answers)} prompts have a {which} answer that is not one token: "
+            f"{some(several)}. Leave them out, or choose other answers."
+        ) from None
+
+
+def _choices(answer: Answer) -> list[Any]:
+    single = isinstance(answer, str) or not isinstance(answer, Iterable) or getattr(answer, "ndim", 1) == 0
+    return [answer] if single else list(cast("Sequence[Any]", answer))
 
 
 def _position(name: str, where: int | Sequence[int], number: int, count: int, length: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mechscope.arguments import brief_repr
 from mechscope.tasks.task import Task
 
 
@@ -17,6 +18,8 @@ class Position:
     label: str
     pos: int | torch.Tensor
     """The same index for all prompts, or one index per example [batch]."""
+
+    __repr__ = brief_repr
 
     def take(self, values: torch.Tensor, axis: int = 1) -> torch.Tensor:
         """Select this position from values whose positions lie along `axis`: [batch ...]."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from mechscope.data.word_tokenizer import text_pieces
 from mechscope.model.special_tokens import begin_ids, ids_in_front, text_ids
+from mechscope.tasks.left_out import LeftOut, some
 
 
 class Reader:
@@ -30,6 +31,8 @@ class Reader:
                 f"a task needs a model with a tokenizer, or a tokenizer, not {type(source).__name__}."
             )
         self.unknown: int | None = getattr(self.tokenizer, "unk_token_id", None)
+        self.left_out: list[LeftOut] = []
+        """Words that were looked up and are not one token."""
         # GPT-2 declares its end-of-text token as the unknown token too, but can encode any text.
         if self.unknown == getattr(self.tokenizer, "eos_token_id", None):
             self.unknown = None
@@ -88,24 +91,41 @@ class Reader:
         raise ValueError(f"{what} {text!r} is not one token but {len(pieces)}: {pieces}.{hint}")
 
     def words(self, words: Iterable[str], what: str, at_least: int = 1) -> dict[str, int]:
-        """Word → id, for the words that are one token after a space.
+        """Word → id, for the words that are one token after a space; the others are noted in `left_out`.
 
         Raises:
             ValueError: if fewer than `at_least` are; lists the words that are not.
         """
-        listed = list(dict.fromkeys(words))
-        ids = {word: self.token(" " + word) for word in listed}
-        kept = {word: found for word, found in ids.items() if found is not None}
+        kept = self.word_groups([(word,) for word in words], what, at_least)
+        return {word: ids[0] for (word,), ids in kept.items()}
+
+    def word_groups(
+        self, groups: Iterable[tuple[str, ...]], what: str, at_least: int = 1
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Words that belong together → their ids, for the groups in which every word is one token after a space.
+
+        Raises:
+            ValueError: as `words`.
+        """
+        listed = list(dict.fromkeys(groups))
+        found = {group: [self.token(" " + word) for word in group] for group in listed}
+        kept = {
+            group: tuple(one for one in ids if one is not None)
+            for group, ids in found.items()
+            if None not in ids
+        }
+        left_out = tuple("/".join(group) for group in listed if group not in kept)
         if len(kept) < at_least:
-            left_out = [word for word in listed if word not in kept]
-            shown = ", ".join(left_out[:12]) + (
-                f" and {len(left_out) - 12} more" if len(left_out) > 12 else ""
+            verb = (
+                "are one token" if all(len(group) == 1 for group in listed) else "are one token in every form"
             )
             raise ValueError(
-                f"{len(kept)} of {len(listed)} {what} are one token in this tokenizer, and at least {at_least} are "
-                f"needed; left out: {shown or 'none'}. Give words that it knows as single tokens; a word tokenizer "
-                "for a task is word_tokenizer(tasks.vocabulary(name))."
+                f"{len(kept)} of {len(listed)} {what} {verb} in this tokenizer, and at least {at_least} are "
+                f"needed; left out: {some(left_out) or 'none'}. Give words that it knows as single tokens; a word "
+                "tokenizer for a task is word_tokenizer(tasks.vocabulary(name))."
             )
+        if left_out:
+            self.left_out.append(LeftOut(what, left_out, len(listed)))
         return kept
 
     def texts(self, ids: Sequence[int]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ give no reason for it, the answers, the named positions, and the metric.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from mechscope.arguments import visible
 from mechscope.model.slice import chosen_indices
 from mechscope.model.token_batch import Tokens, plain_ids
 from mechscope.model.token_ids import token_ids
+from mechscope.tasks.left_out import LeftOut
 from mechscope.tasks.metrics import METRICS, Answers, Metric, get_metric
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Task:
     """A description of what the corruption changes."""
     seed: int | None = None
     """Seed of the random draw."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Words that no prompt contains, because they are several tokens in this vocabulary."""
 
     def __post_init__(self) -> None:
         for name in ("clean", "corrupted"):
@@ -203,7 +207,7 @@ class Task:
         """`baselines`, from the logits of both kinds of prompts at the answers."""
         clean = self.measure(clean_logits, clean_logits)
         corrupted = self.measure(corrupted_logits, clean_logits)
-        return Baselines(clean, corrupted, clean_logits, corrupted_logits)
+        return Baselines(clean, corrupted, clean_logits if self.metric.needs_reference else None)
 
     def check(self, model: HookedTransformer) -> None:
         """Check that the prompts fit the model, before any long computation.
@@ -268,8 +272,12 @@ class Task:
         answers = self.answers.positions.shape[1]
         return (
             f"<task {self.name}: {self.n_examples} pairs of {self.length} tokens, {answers} "
-            f"answer{'s' if answers > 1 else ''} each, {self.metric.name}>"
+            f"answer{'s' if answers > 1 else ''} each, {self.metric.name}{self._without()}>"
         )
+
+    def _without(self) -> str:
+        counts = ", ".join(each.count for each in self.left_out)
+        return f"; without {counts} that are several tokens here" if counts else ""
 
 
 @dataclass(frozen=True)
@@ -277,12 +285,15 @@ class Baselines:
     """The metric on the clean and on the corrupted prompts."""
 
     clean: Float[torch.Tensor, " batch"]
+    """The metric of each clean prompt."""
     corrupted: Float[torch.Tensor, " batch"]
-    clean_logits: Float[torch.Tensor, "batch answer d_vocab"]
-    corrupted_logits: Float[torch.Tensor, "batch answer d_vocab"]
+    """The metric of each corrupted prompt."""
+    reference: Float[torch.Tensor, "batch answer d_vocab"] | None = None
+    """The clean logits at the answers if the metric compares with them; otherwise None, because the logits of a large
+    vocabulary take much memory. `task.logits(model, task.clean)` computes them."""
 
     def __post_init__(self) -> None:
-        for name, values in (("clean", self.clean), ("corrupted", self.corrupted)):
+        for name, values in self._sides:
             if not bool(torch.isfinite(values).all()):
                 raise ValueError(
                     f"the metric is not finite on {int((~torch.isfinite(values)).sum())} of {len(values)} {name} "
@@ -308,3 +319,33 @@ class Baselines:
                 "not show the behaviour, or the corruption does not remove it. normalize=False gives raw values."
             )
         return self.difference
+
+    @property
+    def clean_logits(self) -> Float[torch.Tensor, "batch answer d_vocab"]:
+        """Deprecated: use `reference`, or compute logits with `task.logits`."""
+        return self._no_longer_kept("clean", self.reference)
+
+    @property
+    def corrupted_logits(self) -> Float[torch.Tensor, "batch answer d_vocab"]:
+        """Deprecated: compute logits with `task.logits`."""
+        return self._no_longer_kept("corrupted", None)
+
+    @staticmethod
+    def _no_longer_kept(which: str, logits: torch.Tensor | None) -> torch.Tensor:
+        instead = f"task.logits(model, task.{which})"
+        if logits is None:
+            raise ValueError(
+                f"baselines no longer keep the {which} logits, which take much memory; {instead} computes them."
+            )
+        warnings.warn(
+            f"Baselines.{which}_logits is deprecated: use {instead}.", DeprecationWarning, stacklevel=3
+        )
+        return logits
+
+    def __repr__(self) -> str:
+        means = (f"{name} {float(values.mean()):.4g}" for name, values in self._sides)
+        return f"<baselines of {len(self.clean)} prompts: {', '.join(means)} on average>"
+
+    @property
+    def _sides(self) -> tuple[tuple[str, torch.Tensor], tuple[str, torch.Tensor]]:
+        return (("clean", self.clean), ("corrupted", self.corrupted))

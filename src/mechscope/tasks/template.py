@@ -60,10 +60,11 @@ def read_template(reader: Reader, text: str, example: Mapping[str, str]) -> Temp
     slots: dict[str, list[int]] = {}
     for slot in SLOT.finditer(text):
         before = fill_text(text[: slot.start()], example)
-        # The space before a word is part of the word's token.
-        start = len(reader.encode(before.removesuffix(" ")))
         upto = reader.encode(before + example[slot.group(1)])
-        if len(upto) != start + 1 or ids[: start + 1] != upto:
+        start = len(upto) - 1
+        # The space before a word is part of the word's token; before a digit, it may be a token of its own.
+        one_more = start == len(reader.encode(before.removesuffix(" "))) or upto[:-1] == reader.encode(before)
+        if not one_more or ids[: start + 1] != upto:
             raise ValueError(
                 f"in {text!r} the tokenizer merges [{slot.group(1)}] with its surroundings: "
                 f"{list(reader.texts(upto))[-3:]}. Slots must be single tokens between words."

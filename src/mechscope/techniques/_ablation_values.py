@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 from jaxtyping import Int
 
+from mechscope.model.token_batch import TextOrIds
 from mechscope.tasks.task import Task
 from mechscope.techniques._inputs import read_tokens
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
@@ -27,9 +28,10 @@ class AblationValues:
             the mean at each position over the reference prompts with the example's template (Wang et al. 2022,
             section 3), which keeps what the template alone says; "resample", the activation of another reference
             prompt of the same shape at the same position (Chan et al. 2022).
-        reference: prompts [prompt pos]; None uses the task's corrupted prompts.
+        reference: prompts, as text or tokens [prompt pos]; None uses the task's corrupted prompts.
         draws: how many times "resample" draws.
         seed: seed of those draws.
+        run: a run of the task's corrupted prompts, if there is one already.
 
     Raises:
         ValueError: for an unknown `how`, or references that cannot be matched with the task's prompts.
@@ -40,9 +42,10 @@ class AblationValues:
         model: HookedTransformer,
         task: Task,
         how: How,
-        reference: Int[torch.Tensor, "prompt pos"] | None = None,
+        reference: Int[torch.Tensor, "prompt pos"] | TextOrIds | None = None,
         draws: int = 10,
         seed: int = 0,
+        run: BaseRun | None = None,
     ) -> None:
         if how not in HOWS:
             raise ValueError(f"how must be one of {', '.join(HOWS)}, not {how!r}.")
@@ -62,7 +65,9 @@ class AblationValues:
             )
         # A sweep of the same task reuses the run of the corrupted prompts, and then needs its end as well.
         self.own = own
-        self.run = BaseRun(model, tokens, also=resid_hooks(model, end_only=True) if own else ())
+        if run is None or not own:
+            run = BaseRun(model, tokens, also=resid_hooks(model, end_only=True) if own else ())
+        self.run = run
         self.words = "the corrupted prompts" if own else f"{len(tokens)} reference prompts"
         self._group = self._groups(own)
         self.picks: list[torch.Tensor | None] = [None]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,22 +11,16 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 
 from mechscope.model.model_name import model_name
-from mechscope.model.token_batch import Tokens
+from mechscope.model.token_batch import TextOrIds, Tokens
+from mechscope.model.token_texts import token_texts, visible_texts
 from mechscope.results import Provenance
+from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Task, numbered
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
-TaskOrTokens = (
-    Task
-    | Int[torch.Tensor, "batch pos"]
-    | Int[torch.Tensor, " pos"]
-    | str
-    | list[Any]
-    | tuple[Any, ...]
-    | range
-)
+TaskOrTokens = Task | Int[torch.Tensor, "batch pos"] | Int[torch.Tensor, " pos"] | TextOrIds
 """A task, text or texts, or token ids: in a tensor, an array or lists."""
 
 
@@ -42,6 +36,8 @@ class Prompts:
     """A label for every position."""
     provenance: Provenance
     """Model, task and seed."""
+    at_positions: Mapping[str, tuple[tuple[str, ...], Any]] = field(default_factory=dict)
+    """For a single prompt: its token at each position, as labels of a result with the dim "pos"."""
 
     @property
     def length(self) -> int:
@@ -57,6 +53,11 @@ class Prompts:
     def real(self) -> Bool[torch.Tensor, "batch pos"]:
         """True where a token is real."""
         return self.tokens.is_real
+
+    @property
+    def aligned(self) -> bool:
+        """Whether each position may be compared across prompts: as the task says, or if all have the same length."""
+        return len(self.tokens.lengths.unique()) == 1 if self.task is None else self.task.aligned
 
     def index_of(self, position: int) -> Int[torch.Tensor, " batch"]:
         """The index of each prompt's real token number `position` [batch]; negative numbers count from its end.
@@ -108,7 +109,25 @@ def as_prompts(
     tokens = read_tokens(model, data, attention_mask)
     one = len(tokens) == 1
     labels = position_labels(model, tokens.ids[0]) if one else tuple(map(str, range(tokens.shape[1])))
-    return Prompts(tokens, None, labels, Provenance(model_name(model), name))
+    at_positions = token_labels(model, tokens.ids[0], ("pos",)) if one else {}
+    return Prompts(tokens, None, labels, Provenance(model_name(model), name), at_positions)
+
+
+def answers_of(model: HookedTransformer, prompts: Prompts) -> Answers:
+    """A task's answers; without a task, what the model itself predicts after the last token of each prompt.
+
+    Raises:
+        ValueError: if the model gives NaN.
+    """
+    if prompts.task is not None:
+        return prompts.task.answers.to(prompts.tokens.device)
+    with torch.no_grad():
+        residual = model(prompts.tokens, stop_at_layer=model.cfg.n_layers, return_type=None)
+        last = prompts.index_of(-1)[:, None]
+        rows = torch.arange(len(last), device=last.device)[:, None]
+        logits = model.unembed(model.ln_final(residual[rows, last]))
+    check_finite(logits, "the logits")
+    return Answers(last, logits.argmax(-1)[..., None])
 
 
 def read_tokens(
@@ -177,12 +196,22 @@ def position_labels(model: HookedTransformer, tokens: Int[torch.Tensor, " pos"])
     return numbered(token_texts(model, tokens))
 
 
-def token_texts(model: HookedTransformer, tokens: torch.Tensor | list[int]) -> list[str]:
-    """Each token as text; as a number if the model has no tokenizer."""
-    ids = torch.as_tensor(tokens).reshape(-1).tolist()
-    if model.tokenizer is None:
-        return [str(token) for token in ids]
-    return [model.to_single_str_token(token) for token in ids]
+def token_labels(
+    model: HookedTransformer, tokens: torch.Tensor, dims: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Labels of a result for token ids along these dims: "token_id", and "token" if the model has a tokenizer.
+
+    Negative ids are padding, whose text is empty.
+    """
+    ids = tokens.cpu().numpy()
+    labels: dict[str, tuple[tuple[str, ...], Any]] = {"token_id": (dims, ids)}
+    # Each distinct token is decoded once, and all its entries share one string.
+    distinct, places = np.unique(ids, return_inverse=True)
+    known = visible_texts(model, [int(token) for token in distinct if token >= 0])
+    if known is not None:
+        texts = [""] * (len(distinct) - len(known)) + list(known)
+        labels["token"] = (dims, np.array(texts, dtype=object)[places].reshape(ids.shape))
+    return labels
 
 
 def check_finite(values: torch.Tensor, what: str) -> None:

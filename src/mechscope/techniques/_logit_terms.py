@@ -1,4 +1,4 @@
-"""The contributions of parts to a task's logit difference, from one direction pulled back through the norms.
+"""The contributions of parts to a logit difference, from one direction pulled back through the norms.
 
 A direction over the vocabulary (right minus wrong) is pulled back through the final norm, with its scale fixed at its
 value in the pass, to a direction in the residual stream. The contribution of a part is the dot product of that
@@ -17,8 +17,7 @@ from jaxtyping import Float, Int
 
 from mechscope.model.final_residual import final_residual
 from mechscope.model.precision import at_least_float32
-from mechscope.tasks.task import Task
-from mechscope.techniques._inputs import as_prompts, check_finite
+from mechscope.techniques._inputs import TaskOrTokens, answers_of, as_prompts, check_finite, token_texts
 
 if TYPE_CHECKING:
     from mechscope.model.activation_cache import ActivationCache
@@ -29,21 +28,29 @@ PerAnswer = Float[torch.Tensor, "batch answer"]
 
 
 class LogitTerms:
-    """One pass over a task's clean prompts, and the contribution of each part to the logit difference.
+    """One pass over prompts, and the contribution of each part to the logit difference (or the answer's logit).
 
     Args:
         model: the model.
-        task: the task, whose clean prompts are run.
+        task: a task, whose clean prompts are run; or text or tokens, whose answer is the model's own prediction after
+            each prompt.
         everywhere: measure at every position as if it were an answer position.
+        attention_mask: for plain tokens, True where a token is real.
 
     Raises:
         ValueError: if the model gives NaN.
     """
 
-    def __init__(self, model: HookedTransformer, task: Task, everywhere: bool = False) -> None:
+    def __init__(
+        self,
+        model: HookedTransformer,
+        task: TaskOrTokens,
+        everywhere: bool = False,
+        attention_mask: torch.Tensor | None = None,
+    ) -> None:
         self.model = model
-        self.prompts = prompts = as_prompts(model, task)
-        self.answers = task.answers.to(prompts.tokens.device)
+        self.prompts = prompts = as_prompts(model, task, attention_mask=attention_mask)
+        self.answers = answers_of(model, prompts)
         batch, length = prompts.tokens.shape
         self.positions: Int[torch.Tensor, "batch answer"] = (
             torch.arange(length, device=prompts.tokens.device).expand(batch, -1)
@@ -59,9 +66,22 @@ class LogitTerms:
 
     def _at(self, name: str) -> torch.Tensor:
         """An activation at the answers' positions [batch answer …], in float32 or float64."""
-        activation = self.cache[name]
+        return at_least_float32(self.at_answers(self.cache[name]))
+
+    def at_answers(self, activation: torch.Tensor) -> torch.Tensor:
+        """Select an activation [batch pos ...] at the answers' positions: [batch answer ...]."""
         rows = torch.arange(len(activation), device=activation.device)[:, None]
-        return at_least_float32(activation[rows, self.positions.to(activation.device)])
+        return activation[rows, self.positions.to(activation.device)]
+
+    @property
+    def what(self) -> str:
+        """What the contributions add up to, in words."""
+        if self.prompts.task is not None:
+            return "logit difference" if self.answers.wrong is not None else "answer's logit"
+        if len(self.prompts.tokens) > 1:
+            return "logit of each prompt's predicted token"
+        (predicted,) = token_texts(self.model, self.answers.correct)
+        return f"logit of the predicted token {predicted!r}"
 
     def _directions(self) -> None:
         vocabulary, unembedding_bias = self._vocabulary_direction()

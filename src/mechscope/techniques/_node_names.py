@@ -1,7 +1,10 @@
 """Names of the parts of a model, as in published circuits: `input`, `a3.h1`, `m2`, `logits`.
 
-A suffix names one input of a head, `a3.h1<q>`, `<k>` or `<v>`; one neuron is `m2.n17`. Under
-grouped-query attention `<k>` and `<v>` count key/value heads.
+A suffix names one input of a head, `a3.h1<q>`, `<k>` or `<v>`; one neuron is `m2.n17`.
+
+Under grouped-query attention, several query heads share the keys and values of one key/value head, of which there is
+one copy. `<k>` and `<v>` therefore count key/value heads: with 9 query heads and 3 key/value heads, `a3.h1<k>` are the
+keys that query heads 3, 4 and 5 read, and `a3.h3<k>` is an error that says so.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from mechscope.model.grouped_heads import input_of_head_in_words, query_heads_in_words
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -66,6 +71,10 @@ def parse_node(model: HookedTransformer, name: str) -> NodeName:
         node = NodeName("head", int(head[1]), int(head[2]), head[3] or "")
         heads = cfg.n_kv_heads if node.reads in ("k", "v") else cfg.n_heads
         what = "key/value heads" if heads != cfg.n_heads else "heads"
+        shares = heads != cfg.n_heads
+        if shares and node.layer < cfg.n_layers and heads <= int(head[2]) < cfg.n_heads:
+            explained = input_of_head_in_words(node.layer, int(head[2]), node.reads, cfg.n_heads, heads)
+            raise KeyError(f"this model has no {name!r}: {explained}.")
         if node.layer >= cfg.n_layers or int(head[2]) >= heads:
             raise KeyError(f"this model has no {name!r}: it has {cfg.n_layers} layers of {heads} {what}.")
         return node
@@ -82,6 +91,15 @@ def parse_node(model: HookedTransformer, name: str) -> NodeName:
     if node.layer >= cfg.n_layers or (node.index is not None and node.index >= (cfg.d_mlp or 0)):
         raise KeyError(f"this model has no {name!r}: it has {cfg.n_layers} layers of {cfg.d_mlp} neurons.")
     return node
+
+
+def with_readers(model: HookedTransformer, name: str) -> str:
+    """The name of a part, for titles: shared keys and values with the query heads that read them."""
+    node, cfg = parse_node(model, name), model.cfg
+    if node.reads not in ("k", "v") or cfg.n_kv_heads == cfg.n_heads or node.index is None:
+        return name
+    readers = query_heads_in_words(node.index, cfg.n_heads, cfg.n_kv_heads)
+    return f"{name} (key/value head {node.index} of {readers})"
 
 
 def all_heads(model: HookedTransformer) -> list[NodeName]:

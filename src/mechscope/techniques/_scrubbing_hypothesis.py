@@ -28,7 +28,8 @@ class Part:
     compared exactly. None keeps the prompt itself."""
     inputs: Mapping[str, Sequence[Part]] | Sequence[Part] | None = None
     """The parts that it needs; for a head, by input: {"q": …, "k": …, "v": …}, where a missing input needs nothing.
-    None takes this part as it is on its prompt."""
+    None takes this part as it is on its prompt. Under grouped-query attention each query head computes the keys and
+    values that it shares with others from its own inputs, so it has a copy of its own."""
     positions: tuple[int, ...] | None = None
     """The positions at which its output matters; None for all."""
 

@@ -21,6 +21,7 @@ from jaxtyping import Int
 from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
+from mechscope.model.token_batch import TextOrIds
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.positions import Position, each_position, named_positions
 from mechscope.tasks.task import Task
@@ -48,7 +49,7 @@ def ablation(
     *,
     positions: Sequence[str | int] | str | int | None = None,
     layers: Iterable[int] | None = None,
-    reference: Int[torch.Tensor, "prompt pos"] | None = None,
+    reference: Int[torch.Tensor, "prompt pos"] | TextOrIds | None = None,
     draws: int = 10,
     keep_draws: bool = False,
     seed: int = 0,
@@ -65,8 +66,8 @@ def ablation(
         how: "zero", "mean", "resample" or "template_mean" (see `AblationValues`).
         positions: where to ablate: numbers, or names of the task's positions; None for all positions.
         layers: ablate only in these layers.
-        reference: prompts [prompt pos] from which means and resampled values are taken; by default the task's
-            corrupted prompts.
+        reference: prompts (text, or tokens [prompt pos]) from which means and resampled values are taken; by default
+            the task's corrupted prompts.
         draws: how many times to resample; the effect is the mean over draws.
         keep_draws: return the effect of each draw along a first axis, "draw".
         seed: seed of the draws.
@@ -116,7 +117,7 @@ def knock_out(
     how: How = "mean",
     *,
     positions: Sequence[str | int] | str | int | None = None,
-    reference: Int[torch.Tensor, "prompt pos"] | None = None,
+    reference: Int[torch.Tensor, "prompt pos"] | TextOrIds | None = None,
     draws: int = 10,
     keep_draws: bool = False,
     seed: int = 0,
@@ -215,7 +216,7 @@ def _effects(
     sets: Sequence[Sequence[Spot]],
     how: How,
     places: list[Position] | None,
-    reference: torch.Tensor | None,
+    reference: torch.Tensor | TextOrIds | None,
     draws: int,
     seed: int,
     normalize: bool,

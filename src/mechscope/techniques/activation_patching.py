@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.grouped_heads import query_heads_in_words
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results.result import Result, make_result
@@ -78,7 +79,8 @@ def patch(
         by: the axes besides the layer along which activations are patched separately: any of "pos", "head", "d_mlp",
             and for a pattern "query" and "key". Along other axes everything is patched together; () patches a
             layer's whole activation. By default "pos" for the residual stream and sublayer outputs, "head" for
-            activations of heads, "d_mlp" for "post".
+            activations of heads, "d_mlp" for "post". Keys and values of a model with grouped-query attention are
+            patched per key/value head, of which there is one copy for all query heads that read it.
         layers: patch only these layers.
         neurons: patch only these neurons (for "post", as there are many).
         direction: "denoise" or "noise" (see `TaskSweep`).
@@ -87,7 +89,8 @@ def patch(
         progress: show a progress bar.
 
     Returns:
-        effects with axes ("layer", *by). If prompts are not aligned, "pos" runs over the task's named positions.
+        effects with axes ("layer", *by). If prompts are not aligned, "pos" runs over the task's named positions. Under
+        grouped-query attention the axis of keys and values is "kv_head", with the label "query_heads".
 
     Raises:
         KeyError: for a site that does not exist, or that this model does not have.
@@ -103,7 +106,7 @@ def patch(
     if site not in KINDS:
         raise KeyError(f"{site!r} cannot be patched; there are {', '.join(KINDS)} (and 'head' for 'z').")
     kind = KINDS[site]
-    dims = tuple(kind.usual if by is None else by)
+    dims = site_dims(site, by)
     unknown = [dim for dim in dims if dim not in kind.dims]
     if unknown or len(set(dims)) < len(dims):
         raise ValueError(f"effects at {site!r} can be separated by {', '.join(kind.dims)}, not by {dims}.")
@@ -122,16 +125,42 @@ def patch(
         run.edit(get_act_name(site, layer), **_where(dims, place)) for layer in chosen for place in places
     ]
     effects = run.effects(edits, f"patching {kind.words}")
+    named = result_dims(model, site, dims)
     shape = (len(chosen), *(len(values) for _, values in axes.values()))
     return make_result(
         effects.reshape(shape),
-        ("layer", *dims),
+        ("layer", *named),
         title=f"Patching the {kind.words}, {in_words(direction)}: {task.metric.name}",
         unit=run.unit,
         provenance=run.provenance,
-        coords={"layer": np.asarray(chosen)} | {dim: np.asarray(labels) for dim, (labels, _) in axes.items()},
+        coords={"layer": np.asarray(chosen)}
+        | {name: np.asarray(labels) for name, (labels, _) in zip(named, axes.values(), strict=True)},
+        labels=labels_of_heads(model, named),
         kind="heatmap" if len(dims) == 1 else "",
     )
+
+
+def site_dims(site: str, by: Sequence[str] | None) -> tuple[str, ...]:
+    """The axes along which effects at a site are separated; "kv_head" is another word for the heads of "k" and "v"."""
+    dims = KINDS[site].usual if by is None else tuple(by)
+    return tuple("head" if dim == "kv_head" and site in ("k", "v") else dim for dim in dims)
+
+
+def result_dims(model: HookedTransformer, site: str, dims: Sequence[str]) -> tuple[str, ...]:
+    """The names of these axes in results: keys and values that query heads share have key/value heads."""
+    shared = site in ("k", "v") and model.cfg.n_kv_heads != model.cfg.n_heads
+    return tuple("kv_head" if shared and dim == "head" else dim for dim in dims)
+
+
+def labels_of_heads(
+    model: HookedTransformer, dims: Sequence[str]
+) -> dict[str, tuple[tuple[str, ...], list[str]]]:
+    """For results per key/value head: the query heads that read each."""
+    if "kv_head" not in dims:
+        return {}
+    cfg = model.cfg
+    words = [query_heads_in_words(each, cfg.n_heads, cfg.n_kv_heads) for each in range(cfg.n_kv_heads)]
+    return {"query_heads": (("kv_head",), words)}
 
 
 def _layer(model: HookedTransformer, layer: int) -> int:

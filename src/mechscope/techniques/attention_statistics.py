@@ -60,6 +60,7 @@ class AttentionStatistics:
             x_title="head",
             y_title="layer",
             unit=dict(MEASURES.values()),
+            top_row_first=False,
         )
 
     def show(self) -> Any:

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.model_name import model_name
+from mechscope.model.token_batch import TextOrIds
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques._inputs import read_tokens
@@ -85,7 +86,7 @@ def causal_scrubbing(
     task: Task,
     hypothesis: Part,
     *,
-    prompts: Int[torch.Tensor, "prompt pos"] | None = None,
+    prompts: Int[torch.Tensor, "prompt pos"] | TextOrIds | None = None,
     draws: int = 20,
     seed: int = 0,
     progress: bool = True,
@@ -94,7 +95,7 @@ def causal_scrubbing(
 
     Args:
         hypothesis: the root of the tree, `Part("logits", inputs=[…])`.
-        prompts: more prompts to resample from, besides the task's clean prompts, of the same length.
+        prompts: more prompts (text or tokens) to resample from, besides the task's clean prompts, of the same length.
         draws: how many times to resample everything.
         seed: seed of the draws.
         progress: show a progress bar.
@@ -238,7 +239,7 @@ class _Scrub:
         return self.model.unembed(self.model.ln_final(self.task.at_answers(stream)))
 
 
-def _prompts(model: HookedTransformer, task: Task, prompts: torch.Tensor | None) -> torch.Tensor:
+def _prompts(model: HookedTransformer, task: Task, prompts: torch.Tensor | TextOrIds | None) -> torch.Tensor:
     if task.lengths is not None and bool((task.lengths != task.length).any()):
         raise ValueError(
             f"{task.name}: prompts have different lengths, but scrubbing exchanges activations position by position; "

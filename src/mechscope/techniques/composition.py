@@ -78,6 +78,7 @@ class Composition:
             unit={"score": "score", "standard deviations above chance": "sd"},
             x=list(values.coords["head_in"].values),
             y=list(values.coords["head_out"].values),
+            top_row_first=False,
         )
 
     def show(self) -> Any:
@@ -97,6 +98,8 @@ def composition_scores(
         kind: "Q", "K" or "V": the input through which the later head reads.
         draws: draws of the baseline for every pair; 32 give its standard deviation to about an eighth.
         seed: seed of the draws.
+
+    Under grouped-query attention readers are query heads, and those of one group share W_K and W_V.
 
     Scores have no unit; chance is about 1/√d_model. Source: Elhage et al. 2021, "Three kinds of composition".
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.layer_checks import check_has_layers
-from mechscope.results import Provenance, Result, make_result
-from mechscope.tasks.task import Task
+from mechscope.results import Result, make_result
+from mechscope.techniques._inputs import Prompts, TaskOrTokens, as_prompts
 from mechscope.techniques._logit_terms import LogitTerms
 
 if TYPE_CHECKING:
@@ -69,16 +70,19 @@ class LogitAttribution:
 @checked_arguments
 def direct_logit_attribution(
     model: HookedTransformer,
-    task: Task,
+    task: TaskOrTokens,
     by: By = "component",
     *,
     positions: Literal["answers", "all"] = "answers",
     top: int = 20,
     average: bool = True,
+    attention_mask: Shaped[torch.Tensor, "batch pos"] | None = None,
 ) -> LogitAttribution:
     """Split the logit difference (or the answer's logit, if a task has no wrong answers) into contributions of parts.
 
     Args:
+        task: a task (its clean prompts); or text or tokens, for the logit of the token that the model itself predicts
+            after each prompt.
         by: "component": the embeddings, every head, every MLP and the biases, which sum to the total;
             "layer": the same with all heads of a layer together; "head": (layer, head); "neuron": the `top` neurons
             by magnitude; "source": each head split by the position that it attends to (component, key).
@@ -86,6 +90,7 @@ def direct_logit_attribution(
             stream points to the prompt's one answer (component, pos).
         top: how many neurons.
         average: average over prompts; False keeps them as the first axis, "batch".
+        attention_mask: for plain tokens, True where a token is real; None uses their own mask.
 
     Returns:
         contributions in logits (before a soft cap, if the model has one), and the logit difference.
@@ -100,11 +105,12 @@ def direct_logit_attribution(
     >>> abs(found.rest) < 1e-3
     True
     """
-    _check(model, task, by, positions)
+    prompts = as_prompts(model, task, attention_mask=attention_mask)
+    _check(model, prompts, by, positions)
     if top < 1:
         raise ValueError(f"top, the number of neurons, must be at least 1, not {top}.")
-    terms = LogitTerms(model, task, everywhere=positions == "all")
-    prompts = terms.prompts
+    read = prompts.tokens if prompts.task is None else prompts.task
+    terms = LogitTerms(model, read, everywhere=positions == "all")
     values, dims, coords = _contributions(terms, by, top, np.array(prompts.labels))
     if positions == "all":
         dims, coords = (*dims, "pos"), {**coords, "pos": np.array(prompts.labels)}
@@ -116,17 +122,16 @@ def direct_logit_attribution(
         values = values.mean(0)
     else:
         dims = ("batch", *dims)
-    what = "logit difference" if task.answers.wrong is not None else "answer's logit"
     capped = " before the soft cap" if model.cfg.output_logits_soft_cap > 0 else ""
     result = make_result(
         values,
         dims,
-        f"Direct effect on the {what}{capped}, by {'source position' if by == 'source' else by}",
+        f"Direct effect on the {terms.what}{capped}, by {'source position' if by == 'source' else by}",
         "logits",
-        Provenance(prompts.provenance.model, task.name, task.seed),
+        prompts.provenance,
         coords,
     )
-    at_answers = terms if positions == "answers" else LogitTerms(model, task)
+    at_answers = terms if positions == "answers" else LogitTerms(model, read)
     return LogitAttribution(result, float(at_answers.total().mean()))
 
 
@@ -148,7 +153,8 @@ def _contributions(
     return values, ("component",), {"component": np.array(names)}
 
 
-def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> None:
+def _check(model: HookedTransformer, prompts: Prompts, by: str, positions: str) -> None:
+    task = prompts.task
     if by not in BY:
         raise ValueError(f"by must be one of {', '.join(BY)}, not {by!r}.")
     if positions not in ("answers", "all"):
@@ -156,7 +162,7 @@ def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> Non
     if positions == "all":
         if by not in ("component", "layer"):
             raise ValueError(f"positions='all' can be combined with by='component' or 'layer', not {by!r}.")
-        if task.answers.positions.shape[1] > 1:
+        if task is not None and task.answers.positions.shape[1] > 1:
             raise ValueError(
                 f"{task.name} has {task.answers.positions.shape[1]} answers per prompt, so there is no single "
                 "answer to measure at every position; use positions='answers'."
@@ -165,8 +171,11 @@ def _check(model: HookedTransformer, task: Task, by: str, positions: str) -> Non
         check_has_layers(model, f"direct logit attribution by {by}")
     if by == "neuron" and model.cfg.attn_only:
         raise ValueError("this model is attention-only: it has no neurons; use by='head'.")
-    if (by == "source" or positions == "all") and not task.aligned:
+    if (by == "source" or positions == "all") and not prompts.aligned:
+        name, remedy = "these texts", "give one text, or texts of one length."
+        if task is not None:
+            name, remedy = task.name, "select prompts of one shape, such as task.select([0])."
         raise ValueError(
-            f"in {task.name} a position means different things in different prompts, so a mean over prompts is "
-            "meaningless; select prompts of one shape, such as task.select([0])."
+            f"in {name} a position means different things in different prompts, so a mean over prompts is "
+            f"meaningless; {remedy}"
         )

@@ -77,6 +77,7 @@ class DetectedHeads:
             y_title="layer",
             unit="attention",
             limits=(0.0, 1.0),
+            top_row_first=False,
         )
 
     def show(self) -> Any:

@@ -19,10 +19,11 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from tqdm.auto import tqdm
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import checked_arguments, visible_token
 from mechscope.model.final_residual import final_residual, final_residual_names
 from mechscope.model.precision import at_least_float32
 from mechscope.model.token_ids import token_ids
+from mechscope.model.token_texts import token_texts
 from mechscope.results import Result, make_result
 from mechscope.tasks.metrics import log_probability_of, mean_logit
 from mechscope.techniques._inputs import (
@@ -31,7 +32,7 @@ from mechscope.techniques._inputs import (
     as_prompts,
     check_finite,
     numbered,
-    token_texts,
+    token_labels,
 )
 from mechscope.viz.token_grid import token_grid
 
@@ -64,11 +65,12 @@ class LogitLens:
     kl: Result
     """KL divergence between the model's output and the lens, in nats; 0 at the last layer."""
     top_probability: Result
-    """Probabilities of the top tokens for every prompt (batch, layer, pos, rank)."""
+    """Probabilities of the top tokens for every prompt (batch, layer, pos, rank). The labels "token" and "token_id" say
+    which tokens; if the model has no tokenizer, there are only ids."""
     top_tokens: Int[torch.Tensor, "batch layer pos rank"]
     """Their ids; -1 at padding."""
     top_texts: tuple[tuple[tuple[str, ...], ...], ...]
-    """The first prompts' top token as text, `[batch][layer][pos]`; "" at padding."""
+    """The first prompts' top token exactly as in the text, `[batch][layer][pos]`; "" at padding."""
     labels: tuple[tuple[str, ...], ...]
     """The tokens of those prompts; "" for padding before a token, nothing for padding at the end."""
 
@@ -94,6 +96,24 @@ class LogitLens:
             x=[self.labels[example][column] for column in kept],
             y=[f"{layer:g}" for layer in values.coords["layer"].values],
         )
+
+    def __repr__(self) -> str:
+        sizes = self.top_probability.values.sizes
+        lines = [
+            f"<logit lens: batch {sizes['batch']}, layer {sizes['layer']}, pos {sizes['pos']}; "
+            f"{self.top_probability.provenance}>"
+        ]
+        if self.top_texts and self.labels[0]:
+            column = len(self.labels[0]) - 1
+            depths = self.top_probability.values.coords["layer"].values
+            tops = (
+                f"{depth:g}: {visible_token(row[column])}"
+                for depth, row in zip(depths, self.top_texts[0], strict=True)
+            )
+            lines.append(
+                f"  top token at {self.labels[0][column]!r} of prompt 0, by layers that have run:  {'  '.join(tops)}"
+            )
+        return "\n".join(lines)
 
     def show(self, example: int = 0) -> Any:
         """Display the figure of one prompt and return it."""
@@ -175,6 +195,7 @@ def logit_lens(
             "probability",
             prompts.provenance,
             {"layer": layers, "pos": np.array(prompts.labels)},
+            labels=token_labels(model, top_tokens, ("batch", "layer", "pos", "rank")),
         ),
         top_tokens=top_tokens,
         top_texts=_texts(model, top_tokens[:keep_text, :, :, 0]),
@@ -290,12 +311,22 @@ def _result(
     coords: dict[str, Any] = {"layer": layers, "pos": np.array(prompts.labels)}
     task = prompts.task
     if not average:
-        return make_result(values, ("batch", "layer", "pos"), title, unit, prompts.provenance, coords)
+        return make_result(
+            values,
+            ("batch", "layer", "pos"),
+            title,
+            unit,
+            prompts.provenance,
+            coords,
+            labels=prompts.at_positions,
+        )
     if task is not None and not task.aligned:
         at_answers = task.at_answers(values.movedim(1, 2)).mean((0, 1))
         where = f"{title}, at the answers"
         return make_result(at_answers, ("layer",), where, unit, prompts.provenance, {"layer": layers})
-    return make_result(_mean(values), ("layer", "pos"), title, unit, prompts.provenance, coords)
+    return make_result(
+        _mean(values), ("layer", "pos"), title, unit, prompts.provenance, coords, labels=prompts.at_positions
+    )
 
 
 def _mean(values: Float[torch.Tensor, "batch layer pos"]) -> Float[torch.Tensor, "layer pos"]:

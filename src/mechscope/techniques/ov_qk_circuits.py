@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments, visible
+from mechscope.arguments import checked_arguments, visible_token
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.layer_checks import check_has_layers, check_head
 from mechscope.model.model_name import model_name
+from mechscope.model.token_texts import token_texts
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques._folded_weights import Embedding, embedding, read_weight, unembedding, write_weight
-from mechscope.techniques._inputs import token_texts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -132,12 +132,16 @@ def eigenvalue_score(matrix: FactoredMatrix) -> Float[torch.Tensor, "*leading"]:
     return torch.where(total > 0, values.real.sum(-1) / total.clamp(min=1e-300), torch.zeros_like(total))
 
 
+_LINES = 20
+"""How many pairs are listed when they are printed."""
+
+
 @dataclass(frozen=True)
 class TokenPairs:
     """The largest (or smallest) entries of a head's circuit, in order."""
 
     values: Result
-    """Logits (OV) or attention scores (QK), (pair)."""
+    """Logits (OV) or attention scores (QK), (pair); labels give the tokens as text and their ids."""
     rows: Int[torch.Tensor, " pair"]
     """OV: the token attended to. QK: the token that attends."""
     columns: Int[torch.Tensor, " pair"]
@@ -154,6 +158,14 @@ class TokenPairs:
             x_title=self.values.unit,
             y_title="attended to → written" if "OV" in self.values.title else "from → attended to",
         )
+
+    def __repr__(self) -> str:
+        values = self.values.values
+        lines = [repr(self.values)]
+        for pair, value in zip(values.coords["pair"].values[:_LINES], values.values[:_LINES], strict=True):
+            lines.append(f"  {float(value):8.4g}  {pair}")
+        more = len(values) - _LINES
+        return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
 
     def show(self) -> Any:
         """Display the figure and return it."""
@@ -186,7 +198,7 @@ def top_token_pairs(
     """
     matrix = full_circuit(model, layer, head, circuit, through=through)
     values, rows, columns = top_entries(matrix, k, largest=largest, block=block)
-    sources, targets = (list(map(visible, token_texts(model, part))) for part in (rows, columns))
+    sources, targets = (list(map(visible_token, token_texts(model, part))) for part in (rows, columns))
     what = "OV" if circuit == "OV" else "QK"
     result = make_result(
         values,
@@ -195,6 +207,12 @@ def top_token_pairs(
         "logits" if circuit == "OV" else "attention score",
         Provenance(model_name(model), "weights"),
         {"pair": [f"{source} → {target}" for source, target in zip(sources, targets, strict=True)]},
+        labels={
+            "row_token": (("pair",), sources),
+            "row_id": (("pair",), rows),
+            "column_token": (("pair",), targets),
+            "column_id": (("pair",), columns),
+        },
     )
     return TokenPairs(result, rows, columns)
 

@@ -14,20 +14,21 @@ one also receives the changed output of the earlier one: paths are sender -> rec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.grouped_heads import key_value_head_of, query_heads_in_words
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.model.names import get_act_name
 from mechscope.results import Result, make_result
 from mechscope.tasks.positions import named_positions
 from mechscope.tasks.task import Task
 from mechscope.techniques._direct_paths import DirectPaths
-from mechscope.techniques._node_names import NodeName, all_heads, parse_node
+from mechscope.techniques._node_names import NodeName, all_heads, parse_node, with_readers
 from mechscope.techniques.sweep import Edit
 from mechscope.techniques.sweep.task_sweep import Direction, TaskSweep, in_words
 
@@ -59,7 +60,8 @@ def path_patching(
     Args:
         senders: "input", heads ("a0.h1"), MLPs ("m0").
         receivers: inputs of heads ("a9.h6<q>", "<k>", "<v>"; "a9.h6" for all three), MLPs ("m5"), "logits".
-            Under grouped-query attention, k and v inputs count key/value heads, and there is no short form.
+            Under grouped-query attention, k and v inputs count key/value heads, and there is no short form:
+            "a9.h1<k>" changes the one copy of the keys that all query heads of key/value head 1 read.
         separately: None patches all paths at once; "senders" or "receivers" patches them one at a time.
         through_mlps: let MLPs in between pass on the change.
         positions: patch only at these positions (numbers or names); None for all. A direct path stays at its
@@ -70,7 +72,8 @@ def path_patching(
         progress: show a progress bar.
 
     Returns:
-        effects with axes ("component",): one entry for all paths, or one per sender or receiver.
+        effects with axes ("component",): one entry for all paths, or one per sender or receiver. Under grouped-query
+        attention, receivers have the label "query_heads": who reads the keys or values that a name stands for.
 
     Raises:
         KeyError: for parts or positions that do not exist.
@@ -96,18 +99,22 @@ def path_patching(
                 f"there is no direct path from {name} to {', '.join(goals)}, which read before it writes."
             )
     everything = [receiver for group in receiving for receiver in group]
+    shown = ", ".join(with_readers(model, goal) for goal in goals)
     if separately == "senders":
         trials, labels = [([sender], everything) for sender in sending], names
     elif separately == "receivers":
         trials, labels = [(sending, group) for group in receiving], goals
     else:
-        trials, labels = [(sending, everything)], [f"{', '.join(names)} → {', '.join(goals)}"]
+        trials, labels = [(sending, everything)], [f"{', '.join(names)} → {shown}"]
     run = TaskSweep(model, task, direction, normalize=normalize, memory=memory, progress=progress)
     effects = _effects(run, trials, through_mlps, positions)
-    fixed = {"senders": f" to {', '.join(goals)}", "receivers": f" from {', '.join(names)}"}.get(
-        separately or "", ""
+    fixed = {"senders": f" to {shown}", "receivers": f" from {', '.join(names)}"}.get(separately or "", "")
+    readers = {}
+    if separately == "receivers" and model.cfg.n_kv_heads != model.cfg.n_heads:
+        readers = {"query_heads": (("component",), [_readers(model, group) for group in receiving])}
+    return _result(
+        run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps, readers
     )
-    return _result(run, effects, ("component",), {"component": np.array(labels)}, fixed, through_mlps)
 
 
 @checked_arguments
@@ -136,9 +143,8 @@ def path_patching_every_head(
     trials = [([sender], group) for sender in all_heads(model)]
     effects = _effects(run, trials, through_mlps, positions).reshape(model.cfg.n_layers, model.cfg.n_heads)
     goals = [receivers] if isinstance(receivers, str) else list(receivers)
-    return _result(
-        run, effects, ("layer", "head"), {}, f" from every head to {', '.join(goals)}", through_mlps
-    )
+    shown = ", ".join(with_readers(model, goal) for goal in goals)
+    return _result(run, effects, ("layer", "head"), {}, f" from every head to {shown}", through_mlps, {})
 
 
 def _senders(model: HookedTransformer, names: str | Sequence[str]) -> list[NodeName]:
@@ -168,9 +174,14 @@ def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[lis
             )
         if node.kind == "head" and not node.reads:
             if model.cfg.n_kv_heads != model.cfg.n_heads:
+                assert node.index is not None
+                cfg = model.cfg
+                shared = key_value_head_of(node.index, cfg.n_heads, cfg.n_kv_heads)
+                readers = query_heads_in_words(shared, cfg.n_heads, cfg.n_kv_heads)
                 raise ValueError(
-                    f"{name} shares keys and values with its group, so name its inputs: '{name}<q>', and "
-                    f"'a{node.layer}.h0<k>' or '<v>' by key/value head."
+                    f"{name} shares its keys and values with the others of {readers}, "
+                    f"so name its inputs: '{name}<q>', and 'a{node.layer}.h{shared}<k>' or '<v>' for key/value head "
+                    f"{shared}, which it reads."
                 )
             groups.append([NodeName("head", node.layer, node.index, reads) for reads in "qkv"])
         else:
@@ -181,6 +192,14 @@ def _receivers(model: HookedTransformer, names: str | Sequence[str]) -> list[lis
     return groups
 
 
+def _readers(model: HookedTransformer, group: Sequence[NodeName]) -> str:
+    """The query heads that read the keys or values that a receiver names; "" for other receivers."""
+    node, cfg = group[0], model.cfg
+    if node.reads not in ("k", "v") or node.index is None:
+        return ""
+    return query_heads_in_words(node.index, cfg.n_heads, cfg.n_kv_heads)
+
+
 def _effects(
     run: TaskSweep,
     trials: Sequence[tuple[Sequence[NodeName], Sequence[NodeName]]],
@@ -189,22 +208,38 @@ def _effects(
 ) -> torch.Tensor:
     """The effect of each trial; 0 if there is no path from its senders to its receivers."""
     paths = DirectPaths(run.model, run.sweep.cache, run.source, through_mlps, _mask(run.task, positions))
-    reading = {receiver for _, receivers in trials for receiver in receivers if receiver.kind != "head"}
-    resumed = [get_act_name("z", _layer_of(run.model, receiver)) for receiver in reading]
+    reading = {receiver for _, receivers in trials for receiver in receivers}
+    resumed = [
+        get_act_name("z", _layer_of(run.model, receiver)) for receiver in reading if receiver.kind != "head"
+    ]
     paths.require([sender for senders, _ in trials for sender in senders], resumed)
-    interventions: list[list[Edit]] = []
-    for senders, receivers in trials:
-        arriving = zip(receivers, paths.at(senders, receivers), strict=True)
-        interventions.append(
-            [_edit(run.model, receiver, change) for receiver, change in arriving if change is not None]
-        )
-    live = [place for place, edits in enumerate(interventions) if edits]
     measured = torch.full((len(trials),), run.base)
-    if live:
-        scores = run.per_example([interventions[place] for place in live], "path patching")
-        measured = measured.to(scores)
-        measured[live] = scores.mean(1)
+    at_once = _trials_at_once(run, reading, through_mlps)
+    parts = range(0, len(trials), at_once)
+    for number, start in enumerate(parts):
+        interventions: dict[int, list[Edit]] = {}
+        for place, (senders, receivers) in enumerate(trials[start : start + at_once], start):
+            arriving = zip(receivers, paths.at(senders, receivers), strict=True)
+            edits = [
+                _edit(run.model, receiver, change) for receiver, change in arriving if change is not None
+            ]
+            if edits:
+                interventions[place] = edits
+        if interventions:
+            words = f", part {number + 1} of {len(parts)}" if len(parts) > 1 else ""
+            scores = run.per_example(list(interventions.values()), f"path patching{words}")
+            measured = measured.to(scores)
+            measured[list(interventions)] = scores.mean(1)
     return run.effect(measured)
+
+
+def _trials_at_once(run: TaskSweep, receivers: Collection[NodeName], through_mlps: bool) -> int:
+    """How many trials' changes at the receivers take half of the memory budget."""
+    # Without MLPs in between, all receivers of a trial share one tensor.
+    different = len({(receiver.kind, receiver.layer) for receiver in receivers}) if through_mlps else 1
+    dtype = run.model.cfg.dtype
+    each = run.task.n_examples * run.task.length * run.model.cfg.d_model * torch.finfo(dtype).bits // 8
+    return max(1, run.sweep.memory // (2 * each * max(1, different)))
 
 
 def _layer_of(model: HookedTransformer, receiver: NodeName) -> int:
@@ -240,7 +275,8 @@ def _result(
     coords: dict[str, Any],
     words: str,
     through_mlps: bool,
+    labels: dict[str, tuple[tuple[str, ...], list[str]]],
 ) -> Result:
     passing = ", MLPs in between recomputed" if through_mlps else ""
     title = f"Path patching{words}, {in_words(run.direction)}{passing}: {run.task.metric.name}"
-    return make_result(effects, dims, title, run.unit, run.provenance, coords)
+    return make_result(effects, dims, title, run.unit, run.provenance, coords, labels=labels)

@@ -113,6 +113,7 @@ class Probes:
             x=list(positions),
             y=[f"{layer:g}" for layer in layers],
             columns=2,
+            top_row_first=False,
         )
 
     def show(self) -> Any:

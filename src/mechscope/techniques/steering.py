@@ -26,11 +26,11 @@ from mechscope.model.model_name import model_name
 from mechscope.model.names import get_act_name
 from mechscope.model.pass_positions import positions_of_passes
 from mechscope.model.precision import at_least_float32
-from mechscope.model.token_batch import Tokens
+from mechscope.model.token_batch import TextOrIds, Tokens
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.positions import Position, named_positions
 from mechscope.tasks.task import Task
-from mechscope.techniques._inputs import check_finite, index_of_real, read_tokens
+from mechscope.techniques._inputs import TaskOrTokens, check_finite, index_of_real, read_tokens
 from mechscope.techniques._random_null import check_count
 from mechscope.techniques._steering_positions import Positions, steering_positions
 from mechscope.techniques.subspaces import random_subspaces
@@ -67,8 +67,8 @@ class SteeringCurve:
 @checked_arguments
 def steering_vector(
     model: HookedTransformer,
-    positive: Task | Int[torch.Tensor, "batch pos"],
-    negative: Int[torch.Tensor, "negative negative_pos"] | None = None,
+    positive: TaskOrTokens,
+    negative: Int[torch.Tensor, "negative negative_pos"] | TextOrIds | None = None,
     *,
     layer: int,
     positions: Sequence[str | int] | str | int | None = None,
@@ -79,8 +79,9 @@ def steering_vector(
 
     Args:
         model: the model.
-        positive: prompts that show the behaviour; or a task, whose clean prompts are positive and corrupted negative.
-        negative: prompts that do not, unless `positive` is a task. They may have another length.
+        positive: prompts that show the behaviour, as texts or tokens; or a task, whose clean prompts are positive and
+            corrupted negative.
+        negative: prompts that do not, unless `positive` is a task. They may have other lengths.
         layer: the residual stream is read before this layer (and should be added there).
         positions: where to read: names of a task's positions, or numbers, which count each prompt's real tokens
             (negative numbers from its end). By default the answer positions, or each prompt's last token.
@@ -95,6 +96,9 @@ def steering_vector(
     >>> task = ms.tasks.repeated_random_tokens(model, n=8, bos=128)
     >>> steering_vector(model, task, layer=1).shape
     torch.Size([128])
+    >>> reader = ms.load_model("mini-gelu-1l")
+    >>> steering_vector(reader, ["I love it", "What a joy"], ["I hate it", "How sad"], layer=0).shape
+    torch.Size([64])
     """
     hook = _hook(model, layer)
     if isinstance(positive, Task):
@@ -232,7 +236,7 @@ def steering_curve(
     layer: int,
     coefficients: Sequence[float] = COEFFICIENTS,
     *,
-    text: Int[torch.Tensor, "batch pos"] | None = None,
+    text: Int[torch.Tensor, "batch pos"] | TextOrIds | None = None,
     positions: Positions | None = None,
     direction: Direction = "denoise",
     normalize: bool = True,
@@ -249,8 +253,8 @@ def steering_curve(
         vector: the direction [d_model], added before `layer` times each coefficient.
         layer: the layer.
         coefficients: the coefficients to try.
-        text: tokens on which steering should change nothing; by default the prompts that are steered. Tokens that
-            the model cannot predict (d_vocab_out below d_vocab) do not count in the perplexity.
+        text: text or tokens on which steering should change nothing; by default the prompts that are steered. Tokens
+            that the model cannot predict (d_vocab_out below d_vocab) do not count in the perplexity.
         positions: where to add the vector, as in `steered`; None: everywhere. With `text`, only numbers, "last" or
             "prompt".
         direction: "denoise" steers the corrupted prompts (ideally towards the metric of the clean ones), "noise" the

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.grouped_heads import key_value_head_of, query_heads_in_words
 from mechscope.model.layer_checks import check_layer
 from mechscope.model.names import get_act_name
 from mechscope.tasks.positions import named_positions
@@ -111,7 +112,7 @@ def subspace_patching(
         for each in (*bases.values(), *drawn)
     ]
     effects = run.effects(interventions, "subspace patching")
-    where = f"{KINDS[site].words}, layer {layer}" + ("" if head is None else f", head {head}")
+    where = f"{KINDS[site].words}, layer {layer}" + _head_in_words(model, site, head)
     size = "a direction" if k == 1 else f"{k} of {d} dimensions"
     made_by = run.provenance
     return with_random_null(
@@ -130,10 +131,26 @@ def _check(model: HookedTransformer, site: str, head: int | None, basis: torch.T
         raise ValueError(f"{site!r} has {'heads: give head=…' if by_head else 'no heads: leave head out'}.")
     heads = model.cfg.n_kv_heads if site in ("k", "v") else model.cfg.n_heads
     if head is not None and not 0 <= head < heads:
+        if heads < model.cfg.n_heads and 0 <= head < model.cfg.n_heads:
+            shared = key_value_head_of(head, model.cfg.n_heads, heads)
+            raise ValueError(
+                f"query head {head} reads key/value head {shared} (of {heads}): give head={shared} for {site!r}, which "
+                "counts key/value heads."
+            )
         raise ValueError(f"there is no head {head} at {site!r}, only 0 to {heads - 1}.")
     expected = model.cfg.d_head if by_head else model.cfg.d_mlp if site == "post" else model.cfg.d_model
     if basis.shape[0] != expected:
         raise ValueError(f"directions at {site!r} must have {expected} entries, not {basis.shape[0]}.")
+
+
+def _head_in_words(model: HookedTransformer, site: str, head: int | None) -> str:
+    if head is None:
+        return ""
+    cfg = model.cfg
+    if site in ("k", "v") and cfg.n_kv_heads != cfg.n_heads:
+        readers = query_heads_in_words(head, cfg.n_heads, cfg.n_kv_heads)
+        return f", key/value head {head} of {readers}"
+    return f", head {head}"
 
 
 def _read_part(model: HookedTransformer, layer: int, basis: torch.Tensor) -> torch.Tensor | None:

@@ -10,6 +10,7 @@ often read by later layers and not by the unembedding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +18,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from mechscope.arguments import checked_arguments, visible
+from mechscope.arguments import checked_arguments, visible_token
 from mechscope.model.factored_matrix import FactoredMatrix
 from mechscope.model.layer_checks import check_head
 from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_texts import token_texts
 from mechscope.results import Provenance, Result, make_result
 from mechscope.techniques._folded_weights import (
     embedding,
@@ -31,7 +33,6 @@ from mechscope.techniques._folded_weights import (
     write_weight,
     written,
 )
-from mechscope.techniques._inputs import token_texts
 from mechscope.viz.token_grid import token_grid
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ WORDS = {
     "w_out": "what {name}'s neurons write",
 }
 
+_LINES = 10
+"""How many directions a reading lists when it is printed."""
+
 
 @dataclass(frozen=True)
 class VocabularyReading:
@@ -54,13 +58,14 @@ class VocabularyReading:
     strength: Result
     """Singular values, or the directions' norms (rank)."""
     logits: Result
-    """Scores of the listed tokens, the highest first, then the lowest (rank, component)."""
+    """Scores of the listed tokens, the highest first, then the lowest (rank, component); the labels "token" and
+    "token_id" say which."""
     top_tokens: Int[torch.Tensor, "rank token"]
     """The tokens with the highest scores along each direction."""
     bottom_tokens: Int[torch.Tensor, "rank token"]
     """The tokens with the lowest scores, the lowest first."""
     top_texts: tuple[tuple[str, ...], ...]
-    """The top tokens as text."""
+    """The top tokens as text, with ␣ for spaces (see `visible_token`)."""
     bottom_texts: tuple[tuple[str, ...], ...]
     """The bottom tokens as text."""
     directions: Float[torch.Tensor, "rank d_model"]
@@ -83,6 +88,14 @@ class VocabularyReading:
             y=[f"{rank}: {float(value):.3g}" for rank, value in enumerate(self.strength.values.values)],
             top_row_first=True,
         )
+
+    def __repr__(self) -> str:
+        lines = [repr(self.logits)]
+        for rank, strength in enumerate(self.strength.values.values[:_LINES]):
+            top, bottom = "  ".join(self.top_texts[rank]), "  ".join(self.bottom_texts[rank])
+            lines.append(f"  {rank}: {float(strength):.3g}  top: {top}  |  bottom: {bottom}")
+        more = len(self.top_texts) - _LINES
+        return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
 
     def show(self) -> Any:
         """Display the figure and return it."""
@@ -140,29 +153,45 @@ def singular_directions(
 
 @checked_arguments
 def neuron_tokens(
-    model: HookedTransformer, layer: int, neurons: list[int], *, top: int = 6
+    model: HookedTransformer, layer: int, neurons: int | Sequence[int], *, top: int = 6
 ) -> VocabularyReading:
-    """Read the output of single neurons in the vocabulary: rows of W_out through W_U.
+    """Read the output of one or more neurons in the vocabulary: rows of W_out through W_U.
+
+    Args:
+        model: the model.
+        layer: the layer.
+        neurons: the number of a neuron, or several numbers.
+        top: how many tokens at each end.
+
+    Returns:
+        a reading with one direction per neuron; printed, it lists the tokens that each promotes and suppresses most.
 
     Raises:
         ValueError: for an attention-only model, or a layer or neuron that does not exist.
+
+    >>> import mechscope as ms
+    >>> neuron_tokens(ms.load_model("mini-gelu-1l"), 0, 5, top=3).logits.title
+    'What neuron 5 of m0 writes'
     """
     check_head(model, layer)
     if model.cfg.attn_only:
         raise ValueError("this model is attention-only: it has no neurons.")
+    several = list(neurons) if isinstance(neurons, Sequence) else [int(neurons)]
     weights = written(model, layer, "mlp", model.blocks[layer].mlp.W_out)
-    bad = [neuron for neuron in neurons if not 0 <= neuron < len(weights)]
-    if bad or not neurons:
+    bad = [neuron for neuron in several if not 0 <= neuron < len(weights)]
+    if bad or not several:
         raise ValueError(
-            f"neurons must be one or more numbers from 0 to {len(weights) - 1}, not {bad or neurons}."
+            f"neurons must be one or more numbers from 0 to {len(weights) - 1}, not {bad or several}."
         )
-    rows = weights[neurons]
+    rows = weights[several]
+    one = len(several) == 1
     return read_in_vocabulary(
         model,
         rows,
         rows.norm(dim=-1),
         top=top,
-        title=f"What neurons {', '.join(map(str, neurons))} of m{layer} write",
+        title=f"What neuron{'' if one else 's'} {', '.join(map(str, several))} of m{layer} write{'s' if one else ''}",
+        strength_unit="norm",
     )
 
 
@@ -174,6 +203,7 @@ def read_in_vocabulary(
     top: int = 6,
     side: Literal["write", "read"] = "write",
     title: str = "Directions read in the vocabulary",
+    strength_unit: str = "singular value",
 ) -> VocabularyReading:
     """The tokens at both ends of directions of the residual stream.
 
@@ -184,6 +214,7 @@ def read_in_vocabulary(
         top: how many tokens at each end.
         side: "write" scores tokens by W_U (their logits), "read" by W_E (the projection of a token's embedding).
         title: title of the result.
+        strength_unit: unit of `strength`.
 
     Raises:
         ValueError: for another shape, a direction that is 0 or not finite, or more tokens than the vocabulary has.
@@ -210,14 +241,16 @@ def read_in_vocabulary(
     ]
 
     def texts(tokens: torch.Tensor) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(map(visible, token_texts(model, row))) for row in tokens)
+        return tuple(tuple(map(visible_token, token_texts(model, row))) for row in tokens)
 
+    listed = torch.cat([high.indices, low.indices.flip(-1)], -1)
+    top_texts, bottom_texts = texts(high.indices), texts(low.indices)
     return VocabularyReading(
         strength=make_result(
             norms[:, 0] if strength is None else strength,
             ("rank",),
             f"{title}: strength",
-            "singular value" if strength is not None else "norm",
+            "norm" if strength is None else strength_unit,
             provenance,
             kind="curves",
         ),
@@ -229,11 +262,18 @@ def read_in_vocabulary(
             provenance,
             {"component": np.array(ends)},
             kind="heatmap",
+            labels={
+                "token": (
+                    ("rank", "component"),
+                    [[*top, *reversed(bottom)] for top, bottom in zip(top_texts, bottom_texts, strict=True)],
+                ),
+                "token_id": (("rank", "component"), listed),
+            },
         ),
         top_tokens=high.indices,
         bottom_tokens=low.indices,
-        top_texts=texts(high.indices),
-        bottom_texts=texts(low.indices),
+        top_texts=top_texts,
+        bottom_texts=bottom_texts,
         directions=unit,
     )
 

@@ -1,5 +1,11 @@
-"""Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`."""
+"""Figures: one house style, one builder per kind of figure, and the renderer behind `result.show()`.
 
+Layers run upwards in every figure that has them as rows: heat maps, panels, the logit lens and circuit graphs. Text
+goes in at the bottom and predictions come out on top, as in drawings of a transformer. Rows that are not layers
+(queries of a pattern, classes, ranked names) run downwards, as in a table.
+"""
+
+from mechscope.lazy import attach_modules
 from mechscope.viz.attention import attention_pattern
 from mechscope.viz.bars import bars
 from mechscope.viz.circuit_graph import circuit_graph
@@ -13,6 +19,8 @@ from mechscope.viz.render import render_result
 from mechscope.viz.spectrum import spectrum
 from mechscope.viz.template import DARK, LIGHT, house_template
 from mechscope.viz.token_grid import token_grid
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "DARK",

@@ -2,6 +2,9 @@
 
 A head is a box with three inputs at its lower side, from left to right q, k and v; each edge ends at the input
 that it feeds. Colour shows whether an edge helps or hurts, width how much.
+
+Under grouped-query attention the keys and values of a key/value head belong to several query heads. They get a box of
+their own below the heads, with the query heads that read them in its label and thin lines to those in the circuit.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.grouped_heads import query_heads_in_words, query_heads_of
 from mechscope.results.arrays import as_floats
 from mechscope.viz.escaping import escape
 from mechscope.viz.palette import LIGHT_PALETTE
@@ -24,7 +28,7 @@ DOORS = {"q": -0.27, "k": 0.0, "v": 0.27}
 """The position of each of a head's inputs, as a fraction of the box's width."""
 DASH = {"q": "dash", "k": "dot", "v": "solid", "": "solid"}
 HELPS, HURTS = LIGHT_PALETTE.series[1], LIGHT_PALETTE.series[0]
-BOXES = {"head": "#4d5a6b", "mlp": "#2b8a6e", "end": "#7b8794"}
+BOXES = {"head": "#4d5a6b", "mlp": "#2b8a6e", "shared": "#7a5c86", "end": "#7b8794"}
 """Solid fills with white text, which work in both themes."""
 HALF_WIDTH, HALF_HEIGHT = 0.4, 0.19
 WIDTHS = (1.0, 1.8, 3.0, 4.6)
@@ -38,13 +42,23 @@ class _Node:
     name: str
     kind: str
     row: tuple[int, int]
-    """Its row, counted from the bottom: by layer, attention before MLP."""
+    """Its row, counted from the bottom: by layer, shared keys and values before heads, heads before the MLP."""
     head: int = 0
+    readers: tuple[str, ...] = ()
+    """Names of the query heads that read a key/value head."""
+    label: str = ""
+    """Text in the box, if not its name."""
 
 
 @checked_arguments
 def circuit_graph(
-    edges: Sequence[str], scores: Sequence[float] | None = None, *, title: str, unit: str = ""
+    edges: Sequence[str],
+    scores: Sequence[float] | None = None,
+    *,
+    title: str,
+    unit: str = "",
+    n_heads: int = 1,
+    n_kv_heads: int = 1,
 ) -> go.Figure:
     """Draw a circuit; readable with about 5 to 200 edges.
 
@@ -53,6 +67,8 @@ def circuit_graph(
         scores: one number per edge, for colour and width; without scores, all edges look the same.
         title: what the figure shows.
         unit: unit of the scores.
+        n_heads: query heads per layer of the model, if it has grouped-query attention.
+        n_kv_heads: its key/value heads per layer; `a1.h0<k>` then are the keys of key/value head 0.
 
     Raises:
         ValueError: for an invalid edge name, or if the numbers of scores and edges differ.
@@ -61,13 +77,14 @@ def circuit_graph(
         raise ValueError("a figure needs a title; say which circuit is shown.")
     if scores is not None and len(scores) != len(edges):
         raise ValueError(f"there are {len(edges)} edges but {len(scores)} scores; give one score per edge.")
-    ends = [_ends(edge) for edge in edges]
+    ends = [_ends(edge, n_heads, n_kv_heads) for edge in edges]
     nodes = {node.name: node for source, destination, _ in ends for node in (source, destination)}
     nodes |= {name: _parse(name)[0] for name in ("input", "logits")}
     places, width, n_rows = _lay_out(list(nodes.values()))
     half = max(width / 2, 3.2) + 0.1
     figure = go.Figure()
     numbers = None if scores is None else as_floats(scores)
+    _draw_sharing(figure, nodes, places)
     _draw_edges(figure, edges, ends, numbers, places, unit, half)
     _draw_nodes(figure, nodes, places, width)
     figure.update_layout(
@@ -83,7 +100,7 @@ def circuit_graph(
     return figure
 
 
-def _parse(name: str) -> tuple[_Node, str]:
+def _parse(name: str, n_heads: int = 1, n_kv_heads: int = 1) -> tuple[_Node, str]:
     """A node and the name of one of its inputs."""
     match = _NODE.fullmatch(name)
     if match is None:
@@ -96,15 +113,19 @@ def _parse(name: str) -> tuple[_Node, str]:
     if match[4] is not None:
         return _Node(name, "mlp", (int(match[4]), 1)), ""
     layer, head = int(match[1]), int(match[2])
+    if match[3] in ("k", "v") and n_heads != n_kv_heads:
+        readers = tuple(f"a{layer}.h{reader}" for reader in query_heads_of(head, n_heads, n_kv_heads))
+        label = f"a{layer} k/v {head}<br>{query_heads_in_words(head, n_heads, n_kv_heads)}"
+        return _Node(f"a{layer} k/v {head}", "shared", (layer, -1), head, readers, label), match[3]
     return _Node(f"a{layer}.h{head}", "head", (layer, 0), head), match[3] or ""
 
 
-def _ends(edge: str) -> tuple[_Node, _Node, str]:
+def _ends(edge: str, n_heads: int, n_kv_heads: int) -> tuple[_Node, _Node, str]:
     parts = edge.split("->")
     if len(parts) != 2:
         raise ValueError(f"{edge!r} is not an edge; an edge is written src->dst.")
     source, _ = _parse(parts[0])
-    destination, door = _parse(parts[1])
+    destination, door = _parse(parts[1], n_heads, n_kv_heads)
     return source, destination, door
 
 
@@ -122,6 +143,29 @@ def _lay_out(nodes: list[_Node]) -> tuple[dict[str, tuple[float, float]], int, i
         for index, node in enumerate(row):
             places[node.name] = ((index - (len(row) - 1) / 2) * spread + aside, float(y))
     return places, width, len(rows)
+
+
+def _draw_sharing(figure: go.Figure, nodes: dict[str, _Node], places: dict[str, tuple[float, float]]) -> None:
+    """Thin lines from key/value heads to the query heads in the circuit that read them."""
+    lines = [
+        _curve(places[node.name], places[reader], "", 0.0)
+        for node in nodes.values()
+        for reader in node.readers
+        if reader in places
+    ]
+    if not lines:
+        return
+    gap = np.full((1, 2), np.nan)
+    line = np.concatenate([part for curve in lines for part in (curve, gap)])
+    figure.add_scatter(
+        x=line[:, 0],
+        y=line[:, 1],
+        mode="lines",
+        name="keys and values read by",
+        line={"color": LIGHT_PALETTE.reference, "width": 1.0, "dash": "solid"},
+        hoverinfo="skip",
+        showlegend=True,
+    )
 
 
 def _draw_edges(
@@ -246,6 +290,11 @@ def _draw_nodes(
         figure.add_annotation(
             x=x,
             y=y,
-            text=escape(name),
-            font={"color": "#ffffff", "size": 13 if width <= 9 else 10 if width <= 14 else 8},
+            text=node.label or escape(name),
+            font={"color": "#ffffff", "size": _text_size(width) - (2 if node.label else 0)},
         )
+
+
+def _text_size(width: int) -> int:
+    """The size of text in boxes, for the number of boxes in the widest row."""
+    return 13 if width <= 9 else 10 if width <= 14 else 8

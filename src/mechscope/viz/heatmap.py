@@ -27,8 +27,9 @@ def heatmap(
     centred: bool | None = None,
     write_numbers: bool | None = None,
     square: bool = False,
+    top_row_first: bool = True,
 ) -> go.Figure:
-    """Heat map of `values` [row, column]; the first row is on top.
+    """Heat map of `values` [row, column].
 
     Args:
         unit: what the colours measure, written on the colour bar.
@@ -37,6 +38,7 @@ def heatmap(
         centred: centre a diverging colour scale at zero; None does so if signs are mixed.
         write_numbers: print each number in its cell; None does so for up to 64 cells.
         square: cells as high as they are wide.
+        top_row_first: the first row is on top; False puts it at the bottom, as for layers (see `mechscope.viz`).
 
     Raises:
         ValueError: if `values` is not a matrix or the labels do not fit it.
@@ -67,7 +69,7 @@ def heatmap(
         tickvals=_ticks(len(rows)),
         ticktext=[rows[i] for i in _ticks(len(rows))],
         showgrid=False,
-        autorange="reversed",
+        autorange="reversed" if top_row_first else True,
         zeroline=False,
     )
     figure.update_xaxes(zeroline=False)

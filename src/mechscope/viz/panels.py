@@ -30,6 +30,7 @@ def heatmap_panels(
     y: Sequence[object] | None = None,
     limits: tuple[float, float] | None = None,
     columns: int = 3,
+    top_row_first: bool = True,
 ) -> go.Figure:
     """Heat maps [row, column] of the same shape, each with a title above it.
 
@@ -39,6 +40,7 @@ def heatmap_panels(
             unit gives each panel its own scale, so colours cannot be compared between panels.
         limits: the ends of a shared scale; None takes them from the values.
         columns: panels per row.
+        top_row_first: the first row of each map is on top; False puts it at the bottom, as for layers.
 
     Raises:
         ValueError: if there are no panels, or they differ in shape.
@@ -69,6 +71,7 @@ def heatmap_panels(
         x_title=escape(x_title),
         y_title=escape(y_title),
     )
+    direction = "reversed" if top_row_first else True
     names = np.array([[f"{row} · {column}" for column in labels["x"]] for row in labels["y"]])
     for index, (name, values) in enumerate(maps.items()):
         row, column = index // columns + 1, index % columns + 1
@@ -88,7 +91,7 @@ def heatmap_panels(
         )
         figure.update_xaxes(_axis(labels["x"]), row=row, col=column)
         # All panels share their rows, and in a tight layout labels between panels would cover cells.
-        rows_named = {"showticklabels": own or column == 1, "autorange": "reversed"}
+        rows_named = {"showticklabels": own or column == 1, "autorange": direction}
         figure.update_yaxes({**_axis(labels["y"]), **rows_named}, row=row, col=column)
         if own:
             scale = colour_axis(values, words, None)

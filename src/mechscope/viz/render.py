@@ -26,6 +26,9 @@ from mechscope.viz.token_grid import token_grid
 ORDERED = ("step", "pos", "rank", "layer")
 """Ordered dims, along which a line makes sense."""
 
+UPWARDS = ("layer", "component", "head_out", "source")
+"""Dims whose first entry is the bottom row of a figure (see `mechscope.viz`): layers, and parts in forward order."""
+
 
 @checked_arguments
 def render_result(result: Result, **options: Any) -> go.Figure:
@@ -95,10 +98,19 @@ def _images(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -
 
 def _names(result: Result, dim: str) -> list[str]:
     """A title for each panel or image along a dim."""
-    coords = result.values.coords[dim].values
+    coords = np.asarray(_entries(result, dim))
     # Labels in words say what they are; a number needs the name of its axis.
     in_words = coords.dtype.kind in "OU"
     return [str(label) if in_words else f"{DIMS[dim]} {label}" for label in coords]
+
+
+def _entries(result: Result, dim: str) -> list[Any]:
+    """The labels of the entries along a dim; a key/value head also says which query heads read it."""
+    entries = list(result.values.coords[dim].values)
+    readers = result.values.coords.get("query_heads")
+    if dim == "kv_head" and readers is not None:
+        return [f"{head} ({words})" for head, words in zip(entries, readers.values, strict=True)]
+    return entries
 
 
 def _of_matrix(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,8 +120,9 @@ def _of_matrix(result: Result, dims: tuple[str, ...], options: Mapping[str, Any]
         "x_title": DIMS[dims[1]],
         "y_title": DIMS[dims[0]],
         "unit": result.unit,
-        "x": list(result.values.coords[dims[1]].values),
-        "y": list(result.values.coords[dims[0]].values),
+        "x": _entries(result, dims[1]),
+        "y": _entries(result, dims[0]),
+        "top_row_first": dims[0] not in UPWARDS,
         **options,
     }
 

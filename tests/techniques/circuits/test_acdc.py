@@ -15,10 +15,10 @@ from tests.techniques.circuits.naive import naive_logits, random_task
 def sequential(model, task, tau: float, rule: str) -> tuple[torch.Tensor, int]:
     """Edge after edge, each by a full run with hooks; the logits of every run from patching one edge at a time."""
     graph = EdgeGraph.of(model)
-    baselines = task.baselines(model)
+    baselines, clean = task.baselines(model), task.logits(model, task.clean).detach()
 
     def metric(kept: torch.Tensor) -> float:
-        return float(task.measure(naive_logits(model, task, kept), baselines.clean_logits).double().mean())
+        return float(task.measure(naive_logits(model, task, kept), clean).double().mean())
 
     kept = graph.valid.clone()
     present, removed = metric(kept), 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from mechscope.data.copying import Induction
@@ -83,6 +85,41 @@ def neurons() -> tuple[HookedTransformer, Task]:
     answers = Answers(torch.zeros(n, 1, dtype=torch.long), torch.ones(n, 1, 1, dtype=torch.long))
     ones = torch.ones(n, 1, dtype=torch.long)
     return model, Task("neurons", ones, 0 * ones, answers).with_metric("logit")
+
+
+def weighted_heads(
+    weights: Sequence[float], direct: float = 0.0, *, other: Sequence[float] | None = None
+) -> HookedTransformer:
+    """Each head copies the last token with its weight, and the token itself counts `direct`; nothing is normalised.
+
+    So the set S keeps (sum of its weights + direct) / (sum of all weights + direct) of a behaviour, and nothing varies
+    between prompts. Words and markers may have different weights (`other` is for markers).
+    """
+    model = HookedTransformer(
+        {"n_layers": 1, "d_model": 2 * VOCAB, "n_ctx": 4, "d_head": VOCAB, "n_heads": len(weights), "d_vocab": VOCAB,
+         "attn_only": True, "normalization_type": None, "positional_embedding_type": "shortformer"}
+    )  # fmt: skip
+    attention = model.blocks[0].attn
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.embed.W_E[:, :VOCAB] = torch.eye(VOCAB)
+        for head, pair in enumerate(zip(weights, weights if other is None else other, strict=True)):
+            attention.W_V[head, :VOCAB] = torch.eye(VOCAB)
+            attention.W_O[head, :, VOCAB:] = torch.diag(torch.tensor([pair[0]] * WORDS + [pair[1]] * MARKERS))
+        model.unembed.W_U[:VOCAB] = direct * torch.eye(VOCAB)
+        model.unembed.W_U[VOCAB:] = torch.eye(VOCAB)
+    return model
+
+
+def same_token_task(n: int, seed: int, tokens: range = range(WORDS)) -> Task:
+    """Prompts of one token; the answer is the same token again."""
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.randint(tokens.start, tokens.stop, (n, 1), generator=generator)
+    corrupted = tokens.start + (clean - tokens.start + 1) % len(tokens)
+    where = torch.zeros(n, 1, dtype=torch.long)
+    name = "same word" if tokens.start == 0 else "same marker"
+    return Task(name, clean, corrupted, Answers(where, clean[..., None], corrupted[..., None]), seed=seed)
 
 
 def induction_rule(tokens: torch.Tensor) -> torch.Tensor:

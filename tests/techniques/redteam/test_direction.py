@@ -62,9 +62,9 @@ def test_a_random_direction_fails(model: Any, seed: int) -> None:
         "projected out",
         "patched along it",
         "beats directions of matched covariance",
-        "dose and response",
     ):
         assert found[name] == "undermines", name
+    assert found["dose and response"] == "inconclusive"
     assert found["something to explain"] == "supports" and found["readable along it"] != "undermines"
 
 
@@ -74,8 +74,9 @@ def test_a_dead_direction_is_readable_and_does_nothing() -> None:
     dead = redteam(model, task, Direction(torch.tensor([0.0, 1, 0]), 0, "post"), n_null=19, progress=False)
     found = verdicts(dead)
     assert dead["readable along it"].measured == 1
-    for name in ("projected out", "patched along it", "dose and response", "no illusion"):
+    for name in ("projected out", "patched along it", "no illusion"):
         assert found[name] == "undermines", name
+    assert found["dose and response"] == "inconclusive"
     assert "Nothing later reads" in dead["no illusion"].reason
     true = redteam(model, task, Direction(torch.tensor([2.0, 0, 0]), 0, "post"), n_null=19, progress=False)
     assert verdicts(true)["no illusion"] == verdicts(true)["patched along it"] == "supports"

@@ -62,8 +62,10 @@ def test_wrong_heads_fail(seed: int) -> None:
     ]
     evidence = redteam(one.model, one.task(48, seed=seed), Heads(wrong), seed=seed, n_null=19, progress=False)
     found = verdicts(evidence)
-    for name in (*NEEDED, "enough", MATCHED, "beats random components", "every member is needed"):
+    for name in (*NEEDED, "enough", MATCHED, "beats random components"):
         assert found[name] == "undermines", name
+    # The pair keeps nothing, so leaving out one of it cannot cost anything.
+    assert found["every member is needed"] == "inconclusive"
     assert found["something to explain"] == "supports"
     # The sets without the claimed heads hold the true ones among them.
     assert evidence[MATCHED].null_high is not None and evidence[MATCHED].null_high > 0.5

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)
+
 if TYPE_CHECKING:
     from mechscope.cli.sae.commands import Sae
 

@@ -15,6 +15,7 @@ from mechscope.dictionaries.evaluation.splicing import check_hooks
 from mechscope.dictionaries.head import head_read, read_part
 from mechscope.dictionaries.position_mask import tokens_with_mask
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import TextOrIds
 from mechscope.model.token_ids import token_ids
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @checked_arguments
 def read_activations(
     model: HookedTransformer | HookedEncoder,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     hook_out: str | None = None,
     *,
@@ -62,7 +63,7 @@ def read_activations(
 def read_features(
     model: HookedTransformer | HookedEncoder,
     dictionary: Codes,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     features: Sequence[int],
     *,

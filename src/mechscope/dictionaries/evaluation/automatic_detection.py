@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 from mechscope.dictionaries.evaluation.detection import ExampleContexts, detection, windows
 from mechscope.model.token_batch import Tokens
 
@@ -31,6 +31,8 @@ class AutomaticDetection:
     """Mean hit rate on the held-out texts."""
     seed: int
     """Seed of the halves and of all draws."""
+
+    __repr__ = brief_repr
 
     @property
     def scored(self) -> int:

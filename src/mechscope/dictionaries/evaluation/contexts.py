@@ -34,6 +34,8 @@ class Context:
     """Tokens of the window around the position."""
     activations: tuple[float, ...]
     """The feature's activation at each of these tokens."""
+    texts: tuple[str, ...] | None = None
+    """The tokens as text, with ␣ for spaces, if the model that read them has a tokenizer."""
 
 
 @dataclass(frozen=True)

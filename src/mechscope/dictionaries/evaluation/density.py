@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 from mechscope.dictionaries.features import Features, times_active
 from mechscope.results import Provenance, Result, make_result
 
@@ -46,6 +46,8 @@ class Activity:
     """Number of examples."""
     times: Int[Tensor, " feature"]
     """Number of examples in which each feature was active."""
+
+    __repr__ = brief_repr
 
     @property
     def l0(self) -> float:

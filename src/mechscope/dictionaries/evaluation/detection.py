@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 from mechscope.model.token_batch import Tokens
 
 Explanation = Callable[[Tensor], Tensor]
@@ -100,6 +100,8 @@ class ExampleContexts:
     """Contexts in which the feature is active."""
     background: Int[Tensor, "other window"]
     """Contexts in which the feature is not active."""
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if self.examples.ndim != 2 or self.background.ndim != 2 or not len(self.examples):

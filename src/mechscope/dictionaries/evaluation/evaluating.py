@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +28,7 @@ from mechscope.dictionaries.position_mask import (
 )
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.model_name import model_name
+from mechscope.model.token_ids import is_text
 from mechscope.results import Provenance, Result, make_result
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Evaluation:
 @checked_arguments
 def evaluate(
     dictionary: Codes,
-    data: Activations | Int[Tensor, "batch pos"],
+    data: Activations | Int[Tensor, "batch pos"] | str | list[str],
     *,
     model: HookedTransformer | None = None,
     hook_name: str | None = None,
@@ -137,7 +138,7 @@ def evaluate(
     Args:
         dictionary: a dictionary from `mechscope.dictionaries`, or anything that encodes and decodes.
         data: activations [*batch d_in] (or pairs of a transcoder's inputs and targets), as one tensor or a stream of
-            tensors; with a model, tokens [batch pos].
+            tensors; with a model, texts or tokens [batch pos].
         model: the model to read activations from and to splice the dictionary into.
         hook_name: the hook point that the dictionary reads; needed with a model.
         hook_out: the hook point that a transcoder writes to.
@@ -172,8 +173,8 @@ def evaluate(
             )
     elif hook_name is None:
         raise ValueError("with a model, give hook_name too, the hook point that the dictionary reads.")
-    elif not isinstance(data, Tensor) or data.is_floating_point() or data.ndim != 2:
-        raise ValueError("with a model, data must be tokens [batch pos].")
+    elif not is_text(data) and (not isinstance(data, Tensor) or data.is_floating_point() or data.ndim != 2):
+        raise ValueError("with a model, data must be tokens [batch pos] or text.")
     recovery = None
     if truth is not None:
         rows = getattr(dictionary, "W_dec", None)
@@ -182,15 +183,15 @@ def evaluate(
         recovery = feature_recovery(rows, truth)
     splice = None
     source: Activations
-    if model is not None and hook_name is not None and isinstance(data, Tensor):
+    if model is not None and hook_name is not None:
+        tokens = tokens_with_mask(model, cast("Tensor | str | list[str]", data), attention_mask)
         # First, because it checks hook points and widths before any long computation.
         splice = spliced_loss(
             model,
             dictionary,
-            data,
+            tokens,
             hook_name,
             hook_out=hook_out,
-            attention_mask=attention_mask,
             skip_first=skip_first,
             exclude_special_tokens=exclude_special_tokens,
             head=head,
@@ -199,7 +200,6 @@ def evaluate(
             progress=progress,
         )
         head = head_read(dictionary, head)
-        tokens = tokens_with_mask(model, data, attention_mask)
         excluded = excluded_ids(model, exclude_special_tokens, dictionary)
         used = position_mask(tokens, skip_first, excluded, trained_positions(dictionary))
         stream = read_activations(
@@ -213,7 +213,7 @@ def evaluate(
         )
         source = _used_activations(stream, used, hook_out is not None)
     else:
-        source = data
+        source = cast("Activations", data)
     config = getattr(dictionary, "cfg", None)
     counts, variance, cosine, shrinkage = ActivityCounts(), VarianceUnexplained(), MeanCosine(), Shrinkage()
     sparse = getattr(dictionary, "encode_sparse", None)

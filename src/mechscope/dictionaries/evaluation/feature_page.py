@@ -23,6 +23,8 @@ from mechscope.dictionaries.position_mask import (
     tokens_with_mask,
 )
 from mechscope.dictionaries.trained_positions import trained_positions
+from mechscope.model.token_batch import TextOrIds
+from mechscope.model.token_texts import visible_texts
 from mechscope.model.transformer import HookedTransformer
 
 if TYPE_CHECKING:
@@ -63,9 +65,9 @@ class FeaturePage:
 def feature_pages(
     model: HookedTransformer | HookedEncoder,
     dictionary: Dictionary,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
-    features: Sequence[int],
+    features: int | Sequence[int],
     *,
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     skip_first: int = 0,
@@ -85,6 +87,7 @@ def feature_pages(
     """The data of these features' pages. It takes memory for one number per token and requested feature.
 
     Args:
+        features: a feature, or several.
         attention_mask: True where a token is real; None uses the tokens' own mask (see `model.as_tokens`). Padding is
             ignored.
         skip_first: how many real tokens at the start of each text to treat as padding: a dictionary is often trained
@@ -100,12 +103,14 @@ def feature_pages(
         KeyError: for a hook point that the model does not have.
         ValueError: for features that the dictionary does not have, or settings out of range.
     """
+    features = [features] if isinstance(features, int) else list(features)
     # The cheap part first, so that wrong arguments raise errors at once.
     near = nearest_features(dictionary.W_dec, features, neighbours)
     writes = dictionary.W_dec.shape[1] if through is None else through.shape[1]
     lists: Sequence[LogitList | None] = [None] * len(features)
     if writes == model.cfg.d_model and isinstance(model, HookedTransformer):
-        lists = logit_lists(logit_effects(model, dictionary.W_dec[list(features)], through), tokens_listed)
+        effects = logit_effects(model, dictionary.W_dec[features], through)
+        lists = [each.with_texts(model) for each in logit_lists(effects, tokens_listed)]
     tokens = tokens_with_mask(model, tokens, attention_mask)
     excluded = excluded_ids(model, exclude_special_tokens, dictionary)
     real = position_mask(tokens, skip_first, excluded, trained_positions(dictionary)).cpu()
@@ -125,10 +130,17 @@ def feature_pages(
                 max_activation=float(active.max()) if len(active) else 0.0,
                 histogram_edges=tuple(float(edge) for edge in edges),
                 histogram_counts=tuple(int(number) for number in counts),
-                top=top_contexts(tokens, here, contexts, window=window),
-                groups=spread_contexts(tokens, here, groups, a_group, window=window, seed=seed),
+                top=_with_texts(model, top_contexts(tokens, here, contexts, window=window)),
+                groups=tuple(
+                    dataclasses.replace(group, contexts=_with_texts(model, group.contexts))
+                    for group in spread_contexts(tokens, here, groups, a_group, window=window, seed=seed)
+                ),
                 logits=lists[column],
                 neighbours=near[column],
             )
         )
     return tuple(pages)
+
+
+def _with_texts(model: HookedTransformer | HookedEncoder, contexts: Sequence[Context]) -> tuple[Context, ...]:
+    return tuple(dataclasses.replace(each, texts=visible_texts(model, each.tokens)) for each in contexts)

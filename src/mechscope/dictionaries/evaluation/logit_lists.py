@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mechscope.arguments import checked_arguments
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_texts import visible_texts
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -28,6 +30,18 @@ class LogitList:
     """Tokens whose logits fall most, starting with the largest fall."""
     bottom_values: tuple[float, ...]
     """The changes of these logits."""
+    top_texts: tuple[str, ...] | None = None
+    """The promoted tokens as text, with ␣ for spaces; None if the model has no tokenizer."""
+    bottom_texts: tuple[str, ...] | None = None
+    """The suppressed tokens as text."""
+
+    def with_texts(self, model: HookedTransformer) -> LogitList:
+        """The same list with its tokens as text, if the model has a tokenizer."""
+        texts = {
+            "top_texts": visible_texts(model, self.top),
+            "bottom_texts": visible_texts(model, self.bottom),
+        }
+        return dataclasses.replace(self, **texts)
 
 
 @checked_arguments

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Recovery:
     number of features."""
     pairs: tuple[tuple[int, int], ...]
     """These pairs as (true feature, learned feature), ordered by true feature."""
+
+    __repr__ = brief_repr
 
     @property
     def mmcs(self) -> float:

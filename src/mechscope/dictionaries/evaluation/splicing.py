@@ -28,7 +28,7 @@ from mechscope.dictionaries.trained_model import warn_of_other_model
 from mechscope.dictionaries.trained_positions import trained_positions
 from mechscope.model.loss import lm_cross_entropy_loss
 from mechscope.model.precision import at_least_float32
-from mechscope.model.token_batch import plain_ids
+from mechscope.model.token_batch import TextOrIds, plain_ids
 from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _recovered(cost: float, worst: float) -> float:
 def spliced_loss(
     model: HookedTransformer,
     dictionary: Codes,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"] | TextOrIds,
     hook_name: str,
     *,
     hook_out: str | None = None,
@@ -98,7 +98,7 @@ def spliced_loss(
     """Measure a model's loss when a dictionary replaces an activation at every position at once.
 
     Args:
-        tokens: texts [batch pos].
+        tokens: texts, or tokens [batch pos].
         hook_name: the hook point that the dictionary reads (and writes, unless it is a transcoder). Heads are
             concatenated.
         hook_out: the hook point that a transcoder writes to.

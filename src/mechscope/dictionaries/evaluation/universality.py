@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 from mechscope.dictionaries.evaluation._batches import written_out
 from mechscope.dictionaries.features import Features
 
@@ -30,6 +30,8 @@ class Universality:
     """Pearson correlation with the best partner; NaN for a unit that never changes."""
     partner: Int[Tensor, " feature"]
     """Index of the best partner; -1 for a unit that never changes."""
+
+    __repr__ = brief_repr
 
     @property
     def median(self) -> float:

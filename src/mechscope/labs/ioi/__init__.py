@@ -7,6 +7,9 @@ from mechscope.labs.ioi.patched_heads import PatchedHeads, find_heads
 from mechscope.labs.ioi.published import published_measures
 from mechscope.labs.ioi.smollm2 import ioi_heads
 from mechscope.labs.ioi.stories import Stories
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "LAB",

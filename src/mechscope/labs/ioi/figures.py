@@ -93,6 +93,7 @@ def _sites(anatomy: Anatomy) -> LabFigure:
         y_title="layer",
         unit="share of the effect",
         columns=2,
+        top_row_first=False,
     )
     return LabFigure(
         "sites",
@@ -122,6 +123,7 @@ def _path_patching(anatomy: Anatomy) -> LabFigure:
         y_title="layer",
         unit="share of the effect",
         columns=2,
+        top_row_first=False,
     )
     return LabFigure(
         "path-patching",

@@ -2,5 +2,8 @@
 
 from mechscope.labs.sae.config import GridConfig, SaeConfig, TextConfig, ToyConfig
 from mechscope.labs.sae.experiment import LAB
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = ["LAB", "GridConfig", "SaeConfig", "TextConfig", "ToyConfig"]

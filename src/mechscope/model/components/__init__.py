@@ -1,5 +1,6 @@
 """The components of a transformer."""
 
+from mechscope.lazy import attach_modules
 from mechscope.model.components._calling import has_custom_parts, run_block
 from mechscope.model.components.attention import Attention
 from mechscope.model.components.attention_mask import AttentionMask
@@ -15,6 +16,8 @@ from mechscope.model.components.normalization import (
 )
 from mechscope.model.components.pass_context import PassContext
 from mechscope.model.components.rotary import RotaryTable
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "MLP",

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 
+from mechscope.arguments import brief_repr
 from mechscope.model.components.attention_mask import AttentionMask
 
 
@@ -27,6 +28,8 @@ class PassContext:
     """The position embedding that a shortformer model adds to the input of queries and keys."""
     tokens: Int[torch.Tensor, "batch pos"] | None = None
     """The tokens at the computed positions, if known."""
+
+    __repr__ = brief_repr
 
     @cached_property
     def positions(self) -> Int[torch.Tensor, "batch pos"] | None:

@@ -1,5 +1,6 @@
 """Weight processing: pure functions that make weights easier to interpret and leave log-probabilities unchanged."""
 
+from mechscope.lazy import attach_modules
 from mechscope.model.weight_processing.process import (
     center_unembed,
     center_writing_weights,
@@ -14,6 +15,8 @@ from mechscope.model.weight_processing.report import (
     RoundingError,
     Step,
 )
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "ProcessedWeights",

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from mechscope.arguments import brief_repr
 from mechscope.model.config import HookedTransformerConfig
 
 Outcome = Literal["done", "skipped", "not asked for"]
@@ -105,3 +106,5 @@ class ProcessedWeights:
     """Changed tensors are new; the others are the original tensors themselves."""
     report: ProcessingReport
     """What was done."""
+
+    __repr__ = brief_repr

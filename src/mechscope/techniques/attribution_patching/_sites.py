@@ -13,7 +13,7 @@ from einops import einsum
 from mechscope.model.names import get_act_name
 from mechscope.tasks.positions import Position, each_position
 from mechscope.tasks.task import Task
-from mechscope.techniques.activation_patching import KINDS
+from mechscope.techniques.activation_patching import KINDS, site_dims
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -101,7 +101,7 @@ def _target(model: HookedTransformer, task: Task, name: str, by: Sequence[str] |
     if site not in KINDS:
         raise KeyError(f"{name!r} is not a site; choose from {', '.join([*SYNONYMS, *KINDS])}.")
     kind = KINDS[site]
-    dims = tuple(kind.usual if by is None else by)
+    dims = site_dims(site, by)
     if any(dim not in kind.dims for dim in dims) or len(set(dims)) < len(dims):
         raise ValueError(f"effects at {name!r} can be separated by {', '.join(kind.dims)}, not by {dims}.")
     model.match_hook_names([get_act_name(site, layer) for layer in range(model.cfg.n_layers)])

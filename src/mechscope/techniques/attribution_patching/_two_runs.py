@@ -61,7 +61,7 @@ class TwoRuns:
         clean, corrupted = ("source", "base") if self.direction == "denoise" else ("base", "source")
         with torch.no_grad():
             scores = {name: self.task.measure(values, logits[clean]) for name, values in logits.items()}
-        baselines = Baselines(scores[clean], scores[corrupted], logits[clean], logits[corrupted])
+        baselines = Baselines(scores[clean], scores[corrupted])
         if self.normalize:
             baselines.check_difference()
             self.scale = float(scores["source"].mean() - scores["base"].mean())

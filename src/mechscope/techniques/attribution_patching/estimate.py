@@ -32,6 +32,7 @@ from mechscope.model.model_name import model_name
 from mechscope.model.precision import at_least_float32
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
+from mechscope.techniques.activation_patching import labels_of_heads, result_dims
 from mechscope.techniques.attribution_patching._attention_fix import AttentionFix
 from mechscope.techniques.attribution_patching._gradient_pass import GradientPass, check_steps, points_on_line
 from mechscope.techniques.attribution_patching._sites import By, Target, resolve_sites
@@ -124,7 +125,8 @@ def attribution_patching(
         progress: show a progress bar.
 
     Returns:
-        estimates with axes ("layer", *by), like `patch`; `Attributions` for a list of sites.
+        estimates with axes ("layer", *by), like `patch` (also "kv_head" under grouped-query attention);
+        `Attributions` for a list of sites.
 
     Raises:
         KeyError: for a site that does not exist.
@@ -246,7 +248,7 @@ class _Estimator:
 
 def _result(run: TwoRuns, target: Target, totals: list[torch.Tensor], how: str, average: bool) -> Result:
     values = torch.stack(totals, 1) / run.scale  # [batch layer *by]
-    dims: tuple[str, ...] = ("layer", *target.by)
+    dims: tuple[str, ...] = ("layer", *result_dims(run.model, target.site, target.by))
     what = run.task.metric.name if run.normalize else f"change of the {run.task.metric.name}"
     return make_result(
         values.mean(0) if average else values,
@@ -255,6 +257,7 @@ def _result(run: TwoRuns, target: Target, totals: list[torch.Tensor], how: str, 
         unit=SHARE if run.normalize else run.task.metric.unit,
         provenance=Provenance(model_name(run.model), run.task.name, run.task.seed),
         coords=target.coords(run.model.cfg.n_layers),
+        labels=labels_of_heads(run.model, dims),
         kind="heatmap" if len(dims) == 2 and average else "",
     )
 

@@ -1,5 +1,6 @@
 """Circuits: the edge graph, methods that find important edges, and evaluation against random circuits."""
 
+from mechscope.lazy import attach_modules
 from mechscope.techniques.circuits._live_edges import live_edges
 from mechscope.techniques.circuits.acdc import AcdcRun, acdc
 from mechscope.techniques.circuits.circuit import Circuit, load_circuit, save_circuit
@@ -14,6 +15,8 @@ from mechscope.techniques.circuits.minimality import Minimality, minimality
 from mechscope.techniques.circuits.null_circuits import layer_matched_circuit, random_circuit
 from mechscope.techniques.circuits.pruning import by_threshold, greedy, top_edges, top_nodes
 from mechscope.techniques.circuits.published import PUBLISHED, PublishedCircuit, published_circuit
+
+__getattr__ = attach_modules(__name__, __file__)
 
 __all__ = [
     "METHODS",

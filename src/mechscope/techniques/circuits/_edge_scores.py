@@ -34,7 +34,7 @@ class Piece:
     clean: Run
     difference: Float[torch.Tensor, "source batch pos d_model"]
     """What each source writes in the clean run, minus what it writes in the corrupted run."""
-    reference: torch.Tensor
+    reference: torch.Tensor | None
     """The clean run's logits, for metrics that compare with it."""
 
 
@@ -79,7 +79,8 @@ class EdgeScores:
             clean = plain_run(self.model, self.split, task.clean.to(device), task.attention_mask)
             corrupted = plain_run(self.model, self.split, task.corrupted.to(device), task.attention_mask)
             difference = clean.sources - corrupted.sources
-            yield Piece(task, clean, difference, self.baselines.clean_logits[rows])
+            reference = self.baselines.reference
+            yield Piece(task, clean, difference, None if reference is None else reference[rows])
 
     @property
     def bytes_per_example(self) -> int:

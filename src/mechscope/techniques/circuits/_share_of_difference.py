@@ -25,9 +25,9 @@ class ShareOfDifference:
     """
 
     def __init__(self, run: MaskedRun, seed: int) -> None:
-        graph, baselines = run.graph, run.baselines
+        graph = run.graph
         ends = run.measure(torch.stack([graph.valid, torch.zeros_like(graph.valid)]))
-        Baselines(ends[0], ends[1], baselines.clean_logits, baselines.corrupted_logits).check_difference()
+        Baselines(ends[0], ends[1]).check_difference()
         self.model, self.nothing = ends.double().cpu().numpy()
         self.seed = seed
 

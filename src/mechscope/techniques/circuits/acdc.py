@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from mechscope.arguments import checked_arguments
+from mechscope.arguments import brief_repr, checked_arguments
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits._live_edges import reaches_logits
 from mechscope.techniques.circuits.graph import EdgeGraph
@@ -40,6 +40,8 @@ class AcdcRun:
     into parts without a path to the logits, NaN where there is no edge."""
     n_tests: int
     """How many circuits the sequential search would have run."""
+
+    __repr__ = brief_repr
 
 
 @checked_arguments

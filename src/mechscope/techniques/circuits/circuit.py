@@ -209,7 +209,11 @@ class Circuit:
         if self.scores is not None:
             scores = [float(self.scores[self.graph.edge(edge)]) for edge in self.edges()]
         return circuit_graph(
-            self.edges(), scores, title=f"{self.name[:1].upper()}{self.name[1:]}: {self.n_edges} edges"
+            self.edges(),
+            scores,
+            title=f"{self.name[:1].upper()}{self.name[1:]}: {self.n_edges} edges",
+            n_heads=self.graph.n_heads,
+            n_kv_heads=self.graph.n_kv_heads,
         )
 
     def show(self) -> Any:

@@ -6,6 +6,7 @@ value, an MLP, `logits`). Source: Conmy et al. 2023, section 2 (the graph), Hann
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +17,14 @@ from jaxtyping import Bool, Int
 from torch.nn.utils.prune import BasePruningMethod
 
 from mechscope.arguments import checked_arguments
+from mechscope.model.grouped_heads import input_of_head_in_words, query_heads_of
 from mechscope.model.layer_checks import check_has_layers
 from mechscope.near_names import did_you_mean_clause
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
+
+_SHARED_INPUT = re.compile(r"a(\d+)\.h(\d+)<([kv])>")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def _refuse_torch_hooks(model: HookedTransformer) -> None:
 class EdgeGraph:
     """All edges that a model of this shape can have, as a matrix [source, destination] in forward order.
 
-    Under grouped-query attention keys and values have one destination per key/value head, `a1.h0<k>`.
+    Under grouped-query attention keys and values have one destination per key/value head: `a1.h0<k>` is key/value head
+    0, which a whole group of query heads reads. Unknown names such as `a1.h3<k>` are answered with the right one.
     """
 
     n_layers: int
@@ -178,13 +183,12 @@ class EdgeGraph:
     def feeds(self) -> Bool[torch.Tensor, "destination source"]:
         """True if a destination is an input of a source; `logits` is an input of none."""
         feeds = torch.zeros(len(self.destinations), len(self.sources), dtype=torch.bool)
-        group = self.n_heads // self.n_kv_heads
         for name, column in self.destination_index.items():
             part = name.split("<")[0]
             if name.endswith(("<k>", "<v>")):
                 layer, head = part.split(".h")
-                for member in range(group):
-                    feeds[column, self.source_index[f"{layer}.h{int(head) * group + member}"]] = True
+                for member in query_heads_of(int(head), self.n_heads, self.n_kv_heads):
+                    feeds[column, self.source_index[f"{layer}.h{member}"]] = True
             elif part != "logits":
                 feeds[column, self.source_index[part]] = True
         return feeds
@@ -269,6 +273,11 @@ class EdgeGraph:
     def _find(self, name: str, index: dict[str, int]) -> int:
         if name in index:
             return index[name]
+        shared = _SHARED_INPUT.fullmatch(name)
+        if shared and f"a{shared[1]}.h{shared[2]}" in self.source_index and self.n_kv_heads != self.n_heads:
+            layer, head, reads = int(shared[1]), int(shared[2]), shared[3]
+            explained = input_of_head_in_words(layer, head, reads, self.n_heads, self.n_kv_heads)
+            raise KeyError(f"there is no {name!r}: {explained}.")
         examples = f"names are {', '.join(list(index)[:4])}, …"
         hint = did_you_mean_clause(name, index, n=3) or examples
         what = "writes to" if index is self.source_index else "reads from"

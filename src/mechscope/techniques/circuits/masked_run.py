@@ -107,7 +107,7 @@ class MaskedRun:
             progress: show a progress bar.
             description: text for the progress bar.
         """
-        reference = self.baselines.clean_logits if self.task.metric.needs_reference else None
+        reference = self.baselines.reference
 
         def metric(logits: torch.Tensor, rows: slice) -> torch.Tensor:
             some = None if reference is None else reference[rows]

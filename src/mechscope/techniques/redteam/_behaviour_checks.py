@@ -1,5 +1,7 @@
 """The checks of a rule: does it predict the model's answers, does a simple baseline do as well, does it survive edits?
 
+What each says if there is nothing to measure (the floor, and the ceiling where all answers are alike) is in
+docs/redteam.md.
 Sources: Elhage et al. 2021 and Olsson et al. 2022 for the baselines; Ribeiro et al. 2020 for edits that should, and
 edits that should not, change the answer.
 """
@@ -20,7 +22,7 @@ from mechscope.techniques.redteam._answers import (
     fit_baselines_to_text,
     model_answers,
 )
-from mechscope.techniques.redteam._intervals import LEVEL, Estimate
+from mechscope.techniques.redteam._intervals import FEWEST_DRAWS, FLOOR, LEVEL, Estimate
 from mechscope.techniques.redteam._prompt_edits import Edited, reorderings, swaps
 from mechscope.techniques.redteam._running_checks import Experiment, Finding, Step, not_run, percent, spread
 from mechscope.techniques.redteam.evidence import Verdict
@@ -58,6 +60,7 @@ class BehaviourChecks:
             "the task's own prompts, by cross-validation" if training_tokens is None else "training_tokens"
         )
         self._model = model_answers(experiment.model, hypothesis)
+        self._alike: set[str] = set()
 
     # Each of these is computed by the first check that uses it, and counted in the cost of that check.
 
@@ -74,7 +77,7 @@ class BehaviourChecks:
     @cached_property
     def swapped(self) -> Edited:
         """Several copies of every prompt, each with one token replaced."""
-        return swaps(self.task, ROUNDS, self.experiment.generator(1))
+        return swaps(self.task, ROUNDS, self.experiment.generator(1), lambda token: self._words([token]))
 
     @cached_property
     def said_swapped(self) -> torch.Tensor:
@@ -99,31 +102,45 @@ class BehaviourChecks:
         self.experiment.passes += len(tokens) / self.task.n_examples
         return self._model(task, tokens)
 
+    premise_fails = ""
+    """A rule describes whatever a model says, so nothing has to hold before it can be tested."""
+
+    def first_pass(self) -> float:
+        """The model's answers to the clean prompts."""
+        _ = self.said
+        return 1.0
+
     def steps(self) -> list[Step]:
         """The checks in order."""
         more = "Run it on more prompts."
+        share = 1 / self.task.n_examples
+        others = (
+            sum(task.n_examples for task in tasks) * share for tasks in (self.paraphrases, self.other_tasks)
+        )
+        in_other_words, on_others = others
         return [
             Step(
                 "the model does it",
                 "Is the model right on clean prompts, and not as often on corrupted ones?",
                 self.accuracy,
                 "Take a model that shows the behaviour.",
-                2,
+                1,
             ),
-            Step("agrees with the model", "Does the rule predict what the model says?", self.agreement, more),
+            Step("agrees with the model", "Does the rule predict what the model says?", self.agreement, more, 0),
             Step("beats the baselines", "Does a simple baseline predict the model as often?", self.against_baselines,
                  "Give training_tokens=…, the text that the model was trained on.", ROUNDS),
             Step("swaps that matter", "If the rule predicts another answer after a swap, is that the model's answer?",
-                 lambda: self.swap(matters=True), more, ROUNDS),
+                 lambda: self.swap(matters=True), more, ROUNDS, 0),
             Step("swaps that do not matter", "If the rule predicts that a swap changes nothing, does the answer stay?",
-                 lambda: self.swap(matters=False), more, ROUNDS),
+                 lambda: self.swap(matters=False), more, ROUNDS, 0),
             Step("reorderings", "Does the rule hold when tokens change places?", self.reordered, more, ROUNDS),
             Step("paraphrases", "Does it hold on the worst template?", self.templates,
-                 "Give paraphrase=…: the same task in other words (a Task, or several).", 1),
+                 "Give paraphrase=…: the same task in other words (a Task, or several).", 1, in_other_words),
             Step("holds on other tasks", "Does the rule predict the model on other prompts?", self.tasks,
-                 "Give other_tasks=[…]: other prompts about which the rule says something.", 1),
+                 "Give other_tasks=[…]: other prompts about which the rule says something.", 1, on_others),
             Step("holds in other models", "Do other models follow it too?", self.models,
-                 "Give other_models=[…]: the same shape trained from other seeds.", 1),
+                 "Give other_models=[…]: the same shape trained from other seeds.", 1,
+                 len(self.other_models)),
         ]  # fmt: skip
 
     def accuracy(self) -> Finding:
@@ -139,20 +156,22 @@ class BehaviourChecks:
 
     def agreement(self) -> Finding:
         effect = self.experiment.bootstrap.mean(_agree(self.predicted, self.said))
-        generator = self.experiment.generator(2)
-        draws = [
-            _agree(self.predicted[torch.randperm(len(self.said), generator=generator)], self.said)
-            for _ in range(self.experiment.n_null)
-        ]
-        null = spread(torch.stack([each[torch.isfinite(each)].mean() for each in draws]).numpy())
-        verdict = _enough(effect)
+        null = self._shuffled(self.predicted, self.said)
         reason = f"They agree on {percent(effect.value)}."
-        if verdict == "supports" and effect.low <= null.high:
-            verdict = "inconclusive"
-            reason += " They agree as often when prompts are shuffled, because the answers are all alike."
+        verdict, reason = _unless_alike(_enough(effect), reason, effect, null)
         wrong = self._counter_examples(self.predicted, self.said, self.task.clean, None)
         details = {"counter-examples": wrong}
         return Finding(verdict, reason, effect, UNIT, null, "shuffled prompts", details=details)
+
+    def _shuffled(self, predicted: torch.Tensor, said: torch.Tensor) -> Estimate:
+        """How often the predictions for other prompts agree with the model: high if the answers are all alike."""
+        generator = self.experiment.generator(2)
+        # These draws cost no pass, so there are always enough of them.
+        draws = [
+            _agree(predicted[torch.randperm(len(said), generator=generator)], said)
+            for _ in range(max(self.experiment.n_null, FEWEST_DRAWS))
+        ]
+        return spread(torch.stack([each[torch.isfinite(each)].mean() for each in draws]).numpy())
 
     def against_baselines(self) -> Finding:
         # Task prompts and edited ones together, because two different rules may coincide on the task prompts.
@@ -197,6 +216,9 @@ class BehaviourChecks:
             f"The best baseline, {name}, predicts {percent(found[name].value)} of the model's answers, the rule "
             f"{percent(effect.value)} (baselines are fitted to {self.fitted_on}; swapped prompts are included)."
         )
+        if effect.low <= FLOOR and found[name].value <= FLOOR:
+            verdict = "inconclusive"
+            reason += " Neither says what the model says, so there is nothing to compare."
         if alike:
             reason += f" Not counted, because it is the same rule as the hypothesis: {', '.join(alike)}."
         details = {
@@ -223,7 +245,9 @@ class BehaviourChecks:
         details = {"answers tested": int(tested.sum()), "counter-examples": wrong}
         if not matters:
             reason = f"{percent(effect.value)} of {int(tested.sum())} answers stay."
-            return Finding(verdict, reason, effect, UNIT, details=details)
+            null = self._shuffled(self.said, self.said)
+            verdict, reason = _unless_alike(verdict, reason, effect, null)
+            return Finding(verdict, reason, effect, UNIT, null, "answers to other prompts", details=details)
         stay = torch.where(tested, before, -1)
         null = self.experiment.bootstrap.mean(_by_example(_agree(stay, self.said_swapped), ROUNDS))
         reason = f"{percent(effect.value)} of {int(tested.sum())} answers change as predicted."
@@ -239,8 +263,10 @@ class BehaviourChecks:
         old = self.experiment.bootstrap.mean(_by_example(_agree(self.said.repeat(ROUNDS, 1), said), ROUNDS))
         wrong = self._counter_examples(predicted, said, edited.tokens, edited)
         reason = f"They agree on {percent(effect.value)} of reordered prompts."
+        null = self._shuffled(predicted, said)
+        verdict, reason = _unless_alike(_enough(effect), reason, effect, null)
         details = {"counter-examples": wrong}
-        return Finding(_enough(effect), reason, effect, UNIT, old, "the old answer stays", details=details)
+        return Finding(verdict, reason, effect, UNIT, old, "the old answer stays", details=details)
 
     def templates(self) -> Finding:
         groups: dict[str, Estimate] = {}
@@ -256,24 +282,25 @@ class BehaviourChecks:
             for number in kinds:
                 groups[f"template {number}"] = self._mean(agree[numbers.cpu() == number], level)
         for number, task in enumerate(self.paraphrases):
-            groups[f"paraphrase {number}: {task.name}"] = self._on(task, self.experiment.model, level)
+            name = f"paraphrase {number}: {task.name}"
+            groups[name] = self._on(name, task, self.experiment.model, level)
         return self._worst(groups, "template")
 
     def tasks(self) -> Finding:
         if not self.other_tasks:
             return not_run("No other tasks were given.")
         level = 1 - (1 - LEVEL) / len(self.other_tasks)
-        groups = {task.name: self._on(task, self.experiment.model, level) for task in self.other_tasks}
+        model = self.experiment.model
+        groups = {task.name: self._on(task.name, task, model, level) for task in self.other_tasks}
         return self._worst(groups, "task")
 
     def models(self) -> Finding:
         if not self.other_models:
             return not_run("No other models were given.")
         level = 1 - (1 - LEVEL) / len(self.other_models)
-        groups = {
-            f"{number}: {model_name(model)}": self._on(self.task, model, level)
-            for number, model in enumerate(self.other_models)
-        }
+        names = [f"{number}: {model_name(model)}" for number, model in enumerate(self.other_models)]
+        models = zip(names, self.other_models, strict=True)
+        groups = {name: self._on(name, self.task, model, level) for name, model in models}
         return self._worst(groups, "model")
 
     def _worst(self, groups: dict[str, Estimate], what: str) -> Finding:
@@ -283,15 +310,22 @@ class BehaviourChecks:
         name = min(measured, key=lambda each: measured[each].value)
         details = {f"by {what}": {each: one.value for each, one in groups.items()}}
         reason = f"The worst of {len(measured)}: {name}, {percent(measured[name].value)}."
+        verdict = _enough(measured[name])
+        alike = [each for each in measured if each in self._alike]
+        if verdict == "supports" and alike:
+            verdict = "inconclusive"
+            reason += f" Agreement says nothing about {', '.join(alike)}, because the answers are all alike."
         bound = Estimate(ENOUGH, ENOUGH, ENOUGH)
-        return Finding(
-            _enough(measured[name]), reason, measured[name], UNIT, bound, "the bound", details=details
-        )
+        return Finding(verdict, reason, measured[name], UNIT, bound, "the bound", details=details)
 
-    def _on(self, task: Task, model: HookedTransformer, level: float) -> Estimate:
+    def _on(self, name: str, task: Task, model: HookedTransformer, level: float) -> Estimate:
         said = model_answers(model, self.hypothesis)(task, task.clean)
         self.experiment.passes += task.n_examples / self.task.n_examples
-        return self._mean(_agree(self.hypothesis.answers(task, task.clean), said), level)
+        predicted = self.hypothesis.answers(task, task.clean)
+        effect = self._mean(_agree(predicted, said), level)
+        if bool((predicted >= 0).any()) and effect.low <= self._shuffled(predicted, said).high:
+            self._alike.add(name)
+        return effect
 
     def _mean(self, values: torch.Tensor, level: float) -> Estimate:
         return self.experiment.bootstrap.mean(values, level)
@@ -351,3 +385,13 @@ def _enough(effect: Estimate) -> Verdict:
     if effect.low > ENOUGH:
         return "supports"
     return "undermines" if effect.high < ENOUGH else "inconclusive"
+
+
+def _unless_alike(verdict: Verdict, reason: str, effect: Estimate, null: Estimate) -> tuple[Verdict, str]:
+    """Support means nothing if predictions for other prompts agree with the model as often."""
+    if verdict != "supports" or effect.low > null.high:
+        return verdict, reason
+    return (
+        "inconclusive",
+        f"{reason} They agree as often when prompts are shuffled, because the answers are all alike.",
+    )

@@ -1,20 +1,37 @@
 """The checks of a set of components: needed, enough, better than chance, no passengers, no backups, specific.
 
+What each says if there is nothing to measure (the floor) is in docs/redteam.md.
 Sources: Wang et al. 2022 (faithfulness, completeness, minimality; backup heads); Shi et al. 2024 (nulls for circuits).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
-
-from mechscope.model.model_name import model_name
 from mechscope.tasks.task import Task
-from mechscope.techniques.redteam._component_patches import ComponentPatches, Nodes
-from mechscope.techniques.redteam._intervals import SIGNIFICANT, Estimate, p_value
-from mechscope.techniques.redteam._running_checks import Experiment, Finding, Step, not_run, percent, spread
+from mechscope.techniques.redteam._backup_check import BackupCheck
+from mechscope.techniques.redteam._component_measures import (
+    DESTROYED,
+    ENOUGH,
+    RETAINED,
+    ComponentMeasures,
+    beyond,
+)
+from mechscope.techniques.redteam._component_patches import RESAMPLED, Nodes
+from mechscope.techniques.redteam._intervals import FLOOR, SIGNIFICANT, Estimate, p_value
+from mechscope.techniques.redteam._running_checks import (
+    Experiment,
+    Finding,
+    Step,
+    clearly_beaten,
+    not_run,
+    percent,
+    spread,
+    too_few_draws,
+)
+from mechscope.techniques.redteam._transfer_checks import TransferChecks
 from mechscope.techniques.redteam.evidence import Verdict
 
 if TYPE_CHECKING:
@@ -23,17 +40,15 @@ if TYPE_CHECKING:
 
 MOST = 0.5
 """Ablating the components that carry a behaviour destroys more than this share of it."""
-ENOUGH = 0.75
-"""A set that is enough for a behaviour retains more than this share of it."""
 PASSENGER = 0.02
 """A member that changes less than this share of the effect is a passenger."""
 FEWEST_SETS = 4
 """Fewer other sets than this say little, even if there are no others."""
-LOST = 0.1
-"""If ablating everything destroys less than this share, shares of that loss mean nothing."""
-BACKUP = 0.1
-"""A component outside the set that takes over more than this share is a backup."""
-DESTROYED, RETAINED = "share of the effect destroyed", "share of the effect retained"
+MORE_EXAMPLES = "Run it on more examples."
+NO_GAP = "Clean and corrupted prompts do not differ clearly, so there is nothing to take shares of."
+KEEP_MORE = (
+    f"Add the components that patching ranks next, until the set keeps more than {FLOOR:.0%} by itself."
+)
 
 
 class ComponentChecks:
@@ -47,29 +62,34 @@ class ComponentChecks:
         other_tasks: Sequence[Task],
     ) -> None:
         self.experiment, self.claimed = experiment, claimed
-        self.kinds = {node.kind for node in claimed}
-        self.patches = self._patches(experiment.model, experiment.task)
-        # Tasks and models that do not fit raise an error here, before any check runs.
-        self.other_tasks = [(task.name, self._patches(experiment.model, task)) for task in other_tasks]
-        names = [f"{number}: {model_name(model)}" for number, model in enumerate(other_models)]
-        self.other_models = dict(zip(names, map(self._if_shown, other_models), strict=True))
-        self.names = ", ".join(str(node) for node in claimed)
+        self.measures = ComponentMeasures(experiment, claimed)
+        self.patches = self.measures.patches
+        self.backup = BackupCheck(self.measures)
+        self.transfer = TransferChecks(self.measures, other_models, other_tasks)
 
-    def _patches(self, model: HookedTransformer, task: Task) -> ComponentPatches:
-        return ComponentPatches(model, task, self.kinds, self.experiment.progress)
+    @cached_property
+    def gap(self) -> Estimate:
+        """Clean minus corrupted."""
+        return self.experiment.bootstrap.mean(self.patches.clean - self.patches.corrupted)
 
-    def _if_shown(self, model: HookedTransformer) -> ComponentPatches | None:
-        """Patches in another model; None if that model does not show the behaviour."""
-        baselines = self.experiment.task.baselines(model)
-        gap = self.experiment.bootstrap.mean(baselines.clean - baselines.corrupted)
-        own = self.patches.run.baselines.difference
-        shown = gap.low * gap.high > 0 and gap.value * own > 0 and abs(gap.value) > LOST * abs(own)
-        return self._patches(model, self.experiment.task) if shown else None
+    @property
+    def premise_fails(self) -> str:
+        """Why nothing can be measured: the two runs do not differ clearly."""
+        # Some metrics are lower on clean prompts (a divergence), so a difference in either direction counts.
+        return "" if self.gap.low * self.gap.high > 0 else NO_GAP
+
+    def first_pass(self) -> float:
+        """Keep the claimed set alone, and nothing."""
+        claimed = self.claimed
+        _ = self.measures.kept
+        return self.patches.full_passes([self.patches.without(nodes) for nodes in (claimed, ())])
 
     def steps(self) -> list[Step]:
         """The checks in order."""
-        n, members = self.experiment.n_null, len(self.claimed)
-        outside = len(self.patches.everything) - members
+        members, everything = len(self.claimed), tuple(self.patches.everything)
+        random, matched = self._random_sets[0], self._matched_sets[0]
+        work, transfer = self._work, self.transfer
+        one_by_one = work([(node,) for node in everything])
         return [
             Step(
                 "something to explain",
@@ -82,97 +102,104 @@ class ComponentChecks:
                 "needed (corrupted values)",
                 "Does the behaviour disappear if these components take the corrupted run's values?",
                 lambda: self.needed(None),
-                "Run it on more examples.",
+                MORE_EXAMPLES,
                 1,
+                work([self.claimed]),
             ),
             Step(
                 "needed (mean)",
                 "Does it disappear if they take their mean over the corrupted prompts?",
                 lambda: self.needed("mean"),
-                "Run it on more examples.",
-                1,
+                MORE_EXAMPLES,
+                2,
+                work([self.claimed, everything]),
             ),
             Step(
                 "needed (resampled)",
                 "Does it disappear if they take their values on other corrupted prompts?",
                 lambda: self.needed("resample"),
-                "Run it on more examples.",
-                5,
+                MORE_EXAMPLES,
+                2 * RESAMPLED,
+                RESAMPLED * work([self.claimed, everything]),
             ),
             Step(
                 "enough",
                 "Does the behaviour stay if all other components take the corrupted run's values?",
                 self.enough,
-                "Run it on more examples, or add the components that patching ranks next.",
-                1,
+                f"{MORE_EXAMPLES[:-1]}, or add the components that patching ranks next.",
+                0,
             ),
             Step(
                 "beats random components",
                 "Do equally many other components, in any layers, carry as much when kept alone?",
                 lambda: self.compare(matched=False),
                 "Raise n_null.",
-                n,
+                len(random),
+                work([self.patches.without(nodes) for nodes in random]),
             ),
             Step(
                 "beats layer-matched components",
                 "Do equally many other components of the same layers carry as much when kept alone?",
                 lambda: self.compare(matched=True),
                 "Raise n_null, or claim fewer components per layer, so that others are left to compare with.",
-                n,
+                len(matched),
+                work([self.patches.without(nodes) for nodes in matched]),
             ),
             Step(
                 "every member is needed",
                 "Does leaving out any one member of the kept set cost something?",
                 self.members,
-                "Run it on more examples.",
+                MORE_EXAMPLES,
                 2 * members,
+                work([*map(self.patches.without, self._without_one()), *((one,) for one in self.claimed)])
+                if members > 1
+                else 0,
             ),
             Step(
                 "no backup takes over",
                 "Once these are ablated, does another component take over their work?",
-                self.backup,
-                "Run it on more examples.",
-                2 * outside + 1,
+                self.backup.finding,
+                MORE_EXAMPLES,
+                self.backup.expected,
+                work(self.backup.interventions) * self.backup.share if self.backup.outside else 0,
             ),
             Step(
                 "specific to this task",
                 "Do other tasks survive the ablation?",
-                self.specific,
+                transfer.specific,
                 "Give other_tasks=[…]: prompts on which the same model does something else.",
-                3,
+                3 * max(1, len(transfer.other_tasks)),
+                3 * len(transfer.other_tasks),
             ),
             Step(
                 "holds in other models",
                 "Does the best set of this size in another model carry as much there?",
-                self.elsewhere,
+                transfer.elsewhere,
                 "Give other_models=[…]: the same shape trained from other seeds.",
-                len(self.patches.everything) + 4,
+                (len(everything) + 5) * max(1, len(transfer.other_models)),
+                (one_by_one + 4) * len(transfer.other_models),
             ),
         ]
 
     def something(self) -> Finding:
-        patches, bootstrap = self.patches, self.experiment.bootstrap
+        patches, bootstrap, gap = self.patches, self.experiment.bootstrap, self.gap
         self.experiment.passes += 2
         clean, corrupted = bootstrap.mean(patches.clean), bootstrap.mean(patches.corrupted)
-        gap = bootstrap.mean(patches.clean - patches.corrupted)
-        # Some metrics are lower on clean prompts (a divergence), so a gap in either direction counts.
-        clear = gap.low * gap.high > 0
         reason = f"Clean and corrupted differ by {gap.value:.3g} ({gap.low:.3g} to {gap.high:.3g})."
+        verdict: Verdict = "inconclusive" if self.premise_fails else "supports"
         unit = self.experiment.task.metric.unit
-        return Finding(
-            "supports" if clear else "undermines", reason, clean, unit, corrupted, "corrupted prompts"
-        )
+        return Finding(verdict, reason, clean, unit, corrupted, "corrupted prompts")
 
     def needed(self, how: How | None) -> Finding:
-        patches, bootstrap = self.patches, self.experiment.bootstrap
-        sets = [self.claimed] if how is None else [self.claimed, tuple(patches.everything)]
-        found = self._counted(patches.ablated(sets, how, self.experiment.seed))
+        patches, bootstrap, measures = self.patches, self.experiment.bootstrap, self.measures
         if how is None:
-            effect, unit = patches.destroyed(found[0], bootstrap), DESTROYED
+            effect, unit = measures.destroyed, DESTROYED
         else:
+            sets = [self.claimed, tuple(patches.everything)]
+            found = measures.counted(patches.ablated(sets, how, self.experiment.seed))
             # A mean does not favour the wrong answer either, so the loss is compared with ablating everything.
             lost = bootstrap.share(found[1], patches.clean, patches.corrupted)
-            if lost.low <= LOST:
+            if lost.low <= FLOOR:
                 return Finding(
                     "inconclusive",
                     "Ablating every component this way does little, so there is nothing to compare with.",
@@ -183,62 +210,76 @@ class ComponentChecks:
                 bootstrap.share(found[0], patches.clean, found[1]),
                 f"{DESTROYED} by ablating everything this way",
             )
-        verdict = _beyond(effect, MOST)
+        verdict = beyond(effect, MOST)
         words = {"supports": "Most of it goes", "undermines": "Most of it stays"}.get(
             verdict, "It is near one half"
         )
         return Finding(verdict, f"{words}: {percent(effect.value)} is destroyed.", effect, unit)
 
     def enough(self) -> Finding:
-        found = self._counted(self.patches.kept([self.claimed, ()]))
-        effect = self.patches.retained(found[0], self.experiment.bootstrap)
-        nothing = self.patches.retained(found[1], self.experiment.bootstrap)
-        verdict = _beyond(effect, ENOUGH)
-        if verdict == "supports" and effect.low <= nothing.high:
-            verdict = "undermines"
-        reason = f"{percent(effect.value)} stays; with no component kept, {percent(nothing.value)}."
-        if self.kinds == {"head"} and not self.experiment.model.cfg.attn_only:
+        claimed, nothing = (
+            self.patches.retained(each, self.experiment.bootstrap) for each in self.measures.kept
+        )
+        verdict = beyond(claimed, ENOUGH)
+        reason = f"{percent(claimed.value)} stays; with no component kept, {percent(nothing.value)}."
+        if verdict == "supports" and not self.measures.keeps_something:
+            verdict = "inconclusive"
+            reason += f" The set itself adds no more than {FLOOR:.0%}, so it says little."
+        if self.measures.kinds == {"head"} and not self.experiment.model.cfg.attn_only:
             reason += " MLPs compute on what they receive, because the claim is about heads."
-        return Finding(verdict, reason, effect, RETAINED, nothing, "nothing kept")
+        return Finding(verdict, reason, claimed, RETAINED, nothing, "nothing kept")
 
     def compare(self, matched: bool) -> Finding:
-        sets, complete = self.patches.others(
-            self.claimed, matched, self.experiment.n_null, self.experiment.seed
-        )
+        sets, complete = self._matched_sets if matched else self._random_sets
         where = "in the same layers" if matched else "anywhere"
         if not sets:
             return not_run(
                 f"There are fewer than {len(self.claimed)} other components {where} to compare with.",
                 possible=False,
             )
-        found = self._counted(self.patches.kept([self.claimed, *sets]))
-        measured = self.patches.retained(found[0], self.experiment.bootstrap)
-        shares = (1 - self.patches.share(found)).double().cpu().numpy()
-        p = p_value(float(shares[0]), shares[1:])
-        beaten = float((shares[1:] < shares[0] - 1e-9).mean())
-        best = sets[int(shares[1:].argmax())]
+        patches, measures = self.patches, self.measures
+        found = measures.counted(patches.kept(sets))
+        measured = patches.retained(measures.kept[0], self.experiment.bootstrap)
+        claimed, nothing = (1 - patches.share(measures.kept)).tolist()
+        shares = (1 - patches.share(found)).double().cpu().numpy()
+        p = p_value(claimed, shares)
+        beaten = float((shares < claimed - 1e-9).mean())
+        best, null = sets[int(shares.argmax())], spread(shares)
         reason = (
             f"Better than {percent(beaten)} of {'all' if complete else 'the'} {len(sets)} sets of {len(self.claimed)} "
-            f"others {where}; the best of them ({', '.join(map(str, best))}) keeps {percent(float(shares[1:].max()))}."
+            f"others {where}; the best of them ({', '.join(map(str, best))}) keeps {percent(float(shares.max()))}."
         )
         # If all other sets were tried, nothing was sampled, and beating every one of them is the best possible result.
-        beats_all = complete and len(sets) >= FEWEST_SETS and measured.low > float(shares[1:].max())
+        beats_all = complete and len(sets) >= FEWEST_SETS and measured.low > float(shares.max())
         verdict: Verdict = "inconclusive"
-        if p <= SIGNIFICANT or beats_all:
+        advice = ""
+        few = "" if complete else too_few_draws(len(sets))
+        if not measures.keeps_something:
+            reason += f" {measures.floor}."
+            advice = KEEP_MORE
+            if not clearly_beaten(shares - nothing):
+                reason += " Hardly any other set keeps more, so there is nothing to compare."
+            elif few:
+                reason += few
+            else:
+                verdict = "undermines"
+        elif few:
+            reason += few
+        elif p <= SIGNIFICANT or beats_all:
             verdict = "supports"
         elif beaten < 1 - 2 * SIGNIFICANT:
             verdict = "undermines"
         kind = "layer-matched sets" if matched else "random sets"
-        return Finding(verdict, reason, measured, RETAINED, spread(shares[1:]), kind, p)
+        details = {"smallest possible p": 1 / (len(sets) + 1)}
+        return Finding(verdict, reason, measured, RETAINED, null, kind, p, details=details, advice=advice)
 
     def members(self) -> Finding:
         if len(self.claimed) == 1:
             return not_run("There is only one member; `enough` and `needed` cover it.", possible=False)
-        without = [tuple(node for node in self.claimed if node is not one) for one in self.claimed]
-        kept = self._counted(self.patches.kept([self.claimed, *without]))
-        alone = self._counted(self.patches.ablated([(one,) for one in self.claimed]))
-        patches, bootstrap = self.patches, self.experiment.bootstrap
-        drops = [patches.destroyed(each - kept[0] + patches.clean, bootstrap) for each in kept[1:]]
+        patches, bootstrap, measures = self.patches, self.experiment.bootstrap, self.measures
+        left_out = measures.counted(patches.kept(self._without_one()))
+        alone = measures.counted(patches.ablated([(one,) for one in self.claimed]))
+        drops = [patches.destroyed(each - measures.kept[0] + patches.clean, bootstrap) for each in left_out]
         ablated = [patches.destroyed(each, bootstrap) for each in alone]
         # A member counts if it is missed in either way: in the kept set, or in the whole model.
         best = [max(pair, key=lambda one: one.value) for pair in zip(drops, ablated, strict=True)]
@@ -249,112 +290,46 @@ class ComponentChecks:
             for node, drop, one in zip(self.claimed, drops, ablated, strict=True)
         }
         verdict: Verdict = "inconclusive"
+        words, advice = "the smallest", ""
         if effect.low > PASSENGER:
             verdict = "supports"
+        elif effect.high < PASSENGER and measures.keeps_something:
+            verdict = "undermines"
+            words = "a passenger, or another member does the same work"
+            if effect.high < -PASSENGER:
+                words = "it works against the behaviour"
         elif effect.high < PASSENGER:
-            verdict = "undermines"
-        words = (
-            "a passenger, or another member does the same work" if verdict == "undermines" else "the smallest"
-        )
-        reason = f"{name} changes {effect.value:.1%} ({words})."
-        unit = "share of the effect"
-        return Finding(verdict, reason, effect, unit, Estimate(PASSENGER, PASSENGER, PASSENGER), "a passenger",
-                       details={"members": details})  # fmt: skip
-
-    def backup(self) -> Finding:
-        outside = [node for node in self.patches.everything if node not in self.claimed]
-        half = self.experiment.task.n_examples // 2
-        if not outside:
-            return not_run("There is no component outside of the claim.", possible=False)
-        joint = self._counted(
-            self.patches.ablated([self.claimed, *((*self.claimed, one) for one in outside)])
-        )
-        alone = self._counted(self.patches.ablated([(one,) for one in outside]))
-        # How much more each outside component does after the ablation than before.
-        change = (alone - self.patches.clean) - (joint[1:] - joint[0])
-        gap = self.patches.clean.mean() - self.patches.corrupted.mean()
-        # The strongest is chosen on one half and measured on the other, so that the choice does not inflate it.
-        chosen = int((change[:, :half].mean(1) / gap).argmax())
-        rest = slice(half, None)
-        zero = torch.zeros_like(change[chosen, rest])
-        effect = self.experiment.bootstrap.share(
-            change[chosen, rest], zero, (self.patches.clean - self.patches.corrupted)[rest]
-        )
-        verdict: Verdict = "inconclusive"
-        if effect.high < BACKUP:
-            verdict = "supports"
-        elif effect.low > BACKUP:
-            verdict = "undermines"
-        reason = f"After the ablation {outside[chosen]} does {percent(effect.value)} more than before."
-        bound = Estimate(BACKUP, BACKUP, BACKUP)
+            words = f"ablated alone, {percent(ablated[smallest].value, 1)}"
+        reason = f"{name} changes {percent(effect.value, 1)} ({words})."
+        if verdict == "inconclusive" and not measures.keeps_something:
+            reason += f" {measures.floor}, so leaving out a member cannot be seen to cost anything."
+            advice = KEEP_MORE
+        bound = Estimate(PASSENGER, PASSENGER, PASSENGER)
         return Finding(
-            verdict, reason, effect, "share of the effect taken over", bound, "the bound for a backup"
+            verdict,
+            reason,
+            effect,
+            "share of the effect",
+            bound,
+            "a passenger",
+            details={"members": details},
+            advice=advice,
         )
 
-    def specific(self) -> Finding:
-        if not self.other_tasks:
-            return not_run("No other tasks were given.")
-        own = self.patches.destroyed(
-            self._counted(self.patches.ablated([self.claimed]))[0], self.experiment.bootstrap
-        )
-        effects: dict[str, Estimate] = {}
-        for name, patches in self.other_tasks:
-            metric = patches.ablated([self.claimed])[0]
-            self.experiment.passes += patches.passes
-            effects[name] = patches.destroyed(metric, self.experiment.bootstrap)
-        name, worst = max(effects.items(), key=lambda item: item[1].value)
-        verdict: Verdict = "inconclusive"
-        if worst.high < own.low / 2:
-            verdict = "supports"
-        elif worst.high >= own.low and worst.value > own.value / 2:
-            verdict = "undermines"
-        reason = (
-            f"The ablation destroys {percent(worst.value)} of {name!r} and {percent(own.value)} of this task."
-        )
-        details = {"by task": {each: effect.value for each, effect in effects.items()}}
-        # The claim is that its own task suffers more than any other.
-        return Finding(verdict, reason, own, DESTROYED, worst, f"the task {name!r}", details=details)
+    @cached_property
+    def _random_sets(self) -> tuple[list[Nodes], bool]:
+        experiment = self.experiment
+        return self.patches.others(self.claimed, False, experiment.n_null, experiment.seed)
 
-    def elsewhere(self) -> Finding:
-        if not self.other_models:
-            return not_run("No other models were given.")
-        found: dict[str, Estimate] = {}
-        chosen_there: dict[str, list[str]] = {}
-        for name, patches in self.other_models.items():
-            if patches is None:
-                continue
-            half = self.experiment.task.n_examples // 2
-            scores = patches.share(patches.ablated([(node,) for node in patches.everything])[:, :half])
-            best = tuple(
-                patches.everything[int(at)] for at in scores.argsort(descending=True)[: len(self.claimed)]
-            )
-            kept = patches.kept([best])[0][half:]
-            self.experiment.passes += patches.passes
-            chosen_there[name] = [str(node) for node in best]
-            found[name] = self.experiment.bootstrap.share(
-                kept, patches.corrupted[half:], patches.clean[half:]
-            )
-        silent = [name for name, patches in self.other_models.items() if patches is None]
-        without = (
-            f" Not tested, because they do not show the behaviour: {', '.join(silent)}." if silent else ""
-        )
-        if not found:
-            return Finding("inconclusive", f"No other model shows the behaviour.{without}")
-        name, worst = min(found.items(), key=lambda item: item[1].value)
-        verdict = _beyond(worst, ENOUGH)
-        best_there = ", ".join(chosen_there[name])
-        reason = f"The worst is model {name}, where {best_there} keep {percent(worst.value)}.{without}"
-        details = {"by model": {each: effect.value for each, effect in found.items()}, "chosen": chosen_there}
-        return Finding(verdict, reason, worst, RETAINED, details=details)
+    @cached_property
+    def _matched_sets(self) -> tuple[list[Nodes], bool]:
+        experiment = self.experiment
+        return self.patches.others(self.claimed, True, experiment.n_null, experiment.seed)
 
-    def _counted(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the values, and add the passes that they took to the experiment's count."""
-        self.experiment.passes += self.patches.passes - 2
-        self.patches.passes = 2
-        return values
+    def _without_one(self) -> list[Nodes]:
+        return [tuple(node for node in self.claimed if node is not one) for one in self.claimed]
 
-
-def _beyond(effect: Estimate, bound: float) -> Verdict:
-    if effect.low > bound:
-        return "supports"
-    return "undermines" if effect.high < bound else "inconclusive"
+    def _work(self, ablated: Sequence[Nodes]) -> float:
+        """How many full passes it amounts to to ablate each set; not computed if it would not be shown."""
+        experiment = self.experiment
+        return self.patches.full_passes(ablated) if experiment.progress and not self.premise_fails else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from itertools import combinations, islice, product
 from math import comb
 from typing import TYPE_CHECKING
@@ -17,12 +18,15 @@ from mechscope.techniques._ablation_values import AblationValues, How
 from mechscope.techniques._node_names import NodeName, all_heads, all_mlps
 from mechscope.techniques.redteam._intervals import Bootstrap, Estimate
 from mechscope.techniques.sweep import Edit
+from mechscope.techniques.sweep.sweep import Progress
 from mechscope.techniques.sweep.task_sweep import TaskSweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
 
 Nodes = tuple[NodeName, ...]
+RESAMPLED = 5
+"""How many times resampling draws other prompts."""
 
 
 class ComponentPatches:
@@ -30,11 +34,20 @@ class ComponentPatches:
 
     Args:
         kinds: the kinds of components to choose from ("head", "mlp"); other kinds are never changed.
+        progress: as in `Sweep`.
+        allow_alike: accept prompts whose two runs score alike, because no shares will be computed.
     """
 
-    def __init__(self, model: HookedTransformer, task: Task, kinds: set[str], progress: bool) -> None:
+    def __init__(
+        self,
+        model: HookedTransformer,
+        task: Task,
+        kinds: set[str],
+        progress: Progress,
+        allow_alike: bool = False,
+    ) -> None:
         self.model, self.task = model, task
-        self.run = TaskSweep(model, task, "noise", progress=progress)
+        self.run = TaskSweep(model, task, "noise", normalize=not allow_alike, progress=progress)
         self.everything: list[NodeName] = all_heads(model) if "head" in kinds else []
         if "mlp" in kinds:
             self.everything += all_mlps(model)
@@ -48,21 +61,30 @@ class ComponentPatches:
         """The metric of each example [set batch] with each set on corrupted values, or ablated by `how`."""
         if how is None:
             return self._measure([list(self._edits(nodes)) for nodes in sets])
-        values = AblationValues(self.model, self.task, how, draws=5, seed=seed)
-        found = [
-            self._measure(
-                [
-                    [Edit(hook, values.value(hook, picks), head=head) for hook, head in _sites(nodes)]
-                    for nodes in sets
-                ]
+        values = AblationValues(self.model, self.task, how, draws=RESAMPLED, seed=seed, run=self.run.source)
+        found: list[torch.Tensor] = []
+        for picks in values.picks:
+            # One tensor per hook point, so that sets that begin alike are seen to be alike.
+            value = cache(partial(values.value, picks=picks))
+            found.append(
+                self._measure(
+                    [[Edit(hook, value(hook), head=head) for hook, head in _sites(nodes)] for nodes in sets]
+                )
             )
-            for picks in values.picks
-        ]
         return torch.stack(found).mean(0)
 
     def kept(self, sets: Sequence[Nodes]) -> torch.Tensor:
         """The metric of each example [set batch] with everything except each set on corrupted values."""
-        return self.ablated([tuple(node for node in self.everything if node not in nodes) for nodes in sets])
+        return self.ablated([self.without(nodes) for nodes in sets])
+
+    def without(self, nodes: Nodes) -> Nodes:
+        """Everything except these components."""
+        return tuple(node for node in self.everything if node not in nodes)
+
+    def full_passes(self, sets: Sequence[Nodes]) -> float:
+        """How many full passes it amounts to to ablate each set."""
+        some = [list(self._edits(nodes)) for nodes in sets if nodes]
+        return self.run.sweep.full_passes(some) if some else 0.0
 
     def destroyed(self, metric: torch.Tensor, bootstrap: Bootstrap) -> Estimate:
         """The loss from an ablation, as a share of clean minus corrupted."""

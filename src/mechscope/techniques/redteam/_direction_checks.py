@@ -1,5 +1,6 @@
 """The checks of a direction: needed, enough, better than random directions, graded, readable, and no illusion.
 
+What each says if there is nothing to measure (the floor) is in docs/redteam.md.
 Sources: Geiger et al. 2023 (interchange along a direction); Makelov et al. 2023 (the illusion); Hewitt and Liang
 2019 (probes with controls).
 """
@@ -11,9 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from mechscope.techniques.redteam._direction_patches import DirectionPatches
-from mechscope.techniques.redteam._intervals import SIGNIFICANT, Estimate, p_value
+from mechscope.techniques.redteam._intervals import FEWEST_DRAWS, FLOOR, SIGNIFICANT, Estimate, p_value
 from mechscope.techniques.redteam._reading_weights import read_part
-from mechscope.techniques.redteam._running_checks import Experiment, Finding, Step, not_run, percent, spread
+from mechscope.techniques.redteam._running_checks import (
+    Experiment,
+    Finding,
+    Step,
+    clearly_beaten,
+    not_run,
+    percent,
+    spread,
+    too_few_draws,
+)
 from mechscope.techniques.redteam.evidence import Verdict
 
 SOME = 0.25
@@ -28,22 +38,41 @@ class DirectionChecks:
     def __init__(self, experiment: Experiment, patches: DirectionPatches) -> None:
         self.experiment, self.patches = experiment, patches
 
+    @property
+    def premise_fails(self) -> str:
+        """Why nothing can be measured: the two runs do not differ clearly."""
+        gap = self.experiment.bootstrap.mean(self.patches.clean - self.patches.corrupted)
+        if gap.low * gap.high > 0:
+            return ""
+        return (
+            f"Clean and corrupted prompts do not differ clearly ({gap.value:.3g}, {gap.low:.3g} to {gap.high:.3g}), so "
+            "there is nothing to take shares of."
+        )
+
+    def first_pass(self) -> float:
+        """Patch the whole activation."""
+        _ = self.patches.whole
+        return self.patches.full_passes
+
     def steps(self) -> list[Step]:
         """The checks in order."""
         n = self.experiment.n_null
+        one = 0.0 if self.premise_fails else self.patches.full_passes
         return [
             Step(
                 "something to explain",
                 "Does patching the whole activation at this site restore the behaviour?",
                 self.something,
                 "Choose a site and positions where patching the whole activation restores the behaviour.",
+                0,
             ),
             Step(
                 "projected out",
                 "Does the behaviour disappear if the component along the direction is the same for all prompts?",
                 self.projected_out,
                 "Run it on more examples.",
-                1 + n,
+                2 + n,
+                (2 + n) * one,
             ),
             Step(
                 "patched along it",
@@ -51,20 +80,23 @@ class DirectionChecks:
                 self.patched,
                 "Run it on more examples.",
                 1,
+                one,
             ),
             Step(
                 "beats random directions",
                 "Do directions drawn uniformly restore as much?",
                 lambda: self.compare("even"),
                 "Raise n_null.",
-                n,
+                n + 1,
+                (n + 1) * one,
             ),
             Step(
                 "beats directions of matched covariance",
                 "Do random directions along which the activations vary restore as much?",
                 lambda: self.compare("matched"),
                 "Raise n_null.",
-                n,
+                n + 1,
+                (n + 1) * one,
             ),
             Step(
                 "dose and response",
@@ -72,13 +104,14 @@ class DirectionChecks:
                 self.dose,
                 "Run it on more examples.",
                 len(DOSES),
+                len(DOSES) * one,
             ),
             Step(
                 "readable along it",
                 "Are clean and corrupted prompts separated along it, on held-out prompts?",
                 self.probe,
                 "Run it on more examples.",
-                1,
+                0,
             ),
             Step(
                 "no illusion",
@@ -86,11 +119,18 @@ class DirectionChecks:
                 self.illusion,
                 "State the direction at a site with a null space, such as the neurons that write there (site='post').",
                 2,
+                2 * one,
             ),
         ]
 
     def something(self) -> Finding:
-        effect = self.patches.share_restored(self.patches.whole())
+        if self.premise_fails:
+            clean, corrupted = map(
+                self.experiment.bootstrap.mean, (self.patches.clean, self.patches.corrupted)
+            )
+            unit = self.experiment.task.metric.unit
+            return Finding("inconclusive", self.premise_fails, clean, unit, corrupted, "corrupted prompts")
+        effect = self.patches.share_restored(self.patches.whole)
         verdict = _some(effect)
         reason = (
             f"The whole activation restores {percent(effect.value)}; a direction in it can do part of that."
@@ -99,20 +139,25 @@ class DirectionChecks:
 
     def projected_out(self) -> Finding:
         drawn = self.patches.random("even", self.experiment.n_null)
-        found = self.patches.removed([self.patches.unit, *drawn])
-        effect = self.patches.share_removed(found[0])
-        null = spread(self._shares(1 - self._restored(found[1:])))
+        found = self.patches.removed([self.patches.unit, None, *drawn])
+        effect, whole = (self.patches.share_removed(each) for each in found[:2])
+        null = spread(self._shares(1 - self._restored(found[2:])))
         verdict = _some(effect)
+        reason, advice = f"{percent(effect.value)} is destroyed.", ""
         if verdict == "supports" and effect.low <= null.high:
             verdict = "inconclusive"
-        return Finding(
-            verdict,
-            f"{percent(effect.value)} is destroyed.",
-            effect,
-            DESTROYED,
-            null,
-            "directions drawn uniformly",
-        )
+        elif verdict == "supports" and too_few_draws(len(drawn)):
+            verdict = "inconclusive"
+            reason += too_few_draws(len(drawn))
+            advice = "Raise n_null."
+        elif verdict != "supports" and whole.low <= FLOOR:
+            verdict = "inconclusive"
+            reason += (
+                f" If the whole activation is the same for all prompts, {percent(whole.value)} is, so there is nothing "
+                "that a direction in it could destroy."
+            )
+            advice = "Choose a site and positions without which the behaviour disappears."
+        return Finding(verdict, reason, effect, DESTROYED, null, "directions drawn uniformly", advice=advice)
 
     def patched(self) -> Finding:
         found = self.patches.restored([self.patches.unit])[0]
@@ -125,13 +170,27 @@ class DirectionChecks:
         shares = self._shares(self._restored(found))
         p = p_value(float(shares[0]), shares[1:])
         verdict: Verdict = "inconclusive"
-        if p <= SIGNIFICANT and effect.low > float(np.median(shares[1:])):
+        reason = f"{percent(float((shares[1:] < shares[0]).mean()))} of {len(shares) - 1} draws restore less."
+        null, advice = spread(shares[1:]), ""
+        few = too_few_draws(len(shares) - 1)
+        if effect.low <= FLOOR:
+            reason += f" The direction itself restores {percent(effect.value, 1)}, not clearly more than {FLOOR:.0%}."
+            advice = "Choose a direction that restores more, or run it on more examples."
+            if not clearly_beaten(shares[1:]):
+                reason += " Hardly any draw restores more, so there is nothing to compare."
+            elif few:
+                reason += few
+            else:
+                verdict = "undermines"
+        elif few:
+            reason += few
+        elif p <= SIGNIFICANT and effect.low > float(np.median(shares[1:])):
             verdict = "supports"
         elif p > 2 * SIGNIFICANT:
             verdict = "undermines"
-        reason = f"{percent(float((shares[1:] < shares[0]).mean()))} of {len(shares) - 1} draws restore less."
         words = "directions drawn uniformly" if kind == "even" else "directions of matched covariance"
-        return Finding(verdict, reason, effect, RESTORED, spread(shares[1:]), words, p)
+        details = {"smallest possible p": 1 / len(shares)}
+        return Finding(verdict, reason, effect, RESTORED, null, words, p, details=details, advice=advice)
 
     def dose(self) -> Finding:
         runs = torch.stack([self.patches.restored([self.patches.unit], dose)[0] for dose in DOSES])
@@ -148,16 +207,23 @@ class DirectionChecks:
         effect = self.experiment.bootstrap.statistic(rank_correlation, *runs)
         height = float(means[DOSES.index(1.0)] - means[0])
         verdict: Verdict = "inconclusive"
+        reason = f"From dose 0 to dose 1 the metric moves by {percent(height)} of the effect."
+        advice = ""
         if abs(height) < SOME / 2:
-            verdict = "undermines"
+            reason += " That is too little for the shape of the response to be seen."
+            advice = "Choose a direction that restores more."
         elif effect.low >= 0.75:
             verdict = "supports"
         elif effect.high < 0.5:
             verdict = "undermines"
-        reason = f"From dose 0 to dose 1 the metric moves by {percent(height)} of the effect."
         doses = {str(dose): float(mean - means[0]) for dose, mean in zip(DOSES, means, strict=True)}
         return Finding(
-            verdict, reason, effect, "rank correlation of dose and response", details={"doses": doses}
+            verdict,
+            reason,
+            effect,
+            "rank correlation of dose and response",
+            details={"doses": doses},
+            advice=advice,
         )
 
     def probe(self) -> Finding:
@@ -167,7 +233,8 @@ class DirectionChecks:
             return not_run("It needs at least 8 examples, half to fit and half to test.")
         right = _threshold_accuracy(clean, corrupted, self.patches.unit, half)
         effect = self.experiment.bootstrap.mean(right)
-        drawn = self.patches.random("even", self.experiment.n_null)
+        # These draws cost no pass, so there are always enough of them.
+        drawn = self.patches.random("even", max(self.experiment.n_null, FEWEST_DRAWS))
         control = [float(_threshold_accuracy(clean, corrupted, each, half).mean()) for each in drawn]
         null = spread(np.array(control))
         verdict: Verdict = "inconclusive"
@@ -193,16 +260,21 @@ class DirectionChecks:
         found = self.patches.restored([self.patches.unit, part / part.norm()])
         whole, read = (self.patches.share_restored(each) for each in found)
         verdict: Verdict = "inconclusive"
-        if read.low > SOME and read.low > 0.5 * whole.value:
-            verdict = "supports"
-        elif read.high < 0.5 * whole.value or read.high < SOME:
-            verdict = "undermines"
         reason = (
             f"{percent(float(part.norm()) ** 2)} of its squared length is read; patching that part alone restores "
             f"{percent(read.value)}, the whole direction {percent(whole.value)}."
         )
+        advice = ""
+        if whole.low <= FLOOR:
+            reason += " There is no clear effect that could be an illusion."
+            advice = "Choose a direction that restores more, or run it on more examples."
+        elif read.low > SOME and read.low > 0.5 * whole.value:
+            verdict = "supports"
+        elif read.high < 0.5 * whole.value or read.high < SOME:
+            verdict = "undermines"
         half = Estimate(whole.value / 2, whole.low / 2, whole.high / 2)
-        return Finding(verdict, reason, read, RESTORED, half, "half of the whole direction's effect")
+        name = "half of the whole direction's effect"
+        return Finding(verdict, reason, read, RESTORED, half, name, advice=advice)
 
     def _restored(self, metric: torch.Tensor) -> torch.Tensor:
         zero, one = self.patches.corrupted.mean(), self.patches.clean.mean()

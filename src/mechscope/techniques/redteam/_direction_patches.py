@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,8 +24,8 @@ class DirectionPatches:
     def __init__(self, experiment: Experiment, hypothesis: Direction) -> None:
         task = experiment.task
         self.experiment, self.hypothesis = experiment, hypothesis
-        self.into_corrupted = TaskSweep(experiment.model, task, "denoise", progress=experiment.progress)
-        self.into_clean = TaskSweep(experiment.model, task, "noise", progress=experiment.progress)
+        self.into_corrupted = TaskSweep(experiment.model, task, "denoise", progress=experiment.advance)
+        self.into_clean = TaskSweep(experiment.model, task, "noise", progress=experiment.advance)
         for run in (self.into_corrupted, self.into_clean):
             run.source.require([hypothesis.hook])
             run.sweep.prepare([hypothesis.hook], late=True)
@@ -49,17 +50,28 @@ class DirectionPatches:
         clean, corrupted = at_least_float32(clean), at_least_float32(corrupted)
         return self._run(run, corrupted + dose * (clean - corrupted), directions)
 
+    @cached_property
     def whole(self) -> torch.Tensor:
         """The metric [batch] of the corrupted run with the whole clean activation at the site."""
-        run = self.into_corrupted
-        edits = [run.edit(self.hypothesis.hook, pos=pos, head=self.hypothesis.head) for pos in self.places]
         self.experiment.passes += 1
-        return run.per_example([edits], "whole activation")[0]
+        return self.into_corrupted.per_example([self._whole_edits()], "whole activation")[0]
 
-    def removed(self, directions: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _whole_edits(self) -> list[Edit]:
+        hypothesis = self.hypothesis
+        return [
+            self.into_corrupted.edit(hypothesis.hook, pos=pos, head=hypothesis.head) for pos in self.places
+        ]
+
+    @cached_property
+    def full_passes(self) -> float:
+        """How many full passes one intervention at the site amounts to."""
+        return self.into_corrupted.sweep.full_passes([self._whole_edits()])
+
+    def removed(self, directions: Sequence[torch.Tensor | None]) -> torch.Tensor:
         """The metric [direction batch] of the clean run with the mean corrupted component along each direction.
 
-        The mean is over examples, at each of the hypothesis's positions or, if it names none, at every real token.
+        None stands for the whole activation. The mean is over examples, at each of the hypothesis's positions or, if
+        it names none, at every real token.
         """
         run = self.into_clean
         other = at_least_float32(run.source[self.hypothesis.hook])
@@ -118,7 +130,9 @@ class DirectionPatches:
         """The destroyed share: 0 at the clean metric, 1 at the corrupted one."""
         return self.experiment.bootstrap.share(metric, self.clean, self.corrupted)
 
-    def _run(self, run: TaskSweep, value: torch.Tensor, directions: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _run(
+        self, run: TaskSweep, value: torch.Tensor, directions: Sequence[torch.Tensor | None]
+    ) -> torch.Tensor:
         hypothesis = self.hypothesis
         interventions = [
             [
@@ -127,7 +141,7 @@ class DirectionPatches:
                     value,
                     pos=pos,
                     head=hypothesis.head,
-                    basis=each.to(value.device)[:, None],
+                    basis=None if each is None else each.to(value.device)[:, None],
                 )
                 for pos in self.places
             ]

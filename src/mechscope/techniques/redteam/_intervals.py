@@ -16,6 +16,8 @@ LEVEL = 0.95
 SIGNIFICANT = 0.05
 FEWEST_DRAWS = 19
 """With fewer draws the smallest possible p-value, 1 / (draws + 1), is above 0.05."""
+FLOOR = 0.1
+"""A share of at most this size is at the floor: which of several such shares is the largest says nothing."""
 
 
 @dataclass(frozen=True)

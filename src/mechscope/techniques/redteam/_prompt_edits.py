@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,11 +27,11 @@ def repeated(task: Task, rounds: int) -> Task:
     return task.select(torch.arange(task.n_examples).repeat(rounds))
 
 
-def swaps(task: Task, rounds: int, generator: torch.Generator) -> Edited:
+def swaps(task: Task, rounds: int, generator: torch.Generator, shown: Callable[[int], str] = str) -> Edited:
     """Replace one token of each prompt, at or before the last answer position.
 
     If prompts are aligned and several tokens occur at that position, the new token is one of those; otherwise it is
-    any token of the task's prompts.
+    any token of the task's prompts. `shown` gives a token's text for descriptions.
     """
     rows = repeated(task, rounds)
     tokens = rows.clean.cpu().clone()
@@ -48,7 +49,7 @@ def swaps(task: Task, rounds: int, generator: torch.Generator) -> Edited:
         choices = columns[at] if task.aligned and len(columns[at]) > 2 else everything
         choices = choices[choices != tokens[row, at]]
         new = int(choices[int(torch.randint(len(choices), (1,), generator=generator))])
-        words.append(f"position {at}: {int(tokens[row, at])} becomes {new}")
+        words.append(f"position {at}: {shown(int(tokens[row, at]))} becomes {shown(new)}")
         tokens[row, at] = new
     return Edited(rows, tokens, tuple(words))
 

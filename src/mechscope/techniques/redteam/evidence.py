@@ -69,7 +69,7 @@ class Check:
         """The measurement and its null in words; empty if nothing was measured."""
         if self.measured is None:
             return ""
-        text = f"{self.measured:.3g} ({_number(self.low)} to {_number(self.high)})"
+        text = f"{self.measured + 0.0:.3g} ({_number(self.low)} to {_number(self.high)})"
         if self.null is not None:
             text += f"{AGAINST}{self.null:.3g}"
             if self.null_low is not None and self.null_low != self.null_high:
@@ -209,7 +209,8 @@ def _warn_renamed(old: str, new: str) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "?" if value is None or math.isnan(value) else f"{value:.3g}"
+    # Adding zero turns -0 into 0.
+    return "?" if value is None or math.isnan(value) else f"{value + 0.0:.3g}"
 
 
 def _plain(value: Any) -> Any:

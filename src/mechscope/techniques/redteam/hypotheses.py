@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechscope.arguments import brief_repr
 from mechscope.model.layer_checks import check_layer
 from mechscope.model.names import get_act_name
 from mechscope.tasks.positions import named_positions
@@ -130,6 +131,8 @@ class Direction:
     positions: Sequence[str | int] | str | int | None = None
     """Numbers, or names of the task's positions; None for all positions."""
     claim: str = "this direction carries the behaviour"
+
+    __repr__ = brief_repr
 
     @property
     def hook(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,9 +31,22 @@ class Row:
         """Whether heads read separate inputs, which changes the shape of activations for other edits."""
         return any(edit.site.splits_inputs for edit in self.edits)
 
+    @cached_property
+    def by_layer(self) -> dict[int, list[Edit]]:
+        """Its edits, by block."""
+        found: dict[int, list[Edit]] = {}
+        for edit in self.edits:
+            found.setdefault(edit.site.layer, []).append(edit)
+        return found
+
     def at(self, layer: int) -> list[Edit]:
         """Its edits in one block."""
-        return [edit for edit in self.edits if edit.site.layer == layer]
+        return self.by_layer.get(layer, [])
+
+    @cached_property
+    def identities(self) -> dict[int, tuple[object, ...]]:
+        """What its edits do, by block: rows whose identities are equal so far have equal activations so far."""
+        return {layer: tuple(edit.identity for edit in edits) for layer, edits in self.by_layer.items()}
 
 
 class Planner:
@@ -97,18 +111,56 @@ def plan(rows: Iterable[Row], rows_at_once: Callable[[int], int]) -> Iterator[li
     """Divide interventions into groups that each fit into one batch.
 
     A group starts at one position, so all its interventions recompute the same suffix; they join the
-    batch layer by layer, each at its own first block.
+    batch layer by layer, each at its own first block. Interventions that begin with the same edits are neighbours,
+    because they share one row of the batch until their edits differ.
 
     Args:
         rows: the interventions.
         rows_at_once: from the position at which they start to how many fit into a batch.
     """
-    in_order = sorted(rows, key=lambda row: (row.start, row.splits_inputs, row.layer, row.place))
+    in_order = [row for row, _ in _in_order(rows)]
     for (start, _), together in itertools.groupby(in_order, key=lambda row: (row.start, row.splits_inputs)):
         waiting = list(together)
         # Groups of equal size, so that the last one is not nearly empty.
         count = -(-len(waiting) // max(1, rows_at_once(start)))
         yield from _cut(waiting, count)
+
+
+def share_of_passes(rows: Iterable[Row], n_layers: int, length: int) -> float:
+    """How many full passes the rows amount to, if each block runs once for rows that are alike up to it.
+
+    Args:
+        rows: the interventions.
+        n_layers: number of blocks of the model.
+        length: number of positions of a full pass.
+    """
+    total, before = 0.0, None
+    for row, steps in _in_order(rows):
+        first = row.layer
+        if before is not None and (before[0].start, before[1][:1]) == (row.start, steps[:1]):
+            # Neighbours in this order share the longest common beginning that any two rows share.
+            first = min((-layer for layer, _ in set(before[1]) ^ set(steps)), default=n_layers)
+        total += max(0, n_layers - first) / n_layers * (length - row.start) / length
+        before = row, steps
+    return total
+
+
+def _in_order(rows: Iterable[Row]) -> list[tuple[Row, tuple[tuple[int, int], ...]]]:
+    """Rows in the order of a batch, each with its steps: (-block, a number for what is edited there).
+
+    The minus puts a row before those that differ from it earlier, as if every block without edits were a step 0.
+    """
+    numbers: dict[tuple[object, ...], int] = {}
+
+    def steps(row: Row) -> tuple[tuple[int, int], ...]:
+        edited = sorted(row.identities.items(), key=lambda item: item[0])
+        return tuple((-layer, numbers.setdefault(what, len(numbers))) for layer, what in edited)
+
+    numbered = [(row, steps(row)) for row in rows]
+    return sorted(
+        numbered,
+        key=lambda pair: (pair[0].start, pair[0].splits_inputs, pair[0].layer, pair[1], pair[0].place),
+    )
 
 
 def _cut(rows: Sequence[Row], count: int) -> Iterator[list[Row]]:

@@ -1,7 +1,8 @@
 """A batch of interventions that grows layer by layer: each joins at its first edited block.
 
-Everything before an intervention's first block and first position is taken from the base run. In the last block only
-the positions that the metric reads are computed, and the keys and values that they need.
+Everything before an intervention's first block and first position is taken from the base run. Interventions that begin
+with the same edits share one row of the batch until their edits differ. In the last block only the positions that the
+metric reads are computed, and the keys and values that they need.
 """
 
 from __future__ import annotations
@@ -55,11 +56,20 @@ class Wavefront:
         if n_layers == 0:
             return list(rows), self._read(self._start(window, rows), window)
         state: torch.Tensor | None = None
+        # Each row of the state stands for the interventions that are alike so far, by the first of them.
         running: list[Row] = []
-        for layer in range(min(row.layer for row in rows), n_layers - 1):
+        entering: list[Row] = []
+        stands_for: dict[Row, list[Row]] = {}
+        for layer in range(min(row.layer for row in rows), n_layers):
+            if state is not None:
+                state, running = self._split(layer, state, running, stands_for)
+            entering = [row for row in rows if row.layer == layer]
+            stands_for |= {some[0]: some for some in _alike(entering, layer)}
+            entering = [row for row in entering if row in stands_for]
+            if layer == n_layers - 1:
+                break
             if state is not None:
                 state = self._block(layer, state, window, running)
-            entering = [row for row in rows if row.layer == layer]
             for group, entered in self._enter(layer, window, entering):
                 state = entered if state is None else torch.cat([state, entered])
                 running = running + group
@@ -67,12 +77,26 @@ class Wavefront:
         layer = n_layers - 1
         if state is not None:
             finished += self._last(layer, state, window, running)
-        entering = [row for row in rows if row.layer == layer]
         finished += [(group, self._read(end, window)) for group, end in self._enter(layer, window, entering)]
-        return (
-            list(itertools.chain.from_iterable(group for group, _ in finished)),
-            torch.cat([end for _, end in finished]),
-        )
+        order = list(itertools.chain.from_iterable(group for group, _ in finished))
+        ends = torch.cat([end for _, end in finished])
+        if len(order) < len(rows):
+            counts = torch.tensor([len(stands_for[row]) for row in order], device=ends.device)
+            ends = ends.repeat_interleave(counts, 0)
+        return list(itertools.chain.from_iterable(stands_for[row] for row in order)), ends
+
+    def _split(
+        self, layer: int, state: torch.Tensor, running: list[Row], stands_for: dict[Row, list[Row]]
+    ) -> tuple[torch.Tensor, list[Row]]:
+        """Give interventions whose edits differ in this block rows of their own."""
+        after: list[Row] = []
+        came_from: list[int] = []
+        for place, row in enumerate(running):
+            for some in _alike(stands_for.pop(row), layer):
+                stands_for[some[0]] = some
+                after.append(some[0])
+                came_from.append(place)
+        return (state if len(after) == len(running) else state[came_from]), after
 
     # Blocks ---------------------------------------------------------------------------------
 
@@ -248,6 +272,14 @@ class Wavefront:
             finally:
                 for point, listener in added:
                     point.discard(listener)
+
+
+def _alike(rows: Sequence[Row], layer: int) -> list[list[Row]]:
+    """Divide rows into groups whose edits of a block are the same."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.identities.get(layer, ()), []).append(row)
+    return list(groups.values())
 
 
 class _Editor:

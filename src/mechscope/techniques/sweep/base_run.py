@@ -9,6 +9,7 @@ import torch
 
 from mechscope.model.components.pass_context import repeat_rows
 from mechscope.model.key_value_cache import HookedTransformerKeyValueCacheEntry
+from mechscope.model.token_batch import TextOrIds
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -19,7 +20,7 @@ class BaseRun:
 
     Args:
         model: the model.
-        tokens: [batch pos].
+        tokens: text, or tokens [batch pos].
         attention_mask: 0 where a token is padding [batch pos]; None uses the tokens' own mask (see `model.as_tokens`).
         also: hook points that the first pass stores in addition, because they will be needed later.
     """
@@ -27,7 +28,7 @@ class BaseRun:
     def __init__(
         self,
         model: HookedTransformer,
-        tokens: torch.Tensor,
+        tokens: torch.Tensor | TextOrIds,
         attention_mask: torch.Tensor | None = None,
         *,
         also: Iterable[str] = (),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from mechscope.arguments import checked_constructor
+from mechscope.arguments import brief_repr, checked_constructor
 from mechscope.model.precision import at_least_float32
 from mechscope.model.sites import Site
 
@@ -50,6 +50,8 @@ class Edit:
     """Instead of a value, a function of the activation [batch window ...] and the window (a range of positions) that
     returns the new activation. The window starts at the first edited position; without positions it is everything."""
 
+    __repr__ = brief_repr
+
     def __post_init__(self) -> None:
         if (self.value is None) == (self.function is None):
             raise ValueError(f"an edit of {self.hook!r} needs either a value or a function.")
@@ -73,6 +75,15 @@ class Edit:
         if isinstance(self.pos, torch.Tensor):
             return int(self.pos.min())
         return self.pos if isinstance(self.pos, int) else min(self.pos)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for two edits that do the same because they share their tensors; functions are equal to nothing."""
+        pos = id(self.pos) if isinstance(self.pos, torch.Tensor) else self.pos
+        value = id(self.value) if isinstance(self.value, torch.Tensor) else self.value
+        basis = None if self.basis is None else id(self.basis)
+        function = None if self.function is None else object()
+        return (self.hook, value, pos, self.head, self.key, self.index, self.how, basis, function)
 
     def end(self, length: int) -> int:
         """One past the last position that changes."""
@@ -125,7 +136,8 @@ class Edit:
         if self.head is not None and n_heads is None:
             raise ValueError(f"{self.hook!r} has no heads; leave `head` out.")
         if n_heads is not None:
-            self._check_among("head", self.head, n_heads)
+            shared = n_heads != cfg.n_heads
+            self._check_among("key/value head" if shared else "head", self.head, n_heads)
         self._check_among("key", self.key, length)
         if self.site.has_pattern_axes:
             return

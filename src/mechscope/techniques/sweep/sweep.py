@@ -15,9 +15,10 @@ from mechscope.model.components import has_custom_parts
 from mechscope.model.components.rotary import depends_on_length
 from mechscope.model.hook_points import has_torch_hooks
 from mechscope.model.precision import at_least_float32
+from mechscope.model.token_batch import TextOrIds
 from mechscope.techniques.sweep._lazy_logits import LazyLogits, NotComputed
 from mechscope.techniques.sweep._memory import bytes_of_example, memory_budget
-from mechscope.techniques.sweep._plan import Planner, Row, plan
+from mechscope.techniques.sweep._plan import Planner, Row, plan, share_of_passes
 from mechscope.techniques.sweep._wavefront import Wavefront
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 from mechscope.techniques.sweep.edit import Edit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Intervention = Edit | Sequence[Edit]
 Measure = Callable[[torch.Tensor], torch.Tensor | float]
+Progress = bool | Callable[[int], object]
 
 # On a CPU larger batches gain nothing, because their activations no longer fit in the caches.
 _POSITIONS_ON_CPU = 2048
@@ -49,7 +51,7 @@ class Sweep:
         vocabulary: the only tokens whose logits the metric reads; its last axis then has these, in order.
         attention_mask: 0 where a token is padding [batch pos].
         memory: bytes that a batch may take; None takes a quarter of what is free.
-        progress: show a progress bar.
+        progress: show a progress bar; or a function that is called with the number of interventions just finished.
 
     Raises:
         ValueError: for tokens or positions that do not fit.
@@ -67,13 +69,13 @@ class Sweep:
     def __init__(
         self,
         model: HookedTransformer,
-        tokens: Int[torch.Tensor, "batch pos"],
+        tokens: Int[torch.Tensor, "batch pos"] | TextOrIds,
         reads: Int[torch.Tensor, "batch answer"] | None = None,
         *,
         vocabulary: Int[torch.Tensor, " token"] | None = None,
         attention_mask: torch.Tensor | None = None,
         memory: int | None = None,
-        progress: bool = True,
+        progress: Progress = True,
     ) -> None:
         refuse_own_forward(model)
         self.model = model
@@ -116,12 +118,27 @@ class Sweep:
             ValueError: for no interventions, edits that do not fit, or a measure that is NaN.
             KeyError: for hook points that do not exist.
         """
-        given = [(each,) if isinstance(each, Edit) else tuple(each) for each in interventions]
+        given = _as_tuples(interventions)
         planner = self._check(given)
         with torch.no_grad():
             if self.reads is not None:
                 return self._run(planner, given, self.reads, measure, description)
             return self._run_where_read(planner, given, measure, description)
+
+    def full_passes(self, interventions: Iterable[Intervention]) -> float:
+        """How many full passes the interventions amount to, to estimate their time; errors are those of `run`."""
+        given = _as_tuples(interventions)
+        with torch.no_grad():
+            rows, _ = self._rows(self._check(given), given, self.reads)
+        return share_of_passes(filter(None, rows), self.model.cfg.n_layers, self.cache.length)
+
+    def _rows(
+        self, planner: Planner, given: list[tuple[Edit, ...]], reads: torch.Tensor | None
+    ) -> tuple[list[Row | None], int]:
+        """From where each intervention is recomputed (None: it changes nothing), and how many positions can matter."""
+        free_suffix = self._free_suffix()
+        length = self.cache.length if reads is None or not free_suffix else int(reads.max()) + 1
+        return [planner.row(place, edits, free_suffix, length) for place, edits in enumerate(given)], length
 
     def _run_where_read(
         self, planner: Planner, given: list[tuple[Edit, ...]], measure: Measure, description: str
@@ -166,9 +183,7 @@ class Sweep:
         """Measure each intervention: its logits at `reads`, or its residual stream if these are not known."""
         # Custom parts may read any position, so they are run as a whole.
         whole = self._must_be_whole()
-        free_suffix = self._free_suffix()
-        length = self.cache.length if reads is None or not free_suffix else int(reads.max()) + 1
-        rows = [planner.row(place, edits, free_suffix, length) for place, edits in enumerate(given)]
+        rows, length = self._rows(planner, given, reads)
         live = [row for row in rows if row is not None]
         # An edit that lets a query see later keys needs all positions.
         ahead = [row for row in live if any(map(planner.looks_ahead, row.edits))]
@@ -179,13 +194,16 @@ class Sweep:
             measure(base_end if reads is None else self._unembed(base_end)), "the run without edits"
         )
         results: list[torch.Tensor | None] = [None] * len(given)
-        bar = tqdm(total=len(given), desc=description or "interventions", disable=not self.progress)
+        tell = self.progress if callable(self.progress) else None
+        off = bool(tell) or not self.progress
+        bar = tqdm(total=len(given), desc=description or "interventions", disable=off)
+        advance = tell or bar.update
         try:
             with bar:
                 for place, row in enumerate(rows):
                     if row is None:
                         results[place] = base
-                        bar.update()
+                        advance(1)
                 for some, until, all_of_it in ((behind, length, whole), (ahead, self.cache.length, True)):
                     front = Wavefront(self.cache, reads, until, all_of_it)
                     for group in plan(some, self._rows_at_once(some, until)):
@@ -193,7 +211,7 @@ class Sweep:
                         readable = ends if reads is None else self._logits_of(ends)
                         for row, values in zip(order, readable, strict=True):
                             results[row.place] = _checked(measure(values))
-                        bar.update(len(order))
+                        advance(len(order))
         except KeyboardInterrupt:
             self.partial = _stack(results)
             raise
@@ -341,6 +359,10 @@ class Sweep:
         if self.vocabulary is None:
             return self.model.unembed(normalized)
         return self.model.unembed.only(normalized, self.vocabulary)  # type: ignore[operator]
+
+
+def _as_tuples(interventions: Iterable[Intervention]) -> list[tuple[Edit, ...]]:
+    return [(each,) if isinstance(each, Edit) else tuple(each) for each in interventions]
 
 
 def refuse_own_forward(model: HookedTransformer) -> None:

@@ -16,7 +16,7 @@ from mechscope.tasks.metrics import Answers
 from mechscope.tasks.task import Baselines, Task
 from mechscope.techniques.sweep.base_run import BaseRun, resid_hooks
 from mechscope.techniques.sweep.edit import Edit
-from mechscope.techniques.sweep.sweep import Intervention, Sweep
+from mechscope.techniques.sweep.sweep import Intervention, Progress, Sweep
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -41,7 +41,7 @@ class TaskSweep:
         normalize: report effects as a share of the difference between the two runs: 0 changes nothing, 1 has the
             effect of changing the whole prompt. Otherwise report the metric itself.
         memory: bytes that a batch may use.
-        progress: show a progress bar.
+        progress: show a progress bar; or a function that is called with the number of interventions just finished.
         source: the run that provides the activations, if it exists already.
 
     Before the first intervention there are two forward passes, one of each run, if `source.require` names all
@@ -60,7 +60,7 @@ class TaskSweep:
         *,
         normalize: bool = True,
         memory: int | None = None,
-        progress: bool = True,
+        progress: Progress = True,
         source: BaseRun | None = None,
     ) -> None:
         if direction not in ("denoise", "noise"):
@@ -139,9 +139,7 @@ class TaskSweep:
     def measure(self, logits: torch.Tensor) -> Float[torch.Tensor, " batch"]:
         """The task's metric of each example, from the logits that the sweep computes."""
         # A sweep measures its base run first, so runs that cannot be compared fail before any intervention.
-        baselines = self.baselines
-        reference = baselines.clean_logits if self.task.metric.needs_reference else None
-        return self.task.metric(logits, self._answers, reference)
+        return self.task.metric(logits, self._answers, self.baselines.reference)
 
     def per_example(
         self, interventions: Sequence[Intervention], description: str = ""

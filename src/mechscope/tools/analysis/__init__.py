@@ -1,1 +1,5 @@
 """The classic package `tools.analysis`."""
+
+from mechscope.lazy import attach_modules
+
+__getattr__ = attach_modules(__name__, __file__)
