@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mechscope.checkpoints.lab_models import LabModel
     from mechscope.model.transformer import HookedTransformer
 
-NOT_IN_BUDGET = "only the full budget studies SmolLM2-135M, which takes about ten minutes"
+NOT_IN_BUDGET = "only the full budget studies SmolLM2-135M, which takes ten to fifteen minutes"
 CLEAR = 0.1
 """Share of the effect from which on a head of one half must be confirmed by the other."""
 CHAIN = (SUPPRESSOR, READER, "induction", EARLIER)
@@ -72,7 +72,7 @@ class Study:
 def ioi_heads(model: HookedTransformer, seed: int = 0, n: int = 16, threshold: float = 0.05) -> PatchedHeads:
     """The heads of a model's IOI circuit with their classes, found by patching on one half of the data.
 
-    SmolLM2-135M takes half a minute.
+    SmolLM2-135M takes about a minute.
 
     Args:
         seed: which names and templates make up the half, and which prompts.
