@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 
 from mechscope import checkpoints, tasks
 from mechscope.checkpoints import load_model
-from mechscope.checkpoints.lab_models import GPT2_SMALL
+from mechscope.checkpoints.lab_models import GPT2_SMALL, SMOLLM2
 from mechscope.labs import Lab, check_claims, run_lab
 from mechscope.labs.ioi import LAB, IOIConfig
 from mechscope.labs.ioi import experiment as experiment_module
@@ -70,6 +71,7 @@ def test_the_twin_comes_with_its_tokenizer_and_is_small() -> None:
 @pytest.fixture
 def small_lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(experiment_module, "GPT2_SMALL", absent(GPT2_SMALL))
+    monkeypatch.setattr(experiment_module, "SMOLLM2", absent(SMOLLM2))
     return dataclasses.replace(LAB, configs={"quick": SMALL, "full": SMALL}, seeds={"quick": 1, "full": 1})
 
 
@@ -77,7 +79,8 @@ def test_the_report_tells_everything(small_lab: Lab, tmp_path: Path) -> None:
     run = run_lab(small_lab, out=tmp_path, device="cpu")
     status = {checked.claim.id: checked.status for checked in run.claims}
     assert {name for name in status if not name.startswith("4.t")} == {
-        f"4.{number}" for number in (*range(1, 13), "13a", "13b", "13c")
+        *(f"4.{number}" for number in (*range(1, 13), "13a", "13b", "13c")),
+        *(f"4.s{number}" for number in range(1, 10)),
     }
     assert all(value == "not-run" for name, value in status.items() if not name.startswith("4.t"))
     assert status["4.t12"] == "not-run"
@@ -87,9 +90,12 @@ def test_the_report_tells_everything(small_lab: Lab, tmp_path: Path) -> None:
     assert "[[number" not in html
     assert "[[figure" not in html
     assert "GPT-2 small is not on this machine" in html
+    reasons = {checked.reason for checked in run.claims if checked.claim.id.startswith("4.s")}
+    assert reasons == {SMOLLM2.missing}
+    assert "This run did not look at it: SmolLM2-135M is not on this machine" in html
     text = LAB.lesson.read_text(encoding="utf-8")
     missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}
-    assert missing == {"gpt2_logit_difference"} <= optional_names(text)
+    assert missing == {"gpt2_logit_difference", "smollm2_accuracy"} <= optional_names(text)
     for figure in run.outcome.figures:
         assert "ook" in figure.caption, f"{figure.name} does not say what to look for"
         assert figure.data
@@ -126,8 +132,11 @@ def test_the_lesson_says_what_was_found(facts: dict[str, None], sentence: str) -
         undermining=1,
         inconclusive=1,
         cheapest_check="enough: repeat it",
+        smollm2_missing="",
+        smollm2_classes="",
     )
     values = dict.fromkeys(names_read(text), 1.0) | {"config": SMALL} | vars(known) | facts
+    values |= {"measures": defaultdict(lambda: 1.0)}
     assert sentence in " ".join(fill_text(text, values).replace("\u00a0", " ").split())
 
 

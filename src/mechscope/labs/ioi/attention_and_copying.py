@@ -16,7 +16,7 @@ from mechscope.model.names import get_act_name
 from mechscope.results import Provenance, Result, make_result
 from mechscope.tasks.task import Task
 from mechscope.techniques.head_detectors import detect_heads
-from mechscope.techniques.ov_qk_circuits import full_circuit, unembedding, write_weight
+from mechscope.techniques.ov_qk_circuits import embedding, read_weight, unembedding, write_weight
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -67,16 +67,47 @@ def copy_scores(model: HookedTransformer, names: Sequence[int], *, sign: int = 1
     tokens = torch.as_tensor(list(names), device=model.W_E.device)
     scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
     with torch.no_grad():
+        # Only the names, and once for all layers: the first MLP on a whole vocabulary takes seconds.
+        embedded, logits_of = embedding(model, tokens, through), sign * unembedding(model)
         for layer in range(model.cfg.n_layers):
-            circuit = full_circuit(model, layer, None, "OV", through=through)
+            read, write = read_weight(model, layer, "W_V"), write_weight(model, layer)
             for head in range(model.cfg.n_heads):
-                logits = sign * circuit.A[head, tokens] @ circuit.B[head]
+                logits = (embedded @ read[head]) @ (write[head] @ logits_of)
                 top = logits.topk(min(TOP, logits.shape[-1]), dim=-1).indices
                 scores[layer, head] = (top == tokens[:, None]).any(-1).float().mean()
     title = "Copy score" if sign > 0 else "Negative copy score"
     return make_result(
         scores, ("layer", "head"), title, "share of names", Provenance(model_name(model), "names")
     )
+
+
+def copy_scores_on_prompts(model: HookedTransformer, task: Task, *, sign: int = 1) -> Result:
+    """Share of prompts on which a head that attends only to IO puts it among the five likeliest tokens (layer, head).
+
+    Unlike in `copy_scores`, the head reads what the layers before it have made of the name on these prompts, as it does
+    in the model. In a deep model that has little in common with the name's embedding after the first MLP. With
+    `sign=-1`, the same through -W_O.
+    """
+    rows, io = torch.arange(task.n_examples), task.answers.correct[:, 0, 0]
+    values = [get_act_name("v", layer) for layer in range(model.cfg.n_layers)]
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    with torch.no_grad():
+        _, cache = model.run_with_cache(
+            task.clean, return_type=None, names_filter=values, attention_mask=task.attention_mask
+        )
+        logits_of = sign * unembedding(model)
+        io = io.to(logits_of.device)
+        for layer, hook in enumerate(values):
+            at_io = cache[hook][rows, task.positions["IO"]]
+            # Under grouped-query attention several heads share a value.
+            by_head = at_io.repeat_interleave(model.cfg.n_heads // at_io.shape[1], dim=1)
+            for head in range(model.cfg.n_heads):
+                logits = by_head[:, head] @ write_weight(model, layer)[head] @ logits_of
+                top = logits.topk(min(TOP, logits.shape[-1]), dim=-1).indices
+                scores[layer, head] = (top == io[:, None]).any(-1).float().mean()
+    title = f"{'Copy' if sign > 0 else 'Negative copy'} score on prompts"
+    made_by = Provenance(model_name(model), task.name, task.seed)
+    return make_result(scores, ("layer", "head"), title, "share of prompts", made_by)
 
 
 @dataclass(frozen=True)

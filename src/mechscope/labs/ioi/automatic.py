@@ -14,7 +14,7 @@ from mechscope.results import Result
 from mechscope.tasks.task import Task
 from mechscope.techniques.activation_patching import patch
 from mechscope.techniques.attribution_patching import attribution_patching
-from mechscope.techniques.circuits import Circuit, auroc, discover
+from mechscope.techniques.circuits import Circuit, Discovery, auroc, discover
 
 if TYPE_CHECKING:
     from mechscope.model.transformer import HookedTransformer
@@ -69,6 +69,8 @@ class Discovered:
     """The largest score of any edge that leaves each head [layer head]."""
     head_auc: float
     """Probability that a head of the circuit ranks above one outside it; NaN if all heads or none are in it."""
+    discovery: Discovery
+    """The scored edges, from which circuits can be taken."""
 
 
 def discover_heads(
@@ -89,7 +91,7 @@ def discover_heads(
             by_head[layer, head] = scores[found.graph.source_index[node_of((layer, head))]].max()
             true[layer, head] = (layer, head) in known
     area = auroc(by_head.flatten(), true.flatten())
-    return Discovered(method, found.scores, by_head.numpy(), area)
+    return Discovered(method, found.scores, by_head.numpy(), area, found)
 
 
 def acdc_edge_auc(model: HookedTransformer, task: Task, true: Circuit, taus: Collection[float]) -> float:

@@ -1,8 +1,9 @@
-"""The claims of step 04: on GPT-2 small those of the paper, on the twin and the planted circuit our own."""
+"""The claims of step 04: about GPT-2 small the paper's; about SmolLM2-135M, the twin and planted circuits our own."""
 
 from __future__ import annotations
 
 from mechscope.labs.claim import Claim, Condition
+from mechscope.labs.ioi.claims_smollm2 import CLAIMS_SMOLLM2
 
 PAPER = "Wang et al. 2022, Interpretability in the Wild"
 OURS = "mechscope: the bundled twin, ioi-twin"
@@ -294,4 +295,4 @@ OFFLINE: tuple[Claim, ...] = (
 )
 """The claims that can be tested on every machine."""
 
-CLAIMS: tuple[Claim, ...] = (*PUBLISHED, *OFFLINE)
+CLAIMS: tuple[Claim, ...] = (*PUBLISHED, *CLAIMS_SMOLLM2, *OFFLINE)

@@ -29,3 +29,11 @@ class IOIConfig:
     """Prompts for its behaviour and its circuit: every template in both orders, twice."""
     retrained: int = 0
     """How many new twins are trained, from other seeds, to see whether they learn the task."""
+    smollm2: bool = False
+    """Whether SmolLM2-135M is studied too, if it is on this machine."""
+    smollm2_prompts: int = 16
+    """Pairs of prompts in each half of its data: one for every template of the half in both orders."""
+    smollm2_draws: int = 8
+    """Sets of heads for each of its nulls."""
+    smollm2_edge_draws: int = 4
+    """Circuits of edges for each of its nulls, at each size."""

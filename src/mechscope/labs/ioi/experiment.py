@@ -1,4 +1,5 @@
-"""Step 04: find and judge a circuit in the twin and in planted models, and measure GPT-2 small if it is available."""
+"""Step 04: find and judge a circuit in the twin and in planted models, and in GPT-2 small and SmolLM2-135M if they
+are on this machine."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mechscope.checkpoints.lab_models import GPT2_SMALL
+from mechscope.checkpoints.lab_models import GPT2_SMALL, SMOLLM2
 from mechscope.checkpoints.load import load_model
 from mechscope.checkpoints.weights_checksum import bundled_checksum
 from mechscope.labs.ioi.anatomy import Anatomy, NoCircuitError
 from mechscope.labs.ioi.claims import ACDC, CLAIMS, EDGES, GPT2, RETRAINED
+from mechscope.labs.ioi.claims_smollm2 import SMOLLM2 as SMOLLM2_CLAIMS
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.figures import draw_figures
 from mechscope.labs.ioi.gpt2 import gpt2_measures
@@ -22,9 +24,12 @@ from mechscope.labs.ioi.heads import node_of
 from mechscope.labs.ioi.measures import Measured, held_out_accuracy, measure_twin, planted_measures
 from mechscope.labs.ioi.other_circuits import other_circuit_measures
 from mechscope.labs.ioi.planted_circuit import recover
+from mechscope.labs.ioi.smollm2 import Study, study_smollm2, why_not_studied
+from mechscope.labs.ioi.smollm2_figures import classes_beside_gpt2, draw_smollm2
 from mechscope.labs.ioi.stories import Stories
 from mechscope.labs.ioi.twin_training import TwinConfig, train_twin
 from mechscope.labs.lab import Lab, Outcome
+from mechscope.results import Provenance
 from mechscope.runs.workspace import Workspace
 from mechscope.tasks.indirect_object import ioi
 from mechscope.techniques.redteam import Evidence, Heads, redteam
@@ -68,6 +73,10 @@ class Facts:
     """How many are inconclusive."""
     cheapest_check: str
     """The cheapest check that could still falsify the circuit."""
+    smollm2_missing: str
+    """Why SmolLM2-135M was not studied; empty if it was."""
+    smollm2_classes: str
+    """A table of its heads by class beside GPT-2 small's; empty if it was not studied."""
 
 
 def run_experiment(workspace: Workspace) -> Outcome:
@@ -87,7 +96,12 @@ def run_experiment(workspace: Workspace) -> Outcome:
         seed: {f"twin_{name}": value for name, value in one.measures.items()} | shared
         for seed, one in measured.items()
     }
+    smollm2_missing = why_not_studied(SMOLLM2, config.smollm2)
+    study = None if smollm2_missing else study_smollm2(workspace, SMOLLM2)
+    if study is not None:
+        measures = {seed: {**found, **study.measures[seed]} for seed, found in measures.items()}
     not_run = {} if others else {EDGES: NO_EDGES}
+    not_run |= {SMOLLM2_CLAIMS: smollm2_missing} if smollm2_missing else {}
     not_run |= {} if published else {GPT2: GPT2_SMALL.missing}
     not_run |= {} if "gpt2_acdc_edge_auc" in published else {ACDC: NO_ACDC}
     not_run |= {} if "retrained_share" in shared else {RETRAINED: NO_TRAINING}
@@ -98,9 +112,12 @@ def run_experiment(workspace: Workspace) -> Outcome:
     evidence = attack(twin, anatomy, config, first)
     return Outcome(
         measures=measures,
-        figures=draw_figures(anatomy, baselines, measures[first], evidence, first),
+        figures=(
+            *draw_figures(anatomy, baselines, measures[first], evidence, first),
+            *(draw_smollm2(study, Provenance(SMOLLM2.name, "IOI", first)) if study else ()),
+        ),
         not_run=not_run,
-        facts=_facts(anatomy, baselines, evidence),
+        facts=_facts(anatomy, baselines, evidence, smollm2_missing or "", study),
         weights=dict(twin.state_dict()),
     )
 
@@ -143,7 +160,13 @@ def _retrained(workspace: Workspace) -> dict[str, float]:
     return {"retrained_share": 100 * sum(learned) / len(learned)}
 
 
-def _facts(anatomy: Anatomy, baselines: Mapping[str, float], evidence: Evidence) -> Facts:
+def _facts(
+    anatomy: Anatomy,
+    baselines: Mapping[str, float],
+    evidence: Evidence,
+    smollm2_missing: str,
+    study: Study | None,
+) -> Facts:
     nulls = anatomy.judgement.nulls
     return Facts(
         circuit_heads=len(anatomy.roles.positions),
@@ -159,6 +182,8 @@ def _facts(anatomy: Anatomy, baselines: Mapping[str, float], evidence: Evidence)
         inconclusive=len(evidence.with_verdict("inconclusive")),
         # Without the instructions for running it.
         cheapest_check=evidence.cheapest_falsifier.split(" Give ", maxsplit=1)[0],
+        smollm2_missing=smollm2_missing,
+        smollm2_classes="" if study is None else classes_beside_gpt2(study),
     )
 
 
@@ -167,10 +192,11 @@ def _median(draws: tuple[float, ...]) -> float | None:
 
 
 def describe_inputs() -> dict[str, str]:
-    """The bundled twin, and GPT-2 small if it is on this machine."""
+    """The bundled twin, and GPT-2 small and SmolLM2-135M if they are on this machine."""
     return {
         "twin": f"ioi-twin, bundled (sha256 {bundled_checksum('ioi-twin')}…)",
         "GPT-2 small": GPT2_SMALL.describe("claims 4.1 to 4.13 are"),
+        "SmolLM2-135M": SMOLLM2.describe("claims 4.s1 to 4.s9 are"),
     }
 
 
@@ -183,7 +209,9 @@ LAB = Lab(
     lesson=Path(__file__).parent / "lesson.md",
     configs={
         "quick": IOIConfig(),
-        "full": IOIConfig(planted_seeds=6, null_draws=40, redteam_draws=59, gpt2_prompts=48, retrained=1),
+        "full": IOIConfig(
+            planted_seeds=6, null_draws=40, redteam_draws=59, gpt2_prompts=48, retrained=1, smollm2=True
+        ),
     },
     seeds={"quick": 1, "full": 3},
     inputs=describe_inputs,

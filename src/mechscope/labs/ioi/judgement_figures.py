@@ -55,7 +55,7 @@ def _nulls(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     faithful = 100 * anatomy.judgement.faithfulness
     draws = {"random heads": nulls.random, "as many in each layer": nulls.matched}
     title = "Is it the circuit, or would any heads do?"
-    figure = _strip(draws, faithful, title)
+    figure = null_strip(draws, faithful, title)
     data = {
         name.replace(" ", "-"): make_result([100 * value for value in values], ("draw",), title, "%", made_by)
         for name, values in draws.items()
@@ -70,7 +70,8 @@ def _nulls(anatomy: Anatomy, made_by: Provenance) -> LabFigure:
     )
 
 
-def _strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> Any:
+def null_strip(draws: Mapping[str, Sequence[float]], level: float, title: str) -> Any:
+    """Faithfulness (shares) of other sets of heads as points, beside the level of the circuit (%)."""
     figure = new_figure(title, "kind of other circuit", "faithfulness (%)")
     for row, (name, values) in enumerate(draws.items()):
         spread = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else [0.0] * len(values)

@@ -71,8 +71,20 @@ class Judgement:
         return max(abs(circuit - model) for circuit, model in self.completeness.values())
 
 
-def judge(runs: MeanAblation, classes: Classes, positions: HeadPositions, draws: int, seed: int) -> Judgement:
+def judge(
+    runs: MeanAblation,
+    classes: Classes,
+    positions: HeadPositions,
+    draws: int,
+    seed: int,
+    knock_out_draws: int | None = None,
+) -> Judgement:
     """Judge the circuit of these classes.
+
+    Args:
+        draws: sets of heads for each null of faithfulness.
+        seed: seed of all draws.
+        knock_out_draws: sets of heads beside each class that is knocked out; None draws as many as for faithfulness.
 
     Raises:
         ValueError: for a circuit without heads.
@@ -80,6 +92,7 @@ def judge(runs: MeanAblation, classes: Classes, positions: HeadPositions, draws:
     if not positions:
         raise ValueError("the circuit has no heads, so there is nothing to judge.")
     draw = random.Random(f"ioi nulls {seed}")
+    beside = draws if knock_out_draws is None else knock_out_draws
     faithfulness = runs.share(positions)
     return Judgement(
         runs.whole,
@@ -95,7 +108,7 @@ def judge(runs: MeanAblation, classes: Classes, positions: HeadPositions, draws:
             for name, heads in classes.items()
         },
         {name: 1 - runs.share_of(runs.without_heads(heads)) for name, heads in classes.items()},
-        {name: _null_knock_out(runs, positions, len(heads), draws, draw) for name, heads in classes.items()},
+        {name: _null_knock_out(runs, positions, len(heads), beside, draw) for name, heads in classes.items()},
     )
 
 

@@ -135,6 +135,7 @@ def second_mention_measures(model: HookedTransformer, misled: Task, control: Tas
         "misled_errors": 100 - on_misled.accuracy,
         "misled_logit_difference": on_misled.logit_difference,
         "control_errors": 100 - on_control.accuracy,
+        "control_logit_difference": on_control.logit_difference,
     }
 
 
