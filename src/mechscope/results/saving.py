@@ -68,6 +68,9 @@ def load_result(path: str | Path) -> Result:
     try:
         check_kinds(_Header, header if isinstance(header, dict) else {"result": header})
         provenance = header["provenance"]
+        described = {f"{_LABEL}{name}" for name in header.get("labels", {})}
+        if missing := (tensors.keys() - {"values"}) ^ described:
+            raise ValueError(f"{sorted(missing)[0]!r} is stored without its description, or described only")
         check_kinds(Provenance, provenance)
         return make_result(
             values,
