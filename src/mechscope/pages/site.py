@@ -9,9 +9,6 @@ Links on pages are relative and name `index.html`, so that a page works under an
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import pkgutil
-import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,13 +65,14 @@ class SitePage:
     scripts: Sequence[str] = ()
     """ES modules that the page runs, by file name (see `SiteRoom.modules`)."""
     needs_server: str = ""
-    """What the page cannot do in a static site, as a sentence with the command that starts the server; usually empty."""
+    """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
 
     def __post_init__(self) -> None:
-        if self.route and (not self.route.endswith("/") or self.route.startswith("/")):
-            raise ValueError(f"the route {self.route!r} of a page must be empty or look like 'models/ioi-twin/'.")
-        if posixpath.normpath(self.route or ".") not in (self.route.rstrip("/"), "."):
-            raise ValueError(f"the route {self.route!r} has empty, '.' or '..' parts.")
+        parts = self.route.split("/")
+        if self.route and (parts.pop() or any(part in ("", ".", "..") for part in parts)):
+            raise ValueError(
+                f"the route of a page is empty or a folder such as 'models/ioi-twin/', not {self.route!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -136,10 +134,12 @@ def find_rooms() -> list[SiteRoom]:
     import mechscope
 
     rooms: list[SiteRoom] = []
-    for module in pkgutil.iter_modules(mechscope.__path__):
-        name = f"mechscope.{module.name}.{ROOM_MODULE}"
-        if module.ispkg and importlib.util.find_spec(name) is not None:
-            rooms.append(importlib.import_module(name).site_pages())
+    for folder in mechscope.__path__:
+        # By files, because asking for a package's modules would import every package.
+        for module in sorted(Path(folder).glob(f"*/{ROOM_MODULE}.py")):
+            rooms.append(
+                importlib.import_module(f"mechscope.{module.parent.name}.{ROOM_MODULE}").site_pages()
+            )
     return rooms
 
 

@@ -1,7 +1,7 @@
 """What a local server must refuse: other hosts' names, other sites' requests, and strangers on a network.
 
-A page of any web site can make the reader's browser send requests to this machine. The names that the browser used (Host)
-and where the request came from (Origin) tell such requests apart. If the server can be reached from other machines, it
+A page of any web site can make the reader's browser send requests to this machine. The name that the browser used
+(Host) and where the request came from (Origin) tell such requests apart. If other machines can reach the server, it
 also asks for a token.
 """
 

@@ -76,6 +76,7 @@ def serve(host: str, port: int, started: Callable[[str], None]) -> None:
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
+    listening.listen()
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     names = (*LOOPBACK_NAMES, host) if is_loopback(host) else (*LOOPBACK_NAMES, *_own_names(host))

@@ -79,6 +79,13 @@ export class Tokenizer {
     return pieces;
   }
 
+  /** The words of a text that the vocabulary lacks, each once. */
+  unknownWords(text) {
+    if (this.ranks) return [];
+    const words = [...text.matchAll(this.words)].map(([word]) => word);
+    return [...new Set(words.filter((word) => !this.ids.has(word)))];
+  }
+
   /** The text of token ids. Bytes that are not a whole character become �. */
   decode(ids) {
     if (!this.ranks) return ids.map((id) => this.tokens[id]).join("");

@@ -4,7 +4,7 @@
 // that were asked for, and applies edits on the way. Nothing is batched. Sums are in float32 with float64 accumulators.
 
 import { Tensor, readSafetensors } from "./safetensors.js";
-import { processWeights } from "./weight_processing.js";
+import { processWeights, untie } from "./weight_processing.js";
 
 const TINY = 1.1754943508222875e-38; // smallest normal float32: a constant vector is normalized to 0, not to 0/0
 
@@ -30,6 +30,7 @@ export class Transformer {
     const problem = unsupported(this.cfg);
     if (problem) throw new Error(`the browser cannot run ${this.cfg.model_name}: ${problem}.`);
     this.weights = weights;
+    untie(this.cfg, weights);
     if (process) processWeights(this.cfg, this.weights);
   }
 

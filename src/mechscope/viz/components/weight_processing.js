@@ -8,7 +8,6 @@ const FOLDED = { LN: "LNPre", RMS: "RMSPre" };
 
 /** Process the weights (a map by classic name) in place; the config's fields follow. */
 export function processWeights(cfg, weights) {
-  untie(cfg, weights);
   // Shortformer positions are added after the norm, so its scale cannot move into W_Q and W_K.
   if (FOLDED[cfg.normalization_type] && cfg.positional_embedding_type !== "shortformer") foldNorms(cfg, weights);
   if (cfg.normalization_type?.startsWith("LN") && !cfg.final_rms) centreWrites(cfg, weights);
@@ -20,7 +19,7 @@ export function processWeights(cfg, weights) {
 }
 
 /** Give a model with tied embeddings a W_U of its own. */
-function untie(cfg, weights) {
+export function untie(cfg, weights) {
   if (!cfg.tie_word_embeddings) return;
   const { shape: [rows, columns], data } = weights.get("embed.W_E");
   const transposed = new Tensor([columns, rows]);
