@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from markupsafe import Markup
 
 from mechscope.pages.site import PageContext, SitePage, SiteRoom, collect_site
 from mechscope.web.security import is_loopback
@@ -14,6 +11,7 @@ pytest.importorskip("starlette", reason="needs the web lab's server: pip install
 from starlette.testclient import TestClient
 
 from mechscope.web.server import make_app
+from tests.web.pages import PAGE
 
 
 def client(**options: object) -> TestClient:
@@ -95,8 +93,8 @@ def test_which_addresses_only_this_machine_reaches() -> None:
     assert not any(map(is_loopback, ["0.0.0.0", "192.0.2.1", "::", "example.org", ""]))
 
 
-def test_names_and_texts_are_escaped(tmp_path: Path) -> None:
-    room = SiteRoom([SitePage("", "<script>alert(1)</script>", lambda context: Markup("<p>ok</p>"))])
+def test_names_and_texts_are_escaped() -> None:
+    room = SiteRoom([SitePage("", "<script>alert(1)</script>", PAGE)])
     text = client(site=collect_site([room])).get("/").text
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
@@ -105,10 +103,11 @@ def test_names_and_texts_are_escaped(tmp_path: Path) -> None:
 def test_pages_know_whether_a_server_answers() -> None:
     seen: list[PageContext] = []
 
-    def render(context: PageContext) -> Markup:
+    def content(context: PageContext) -> dict[str, str]:
         seen.append(context)
-        return Markup("")
+        return {}
 
-    client(site=collect_site([SiteRoom([SitePage("a/b/", "A", render)])])).get("/a/b/")
+    page = SitePage("a/b/", "A", PAGE, content)
+    client(site=collect_site([SiteRoom([page])])).get("/a/b/")
     assert seen[0].is_served
     assert seen[0].to("") == "../../index.html"

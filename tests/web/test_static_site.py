@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from markupsafe import Markup
 
 from mechscope.pages.site import SitePage, SiteRoom, collect_site
 from mechscope.web.static_site import build_site
 from tests.browser import WatchedPage
+from tests.web.pages import PAGE
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +59,13 @@ def test_an_earlier_site_is_replaced(tmp_path: Path) -> None:
         [
             SiteRoom(
                 [
-                    SitePage("", "First", lambda context: Markup("")),
-                    SitePage("gone/", "Gone", lambda context: Markup("")),
+                    SitePage("", "First", PAGE),
+                    SitePage("gone/", "Gone", PAGE),
                 ]
             )
         ]
     )
-    second = collect_site([SiteRoom([SitePage("", "Second", lambda context: Markup(""))])])
+    second = collect_site([SiteRoom([SitePage("", "Second", PAGE)])])
     build_site(tmp_path / "site", first)
     build_site(tmp_path / "site", second)
     assert "Second" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_other_folders_are_not_touched(tmp_path: Path) -> None:
 
 
 def test_rooms_may_not_share_a_route() -> None:
-    room = SiteRoom([SitePage("a/", "A", lambda context: Markup(""))])
+    room = SiteRoom([SitePage("a/", "A", PAGE)])
     with pytest.raises(ValueError, match="two rooms contribute the route 'a/'"):
         collect_site([room, room])
 
@@ -90,4 +90,4 @@ def test_rooms_may_not_share_a_route() -> None:
 @pytest.mark.parametrize("route", ["a", "/a/", "a//b/", "../a/", "a/./"])
 def test_routes_are_folders(route: str) -> None:
     with pytest.raises(ValueError, match="route"):
-        SitePage(route, "A", lambda context: Markup(""))
+        SitePage(route, "A", PAGE)

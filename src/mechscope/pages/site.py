@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 ROOM_MODULE = "site_pages"
 
 
@@ -58,8 +56,10 @@ class SitePage:
     """Its folder in the site: "" for the home page, otherwise ending with a slash, as in "models/ioi-twin/"."""
     title: str
     """What it is called in the browser's title and in links."""
-    render: Callable[[PageContext], Markup]
-    """The content of its main element; called whenever the page is requested."""
+    template: Path
+    """A template that extends site_frame.html and fills its block `main`."""
+    content: Callable[[PageContext], Mapping[str, Any]] = lambda context: {}
+    """The template's variables; called whenever the page is requested. `context`, `page` and `menu` are added."""
     navigation: str = ""
     """Its label in the menu of every page; empty if it is reached in other ways."""
     scripts: Sequence[str] = ()

@@ -1,17 +1,14 @@
-"""One page of the web lab as HTML: the content that its room renders, inside the frame that all pages share."""
+"""One page of the web lab as HTML, and the files that all pages share."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
+from mechscope.pages.frame import render_page
 from mechscope.pages.site import PageContext, Site, SitePage
 
-HERE = Path(__file__).parent
-STATIC = HERE / "static"
-FRAME_STYLES = HERE.parent / "pages" / "templates" / "styles.css"
+STATIC = Path(__file__).parent / "static"
+FRAME_STYLES = Path(__file__).parent.parent / "pages" / "templates" / "styles.css"
 
 
 def render_site_page(site: Site, page: SitePage, *, is_served: bool) -> str:
@@ -23,7 +20,7 @@ def render_site_page(site: Site, page: SitePage, *, is_served: bool) -> str:
         is_served: whether a server answers.
     """
     context = PageContext(page.route, is_served)
-    return _frame().render(page=page, context=context, menu=site.menu, content=page.render(context))
+    return render_page(page.template, page=page, context=context, menu=site.menu, **page.content(context))
 
 
 def style_sheet(site: Site) -> str:
@@ -33,20 +30,12 @@ def style_sheet(site: Site) -> str:
 
 
 def static_files(site: Site) -> dict[str, Path]:
-    """File name in the site's folder `static` → file, without the style sheet."""
+    """File name in the site's folder `static` → file, without the style sheet.
+
+    Raises:
+        ValueError: if a room's module has the name of one of the web lab's own.
+    """
     own = {path.name: path for path in STATIC.glob("*.js")}
     if both := sorted(own.keys() & site.modules.keys()):
         raise ValueError(f"a room has a module {both[0]!r}, which is a name of the web lab itself.")
     return own | dict(site.modules)
-
-
-@cache
-def _frame() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("site_frame.html")

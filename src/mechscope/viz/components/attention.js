@@ -26,7 +26,7 @@ export function renderAttention(element, { patterns, tokens, names, selected = 0
   const choose = (head) => {
     [...grid.children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === head)));
     renderHeatmap(large, {
-      values: of(head), rows: tokens, columns: tokens, label: `${names[head]}: from each token (row) to each token (column)`,
+      values: of(head), rows: tokens.map(visible), columns: tokens.map(visible), label: `${names[head]}: from each token (row) to each token (column)`,
       describe: (row, column) =>
         `${names[head]}: “${visible(tokens[row])}” (${row}) attends to “${visible(tokens[column])}” (${column}): ` +
         formatted(patterns[head * size + row * tokens.length + column]),

@@ -2,7 +2,7 @@
 // a click or Enter selects the cell.
 
 import { isDark, scaleFor } from "./colours.js";
-import { formatted, visible } from "./tokens.js";
+import { formatted } from "./tokens.js";
 
 const MAX_CELL = 28;
 
@@ -21,7 +21,7 @@ export function renderHeatmap(element, props) {
   const { values, rows, columns, label, unit = "", minimum, maximum, onSelect } = props;
   const scale = scaleFor(values, isDark(element), { minimum, maximum });
   const describe = props.describe ?? ((row, column) =>
-    `${visible(rows[row])} → ${visible(columns[column])}: ${formatted(values[row * columns.length + column])} ${unit}`.trim());
+    `${rows[row]}, ${columns[column]}: ${formatted(values[row * columns.length + column])} ${unit}`.trim());
   const canvas = document.createElement("canvas");
   paint(canvas, values, rows.length, columns.length, scale);
   canvas.className = "ms-map";
@@ -97,7 +97,7 @@ function withNames(frame, rows, columns, cell) {
 
 function named(name, style) {
   const box = document.createElement("span");
-  box.textContent = visible(name);
+  box.textContent = name;
   Object.assign(box.style, style);
   return box;
 }

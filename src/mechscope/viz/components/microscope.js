@@ -189,7 +189,7 @@ export class Microscope {
     renderHeatmap(this.find("lens"), {
       values,
       rows: lens.map(({ layer }) => (layer ? `after block ${layer - 1}` : "embedding")),
-      columns: this.strings,
+      columns: this.strings.map(visible),
       label: `Logit of “${visible(this.name(this.token))}”`,
       describe: (row, column) => {
         const [likeliest] = topTokens(lens[row].logits, column, 1);
@@ -251,7 +251,7 @@ export class Microscope {
     const shares = values.map((value) => (100 * (value - from)) / (to - from));
     const { rows, columns } = SITES[site];
     renderHeatmap(this.find("patching"), {
-      values: shares, rows: rows(this.model.cfg), columns: columns(this.model.cfg, this.strings), unit: "%",
+      values: shares, rows: rows(this.model.cfg), columns: columns(this.model.cfg, this.strings.map(visible)), unit: "%",
       label: "How far one patch moves the answer",
     });
   }
@@ -263,5 +263,5 @@ export class Microscope {
 
 function percent(share) {
   const value = 100 * share;
-  return `${value >= 0.1 || value === 0 ? value.toFixed(1) : value.toExponential(0)} %`.replace("-", "−");
+  return value > 0 && value < 0.05 ? "< 0.1 %" : `${value.toFixed(1)} %`;
 }
