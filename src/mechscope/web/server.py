@@ -73,10 +73,7 @@ def serve(host: str, port: int, started: Callable[[str], None]) -> None:
 
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
-    listening.listen()
+    listening = socket.create_server((host, port), family=family)
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     names = (*LOOPBACK_NAMES, host) if is_loopback(host) else (*LOOPBACK_NAMES, *_own_names(host))
