@@ -35,6 +35,21 @@ LIVE: dict[str, LiveFigure] = {
         "when do five of them form a pentagon, and when are only two kept?",
         ("superposition_live.js", "pentagon.js", "toy_model.js"),
     ),
+    "induction": LiveFigure(
+        "Which head looks back at the first copy?",
+        "A small language model reads your text twice. On the second copy it could know every token, if it looked "
+        "back at what came after the same token before. Words that do not exist make it plain: nothing else could "
+        "help. Look for a head whose attention has a diagonal stripe from the second copy back to the first, switch "
+        "it off, and watch the loss on the second copy. Then find the head in layer 0 that it depends on.",
+        ("induction_live.js",),
+    ),
+    "ioi": LiveFigure(
+        "Who was given something?",
+        "Two people, one of them named twice: who is the sentence about to name? Choose the names, and take the "
+        "model apart. Which head writes the answer? What happens without it? The last map compares two stories that "
+        "differ in the second mention only.",
+        ("ioi_live.js",),
+    ),
 }
 """Step's name → its live figure."""
 

@@ -40,10 +40,11 @@ export class Microscope {
    * @param {HTMLElement} element what to fill
    * @param {Transformer} model
    * @param {Tokenizer} tokenizer
-   * @param {object} options `prompt` and `other`: the first texts; `prependBos`: whether a BOS token goes in front
+   * @param {object} options `prompt` and `other`: the first texts; `prependBos`: whether a BOS token goes in front;
+   *   `onRun`: called with the microscope after every run
    */
-  constructor(element, model, tokenizer, { prompt, other = prompt, prependBos = false }) {
-    Object.assign(this, { element, model, tokenizer, prependBos, edits: [], layer: 0, head: 0, token: null });
+  constructor(element, model, tokenizer, { prompt, other = prompt, prependBos = false, onRun = () => {} }) {
+    Object.assign(this, { element, model, tokenizer, prependBos, onRun, edits: [], layer: 0, head: 0, token: null });
     element.innerHTML = LAYOUT;
     this.find = (name) => element.querySelector(`.ms-${name}`);
     this.find("prompt").value = prompt;
@@ -102,6 +103,14 @@ export class Microscope {
     this.clean = this.model.run(this.tokens, { record });
     this.now = this.edits.length ? this.model.run(this.tokens, { record, hooks: hooksOf(this.edits, this.model) }) : this.clean;
     this.draw();
+    this.onRun(this);
+  }
+
+  /** Show other texts; interventions stay. */
+  setTexts(prompt, other) {
+    this.find("prompt").value = prompt;
+    this.find("other").value = other;
+    this.read();
   }
 
   draw() {
