@@ -30,16 +30,16 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f'mechscope needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 demo')"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (torch is the large part; some minutes the first time)"
-	$(PIP) -e .
+	$(PIP) -e '.[web]'
 	@touch $@
 
 # The classic implementation is the oracle of many tests, so the peers belong to the tests' environment.
 $(VENV)/.test: $(VENV)/.base
-	$(PIP) -e '.[test,peers]'
+	$(PIP) -e '.[web,test,peers]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(PIP) -e '.[test,peers,lint]'
+	$(PIP) -e '.[web,test,peers,lint]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.base
@@ -53,6 +53,7 @@ demo: $(VENV)/.base
 	@echo "The reports: runs/index.html"
 	@echo "Open it in a browser. Next:"
 	@echo "  $(RUN) verify    every claim with its verdict (it fails if one was not reproduced)"
+	@echo "  $(RUN) serve     the web lab: models under a microscope, live figures"
 	@echo "  $(RUN) doctor    what else is available, and how to get it"
 	@echo "  docs/model.md          open a model yourself"
 

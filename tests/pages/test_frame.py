@@ -14,7 +14,7 @@ from mechscope.pages.frame import render_page
 TEMPLATES = Path(page_frame.__file__).parent / "templates"
 PACKAGE = Path(mechscope.__file__).parent
 INDEX = PACKAGE / "labs" / "index.html"
-FRAMES = ("frame.html", "figures_frame.html")
+FRAMES = ("frame.html", "figures_frame.html", "site_frame.html")
 
 
 def test_every_page_stands_in_a_frame_and_has_no_head_of_its_own() -> None:

@@ -168,6 +168,36 @@ class Scoreboard:
         return f"Finished {'methods' if self.model else 'models'} are kept in {folder}."
 
 
+@dataclass(frozen=True)
+class Serve:
+    """Serve the web lab on this machine, to be used in a browser without a network. Ctrl-C stops it."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Other machines may reach any but the default; they need the token that is printed."""
+    port: Annotated[int, Whole] = 8080
+    """The port; 0 takes any free one."""
+    open: Annotated[bool, Flag] = False
+    """Open the home page in the default browser."""
+
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Write the web lab as a folder of files (build DIR), which a browser can open without a server."""
+
+    action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("build DIR")] = ()
+    """build, and the folder to write: a new one, or one that an earlier build wrote."""
+
+    @property
+    def kept(self) -> str:
+        """Which unfinished work is kept, and where."""
+        return ""
+
+
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
@@ -175,5 +205,7 @@ Command = (
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
+    | Annotated[Site, tyro.conf.subcommand("site")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
 )

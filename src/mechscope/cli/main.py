@@ -17,7 +17,7 @@ from mechscope.cli.errors import UserError
 from mechscope.cli.stopping import Stopping, StopRequest
 
 if TYPE_CHECKING:
-    from mechscope.cli.commands import Doctor, Models, Replications, Run, Sae, Scoreboard, Verify
+    from mechscope.cli.commands import Doctor, Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -86,7 +86,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def _parse(
     arguments: Sequence[str] | None,
-) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Sae:
+) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Sae:
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
@@ -101,9 +101,11 @@ def _parse(
     )
 
 
-def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboard | Sae) -> int:
+def _dispatch(
+    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Sae,
+) -> int:
     # Imported late, so that help and option errors do not load torch.
-    from mechscope.cli.commands import Models, Replications, Run, Sae, Scoreboard, Verify
+    from mechscope.cli.commands import Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
 
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -125,6 +127,14 @@ def _dispatch(command: Run | Verify | Replications | Models | Doctor | Scoreboar
         from mechscope.cli.scoreboard import scoreboard
 
         return scoreboard(command)
+    if isinstance(command, Serve):
+        from mechscope.cli.web import serve
+
+        return serve(command)
+    if isinstance(command, Site):
+        from mechscope.cli.web import site
+
+        return site(command)
     if isinstance(command, Sae):
         from mechscope.cli.sae import sae
 

@@ -1,0 +1,51 @@
+"""`mechscope serve` and `mechscope site`: the web lab on this machine, or as a folder of files."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from mechscope.cli.commands import Serve, Site
+from mechscope.cli.errors import UserError, user_errors
+
+
+def serve(command: Serve) -> int:
+    """Serve the web lab until Ctrl-C."""
+    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"the web lab needs {' and '.join(missing)}: pip install 'mechscope[web]'. Without a server, "
+            "`mechscope site build DIR` writes the same pages as files."
+        )
+    if not 0 <= command.port <= 65_535:
+        raise UserError(f"--port must be between 0 and 65535, not {command.port}.")
+    from mechscope.web.server import serve as run
+
+    def started(address: str) -> None:
+        print(f"The web lab is at {address} (Ctrl-C stops it)", flush=True)
+        if command.open:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    try:
+        run(command.host, command.port, started)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {command.host}, port {command.port}: {error.strerror or error}. "
+            "--port 0 takes any free port."
+        ) from error
+    return 0
+
+
+def site(command: Site) -> int:
+    """Write the web lab to a folder."""
+    if command.action[:1] != ("build",) or len(command.action) != 2:
+        raise UserError("say what to do: mechscope site build DIR, where DIR is the folder to write.")
+    from mechscope.web.static_site import build_site
+
+    folder = Path(command.action[1])
+    with user_errors():
+        pages = build_site(folder)
+    print(f"{pages} pages in {folder}: open {folder / 'index.html'} in a browser.")
+    return 0

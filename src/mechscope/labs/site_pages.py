@@ -1,0 +1,86 @@
+"""The pages of the six steps in the web lab: what each one is about, its live figure, and how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mechscope.labs.registry import LABS, LabEntry
+from mechscope.pages.site import PageContext, SitePage, SiteRoom
+
+HERE = Path(__file__).parent
+TEMPLATES = HERE / "site_templates"
+
+
+@dataclass(frozen=True)
+class LiveFigure:
+    """A figure that computes in the page."""
+
+    question: str
+    """What the reader can find out with it: its heading."""
+    words: str
+    """What to do, and what to expect."""
+    modules: tuple[str, ...]
+    """Its ES modules, in the folder of the lab; the first one starts it."""
+
+
+LIVE: dict[str, LiveFigure] = {
+    "superposition": LiveFigure(
+        "How many features fit into a plane?",
+        "This network has two hidden dimensions and must remember more features than that. It trains in this page "
+        "while you watch. Each arrow is the direction of one feature. Make the features rarer, and predict first: "
+        "when do five of them form a pentagon, and when are only two kept?",
+        ("superposition_live.js", "pentagon.js", "toy_model.js"),
+    ),
+    "induction": LiveFigure(
+        "Which head looks back at the first copy?",
+        "A small language model reads your text twice. On the second copy it could know every token, if it looked "
+        "back at what came after the same token before. Words that do not exist make it plain: nothing else could "
+        "help. Look for a head whose attention has a diagonal stripe from the second copy back to the first, switch "
+        "it off, and watch the loss on the second copy. Then find the head in layer 0 that it depends on.",
+        ("induction_live.js",),
+    ),
+    "ioi": LiveFigure(
+        "Who was given something?",
+        "Two people, one of them named twice: who is the sentence about to name? Choose the names, and take the "
+        "model apart. Which head writes the answer? What happens without it? The last map compares two stories that "
+        "differ in the second mention only.",
+        ("ioi_live.js",),
+    ),
+}
+"""Step's name → its live figure."""
+
+
+def site_pages() -> SiteRoom:
+    """The list of steps and one page per step."""
+    pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", lambda context: {"steps": LABS}, "Steps")]
+    modules: list[Path] = []
+    for place, entry in enumerate(LABS):
+        live = LIVE.get(entry.slug)
+        scripts = [] if live is None else [_folder(entry) / name for name in live.modules]
+        modules += scripts
+        page = SitePage(
+            route=f"steps/{entry.folder_name}/",
+            title=f"Step {entry.step}",
+            template=TEMPLATES / "step.html",
+            content=partial(_content, place, live),
+            scripts=tuple(path.name for path in scripts[:1]),
+        )
+        pages.append(page)
+    return SiteRoom(pages, modules, [HERE / "live.css"])
+
+
+def _folder(entry: LabEntry) -> Path:
+    return HERE / entry.package.rpartition(".")[2]
+
+
+def _content(place: int, live: LiveFigure | None, context: PageContext) -> Mapping[str, Any]:
+    return {
+        "step": LABS[place],
+        "live": live,
+        "before": LABS[place - 1] if place else None,
+        "after": LABS[place + 1] if place + 1 < len(LABS) else None,
+    }

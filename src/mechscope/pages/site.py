@@ -1,0 +1,149 @@
+"""Pages of the web lab: what a room contributes, and how the rooms that contribute are found.
+
+A room contributes pages by having a module `site_pages` with a function of the same name. The server and the builder of
+the static site ask every room, so that a new room needs no change in either.
+
+Links on pages are relative and name `index.html`, so that a page works under any path and opened from a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOM_MODULE = "site_pages"
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """What a page must know about the site around it."""
+
+    route: str
+    """The page's own route."""
+    is_served: bool
+    """Whether a server answers, which can do what the browser cannot."""
+
+    @property
+    def root(self) -> str:
+        """Relative link to the folder of the home page: "" or "../../"."""
+        return "../" * self.route.count("/")
+
+    def to(self, route: str) -> str:
+        """Relative link to another page of the site.
+
+        >>> PageContext("models/ioi-twin/", is_served=True).to("circuits/")
+        '../../circuits/index.html'
+        """
+        return f"{self.root}{route}index.html"
+
+    def file(self, path: str) -> str:
+        """Relative link to a file of the site.
+
+        >>> PageContext("models/ioi-twin/", is_served=True).file("files/a.json")
+        '../../files/a.json'
+        """
+        return f"{self.root}{path}"
+
+
+@dataclass(frozen=True)
+class SitePage:
+    """One page of the web lab."""
+
+    route: str
+    """Its folder in the site: "" for the home page, otherwise ending with a slash, as in "models/ioi-twin/"."""
+    title: str
+    """What it is called in the browser's title and in links."""
+    template: Path
+    """A template that extends site_frame.html and fills its block `main`."""
+    content: Callable[[PageContext], Mapping[str, Any]] = lambda context: {}
+    """The template's variables; called whenever the page is requested. `context`, `page` and `menu` are added."""
+    navigation: str = ""
+    """Its label in the menu of every page; empty if it is reached in other ways."""
+    scripts: Sequence[str] = ()
+    """ES modules that the page runs, by file name (see `SiteRoom.modules`)."""
+    needs_server: str = ""
+    """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
+
+    def __post_init__(self) -> None:
+        parts = self.route.split("/")
+        if self.route and (parts.pop() or any(part in ("", ".", "..") for part in parts)):
+            raise ValueError(
+                f"the route of a page is empty or a folder such as 'models/ioi-twin/', not {self.route!r}."
+            )
+
+
+@dataclass(frozen=True)
+class SiteRoom:
+    """What a room contributes to the site."""
+
+    pages: Sequence[SitePage]
+    """Its pages."""
+    modules: Sequence[Path] = ()
+    """ES modules (.js) that its pages use. File names are unique in the whole site."""
+    styles: Sequence[Path] = ()
+    """Style sheets, added to those of the frame on every page."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that all rooms contribute."""
+
+    pages: Mapping[str, SitePage]
+    """Route → page."""
+    modules: Mapping[str, Path]
+    """File name → ES module."""
+    styles: Sequence[Path]
+    """Style sheets in the order of the rooms."""
+    files: Mapping[str, Path]
+    """Path in the site → file."""
+
+    @property
+    def menu(self) -> list[SitePage]:
+        """The pages that the menu lists."""
+        return [page for page in self.pages.values() if page.navigation]
+
+
+def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
+    """The whole site.
+
+    Args:
+        rooms: what to collect; None asks every room of the package.
+
+    Raises:
+        ValueError: if two rooms use one route, module name or file path.
+    """
+    pages: dict[str, SitePage] = {}
+    modules: dict[str, Path] = {}
+    files: dict[str, Path] = {}
+    styles: list[Path] = []
+    for room in find_rooms() if rooms is None else rooms:
+        _add(pages, {page.route: page for page in room.pages}, "route")
+        _add(modules, {path.name: path for path in room.modules}, "module")
+        _add(files, room.files, "file")
+        styles += room.styles
+    return Site(pages, modules, styles, files)
+
+
+def find_rooms() -> list[SiteRoom]:
+    """What every package of mechscope with a module `site_pages` contributes, in alphabetical order."""
+    import mechscope
+
+    rooms: list[SiteRoom] = []
+    for folder in mechscope.__path__:
+        # By files, because asking for a package's modules would import every package.
+        for module in sorted(Path(folder).glob(f"*/{ROOM_MODULE}.py")):
+            rooms.append(
+                importlib.import_module(f"mechscope.{module.parent.name}.{ROOM_MODULE}").site_pages()
+            )
+    return rooms
+
+
+def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:
+    if both := sorted(collected.keys() & new.keys()):
+        raise ValueError(f"two rooms contribute the {what} {both[0]!r} to the site.")
+    collected.update(new)

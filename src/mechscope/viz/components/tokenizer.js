@@ -1,0 +1,131 @@
+// Turn text into token ids and back, from a `tokenizer.json`: byte-level byte pairs, or whole words.
+
+// GPT-2's split into words, which "ByteLevel" names.
+const GPT2_WORDS = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const encoder = new TextEncoder();
+
+/** A tokenizer of one model. Special tokens in the text become single tokens, as in Python. */
+export class Tokenizer {
+  /**
+   * @param {object} file the contents of `tokenizer.json`
+   * @param {object} config the contents of `tokenizer_config.json`
+   * @throws {Error} for a kind of tokenizer that the browser cannot run
+   */
+  constructor(file, config = {}) {
+    const { model, pre_tokenizer: split } = file;
+    this.ids = new Map(Object.entries(model.vocab));
+    this.special = new Map(file.added_tokens.map(({ content, id }) => [content, id]));
+    for (const [content, id] of this.special) this.ids.set(content, id);
+    this.tokens = [];
+    for (const [token, id] of this.ids) this.tokens[id] = token;
+    this.bos = this.ids.get(config.bos_token);
+    this.unknown = this.ids.get(model.unk_token);
+    if (model.type === "BPE" && split?.type === "ByteLevel" && !split.add_prefix_space) {
+      this.words = new RegExp(split.use_regex === false ? "[^]+" : GPT2_WORDS, "gu");
+      this.ranks = new Map(model.merges.map((pair, rank) => [asKey(pair), rank]));
+    } else if (model.type === "WordLevel" && split?.type === "Split") {
+      this.words = new RegExp(split.pattern.Regex, "gu");
+      this.ranks = null;
+    } else {
+      throw new Error(`the browser cannot run a ${model.type} tokenizer that is split by ${split?.type}.`);
+    }
+  }
+
+  /** The token ids of a text, without a BOS token in front. */
+  encode(text) {
+    const ids = [];
+    let start = 0;
+    for (const [content, id] of this.specialsIn(text)) {
+      this.encodePlain(text.slice(start, content.from), ids);
+      ids.push(id);
+      start = content.from + content.length;
+    }
+    this.encodePlain(text.slice(start), ids);
+    return ids;
+  }
+
+  *specialsIn(text) {
+    if (!this.special.size) return;
+    const longestFirst = [...this.special.keys()].sort((a, b) => b.length - a.length).map(escapeRegExp);
+    for (const found of text.matchAll(new RegExp(longestFirst.join("|"), "gu"))) {
+      yield [{ from: found.index, length: found[0].length }, this.special.get(found[0])];
+    }
+  }
+
+  encodePlain(text, ids) {
+    for (const [word] of text.matchAll(this.words)) {
+      if (!this.ranks) {
+        ids.push(this.ids.get(word) ?? this.unknown);
+        continue;
+      }
+      for (const piece of this.merge([...encoder.encode(word)].map((byte) => BYTE_LETTERS[byte]))) {
+        ids.push(this.ids.get(piece) ?? this.unknown);
+      }
+    }
+  }
+
+  /** Join the pair of the lowest rank, until no pair has one. */
+  merge(pieces) {
+    while (pieces.length > 1) {
+      let best = -1;
+      let lowest = Infinity;
+      for (let i = 0; i + 1 < pieces.length; i++) {
+        const rank = this.ranks.get(`${pieces[i]} ${pieces[i + 1]}`) ?? Infinity;
+        if (rank < lowest) [lowest, best] = [rank, i];
+      }
+      if (best < 0) break;
+      pieces.splice(best, 2, pieces[best] + pieces[best + 1]);
+    }
+    return pieces;
+  }
+
+  /** The words of a text that the vocabulary lacks, each once. */
+  unknownWords(text) {
+    if (this.ranks) return [];
+    const words = [...text.matchAll(this.words)].map(([word]) => word);
+    return [...new Set(words.filter((word) => !this.ids.has(word)))];
+  }
+
+  /** The text of token ids. Bytes that are not a whole character become �. */
+  decode(ids) {
+    if (!this.ranks) return ids.map((id) => this.tokens[id]).join("");
+    let text = "";
+    let bytes = [];
+    const flush = () => {
+      text += new TextDecoder().decode(new Uint8Array(bytes));
+      bytes = [];
+    };
+    for (const id of ids) {
+      const token = this.tokens[id];
+      if (this.special.has(token)) {
+        flush();
+        text += token;
+      } else {
+        for (const letter of token) bytes.push(LETTER_BYTES.get(letter));
+      }
+    }
+    flush();
+    return text;
+  }
+
+  /** Each token by itself. */
+  strings(ids) {
+    return ids.map((id) => this.decode([id]));
+  }
+}
+
+function asKey(pair) {
+  return typeof pair === "string" ? pair : pair.join(" ");
+}
+
+function escapeRegExp(text) {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+}
+
+// Byte-level vocabularies write every byte as a visible letter: printable bytes as themselves, others from U+0100 on.
+const BYTE_LETTERS = (() => {
+  const printable = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
+})();
+const LETTER_BYTES = new Map(BYTE_LETTERS.map((letter, byte) => [letter, byte]));

@@ -1,0 +1,94 @@
+"""Serve the web lab on this machine."""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from mechscope.pages.site import Site, collect_site
+from mechscope.web.rendering import render_site_page, static_files, style_sheet
+from mechscope.web.security import LOOPBACK_NAMES, Guard, is_loopback
+
+TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
+
+
+def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, token: str = "") -> Starlette:
+    """The web lab as an ASGI application.
+
+    Args:
+        site: what to serve; None means everything that all rooms contribute.
+        names: host names under which it may be addressed.
+        token: what requests must know; empty if only this machine can reach it.
+    """
+    site = collect_site() if site is None else site
+    modules = static_files(site)
+
+    async def answer(request: Request) -> Response:
+        path = request.url.path.removeprefix("/")
+        if path.endswith("index.html"):
+            path = path.removesuffix("index.html")
+        if page := site.pages.get(path):
+            # In a thread, so that a slow page does not block the others.
+            return HTMLResponse(await run_in_threadpool(render_site_page, site, page, is_served=True))
+        if f"{path}/" in site.pages:
+            return RedirectResponse(f"/{path}/", 308)
+        if path == "static/site.css":
+            return Response(style_sheet(site), media_type=TYPES[".css"])
+        # Only files that rooms listed, looked up by their exact name: no path can lead elsewhere.
+        folder, _, name = path.partition("/")
+        file = modules.get(name) if folder == "static" else site.files.get(path)
+        if file is not None:
+            kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
+            return FileResponse(file, media_type=kind, headers={"cache-control": "no-cache"})
+        return PlainTextResponse(f"There is no page {request.url.path} here. The pages start at /.", 404)
+
+    return Starlette(
+        routes=[Route("/{path:path}", answer, methods=["GET"])],
+        middleware=[Middleware(Guard, names=names, token=token)],
+    )
+
+
+def serve(host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        host: the address to listen on; anything but a loopback address asks for a random token.
+        port: the port; 0 takes any free one.
+        started: called with the address to open, once requests are answered.
+
+    Raises:
+        OSError: if the address or port cannot be used.
+    """
+    import socket
+
+    import uvicorn
+
+    token = "" if is_loopback(host) else secrets.token_urlsafe(24)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family)
+    port = listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    names = (*LOOPBACK_NAMES, host) if is_loopback(host) else (*LOOPBACK_NAMES, *_own_names(host))
+    app = make_app(names=names, token=token)
+    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    started(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))
+    server.run(sockets=[listening])
+
+
+def _own_names(host: str) -> tuple[str, ...]:
+    """The names under which other machines may address this one."""
+    import socket
+
+    if host in ("0.0.0.0", "::"):
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)}
+        return (host, socket.gethostname().lower(), *sorted(addresses))
+    return (host,)

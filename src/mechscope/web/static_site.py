@@ -1,0 +1,67 @@
+"""Write the web lab as a folder of files, which any web server can publish and a browser can open from a disk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mechscope.pages.site import Site, collect_site
+from mechscope.storage.files import check_folder, keeping, replacing_folder
+from mechscope.web.rendering import render_site_page, static_files, style_sheet
+
+MARKER = "mechscope-site.json"
+"""A file by which a folder is recognised as a site that may be replaced."""
+
+
+def build_site(
+    folder: Path, site: Site | None = None, report: Callable[[str], None] = lambda words: None
+) -> int:
+    """Write the site to a folder, replacing an earlier one as a whole.
+
+    Args:
+        folder: where to write; missing, empty, or an earlier site.
+        site: what to write; None means everything that all rooms contribute.
+        report: called with the title of each page.
+
+    Returns:
+        The number of pages.
+
+    Raises:
+        ValueError: if the folder holds something else.
+        NotKeptError: if it cannot be written.
+    """
+    if folder.exists() and not (folder / MARKER).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty and holds no mechscope site: choose another folder.")
+    site = collect_site() if site is None else site
+    check_folder(folder.parent)
+    with keeping(folder), replacing_folder(folder) as new:
+        for page in site.pages.values():
+            report(page.title)
+            _write(new / page.route / "index.html", render_site_page(site, page, is_served=False))
+        _write(new / "static" / "site.css", style_sheet(site))
+        sources: dict[str, str] = {}
+        for name, path in static_files(site).items():
+            sources[name] = path.read_text(encoding="utf-8")
+            _write(new / "static" / name, sources[name])
+        # For pages that are opened from a file, where modules and fetches are refused.
+        _write(new / "static" / "modules.js", f"window.mechscopeModules = {json.dumps(sources)};\n")
+        for name, path in site.files.items():
+            target = new / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            _write(target.with_name(target.name + ".js"), _as_script(name, path.read_bytes()))
+        _write(new / MARKER, json.dumps({"pages": sorted(site.pages)}, indent=1) + "\n")
+    return len(site.pages)
+
+
+def _as_script(name: str, content: bytes) -> str:
+    value = json.dumps(base64.b64encode(content).decode())
+    return f"(window.mechscopeFiles ??= {{}})[{json.dumps(name)}] = {value};\n"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,24 @@
+"""One browser and one server for all tests of the web lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser import open_browser, served_site
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    with open_browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Where the web lab is served."""
+    with served_site() as found:
+        yield found

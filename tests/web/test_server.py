@@ -1,0 +1,113 @@
+"""The server answers its own pages and files, and nobody else's requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from mechscope.pages.site import PageContext, SitePage, SiteRoom, collect_site
+from mechscope.web.security import is_loopback
+
+pytest.importorskip("starlette", reason="needs the web lab's server: pip install 'mechscope[web]'")
+from starlette.testclient import TestClient
+
+from mechscope.web.server import make_app
+from tests.web.pages import PAGE
+
+
+def client(**options: object) -> TestClient:
+    return TestClient(make_app(**options), base_url="http://127.0.0.1:8080", follow_redirects=False)
+
+
+def test_every_page_is_served_with_and_without_its_file_name() -> None:
+    ours = client()
+    for route in collect_site().pages:
+        answer = ours.get(f"/{route}")
+        assert answer.status_code == 200, route
+        assert answer.text == ours.get(f"/{route}index.html").text
+    assert ours.get("/models").headers["location"] == "/models/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing/",
+        "/static/../server.py",
+        "/static/..%2fserver.py",
+        "/files/models/..%2f..%2f..%2fpyproject.toml",
+        "/static/",
+        "//etc/passwd",
+        "/files/models/mini-gelu-1l/card.md",
+    ],
+)
+def test_only_listed_files_are_served(path: str) -> None:
+    answer = client().get(path)
+    assert answer.status_code == 404
+    assert "There is no page" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8080", 200),
+        ("localhost:8080", 200),
+        ("[::1]:8080", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8080", 421),
+        ("", 421),
+        ("[", 421),
+    ],
+)
+def test_other_host_names_are_refused(host: str, status: int) -> None:
+    assert client().get("/", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999"])
+def test_other_sites_may_not_send_anything(origin: str) -> None:
+    assert client().post("/", headers={"origin": origin}).status_code == 403
+
+
+def test_its_own_pages_may() -> None:
+    # No page takes posts yet; what matters is that the guard lets this one through.
+    assert client().post("/", headers={"origin": "http://127.0.0.1:8080"}).status_code == 405
+
+
+def test_pages_may_load_scripts_from_here_only() -> None:
+    policy = client().get("/").headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_a_server_for_others_asks_for_its_token() -> None:
+    others = client(names=("192.0.2.1", "127.0.0.1"), token="secret")
+    assert others.get("/").status_code == 401
+    assert others.get("/?token=guess").status_code == 401
+    answer = others.get("/models/?token=secret")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/models/"
+    assert "httponly" in answer.headers["set-cookie"].lower()
+    assert others.get("/models/").status_code == 200  # the client keeps the cookie
+
+
+def test_which_addresses_only_this_machine_reaches() -> None:
+    assert all(map(is_loopback, ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"]))
+    assert not any(map(is_loopback, ["0.0.0.0", "192.0.2.1", "::", "example.org", ""]))
+
+
+def test_names_and_texts_are_escaped() -> None:
+    room = SiteRoom([SitePage("", "<script>alert(1)</script>", PAGE)])
+    text = client(site=collect_site([room])).get("/").text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+def test_pages_know_whether_a_server_answers() -> None:
+    seen: list[PageContext] = []
+
+    def content(context: PageContext) -> dict[str, str]:
+        seen.append(context)
+        return {}
+
+    page = SitePage("a/b/", "A", PAGE, content)
+    client(site=collect_site([SiteRoom([page])])).get("/a/b/")
+    assert seen[0].is_served
+    assert seen[0].to("") == "../../index.html"

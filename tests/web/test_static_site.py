@@ -1,0 +1,93 @@
+"""The static site: every link leads somewhere, it opens from a disk, and it replaces only what it wrote."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from mechscope.pages.site import SitePage, SiteRoom, collect_site
+from mechscope.web.static_site import build_site
+from tests.browser import WatchedPage
+from tests.web.pages import PAGE
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published") / "under" / "a path"
+    folder.parent.mkdir()
+    assert build_site(folder) == len(collect_site().pages)
+    return folder
+
+
+def test_every_link_leads_to_a_file(site: Path) -> None:
+    links = 0
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"]*)"', page.read_text(encoding="utf-8")):
+            parts = urlsplit(link)
+            assert not parts.netloc, f"{page} loads {link} from elsewhere"
+            if parts.scheme != "data" and parts.path:
+                assert (page.parent / unquote(parts.path)).is_file(), f"{page} links to {link}"
+                links += 1
+    assert links > 50
+
+
+def test_pages_and_the_site_are_small(site: Path) -> None:
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 40e6
+    for page in site.rglob("*.html"):
+        assert page.stat().st_size < 50_000
+    for module in (site / "static").glob("*.js"):
+        assert module.name == "modules.js" or module.stat().st_size <= 25_000
+
+
+def test_it_opens_from_a_disk(site: Path, browser: Any) -> None:
+    watched = WatchedPage(browser)
+    watched.page.goto((site / "models" / "ioi-twin" / "index.html").as_uri())
+    watched.page.wait_for_selector(".ms-next table")
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
+    watched.page.click("nav a.brand")
+    assert watched.page.title() == "Home · mechscope"
+    watched.page.close()
+
+
+def test_an_earlier_site_is_replaced(tmp_path: Path) -> None:
+    first = collect_site(
+        [
+            SiteRoom(
+                [
+                    SitePage("", "First", PAGE),
+                    SitePage("gone/", "Gone", PAGE),
+                ]
+            )
+        ]
+    )
+    second = collect_site([SiteRoom([SitePage("", "Second", PAGE)])])
+    build_site(tmp_path / "site", first)
+    build_site(tmp_path / "site", second)
+    assert "Second" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert not (tmp_path / "site" / "gone").exists()
+
+
+def test_other_folders_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(ValueError, match="holds no mechscope site"):
+        build_site(tmp_path)
+    with pytest.raises(ValueError, match="holds no mechscope site"):
+        build_site(tmp_path / "thesis.tex")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_rooms_may_not_share_a_route() -> None:
+    room = SiteRoom([SitePage("a/", "A", PAGE)])
+    with pytest.raises(ValueError, match="two rooms contribute the route 'a/'"):
+        collect_site([room, room])
+
+
+@pytest.mark.parametrize("route", ["a", "/a/", "a//b/", "../a/", "a/./"])
+def test_routes_are_folders(route: str) -> None:
+    with pytest.raises(ValueError, match="route"):
+        SitePage(route, "A", PAGE)
