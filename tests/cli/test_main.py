@@ -57,7 +57,7 @@ def test_help_and_mistakes_do_not_load_torch(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "run", "verify", "replications", "models", "doctor", "scoreboard",
+        "run", "verify", "replications", "models", "doctor", "scoreboard", "serve", "site",
         "sae", "sae train", "sae eval", "sae sweep", "sae show",
     ],
 )  # fmt: skip

@@ -91,7 +91,7 @@ def test_the_report_tells_everything(small_lab: Lab, tmp_path: Path) -> None:
     assert "[[figure" not in html
     assert "GPT-2 small is not on this machine" in html
     reasons = {checked.reason for checked in run.claims if checked.claim.id.startswith("4.s")}
-    assert reasons == {SMOLLM2.missing}
+    assert reasons == {absent(SMOLLM2).missing}
     assert "This run did not look at it: SmolLM2-135M is not on this machine" in html
     text = LAB.lesson.read_text(encoding="utf-8")
     missing = names_read(text) - {*run.outcome.lesson_values(0), "config"}

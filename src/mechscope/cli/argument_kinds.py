@@ -26,6 +26,9 @@ Folder = tyro.conf.arg(metavar="FOLDER")
 Count = tyro.conf.arg(metavar="N")
 """A whole number with a default that the help shows."""
 
+Address = tyro.conf.arg(metavar="ADDRESS")
+"""A network address with a default that the help shows."""
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 

@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mechscope.cli.argument_kinds import Count, Device, File, Flag, Folder, Names, Whole, positional
+from mechscope.cli.argument_kinds import (
+    Address,
+    Count,
+    Device,
+    File,
+    Flag,
+    Folder,
+    Name,
+    Names,
+    Whole,
+    positional,
+)
 from mechscope.cli.sae.commands import Sae
 
 
@@ -147,12 +158,12 @@ class Scoreboard:
     """Planted programs by name (induction, ioi, …); all programs if none is given."""
     methods: Annotated[tuple[str, ...], Names] = ()
     """Methods by name (eap-ig, acdc, patch-noise, …); all methods if none is given."""
-    model: str = ""
+    model: Annotated[str, Name] = ""
     """A model by name, such as smollm2-135m or ioi-twin, instead of the planted circuits. On smollm2-135m all methods
     take about ten minutes on one core."""
     seeds: Annotated[int, Count] = 3
     """How many seeds (of planted circuits)."""
-    examples: Annotated[int | None, Count] = None
+    examples: Annotated[int | None, Whole] = None
     """How many pairs of prompts per model; by default 64, and 8 with --model."""
     out: Annotated[Path, Folder] = Path("runs/scoreboard")
     """Folder for the matches (JSON), the tables (Markdown) and the plot (SVG)."""
@@ -172,9 +183,9 @@ class Scoreboard:
 class Serve:
     """Serve the web lab on this machine, to be used in a browser without a network. Ctrl-C stops it."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Address] = "127.0.0.1"
     """The address to listen on. Other machines may reach any but the default; they need the token that is printed."""
-    port: Annotated[int, Whole] = 8080
+    port: Annotated[int, Count] = 8080
     """The port; 0 takes any free one."""
     open: Annotated[bool, Flag] = False
     """Open the home page in the default browser."""

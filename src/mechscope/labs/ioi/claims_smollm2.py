@@ -12,8 +12,12 @@ SOURCE = "mechscope: SmolLM2-135M-Instruct in 4 bits, heads looked up beforehand
 SMOLLM2 = "smollm2-135m"
 
 
-def _claim(number: int, statement: str, seen: str, how: str, *conditions: Condition) -> Claim:
-    return Claim(f"4.s{number}", statement, seen, SOURCE, "X", how, conditions, needs=SMOLLM2)
+def _claim(
+    number: int, statement: str, seen: str, how: str, *conditions: Condition, remark: str = ""
+) -> Claim:
+    return Claim(
+        f"4.s{number}", f"{statement}.", seen, SOURCE, "X", how, conditions, remark=remark, needs=SMOLLM2
+    )
 
 
 def _on(measure: str, what: str, **bounds: float | str) -> Condition:
@@ -38,6 +42,9 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
             than="control_logit_difference",
             than_what="that with S named three times",
         ),
+        remark="Naming IO a second time lowers the difference in every seed, but in two of three by less than a fifth "
+        "(2.66 against 3.30, 2.36 against 3.68, 3.07 against 3.81 logits): SmolLM2 is misled far less than GPT-2 "
+        "small. The bound was set after seeing one seed.",
     ),
     _claim(
         2,
@@ -203,8 +210,8 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
         "are no faithful circuit",
         "32 % of the logit difference; random sets 11 %, the best of three layer-matched sets 34 %",
         "F(C) / F(M) on other prompts than it was found with, everything else on its mean by template; the best draw "
-        "of random sets. Layer-matched sets are in the report's figure. (That each head matters would prove nothing: "
-        "random weights pass it.)",
+        "of random sets. Layer-matched sets are in the report's figure. That each head matters would prove nothing: "
+        "random weights pass it.",
         _on("faithfulness", "faithfulness", low=20, high=70, unit="%"),
         _on(
             "faithfulness",
@@ -214,6 +221,9 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
             than_what="that of the best random set",
         ),
         _on("nothing", "what is left without any head", high=20, unit="%"),
+        remark="In one of three seeds the best random set keeps 39 % and the best layer-matched one 43 %, where the "
+        "circuit's heads keep 32 %: heads that are needed are not enough, and a set that happens to hold the right "
+        "few does as well.",
     ),
     _claim(
         9,

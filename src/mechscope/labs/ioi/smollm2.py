@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mechscope.checkpoints.gguf_file import why_unreadable
 from mechscope.labs.ioi.automatic import correlation
 from mechscope.labs.ioi.config import IOIConfig
 from mechscope.labs.ioi.halves import confirmed, confirmed_by_chance, split_words
@@ -95,10 +94,8 @@ def why_not_studied(subject: LabModel, wanted: bool) -> str | None:
     Args:
         wanted: whether the budget includes it.
     """
-    if not subject.is_available:
+    if subject.missing:
         return subject.missing
-    if (reason := why_unreadable()) is not None:
-        return f"{subject.title} is on this machine, but {reason.rstrip('.')}"
     return None if wanted else NOT_IN_BUDGET
 
 
