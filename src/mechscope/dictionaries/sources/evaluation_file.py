@@ -90,7 +90,12 @@ def to_json(
 
 
 def read_evaluation(path: Path, key: RunKey) -> tuple[StoredEvaluation | None, str]:
-    """The figures in a file, or None and one sentence about why they are not valid; an empty one without a file."""
+    """Read the figures in a file.
+
+    Returns:
+        The figures and an empty string; or None and a sentence that says why they are not valid, which is empty if
+        there is no file.
+    """
     if not path.is_file():
         return None, ""
     try:

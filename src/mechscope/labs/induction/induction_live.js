@@ -18,7 +18,7 @@ element.innerHTML = `
   <h3>Choose a head to switch it off or on</h3>
   ${Array.from({ length: n_layers }, (_, layer) => `<h4>Layer ${layer}</h4><div class="live-layer-${layer}"></div>`).join("")}`;
 const find = (name) => element.querySelector(`.live-${name}`);
-const off = new Set();
+let off = []; // interventions: the heads that are switched off
 let once = [];
 
 function readText() {
@@ -38,8 +38,7 @@ function update() {
   problem.textContent = `The text has ${once.length} tokens; it needs between 2 and ${most}, because it is shown twice.`;
   if (!problem.hidden) return;
   const tokens = [tokenizer.bos, ...once, ...once];
-  const edits = [...off].map((name) => ({ kind: "ablate_head", layer: Number(name[0]), head: Number(name.slice(2)) }));
-  const { logits, cache } = model.run(tokens, { record: (name) => name.endsWith("pattern"), hooks: hooksOf(edits, model) });
+  const { logits, cache } = model.run(tokens, { record: (name) => name.endsWith("pattern"), hooks: hooksOf(off, model) });
   const losses = lossPerToken(logits, tokens);
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
   // The loss at position i is the loss on token i + 1. The second copy's first token cannot be known.
@@ -47,7 +46,7 @@ function update() {
   const second = mean(losses.slice(once.length + 1, -1));
   find("loss").textContent =
     `Mean loss: ${first.toFixed(2)} nats on the first copy, ${second.toFixed(2)} on the second` +
-    (off.size ? ` (without ${[...off].map((name) => `L${name.replace(".", "H")}`).join(", ")}).` : ".");
+    (off.length ? ` (without ${off.map(({ layer, head }) => `L${layer}H${head}`).join(", ")}).` : ".");
   const strings = tokenizer.strings(tokens);
   renderTokens(find("tokens"), { tokens: strings, values: [null, ...losses.slice(0, -1)], unit: "nats", minimum: 0, maximum: 8 });
   for (let layer = 0; layer < n_layers; layer++) {
@@ -56,11 +55,11 @@ function update() {
       tokens: strings,
       names: Array.from({ length: n_heads }, (_, head) => `L${layer}H${head}`),
       selected: chosen[layer],
-      crossed: new Set([...off].filter((name) => Number(name[0]) === layer).map((name) => Number(name.slice(2)))),
+      crossed: new Set(off.filter((edit) => edit.layer === layer).map(({ head }) => head)),
       onSelect: (head) => {
         chosen[layer] = head;
-        const name = `${layer}.${head}`;
-        if (!off.delete(name)) off.add(name);
+        const others = off.filter((edit) => edit.layer !== layer || edit.head !== head);
+        off = others.length < off.length ? others : [...off, { kind: "ablate_head", layer, head }];
         update();
         find(`layer-${layer}`).querySelectorAll("button")[head].focus();
       },
@@ -72,4 +71,3 @@ const chosen = Array(n_layers).fill(0);
 find("text").addEventListener("input", readText);
 find("random").addEventListener("click", drawRandomTokens);
 readText();
-window.induction = { model, tokenizer, off };

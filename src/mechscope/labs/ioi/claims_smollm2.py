@@ -99,8 +99,8 @@ CLAIMS_SMOLLM2: tuple[Claim, ...] = (
     ),
     _claim(
         4,
-        "The head with the largest direct effect is no name mover: it attends to S and writes against S. GPT-2 small's "
-        "circuit has no such class",
+        "The head with the largest direct effect is not a name mover: it attends to S and writes against S. The "
+        "circuit of GPT-2 small has no such class",
         "attention .52 to S and .04 to IO; negative copy score 1",
         "As 4.s3, for the S-suppressors: heads that write to the logits and lower S more than they raise IO.",
         _on(

@@ -55,7 +55,11 @@ export class Microscope {
     this.find("ablate-mlp").addEventListener("click", () => this.edit({ kind: "ablate_mlp", layer: this.layer }));
     this.find("ablate-mlp").hidden = model.cfg.attn_only;
     this.find("undo").addEventListener("click", () => { this.edits.pop(); this.run(); });
-    addEventListener("mechscope-theme", () => this.tokens && this.draw());
+    addEventListener("mechscope-theme", () => {
+      if (!this.tokens) return;
+      this.draw();
+      this.patch();
+    });
     this.read();
   }
 
@@ -74,6 +78,7 @@ export class Microscope {
     this.position = this.tokens.length - 1;
     this.token = null;
     this.run();
+    this.patch();
   }
 
   /** Token ids of a text; throws what the reader must change. */
@@ -123,6 +128,13 @@ export class Microscope {
     this.drawAttention();
     this.drawLens();
     this.drawParts();
+  }
+
+  /** Look from another position. */
+  look(position) {
+    this.position = position;
+    this.token = null;
+    this.draw();
     this.patch();
   }
 
@@ -134,12 +146,13 @@ export class Microscope {
       unit: "nats",
       minimum: 0,
       selected: this.position,
-      onSelect: (index) => { this.position = index; this.token = null; this.draw(); },
+      onSelect: (index) => this.look(index),
     });
   }
 
   drawNext(best) {
-    const before = new Map(topTokens(this.clean.logits, this.position, this.model.cfg.d_vocab_out).map((row) => [row.token, row]));
+    const all = this.edits.length ? topTokens(this.clean.logits, this.position, this.model.cfg.d_vocab_out) : [];
+    const before = new Map(all.map((row) => [row.token, row]));
     renderRanking(this.find("next"), {
       caption: `After “${visible(this.strings[this.position])}” (position ${this.position}). Choose a token to look for.`,
       rows: best.map(({ token, probability }) => ({
@@ -205,7 +218,7 @@ export class Microscope {
         return `${row ? `After block ${row - 1}` : "Embedding"}, “${visible(this.strings[column])}” (${column}): logit ` +
           `${formatted(values[row * this.tokens.length + column])}; likeliest: “${visible(this.name(likeliest.token))}” (${percent(likeliest.probability)})`;
       },
-      onSelect: (_, column) => { this.position = column; this.draw(); },
+      onSelect: (_, column) => this.look(column),
     });
   }
 

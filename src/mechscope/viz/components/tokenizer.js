@@ -16,6 +16,8 @@ export class Tokenizer {
     this.ids = new Map(Object.entries(model.vocab));
     this.special = new Map(file.added_tokens.map(({ content, id }) => [content, id]));
     for (const [content, id] of this.special) this.ids.set(content, id);
+    const longestFirst = [...this.special.keys()].sort((a, b) => b.length - a.length).map(escapeRegExp);
+    this.specials = this.special.size ? new RegExp(longestFirst.join("|"), "gu") : null;
     this.tokens = [];
     for (const [token, id] of this.ids) this.tokens[id] = token;
     this.bos = this.ids.get(config.bos_token);
@@ -35,21 +37,13 @@ export class Tokenizer {
   encode(text) {
     const ids = [];
     let start = 0;
-    for (const [content, id] of this.specialsIn(text)) {
-      this.encodePlain(text.slice(start, content.from), ids);
-      ids.push(id);
-      start = content.from + content.length;
+    for (const { 0: content, index } of this.specials ? text.matchAll(this.specials) : []) {
+      this.encodePlain(text.slice(start, index), ids);
+      ids.push(this.special.get(content));
+      start = index + content.length;
     }
     this.encodePlain(text.slice(start), ids);
     return ids;
-  }
-
-  *specialsIn(text) {
-    if (!this.special.size) return;
-    const longestFirst = [...this.special.keys()].sort((a, b) => b.length - a.length).map(escapeRegExp);
-    for (const found of text.matchAll(new RegExp(longestFirst.join("|"), "gu"))) {
-      yield [{ from: found.index, length: found[0].length }, this.special.get(found[0])];
-    }
   }
 
   encodePlain(text, ids) {
