@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mechscope as ms
+from mechscope.arguments import visible_token
 from tests.browser import WatchedPage
 
 LOGITS = "() => Array.from(window.microscope.now.logits.data)"
@@ -42,9 +43,7 @@ def test_the_prediction_is_pythons(watched: WatchedPage) -> None:
         probabilities = model(text)[0, -1].softmax(-1)
     best = probabilities.topk(10)
     rows = shown(watched.page, "next")
-    names = [
-        model.to_single_str_token(int(token)).replace(" ", "·").replace("\n", "↵") for token in best.indices
-    ]
+    names = [visible_token(model.to_single_str_token(int(token))) for token in best.indices]
     assert [row[0] for row in rows] == names
     for row, probability in zip(rows, best.values.tolist(), strict=True):
         assert row[2] == f"{100 * probability:.1f} %"

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 import mechscope as ms
+from mechscope.arguments import visible_token
 from mechscope.checkpoints.registry import bundled_names
 from mechscope.model.transformer import HookedTransformer
 
@@ -188,6 +189,28 @@ def test_tokenizers_agree(page: Any, name: str) -> None:
         assert ids == expected.tolist(), text
         assert strings == model.to_str_tokens(expected), text
         assert decoded == model.to_string(expected), text
+
+
+def test_tokens_are_shown_as_in_python(page: Any) -> None:
+    tokens = [
+        " of",
+        "of",
+        "\n\n",
+        "\t",
+        "\u200b",
+        "\u00a0x",
+        "\u2028",
+        "\x07",
+        "naïve",
+        "🎉",
+        "\U000e0001",
+        "\\",
+    ]
+    found = page.evaluate(
+        "async (tokens) => { const { visible } = await import('/static/tokens.js'); return tokens.map(visible); }",
+        tokens,
+    )
+    assert found == [visible_token(token) for token in tokens]
 
 
 def test_the_colours_are_those_of_the_house_style(page: Any) -> None:

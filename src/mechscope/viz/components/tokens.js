@@ -2,9 +2,18 @@
 
 import { asCss, isDark, scaleFor, textOn } from "./colours.js";
 
-/** A token as it can be seen: spaces as ·, line breaks as ↵, tabs as ⇥. */
+const ESCAPES = { "\n": "\\n", "\t": "\\t", "\r": "\\r" };
+
+/** A token with spaces as ␣ and invisible characters escaped, as Python's results show it (`visible_token`). */
 export function visible(token) {
-  return token.replaceAll(" ", "·").replaceAll("\n", "↵").replaceAll("\t", "⇥") || "∅";
+  const shown = token.replaceAll(/[\p{C}\p{Z}]/gu, (letter) => (letter === " " ? "␣" : (ESCAPES[letter] ?? escaped(letter))));
+  return shown || "∅";
+}
+
+function escaped(letter) {
+  const code = letter.codePointAt(0).toString(16);
+  if (code.length <= 2) return `\\x${code.padStart(2, "0")}`;
+  return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\U${code.padStart(8, "0")}`;
 }
 
 /**
