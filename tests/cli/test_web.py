@@ -62,6 +62,14 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--port 0 takes any free port" in capsys.readouterr().err
 
 
+def test_a_host_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn", reason="needs the web lab's server: pip install 'mechscope[web]'")
+    assert run("serve", "--host", "no.such.host.invalid") == 2
+    error = capsys.readouterr().err
+    assert "cannot listen on no.such.host.invalid, port 8080" in error
+    assert "free port" not in error
+
+
 def test_it_serves_until_it_is_stopped() -> None:
     pytest.importorskip("uvicorn", reason="needs the web lab's server: pip install 'mechscope[web]'")
     command = [sys.executable, "-m", "mechscope", "serve", "--port", "0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 from pathlib import Path
 
@@ -31,10 +32,9 @@ def serve(command: Serve) -> int:
     try:
         run(command.host, command.port, started)
     except OSError as error:
-        raise UserError(
-            f"cannot listen on {command.host}, port {command.port}: {error.strerror or error}. "
-            "--port 0 takes any free port."
-        ) from error
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        hint = " --port 0 takes any free port." if error.errno == errno.EADDRINUSE else ""
+        raise UserError(f"cannot listen on {command.host}, port {command.port}: {reason}.{hint}") from error
     return 0
 
 

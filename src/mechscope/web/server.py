@@ -17,6 +17,7 @@ from mechscope.pages.site import Site, collect_site
 from mechscope.web.rendering import render_site_page, static_files, style_sheet
 from mechscope.web.security import LOOPBACK_NAMES, Guard, is_loopback
 
+EVERY_INTERFACE = ("0.0.0.0", "::")
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
 
 
@@ -75,7 +76,8 @@ def serve(host: str, port: int, started: Callable[[str], None]) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family)
     port = listening.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
+    # The address of all interfaces is none that a browser could open.
+    shown = socket.gethostname() if host in EVERY_INTERFACE else f"[{host}]" if ":" in host else host
     names = (*LOOPBACK_NAMES, host) if is_loopback(host) else (*LOOPBACK_NAMES, *_own_names(host))
     app = make_app(names=names, token=token)
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
@@ -88,7 +90,7 @@ def _own_names(host: str) -> tuple[str, ...]:
     """The names under which other machines may address this one."""
     import socket
 
-    if host in ("0.0.0.0", "::"):
+    if host in EVERY_INTERFACE:
         addresses = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)}
         return (host, socket.gethostname().lower(), *sorted(addresses))
     return (host,)
