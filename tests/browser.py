@@ -16,7 +16,10 @@ HOW = "apt-get install chromium (or another Chromium), and pip install 'mechscop
 
 @contextmanager
 def open_browser() -> Iterator[Any]:
-    """Chromium without a window; the test is skipped, with the way to get it, where it is missing."""
+    """Chromium without a window; the test is skipped, with the way to get it, where it is missing.
+
+    While it is open, this thread has a running event loop, and `asyncio.run` fails: close it at the end of a file.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason=f"needs a browser: {HOW}")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
@@ -35,7 +38,10 @@ def served_site(**options: Any) -> Iterator[str]:
     )
     from mechscope.web.server import make_app
 
-    config = uvicorn.Config(make_app(**options), port=0, log_level="warning", lifespan="off")
+    # A browser keeps its connections open, and the server would wait for their end.
+    config = uvicorn.Config(
+        make_app(**options), port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

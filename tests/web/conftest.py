@@ -1,4 +1,4 @@
-"""One browser and one server for all tests of the web lab."""
+"""One browser and one server for each file of tests of the web lab."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from tests.browser import open_browser, served_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium."""
     with open_browser() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where the web lab is served."""
     with served_site() as found:
