@@ -5,17 +5,25 @@ from __future__ import annotations
 import posixpath
 import secrets
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from mechscope.pages.site import Site, collect_site
+from mechscope.web.api.routes import Api, http_problem
 from mechscope.web.rendering import render_site_page, static_files, style_sheet
 from mechscope.web.security import LOOPBACK_NAMES, Guard, is_loopback
+
+if TYPE_CHECKING:
+    import socket
+
+    import uvicorn
 
 EVERY_INTERFACE = ("0.0.0.0", "::")
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
@@ -31,6 +39,7 @@ def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, 
     """
     site = collect_site() if site is None else site
     modules = static_files(site)
+    api = Api([*site.endpoints.values()])
 
     async def answer(request: Request) -> Response:
         path = request.url.path.removeprefix("/")
@@ -51,10 +60,29 @@ def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, 
             return FileResponse(file, media_type=kind, headers={"cache-control": "no-cache"})
         return PlainTextResponse(f"There is no page {request.url.path} here. The pages start at /.", 404)
 
-    return Starlette(
-        routes=[Route("/{path:path}", answer, methods=["GET"])],
+    app = Starlette(
+        routes=[api.mount(), Route("/{path:path}", answer, methods=["GET"])],
         middleware=[Middleware(Guard, names=names, token=token)],
+        exception_handlers={HTTPException: http_problem},
     )
+    app.state.stop = api.stop
+    return app
+
+
+def make_server(app: Starlette, **options: Any) -> uvicorn.Server:
+    """A server for the application of `make_app`, which ends open streams before it waits for connections to close.
+
+    Args:
+        options: of `uvicorn.Config`.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.stop()
+            await super().shutdown(sockets)
+
+    return Server(uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", **options))
 
 
 def serve(host: str, port: int, started: Callable[[str], None]) -> None:
@@ -70,8 +98,6 @@ def serve(host: str, port: int, started: Callable[[str], None]) -> None:
     """
     import socket
 
-    import uvicorn
-
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family)
@@ -79,9 +105,7 @@ def serve(host: str, port: int, started: Callable[[str], None]) -> None:
     # The address of all interfaces is none that a browser could open.
     shown = socket.gethostname() if host in EVERY_INTERFACE else f"[{host}]" if ":" in host else host
     names = (*LOOPBACK_NAMES, host) if is_loopback(host) else (*LOOPBACK_NAMES, *_own_names(host))
-    app = make_app(names=names, token=token)
-    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
+    server = make_server(make_app(names=names, token=token), timeout_graceful_shutdown=2)
     started(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))
     server.run(sockets=[listening])
 
