@@ -118,12 +118,14 @@ class Endpoint:
     """Its fields come from the path, and the others from the query (GET) or the JSON body (POST). In a stream, a field
     `last_event_id` comes from the header Last-Event-ID."""
     answer: type[Any]
-    """A dataclass of settings, sent as JSON; `bytes`, sent as they are; or `Event`, of which `handle` returns an
-    asynchronous iterator."""
+    """A dataclass of settings, sent as JSON; or `bytes`, sent as they are."""
     handle: Callable[[Any], Any]
     """Request → answer. Raises `RefusedError` if there is none. Runs in a thread, except for streams."""
     limits: Limits = READING
     """What its requests may use."""
+    stream: bool = False
+    """Whether it answers with a stream of events, whose data are such dataclasses: `handle` is then an asynchronous
+    generator of `Event`, which also yields None now and then while nothing happens."""
     problems: Mapping[int, str] = field(default_factory=dict[int, str])
     """Status → when it is given, for problems of this endpoint only."""
 
@@ -153,11 +155,6 @@ class Endpoint:
         'GET openapi'
         """
         return f"{self.method} {self.path}"
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether it answers with a stream of events."""
-        return self.answer is Event
 
 
 @contextmanager

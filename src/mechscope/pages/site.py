@@ -27,6 +27,8 @@ class PageContext:
     """The page's own route."""
     is_served: bool
     """Whether a server answers, which can do what the browser cannot."""
+    runs: Path | None = None
+    """The folder of the learner's runs (it may be missing or empty), or None for a site without any."""
 
     @property
     def root(self) -> str:
@@ -66,6 +68,8 @@ class SitePage:
     """Its label in the menu of every page; empty if it is reached in other ways."""
     scripts: Sequence[str] = ()
     """ES modules that the page runs, by file name (see `SiteRoom.modules`)."""
+    has_figures: bool = False
+    """Whether it has Plotly figures (`pages.figures.figure_html`), for which Plotly is loaded."""
     needs_server: str = ""
     """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
 

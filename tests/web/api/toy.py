@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from mechscope.pages.endpoints import Endpoint, Event, Length, Limits, RefusedError, check_time, refused_as
-from mechscope.settings import NonNegativeInt, PositiveInt, Settings
+from mechscope.settings import Range, Settings
 
 BRIEF = Limits("brief", at_once=1, waiting=0, seconds=0.3, body_bytes=200)
 
@@ -20,7 +20,7 @@ class Word(Settings):
 
     word: Annotated[str, Length(least=1, most=8)]
     """The word."""
-    times: PositiveInt = 1
+    times: Annotated[int, Range(least=1, most=99)] = 1
     """How often it is repeated."""
     case: Literal["lower", "upper"] = "lower"
     """The case of its letters."""
@@ -38,9 +38,9 @@ class Words(Settings):
 class Counting(Settings):
     """Up to where to count."""
 
-    most: NonNegativeInt = 3
+    most: Annotated[int, Range(least=0, most=50)] = 3
     """The last number."""
-    last_event_id: str = ""
+    last_event_id: Annotated[str, Length(most=20)] = ""
     """The last number that was received."""
 
 
@@ -58,9 +58,9 @@ def repeat(request: Word) -> Words:
         raise RuntimeError("a fault of ours, with a secret in it")
     if request.word == "gone":
         raise RefusedError(404, "There is no such word.")
-    with refused_as():
-        if request.times > 1_000:
-            raise ValueError("that is too often.")
+    with refused_as(409):
+        if request.word == "taken":
+            raise ValueError("That word is taken.")
     word = request.word.upper() if request.case == "upper" else request.word.lower()
     return Words(words=(word,) * request.times)
 
@@ -83,10 +83,14 @@ class Waiting:
 
 async def count(request: Counting) -> AsyncGenerator[Event | None]:
     """Numbers up to the last one."""
-    for number in range(int(request.last_event_id or -1) + 1, request.most + 1):
+    last = int(request.last_event_id) if request.last_event_id.isdecimal() else -1
+    for number in range(last + 1, request.most + 1):
         yield Event(Number(number=number), str(number))
         await asyncio.sleep(0)
         yield None
+
+
+PROBLEMS = {404: "There is no such word.", 409: "The word is taken."}
 
 
 def toy_endpoints(wait: Waiting | None = None) -> list[Endpoint]:
@@ -99,9 +103,9 @@ def toy_endpoints(wait: Waiting | None = None) -> list[Endpoint]:
             Word,
             Words,
             repeat,
-            problems={404: "No such word."},
+            problems=PROBLEMS,
         ),
-        Endpoint("GET", "words/{word}", "A word", Word, Words, repeat, problems={404: "No such word."}),
+        Endpoint("GET", "words/{word}", "A word", Word, Words, repeat, problems=PROBLEMS),
         Endpoint("POST", "wait", "Wait", Word, bytes, wait or Waiting(), BRIEF),
-        Endpoint("GET", "count", "Count", Counting, Event, count),
+        Endpoint("GET", "count", "Count", Counting, Number, count, stream=True),
     ]

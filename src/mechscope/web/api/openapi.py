@@ -99,7 +99,7 @@ def _operation(endpoint: Endpoint, schemas: Schemas, problem: dict[str, Any]) ->
 
 def body_names(endpoint: Endpoint) -> list[str]:
     """The fields of a request that do not come from the path or a header."""
-    taken = {*endpoint.path_names, *([LAST_EVENT] if endpoint.is_stream else [])}
+    taken = {*endpoint.path_names, *([LAST_EVENT] if endpoint.stream else [])}
     return [name for name in field_names(endpoint.request) if name not in taken]
 
 
@@ -108,7 +108,7 @@ def _parameters(endpoint: Endpoint, schemas: Schemas) -> list[dict[str, Any]]:
     places = [(name, "path") for name in endpoint.path_names]
     if endpoint.method == "GET":
         places += [(name, "query") for name in body_names(endpoint)]
-    if endpoint.is_stream and LAST_EVENT in field_names(kind):
+    if endpoint.stream and LAST_EVENT in field_names(kind):
         places.append((LAST_EVENT, "header"))
     parameters: list[dict[str, Any]] = []
     for name, place in places:
@@ -126,8 +126,19 @@ def _parameters(endpoint: Endpoint, schemas: Schemas) -> list[dict[str, Any]]:
 
 
 def _answer(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
-    if endpoint.is_stream:
-        return {"text/event-stream": {"schema": {"type": "string"}}}
+    if endpoint.stream:
+        data = {
+            "contentMediaType": "application/json",
+            "contentSchema": schemas.of_dataclass(endpoint.answer),
+        }
+        message = {
+            "event": {"const": "message"},
+            "data": {"type": "string", **data},
+            "id": {"type": "string"},
+        }
+        end = {"event": {"const": "end"}, "data": {"const": "{}"}}
+        either = [{"type": "object", "properties": each, "required": ["data"]} for each in (message, end)]
+        return {"text/event-stream": {"schema": {"oneOf": either}}}
     if endpoint.answer is bytes:
         return {"application/octet-stream": {}}
     return {"application/json": {"schema": schemas.of_dataclass(endpoint.answer)}}

@@ -32,7 +32,7 @@ async def read_request(endpoint: Endpoint, request: Request) -> Any:
         name: _from_text(request.path_params[name], annotations_of(kind)[name])
         for name in endpoint.path_names
     }
-    if endpoint.is_stream and LAST_EVENT in field_names(kind) and LAST_EVENT_HEADER in request.headers:
+    if endpoint.stream and LAST_EVENT in field_names(kind) and LAST_EVENT_HEADER in request.headers:
         given[LAST_EVENT] = request.headers[LAST_EVENT_HEADER]
     query = request.query_params.multi_items()
     if endpoint.method == "POST":
@@ -105,8 +105,8 @@ def _from_text(text: str, hint: Any) -> Any:
     """The value that a text of a path or query stands for; the text itself if it is not of the annotated kind."""
     if typing.get_origin(hint) is Annotated:
         return _from_text(text, typing.get_args(hint)[0])
-    if hint is int and re.fullmatch(r"-?[0-9]{1,18}", text):
-        return int(text)
+    if hint is int and (whole := re.fullmatch(r"(-?[0-9]{1,18})(\.0+)?", text)):
+        return int(whole[1])
     if hint is float and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", text):
         return float(text)
     if hint is bool and text in ("true", "false"):
@@ -131,7 +131,20 @@ async def _read_body(endpoint: Endpoint, request: Request) -> dict[str, Any]:
         raise RefusedError(400, _sentence(error).replace("'The request'", "The request")) from error
     if not isinstance(found, dict):
         raise RefusedError(422, f"The request is a JSON {type(found).__name__}, not an object {{…}}.")
-    return typing.cast("dict[str, Any]", found)
+    return _with_whole_numbers(found)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """A JSON value whose numbers without a fraction are whole numbers, because JSON does not tell 2 from 2.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {
+            name: _with_whole_numbers(each) for name, each in typing.cast("dict[str, Any]", value).items()
+        }
+    if isinstance(value, list):
+        return [_with_whole_numbers(each) for each in typing.cast("list[Any]", value)]
+    return value
 
 
 async def _limited_body(request: Request, most: int) -> bytes:

@@ -66,7 +66,7 @@ class Api:
         slots = self._slots[endpoint.limits]
         try:
             decoded = await read_request(endpoint, request)
-            if endpoint.is_stream:
+            if endpoint.stream:
                 slots.check()
                 return EventStream(endpoint.handle(decoded), slots)
             return _response(await slots.answer(endpoint, decoded))
