@@ -1,20 +1,33 @@
-"""How long a run is expected to take: as long as the latest one with the same budget."""
+"""How long a run is expected to take."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from mechscope.labs.claims_file import read_claims
+from mechscope.labs.finished_runs import finished_runs
 from mechscope.labs.registry import LabEntry
+from mechscope.labs.run_page import read_page
+from mechscope.labs.shown_run import SHIPPED
 from mechscope.web.jobs.record import Budget
 
 
 def expected_seconds(runs: Path, entry: LabEntry, budget: Budget) -> float | None:
-    """Seconds that the latest finished run in a folder took; None if there is none."""
-    found: list[tuple[float, float]] = []
-    for path in (runs / entry.folder_name).glob(f"{budget}-seed-*/claims.json"):
-        try:
-            found.append((path.stat().st_mtime, read_claims(path).seconds))
-        except (OSError, ValueError):
-            continue
-    return max(found)[1] if found else None
+    """Seconds that the latest finished run with this budget took, or else the one that comes with mechscope.
+
+    None if neither is known.
+    """
+    try:
+        found = [run for run in finished_runs(runs, entry) if run.found.budget == budget]
+    except OSError:
+        found = []
+    return found[0].found.seconds if found else _shipped_seconds(entry, budget)
+
+
+@cache
+def _shipped_seconds(entry: LabEntry, budget: Budget) -> float | None:
+    try:
+        claims = read_page(SHIPPED / f"{entry.folder_name}.json").claims
+    except (OSError, ValueError):
+        return None
+    return claims.seconds if claims.budget == budget else None
