@@ -23,13 +23,15 @@ from mechscope.web.jobs.endpoints import job_endpoints
 from mechscope.web.jobs.process import Command, run_command
 from mechscope.web.jobs.queue import JobQueue
 from mechscope.web.rendering import render_site_page, static_files, style_sheet
-from mechscope.web.security import LOOPBACK_NAMES, Guard, is_loopback
+from mechscope.web.security import HEADER_BYTES, LOOPBACK_NAMES, Guard, is_loopback
 
 if TYPE_CHECKING:
     import socket
 
     import uvicorn
 
+CONNECTIONS = 200
+"""How many connections may be open."""
 EVERY_INTERFACE = ("0.0.0.0", "::")
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
 
@@ -107,7 +109,15 @@ def make_server(app: Starlette, **options: Any) -> uvicorn.Server:
             await asyncio.to_thread(app.state.stop)
             await super().shutdown(sockets)
 
-    return Server(uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", **options))
+    limits: dict[str, Any] = {
+        "http": "h11",
+        "ws": "none",
+        "h11_max_incomplete_event_size": HEADER_BYTES,
+        "limit_concurrency": CONNECTIONS,
+    }
+    return Server(
+        uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", **limits, **options)
+    )
 
 
 def serve(host: str, port: int, started: Callable[[str], None], runs: Path = Path("runs")) -> None:

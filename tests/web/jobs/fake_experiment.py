@@ -37,7 +37,9 @@ def main(seed: int, runs: Path) -> int:
     reporter.part()
     if seed == 1:
         count = 0
-        while not (runs / "go").exists():
+        begun = time.monotonic()
+        # Not for ever, even if the test that started it was killed.
+        while not (runs / "go").exists() and time.monotonic() < begun + 600:
             count += 1
             reporter.step("counting", min(count, 900), 1000)
             time.sleep(0.02)

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs the web lab's server: pip install 'mechscope[web]'")
 from starlette.testclient import TestClient
 
+from mechscope.web.jobs import times
 from mechscope.web.server import make_app
 from tests.web.jobs.fake_experiment import fake_command
 
@@ -69,7 +70,10 @@ def test_unknown_steps_and_jobs_are_named(client: TestClient) -> None:
     assert client.get("/api/jobs/..%2f..%2fsecret").status_code == 404
 
 
-def test_times_are_those_of_the_latest_run(client: TestClient, tmp_path: Path) -> None:
+def test_times_are_those_of_the_latest_run(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "SHIPPED", tmp_path)
     assert client.get("/api/steps/sae/times").json() == {
         "step": "sae",
         "times": [{"budget": "quick", "seconds": None}, {"budget": "full", "seconds": None}],
@@ -85,6 +89,15 @@ def test_times_are_those_of_the_latest_run(client: TestClient, tmp_path: Path) -
     damaged.mkdir()
     (damaged / "claims.json").write_text("{", encoding="utf-8")
     assert client.get("/api/steps/5/times").json()["times"][0] == {"budget": "quick", "seconds": 61.5}
+
+
+def test_a_server_for_others_runs_nothing_without_its_token(tmp_path: Path) -> None:
+    app = make_app(names=("192.0.2.1",), token="secret", runs=tmp_path, command=fake_command)
+    stranger = TestClient(app, base_url="http://192.0.2.1:8080")
+    assert stranger.post("/api/jobs", json={"step": "sae"}).status_code == 401
+    assert stranger.get("/api/jobs").status_code == 401
+    stranger.get("/?token=secret")  # the client keeps the cookie
+    assert stranger.get("/api/jobs").json() == {"jobs": []}
 
 
 def test_a_job_of_another_site_is_refused(client: TestClient) -> None:

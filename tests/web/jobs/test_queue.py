@@ -70,7 +70,7 @@ def test_jobs_run_one_after_another(tmp_path: Path) -> None:
         assert ended(queue, first).state == "finished"
         assert ended(queue, second).state == "finished"
         failed = ended(queue, third)
-        assert (failed.state, failed.problem) == ("failed", "the <b>moon</b> is full. Wait until it is not.")
+        assert (failed.state, failed.problem) == ("failed", "The <b>moon</b> is full. Wait until it is not.")
         assert queue.submit(WAITING).id != first.id  # but again, once it is over
 
 

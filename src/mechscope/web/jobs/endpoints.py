@@ -67,7 +67,7 @@ class Job(Settings):
     ended: NonNegativeFloat | None
     """When it was over."""
     expected_seconds: NonNegativeFloat | None
-    """How long the whole run is expected to take; null if nobody knows."""
+    """How long the whole run is expected to take; null if nobody knows, or it is over."""
     progress: Progress
     """How far its process has come."""
     output: tuple[str, ...]
@@ -154,6 +154,7 @@ class JobFaces:
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
+        self._times: dict[str, float | None] = {}
 
     def list(self, request: Nothing) -> Jobs:
         """All jobs."""
@@ -194,6 +195,14 @@ class JobFaces:
         times = (BudgetTime(budget=each, seconds=self._expected(entry, each)) for each in BUDGETS)
         return StepTimes(step=entry.slug, times=tuple(times))
 
+    def _expected_of(self, record: JobRecord) -> float | None:
+        # Asked once for each job: a stream would read the same files several times a second.
+        if record.id not in self._times:
+            self._times = {}
+            experiment = record.experiment
+            self._times[record.id] = self._expected(find_entry(experiment.step), experiment.budget)
+        return self._times[record.id]
+
     def _expected(self, entry: LabEntry, budget: Budget) -> float | None:
         return expected_seconds(self._queue.runs, entry, budget)
 
@@ -214,7 +223,7 @@ class JobFaces:
             created=record.created,
             begun=record.begun,
             ended=record.ended,
-            expected_seconds=self._expected(find_entry(experiment.step), experiment.budget),
+            expected_seconds=self._expected_of(record) if record.is_active else None,
             progress=read_progress(folder.progress(record.id)),
             output=folder.last_lines(record.id) if output else (),
         )

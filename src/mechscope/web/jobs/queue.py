@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mechscope.pages.endpoints import RefusedError
+from mechscope.pages.formatting import first_capital
 from mechscope.runs.progress_file import read_progress
 from mechscope.storage.files import NotKeptError
 from mechscope.storage.folder_lock import FolderInUseError, hold_folder
@@ -302,13 +303,13 @@ class JobQueue:
 def problem_in(lines: tuple[str, ...]) -> str:
     """The sentence in which `mechscope run` said why it ended, among the last lines that it printed.
 
-    >>> problem_in(("00 mnist-templates: not finished. ValueError: no", "mechscope: runs is in use."))
-    'runs is in use.'
+    >>> problem_in(("mechscope: the folder runs cannot be written to.",))
+    'The folder runs cannot be written to.'
     """
     for line in reversed(lines):
         for mark in ("mechscope: ", ": not finished. "):
             before, found, words = line.partition(mark)
             if found and words and (mark.startswith(":") or not before):
-                return words
+                return first_capital(words)
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f"It ended with an error: {last[:300]}" if last else "It ended with an error, and printed nothing."

@@ -21,13 +21,15 @@ def expected_seconds(runs: Path, entry: LabEntry, budget: Budget) -> float | Non
         found = [run for run in finished_runs(runs, entry) if run.found.budget == budget]
     except OSError:
         found = []
-    return found[0].found.seconds if found else _shipped_seconds(entry, budget)
+    return (
+        found[0].found.seconds if found else _shipped_seconds(SHIPPED / f"{entry.folder_name}.json", budget)
+    )
 
 
 @cache
-def _shipped_seconds(entry: LabEntry, budget: Budget) -> float | None:
+def _shipped_seconds(path: Path, budget: Budget) -> float | None:
     try:
-        claims = read_page(SHIPPED / f"{entry.folder_name}.json").claims
+        claims = read_page(path).claims
     except (OSError, ValueError):
         return None
     return claims.seconds if claims.budget == budget else None
