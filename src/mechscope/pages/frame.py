@@ -18,9 +18,11 @@ from mechscope.pages.figures import theme_templates
 _TEMPLATES = Path(__file__).parent / "templates"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 """Plotly's script, in the installed package."""
+FIGURE_SCRIPTS = ("plot_arrays.js", "figures.js", "figure_numbers.js")
+"""What draws figures, in the order in which a page runs it."""
 SITE_SCRIPTS = {
     "plotly.js": PLOTLY,
-    **{name: _TEMPLATES / name for name in ("theme.js", "figures.js", "figure_numbers.js")},
+    **{name: _TEMPLATES / name for name in ("theme.js", *FIGURE_SCRIPTS)},
 }
 """Scripts that a page of the web lab links to, and that a report contains: file name → file."""
 
@@ -43,7 +45,12 @@ def render_page(template: Path, **content: Any) -> str:
         lstrip_blocks=True,
     )
     # The frames call these if they need them: Plotly takes megabytes, which a page without figures does not need.
-    for_frames = {"part": _part, "plotly": _plotly, "themes": theme_templates}
+    for_frames = {
+        "part": _part,
+        "plotly": _plotly,
+        "themes": theme_templates,
+        "figure_scripts": FIGURE_SCRIPTS,
+    }
     return environment.get_template(template.name, globals=for_frames).render(content)
 
 
