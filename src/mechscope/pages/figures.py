@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -109,6 +110,7 @@ def _without_script(link: str | None) -> str:
     return f'<noscript><p class="missing">This picture needs JavaScript.{numbers}</p></noscript>'
 
 
+@cache
 def theme_templates() -> Markup:
     """The Plotly templates of both themes, as JSON for the page's script."""
     return _json_for_script({"light": _template(LIGHT), "dark": _template(DARK)})

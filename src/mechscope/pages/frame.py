@@ -6,6 +6,7 @@ templates/figures_frame.html if the page has figures, and fills their blocks.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,6 @@ def render_page(template: Path, **content: Any) -> str:
     Raises:
         jinja2.UndefinedError: if the template uses a variable that is missing.
     """
-    environment = Environment(
-        loader=FileSystemLoader([template.parent, _TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     # The frames call these if they need them: Plotly takes megabytes, which a page without figures does not need.
     for_frames = {
         "part": _part,
@@ -51,7 +45,20 @@ def render_page(template: Path, **content: Any) -> str:
         "themes": theme_templates,
         "figure_scripts": FIGURE_SCRIPTS,
     }
+    environment = _environment(template.parent, _TEMPLATES)
     return environment.get_template(template.name, globals=for_frames).render(content)
+
+
+@cache
+def _environment(*folders: Path) -> Environment:
+    # Kept, because it keeps compiled templates. A template whose file has changed is compiled again.
+    return Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _part(name: str) -> Markup:
