@@ -64,19 +64,19 @@ def test_what_is_read_from_a_run_is_pythons(watched: WatchedPage) -> None:
     with torch.no_grad():
         logits, cache = model.run_with_cache(text)
         assert int(logits[0, -1].argmax()) == token
-        names = {row["label"]: row["value"] for row in parts}
-        assert sum(names.values()) == pytest.approx(float(logits[0, -1, token]), abs=1e-3)
+        shares = {row["label"]: row["value"] for row in parts}
+        assert sum(shares.values()) == pytest.approx(float(logits[0, -1, token]), abs=1e-3)
         terms = LogitTerms(model, text)
         values, labels = terms.components(split_heads=True)
         python = dict(zip(labels, values[0, 0].tolist(), strict=True))
         for layer in range(2):
-            assert names[f"MLP {layer}"] == pytest.approx(python[f"m{layer}"], abs=1e-4)
+            assert shares[f"MLP {layer}"] == pytest.approx(python[f"m{layer}"], abs=1e-4)
             for head in range(4):
-                assert names[f"L{layer}H{head}"] == pytest.approx(python[f"a{layer}.h{head}"], abs=1e-4)
+                assert shares[f"L{layer}H{head}"] == pytest.approx(python[f"a{layer}.h{head}"], abs=1e-4)
         n_positions = logits.shape[1]
         table = torch.tensor(everywhere["values"]).view(-1, n_positions)
-        assert everywhere["rows"] == list(names)
-        torch.testing.assert_close(table[:, -1], torch.tensor(list(names.values())), atol=1e-5, rtol=0)
+        assert everywhere["rows"] == list(shares)
+        torch.testing.assert_close(table[:, -1], torch.tensor(list(shares.values())), atol=1e-5, rtol=0)
         torch.testing.assert_close(table.sum(0), logits[0, :, token], atol=1e-3, rtol=0)
         by_source = terms.sources()[:, 0, 0].flatten(0, 1)  # [component key]
         assert sources["rows"] == [f"L{layer}H{head}" for layer in range(2) for head in range(4)]
@@ -241,6 +241,10 @@ def test_the_patching_maps_are_pythons(watched: WatchedPage) -> None:
         list(SWEEPS),
     )
     model = ms.load_model("mini-gelu-2l")
+
+    def difference(logits: torch.Tensor) -> torch.Tensor:
+        return logits[0, -1, 40] - logits[0, -1, 41]
+
     with torch.no_grad():
         _, cache = model.run_with_cache(torch.tensor([other]))
         for site, sweep in SWEEPS.items():
@@ -266,8 +270,9 @@ def test_a_patch_is_explained_and_kept(browser: Any, address: str) -> None:
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "Enter"):
         page.keyboard.press(key)
     page.get_by_role("button", name="Keep this patch").wait_for()
-    caption, *rows = page.inner_text(".ms-patched").split("\n")
-    assert caption.startswith("With the output of head L2H1 taken from the second text: logit of")
+    assert page.inner_text(".ms-patched").startswith(
+        "With the output of head L2H1 taken from the second text: logit of"
+    )
     page.get_by_role("button", name="Keep this patch").click()
     assert page.locator(".ms-edits li").count() == 1
     expected = run_the_code(page)
@@ -374,6 +379,47 @@ def test_models_whose_tokens_are_numbers(
     assert "“nine” is not one of them" in page.inner_text(".ms-problem")
     assert watched.problems == []
     page.close()
+
+
+def test_a_grid_of_all_heads(watched: WatchedPage) -> None:
+    page = watched.page
+    type_prompt(page, "The fox saw the hen")
+    page.get_by_role("button", name="All layers").click()
+    assert page.locator(".ms-head").count() == 8
+    page.get_by_role("button", name="L1H2").click()
+    page.locator(".ms-attention canvas[role=img]").hover(position={"x": 3, "y": 3})
+    words = page.locator(".ms-attention p[aria-live]").first
+    assert words.inner_text().startswith("L1H2: “<|bos|>” (0) attends to “<|bos|>” (0): 1")
+    # The chosen head is the one that the buttons change, and what writes the token leads back to it.
+    page.get_by_role("button", name="Set it to zero").click()
+    assert "head L1H2 set to zero" in page.inner_text(".ms-edits")
+    assert page.locator(".ms-crossed").count() == 1
+    page.locator(".ms-parts-heatmap canvas").focus()
+    for key in ("ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert page.get_by_role("button", name="L1H1").get_attribute("aria-pressed") == "true"
+    # As many heads and tokens as GPT-2 small has on a page of text.
+    heads = page.evaluate(
+        """async () => {
+          const { renderAttention } = await import("/static/attention.js");
+          const [length, heads] = [100, 144];
+          const patterns = new Float32Array(heads * length * length);
+          for (let row = 0; row < heads * length; row++) {
+            const reach = (row % length) + 1;
+            for (let key = 0; key < reach; key++) patterns[row * length + key] = 1 / reach;
+          }
+          const tokens = Array.from({ length }, (_, i) => ` word${i}`);
+          const names = Array.from({ length: heads }, (_, i) => `L${Math.floor(i / 12)}H${i % 12}`);
+          const box = document.querySelector(".ms-attention");
+          renderAttention(box, { patterns, tokens, names, columns: 12 });
+          return box.querySelectorAll(".ms-head").length;
+        }"""
+    )
+    assert heads == 144
+    page.get_by_role("button", name="L11H11").click()
+    page.locator(".ms-attention canvas[role=img]").focus()
+    page.keyboard.press("ArrowDown")
+    assert "L11H11: “␣word1” (1) attends to “␣word0” (0): 0.5" in page.inner_text(".ms-attention")
 
 
 def test_by_keyboard(watched: WatchedPage) -> None:

@@ -11,7 +11,7 @@ import { predictionPanel } from "./panel_prediction.js";
 import { promptPanel, tokensPanel } from "./panel_prompt.js";
 import { lensPanel, normsPanel } from "./panel_residual.js";
 import { steeringPanel } from "./panel_steering.js";
-import { asSentence } from "./tokens.js";
+import { asSentence } from "./wording.js";
 
 const PANELS = [
   promptPanel, tokensPanel, predictionPanel, interventionsPanel, steeringPanel, attentionPanel, lensPanel, normsPanel,

@@ -33,6 +33,7 @@ export const attentionPanel = {
       patterns: patterns.length === 1 ? patterns[0] : joined(patterns),
       tokens: scope.strings,
       names: heads.map(({ layer, head }) => `L${layer}H${head}`),
+      columns: shown === ALL_LAYERS ? n_heads : undefined,
       selected: Math.max(chosen, 0),
       crossed: new Set(heads.flatMap(({ layer, head }, index) => (silenced.has(`${layer} ${head}`) ? [index] : []))),
       onSelect: (index) => scope.chooseHead(heads[index]),

@@ -2,7 +2,8 @@
 
 import { renderHeatmap } from "./heatmap.js";
 import { renderRanking } from "./ranking.js";
-import { formatted, quoted, visible } from "./tokens.js";
+import { formatted, visible } from "./tokens.js";
+import { quoted } from "./wording.js";
 
 const SHOWN = 12;
 

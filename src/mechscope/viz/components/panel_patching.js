@@ -4,7 +4,8 @@ import { inWords } from "./edits.js";
 import { renderHeatmap } from "./heatmap.js";
 import { SITES } from "./patching.js";
 import { renderRanking } from "./ranking.js";
-import { asSentence, formatted, percent, quoted, visible } from "./tokens.js";
+import { formatted, visible } from "./tokens.js";
+import { asSentence, percent, quoted } from "./wording.js";
 
 const options = Object.entries(SITES).map(([name, { words }]) => `<option value="${name}">${words}</option>`).join("");
 

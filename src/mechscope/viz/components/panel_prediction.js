@@ -1,7 +1,8 @@
 // The likeliest next tokens at the chosen position, before and after the interventions.
 
 import { renderRanking } from "./ranking.js";
-import { percent, quoted, visible } from "./tokens.js";
+import { visible } from "./tokens.js";
+import { percent, quoted } from "./wording.js";
 
 export const predictionPanel = {
   title: "What comes next?",

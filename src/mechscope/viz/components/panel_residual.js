@@ -1,7 +1,8 @@
 // The residual stream at each layer and position: what the model would predict there, and how long the vector is.
 
 import { renderHeatmap } from "./heatmap.js";
-import { formatted, percent, quoted, visible } from "./tokens.js";
+import { formatted, visible } from "./tokens.js";
+import { percent, quoted } from "./wording.js";
 
 export const lensPanel = {
   title: "Logit lens",

@@ -1,6 +1,7 @@
 // Add a direction to the residual stream: towards a word, from one word to another, or from one text to another.
 
-import { asSentence, formatted } from "./tokens.js";
+import { formatted } from "./tokens.js";
+import { asSentence } from "./wording.js";
 
 export const steeringPanel = {
   title: "Steer",
