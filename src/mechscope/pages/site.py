@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mechscope.pages.endpoints import Endpoint
+
 ROOM_MODULE = "site_pages"
 
 
@@ -25,6 +27,8 @@ class PageContext:
     """The page's own route."""
     is_served: bool
     """Whether a server answers, which can do what the browser cannot."""
+    runs: Path | None = None
+    """The folder of the learner's runs (it may be missing or empty), or None for a site without any."""
 
     @property
     def root(self) -> str:
@@ -64,6 +68,8 @@ class SitePage:
     """Its label in the menu of every page; empty if it is reached in other ways."""
     scripts: Sequence[str] = ()
     """ES modules that the page runs, by file name (see `SiteRoom.modules`)."""
+    has_figures: bool = False
+    """Whether it has Plotly figures (`pages.figures.figure_html`), for which Plotly is loaded."""
     needs_server: str = ""
     """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
 
@@ -87,6 +93,8 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
+    endpoints: Sequence[Endpoint] = ()
+    """What its pages may ask a server for; a static site has none."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,8 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+    """Method and path → endpoint, as in "POST models/{model}/loss"."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -115,18 +125,20 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name or file path.
+        ValueError: if two rooms use one route, module name, file path or endpoint.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
+    endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
+        _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
-    return Site(pages, modules, styles, files)
+    return Site(pages, modules, styles, files, endpoints)
 
 
 def find_rooms() -> list[SiteRoom]:

@@ -19,6 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 TOKEN_COOKIE = "mechscope-token"
 READING = ("GET", "HEAD", "OPTIONS")
+API = "/api"
+OWN_SITE = ("same-origin", "none")
+"""What browsers write in Sec-Fetch-Site for requests of this server's pages and for addresses that the reader typed."""
+OTHER_SITE = "This request came from another site and was refused."
 # Scripts only from this server. Plotly and MathML set style attributes, hence inline styles.
 POLICY = "; ".join(
     (
@@ -92,7 +96,11 @@ class Guard:
                 "This server answers only under the address that it printed when it started.", 421
             )
         if request.method not in READING and not _is_own_origin(headers):
-            return PlainTextResponse("This request came from another site and was refused.", 403)
+            return PlainTextResponse(OTHER_SITE, 403)
+        # Other sites may link to pages, but have no reason to ask the HTTP interface for anything: they could not read
+        # its answers, but keep it busy.
+        if request.url.path.startswith(API) and headers.get("sec-fetch-site", "none") not in OWN_SITE:
+            return PlainTextResponse(OTHER_SITE, 403)
         return self._check_token(request) if self.token else None
 
     def _check_token(self, request: Request) -> Response | None:
