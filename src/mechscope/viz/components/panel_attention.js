@@ -7,7 +7,9 @@ export const ALL_LAYERS = "all";
 
 export const attentionPanel = {
   title: "Attention",
-  html: `<div class="ms-layers" role="group" aria-label="Layer"></div><div class="ms-attention"></div>`,
+  html: `<p class="ms-note">A map for each head: its row is the token that reads, its column a token that is read, and the
+      colour says how much.</p>
+    <div class="ms-layers" role="group" aria-label="Layer"></div><div class="ms-attention"></div>`,
 
   async draw(scope, find, isStale) {
     const { n_layers, n_heads } = scope.subject.cfg;

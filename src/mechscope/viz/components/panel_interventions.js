@@ -5,7 +5,10 @@ import { asPython, fits, inWords } from "./edits.js";
 
 export const interventionsPanel = {
   title: "Interventions",
-  html: `<ol class="ms-edits"></ol>
+  html: `<p class="ms-note">Change a part of the model and watch everything else on this page follow. A head reads other
+      positions, an MLP works at each position for itself; both write to the residual stream, the vector that the blocks
+      pass on. The mean is taken over the positions of this text.</p>
+    <ol class="ms-edits"></ol>
     <div class="ms-changes"><label>Component <select class="ms-component"></select></label>
       <label>Multiply by <input class="ms-factor" type="number" value="0.5" step="0.5"></label></div>
     <p class="ms-buttons"><button type="button" class="ms-to-zero">Set it to zero</button>

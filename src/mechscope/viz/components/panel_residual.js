@@ -6,7 +6,8 @@ import { percent, quoted } from "./wording.js";
 
 export const lensPanel = {
   title: "Logit lens",
-  html: `<p class="ms-note">The logit of the chosen token, if the model stopped after each block.</p><div class="ms-lens"></div>`,
+  html: `<p class="ms-note">The logit of the chosen token (its score, from which its probability is
+      computed), if the model stopped after each block.</p><div class="ms-lens"></div>`,
 
   async draw(scope, find, isStale) {
     const { rows, values, best } = await scope.now.lens(scope.token.id);

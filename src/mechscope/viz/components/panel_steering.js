@@ -5,8 +5,7 @@ import { asSentence } from "./wording.js";
 
 export const steeringPanel = {
   title: "Steer",
-  html: `<p class="ms-note">Add a direction to the residual stream, the vector that every block reads and adds to, and watch
-      what the model says next. The direction is made one unit long; its strength says how many units are added.</p>
+  html: `<p class="ms-note">Add a direction to the residual stream, and watch what the model says next. The direction is made one unit long; its strength says how many units are added.</p>
     <div class="ms-changes"><label>Direction <select class="ms-direction">
         <option value="word">towards a word: its column of the unembedding</option>
         <option value="words">from one word to another: the difference of their columns</option>
