@@ -183,8 +183,8 @@ def test_steering(watched: WatchedPage) -> None:
         "position": page.evaluate("() => window.microscope.position"),
         "token": the,
         "name": " the",
-        "minusToken": he,
-        "minusName": "he",
+        "minus_token": he,
+        "minus_name": "he",
     }
     logits_match(page, run_the_code(page))
     # Between two texts of different lengths.

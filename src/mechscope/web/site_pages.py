@@ -10,6 +10,7 @@ from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
+from mechscope.web.models.endpoints import model_endpoints
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
@@ -51,6 +52,9 @@ TEXTS = {
 }
 """Model → the first texts on its page, if they are not the usual ones."""
 
+MACHINE_PROMPT = "When Mary and John went to the store, John gave a drink to"
+MACHINE_OTHER = "When Mary and John went to the store, Mary gave a drink to"
+
 
 def site_pages() -> SiteRoom:
     """The home page, the list of models, and one page per model."""
@@ -59,6 +63,18 @@ def site_pages() -> SiteRoom:
         SitePage("", "Home", TEMPLATES / "home.html"),
         SitePage("models/", "Models", TEMPLATES / "models.html", lambda context: {"names": names}, "Models"),
     ]
+    shown = {"prompt": MACHINE_PROMPT, "other": MACHINE_OTHER}
+    pages.append(
+        SitePage(
+            route="models/on-this-machine/",
+            title="Models on this machine",
+            template=TEMPLATES / "machine_models.html",
+            content=partial(_same, shown),
+            scripts=("machine_models_page.js",),
+            needs_server="Larger models run in Python. Type “mechscope serve --open” in a terminal, and choose "
+            "“Models on this machine” there.",
+        )
+    )
     files: dict[str, Path] = {}
     for name in names:
         texts = TEXTS.get(name, Texts())
@@ -72,7 +88,9 @@ def site_pages() -> SiteRoom:
         pages.append(page)
         for file in WEIGHTS if texts.note else (*WEIGHTS, *TOKENIZER):
             files[f"files/models/{name}/{file}"] = BUNDLED / name / file
-    return SiteRoom(pages, sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css")), files)
+    return SiteRoom(
+        pages, sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css")), files, model_endpoints()
+    )
 
 
 def _same(content: Mapping[str, Any], context: PageContext) -> Mapping[str, Any]:

@@ -29,10 +29,10 @@ export function lossPerToken(logits, tokens) {
 
 /** Logits that the model would give if it stopped after each layer: [{layer, logits}], the embedding first. */
 export function logitLens(model, cache) {
-  const streams = [{ layer: 0, name: "blocks.0.hook_resid_pre" }];
-  for (let layer = 0; layer < model.cfg.n_layers; layer++) {
-    streams.push({ layer: layer + 1, name: `blocks.${layer}.hook_resid_post` });
-  }
+  const { n_layers } = model.cfg;
+  // What the next block reads, so that what was added in between counts.
+  const streams = Array.from({ length: n_layers }, (_, layer) => ({ layer, name: `blocks.${layer}.hook_resid_pre` }));
+  streams.push({ layer: n_layers, name: `blocks.${n_layers - 1}.hook_resid_post` });
   return streams.map(({ layer, name }) => {
     const read = model.norm("ln_final", cache.get(name), (_, activation) => activation);
     return { layer, logits: linear(read, model.weight("unembed.W_U"), model.weight("unembed.b_U")) };
@@ -67,9 +67,10 @@ export function residualNorms(model, cache) {
 /**
  * What each component of the residual stream adds to a token's logit at one position, with the final norm's scale held.
  * The values add up to the logit.
+ * @param {boolean} isEdited whether the run has interventions, which may add to the stream: a part of their own
  * @returns {{label: string, layer: number | null, head: number | null, value: number}[]}
  */
-export function directLogitAttribution(model, cache, position, token) {
+export function directLogitAttribution(model, cache, position, token, isEdited = false) {
   const { cfg } = model;
   const direction = answerDirection(model, cache, position, token);
   const project = (vector) => dot(vector, direction);
@@ -80,6 +81,7 @@ export function directLogitAttribution(model, cache, position, token) {
   }
   let constant = model.weight("unembed.b_U").data[token];
   if (cfg.normalization_type === "LN" && !cfg.final_rms) constant += dot(model.weight("ln_final.b").data, column(model.weight("unembed.W_U"), token));
+  const outside = constant; // added after the stream; attention's biases, which follow, are in the stream
   for (let layer = 0; layer < cfg.n_layers; layer++) {
     const readers = headDirections(model, layer, direction);
     const z = cache.get(`blocks.${layer}.attn.hook_z`).data;
@@ -92,12 +94,18 @@ export function directLogitAttribution(model, cache, position, token) {
     parts.push({ label: `MLP ${layer}`, layer, head: null, value: project(at(`blocks.${layer}.hook_mlp_out`)) });
   }
   parts.push({ label: "biases", layer: null, head: null, value: constant });
+  if (isEdited) {
+    // What steering or a patch put into the stream.
+    const whole = project(at(`blocks.${cfg.n_layers - 1}.hook_resid_post`)) + outside;
+    const rest = whole - parts.reduce((sum, { value }) => sum + value, 0);
+    parts.push({ label: "interventions", layer: null, head: null, value: rest });
+  }
   return parts;
 }
 
 /** `directLogitAttribution` of one token at every position: {rows, values}, a row per component, a column per position. */
-export function attributionEverywhere(model, cache, length, token) {
-  const columns = Array.from({ length }, (_, position) => directLogitAttribution(model, cache, position, token));
+export function attributionEverywhere(model, cache, length, token, isEdited = false) {
+  const columns = Array.from({ length }, (_, position) => directLogitAttribution(model, cache, position, token, isEdited));
   return {
     rows: columns[0].map(({ label }) => label),
     values: columns[0].flatMap((_, index) => columns.map((parts) => parts[index].value)),

@@ -82,23 +82,23 @@ const KINDS = {
   },
   // A token's column of the unembedding, or its difference from another token's; the length is 1 before it is scaled.
   steer: {
-    fields: ["layer", "scale", "token", "minusToken", "position", "name", "minusName"],
-    words: ({ layer, scale, name, minusName, minusToken, position }) =>
-      `${scale} × the direction ${minusToken === undefined ? "of" : `from “${minusName}” to`} “${name}” added before block ${layer}${where(position)}`,
+    fields: ["layer", "scale", "token", "minus_token", "position", "name", "minus_name"],
+    words: ({ layer, scale, name, minus_name, minus_token, position }) =>
+      `${scale} × the direction ${minus_token === undefined ? "of" : `from “${minus_name}” to`} “${name}” added before block ${layer}${where(position)}`,
     hook: (edit, model) => {
-      const [to, from] = [edit.token, edit.minusToken].map((token) => (token === undefined ? null : column(model.weight("unembed.W_U"), token)));
+      const [to, from] = [edit.token, edit.minus_token].map((token) => (token === undefined ? null : column(model.weight("unembed.W_U"), token)));
       return addition(edit, unit(from ? to.map((x, i) => x - from[i]) : to));
     },
-    python: ({ layer, scale, token, minusToken, position }) => (name) => [
-      `direction = model.W_U[:, ${token}]${minusToken === undefined ? "" : ` - model.W_U[:, ${minusToken}]`}`,
+    python: ({ layer, scale, token, minus_token, position }) => (name) => [
+      `direction = model.W_U[:, ${token}]${minus_token === undefined ? "" : ` - model.W_U[:, ${minus_token}]`}`,
       ...additionPython(name, layer, scale, position),
     ],
   },
   // The difference between two texts' residual streams at their last tokens, made 1 long before it is scaled.
   contrast: {
-    fields: ["layer", "scale", "plus", "minus", "position", "plusText", "minusText"],
-    words: ({ layer, scale, plusText, minusText, position }) =>
-      `${scale} × the direction from “${minusText}” to “${plusText}” added before block ${layer}${where(position)}`,
+    fields: ["layer", "scale", "plus", "minus", "position", "plus_text", "minus_text"],
+    words: ({ layer, scale, plus_text, minus_text, position }) =>
+      `${scale} × the direction from “${minus_text}” to “${plus_text}” added before block ${layer}${where(position)}`,
     hook: (edit, model) => {
       const [to, from] = [edit.plus, edit.minus].map((tokens) => {
         const { shape: [positions, width], data } = activationOf(model, tokens, stream(edit.layer));
@@ -152,15 +152,15 @@ const FIELDS = {
   factor: Number.isFinite,
   scale: Number.isFinite,
   token: (value, cfg) => isIndex(value, cfg.d_vocab_out),
-  minusToken: (value, cfg) => value === undefined || isIndex(value, cfg.d_vocab_out),
+  minus_token: (value, cfg) => value === undefined || isIndex(value, cfg.d_vocab_out),
   site: (value, cfg) => Object.hasOwn(PATCHES, value) && !(value === "mlp" && cfg.attn_only),
   source: areTokens,
   plus: areTokens,
   minus: areTokens,
   name: isText,
-  minusName: (value) => value === undefined || isText(value),
-  plusText: isText,
-  minusText: isText,
+  minus_name: (value) => value === undefined || isText(value),
+  plus_text: isText,
+  minus_text: isText,
 };
 
 /** Whether an edit from elsewhere, such as an address, is one of this model's. */

@@ -114,12 +114,12 @@ class LocalRun {
 
   /** What each component adds to a token's logit at a position: [{label, layer, head, value}]. */
   async attribution(position, token) {
-    return directLogitAttribution(this.model, this.cache, position, token);
+    return directLogitAttribution(this.model, this.cache, position, token, this.edits.length > 0);
   }
 
   /** The same at every position: {rows, values} with one column per position. */
   async attributionEverywhere(token) {
-    return attributionEverywhere(this.model, this.cache, this.tokens.length, token);
+    return attributionEverywhere(this.model, this.cache, this.tokens.length, token, this.edits.length > 0);
   }
 
   /** What each head adds to a token's logit at a position, by the position that it reads from: {rows, values}. */

@@ -37,15 +37,24 @@ export class Microscope {
     this.find("prompt").value = prompt;
     this.find("other").value = other;
     for (const panel of this.panels) panel.start?.(this, this.find);
-    addEventListener("mechscope-theme", () => {
-      if (!this.tokens) return;
-      this.attempt(async () => {
-        await this.draw();
-        await this.compare();
-      });
-    });
+    this.recolour = async () => {
+      if (!this.now) return;
+      await this.showAll(() => this.draw());
+    };
+    addEventListener("mechscope-theme", this.recolour);
     /** Settled when the first text has been shown. */
     this.ready = this.read();
+  }
+
+  /** End everything that is under way; the element can be filled with something else. */
+  close() {
+    removeEventListener("mechscope-theme", this.recolour);
+    for (const name of ["reading", "running", "drawing"]) this[name] = null;
+    this.patchingPanel.latest = null;
+  }
+
+  get patchingPanel() {
+    return this.panels.find(({ compare }) => compare);
   }
 
   /** Take the text, and say what is wrong with it; what was read before stays, marked as such. */
@@ -67,10 +76,14 @@ export class Microscope {
     problem.hidden = true;
     this.element.classList.remove("ms-stale");
     Object.assign(this, found, { position: found.tokens.length - 1, token: null });
-    await this.attempt(async () => {
-      await this.run();
-      await this.compare();
-    });
+    await this.showAll(() => this.run());
+  }
+
+  /** Show the run, computed by `action`, and the map. */
+  async showAll(action) {
+    if (this.subject.isRemote) await this.compare();
+    await this.attempt(action);
+    if (!this.subject.isRemote) await this.compare();
   }
 
   /** Do what may fail, and show why it did. */
@@ -144,18 +157,16 @@ export class Microscope {
     await this.attempt(() => this.draw());
   }
 
-  /** Draw the patching map again. */
+  /** Draw the patching map again; for a model in the server, which is slow, when the reader asks for it. */
   async compare() {
-    await this.panels.find(({ compare }) => compare).compare(this, this.find);
+    if (this.subject.isRemote) this.patchingPanel.clear(this.find);
+    else await this.attempt(() => this.patchingPanel.compare(this, this.find));
   }
 
   /** Look from another position. */
   async look(position) {
     Object.assign(this, { position, token: null });
-    await this.attempt(async () => {
-      await this.draw();
-      await this.compare();
-    });
+    await this.showAll(() => this.draw());
   }
 
   /** Choose the token whose logit is explained. */

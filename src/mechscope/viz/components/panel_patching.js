@@ -18,13 +18,25 @@ export const patchingPanel = {
     <p class="ms-words ms-question"></p>
     <p class="ms-note">Each cell replaces one activation of the first text's run by that of the second text. Choose a cell to
       see what it changes.</p>
+    <p><button type="button" class="ms-compute" hidden>Compute the map</button></p>
     <div class="ms-patching"></div><div class="ms-patched" role="status"></div>
     <p><button type="button" class="ms-keep" hidden>Keep this patch as an intervention</button></p>`,
 
   start(scope, find) {
     if (scope.subject.cfg.attn_only) find("site").querySelector("[value=mlp]").remove();
-    for (const name of ["other", "site"]) find(name).addEventListener("input", () => scope.attempt(() => this.compare(scope, find)));
+    for (const name of ["other", "site"]) find(name).addEventListener("input", () => scope.compare());
+    // The map of a large model takes a while, in which the server cannot do anything else for this page.
+    find("compute").hidden = !scope.subject.isRemote;
+    find("compute").addEventListener("click", () => scope.attempt(() => this.compare(scope, find)));
     find("keep").addEventListener("click", () => scope.attempt(() => scope.edit(this.chosen)));
+  },
+
+  /** Show no map: it would be that of other texts. */
+  clear(find) {
+    this.latest = null;
+    this.choose(null, find);
+    find("patching").replaceChildren();
+    find("other-problem").hidden = find("question").hidden = true;
   },
 
   /** Compare the second text with the first, and fill the map while nothing newer is asked for. */
@@ -69,7 +81,8 @@ export const patchingPanel = {
 
   /** The question that both texts answer differently: which token instead of which. */
   async ask(scope, find) {
-    const { tokens, position, clean } = scope;
+    const { tokens, position } = scope;
+    const clean = scope.clean?.tokens === tokens ? scope.clean : await scope.subject.run(tokens);
     const { tokens: source } = await scope.subject.encode(find("other").value);
     if (source.length !== tokens.length) {
       throw new Error(`This text has ${source.length} tokens and the first has ${tokens.length}: patching needs texts that match token by token.`);
@@ -79,15 +92,15 @@ export const patchingPanel = {
     const there = (await other.next(position, 2)).find(({ token }) => token !== here.token);
     const [from, to] = [await difference(clean, position, there, here), await difference(other, position, there, here)];
     if (Math.abs(to - from) < 1e-3) throw new Error("Both texts give the same answer at this position: change one of them, or choose a later position.");
-    return { source, position, here, there, from, to };
+    return { clean, source, position, here, there, from, to };
   },
 
   /** What one patch changes: the next tokens before and after, and the logit difference. */
-  async show(scope, find, { position, here, there, from }, edit) {
+  async show(scope, find, { clean, position, here, there, from }, edit) {
     const { latest } = this;
     const patched = await scope.subject.run(scope.tokens, [edit]);
     const best = await patched.next(position, 6);
-    const before = await scope.clean.chances(position, best.map(({ token }) => token));
+    const before = await clean.chances(position, best.map(({ token }) => token));
     const now = await difference(patched, position, there, here);
     if (latest !== this.latest) return;
     renderRanking(find("patched"), {

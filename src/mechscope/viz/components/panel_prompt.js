@@ -14,7 +14,13 @@ export const promptPanel = {
       shown by its bytes, as in &lt;0xF0&gt;.</p>`,
 
   start(scope, find) {
-    find("prompt").addEventListener("input", () => scope.read());
+    let timer;
+    find("prompt").addEventListener("input", () => {
+      clearTimeout(timer);
+      // A server is asked when the reader stops typing for a moment.
+      if (scope.subject.isRemote) timer = setTimeout(() => scope.read(), 400);
+      else scope.read();
+    });
   },
 
   draw(scope, find) {

@@ -63,11 +63,11 @@ async function steeringEdit(scope, find) {
   const kind = find("direction").value;
   if (kind === "texts") {
     const [plus, minus] = [await scope.subject.encode(to), await scope.subject.encode(from)];
-    return { kind: "contrast", ...common, plus: plus.tokens, minus: minus.tokens, plusText: to, minusText: from };
+    return { kind: "contrast", ...common, plus: plus.tokens, minus: minus.tokens, plus_text: to, minus_text: from };
   }
   const token = await scope.subject.singleToken(to);
   if (kind === "word") return { kind: "steer", ...common, token, name: to };
-  const minusToken = await scope.subject.singleToken(from);
-  if (minusToken === token) throw new Error("Both words are the same token, so there is no direction from one to the other.");
-  return { kind: "steer", ...common, token, name: to, minusToken, minusName: from };
+  const minus_token = await scope.subject.singleToken(from);
+  if (minus_token === token) throw new Error("Both words are the same token, so there is no direction from one to the other.");
+  return { kind: "steer", ...common, token, name: to, minus_token, minus_name: from };
 }

@@ -19,11 +19,11 @@ export function readView(cfg) {
   return view;
 }
 
-/** Keep the address up to date with a microscope, and follow an address that the reader enters. */
-export function keepView(microscope) {
+/** Keep the address up to date with a microscope (and `more`), and follow an address that the reader enters. */
+export function keepView(microscope, more = {}) {
   let timer;
   const write = () => {
-    const view = new URLSearchParams({ prompt: microscope.find("prompt").value, other: microscope.find("other").value });
+    const view = new URLSearchParams({ ...more, prompt: microscope.find("prompt").value, other: microscope.find("other").value });
     if (microscope.edits.length) view.set("edits", JSON.stringify(microscope.edits));
     history.replaceState(null, "", `#${view}`);
   };

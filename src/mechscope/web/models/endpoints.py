@@ -1,0 +1,89 @@
+"""The endpoints of the HTTP interface about models. Torch is loaded with the first model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mechscope.pages.endpoints import Endpoint, Limits, Nothing
+from mechscope.web.models.messages import (
+    AttentionRequest,
+    AttributionRequest,
+    LensRequest,
+    LensTable,
+    Losses,
+    MachineModels,
+    ModelRequest,
+    ModelShape,
+    NextRequest,
+    NextTokens,
+    PatchingMap,
+    PatchingRequest,
+    RunRequest,
+    Table,
+    TextRequest,
+    TextTokens,
+)
+
+if TYPE_CHECKING:
+    from mechscope.web.models.readings import Readings
+    from mechscope.web.models.shelf import ModelShelf
+
+MODELS = Limits("looking into models", at_once=1, waiting=32, seconds=180.0, body_bytes=262_144)
+"""Requests that load or run a model: one after the other, because each uses all cores."""
+LISTING = Limits("listing models", at_once=1, waiting=8, seconds=30.0, body_bytes=16_384)
+PROBLEMS = {
+    404: "This machine has no model of this name.",
+    409: "The model cannot be opened, or the request does not fit the model.",
+}
+
+
+class _Handlers:
+    """Handlers that import what they need when they are first called."""
+
+    @cached_property
+    def shelf(self) -> ModelShelf:
+        from mechscope.web.models.shelf import ModelShelf
+
+        return ModelShelf()
+
+    @cached_property
+    def readings(self) -> Readings:
+        from mechscope.web.models.readings import Readings
+
+        return Readings(self.shelf)
+
+    def read(self, name: str) -> Callable[[Any], Any]:
+        return lambda request: getattr(self.readings, name)(request)
+
+
+def model_endpoints() -> list[Endpoint]:
+    """The endpoints, with a shelf of models of their own."""
+    handlers = _Handlers()
+
+    def models(request: Nothing) -> MachineModels:
+        return MachineModels(models=tuple(handlers.shelf.models()))
+
+    def load(request: ModelRequest) -> ModelShape:
+        return handlers.readings.shape(request.model)
+
+    def reading(path: str, summary: str, request: type[Any], answer: type[Any]) -> Endpoint:
+        return Endpoint(
+            "POST", f"models/{path}", summary, request, answer, handlers.read(path), MODELS, problems=PROBLEMS
+        )
+
+    return [
+        Endpoint("GET", "models", "The models of this machine", Nothing, MachineModels, models, LISTING),
+        Endpoint(
+            "POST", "models/load", "Load a model", ModelRequest, ModelShape, load, MODELS, problems=PROBLEMS
+        ),
+        reading("tokens", "A text as tokens", TextRequest, TextTokens),
+        reading("next", "The likeliest next tokens", NextRequest, NextTokens),
+        reading("losses", "The loss on each token", RunRequest, Losses),
+        reading("attention", "The attention patterns of a layer", AttentionRequest, bytes),
+        reading("norms", "The length of the residual stream", RunRequest, Table),
+        reading("lens", "The logit lens", LensRequest, LensTable),
+        reading("attribution", "Direct logit attribution", AttributionRequest, Table),
+        reading("patching", "A patching map", PatchingRequest, PatchingMap),
+    ]
