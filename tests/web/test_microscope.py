@@ -242,9 +242,6 @@ def test_the_patching_maps_are_pythons(watched: WatchedPage) -> None:
     )
     model = ms.load_model("mini-gelu-2l")
 
-    def difference(logits: torch.Tensor) -> torch.Tensor:
-        return logits[0, -1, 40] - logits[0, -1, 41]
-
     with torch.no_grad():
         _, cache = model.run_with_cache(torch.tensor([other]))
         for site, sweep in SWEEPS.items():

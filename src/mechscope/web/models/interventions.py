@@ -74,7 +74,7 @@ def _hook(edit: Intervention, model: Any, n_tokens: int) -> Hook:
 CHANGES: dict[str, Callable[[Intervention], Callable[[torch.Tensor], torch.Tensor]]] = {
     "ablate": lambda edit: lambda output: output * 0,
     "mean": lambda edit: lambda output: output.mean(1, keepdim=True).expand_as(output),
-    "scale": lambda edit: lambda output: output * edit.factor,
+    "scale": lambda edit: lambda output: output * (edit.factor or 0.0),
 }
 """What is done to an output [batch pos d]."""
 
@@ -100,9 +100,10 @@ def _direction(edit: Intervention, model: Any) -> torch.Tensor:
 
 def _addition(edit: Intervention, direction: torch.Tensor) -> Hook:
     where = slice(None) if edit.position is None else edit.position
+    added = (edit.scale or 0.0) * direction
 
     def add(resid: torch.Tensor, hook: HookPoint) -> torch.Tensor:
-        resid[:, where] += edit.scale * direction
+        resid[:, where] += added
         return resid
 
     return f"blocks.{edit.layer}.hook_resid_pre", add

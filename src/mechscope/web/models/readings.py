@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -224,7 +224,7 @@ class Readings:
     # Runs ------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _hooked(self, request: RunRequest) -> Iterator[Any]:
+    def _hooked(self, request: RunRequest) -> Generator[Any]:
         """The model with the interventions of a request in place."""
         model = self.shelf.get(request.model)
         with refused_as(409):
