@@ -5,7 +5,8 @@ becomes a function that is run when it is first used, and imports become calls o
 
     const { visible } = await mechscopeUse("tokens.js");
 
-Only the forms of `import` and `export` that the modules use are understood; any other is an error.
+Only the forms of `import` and `export` that the modules use are understood; any other is an error. Comments on lines of
+their own are left out, so that a notebook does not carry them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _IMPORT = re.compile(
 )
 _EXPORT = re.compile(r"^export\s+((?:async\s+)?function\*?\s+|class\s+|const\s+)(\w+)", re.MULTILINE)
 _EXPORT_LIST = re.compile(r"^export\s+\{([^}]*)\};?[ \t]*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/|//[^\n]*)[ \t]*\n", re.MULTILINE | re.DOTALL)
 _LEFT_OVER = re.compile(r"^(?:import|export)\b.*$|\bimport\s*\(|\bimport\.meta\b", re.MULTILINE)
 
 
@@ -118,7 +120,7 @@ def _as_body(name: str, source: str) -> str:
             exports[public.strip() or own] = own.strip()
         return ""
 
-    body = _EXPORT_LIST.sub(a_list, _EXPORT.sub(an_export, _IMPORT.sub(an_import, source)))
+    body = _EXPORT_LIST.sub(a_list, _EXPORT.sub(an_export, _IMPORT.sub(an_import, _COMMENT.sub("", source))))
     if left := _LEFT_OVER.search(body):
         raise ValueError(
             f'{name} has {left[0].strip()!r}; modules of the web lab use import {{ … }} from "./file.js", '

@@ -13,6 +13,7 @@ import torch
 import mechscope as ms
 from mechscope import viz
 from mechscope.arguments import visible_token
+from mechscope.results import Provenance, make_result
 from mechscope.viz.colour_scale import scale_for, text_on
 from mechscope.viz.module_bundle import bundle_modules, with_imports
 from tests.browser import WatchedPage
@@ -99,9 +100,11 @@ def test_the_grid_is_one_stop_for_the_tab_key(watched: WatchedPage) -> None:
     page = watched.page
     open_widget(page, viz.attention(pattern(2, 3, 4), list("abcd")))
     page.get_by_role("button", name="L0H0").focus()
-    for key, head in (("ArrowDown", "L1H0"), ("ArrowRight", "L1H1"), ("Home", "L0H0"), ("End", "L1H2")):
+    for key, head in (("ArrowUp", "L1H0"), ("ArrowRight", "L1H1"), ("Home", "L0H0"), ("End", "L1H2")):
         page.keyboard.press(key)
         assert page.evaluate("() => document.activeElement.innerText").strip() == head
+    tops = [page.get_by_role("button", name=name).bounding_box()["y"] for name in ("L0H0", "L1H0")]
+    assert tops[0] > tops[1]  # layers run upwards
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.tagName") == "CANVAS"
 
@@ -157,6 +160,20 @@ def test_the_values_as_a_table(watched: WatchedPage) -> None:
     assert told(watched.page) == {"selected_cell": [0, 1]}
     tell(watched.page, "selected_cell", [1, 0])
     assert watched.page.locator(".ms-mark").is_visible()
+
+
+def test_layers_run_upwards(watched: WatchedPage) -> None:
+    page = watched.page
+    result = make_result([[0.0, 1.0], [2.0, 3.0]], ("layer", "head"), "effect", "nats", Provenance("m", "t"))
+    open_widget(page, viz.heatmap_view(result))
+    found = pixels(page, 0)
+    assert (found[0, 1, :3] == scale_for([0, 3]).colours(3.0)).all()
+    page.locator("canvas").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".ms-words").inner_text() == "layer 1, head 1: 3 nats"
+    page.locator("canvas").click(position={"x": 5, "y": 5})
+    assert told(page) == {"selected_cell": [1, 0]}
 
 
 def test_colours_are_the_same_in_python(watched: WatchedPage) -> None:
@@ -245,6 +262,8 @@ def test_log_probabilities_are_pythons(watched: WatchedPage) -> None:
     assert found == pytest.approx([100 * float(value.exp()) for value in best.values], abs=0.051)
     page.keyboard.press("Enter")
     assert told(page)["selected_token"] == [1, place]
+    page.keyboard.press("Escape")
+    assert second.get_by_role("tooltip").is_hidden()
 
 
 def test_top_tokens(watched: WatchedPage) -> None:

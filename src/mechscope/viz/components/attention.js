@@ -15,7 +15,8 @@ const SCALES = ["shared", "head"];
  * @param {ArrayLike<number>} props.patterns [head query key], flat; not-a-number is left blank
  * @param {string[]} props.tokens the text; any number, 300 are fast
  * @param {string[]} props.names one per head
- * @param {number} [props.columns] heads per row of the grid, such as the heads of a layer; as many as fit, if omitted
+ * @param {number} [props.columns] heads per row of the grid, such as the heads of a layer; rows then run upwards, as
+ *   layers do in every figure. As many as fit, from left to right, if omitted
  * @param {boolean} [props.causal] leave the cells of later keys blank; if omitted, do so if all of them are 0
  * @param {"shared" | "head"} [props.scale] one colour scale for all heads, or each head its own
  * @param {boolean} [props.choosesScale] let the reader choose between these two
@@ -129,6 +130,10 @@ export function renderAttention(element, props) {
       select(index);
       onSelect?.(index);
     });
+    if (props.columns) {
+      button.style.gridRow = String(Math.ceil(names.length / props.columns) - Math.floor(index / props.columns));
+      button.style.gridColumn = String((index % props.columns) + 1);
+    }
     buttons.push(button);
   });
   const controls = box("p", "ms-controls");
@@ -142,7 +147,8 @@ export function renderAttention(element, props) {
   const focused = focusedIndex(element, ".ms-head");
   grid.append(...buttons);
   element.replaceChildren(grid, large, controls, text, words);
-  const makeReachable = rove(grid, buttons, { current: head, columns: () => getComputedStyle(grid).gridTemplateColumns.split(" ").length });
+  const perRow = () => (props.columns ? -props.columns : getComputedStyle(grid).gridTemplateColumns.split(" ").length);
+  const makeReachable = rove(grid, buttons, { current: head, columns: perRow });
   redraw();
   buttons[focused]?.focus();
   return { select, lock };

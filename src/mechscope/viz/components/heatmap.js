@@ -19,6 +19,7 @@ const LARGEST_TABLE = 2500; // cells; of a larger matrix, the table has one row
  * @param {number} [props.maximum] the value with the strongest colour
  * @param {string} [props.positive] "#rrggbb" of the largest values
  * @param {string} [props.negative] "#rrggbb" of the most negative values
+ * @param {boolean} [props.upwards] draw the first row at the bottom, as layers in every figure
  * @param {boolean} [props.table] offer the values as a table, which is made when the reader opens it
  * @param {{row: number, column: number}} [props.selected] a cell that is marked
  * @param {(row: number, column: number) => string} [props.describe] words for a cell
@@ -28,11 +29,12 @@ const LARGEST_TABLE = 2500; // cells; of a larger matrix, the table has one row
  */
 export function renderHeatmap(element, props) {
   const { values, rows, columns, label, unit = "", minimum, maximum, positive, negative, onSelect, onRead } = props;
+  const place = (row) => (props.upwards ? rows.length - 1 - row : row); // where a row is drawn; and what is drawn there
   const scale = props.scale ?? scaleFor(values, isDark(element), { minimum, maximum, positive, negative });
   const describe = props.describe ?? ((row, column) =>
     `${rows[row]}, ${columns[column]}: ${formatted(values[row * columns.length + column])} ${unit}`.trim());
   const canvas = document.createElement("canvas");
-  paint(canvas, values, rows.length, columns.length, scale);
+  paint(canvas, values, rows.length, columns.length, scale, place);
   canvas.className = "ms-map";
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
@@ -50,13 +52,13 @@ export function renderHeatmap(element, props) {
   cursor.hidden = mark.hidden = true;
   const put = (box, row, column) => {
     box.hidden = false;
-    Object.assign(box.style, { left: `${column * cell}px`, top: `${row * cell}px`, width: `${cell}px`, height: `${cell}px` });
+    Object.assign(box.style, { left: `${column * cell}px`, top: `${place(row) * cell}px`, width: `${cell}px`, height: `${cell}px` });
   };
   const select = (chosen) => {
     mark.hidden = true;
     if (chosen) put(mark, chosen.row, chosen.column);
   };
-  let [row, column] = [0, 0];
+  let [row, column] = [place(0), 0];
   const move = (newRow, newColumn) => {
     row = Math.min(Math.max(newRow, 0), rows.length - 1);
     column = Math.min(Math.max(newColumn, 0), columns.length - 1);
@@ -69,12 +71,12 @@ export function renderHeatmap(element, props) {
     select({ row, column });
     onSelect(row, column);
   };
-  canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => move(Math.floor(offsetY / cell), Math.floor(offsetX / cell)));
+  canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => move(place(Math.floor(offsetY / cell)), Math.floor(offsetX / cell)));
   canvas.addEventListener("pointerleave", () => onRead?.(null, null));
   canvas.addEventListener("click", take);
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (step) move(row + step[0], column + step[1]);
+    if (step) move(row + (props.upwards ? -step[0] : step[0]), column + step[1]);
     else if (event.key === "Enter" && onSelect) take();
     else return;
     event.preventDefault();
@@ -83,20 +85,26 @@ export function renderHeatmap(element, props) {
   frame.className = "ms-map-frame";
   frame.append(canvas, cursor, mark);
   select(props.selected);
-  element.replaceChildren(words, withNames(frame, rows, columns, cell));
+  element.replaceChildren(words, withNames(frame, rows.map((_, row) => rows[place(row)]), columns, cell));
   if (props.table) element.append(valuesTable(props, () => row));
   return { select };
 }
 
-/** Draw one pixel per cell; the browser enlarges them without smoothing. */
-export function paint(canvas, values, rows, columns, scale) {
+/** Draw one pixel per cell; the browser enlarges them without smoothing. `place` says which row is drawn where. */
+export function paint(canvas, values, rows, columns, scale, place = (row) => row) {
   canvas.width = columns;
   canvas.height = rows;
   const context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows);
   const cells = new Uint32Array(image.data.buffer);
   const { pixels, level } = pixelTable(scale);
-  for (let i = 0; i < cells.length; i++) if (Number.isFinite(values[i])) cells[i] = pixels[level(values[i])];
+  for (let row = 0; row < rows; row++) {
+    const [from, to] = [row * columns, place(row) * columns];
+    for (let column = 0; column < columns; column++) {
+      const value = values[from + column];
+      if (Number.isFinite(value)) cells[to + column] = pixels[level(value)];
+    }
+  }
   context.putImageData(image, 0, 0);
 }
 

@@ -2,9 +2,10 @@
 // probability, its rank among all tokens, and what the model thought likelier.
 
 import { renderRanking } from "./ranking.js";
-import { formatted, renderTokens, visible } from "./tokens.js";
+import { choice, formatted, renderTokens, visible } from "./tokens.js";
 
 const KINDS = ["probability", "log-probability", "rank"];
+let count = 0; // of tooltips, for their ids
 
 /**
  * @param {HTMLElement} element what to fill
@@ -23,39 +24,62 @@ const KINDS = ["probability", "log-probability", "rank"];
  * @returns {{select: (place: [number, number] | null) => void}}
  */
 export function renderLogprobs(element, { samples, shown = KINDS[0], lineBreaks = false, selected = null, onSelect }) {
-  const strips = [];
   const select = (place) => strips.forEach((strip, at) => strip.select(place && place[0] === at ? place[1] : undefined));
   const blocks = samples.map((sample, at) => {
     const block = document.createElement("section");
     block.className = "ms-sample";
-    const [heading, text, details] = ["h4", "div", "div"].map((tag) => document.createElement(tag));
-    heading.textContent = sample.name ?? `Text ${at + 1}`;
-    block.setAttribute("aria-label", heading.textContent);
-    details.className = "ms-details";
-    details.setAttribute("role", "status");
-    const place = selected?.[0] === at ? selected[1] : undefined;
-    strips.push(renderTokens(text, {
+    block.setAttribute("aria-label", sample.name ?? `Text ${at + 1}`);
+    if (sample.name) block.append(Object.assign(document.createElement("h4"), { textContent: sample.name }));
+    block.append(document.createElement("div"));
+    return block;
+  });
+  const strips = samples.map((sample, at) => {
+    const text = blocks[at].lastChild;
+    const hint = tooltip(blocks[at]);
+    return renderTokens(text, {
       tokens: sample.tokens,
-      values: KINDS.flatMap((kind) => valuesOf(sample, kind)),
-      names: KINDS,
-      shown: KINDS.indexOf(shown),
+      values: valuesOf(sample, shown),
       lineBreaks,
-      selected: place,
-      tooltips: (index) => inWords(sample, index),
-      onRead: (index) => { if (index !== null) describe(details, sample, index); },
+      selected: selected?.[0] === at ? selected[1] : undefined,
+      tooltips: () => "", // instead of the browser's own, there is a table
+      onRead: (index) => hint(index === null ? null : text.querySelectorAll(".ms-token")[index], () => details(sample, index)),
       onSelect: (index) => {
         select([at, index]);
         onSelect?.(at, index);
       },
-      onShow: (kind) => strips.forEach((strip) => strip.show(kind)),
-    }));
-    if (place !== undefined) describe(details, sample, place);
-    if (samples.length > 1 || sample.name) block.append(heading);
-    block.append(text, details);
-    return block;
+    });
   });
-  element.replaceChildren(...blocks);
+  const chooser = choice("Colours show", KINDS, KINDS.indexOf(shown), (kind) =>
+    strips.forEach((strip, at) => strip.recolour(valuesOf(samples[at], KINDS[kind]))));
+  element.replaceChildren(chooser, ...blocks);
   return { select };
+}
+
+/** A box under the token that is being read. Escape hides it. */
+function tooltip(block) {
+  const box = document.createElement("div");
+  box.className = "ms-tooltip";
+  box.setAttribute("role", "tooltip");
+  box.id = `ms-tooltip-${(count += 1)}`;
+  box.hidden = true;
+  block.append(box);
+  let owner = null;
+  const hide = () => {
+    box.hidden = true;
+    owner?.removeAttribute("aria-describedby");
+    owner = null;
+  };
+  block.addEventListener("keydown", ({ key }) => { if (key === "Escape") hide(); });
+  return (token, content) => {
+    hide();
+    if (!token) return;
+    box.replaceChildren(...content());
+    box.hidden = false;
+    owner = token;
+    owner.setAttribute("aria-describedby", box.id);
+    box.style.top = `${token.offsetTop + token.offsetHeight + 4}px`;
+    box.style.left = `${Math.max(0, Math.min(token.offsetLeft, block.clientWidth - box.offsetWidth))}px`;
+  };
 }
 
 function valuesOf({ tokens, logprobs, ranks }, kind) {
@@ -72,18 +96,18 @@ function inWords({ tokens, logprobs, ranks, alternatives }, index) {
   return `${name}: probability ${percent(logprobs[index])}, log-probability ${formatted(logprobs[index])}, rank ${ranks[index] + 1}${other}`;
 }
 
-function describe(element, sample, index) {
+/** What a token's box says: a sentence, and the likeliest tokens in its place. */
+function details(sample, index) {
   const words = document.createElement("p");
   words.className = "ms-read";
   words.textContent = inWords(sample, index);
-  element.replaceChildren(words);
-  if (sample.logprobs[index] === null || !sample.alternatives[index].length) return;
+  if (sample.logprobs[index] === null || !sample.alternatives[index].length) return [words];
   const table = document.createElement("div");
   renderRanking(table, {
     caption: "The likeliest tokens here:",
     rows: sample.alternatives[index].map(({ token, logprob }) => ({ name: visible(token), value: Math.exp(logprob), note: percent(logprob) })),
   });
-  element.append(table);
+  return [words, table];
 }
 
 function percent(logprob) {

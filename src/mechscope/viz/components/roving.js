@@ -7,7 +7,7 @@ const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
  * @param {HTMLElement[]} items focusable elements in reading order
  * @param {object} options
  * @param {number} [options.current] the item that Tab reaches first
- * @param {() => number} [options.columns] items per row, for the up and down keys
+ * @param {() => number} [options.columns] items per row, for the up and down keys; negative if rows run upwards
  * @returns {(index: number) => void} makes another item the one that Tab reaches
  */
 export function rove(group, items, { current = 0, columns = () => 1 } = {}) {

@@ -81,7 +81,8 @@ export function renderTokens(element, props) {
       const colour = numberOf(index) ? scale.colour(values[index]) : null;
       box.style.background = colour ? asCss(colour) : "";
       box.style.color = colour ? textOn(colour) : "";
-      box.title = describe(index);
+      const title = describe(index);
+      if (title) box.title = title;
     });
   };
   const ofKind = (index) => {

@@ -86,7 +86,7 @@ def matrix_picture(
 
 def image(values: NDArray[np.float32], scale: ColourScale, label: str, width: int | None = None) -> str:
     """A matrix as an image, one pixel per cell, enlarged without smoothing."""
-    shown = width or min(max(IMAGE_CELL * values.shape[1], 160), LARGEST_IMAGE)
+    shown = width or min(max(IMAGE_CELL * values.shape[1], 300), LARGEST_IMAGE)
     url = data_url(matrix_png(values.astype(np.float64), scale))
     return (
         f'<img alt="{text_html(label)}" src="{url}" width="{shown}" '

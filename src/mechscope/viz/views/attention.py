@@ -79,6 +79,8 @@ def attention(
 ) -> AttentionView:
     """Attention patterns: a grid of heads, the chosen one enlarged, and the text, coloured from the token being read.
 
+    In the grid, layers run upwards, as in every figure.
+
     Args:
         pattern: a cache (all its layers), a pattern [query key], [head query key] or [layer head query key] of any
             tensor, array or list, a dictionary from names to patterns [query key], or a result with the dims query and
@@ -269,6 +271,7 @@ def _picture(props: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> st
     if len(names) == 1:
         return large
     small: list[str] = []
+    per_row = props.get("columns", len(names))
     step = max(1, int(np.ceil(np.sqrt(array.size / SMALL_PIXELS))))
     for name, pattern in zip(names, array, strict=True):
         scale = shared if props["scale"] == "shared" else scale_for(pattern, **scale_options(props))
@@ -277,7 +280,9 @@ def _picture(props: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> st
             f'<figure style="display:inline-block;margin:2px;padding:0;border:0;background:none">{picture}'
             f'<figcaption style="font-size:11px;text-align:center;margin:0">{text_html(name)}</figcaption></figure>'
         )
-    return paragraph(f"Attention of {len(names)} heads") + f"<div>{''.join(small)}</div>" + large
+    rows = ["".join(small[start : start + per_row]) for start in range(0, len(small), per_row)]
+    grid = "".join(f"<div>{row}</div>" for row in reversed(rows))  # layers run upwards
+    return paragraph(f"Attention of {len(names)} heads") + grid + large
 
 
 def _merged(pattern: NDArray[np.float32], step: int) -> NDArray[np.float32]:

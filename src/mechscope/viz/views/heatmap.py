@@ -11,6 +11,7 @@ from mechscope.arguments import checked_arguments, shown
 from mechscope.results.dims import DIMS
 from mechscope.results.result import Result
 from mechscope.viz.colour_scale import scale_for
+from mechscope.viz.render import UPWARDS
 from mechscope.viz.views._inputs import colour_options, names_of, numbers_of, scale_options
 from mechscope.viz.views._pictures import matrix_picture
 from mechscope.viz.views.view import View
@@ -42,6 +43,7 @@ def heatmap_view(
     maximum: float | None = None,
     positive_colour: str | None = None,
     negative_colour: str | None = None,
+    top_row_first: bool | None = None,
 ) -> HeatmapView:
     """A matrix as a heat map. The pointer or the arrow keys read its cells; a click or Enter selects one.
 
@@ -58,12 +60,15 @@ def heatmap_view(
         positive_colour: "#rrggbb" of the largest values.
         negative_colour: "#rrggbb" of the most negative ones.
 
+        top_row_first: False draws the first row at the bottom; None does so for a result whose rows are layers.
+
     Raises:
         ValueError: if the values are no matrix, or names do not fit.
 
     >>> heatmap_view([[0.1, -0.4]], ["layer 0"], ["a", "b"], title="effect", unit="nats").selected_cell is None
     True
     """
+    upwards = top_row_first is False
     if isinstance(values, Result):
         dims = [str(dim) for dim in values.values.dims]
         if len(dims) != 2:
@@ -71,6 +76,7 @@ def heatmap_view(
                 f"a heat map needs two dims, and {values.title!r} has {dims}; select along the others first: "
                 "result.values.isel(…)."
             )
+        upwards = dims[0] in UPWARDS if top_row_first is None else upwards
         title, unit = title or values.title, unit or values.unit
         axes = [values.values.coords[dim].values for dim in dims]
         labels = [
@@ -88,6 +94,7 @@ def heatmap_view(
         "label": title or "values",
         "unit": unit,
         "table": True,
+        "upwards": upwards,
         **colour_options(minimum, maximum, positive_colour, negative_colour),
     }
     words = f"heat map of {array.shape[0]} × {array.shape[1]} values" + (f": {title}" if title else "")
@@ -106,4 +113,7 @@ def _check_cell(cell: tuple[int, int], props: Mapping[str, Any]) -> list[int]:
 def _picture(props: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     values = arrays["values"]
     scale = scale_for(values, **scale_options(props))
-    return matrix_picture(values, props["rows"], props["columns"], scale, props["label"], props["unit"])
+    step = -1 if props["upwards"] else 1
+    return matrix_picture(
+        values[::step], props["rows"][::step], props["columns"], scale, props["label"], props["unit"]
+    )

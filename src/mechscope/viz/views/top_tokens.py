@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mechscope.arguments import checked_arguments, shown
-from mechscope.viz.colour_scale import scale_for, text_on
+from mechscope.viz.colour_scale import ColourScale, scale_for, text_on
 from mechscope.viz.views._inputs import colour_options, names_of, numbers_of, scale_options
-from mechscope.viz.views._pictures import TOKEN_STYLE, number_text, paragraph, text_html, token_html
+from mechscope.viz.views._pictures import number_text, paragraph, text_html, token_html
 from mechscope.viz.views.view import View
 
 
@@ -163,34 +163,23 @@ def _matrix(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def _picture(props: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     parts: list[str] = []
     for group in props["groups"]:
+        columns = group["columns"]
         scale = scale_for(
-            [one["value"] for column in group["columns"] for one in column["top"]], **scale_options(props)
+            [one["value"] for column in columns for one in column["top"]], **scale_options(props)
         )
-        heading = " ".join(
-            filter(None, [props["caption"], group["name"], f"({props['unit']})" if props["unit"] else ""])
-        )
-        cell = "padding:2px 5px;border:0;text-align:left;font-size:13px;white-space:pre;font-weight:400"
-        top = "".join(
-            f'<th scope="col" style="{cell}">{token_html(one["name"])}</th>' for one in group["columns"]
-        )
-        lines = [f'<tr><th scope="col" style="{cell}">rank</th>{top}</tr>']
-        for rank in range(max(len(one["top"]) for one in group["columns"])):
-            cells: list[str] = []
-            for column in group["columns"]:
-                if rank < len(column["top"]):
-                    one = column["top"][rank]
-                    colour = (
-                        f"background:{scale.hex(one['value'])};color:{text_on(scale.colours(one['value']))}"
-                    )
-                    token = (
-                        f'<span dir="auto" style="{TOKEN_STYLE};{colour}">{token_html(one["token"])}</span>'
-                    )
-                    cells.append(f'<td style="{cell}">{token} {text_html(number_text(one["value"]))}</td>')
-                else:
-                    cells.append("<td></td>")
-            lines.append(f'<tr><th scope="row" style="{cell}">{rank + 1}</th>{"".join(cells)}</tr>')
-        parts.append(
-            paragraph(heading)
-            + f'<table style="border-collapse:collapse;width:auto">{"".join(lines)}</table>'
-        )
+        unit = f"({props['unit']})" if props["unit"] else ""
+        top = "".join(f'<th scope="col">{token_html(column["name"])}</th>' for column in columns)
+        lines = [f'<tr><th scope="col">rank</th>{top}</tr>']
+        for rank in range(len(columns[0]["top"])):
+            cells = "".join(f"<td>{_cell(column['top'][rank], scale)}</td>" for column in columns)
+            lines.append(f'<tr><th scope="row">{rank + 1}</th>{cells}</tr>')
+        heading = paragraph(" ".join(filter(None, [props["caption"], group["name"], unit])))
+        style = "border-collapse:collapse;width:auto;font-size:13px;white-space:pre"
+        parts.append(f'{heading}<table style="{style}">{"".join(lines)}</table>')
     return "".join(parts)
+
+
+def _cell(entry: Mapping[str, Any], scale: ColourScale) -> str:
+    value = entry["value"]
+    colour = f"background:{scale.hex(value)};color:{text_on(scale.colours(value))}"
+    return f'<span dir="auto" style="{colour}">{token_html(entry["token"])}</span> {text_html(number_text(value))}'

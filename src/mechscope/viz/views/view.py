@@ -167,6 +167,7 @@ class View:
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta name="color-scheme" content="light dark">\n'
             f"<title>{html.escape(self.words)}</title>\n</head>\n<body>\n<main>{self._interactive()}</main>\n</body>\n</html>\n"
         )
 
