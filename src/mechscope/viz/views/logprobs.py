@@ -81,7 +81,9 @@ def logprobs(
 
 def _sample(model: Any, text: Any, logits: Any, k: int) -> dict[str, Any]:
     """Tokens, log-probabilities, ranks and the k likeliest alternatives of one text."""
-    ids = model.to_tokens(text, truncate=False)[0] if isinstance(text, str) else torch.as_tensor(text).squeeze()
+    ids = (
+        model.to_tokens(text, truncate=False)[0] if isinstance(text, str) else torch.as_tensor(text).squeeze()
+    )
     if ids.ndim != 1 or len(ids) < 2:
         raise ValueError(
             f"a text needs at least two tokens, of which the first predicts the second; {shown(text)} has "
