@@ -142,6 +142,7 @@ def test_it_is_used_like_the_other_pages(browser: Any, address: str) -> None:
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 @pytest.mark.skipif(not SMOLLM2.is_available, reason="needs `mechscope models get smollm2-135m` (98 MB)")
 def test_a_real_language_model(browser: Any, address: str) -> None:

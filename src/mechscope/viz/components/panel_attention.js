@@ -29,8 +29,6 @@ export const attentionPanel = {
     const heads = layers.flatMap((layer) => Array.from({ length: n_heads }, (_, head) => ({ layer, head })));
     const silenced = new Set(scope.edits.filter(({ kind }) => kind === "ablate_head").map(({ layer, head }) => `${layer} ${head}`));
     const chosen = heads.findIndex(({ layer, head }) => layer === scope.layer && head === scope.head);
-    find("attention").style.setProperty("--heads", String(shown === ALL_LAYERS ? n_heads : 0));
-    find("attention").classList.toggle("ms-all-layers", shown === ALL_LAYERS);
     renderAttention(find("attention"), {
       patterns: patterns.length === 1 ? patterns[0] : joined(patterns),
       tokens: scope.strings,

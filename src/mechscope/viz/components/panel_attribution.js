@@ -42,7 +42,7 @@ export const attributionPanel = {
       rows,
     });
     find("parts-note").hidden = !(kind === "sources" && map.values.some(Number.isNaN));
-    renderHeatmap(find("parts-heatmap"), { label: `Added to the logit of ${quoted(token.name)}`, ...map });
+    renderHeatmap(find("parts-heatmap"), { label: `Added to the logit of ${quoted(token.name)}`, upwards: true, ...map });
   },
 };
 

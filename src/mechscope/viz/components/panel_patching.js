@@ -70,7 +70,7 @@ export const patchingPanel = {
       const { rows, columns } = SITES[site];
       renderHeatmap(find("patching"), {
         values: Array.from(values, (value) => (100 * (value - from)) / (to - from)),
-        rows: rows(scope.subject.cfg), columns: columns(scope.subject.cfg, scope.strings.map(visible)), unit: "%",
+        rows: rows(scope.subject.cfg), columns: columns(scope.subject.cfg, scope.strings.map(visible)), unit: "%", upwards: true,
         label: "How far one patch moves the answer",
         onSelect: (layer, index) => this.show(scope, find, found, { kind: "patch", site, layer, index, source }).catch((error) => fail(error.message)),
       });

@@ -17,6 +17,7 @@ export const lensPanel = {
       values,
       rows,
       columns: scope.strings.map(visible),
+      upwards: true,
       label: `Logit of ${quoted(scope.token.name)}`,
       describe: (row, column) =>
         `${rows[row].replace(/^./, (letter) => letter.toUpperCase())}, ${quoted(scope.strings[column])} (${column}): logit ` +
@@ -39,6 +40,7 @@ export const normsPanel = {
       values,
       rows,
       columns: scope.strings.map(visible),
+      upwards: true,
       label: "Norm of the residual stream",
       onSelect: (_, column) => scope.look(column),
     });
