@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -11,6 +13,7 @@ import torch
 from hypothesis import strategies as st
 
 import mechscope as ms
+from mechscope.checkpoints.registry import BUNDLED
 from mechscope.pages.endpoints import RefusedError
 from mechscope.pages.site import SiteRoom, collect_site
 from mechscope.techniques.direct_logit_attribution import LogitTerms
@@ -252,6 +255,24 @@ def test_the_shelf_keeps_the_models_that_were_used_last() -> None:
     shelf.get("mini-solu-1l")
     loaded = {model.name for model in shelf.models() if model.is_loaded}
     assert loaded == {"mini-attn-only-1l", "mini-solu-1l"}
+
+
+def test_a_data_folder_that_is_gone_is_said(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MECHSCOPE_DATA", "no-such-folder")
+    answer = client.get("/api/models")
+    assert answer.status_code == 409
+    assert "MECHSCOPE_DATA is set to no-such-folder, which does not exist" in answer.json()["problem"]
+
+
+def test_models_in_the_data_folder_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(BUNDLED / "mini-gelu-1l", tmp_path / "models" / "my-model")
+    (tmp_path / "models" / "notes").mkdir()
+    monkeypatch.setenv("MECHSCOPE_DATA", str(tmp_path))
+    shelf = ModelShelf()
+    found = {model.name: model for model in shelf.models()}
+    assert found["my-model"].is_here
+    assert "notes" not in found
+    assert shelf.get("my-model").cfg.n_layers == 1
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mechscope.pages.endpoints import Endpoint, Limits, Nothing
+from mechscope.pages.endpoints import Endpoint, Limits, Nothing, refused_as
 from mechscope.web.models.messages import (
     AttentionRequest,
     AttributionRequest,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from mechscope.web.models.shelf import ModelShelf
 
 MODELS = Limits("looking into models", at_once=1, waiting=32, seconds=180.0, body_bytes=262_144)
-"""Requests that load or run a model: one after the other, because each uses all cores."""
+"""Requests that run a model: one after the other, because each uses all cores."""
+LOADING = Limits("loading models", at_once=1, waiting=4, seconds=900.0, body_bytes=16_384)
 LISTING = Limits("listing models", at_once=1, waiting=8, seconds=30.0, body_bytes=16_384)
 PROBLEMS = {
     404: "This machine has no model of this name.",
@@ -63,7 +64,8 @@ def model_endpoints() -> list[Endpoint]:
     handlers = _Handlers()
 
     def models(request: Nothing) -> MachineModels:
-        return MachineModels(models=tuple(handlers.shelf.models()))
+        with refused_as(409):  # MECHSCOPE_DATA may name a folder that does not exist
+            return MachineModels(models=tuple(handlers.shelf.models()))
 
     def load(request: ModelRequest) -> ModelShape:
         return handlers.readings.shape(request.model)
@@ -74,9 +76,18 @@ def model_endpoints() -> list[Endpoint]:
         )
 
     return [
-        Endpoint("GET", "models", "The models of this machine", Nothing, MachineModels, models, LISTING),
         Endpoint(
-            "POST", "models/load", "Load a model", ModelRequest, ModelShape, load, MODELS, problems=PROBLEMS
+            "GET",
+            "models",
+            "The models of this machine",
+            Nothing,
+            MachineModels,
+            models,
+            LISTING,
+            problems={409: "The models cannot be listed: MECHSCOPE_DATA names a folder that does not exist."},
+        ),
+        Endpoint(
+            "POST", "models/load", "Load a model", ModelRequest, ModelShape, load, LOADING, problems=PROBLEMS
         ),
         reading("tokens", "A text as tokens", TextRequest, TextTokens),
         reading("next", "The likeliest next tokens", NextRequest, NextTokens),

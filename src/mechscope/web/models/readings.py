@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class Readings:
 
     def __init__(self, shelf: ModelShelf) -> None:
         self.shelf = shelf
-        self._runs: OrderedDict[tuple[Any, ...], Run] = OrderedDict()
+        self._runs: OrderedDict[tuple[Any, ...], tuple[weakref.ref[Any], Run]] = OrderedDict()
 
     def shape(self, name: str) -> ModelShape:
         """Load a model, and say what the microscope must know about it."""
@@ -240,15 +241,17 @@ class Readings:
 
     def _run(self, request: RunRequest) -> tuple[Any, Run]:
         model = self.shelf.get(request.model)
-        # The model itself is part of the key: one that was loaded again may be another one of the same name.
-        key = (id(model), request.tokens, request.edits)
-        if key not in self._runs:
+        key = (request.model, request.tokens, request.edits)
+        of_model, run = self._runs.get(key, (None, None))
+        # A model that has been loaded again may be another one of the same name.
+        if run is None or of_model is None or of_model() is not model:
             with self._hooked(request), torch.no_grad():
-                self._runs[key] = _compute(model, torch.tensor([request.tokens]))
+                run = _compute(model, torch.tensor([request.tokens]))
+            self._runs[key] = (weakref.ref(model), run)
             while len(self._runs) > MOST_RUNS:
                 self._runs.popitem(last=False)
         self._runs.move_to_end(key)
-        return model, self._runs[key]
+        return model, run
 
 
 def _compute(model: Any, tokens: torch.Tensor) -> Run:

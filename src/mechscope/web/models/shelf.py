@@ -9,7 +9,7 @@ from typing import Any
 from mechscope.checkpoints.hub import find_on_this_machine, in_data_folder, weight_files
 from mechscope.checkpoints.listing import TOY_MODELS, WHERE, list_models
 from mechscope.checkpoints.registry import nearest_names
-from mechscope.pages.endpoints import RefusedError
+from mechscope.pages.endpoints import RefusedError, refused_as
 from mechscope.storage.folders import data_folder
 from mechscope.web.models.messages import MachineModel
 
@@ -50,7 +50,8 @@ class ModelShelf:
         """
         with self._lock:
             if name not in self._loaded:
-                self._check_here(name)
+                with refused_as(409):
+                    self._check_here(name)
                 while len(self._loaded) >= self.most:
                     self._loaded.popitem(last=False)
                 self._loaded[name] = _load(name)
