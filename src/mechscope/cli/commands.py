@@ -196,7 +196,7 @@ class Serve:
     @property
     def kept(self) -> str:
         """Which unfinished work is kept, and where."""
-        return ""
+        return f"What was run is kept in {self.runs}."
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopping = Stopping(sys.argv[1:] if arguments is None else arguments)
     with stopping.handled():
         code = _run(arguments, stopping)
+    if os.environ.get("MECHSCOPE_PROGRESS"):
+        from mechscope.runs.progress_file import progress_reporter
+
+        if reporter := progress_reporter():
+            reporter.end(code)
     sys.exit(code)
 
 

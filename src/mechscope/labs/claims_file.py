@@ -68,14 +68,14 @@ class ClaimsFile:
 
 def write_claims(run: LabRun, key: RunKey) -> Path:
     """Write claims.json into the run's folder."""
-    content = claims_content(run, key)
+    content = claims_content(run) | {"fingerprint": key.name, "key": key.to_dict()}
     return write_atomically(
         run.folder / "claims.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     )
 
 
-def claims_content(run: LabRun, key: RunKey) -> dict[str, Any]:
-    """What claims.json says about a run, as plain JSON values."""
+def claims_content(run: LabRun) -> dict[str, Any]:
+    """What claims.json says about a run, as plain JSON values, without the key that decided it."""
     return {
         "format": FORMAT,
         "lab": {
@@ -91,8 +91,7 @@ def claims_content(run: LabRun, key: RunKey) -> dict[str, Any]:
         "versions": dict(run.versions),
         "seconds": round(run.seconds, 1),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "fingerprint": key.name,
-        "key": key.to_dict(),
+        "fingerprint": "",
         "counts": {status: run.count(status) for status in ("pass", "fail", "not-run")},
         "claims": [_claim_to_json(claim) for claim in run.claims],
     }
@@ -131,8 +130,8 @@ def parse_claims(content: Mapping[str, Any], path: Path) -> ClaimsFile:
                 f"{path}: claim {number} has status {shown(claim['status'])}; known are {', '.join(STATUSES)}. Run the "
                 "lab again."
             )
-        if "remark" in claim:
-            _check_fields(path, f"claim {number}", claim, {"remark": str})
+        for name in {"how", "remark"} & claim.keys():
+            _check_fields(path, f"claim {number}", claim, {name: str})
         for finding in claim["findings"]:
             _check_fields(path, f"a finding of claim {number}", finding, _FINDING)
             if "yardstick" in finding:

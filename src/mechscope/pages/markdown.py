@@ -132,7 +132,8 @@ def _safe_mathml(mathml: str, latex: str) -> str:
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
+    # Pages load nothing from elsewhere, so a lesson has figures and no images.
+    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table").disable("image")
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.add_render_rule("formula", _render_formula)
     return parser

@@ -23,7 +23,8 @@ def render_site_page(site: Site, page: SitePage, *, is_served: bool, runs: Path 
         runs: the folder of the learner's runs, for pages that show them.
     """
     context = PageContext(page.route, is_served, runs)
-    return render_page(page.template, page=page, context=context, menu=site.menu, **page.content(context))
+    frame = {"page": page, "context": context, "menu": site.menu, "home": site.home}
+    return render_page(page.template, **frame, **page.content(context))
 
 
 def style_sheet(site: Site) -> str:

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 TOKEN_COOKIE = "mechscope-token"
+HEADER_BYTES = 16_384
+"""The longest address with headers."""
 READING = ("GET", "HEAD", "OPTIONS")
 API = "/api"
 OWN_SITE = ("same-origin", "none")
@@ -91,6 +93,9 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         headers = request.headers
+        size = len(request.scope["path"]) + len(request.scope["query_string"])
+        if size + sum(len(name) + len(value) for name, value in headers.raw) > HEADER_BYTES:
+            return PlainTextResponse(f"The address and headers have more than {HEADER_BYTES:,} bytes.", 431)
         if _host_name(headers) not in self.names:
             return PlainTextResponse(
                 "This server answers only under the address that it printed when it started.", 421

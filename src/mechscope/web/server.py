@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 import secrets
 from collections.abc import Callable
@@ -18,14 +19,19 @@ from starlette.routing import Route
 
 from mechscope.pages.site import Site, collect_site
 from mechscope.web.api.routes import Api, http_problem
+from mechscope.web.jobs.endpoints import job_endpoints
+from mechscope.web.jobs.process import Command, run_command
+from mechscope.web.jobs.queue import JobQueue
 from mechscope.web.rendering import render_site_page, static_files, style_sheet
-from mechscope.web.security import LOOPBACK_NAMES, Guard, is_loopback
+from mechscope.web.security import HEADER_BYTES, LOOPBACK_NAMES, Guard, is_loopback
 
 if TYPE_CHECKING:
     import socket
 
     import uvicorn
 
+CONNECTIONS = 200
+"""How many connections may be open."""
 EVERY_INTERFACE = ("0.0.0.0", "::")
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
 
@@ -35,6 +41,7 @@ def make_app(
     names: tuple[str, ...] = LOOPBACK_NAMES,
     token: str = "",
     runs: Path = Path("runs"),
+    command: Command = run_command,
 ) -> Starlette:
     """The web lab as an ASGI application.
 
@@ -43,10 +50,16 @@ def make_app(
         names: host names under which it may be addressed.
         token: what requests must know; empty if only this machine can reach it.
         runs: the folder of the learner's runs, which pages show; it may be missing.
+        command: how an experiment is run as a job.
     """
     site = collect_site() if site is None else site
     modules = static_files(site)
-    api = Api([*site.endpoints.values()])
+    queue = JobQueue(runs, command)
+    api = Api([*site.endpoints.values(), *job_endpoints(queue)])
+
+    def stop() -> None:
+        api.stop()
+        queue.close()
 
     async def answer(request: Request) -> Response:
         path = request.url.path.removeprefix("/")
@@ -78,7 +91,7 @@ def make_app(
         middleware=[Middleware(Guard, names=names, token=token)],
         exception_handlers={HTTPException: http_problem},
     )
-    app.state.stop = api.stop
+    app.state.stop = stop
     return app
 
 
@@ -92,10 +105,19 @@ def make_server(app: Starlette, **options: Any) -> uvicorn.Server:
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            app.state.stop()
+            # In a thread: a job's process may need some seconds to end.
+            await asyncio.to_thread(app.state.stop)
             await super().shutdown(sockets)
 
-    return Server(uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", **options))
+    limits: dict[str, Any] = {
+        "http": "h11",
+        "ws": "none",
+        "h11_max_incomplete_event_size": HEADER_BYTES,
+        "limit_concurrency": CONNECTIONS,
+    }
+    return Server(
+        uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", **limits, **options)
+    )
 
 
 def serve(host: str, port: int, started: Callable[[str], None], runs: Path = Path("runs")) -> None:
@@ -122,7 +144,11 @@ def serve(host: str, port: int, started: Callable[[str], None], runs: Path = Pat
     app = make_app(names=names, token=token, runs=runs)
     server = make_server(app, timeout_graceful_shutdown=2)
     started(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    finally:
+        # Also if a closed terminal has ended the server.
+        app.state.stop()
 
 
 def _own_names(host: str) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
-from mechscope.pages.site import PageContext, SitePage, SiteRoom
+from mechscope.labs.overview import overview
+from mechscope.pages.formatting import time_in_words
+from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
 from mechscope.web.models.endpoints import model_endpoints
 
 HERE = Path(__file__).parent
@@ -52,24 +54,32 @@ TEXTS = {
 }
 """Model → the first texts on its page, if they are not the usual ones."""
 
-MACHINE_PROMPT = "When Mary and John went to the store, John gave a drink to"
-MACHINE_OTHER = "When Mary and John went to the store, Mary gave a drink to"
+ON_THIS_MACHINE = Texts(
+    "When Mary and John went to the store, John gave a drink to",
+    "When Mary and John went to the store, Mary gave a drink to",
+)
+"""The first texts for models that the server runs."""
+MICROSCOPE = HomeEntry(
+    "The microscope",
+    "Type a text and see what a language model does with it: where each attention head looks, what the model would "
+    "predict after each layer, and which part of it writes the answer. Switch parts off, steer it, and watch.",
+    "models/",
+)
 
 
 def site_pages() -> SiteRoom:
     """The home page, the list of models, and one page per model."""
     names = bundled_names()
     pages = [
-        SitePage("", "Home", TEMPLATES / "home.html"),
+        SitePage("", "Home", TEMPLATES / "home.html", _home),
         SitePage("models/", "Models", TEMPLATES / "models.html", lambda context: {"names": names}, "Models"),
     ]
-    shown = {"prompt": MACHINE_PROMPT, "other": MACHINE_OTHER}
     pages.append(
         SitePage(
             route="models/on-this-machine/",
             title="Models on this machine",
             template=TEMPLATES / "machine_models.html",
-            content=partial(_same, shown),
+            content=partial(_same, asdict(ON_THIS_MACHINE)),
             scripts=("machine_models_page.js",),
             needs_server="Larger models run in Python. Type “mechscope serve --open” in a terminal, and choose "
             "“Models on this machine” there.",
@@ -88,9 +98,12 @@ def site_pages() -> SiteRoom:
         pages.append(page)
         for file in WEIGHTS if texts.note else (*WEIGHTS, *TOKENIZER):
             files[f"files/models/{name}/{file}"] = BUNDLED / name / file
-    return SiteRoom(
-        pages, sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css")), files, model_endpoints()
-    )
+    modules, styles = sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css"))
+    return SiteRoom(pages, modules, styles, files, [MICROSCOPE], model_endpoints())
+
+
+def _home(context: PageContext) -> Mapping[str, Any]:
+    return {"steps": overview(context.runs), "time_in_words": time_in_words}
 
 
 def _same(content: Mapping[str, Any], context: PageContext) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ pytest.importorskip("starlette", reason="needs the web lab's server: pip install
 from starlette.testclient import TestClient
 
 from mechscope.web.server import make_app
+from tests.web.api.fuzzing import fuzz
 
 NAME = "mini-gelu-2l"
 TEXT = "The fox saw the hen"
@@ -245,6 +246,24 @@ def test_any_intervention_is_done_or_refused(edits: list[dict[str, Any]], tokens
 
 
 SHARED = Readings(ModelShelf())
+
+
+class AnyName(ModelShelf):
+    """A shelf that has the same model under every name, so that generated requests reach it."""
+
+    def get(self, name: str) -> Any:
+        """The model."""
+        return super().get("mini-gelu-1l")
+
+
+def test_all_endpoints_hold_when_they_are_fuzzed() -> None:
+    endpoints = [each for each in model_endpoints(AnyName()) if each.method == "POST"]
+    app = make_app(collect_site([SiteRoom([], endpoints=endpoints)]), names=("testserver",))
+    seen = fuzz(app, hypothesis.settings(max_examples=3))
+    app.state.stop()
+    for endpoint in endpoints:
+        assert seen[endpoint.name] & {200, 409}, endpoint.name
+        assert 500 not in seen[endpoint.name]
 
 
 def test_the_shelf_keeps_the_models_that_were_used_last() -> None:

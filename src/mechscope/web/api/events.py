@@ -23,24 +23,45 @@ class EventStream(StreamingResponse):
     """A response that sends events as they come, and holds a slot meanwhile.
 
     Args:
-        events: from an endpoint's handler.
+        first: the first event.
+        events: the others, from an endpoint's handler.
         slots: of its kind.
     """
 
-    def __init__(self, events: AsyncGenerator[Event | None], slots: Slots) -> None:
+    def __init__(self, first: Event | None, events: AsyncGenerator[Event | None], slots: Slots) -> None:
         super().__init__(
-            _texts(events, slots),
+            _texts(first, events, slots),
             media_type="text/event-stream",
             headers={"cache-control": "no-store"},
         )
         self._slots = slots
 
+    @classmethod
+    async def begin(cls, events: AsyncGenerator[Event | None], slots: Slots) -> EventStream:
+        """The response, once the handler has accepted the request: its first step shows that.
+
+        Raises:
+            RefusedError: if it has not, or too many streams are open.
+        """
+        slots.take()
+        try:
+            return cls(await anext(events, None), events, slots)
+        except BaseException:
+            slots.give_back()
+            raise
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._slots.held():
+        try:
             await super().__call__(scope, receive, send)
+        finally:
+            self._slots.give_back()
 
 
-async def _texts(events: AsyncGenerator[Event | None], slots: Slots) -> AsyncIterator[str]:
+async def _texts(
+    first: Event | None, events: AsyncGenerator[Event | None], slots: Slots
+) -> AsyncIterator[str]:
+    if first is not None:
+        yield event_text(first)
     sent = time.monotonic()
     async with aclosing(events):
         async for event in events:

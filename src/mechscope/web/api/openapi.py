@@ -26,6 +26,7 @@ READ_BODY = (408, 413, 415)
 REFUSED = {
     401: "The server can be reached by other machines, and this request did not know its token.",
     403: "The request came from another site.",
+    431: "The address and headers of the request are too long.",
     421: "The request used a host name that is not this server's.",
 }
 """Status → when the request was refused before it reached an endpoint."""

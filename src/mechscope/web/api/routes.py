@@ -67,8 +67,7 @@ class Api:
         try:
             decoded = await read_request(endpoint, request)
             if endpoint.stream:
-                slots.check()
-                return EventStream(endpoint.handle(decoded), slots)
+                return await EventStream.begin(endpoint.handle(decoded), slots)
             return _response(await slots.answer(endpoint, decoded))
         except RefusedError as problem:
             return problem_response(problem.status, problem.sentence)

@@ -6,9 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from mechscope.pages.endpoints import Endpoint, Limits, RefusedError, time_limit
@@ -47,10 +45,10 @@ class Slots:
             with time_limit(is_over):
                 return endpoint.handle(request)
 
-        self._take()
+        self.take()
         # A context of its own: a handler's hooks and settings must not reach the next one in the same thread.
         future = self._threads.submit(contextvars.copy_context().run, work)
-        future.add_done_callback(lambda _: self._give_back())
+        future.add_done_callback(lambda _: self.give_back())
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.seconds)
         except TimeoutError as error:
@@ -60,34 +58,17 @@ class Slots:
                 422, f"This took longer than {self.limits.seconds:.0f} seconds. Ask for less at once."
             ) from error
 
-    @contextmanager
-    def held(self) -> Generator[None]:
-        """A slot for work that needs no thread, such as an open stream.
-
-        Raises:
-            RefusedError: if there is none left.
-        """
-        self._take()
-        try:
-            yield
-        finally:
-            self._give_back()
-
-    def check(self) -> None:
-        """Refuse work for which there is no slot, before a response begins.
-
-        Raises:
-            RefusedError: if there is none left.
-        """
-        with self.held():
-            pass
-
     def stop(self) -> None:
         """Refuse what waits, and ask what runs to end."""
         self.stopping.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """Take a slot, for a request that gives it back itself.
+
+        Raises:
+            RefusedError: if there is none left.
+        """
         with self._lock:
             if self.stopping.is_set():
                 raise RefusedError(429, "The server is stopping.")
@@ -99,6 +80,7 @@ class Slots:
                 )
             self._taken += 1
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Give back what `take` took."""
         with self._lock:
             self._taken -= 1

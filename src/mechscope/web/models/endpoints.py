@@ -43,11 +43,14 @@ PROBLEMS = {
 class _Handlers:
     """Handlers that import what they need when they are first called."""
 
+    def __init__(self, shelf: ModelShelf | None) -> None:
+        self._shelf = shelf
+
     @cached_property
     def shelf(self) -> ModelShelf:
         from mechscope.web.models.shelf import ModelShelf
 
-        return ModelShelf()
+        return self._shelf or ModelShelf()
 
     @cached_property
     def readings(self) -> Readings:
@@ -59,9 +62,13 @@ class _Handlers:
         return lambda request: getattr(self.readings, name)(request)
 
 
-def model_endpoints() -> list[Endpoint]:
-    """The endpoints, with a shelf of models of their own."""
-    handlers = _Handlers()
+def model_endpoints(shelf: ModelShelf | None = None) -> list[Endpoint]:
+    """The endpoints.
+
+    Args:
+        shelf: where models come from; None makes a new one.
+    """
+    handlers = _Handlers(shelf)
 
     def models(request: Nothing) -> MachineModels:
         with refused_as(409):  # MECHSCOPE_DATA may name a folder that does not exist
