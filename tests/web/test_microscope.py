@@ -147,6 +147,8 @@ def test_its_python_code_gives_the_logits_on_the_screen(watched: WatchedPage) ->
     expected = run_the_code(page)
     logits_match(page, expected)
     assert float((torch.tensor(before) - expected).abs().max()) > 0.1
+    page.get_by_role("button", name="Replace it by its mean").click()
+    assert "This intervention is in the list already." in page.inner_text(".ms-failure")
     page.fill(".ms-factor", "")
     page.get_by_role("button", name="Multiply it").click()
     assert "Give a number" in page.inner_text(".ms-change-problem")

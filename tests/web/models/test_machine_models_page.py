@@ -129,6 +129,12 @@ def test_it_is_used_like_the_other_pages(browser: Any, address: str) -> None:
         page.keyboard.press(key)
     page.get_by_role("button", name="Keep this patch").click()
     page.wait_for_selector(".ms-edits li")
+    # The texts stay when another model is opened.
+    page.get_by_role("button", name="Open mini-gelu-4l").click()
+    page.wait_for_function("() => window.microscope.subject.cfg.n_layers === 4")
+    assert page.input_value(".ms-prompt").startswith("At the stadium")
+    page.get_by_role("button", name="Open ioi-twin").click()
+    page.wait_for_function("() => window.microscope.subject.cfg.n_layers === 3 && window.microscope.now")
     # A long text is refused, and nothing is lost.
     page.fill(".ms-prompt", "table " * 300)
     page.wait_for_selector(".ms-problem:visible")

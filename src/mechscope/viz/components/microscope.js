@@ -95,6 +95,7 @@ export class Microscope {
     } catch ({ message }) {
       failure.textContent = asSentence(message);
       failure.hidden = false;
+      failure.scrollIntoView({ block: "nearest" });
     }
   }
 
@@ -105,7 +106,9 @@ export class Microscope {
 
   /** Add an intervention; one that makes no sense in this model is taken back, and the error is thrown. */
   async edit(edit) {
-    if (!edit || this.edits.some((other) => JSON.stringify(other) === JSON.stringify(edit))) return;
+    if (this.edits.some((other) => JSON.stringify(other) === JSON.stringify(edit))) {
+      throw new Error("this intervention is in the list already.");
+    }
     this.edits.push(edit);
     try {
       await this.run();

@@ -48,8 +48,9 @@ async function open(name) {
   for (const button of find("list").querySelectorAll("button")) button.disabled = true;
   try {
     const model = await RemoteModel.load(name);
-    const { prompt, other } = element.dataset;
-    window.microscope?.close();
+    const before = window.microscope;
+    const { prompt, other } = before ? { prompt: before.find("prompt").value, other: before.find("other").value } : element.dataset;
+    before?.close();
     const box = document.createElement("div");
     find("microscope").replaceChildren(box);
     window.microscope = new Microscope(box, model, null, { prompt, other, ...readView(model.cfg) });
