@@ -99,7 +99,7 @@ def site_pages() -> SiteRoom:
         for file in WEIGHTS if texts.note else (*WEIGHTS, *TOKENIZER):
             files[f"files/models/{name}/{file}"] = BUNDLED / name / file
     modules, styles = sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css"))
-    return SiteRoom(pages, modules, styles, files, [MICROSCOPE], model_endpoints())
+    return SiteRoom(pages, modules, styles, files, home=[MICROSCOPE], endpoints=model_endpoints())
 
 
 def _home(context: PageContext) -> Mapping[str, Any]:

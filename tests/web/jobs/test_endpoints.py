@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("starlette", reason="needs the web lab's server: pip install 'mechscope[web]'")
 from starlette.testclient import TestClient
 
+from mechscope.pages.site import collect_site
 from mechscope.web.jobs import times
+from mechscope.web.rendering import render_site_page
 from mechscope.web.server import make_app
 from tests.web.jobs.fake_experiment import fake_command
 
@@ -49,6 +51,16 @@ def test_a_job_from_start_to_end(client: TestClient, tmp_path: Path) -> None:
     assert again == "event: end\ndata: {}\n\n"
     listed = client.get("/api/jobs").json()["jobs"]
     assert [(job["id"], job["output"]) for job in listed] == [(begun["id"], []), (waiting["id"], [])]
+
+
+def test_the_page_of_a_step_has_the_panel_where_a_server_answers(client: TestClient) -> None:
+    page = client.get("/steps/03-induction/").text
+    assert '<div data-job="induction">' in page
+    assert "job_panel.js" in page
+    site = collect_site()
+    static = render_site_page(site, site.pages["steps/03-induction/"], is_served=False)
+    assert "data-job" not in static
+    assert "mechscope run induction" in static
 
 
 def test_a_job_is_cancelled(client: TestClient) -> None:

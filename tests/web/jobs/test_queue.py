@@ -270,17 +270,24 @@ def test_a_full_disk_stops_jobs_and_not_the_server(tmp_path: Path, monkeypatch: 
         assert ended(queue, queue.submit(QUICK)).state == "finished"
 
 
-def test_a_run_in_a_terminal_is_respected(tmp_path: Path) -> None:
-    # The real command: the folder of this run is locked by this process.
-    from mechscope.web.jobs.process import run_command
+def test_the_real_command_says_why_it_ended(tmp_path: Path) -> None:
+    queue = JobQueue(tmp_path)
+    job = queue.submit(Experiment(step="inductoin"))
+    wait_for(lambda: not queue.find(job.id).is_active, 300)
+    queue.close()
+    failed = queue.find(job.id)
+    assert (failed.state, "There is no step 'inductoin'" in failed.problem) == ("failed", True)
+    # So the next server would have known as well.
+    assert read_progress(queue.folder.progress(job.id)).exit_code == 2
 
-    queue = JobQueue(tmp_path, run_command)
+
+@pytest.mark.slow
+def test_a_run_in_a_terminal_is_respected(tmp_path: Path) -> None:
+    # As if this process were such a run: it holds the lock on the folder.
+    queue = JobQueue(tmp_path)
     with hold_folder(tmp_path / "00-mnist-templates" / "quick-seed-0"):
         job = queue.submit(Experiment(step="mnist-templates"))
         wait_for(lambda: not queue.find(job.id).is_active, 300)
     queue.close()
     assert queue.find(job.id).state == "failed"
     assert "is in use" in queue.find(job.id).problem
-    assert (
-        read_progress(queue.folder.progress(job.id)).exit_code == 2
-    )  # so the next server would know as well

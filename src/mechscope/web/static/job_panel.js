@@ -62,7 +62,11 @@ export class JobPanel {
     this.activity = make("p", { className: "job-activity" });
     this.time = make("p", { className: "job-clock" });
     this.cancel = make("button", { type: "button", textContent: "Cancel" });
-    this.cancel.addEventListener("click", () => this.post(`jobs/${this.job.id}/cancel`, {}));
+    this.cancel.addEventListener("click", () => {
+      // A process may need some seconds to end.
+      this.cancel.textContent = "Stopping …";
+      this.post(`jobs/${this.job.id}/cancel`, {});
+    });
     this.again = make("button", { type: "button" });
     this.again.addEventListener("click", () => this.submit(this.job.experiment));
     this.results = make("a", { href: location.pathname, textContent: "Show its figures and claims on this page" });
@@ -195,6 +199,7 @@ export class JobPanel {
 
   show() {
     const { job } = this;
+    const focused = document.activeElement;
     const { budget, seed } = job.experiment;
     this.view.hidden = false;
     const which = `${budget} budget, seed ${seed}`;
@@ -214,6 +219,7 @@ export class JobPanel {
     const rest = left === null ? "" : `, ${inWords(left)} left`;
     const kept = parts ? ` · ${parts} finished ${parts === 1 ? "part" : "parts"}` : "";
     this.say(this.activity, job.state === "queued" ? "" : `${activity || "Starting"}${counted}${rest}${kept}`);
+    if (!this.isActive) this.cancel.textContent = "Cancel";
     this.again.hidden = this.isActive;
     this.again.textContent = job.state === "finished" ? "Run it again" : job.state === "failed" ? "Try again" : "Resume";
     this.results.hidden = job.state !== "finished";
@@ -221,6 +227,9 @@ export class JobPanel {
     this.say(this.output, job.output.join("\n"));
     this.element.dataset.state = job.state;
     this.showTime();
+    // The keyboard stays where it was: on the button that took the place of the other one.
+    if (focused === this.cancel && this.cancel.hidden) this.again.focus();
+    if (focused === this.again && this.again.hidden) this.cancel.focus();
   }
 
   showTime() {
