@@ -1,0 +1,157 @@
+"""How fast the components are in a browser, and what their pages weigh; compared with CircuitsVis where it is there.
+
+    pip download circuitsvis --no-deps -d FOLDER && unzip -d FOLDER FOLDER/circuitsvis-*.whl
+    python -m benchmarks.components --circuitsvis FOLDER
+
+Both libraries write a page with the same patterns. A browser opens the pages in alternation, from a disk and without a
+network, and each page reports two times, counted from the beginning of the navigation: when every head is drawn, and
+when a click on the last head has changed the large map. `--write` puts the table into docs/components.md.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from playwright.sync_api import Browser, sync_playwright
+
+from mechscope import viz
+
+PAGE = Path(__file__).parent.parent / "docs" / "components.md"
+MARKS = ("<!-- measured by benchmarks/components.py -->\n", "<!-- end of the measurements -->\n")
+CASES = {"12 layers × 12 heads, 100 tokens": (144, 100), "1 head, 300 tokens": (1, 300)}
+PATIENCE = 120_000
+"""Milliseconds after which a page counts as one that does not open."""
+WATCH = """(() => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const until = async (condition) => { while (!condition()) await frame(); await frame(); return performance.now(); };
+  window.measure = async (drawn, click, done) => {
+    const first = await until(drawn);
+    click();
+    return [first, await until(done)];
+  };
+})()"""
+OURS = """([heads, size]) => window.measure(
+  () => document.querySelectorAll(".ms-view .ms-head canvas").length === heads
+    && document.querySelector(".ms-large canvas")?.width === size,
+  () => [...document.querySelectorAll(".ms-head")].at(-1).click(),
+  () => [...document.querySelectorAll(".ms-head")].at(-1).getAttribute("aria-pressed") === "true",
+)"""
+THEIRS = """([heads, size]) => window.measure(
+  () => {
+    const last = document.querySelectorAll("canvas")[heads - 1];
+    if (!last || document.querySelectorAll("canvas").length <= heads) return false;
+    return last.getContext("2d").getImageData(0, 0, last.width, last.height).data.some((value) => value);
+  },
+  () => [...document.querySelectorAll("h4")].at(-1).click(),
+  () => document.body.innerText.includes(`Head ${heads - 1} Zoomed`),
+)"""
+
+
+def main(circuitsvis: Path | None = None, rounds: int = 5, write: bool = False) -> None:
+    """Measure and print a table.
+
+    Args:
+        circuitsvis: a folder with the unpacked wheel of CircuitsVis; without it, only ours is measured.
+        rounds: how often each page is opened.
+        write: also put the table into docs/components.md.
+    """
+    table = [
+        "| | mechscope | CircuitsVis |\n|---|---|---|\n",
+    ]
+    names = ["mechscope"] + (["CircuitsVis"] if circuitsvis else [])
+    theirs = _circuitsvis(circuitsvis) if circuitsvis else None
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for title, (heads, size) in CASES.items():
+            pages = {name: Path(folder) / f"{name}.html" for name in names}
+            pattern = _pattern(heads, size)
+            tokens = [f" t{i}" for i in range(size)]
+            viz.attention(pattern.reshape(-1, 12, size, size) if heads > 1 else pattern, tokens).save(
+                pages["mechscope"]
+            )
+            if theirs:
+                pages["CircuitsVis"].write_text(_page(theirs(pattern, tokens)), encoding="utf-8")
+            times: dict[str, list[list[float]]] = {name: [] for name in names}
+            for turn in range(rounds + 1):
+                for name in names if turn % 2 else names[::-1]:
+                    script = OURS if name == "mechscope" else THEIRS
+                    found = _open(browser, pages[name], script, [heads, size])
+                    if turn:  # the first round warms the disk's cache
+                        times[name].append(found)
+            for index, words in enumerate(("drawn", "a click on the last head answered")):
+                medians = [
+                    f"{statistics.median(one[index] for one in times[name]):,.0f} ms" for name in names
+                ]
+                table.append(_row(f"{title}: {words}", medians))
+            table.append(_row(f"{title}: size of the page", [_megabytes(pages[name]) for name in names]))
+        version = browser.version
+        browser.close()
+    text = "".join(table)
+    note = f"Chromium {version}, medians of {rounds} visits in alternation"
+    if circuitsvis:
+        note += f"; CircuitsVis {importlib.metadata.version('circuitsvis')}"
+    text = f"{text}\n{note}.\n"
+    print(text)
+    if write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(MARKS[0])
+        PAGE.write_text(
+            f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}", encoding="utf-8"
+        )
+
+
+def _row(title: str, cells: list[str]) -> str:
+    return f"| {title} | {' | '.join([*cells, 'not measured'][:2])} |\n"
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.2f} MB"
+
+
+def _pattern(heads: int, size: int) -> torch.Tensor:
+    """Random causal patterns [head query key]: their pages compress worse than a model's."""
+    scores = 3 * torch.randn(heads, size, size, generator=torch.Generator().manual_seed(0))
+    return scores.masked_fill(torch.ones(size, size).triu(1).bool(), -torch.inf).softmax(-1)
+
+
+def _circuitsvis(folder: Path) -> Callable[[torch.Tensor, list[str]], str]:
+    # Its only use of this backport is `version`, which the standard library has.
+    sys.modules.setdefault("importlib_metadata", importlib.metadata)
+    sys.path.insert(0, str(folder))
+    from circuitsvis.attention import attention_heads  # type: ignore[import-not-found]
+
+    return lambda pattern, tokens: attention_heads(attention=pattern, tokens=tokens).local_src
+
+
+def _page(fragment: str) -> str:
+    return f'<!doctype html><meta charset="utf-8"><title>CircuitsVis</title><body>{fragment}</body>'
+
+
+def _open(browser: Browser, path: Path, script: str, arguments: list[Any]) -> list[float]:
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    context.add_init_script(WATCH)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(path.as_uri(), wait_until="commit")
+    page.evaluate(
+        f"(given) => {{ window.measured = null; ({script})(given).then((times) => {{ window.measured = times; }}); }}",
+        arguments,
+    )
+    page.wait_for_function("() => window.measured")
+    found = page.evaluate("() => window.measured")
+    context.close()
+    return found
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
