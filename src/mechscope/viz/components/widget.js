@@ -6,7 +6,7 @@
 // selects. It returns, by name, functions that follow a selection made in Python.
 
 import { isDark } from "./colours.js";
-import { halfToFloat } from "./float16.js";
+import { halvesToFloats } from "./float16.js";
 
 const NUMBERS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array };
 
@@ -32,7 +32,7 @@ function asNumbers(dtype, bytes) {
   const [buffer, start] = bytes.buffer ? [bytes.buffer, bytes.byteOffset] : [bytes, 0];
   // A copy, because a typed array needs an aligned start.
   const numbers = new NUMBERS[dtype](buffer.slice(start, start + bytes.byteLength));
-  return dtype === "float16" ? Float32Array.from(numbers, halfToFloat) : numbers;
+  return dtype === "float16" ? halvesToFloats(numbers) : numbers;
 }
 
 /** anywidget's entry point for a component. */
@@ -70,7 +70,9 @@ export async function drawStored(mount, id) {
 }
 
 async function unpack(base64) {
-  const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const letters = atob(base64);
+  const packed = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) packed[i] = letters.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
