@@ -25,7 +25,16 @@ export function draw(element, mount, { props, arrays, selection }, tell = () => 
   const numbers = Object.entries(arrays).map(([name, { dtype, bytes }]) => [name, asNumbers(dtype, bytes)]);
   element.classList.add("ms-view");
   element.dataset.theme = isDark(element.parentElement) ? "dark" : "light";
-  return mount(element, { ...props, ...Object.fromEntries(numbers) }, selection, tell) ?? {};
+  try {
+    return mount(element, { ...props, ...Object.fromEntries(numbers) }, selection, tell) ?? {};
+  } catch (error) {
+    const box = document.createElement("p");
+    box.className = "problem";
+    box.setAttribute("role", "alert");
+    box.textContent = `This view could not be drawn: ${error.message}`;
+    element.replaceChildren(box);
+    return {};
+  }
 }
 
 function asNumbers(dtype, bytes) {
@@ -39,9 +48,10 @@ function asNumbers(dtype, bytes) {
 export function renderWidget(mount, { model, el }) {
   const names = model.get("selection_names");
   const root = document.createElement("div");
-  el.replaceChildren(root);
-  // The picture that a saved notebook keeps stands above the widget; while the widget lives, it would be there twice.
-  for (const picture of document.querySelectorAll(`[data-ms-picture="${CSS.escape(model.get("view_id"))}"]`)) picture.hidden = true;
+  // The picture that a saved notebook keeps stands above the widget: hidden while the widget is on the page.
+  const style = document.createElement("style");
+  style.textContent = `[data-ms-picture="${CSS.escape(model.get("view_id"))}"] { display: none; }`;
+  el.replaceChildren(style, root);
   let telling = false; // a change that comes from this view
   const selection = Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const follow = draw(root, mount, { props: model.get("props"), arrays: model.get("arrays"), selection }, (name, value) => {
