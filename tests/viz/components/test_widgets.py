@@ -292,6 +292,27 @@ def test_hostile_tokens_are_shown_letter_for_letter(watched: WatchedPage) -> Non
     assert page.locator("img").count() == 0
 
 
+def test_the_picture_is_hidden_while_the_widget_lives(watched: WatchedPage) -> None:
+    page, view = watched.page, viz.tokens(["a", "b"], [1, 2])
+    page.set_content(f"<body>{view.notebook_html().split('<style')[0]}</body>")
+    assert page.locator("[data-ms-picture]").is_visible()
+    open_widget(page, view)
+    assert page.locator("[data-ms-picture]").is_hidden()
+    page.evaluate("() => document.body.lastElementChild.remove()")
+    assert page.locator("[data-ms-picture]").is_visible()
+
+
+def test_a_model_that_the_browser_cannot_run(watched: WatchedPage) -> None:
+    view = viz.microscope(ms.load_model("mini-gelu-1l"), "Once")
+    view.props["config"]["qk_norm"] = "rms"
+    open_widget(watched.page, view)
+    said = watched.page.get_by_role("alert").inner_text()
+    assert (
+        said
+        == "This view could not be drawn: the browser cannot run mini-gelu-1l: it normalizes queries and keys."
+    )
+
+
 def test_the_microscope_runs_the_model_of_the_notebook(watched: WatchedPage) -> None:
     page, model = watched.page, ms.load_model("mini-gelu-2l")
     open_widget(page, viz.microscope(model, "The fox saw the hen and the fox saw the"))

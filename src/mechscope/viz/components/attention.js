@@ -49,7 +49,8 @@ export function renderAttention(element, props) {
   let from = null; // the token whose weights colour the text
   let kind = props.scale ?? "shared";
 
-  const scale = (index) => scaleFor(of(index), dark, kind === "shared" ? limits : props);
+  const sharedScale = scaleFor([], dark, limits);
+  const scale = (index) => (kind === "shared" ? sharedScale : scaleFor(of(index), dark, props));
   const pair = (token, other) => (direction ? [other, token] : [token, other]);
   const isBlank = ([query, key]) => causal && key > query;
   const weight = ([query, key]) => patterns[head * size + query * tokens.length + key];
@@ -172,7 +173,7 @@ function isCausal(patterns, heads, length) {
 /** The pattern with the cells of later keys blank. */
 function blanked(values, length, causal) {
   if (!causal) return values;
-  const shown = Float32Array.from(values);
+  const shown = values.subarray ? values.slice() : Float32Array.from(values);
   for (let query = 0; query < length; query++) shown.fill(NaN, query * length + query + 1, (query + 1) * length);
   return shown;
 }

@@ -10,6 +10,7 @@ export const SCALES = {
     diverging: ["#b5dcff", "#4f9fdc", "#1f4a73", "#171c24", "#6e3516", "#e07a3a", "#ffd0ab"],
   },
 };
+const tables = new WeakMap(); // scale → its table of pixels
 const LEVELS = 257; // odd, so that 0 has a level of its own on a diverging scale
 
 /** Whether an element is on a dark page: the reader's choice, or else a notebook's theme, or else the system's. */
@@ -78,14 +79,18 @@ export function scaleFor(values, dark, { minimum, maximum, positive, negative } 
 }
 
 /** The colours of a scale as a table of pixels, and the index in it of each value: fast for large maps. */
-export function pixelTable({ low, high, colour }) {
+export function pixelTable(scale) {
+  if (tables.has(scale)) return tables.get(scale);
+  const { low, high, colour } = scale;
   const pixels = new Uint32Array(LEVELS);
   for (let level = 0; level < LEVELS; level++) {
     const [red, green, blue] = colour(low + ((high - low) * level) / (LEVELS - 1));
     pixels[level] = (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
   }
   const factor = (LEVELS - 1) / (high - low);
-  return { pixels, level: (value) => Math.min(Math.max(Math.round((value - low) * factor), 0), LEVELS - 1) };
+  const table = { pixels, level: (value) => Math.min(Math.max(Math.round((value - low) * factor), 0), LEVELS - 1) };
+  tables.set(scale, table);
+  return table;
 }
 
 export function asCss([red, green, blue]) {

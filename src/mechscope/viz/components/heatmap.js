@@ -19,6 +19,7 @@ const LARGEST_TABLE = 2500; // cells; of a larger matrix, the table has one row
  * @param {number} [props.maximum] the value with the strongest colour
  * @param {string} [props.positive] "#rrggbb" of the largest values
  * @param {string} [props.negative] "#rrggbb" of the most negative values
+ * @param {object} [props.scale] a scale of colours.js, instead of limits and colours
  * @param {boolean} [props.upwards] draw the first row at the bottom, as layers in every figure
  * @param {boolean} [props.table] offer the values as a table, which is made when the reader opens it
  * @param {{row: number, column: number}} [props.selected] a cell that is marked

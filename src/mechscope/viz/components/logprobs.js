@@ -12,7 +12,7 @@ let count = 0; // of tooltips, for their ids
  * @param {object} props
  * @param {object[]} props.samples the texts
  * @param {string} [props.samples[].name] a heading
- * @param {string[]} props.samples[].tokens
+ * @param {string[]} props.samples[].tokens the tokens of the text
  * @param {ArrayLike<number | null>} props.samples[].logprobs the natural logarithm of each token's probability; null for
  *   a token that nothing predicted, such as the first
  * @param {ArrayLike<number | null>} props.samples[].ranks 0 for the likeliest token

@@ -1,11 +1,11 @@
 // Read a safetensors file: a header of names, types and shapes, and then the numbers of every tensor.
 
-import { halfToFloat } from "./float16.js";
+import { halvesToFloats } from "./float16.js";
 
 const READERS = {
   F64: (view) => Float32Array.from(new Float64Array(view)),
   F32: (view) => new Float32Array(view),
-  F16: (view) => Float32Array.from(new Uint16Array(view), halfToFloat),
+  F16: (view) => halvesToFloats(new Uint16Array(view)),
   BF16: (view) => bfloat16ToFloat32(new Uint16Array(view)),
 };
 const MAX_HEADER = 25_000_000;

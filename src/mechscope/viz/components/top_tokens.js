@@ -8,10 +8,10 @@ import { choice, formatted, visible } from "./tokens.js";
  * @param {HTMLElement} element what to fill
  * @param {object} props
  * @param {object[]} props.groups tables to choose from, such as one per layer
- * @param {string} props.groups[].name
- * @param {object[]} props.groups[].columns
- * @param {string} props.groups[].columns[].name
- * @param {{token: string, value: number}[]} props.groups[].columns[].top in order
+ * @param {string} props.groups[].name what the menu calls the table
+ * @param {object[]} props.groups[].columns what the table has columns for: positions, neurons, features
+ * @param {string} props.groups[].columns[].name the heading of the column
+ * @param {{token: string, value: number}[]} props.groups[].columns[].top the tokens, the highest first
  * @param {string} props.caption what the table shows
  * @param {string} [props.unit] of the values
  * @param {number} [props.minimum] the value with the palest colour, or the strongest negative one

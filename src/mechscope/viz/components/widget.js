@@ -6,7 +6,7 @@
 // selects. It returns, by name, functions that follow a selection made in Python.
 
 import { isDark } from "./colours.js";
-import { halfToFloat } from "./float16.js";
+import { halvesToFloats } from "./float16.js";
 
 const NUMBERS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array };
 
@@ -25,23 +25,33 @@ export function draw(element, mount, { props, arrays, selection }, tell = () => 
   const numbers = Object.entries(arrays).map(([name, { dtype, bytes }]) => [name, asNumbers(dtype, bytes)]);
   element.classList.add("ms-view");
   element.dataset.theme = isDark(element.parentElement) ? "dark" : "light";
-  return mount(element, { ...props, ...Object.fromEntries(numbers) }, selection, tell) ?? {};
+  try {
+    return mount(element, { ...props, ...Object.fromEntries(numbers) }, selection, tell) ?? {};
+  } catch (error) {
+    const box = document.createElement("p");
+    box.className = "problem";
+    box.setAttribute("role", "alert");
+    box.textContent = `This view could not be drawn: ${error.message}`;
+    element.replaceChildren(box);
+    return {};
+  }
 }
 
 function asNumbers(dtype, bytes) {
   const [buffer, start] = bytes.buffer ? [bytes.buffer, bytes.byteOffset] : [bytes, 0];
   // A copy, because a typed array needs an aligned start.
   const numbers = new NUMBERS[dtype](buffer.slice(start, start + bytes.byteLength));
-  return dtype === "float16" ? Float32Array.from(numbers, halfToFloat) : numbers;
+  return dtype === "float16" ? halvesToFloats(numbers) : numbers;
 }
 
 /** anywidget's entry point for a component. */
 export function renderWidget(mount, { model, el }) {
   const names = model.get("selection_names");
   const root = document.createElement("div");
-  el.replaceChildren(root);
-  // The picture that a saved notebook keeps stands above the widget; while the widget lives, it would be there twice.
-  for (const picture of document.querySelectorAll(`[data-ms-picture="${CSS.escape(model.get("view_id"))}"]`)) picture.hidden = true;
+  // The picture that a saved notebook keeps stands above the widget: hidden while the widget is on the page.
+  const style = document.createElement("style");
+  style.textContent = `[data-ms-picture="${CSS.escape(model.get("view_id"))}"] { display: none; }`;
+  el.replaceChildren(style, root);
   let telling = false; // a change that comes from this view
   const selection = Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const follow = draw(root, mount, { props: model.get("props"), arrays: model.get("arrays"), selection }, (name, value) => {
@@ -70,7 +80,9 @@ export async function drawStored(mount, id) {
 }
 
 async function unpack(base64) {
-  const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const letters = atob(base64);
+  const packed = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) packed[i] = letters.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

@@ -250,7 +250,7 @@ def _check_shape(array: NDArray[np.float32], texts: Sequence[str]) -> None:
 def shared_scale(array: NDArray[np.float32], props: Mapping[str, Any]) -> ColourScale:
     """One scale for all heads, from 0 to 1 for probabilities."""
     known = array[np.isfinite(array)]
-    options = scale_options(props)
+    options: dict[str, Any] = scale_options(props)
     if known.min(initial=0) >= 0 and known.max(initial=0) <= 1.0001:
         options = {"minimum": 0.0, "maximum": 1.0, **options}
     return scale_for(known, **options)

@@ -14,6 +14,7 @@ import base64
 import gzip
 import hashlib
 import html
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -267,11 +268,7 @@ def style_sheet() -> str:
 
 
 def _can_be_widget() -> bool:
-    try:
-        import anywidget  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("anywidget") is not None
 
 
 def _live_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
