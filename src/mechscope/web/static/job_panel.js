@@ -245,7 +245,7 @@ export class JobPanel {
   }
 }
 
-const api = new URL("../api/", import.meta.url).href;
+const api = `${document.querySelector("script[data-root]").dataset.root}api/`;
 for (const element of document.querySelectorAll("[data-job]")) {
   element.jobPanel = new JobPanel(element, element.dataset.job, api);
 }
