@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mechscope.course import lint
@@ -46,3 +48,13 @@ def test_units_have_a_lesson_that_places_every_exercise() -> None:
         for exercise in unit.exercises:
             assert text.count(f"[[exercise {exercise.name}]]") == 1, exercise.id
         assert text.count("[[exercise ") == len(unit.exercises)
+
+
+def test_the_counts_stand_in_the_docs() -> None:
+    counts = lint.counts()
+    text = " ".join((Path(__file__).parents[2] / "docs" / "course.md").read_text(encoding="utf-8").split())
+    sentence = (
+        f"{counts.exercises} exercises, {counts.hints} hints and {counts.mistakes} known mistakes, "
+        f"{counts.named_mistakes} of which have a name."
+    )
+    assert sentence in text

@@ -227,7 +227,7 @@ def reset(command: Reset) -> int:
         except SyntaxError as error:
             raise UserError(
                 f"{session.path(exercise)} is not valid Python (line {error.lineno}: {error.msg}), so that the "
-                "function cannot be found in it. Correct that first, or delete the file and run `mechscope course start`."
+                "function cannot be found in it. Correct that first, or delete the file and run `course start`."
             ) from error
         session.progress.forget(exercise.id)
         kept = f" Your file as it was: {backup}" if backup else ""

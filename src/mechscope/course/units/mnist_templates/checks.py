@@ -459,7 +459,7 @@ MISTAKES = {
         ),
         Mistake(
             _by_size,
-            "You also masked pixels that speak strongly against the label: take the largest values, not the largest sizes.",
+            "You also masked pixels that speak against the label: take the largest values, not the largest sizes.",
         ),
         Mistake(_same_for_all, "You masked the same pixels in all images. Each image has its own."),
         Mistake(_rest_masked, "You kept the top pixels and masked the others."),

@@ -66,7 +66,7 @@ def check_low_rank(trial: Trial) -> None:
         best = float(torch.linalg.svdvals(matrix)[rank:].square().sum())
         trial.require(
             abs(error - best) < 1e-2 * best,
-            f"the squared error is {error:.4g}; {best:.4g}, the sum of the other singular values' squares, is possible.",
+            f"the squared error is {error:.4g}; {best:.4g} is possible (the squares of the other singular values).",
         )
 
 
