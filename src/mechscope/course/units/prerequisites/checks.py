@@ -1,5 +1,8 @@
 """The checks of unit P, and the mistakes that they name."""
 
+# Known mistakes have the parameters of the function that they are mistaken for.
+# pyright: reportMissingParameterType=false
+
 from __future__ import annotations
 
 import itertools
