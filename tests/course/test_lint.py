@@ -32,12 +32,11 @@ def test_a_check_that_accepts_everything_is_a_fault(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_mistake_that_is_not_named_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mechscope.course.units.mnist_templates import checks
+    from mechscope.course.units.mnist_templates import mistakes
 
     wrong = Mistake(lambda image, weights, right, wrong: 7 + image, "Seven was added.")
     other = Mistake(lambda image, weights, right, wrong: 7 + image, "Another name for the same.")
-    mistakes = (*checks.MISTAKES["evidence"][:2], wrong, other)
-    monkeypatch.setitem(checks.MISTAKES, "evidence", mistakes)
+    monkeypatch.setitem(mistakes.MISTAKES, "evidence", (*mistakes.MISTAKES["evidence"][:2], wrong, other))
     (fault,) = lint.faults_of(find_exercises("evidence")[0], seeds=(3,))
     assert fault.endswith("with seed 3, but says: Seven was added.")
 

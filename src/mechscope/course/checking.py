@@ -38,11 +38,11 @@ def references_of(unit: Unit) -> dict[str, Callable[..., Any]]:
 def code_of(exercise: Exercise) -> ExerciseCode:
     """The reference, the check and the known mistakes of an exercise."""
     unit = find_unit(exercise.unit)
-    checks = _module(unit, "checks")
+    checks, mistakes = _module(unit, "checks"), _module(unit, "mistakes")
     return ExerciseCode(
         reference=references_of(unit)[exercise.name],
         check=getattr(checks, f"check_{exercise.name}"),
-        mistakes=tuple(checks.MISTAKES[exercise.name]),
+        mistakes=tuple(mistakes.MISTAKES[exercise.name]),
     )
 
 
