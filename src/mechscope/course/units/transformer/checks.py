@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from mechscope.course.kit import random_gpt
 from mechscope.course.trial import Trial
 from mechscope.course.units.transformer import reference
 
@@ -120,33 +120,9 @@ def check_block(trial: Trial) -> None:
 # The whole model
 
 
-@cache
-def instrument(seed: int):
-    """A GPT-2 with random weights, as mechscope computes it, and its weights by name."""
-    import mechscope as ms
-
-    config = ms.HookedTransformerConfig(
-        n_layers=3,
-        d_model=12,
-        n_ctx=10,
-        d_head=4,
-        n_heads=3,
-        d_mlp=24,
-        d_vocab=17,
-        act_fn="gelu_new",
-        seed=seed,
-    )
-    model = ms.HookedTransformer(config)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            # Biases and norms start at 0 and 1, where nobody would notice if they were left out.
-            weight += 0.3 * torch.randn(weight.shape, generator=generator) * ("W_" not in name)
-    return model, {name: weight.detach() for name, weight in model.named_parameters()}
-
-
 def check_gpt(trial: Trial) -> None:
-    model, weights = instrument(trial.seed)
+    model = random_gpt(trial.seed)
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
     tokens = trial.whole(0, 17, 2, trial.number(5, 10))
     logits = trial.compare(tokens, weights, 3, rtol=1e-3, atol=1e-3, what="the logits")
     with torch.no_grad():
