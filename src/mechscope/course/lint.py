@@ -97,9 +97,13 @@ def impostors(code: ExerciseCode) -> dict[str, Callable[..., Any]]:
 
     def mapped(change: Callable[[Any], Any]) -> Callable[..., Any]:
         def function(*arguments: Any, **options: Any) -> Any:
-            answer = code.reference(*arguments, **options)
+            return inside(code.reference(*arguments, **options))
+
+        def inside(answer: Any) -> Any:
             if isinstance(answer, tuple | list):
-                return type(answer)(map(change, answer))
+                return type(answer)(map(inside, answer))
+            if isinstance(answer, dict):
+                return {name: inside(value) for name, value in answer.items()}
             return change(answer)
 
         return function
