@@ -9,7 +9,7 @@ import pytest
 
 from mechscope.cli.main import main
 from mechscope.course.template import replace_function, solution
-from mechscope.course.unit import all_units, find_unit
+from mechscope.course.unit import Unit, all_units, find_unit
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_progress_can_be_carried_to_another_machine(
 
 
 @pytest.mark.parametrize("unit", all_units(), ids=lambda unit: unit.id)
-def test_lessons_are_printed(unit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lessons_are_printed(unit: Unit, capsys: pytest.CaptureFixture[str]) -> None:
     assert course("lesson", unit.id) == 0
     shown = capsys.readouterr().out
     assert unit.title in shown

@@ -11,11 +11,11 @@ import pytest
 from mechscope.course import learner_folder
 from mechscope.course.learner_file import function_node, is_empty
 from mechscope.course.template import empty_function, function_text, replace_function, template_of
-from mechscope.course.unit import all_units, find_exercises, find_unit
+from mechscope.course.unit import Unit, all_units, find_exercises, find_unit
 
 
 @pytest.mark.parametrize("unit", all_units(), ids=lambda unit: unit.id)
-def test_the_template_has_every_function_with_its_docstring_and_an_empty_body(unit) -> None:
+def test_the_template_has_every_function_with_its_docstring_and_an_empty_body(unit: Unit) -> None:
     tree = ast.parse(template_of(unit))
     reference = ast.parse(unit.reference.read_text(encoding="utf-8"))
     for exercise in unit.exercises:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mechscope.course.result import CheckResult
-from mechscope.course.runner import CheckRunner
+from mechscope.course.runner import MEMORY, CheckRunner
 from mechscope.course.template import replace_function, solution, template_of
 from mechscope.course.unit import find_exercises, find_unit
 
@@ -21,13 +21,11 @@ def runner() -> CheckRunner:
     return CheckRunner()
 
 
-def check(
-    runner: CheckRunner, folder: Path, body: str, passed: set[str] = frozenset(), **options
-) -> CheckResult:  # type: ignore[assignment]
+def check(runner: CheckRunner, folder: Path, body: str, memory: int = MEMORY) -> CheckResult:
     text = replace_function(template_of(find_unit("00")), "evidence", body)
     path = folder / "00_mnist_templates.py"
     path.write_text(text)
-    return runner.run(EXERCISE, path, set(passed), 7, **options)
+    return runner.run(EXERCISE, path, set(), 7, memory)
 
 
 def test_the_solution_passes(runner: CheckRunner, tmp_path: Path) -> None:

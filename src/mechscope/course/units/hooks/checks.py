@@ -1,5 +1,8 @@
 """The checks of unit H."""
 
+# Loops over cases run at least once.
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import torch

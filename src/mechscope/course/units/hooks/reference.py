@@ -17,7 +17,11 @@ def run_with_hook(model: nn.Module, name: str, hook: Callable[[Tensor], Tensor |
     error. (torch: module.register_forward_hook.)
     """
     module = model.get_submodule(name)
-    handle = module.register_forward_hook(lambda module, inputs, output: hook(output))
+
+    def forward_hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
+        return hook(output)
+
+    handle = module.register_forward_hook(forward_hook)
     try:
         return model(x)
     finally:

@@ -80,7 +80,7 @@ def wire_induction(d_vocab: int, n_ctx: int) -> dict[str, Tensor]:
 
     Everything is given in four parts of the residual stream, whose width is d_model = 3 * d_vocab + n_ctx: dimensions
     [0, d_vocab) hold the token, [d_vocab, 2 * d_vocab) the previous token, [2 * d_vocab, 3 * d_vocab) the prediction,
-    and the last n_ctx the position. The embeddings write one-hot vectors there, and the unembedding reads the prediction.
+    and the last n_ctx the position. The embeddings write one-hot vectors there; the unembedding reads the prediction.
 
     Return Q0, K0, V0, O0 and Q1, K1, V1, O1. Q, K and V are [d_model, d_head] with d_head = max(d_vocab, n_ctx); O is
     [d_head, d_model]. Scores are not divided by anything, and a later position is masked. The first layer should copy

@@ -1,5 +1,8 @@
 """The checks of unit 00."""
 
+# Loops over cases run at least once.
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 from functools import cache

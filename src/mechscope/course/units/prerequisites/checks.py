@@ -1,9 +1,13 @@
 """The checks of unit P."""
 
+# Loops over cases run at least once.
+# pyright: reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -134,7 +138,7 @@ def check_spread_of_means(trial: Trial) -> None:
     values, sizes = trial.normal(200).exp(), [1, 4, 16, 64]
     seed = trial.number(0, 1000)
 
-    def ask(function):
+    def ask(function: Callable[..., list[float]]) -> list[float]:
         return function(values, sizes, 400, torch.Generator().manual_seed(seed))
 
     found, wanted = ask(trial.call), ask(reference.spread_of_means)
