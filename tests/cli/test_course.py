@@ -14,7 +14,7 @@ from mechscope.course.unit import Unit, all_units, find_unit
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MECHSCOPE_PROGRESS", str(tmp_path / "progress.sqlite"))
+    monkeypatch.setenv("MECHSCOPE_COURSE_PROGRESS", str(tmp_path / "progress.sqlite"))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -95,7 +95,7 @@ def test_progress_can_be_carried_to_another_machine(
 ) -> None:
     course("skip", "00.match")
     assert course("export", "progress.json") == 0
-    monkeypatch.setenv("MECHSCOPE_PROGRESS", str(place / "other.sqlite"))
+    monkeypatch.setenv("MECHSCOPE_COURSE_PROGRESS", str(place / "other.sqlite"))
     assert course("import", "progress.json") == 0
     assert "1 new entries." in capsys.readouterr().out
     assert course("status", "--json") == 0

@@ -16,7 +16,7 @@ from platformdirs import user_data_path
 
 from mechscope.course.result import CheckResult
 
-VARIABLE = "MECHSCOPE_PROGRESS"
+VARIABLE = "MECHSCOPE_COURSE_PROGRESS"
 """An environment variable with another place for the database."""
 VERSION = 1
 WAIT = 10.0
@@ -71,7 +71,7 @@ class Progress:
     """The database. Every method opens and closes it, so that several processes can use it at once.
 
     Args:
-        path: its file; None means MECHSCOPE_PROGRESS, or the user's data folder.
+        path: its file; None means MECHSCOPE_COURSE_PROGRESS, or the user's data folder.
 
     Attributes:
         warning: what could not be read or kept, in a sentence; empty if all is well.
@@ -225,7 +225,7 @@ class Progress:
 
 
 def default_path() -> Path:
-    """Where progress is kept: MECHSCOPE_PROGRESS, or the user's data folder."""
+    """Where progress is kept: MECHSCOPE_COURSE_PROGRESS, or the user's data folder."""
     given = os.environ.get(VARIABLE, "")
     return Path(given) if given else user_data_path("mechscope") / "progress.sqlite"
 
