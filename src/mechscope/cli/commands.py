@@ -21,6 +21,7 @@ from mechscope.cli.argument_kinds import (
     Whole,
     positional,
 )
+from mechscope.cli.course.commands import Course
 from mechscope.cli.sae.commands import Sae
 
 
@@ -223,5 +224,6 @@ Command = (
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Site, tyro.conf.subcommand("site")]
+    | Annotated[Course, tyro.conf.subcommand("course")]
     | Annotated[Sae, tyro.conf.subcommand("sae")]
 )
