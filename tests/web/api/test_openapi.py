@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from mechscope.pages.endpoints import Endpoint, Nothing
-from mechscope.pages.site import SiteRoom, collect_site
+from mechscope.pages.site import SiteRoom, collect_site, find_rooms
 from mechscope.settings import Settings
 
 pytest.importorskip("starlette", reason="needs the web lab's server: pip install 'mechscope[web]'")
@@ -110,7 +110,7 @@ def test_all_endpoints_hold_when_they_are_fuzzed(tmp_path: Path) -> None:
     wait = Waiting()
     wait.released.set()
     app = make_app(
-        collect_site([SiteRoom([], endpoints=toy_endpoints(wait))]),
+        collect_site([*find_rooms(), SiteRoom([], endpoints=toy_endpoints(wait))]),
         names=("testserver",),
         runs=tmp_path,
         command=lambda experiment, runs: [sys.executable, "-c", "pass"],
