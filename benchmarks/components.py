@@ -30,9 +30,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "components.md"
 MARKS = ("<!-- measured by benchmarks/components.py -->\n", "<!-- end of the measurements -->\n")
 CASES = {
     "12 heads, 30 tokens": (12, 30),
-    "12 heads, 100 tokens": (12, 100),
-    "12 layers × 12 heads, 100 tokens": (144, 100),
     "1 head, 300 tokens": (1, 300),
+    "12 layers × 12 heads, 100 tokens": (144, 100),
 }
 """Title → heads and tokens."""
 WORDS = ("drawn", "a click on the last head answered", "processor time of the page's main thread until then")

@@ -32,7 +32,7 @@ def test_exports_are_returned() -> None:
         'import a from "./a.js";',
         'import { a } from "https://elsewhere.example/a.js";',
         'const a = await import("./a.js");',
-        "const here = import.meta.url;",
+        "const here = import.meta.resolve;",
         'export { a } from "./a.js";',
     ],
 )
@@ -51,6 +51,11 @@ def test_a_component_comes_with_what_it_imports() -> None:
     found = with_imports(["tokens.js"])
     assert set(found) == {"tokens.js", "colours.js", "roving.js"}
     assert imported_names(found["tokens.js"]) == ["colours.js", "roving.js"]
+
+
+def test_the_address_of_a_module_is_beside_the_script() -> None:
+    script = bundle_modules({"m.js": "export const here = import.meta.url;"})
+    assert 'const here = new URL("m.js", mechscopeBase).href;' in script
 
 
 def test_comments_on_lines_of_their_own_are_left_out() -> None:

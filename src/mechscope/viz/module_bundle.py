@@ -5,6 +5,8 @@ becomes a function that is run when it is first used, and imports become calls o
 
     const { visible } = await mechscopeUse("tokens.js");
 
+`import.meta.url` becomes the address of the module beside the script.
+
 Only the forms of `import` and `export` that the modules use are understood; any other is an error. Comments on lines of
 their own are left out, so that a notebook does not carry them.
 """
@@ -25,7 +27,7 @@ _IMPORT = re.compile(
 _EXPORT = re.compile(r"^export\s+((?:async\s+)?function\*?\s+|class\s+|const\s+)(\w+)", re.MULTILINE)
 _EXPORT_LIST = re.compile(r"^export\s+\{([^}]*)\};?[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/|//[^\n]*)[ \t]*\n", re.MULTILINE | re.DOTALL)
-_LEFT_OVER = re.compile(r"^(?:import|export)\b.*$|\bimport\s*\(|\bimport\.meta\b", re.MULTILINE)
+_LEFT_OVER = re.compile(r"^(?:import|export)\b.*$|\bimport\s*\(|\bimport\.meta\b(?!\.url\b)", re.MULTILINE)
 
 
 def bundle_modules(sources: Mapping[str, str]) -> str:
@@ -48,6 +50,7 @@ def bundle_modules(sources: Mapping[str, str]) -> str:
     return (
         f"const mechscopeModules = {{\n{functions}\n}};\n"
         "const mechscopeLoaded = new Map();\n"
+        "const mechscopeBase = document.currentScript?.src || document.baseURI;\n"
         "function mechscopeUse(name) {\n"
         "  if (!mechscopeModules[name]) throw new Error(`the module ${name} is missing.`);\n"
         "  if (!mechscopeLoaded.has(name)) mechscopeLoaded.set(name, mechscopeModules[name]());\n"
@@ -124,5 +127,7 @@ def _as_body(name: str, source: str) -> str:
             f'{name} has {left[0].strip()!r}; modules of the web lab use import {{ … }} from "./file.js", '
             "export function, export class, export const and export { … }."
         )
+    # A module's own address is that of a file beside the script.
+    body = re.sub(r"\bimport\.meta\.url\b", f"new URL({json.dumps(name)}, mechscopeBase).href", body)
     returned = ", ".join(public if public == own else f"{public}: {own}" for public, own in exports.items())
     return f'"use strict";\n{body.rstrip()}\nreturn {{ {returned} }};\n'
