@@ -54,6 +54,19 @@ def test_it_opens_from_a_disk(site: Path, browser: Any) -> None:
     watched.page.close()
 
 
+def test_a_planted_circuit_opens_from_a_disk(site: Path, browser: Any) -> None:
+    watched = WatchedPage(browser)
+    watched.page.goto((site / "circuits" / "planted" / "induction" / "index.html").as_uri())
+    watched.page.wait_for_selector("main:not(:has([aria-busy]))")
+    assert watched.page.locator(".ms-edge-hit:not([hidden])").count() == 5
+    watched.page.click("[data-part=patch]")
+    watched.page.wait_for_selector("text=118 edges patched.")
+    assert "true edges found" in watched.page.inner_text("figure .ms-words")
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
+    watched.page.close()
+
+
 def test_an_earlier_site_is_replaced(tmp_path: Path) -> None:
     first = collect_site(
         [

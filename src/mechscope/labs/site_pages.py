@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mechscope.labs.ioi_circuit_page import ioi_page
 from mechscope.labs.registry import LABS, LabEntry
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
@@ -55,7 +56,7 @@ LIVE: dict[str, LiveFigure] = {
 
 
 def site_pages() -> SiteRoom:
-    """The list of steps and one page per step."""
+    """The list of steps, one page per step, and the circuit that step 04 studies."""
     pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", lambda context: {"steps": LABS}, "Steps")]
     modules: list[Path] = []
     for place, entry in enumerate(LABS):
@@ -70,6 +71,7 @@ def site_pages() -> SiteRoom:
             scripts=tuple(path.name for path in scripts[:1]),
         )
         pages.append(page)
+    pages.append(ioi_page())
     return SiteRoom(pages, modules, [HERE / "live.css"])
 
 

@@ -66,6 +66,8 @@ class SitePage:
     """ES modules that the page runs, by file name (see `SiteRoom.modules`)."""
     needs_server: str = ""
     """What the page cannot do in a static site, in a sentence that names the command to use; usually empty."""
+    summary: str = ""
+    """What it is about, in one sentence, for pages that list it."""
 
     def __post_init__(self) -> None:
         parts = self.route.split("/")
@@ -87,6 +89,8 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
+    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    """Path in the site → function that makes the content of such a file, called when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,17 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
+    made_files: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    """Path in the site → function that makes the content of a file."""
 
     @property
     def menu(self) -> list[SitePage]:
         """The pages that the menu lists."""
         return [page for page in self.pages.values() if page.navigation]
+
+    def under(self, route: str) -> list[SitePage]:
+        """The pages below a route, such as "circuits/"."""
+        return [page for name, page in self.pages.items() if name.startswith(route) and name != route]
 
 
 def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
@@ -120,13 +130,17 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
+    made_files: dict[str, Callable[[], bytes]] = {}
     styles: list[Path] = []
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
+        _add(made_files, room.made_files, "file")
         styles += room.styles
-    return Site(pages, modules, styles, files)
+    if both := sorted(files.keys() & made_files.keys()):
+        raise ValueError(f"two rooms contribute the file {both[0]!r} to the site.")
+    return Site(pages, modules, styles, files, made_files)
 
 
 def find_rooms() -> list[SiteRoom]:

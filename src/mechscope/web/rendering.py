@@ -20,7 +20,9 @@ def render_site_page(site: Site, page: SitePage, *, is_served: bool) -> str:
         is_served: whether a server answers.
     """
     context = PageContext(page.route, is_served)
-    return render_page(page.template, page=page, context=context, menu=site.menu, **page.content(context))
+    return render_page(
+        page.template, page=page, context=context, menu=site.menu, site=site, **page.content(context)
+    )
 
 
 def style_sheet(site: Site) -> str:

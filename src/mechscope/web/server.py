@@ -49,6 +49,9 @@ def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, 
         if file is not None:
             kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
             return FileResponse(file, media_type=kind, headers={"cache-control": "no-cache"})
+        if make := site.made_files.get(path):
+            kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
+            return Response(await run_in_threadpool(make), media_type=kind)
         return PlainTextResponse(f"There is no page {request.url.path} here. The pages start at /.", 404)
 
     return Starlette(
