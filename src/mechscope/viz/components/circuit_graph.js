@@ -8,6 +8,7 @@
 
 import { auroc, compareAt, thresholdKeeping, thresholdsOf, toCsv } from "./circuit_comparison.js";
 import { HALF_HEIGHT, HALF_WIDTH, layOut, parseEdge, parseNode, routeEdge } from "./circuit_layout.js";
+import { drawingAsFile, fileName, saveFile } from "./saving.js";
 import { makeSortable } from "./sortable_table.js";
 import { formatted } from "./tokens.js";
 
@@ -18,7 +19,6 @@ const VERDICTS = {
   found: "found: true and kept", missed: "missed: true, not kept", extra: "extra: kept, not true", out: "rightly left out",
 };
 const WIDTHS = [1, 1.8, 3, 4.6];
-const EXPORTED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "text-anchor", "dominant-baseline"];
 
 /**
  * @param {HTMLElement} element what to fill
@@ -108,8 +108,10 @@ class CircuitGraph {
     const frame = make("div", "ms-circuit-frame");
     frame.append(this.svg);
     this.legend = make("ul", "ms-legend");
+    const hint = make("p", "ms-hint");
+    hint.textContent = "Point at a box or a line to read it, or use the arrow keys.";
     this.slider = this.scores ? this.makeSlider() : null;
-    this.element.replaceChildren(...[this.slider, this.legend, this.words, frame, this.makeTable()].filter(Boolean));
+    this.element.replaceChildren(...[this.slider, this.legend, this.words, frame, hint, this.makeTable()].filter(Boolean));
     this.listen();
   }
 
@@ -306,8 +308,11 @@ class CircuitGraph {
     this.details.addEventListener("toggle", () => this.fillTable());
     const files = make("p", "ms-files");
     files.append(
-      button("Save the table (CSV)", () => save(toCsv([this.head(), ...this.rows()]), "text/csv", `${slug(this.props.label)}.csv`)),
-      button("Save the picture (SVG)", () => save(this.toSvg(), "image/svg+xml", `${slug(this.props.label)}.svg`)),
+      button("Save the table (CSV)", () => saveFile(toCsv([this.head(), ...this.rows()]), "text/csv", fileName(this.props.label, "csv"))),
+      button("Save the picture (SVG)", () => {
+        this.rest();
+        saveFile(drawingAsFile(this.svg), "image/svg+xml", fileName(this.props.label, "svg"));
+      }),
     );
     const box = make("div");
     box.append(this.details, files);
@@ -358,25 +363,6 @@ class CircuitGraph {
     this.sorting = table.sorting;
     this.tableBox.replaceChildren(table);
   }
-
-  /** The picture as a file of its own, with the colours that it has now. */
-  toSvg() {
-    this.highlight(null);
-    const copy = this.svg.cloneNode(true);
-    const originals = this.svg.querySelectorAll("*");
-    copy.querySelectorAll("*").forEach((one, index) => {
-      const style = getComputedStyle(originals[index]);
-      for (const name of EXPORTED) one.setAttribute(name, style.getPropertyValue(name));
-    });
-    for (const one of copy.querySelectorAll("[hidden], .ms-edge-hit")) one.remove();
-    for (const one of copy.querySelectorAll("[class]")) one.removeAttribute("class");
-    for (const name of ["class", "style", "tabindex"]) copy.removeAttribute(name);
-    copy.setAttribute("xmlns", SVG);
-    const [, , width, height] = copy.getAttribute("viewBox").split(" ");
-    const background = getComputedStyle(this.element.closest("figure") ?? document.body).backgroundColor;
-    copy.prepend(draw("rect", { width, height, fill: background }));
-    return new XMLSerializer().serializeToString(copy);
-  }
 }
 
 function make(name, className = "") {
@@ -399,22 +385,10 @@ function button(words, action) {
   return element;
 }
 
-function save(text, type, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
 function percent(share) {
   return Number.isNaN(share) ? "undefined" : `${Math.round(100 * share)} %`;
 }
 
 function capital(words) {
   return words[0].toUpperCase() + words.slice(1);
-}
-
-function slug(words) {
-  return words.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "") || "circuit";
 }
