@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from mechscope.planted import PROGRAMS
-from mechscope.scoreboard.matches import disguised_model
+from mechscope.scoreboard.matches import CONDITIONS, disguised_model
 from mechscope.scoreboard.planted_records import FOLDER
+from mechscope.scoreboard.tables import read_tables
 from mechscope.tasks.metrics import Answers, get_metric
 from mechscope.tasks.task import Task
 from mechscope.techniques.circuits import Circuit, EdgeGraph, MaskedRun, published_circuit
@@ -272,6 +273,16 @@ def test_a_planted_page_from_the_true_circuit_to_a_comparison(open_page: Callabl
     everything = [*record["true_edges"], *record["fixed_edges"]]
     assert {*drawn_edges(page, everything)} == model.true_edges | model.fixed_edges
     assert 'disguised_model("ioi", "plain")' in page.text_content("[data-part=python]")
+    # The address leads back to what was chosen; anything else in it is ignored.
+    page.goto(page.url.replace("method=all", "method=eap-ig"))
+    page.reload()
+    page.wait_for_selector(READY)
+    chosen = [page.input_value(f"[data-part={part}]") for part in ("method", "condition")]
+    assert chosen == ["eap-ig", "saturated"]
+    page.goto(page.url.replace("method=eap-ig", "method=here"))
+    page.reload()
+    page.wait_for_selector(READY)
+    assert page.input_value("[data-part=method]") == "truth"
 
 
 def test_every_planted_model_answers_as_in_python(browser: Any, address: str) -> None:
@@ -344,7 +355,7 @@ def test_inputs_that_the_model_cannot_read_are_explained(open_page: Callable[[st
     assert page.is_enabled("[data-part=patch]")
 
 
-# Published circuits -----------------------------------------------------------------------------------
+# Published circuits, the scoreboard -----------------------------------------------------------------------------------
 
 
 def test_published_circuits_are_drawn_as_listed(open_page: Callable[[str], Any]) -> None:
@@ -361,3 +372,25 @@ def test_published_circuits_are_drawn_as_listed(open_page: Callable[[str], Any])
             "table td:first-child", "cells => cells.map((cell) => cell.textContent)"
         )
         assert {part for cell in said for part in cell.split(", ")} == nodes - {"input", "logits"}
+
+
+def test_the_scoreboard_shows_the_shipped_tables_and_sorts_them(open_page: Callable[[str], Any]) -> None:
+    page = open_page("scoreboard/")
+    tables = read_tables()
+    assert list(tables.conditions) == list(CONDITIONS)
+    rows = "table => [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    shown = page.eval_on_selector(".tables table >> nth=0", rows)
+    for name, *cells in shown:
+        method = next(key for key, words in tables.methods.items() if words == name)
+        low, mean = (
+            tables.summaries["edges"]["saturated"][method][1],
+            tables.summaries["edges"]["saturated"][method][0],
+        )
+        assert cells[2].startswith(f"{mean:.3f} ({low:.3f}–")
+    page.click(".tables table >> nth=0 >> th:has-text('AUROC, saturated') >> button")
+    after = page.eval_on_selector(".tables table >> nth=0", rows)
+    means = [float(row[3].split()[0]) for row in after]
+    assert means == sorted(means, reverse=True) and {*map(tuple, after)} == {*map(tuple, shown)}
+    page.keyboard.press("Enter")
+    assert page.get_attribute(".tables th[aria-sort]", "aria-sort") == "ascending"
+    assert page.locator(".paper svg circle").count() > 10

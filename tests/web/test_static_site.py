@@ -115,6 +115,16 @@ def test_rooms_may_not_share_a_route() -> None:
         collect_site([room, room])
 
 
+def test_files_that_are_made_are_written_like_others(tmp_path: Path) -> None:
+    made = SiteRoom([SitePage("", "Home", PAGE)], made_files={"files/made.bin": lambda: b"\x00made"})
+    build_site(tmp_path / "site", collect_site([made]))
+    assert (tmp_path / "site" / "files" / "made.bin").read_bytes() == b"\x00made"
+    script = (tmp_path / "site" / "files" / "made.bin.js").read_text(encoding="utf-8")
+    assert script == '(window.mechscopeFiles ??= {})["files/made.bin"] = "AG1hZGU=";\n'
+    with pytest.raises(ValueError, match="two rooms contribute the file 'files/made.bin'"):
+        collect_site([made, SiteRoom([], files={"files/made.bin": PAGE})])
+
+
 @pytest.mark.parametrize("route", ["a", "/a/", "a//b/", "../a/", "a/./"])
 def test_routes_are_folders(route: str) -> None:
     with pytest.raises(ValueError, match="route"):

@@ -21,8 +21,13 @@ class PlantedPage {
     }
     [this.clean.value, this.corrupted.value] = record.inputs;
     this.fillMethods();
-    this.method.addEventListener("change", () => this.showCircuit());
-    this.condition.addEventListener("change", () => this.showCircuit());
+    this.readAddress();
+    for (const choice of [this.method, this.condition]) {
+      choice.addEventListener("change", () => {
+        this.showCircuit();
+        history.replaceState(null, "", `#method=${this.method.value}&condition=${this.condition.value}`);
+      });
+    }
     this.patch.addEventListener("click", () => this.patchEdges());
     for (const input of [this.clean, this.corrupted]) input.addEventListener("input", () => this.showAnswers());
     this.position.addEventListener("change", () => this.dropEffects());
@@ -150,6 +155,15 @@ class PlantedPage {
       group("methods that score heads and MLPs", options(false)),
     );
     this.condition.replaceChildren(...Object.entries(conditions).map(([name, words]) => new Option(words, name)));
+  }
+
+  /** Show what the address asks for, as in #method=eap&condition=saturated. */
+  readAddress() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    for (const name of ["method", "condition"]) {
+      const found = [...this[name].options].find(({ value, disabled }) => value === asked.get(name) && !disabled);
+      if (found) this[name].value = found.value;
+    }
   }
 
   showCircuit() {

@@ -157,7 +157,7 @@ def _docstring() -> ShownCircuit:
     )
 
 
-_TRY_METHODS = Link("circuits/", "Which methods find circuits that are known? Try it on planted ones")
+_TRY_METHODS = Link("scoreboard/", "Which methods find circuits like this one?")
 
 
 def _code(name: str) -> str:
