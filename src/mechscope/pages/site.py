@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mechscope.pages.endpoints import Endpoint
+
 ROOM_MODULE = "site_pages"
 
 
@@ -110,6 +112,8 @@ class SiteRoom:
     """Path in the site → function that makes the content of such a file, called when it is needed."""
     home: Sequence[HomeEntry] = ()
     """What the home page says about it."""
+    endpoints: Sequence[Endpoint] = ()
+    """What its pages may ask a server for; a static site has none."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class Site:
     """Path in the site → function that makes the content of a file."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+    """Method and path → endpoint, as in "POST models/{model}/loss"."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -146,13 +152,14 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name or file path, or the home page would link to a page that is
-            missing.
+        ValueError: if two rooms use one route, module name, file path or endpoint, or the home page would link to a
+            page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
     made_files: dict[str, Callable[[], bytes]] = {}
+    endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
     for room in find_rooms() if rooms is None else rooms:
@@ -160,6 +167,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
         _add(made_files, room.made_files, "file")
+        _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
         home += room.home
     if both := sorted(files.keys() & made_files.keys()):
@@ -167,7 +175,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, made_files, home)
+    return Site(pages, modules, styles, files, made_files, home, endpoints)
 
 
 def find_rooms() -> list[SiteRoom]:

@@ -93,7 +93,7 @@ class PlantedPage {
       patterns.push(...this.patterns.get(`blocks.${layer}.attn.hook_pattern`).data);
     }
     renderAttention(this.attention, {
-      patterns, names, selected: this.selected, tokens: this.tokens[0].map((token) => vocabulary[token]),
+      patterns, names, columns: heads, selected: this.selected, tokens: this.tokens[0].map((token) => vocabulary[token]),
       onSelect: (index) => { this.selected = index; },
     });
   }
