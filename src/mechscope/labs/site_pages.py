@@ -11,8 +11,11 @@ from typing import Any
 from markupsafe import Markup
 
 from mechscope.labs.finished_runs import seeds_in_words
+from mechscope.labs.ioi_circuit_page import ioi_page
 from mechscope.labs.overview import overview
 from mechscope.labs.registry import LABS, LabEntry
+from mechscope.labs.replications_site import HOME as REPLICATIONS
+from mechscope.labs.replications_site import replications_page
 from mechscope.labs.shown_run import ShownRun, choose_run
 from mechscope.pages.formatting import code_spans, day_in_words, duration, time_in_words
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
@@ -65,7 +68,7 @@ LIVE: dict[str, LiveFigure] = {
 
 
 def site_pages() -> SiteRoom:
-    """The list of steps and one page per step."""
+    """The list of steps, one page per step, all claims on one page, and the circuit that step 04 studies."""
     pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", _steps, "Steps")]
     modules: list[Path] = []
     for place, entry in enumerate(LABS):
@@ -87,7 +90,8 @@ def site_pages() -> SiteRoom:
             has_figures=True,
         )
         pages.append(page)
-    return SiteRoom(pages, modules, [HERE / "live.css"])
+    pages += [ioi_page(), replications_page()]
+    return SiteRoom(pages, modules, [HERE / "live.css", HERE / "replications.css"], home=[REPLICATIONS])
 
 
 def _folder(entry: LabEntry) -> Path:

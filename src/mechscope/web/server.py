@@ -84,6 +84,9 @@ def make_app(
             if request.headers.get("if-none-match") == found.headers["etag"]:
                 return Response(status_code=304, headers={**headers, "etag": found.headers["etag"]})
             return found
+        if make := site.made_files.get(path):
+            kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
+            return Response(await run_in_threadpool(make), media_type=kind)
         return PlainTextResponse(f"There is no page {request.url.path} here. The pages start at /.", 404)
 
     app = Starlette(

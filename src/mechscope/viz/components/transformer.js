@@ -221,7 +221,7 @@ function unsupported(cfg) {
   if (cfg.post_embedding_ln) return "it normalizes the embedding";
   if (cfg.rotary_scaling) return "its rotary positions are scaled";
   if (cfg.qk_norm !== "none") return "it normalizes queries and keys";
-  if (cfg.attention_dir !== "causal") return "it attends to later positions";
+  if (cfg.attention_dir !== "causal" && (cfg.window_size !== null || cfg.attn_types)) return "its attention is local in both directions";
   return "";
 }
 
@@ -278,7 +278,8 @@ function attentionScores(q, k, layer, cfg) {
   for (let head = 0; head < heads; head++) {
     const kvHead = Math.floor((head * kvHeads) / heads);
     for (let query = 0; query < length; query++) {
-      for (let key = Math.max(0, query - window + 1); key <= query; key++) {
+      const last = cfg.attention_dir === "causal" ? query : length - 1;
+      for (let key = Math.max(0, query - window + 1); key <= last; key++) {
         let sum = 0;
         const left = (query * heads + head) * width;
         const right = (key * kvHeads + kvHead) * width;
