@@ -28,6 +28,14 @@ class LiveFigure:
 
 
 LIVE: dict[str, LiveFigure] = {
+    "mnist-templates": LiveFigure(
+        "What does the network look for in a digit?",
+        "This network has one weight per pixel and digit, and nothing else. Draw a digit, or take one from the test "
+        "set. Each of the ten pictures shows what every pixel adds to one score: add up a picture, and you have the "
+        "score. Try to turn a 3 into an 8 with as few pixels as you can. Then choose a pixel of the template and drag "
+        "its weight: by how much does the score change, and why not at all where there is no ink?",
+        ("templates_live.js", "centring.js", "linear_classifier.js"),
+    ),
     "superposition": LiveFigure(
         "How many features fit into a plane?",
         "This network has two hidden dimensions and must remember more features than that. It trains in this page "
@@ -58,10 +66,15 @@ def site_pages() -> SiteRoom:
     """The list of steps and one page per step."""
     pages = [SitePage("steps/", "Steps", TEMPLATES / "steps.html", lambda context: {"steps": LABS}, "Steps")]
     modules: list[Path] = []
+    files: dict[str, Path] = {}
     for place, entry in enumerate(LABS):
         live = LIVE.get(entry.slug)
         scripts = [] if live is None else [_folder(entry) / name for name in live.modules]
         modules += scripts
+        files |= {
+            f"files/steps/{entry.slug}/{path.name}": path
+            for path in sorted((_folder(entry) / "live").glob("[!.]*"))
+        }
         page = SitePage(
             route=f"steps/{entry.folder_name}/",
             title=f"Step {entry.step}",
@@ -70,7 +83,7 @@ def site_pages() -> SiteRoom:
             scripts=tuple(path.name for path in scripts[:1]),
         )
         pages.append(page)
-    return SiteRoom(pages, modules, [HERE / "live.css"])
+    return SiteRoom(pages, modules, [HERE / "live.css"], files)
 
 
 def _folder(entry: LabEntry) -> Path:

@@ -1,0 +1,75 @@
+"""What the live figures read: the files in the package are what their commands make, and say what is true."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from mechscope.data.digits import load_digits
+from mechscope.labs import live_data
+from mechscope.labs.mnist_templates import live_data as templates
+from mechscope.labs.mnist_templates.centring import centre_digit
+from mechscope.labs.mnist_templates.experiment import TemplatesConfig
+from tests.labs.small_digits import small_digits
+
+
+def test_unknown_steps_are_named() -> None:
+    with pytest.raises(SystemExit, match="the step 'mnist' has no files for a live figure"):
+        live_data.main(["mnist"])
+
+
+def test_the_templates_are_as_good_as_they_say() -> None:
+    digits = load_digits()
+    tensors = load((templates.FOLDER / "templates.safetensors").read_bytes())
+    described = json.loads((templates.FOLDER / "templates.json").read_text(encoding="utf-8"))
+    answers = (digits.test_x @ tensors["weight"].float().T + tensors["bias"].float()).argmax(-1)
+    right = answers == digits.test_y
+    assert float(right.double().mean()) == pytest.approx(described["test_accuracy"], abs=2e-4)
+    assert described["test_accuracy"] > 0.9
+    rows = [digit["index"] for digit in described["digits"]]
+    assert [digit["label"] for digit in described["digits"]] == [*range(10), *range(10)]
+    assert digits.test_y[rows].tolist() == [*range(10), *range(10)]
+    assert right[rows].tolist() == [True] * 10 + [False] * 10
+    torch.testing.assert_close(tensors["digits"].float() / 255, digits.test_x[rows])
+
+
+def test_other_digits_make_other_templates() -> None:
+    made = templates.make_files(TemplatesConfig(steps=60), small_digits())
+    tensors, described = load(made["templates.safetensors"]), json.loads(made["templates.json"])
+    assert tensors["weight"].shape == (10, 64)
+    assert tensors["weight"].dtype == torch.float16
+    assert len(tensors["digits"]) == len(described["digits"])
+    assert described["data"] == "scikit-learn's small digits"
+
+
+@pytest.mark.slow
+def test_the_templates_can_be_made_again() -> None:
+    again = load(templates.make_files()["templates.safetensors"])["weight"].float()
+    shipped = load((templates.FOLDER / "templates.safetensors").read_bytes())["weight"].float()
+    # Another processor adds up in another order, and each step of Adam enlarges the difference a little.
+    assert torch.corrcoef(torch.stack([again.flatten(), shipped.flatten()]))[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(("top", "left", "height", "width"), [(0, 0, 9, 6), (15, 3, 12, 5), (2, 2, 24, 24)])
+def test_a_drawing_is_moved_and_scaled(top: int, left: int, height: int, width: int) -> None:
+    image = torch.zeros(28, 28, dtype=torch.float64)
+    image[top : top + height, left : left + width] = torch.rand(
+        height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).clamp_min(0.2)
+    found = centre_digit(image)
+    places = torch.arange(28, dtype=torch.float64)
+    for axis, extent in ((1, height), (0, width)):
+        masses = found.sum(axis)
+        assert float(masses @ places / masses.sum()) == pytest.approx(14, abs=0.35)
+        inked = (masses > 0.02 * masses.max()).nonzero()
+        wanted = 20 * extent / max(height, width)
+        assert float(inked.max() - inked.min() + 1) == pytest.approx(wanted, abs=3)
+    moved = torch.roll(image, (1 if top < 3 else -1, 1), (0, 1))
+    torch.testing.assert_close(centre_digit(moved), found)
+
+
+def test_an_empty_drawing_stays_empty() -> None:
+    assert not centre_digit(torch.zeros(28, 28)).any()
