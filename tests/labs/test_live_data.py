@@ -8,11 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load
 
+import mechscope as ms
 from mechscope.data.digits import load_digits
+from mechscope.dictionaries.evaluation import logit_effects
 from mechscope.labs import live_data
 from mechscope.labs.mnist_templates import live_data as templates
 from mechscope.labs.mnist_templates.centring import centre_digit
 from mechscope.labs.mnist_templates.experiment import TemplatesConfig
+from mechscope.labs.sae import live_data as features
+from mechscope.labs.sae.language_model import HOOK
+from mechscope.recipes.family.package_files import held_out
 from tests.labs.small_digits import small_digits
 
 
@@ -73,3 +78,42 @@ def test_a_drawing_is_moved_and_scaled(top: int, left: int, height: int, width: 
 
 def test_an_empty_drawing_stays_empty() -> None:
     assert not centre_digit(torch.zeros(28, 28)).any()
+
+
+def test_feature_pages_say_what_features_promote_and_how_often_they_are_active() -> None:
+    shipped = load((features.FOLDER / "feature_pages.safetensors").read_bytes())
+    dictionary = ms.dictionaries.load(features.NAME).float()
+    model = ms.load_model(dictionary.metadata["model_name"])
+    effects = logit_effects(model, dictionary.W_dec, model.W_out[0])
+    for name, sign in (("promoted", 1), ("suppressed", -1)):
+        best = (sign * effects).topk(features.LISTED, -1)
+        torch.testing.assert_close(sign * shipped[f"{name}_by"].float(), best.values, atol=2e-3, rtol=2e-3)
+        listed = effects.gather(1, shipped[name].long())
+        torch.testing.assert_close(listed, shipped[f"{name}_by"].float(), atol=2e-3, rtol=2e-3)
+    # Other text, so not the same densities; but features that are frequent here are frequent there.
+    tokens = held_out().rows["code"][:150]
+    _, cache = model.run_with_cache(tokens, names_filter=HOOK)
+    active = dictionary.encode(cache[HOOK][:, 1:]) > 0
+    density = active.double().mean((0, 1))
+    both = torch.stack([density.log1p(), shipped["density"].double().log1p()])
+    assert torch.corrcoef(both)[0, 1] > 0.8
+    # The strongest token of every context stands in the same place.
+    assert bool((shipped["tokens"][:, 0, features.BEFORE] >= 0).all())
+    assert bool((shipped["activations"][:, 0, features.BEFORE] == features.LEVELS).all())
+
+
+def test_pages_of_some_features_on_some_text() -> None:
+    dictionary = ms.dictionaries.load(features.NAME).float()
+    model = ms.load_model(dictionary.metadata["model_name"])
+    tokens = held_out().rows["code"][:20]
+    pages = features.make_pages(model, dictionary, tokens, [3, 120])
+    _, cache = model.run_with_cache(tokens, names_filter=HOOK)
+    values = dictionary.encode(cache[HOOK])[:, 1:, [3, 120]]
+    torch.testing.assert_close(pages["largest"], values.flatten(0, 1).amax(0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pages["density"], (values > 0).float().mean((0, 1)), atol=1e-4, rtol=1e-4)
+    row, position = divmod(int(values[..., 1].argmax()), values.shape[1])
+    first = max(0, position + 1 - features.BEFORE)
+    shown = pages["tokens"][1, 0]
+    window = tokens[row, first : position + 2 + features.AFTER].tolist()
+    assert [token for token in shown.tolist() if token != features.NO_TOKEN] == window
+    assert int(shown[features.BEFORE]) == int(tokens[row, position + 1])

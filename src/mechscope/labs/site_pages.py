@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mechscope.dictionaries.bundled_folders import BUNDLED
 from mechscope.labs.registry import LABS, LabEntry
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "site_templates"
+DICTIONARY_FILES = ("config.json", "weights.safetensors")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class LiveFigure:
     """What to do, and what to expect."""
     modules: tuple[str, ...]
     """Its ES modules, in the folder of the lab; the first one starts it."""
+    dictionaries: tuple[str, ...] = ()
+    """Bundled dictionaries that it reads."""
 
 
 LIVE: dict[str, LiveFigure] = {
@@ -58,6 +62,16 @@ LIVE: dict[str, LiveFigure] = {
         "differ in the second mention only.",
         ("ioi_live.js",),
     ),
+    "sae": LiveFigure(
+        "Which features does a text have?",
+        "A dictionary writes the neurons of a small language model as a sum of 512 features, 16 of them at a time. "
+        "Choose a token of your text and one of its features, and say what it means before you read what it promotes. "
+        "Then steer: add the feature at every token, and watch the next token and the text that follows. The first "
+        "feature is on after words such as “should”: what will the model write if it is on everywhere? If you have "
+        "understood a feature, you can predict that; with a negative amount, expect the opposite.",
+        ("sae_live.js", "feature_page.js"),
+        ("mini-gelu-1l-neurons",),
+    ),
 }
 """Step's name → its live figure."""
 
@@ -75,6 +89,8 @@ def site_pages() -> SiteRoom:
             f"files/steps/{entry.slug}/{path.name}": path
             for path in sorted((_folder(entry) / "live").glob("[!.]*"))
         }
+        for name in () if live is None else live.dictionaries:
+            files |= {f"files/dictionaries/{name}/{file}": BUNDLED / name / file for file in DICTIONARY_FILES}
         page = SitePage(
             route=f"steps/{entry.folder_name}/",
             title=f"Step {entry.step}",

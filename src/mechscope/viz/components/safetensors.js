@@ -5,6 +5,7 @@ const READERS = {
   F32: (view) => new Float32Array(view),
   F16: (view) => Float32Array.from(new Uint16Array(view), halfToFloat),
   BF16: (view) => bfloat16ToFloat32(new Uint16Array(view)),
+  I16: (view) => Float32Array.from(new Int16Array(view)),
   I8: (view) => Float32Array.from(new Int8Array(view)),
   U8: (view) => Float32Array.from(new Uint8Array(view)),
 };
