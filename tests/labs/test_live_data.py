@@ -12,6 +12,12 @@ import mechscope as ms
 from mechscope.data.digits import load_digits
 from mechscope.dictionaries.evaluation import logit_effects
 from mechscope.labs import live_data
+from mechscope.labs.grokking import live_data as waves
+from mechscope.labs.grokking.fourier_ablation import excluded_loss, restricted_loss
+from mechscope.labs.grokking.full_batch import plain_loss
+from mechscope.labs.grokking.pairs import split_pairs
+from mechscope.labs.grokking.spectra import frequency_norms, keys_of
+from mechscope.labs.grokking.structure import explained_by_cosines
 from mechscope.labs.mnist_templates import live_data as templates
 from mechscope.labs.mnist_templates.centring import centre_digit
 from mechscope.labs.mnist_templates.experiment import TemplatesConfig
@@ -117,3 +123,43 @@ def test_pages_of_some_features_on_some_text() -> None:
     window = tokens[row, first : position + 2 + features.AFTER].tolist()
     assert [token for token in shown.tolist() if token != features.NO_TOKEN] == window
     assert int(shown[features.BEFORE]) == int(tokens[row, position + 1])
+
+
+def test_the_waves_of_a_checkpoint() -> None:
+    shipped = load((waves.FOLDER / "waves.safetensors").read_bytes())
+    described = json.loads((waves.FOLDER / "waves.json").read_text(encoding="utf-8"))
+    steps, keys, neurons = described["epochs"], described["keys"], described["neurons"]
+    last, row = waves.anatomy_at(steps[-1]), steps.index(7000)
+    planes = waves.circle_planes(last.embedding, keys)
+    assert keys == keys_of(last.W_L)
+    explained = explained_by_cosines(last.logits, keys)
+    assert described["explained"] == pytest.approx(explained, abs=1e-3)
+    # The amplitudes explain exactly that share: each cosine's variance is half its squared amplitude.
+    variance = last.logits.var(correction=0)
+    amplitudes = torch.tensor(described["amplitudes"], dtype=torch.float64)
+    assert float(amplitudes.square().sum() / 2 / variance) == pytest.approx(explained, abs=1e-3)
+    anatomy = waves.anatomy_at(7000)
+    torch.testing.assert_close(
+        shipped["norms"][row].double(), frequency_norms(anatomy.embedding), atol=1e-3, rtol=1e-3
+    )
+    for name, scale, found in (
+        ("circles", "circle_scales", anatomy.embedding @ planes),
+        ("waves", "wave_scales", torch.stack([mean_by_sums(anatomy.neurons[..., one]) for one in neurons])),
+    ):
+        unit = torch.tensor(described[scale], dtype=torch.float64) / waves.LEVELS
+        stored = shipped[name][row].double() * unit.view(-1, *[1] * (found.ndim - 1))
+        torch.testing.assert_close(stored, found, atol=float(unit.max()), rtol=0)
+    train, test = split_pairs(113, 3830, 0)
+    losses = [
+        float(plain_loss(anatomy.logits[train.a, train.b], train.answer)),
+        float(plain_loss(anatomy.logits[test.a, test.b], test.answer)),
+        restricted_loss(anatomy.logits, keys, test),
+        excluded_loss(anatomy.logits, keys, train),
+    ]
+    assert shipped["losses"][row].tolist() == pytest.approx(losses, rel=1e-3, abs=1e-9)
+
+
+def mean_by_sums(values: torch.Tensor) -> torch.Tensor:
+    p = len(values)
+    a = torch.arange(p)
+    return torch.stack([values[a, (total - a) % p].mean() for total in range(p)])

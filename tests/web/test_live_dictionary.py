@@ -58,9 +58,11 @@ def test_features_of_random_tokens(watched: WatchedPage, model: Any, dictionary:
 
 @pytest.mark.parametrize("architecture", ["relu", "topk"])
 def test_features_of_other_dictionaries(watched: WatchedPage, architecture: str) -> None:
-    kinds = {"relu": ms.dictionaries.ReluConfig, "topk": ms.dictionaries.TopKConfig}
-    sizes = {"d_in": 6, "d_sae": 20, "subtract_b_dec": architecture == "relu"}
-    own = ms.dictionaries.build(kinds[architecture](**sizes, **({"k": 3} if architecture == "topk" else {})))
+    configs = {
+        "relu": ms.dictionaries.ReluConfig(d_in=6, d_sae=20),
+        "topk": ms.dictionaries.TopKConfig(d_in=6, d_sae=20, k=3, subtract_b_dec=False),
+    }
+    own = ms.dictionaries.build(configs[architecture])
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in own.parameters():

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mechscope.dictionaries.bundled_folders import BUNDLED
+from mechscope.checkpoints.registry import BUNDLED as BUNDLED_MODELS
+from mechscope.dictionaries.bundled_folders import BUNDLED as BUNDLED_DICTIONARIES
 from mechscope.labs.registry import LABS, LabEntry
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "site_templates"
+MODEL_FILES = ("config.json", "model.safetensors")
 DICTIONARY_FILES = ("config.json", "weights.safetensors")
 
 
@@ -27,6 +29,8 @@ class LiveFigure:
     """What to do, and what to expect."""
     modules: tuple[str, ...]
     """Its ES modules, in the folder of the lab; the first one starts it."""
+    models: tuple[str, ...] = ()
+    """Bundled models that it runs and that have no page of their own."""
     dictionaries: tuple[str, ...] = ()
     """Bundled dictionaries that it reads."""
 
@@ -46,6 +50,16 @@ LIVE: dict[str, LiveFigure] = {
         "while you watch. Each arrow is the direction of one feature. Make the features rarer, and predict first: "
         "when do five of them form a pentagon, and when are only two kept?",
         ("superposition_live.js", "pentagon.js", "toy_model.js"),
+    ),
+    "grokking": LiveFigure(
+        "What grows while the loss stands still?",
+        "A small network learns to add modulo 113 from a third of all pairs. Here it is at the end of its training: "
+        "drag the slider back to the beginning, and then forward. First it learns its training pairs by heart. For "
+        "thousands of epochs nothing seems to happen, but watch the waves in its embedding, and the line through the "
+        "numbers: when does it become a circle? Only then does the loss on unseen pairs fall. Below, see how the "
+        "finished network answers: choose two numbers, and predict where the cosines agree.",
+        ("grokking_live.js", "training_scrubber.js", "cosine_sum.js"),
+        models=("grokking-p113",),
     ),
     "induction": LiveFigure(
         "Which head looks back at the first copy?",
@@ -70,7 +84,7 @@ LIVE: dict[str, LiveFigure] = {
         "feature is on after words such as “should”: what will the model write if it is on everywhere? If you have "
         "understood a feature, you can predict that; with a negative amount, expect the opposite.",
         ("sae_live.js", "feature_page.js"),
-        ("mini-gelu-1l-neurons",),
+        dictionaries=("mini-gelu-1l-neurons",),
     ),
 }
 """Step's name → its live figure."""
@@ -85,12 +99,7 @@ def site_pages() -> SiteRoom:
         live = LIVE.get(entry.slug)
         scripts = [] if live is None else [_folder(entry) / name for name in live.modules]
         modules += scripts
-        files |= {
-            f"files/steps/{entry.slug}/{path.name}": path
-            for path in sorted((_folder(entry) / "live").glob("[!.]*"))
-        }
-        for name in () if live is None else live.dictionaries:
-            files |= {f"files/dictionaries/{name}/{file}": BUNDLED / name / file for file in DICTIONARY_FILES}
+        files |= _files(entry, live)
         page = SitePage(
             route=f"steps/{entry.folder_name}/",
             title=f"Step {entry.step}",
@@ -104,6 +113,22 @@ def site_pages() -> SiteRoom:
 
 def _folder(entry: LabEntry) -> Path:
     return HERE / entry.package.rpartition(".")[2]
+
+
+def _files(entry: LabEntry, live: LiveFigure | None) -> dict[str, Path]:
+    """What the live figure of a step reads: path in the site → file."""
+    if live is None:
+        return {}
+    own = sorted((_folder(entry) / "live").glob("[!.]*"))
+    files = {f"files/steps/{entry.slug}/{path.name}": path for path in own}
+    for name in live.models:
+        files |= {f"files/models/{name}/{file}": BUNDLED_MODELS / name / file for file in MODEL_FILES}
+    for name in live.dictionaries:
+        files |= {
+            f"files/dictionaries/{name}/{file}": BUNDLED_DICTIONARIES / name / file
+            for file in DICTIONARY_FILES
+        }
+    return files
 
 
 def _content(place: int, live: LiveFigure | None, context: PageContext) -> Mapping[str, Any]:

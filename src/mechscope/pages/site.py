@@ -115,7 +115,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name or file path.
+        ValueError: if two rooms use one route or module name, or one path for different files.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
@@ -124,7 +124,8 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
-        _add(files, room.files, "file")
+        # Two rooms may need the same file, but not two files of the same name.
+        _add(files, {path: file for path, file in room.files.items() if files.get(path) != file}, "file")
         styles += room.styles
     return Site(pages, modules, styles, files)
 
