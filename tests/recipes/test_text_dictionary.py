@@ -10,6 +10,7 @@ import pytest
 
 import mechscope as ms
 from mechscope.dictionaries.bundled_folders import BUNDLED, bundled_dictionary_names
+from mechscope.recipes import text_dictionary
 from mechscope.recipes.making import judge, measure
 from mechscope.recipes.registry import find_recipe
 from mechscope.recipes.text_dictionary import NAME
@@ -31,7 +32,8 @@ def test_its_figures_and_card_are_what_it_measures_now() -> None:
     assert card == RECIPE.card.format(**{**written["words"], **written["figures"]})
 
 
-def test_an_untrained_dictionary_fails() -> None:
+def test_an_untrained_dictionary_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_dictionary, "ROWS", 16)  # enough for a difference as large as this
     untrained = ms.dictionaries.build(ms.dictionaries.load(NAME).float().cfg, 0)
     assert not any(
         one.held for one in judge(RECIPE, RECIPE.measure(untrained)) if one.condition.measure != "dead"

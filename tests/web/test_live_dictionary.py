@@ -98,6 +98,7 @@ def test_steering_by_keyboard(watched: WatchedPage, model: Any, dictionary: Any)
     page.locator(".live-features button").nth(1).focus()
     page.keyboard.press("Enter")
     assert page.inner_text(".live-title") == f"Feature {second}"
+    assert page.evaluate("() => document.activeElement.textContent") == str(second)
     active = int((features[1:, second] > 0).sum())
     assert f"active on {active} of {tokens.shape[1]} tokens" in page.inner_text(".live-here")
     note = page.locator(".live-features tr").nth(1).inner_text().partition("→")[0]

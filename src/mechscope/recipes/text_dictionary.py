@@ -107,7 +107,7 @@ few directions, its features. Step 05 studies this dictionary, and the web lab s
 RECIPES = (
     Recipe(
         name=NAME,
-        summary="a dictionary of 512 features on the neurons of mini-gelu-1l",
+        summary="a dictionary on the neurons of mini-gelu-1l, as step 05 studies it",
         config=CONFIG,
         seed=0,
         missing=missing,

@@ -4,6 +4,7 @@ import { centred, cosineSum, explainedShare } from "./cosine_sum.js";
 import { readBytes, readJson } from "./files.js";
 import { renderLines } from "./lines.js";
 import { readSafetensors } from "./safetensors.js";
+import { percent } from "./tokens.js";
 import { TrainingScrubber } from "./training_scrubber.js";
 import { Transformer } from "./transformer.js";
 
@@ -47,7 +48,7 @@ function add() {
   window.grokking = { scrubber, logits: row, total, share };
   find("answer").textContent =
     `(${a} + ${b}) mod ${p} = ${answer}. The sum of the cosines is largest at c = ${best(total)}; the model answers ${best(row)} ` +
-    `(${(100 * probability).toFixed(1)} %). The sum explains ${(100 * share).toFixed(1)} % of the variance of its ${p} logits.`;
+    `(${percent(probability)}). The sum explains ${percent(share)} of the variance of its ${p} logits.`;
   const axis = { x: Array.from({ length: p }, (_, c) => c), xLabel: "answer c", yLabel: "logit", mark: answer };
   renderLines(find("parts"), {
     ...axis, label: "The cosine of each key frequency, over all answers",

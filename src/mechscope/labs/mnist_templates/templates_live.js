@@ -7,6 +7,7 @@ import { paint } from "./heatmap.js";
 import { LinearClassifier, softmax } from "./linear_classifier.js";
 import { PixelGrid } from "./pixel_grid.js";
 import { readSafetensors } from "./safetensors.js";
+import { percent } from "./tokens.js";
 
 const SIDE = 28;
 const BRUSH = [[0, 0, 1], [0, 1, 0.6], [0, -1, 0.6], [1, 0, 0.6], [-1, 0, 0.6], [1, 1, 0.25], [1, -1, 0.25], [-1, 1, 0.25], [-1, -1, 0.25]];
@@ -141,7 +142,7 @@ export class Templates {
     this.classes.forEach(({ button, canvas, label }, index) => {
       paint(canvas, all[index], SIDE, SIDE, scaleFor(all[index], dark, { minimum: -size, maximum: size }));
       button.setAttribute("aria-pressed", String(index === digit));
-      label.textContent = `${index}: ${signed(this.scores[index])}, ${(100 * shares[index]).toFixed(1)} %`;
+      label.textContent = `${index}: ${signed(this.scores[index])}, ${percent(shares[index])}`;
     });
     Object.assign(this.evidence, { minimum: -size, maximum: size }).show(this.evidenceNow);
     const row = classifier.row(digit);
@@ -155,7 +156,7 @@ export class Templates {
     const total = this.evidenceNow.reduce((a, b) => a + b, 0);
     const best = shares.indexOf(Math.max(...shares));
     this.find("sum").textContent =
-      `The network says ${best} (${(100 * shares[best]).toFixed(1)} %). Score of ${digit}: constant ` +
+      `The network says ${best} (${percent(shares[best])}). Score of ${digit}: constant ` +
       `${signed(classifier.bias[digit])}, evidence of all pixels ${signed(total)}, together ${signed(this.scores[digit])}.`;
     const [row, column] = this.pixel;
     const pixel = row * SIDE + column;

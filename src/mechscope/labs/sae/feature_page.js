@@ -2,7 +2,7 @@
 
 import { readBytes } from "./files.js";
 import { readSafetensors } from "./safetensors.js";
-import { formatted, renderTokens, visible } from "./tokens.js";
+import { formatted, percent, renderTokens, visible } from "./tokens.js";
 
 const LEVELS = 255; // as in labs/sae/live_data.py: a context's activations in parts of the largest
 
@@ -84,8 +84,4 @@ function paragraph(text) {
   made.className = "live-fact";
   made.textContent = text;
   return made;
-}
-
-function percent(share) {
-  return `${Number((100 * share).toPrecision(2))} %`;
 }

@@ -7,7 +7,7 @@ import { asPython, hooksOf } from "./edits.js";
 import { FeaturePages, renderFeaturePage } from "./feature_page.js";
 import { renderRanking } from "./ranking.js";
 import { continueText } from "./sampling.js";
-import { formatted, renderTokens, visible } from "./tokens.js";
+import { formatted, percent, renderTokens, visible } from "./tokens.js";
 
 const DICTIONARY = "mini-gelu-1l-neurons";
 const TEXT = "def read(self, size):\n    # The number of bytes should";
@@ -72,7 +72,7 @@ export class DictionaryFigure {
     this.features = this.dictionary.encode(cache.get(this.site));
     this.features.data.fill(0, 0, this.prependBos ? this.dictionary.cfg.d_sae : 0); // it was not trained on the first token
     this.position = this.tokens.length - 1;
-    this.feature ??= this.strongest()[0].feature;
+    this.feature ??= this.strongest()[0]?.feature ?? 0;
     this.draw();
   }
 
@@ -105,7 +105,10 @@ export class DictionaryFigure {
       rows: rows.map(({ feature, value }) => ({
         name: `${feature}`, value, note: `${formatted(value)} → ${this.named(this.pages.page(feature).promoted[0].token)}`,
       })),
-      onSelect: (index) => this.choose(rows[index].feature),
+      onSelect: (index) => {
+        this.choose(rows[index].feature);
+        this.find("features").querySelectorAll("button")[index].focus();
+      },
     });
     this.find("number").value = this.feature;
     this.find("title").textContent = `Feature ${this.feature}`;
@@ -168,11 +171,6 @@ export class DictionaryFigure {
   named(token) {
     return visible(this.tokenizer.decode([token]));
   }
-}
-
-function percent(share) {
-  const value = 100 * share;
-  return value > 0 && value < 0.05 ? "< 0.1 %" : `${value.toFixed(1)} %`;
 }
 
 const [loaded, dictionary, pages] = await Promise.all([
