@@ -1,6 +1,7 @@
 """What the live figure of step 00 reads: one linear classifier, and some digits that it has never seen.
 
-`python -m mechscope.labs.live_data mnist-templates` writes the files again.
+`python -m mechscope.labs.live_data mnist-templates` writes the files again. The digits are MNIST's, whose
+source and licence are in data/mnist_files/SOURCE.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What the live figure of step 05 reads: a page for each feature of the bundled dictionary.
 
-`python -m mechscope.labs.live_data sae` writes the file again.
+`python -m mechscope.labs.live_data sae` writes the file again. Its contexts are excerpts of a few tokens from Python's
+standard library (Python Software Foundation License).
 """
 
 from __future__ import annotations
