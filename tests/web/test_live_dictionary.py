@@ -122,8 +122,8 @@ def test_steering_by_keyboard(watched: WatchedPage, model: Any, dictionary: Any)
     # Steering goes on while the text does: greedily, token by token.
     page.wait_for_function(
         """() => {
-          const { continued, edits } = window.dictionaryFigure;
-          return JSON.stringify(continued.edits) === JSON.stringify(edits);
+          const { continued, steering } = window.dictionaryFigure;
+          return JSON.stringify(continued.steering) === JSON.stringify(steering);
         }"""
     )
     steps = page.evaluate("() => window.dictionaryFigure.continued.texts")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 import mechscope as ms
 from mechscope.labs.grokking.live_data import FOLDER, LEVELS
+from mechscope.viz.palette import DARK_PALETTE, LIGHT_PALETTE
 from tests.browser import WatchedPage
 
 
@@ -121,3 +122,8 @@ def test_numbers_that_the_model_does_not_have(watched: WatchedPage) -> None:
     assert page.locator(".live-problem").is_hidden()
     page.set_viewport_size({"width": 360, "height": 700})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+
+
+def test_lines_have_the_colours_of_the_house_style(watched: WatchedPage) -> None:
+    found = watched.page.evaluate("async () => (await import('/static/series_colours.js')).SERIES")
+    assert found == {"light": [*LIGHT_PALETTE.series], "dark": [*DARK_PALETTE.series]}

@@ -3,11 +3,12 @@
 import { topTokens } from "./analysis.js";
 import { loadBundledModel } from "./bundled_model.js";
 import { Dictionary } from "./dictionary.js";
-import { asPython, hooksOf } from "./edits.js";
 import { FeaturePages, renderFeaturePage } from "./feature_page.js";
+import { steeringHooks, steeringPython } from "./feature_steering.js";
 import { renderRanking } from "./ranking.js";
 import { continueText } from "./sampling.js";
-import { formatted, percent, renderTokens, visible } from "./tokens.js";
+import { percent } from "./percent.js";
+import { formatted, renderTokens, visible } from "./tokens.js";
 
 const DICTIONARY = "mini-gelu-1l-neurons";
 const TEXT = "def read(self, size):\n    # The number of bytes should";
@@ -126,13 +127,13 @@ export class DictionaryFigure {
     this.find("tokens").children[position].focus();
   }
 
-  /** The intervention, as data. */
-  get edits() {
+  /** What is added, as data. */
+  get steering() {
     const share = Number(this.find("scale").value);
-    if (!share) return [];
-    const scale = Number((share * this.page.largest).toPrecision(6));
-    const direction = this.dictionary.direction(this.feature);
-    return [{ kind: "add_feature", site: this.site, scale, feature: this.feature, direction, dictionary: DICTIONARY }];
+    return {
+      site: this.site, dictionary: DICTIONARY, feature: this.feature,
+      direction: this.dictionary.direction(this.feature), scale: Number((share * this.page.largest).toPrecision(6)),
+    };
   }
 
   steer() {
@@ -140,8 +141,8 @@ export class DictionaryFigure {
     const temperature = Number(this.find("temperature").value);
     this.find("dose").textContent = share ? `${formatted(share)} × the largest activation of feature ${this.feature}` : "nothing";
     this.find("heat").textContent = temperature ? formatted(temperature) : "0 (always the likeliest token)";
-    const { edits } = this;
-    const hooks = hooksOf(edits, this.model);
+    const { steering } = this;
+    const hooks = steeringHooks(steering);
     this.steered = this.model.run(this.tokens, { hooks }).logits;
     const before = new Map(topTokens(this.logits, this.position, this.model.cfg.d_vocab_out).map((row) => [row.token, row.probability]));
     renderRanking(this.find("next"), {
@@ -150,20 +151,20 @@ export class DictionaryFigure {
         name: this.named(token), value: probability, note: percent(probability) + (share ? ` (was ${percent(before.get(token))})` : ""),
       })),
     });
-    this.find("python").textContent = asPython(this.model.cfg.model_name, this.tokens, edits);
+    this.find("python").textContent = steeringPython(this.model.cfg.model_name, this.tokens, steering);
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => this.goOn(edits, temperature), 120); // a dragged slider need not wait for texts
+    this.waiting = setTimeout(() => this.goOn(steering, hooks, temperature), 120); // a dragged slider need not wait for texts
   }
 
-  /** Continue the text with and without the intervention. */
-  goOn(edits, temperature) {
+  /** Continue the text with and without steering. */
+  goOn(steering, hooks, temperature) {
     const options = { count: LENGTH, temperature, seed: Number(this.find("seed").value) };
     if (this.tokens.length >= this.model.cfg.n_ctx) {
       for (const name of ["plain", "steered"]) this.find(name).textContent = `The text fills the model's context of ${this.model.cfg.n_ctx} tokens: shorten it.`;
       return;
     }
-    const texts = [[], edits].map((each) => continueText(this.model, this.tokens, { ...options, hooks: hooksOf(each, this.model) }));
-    this.continued = { edits, texts };
+    const texts = [new Map(), hooks].map((each) => continueText(this.model, this.tokens, { ...options, hooks: each }));
+    this.continued = { steering, texts };
     ["plain", "steered"].forEach((name, index) =>
       renderTokens(this.find(name), { tokens: this.tokenizer.strings(texts[index]) }));
   }

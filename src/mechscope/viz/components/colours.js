@@ -10,10 +10,6 @@ export const SCALES = {
     diverging: ["#b5dcff", "#4f9fdc", "#1f4a73", "#171c24", "#6e3516", "#e07a3a", "#ffd0ab"],
   },
 };
-export const SERIES = {
-  light: ["#0072B2", "#D55E00", "#009E73", "#B5579A", "#56B4E9", "#B87A00"],
-  dark: ["#5AB4F0", "#FF8C4B", "#35CFA3", "#EBA3D2", "#A5DBFA", "#F2C04F"],
-};
 const parsed = new Map();
 
 /** Whether an element is on a dark page: the reader's choice, or else the system's. */

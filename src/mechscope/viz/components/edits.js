@@ -41,22 +41,6 @@ const KINDS = {
       `hooks.append(("blocks.${layer}.hook_resid_pre", ${name}))`,
     ],
   },
-  add_feature: {
-    words: ({ scale, feature }) => `${scale} × feature ${feature} added`,
-    hook: ({ site, scale, direction }) => [
-      site,
-      ({ shape: [, width], data }) => {
-        for (let i = 0; i < data.length; i++) data[i] += scale * direction[i % width];
-      },
-    ],
-    python: ({ site, scale, feature, dictionary }, name) => [
-      `dictionary = ms.dictionaries.load(${JSON.stringify(dictionary)}).float()`,
-      `direction = dictionary.W_dec[${feature}].detach() / dictionary.scale_out`,
-      `def ${name}(activation, hook, direction=direction):`,
-      `    return activation + ${scale} * direction`,
-      `hooks.append((${JSON.stringify(site)}, ${name}))`,
-    ],
-  },
 };
 
 /** What an edit does, in words. */

@@ -1,6 +1,7 @@
 // Lines over a common axis, as an SVG drawing with a legend.
 
-import { SERIES, isDark } from "./colours.js";
+import { isDark } from "./colours.js";
+import { SERIES } from "./series_colours.js";
 import { shape } from "./svg_shapes.js";
 import { formatted } from "./tokens.js";
 
@@ -32,7 +33,7 @@ export function renderLines(element, { x, series, label, xLabel, yLabel, log = f
   const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, class: "ms-lines", role: "img", "aria-label": label });
   for (const value of ticks(low, high, log)) {
     svg.append(
-      shape("line", { x1: LEFT, x2: width - RIGHT, y1: toY(value), y2: toY(value), class: "ms-grid" }),
+      shape("line", { x1: LEFT, x2: width - RIGHT, y1: toY(value), y2: toY(value), class: "ms-lines-grid" }),
       shape("text", { x: LEFT - 6, y: toY(value) + 4, "text-anchor": "end", class: "ms-tick" }, tick(value, log)),
     );
   }
@@ -43,7 +44,7 @@ export function renderLines(element, { x, series, label, xLabel, yLabel, log = f
     shape("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 8, "text-anchor": "middle", class: "ms-tick" }, xLabel),
     shape("text", { x: 12, y: (TOP + HEIGHT - BOTTOM) / 2, "text-anchor": "middle", class: "ms-tick", transform: `rotate(-90 12 ${(TOP + HEIGHT - BOTTOM) / 2})` }, yLabel),
   );
-  if (mark !== undefined) svg.append(shape("line", { x1: toX(mark), x2: toX(mark), y1: TOP, y2: HEIGHT - BOTTOM, class: "ms-mark" }));
+  if (mark !== undefined) svg.append(shape("line", { x1: toX(mark), x2: toX(mark), y1: TOP, y2: HEIGHT - BOTTOM, class: "ms-lines-mark" }));
   const legend = document.createElement("ul");
   legend.className = "ms-legend";
   series.forEach(({ name, values: row, thick }, index) => {

@@ -58,9 +58,3 @@ export function formatted(value) {
   const text = size !== 0 && (size < 0.001 || size >= 10_000) ? value.toExponential(2) : value.toPrecision(3);
   return (text.includes("e") ? text : String(Number(text))).replace("-", "−");
 }
-
-/** A share as a percentage. */
-export function percent(share) {
-  const value = 100 * share;
-  return value > 0 && value < 0.05 ? "< 0.1 %" : `${value.toFixed(1)} %`;
-}
