@@ -115,7 +115,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route or module name, or one path for different files.
+        ValueError: if two rooms use one route, module name or file path.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
@@ -124,8 +124,7 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
-        # Two rooms may need the same file, but not two files of the same name.
-        _add(files, {path: file for path, file in room.files.items() if files.get(path) != file}, "file")
+        _add(files, room.files, "file")
         styles += room.styles
     return Site(pages, modules, styles, files)
 
@@ -145,6 +144,8 @@ def find_rooms() -> list[SiteRoom]:
 
 
 def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:
-    if both := sorted(collected.keys() & new.keys()):
+    # Two rooms may list the same file, but not two files under one name.
+    same = {name for name, value in new.items() if isinstance(value, Path) and collected.get(name) == value}
+    if both := sorted(collected.keys() & new.keys() - same):
         raise ValueError(f"two rooms contribute the {what} {both[0]!r} to the site.")
     collected.update(new)
