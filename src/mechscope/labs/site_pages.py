@@ -8,15 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mechscope.checkpoints.registry import BUNDLED as BUNDLED_MODELS
-from mechscope.dictionaries.bundled_folders import BUNDLED as BUNDLED_DICTIONARIES
+from mechscope.labs.live_files import live_files
 from mechscope.labs.registry import LABS, LabEntry
 from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "site_templates"
-MODEL_FILES = ("config.json", "model.safetensors")
-DICTIONARY_FILES = ("config.json", "weights.safetensors")
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,8 @@ def site_pages() -> SiteRoom:
         live = LIVE.get(entry.slug)
         scripts = [] if live is None else [_folder(entry) / name for name in live.modules]
         modules += scripts
-        files |= _files(entry, live)
+        if live:
+            files |= live_files(entry.slug, _folder(entry), live.models, live.dictionaries)
         page = SitePage(
             route=f"steps/{entry.folder_name}/",
             title=f"Step {entry.step}",
@@ -113,22 +111,6 @@ def site_pages() -> SiteRoom:
 
 def _folder(entry: LabEntry) -> Path:
     return HERE / entry.package.rpartition(".")[2]
-
-
-def _files(entry: LabEntry, live: LiveFigure | None) -> dict[str, Path]:
-    """What the live figure of a step reads: path in the site → file."""
-    if live is None:
-        return {}
-    own = sorted((_folder(entry) / "live").glob("[!.]*"))
-    files = {f"files/steps/{entry.slug}/{path.name}": path for path in own}
-    for name in live.models:
-        files |= {f"files/models/{name}/{file}": BUNDLED_MODELS / name / file for file in MODEL_FILES}
-    for name in live.dictionaries:
-        files |= {
-            f"files/dictionaries/{name}/{file}": BUNDLED_DICTIONARIES / name / file
-            for file in DICTIONARY_FILES
-        }
-    return files
 
 
 def _content(place: int, live: LiveFigure | None, context: PageContext) -> Mapping[str, Any]:
