@@ -124,7 +124,7 @@ export class DictionaryFigure {
   look(position) {
     this.position = position;
     this.draw();
-    this.find("tokens").children[position].focus();
+    this.find("tokens").querySelectorAll(".ms-token")[position].focus();
   }
 
   /** What is added, as data. */
