@@ -4,7 +4,7 @@ import { centred, cosineSum, explainedShare } from "./cosine_sum.js";
 import { readBytes, readJson } from "./files.js";
 import { renderLines } from "./lines.js";
 import { readSafetensors } from "./safetensors.js";
-import { percent } from "./percent.js";
+import { percent } from "./wording.js";
 import { TrainingScrubber } from "./training_scrubber.js";
 import { Transformer } from "./transformer.js";
 

@@ -7,7 +7,7 @@ import { paint } from "./heatmap.js";
 import { LinearClassifier, softmax } from "./linear_classifier.js";
 import { PixelGrid } from "./pixel_grid.js";
 import { readSafetensors } from "./safetensors.js";
-import { percent } from "./percent.js";
+import { percent } from "./wording.js";
 
 const SIDE = 28;
 const BRUSH = [[0, 0, 1], [0, 1, 0.6], [0, -1, 0.6], [1, 0, 0.6], [-1, 0, 0.6], [1, 1, 0.25], [1, -1, 0.25], [-1, 1, 0.25], [-1, -1, 0.25]];

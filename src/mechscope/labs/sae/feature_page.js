@@ -2,7 +2,7 @@
 
 import { readBytes } from "./files.js";
 import { readSafetensors } from "./safetensors.js";
-import { percent } from "./percent.js";
+import { percent } from "./wording.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
 
 const LEVELS = 255; // as in labs/sae/live_data.py: a context's activations in parts of the largest

@@ -7,7 +7,7 @@ import { FeaturePages, renderFeaturePage } from "./feature_page.js";
 import { steeringHooks, steeringPython } from "./feature_steering.js";
 import { renderRanking } from "./ranking.js";
 import { continueText } from "./sampling.js";
-import { percent } from "./percent.js";
+import { percent } from "./wording.js";
 import { formatted, renderTokens, visible } from "./tokens.js";
 
 const DICTIONARY = "mini-gelu-1l-neurons";
