@@ -38,6 +38,7 @@ def test_it_has_no_barriers(browser: Any, address: str, route: str, theme: str) 
     free = browser.new_context(bypass_csp=True, color_scheme=theme).new_page()
     free.goto(address + route)
     free.wait_for_selector("main:not(:has([aria-busy]))")
+    free.wait_for_load_state("networkidle")  # live figures are checked too, not only what stands around them
     found = axe.Axe().run(free).response["violations"]
     assert [
         (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found if rule["impact"] in SERIOUS

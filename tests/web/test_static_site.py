@@ -129,3 +129,22 @@ def test_files_that_are_made_are_written_like_others(tmp_path: Path) -> None:
 def test_routes_are_folders(route: str) -> None:
     with pytest.raises(ValueError, match="route"):
         SitePage(route, "A", PAGE)
+
+
+@pytest.mark.parametrize(
+    ("step", "drawn"), [("02-grokking", ".live-cosines svg"), ("05-sae", ".live-steered .ms-token")]
+)
+def test_live_figures_open_from_a_disk(site: Path, browser: Any, step: str, drawn: str) -> None:
+    watched = WatchedPage(browser)
+    watched.page.goto((site / "steps" / step / "index.html").as_uri())
+    watched.page.wait_for_selector(drawn)
+    assert watched.problems == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in watched.requests)
+    watched.page.close()
+
+
+def test_rooms_may_share_a_file_but_not_its_name(tmp_path: Path) -> None:
+    one, other = (SiteRoom([], files={"files/a.json": tmp_path / name}) for name in ("a.json", "b.json"))
+    assert collect_site([one, one]).files == one.files
+    with pytest.raises(ValueError, match=r"two rooms contribute the file 'files/a\.json'"):
+        collect_site([one, other])

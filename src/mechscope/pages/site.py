@@ -193,6 +193,8 @@ def find_rooms() -> list[SiteRoom]:
 
 
 def _add(collected: dict[str, Any], new: Mapping[str, Any], what: str) -> None:
-    if both := sorted(collected.keys() & new.keys()):
+    # Two rooms may list the same file, but not two files under one name.
+    same = {name for name, value in new.items() if isinstance(value, Path) and collected.get(name) == value}
+    if both := sorted(collected.keys() & new.keys() - same):
         raise ValueError(f"two rooms contribute the {what} {both[0]!r} to the site.")
     collected.update(new)
