@@ -17,7 +17,18 @@ from mechscope.cli.errors import UserError
 from mechscope.cli.stopping import Stopping, StopRequest
 
 if TYPE_CHECKING:
-    from mechscope.cli.commands import Doctor, Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
+    from mechscope.cli.commands import (
+        Doctor,
+        Models,
+        Notebook,
+        Replications,
+        Run,
+        Sae,
+        Scoreboard,
+        Serve,
+        Site,
+        Verify,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -86,7 +97,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def _parse(
     arguments: Sequence[str] | None,
-) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Sae:
+) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Sae:
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
@@ -102,10 +113,20 @@ def _parse(
 
 
 def _dispatch(
-    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Sae,
+    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Sae,
 ) -> int:
     # Imported late, so that help and option errors do not load torch.
-    from mechscope.cli.commands import Models, Replications, Run, Sae, Scoreboard, Serve, Site, Verify
+    from mechscope.cli.commands import (
+        Models,
+        Notebook,
+        Replications,
+        Run,
+        Sae,
+        Scoreboard,
+        Serve,
+        Site,
+        Verify,
+    )
 
     if isinstance(command, Run):
         from mechscope.cli.run import run
@@ -135,6 +156,10 @@ def _dispatch(
         from mechscope.cli.web import site
 
         return site(command)
+    if isinstance(command, Notebook):
+        from mechscope.cli.notebook import notebook
+
+        return notebook(command)
     if isinstance(command, Sae):
         from mechscope.cli.sae import sae
 

@@ -13,6 +13,7 @@ from mechscope.viz.curves import Marker, curves
 from mechscope.viz.escaping import escape
 from mechscope.viz.heatmap import heatmap
 from mechscope.viz.images import image_grid
+from mechscope.viz.notebook_renderer import use_in_notebooks
 from mechscope.viz.panels import heatmap_panels
 from mechscope.viz.ranked_bars import ranked_bars
 from mechscope.viz.render import render_result
@@ -39,4 +40,5 @@ __all__ = [
     "render_result",
     "spectrum",
     "token_grid",
+    "use_in_notebooks",
 ]
