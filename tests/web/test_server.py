@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mechscope.pages.site import PageContext, SitePage, SiteRoom, collect_site
@@ -108,6 +110,7 @@ def test_pages_know_whether_a_server_answers() -> None:
         return {}
 
     page = SitePage("a/b/", "A", PAGE, content)
-    client(site=collect_site([SiteRoom([page])])).get("/a/b/")
+    client(site=collect_site([SiteRoom([page])]), runs=Path("elsewhere")).get("/a/b/")
     assert seen[0].is_served
+    assert seen[0].runs == Path("elsewhere")
     assert seen[0].to("") == "../../index.html"

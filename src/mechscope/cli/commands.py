@@ -17,6 +17,7 @@ from mechscope.cli.argument_kinds import (
     Folder,
     Name,
     Names,
+    OptionalFolder,
     PathName,
     Whole,
     positional,
@@ -188,6 +189,8 @@ class Serve:
     """The address to listen on. Other machines may reach any but the default; they need the token that is printed."""
     port: Annotated[int, Count] = 8080
     """The port; 0 takes any free one."""
+    runs: Annotated[Path, Folder] = Path("runs")
+    """Folder of your runs, as `mechscope run` writes it; the pages of the steps show them."""
     open: Annotated[bool, Flag] = False
     """Open the home page in the default browser."""
 
@@ -203,6 +206,8 @@ class Site:
 
     action: Annotated[tuple[str, ...], tyro.conf.Positional, positional("build DIR")] = ()
     """build, and the folder to write: a new one, or one that an earlier build wrote."""
+    runs: Annotated[Path | None, OptionalFolder] = None
+    """Folder of runs that the pages of the steps show; by default they show runs that come with mechscope."""
 
     @property
     def kept(self) -> str:

@@ -9,13 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import plotly.offline
+import plotly
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mechscope.pages.figures import theme_templates
 
 _TEMPLATES = Path(__file__).parent / "templates"
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+"""Plotly's script, in the installed package."""
+SITE_SCRIPTS = {
+    "plotly.js": PLOTLY,
+    **{name: _TEMPLATES / name for name in ("theme.js", "figures.js", "figure_numbers.js")},
+}
+"""Scripts that a page of the web lab links to, and that a report contains: file name → file."""
 
 
 def render_page(template: Path, **content: Any) -> str:
@@ -45,4 +52,4 @@ def _part(name: str) -> Markup:
 
 
 def _plotly() -> Markup:
-    return Markup(plotly.offline.get_plotlyjs())
+    return Markup(PLOTLY.read_text(encoding="utf-8"))

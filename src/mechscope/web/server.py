@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,13 +22,19 @@ EVERY_INTERFACE = ("0.0.0.0", "::")
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
 
 
-def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, token: str = "") -> Starlette:
+def make_app(
+    site: Site | None = None,
+    names: tuple[str, ...] = LOOPBACK_NAMES,
+    token: str = "",
+    runs: Path = Path("runs"),
+) -> Starlette:
     """The web lab as an ASGI application.
 
     Args:
         site: what to serve; None means everything that all rooms contribute.
         names: host names under which it may be addressed.
         token: what requests must know; empty if only this machine can reach it.
+        runs: the folder of the learner's runs, which pages show; it may be missing.
     """
     site = collect_site() if site is None else site
     modules = static_files(site)
@@ -38,7 +45,8 @@ def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, 
             path = path.removesuffix("index.html")
         if page := site.pages.get(path):
             # In a thread, so that a slow page does not block the others.
-            return HTMLResponse(await run_in_threadpool(render_site_page, site, page, is_served=True))
+            text = await run_in_threadpool(render_site_page, site, page, is_served=True, runs=runs)
+            return HTMLResponse(text)
         if f"{path}/" in site.pages:
             return RedirectResponse(f"/{path}/", 308)
         if path == "static/site.css":
@@ -48,7 +56,12 @@ def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, 
         file = modules.get(name) if folder == "static" else site.files.get(path)
         if file is not None:
             kind = TYPES.get(posixpath.splitext(name)[1], "application/octet-stream")
-            return FileResponse(file, media_type=kind, headers={"cache-control": "no-cache"})
+            # The browser keeps a copy, and asks each time whether the file is still the same.
+            headers = {"cache-control": "no-cache"}
+            found = FileResponse(file, media_type=kind, headers=headers, stat_result=file.stat())
+            if request.headers.get("if-none-match") == found.headers["etag"]:
+                return Response(status_code=304, headers={**headers, "etag": found.headers["etag"]})
+            return found
         return PlainTextResponse(f"There is no page {request.url.path} here. The pages start at /.", 404)
 
     return Starlette(
@@ -57,13 +70,14 @@ def make_app(site: Site | None = None, names: tuple[str, ...] = LOOPBACK_NAMES, 
     )
 
 
-def serve(host: str, port: int, started: Callable[[str], None]) -> None:
+def serve(host: str, port: int, started: Callable[[str], None], runs: Path = Path("runs")) -> None:
     """Serve until interrupted.
 
     Args:
         host: the address to listen on; anything but a loopback address asks for a random token.
         port: the port; 0 takes any free one.
         started: called with the address to open, once requests are answered.
+        runs: the folder of the learner's runs.
 
     Raises:
         OSError: if the address or port cannot be used.
@@ -79,7 +93,7 @@ def serve(host: str, port: int, started: Callable[[str], None]) -> None:
     # The address of all interfaces is none that a browser could open.
     shown = socket.gethostname() if host in EVERY_INTERFACE else f"[{host}]" if ":" in host else host
     names = (*LOOPBACK_NAMES, host) if is_loopback(host) else (*LOOPBACK_NAMES, *_own_names(host))
-    app = make_app(names=names, token=token)
+    app = make_app(names=names, token=token, runs=runs)
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     started(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))

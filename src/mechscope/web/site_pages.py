@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mechscope.checkpoints.registry import BUNDLED, bundled_names
-from mechscope.pages.site import PageContext, SitePage, SiteRoom
+from mechscope.labs.overview import overview
+from mechscope.pages.formatting import time_in_words
+from mechscope.pages.site import HomeEntry, PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
@@ -19,6 +21,12 @@ PROMPTS = {"ioi-twin": "At the stadium, Molly and Lewis shared a table until Lew
 OTHER_PROMPTS = {"ioi-twin": "At the stadium, Molly and Lewis shared a table until Molly offered a hat to"}
 """Model → the first text to compare with."""
 PROMPT = "The fox saw the hen and the fox saw the"
+MICROSCOPE = HomeEntry(
+    "The microscope",
+    "Type a text and see what a small language model does with it: where each attention head looks, what the model "
+    "would predict after each layer, and which part of it writes the answer. Switch parts off and watch.",
+    "models/",
+)
 OTHER_PROMPT = "The fox saw the dog and the fox saw the"
 
 
@@ -26,7 +34,7 @@ def site_pages() -> SiteRoom:
     """The home page, the list of models, and one page per model that has a tokenizer."""
     names = [name for name in bundled_names() if (BUNDLED / name / "tokenizer.json").is_file()]
     pages = [
-        SitePage("", "Home", TEMPLATES / "home.html"),
+        SitePage("", "Home", TEMPLATES / "home.html", _home),
         SitePage("models/", "Models", TEMPLATES / "models.html", lambda context: {"names": names}, "Models"),
     ]
     for name in names:
@@ -44,7 +52,12 @@ def site_pages() -> SiteRoom:
         )
         pages.append(page)
     files = {f"files/models/{name}/{file}": BUNDLED / name / file for name in names for file in FILES}
-    return SiteRoom(pages, sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css")), files)
+    modules, styles = sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css"))
+    return SiteRoom(pages, modules, styles, files, [MICROSCOPE])
+
+
+def _home(context: PageContext) -> Mapping[str, Any]:
+    return {"steps": overview(context.runs), "time_in_words": time_in_words}
 
 
 def _same(content: Mapping[str, Any], context: PageContext) -> Mapping[str, Any]:
