@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mechscope.labs.lab import LabFigure, LabRun
-from mechscope.labs.report import claim_row
-from mechscope.labs.shown_run import ShownRun, shown_run
+from mechscope.labs.lab import Lab, LabFigure, LabRun
+from mechscope.labs.page_parts import page_parts
+from mechscope.labs.run_page import FILE, RunPage, page_content, parse_page, read_page
+from mechscope.labs.shown_run import SHIPPED
 from mechscope.near_names import did_you_mean_clause
 from mechscope.pages.formatting import code_spans, with_minus
 from mechscope.pages.frame import render_page
 from mechscope.pages.lesson_parts import Section, split_lesson
-from mechscope.pages.text_template import fill_text
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,20 @@ class NotebookLesson:
     def __init__(self, run: LabRun) -> None:
         self.run = run
         self.figures: Mapping[str, LabFigure] = {figure.name: figure for figure in run.outcome.figures}
-        text = run.lab.lesson.read_text(encoding="utf-8")
-        values = run.outcome.lesson_values(run.seeds[0]) | {"config": run.lab.configs[run.budget]}
-        self._sections = {section.title: section for section in split_lesson(fill_text(text, values))}
-        self._shown = shown_run(run.lab)
+        self._page = parse_page(page_content(run), run.folder / FILE)
+        self._sections = {section.title: section for section in split_lesson(self._page.lesson)}
+        shipped = shipped_page(run.lab)
+        before = [] if shipped is None else split_lesson(shipped.lesson)
+        self._paragraphs_before = {section.title: section.paragraphs for section in before}
+        self._not_shown = list(self.figures)
 
     def __repr__(self) -> str:
         counts = ", ".join(
             f"{self.run.count(status)} {words}"
             for status, words in (("pass", "reproduced"), ("fail", "not reproduced"), ("not-run", "not run"))
         )
-        return f"Step {self.run.lab.step}, {self.run.budget} budget: {len(self.figures)} figures; claims: {counts}"
+        lab = self.run.lab
+        return f"Step {lab.step}, {lab.title} ({self.run.budget} budget): {len(self.figures)} figures; claims: {counts}"
 
     def show(self, name: str, **layout: Any) -> None:
         """Show a figure of the lesson, and its caption.
@@ -68,8 +71,7 @@ class NotebookLesson:
             ValueError: for a change that Plotly does not know.
         """
         if name in self.run.outcome.missing_figures:
-            reason = self.run.outcome.missing_figures[name]
-            _display(_paragraph(f"No figure here this time: {reason}."))
+            _display(_paragraph(f"No figure here this time: {self.run.outcome.missing_figures[name]}."))
             return
         if name not in self.figures:
             hint = did_you_mean_clause(name, self.figures, n=3) or f"there are: {', '.join(self.figures)}."
@@ -78,6 +80,12 @@ class NotebookLesson:
         # A copy, so that a change stays in its cell.
         type(figure.figure)(figure.figure).update_layout(**layout).show()
         _display(_paragraph(with_minus(figure.caption)))
+        self._not_shown = [other for other in self._not_shown if other != name]
+
+    def show_others(self) -> None:
+        """Show the figures that no cell has shown, such as those of parts that only the full budget runs."""
+        for name in self._not_shown:
+            self.show(name)
 
     def section(self, title: str) -> Shown:
         """The text of a section of the lesson, with the numbers of this run.
@@ -90,30 +98,24 @@ class NotebookLesson:
     def compare(self, title: str) -> Shown:
         """The paragraphs of a section that this run changes: other numbers, or other conclusions.
 
+        They are compared with the run that comes with mechscope, whose numbers the text of a notebook shows.
+
         Raises:
             KeyError: if the lesson has no such section, with the nearest titles.
         """
-        section = self._find(title)
-        known = (
-            {}
-            if self._shown is None
-            else {s.title: s for s in shown_sections(self.run.lab.lesson, self._shown)}
-        )
-        before = known[title].paragraphs if title in known else []
-        changed = [paragraph for paragraph in section.paragraphs if paragraph not in before]
+        before = self._paragraphs_before.get(title, [])
+        changed = [paragraph for paragraph in self._find(title).paragraphs if paragraph not in before]
         if not changed:
-            return _text(["*Your run has the same numbers as the text above.*"])
+            return _text(["*Your run has the numbers of the text above.*"])
         return _text(["*In your run:*", *changed])
 
     def claims(self) -> Shown:
         """A table of the claims: the reference number, this run's number, and the verdict."""
-        page = render_page(
-            Path(__file__).with_name("notebook_claims.html"),
-            rows=[claim_row(checked) for checked in self.run.claims],
-            code=code_spans,
-        )
+        parts = page_parts(self._page)
+        template = Path(__file__).with_name("notebook_claims.html")
+        html = render_page(template, claims=parts["claims"], tags=parts["tags"], code=code_spans)
         plain = "\n".join(f"{checked.claim.id} {checked.status}" for checked in self.run.claims)
-        return Shown(plain, html=page)
+        return Shown(plain, html=html)
 
     def _find(self, title: str) -> Section:
         if title not in self._sections:
@@ -123,9 +125,17 @@ class NotebookLesson:
         return self._sections[title]
 
 
-def shown_sections(lesson: Path, shown: ShownRun) -> list[Section]:
-    """The sections of a lesson, filled with the numbers that are shown before a notebook is run."""
-    return split_lesson(fill_text(lesson.read_text(encoding="utf-8"), shown.values))
+def shipped_page(lab: Lab, folder: Path | None = None) -> RunPage | None:
+    """The run of a lab that comes with mechscope, whose numbers a notebook shows before it is run; None without one.
+
+    Args:
+        folder: where such runs are; None means in the package.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    path = (SHIPPED if folder is None else folder) / f"{lab.folder_name}.json"
+    return read_page(path) if path.is_file() else None
 
 
 def _text(paragraphs: Iterable[str]) -> Shown:

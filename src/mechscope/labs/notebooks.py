@@ -9,10 +9,11 @@ from typing import Any
 
 from mechscope import __version__
 from mechscope.arguments import is_whole_number
+from mechscope.labs.finished_runs import seeds_in_words
 from mechscope.labs.lab import BUDGETS, Budget, Lab
-from mechscope.labs.notebook_lesson import shown_sections
-from mechscope.labs.shown_run import ShownRun, shown_run
-from mechscope.pages.lesson_parts import INTRODUCTION, Section, split_lesson
+from mechscope.labs.notebook_lesson import shipped_page
+from mechscope.labs.run_page import RunPage
+from mechscope.pages.lesson_parts import INTRODUCTION, Part, Section, split_lesson
 from mechscope.pages.notebook import Cell, notebook_json
 
 INSTALL = """\
@@ -65,22 +66,16 @@ lesson\
 ABOUT_RUN = """\
 ## Run the experiment
 
-The next cell does all the work of this step: it trains, analyses and measures. With the quick budget it takes a minute
-or a few; read on while it runs. Finished parts are kept in the folder `runs` beside this notebook. If you stop the cell,
-or run the notebook again tomorrow, it continues from them, and changed settings never use parts made with others.
+The next cell does all the work of this step: it trains, analyses and measures. With the quick budget it takes a few
+minutes at most; read on while it runs. Finished parts are kept in the folder `runs` beside this notebook. If you stop
+the cell, or run the notebook again tomorrow, it continues from them. Changed settings never use parts made with others.
 
-`lab.experiment` is the function that does it; `lab.experiment??` shows its code.\
+The function that does it is `lab.experiment`; `lab.experiment??` shows its code.\
 """
 ABOUT_FIGURES = """\
 The cells below show the figures of this run. `lesson.show("{figure}", height=600)` changes how one is drawn: any
 option of Plotly's `update_layout` will do. The numbers behind it, with named axes, are in
 `lesson.figures["{figure}"].data`.\
-"""
-CLAIMS = """\
-## Claim by claim
-
-Each line is a statement with its reference number, and what this run measured. A claim passes only if every condition
-holds in every seed. “Not run” is neither a pass nor a failure.\
 """
 GO_ON = """\
 ## Go on from here
@@ -95,16 +90,6 @@ for name, tensor in run.outcome.weights.items():
 """
 
 
-def notebook_name(lab: Lab) -> str:
-    """The name of a step's notebook.
-
-    >>> from mechscope.labs import find_lab
-    >>> notebook_name(find_lab("induction"))
-    '03-induction.ipynb'
-    """
-    return f"{lab.folder_name}.ipynb"
-
-
 def lab_notebook(lab: Lab, budget: Budget = "quick") -> str:
     """A step as the text of an .ipynb file that has not been run.
 
@@ -116,13 +101,13 @@ def lab_notebook(lab: Lab, budget: Budget = "quick") -> str:
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is one of {', '.join(BUDGETS)}, not {budget!r}.")
-    cells = list(_cells(lab, budget, shown_run(lab)))
+    cells = list(_cells(lab, budget, shipped_page(lab)))
     return notebook_json(cells, {"step": lab.step, "version": __version__})
 
 
-def _cells(lab: Lab, budget: Budget, shown: ShownRun | None) -> Iterator[Cell]:
+def _cells(lab: Lab, budget: Budget, shown: RunPage | None) -> Iterator[Cell]:
     source = split_lesson(lab.lesson.read_text(encoding="utf-8"))
-    sections = source if shown is None else shown_sections(lab.lesson, shown)
+    sections = source if shown is None else split_lesson(shown.lesson)
     yield Cell("markdown", "title", _title(lab, shown))
     yield Cell("code", "install", INSTALL)
     yield Cell("code", "set-up", SET_UP)
@@ -132,7 +117,8 @@ def _cells(lab: Lab, budget: Budget, shown: ShownRun | None) -> Iterator[Cell]:
     yield Cell("code", "config", CONFIG.format(slug=lab.slug, change=change))
     yield Cell("markdown", "about-run", ABOUT_RUN)
     yield Cell("code", "run", RUN)
-    if figures := [part.content for section in source for part in section.parts if part.kind == "figure"]:
+    figures = [part.content for section in sections for part in section.parts if part.kind == "figure"]
+    if figures:
         yield Cell("markdown", "about-figures", ABOUT_FIGURES.format(figure=figures[0]))
     with_numbers = {section.title for section in source if any(part.is_template for part in section.parts)}
     for section in sections:
@@ -142,23 +128,23 @@ def _cells(lab: Lab, budget: Budget, shown: ShownRun | None) -> Iterator[Cell]:
             yield from _unfilled(section)
         else:
             yield from _section(section)
-            name = _slug(section.title)
-            yield Cell("code", f"{name}-in-this-run", f"lesson.compare({_quoted(section.title)})")
-    yield Cell("markdown", "about-claims", CLAIMS)
+            yield Cell("code", f"{_slug(section.title)}-compare", f"lesson.compare({_quoted(section.title)})")
+    yield Cell("code", "other-figures", "lesson.show_others()  # those that the text does not mention")
+    yield Cell("markdown", "about-claims", "## Claim by claim")
     yield Cell("code", "claims", "lesson.claims()")
     yield Cell("markdown", "go-on", GO_ON)
     yield Cell("code", "weights", WEIGHTS)
 
 
-def _title(lab: Lab, shown: ShownRun | None) -> str:
+def _title(lab: Lab, shown: RunPage | None) -> str:
     title = f"# Step {lab.step}: {lab.title}\n\n*{lab.idea}*\n\n"
-    title += "Run the cells from top to bottom. Nothing is fetched from the network once mechscope is installed.\n\n"
+    title += "Run the cells from top to bottom. Once mechscope is installed, nothing is fetched from the network.\n\n"
     if shown is None:
         return title + "The numbers of the lesson appear once the experiment has been run."
-    seeds = f"seed{'' if len(shown.seeds) == 1 else 's'} {', '.join(map(str, shown.seeds))}"
     return title + (
-        f"The numbers in the text were measured by a run with the {shown.budget} budget ({seeds}). Yours may differ. "
-        "After each section, a cell repeats the paragraphs that your run changes."
+        f"The numbers in the text were measured by a run that comes with mechscope ({shown.claims.budget} budget, "
+        f"{seeds_in_words(shown.claims.seeds)}). Yours may differ. At the end of each section, a cell repeats the "
+        "paragraphs that your run changes."
     )
 
 
@@ -174,10 +160,7 @@ def _section(section: Section) -> Iterator[Cell]:
         if heading:
             yield Cell("markdown", name, heading)
             heading = ""
-        if part.kind == "code":
-            yield Cell("code", f"{name}-{number}", part.content)
-        else:
-            yield _figure(part.content)
+        yield from _code_or_figure(part, f"{name}-{number}")
 
 
 def _unfilled(section: Section) -> Iterator[Cell]:
@@ -187,14 +170,14 @@ def _unfilled(section: Section) -> Iterator[Cell]:
         yield Cell("markdown", name, f"## {section.title}")
     yield Cell("code", f"{name}-text", f"lesson.section({_quoted(section.title)})")
     for number, part in enumerate(section.parts, start=1):
-        if part.kind == "code":
-            yield Cell("code", f"{name}-{number}", part.content)
-        elif part.kind == "figure":
-            yield _figure(part.content)
+        yield from _code_or_figure(part, f"{name}-{number}")
 
 
-def _figure(name: str) -> Cell:
-    return Cell("code", f"figure-{name}", f"lesson.show({_quoted(name)})")
+def _code_or_figure(part: Part, id_: str) -> Iterator[Cell]:
+    if part.kind == "code":
+        yield Cell("code", id_, part.content)
+    elif part.kind == "figure":
+        yield Cell("code", f"figure-{part.content}", f"lesson.show({_quoted(part.content)})")
 
 
 def example_change(config: Any) -> str:

@@ -10,6 +10,8 @@ from typing import Literal
 INTRODUCTION = "Introduction"
 """What the part of a lesson before its first heading is called."""
 _FIGURE = re.compile(r"\[\[figure ([\w-]+)\]\]\s*")
+_LIVE = "[[live]]"
+"""The place of the figure that computes in a page; nothing else has one."""
 _HEADING = re.compile(r"## (.+)")
 _FENCE = re.compile(r"```(\w*)\s*")
 
@@ -96,6 +98,8 @@ def _pieces(text: str) -> Iterator[tuple[Literal["heading", "text", "code", "fig
         elif figure := _FIGURE.fullmatch(line):
             yield from flush()
             yield "figure", figure[1]
+        elif line.rstrip() == _LIVE:
+            yield from flush()
         else:
             waiting.append(line)
     if code is not None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-MEDIA_TYPE = "application/x-ipynb+json"
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
+    downloads: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    """Path in the site → what writes a file that readers save, as in "steps/03-induction/03-induction.ipynb"."""
     home: Sequence[HomeEntry] = ()
     """What the home page says about it."""
 
@@ -120,6 +122,8 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
+    downloads: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    """Path in the site → what writes a file to save."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""
 
@@ -142,18 +146,20 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
+    downloads: dict[str, Callable[[], bytes]] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
     for room in find_rooms() if rooms is None else rooms:
         _add(pages, {page.route: page for page in room.pages}, "route")
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
+        _add(downloads, room.downloads, "download")
         styles += room.styles
         home += room.home
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, home)
+    return Site(pages, modules, styles, files, downloads, home)
 
 
 def find_rooms() -> list[SiteRoom]:

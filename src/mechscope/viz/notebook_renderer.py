@@ -6,12 +6,14 @@ Jupyter Notebook 7 and VS Code bring the script themselves and need only the dat
 
 from __future__ import annotations
 
+import base64
 import html
 import importlib.util
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io
 from plotly.io.base_renderers import PlotlyRenderer
@@ -43,10 +45,23 @@ def static_html(fig_dict: dict[str, Any], title: str) -> str:
     image = ""
     # Any figure of the reader's may come here, and a drawing that fails must not keep the figure from being shown.
     with suppress(Exception):
-        image = figure_svg(go.Figure(fig_dict))
+        image = figure_svg(go.Figure(_with_arrays(fig_dict)))
     if image and len(image) <= LONGEST_IMAGE:
         return image
     return f"<p><b>{html.escape(title)}</b>: this figure needs Plotly. Open the notebook in JupyterLab or VS Code.</p>"
+
+
+def _with_arrays(value: Any) -> Any:
+    """The same content with arrays where Plotly has packed them into text."""
+    if isinstance(value, list | tuple):
+        return [_with_arrays(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    packed = cast("dict[str, Any]", value)
+    if "bdata" not in packed:
+        return {key: _with_arrays(entry) for key, entry in packed.items()}
+    array = np.frombuffer(base64.b64decode(packed["bdata"]), dtype=packed["dtype"])
+    return array.reshape([int(size) for size in str(packed.get("shape", array.size)).split(",")])
 
 
 def use_in_notebooks() -> None:

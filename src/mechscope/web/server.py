@@ -19,7 +19,12 @@ from mechscope.web.rendering import render_site_page, static_files, style_sheet
 from mechscope.web.security import LOOPBACK_NAMES, Guard, is_loopback
 
 EVERY_INTERFACE = ("0.0.0.0", "::")
-TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
+TYPES = {
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".css": "text/css",
+    ".ipynb": "application/x-ipynb+json",
+}
 
 
 def make_app(
@@ -52,6 +57,9 @@ def make_app(
         if path == "static/site.css":
             return Response(style_sheet(site), media_type=TYPES[".css"])
         # Only files that rooms listed, looked up by their exact name: no path can lead elsewhere.
+        if download := site.downloads.get(path):
+            kind = TYPES.get(posixpath.splitext(path)[1], "application/octet-stream")
+            return Response(await run_in_threadpool(download), media_type=kind)
         folder, _, name = path.partition("/")
         file = modules.get(name) if folder == "static" else site.files.get(path)
         if file is not None:

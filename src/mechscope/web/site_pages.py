@@ -53,7 +53,7 @@ def site_pages() -> SiteRoom:
         pages.append(page)
     files = {f"files/models/{name}/{file}": BUNDLED / name / file for name in names for file in FILES}
     modules, styles = sorted(COMPONENTS.glob("*.js")), sorted(COMPONENTS.glob("*.css"))
-    return SiteRoom(pages, modules, styles, files, [MICROSCOPE])
+    return SiteRoom(pages, modules, styles, files, home=[MICROSCOPE])
 
 
 def _home(context: PageContext) -> Mapping[str, Any]:
