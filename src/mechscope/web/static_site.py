@@ -62,7 +62,9 @@ def build_site(
             shutil.copyfile(path, target)
             _write(target.with_name(target.name + ".js"), _as_script(name, path.read_bytes()))
         for name, download in site.downloads.items():
-            (new / name).write_bytes(download())
+            target = new / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(download())
         _write(new / MARKER, json.dumps({"pages": sorted(site.pages)}, indent=1) + "\n")
     return len(site.pages)
 
