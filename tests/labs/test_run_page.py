@@ -62,6 +62,25 @@ def test_it_holds_what_the_report_shows(run: LabRun) -> None:
     assert parts["claims"][0]["findings"][0]["ours"] in report
 
 
+def test_a_finished_run_that_is_reported_again_gets_the_file(tmp_path: Path) -> None:
+    calls: list[int] = []
+    first = run_lab(tiny_lab(tmp_path, calls=calls), out=tmp_path / "runs")
+    (first.folder / FILE).unlink()
+    run_lab(tiny_lab(tmp_path, calls=calls), out=tmp_path / "runs")
+    assert read_page(first.folder / FILE).slug == "tiny"
+    assert calls == [0]
+
+
+def test_a_report_says_where_the_live_figure_is(tmp_path: Path) -> None:
+    lab = tiny_lab(tmp_path)
+    lab.lesson.write_text("Before.\n\n[[live]]\n\nAfter.", encoding="utf-8")
+    run = run_lab(lab, out=tmp_path / "runs")
+    report = run.report.read_text(encoding="utf-8")
+    assert "In the web lab there is a figure here that you can change" in report
+    assert "[[live]]" not in report
+    assert "[[live]]" in read_page(run.folder / FILE).lesson
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_damage_is_noticed(run: LabRun, seed: int, tmp_path: Path) -> None:
     def write(folder: Path) -> None:
@@ -182,7 +201,7 @@ def _check_shown(html: str) -> _Tags:
     """A page has the scripts of its frame, the data of its figures, and no others."""
     found = _Tags(html)
     figures = html.count('class="plot-data"')
-    assert found.tags.count("script") == figures + 5
+    assert found.tags.count("script") == figures + 6
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     return found
 

@@ -88,13 +88,8 @@ def test_a_damaged_run_is_skipped_with_what_to_do(folder: Path) -> None:
     (folder / "runs" / QUICK / FILE).unlink()
     choice = choose(folder)
     assert value_in(choice) == "2"
-    assert [
-        f"`{FULL}` cannot" in choice.problems[0],
-        f"`{QUICK}` was made by an earlier" in choice.problems[1],
-    ] == [
-        True,
-        True,
-    ]
+    assert f"`{FULL}` cannot be shown" in choice.problems[0]
+    assert f"`{QUICK}` was made by an earlier version" in choice.problems[1]
     del before[Path("runs") / QUICK / FILE]
     assert _contents(folder) == before  # nothing else was changed
 

@@ -42,7 +42,7 @@ def test_what_a_page_was_not_given_is_an_error_and_not_a_gap() -> None:
 
 
 def test_strings_are_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for frame in (*FRAMES, "styles.css", "theme.js", "figures.js", "figure_numbers.js"):
+    for frame in (*FRAMES, "styles.css", "theme.js", *page_frame.FIGURE_SCRIPTS):
         (tmp_path / frame).write_text((TEMPLATES / frame).read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "small.html").write_text(
         '{% extends "figures_frame.html" %}{% block title %}{{ words }}{% endblock %}'
@@ -55,7 +55,7 @@ def test_strings_are_escaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     # The frame's own parts stand as they are.
     assert page.count("plotly.js v") == 1
     assert "meta.max_width || paper" in page
-    assert page.count("<script") == 5
+    assert page.count("<script") == 6
 
 
 def test_a_page_that_fills_too_few_blocks_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,21 +1,7 @@
 // Fills the table of numbers under a figure when it is opened: what the figure draws, series by series.
 (() => {
   const most = 400;
-  const arrays = {
-    f8: Float64Array, f4: Float32Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array,
-    i4: Int32Array, u4: Uint32Array,
-  };
-
-  // Plotly's files have arrays as lists, or as bytes in base 64 with a type and a shape.
-  function values(entry) {
-    if (Array.isArray(entry)) return entry;
-    if (!entry?.bdata) return null;
-    const bytes = Uint8Array.from(atob(entry.bdata), (letter) => letter.charCodeAt(0));
-    const flat = [...new arrays[entry.dtype](bytes.buffer)];
-    if (!entry.shape) return flat;
-    const width = Number(String(entry.shape).split(",").at(-1));
-    return Array.from({ length: flat.length / width }, (_, row) => flat.slice(row * width, (row + 1) * width));
-  }
+  const { values } = window.mechscopePlots;
 
   const plain = (words) => {
     const box = new DOMParser().parseFromString(String(words ?? "").replaceAll(/<br\s*\/?>/g, " "), "text/html");
@@ -33,10 +19,11 @@
   }
 
   function* rows({ data, layout }) {
-    for (const trace of data) {
+    for (const [index, trace] of data.entries()) {
       if (trace.visible === false) continue;
       const x = values(trace.x), y = values(trace.y), z = values(trace.z);
-      const name = plain(trace.name);
+      // Panels have their titles elsewhere.
+      const name = plain(trace.name) || (data.length > 1 ? `part ${index + 1}` : "");
       const [across, up] = [axisName(layout, "x", "x", trace), axisName(layout, "y", "y", trace)];
       if (z) {
         for (let i = 0; i < z.length; i++)

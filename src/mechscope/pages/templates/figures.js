@@ -39,7 +39,7 @@
     }
     // Where each map has a scale of its own, the bars stay beside their maps.
     if (wanted.coloraxis && !wanted.coloraxis2 && narrow) lieDown(wanted, meta);
-    return { data, layout: wanted };
+    return { data: data.map(window.mechscopePlots.unscaled), layout: wanted };
   }
 
   function draw(plot) {
