@@ -16,6 +16,10 @@ from mechscope.pages.formatting import code_spans, with_minus
 from mechscope.pages.frame import render_page
 from mechscope.pages.lesson_parts import Section, split_lesson
 
+CLAIMS_TABLE = Path(__file__).parent.parent / "pages" / "templates" / "claims_table.html"
+TABLE_STYLE = ".mechscope-claims :is(td, th) { text-align: left !important; vertical-align: top; }"
+"""Notebooks align the cells of tables to the right, which suits numbers only."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -112,10 +116,9 @@ class NotebookLesson:
     def claims(self) -> Shown:
         """A table of the claims: the reference number, this run's number, and the verdict."""
         parts = page_parts(self._page)
-        template = Path(__file__).with_name("notebook_claims.html")
-        html = render_page(template, claims=parts["claims"], tags=parts["tags"], code=code_spans)
+        table = render_page(CLAIMS_TABLE, claims=parts["claims"], tags=parts["tags"], code=code_spans)
         plain = "\n".join(f"{checked.claim.id} {checked.status}" for checked in self.run.claims)
-        return Shown(plain, html=html)
+        return Shown(plain, html=f'<div class="mechscope-claims"><style>{TABLE_STYLE}</style>{table}</div>')
 
     def _find(self, title: str) -> Section:
         if title not in self._sections:
