@@ -9,8 +9,9 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from mechscope.labs import NotebookLesson, notebook_lesson, run_lab
+from mechscope.labs import NotebookLesson, Outcome, notebook_lesson, run_lab
 from mechscope.labs.run_page import FILE
+from mechscope.runs import Workspace
 from tests.labs.tiny_lab import tiny_lab
 
 pytest.importorskip("IPython", reason="needs mechscope[notebook]")
@@ -54,10 +55,22 @@ def test_a_figure_that_there_is_not(tmp_path: Path, shown: list[Any]) -> None:
     lesson = lesson_of(tmp_path)
     with pytest.raises(KeyError, match="no figure 'lime'; did you mean line"):
         lesson.show("lime")
-    outcome = dataclasses.replace(lesson.run.outcome, missing_figures={"star": "there are no `stars`"})
-    lesson.run = dataclasses.replace(lesson.run, outcome=outcome)
-    lesson.show("star")
+
+
+def test_figures_that_a_run_left_out(tmp_path: Path, shown: list[Any]) -> None:
+    lab = tiny_lab(tmp_path)
+    text = lab.lesson.read_text(encoding="utf-8")
+    conditional = "\n{% if stars is defined %}\n[[figure night]]\n{% endif %}\n"
+    lab.lesson.write_text(f"{text}\n[[figure sky]]\n{conditional}", encoding="utf-8")
+
+    def experiment(workspace: Workspace) -> Outcome:
+        return dataclasses.replace(lab.experiment(workspace), missing_figures={"sky": "there are no `stars`"})
+
+    lesson = NotebookLesson(run_lab(dataclasses.replace(lab, experiment=experiment), out=tmp_path / "runs"))
+    lesson.show("sky")
     assert "No figure here this time: there are no <code>stars</code>." in shown[0].html
+    lesson.show("night")
+    assert "No figure here this time: this run had not the settings" in shown[1].html
 
 
 def test_paragraphs_that_a_run_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

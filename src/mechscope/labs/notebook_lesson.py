@@ -15,10 +15,14 @@ from mechscope.near_names import did_you_mean_clause
 from mechscope.pages.formatting import code_spans, with_minus
 from mechscope.pages.frame import render_page
 from mechscope.pages.lesson_parts import Section, split_lesson
+from mechscope.pages.markdown import figures_placed
 
 CLAIMS_TABLE = Path(__file__).parent.parent / "pages" / "templates" / "claims_table.html"
 TABLE_STYLE = ".mechscope-claims :is(td, th) { text-align: left !important; vertical-align: top; }"
 """Notebooks align the cells of tables to the right, which suits numbers only."""
+
+LEFT_OUT = "this run had not the settings or the model that it needs (the claims below say which)"
+"""Why there is no figure, where the experiment gives no reason of its own."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class NotebookLesson:
         before = [] if shipped is None else split_lesson(shipped.lesson)
         self._paragraphs_before = {section.title: section.paragraphs for section in before}
         self._not_shown = list(self.figures)
+        # Text that depends on what was measured may place figures that this run has not even looked for.
+        placed = figures_placed(run.lab.lesson.read_text(encoding="utf-8"))
+        left_out = dict.fromkeys((name for name in placed if name not in self.figures), LEFT_OUT)
+        self._missing = {**left_out, **run.outcome.missing_figures}
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -74,8 +82,8 @@ class NotebookLesson:
             KeyError: if the lesson has no such figure, with the nearest names.
             ValueError: for a change that Plotly does not know.
         """
-        if name in self.run.outcome.missing_figures:
-            _display(_paragraph(f"No figure here this time: {self.run.outcome.missing_figures[name]}."))
+        if reason := self._missing.get(name):
+            _display(_paragraph(f"No figure here this time: {reason}."))
             return
         if name not in self.figures:
             hint = did_you_mean_clause(name, self.figures, n=3) or f"there are: {', '.join(self.figures)}."
