@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mechscope import __version__
 from mechscope.arguments import is_whole_number
 from mechscope.labs.finished_runs import seeds_in_words
 from mechscope.labs.lab import BUDGETS, Budget, Lab
@@ -15,6 +14,7 @@ from mechscope.labs.notebook_lesson import shipped_page
 from mechscope.labs.run_page import RunPage
 from mechscope.pages.lesson_parts import INTRODUCTION, Part, Section, split_lesson
 from mechscope.pages.notebook import Cell, notebook_json
+from mechscope.results import versions
 
 INSTALL = """\
 # Hosted notebooks begin without mechscope. Where it is installed, this cell does nothing.
@@ -102,7 +102,8 @@ def lab_notebook(lab: Lab, budget: Budget = "quick") -> str:
     if budget not in BUDGETS:
         raise ValueError(f"budget is one of {', '.join(BUDGETS)}, not {budget!r}.")
     cells = list(_cells(lab, budget, shipped_page(lab)))
-    return notebook_json(cells, {"step": lab.step, "version": __version__})
+    version = versions(("mechscope",)).get("mechscope", "")
+    return notebook_json(cells, {"step": lab.step, "version": version})
 
 
 def _cells(lab: Lab, budget: Budget, shown: RunPage | None) -> Iterator[Cell]:

@@ -36,7 +36,8 @@ class NotebookRenderer(PlotlyRenderer):
         """The representations of a figure, by media type; programs show the richest that they know."""
         layout = {**fig_dict["layout"], "paper_bgcolor": BACKGROUND, "plot_bgcolor": BACKGROUND}
         bundle: dict[str, Any] = super().to_mimebundle({**fig_dict, "layout": layout})
-        title = unescape(str(layout.get("title", {}).get("text", "A figure")))
+        titled: Any = go.Layout(layout).title
+        title = unescape(titled.text or "A figure")
         return {**bundle, "text/html": static_html(fig_dict, title), "text/plain": title}
 
 
