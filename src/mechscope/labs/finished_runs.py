@@ -51,12 +51,12 @@ def find_runs(out: Path, entry: LabEntry) -> tuple[FoundRun, ...]:
     """
     folder = out / entry.folder_name
     try:
-        files = [inner / FILE for inner in folder.iterdir() if (inner / FILE).exists()]
+        found = [_found(inner / FILE) for inner in folder.iterdir() if (inner / FILE).exists()]
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise OSError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    return tuple(sorted(map(_found, files), key=lambda run: run.when, reverse=True))
+    return tuple(sorted(found, key=lambda run: run.when, reverse=True))
 
 
 def finished_runs(out: Path, entry: LabEntry) -> tuple[FinishedRun, ...]:

@@ -83,11 +83,6 @@ def lesson_html(filled: str, figures: Mapping[str, str], live: str = "") -> str:
     return _FIGURE.sub(lambda match: _look_up(figures, match[1]), html)
 
 
-def has_live_figure(text: str) -> bool:
-    """Whether a lesson has a place for the figure that computes in the page."""
-    return re.search(r"^\[\[live\]\]\s*$", text, flags=re.MULTILINE) is not None
-
-
 def figures_placed(text: str) -> list[str]:
     """The names of the figures in a lesson, in order."""
     return re.findall(r"^\[\[figure ([\w-]+)\]\]\s*$", text, flags=re.MULTILINE)
