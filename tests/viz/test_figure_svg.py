@@ -80,9 +80,10 @@ def test_a_logarithmic_axis_upwards() -> None:
     assert {"1", "10", "100"} <= set(texts(image))
 
 
-def test_dots_are_not_joined() -> None:
+@pytest.mark.parametrize("mode", ["markers", "markers+text"])
+def test_dots_are_not_joined(mode: str) -> None:
     figure = curves([1, 2, 3], {"s": [1.0, 3.0, 2.0]}, title="t", x_title="x", y_title="y")
-    figure.update_traces(mode="markers")
+    figure.update_traces(mode=mode)
     image = drawn(figure)
     assert len(list(image.iter(f"{SPACE}circle"))) == 3
     assert list(image.iter(f"{SPACE}polyline")) == []

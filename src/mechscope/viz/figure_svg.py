@@ -142,14 +142,15 @@ def _lines(figure: Any) -> Svg:
         colour = LIGHT_PALETTE.series[index % len(LIGHT_PALETTE.series)]
         dash = DASH_LENGTHS[DASHES.index(trace.line.dash)] if trace.line.dash in DASHES else ""
         drawn = [(across(at), down(float(y))) for at, y in zip(points, trace.y, strict=True) if has_place(y)]
-        if trace.mode == "markers":
+        is_joined = "lines" in (trace.mode or "lines")
+        if not is_joined:
             for x_of_dot, y_of_dot in drawn:
                 image.dot(x_of_dot, y_of_dot, 3, colour)
         else:
             image.polyline(drawn, colour, 2, dash)
         if len(traces) > 1:
             name = _words(trace.name)
-            if trace.mode == "markers":
+            if not is_joined:
                 image.dot(x + 11, 46, 3, colour)
             else:
                 image.line((x, 46), (x + 22, 46), colour, 2, dash)
