@@ -60,6 +60,8 @@ class WatchedPage:
 
     def __init__(self, browser: Any, **options: Any) -> None:
         self.page = browser.new_page(**options)
+        # A loaded machine takes its time.
+        self.page.set_default_timeout(120_000)
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self._console(message))
