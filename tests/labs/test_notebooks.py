@@ -210,6 +210,9 @@ def check_outputs(notebook: Any, folder: Path) -> None:
     assert "Claim by claim" not in cells["claims"].outputs[0].data["text/html"]
     assert "<table" in cells["claims"].outputs[0].data["text/html"]
     assert cells["set-up"].outputs == []
+    assert [output.output_type for output in cells["run"].outputs] == ["execute_result"], (
+        "progress is not kept"
+    )
     assert {path.name for path in folder.iterdir()} <= {"runs", ".ipython"}, "something was written elsewhere"
     saved = nbformat.writes(notebook)
     assert "Plotly.newPlot" not in saved, "figures are data, without a script"

@@ -31,6 +31,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from IPython.display import clear_output
 
 import mechscope as ms
 from mechscope.labs import NotebookLesson, find_lab, run_lab
@@ -60,6 +61,7 @@ BUDGET_WORDS = {
 }
 RUN = """\
 run = run_lab(lab.with_config(BUDGET, config), BUDGET, SEED, RUNS, progress=True)
+clear_output()  # a saved notebook need not keep every state of the progress bars
 lesson = NotebookLesson(run)
 lesson\
 """
