@@ -14,7 +14,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from mechscope.labs import LABS, Lab, all_labs, find_lab, lab_notebook, notebook_lesson, run_lab
+from mechscope.labs import Lab, all_labs, find_lab, lab_notebook, notebook_lesson, run_lab
 from mechscope.labs.notebooks import example_change
 from mechscope.labs.run_page import FILE
 from mechscope.labs.shipping import names_of_this_machine
@@ -153,19 +153,18 @@ def test_without_such_a_run_the_text_appears_after_the_experiment(tmp_path: Path
     assert cells["what-this-does-not-show-1"].source == "## What this does not show\n\n- Much."
 
 
-@pytest.mark.parametrize("entry", LABS, ids=lambda entry: entry.slug)
-def test_a_shipped_run_has_the_code_of_its_lesson(entry: Any) -> None:
-    lab = find_lab(entry.slug)
-    page = notebook_lesson.shipped_page(lab)
-    if page is None:
-        pytest.skip("no run of this step comes with mechscope")
-    shipped = [
-        part.content for section in split_lesson(page.lesson) for part in section.parts if part.kind == "code"
-    ]
-    assert shipped == code_of(lab), (
-        f"the lesson has changed since its run was shipped: `mechscope run {lab.slug}` (with its budget), then "
-        "`python -m mechscope.labs.shipping RUNS`"
+def test_a_section_whose_code_has_changed_since_that_run_is_filled_by_the_reader_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = tiny_lab(tmp_path, value=1.25)
+    ship(lab, tmp_path, monkeypatch)
+    text = lab.lesson.read_text(encoding="utf-8")
+    lab.lesson.write_text(
+        text.replace("[[figure line]]", "```python\n1 + 1\n```\n\n[[figure line]]"), encoding="utf-8"
     )
+    cells = {cell.id: cell for cell in cells_of(lab_notebook(lab))}
+    assert cells["introduction-text"].source == 'lesson.section("Introduction")'
+    assert cells["introduction-2"].source == "1 + 1"
 
 
 # Running them ---------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from mechscope.cli.stopping import Stopping, StopRequest
 
 if TYPE_CHECKING:
     from mechscope.cli.commands import (
+        Course,
         Doctor,
         Models,
         Notebook,
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopping = Stopping(sys.argv[1:] if arguments is None else arguments)
     with stopping.handled():
         code = _run(arguments, stopping)
+    if os.environ.get("MECHSCOPE_PROGRESS"):
+        from mechscope.runs.progress_file import progress_reporter
+
+        if reporter := progress_reporter():
+            reporter.end(code)
     sys.exit(code)
 
 
@@ -97,7 +103,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def _parse(
     arguments: Sequence[str] | None,
-) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Sae:
+) -> Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Course | Sae:
     # Imported late, like everything heavy, so that the signal handler is installed first.
     import tyro
 
@@ -113,10 +119,21 @@ def _parse(
 
 
 def _dispatch(
-    command: Run | Verify | Replications | Models | Doctor | Scoreboard | Serve | Site | Notebook | Sae,
+    command: Run
+    | Verify
+    | Replications
+    | Models
+    | Doctor
+    | Scoreboard
+    | Serve
+    | Site
+    | Notebook
+    | Course
+    | Sae,
 ) -> int:
     # Imported late, so that help and option errors do not load torch.
     from mechscope.cli.commands import (
+        Course,
         Models,
         Notebook,
         Replications,
@@ -160,6 +177,10 @@ def _dispatch(
         from mechscope.cli.notebook import notebook
 
         return notebook(command)
+    if isinstance(command, Course):
+        from mechscope.cli.course import course
+
+        return course(command)
     if isinstance(command, Sae):
         from mechscope.cli.sae import sae
 

@@ -110,7 +110,7 @@ def lab_notebook(lab: Lab, budget: Budget = "quick") -> str:
 
 def _cells(lab: Lab, budget: Budget, shown: RunPage | None) -> Iterator[Cell]:
     source = split_lesson(lab.lesson.read_text(encoding="utf-8"))
-    sections = source if shown is None else split_lesson(shown.lesson)
+    filled = {} if shown is None else {section.title: section for section in split_lesson(shown.lesson)}
     yield Cell("markdown", "title", _title(lab, shown))
     yield Cell("code", "install", INSTALL)
     yield Cell("code", "set-up", SET_UP)
@@ -120,23 +120,29 @@ def _cells(lab: Lab, budget: Budget, shown: RunPage | None) -> Iterator[Cell]:
     yield Cell("code", "config", CONFIG.format(slug=lab.slug, change=change))
     yield Cell("markdown", "about-run", ABOUT_RUN)
     yield Cell("code", "run", RUN)
-    figures = [part.content for section in sections for part in section.parts if part.kind == "figure"]
+    figures = [part.content for section in source for part in section.parts if part.kind == "figure"]
     if figures:
         yield Cell("markdown", "about-figures", ABOUT_FIGURES.format(figure=figures[0]))
     with_numbers = {section.title for section in source if any(part.is_template for part in section.parts)}
-    for section in sections:
+    for section in source:
+        known = filled.get(section.title)
         if section.title not in with_numbers:
             yield from _section(section)
-        elif shown is None:
+        elif known is None or _code(known) != _code(section):
+            # Without a run to show, or where the lesson has changed since it was made.
             yield from _unfilled(section)
         else:
-            yield from _section(section)
+            yield from _section(known)
             yield Cell("code", f"{_slug(section.title)}-compare", f"lesson.compare({_quoted(section.title)})")
     yield Cell("code", "other-figures", "lesson.show_others()  # those that the text does not mention")
     yield Cell("markdown", "about-claims", "## Claim by claim")
     yield Cell("code", "claims", "lesson.claims()")
     yield Cell("markdown", "go-on", GO_ON)
     yield Cell("code", "weights", WEIGHTS)
+
+
+def _code(section: Section) -> list[str]:
+    return [part.content for part in section.parts if part.kind == "code"]
 
 
 def _title(lab: Lab, shown: RunPage | None) -> str:

@@ -19,6 +19,8 @@ from mechscope.pages.site import PageContext, SitePage, SiteRoom
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "site_templates"
+JOB_PANEL = "job_panel.js"
+"""The web lab's module that runs the experiment of a step (`[data-job]`)."""
 LIVE_PLACE = Markup("<!--live-->")
 """Where the lesson's template puts the live figure. No text of a lesson can look like it: text is escaped."""
 
@@ -81,7 +83,7 @@ def site_pages() -> SiteRoom:
                 LABS[place - 1] if place else None,
                 LABS[place + 1] if place + 1 < len(LABS) else None,
             ),
-            scripts=tuple(path.name for path in scripts[:1]),
+            scripts=(*(path.name for path in scripts[:1]), JOB_PANEL),
             has_figures=True,
         )
         pages.append(page)

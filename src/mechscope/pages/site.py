@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mechscope.pages.endpoints import Endpoint
+
 ROOM_MODULE = "site_pages"
 
 
@@ -104,10 +106,12 @@ class SiteRoom:
     """Style sheets, added to those of the frame on every page."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Path in the site → file that scripts read, as in "files/models/ioi-twin/config.json"."""
-    downloads: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
-    """Path in the site → what writes a file that readers save, as in "steps/03-induction/03-induction.ipynb"."""
     home: Sequence[HomeEntry] = ()
     """What the home page says about it."""
+    endpoints: Sequence[Endpoint] = ()
+    """What its pages may ask a server for; a static site has none."""
+    downloads: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    """Path in the site → what writes a file that readers save, as in "steps/03-induction/03-induction.ipynb"."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,12 @@ class Site:
     """Style sheets in the order of the rooms."""
     files: Mapping[str, Path]
     """Path in the site → file."""
-    downloads: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
-    """Path in the site → what writes a file to save."""
     home: Sequence[HomeEntry] = ()
     """What the home page lists, in the order of the rooms."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+    """Method and path → endpoint, as in "POST models/{model}/loss"."""
+    downloads: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    """Path in the site → what writes a file to save."""
 
     @property
     def menu(self) -> list[SitePage]:
@@ -140,13 +146,14 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         rooms: what to collect; None asks every room of the package.
 
     Raises:
-        ValueError: if two rooms use one route, module name or file path, or the home page would link to a page that is
-            missing.
+        ValueError: if two rooms use one route, module name, file path or endpoint, or the home page would link to a
+            page that is missing.
     """
     pages: dict[str, SitePage] = {}
     modules: dict[str, Path] = {}
     files: dict[str, Path] = {}
     downloads: dict[str, Callable[[], bytes]] = {}
+    endpoints: dict[str, Endpoint] = {}
     styles: list[Path] = []
     home: list[HomeEntry] = []
     for room in find_rooms() if rooms is None else rooms:
@@ -154,12 +161,13 @@ def collect_site(rooms: Sequence[SiteRoom] | None = None) -> Site:
         _add(modules, {path.name: path for path in room.modules}, "module")
         _add(files, room.files, "file")
         _add(downloads, room.downloads, "download")
+        _add(endpoints, {endpoint.name: endpoint for endpoint in room.endpoints}, "endpoint")
         styles += room.styles
         home += room.home
     for entry in home:
         if entry.route not in pages:
             raise ValueError(f"the home page lists {entry.title!r} at {entry.route!r}, which is no page.")
-    return Site(pages, modules, styles, files, downloads, home)
+    return Site(pages, modules, styles, files, home, endpoints, downloads)
 
 
 def find_rooms() -> list[SiteRoom]:

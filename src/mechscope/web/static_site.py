@@ -11,7 +11,8 @@ from pathlib import Path
 from mechscope.pages.frame import SITE_SCRIPTS
 from mechscope.pages.site import Site, collect_site
 from mechscope.storage.files import check_folder, keeping, replacing_folder
-from mechscope.web.rendering import render_site_page, static_files, style_sheet
+from mechscope.viz.module_bundle import bundle_modules
+from mechscope.web.rendering import SCRIPTS, render_site_page, static_files, style_sheet
 
 MARKER = "mechscope-site.json"
 """A file by which a folder is recognised as a site that may be replaced."""
@@ -55,7 +56,8 @@ def build_site(
             if name not in SITE_SCRIPTS:
                 sources[name] = source
         # For pages that are opened from a file, where modules and fetches are refused.
-        _write(new / "static" / "modules.js", f"window.mechscopeModules = {json.dumps(sources)};\n")
+        modules = {name: source for name, source in sources.items() if name not in SCRIPTS}
+        _write(new / "static" / "modules.js", bundle_modules(modules))
         for name, path in site.files.items():
             target = new / name
             target.parent.mkdir(parents=True, exist_ok=True)

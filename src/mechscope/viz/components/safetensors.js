@@ -1,9 +1,11 @@
 // Read a safetensors file: a header of names, types and shapes, and then the numbers of every tensor.
 
+import { halvesToFloats } from "./float16.js";
+
 const READERS = {
   F64: (view) => Float32Array.from(new Float64Array(view)),
   F32: (view) => new Float32Array(view),
-  F16: (view) => Float32Array.from(new Uint16Array(view), halfToFloat),
+  F16: (view) => halvesToFloats(new Uint16Array(view)),
   BF16: (view) => bfloat16ToFloat32(new Uint16Array(view)),
 };
 const MAX_HEADER = 25_000_000;
@@ -47,15 +49,6 @@ export function readSafetensors(buffer) {
     tensors.set(name, new Tensor(shape, data));
   }
   return tensors;
-}
-
-function halfToFloat(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function bfloat16ToFloat32(halves) {
